@@ -1,0 +1,131 @@
+"""Every error an operator can meet, named by what to do next.
+
+    ZoningError                 one line: where, what, what to do
+    ├── WrongUsage              exit status 2: mend the command, the setting or the file
+    │   ├── SettingInvalid          an environment variable or an option
+    │   ├── JurisdictionInvalid     a jurisdiction file
+    │   └── JurisdictionUnknown     no file describes this id
+    ├── PortalError             the portal; what was published before stays
+    │   ├── PortalUnreachable       no answer: check the address, or wait
+    │   ├── PortalBusy              it asked us to wait: wait
+    │   ├── PortalResting           its maintenance window: wait
+    │   ├── FeedRefused             it answered and said no: asking again will not help
+    │   └── NotALayer               the address is not a layer: mend the address
+    ├── HarvestError            the harvest is not proven; what was published before stays
+    │   ├── HarvestIncomplete       the rows do not add up
+    │   └── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
+    ├── FileRefused             a downloaded file is not what it should be, or is not safe
+    ├── CrsRefused              the coordinates cannot be what the portal says they are
+    ├── TooManyRejections       so much was rejected that publishing would do harm
+    └── StoreError              our own side: the database, the object store
+        ├── DatabaseUnavailable     nobody answers, or no way to bring one up here
+        ├── SchemaMismatch          the database is newer or older than this program
+        └── HarvestMissing          nothing stored under that name: materialize the asset before it
+"""
+
+
+class ZoningError(Exception):
+    """Something a person can act on: `where` it happened, `what` happened, what to `do`. One line each."""
+
+    exit_status = 1
+
+    def __init__(self, what: str, *, where: str, do: str) -> None:
+        self.what, self.where, self.do = (" ".join(text.split()) for text in (what, where, do))
+        super().__init__(f"{self.where}: {self.what}; {self.do}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors cross the process pool's border whole, with what a subclass added."""
+        return _rebuild, (type(self), self.what, self.where, self.do, self.__dict__)
+
+
+def _rebuild(kind: type[ZoningError], what: str, where: str, do: str, state: dict[str, object]) -> ZoningError:
+    error = ZoningError.__new__(kind)
+    ZoningError.__init__(error, what, where=where, do=do)
+    error.__dict__.update(state)
+    return error
+
+
+class WrongUsage(ZoningError):
+    """The command, a setting or a file must be mended first."""
+
+    exit_status = 2
+
+
+class SettingInvalid(WrongUsage):
+    """An environment variable or an option has a value that cannot be used."""
+
+
+class JurisdictionInvalid(WrongUsage):
+    """A jurisdiction file says something that cannot be; names the file, the key and the valid choices."""
+
+
+class JurisdictionUnknown(WrongUsage):
+    """No file describes a jurisdiction with this id."""
+
+
+class PortalError(ZoningError):
+    """The portal did not give what was asked for; what was published before stays."""
+
+
+class PortalUnreachable(PortalError):
+    """No answer came, again and again. Check the address, or wait."""
+
+
+class PortalBusy(PortalError):
+    """The portal asked us to wait; `wait_s` says how long, in seconds, where it said so."""
+
+    def __init__(self, what: str, *, where: str, do: str, wait_s: float | None = None) -> None:
+        super().__init__(what, where=where, do=do)
+        self.wait_s = wait_s
+
+
+class PortalResting(PortalError):
+    """The portal's own maintenance window is open; the jurisdiction file says until when."""
+
+
+class FeedRefused(PortalError):
+    """The portal answered and said no; asking again will not help."""
+
+
+class NotALayer(PortalError):
+    """The address answers, but not as a layer of the declared feed type. Mend the address."""
+
+
+class HarvestError(ZoningError):
+    """The harvest could not be proven; what was published before stays."""
+
+
+class HarvestIncomplete(HarvestError):
+    """The rows received do not add up to what the portal says it has; the message is the evidence."""
+
+
+class CoverStale(HarvestError):
+    """The layer changed since its tiles were found; materialize `tiles` again."""
+
+
+class FileRefused(ZoningError):
+    """A downloaded file is not what it should be, is not safe to open, or is larger than allowed."""
+
+
+class CrsRefused(ZoningError):
+    """The coordinates cannot be what the portal or the jurisdiction file says they are."""
+
+
+class TooManyRejections(ZoningError):
+    """So many rows were rejected that publishing the rest would do harm."""
+
+
+class StoreError(ZoningError):
+    """Our own side: the database or the object store."""
+
+
+class DatabaseUnavailable(StoreError):
+    """No database answers, or there is no way to bring one up on this machine."""
+
+
+class SchemaMismatch(StoreError):
+    """The database's schema and this program are of different versions."""
+
+
+class HarvestMissing(StoreError):
+    """Nothing is stored under that name; materialize the asset before it."""

@@ -1,0 +1,114 @@
+"""The words, as values. Standard library only; everything else may import this, and this imports nothing of ours.
+
+What belongs here: frozen descriptions of things the README's glossary names. What does not: behaviour, files, SQL.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+PARCELS, ZONING = "parcels", "zoning"
+
+#: Bounding box: west, south, east, north; degrees, EPSG:4326, longitude first.
+Bounds = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One layer of a portal, as its jurisdiction file describes it."""
+
+    name: str  # parcels | zoning
+    type: str  # a key of feeds.FEED_TYPES
+    url: str
+    crs: str | None = None  # only where the portal does not say, or says it wrong
+    key: str | None = None  # the natural key's column; zoning may do without
+    on_null_key: str = "reject"
+    on_repeated_key: str = "reject"  # reject | dissolve | suffix
+    full_refresh_days: int = 30
+    page_size: int | None = None  # rows asked for at a time; None: what the portal offers
+    layer: str | None = None  # which layer of a file that holds several
+    fields: Mapping[str, str] = field(default_factory=dict)  # ours = theirs
+
+
+@dataclass(frozen=True)
+class Portal:
+    """How politely a portal is asked."""
+
+    requests_per_minute: float = 30.0
+    connections: int = 2
+    maintenance: tuple[str, ...] = ()  # "Sun 02:00-06:00 America/New_York"
+
+
+@dataclass(frozen=True)
+class Jurisdiction:
+    """A city or county: one TOML file."""
+
+    id: str
+    name: str
+    bounds: Bounds
+    feeds: Mapping[str, Feed]
+    target_crs: str = "EPSG:4326"
+    tile_resolution: int | None = None  # an H3 resolution; None: auto
+    portal: Portal = Portal()
+    file: str = ""  # where it was read from; for messages, and for paths beside it
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one partition covers: a tile of a jurisdiction, or (tile None) the whole of it."""
+
+    jurisdiction: str
+    tile: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.jurisdiction} tile {self.tile}" if self.tile else self.jurisdiction
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer of a portal, kept as it came. `name` is the SHA-256 of its bytes."""
+
+    name: str
+    rows: int
+    size: int  # bytes, before compression
+    kind: str = "area"  # area: found by the tile's envelope; listed: asked for by id or key
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """A completed fetch of one feed for one place: its pages and the proof that they are all. Immutable."""
+
+    jurisdiction: str
+    feed: str
+    tile: str | None
+    form: str  # how a page's bytes are read: a key of transform.pages.READERS
+    layer: Mapping[str, Any]  # what reading needs: crs, id column, column kinds
+    pages: tuple[Page, ...]
+    proof: Mapping[str, Any]  # the evidence, by name; see feeds/
+    id: str = ""  # SHA-256 over everything that says what was received
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What happened to the rows of one feed in one place. fetched = accepted + rejected, always."""
+
+    received: int = 0  # rows the portal sent
+    fetched: int = 0  # of those, owned by this place
+    accepted: int = 0
+    repaired: int = 0
+    rejected: int = 0
+    dissolved: int = 0  # accepted rows that became part of another row's parcel
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    retired: int = 0
+    requests: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts by name, for metadata and JSON."""
+        return asdict(self)
