@@ -89,6 +89,18 @@ class Harvest:
 
 
 @dataclass(frozen=True)
+class Cover:
+    """A feed's tiles, and what is owned in an unusual way. Valid while the portal's layer says `stamp`."""
+
+    jurisdiction: str
+    feed: str
+    stamp: Mapping[str, Any]  # what the layer said of itself: count, last edit, ETag, ...
+    tiles: Mapping[str, int]  # tile -> rows its envelope met when it was found
+    repeated: Mapping[str, str] = field(default_factory=dict)  # repeated key -> tile that owns all its rows
+    unplaced: tuple[str, ...] = ()  # ids of rows no envelope meets; the first tile owns them
+
+
+@dataclass(frozen=True)
 class Counts:
     """What happened to the rows of one feed in one place. fetched = accepted + rejected, always."""
 

@@ -1,0 +1,193 @@
+"""What a file is, told by its bytes, and whether all of it is there. GDAL sees nothing that was not recognised here.
+
+Names lie: a VRT called `parcels.geojson` makes GDAL read any file of this machine, or any address it can reach.
+
+What belongs here: magic numbers, headers, the sizes they promise. What does not: rows (`files`), archives (`archives`).
+"""
+
+import json
+import re
+import sqlite3
+import struct
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from zoning_assets.errors import FileRefused
+
+SHAPEFILE, GEOPACKAGE, FILE_GDB = "ESRI Shapefile", "GPKG", "OpenFileGDB"
+FLATGEOBUF, GEOJSON, TOPOJSON, PARQUET, ZIP = "FlatGeobuf", "GeoJSON", "TopoJSON", "Parquet", "zip"
+
+KNOWN = "zip, shapefile, GeoPackage, FileGDB, FlatGeobuf, GeoParquet, GeoJSON and TopoJSON are read"
+AGAIN = "download it again; what was published before stays"
+
+_HEAD_BYTES = 64 * 1024
+_MOST_TOPOJSON_BYTES = 256 * 2**20  # GDAL holds the whole topology in memory
+_GPKG_IDS = (b"GPKG", b"GP10", b"GP11")
+_MAGIC = (
+    (b"PK\x03\x04", ZIP),
+    (b"PK\x05\x06", ZIP),  # a zip of nothing
+    (struct.pack(">i", 9994), SHAPEFILE),
+    (b"fgb\x03fgb", FLATGEOBUF),
+    (b"PAR1", PARQUET),
+)
+_NOT_READ = (
+    (b"\x1f\x8b", "a gzip"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"%PDF", "a PDF"),
+    (b"<OGRVRT", "a GDAL virtual dataset (VRT), which can read other files and the network"),
+    (b"<VRT", "a GDAL virtual dataset (VRT), which can read other files and the network"),
+)
+
+
+def recognise(path: Path, where: str) -> str:
+    """The format of the file or folder at `path`, by content.
+
+    Raises:
+        FileRefused: it is none that is read here; the message says what it looks like.
+    """
+    if path.is_dir():
+        if (path / "a00000001.gdbtable").is_file():
+            return FILE_GDB
+        raise FileRefused("the folder is not a FileGDB", where=where, do=KNOWN)
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if found := next((name for magic, name in _MAGIC if head.startswith(magic)), None):
+        return found
+    if head.startswith(b"SQLite format 3\0"):
+        return _sqlite(path, head, where)
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith(b"{"):
+        return _json(path, text, where)
+    raise FileRefused(f"the file is {_look(text)}", where=where, do=KNOWN)
+
+
+def _look(text: bytes) -> str:
+    """What a file that is not read looks like, in words."""
+    if not text:
+        return "empty"
+    if re.match(rb"(?is)(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype\s+html|html|head|body)\b", text):
+        title = re.search(rb"(?is)<title[^>]*>(.{1,80}?)</title>", text)
+        named = f" titled {title[1].decode('utf-8', 'replace').strip()!r}" if title else ""
+        return f"an HTML page{named}, perhaps a login or a block page, and no data"
+    if named_as := next((name for magic, name in _NOT_READ if magic in text[:1024]), None):
+        return named_as
+    return "XML or other markup" if text.startswith(b"<") else "of a format that is not read here"
+
+
+def _sqlite(path: Path, head: bytes, where: str) -> str:
+    if head[68:72] in _GPKG_IDS:
+        return GEOPACKAGE
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            row = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'gpkg_contents'").fetchone()
+    except sqlite3.Error as damage:
+        raise FileRefused(f"the SQLite file is damaged ({damage})", where=where, do=AGAIN) from damage
+    if row:
+        return GEOPACKAGE
+    raise FileRefused("the SQLite file is not a GeoPackage", where=where, do=KNOWN)
+
+
+def _json(path: Path, head: bytes, where: str) -> str:
+    """GeoJSON or TopoJSON. A member's order is free, so `type` may stand behind a gigabyte of features."""
+    ends = head + b"\n" + _tail(path)
+    if re.search(rb'"type"\s*:\s*"Topology"', head):
+        if path.stat().st_size > _MOST_TOPOJSON_BYTES:
+            raise FileRefused("the TopoJSON is larger than 256 MiB", where=where, do="take the GeoJSON or a GeoPackage")
+        return TOPOJSON
+    if re.search(rb'"geometryType"\s*:\s*"esriGeometry', head):
+        raise FileRefused("the file is Esri JSON", where=where, do='take f=geojson, or the feed type "arcgis"')
+    if re.search(rb'"type"\s*:\s*"FeatureCollection"', ends):
+        return GEOJSON
+    raise FileRefused(f"the JSON is {_json_look(head)}", where=where, do=KNOWN)
+
+
+def _json_look(head: bytes) -> str:
+    if re.search(rb'"(error|errors|exception|message)"\s*:', head[:4096], re.IGNORECASE):
+        try:
+            text = json.dumps(json.loads(head))
+        except ValueError:
+            text = head.decode("utf-8", "replace")
+        return f"an error document and not a FeatureCollection: {text[:160]}"
+    return "not a FeatureCollection, or is cut short"
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
+        return file.read()
+
+
+def companion(path: Path, suffix: str) -> Path | None:
+    """The file beside a .shp with the same stem and that suffix, whatever their case."""
+    wanted = (path.stem + suffix).casefold()
+    return next((other for other in sorted(path.parent.iterdir()) if other.name.casefold() == wanted), None)
+
+
+def shapefile_rows(path: Path, where: str) -> int:
+    """The rows of a shapefile whose three files agree; rows marked as deleted are none.
+
+    GDAL gives null geometries for a .shp that was cut and fewer rows for a .dbf that was, both without a word.
+
+    Raises:
+        FileRefused: a companion is missing, a file is shorter than it says, or their counts differ.
+    """
+    index, table = companion(path, ".shx"), companion(path, ".dbf")
+    if index is None or table is None:
+        missing = " and ".join(s for s, found in ((".shx", index), (".dbf", table)) if found is None)
+        raise FileRefused(f"{path.name} lacks its {missing}", where=where, do="a zip with all of its files is needed")
+    shapes, (records, deleted) = _shx_count(path, index, where), _dbf_count(table, where)
+    if shapes != records:
+        what = f"{path.name} has {shapes:,} shapes and {records:,} records"
+        raise FileRefused(what, where=where, do=AGAIN)
+    return records - deleted
+
+
+def _shx_count(path: Path, index: Path, where: str) -> int:
+    """Every index entry must point inside the .shp; all numbers are big-endian counts of 16-bit words."""
+    for file in (path, index):
+        header = np.fromfile(file, ">i4", 7)
+        if len(header) < 7 or header[0] != 9994 or int(header[6]) * 2 > file.stat().st_size:
+            raise FileRefused(f"{file.name} is cut short", where=where, do=AGAIN)
+    entries = np.fromfile(index, ">i4", (int(header[6]) * 2 - 100) // 8 * 2, offset=100).astype(np.int64)
+    ends = (entries[0::2] + entries[1::2] + 4) * 2
+    if len(ends) and (entries.min() < 0 or int(ends.max()) > path.stat().st_size):
+        raise FileRefused(f"{path.name} is cut short", where=where, do=AGAIN)
+    return len(ends)
+
+
+def _dbf_count(table: Path, where: str) -> tuple[int, int]:
+    """Records, and how many of them are marked as deleted."""
+    size = table.stat().st_size
+    with table.open("rb") as file:
+        start = file.read(32)
+    records, header, width = struct.unpack_from("<IHH", start, 4) if len(start) == 32 else (0, 0, 0)
+    if not header or not width or size < header + records * width:
+        raise FileRefused(f"{table.name} is cut short", where=where, do=AGAIN)
+    if not records:
+        return 0, 0
+    flags = np.memmap(table, np.uint8, "r", header, (records, width))[:, 0]
+    return records, int(np.count_nonzero(flags == ord("*")))
+
+
+def gdb_counts(folder: Path) -> set[int]:
+    """Row counts of a FileGDB's undamaged tables, by their own headers; GDAL reads a cut table as an empty one."""
+    return {rows for table in folder.glob("a*.gdbtable") if (rows := _gdb_rows(table)) is not None}
+
+
+def _gdb_rows(table: Path) -> int | None:
+    """None where the table or its index is not as long as its header says."""
+    with table.open("rb") as file:
+        start = file.read(32)
+    index = table.with_suffix(".gdbtablx")
+    if len(start) < 32 or not index.is_file():
+        return None
+    with index.open("rb") as file:
+        blocks = file.read(16)
+    if len(blocks) < 16 or table.stat().st_size < int(struct.unpack_from("<Q", start, 24)[0]):
+        return None
+    _, pages, _, width = struct.unpack("<4I", blocks)  # pages of 1,024 offsets, each `width` bytes
+    if index.stat().st_size < 16 + pages * 1024 * width:
+        return None
+    return int(struct.unpack_from("<I", start, 4)[0])

@@ -1,0 +1,86 @@
+"""The object store: files under a folder, or s3://, gs://, az:// by one setting. An object is whole or not there."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import obstore
+import orjson
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from zoning_assets.errors import HarvestMissing, SettingInvalid, StoreError
+
+
+class Objects:
+    """Objects by name. Names are ours, made of judged parts, never of what a portal says."""
+
+    def __init__(self, url: str) -> None:
+        """Open the store at `url`: a path, file://, s3://, gs:// or az://.
+
+        Raises:
+            SettingInvalid: the URL is of no kind known here.
+        """
+        self.url = url
+        self._store = _open(url)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A worker process opens the store anew."""
+        return Objects, (self.url,)
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write an object, replacing the one of that name."""
+        try:
+            obstore.put(self._store, name, body)
+        except BaseError as error:
+            raise _failed("written", name, self.url, error) from error
+
+    def put_json(self, name: str, document: Any) -> None:
+        """Write a JSON document with sorted keys."""
+        self.put(name, orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2))
+
+    def get(self, name: str) -> bytes:
+        """Read an object.
+
+        Raises:
+            HarvestMissing: there is none of that name.
+        """
+        try:
+            return bytes(obstore.get(self._store, name).bytes())
+        except (NotFoundError, FileNotFoundError) as error:
+            raise HarvestMissing(
+                f"nothing is stored as {name}", where=self.url, do="materialize the asset before it"
+            ) from error
+        except BaseError as error:
+            raise _failed("read", name, self.url, error) from error
+
+    def find_json(self, name: str) -> Any | None:
+        """Read a JSON document, or None where there is none of that name."""
+        try:
+            return orjson.loads(self.get(name))
+        except HarvestMissing:
+            return None
+
+    def has(self, name: str) -> bool:
+        """Whether there is an object of that name."""
+        try:
+            obstore.head(self._store, name)
+        except (NotFoundError, FileNotFoundError):
+            return False
+        return True
+
+
+def _open(url: str) -> ObjectStore:
+    scheme = urlsplit(url).scheme
+    if scheme in ("", "file"):
+        return LocalStore(Path(url.removeprefix("file://")), mkdir=True)
+    if scheme in ("s3", "gs", "az"):
+        return from_url(url)
+    raise SettingInvalid(
+        f"no store speaks {scheme}://", where="ZONING_STORE_URL", do="give a path, s3://, gs:// or az://"
+    )
+
+
+def _failed(deed: str, name: str, url: str, error: Exception) -> StoreError:
+    first_line = str(error).splitlines()[0]
+    return StoreError(f"{name} cannot be {deed}: {first_line}", where=url, do="check the store and run again")

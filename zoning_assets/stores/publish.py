@@ -1,0 +1,165 @@
+"""The publish transaction: a validated table becomes what the database says now, and what it said before is kept.
+
+COPY to a staging table, then one merge: rows that differ become versions and are overwritten, new rows are inserted,
+rows that are gone are retired. All in one transaction under one lock a jurisdiction and feed, so that a process killed
+at any moment has published everything or nothing. The same harvest under the same rules changes nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import psycopg
+import shapely
+from psycopg.types.json import Jsonb
+
+from zoning_assets.errors import CoverStale, StoreError
+from zoning_assets.model import PARCELS, ZONING, Place
+from zoning_assets.stores.database import Connection, address, connect, first_line
+from zoning_assets.stores.queries import named
+
+#: feed -> the suffix of its queries, and the columns that go to `stage` between key and attributes.
+_STAGED = {
+    PARCELS: ("parcels", ("zoning_code", "land_use", "address")),
+    ZONING: ("districts", ("code", "zone_type", "effective")),
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publish did. `batch` None: it was published already, nothing was touched."""
+
+    batch: int | None
+    added: int
+    changed: int
+    unchanged: int
+    retired: int
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A row held back, with the raw row as the portal gave it."""
+
+    reason: str
+    detail: str | None
+    raw: Mapping[str, Any]
+
+
+def publish(  # noqa: PLR0913 - what is published, and what it is published as
+    url: str,
+    *,
+    place: Place,
+    feed: str,
+    harvest: str,
+    rules: str,
+    parts: Iterable[gpd.GeoDataFrame],
+    rejections: Iterable[Rejection],
+) -> Published:
+    """Publish a validated table in one transaction.
+
+    Args:
+        url: the database.
+        place: where the rows belong; rows published for it before and absent now are retired.
+        feed: parcels or zoning.
+        harvest: the harvest's id.
+        rules: the hash of the rules it was judged by.
+        parts: as judge.judge gives them; read once, one after the other.
+        rejections: the rows held back.
+
+    Raises:
+        CoverStale: a key stands in several rows that were not known to belong together.
+        DatabaseUnavailable: nobody answers.
+        StoreError: the database refused.
+    """
+    values = {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed, "harvest": harvest, "rules": rules}
+    with connect(url) as connection:
+        try:
+            return _publish(connection, values, parts, rejections)
+        except psycopg.errors.UniqueViolation as error:
+            raise CoverStale(
+                f"the key of several rows is not known to repeat ({error.diag.message_detail})",
+                where=f"{place} {feed}",
+                do="materialize `tiles` again",
+            ) from error
+        except psycopg.Error as error:
+            raise StoreError(first_line(error), where=address(url), do="run again; nothing was published") from error
+
+
+def _publish(
+    connection: Connection,
+    values: dict[str, Any],
+    parts: Iterable[gpd.GeoDataFrame],
+    rejections: Iterable[Rejection],
+) -> Published:
+    query = named("publish")
+    done = _published_already(connection, values)
+    if done:
+        return done
+    kind, columns = _STAGED[values["feed"]]
+    connection.execute(query[f"stage_{kind}"])
+    staged = _copy(connection, columns, parts)
+    connection.execute(query["lock"], values)
+    done = _published_already(connection, values)
+    if done:
+        return done
+    row = connection.execute(query["open_batch"], values).fetchone()
+    values = {**values, "batch": row[0], "now": row[1]} if row else values
+    connection.execute("ANALYZE stage")
+    changed = connection.execute(query[f"keep_{kind}"], values).rowcount
+    merged = connection.execute(query[f"merge_{kind}"], values).rowcount
+    retired = connection.execute(query[f"retire_{kind}"], values).rowcount
+    held = _reject(connection, values, rejections)
+    published = Published(values["batch"], merged - changed, changed, staged - merged, retired)
+    counts = {
+        "added": published.added,
+        "changed": changed,
+        "unchanged": published.unchanged,
+        "retired": retired,
+        "rejected": held,
+    }
+    connection.execute(query["close_batch"], {"counts": Jsonb(counts), "batch": values["batch"]})
+    return published
+
+
+def _published_already(connection: Connection, values: Mapping[str, Any]) -> Published | None:
+    row = connection.execute(named("publish")["last_batch"], values).fetchone()
+    if row is None or row[:2] != (values["harvest"], values["rules"]):
+        return None
+    counts = row[2]
+    return Published(None, 0, 0, counts["added"] + counts["changed"] + counts["unchanged"], 0)
+
+
+def _copy(connection: Connection, columns: tuple[str, ...], parts: Iterable[gpd.GeoDataFrame]) -> int:
+    """COPY the parts to `stage` in PostgreSQL's binary format; the number of rows."""
+    rows = 0
+    names = ("key", *columns, "attributes")
+    with connection.cursor() as cursor, cursor.copy("COPY stage FROM STDIN WITH (FORMAT BINARY)") as copy:
+        copy.set_types(["text"] * len(names) + ["float8", "bytea", "text"])
+        for part in parts:
+            rows += len(part)
+            for row in zip(*_columns(part, names), strict=True):
+                copy.write_row(row)
+    return rows
+
+
+def _columns(part: gpd.GeoDataFrame, names: tuple[str, ...]) -> list[list[Any]]:
+    """The part as lists of what psycopg sends: text or None, area, EWKB, hash."""
+    shapes = shapely.set_srid(part.geometry.to_numpy(), part.crs.to_epsg())
+    texts = [[None if value is None or value != value else value for value in part[name]] for name in names]  # noqa: PLR0124
+    return [
+        *texts,
+        part["area_m2"].tolist(),
+        shapely.to_wkb(shapes, include_srid=True, byte_order=1).tolist(),
+        part["content_hash"].tolist(),
+    ]
+
+
+def _reject(connection: Connection, values: dict[str, Any], rejections: Iterable[Rejection]) -> int:
+    query = named("publish")
+    connection.execute(query["supersede_rejections"], values)
+    rows = [{**values, "reason": r.reason, "detail": r.detail, "raw": Jsonb(r.raw)} for r in rejections]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(query["reject"], rows)
+    return len(rows)

@@ -1,0 +1,109 @@
+-- The publish transaction. Each query has a name and one sentence; stores/queries.py loads them.
+
+-- name: lock
+-- One publish at a time for a jurisdiction's feed, so that a parcel may pass from tile to tile without a race.
+SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/' || %(feed)s, 0));
+
+-- name: last_batch
+-- What was published last for a place, to do nothing when it is this very harvest.
+SELECT harvest, rules, counts FROM zoning.batch
+WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND tile IS NOT DISTINCT FROM %(tile)s
+ORDER BY id DESC LIMIT 1;
+
+-- name: open_batch
+-- A new batch; its time is taken under the lock, so that times agree with the order of the batches.
+INSERT INTO zoning.batch (jurisdiction, tile, feed, harvest, rules, started)
+VALUES (%(jurisdiction)s, %(tile)s, %(feed)s, %(harvest)s, %(rules)s, clock_timestamp())
+RETURNING id, started;
+
+-- name: close_batch
+-- What the batch did.
+UPDATE zoning.batch SET counts = %(counts)s, committed = clock_timestamp() WHERE id = %(batch)s;
+
+-- name: supersede_rejections
+-- Rejections of the place's former batches are answered by this one.
+UPDATE zoning.rejection SET state = 'superseded'
+WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND tile IS NOT DISTINCT FROM %(tile)s AND state = 'open';
+
+-- name: reject
+-- A row held back.
+INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail, raw)
+VALUES (%(batch)s, %(jurisdiction)s, %(tile)s, %(feed)s, %(reason)s, %(detail)s, %(raw)s);
+
+-- name: stage_parcels
+-- Where COPY puts the harvest before it is compared; a key that stands twice is an error here.
+CREATE TEMPORARY TABLE stage (
+    key text PRIMARY KEY, code text, land_use text, address text, attributes text,
+    area_m2 double precision, geom geometry, content_hash text NOT NULL
+) ON COMMIT DROP;
+
+-- name: keep_parcels
+-- Rows about to be overwritten become versions.
+INSERT INTO zoning.parcel_version
+SELECT p.*, p.last_changed, %(now)s, NULL, NULL, %(batch)s
+FROM zoning.parcel p JOIN stage s ON p.parcel_id = s.key
+WHERE p.jurisdiction = %(jurisdiction)s AND (p.content_hash <> s.content_hash OR p.tile <> %(tile)s);
+
+-- name: merge_parcels
+-- New rows and rows that differ, in the order of their keys; true for those that are new.
+INSERT INTO zoning.parcel AS p
+SELECT %(jurisdiction)s, s.key, %(tile)s, s.code, s.code, s.land_use, s.address, s.attributes::jsonb,
+    s.area_m2, s.geom, s.content_hash, %(batch)s, %(now)s, %(now)s
+FROM stage s LEFT JOIN zoning.parcel old ON old.jurisdiction = %(jurisdiction)s AND old.parcel_id = s.key
+WHERE old.parcel_id IS NULL OR old.content_hash <> s.content_hash OR old.tile <> %(tile)s
+ORDER BY s.key
+ON CONFLICT (jurisdiction, parcel_id) DO UPDATE SET
+    tile = excluded.tile, zoning_code = excluded.zoning_code, zoning_code_local = excluded.zoning_code_local,
+    land_use = excluded.land_use, address = excluded.address, attributes = excluded.attributes,
+    area_m2 = excluded.area_m2, geom = excluded.geom, content_hash = excluded.content_hash,
+    batch_id = excluded.batch_id, last_changed = excluded.last_changed
+WHERE p.content_hash <> excluded.content_hash OR p.tile <> excluded.tile;
+
+-- name: retire_parcels
+-- What the place had and the harvest has not becomes a version.
+WITH gone AS (
+    DELETE FROM zoning.parcel p
+    WHERE p.jurisdiction = %(jurisdiction)s AND p.tile = %(tile)s
+        AND NOT EXISTS (SELECT FROM stage s WHERE s.key = p.parcel_id)
+    RETURNING p.*
+)
+INSERT INTO zoning.parcel_version SELECT gone.*, gone.last_changed, %(now)s, NULL, NULL, %(batch)s FROM gone;
+
+-- name: stage_districts
+-- Where COPY puts the harvest before it is compared.
+CREATE TEMPORARY TABLE stage (
+    key text PRIMARY KEY, code text, zone_type text, effective text, attributes text,
+    area_m2 double precision, geom geometry, content_hash text NOT NULL
+) ON COMMIT DROP;
+
+-- name: keep_districts
+-- Rows about to be overwritten become versions.
+INSERT INTO zoning.district_version
+SELECT d.*, d.last_changed, %(now)s, d.effective, NULL, %(batch)s
+FROM zoning.district d JOIN stage s ON d.district_id = s.key
+WHERE d.jurisdiction = %(jurisdiction)s AND d.content_hash <> s.content_hash;
+
+-- name: merge_districts
+-- New rows and rows that differ, in the order of their keys.
+INSERT INTO zoning.district AS d
+SELECT %(jurisdiction)s, s.key, s.code, s.code, s.zone_type, s.effective::date, s.attributes::jsonb,
+    s.area_m2, s.geom, s.content_hash, %(batch)s, %(now)s, %(now)s
+FROM stage s LEFT JOIN zoning.district old ON old.jurisdiction = %(jurisdiction)s AND old.district_id = s.key
+WHERE old.district_id IS NULL OR old.content_hash <> s.content_hash
+ORDER BY s.key
+ON CONFLICT (jurisdiction, district_id) DO UPDATE SET
+    code = excluded.code, code_local = excluded.code_local, zone_type = excluded.zone_type,
+    effective = excluded.effective, attributes = excluded.attributes, area_m2 = excluded.area_m2,
+    geom = excluded.geom, content_hash = excluded.content_hash, batch_id = excluded.batch_id,
+    last_changed = excluded.last_changed
+WHERE d.content_hash <> excluded.content_hash;
+
+-- name: retire_districts
+-- What the map had and the harvest has not becomes a version.
+WITH gone AS (
+    DELETE FROM zoning.district d
+    WHERE d.jurisdiction = %(jurisdiction)s AND NOT EXISTS (SELECT FROM stage s WHERE s.key = d.district_id)
+    RETURNING d.*
+)
+INSERT INTO zoning.district_version
+SELECT gone.*, gone.last_changed, %(now)s, gone.effective, NULL, %(batch)s FROM gone;

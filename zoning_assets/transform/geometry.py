@@ -1,0 +1,69 @@
+"""Which shapes are sound, which can be mended, and which cannot."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from zoning_assets.transform import canonical
+
+Geometries = npt.NDArray[np.object_]
+Texts = npt.NDArray[np.object_]  # str or None
+
+NO_GEOMETRY, NOT_AN_AREA = "no_geometry", "not_an_area"
+
+
+@dataclass(frozen=True)
+class Mended:
+    """One entry a shape. `geometry` is a valid MultiPolygon on the grid, or None where `rejected` says why not."""
+
+    geometry: Geometries
+    repaired: Texts  # what was wrong
+    rejected: Texts  # NO_GEOMETRY (null or empty), NOT_AN_AREA
+
+
+def mend(shapes: Geometries, grid: float) -> Mended:
+    """Valid MultiPolygons on the grid; points and lines are shed, and what has no area left is rejected.
+
+    Validity depends on the coordinates that are stored, so it is judged on the grid of the target CRS and nowhere
+    else. `make_valid` runs on the invalid only.
+
+    Args:
+        shapes: in the target CRS; None where a row has none.
+        grid: see canonical.GRID.
+    """
+    open_ = ~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)
+    rejected = np.where(open_, None, NO_GEOMETRY)
+    snapped = np.where(open_, canonical.on_grid(shapes, grid), None)
+    wrong = open_ & ~shapely.is_valid(snapped)
+    repaired = np.full(len(shapes), None, dtype=object)
+    repaired[wrong] = [reason.split("[")[0] for reason in shapely.is_valid_reason(snapped[wrong])]
+    snapped[wrong] = _valid(snapped[wrong], grid)
+    areas = _areas_only(snapped)
+    rejected[open_ & shapely.is_missing(areas)] = NOT_AN_AREA
+    return Mended(canonical.normal(areas), repaired, rejected)
+
+
+def _valid(shapes: Geometries, grid: float) -> Geometries:
+    """Valid shapes on the grid. Crossings that `make_valid` finds lie between grid lines; moved there, the shape may
+    be invalid once more, and only then is the slower exact rounding used."""
+    finite = np.isfinite(shapely.bounds(shapes)).all(axis=1)
+    mended = canonical.on_grid(shapely.make_valid(np.where(finite, shapes, None), method="structure"), grid)
+    again = ~shapely.is_valid(mended) & ~shapely.is_missing(mended)
+    mended[again] = shapely.set_precision(shapely.make_valid(mended[again]), grid)
+    return mended
+
+
+def _areas_only(shapes: Geometries) -> Geometries:
+    """Each shape's polygons as one MultiPolygon; None where there are none."""
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
+        parts, inner = shapely.get_parts(parts, return_index=True)
+        owner = owner[inner]
+    keep = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & (shapely.area(parts) > 0)
+    areas = np.full(len(shapes), None, dtype=object)
+    if keep.any():
+        owners, positions = np.unique(owner[keep], return_inverse=True)
+        areas[owners] = shapely.multipolygons(parts[keep], indices=positions)
+    return areas

@@ -1,0 +1,21 @@
+"""How a page's bytes become rows: one reader a form. Reading judges nothing; it says what came."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import shapely
+
+from zoning_assets.transform import esri
+from zoning_assets.transform.rows import Rows
+
+
+def read_arrow(body: bytes, _layer: Mapping[str, Any]) -> Rows:
+    """An Arrow IPC stream with a `geometry` column of WKB, as the `download` feed slices files into pages."""
+    table = pa.ipc.open_stream(body).read_all()
+    geometry = shapely.from_wkb(table.column("geometry").to_numpy(zero_copy_only=False), on_invalid="ignore")
+    return Rows(table.drop_columns(["geometry"]).to_pylist(), geometry, {})
+
+
+#: form of a page -> how it is read.
+READERS: Mapping[str, Callable[[bytes, Mapping[str, Any]], Rows]] = {"esrijson": esri.read, "arrow": read_arrow}

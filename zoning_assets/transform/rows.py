@@ -1,0 +1,23 @@
+"""What a page holds, before anything is judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as the portal gave them, in its order: attributes, shapes in the layer's CRS (x, y), and what was odd.
+
+    `flaws` maps a row's index to what its shape lost or cannot say (a curve, a ring of two points).
+    """
+
+    attributes: list[dict[str, Any]]
+    geometry: npt.NDArray[np.object_]  # None where the portal gave none
+    flaws: Mapping[int, str]
+
+    def __len__(self) -> int:
+        return len(self.attributes)
