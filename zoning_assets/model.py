@@ -1,11 +1,13 @@
-"""The words, as values. Standard library only; everything else may import this, and this imports nothing of ours.
+"""The words, as values. Standard library only; everything else may import this, and this imports only the errors.
 
 What belongs here: frozen descriptions of things the README's glossary names. What does not: behaviour, files, SQL.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from zoning_assets.errors import ZoningError
 
 PARCELS, ZONING = "parcels", "zoning"
 
@@ -71,7 +73,9 @@ class Page:
     name: str
     rows: int
     size: int  # bytes, before compression
-    kind: str = "area"  # area: found by the tile's envelope; listed: asked for by id or key
+    #: area: what the tile's envelope met, other tiles' rows among it; owned: this place's rows only; listed: the same,
+    #: and the rows of repeated keys are together
+    kind: str = "area"
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,9 @@ class Cover:
     feed: str
     stamp: Mapping[str, Any]  # what the layer said of itself: count, last edit, ETag, ...
     tiles: Mapping[str, int]  # tile -> rows its envelope met when it was found
-    repeated: Mapping[str, str] = field(default_factory=dict)  # repeated key -> tile that owns all its rows
-    unplaced: tuple[str, ...] = ()  # ids of rows no envelope meets; the first tile owns them
+    repeated: Mapping[str, str] = field(default_factory=dict)  # repeated key -> the tile that owns all its rows
+    listed: Mapping[str, Sequence[int]] = field(default_factory=dict)  # tile -> ids it asks for one by one
+    doubted: bool = False  # a publish met a repeated key this cover does not know: look at every key next time
 
 
 @dataclass(frozen=True)
@@ -124,3 +129,31 @@ class Counts:
     def as_dict(self) -> dict[str, Any]:
         """The counts by name, for metadata and JSON."""
         return asdict(self)
+
+
+@dataclass
+class Outcome:
+    """What became of one feed at one place: written by the stages as it goes. `error`: where and why it ended early."""
+
+    place: Place
+    feed: str
+    stages: list[str] = field(default_factory=list)  # those that were completed
+    counts: Counts = Counts()
+    harvest: Harvest | None = None
+    content_hash: str = ""  # of the validated rows, whatever their order
+    rejections: Any = None  # table of page, row, reason, detail
+    picture: bytes = b""  # PNG
+    batch: int | None = None  # None: nothing was published, or it had been published already
+    error: ZoningError | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoning sync --json` reports it."""
+        return {
+            "jurisdiction": self.place.jurisdiction,
+            "tile": self.place.tile,
+            "feed": self.feed,
+            **self.counts.as_dict(),
+            "content_hash": self.content_hash,
+            "complete": self.error is None,
+            **({"error": str(self.error)} if self.error else {}),
+        }

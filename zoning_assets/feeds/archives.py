@@ -36,6 +36,7 @@ def unpack(path: Path, into: Path, *, where: str, most_bytes: int, most_members:
 
     Raises:
         FileRefused: the zip is not one, is damaged, too large, encrypted, nested, or has names that are not safe.
+
     """
     if into.is_dir():
         return into

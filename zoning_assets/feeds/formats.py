@@ -9,6 +9,7 @@ import json
 import re
 import sqlite3
 import struct
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +24,7 @@ KNOWN = "zip, shapefile, GeoPackage, FileGDB, FlatGeobuf, GeoParquet, GeoJSON an
 AGAIN = "download it again; what was published before stays"
 
 _HEAD_BYTES = 64 * 1024
+_CHUNK_ROWS = 4096
 _MOST_TOPOJSON_BYTES = 256 * 2**20  # GDAL holds the whole topology in memory
 _GPKG_IDS = (b"GPKG", b"GP10", b"GP11")
 _MAGIC = (
@@ -46,6 +48,7 @@ def recognise(path: Path, where: str) -> str:
 
     Raises:
         FileRefused: it is none that is read here; the message says what it looks like.
+
     """
     if path.is_dir():
         if (path / "a00000001.gdbtable").is_file():
@@ -132,6 +135,7 @@ def shapefile_rows(path: Path, where: str) -> int:
 
     Raises:
         FileRefused: a companion is missing, a file is shorter than it says, or their counts differ.
+
     """
     index, table = companion(path, ".shx"), companion(path, ".dbf")
     if index is None or table is None:
@@ -150,11 +154,13 @@ def _shx_count(path: Path, index: Path, where: str) -> int:
         header = np.fromfile(file, ">i4", 7)
         if len(header) < 7 or header[0] != 9994 or int(header[6]) * 2 > file.stat().st_size:
             raise FileRefused(f"{file.name} is cut short", where=where, do=AGAIN)
-    entries = np.fromfile(index, ">i4", (int(header[6]) * 2 - 100) // 8 * 2, offset=100).astype(np.int64)
-    ends = (entries[0::2] + entries[1::2] + 4) * 2
-    if len(ends) and (entries.min() < 0 or int(ends.max()) > path.stat().st_size):
-        raise FileRefused(f"{path.name} is cut short", where=where, do=AGAIN)
-    return len(ends)
+    entries = (int(header[6]) * 2 - 100) // 8
+    for first in range(0, entries, _CHUNK_ROWS):
+        pairs = np.fromfile(index, ">i4", min(_CHUNK_ROWS, entries - first) * 2, offset=100 + first * 8)
+        ends = (pairs[0::2].astype(np.int64) + pairs[1::2] + 4) * 2
+        if pairs.min() < 0 or int(ends.max()) > path.stat().st_size:
+            raise FileRefused(f"{path.name} is cut short", where=where, do=AGAIN)
+    return entries
 
 
 def _dbf_count(table: Path, where: str) -> tuple[int, int]:
@@ -165,10 +171,16 @@ def _dbf_count(table: Path, where: str) -> tuple[int, int]:
     records, header, width = struct.unpack_from("<IHH", start, 4) if len(start) == 32 else (0, 0, 0)
     if not header or not width or size < header + records * width:
         raise FileRefused(f"{table.name} is cut short", where=where, do=AGAIN)
-    if not records:
-        return 0, 0
-    flags = np.memmap(table, np.uint8, "r", header, (records, width))[:, 0]
-    return records, int(np.count_nonzero(flags == ord("*")))
+    return records, sum(_deleted(table, header, width, records))
+
+
+def _deleted(table: Path, header: int, width: int, records: int) -> Iterator[int]:
+    """Records marked as deleted, chunk by chunk: a mapped file would count as memory."""
+    with table.open("rb") as file:
+        file.seek(header)
+        for first in range(0, records, _CHUNK_ROWS):
+            rows = min(_CHUNK_ROWS, records - first)
+            yield file.read(rows * width)[::width].count(b"*")
 
 
 def gdb_counts(folder: Path) -> set[int]:

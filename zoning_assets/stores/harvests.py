@@ -78,7 +78,7 @@ def put_cover(objects: Objects, cover: Cover) -> None:
 def find_cover(objects: Objects, jurisdiction: str, feed: str) -> Cover | None:
     """The cover found last, or None."""
     document = objects.find_json(f"raw/{jurisdiction}/{feed}/cover.json")
-    return Cover(**{**document, "unplaced": tuple(document["unplaced"])}) if document else None
+    return Cover(**document) if document else None
 
 
 def _folder(place: Place, feed: str) -> str:

@@ -5,7 +5,7 @@ rows that are gone are retired. All in one transaction under one lock a jurisdic
 at any moment has published everything or nothing. The same harvest under the same rules changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from zoning_assets.errors import CoverStale, StoreError
 from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.stores.database import Connection, address, connect, first_line
 from zoning_assets.stores.queries import named
+from zoning_assets.transform import canonical
+from zoning_assets.transform.tiles import finest_cells, owners, to_int
 
 #: feed -> the suffix of its queries, and the columns that go to `stage` between key and attributes.
 _STAGED = {
@@ -53,6 +55,7 @@ def publish(  # noqa: PLR0913 - what is published, and what it is published as
     feed: str,
     harvest: str,
     rules: str,
+    tiles: Sequence[str],
     parts: Iterable[gpd.GeoDataFrame],
     rejections: Iterable[Rejection],
 ) -> Published:
@@ -64,6 +67,7 @@ def publish(  # noqa: PLR0913 - what is published, and what it is published as
         feed: parcels or zoning.
         harvest: the harvest's id.
         rules: the hash of the rules it was judged by.
+        tiles: the whole cover; rows of tiles that are no longer in it pass to their new owners.
         parts: as judge.judge gives them; read once, one after the other.
         rejections: the rows held back.
 
@@ -72,7 +76,14 @@ def publish(  # noqa: PLR0913 - what is published, and what it is published as
         DatabaseUnavailable: nobody answers.
         StoreError: the database refused.
     """
-    values = {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed, "harvest": harvest, "rules": rules}
+    values = {
+        "jurisdiction": place.jurisdiction,
+        "tile": place.tile,
+        "feed": feed,
+        "harvest": harvest,
+        "rules": rules,
+        "tiles": sorted(tiles),
+    }
     with connect(url) as connection:
         try:
             return _publish(connection, values, parts, rejections)
@@ -94,18 +105,20 @@ def _publish(
 ) -> Published:
     query = named("publish")
     done = _published_already(connection, values)
-    if done:
+    if done and not _obsolete_tiles(connection, values):
         return done
     kind, columns = _STAGED[values["feed"]]
     connection.execute(query[f"stage_{kind}"])
     staged = _copy(connection, columns, parts)
     connection.execute(query["lock"], values)
+    adopted = _adopt(connection, values)
     done = _published_already(connection, values)
-    if done:
+    if done and not adopted:
         return done
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
     connection.execute("ANALYZE stage")
+    connection.execute(query[f"pass_{kind}"], values)
     changed = connection.execute(query[f"keep_{kind}"], values).rowcount
     merged = connection.execute(query[f"merge_{kind}"], values).rowcount
     retired = connection.execute(query[f"retire_{kind}"], values).rowcount
@@ -120,6 +133,24 @@ def _publish(
     }
     connection.execute(query["close_batch"], {"counts": Jsonb(counts), "batch": values["batch"]})
     return published
+
+
+def _obsolete_tiles(connection: Connection, values: Mapping[str, Any]) -> list[str]:
+    if values["tile"] is None:
+        return []
+    return [tile for (tile,) in connection.execute(named("publish")["obsolete_tiles"], values)]
+
+
+def _adopt(connection: Connection, values: Mapping[str, Any]) -> int:
+    """Take over the rows that this tile owns since another was split, joined or emptied; how many."""
+    obsolete = _obsolete_tiles(connection, values)
+    if not obsolete:
+        return 0
+    orphans = connection.execute(named("publish")["orphans"], {**values, "obsolete": obsolete}).fetchall()
+    points = shapely.get_coordinates(shapely.from_wkb([wkb for _, wkb in orphans]))
+    mine = owners(finest_cells(points), values["tiles"]) == to_int(values["tile"])
+    keys = [key for (key, _), is_mine in zip(orphans, mine, strict=True) if is_mine]
+    return connection.execute(named("publish")["adopt"], {**values, "keys": keys}).rowcount
 
 
 def _published_already(connection: Connection, values: Mapping[str, Any]) -> Published | None:
@@ -158,7 +189,7 @@ def _columns(part: gpd.GeoDataFrame, names: tuple[str, ...]) -> list[list[Any]]:
 def _reject(connection: Connection, values: dict[str, Any], rejections: Iterable[Rejection]) -> int:
     query = named("publish")
     connection.execute(query["supersede_rejections"], values)
-    rows = [{**values, "reason": r.reason, "detail": r.detail, "raw": Jsonb(r.raw)} for r in rejections]
+    rows = [{**values, "reason": r.reason, "detail": r.detail, "raw": Jsonb(r.raw, dumps=canonical.dumps)} for r in rejections]
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany(query["reject"], rows)

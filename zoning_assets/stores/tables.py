@@ -49,15 +49,23 @@ class Table:
         for part in range(int(self.summary(objects)["parts"])):
             yield self.read(objects, part)
 
-    def write_rejections(self, objects: Objects, rejections: pd.DataFrame) -> None:
-        """Write the rows that were held back."""
+    def finish(
+        self, objects: Objects, parts: int, summary: Mapping[str, Any], rejections: pd.DataFrame, picture: bytes
+    ) -> None:
+        """Commit a validated table together with what was held back and its picture (PNG)."""
         buffer = io.BytesIO()
         rejections.to_parquet(buffer, compression="zstd", index=False)
         objects.put(f"{self.folder}/rejections.parquet", buffer.getvalue())
+        objects.put(f"{self.folder}/picture.png", picture)
+        self.commit(objects, parts, summary)
 
     def rejections(self, objects: Objects) -> pd.DataFrame:
         """Read the rows that were held back."""
         return pd.read_parquet(io.BytesIO(objects.get(f"{self.folder}/rejections.parquet")))
+
+    def picture(self, objects: Objects) -> bytes:
+        """Read the picture."""
+        return objects.get(f"{self.folder}/picture.png")
 
     def commit(self, objects: Objects, parts: int, summary: Mapping[str, Any]) -> None:
         """Declare the table whole."""

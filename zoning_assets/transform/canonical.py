@@ -54,6 +54,8 @@ def value(raw: Any) -> Any:
 
 def _text(raw: str) -> str | None:
     text = raw.replace("\x00", "").strip()
+    if not text.isascii():  # half a surrogate pair is no text; databases refuse it
+        text = text.encode("utf-8", "replace").decode()
     if len(text) >= 10 and text[4] in "/-" and (found := _DATE.fullmatch(text)):
         year, month, day, clock, zone = found.groups()
         clock = "" if clock is None or re.fullmatch(r"[0:.]+", clock) else f"T{clock}{zone or ''}"
@@ -83,8 +85,8 @@ def epoch_ms(raw: Any) -> Any:
 
 
 def dumps(attributes: Mapping[str, Any]) -> str:
-    """Attributes as JSON text with sorted keys."""
-    return orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME, default=str).decode()
+    """Attributes as JSON text with sorted keys and without NUL, which PostgreSQL refuses."""
+    return orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS, default=str).decode().replace("\\u0000", "")
 
 
 def content_hashes(columns: Sequence[Iterable[Any]], shapes: Geometries) -> list[str]:

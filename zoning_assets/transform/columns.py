@@ -43,7 +43,7 @@ class Scope:
 
 
 def normalize(
-    rows: Rows, *, jurisdiction: Jurisdiction, feed: Feed, layer: Mapping[str, Any], scope: Scope, listed: bool = False
+    rows: Rows, *, jurisdiction: Jurisdiction, feed: Feed, layer: Mapping[str, Any], scope: Scope, owned: bool = False
 ) -> gpd.GeoDataFrame:
     """Rows in our columns and the target CRS; only those that this place owns, nothing judged yet.
 
@@ -53,7 +53,7 @@ def normalize(
         feed: gives key and field map.
         layer: what the feed type found out: `crs`, `dates` (columns of epoch milliseconds), `managed` (columns).
         scope: see Scope.
-        listed: these rows were asked for by id or key because this place owns them, wherever they lie.
+        owned: these rows were picked because this place owns them, wherever they lie.
 
     Returns:
         Columns `key`, COLUMNS of the feed, `attributes` (JSON text), `row` (index in the page), `flaw`,
@@ -67,7 +67,7 @@ def normalize(
     points = representative_points(shapes, jurisdiction.target_crs)
     crs.gate(points, jurisdiction.bounds, crs=source, where=f"{jurisdiction.id} {feed.name}")
     records = [_record(raw, feed, layer) for raw in rows.attributes]
-    keep = _owned(points, [record["key"] for record in records], scope, listed=listed)
+    keep = _owned(points, [record["key"] for record in records], scope, owned=owned)
     frame = gpd.GeoDataFrame(
         {name: np.array([record[name] for record in records], dtype=object) for name in _names(feed)},
         geometry=gpd.GeoSeries(shapes, crs=jurisdiction.target_crs),
@@ -78,15 +78,16 @@ def normalize(
     return frame[keep].reset_index(drop=True)
 
 
-def representative_points(shapes: npt.NDArray[np.object_], from_crs: str) -> npt.NDArray[np.float64]:
-    """The point that stands for each shape, (n, 2) longitude, latitude; NaN where a shape has none."""
-    points = shapely.point_on_surface(shapes)
+def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.NDArray[np.float64]:
+    """The point that stands for each shape, (n, 2) longitude, latitude; NaN where a shape has none.
+
+    Always found on the shape in degrees, so that every feed type and every target CRS finds the same one.
+    """
+    in_degrees = crs.reproject(shapes, source, crs.DEGREES)
+    finite = np.isfinite(shapely.bounds(in_degrees)).all(axis=1)
+    points = shapely.point_on_surface(np.where(finite, in_degrees, None))
     points[shapely.is_empty(points)] = None
-    xy = np.column_stack([shapely.get_x(points), shapely.get_y(points)])
-    if not crs.is_same(from_crs, crs.DEGREES):
-        xy = np.column_stack(crs.transformer(from_crs, crs.DEGREES).transform(xy[:, 0], xy[:, 1]))
-    xy[~np.isfinite(xy).all(axis=1)] = np.nan
-    return xy
+    return np.column_stack([shapely.get_x(points), shapely.get_y(points)])
 
 
 def key_of(raw: Any) -> str | None:
@@ -125,9 +126,9 @@ def _as_text(value: Any) -> str | None:
 
 
 def _owned(
-    points: npt.NDArray[np.float64], keys: list[str | None], scope: Scope, *, listed: bool
+    points: npt.NDArray[np.float64], keys: list[str | None], scope: Scope, *, owned: bool
 ) -> npt.NDArray[np.bool_]:
-    if scope.tile is None or listed:
+    if scope.tile is None or owned:
         return np.ones(len(points), dtype=bool)
     placed = ~np.isnan(points).any(axis=1)
     cells = np.where(placed, tiles.finest_cells(np.nan_to_num(points, nan=0.0)), tiles.NOWHERE)

@@ -1,6 +1,6 @@
 """How a page's bytes become rows: one reader a form. Reading judges nothing; it says what came."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -19,3 +19,12 @@ def read_arrow(body: bytes, _layer: Mapping[str, Any]) -> Rows:
 
 #: form of a page -> how it is read.
 READERS: Mapping[str, Callable[[bytes, Mapping[str, Any]], Rows]] = {"esrijson": esri.read, "arrow": read_arrow}
+
+
+def raw_rows(form: str, body: bytes, indices: Sequence[int]) -> list[dict[str, Any]]:
+    """Single rows of a page as the portal gave them, fit for JSON; for what is held back."""
+    if form == "esrijson":
+        features = esri.decode(body)["features"]
+        return [features[i] for i in indices]
+    rows = read_arrow(body, {})
+    return [{"attributes": rows.attributes[i], "wkt": shapely.to_wkt(rows.geometry[i])} for i in indices]

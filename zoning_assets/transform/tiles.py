@@ -23,6 +23,10 @@ h3s = _api.basic_str
 FINEST = 15
 #: No place: the row has no coordinates to own it by.
 NOWHERE = np.uint64(0)
+#: After every cell, for looking for the smallest.
+LAST = (1 << 64) - 1
+#: A coordinate that is nowhere, for points that are NaN.
+OFF_GLOBE = 1e9
 #: Levels of descendants whose outline stands for the footprint; the rest is padding.
 _OUTLINE_LEVELS = 2
 #: A descendant may lie outside its ancestor: by 0.156 of the ancestor's longest edge at most, measured over all
@@ -84,6 +88,12 @@ def to_str(tile: int) -> str:
 def is_tile(text: str) -> bool:
     """Whether the text is the usual spelling of an H3 cell."""
     return bool(h3s.is_valid_cell(text))
+
+
+def contains(coarse: str, fine: str) -> bool:
+    """Whether one tile is an ancestor of the other."""
+    level = resolution_of(coarse)
+    return level < resolution_of(fine) and h3s.cell_to_parent(fine, level) == coarse
 
 
 def children(tile: str) -> list[str]:

@@ -37,27 +37,57 @@ CREATE TEMPORARY TABLE stage (
     area_m2 double precision, geom geometry, content_hash text NOT NULL
 ) ON COMMIT DROP;
 
+-- name: obsolete_tiles
+-- Tiles that rows still name though the cover has them no more (they were split, joined or emptied).
+WITH RECURSIVE named AS (
+    (SELECT tile FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s ORDER BY tile LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT p.tile FROM zoning.parcel p
+        WHERE p.jurisdiction = %(jurisdiction)s AND p.tile > named.tile ORDER BY p.tile LIMIT 1
+    ) FROM named WHERE named.tile IS NOT NULL
+)
+SELECT tile FROM named WHERE tile IS NOT NULL AND tile <> ALL (%(tiles)s);
+
+-- name: orphans
+-- Rows of such tiles, so that their new owners can be found.
+SELECT parcel_id, ST_AsBinary(ST_Transform(ST_PointOnSurface(geom), 4326)) FROM zoning.parcel
+WHERE jurisdiction = %(jurisdiction)s AND tile = ANY (%(obsolete)s);
+
+-- name: adopt
+-- A tile is where we keep a row, no fact about it: passing to another is no change.
+UPDATE zoning.parcel SET tile = %(tile)s WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(keys)s);
+
 -- name: keep_parcels
 -- Rows about to be overwritten become versions.
 INSERT INTO zoning.parcel_version
 SELECT p.*, p.last_changed, %(now)s, NULL, NULL, %(batch)s
 FROM zoning.parcel p JOIN stage s ON p.parcel_id = s.key
-WHERE p.jurisdiction = %(jurisdiction)s AND (p.content_hash <> s.content_hash OR p.tile <> %(tile)s);
+WHERE p.jurisdiction = %(jurisdiction)s AND p.content_hash <> s.content_hash;
+
+-- name: pass_parcels
+-- Rows that are the same and come from another tile now.
+UPDATE zoning.parcel p SET tile = %(tile)s FROM stage s
+WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key AND p.tile <> %(tile)s
+    AND p.content_hash = s.content_hash;
 
 -- name: merge_parcels
--- New rows and rows that differ, in the order of their keys; true for those that are new.
+-- New rows and rows that differ, in the order of their keys. A parcel that comes back was first seen when it was.
 INSERT INTO zoning.parcel AS p
 SELECT %(jurisdiction)s, s.key, %(tile)s, s.code, s.code, s.land_use, s.address, s.attributes::jsonb,
-    s.area_m2, s.geom, s.content_hash, %(batch)s, %(now)s, %(now)s
+    s.area_m2, s.geom, s.content_hash, %(batch)s,
+    coalesce((SELECT min(v.first_seen) FROM zoning.parcel_version v
+        WHERE v.jurisdiction = %(jurisdiction)s AND v.parcel_id = s.key), %(now)s),
+    %(now)s
 FROM stage s LEFT JOIN zoning.parcel old ON old.jurisdiction = %(jurisdiction)s AND old.parcel_id = s.key
-WHERE old.parcel_id IS NULL OR old.content_hash <> s.content_hash OR old.tile <> %(tile)s
+WHERE old.parcel_id IS NULL OR old.content_hash <> s.content_hash
 ORDER BY s.key
 ON CONFLICT (jurisdiction, parcel_id) DO UPDATE SET
     tile = excluded.tile, zoning_code = excluded.zoning_code, zoning_code_local = excluded.zoning_code_local,
     land_use = excluded.land_use, address = excluded.address, attributes = excluded.attributes,
     area_m2 = excluded.area_m2, geom = excluded.geom, content_hash = excluded.content_hash,
     batch_id = excluded.batch_id, last_changed = excluded.last_changed
-WHERE p.content_hash <> excluded.content_hash OR p.tile <> excluded.tile;
+WHERE p.content_hash <> excluded.content_hash;
 
 -- name: retire_parcels
 -- What the place had and the harvest has not becomes a version.
@@ -82,6 +112,10 @@ INSERT INTO zoning.district_version
 SELECT d.*, d.last_changed, %(now)s, d.effective, NULL, %(batch)s
 FROM zoning.district d JOIN stage s ON d.district_id = s.key
 WHERE d.jurisdiction = %(jurisdiction)s AND d.content_hash <> s.content_hash;
+
+-- name: pass_districts
+-- Districts belong to no tile; nothing passes.
+SELECT WHERE false;
 
 -- name: merge_districts
 -- New rows and rows that differ, in the order of their keys.

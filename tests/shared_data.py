@@ -1,0 +1,21 @@
+"""Where the real data lies: `../shared/data`, or below ZONING_SHARED. Tests skip where it is missing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+_BESIDE = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+def need(path: str) -> Path:
+    """The file or folder at `path` below shared/data; where it is missing the test is skipped with one line."""
+    found = Path(os.environ.get("ZONING_SHARED", _BESIDE)) / "data" / path
+    if not found.exists():
+        pytest.skip(f"real data is missing: {found}")
+    return found
+
+
+def cambridge() -> Path:
+    """The folder of Cambridge, Massachusetts."""
+    return need("cambridge_ma")

@@ -1,0 +1,67 @@
+"""`zoning db`: the database: up, down, where, and a prompt in it.
+
+What belongs here: words and printing. What does not: the work, which is `stores.cluster`'s.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoning_assets.errors import DatabaseUnavailable
+from zoning_assets.stores import cluster
+from zoning_assets.stores.cluster import remote
+
+app = typer.Typer(name="db", help="The database: PostgreSQL with PostGIS.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command()
+def up(json_: Json = False) -> None:
+    """Find or start the database, and print its address."""
+    _report(cluster.ensure(_home(), os.environ), as_json=json_)
+
+
+@app.command()
+def down() -> None:
+    """Stop the database that this project started; its data stay."""
+    stopped = cluster.stop(_home())
+    typer.echo(
+        "The database is stopped; `zoning db up` starts it again." if stopped else "No database of ours was running.",
+        err=True,
+    )
+
+
+@app.command()
+def url(json_: Json = False) -> None:
+    """Print the address of the running database, password and all."""
+    _report(_running(), as_json=json_)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql(context: typer.Context) -> None:
+    """Open psql in the database; further words are psql's own (`zoning db psql -c 'SELECT 1'`)."""
+    program, needed = cluster.psql(_home())
+    target, password = remote.without_password(_running())
+    environ = {**os.environ, **needed, **({"PGPASSWORD": password} if password else {})}  # never on the command line
+    sys.stdout.flush()
+    os.execve(program, [str(program), "--dbname", target, *context.args], environ)  # noqa: S606 -- no shell is wanted
+
+
+def _home() -> Path:
+    return Path(os.environ.get("ZONING_HOME") or ".zoning").absolute()
+
+
+def _running() -> str:
+    found = cluster.url(_home(), os.environ)
+    if found is None:
+        raise DatabaseUnavailable("no database is running", where=str(_home()), do="run `zoning db up`")
+    return found
+
+
+def _report(address: str, *, as_json: bool) -> None:
+    typer.echo(json.dumps({"url": address}) if as_json else address)

@@ -1,0 +1,129 @@
+"""What an ArcGIS layer says of itself, and what it means."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyproj
+
+from zoning_assets.errors import FeedRefused, NotALayer
+from zoning_assets.model import Bounds
+from zoning_assets.transform import crs
+
+#: Error codes in an HTTP 200 that may pass by themselves.
+_PASSING = frozenset({429, 500, 502, 503, 504})
+#: Rows asked for where a layer does not say how many it would give; older servers' default.
+_MODEST_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The layer's description, understood."""
+
+    id: str  # the object id's column
+    columns: Sequence[str]
+    dates: Sequence[str]  # columns of epoch milliseconds
+    managed: Sequence[str]  # columns the server keeps for itself
+    crs: str | None
+    extent: Mapping[str, Any]
+    most_rows: int
+    paging: bool
+    statistics: bool
+    edited: int | None  # epoch milliseconds of the last edit, where the server tells
+
+    def extent_degrees(self, layer_crs: str) -> Bounds | None:
+        """The layer's own extent in degrees; None where it is not told or makes no sense."""
+        try:
+            box = tuple(float(self.extent[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
+            found = crs.transformer(layer_crs, crs.DEGREES).transform_bounds(*box)
+        except (KeyError, TypeError, ValueError, pyproj.exceptions.ProjError):
+            return None
+        west, south, east, north = found
+        sound = bool(np.isfinite(found).all()) and -180 <= west < east <= 180 and -90 <= south < north <= 90
+        return (west, south, east, north) if sound else None
+
+
+def no_error(document: Any) -> Any:
+    """The document, unless it is an error that may pass.
+
+    Raises:
+        ValueError: such an error, or no JSON object at all: ask again.
+    """
+    if not isinstance(document, dict):
+        message = "the answer is JSON, but no object"
+        raise ValueError(message)  # noqa: TRY004 - the client asks again on ValueError
+    error = document.get("error")
+    if isinstance(error, dict) and error.get("code") in _PASSING:
+        message = f"error {error.get('code')} in an HTTP 200: {error.get('message')}"
+        raise ValueError(message)
+    return document
+
+
+def describe(document: Mapping[str, Any], where: str) -> Layer:
+    """Understand a layer's metadata.
+
+    Raises:
+        NotALayer: it is a service, a folder, a table, or a layer of points or lines.
+        FeedRefused: it wants a token.
+    """
+    error = document.get("error")
+    if error:
+        wants_token = error.get("code") in (498, 499)
+        do = "this layer wants a token; ask its owner for an open one" if wants_token else "check the address"
+        raise FeedRefused(f"error {error.get('code')}: {error.get('message')}", where=where, do=do)
+    if "layers" in document and "fields" not in document:
+        names = ", ".join(f"{each.get('id')} {each.get('name')}" for each in document["layers"][:12])
+        raise NotALayer("this is a service, not a layer", where=where, do=f"add a layer's number: {names}")
+    if document.get("geometryType") != "esriGeometryPolygon":
+        kind = document.get("geometryType") or document.get("type") or "nothing known"
+        raise NotALayer(f"this is {kind}, not a layer of polygons", where=where, do="check the address")
+    fields = document.get("fields") or []
+    can = document.get("advancedQueryCapabilities") or {}
+    return Layer(
+        id=_id_column(document, fields, where),
+        columns=[field["name"] for field in fields],
+        dates=[field["name"] for field in fields if field.get("type") == "esriFieldTypeDate"],
+        managed=_managed(document),
+        crs=crs_of((document.get("extent") or {}).get("spatialReference")),
+        extent=document.get("extent") or {},
+        most_rows=int(document.get("maxRecordCount") or _MODEST_PAGE),
+        paging=bool(can.get("supportsPagination") or document.get("supportsPagination")),
+        statistics=bool(can.get("supportsStatistics") or document.get("supportsStatistics")),
+        edited=(document.get("editingInfo") or {}).get("lastEditDate"),
+    )
+
+
+def _id_column(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]], where: str) -> str:
+    named = document.get("objectIdField")
+    found = [field["name"] for field in fields if field.get("type") == "esriFieldTypeOID"]
+    if not named and not found:
+        raise NotALayer("the layer names no object id", where=where, do="use another layer of this service")
+    return str(named or found[0])
+
+
+def _managed(document: Mapping[str, Any]) -> list[str]:
+    """Columns that the server renumbers, regenerates or recomputes."""
+    shape = document.get("geometryProperties") or {}
+    edits = document.get("editFieldsInfo") or {}
+    names = [document.get("objectIdField"), document.get("globalIdField"), *shape.values(), *edits.values()]
+    return sorted({name for name in names if isinstance(name, str) and name})
+
+
+def crs_of(reference: Mapping[str, Any] | None) -> str | None:
+    """An Esri spatial reference as a name that PROJ knows; None where it says nothing PROJ understands."""
+    reference = reference or {}
+    for name in ("latestWkid", "wkid"):
+        for authority in ("EPSG", "ESRI"):
+            found = _known(f"{authority}:{reference[name]}") if reference.get(name) else None
+            if found:
+                return found
+    return _known(reference["wkt"]) if reference.get("wkt") else None
+
+
+def _known(text: str) -> str | None:
+    try:
+        pyproj.CRS(text)
+    except pyproj.exceptions.CRSError:
+        return None
+    return text

@@ -1,0 +1,207 @@
+"""A jurisdiction is data: one TOML file, no code. This finds, reads and judges those files.
+
+Files beside this one are examples; a user's own lie in the folder that ZONING_JURISDICTIONS names (default
+`./jurisdictions`) and win over an example with the same id.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pyproj
+
+from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
+from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction, Portal
+
+PACKAGED = Path(__file__).parent
+TARGETS = ("EPSG:4326", "EPSG:3857")
+
+#: feed -> what its `fields` may name.
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    PARCELS: ("address", "land_use", "zoning_code"),
+    ZONING: ("code", "zone_type", "effective"),
+}
+_REPEATS = ("reject", "dissolve", "suffix")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_WINDOW = re.compile(r"(\w{3}) ([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d) (\S+)")
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """All jurisdiction files by the id their name says; a user's file wins over a packaged one."""
+    found = sorted(PACKAGED.glob("*.toml")) + (sorted(folder.glob("*.toml")) if folder.is_dir() else [])
+    return {path.stem: path for path in found}
+
+
+def load(jurisdiction: str, folder: Path, feed_types: Collection[str]) -> Jurisdiction:
+    """Read one jurisdiction.
+
+    Args:
+        jurisdiction: its id.
+        folder: the user's folder; may be absent.
+        feed_types: the feed types known to this program.
+
+    Raises:
+        JurisdictionUnknown: no file has this id.
+        JurisdictionInvalid: the file says something that cannot be.
+    """
+    known = files(folder)
+    if jurisdiction not in known:
+        near = ", ".join(difflib.get_close_matches(jurisdiction, known, 3) or sorted(known)[:8])
+        raise JurisdictionUnknown(
+            "no file describes this jurisdiction",
+            where=jurisdiction,
+            do=f"write {folder}/{jurisdiction}.toml, or choose one of: {near}",
+        )
+    return read(known[jurisdiction], feed_types)
+
+
+def read(path: Path, feed_types: Collection[str]) -> Jurisdiction:
+    """Read and judge one file.
+
+    Raises:
+        JurisdictionInvalid: one line that names the file, the key and the valid choices.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise JurisdictionInvalid(f"not TOML: {error}", where=str(path), do="mend the file") from error
+    return _Reader(path, feed_types).jurisdiction(document)
+
+
+class _Reader:
+    """Judges one document; knows the file, so that each complaint can name it."""
+
+    def __init__(self, path: Path, feed_types: Collection[str]) -> None:
+        self.path, self.feed_types = path, feed_types
+
+    def jurisdiction(self, document: dict[str, Any]) -> Jurisdiction:
+        self._keys(document, "", ("id", "name", "bounds", "target_crs", "tile_resolution", "feeds", "portal"))
+        found = self._text(document, "", "id")
+        if not _ID.fullmatch(found) or found != self.path.stem:
+            self._wrong("id", f"{found!r} must be the file's name, of lower-case letters, digits and hyphens")
+        feeds = self._table(document, "", "feeds")
+        self._keys(feeds, "feeds", (PARCELS, ZONING))
+        return Jurisdiction(
+            id=found,
+            name=self._text(document, "", "name"),
+            bounds=self._bounds(document),
+            target_crs=self._choice(document, "", "target_crs", TARGETS, TARGETS[0]),
+            tile_resolution=self._resolution(document),
+            feeds={name: self._feed(name, self._table(feeds, "feeds", name)) for name in feeds},
+            portal=self._portal(document.get("portal", {})),
+            file=str(self.path),
+        )
+
+    def _feed(self, name: str, table: dict[str, Any]) -> Feed:
+        at = f"feeds.{name}"
+        allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
+        self._keys(table, at, (*allowed, "page_size", "layer", "fields"))
+        fields = table.get("fields", {})
+        self._keys(fields, f"{at}.fields", FIELDS[name])
+        return Feed(
+            name=name,
+            type=self._choice(table, at, "type", tuple(sorted(self.feed_types))),
+            url=self._text(table, at, "url"),
+            crs=self._crs(table, at),
+            key=self._text(table, at, "key") if name == PARCELS or "key" in table else None,
+            on_null_key=self._choice(table, at, "on_null_key", ("reject",), "reject"),
+            on_repeated_key=self._choice(table, at, "on_repeated_key", _REPEATS, "reject"),
+            full_refresh_days=self._whole(table, at, "full_refresh_days", 1, 3650, 30),
+            page_size=self._whole(table, at, "page_size", 1, 100_000, None),
+            layer=self._text(table, at, "layer") if "layer" in table else None,
+            fields={ours: self._text(fields, f"{at}.fields", ours) for ours in fields},
+        )
+
+    def _portal(self, table: Any) -> Portal:
+        if not isinstance(table, dict):
+            self._wrong("portal", "must be a table")
+        self._keys(table, "portal", ("requests_per_minute", "connections", "maintenance"))
+        default = Portal()
+        windows = table.get("maintenance", [])
+        for window in windows if isinstance(windows, list) else [windows]:
+            self._window(window)
+        return Portal(
+            requests_per_minute=self._whole(
+                table, "portal", "requests_per_minute", 1, 600_000, int(default.requests_per_minute)
+            ),
+            connections=self._whole(table, "portal", "connections", 1, 64, default.connections),
+            maintenance=tuple(windows),
+        )
+
+    def _window(self, window: Any) -> None:
+        found = _WINDOW.fullmatch(window) if isinstance(window, str) else None
+        if not found or found[1] not in _DAYS:
+            self._wrong("portal.maintenance", f'{window!r} must be like "Sun 02:00-06:00 America/New_York"')
+            return
+        try:
+            ZoneInfo(found[6])
+        except (ZoneInfoNotFoundError, ValueError):
+            self._wrong("portal.maintenance", f"{found[6]!r} is no time zone")
+
+    def _bounds(self, document: dict[str, Any]) -> tuple[float, float, float, float]:
+        box = document.get("bounds")
+        numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(each, int | float) for each in box)
+        if not numbers or not (-180 <= box[0] < box[2] <= 180 and -90 <= box[1] < box[3] <= 90):
+            self._wrong("bounds", "must be [west, south, east, north] in degrees, west below east, south below north")
+        west, south, east, north = map(float, box or ())
+        return west, south, east, north
+
+    def _resolution(self, document: dict[str, Any]) -> int | None:
+        if document.get("tile_resolution", "auto") == "auto":
+            return None
+        return self._whole(document, "", "tile_resolution", 0, 10, None, also='"auto" or ')
+
+    def _crs(self, table: dict[str, Any], at: str) -> str | None:
+        if "crs" not in table:
+            return None
+        text = self._text(table, at, "crs")
+        try:
+            pyproj.CRS(text)
+        except pyproj.exceptions.CRSError:
+            self._wrong(f"{at}.crs", f'{text!r} is no CRS; give it like "EPSG:2249"')
+        return text
+
+    def _keys(self, table: Any, at: str, allowed: tuple[str, ...]) -> None:
+        if not isinstance(table, dict):
+            self._wrong(at, "must be a table")
+        for key in table:
+            if key not in allowed:
+                near = difflib.get_close_matches(key, allowed, 1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                self._wrong(f"{at}.{key}".lstrip("."), f"unknown key; {hint}valid are: {', '.join(allowed)}")
+
+    def _table(self, table: dict[str, Any], at: str, key: str) -> dict[str, Any]:
+        value = table.get(key)
+        if not isinstance(value, dict) or not value:
+            self._wrong(f"{at}.{key}".lstrip("."), "must be a table that is not empty")
+        return dict(value or {})
+
+    def _text(self, table: dict[str, Any], at: str, key: str) -> str:
+        value = table.get(key)
+        if not isinstance(value, str) or not value.strip():
+            self._wrong(f"{at}.{key}".lstrip("."), "must be text" if key in table else "is missing")
+        return str(value)
+
+    def _choice(
+        self, table: dict[str, Any], at: str, key: str, choices: tuple[str, ...], default: str | None = None
+    ) -> str:
+        value = table.get(key, default)
+        if value not in choices:
+            self._wrong(f"{at}.{key}".lstrip("."), f"{value!r} is not one of: {', '.join(choices)}")
+        return str(value)
+
+    def _whole(
+        self, table: dict[str, Any], at: str, key: str, least: int, most: int, default: Any, also: str = ""
+    ) -> Any:
+        value = table.get(key, default)
+        if value is not default and (type(value) is not int or not least <= value <= most):
+            self._wrong(f"{at}.{key}".lstrip("."), f"must be {also}a whole number from {least} to {most}")
+        return value
+
+    def _wrong(self, key: str, what: str) -> None:
+        raise JurisdictionInvalid(f"{key}: {what}", where=str(self.path), do="mend the file")

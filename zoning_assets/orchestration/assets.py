@@ -1,0 +1,115 @@
+"""The assets. Each body is a coat: inputs, one call, metadata.
+
+`raw_feed`, `normalized`, `validated` and `parcels` are made by one step, so that a tile passes through all of them while
+others are still being fetched, and a tile that fails keeps none waiting. Each partition reports for itself.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import dagster as dg
+
+from zoning_assets.errors import ZoningError
+from zoning_assets.model import PARCELS, ZONING, Outcome
+from zoning_assets.orchestration import metadata, partitions
+from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.pipeline import STAGES
+
+_ABOUT = {
+    "raw_feed": "Pages as the portal sent them, and the proof that they are all. Immutable, named by content.",
+    "normalized": "The harvest in our columns and the target CRS (GeoParquet), only rows that the tile owns.",
+    "validated": "Every row judged: valid MultiPolygons with their hash, and rejections with their reason.",
+    "parcels": "The PostGIS table zoning.parcel: one transaction a tile, history in zoning.parcel_version.",
+}
+_KINDS = {"raw_feed": {"json"}, "normalized": {"parquet"}, "validated": {"parquet"}, "parcels": {"postgres"}}
+
+
+def specs() -> list[dg.AssetSpec]:
+    """The four tile assets, each made of the one before."""
+    names = list(_ABOUT)
+    before = [[dg.AssetDep("tiles", partition_mapping=dg.AllPartitionMapping())], *([name] for name in names[:-1])]
+    return [
+        dg.AssetSpec(name, deps=deps, description=_ABOUT[name], group_name="parcels", skippable=True, kinds=_KINDS[name])
+        for name, deps in zip(names, before, strict=True)
+    ]
+
+
+@dg.multi_asset(
+    specs=specs(),
+    partitions_def=partitions.TILES,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    can_subset=True,
+    name="parcels_by_tile",
+)
+def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.AssetMaterialization]:
+    """Harvest, normalize, validate and publish the parcels of the chosen tiles."""
+    chosen = {key.to_user_string() for key in context.selected_asset_keys}
+    assets = {stage: name for stage, name in metadata.TILE_ASSETS.items() if name in chosen}
+    _take(context, zoning, PARCELS, assets)
+    yield from ()
+
+
+def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
+    """The assets of which a partition is a whole jurisdiction."""
+    whole = partitions.jurisdictions(ids)
+
+    @dg.asset(partitions_def=whole, group_name="parcels", description="The H3 tiles that own a jurisdiction's parcels.")
+    def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+        place = partitions.place_of(context.partition_key)
+        with zoning.pipeline() as pipeline, _one_line():
+            cover = asyncio.run(pipeline.find_cover(zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]))
+        came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
+        return dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                "districts",
+                description="The PostGIS table zoning.district: the zoning map of a jurisdiction, with history.",
+                group_name="zoning",
+                kinds={"postgres"},
+                skippable=True,
+            )
+        ],
+        partitions_def=whole,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        name="districts_by_jurisdiction",
+    )
+    def districts(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.AssetMaterialization]:
+        _take(context, zoning, ZONING, metadata.WHOLE_ASSETS)
+        yield from ()
+
+    return [tiles, districts]
+
+
+def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> None:
+    """The run's partitions through the pipeline; each is reported when it is done, failures together at the end."""
+    places = [partitions.place_of(key) for key in context.partition_keys]
+    outcomes: list[Outcome] = []
+
+    def report(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        for event in metadata.events(outcome, assets):
+            context.log_event(event)
+
+    with _one_line(), zoning.pipeline() as pipeline:
+        known = zoning.jurisdictions([place.jurisdiction for place in places])
+        asyncio.run(pipeline.run(known, places, feed, _stages(feed, assets), report))
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed:
+        raise metadata.failure(failed)
+
+
+def _stages(feed: str, assets: Mapping[str, str]) -> Sequence[str]:
+    """The stages to go through. A district has no asset for the way there, so all of them are gone."""
+    return STAGES if feed == ZONING else [stage for stage in STAGES if stage in assets]
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """An error that a person can act on is shown as what it says, not as a stack."""
+    try:
+        yield
+    except* ZoningError as group:
+        raise dg.Failure(description=str(group.exceptions[0]), allow_retries=False) from None

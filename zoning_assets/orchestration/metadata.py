@@ -1,0 +1,108 @@
+"""What a person sees of a materialization in the UI."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster import DataVersion
+
+from zoning_assets.model import Counts, Cover, Outcome
+from zoning_assets.orchestration.partitions import key_of
+from zoning_assets.pipeline import PUBLISHED, RAW, STAGES
+from zoning_assets.stores.tables import NORMALIZED, VALIDATED
+
+_DATA_VERSION = "dagster/data_version"
+_MOST_REJECTIONS = 50
+
+
+def events(outcome: Outcome, assets: Mapping[str, str]) -> Iterator[dg.AssetMaterialization]:
+    """One materialization for each stage that was completed and has an asset in this run."""
+    for stage in STAGES:
+        if stage in outcome.stages and stage in assets:
+            yield dg.AssetMaterialization(
+                asset_key=assets[stage],
+                partition=key_of(outcome.place),
+                metadata=_of_stage(stage, outcome),
+                tags={_DATA_VERSION: DataVersion(_version(stage, outcome)).value},
+            )
+
+
+def _version(stage: str, outcome: Outcome) -> str:
+    by_harvest = stage in (RAW, NORMALIZED) and outcome.harvest is not None
+    return outcome.harvest.id if by_harvest and outcome.harvest else outcome.content_hash
+
+
+def _of_stage(stage: str, outcome: Outcome) -> dict[str, Any]:
+    counts = outcome.counts
+    if stage == RAW and outcome.harvest:
+        pages = outcome.harvest.pages
+        return {
+            "harvest": outcome.harvest.id,
+            "pages": len(pages),
+            "rows_received": sum(page.rows for page in pages),
+            "proof": dg.MetadataValue.json(dict(outcome.harvest.proof)),
+            **_numbers(counts, "bytes", "requests", "seconds"),
+        }
+    if stage == NORMALIZED:
+        return {"crs": str((outcome.harvest.layer if outcome.harvest else {}).get("crs")), **_numbers(counts, "fetched")}
+    judged = {
+        "content_hash": outcome.content_hash,
+        **_numbers(counts, "fetched", "accepted", "repaired", "rejected", "dissolved"),
+        "map": _picture(outcome.picture),
+    }
+    if stage == VALIDATED:
+        return {**judged, "rejections": _rejections(outcome)}
+    published = _numbers(counts, "added", "changed", "unchanged", "retired", "bytes", "requests", "seconds")
+    return {**judged, **published, "batch": "published before" if outcome.batch is None else outcome.batch}
+
+
+def _numbers(counts: Counts, *names: str) -> dict[str, Any]:
+    return {name: getattr(counts, name) for name in names}
+
+
+def _picture(png: bytes) -> dg.MarkdownMetadataValue:
+    text = base64.b64encode(png).decode()
+    return dg.MetadataValue.md(f"![the tile: repaired amber, rejected red](data:image/png;base64,{text})")
+
+
+def _rejections(outcome: Outcome) -> dg.TableMetadataValue:
+    rows = outcome.rejections.head(_MOST_REJECTIONS)[["reason", "detail", "page", "row"]].astype(str)
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in rows.columns])
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in rows.to_dict("records")], schema=schema)
+
+
+def of_cover(cover: Cover, came: int, went: int) -> dict[str, Any]:
+    """What the `tiles` asset shows."""
+    return {
+        "tiles": len(cover.tiles),
+        "new": came,
+        "gone": went,
+        "repeated_keys": len(cover.repeated),
+        "layer": dg.MetadataValue.json(dict(cover.stamp)),
+        "rows": dg.MetadataValue.table(
+            [dg.TableRecord({"tile": tile, "rows": rows}) for tile, rows in list(cover.tiles.items())[:200]],
+            schema=dg.TableSchema(columns=[dg.TableColumn("tile"), dg.TableColumn("rows", "int")]),
+        ),
+    }
+
+
+def failure(failed: list[Outcome]) -> dg.Failure:
+    """One failure that names each partition and its error."""
+    lines = [f"{key_of(outcome.place)}: {outcome.error}" for outcome in failed]
+    return dg.Failure(
+        description=f"{len(failed)} partition(s) failed, the others are published:\n" + "\n".join(lines[:50]),
+        metadata={
+            "failed": dg.MetadataValue.table(
+                [dg.TableRecord({"partition": key_of(o.place), "error": str(o.error)}) for o in failed[:200]],
+                schema=dg.TableSchema(columns=[dg.TableColumn("partition"), dg.TableColumn("error")]),
+            )
+        },
+        # What can pass was tried again with patience inside the run; the rest wants a person or time.
+        allow_retries=False,
+    )
+
+
+#: Assets by stage, for tiles and for the whole jurisdiction.
+TILE_ASSETS = {RAW: "raw_feed", NORMALIZED: "normalized", VALIDATED: "validated", PUBLISHED: "parcels"}
+WHOLE_ASSETS = {PUBLISHED: "districts"}

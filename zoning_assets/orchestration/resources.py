@@ -1,0 +1,43 @@
+"""What assets work with: the pipeline, opened once a run, and the jurisdictions."""
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from zoning_assets import jurisdictions
+from zoning_assets.feeds import FEED_TYPES
+from zoning_assets.model import Jurisdiction
+from zoning_assets.pipeline import Pipeline
+from zoning_assets.pool import Pool
+from zoning_assets.settings import Settings
+from zoning_assets.stores import cluster, database
+from zoning_assets.stores.objects import Objects
+
+
+class Zoning(dg.ConfigurableResource[None]):
+    """The settings of this process, and a pipeline that is started when it is first asked for."""
+
+    @property
+    def settings(self) -> Settings:
+        """Where things live."""
+        return Settings.of(os.environ)
+
+    def jurisdictions(self, ids: Collection[str]) -> dict[str, Jurisdiction]:
+        """The jurisdictions of these ids.
+
+        Raises:
+            WrongUsage: one is not known, or its file is wrong.
+        """
+        folder = self.settings.jurisdictions
+        return {each: jurisdictions.load(each, folder, FEED_TYPES) for each in sorted(set(ids))}
+
+    @contextmanager
+    def pipeline(self) -> Iterator[Pipeline]:
+        """A pipeline with its own process pool; the database is brought up and up to date where that is ours to do."""
+        settings = self.settings
+        with Pool() as pool:
+            url = cluster.ensure(settings.home, os.environ)
+            database.migrate(url)
+            yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool)

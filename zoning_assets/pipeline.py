@@ -1,0 +1,240 @@
+"""The data's way, in order. Read this first.
+
+    feed -> raw_feed -> normalized -> validated -> parcels        a partition is a jurisdiction's tile
+                                      validated -> districts      a partition is a jurisdiction
+
+A run takes many places. Their pages are fetched by one asyncio loop, a few places at a time; each page then goes to a
+worker process to be normalized and validated, and each place is published by one transaction. A place that fails, fails
+alone: its error is its outcome, and what was published for it before stays.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from zoning_assets.errors import CoverStale, HarvestMissing, JurisdictionInvalid, TooManyRejections, ZoningError
+from zoning_assets.feeds import FEED_TYPES, Request, Source
+from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Jurisdiction, Outcome, Place
+from zoning_assets.pool import Pool
+from zoning_assets.stages import Work, normalize_page, publish_place, validate_part
+from zoning_assets.stores import harvests
+from zoning_assets.stores.objects import Objects
+from zoning_assets.stores.tables import NORMALIZED, VALIDATED
+from zoning_assets.transform import canonical, picture
+from zoning_assets.transform.columns import Scope
+from zoning_assets.transform.judge import REJECTION_COLUMNS
+
+#: The stages, in order; each is an asset. The last is the table in PostGIS.
+RAW, PUBLISHED = "raw_feed", "published"
+STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
+
+#: Places in flight at a time: enough to keep the workers fed while portals answer, few enough to bound memory.
+_PLACES_AT_ONCE = 8
+#: More than this share rejected, and it is not the rows that are wrong (where there are rows enough to tell).
+_MOST_REJECTED, _ENOUGH_ROWS = 0.5, 20
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What runs work with."""
+
+    objects: Objects
+    database: str
+    scratch: Path
+    pool: Pool
+    http: Callable[[], Http] = Http
+
+    async def find_cover(self, jurisdiction: Jurisdiction, *, force: bool = False) -> Cover:
+        """The tiles of a jurisdiction's parcels; looked for anew only where the layer changed.
+
+        Raises:
+            ZoningError: see errors.py.
+        """
+        TALLY.set(Tally())
+        async with self.http() as http:
+            return (await self._open(jurisdiction, PARCELS, http, force=force))[1]
+
+    async def run(
+        self,
+        jurisdictions: Mapping[str, Jurisdiction],
+        places: Sequence[Place],
+        feed: str,
+        stages: Sequence[str],
+        report: Callable[[Outcome], None],
+    ) -> None:
+        """Take each place through the stages; `report` is told each outcome as it is known."""
+        slots = asyncio.Semaphore(_PLACES_AT_ONCE)
+        async with self.http() as http, asyncio.TaskGroup() as group:
+            opened: dict[str, asyncio.Task[tuple[Source, Cover]]] = {}
+
+            async def take(place: Place) -> None:
+                try:
+                    report(await self._take(jurisdictions[place.jurisdiction], place, feed, stages, opener))
+                finally:
+                    slots.release()
+
+            def opener(jurisdiction: Jurisdiction) -> "asyncio.Task[tuple[Source, Cover]]":
+                if jurisdiction.id not in opened:
+                    opened[jurisdiction.id] = asyncio.create_task(self._open(jurisdiction, feed, http))
+                return opened[jurisdiction.id]
+
+            for place in places:
+                await slots.acquire()
+                group.create_task(take(place))
+
+    async def _take(
+        self,
+        jurisdiction: Jurisdiction,
+        place: Place,
+        feed: str,
+        stages: Sequence[str],
+        opener: Callable[[Jurisdiction], "asyncio.Task[tuple[Source, Cover]]"],
+    ) -> Outcome:
+        """One place through the stages; an error ends its way and is said, not raised."""
+        started, tally, outcome = time.monotonic(), Tally(), Outcome(place, feed)
+        TALLY.set(tally)
+        try:
+            if RAW in stages:
+                source, cover = await opener(jurisdiction)
+                outcome.harvest = await fetch(source, self.objects, place, cover)
+            else:
+                cover = _known_cover(self.objects, jurisdiction, feed)
+                outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, feed)
+            outcome.stages.append(RAW)
+            scope = Scope(place.tile, tuple(cover.tiles), dict(cover.repeated))
+            work = Work(self.objects, jurisdiction, jurisdiction.feeds[feed], outcome.harvest, scope)
+            for stage, step in ((NORMALIZED, self._normalize), (VALIDATED, self._validate), (PUBLISHED, self._publish)):
+                if stage in stages:
+                    await step(work, outcome)
+                    outcome.stages.append(stage)
+        except CoverStale as error:
+            outcome.error = error
+            _doubt_cover(self.objects, jurisdiction, feed)
+        except ZoningError as error:
+            outcome.error = error
+        spent = Counts(requests=tally.requests, bytes=tally.bytes, seconds=round(time.monotonic() - started, 3))
+        outcome.counts += spent
+        return outcome
+
+    async def _normalize(self, work: Work, outcome: Outcome) -> None:
+        """Each page in our columns and the target CRS, only rows that this place owns."""
+        table, pages = work.table(NORMALIZED), range(len(work.harvest.pages))
+        said = await asyncio.to_thread(table.find_summary, work.objects)
+        if said is None:
+            fetched = await asyncio.gather(*(self.pool.run(normalize_page, work, number) for number in pages))
+            said = {"fetched": sum(fetched)}
+            await asyncio.to_thread(table.commit, work.objects, len(pages), said)
+        outcome.counts = Counts(received=sum(page.rows for page in work.harvest.pages), fetched=said["fetched"])
+
+    async def _validate(self, work: Work, outcome: Outcome) -> None:
+        """Each row judged: a valid MultiPolygon with its hash, or a rejection with its reason."""
+        table = work.table(VALIDATED)
+        said = await asyncio.to_thread(table.find_summary, work.objects)
+        if said is None:
+            # Rows of whole keys are judged together; a place without tiles is small, and is judged as a whole.
+            kinds = [page.kind == "listed" or work.scope.tile is None for page in work.harvest.pages]
+            together = [number for number, listed in enumerate(kinds) if listed]
+            groups = [([number], False) for number, listed in enumerate(kinds) if not listed]
+            groups += [(together, True)] if together else []
+            tasks = (self.pool.run(validate_part, work, part, *group) for part, group in enumerate(groups))
+            judged = await asyncio.gather(*tasks)
+            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
+            image = await asyncio.to_thread(picture.draw, [part.sketch for part in judged])
+            said = {
+                "counts": sum((part.counts for part in judged), Counts()).as_dict(),
+                "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
+            }
+            await asyncio.to_thread(table.finish, work.objects, len(groups), said, held, image)
+        counts = Counts(**said["counts"])
+        _check(work.place, counts)
+        outcome.counts = replace(counts, received=outcome.counts.received)
+        outcome.content_hash = said["content_hash"]
+        outcome.rejections = await asyncio.to_thread(table.rejections, work.objects)
+        outcome.picture = await asyncio.to_thread(table.picture, work.objects)
+
+    async def _publish(self, work: Work, outcome: Outcome) -> None:
+        """The validated table into PostGIS, in one transaction."""
+        done = await self.pool.run(publish_place, work, self.database)
+        outcome.batch = done.batch
+        outcome.counts += Counts(
+            added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired
+        )
+
+    async def _open(
+        self, jurisdiction: Jurisdiction, feed: str, http: Http, *, force: bool = False
+    ) -> tuple[Source, Cover]:
+        """The feed's layer, and its cover: the one known, while the layer says of itself what it said then."""
+        if feed not in jurisdiction.feeds:
+            raise JurisdictionInvalid(
+                f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
+            )
+        described = jurisdiction.feeds[feed]
+        source = await FEED_TYPES[described.type](Request(jurisdiction, described, http, self.scratch))
+        if feed == ZONING:
+            return source, Cover(jurisdiction.id, feed, source.stamp, {})
+        known = harvests.find_cover(self.objects, jurisdiction.id, feed)
+        resolution = {"tile_resolution": jurisdiction.tile_resolution}
+        if known and not known.doubted and not force and known.stamp == source.stamp | resolution:
+            return source, known
+        found = await source.cover(exact=bool(known and known.doubted))
+        cover = replace(found, stamp=source.stamp | resolution)
+        harvests.put_cover(self.objects, cover)
+        return source, cover
+
+
+async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) -> harvests.Harvest:
+    """All pages of a place, kept as they came, and the proof that they are all.
+
+    Raises:
+        HarvestIncomplete: they are not; the pages that came are no harvest.
+        CoverStale: the tile is no longer one of the jurisdiction's.
+    """
+    if place.tile is not None and place.tile not in cover.tiles:
+        raise CoverStale(
+            "this tile was split, joined or emptied since", where=str(place), do="materialize `tiles`, then its new tiles"
+        )
+    draft = harvests.Draft(objects, place, cover.feed)
+    proof: dict[str, object] = {}
+    async for sheet in source.pages(place, cover, proof):
+        await asyncio.to_thread(draft.add, sheet.body, rows=sheet.rows, kind=sheet.kind)
+    return await asyncio.to_thread(draft.commit, form=source.form, layer=source.layer, proof=proof)
+
+
+_NONE_HELD = pd.DataFrame(columns=list(REJECTION_COLUMNS))
+
+
+def _known_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:
+    if feed == ZONING:
+        return Cover(jurisdiction.id, feed, {}, {})
+    cover = harvests.find_cover(objects, jurisdiction.id, feed)
+    if cover is None:
+        raise HarvestMissing("its tiles are not known yet", where=jurisdiction.id, do="materialize `tiles` first")
+    return cover
+
+
+def _doubt_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None:
+    cover = harvests.find_cover(objects, jurisdiction.id, feed)
+    if cover is not None:
+        harvests.put_cover(objects, replace(cover, doubted=True))
+
+
+def _check(place: Place, counts: Counts) -> None:
+    """Fetched = accepted + rejected, and not too many rejected.
+
+    Raises:
+        TooManyRejections: publishing the rest would retire what stands.
+    """
+    if counts.fetched != counts.accepted + counts.rejected:
+        message = f"{place}: {counts.fetched} fetched, {counts.accepted} accepted, {counts.rejected} rejected"
+        raise AssertionError(message)
+    if counts.fetched >= _ENOUGH_ROWS and counts.rejected > _MOST_REJECTED * counts.fetched:
+        raise TooManyRejections(
+            f"{counts.rejected} of {counts.fetched} rows were rejected",
+            where=str(place),
+            do="look at the rejections of `validated`, then mend the jurisdiction file",
+        )

@@ -1,0 +1,74 @@
+"""The process pool: started once a run, fed with pages, never with single shapes."""
+
+import asyncio
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import ModuleType, TracebackType
+from typing import Any, Self, TypeVar
+
+from zoning_assets.errors import StoreError
+
+T = TypeVar("T")
+
+
+class Pool:
+    """Worker processes for what takes the processor's time. A worker that dies fails its task, not the run."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or max(2, os.cpu_count() or 2)
+        self._executor = self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._executor.shutdown(cancel_futures=True)
+
+    async def run(self, task: Callable[..., T], *args: Any) -> T:
+        """Run a task of ours in a worker and wait for it without blocking the loop.
+
+        Raises:
+            StoreError: the worker died (killed, or out of memory).
+        """
+        try:
+            return await asyncio.wrap_future(self._submit(task, *args))
+        except BrokenProcessPool as error:
+            raise StoreError(
+                "a worker process died", where=task.__name__, do="run again; if memory ran out, take smaller pages"
+            ) from error
+
+    def _submit(self, task: Callable[..., T], *args: Any) -> "Future[T]":
+        try:
+            return self._executor.submit(task, *args)
+        except BrokenProcessPool:  # an earlier task's worker died; the others go on in new ones
+            self._executor = self._start()
+            return self._executor.submit(task, *args)
+
+    def _start(self) -> ProcessPoolExecutor:
+        executor = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+        with _nameless_main():
+            for _ in range(self.workers):
+                executor.submit(_warm_up)
+        return executor
+
+
+def _warm_up() -> None:
+    """Import what the tasks need, while the first page is still on its way."""
+    import zoning_assets.stages  # noqa: F401, PLC0415
+
+
+@contextmanager
+def _nameless_main() -> Iterator[None]:
+    """Workers need our functions, not the program that started them: without this each one imports all of Dagster's
+    command line again (2.4-3.1 s, DESIGN)."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

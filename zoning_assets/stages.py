@@ -1,0 +1,123 @@
+"""What the worker processes do: one page through one stage, from the store to the store.
+
+Only names and counts cross the border between processes, never a shape.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import geopandas as gpd
+import orjson
+import pandas as pd
+
+from zoning_assets.model import Counts, Feed, Harvest, Jurisdiction, Place
+from zoning_assets.stores import harvests, publish
+from zoning_assets.stores.objects import Objects
+from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
+from zoning_assets.transform import columns, judge, pages, picture
+
+#: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
+RULES_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Work:
+    """One harvest on its way, and everything that decides what becomes of it."""
+
+    objects: Objects
+    jurisdiction: Jurisdiction
+    feed: Feed
+    harvest: Harvest
+    scope: columns.Scope
+
+    @property
+    def place(self) -> Place:
+        """Where the harvest belongs."""
+        return Place(self.harvest.jurisdiction, self.harvest.tile)
+
+    @cached_property
+    def rules(self) -> str:
+        """The hash of everything but the harvest that decides the result."""
+        feed = [self.feed.crs, self.feed.key, self.feed.on_null_key, self.feed.on_repeated_key, dict(self.feed.fields)]
+        here = [self.jurisdiction.bounds, self.jurisdiction.target_crs]
+        scope = [self.scope.tile, sorted(self.scope.tiles)[:1], dict(self.scope.repeated or {})]
+        document = orjson.dumps([RULES_VERSION, feed, here, scope], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(document).hexdigest()[:16]
+
+    def table(self, stage: str) -> Table:
+        """The stage's table of this harvest."""
+        name = self.harvest
+        return Table(stage, name.jurisdiction, name.feed, name.tile, name.id, self.rules)
+
+
+def normalize_page(work: Work, number: int) -> int:
+    """One raw page to one part of the normalized table; the number of rows this place owns."""
+    page = work.harvest.pages[number]
+    rows = pages.READERS[work.harvest.form](harvests.read_page(work.objects, work.harvest, page), work.harvest.layer)
+    frame = columns.normalize(
+        rows,
+        jurisdiction=work.jurisdiction,
+        feed=work.feed,
+        layer=work.harvest.layer,
+        scope=work.scope,
+        owned=page.kind != "area",
+    )
+    frame["page"] = page.name
+    work.table(NORMALIZED).write(work.objects, number, frame)
+    return len(frame)
+
+
+@dataclass(frozen=True)
+class PartJudged:
+    """What came of one part: counts, hashes, rejections (few), and a sketch for the picture."""
+
+    counts: Counts
+    hashes: list[str]
+    rejections: pd.DataFrame
+    sketch: picture.Sketch
+
+
+def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -> PartJudged:  # noqa: FBT001
+    """Normalized parts to one part of the validated table. `listed`: whole keys stand together, see judge.judge."""
+    normalized = work.table(NORMALIZED)
+    frames = [normalized.read(work.objects, number) for number in numbers]
+    whole = gpd.GeoDataFrame(pd.concat(frames, ignore_index=True), crs=frames[0].crs) if len(frames) > 1 else frames[0]
+    judged = judge.judge(whole, jurisdiction=work.jurisdiction, feed=work.feed, listed=listed)
+    work.table(VALIDATED).write(work.objects, part, judged.table)
+    counts = Counts(
+        fetched=len(whole),
+        accepted=judged.accepted,
+        repaired=judged.repaired,
+        rejected=len(judged.rejections),
+        dissolved=judged.accepted - len(judged.table),
+    )
+    sketch = picture.sketch(judged.table, whole, judged.rejections)
+    return PartJudged(counts, judged.table["content_hash"].tolist(), judged.rejections, sketch)
+
+
+def publish_place(work: Work, url: str) -> publish.Published:
+    """The validated table into PostGIS, in one transaction."""
+    validated = work.table(VALIDATED)
+    return publish.publish(
+        url,
+        place=work.place,
+        feed=work.feed.name,
+        harvest=work.harvest.id,
+        rules=work.rules,
+        tiles=list(work.scope.tiles),
+        parts=validated.parts(work.objects),
+        rejections=raw_rejections(work, validated.rejections(work.objects)),
+    )
+
+
+def raw_rejections(work: Work, rejections: pd.DataFrame) -> Iterator[publish.Rejection]:
+    """Rejections with their raw rows, read from the pages they stood on."""
+    by_name = {page.name: page for page in work.harvest.pages}
+    for name, group in rejections.groupby("page", sort=True):
+        body = harvests.read_page(work.objects, work.harvest, by_name[name])
+        raws = pages.raw_rows(work.harvest.form, body, group["row"].tolist())
+        for raw, reason, detail in zip(raws, group["reason"], group["detail"], strict=True):
+            yield publish.Rejection(reason, None if pd.isna(detail) else detail, raw)
+

@@ -1,0 +1,111 @@
+"""Asking a database whether it answers and has PostGIS; and never saying a password aloud."""
+
+import re
+from urllib.parse import quote, unquote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from zoning_assets.errors import DatabaseUnavailable, SettingInvalid
+
+ANSWER_MOST_S = 10
+HIDDEN = "***"
+PASSWORD_IN_URL = re.compile(r"(?<=://)([^@/?#]*?):.*@|(?<=[?&]password=)[^&]*")
+HAS_POSTGIS = "SELECT count(*) FROM pg_extension WHERE extname = 'postgis'"
+
+
+def check(url: str) -> str:
+    """The URL in the form `postgresql://`, once the database behind it has answered and PostGIS is there.
+
+    Raises: SettingInvalid where it is no such URL; DatabaseUnavailable where nobody answers or PostGIS is missing.
+    """
+    canonical = _canonical(url)
+    try:
+        with open_database(canonical) as connection:
+            if not has_postgis(connection):
+                _add_postgis(connection, url)
+    except psycopg.Error as error:
+        raise _unavailable(
+            url, f"does not answer: {error}", "check that it runs, the address and the password"
+        ) from error
+    return canonical
+
+
+def open_database(url: str) -> psycopg.Connection:
+    """A connection that neither takes nor waits without bound."""
+    connection = psycopg.connect(
+        url,
+        connect_timeout=ANSWER_MOST_S,
+        tcp_user_timeout=ANSWER_MOST_S * 1000,
+        autocommit=True,
+        application_name="zoning",
+    )
+    connection.execute("SELECT set_config('statement_timeout', '60s', false)")
+    return connection
+
+
+def has_postgis(connection: psycopg.Connection) -> bool:
+    """Whether this database has the extension."""
+    row = connection.execute(HAS_POSTGIS).fetchone()
+    return bool(row and row[0])
+
+
+def masked(text: str, url: str) -> str:
+    """The text without the URL's password, however it is spelled."""
+    text = text.replace(url, PASSWORD_IN_URL.sub(_hide, url))
+    for secret in _secrets(url):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def without_password(url: str) -> tuple[str, str]:
+    """What psql may be told on its command line, and the password, which travels in its environment."""
+    parts = conninfo_to_dict(url)
+    password = str(parts.pop("password", None) or "")
+    return make_conninfo("", **parts), password
+
+
+def _add_postgis(connection: psycopg.Connection, url: str) -> None:
+    try:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS postgis")
+    except psycopg.Error as error:
+        if not has_postgis(connection):  # somebody else may have added it meanwhile
+            do = "run CREATE EXTENSION postgis there as an administrator, or install PostGIS for that server"
+            raise _unavailable(url, f"has no PostGIS, and adding it failed: {error}", do) from error
+
+
+def _unavailable(url: str, what: str, do: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        masked(what, url), where=f"the database {masked(url, url)}", do=f"{do} (ZONING_DATABASE_URL)"
+    )
+
+
+def _canonical(url: str) -> str:
+    scheme, _, rest = url.strip().partition("://")
+    try:
+        conninfo_to_dict(url)
+        good = scheme in ("postgresql", "postgres")
+    except psycopg.Error:
+        good = False
+    if not good:  # libpq's own message would quote pieces of a password that holds a / or an @
+        raise SettingInvalid(
+            "is not an address of a PostgreSQL database",
+            where="ZONING_DATABASE_URL",
+            do="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with / @ : in the password as %2F %40 %3A",
+        ) from None
+    return f"postgresql://{rest}"
+
+
+def _hide(match: re.Match[str]) -> str:
+    return f"{match[1]}:{HIDDEN}@" if match[1] is not None else HIDDEN
+
+
+def _secrets(url: str) -> list[str]:
+    """The password as it stands, as it is meant and as it may be quoted; longest first."""
+    try:
+        password = str(conninfo_to_dict(url).get("password") or "")
+    except psycopg.Error:
+        password = ""
+    return sorted(
+        {text for text in (password, quote(password, safe=""), unquote(password)) if text}, key=len, reverse=True
+    )

@@ -1,0 +1,80 @@
+"""A small map of a tile, with what was repaired and what was rejected marked."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from PIL import Image, ImageDraw
+
+_SIZE, _MARGIN = 360, 6
+#: More outlines than this make a picture of ink only, and take time.
+_MOST_SHAPES = 3000
+_MARKS = (("accepted", "#8a97a6"), ("repaired", "#d98a00"), ("rejected", "#d1242f"))
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """Outlines as WKB, by what became of them. Target CRS, x and y."""
+
+    accepted: tuple[bytes, ...] = ()
+    repaired: tuple[bytes, ...] = ()
+    rejected: tuple[bytes, ...] = ()
+
+
+def sketch(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, rejections: pd.DataFrame) -> Sketch:
+    """The outlines worth drawing of one part: a sample of the accepted, all repaired, all rejected that have one."""
+    mended = table["repair"].notna().to_numpy()
+    fine = table.geometry.to_numpy()[~mended]
+    step = max(1, len(fine) * 4 // _MOST_SHAPES)
+    held = before.merge(rejections[["page", "row"]], on=["page", "row"]).geometry.to_numpy()
+    return Sketch(_packed(fine[::step]), _packed(table.geometry.to_numpy()[mended]), _packed(held))
+
+
+def _packed(shapes: Iterable[shapely.Geometry]) -> tuple[bytes, ...]:
+    array = np.array([s for s in shapes if s is not None and not s.is_empty][:_MOST_SHAPES], dtype=object)
+    return tuple(shapely.to_wkb(array))
+
+
+def draw(sketches: Iterable[Sketch]) -> bytes:
+    """One PNG of all parts: accepted grey, repaired amber, rejected red."""
+    parts = list(sketches)
+    layers = {name: [wkb for each in parts for wkb in getattr(each, name)][:_MOST_SHAPES] for name, _ in _MARKS}
+    shapes = {name: shapely.from_wkb(np.array(wkbs, dtype=object)) for name, wkbs in layers.items()}
+    image = Image.new("RGB", (_SIZE, _SIZE), "white")
+    pen = ImageDraw.Draw(image)
+    box = _box([each for name in ("accepted", "repaired") for each in shapes[name]] or list(shapes["rejected"]))
+    for name, colour in _MARKS:
+        for ring in _rings(shapes[name], box):
+            if name == "accepted":
+                pen.line(ring, fill=colour)
+            else:
+                pen.line(ring, fill=colour, width=2)
+                x, y = ring[0]
+                pen.ellipse((x - 4, y - 4, x + 4, y + 4), outline=colour)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _box(shapes: list[shapely.Geometry]) -> tuple[float, float, float, float]:
+    if not shapes:
+        return 0.0, 0.0, 1.0, 1.0
+    west, south, east, north = shapely.total_bounds(shapes)
+    return float(west), float(south), float(max(east, west + 1e-9)), float(max(north, south + 1e-9))
+
+
+def _rings(shapes: np.ndarray, box: tuple[float, float, float, float]) -> Iterable[list[tuple[float, float]]]:
+    """Rings in pixels, north up, at one scale in both directions as seen on the ground."""
+    west, south, east, north = box
+    squeeze = np.cos(np.radians((south + north) / 2)) if abs(north) <= 90 else 1.0
+    scale = (_SIZE - 2 * _MARGIN) / max((east - west) * squeeze, north - south)
+    for polygon in shapely.get_parts(shapes):
+        if polygon.geom_type != "Polygon":
+            continue
+        xy = shapely.get_coordinates(polygon.exterior)
+        pixels = np.column_stack([(xy[:, 0] - west) * squeeze * scale, (north - xy[:, 1]) * scale]) + _MARGIN
+        yield [tuple(point) for point in np.clip(pixels, -9999, 9999).tolist()]
