@@ -24,6 +24,7 @@ from zoning_assets.pool import Pool
 from zoning_assets.stages import Work, normalize_page, publish_place, validate_part
 from zoning_assets.stores import harvests
 from zoning_assets.stores.objects import Objects
+from zoning_assets.stores.publish import find_published
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.columns import Scope
@@ -159,7 +160,8 @@ class Pipeline:
 
     async def _publish(self, work: Work, outcome: Outcome) -> None:
         """The validated table into PostGIS, in one transaction."""
-        done = await self.pool.run(publish_place, work, self.database)
+        done = await asyncio.to_thread(find_published, self.database, work.edition)
+        done = done or await self.pool.run(publish_place, work, self.database)
         outcome.batch = done.batch
         outcome.counts += Counts(
             added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired

@@ -17,17 +17,19 @@ T = TypeVar("T")
 
 
 class Pool:
-    """Worker processes for what takes the processor's time. A worker that dies fails its task, not the run."""
+    """Worker processes for what takes the processor's time, started with the first task: a run that finds nothing
+    changed starts none. A worker that dies fails its task, not the run."""
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or max(2, os.cpu_count() or 2)
-        self._executor = self._start()
+        self._executor: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._executor.shutdown(cancel_futures=True)
+        if self._executor:
+            self._executor.shutdown(cancel_futures=True)
 
     async def run(self, task: Callable[..., T], *args: Any) -> T:
         """Run a task of ours in a worker and wait for it without blocking the loop.
@@ -44,6 +46,7 @@ class Pool:
 
     def _submit(self, task: Callable[..., T], *args: Any) -> "Future[T]":
         try:
+            self._executor = self._executor or self._start()
             return self._executor.submit(task, *args)
         except BrokenProcessPool:  # an earlier task's worker died; the others go on in new ones
             self._executor = self._start()

@@ -46,6 +46,12 @@ class Work:
         document = orjson.dumps([RULES_VERSION, feed, here, scope], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(document).hexdigest()[:16]
 
+    @property
+    def edition(self) -> publish.Edition:
+        """What it is published as."""
+        tiles = sorted(self.scope.tiles)
+        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles)
+
     def table(self, stage: str) -> Table:
         """The stage's table of this harvest."""
         name = self.harvest
@@ -99,17 +105,9 @@ def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -
 
 def publish_place(work: Work, url: str) -> publish.Published:
     """The validated table into PostGIS, in one transaction."""
-    validated = work.table(VALIDATED)
-    return publish.publish(
-        url,
-        place=work.place,
-        feed=work.feed.name,
-        harvest=work.harvest.id,
-        rules=work.rules,
-        tiles=list(work.scope.tiles),
-        parts=validated.parts(work.objects),
-        rejections=raw_rejections(work, validated.rejections(work.objects)),
-    )
+    table = work.table(VALIDATED)
+    rejections = raw_rejections(work, table.rejections(work.objects))
+    return publish.publish(url, work.edition, table.parts(work.objects), rejections)
 
 
 def raw_rejections(work: Work, rejections: pd.DataFrame) -> Iterator[publish.Rejection]:

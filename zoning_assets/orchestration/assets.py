@@ -14,6 +14,7 @@ from zoning_assets.errors import ZoningError
 from zoning_assets.model import PARCELS, ZONING, Outcome
 from zoning_assets.orchestration import metadata, partitions
 from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.orchestration.runs import FORCE
 from zoning_assets.pipeline import STAGES
 
 _ABOUT = {
@@ -58,7 +59,8 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
     def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
         place = partitions.place_of(context.partition_key)
         with zoning.pipeline() as pipeline, _one_line():
-            cover = asyncio.run(pipeline.find_cover(zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]))
+            described = zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]
+            cover = asyncio.run(pipeline.find_cover(described, force=FORCE in context.run.tags))
         came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
         return dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))
 

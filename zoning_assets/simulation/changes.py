@@ -15,6 +15,7 @@ from zoning_assets.simulation.table import Table
 
 #: Codes that no first release has.
 NEW_ZONES = (("MU-1", "Mixed use 1"), ("MU-2", "Mixed use 2"), ("R-4", "Apartment house"), ("BR", "Business residence"))
+_PART_FT = 12.0  # beside a lot's middle: about a third of the lot is rezoned
 _RECODED_USE = "013"
 
 
@@ -110,20 +111,20 @@ def _districts(draft: Draft, how_many: int) -> tuple[dict[str, tuple[str, str]],
         code, name = _new_zone(draft, number)
         old = draft.rename_district(district, code, name)
         inside = draft.hidden["district"] == district
-        rezoned |= {pin: (old, code) for pin in draft.rezone(np.flatnonzero(inside), code)}
+        rezoned |= dict.fromkeys(draft.rezone(np.flatnonzero(inside), code), (old, code))
         reaching = draft.hidden["crossed"] & (draft.hidden["district"] - 1 == district)
-        touched |= {pin: (old, code) for pin in draft.pins_of(np.flatnonzero(reaching))}
+        touched |= dict.fromkeys(draft.pins_of(np.flatnonzero(reaching)), (old, code))
         draft.plain &= ~inside & ~reaching
     return rezoned, {pin: codes for pin, codes in touched.items() if pin not in rezoned}
 
 
 def _spots(draft: Draft, how_many: int) -> dict[str, tuple[str, str]]:
-    rezoned = {}
+    rezoned: dict[str, tuple[str, str]] = {}
     for number, row in enumerate(draft.pick(how_many)):
         code, name = _new_zone(draft, number)
         old = draft.zone(row)
         draft.island(row, clockwise(draft.ring(row)), code, name)
-        rezoned |= {pin: (old, code) for pin in draft.rezone(np.array([row]), code)}
+        rezoned |= dict.fromkeys(draft.rezone(np.array([row]), code), (old, code))
     return rezoned
 
 
@@ -131,7 +132,7 @@ def _partly(draft: Draft, how_many: int) -> dict[str, tuple[str, str]]:
     rezoned = {}
     for number, row in enumerate(draft.pick(how_many)):
         code, name = _new_zone(draft, number)
-        draft.island(row, halves(draft, row)[0], code, name)
+        draft.island(row, pieces(draft, row, _PART_FT)[0], code, name)
         rezoned[draft.pin(row)] = (draft.zone(row), code)
     return rezoned
 
@@ -141,7 +142,7 @@ def _split(draft: Draft, how_many: int) -> dict[str, tuple[str, str]]:
     for row in draft.pick(how_many):
         pin = draft.pin(row)
         children = (f"{pin}-{draft.release}A", f"{pin}-{draft.release}B")
-        for child, ring in zip(children, halves(draft, row), strict=True):
+        for child, ring in zip(children, pieces(draft, row), strict=True):
             draft.add(row, child, ring)
         draft.remove(row)
         split[pin] = children
@@ -196,13 +197,13 @@ def _edited(draft: Draft, how_many: int) -> tuple[str, ...]:
     return tuple(draft.pin(row) for row in rows)
 
 
-def halves(draft: Draft, row: int) -> list[Floats]:
-    """The lot's ring cut in two from the street to its back, each clockwise."""
+def pieces(draft: Draft, row: int, aside_ft: float = 0.0) -> list[Floats]:
+    """The lot's ring cut in two from the street to its back, so far beside its middle; each clockwise."""
     lot = shapely.Polygon(draft.ring(row))
     to_street = draft.hidden["outward"][row] * 1000.0
     aside: npt.NDArray[np.float64] = np.array([-to_street[1], to_street[0]])
-    middle = draft.hidden["corners"][row].mean(axis=0)
-    sides = [shapely.Polygon([middle - to_street, middle + to_street, middle + to_street + side, middle - to_street + side])
-             for side in (aside, -aside)]  # fmt: skip
+    middle = draft.hidden["corners"][row].mean(axis=0) + aside_ft * aside / np.hypot(*aside)
+    back, front = middle - to_street, middle + to_street
+    sides = [shapely.Polygon([back, front, front + side, back + side]) for side in (aside, -aside)]
     parts = [shapely.intersection(lot, side) for side in sides]
     return [clockwise(np.round(shapely.get_coordinates(part.exterior), 3)) for part in parts]

@@ -1,4 +1,4 @@
-"""A deterministic simulated county: parcels and zoning in EPSG:2249 (US survey feet), about longitude -71.6, latitude 42.3.
+"""A deterministic simulated county: parcels and zoning in EPSG:2249 (US survey feet), about -71.6, 42.3 degrees.
 
 The same numbers always give the same county. What is wrong with it is declared (`flaws`), and what changes from one
 release to the next is known (`truth`), so that tests and the demo can check their figures.
@@ -175,7 +175,9 @@ def _town_parcels(town: plat.Town, first_district: int, rng: np.random.Generator
     outward = south / np.linalg.norm(south, axis=1)[:, None] * np.where(deep == 0, 1, -1)[:, None]
     hidden: dict[str, Column] = {
         "town": np.full(town.lots, town.number),
-        **{"block": block, "deep": deep, "along": along},
+        "block": block,
+        "deep": deep,
+        "along": along,
         "corners": corners,
         "outward": outward,  # unit vector to the street, world frame
         "district": first_district + _districts_of(town, block, deep, along),

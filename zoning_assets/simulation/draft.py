@@ -133,8 +133,7 @@ class Draft:
             return kept
         like, pins, rings = zip(*self._added, strict=True)
         new = changed.taken(np.array(like))
-        new = new.having(
-            Shapes.from_rings([[ring] for ring in rings]),
+        new = new.shaped(Shapes.from_rings([[ring] for ring in rings])).having(
             PIN=texts(list(pins)),
             LAST_EDIT=np.full(len(pins), self.edited, dtype="datetime64[ms]"),
         )
@@ -150,13 +149,13 @@ class Draft:
         for row, ring in zip(rows, rings, strict=True):
             before = holed.get(row) or self._shell_first(row)
             holed[row] = [*before, ring[::-1]]
-        new = changed.taken(np.array(rows)).having(Shapes.from_rings([[ring] for ring in rings]))
+        new = changed.taken(np.array(rows)).shaped(Shapes.from_rings([[ring] for ring in rings]))
         columns = {name: values.copy() for name, values in new.columns.items()}
         for row, (code, name) in enumerate(zip(codes, names, strict=True)):
             self._decree(row, code, name, columns)
         first = int(self.zoning.hidden["district"].max()) + 1
         new = new.having(**columns).knowing(district=np.arange(first, first + len(new)))
-        return changed.having(changed.shapes.replaced(list(holed), list(holed.values()))).joined(new)
+        return changed.shaped(changed.shapes.replaced(list(holed), list(holed.values()))).joined(new)
 
     def _shell_first(self, row: int) -> Rings:
         shell, *holes = self.zoning.shapes.rings_of(row)

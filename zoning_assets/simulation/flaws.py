@@ -86,7 +86,7 @@ def _with_shapes(table: Table, pool: _Pool) -> tuple[Table, dict[str, int]]:
     touched = np.concatenate(where)
     counts = {name: how_many for name, (_, how_many) in recipes.items()}
     counts["invalid"] = counts["bow_ties"] + counts["self_touching"] + counts["spikes"]
-    return table.having(shapes=table.shapes.replaced(touched, shapes)).measured(touched), counts
+    return table.shaped(table.shapes.replaced(touched, shapes)).measured(touched), counts
 
 
 def _bow_tie(table: Table, row: int) -> Rings:

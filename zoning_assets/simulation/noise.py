@@ -12,7 +12,7 @@ from zoning_assets.simulation.table import Table
 def shuffled(table: Table, rng: np.random.Generator) -> Table:
     """The same rows in another order, drawn from other corners; what the server computes is computed anew."""
     other = table.taken(rng.permutation(len(table)))
-    return other.having(shapes=redrawn(other.shapes, rng)).published(rng)
+    return other.shaped(redrawn(other.shapes, rng)).published(rng)
 
 
 def redrawn(shapes: Shapes, rng: np.random.Generator) -> Shapes:
@@ -38,7 +38,5 @@ def _walk(first: Ints, lengths: Ints, start: Ints, direction: Ints) -> Ints:
     """Indices of each closed ring's points, from another corner and in another direction; closed again."""
     step = ranges(np.zeros(len(lengths), dtype=np.int64), lengths)
     corners = np.repeat(lengths - 1, lengths)
-    walked: Ints = (
-        np.repeat(first, lengths) + (np.repeat(start, lengths) + np.repeat(direction, lengths) * step) % corners
-    )
-    return walked
+    moved = (np.repeat(start, lengths) + np.repeat(direction, lengths) * step) % corners
+    return np.asarray(np.repeat(first, lengths) + moved, dtype=np.int64)

@@ -104,7 +104,7 @@ class Shapes:
         steps = np.append(steps, 0.0)[: len(self.points)]
         steps[self.rings[1:] - 1] = 0.0
         owner = np.repeat(self.ring_owners(), np.diff(self.rings))
-        return np.bincount(owner, weights=steps, minlength=len(self))
+        return np.asarray(np.bincount(owner, weights=steps, minlength=len(self)), dtype=np.float64)
 
     def extent(self) -> tuple[float, float, float, float]:
         """West, south, east, north of all points; zeros where there is none."""

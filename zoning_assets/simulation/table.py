@@ -37,9 +37,13 @@ class Table:
         hidden = {name: np.concatenate([values, other.hidden[name]]) for name, values in self.hidden.items()}
         return Table(columns, hidden, self.shapes.joined(other.shapes))
 
-    def having(self, shapes: Shapes | None = None, **columns: Column) -> "Table":
-        """With other shapes or served columns."""
-        return Table({**self.columns, **columns}, self.hidden, self.shapes if shapes is None else shapes)
+    def having(self, **columns: Column) -> "Table":
+        """With other served columns."""
+        return Table({**self.columns, **columns}, self.hidden, self.shapes)
+
+    def shaped(self, shapes: Shapes) -> "Table":
+        """With other shapes."""
+        return Table(self.columns, self.hidden, shapes)
 
     def knowing(self, **hidden: Column) -> "Table":
         """With other hidden columns."""

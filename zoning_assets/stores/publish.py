@@ -5,7 +5,8 @@ rows that are gone are retired. All in one transaction under one lock a jurisdic
 at any moment has published everything or nothing. The same harvest under the same rules changes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,26 +49,45 @@ class Rejection:
     raw: Mapping[str, Any]
 
 
-def publish(  # noqa: PLR0913 - what is published, and what it is published as
-    url: str,
-    *,
-    place: Place,
-    feed: str,
-    harvest: str,
-    rules: str,
-    tiles: Sequence[str],
-    parts: Iterable[gpd.GeoDataFrame],
-    rejections: Iterable[Rejection],
+@dataclass(frozen=True)
+class Edition:
+    """What is published, as what: a harvest of a feed at a place, judged by some rules.
+
+    `tiles` is the whole cover; rows of tiles that are no longer in it pass to their new owners.
+    """
+
+    place: Place
+    feed: str
+    harvest: str
+    rules: str
+    tiles: Sequence[str]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """As the queries name them."""
+        values = {name: getattr(self, name) for name in ("feed", "harvest", "rules", "tiles")}
+        return {**values, "jurisdiction": self.place.jurisdiction, "tile": self.place.tile}
+
+
+def find_published(url: str, edition: Edition) -> Published | None:
+    """What publishing this edition would do where it does nothing; None where there is something to do.
+
+    Raises:
+        DatabaseUnavailable, StoreError: as publish.
+    """
+    with _said(url, edition), connect(url) as connection:
+        done = _published_already(connection, edition.values)
+        return None if _obsolete_tiles(connection, edition.values) else done
+
+
+def publish(
+    url: str, edition: Edition, parts: Iterable[gpd.GeoDataFrame], rejections: Iterable[Rejection]
 ) -> Published:
-    """Publish a validated table in one transaction.
+    """Publish a validated table in one transaction; rows published for the place before and absent now are retired.
 
     Args:
         url: the database.
-        place: where the rows belong; rows published for it before and absent now are retired.
-        feed: parcels or zoning.
-        harvest: the harvest's id.
-        rules: the hash of the rules it was judged by.
-        tiles: the whole cover; rows of tiles that are no longer in it pass to their new owners.
+        edition: what it is.
         parts: as judge.judge gives them; read once, one after the other.
         rejections: the rows held back.
 
@@ -76,25 +96,23 @@ def publish(  # noqa: PLR0913 - what is published, and what it is published as
         DatabaseUnavailable: nobody answers.
         StoreError: the database refused.
     """
-    values = {
-        "jurisdiction": place.jurisdiction,
-        "tile": place.tile,
-        "feed": feed,
-        "harvest": harvest,
-        "rules": rules,
-        "tiles": sorted(tiles),
-    }
-    with connect(url) as connection:
-        try:
-            return _publish(connection, values, parts, rejections)
-        except psycopg.errors.UniqueViolation as error:
-            raise CoverStale(
-                f"the key of several rows is not known to repeat ({error.diag.message_detail})",
-                where=f"{place} {feed}",
-                do="materialize `tiles` again",
-            ) from error
-        except psycopg.Error as error:
-            raise StoreError(first_line(error), where=address(url), do="run again; nothing was published") from error
+    with _said(url, edition), connect(url) as connection:
+        return _publish(connection, edition.values, parts, rejections)
+
+
+@contextmanager
+def _said(url: str, edition: Edition) -> Iterator[None]:
+    """The database's errors as ours."""
+    try:
+        yield
+    except psycopg.errors.UniqueViolation as error:
+        raise CoverStale(
+            f"the key of several rows is not known to repeat ({error.diag.message_detail})",
+            where=f"{edition.place} {edition.feed}",
+            do="materialize `tiles` again",
+        ) from error
+    except psycopg.Error as error:
+        raise StoreError(first_line(error), where=address(url), do="run again; nothing was published") from error
 
 
 def _publish(
@@ -104,9 +122,6 @@ def _publish(
     rejections: Iterable[Rejection],
 ) -> Published:
     query = named("publish")
-    done = _published_already(connection, values)
-    if done and not _obsolete_tiles(connection, values):
-        return done
     kind, columns = _STAGED[values["feed"]]
     connection.execute(query[f"stage_{kind}"])
     staged = _copy(connection, columns, parts)

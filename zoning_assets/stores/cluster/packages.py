@@ -109,7 +109,8 @@ def _private_apt(top: Path) -> dict[str, str]:
 def _unpack(debs: Sequence[Path], folder: Path) -> None:
     """Lay the packages over one another in a fresh folder, which gets its name only when whole."""
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as name:
-        draft = Path(name)
+        draft = Path(name) / "tree"
+        draft.mkdir(mode=0o755)
         for deb in debs:
             _run(["dpkg-deb", "-x", str(deb), str(draft)], dict(os.environ), folder)
         for control in draft.glob("usr/share/postgresql/*/extension/postgis-3.control"):
@@ -117,12 +118,7 @@ def _unpack(debs: Sequence[Path], folder: Path) -> None:
         draft.chmod(0o755)
         major = next((p.name for p in draft.glob("usr/lib/postgresql/*")), "none")
         shutil.rmtree(folder / major, ignore_errors=True)
-        shutil.copytree(draft, folder / major, symlinks=True, copy_function=_link)
-
-
-def _link(source: str, target: str) -> None:
-    """A second name for a file instead of a second file; a symbolic link stays one."""
-    os.link(source, target, follow_symlinks=False)
+        draft.rename(folder / major)
 
 
 def _environ(top: Path) -> dict[str, str]:

@@ -83,8 +83,9 @@ def _unavailable(url: str, what: str, do: str) -> DatabaseUnavailable:
 def _canonical(url: str) -> str:
     scheme, _, rest = url.strip().partition("://")
     try:
-        conninfo_to_dict(url)
-        good = scheme in ("postgresql", "postgres")
+        port = str(conninfo_to_dict(url).get("port") or "")
+        # A bare / in a password ends the host early: the rest of it then stands in the port and in the path.
+        good = scheme in ("postgresql", "postgres") and re.fullmatch(r"[\d,]*", port) and "@" not in _path(rest)
     except psycopg.Error:
         good = False
     if not good:  # libpq's own message would quote pieces of a password that holds a / or an @
@@ -94,6 +95,10 @@ def _canonical(url: str) -> str:
             do="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with / @ : in the password as %2F %40 %3A",
         ) from None
     return f"postgresql://{rest}"
+
+
+def _path(rest: str) -> str:
+    return rest.partition("?")[0].partition("/")[2]
 
 
 def _hide(match: re.Match[str]) -> str:

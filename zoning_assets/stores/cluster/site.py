@@ -1,7 +1,8 @@
 """Where a cluster of ours lies and as whom its server runs.
 
 PostgreSQL refuses to run as root. Started by root, the server runs as another user, who may not be able to
-reach the project at all (a home of mode 0700), so its data lie under /var/lib; the mode of a folder that is not ours is never changed.
+reach the project at all (a home of mode 0700), so its data lie under /var/lib; the mode of a
+folder that is not ours is never changed.
 """
 
 import contextlib

@@ -1,0 +1,102 @@
+"""A real PostGIS for the session, a fresh database for each test that asks, and a pipeline over both."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.cluster_fixture import session_cluster
+from zoning_assets import jurisdictions
+from zoning_assets.feeds import FEED_TYPES
+from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
+from zoning_assets.pipeline import STAGES, Pipeline
+from zoning_assets.pool import Pool
+from zoning_assets.stores import database as db
+from zoning_assets.stores.objects import Objects
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The session's PostGIS."""
+    return session_cluster(tmp_path_factory.mktemp("cluster"))
+
+
+def _named(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> str:
+    """A migrated database to copy: 0.05 s a test instead of a migration."""
+    name = f"template_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    db.migrate(_named(server, name))
+    return name
+
+
+@pytest.fixture
+def database(server: str, template: str) -> Iterator[str]:
+    """A fresh database with the schema."""
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy").format(**names))
+        yield _named(server, name)
+        connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Pool]:
+    with Pool() as started:
+        yield started
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, database: str, pool: Pool) -> Pipeline:
+    """A pipeline with an empty store and an empty database."""
+    return Pipeline(Objects(str(tmp_path / "store")), database, tmp_path / "scratch", pool)
+
+
+def read_toml(folder: Path, text: str, name: str = "us-ma-cambridge") -> Jurisdiction:
+    """A jurisdiction from the text of its file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return jurisdictions.read(path, FEED_TYPES)
+
+
+def sync(
+    pipeline: Pipeline,
+    jurisdiction: Jurisdiction,
+    feed: str = PARCELS,
+    *,
+    stages: Sequence[str] = STAGES,
+    choose: Callable[[list[str]], list[str]] = list,
+) -> list[Outcome]:
+    """All (or the chosen) tiles of a jurisdiction through the pipeline; an outcome each."""
+    places = [Place(jurisdiction.id)]
+    if feed == PARCELS:
+        tiles = choose(sorted(asyncio.run(pipeline.find_cover(jurisdiction)).tiles))
+        places = [Place(jurisdiction.id, tile) for tile in tiles]
+    outcomes: list[Outcome] = []
+    asyncio.run(pipeline.run({jurisdiction.id: jurisdiction}, places, feed, stages, outcomes.append))
+    return outcomes
+
+
+def rows(url: str, query: str, *values: object) -> list[tuple]:
+    """A query's rows."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(query, values or None).fetchall()
+
+
+def with_feed(jurisdiction: Jurisdiction, **changes: object) -> Jurisdiction:
+    """The jurisdiction with its parcels feed changed."""
+    feed = replace(jurisdiction.feeds[PARCELS], **changes)
+    return replace(jurisdiction, feeds={**jurisdiction.feeds, PARCELS: feed})

@@ -1,0 +1,49 @@
+"""The words and what they start; and the one place where an error becomes a line and an exit status."""
+
+import os
+import sys
+
+import click
+import typer
+
+from zoning_assets.cli import bench, database, demo, sync, test, up
+from zoning_assets.cli.show import line
+from zoning_assets.errors import ZoningError
+
+app = typer.Typer(
+    name="zoning",
+    help="Harvest parcels and zoning from municipal portals into one PostGIS database that is true.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(database.app, name="db", help="The database: up, down, url, psql.")
+app.add_typer(bench.app, name="bench", help="Measurements.")
+app.command("demo")(demo.demo)
+app.command("sync")(sync.sync)
+app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test.test)
+app.command("up")(up.up)
+app.command("serve", hidden=True)(up.up)
+
+_STOPPED = 130
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
+    try:
+        app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        line("zoning: stopped; the same command goes on from here")
+        sys.exit(_STOPPED)
+    except ZoningError as error:
+        line(f"zoning: {error}")
+        sys.exit(error.exit_status)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,45 @@
+"""`zoning test`: everything that must hold before a change lands."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoning_assets.cli.show import line
+
+_ROOT = Path(__file__).parents[2]
+
+#: name -> the command, as a module of this Python. Order: what fails soonest, first.
+_CHECKS = {
+    "lint": ["ruff", "check", "."],
+    "format": ["ruff", "format", "--check", "."],
+    "contracts": ["importlinter.cli"],
+    "types": ["mypy"],
+}
+
+
+def test(
+    context: typer.Context,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="The slow and long tests too.")] = False,
+) -> None:
+    """Lint, format, import contracts, types, tests. What follows is handed to pytest."""
+    failed = [name for name, command in _CHECKS.items() if not _run(name, command)]
+    chosen = [] if everything else ["-m", "not slow"]
+    if not _run("tests", ["pytest", *chosen, *context.args]):
+        failed.append("tests")
+    if failed:
+        line(f"zoning: failed: {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def _run(name: str, command: list[str]) -> bool:
+    started = time.monotonic()
+    entry = ["-c", "from importlinter.cli import lint_imports_command as run; run()"]
+    arguments = entry if name == "contracts" else ["-m", *command]
+    done = subprocess.run([sys.executable, *arguments], cwd=_ROOT, check=False)
+    line(f"zoning test: {name} {'passed' if done.returncode == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s")
+    return done.returncode == 0

@@ -1,0 +1,118 @@
+"""`zoning up`: PostGIS, Dagster's webserver and its daemon, until Ctrl-C."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoning_assets.cli import environment, show
+from zoning_assets.errors import StoreError
+from zoning_assets.stores.database import address
+
+_MODULE = ["-m", "zoning_assets.definitions"]
+_READY_S, _STOP_S = 120, 20
+
+
+def up(
+    port: Annotated[int, typer.Option(help="Where Dagster's UI listens; the next free one is taken.")] = 3000,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="The addresses as one JSON document.")] = False,
+) -> None:
+    """Start everything and keep it running; Ctrl-C stops it."""
+    from zoning_assets.stores import cluster  # noqa: PLC0415
+
+    ours = not os.environ.get("ZONING_DATABASE_URL")
+    with ExitStack() as stack:
+        signal.signal(signal.SIGTERM, _stop)
+        url = environment.bring_up_database()
+        if ours:
+            stack.callback(cluster.stop, environment.settings().home)
+        home = environment.prepare_dagster()
+        free = _free_port(port)
+        ui = f"http://127.0.0.1:{free}"
+        web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free)]
+        running = [stack.enter_context(_process(command, home)) for command in (web, ["dagster-daemon", "run", *_MODULE])]
+        _wait_for(ui, running)
+        addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
+        if json:
+            show.document(addresses)
+            sys.stdout.flush()
+        show.line(f"Dagster UI  {ui}\nPostGIS     {addresses['database']}  (`zoning db psql`)\nCtrl-C stops all of it.")
+        _watch(running)
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _free_port(first: int) -> int:
+    for port in range(first, first + 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise StoreError("a hundred ports are taken", where=f"127.0.0.1:{first}", do="give another with --port")
+
+
+@contextmanager
+def _process(command: list[str], home: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """A program beside this Python, its words in a log; stopped when the block ends, however it ends."""
+    log = home / f"{command[0]}.log"
+    program = str(Path(sys.executable).with_name(command[0]))
+    with log.open("ab") as file:
+        # A session of its own, so that Ctrl-C reaches only us and we stop things in order.
+        process = subprocess.Popen([program, *command[1:]], stdout=file, stderr=file, start_new_session=True)
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Ask, wait, then insist; children of the program too."""
+    for sign, patience_s in ((signal.SIGINT, _STOP_S), (signal.SIGKILL, 5)):
+        if process.poll() is None:
+            process.send_signal(sign)
+            try:
+                process.wait(patience_s)
+            except subprocess.TimeoutExpired:
+                continue
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+
+
+def _wait_for(ui: str, running: "list[subprocess.Popen[bytes]]") -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        _check(running)
+        try:
+            with urllib.request.urlopen(f"{ui}/server_info", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    raise StoreError(f"no answer in {_READY_S} s", where=ui, do=f"look at {os.environ['DAGSTER_HOME']}/*.log")
+
+
+def _watch(running: "list[subprocess.Popen[bytes]]") -> None:
+    while True:
+        _check(running)
+        time.sleep(1)
+
+
+def _check(running: "list[subprocess.Popen[bytes]]") -> None:
+    for process in running:
+        if process.poll() is not None:
+            name = Path(process.args[0]).name if isinstance(process.args, list) else "a program"
+            logs = f"{os.environ['DAGSTER_HOME']}/{name}.log"
+            raise StoreError(f"{name} ended with status {process.returncode}", where=logs, do="read its end, then try again")

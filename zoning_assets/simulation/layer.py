@@ -1,0 +1,219 @@
+"""A layer as a server holds it: rows in the order of their object ids, each row's JSON made once and kept as bytes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyogrio
+import pyproj
+import shapely
+
+from zoning_assets.simulation.shapes import Floats, Ints, Shapes
+from zoning_assets.simulation.table import Column, Table
+from zoning_assets.simulation.where import Values
+
+#: Esri's own number for a CRS that it also calls by EPSG's: Massachusetts Mainland, US survey feet.
+WKIDS: Mapping[int, int] = {2249: 102686, 3857: 102100}
+DEGREES = 4326
+_CHUNK = 1000  # rows whose JSON is made together
+_KINDS: Mapping[str, str] = {
+    "i": "esriFieldTypeInteger",
+    "f": "esriFieldTypeDouble",
+    "M": "esriFieldTypeDate",
+    "O": "esriFieldTypeString",
+}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a layer says of itself."""
+
+    oid: str = "OBJECTID"
+    global_id: str | None = None
+    epsg: int = 2249  # x, y order
+    edited_ms: int = 0  # when it was edited last, milliseconds since 1970
+    page_rows: int = 2000  # the most rows in one answer (maxRecordCount)
+
+
+class Layer:
+    """One polygon layer.
+
+    Args:
+        name: what the portal calls it.
+        columns: text (object, None where null), int64, float64 (NaN where null) or datetime64[ms].
+        shapes: in the CRS `about.epsg`.
+        about: see About.
+    """
+
+    def __init__(self, name: str, columns: Mapping[str, Column], shapes: Shapes, about: About) -> None:
+        order = np.argsort(columns[about.oid], kind="stable")
+        self.name, self.about, self.oid, self.epsg = name, about, about.oid, about.epsg
+        self.columns = {each: values[order] for each, values in columns.items()}
+        self.shapes = shapes.taken(order)
+        self.selections: dict[tuple[str, ...], Ints] = {}  # see query.selected
+        self._values: dict[str, Values] = {}
+        self._json: dict[int, list[bytes | None]] = {}  # by EPSG number: each row's JSON, whole
+        self._shapes = {about.epsg: self.shapes}
+
+    @classmethod
+    def of(cls, name: str, table: Table, edited_ms: int, page_rows: int = 2000) -> "Layer":
+        """A layer of the simulated county."""
+        about = About(global_id="GlobalID", edited_ms=edited_ms, page_rows=page_rows)
+        return cls(name, table.columns, table.shapes, about)
+
+    @classmethod
+    def from_file(cls, path: Path | str, *, oid: str = "OBJECTID", page_rows: int = 2000) -> "Layer":
+        """Any polygon layer that GDAL reads, a zipped shapefile too. A missing `oid` is numbered from 1.
+
+        Raises:
+            ValueError: the CRS has no EPSG number.
+        """
+        source = f"/vsizip/{path}" if str(path).endswith(".zip") else str(path)
+        meta, _, wkb, fields = pyogrio.raw.read(source)
+        epsg = pyproj.CRS(meta["crs"]).to_epsg() if meta["crs"] else None
+        if epsg is None:
+            message = f"{path} has no CRS with an EPSG number"
+            raise ValueError(message)
+        columns = {str(name): _typed(values) for name, values in zip(meta["fields"], fields, strict=True)}
+        ids = columns.pop(oid, np.arange(1, len(wkb) + 1)).astype(np.int64)
+        edited_ms = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
+        about = About(oid, None, epsg, edited_ms, page_rows)
+        return cls(Path(path).stem, {oid: ids, **columns}, Shapes.from_shapely(shapely.from_wkb(wkb)), about)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @property
+    def ids(self) -> Ints:
+        """The object ids, in order."""
+        return self.columns[self.oid]
+
+    def reference(self, epsg: int | None = None) -> dict[str, int]:
+        """An Esri spatial reference; the layer's own, or another."""
+        number = epsg or self.epsg
+        return {"wkid": WKIDS.get(number, number), "latestWkid": number}
+
+    def knows(self, wkid: int) -> int | None:
+        """The EPSG number of a wkid that can be asked for: the layer's own, or degrees; else None."""
+        own = (self.epsg, WKIDS.get(self.epsg))
+        return self.epsg if wkid in own else DEGREES if wkid == DEGREES else None
+
+    def column_named(self, name: str) -> str | None:
+        """The column's spelling, by its name in any case."""
+        return next((each for each in self.columns if each.casefold() == name.casefold()), None)
+
+    def field(self, name: str) -> dict[str, Any]:
+        """How metadata and answers describe a column."""
+        values = self.columns[name]
+        kind = _KINDS[values.dtype.kind]
+        described = {"name": name, "type": kind, "alias": name, "sqlType": "sqlTypeOther", "nullable": name != self.oid}
+        if name == self.oid:
+            described["type"] = "esriFieldTypeOID"
+        elif name == self.about.global_id:
+            described |= {"type": "esriFieldTypeGlobalID", "length": 38, "nullable": False}
+        elif kind == "esriFieldTypeString":
+            described["length"] = max((len(each) for each in values if each is not None), default=1) or 1
+        elif kind == "esriFieldTypeDate":
+            described["length"] = 8
+        return {**described, "domain": None, "defaultValue": None}
+
+    def values(self, name: str) -> Values | None:
+        """A column as `where` compares it: text, or numbers (dates in milliseconds since 1970)."""
+        column = self.column_named(name)
+        if column is None:
+            return None
+        if column not in self._values:
+            self._values[column] = _comparable(self.columns[column])
+        return self._values[column]
+
+    def shapes_in(self, epsg: int) -> Shapes:
+        """The shapes in the layer's CRS or in degrees."""
+        if epsg not in self._shapes:
+            self._shapes[epsg] = Shapes(
+                transformed(self.shapes.points, self.epsg, epsg),
+                *(self.shapes.rings, self.shapes.features, self.shapes.null),
+            )
+        return self._shapes[epsg]
+
+    @cached_property
+    def tree(self) -> shapely.STRtree:
+        """For searching by area. The invalid are searched as what they enclose; the empty are never found."""
+        shapes = self.shapes.to_shapely()
+        wrong = ~shapely.is_valid(shapes) & ~self.shapes.null
+        shapes[wrong] = shapely.make_valid(shapes[wrong])
+        return shapely.STRtree(shapes)
+
+    def features(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool) -> bytes:
+        """The rows' JSON, with commas between."""
+        if not shapes or len(names) < len(self.columns):
+            return b",".join(self._made(rows, epsg, names, shapes=shapes))
+        kept = self._json.setdefault(epsg, [None] * len(self))
+        for chunk in np.unique(rows // _CHUNK).tolist():
+            if kept[chunk * _CHUNK] is None:
+                whole = np.arange(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(self)))
+                kept[whole[0] : whole[-1] + 1] = self._made(whole, epsg, list(self.columns), shapes=True)
+        return b",".join([kept[row] or b"" for row in rows.tolist()])
+
+    def attributes(self, rows: Ints, names: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows' attributes as they are sent."""
+        columns = [sendable(self.columns[name][rows]) for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] if names else [{}] * len(rows)
+
+    def _made(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool) -> list[bytes]:
+        attributes = self.attributes(rows, names)
+        if not shapes:
+            return [orjson.dumps({"attributes": each}) for each in attributes]
+        geometries = _geometries(self.shapes_in(epsg).taken(rows))
+        pairs = zip(attributes, geometries, strict=True)
+        return [orjson.dumps({"attributes": each, "geometry": geometry}) for each, geometry in pairs]
+
+
+def _geometries(shapes: Shapes) -> list[dict[str, Any] | None]:
+    points, rings = shapes.points.tolist(), shapes.rings.tolist()
+    parts = [points[start:stop] for start, stop in pairwise(rings)]
+    features = zip(pairwise(shapes.features.tolist()), shapes.null.tolist(), strict=True)
+    return [None if null else {"rings": parts[start:stop]} for (start, stop), null in features]
+
+
+def transformed(points: Floats, source: int, target: int) -> Floats:
+    """Points (n, 2) from one CRS to another, by their EPSG numbers; x, y order."""
+    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
+    return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+
+
+def sendable(values: Column) -> list[Any]:
+    """A column's values as JSON has them: dates as milliseconds since 1970; NaN becomes null when it is written."""
+    if values.dtype.kind == "M":
+        missing, sent = np.isnat(values), values.astype("datetime64[ms]").astype(np.int64).astype(object)
+        sent[missing] = None
+        return list(sent)
+    return list(values.tolist())
+
+
+def _comparable(values: Column) -> Values:
+    if values.dtype.kind == "O":
+        known = np.array([each is not None for each in values], dtype=bool)
+        return Values(np.array([each or "" for each in values], dtype=np.str_), known)
+    if values.dtype.kind == "M":
+        return Values(values.astype("datetime64[ms]").astype(np.int64), ~np.isnat(values))
+    return Values(values, ~np.isnan(values))
+
+
+def _typed(values: npt.NDArray[Any]) -> Column:
+    """A file's column as one of the kinds that a layer has."""
+    if values.dtype.kind in "iub":
+        return values.astype(np.int64)
+    if values.dtype.kind == "f":
+        return values.astype(np.float64)
+    if values.dtype.kind == "M":
+        return values.astype("datetime64[ms]")
+    column = np.empty(len(values), dtype=object)
+    column[:] = [None if each is None or isinstance(each, float) else str(each) for each in values]  # null may be NaN
+    return column

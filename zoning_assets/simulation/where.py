@@ -1,0 +1,247 @@
+"""The small part of SQL that portals are asked with, read by hand: nothing is ever evaluated as code.
+
+    condition  :=  and ("OR" and)*                  and  :=  not ("AND" not)*
+    not        :=  "NOT"* (comparison | "(" condition ")")
+    comparison :=  operand (= | <> | != | < | <= | > | >=) operand | operand ["NOT"] "BETWEEN" literal "AND" literal
+                 | operand ["NOT"] "IN" "(" literal ("," literal)* ")" | operand "IS" ["NOT"] "NULL"
+    operand    :=  column | literal                 literal  :=  number | 'text' | ("DATE" | "TIMESTAMP") 'text'
+
+Null is neither true nor false, as in SQL. Text is compared as it is written, column names in any case.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+Literal = int | float | str
+
+MOST_TEXT, MOST_DEPTH = 200_000, 40
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)|(?P<text>'(?:[^']|'')*')"""
+    r"""|(?P<name>[A-Za-z_][A-Za-z0-9_.]*|"[^"]+")|(?P<mark><>|!=|<=|>=|[=<>(),]))""",
+    re.ASCII,
+)
+_COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "<>": operator.ne,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_WORDS = frozenset({"AND", "OR", "NOT", "IN", "IS", "NULL", "BETWEEN", "DATE", "TIMESTAMP"})
+
+
+class WhereError(ValueError):
+    """The text is not such a condition, or names a column that is not there."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """A column or a literal: text or numbers, and where they are not null."""
+
+    values: npt.NDArray[Any]  # (rows,), or () for a literal
+    known: Mask
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is compared as text."""
+        return self.values.dtype.kind == "U"
+
+
+@dataclass(frozen=True)
+class Truths:
+    """Where a condition is true and where it is false; where neither, a null stood in the way."""
+
+    true: Mask
+    false: Mask
+
+    def __and__(self, other: "Truths") -> "Truths":
+        return Truths(self.true & other.true, self.false | other.false)
+
+    def __or__(self, other: "Truths") -> "Truths":
+        return Truths(self.true | other.true, self.false & other.false)
+
+    def __invert__(self) -> "Truths":
+        return Truths(self.false, self.true)
+
+
+def rows_where(text: str, rows: int, column: Callable[[str], Values | None]) -> Mask:
+    """The rows for which the condition is true.
+
+    Args:
+        text: the condition.
+        rows: how many there are.
+        column: a column's values by its name in any case; None where there is none.
+
+    Raises:
+        WhereError: the text cannot be read.
+    """
+    return _Reader(text, rows, column).read()
+
+
+class _Reader:
+    def __init__(self, text: str, rows: int, column: Callable[[str], Values | None]) -> None:
+        self.tokens, self.rows, self.column = _tokens(text), rows, column
+        self.at, self.depth = 0, 0
+
+    def read(self) -> Mask:
+        truths = self._any()
+        if self.at < len(self.tokens):
+            _refuse(f"nothing may follow, but {self._peek()[1]!r} does")
+        return truths.true
+
+    def _peek(self) -> tuple[str, str]:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ("end", "the end")
+
+    def _next(self) -> tuple[str, str]:
+        token = self._peek()
+        self.at += 1
+        return token
+
+    def _took(self, *words: str) -> bool:
+        """Whether these words or marks stood here; if so, they are behind us."""
+        here = [text for _, text in self.tokens[self.at : self.at + len(words)]]
+        self.at += len(words) if here == list(words) else 0
+        return here == list(words)
+
+    def _need(self, word: str) -> None:
+        if not self._took(word):
+            _refuse(f"{word!r} should stand where {self._peek()[1]!r} stands")
+
+    def _any(self) -> Truths:
+        found = self._all()
+        while self._took("OR"):
+            found |= self._all()
+        return found
+
+    def _all(self) -> Truths:
+        found = self._not()
+        while self._took("AND"):
+            found &= self._not()
+        return found
+
+    def _not(self) -> Truths:
+        turned = False
+        while self._took("NOT"):
+            turned = not turned
+        found = self._nested() if self._took("(") else self._comparison()
+        return ~found if turned else found
+
+    def _nested(self) -> Truths:
+        self.depth += 1
+        if self.depth > MOST_DEPTH:
+            _refuse("too many parentheses")
+        found = self._any()
+        self._need(")")
+        self.depth -= 1
+        return found
+
+    def _comparison(self) -> Truths:
+        left = self._operand()
+        if self._took("IS"):
+            turned = self._took("NOT")
+            self._need("NULL")
+            null = self._wide(~left.known)
+            return Truths(~null, null) if turned else Truths(null, ~null)
+        turned = self._took("NOT")
+        if self._took("BETWEEN"):
+            found = self._between(left)
+        elif self._took("IN"):
+            found = self._in(left)
+        elif turned:
+            _refuse("IN or BETWEEN should follow NOT")
+        else:
+            return self._compared(left)
+        return ~found if turned else found
+
+    def _compared(self, left: Values) -> Truths:
+        kind, mark = self._next()
+        if kind != "mark" or mark not in _COMPARE:
+            _refuse(f"a comparison should stand where {mark!r} stands")
+        return self._truths(_COMPARE[mark], left, self._operand())
+
+    def _between(self, left: Values) -> Truths:
+        low = self._literal()
+        self._need("AND")
+        return self._truths(operator.ge, left, low) & self._truths(operator.le, left, self._literal())
+
+    def _in(self, left: Values) -> Truths:
+        self._need("(")
+        wanted = [self._literal()]
+        while self._took(","):
+            wanted.append(self._literal())
+        self._need(")")
+        if any(each.is_text != left.is_text for each in wanted):
+            _refuse("text and numbers are not compared")
+        among = np.isin(left.values, np.array([each.values for each in wanted]))
+        return Truths(self._wide(among & left.known), self._wide(~among & left.known))
+
+    def _truths(self, compare: Callable[[Any, Any], Any], left: Values, right: Values) -> Truths:
+        if left.is_text != right.is_text:
+            _refuse("text and numbers are not compared")
+        known = left.known & right.known
+        true = np.asarray(compare(left.values, right.values), dtype=bool)
+        return Truths(self._wide(true & known), self._wide(~true & known))
+
+    def _wide(self, mask: Any) -> Mask:
+        return np.broadcast_to(mask, (self.rows,))
+
+    def _operand(self) -> Values:
+        kind, text = self._peek()
+        if kind != "name":
+            return self._literal()
+        self.at += 1
+        found = self.column(text.strip('"'))
+        if found is None:
+            _refuse(f"no column {text!r}")
+        return found
+
+    def _literal(self) -> Values:
+        dated = self._took("DATE") or self._took("TIMESTAMP")
+        kind, text = self._next()
+        if kind == "text":
+            plain = text[1:-1].replace("''", "'")
+            return _constant(_epoch_ms(plain) if dated else plain)
+        if kind != "number" or dated:
+            _refuse(f"a value should stand where {text!r} stands")
+        return _constant(float(text))
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    if len(text) > MOST_TEXT:
+        _refuse("the condition is too long")
+    tokens, at, text = [], 0, text.rstrip()
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None or found.lastgroup is None:
+            _refuse(f"cannot be read from {text[at : at + 20]!r} on")
+        kind, word = found.lastgroup, found[found.lastgroup]
+        if kind == "name" and word.upper() in _WORDS:
+            kind, word = "word", word.upper()
+        tokens.append((kind, word))
+        at = found.end()
+    return tokens
+
+
+def _constant(value: Literal) -> Values:
+    return Values(np.array(value), np.array(True))
+
+
+def _epoch_ms(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000
+    except ValueError:
+        _refuse(f"{text!r} is no date")
+
+
+def _refuse(why: str) -> NoReturn:
+    raise WhereError(why)
