@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import read_toml, rows, sync, with_feed
+from tests.conftest import read_toml, rows, sync
 from tests.shared_data import cambridge, need
 from zoning_assets.model import ZONING, Counts, Jurisdiction, Outcome
 from zoning_assets.pipeline import Pipeline
-from zoning_assets.simulation.layer import Layer
-from zoning_assets.simulation.portal import Portal
-from zoning_assets.simulation.serving import serving_file
+from zoning_assets.simulation.process import serving
 
 CAMBRIDGE = """
 id = "us-ma-cambridge"
@@ -33,8 +31,8 @@ EVERY_HASH = "SELECT parcel_id, content_hash FROM zoning.parcel ORDER BY 1"
 @pytest.fixture(scope="module")
 def arcgis_url() -> Iterator[str]:
     """The FY2014 shapefile, served page by page over the ArcGIS protocol by a process of its own."""
-    with serving_file(cambridge() / "parcels_FY2014_2249_shp.zip") as address:
-        yield address
+    with serving(file=cambridge() / "parcels_FY2014_2249_shp.zip") as address:
+        yield f"{address}/arcgis/rest/services/County/FeatureServer/0"
 
 
 def by_way(way: str, folder: Path, policy: str, arcgis_url: str) -> Jurisdiction:
@@ -55,3 +53,122 @@ def total(outcomes: list[Outcome]) -> Counts:
 
 def reasons(outcomes: list[Outcome]) -> Counter[str]:
     return Counter(reason for outcome in outcomes for reason in outcome.rejections["reason"])
+
+
+@pytest.mark.parametrize(("policy", "parcels"), [("dissolve", 13_034), ("suffix", 13_114), ("reject", 13_021)])
+@pytest.mark.parametrize("way", ["shapefile", "geojson", "arcgis"])
+def test_every_row_of_cambridge_is_accounted_for(
+    pipeline: Pipeline, tmp_path: Path, arcgis_url: str, way: str, policy: str, parcels: int
+) -> None:
+    """13,116 fetched = accepted + rejected by each way, and the policy for repeated keys decides the parcels."""
+    outcomes = sync(pipeline, by_way(way, tmp_path, policy, arcgis_url))
+    counts, held = total(outcomes), reasons(outcomes)
+    assert counts.fetched == 13_116 == counts.accepted + counts.rejected
+    assert counts.added == parcels
+    repeated = {"repeated_key": 93} if policy == "reject" else {}
+    assert held == {"no_geometry": 1, "null_key": 1, **repeated}
+    assert rows(pipeline.database, "SELECT count(*) FROM zoning.parcel") == [(parcels,)]
+    raw = rows(pipeline.database, "SELECT raw->'attributes'->>'OBJECTID' FROM zoning.rejection WHERE reason='no_geometry'")
+    assert raw == [("1896",)], "the raw row of the empty polygon is kept"
+
+
+def test_three_ways_give_the_same_rows_and_hashes(pipeline: Pipeline, tmp_path: Path, arcgis_url: str) -> None:
+    """A shapefile in feet, a GeoJSON in degrees and an ArcGIS layer of one city publish one city: nothing changes."""
+    total(sync(pipeline, by_way("shapefile", tmp_path, "dissolve", arcgis_url)))
+    first = rows(pipeline.database, EVERY_HASH)
+    for way in ("geojson", "arcgis"):
+        counts = total(sync(pipeline, by_way(way, tmp_path, "dissolve", arcgis_url)))
+        assert (counts.added, counts.changed, counts.retired) == (0, 0, 0), way
+        assert counts.unchanged == 13_034
+    assert rows(pipeline.database, EVERY_HASH) == first
+    assert rows(pipeline.database, "SELECT count(*) FROM zoning.parcel_version") == [(0,)]
+
+
+def test_publishing_again_changes_nothing(pipeline: Pipeline, tmp_path: Path, arcgis_url: str) -> None:
+    """The same harvest again writes no row, not even a batch."""
+    jurisdiction = by_way("shapefile", tmp_path, "dissolve", arcgis_url)
+    sync(pipeline, jurisdiction)
+    snapshot = rows(pipeline.database, "SELECT xmin::text, ctid::text, parcel_id FROM zoning.parcel ORDER BY 3")
+    again = sync(pipeline, jurisdiction)
+    assert [outcome.batch for outcome in again] == [None] * len(again)
+    assert rows(pipeline.database, "SELECT xmin::text, ctid::text, parcel_id FROM zoning.parcel ORDER BY 3") == snapshot
+    assert rows(pipeline.database, "SELECT count(*) FROM zoning.batch") == [(len(again),)]
+
+
+def test_what_is_published_is_valid_metric_and_owned(pipeline: Pipeline, tmp_path: Path, arcgis_url: str) -> None:
+    """PostGIS, which is not ours, agrees: valid MultiPolygons in the target CRS, areas in square metres."""
+    sync(pipeline, by_way("shapefile", tmp_path, "dissolve", arcgis_url))
+    query = """
+        SELECT count(*) FILTER (WHERE NOT ST_IsValid(geom)), count(*) FILTER (WHERE ST_SRID(geom) <> 4326),
+            max(abs(area_m2 - ST_Area(geom::geography)) / greatest(area_m2, 1)) FROM zoning.parcel
+    """
+    [(invalid, elsewhere, worst)] = rows(pipeline.database, query)
+    assert (invalid, elsewhere) == (0, 0)
+    assert worst < 1e-3
+
+
+def test_the_zoning_map_is_published_as_districts(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Two vintages: districts whose GlobalID alone changed are the same districts; only real differences are written."""
+    toml = CAMBRIDGE.format(type="download", url="x.geojson", policy="reject") + """
+[feeds.zoning]
+type = "download"
+url = "{url}"
+[feeds.zoning.fields]
+code = "ZONE_TYPE"
+"""
+    first, second = (str(cambridge() / f"zoning_{day}.geojson") for day in ("2014-02-06", "2014-09-30"))
+    counts = total(sync(pipeline, read_toml(tmp_path, toml.replace("{url}", first)), ZONING))
+    districts = counts.added
+    assert counts.fetched == counts.accepted == districts
+    counts = total(sync(pipeline, read_toml(tmp_path, toml.replace("{url}", second)), ZONING))
+    assert counts.unchanged > 0.9 * districts
+    assert counts.retired == districts - counts.unchanged
+
+
+SOMERVILLE = """
+id = "us-ma-somerville"
+name = "Somerville, Massachusetts"
+bounds = [-71.14, 42.37, -71.07, 42.42]
+target_crs = "EPSG:3857"
+[feeds.parcels]
+type = "download"
+url = "{url}"
+layer = "Parcels"
+key = "MBL"
+on_repeated_key = "dissolve"
+  [feeds.parcels.fields]
+  address = "Street"
+"""
+
+
+def test_somerville_from_a_file_geodatabase(pipeline: Pipeline, tmp_path: Path) -> None:
+    """An Esri FileGDB in feet, published in EPSG:3857, with areas that are not EPSG:3857's."""
+    url = need("somerville_ma/Parcels.gdb")
+    outcomes = sync(pipeline, read_toml(tmp_path, SOMERVILLE.format(url=url), "us-ma-somerville"))
+    counts = total(outcomes)
+    assert counts.fetched == 14_572 == counts.accepted + counts.rejected
+    assert counts.added == counts.accepted - counts.dissolved
+    query = "SELECT max(abs(area_m2 - ST_Area(ST_Transform(geom, 4326)::geography)) / greatest(area_m2, 1)) FROM zoning.parcel"
+    assert rows(pipeline.database, query)[0][0] < 1e-3
+
+
+FOREST_CITY = """
+id = "us-nc-forest-city"
+name = "Forest City, North Carolina"
+bounds = [-81.95, 35.26, -81.80, 35.40]
+[feeds.zoning]
+type = "download"
+url = "{url}"
+  [feeds.zoning.fields]
+  code = "BASE_DISTR"
+"""
+
+
+def test_forest_city_from_a_geojson_in_feet(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A GeoJSON whose `crs` member says EPSG:2264 feet is not taken for degrees."""
+    url = need("forestcity_nc/zoning_epsg2264.geojson")
+    outcomes = sync(pipeline, read_toml(tmp_path, FOREST_CITY.format(url=url), "us-nc-forest-city"), ZONING)
+    counts = total(outcomes)
+    assert counts.fetched == 608 == counts.accepted + counts.rejected
+    [(west, east)] = rows(pipeline.database, "SELECT min(ST_XMin(geom)), max(ST_XMax(geom)) FROM zoning.district")
+    assert -82 < west < east < -81.7

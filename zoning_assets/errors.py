@@ -17,6 +17,7 @@
     ├── FileRefused             a downloaded file is not what it should be, or is not safe
     ├── CrsRefused              the coordinates cannot be what the portal says they are
     ├── TooManyRejections       so much was rejected that publishing would do harm
+    ├── Defect                  this program's own fault: report it
     └── StoreError              our own side: the database, the object store
         ├── DatabaseUnavailable     nobody answers, or no way to bring one up here
         ├── SchemaMismatch          the database is newer or older than this program
@@ -113,6 +114,10 @@ class CrsRefused(ZoningError):
 
 class TooManyRejections(ZoningError):
     """So many rows were rejected that publishing the rest would do harm."""
+
+
+class Defect(ZoningError):
+    """This program met what it was not made for. The message is for a report; nothing was published."""
 
 
 class StoreError(ZoningError):

@@ -9,14 +9,16 @@ alone: its error is its outcome, and what was published for it before stays.
 """
 
 import asyncio
+import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from zoning_assets.errors import CoverStale, HarvestMissing, JurisdictionInvalid, TooManyRejections, ZoningError
+from zoning_assets.errors import CoverStale, Defect, HarvestMissing, JurisdictionInvalid, TooManyRejections, ZoningError
 from zoning_assets.feeds import FEED_TYPES, Request, Source
 from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Jurisdiction, Outcome, Place
@@ -29,6 +31,8 @@ from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.columns import Scope
 from zoning_assets.transform.judge import REJECTION_COLUMNS
+
+_log = logging.getLogger(__name__)
 
 #: The stages, in order; each is an asset. The last is the table in PostGIS.
 RAW, PUBLISHED = "raw_feed", "published"
@@ -118,6 +122,8 @@ class Pipeline:
             _doubt_cover(self.objects, jurisdiction, feed)
         except ZoningError as error:
             outcome.error = error
+        except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
+            outcome.error = _defect(place, error)
         spent = Counts(requests=tally.requests, bytes=tally.bytes, seconds=round(time.monotonic() - started, 3))
         outcome.counts += spent
         return outcome
@@ -207,7 +213,7 @@ async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) ->
     return await asyncio.to_thread(draft.commit, form=source.form, layer=source.layer, proof=proof)
 
 
-_NONE_HELD = pd.DataFrame(columns=list(REJECTION_COLUMNS))
+_NONE_HELD = pd.DataFrame({name: [] for name in REJECTION_COLUMNS}, dtype=object).astype({"row": "int64"})
 
 
 def _known_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:
@@ -225,6 +231,14 @@ def _doubt_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Non
         harvests.put_cover(objects, replace(cover, doubted=True))
 
 
+def _defect(place: Place, error: Exception) -> Defect:
+    """An unforeseen error as a line; the stack goes to the log."""
+    _log.error("%s: unforeseen", place, exc_info=error)
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__}: {error} ({Path(at.filename).name}:{at.lineno})"
+    return Defect(what[:500], where=str(place), do="report this; nothing was published")
+
+
 def _check(place: Place, counts: Counts) -> None:
     """Fetched = accepted + rejected, and not too many rejected.
 
@@ -232,8 +246,11 @@ def _check(place: Place, counts: Counts) -> None:
         TooManyRejections: publishing the rest would retire what stands.
     """
     if counts.fetched != counts.accepted + counts.rejected:
-        message = f"{place}: {counts.fetched} fetched, {counts.accepted} accepted, {counts.rejected} rejected"
-        raise AssertionError(message)
+        raise Defect(
+            f"{counts.fetched} fetched, {counts.accepted} accepted, {counts.rejected} rejected: this does not add up",
+            where=str(place),
+            do="report this; nothing was published",
+        )
     if counts.fetched >= _ENOUGH_ROWS and counts.rejected > _MOST_REJECTED * counts.fetched:
         raise TooManyRejections(
             f"{counts.rejected} of {counts.fetched} rows were rejected",

@@ -196,19 +196,6 @@ def test_what_the_user_set_is_left_alone(launcher: ModuleType, tmp_path: Path) -
     assert ours["DAGSTER_HOME"] == str(tmp_path / "mine/dagster")
 
 
-def test_dagsters_settings_are_copied_when_they_differ(launcher: ModuleType, tmp_path: Path) -> None:
-    """A changed dagster.yaml reaches DAGSTER_HOME at the next start; an unchanged one is not touched."""
-    source, target = tmp_path / "a", tmp_path / "b"
-    source.write_text("one")
-    launcher.refresh(str(source), str(target))
-    before = target.stat().st_mtime_ns, target.stat().st_ino
-    launcher.refresh(str(source), str(target))
-    assert (target.stat().st_mtime_ns, target.stat().st_ino) == before
-    source.write_text("two")
-    launcher.refresh(str(source), str(target))
-    assert target.read_text() == "two"
-
-
 def test_a_changed_lock_is_noticed(launcher: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment counts as installed only for the lock it was made from."""
     lock, stamp = tmp_path / "lock", tmp_path / "stamp"

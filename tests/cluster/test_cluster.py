@@ -313,6 +313,13 @@ def test_an_address_that_is_none_is_a_setting_to_mend(tmp_path: Path, url: str) 
     assert caught.value.exit_status == 2
 
 
+@pytest.mark.parametrize("said", ["s3 c/r", "s3%20c%2Fr", "s3%20c%2fr"])
+def test_a_message_that_quotes_the_password_is_masked(said: str) -> None:
+    """Should a server or a library repeat the password, as it is or as an address spells it, nobody reads it."""
+    assert remote.masked(f"no: {said}!", "postgresql://u:s3%20c%2fr@host/db") == "no: ***!"
+    assert said not in remote.masked(f"no: {said}!", f"postgresql://host/db?password={said}")
+
+
 def test_a_server_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A port behind which nobody speaks costs a bounded time."""
     monkeypatch.setattr(remote, "ANSWER_MOST_S", 2)

@@ -30,7 +30,7 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """A table for people, on stdout; numbers to the right."""
     if not rows:
         return
-    drawn = Table(title=title, title_justify="left")
+    drawn = Table(title=title, title_justify="left", min_width=len(title) + 4)
     for name, value in rows[0].items():
         drawn.add_column(name, justify="right" if isinstance(value, int | float) else "left")
     for row in rows:

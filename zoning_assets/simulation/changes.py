@@ -79,6 +79,7 @@ def change(
 
     Raises:
         ValueError: the county has not enough plain lots left for the plan.
+
     """
     draft = Draft(parcels, zoning, rng, release)
     whole, touched = _districts(draft, plan.districts)

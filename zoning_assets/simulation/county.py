@@ -55,6 +55,7 @@ class County:
 
         Raises:
             ValueError: too few parcels for the declared flaws.
+
         """
         if parcels < FEWEST:
             message = f"a county has at least {FEWEST} parcels, not {parcels}"

@@ -35,6 +35,7 @@ class Draft:
 
         Raises:
             ValueError: there are not so many left.
+
         """
         candidates = np.flatnonzero(self.plain if among is None else self.plain & among)
         rows = self.rng.choice(candidates, how_many, replace=False)

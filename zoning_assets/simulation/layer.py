@@ -1,6 +1,8 @@
-"""A layer as a server holds it: rows in the order of their object ids, each row's JSON made once and kept as bytes."""
+"""A layer as a server holds it: rows in the order of their object ids; their JSON is made once, and kept."""
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +17,7 @@ import pyogrio
 import pyproj
 import shapely
 
-from zoning_assets.simulation.shapes import Floats, Ints, Shapes
+from zoning_assets.simulation.shapes import Floats, Ints, Shapes, offsets
 from zoning_assets.simulation.table import Column, Table
 from zoning_assets.simulation.where import Values
 
@@ -50,6 +52,7 @@ class Layer:
         columns: text (object, None where null), int64, float64 (NaN where null) or datetime64[ms].
         shapes: in the CRS `about.epsg`.
         about: see About.
+
     """
 
     def __init__(self, name: str, columns: Mapping[str, Column], shapes: Shapes, about: About) -> None:
@@ -58,8 +61,11 @@ class Layer:
         self.columns = {each: values[order] for each, values in columns.items()}
         self.shapes = shapes.taken(order)
         self.selections: dict[tuple[str, ...], Ints] = {}  # see query.selected
+        self._fields: dict[str, dict[str, Any]] = {}
         self._values: dict[str, Values] = {}
-        self._json: dict[int, list[bytes | None]] = {}  # by EPSG number: each row's JSON, whole
+        self._json: dict[
+            tuple[int, int], tuple[bytes, list[int]]
+        ] = {}  # EPSG number, chunk -> rows' JSON, their starts
         self._shapes = {about.epsg: self.shapes}
 
     @classmethod
@@ -74,6 +80,7 @@ class Layer:
 
         Raises:
             ValueError: the CRS has no EPSG number.
+
         """
         source = f"/vsizip/{path}" if str(path).endswith(".zip") else str(path)
         meta, _, wkb, fields = pyogrio.raw.read(source)
@@ -111,6 +118,11 @@ class Layer:
 
     def field(self, name: str) -> dict[str, Any]:
         """How metadata and answers describe a column."""
+        if name not in self._fields:
+            self._fields[name] = self._described(name)
+        return self._fields[name]
+
+    def _described(self, name: str) -> dict[str, Any]:
         values = self.columns[name]
         kind = _KINDS[values.dtype.kind]
         described = {"name": name, "type": kind, "alias": name, "sqlType": "sqlTypeOther", "nullable": name != self.oid}
@@ -154,12 +166,22 @@ class Layer:
         """The rows' JSON, with commas between."""
         if not shapes or len(names) < len(self.columns):
             return b",".join(self._made(rows, epsg, names, shapes=shapes))
-        kept = self._json.setdefault(epsg, [None] * len(self))
-        for chunk in np.unique(rows // _CHUNK).tolist():
-            if kept[chunk * _CHUNK] is None:
-                whole = np.arange(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(self)))
-                kept[whole[0] : whole[-1] + 1] = self._made(whole, epsg, list(self.columns), shapes=True)
-        return b",".join([kept[row] or b"" for row in rows.tolist()])
+        if not len(rows):
+            return b""
+        fresh = np.flatnonzero((np.diff(rows, prepend=-2) != 1) | (rows % _CHUNK == 0))
+        runs = zip(rows[fresh].tolist(), rows[np.append(fresh[1:], len(rows)) - 1].tolist(), strict=True)
+        return b",".join([self._run(epsg, first, last) for first, last in runs])
+
+    def _run(self, epsg: int, first: int, last: int) -> bytes:
+        """Rows that stand beside each other in one chunk, whole, with commas between."""
+        chunk, start = first // _CHUNK, first - first % _CHUNK
+        if (epsg, chunk) not in self._json:
+            rows = np.arange(start, min(start + _CHUNK, len(self)))
+            with _collector_resting():
+                made = self._made(rows, epsg, list(self.columns), shapes=True)
+            self._json[epsg, chunk] = b",".join(made), offsets([len(each) + 1 for each in made]).tolist()
+        text, starts = self._json[epsg, chunk]
+        return text[starts[first - start] : starts[last - start + 1] - 1]
 
     def attributes(self, rows: Ints, names: Sequence[str]) -> list[dict[str, Any]]:
         """The rows' attributes as they are sent."""
@@ -173,6 +195,18 @@ class Layer:
         geometries = _geometries(self.shapes_in(epsg).taken(rows))
         pairs = zip(attributes, geometries, strict=True)
         return [orjson.dumps({"attributes": each, "geometry": geometry}) for each, geometry in pairs]
+
+
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """No collection of garbage while many lists are made: it would look at every number's list, and find nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _geometries(shapes: Shapes) -> list[dict[str, Any] | None]:

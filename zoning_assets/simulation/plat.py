@@ -103,6 +103,7 @@ def mesh(nodes: Floats, rng: np.random.Generator, *, bend: float, sway_ft: float
 
     Returns:
         Points (blocks, rows, columns, 12, 2), and which of them are there (the four corners always).
+
     """
     level, level_on = _bends(nodes[:, :, :-1], nodes[:, :, 1:], rng, bend, sway_ft)
     upright, upright_on = _bends(nodes[:, :-1], nodes[:, 1:], rng, bend, sway_ft)

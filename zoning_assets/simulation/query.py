@@ -17,7 +17,7 @@ from zoning_assets.simulation.where import WhereError, rows_where
 INVALID = "Invalid or missing input parameters."
 UNABLE = "Unable to complete operation."
 _SELECT = ("where", "objectIds", "geometry", "geometryType", "inSR", "spatialRel")
-_MOST_SELECTIONS = 64  # kept per layer: pages of one query ask for the same rows again and again
+_MOST_SELECTIONS = 32  # kept per layer: pages of one query ask for the same rows again and again
 
 
 def answer(layer: Layer, params: Mapping[str, str]) -> bytes:
@@ -25,6 +25,7 @@ def answer(layer: Layer, params: Mapping[str, str]) -> bytes:
 
     Raises:
         RefusalError: the parameters cannot be understood.
+
     """
     if params.get("f", "json") not in ("json", "pjson"):
         raise RefusalError(INVALID, "'f' is json")
@@ -127,7 +128,7 @@ def _wkid(reference: Any) -> int:
 
 def _ordered(layer: Layer, rows: Ints, params: Mapping[str, str]) -> Ints:
     """By `orderByFields`; where that leaves rows equal, and where it is not given, by object id."""
-    keys = []
+    keys: list[Ints] = []
     for part in filter(None, map(str.strip, params.get("orderByFields", "").split(","))):
         name, _, way = part.partition(" ")
         if way.strip().upper() not in ("", "ASC", "DESC"):
@@ -147,7 +148,7 @@ def _features(layer: Layer, rows: Ints, params: Mapping[str, str]) -> bytes:
     names = _out_fields(layer, params)
     shapes = _flag(params, "returnGeometry", default=True)
     epsg = (layer.knows(_number(params, "outSR", layer.epsg)) if _plain(params, "outSR") else None) or layer.epsg
-    head = {"objectIdFieldName": layer.oid, "globalIdFieldName": layer.about.global_id or ""}
+    head: dict[str, Any] = {"objectIdFieldName": layer.oid, "globalIdFieldName": layer.about.global_id or ""}
     if shapes:
         head |= {"geometryType": "esriGeometryPolygon", "spatialReference": layer.reference(epsg)}
     return _body(head, layer, names, layer.features(rows[page], epsg, names, shapes=shapes), more=more)

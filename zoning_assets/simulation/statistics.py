@@ -23,6 +23,7 @@ def names_of(layer: Layer, text: str) -> list[str]:
 
     Raises:
         RefusalError: one of them is not there.
+
     """
     names = [layer.column_named(name.strip()) for name in text.split(",") if name.strip()]
     if None in names:
@@ -35,6 +36,7 @@ def answer(layer: Layer, rows: Ints, params: Mapping[str, str]) -> list[dict[str
 
     Raises:
         RefusalError: the parameters cannot be understood.
+
     """
     by = names_of(layer, params.get("groupByFieldsForStatistics", ""))
     groups, firsts = grouped(layer, rows, by)
@@ -52,7 +54,7 @@ def answer(layer: Layer, rows: Ints, params: Mapping[str, str]) -> list[dict[str
 def grouped(layer: Layer, rows: Ints, by: Sequence[str]) -> tuple[Ints, Ints]:
     """For each row its group's number, and for each group one of its rows (as a place in `rows`); nulls first."""
     if not by:
-        return np.zeros(len(rows), dtype=np.int64), np.zeros(1 if len(rows) else 0, dtype=np.int64)
+        return np.zeros(len(rows), dtype=np.int64), np.zeros(1, dtype=np.int64)
     codes = np.stack([ranks(layer, name)[rows] for name in by], axis=1)
     _, firsts, groups = np.unique(codes, axis=0, return_index=True, return_inverse=True)
     return groups.ravel(), firsts
@@ -78,7 +80,14 @@ def _wanted(layer: Layer, text: str) -> list[tuple[str, str, str]]:
         raise RefusalError("'outStatistics' parameter is invalid", str(error)) from error
     if any(kind not in _KINDS for kind, _, _ in wanted):
         raise RefusalError("'outStatistics' parameter is invalid", f"statisticType is one of: {', '.join(_KINDS)}")
-    return [(kind, names_of(layer, on)[0], called or f"{kind}_{on}") for kind, on, called in wanted]
+    return [(kind, _one(layer, on), called or f"{kind}_{on}") for kind, on, called in wanted]
+
+
+def _one(layer: Layer, text: str) -> str:
+    names = names_of(layer, text)
+    if len(names) != 1:
+        raise RefusalError("Invalid or missing input parameters.", f"one column should be named, not {text[:80]!r}")
+    return names[0]
 
 
 def _statistic(layer: Layer, rows: Ints, groups: Ints, count: int, wanted: tuple[str, str]) -> npt.NDArray[np.object_]:
@@ -120,7 +129,7 @@ def _having(layer: Layer, rows: Ints, groups: Ints, count: int, text: str) -> np
         if name not in named:
             return None
         kind, on = named[name]
-        each = _statistic(layer, rows, groups, count, (kind, names_of(layer, on)[0]))
+        each = _statistic(layer, rows, groups, count, (kind, _one(layer, on)))
         known = np.array([value is not None for value in each], dtype=bool)
         return Values(np.array([value or 0 for value in each], dtype=np.float64), known)
 

@@ -84,6 +84,7 @@ def rows_where(text: str, rows: int, column: Callable[[str], Values | None]) -> 
 
     Raises:
         WhereError: the text cannot be read.
+
     """
     return _Reader(text, rows, column).read()
 

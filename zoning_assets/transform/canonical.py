@@ -3,13 +3,14 @@
 Shapes: coordinates on a grid (`GRID`), repeated corners removed, then GEOS's normal form (start corner, direction and
 order of the rings). `normalize` alone is not canonical where a ring repeats a corner (DESIGN, promise 5).
 Attributes: text trimmed, empty text is nothing, whole floats are whole numbers, other floats 12 significant digits,
-dates in ISO 8601; keys sorted; nothing is left out.
+dates in ISO 8601 and midnight the day alone; keys sorted; nothing is left out.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,11 @@ Geometries = npt.NDArray[np.object_]
 #: The stated precision, in units of the target CRS: 1e-8 degrees is 1.1 mm northward; 1 mm in EPSG:3857's metres.
 GRID: Mapping[str, float] = {"EPSG:4326": 1e-8, "EPSG:3857": 1e-3}
 
-_DATE = re.compile(r"(\d{4})[/-](\d\d)[/-](\d\d)(?:[ T](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(?:\.0+)?(Z|[+-]\d\d:?\d\d)?)?")
+_DATE = re.compile(
+    r"(\d{4})[/-](\d\d)[/-](\d\d)(?:[ T](\d\d:\d\d)(?::(\d\d(?:\.\d+)?))?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
+)
+#: NUL, as JSON spells it; a backslash before it, spelled with two, is kept.
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)(?:\\u0000)+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,16 +44,11 @@ def normal(shapes: Geometries) -> Geometries:
 
 def value(raw: Any) -> Any:
     """The canonical form of one attribute; None where it says nothing."""
-    if isinstance(raw, str):
-        return _text(raw)
-    if isinstance(raw, float):
-        return _number(raw)
-    if isinstance(raw, datetime):
-        return _moment(raw)
-    if isinstance(raw, date | time):
-        return raw.isoformat()
-    if isinstance(raw, bytes):
-        return raw.hex()
+    if raw is None:
+        return None
+    for kind, form in _FORMS:
+        if isinstance(raw, kind):
+            return form(raw)
     return raw
 
 
@@ -57,10 +57,21 @@ def _text(raw: str) -> str | None:
     if not text.isascii():  # half a surrogate pair is no text; databases refuse it
         text = text.encode("utf-8", "replace").decode()
     if len(text) >= 10 and text[4] in "/-" and (found := _DATE.fullmatch(text)):
-        year, month, day, clock, zone = found.groups()
-        clock = "" if clock is None or re.fullmatch(r"[0:.]+", clock) else f"T{clock}{zone or ''}"
-        return f"{year}-{month}-{day}{clock}"
+        return _date(*found.groups())
     return text or None
+
+
+def _date(*parts: str | None) -> str:
+    """ISO 8601: midnight is the day alone, seconds without idle zeros, UTC is Z."""
+    year, month, day, minutes, seconds, zone = parts
+    clock = f"{minutes or '00:00'}:{seconds or '00'}"
+    clock = clock.rstrip("0").rstrip(".") if "." in clock else clock
+    if clock == "00:00:00":
+        return f"{year}-{month}-{day}"
+    if zone and zone != "Z":
+        hours, rest = zone[:3], zone[3:].lstrip(":") or "00"
+        zone = "Z" if hours[1:] == rest == "00" else f"{hours}:{rest}"
+    return f"{year}-{month}-{day}T{clock}{zone or ''}"
 
 
 def _number(raw: float) -> float | int | None:
@@ -69,9 +80,24 @@ def _number(raw: float) -> float | int | None:
     return int(raw) if raw.is_integer() and abs(raw) < 2**53 else float(f"{raw:.12g}")
 
 
-def _moment(raw: datetime) -> str:
-    text = raw.isoformat()
-    return text[:10] if raw.time() == time() else text.replace("+00:00", "Z")
+def _whole(raw: int) -> int | str:
+    return raw if -(2**63) <= raw < 2**64 else str(raw)  # JSON here holds no more
+
+
+def _decimal(raw: Decimal) -> float | int | str | None:
+    if raw.is_finite() and raw == raw.to_integral_value():
+        return _whole(int(raw))
+    return _number(float(raw))
+
+
+_FORMS: Sequence[tuple[Any, Callable[[Any], Any]]] = (
+    (str, _text),
+    (float, _number),
+    (int, _whole),
+    (date | time, lambda raw: _text(raw.isoformat())),  # a datetime is a date
+    (bytes, lambda raw: raw.hex() or None),
+    (Decimal, _decimal),
+)
 
 
 def epoch_ms(raw: Any) -> Any:
@@ -86,7 +112,8 @@ def epoch_ms(raw: Any) -> Any:
 
 def dumps(attributes: Mapping[str, Any]) -> str:
     """Attributes as JSON text with sorted keys and without NUL, which PostgreSQL refuses."""
-    return orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS, default=str).decode().replace("\\u0000", "")
+    text = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS, default=str).decode()
+    return text if "\\u0000" not in text else _NUL.sub(r"\1", text)
 
 
 def content_hashes(columns: Sequence[Iterable[Any]], shapes: Geometries) -> list[str]:

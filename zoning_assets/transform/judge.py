@@ -96,7 +96,8 @@ def _repair_areas(
 def _rejections(rows: gpd.GeoDataFrame, reasons: Iterable[str], detail: str | None = None) -> pd.DataFrame:
     details = rows["repair"] if detail is None else np.full(len(rows), detail, dtype=object)
     columns = (rows["page"], rows["row"], list(reasons), details)
-    return pd.DataFrame(dict(zip(REJECTION_COLUMNS, map(list, columns), strict=True)), columns=list(REJECTION_COLUMNS))
+    held = pd.DataFrame({name: list(column) for name, column in zip(REJECTION_COLUMNS, columns, strict=True)})
+    return held.astype({"row": "int64"})  # an empty list would make it another kind
 
 
 def resolve_repeats(
@@ -112,39 +113,51 @@ def resolve_repeats(
     none = _rejections(rows[:0], [])
     if not repeated.any():
         return rows, none
+    again = rows[repeated]
     if feed.on_repeated_key == "reject":
-        held = rows[repeated]
-        return rows[~repeated], _rejections(held, [REPEATED_KEY] * len(held), "several rows share this key")
-    groups = [group for _, group in rows[repeated].groupby("key", sort=True)]
-    settle = _suffixed if feed.on_repeated_key == "suffix" else _dissolved
-    settled = [settle(group, feed, jurisdiction) for group in groups]
-    return gpd.GeoDataFrame(pd.concat([rows[~repeated], *settled], ignore_index=True), crs=rows.crs), none
+        return rows[~repeated], _rejections(again, [REPEATED_KEY] * len(again), "several rows share this key")
+    settled = _suffixed(again) if feed.on_repeated_key == "suffix" else _dissolved(again, feed, jurisdiction)
+    return gpd.GeoDataFrame(pd.concat([rows[~repeated], settled], ignore_index=True), crs=rows.crs), none
 
 
-def _suffixed(group: gpd.GeoDataFrame, _feed: Feed, _jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    order = group.bounds.assign(shape=shapely.to_wkb(group.geometry.to_numpy(), hex=True))
-    ranks = order.sort_values([*order.columns]).index
-    numbers = pd.Series(range(1, len(group) + 1), index=ranks)
-    return group.assign(key=group["key"] + "#" + numbers.astype(str).reindex(group.index))
+def _suffixed(rows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Each row under its key and a number; the numbers go from west to east, and depend on the shapes alone."""
+    order = rows.bounds.assign(key=rows["key"], shape=shapely.to_wkb(rows.geometry.to_numpy(), hex=True))
+    numbers = order.sort_values(["key", "minx", "miny", "maxx", "maxy", "shape"]).groupby("key").cumcount() + 1
+    return rows.assign(key=rows["key"] + "#" + numbers.reindex(rows.index).astype(str))
 
 
-def _dissolved(group: gpd.GeoDataFrame, feed: Feed, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    """One row: what all agree on, and a list of values where they do not."""
+def _dissolved(rows: gpd.GeoDataFrame, feed: Feed, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
+    """One row a key: what its rows agree on, and a list of values where they do not."""
     grid, frame = canonical.GRID[jurisdiction.target_crs], crs.metric_frame(jurisdiction.bounds)
-    whole = geometry.mend(np.array([shapely.union_all(group.geometry.to_numpy(), grid_size=grid)]), grid).geometry
-    one = group.iloc[[0]].copy()
-    one = one.set_geometry(gpd.GeoSeries(whole, index=one.index, crs=group.crs))
-    one["area_m2"] = areas_m2(whole, jurisdiction.target_crs, frame)
-    attributes = _merged([orjson.loads(text) for text in group["attributes"]])
-    for column in COLUMNS[feed.name]:
-        values = sorted(set(group[column].dropna()))
-        one[column] = values[0] if len(values) == 1 and group[column].notna().all() else None
-        if len(values) > 1:
-            attributes[column] = values
-    one["attributes"] = canonical.dumps(attributes)
-    mends = sorted(set(group["repair"].dropna()))
-    one["repair"] = "; ".join(mends) or None
-    return one
+    groups = [positions for _, positions in sorted(rows.groupby("key").indices.items())]
+    shapes = rows.geometry.to_numpy()
+    whole = geometry.mend(np.array([shapely.union_all(shapes[g], grid_size=grid) for g in groups]), grid).geometry
+    attributes = [orjson.loads(text) for text in rows["attributes"]]
+    merged = [_merged([attributes[i] for i in g]) for g in groups]
+    columns: dict[str, list[str | None]] = {}
+    for name in COLUMNS[feed.name]:
+        values = _plain(rows[name])
+        agreed = [_agreed([values[i] for i in g]) for g in groups]
+        columns[name] = [one for one, _ in agreed]
+        for into, (_, several) in zip(merged, agreed, strict=True):
+            into.update({name: several} if several else {})
+    mends = _plain(rows["repair"])
+    one = rows.iloc[[g[0] for g in groups]].assign(
+        **columns,
+        attributes=[canonical.dumps(each) for each in merged],
+        repair=["; ".join(sorted({mends[i] or "" for i in g} - {""})) or None for g in groups],
+        area_m2=areas_m2(whole, jurisdiction.target_crs, frame),
+    )
+    return one.set_geometry(gpd.GeoSeries(whole, index=one.index, crs=rows.crs))
+
+
+def _agreed(values: list[str | None]) -> tuple[str | None, list[str]]:
+    """The value all rows share, or None and the sorted values where they say different things."""
+    said = sorted({value for value in values if value is not None})
+    if len(said) == 1:
+        return (said[0], []) if None not in values else (None, said)
+    return None, said
 
 
 def _merged(rows: list[dict[str, object]]) -> dict[str, object]:
@@ -168,7 +181,12 @@ def _same_rows(
 
 def _hashed(rows: gpd.GeoDataFrame, feed: Feed) -> gpd.GeoDataFrame:
     """With `content_hash`; rows of a feed without a key are named by their content."""
-    columns = [[None if pd.isna(v) else v for v in rows[name]] for name in ("key", *COLUMNS[feed.name], "attributes")]
+    columns = [_plain(rows[name]) for name in ("key", *COLUMNS[feed.name], "attributes")]
     hashes = canonical.content_hashes(columns, rows.geometry.to_numpy())
     keys = rows["key"] if feed.key else [each[:16] for each in hashes]
     return rows.assign(content_hash=hashes, key=keys)
+
+
+def _plain(column: pd.Series) -> list[str | None]:
+    """A text column as Python's own: text or None, never NaN."""
+    return [value if isinstance(value, str) else None for value in column.tolist()]

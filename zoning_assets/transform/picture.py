@@ -30,7 +30,8 @@ def sketch(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, rejections: pd.Dat
     mended = table["repair"].notna().to_numpy()
     fine = table.geometry.to_numpy()[~mended]
     step = max(1, len(fine) * 4 // _MOST_SHAPES)
-    held = before.merge(rejections[["page", "row"]], on=["page", "row"]).geometry.to_numpy()
+    names = set(zip(rejections["page"], rejections["row"], strict=True))
+    held = before.geometry.to_numpy()[[each in names for each in zip(before["page"], before["row"], strict=True)]]
     return Sketch(_packed(fine[::step]), _packed(table.geometry.to_numpy()[mended]), _packed(held))
 
 

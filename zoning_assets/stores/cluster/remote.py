@@ -1,7 +1,8 @@
 """Asking a database whether it answers and has PostGIS; and never saying a password aloud."""
 
+import contextlib
 import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -106,11 +107,10 @@ def _hide(match: re.Match[str]) -> str:
 
 
 def _secrets(url: str) -> list[str]:
-    """The password as it stands, as it is meant and as it may be quoted; longest first."""
-    try:
+    """The password as it is meant, as one quotes it and as this URL spells it; longest first."""
+    found = [match.group() for match in PASSWORD_IN_URL.finditer(url)]
+    spelled = {text.partition(":")[2].removesuffix("@") if text.endswith("@") else text for text in found}
+    with contextlib.suppress(psycopg.Error):
         password = str(conninfo_to_dict(url).get("password") or "")
-    except psycopg.Error:
-        password = ""
-    return sorted(
-        {text for text in (password, quote(password, safe=""), unquote(password)) if text}, key=len, reverse=True
-    )
+        spelled |= {password, quote(password, safe="")}
+    return sorted(filter(None, spelled), key=len, reverse=True)

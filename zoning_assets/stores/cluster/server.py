@@ -26,6 +26,7 @@ from zoning_assets.stores.cluster.state import DATABASE, HOST, USER, State, save
 
 PORTS = range(25432, 29432)  # below the range from which the kernel takes ports for outgoing connections
 START_TRIES, START_MOST_S, STOP_MOST_S = 5, 120.0, 60.0
+READY_MOST_S, READY_POLL_S = 30.0, 0.2
 LOG_MOST_BYTES = 10_000_000
 
 
@@ -177,18 +178,25 @@ def _is_free(port: int) -> bool:
 
 def _fill(state: State) -> None:
     """Our database, and PostGIS in it; nothing to do from the second start on."""
-    admin = state.url.removesuffix(DATABASE) + "postgres"
     try:
-        with remote.open_database(admin) as connection:
+        with _connected(state.url.removesuffix(DATABASE) + "postgres") as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
     except psycopg.Error as error:
+        what = remote.masked(f"the server started, but: {error}", state.url)
         raise DatabaseUnavailable(
-            remote.masked(f"the server started, but: {error}", state.url),
-            where=f"{HOST}:{state.port}",
-            do="run `zoning db down`, then `zoning db up`",
+            what, where=f"{HOST}:{state.port}", do="run `zoning db down`, then `zoning db up`"
         ) from error
     remote.check(state.url)
+
+
+def _connected(url: str) -> psycopg.Connection:
+    """A connection to a server that may still be recovering, where an earlier start was broken off."""
+    for _ in range(int(READY_MOST_S / READY_POLL_S)):
+        with contextlib.suppress(psycopg.OperationalError):
+            return remote.open_database(url)
+        time.sleep(READY_POLL_S)
+    return remote.open_database(url)
 
 
 def _fresh_log(site: Site) -> None:
