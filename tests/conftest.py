@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
+from zoning_assets.stages import prepare_worker
 from zoning_assets.stores import database as db
 from zoning_assets.stores.objects import Objects
 
@@ -41,20 +43,27 @@ def template(server: str) -> str:
     return name
 
 
-@pytest.fixture
-def database(server: str, template: str) -> Iterator[str]:
-    """A fresh database with the schema."""
+@contextmanager
+def copied(server: str, template: str) -> Iterator[tuple[str, str]]:
+    """A copy of a database while the block runs: its name and its URL."""
     name = f"test_{uuid.uuid4().hex[:8]}"
     names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy").format(**names))
-        yield _named(server, name)
+        yield name, _named(server, name)
         connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
+
+
+@pytest.fixture
+def database(server: str, template: str) -> Iterator[str]:
+    """A fresh database with the schema."""
+    with copied(server, template) as (_, url):
+        yield url
 
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[Pool]:
-    with Pool() as started:
+    with Pool(prepare_worker) as started:
         yield started
 
 

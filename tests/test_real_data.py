@@ -68,7 +68,8 @@ def test_every_row_of_cambridge_is_accounted_for(
     repeated = {"repeated_key": 93} if policy == "reject" else {}
     assert held == {"no_geometry": 1, "null_key": 1, **repeated}
     assert rows(pipeline.database, "SELECT count(*) FROM zoning.parcel") == [(parcels,)]
-    raw = rows(pipeline.database, "SELECT raw->'attributes'->>'OBJECTID' FROM zoning.rejection WHERE reason='no_geometry'")
+    query = "SELECT raw->'attributes'->>'OBJECTID' FROM zoning.rejection WHERE reason = 'no_geometry'"
+    raw = rows(pipeline.database, query)
     assert raw == [("1896",)], "the raw row of the empty polygon is kept"
 
 
@@ -108,14 +109,17 @@ def test_what_is_published_is_valid_metric_and_owned(pipeline: Pipeline, tmp_pat
 
 
 def test_the_zoning_map_is_published_as_districts(pipeline: Pipeline, tmp_path: Path) -> None:
-    """Two vintages: districts whose GlobalID alone changed are the same districts; only real differences are written."""
-    toml = CAMBRIDGE.format(type="download", url="x.geojson", policy="reject") + """
+    """Two vintages: districts whose GlobalID alone changed are the same; only real differences are written."""
+    toml = (
+        CAMBRIDGE.format(type="download", url="x.geojson", policy="reject")
+        + """
 [feeds.zoning]
 type = "download"
 url = "{url}"
 [feeds.zoning.fields]
 code = "ZONE_TYPE"
 """
+    )
     first, second = (str(cambridge() / f"zoning_{day}.geojson") for day in ("2014-02-06", "2014-09-30"))
     counts = total(sync(pipeline, read_toml(tmp_path, toml.replace("{url}", first)), ZONING))
     districts = counts.added
@@ -148,7 +152,8 @@ def test_somerville_from_a_file_geodatabase(pipeline: Pipeline, tmp_path: Path) 
     counts = total(outcomes)
     assert counts.fetched == 14_572 == counts.accepted + counts.rejected
     assert counts.added == counts.accepted - counts.dissolved
-    query = "SELECT max(abs(area_m2 - ST_Area(ST_Transform(geom, 4326)::geography)) / greatest(area_m2, 1)) FROM zoning.parcel"
+    geodesic = "ST_Area(ST_Transform(geom, 4326)::geography)"
+    query = f"SELECT max(abs(area_m2 - {geodesic}) / greatest(area_m2, 1)) FROM zoning.parcel"
     assert rows(pipeline.database, query)[0][0] < 1e-3
 
 

@@ -1,27 +1,27 @@
 """Every error an operator can meet, named by what to do next.
 
-    ZoningError                 one line: where, what, what to do
-    ├── WrongUsage              exit status 2: mend the command, the setting or the file
-    │   ├── SettingInvalid          an environment variable or an option
-    │   ├── JurisdictionInvalid     a jurisdiction file
-    │   └── JurisdictionUnknown     no file describes this id
-    ├── PortalError             the portal; what was published before stays
-    │   ├── PortalUnreachable       no answer: check the address, or wait
-    │   ├── PortalBusy              it asked us to wait: wait
-    │   ├── PortalResting           its maintenance window: wait
-    │   ├── FeedRefused             it answered and said no: asking again will not help
-    │   └── NotALayer               the address is not a layer: mend the address
-    ├── HarvestError            the harvest is not proven; what was published before stays
-    │   ├── HarvestIncomplete       the rows do not add up
-    │   └── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
-    ├── FileRefused             a downloaded file is not what it should be, or is not safe
-    ├── CrsRefused              the coordinates cannot be what the portal says they are
-    ├── TooManyRejections       so much was rejected that publishing would do harm
-    ├── Defect                  this program's own fault: report it
-    └── StoreError              our own side: the database, the object store
-        ├── DatabaseUnavailable     nobody answers, or no way to bring one up here
-        ├── SchemaMismatch          the database is newer or older than this program
-        └── HarvestMissing          nothing stored under that name: materialize the asset before it
+ZoningError                 one line: where, what, what to do
+├── WrongUsage              exit status 2: mend the command, the setting or the file
+│   ├── SettingInvalid          an environment variable or an option
+│   ├── JurisdictionInvalid     a jurisdiction file
+│   └── JurisdictionUnknown     no file describes this id
+├── PortalError             the portal; what was published before stays
+│   ├── PortalUnreachable       no answer: check the address, or wait
+│   ├── PortalBusy              it asked us to wait: wait
+│   ├── PortalResting           its maintenance window: wait
+│   ├── FeedRefused             it answered and said no: asking again will not help
+│   └── NotALayer               the address is not a layer: mend the address
+├── HarvestError            the harvest is not proven; what was published before stays
+│   ├── HarvestIncomplete       the rows do not add up
+│   └── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
+├── FileRefused             a downloaded file is not what it should be, or is not safe
+├── CrsRefused              the coordinates cannot be what the portal says they are
+├── TooManyRejections       so much was rejected that publishing would do harm
+├── Defect                  this program's own fault: report it
+└── StoreError              our own side: the database, the object store
+    ├── DatabaseUnavailable     nobody answers, or no way to bring one up here
+    ├── SchemaMismatch          the database is newer or older than this program
+    └── HarvestMissing          nothing stored under that name: materialize the asset before it
 """
 
 

@@ -278,4 +278,3 @@ def _awake(portal: Portal, now: datetime, url: str) -> None:
             where=without_secrets(url),
             do="run again after it",
         )
-

@@ -21,7 +21,7 @@ import pandas as pd
 from zoning_assets.errors import CoverStale, Defect, HarvestMissing, JurisdictionInvalid, TooManyRejections, ZoningError
 from zoning_assets.feeds import FEED_TYPES, Request, Source
 from zoning_assets.http import TALLY, Http, Tally
-from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Jurisdiction, Outcome, Place
+from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Harvest, Jurisdiction, Outcome, Place
 from zoning_assets.pool import Pool
 from zoning_assets.stages import Work, normalize_page, publish_place, validate_part
 from zoning_assets.stores import harvests
@@ -167,11 +167,10 @@ class Pipeline:
     async def _publish(self, work: Work, outcome: Outcome) -> None:
         """The validated table into PostGIS, in one transaction."""
         done = await asyncio.to_thread(find_published, self.database, work.edition)
-        done = done or await self.pool.run(publish_place, work, self.database)
+        if done is None:
+            done = await self.pool.run(publish_place, work, self.database)
         outcome.batch = done.batch
-        outcome.counts += Counts(
-            added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired
-        )
+        outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
 
     async def _open(
         self, jurisdiction: Jurisdiction, feed: str, http: Http, *, force: bool = False
@@ -195,7 +194,7 @@ class Pipeline:
         return source, cover
 
 
-async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) -> harvests.Harvest:
+async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) -> Harvest:
     """All pages of a place, kept as they came, and the proof that they are all.
 
     Raises:
@@ -204,7 +203,9 @@ async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) ->
     """
     if place.tile is not None and place.tile not in cover.tiles:
         raise CoverStale(
-            "this tile was split, joined or emptied since", where=str(place), do="materialize `tiles`, then its new tiles"
+            "this tile was split, joined or emptied since",
+            where=str(place),
+            do="materialize `tiles`, then its new tiles",
         )
     draft = harvests.Draft(objects, place, cover.feed)
     proof: dict[str, object] = {}

@@ -21,7 +21,9 @@ class Pool:
     """Worker processes for what takes the processor's time, started with the first task: a run that finds nothing
     changed starts none. A worker that dies fails its task, not the run."""
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, prepare: Callable[[], object] = gc.collect, workers: int | None = None) -> None:
+        """`prepare` is run in each worker while the first page is still on its way: for imports."""
+        self._prepare = prepare
         self.workers = workers or max(2, os.cpu_count() or 2)
         self._executor: ProcessPoolExecutor | None = None
 
@@ -57,17 +59,13 @@ class Pool:
         executor = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
         with _nameless_main():
             for _ in range(self.workers):
-                executor.submit(_warm_up)
+                executor.submit(_warm_up, self._prepare)
         return executor
 
 
-def _warm_up() -> None:
-    """Import what the tasks need, while the first page is still on its way.
-
-    What is imported stays, and a page's lists hold no cycles: the collector need not look through them again and again.
-    """
-    import zoning_assets.stages  # noqa: F401, PLC0415
-
+def _warm_up(prepare: Callable[[], object]) -> None:
+    """What is imported stays, and a page's lists hold no cycles: the collector need not look through them again."""
+    prepare()
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)

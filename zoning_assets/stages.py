@@ -58,6 +58,10 @@ class Work:
         return Table(stage, name.jurisdiction, name.feed, name.tile, name.id, self.rules)
 
 
+def prepare_worker() -> None:
+    """Nothing but this module's imports, which take a second: a worker that unpickles this function has made them."""
+
+
 def normalize_page(work: Work, number: int) -> int:
     """One raw page to one part of the normalized table; the number of rows this place owns."""
     page = work.harvest.pages[number]
@@ -85,7 +89,7 @@ class PartJudged:
     sketch: picture.Sketch
 
 
-def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -> PartJudged:  # noqa: FBT001
+def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -> PartJudged:
     """Normalized parts to one part of the validated table. `listed`: whole keys stand together, see judge.judge."""
     normalized = work.table(NORMALIZED)
     frames = [normalized.read(work.objects, number) for number in numbers]
@@ -114,8 +118,7 @@ def raw_rejections(work: Work, rejections: pd.DataFrame) -> Iterator[publish.Rej
     """Rejections with their raw rows, read from the pages they stood on."""
     by_name = {page.name: page for page in work.harvest.pages}
     for name, group in rejections.groupby("page", sort=True):
-        body = harvests.read_page(work.objects, work.harvest, by_name[name])
+        body = harvests.read_page(work.objects, work.harvest, by_name[str(name)])
         raws = pages.raw_rows(work.harvest.form, body, group["row"].tolist())
         for raw, reason, detail in zip(raws, group["reason"], group["detail"], strict=True):
             yield publish.Rejection(reason, None if pd.isna(detail) else detail, raw)
-

@@ -6,8 +6,11 @@ import sys
 import click
 import typer
 
-from zoning_assets.cli import bench, database, demo, sync, test, up
+from zoning_assets.cli import bench, database, sync
+from zoning_assets.cli.demo import demo
 from zoning_assets.cli.show import line
+from zoning_assets.cli.test import test
+from zoning_assets.cli.up import up
 from zoning_assets.errors import ZoningError
 
 app = typer.Typer(
@@ -20,11 +23,11 @@ app = typer.Typer(
 )
 app.add_typer(database.app, name="db", help="The database: up, down, url, psql.")
 app.add_typer(bench.app, name="bench", help="Measurements.")
-app.command("demo")(demo.demo)
+app.command("demo")(demo)
 app.command("sync")(sync.sync)
-app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test.test)
-app.command("up")(up.up)
-app.command("serve", hidden=True)(up.up)
+app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
+app.command("up")(up)
+app.command("serve", hidden=True)(up)
 
 _STOPPED = 130
 

@@ -66,8 +66,8 @@ def _tell(reports: list[dict[str, Any]], changes: list[Any], seconds: float) -> 
     show.line(
         f"fetched {fetched:,} = accepted {accepted:,} + rejected {rejected:,}; {seconds} s\n"
         "Where to look next:\n"
-        "  ./zoning db psql -c 'SELECT reason, count(*) FROM zoning.rejection GROUP BY 1'   what was held back\n"
-        "  ./zoning up                                                                   Dagster's UI: assets, runs\n"
-        "  ./zoning sync us-ma-cambridge                                                 a real city\n"
-        "  README.md                                                                     add a county of your own"
+        "  ./zoning db psql -c 'TABLE zoning.rejection'   what was held back, and why\n"
+        "  ./zoning up                                    Dagster's UI: assets, runs, pictures\n"
+        "  ./zoning sync us-ma-cambridge                  a real city\n"
+        "  README.md                                      add a county of your own"
     )

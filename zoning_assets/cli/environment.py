@@ -27,12 +27,16 @@ def settings() -> Settings:
 
 
 def prepare_dagster() -> Path:
-    """DAGSTER_HOME with our dagster.yaml; its storage is PostgreSQL where ZONING_DAGSTER_DATABASE_URL says so."""
+    """DAGSTER_HOME with our dagster.yaml; its storage is PostgreSQL where ZONING_DAGSTER_DATABASE_URL says so.
+
+    A dagster.yaml of the user's own stays as it is.
+    """
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings().home / "dagster")))
     home.mkdir(parents=True, exist_ok=True)
     text = _dagster_yaml() + (_STORAGE if os.environ.get("ZONING_DAGSTER_DATABASE_URL") else "")
     target = home / "dagster.yaml"
-    if not target.exists() or target.read_text() != text:
+    found = target.read_text() if target.exists() else text.splitlines()[0]
+    if found != text and found.startswith(text.splitlines()[0]):
         draft = target.with_suffix(f".{os.getpid()}")
         draft.write_text(text)
         draft.replace(target)

@@ -20,7 +20,9 @@ def sync(
     tile: Annotated[str | None, typer.Option(help="Only this H3 tile of the parcels.")] = None,
     feed: Annotated[str | None, typer.Option(help="Only this feed: parcels or zoning.")] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Look for the tiles anew though nothing seems changed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Look for the tiles anew though nothing seems changed.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Harvest, normalize, validate and publish."""
@@ -62,11 +64,11 @@ class _Runs:
     """The runs of one jurisdiction."""
 
     def __init__(self, instance: Any, jurisdiction: Jurisdiction, *, force: bool) -> None:
-        from zoning_assets.definitions import build  # noqa: PLC0415
-        from zoning_assets.orchestration import partitions, runs  # noqa: PLC0415
+        from zoning_assets.orchestration import build, partitions, runs  # noqa: PLC0415
 
         self.instance, self.jurisdiction, self.force = instance, jurisdiction, force
-        self.definitions, self.partitions, self.runs = build(), partitions, runs
+        self.partitions, self.runs = partitions, runs
+        self.definitions = build.definitions(environment.settings())
 
     def all(self, tile: str | None, feed: str | None) -> list[dict[str, Any]]:
         """Tiles and parcels, then districts, as far as they are wanted and there are such feeds."""

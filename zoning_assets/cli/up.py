@@ -1,15 +1,15 @@
 """`zoning up`: PostGIS, Dagster's webserver and its daemon, until Ctrl-C."""
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
@@ -41,8 +41,10 @@ def up(
         free = _free_port(port)
         ui = f"http://127.0.0.1:{free}"
         web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free)]
-        running = [stack.enter_context(_process(command, home)) for command in (web, ["dagster-daemon", "run", *_MODULE])]
-        _wait_for(ui, running)
+        running = [
+            stack.enter_context(_process(command, home)) for command in (web, ["dagster-daemon", "run", *_MODULE])
+        ]
+        _wait_for(free, running)
         addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
         if json:
             show.document(addresses)
@@ -92,16 +94,20 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         return
 
 
-def _wait_for(ui: str, running: "list[subprocess.Popen[bytes]]") -> None:
+def _wait_for(port: int, running: "list[subprocess.Popen[bytes]]") -> None:
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         _check(running)
         try:
-            with urllib.request.urlopen(f"{ui}/server_info", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
+                connection.request("GET", "/server_info")
+                if connection.getresponse().status == HTTPStatus.OK:
+                    return
+        except (OSError, http.client.HTTPException):
             time.sleep(0.3)
-    raise StoreError(f"no answer in {_READY_S} s", where=ui, do=f"look at {os.environ['DAGSTER_HOME']}/*.log")
+    raise StoreError(
+        f"no answer in {_READY_S} s", where=f"127.0.0.1:{port}", do=f"look at {os.environ['DAGSTER_HOME']}/*.log"
+    )
 
 
 def _watch(running: "list[subprocess.Popen[bytes]]") -> None:
@@ -115,4 +121,6 @@ def _check(running: "list[subprocess.Popen[bytes]]") -> None:
         if process.poll() is not None:
             name = Path(process.args[0]).name if isinstance(process.args, list) else "a program"
             logs = f"{os.environ['DAGSTER_HOME']}/{name}.log"
-            raise StoreError(f"{name} ended with status {process.returncode}", where=logs, do="read its end, then try again")
+            raise StoreError(
+                f"{name} ended with status {process.returncode}", where=logs, do="read its end, then try again"
+            )

@@ -41,9 +41,7 @@ async def open_source(request: Request) -> "Arcgis":
 
 async def _describe(request: Request) -> Layer:
     url = request.feed.url.rstrip("/")
-    answer = await request.http.ask(
-        request.jurisdiction.portal, url, {"f": "json"}, read=_decode
-    )
+    answer = await request.http.ask(request.jurisdiction.portal, url, {"f": "json"}, read=_decode)
     return describe(answer.value, where=f"{request.where} at {without_secrets(url)}")
 
 
@@ -257,9 +255,7 @@ class Arcgis:
             received += len(value["features"])
             yield value, body
 
-    async def _by_range(
-        self, params: Mapping[str, str], which: Mapping[str, str]
-    ) -> AsyncIterator[tuple[Any, bytes]]:
+    async def _by_range(self, params: Mapping[str, str], which: Mapping[str, str]) -> AsyncIterator[tuple[Any, bytes]]:
         """Ranges of ids; a range that comes short is asked again from where it ended."""
         ids = await self.ids(which)
         while ids:

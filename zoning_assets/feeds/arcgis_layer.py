@@ -35,8 +35,8 @@ class Layer:
     def extent_degrees(self, layer_crs: str) -> Bounds | None:
         """The layer's own extent in degrees; None where it is not told or makes no sense."""
         try:
-            box = tuple(float(self.extent[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
-            found = crs.transformer(layer_crs, crs.DEGREES).transform_bounds(*box)
+            west, south, east, north = (float(self.extent[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
+            found = crs.transformer(layer_crs, crs.DEGREES).transform_bounds(west, south, east, north)
         except (KeyError, TypeError, ValueError, pyproj.exceptions.ProjError):
             return None
         west, south, east, north = found

@@ -133,7 +133,9 @@ class Download:
         for batch in self._batches():
             cells.append(self._cells(batch))
             keys.append(np.array([_key_hash(key) for key in self._keys(batch)], dtype=np.uint64))
-        scan = _Scan(np.concatenate(cells or [np.empty(0, np.uint64)]), np.concatenate(keys or [np.empty(0, np.uint64)]))
+        scan = _Scan(
+            np.concatenate(cells or [np.empty(0, np.uint64)]), np.concatenate(keys or [np.empty(0, np.uint64)])
+        )
         if self.found.rows is not None:
             prove(self.request.where, {"rows in the file": (len(scan.cells), self.found.rows)}, {})
         return scan

@@ -144,7 +144,7 @@ class _Reader:
             self._wrong("portal.maintenance", f"{found[6]!r} is no time zone")
 
     def _bounds(self, document: dict[str, Any]) -> tuple[float, float, float, float]:
-        box = document.get("bounds")
+        box: Any = document.get("bounds")
         numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(each, int | float) for each in box)
         if not numbers or not (-180 <= box[0] < box[2] <= 180 and -90 <= box[1] < box[3] <= 90):
             self._wrong("bounds", "must be [west, south, east, north] in degrees, west below east, south below north")
@@ -154,7 +154,8 @@ class _Reader:
     def _resolution(self, document: dict[str, Any]) -> int | None:
         if document.get("tile_resolution", "auto") == "auto":
             return None
-        return self._whole(document, "", "tile_resolution", 0, 10, None, also='"auto" or ')
+        resolution: int = self._whole(document, "", "tile_resolution", 0, 10, None, also='"auto" or ')
+        return resolution
 
     def _crs(self, table: dict[str, Any], at: str) -> str | None:
         if "crs" not in table:
@@ -195,7 +196,7 @@ class _Reader:
             self._wrong(f"{at}.{key}".lstrip("."), f"{value!r} is not one of: {', '.join(choices)}")
         return str(value)
 
-    def _whole(
+    def _whole(  # noqa: PLR0913 - where, what, and between what
         self, table: dict[str, Any], at: str, key: str, least: int, most: int, default: Any, also: str = ""
     ) -> Any:
         value = table.get(key, default)

@@ -1,7 +1,7 @@
 """The assets. Each body is a coat: inputs, one call, metadata.
 
-`raw_feed`, `normalized`, `validated` and `parcels` are made by one step, so that a tile passes through all of them while
-others are still being fetched, and a tile that fails keeps none waiting. Each partition reports for itself.
+`raw_feed`, `normalized`, `validated` and `parcels` are made by one step: a tile passes through all of them while others
+are still being fetched, and a tile that fails keeps none waiting. Each partition reports for itself.
 """
 
 import asyncio
@@ -29,10 +29,13 @@ _KINDS = {"raw_feed": {"json"}, "normalized": {"parquet"}, "validated": {"parque
 def specs() -> list[dg.AssetSpec]:
     """The four tile assets, each made of the one before."""
     names = list(_ABOUT)
-    before = [[dg.AssetDep("tiles", partition_mapping=dg.AllPartitionMapping())], *([name] for name in names[:-1])]
+    tiles = dg.AssetDep("tiles", partition_mapping=dg.AllPartitionMapping())
+    before = [tiles, *map(dg.AssetDep, names[:-1])]
     return [
-        dg.AssetSpec(name, deps=deps, description=_ABOUT[name], group_name="parcels", skippable=True, kinds=_KINDS[name])
-        for name, deps in zip(names, before, strict=True)
+        dg.AssetSpec(
+            name, deps=[made_of], description=_ABOUT[name], group_name="parcels", skippable=True, kinds=_KINDS[name]
+        )
+        for name, made_of in zip(names, before, strict=True)
     ]
 
 

@@ -45,7 +45,10 @@ def _of_stage(stage: str, outcome: Outcome) -> dict[str, Any]:
             **_numbers(counts, "bytes", "requests", "seconds"),
         }
     if stage == NORMALIZED:
-        return {"crs": str((outcome.harvest.layer if outcome.harvest else {}).get("crs")), **_numbers(counts, "fetched")}
+        return {
+            "crs": str((outcome.harvest.layer if outcome.harvest else {}).get("crs")),
+            **_numbers(counts, "fetched"),
+        }
     judged = {
         "content_hash": outcome.content_hash,
         **_numbers(counts, "fetched", "accepted", "repaired", "rejected", "dissolved"),

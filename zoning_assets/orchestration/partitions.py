@@ -1,6 +1,6 @@
 """How a partition is spelled, and which there are. The only file that knows.
 
-A tile's key is `JURISDICTION:H3CELL`, so that typing a jurisdiction's id in the UI finds its tiles; no comma and no `|`,
+A tile's key is `JURISDICTION:H3CELL`, so that typing a jurisdiction's id in the UI finds its tiles. No comma, no `|`,
 which Dagster takes for itself (FACTS 5).
 """
 

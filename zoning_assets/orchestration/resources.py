@@ -12,6 +12,7 @@ from zoning_assets.model import Jurisdiction
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.pool import Pool
 from zoning_assets.settings import Settings
+from zoning_assets.stages import prepare_worker
 from zoning_assets.stores import cluster, database
 from zoning_assets.stores.objects import Objects
 
@@ -37,7 +38,7 @@ class Zoning(dg.ConfigurableResource[None]):
     def pipeline(self) -> Iterator[Pipeline]:
         """A pipeline with its own process pool; the database is brought up and up to date where that is ours to do."""
         settings = self.settings
-        with Pool() as pool:
+        with Pool(prepare_worker) as pool:
             url = cluster.ensure(settings.home, os.environ)
             database.migrate(url)
             yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool)

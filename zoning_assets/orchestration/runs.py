@@ -69,7 +69,7 @@ class _Watcher(logging.Handler):
 
 def _watcher(asset: str, progress: Progress) -> dg.LoggerDefinition:
     def build(_: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("zoning")  # noqa: LOG001 - Dagster owns it, the global tree does not
+        logger = logging.Logger("zoning")
         logger.addHandler(_Watcher(asset, progress))
         return logger
 
@@ -103,4 +103,3 @@ def _collect(run: dg.ExecuteInProcessResult, asset: str, result: Result, keys: S
     for key in keys:
         if key not in result.done and key not in result.failed:
             result.failed[key] = str(described).splitlines()[0]
-

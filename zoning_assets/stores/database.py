@@ -106,4 +106,3 @@ def _run_alembic(url: str) -> None:
         raise StoreError(str(error).splitlines()[0], where=address(url), do="report this migration's fault") from error
     finally:
         engine.dispose()
-

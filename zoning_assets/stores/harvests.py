@@ -1,9 +1,9 @@
 """Raw: pages as they came and the manifest that makes them a harvest. Immutable, named by content.
 
-    raw/JURISDICTION/FEED/TILE/pages/SHA256.zst     a page
-    raw/JURISDICTION/FEED/TILE/harvests/ID.json     a manifest; without it the pages are no harvest
-    raw/JURISDICTION/FEED/TILE/latest.json          the id of the newest
-    raw/JURISDICTION/FEED/cover.json                the tiles, and what is owned in an unusual way
+raw/JURISDICTION/FEED/TILE/pages/SHA256.zst     a page
+raw/JURISDICTION/FEED/TILE/harvests/ID.json     a manifest; without it the pages are no harvest
+raw/JURISDICTION/FEED/TILE/latest.json          the id of the newest
+raw/JURISDICTION/FEED/cover.json                the tiles, and what is owned in an unusual way
 """
 
 import hashlib

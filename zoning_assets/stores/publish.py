@@ -204,7 +204,10 @@ def _columns(part: gpd.GeoDataFrame, names: tuple[str, ...]) -> list[list[Any]]:
 def _reject(connection: Connection, values: dict[str, Any], rejections: Iterable[Rejection]) -> int:
     query = named("publish")
     connection.execute(query["supersede_rejections"], values)
-    rows = [{**values, "reason": r.reason, "detail": r.detail, "raw": Jsonb(r.raw, dumps=canonical.dumps)} for r in rejections]
+    rows = [
+        {**values, "reason": r.reason, "detail": r.detail, "raw": Jsonb(r.raw, dumps=canonical.dumps)}
+        for r in rejections
+    ]
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany(query["reject"], rows)

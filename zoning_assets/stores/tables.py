@@ -1,8 +1,8 @@
 """Normalized and validated: GeoParquet, one part a page, and a list of the parts that makes them a table.
 
-    STAGE/JURISDICTION/FEED/TILE/HARVEST-RULES/00000.parquet
-    STAGE/JURISDICTION/FEED/TILE/HARVEST-RULES/rejections.parquet
-    STAGE/JURISDICTION/FEED/TILE/HARVEST-RULES/table.json      without it the parts are no table
+STAGE/JURISDICTION/FEED/TILE/HARVEST-RULES/00000.parquet
+STAGE/JURISDICTION/FEED/TILE/HARVEST-RULES/rejections.parquet
+STAGE/JURISDICTION/FEED/TILE/HARVEST-RULES/table.json      without it the parts are no table
 """
 
 import io
@@ -38,7 +38,9 @@ class Table:
     @property
     def folder(self) -> str:
         """Where its parts lie in the store."""
-        return "/".join((self.stage, self.jurisdiction, self.feed, self.tile or "whole", f"{self.harvest}-{self.rules}"))
+        return "/".join(
+            (self.stage, self.jurisdiction, self.feed, self.tile or "whole", f"{self.harvest}-{self.rules}")
+        )
 
     def write(self, objects: Objects, part: int, frame: gpd.GeoDataFrame) -> None:
         """Write one part."""
@@ -95,8 +97,10 @@ class Table:
 
 
 def _frame(table: pa.Table) -> gpd.GeoDataFrame:
-    """A GeoParquet table that `write` wrote. As gpd.read_parquet, but the CRS is not looked up anew for each part (13 ms),
-    and text is Python's own, which is what it is needed as."""
+    """A GeoParquet table that `write` wrote.
+
+    As gpd.read_parquet, but the CRS is not looked up anew for each part (13 ms), and text is Python's own.
+    """
     about = orjson.loads((table.schema.metadata or {})[b"geo"])["columns"]["geometry"]
     columns = {
         name: pd.Series(table.column(name).to_numpy(zero_copy_only=False), dtype=_dtype(table.schema.field(name)))

@@ -34,12 +34,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def on_grid(shapes: Geometries, grid: float) -> Geometries:
     """The shapes with each coordinate moved to the nearest grid line, z and m left behind; may become invalid."""
     decimals = round(-np.log10(grid))
-    return shapely.transform(shapely.force_2d(shapes), lambda points: np.round(points, decimals) + 0.0)
+    moved: Geometries = shapely.transform(shapely.force_2d(shapes), lambda points: np.round(points, decimals) + 0.0)
+    return moved
 
 
 def normal(shapes: Geometries) -> Geometries:
     """The normal form of shapes that lie on the grid."""
-    return shapely.normalize(shapely.remove_repeated_points(shapes))
+    normalized: Geometries = shapely.normalize(shapely.remove_repeated_points(shapes))
+    return normalized
 
 
 def value(raw: Any) -> Any:

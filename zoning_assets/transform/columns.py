@@ -42,7 +42,7 @@ class Scope:
     repeated: Mapping[str, str] | None = None
 
 
-def normalize(
+def normalize(  # noqa: PLR0913 - a page, and everything that decides what becomes of it
     rows: Rows, *, jurisdiction: Jurisdiction, feed: Feed, layer: Mapping[str, Any], scope: Scope, owned: bool = False
 ) -> gpd.GeoDataFrame:
     """Rows in our columns and the target CRS; only those that this place owns, nothing judged yet.
@@ -85,7 +85,9 @@ def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.N
     """
     in_degrees = crs.reproject(shapes, source, crs.DEGREES)
     finite = np.isfinite(shapely.bounds(in_degrees)).all(axis=1)
-    points = shapely.point_on_surface(np.where(finite, in_degrees, None))
+    in_degrees = in_degrees.copy()
+    in_degrees[~finite] = None
+    points = shapely.point_on_surface(in_degrees)
     points[shapely.is_empty(points)] = None
     return np.column_stack([shapely.get_x(points), shapely.get_y(points)])
 
@@ -116,7 +118,7 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     return result
 
 
-def _cleaned(values: list[Any], is_date: bool) -> list[Any]:  # noqa: FBT001
+def _cleaned(values: list[Any], is_date: bool) -> list[Any]:
     """A column's canonical values; columns of one plain kind need no look at each value."""
     kinds = set(map(type, values))
     if is_date:
@@ -150,7 +152,7 @@ def _owned(
     placed = ~np.isnan(points).any(axis=1)
     cells = np.where(placed, tiles.finest_cells(np.nan_to_num(points, nan=0.0)), tiles.NOWHERE)
     # A row that the portal finds here and we cannot place is judged here rather than lost.
-    mine = ~placed | (tiles.owners(cells, scope.tiles) == np.uint64(tiles.to_int(scope.tile)))
+    mine: npt.NDArray[np.bool_] = ~placed | (tiles.owners(cells, scope.tiles) == np.uint64(tiles.to_int(scope.tile)))
     if scope.repeated:
         mine &= np.array([key not in scope.repeated for key in keys], dtype=bool)
     return mine

@@ -40,7 +40,8 @@ def reproject(shapes: Geometries, source: str, target: str) -> Geometries:
     """The shapes in another CRS; what cannot be transformed gets infinite coordinates."""
     if is_same(source, target):
         return shapes
-    return shapely.transform(shapes, transformer(source, target).transform, interleaved=False)
+    moved: Geometries = shapely.transform(shapes, transformer(source, target).transform, interleaved=False)
+    return moved
 
 
 def metric_frame(bounds: Bounds) -> str:

@@ -39,7 +39,11 @@ def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
     Raises:
         ValueError: the bytes are not such an answer.
     """
-    features = decode(body)["features"]
+    document = decode(body)
+    features = document.get("features") if isinstance(document, dict) else None
+    if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
+        message = f"no features in {body[:80]!r}"
+        raise ValueError(message)
     geometries = [feature.get("geometry") or {} for feature in features]
     shapes, flaws = shapes_of(geometries)
     return Rows([feature.get("attributes") or {} for feature in features], shapes, flaws)

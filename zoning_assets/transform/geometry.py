@@ -34,36 +34,47 @@ def mend(shapes: Geometries, grid: float) -> Mended:
         grid: see canonical.GRID.
     """
     open_ = ~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)
-    rejected = np.where(open_, None, NO_GEOMETRY)
-    snapped = np.where(open_, canonical.on_grid(shapes, grid), None)
-    wrong = open_ & ~shapely.is_valid(snapped)
+    rejected = _only(~open_, np.full(len(shapes), NO_GEOMETRY, dtype=object))
+    snapped = _only(open_, canonical.on_grid(shapes, grid))
+    mixed = shapely.get_type_id(snapped) == shapely.GeometryType.GEOMETRYCOLLECTION
+    snapped[mixed] = _polygons_only(
+        snapped[mixed]
+    )  # a collection is valid whose polygons overlap, what we make of it not
+    wrong = ~shapely.is_missing(snapped) & ~shapely.is_valid(snapped)
     repaired = np.full(len(shapes), None, dtype=object)
     repaired[wrong] = [reason.split("[")[0] for reason in shapely.is_valid_reason(snapped[wrong])]
     snapped[wrong] = _valid(snapped[wrong], grid)
-    areas = _areas_only(snapped)
+    areas = _polygons_only(snapped, least=0.0)
     rejected[open_ & shapely.is_missing(areas)] = NOT_AN_AREA
     return Mended(canonical.normal(areas), repaired, rejected)
+
+
+def _only(where: npt.NDArray[np.bool_], values: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """The values where that holds, None elsewhere."""
+    kept = values.copy()
+    kept[~where] = None
+    return kept
 
 
 def _valid(shapes: Geometries, grid: float) -> Geometries:
     """Valid shapes on the grid. Crossings that `make_valid` finds lie between grid lines; moved there, the shape may
     be invalid once more, and only then is the slower exact rounding used."""
     finite = np.isfinite(shapely.bounds(shapes)).all(axis=1)
-    mended = canonical.on_grid(shapely.make_valid(np.where(finite, shapes, None), method="structure"), grid)
+    mended = canonical.on_grid(shapely.make_valid(_only(finite, shapes), method="structure"), grid)
     again = ~shapely.is_valid(mended) & ~shapely.is_missing(mended)
     mended[again] = shapely.set_precision(shapely.make_valid(mended[again]), grid)
     return mended
 
 
-def _areas_only(shapes: Geometries) -> Geometries:
-    """Each shape's polygons as one MultiPolygon; None where there are none."""
+def _polygons_only(shapes: Geometries, least: float = -1.0) -> Geometries:
+    """Each shape's polygons larger than `least` as one MultiPolygon; None where there are none."""
     parts, owner = shapely.get_parts(shapes, return_index=True)
     while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
         parts, inner = shapely.get_parts(parts, return_index=True)
         owner = owner[inner]
-    keep = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & (shapely.area(parts) > 0)
-    areas = np.full(len(shapes), None, dtype=object)
+    keep = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & (shapely.area(parts) > least)
+    polygons = np.full(len(shapes), None, dtype=object)
     if keep.any():
         owners, positions = np.unique(owner[keep], return_inverse=True)
-        areas[owners] = shapely.multipolygons(parts[keep], indices=positions)
-    return areas
+        polygons[owners] = shapely.multipolygons(parts[keep], indices=positions)
+    return polygons

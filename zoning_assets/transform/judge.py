@@ -67,24 +67,27 @@ def judge(normalized: gpd.GeoDataFrame, *, jurisdiction: Jurisdiction, feed: Fee
 def areas_m2(shapes: npt.NDArray[np.object_], source: str, frame: str) -> npt.NDArray[np.float64]:
     """Areas in square metres, rounded to the square centimetre; 0 where there is no shape."""
     flat = shapely.area(crs.reproject(shapes, source, frame))
-    return np.round(np.where(np.isfinite(flat), flat, 0.0), 4)
+    areas: npt.NDArray[np.float64] = np.round(np.nan_to_num(flat, nan=0.0, posinf=0.0, neginf=0.0), 4)
+    return areas
 
 
 def _reasons(
     rows: gpd.GeoDataFrame, mended: geometry.Mended, jurisdiction: Jurisdiction, feed: Feed
 ) -> npt.NDArray[np.object_]:
-    """The first thing that speaks against each row, None where nothing does."""
+    """The gravest thing that speaks against each row, None where nothing does."""
     outside = crs.outside(rows[["lon", "lat"]].to_numpy(), jurisdiction.bounds)
     no_key = rows["key"].isna().to_numpy() if feed.key else np.zeros(len(rows), dtype=bool)
     curved = (rows["flaw"] == esri.CURVE).to_numpy()
-    conditions = [curved, ~pd.isna(mended.rejected), no_key, outside]
-    choices = [CURVED, mended.rejected, NULL_KEY, OUT_OF_BOUNDS]
-    return np.select(conditions, [np.broadcast_to(np.array(c, dtype=object), len(rows)) for c in choices], None)
+    reasons: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
+    for speaks, reason in ((outside, OUT_OF_BOUNDS), (no_key, NULL_KEY)):
+        reasons[speaks] = reason
+    shapeless = ~pd.isna(mended.rejected)
+    reasons[shapeless] = mended.rejected[shapeless]
+    reasons[curved] = CURVED
+    return reasons
 
 
-def _repair_areas(
-    before: npt.NDArray[np.object_], table: gpd.GeoDataFrame, frame: str
-) -> npt.NDArray[np.float64]:
+def _repair_areas(before: npt.NDArray[np.object_], table: gpd.GeoDataFrame, frame: str) -> npt.NDArray[np.float64]:
     """For repaired rows the area gained, in m2; NaN for the others."""
     touched = table["repair"].notna().to_numpy() & table.geometry.notna().to_numpy()
     gained = np.full(len(table), np.nan)
@@ -116,14 +119,17 @@ def resolve_repeats(
     again = rows[repeated]
     if feed.on_repeated_key == "reject":
         return rows[~repeated], _rejections(again, [REPEATED_KEY] * len(again), "several rows share this key")
-    settled = _suffixed(again) if feed.on_repeated_key == "suffix" else _dissolved(again, feed, jurisdiction)
+    settled = _suffixed(again, feed) if feed.on_repeated_key == "suffix" else _dissolved(again, feed, jurisdiction)
     return gpd.GeoDataFrame(pd.concat([rows[~repeated], settled], ignore_index=True), crs=rows.crs), none
 
 
-def _suffixed(rows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Each row under its key and a number; the numbers go from west to east, and depend on the shapes alone."""
+def _suffixed(rows: gpd.GeoDataFrame, feed: Feed) -> gpd.GeoDataFrame:
+    """Each row under its key and a number, from west to east; only rows of one shape are told apart by what they say."""
+    said = zip(*(_plain(rows[name]) for name in (*COLUMNS[feed.name], "attributes")), strict=True)
     order = rows.bounds.assign(key=rows["key"], shape=shapely.to_wkb(rows.geometry.to_numpy(), hex=True))
-    numbers = order.sort_values(["key", "minx", "miny", "maxx", "maxy", "shape"]).groupby("key").cumcount() + 1
+    order["said"] = [orjson.dumps(row).decode() for row in said]
+    ranked = order.sort_values(["key", "minx", "miny", "maxx", "maxy", "shape", "said"])
+    numbers = ranked.groupby("key").cumcount() + 1
     return rows.assign(key=rows["key"] + "#" + numbers.reindex(rows.index).astype(str))
 
 
@@ -148,6 +154,10 @@ def _dissolved(rows: gpd.GeoDataFrame, feed: Feed, jurisdiction: Jurisdiction) -
         attributes=[canonical.dumps(each) for each in merged],
         repair=["; ".join(sorted({mends[i] or "" for i in g} - {""})) or None for g in groups],
         area_m2=areas_m2(whole, jurisdiction.target_crs, frame),
+        repair_area_m2=rows.groupby("key")["repair_area_m2"]
+        .sum(min_count=1)
+        .round(4)
+        .to_numpy(),  # NaN: none was mended
     )
     return one.set_geometry(gpd.GeoSeries(whole, index=one.index, crs=rows.crs))
 

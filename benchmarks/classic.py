@@ -1,0 +1,95 @@
+"""The classic pattern: aiohttp with a semaphore, threads with shapely a feature at a time, upserts by executemany.
+
+What one finds in most harvesters. It takes what comes: nothing is proven, judged or remembered.
+"""
+
+import asyncio
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import aiohttp
+import psycopg
+import pyproj
+from shapely import make_valid
+from shapely.geometry import shape
+from shapely.ops import transform
+
+from benchmarks.contestant import Task, main
+
+_AT_ONCE, _THREADS, _PAGE = 20, 8, 2000
+_TABLE = """
+    CREATE TABLE parcel (
+        parcel_id text PRIMARY KEY, zoning_code text, land_use text, address text, attributes jsonb NOT NULL,
+        geom geometry(Geometry, 4326) NOT NULL
+    );
+    CREATE INDEX ON parcel USING gist (geom);
+"""
+_UPSERT = """
+    INSERT INTO parcel VALUES (%s, %s, %s, %s, %s, ST_GeomFromText(%s, 4326))
+    ON CONFLICT (parcel_id) DO UPDATE SET zoning_code = excluded.zoning_code, land_use = excluded.land_use,
+        address = excluded.address, attributes = excluded.attributes, geom = excluded.geom
+"""
+_to_degrees = pyproj.Transformer.from_crs(2249, 4326, always_xy=True).transform
+
+
+def row_of(feature: dict[str, Any]) -> tuple[Any, ...] | None:
+    """What is inserted for a feature; None where it has no key or no shape."""
+    attributes, geometry = feature["attributes"], feature.get("geometry")
+    if not geometry or not geometry["rings"] or attributes["PIN"] is None:
+        return None
+    polygon = transform(_to_degrees, make_valid(shape({"type": "Polygon", "coordinates": geometry["rings"]})))
+    named = [attributes[name] for name in ("PIN", "ZONE", "USE_CODE", "SITE_ADDR")]
+    return (*named, json.dumps(attributes), polygon.wkt)
+
+
+class Harvest:
+    """One harvest of a whole layer."""
+
+    def __init__(self, task: Task, connection: psycopg.Connection) -> None:
+        self.url, self.connection, self.rows = f"{task.layer}/query", connection, 0
+        self.slots, self.threads = asyncio.Semaphore(_AT_ONCE), ThreadPoolExecutor(_THREADS)
+        self.writing = threading.Lock()
+
+    async def run(self) -> None:
+        """All pages at once, as far as the semaphore lets them."""
+        async with aiohttp.ClientSession() as session:
+            count = (await self._ask(session, returnCountOnly="true"))["count"]
+            await asyncio.gather(*(self._page(session, offset) for offset in range(0, count, _PAGE)))
+
+    async def _ask(self, session: aiohttp.ClientSession, **params: str) -> Any:
+        async with self.slots, session.get(self.url, params={"f": "json", "where": "1=1", **params}) as answer:
+            return json.loads(await answer.read())
+
+    async def _page(self, session: aiohttp.ClientSession, offset: int) -> None:
+        which = {"resultOffset": str(offset), "resultRecordCount": str(_PAGE), "orderByFields": "OBJECTID ASC"}
+        features = (await self._ask(session, outFields="*", **which))["features"]
+        loop = asyncio.get_running_loop()
+        rows = await asyncio.gather(*(loop.run_in_executor(self.threads, row_of, each) for each in features))
+        await loop.run_in_executor(self.threads, self._write, [row for row in rows if row])
+
+    def _write(self, rows: list[tuple[Any, ...]]) -> None:
+        with self.writing, self.connection.cursor() as cursor:
+            cursor.executemany(_UPSERT, rows)
+            self.connection.commit()
+            self.rows += len(rows)
+
+
+def prepare(task: Task) -> psycopg.Connection:
+    """An empty, indexed table."""
+    connection = psycopg.connect(task.database)
+    connection.execute(_TABLE)
+    connection.commit()
+    return connection
+
+
+def work(task: Task, connection: psycopg.Connection) -> dict[str, Any]:
+    """The layer into the table."""
+    harvest = Harvest(task, connection)
+    asyncio.run(harvest.run())
+    return {"rows": harvest.rows}
+
+
+if __name__ == "__main__":
+    main(prepare, work)

@@ -1,0 +1,165 @@
+"""A portal's row in our columns, and each row with one owner."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
+from zoning_assets.transform import crs, tiles
+from zoning_assets.transform.columns import Scope, key_of, normalize
+from zoning_assets.transform.rows import Rows
+
+BOUNDS = (-71.17, 42.35, -71.06, 42.41)
+FEED = Feed(PARCELS, "arcgis", "https://x/0", key="ML", fields={"address": "SITE_ADDR", "zoning_code": "ZONE"})
+DISTRICTS = Feed(ZONING, "download", "z.geojson", fields={"code": "ZONE_TYPE", "effective": "EFF"})
+CITY = Jurisdiction("us-ma-cambridge", "Cambridge", BOUNDS, {PARCELS: FEED, ZONING: DISTRICTS})
+
+
+def lot(lon: float = -71.1, lat: float = 42.38) -> shapely.Polygon:
+    return shapely.box(lon, lat, lon + 1e-4, lat + 1e-4)
+
+
+def normalized(*attributes: dict[str, Any], feed: Feed = FEED, scope: Scope | None = None, shapes=None, **more: Any):
+    """Rows through normalize, the whole jurisdiction where no scope is said."""
+    array = np.empty(len(attributes), dtype=object)
+    array[:] = shapes or [lot()] * len(attributes)
+    owned, layer = more.pop("owned", False), {"crs": "EPSG:4326", **more}
+    rows = Rows(list(attributes), array, {})
+    return normalize(rows, jurisdiction=CITY, feed=feed, layer=layer, scope=scope or Scope(), owned=owned)
+
+
+def test_columns_follow_the_field_map():
+    """Named columns become ours as text, the rest stays in attributes, nothing stands twice and nothing is lost."""
+    row = {"ML": " 1-2 ", "SITE_ADDR": " 1 Elm ", "ZONE": 7.0, "OWNER": "Ann", "YEAR": 1900.0, "NOTE": " ", "DEAD": None}
+    found = normalized(row).iloc[0]
+    assert (found["key"], found["address"], found["zoning_code"], found["land_use"]) == ("1-2", "1 Elm", "7", None)
+    assert orjson.loads(found["attributes"]) == {"OWNER": "Ann", "YEAR": 1900}
+
+
+def test_rows_with_different_columns_stand_together():
+    """A page whose rows differ in their columns keeps each row's own, and a missing key or field is null."""
+    found = normalized({"ML": "a", "X": 1}, {"Y": "z", "ZONE": "R"}, {})
+    assert found["key"].tolist() == ["a", None, None]
+    assert found["zoning_code"].tolist() == [None, "R", None]
+    assert [orjson.loads(text) for text in found["attributes"]] == [{"X": 1}, {"Y": "z"}, {}]
+    assert found["row"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("raw", "key"),
+    [(None, None), ("", None), ("  ", None), (float("nan"), None), (12.0, "12"), (12, "12"), (" 0012 ", "0012"), (1.5, "1.5")],
+)
+def test_a_key_is_text_or_nothing(raw, key):
+    """Blank, null and not-a-number keys are null; a whole float is a whole number; leading zeros stand."""
+    assert key_of(raw) == key
+    assert normalized({"ML": raw}).iloc[0]["key"] == key
+
+
+def test_a_feed_without_a_key_has_null_keys():
+    """Zoning may do without a key; its columns are its own."""
+    found = normalized({"ZONE_TYPE": "R-1", "EFF": "2020/01/02"}, feed=DISTRICTS).iloc[0]
+    assert (found["key"], found["code"], found["zone_type"], found["effective"]) == (None, "R-1", None, "2020-01-02")
+
+
+MANAGED = ["OBJECTID", "objectid_1", "FID", "ogc_fid", "GlobalID", "GLOBALID_2", "Shape_Area", "Shape.STArea()", "SHAPE_Length",
+           "Shape__Area", "Shape__Length", "Shape_Leng", "ST_Area(Shape)", "DB.DBO.Lots.OBJECTID", "SHAPE"]  # fmt: skip
+KEPT = ["AREA", "LOT_AREA", "OBJECT", "FIDDLE", "LENGTH", "SHAPE_TYPE", "PERIMETER", "GLOBAL"]
+
+
+@pytest.mark.parametrize("name", MANAGED)
+def test_what_servers_renumber_is_no_attribute(name):
+    """Columns that a server keeps for itself would make each row of a republished layer look changed."""
+    assert orjson.loads(normalized({"ML": "a", name: 5}).iloc[0]["attributes"]) == {}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_only_resembles_them_is_kept(name):
+    """A city's own columns stay, however close their names."""
+    assert orjson.loads(normalized({"ML": "a", name: 5}).iloc[0]["attributes"]) == {name: 5}
+
+
+def test_a_managed_column_may_be_the_key():
+    """Where the jurisdiction file names such a column, it is used; what the layer calls managed is left out."""
+    found = normalized({"OBJECTID": 7, "SYS": 1}, feed=replace(FEED, key="OBJECTID"), managed=["SYS"]).iloc[0]
+    assert (found["key"], found["attributes"]) == ("7", "{}")
+
+
+def test_dates_are_days_before_1970_too():
+    """Epoch milliseconds become ISO 8601 in the columns that the layer calls dates, and in no other."""
+    row = {"ML": "a", "SOLD": -2208988800000, "BUILT": 1388658600000, "PRICE": 1388658600000, "NEVER": None}
+    found = orjson.loads(normalized(row, dates=["SOLD", "BUILT", "NEVER"]).iloc[0]["attributes"])
+    assert found == {"SOLD": "1900-01-01", "BUILT": "2014-01-02T10:30:00Z", "PRICE": 1388658600000}
+
+
+def test_numbers_beyond_64_bits_go_into_json():
+    """A column of absurd whole numbers is kept as text instead of stopping the page."""
+    assert orjson.loads(normalized({"ML": "a", "N": 2**70}, {"ML": "b", "N": 1}).iloc[0]["attributes"]) == {"N": str(2**70)}
+
+
+def test_flaws_keep_to_their_rows():
+    """What was odd about a shape stays with its row, also where rows before it belong elsewhere."""
+    rows = Rows([{"ML": "a"}, {"ML": "b"}], np.array([lot(), lot(-71.15)]), {1: "curve"})
+    cover = cover_of([(-71.1, 42.38), (-71.15, 42.38)], 8)
+    scope = Scope(cover[1], cover)
+    found = normalize(rows, jurisdiction=CITY, feed=FEED, layer={}, scope=scope)
+    assert (found["key"].tolist(), found["row"].tolist(), found["flaw"].tolist()) == (["b"], [1], ["curve"])
+
+
+def test_rows_arrive_in_the_target_crs():
+    """Shapes are in the target CRS, the point that stands for them always in degrees."""
+    city = replace(CITY, target_crs="EPSG:3857")
+    rows = Rows([{"ML": "a"}], np.array([lot()]), {})
+    found = normalize(rows, jurisdiction=city, feed=FEED, layer={"crs": "EPSG:4326"}, scope=Scope())
+    assert found.crs.to_epsg() == 3857
+    back = crs.reproject(found.geometry.to_numpy(), "EPSG:3857", "EPSG:4326")
+    assert shapely.symmetric_difference(back[0], lot()).area < 1e-15
+    assert shapely.contains_xy(lot(), found["lon"][0], found["lat"][0])
+
+
+def cover_of(places: list[tuple[float, float]], resolution: int) -> list[str]:
+    cells = tiles.ancestors(tiles.finest_cells(np.array(places)), resolution)
+    return [tiles.to_str(int(cell)) for cell in cells]
+
+
+inside = st.tuples(st.floats(BOUNDS[0], BOUNDS[2]), st.floats(BOUNDS[1], BOUNDS[3]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(inside, min_size=1, max_size=12), st.integers(1, 6), st.randoms(use_true_random=False))
+def test_a_row_is_kept_by_one_tile(places, most_rows, random):
+    """Of all tiles of a cover exactly one keeps each row, whether or not its page reached the others."""
+    cells = tiles.finest_cells(np.array(places))
+    cover = list(tiles.split(cells, tiles.start_tiles(BOUNDS), most_rows, None))
+    shapes = [lot(*place) for place in places]
+    rows = [{"ML": str(i % 9), "N": i} for i in range(len(places))]
+    repeated = {"0": random.choice(cover)} if len(places) > 9 else {}
+    kept = []
+    for tile in cover:
+        scope = Scope(tile, cover, repeated)
+        kept += normalized(*rows, shapes=shapes, scope=scope)["row"].tolist()
+        asked = [row for row in rows if repeated.get(row["ML"]) == tile]  # such rows are asked for by key
+        if asked:
+            found = normalized(*asked, shapes=[shapes[row["N"]] for row in asked], scope=scope, owned=True)
+            kept += [orjson.loads(text)["N"] for text in found["attributes"]]
+    assert sorted(kept) == list(range(len(places)))
+
+
+def test_a_row_without_a_place_is_judged_where_it_was_found():
+    """A row whose shape is missing is kept by the tile that met it, to be rejected rather than lost."""
+    cover = cover_of([(-71.1, 42.38), (-71.15, 42.38)], 8)
+    found = normalized({"ML": "a"}, {"ML": "b"}, shapes=[None, shapely.Polygon()], scope=Scope(cover[0], cover))
+    assert found["key"].tolist() == ["a", "b"]
+    assert found[["lon", "lat"]].isna().all(axis=None)
+
+
+def test_no_rows_are_no_rows():
+    """An empty page is an empty table with all columns."""
+    found = normalized()
+    assert len(found) == 0
+    assert {"key", "zoning_code", "attributes", "row", "flaw", "lon", "lat", "geometry"} <= set(found.columns)
