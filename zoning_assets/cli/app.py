@@ -35,18 +35,16 @@ _STOPPED = 130
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)  # Typer returns what typer.Exit and Ctrl-C were given
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        line("zoning: stopped; the same command goes on from here")
         sys.exit(_STOPPED)
     except ZoningError as error:
         line(f"zoning: {error}")
         sys.exit(error.exit_status)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -50,7 +50,9 @@ def up(
             show.document(addresses)
             sys.stdout.flush()
         show.line(f"Dagster UI  {ui}\nPostGIS     {addresses['database']}  (`zoning db psql`)\nCtrl-C stops all of it.")
-        _watch(running)
+        with suppress(KeyboardInterrupt):
+            _watch(running)
+    show.line("Stopped.")
 
 
 def _stop(*_: object) -> None:

@@ -48,7 +48,7 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
             run_config={"loggers": {"console": {}}},  # unnamed, Dagster's own logger would speak instead
             raise_on_error=False,
         )
-        _collect(run, assets[-1], result, known[known.index(start) : known.index(end) + 1])
+        _collect(instance, run, assets[-1], result, known[known.index(start) : known.index(end) + 1])
     return result
 
 
@@ -85,10 +85,13 @@ def _ranges(known: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, st
         yield known[members[0]], known[members[-1]]
 
 
-def _collect(run: dg.ExecuteInProcessResult, asset: str, result: Result, keys: Sequence[str]) -> None:
-    for event in run.get_asset_materialization_events():
-        materialization = event.step_materialization_data.materialization
-        if materialization.asset_key == dg.AssetKey(asset) and materialization.partition:
+def _collect(
+    instance: dg.DagsterInstance, run: dg.ExecuteInProcessResult, asset: str, result: Result, keys: Sequence[str]
+) -> None:
+    # From the instance: a run that fails in the end keeps the materializations of its good partitions to itself.
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+        materialization = entry.asset_materialization
+        if materialization and materialization.asset_key == dg.AssetKey(asset) and materialization.partition:
             metadata = {name: value.value for name, value in materialization.metadata.items()}
             result.done[materialization.partition] = metadata
     if run.success:

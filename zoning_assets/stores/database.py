@@ -81,10 +81,10 @@ def migrate(url: str) -> None:
 
 def revision(connection: Connection) -> str | None:
     """The schema's version, None where there is none."""
-    row = connection.execute("SELECT to_regclass('zoning.alembic_version')").fetchone()
+    row = connection.execute("SELECT to_regclass('zoning.schema_version')").fetchone()
     if row is None or row[0] is None:
         return None
-    version = connection.execute("SELECT version_num FROM zoning.alembic_version").fetchone()
+    version = connection.execute("SELECT version_num FROM zoning.schema_version").fetchone()
     return None if version is None else str(version[0])
 
 
