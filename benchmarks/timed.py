@@ -1,67 +1,69 @@
 """Busy seconds by stage. Worker processes import this, so nothing here imports Dagster."""
 
 import asyncio
-import functools
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from zoning_assets import pipeline
+from zoning_assets.pipeline import Pipeline
 from zoning_assets.pool import Pool
 
-#: Functions of the pipeline that leave the event loop -> the stage they work for; the others are the fetch's.
+#: What leaves the event loop -> the stage it works for; everything else there works for the fetch.
 _STAGES = {
     "normalize_page": "normalized",
-    "validate_part": "validated",
-    "publish_place": "parcels",
-    "find_published": "parcels",
-    "draw": "validated",
-    "finish": "validated",
-    "rejections": "validated",
-    "picture": "validated",
+    **dict.fromkeys(("validate_part", "draw", "finish", "rejections", "picture"), "validated"),
+    **dict.fromkeys(("publish_place", "find_published"), "parcels"),
 }
 
 
-def _timed(task: Callable[..., Any], *args: Any) -> tuple[Any, float]:
-    started = time.monotonic()
-    return task(*args), time.monotonic() - started
+def timed(clock: Callable[[], float], task: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, float]:
+    """A task's result, and its seconds."""
+    started = clock()
+    return task(*args, **named), clock() - started
 
 
 class Busy:
-    """Seconds by stage; for `parcels` they include waiting for PostgreSQL, which works meanwhile."""
+    """Seconds by stage, of all processes and threads together, waiting not counted but for two: `tiles` is the time
+    that the cover took, and `parcels` holds the time in which PostgreSQL worked. `dagster` is what stands still while
+    it writes its events.
+    """
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
+        self.pipelines_s = 0.0  # time inside the pipeline; the rest of a run is Dagster's
 
     def listen(self) -> None:
-        """Count what the pool's workers and the threads beside the event loop do, from now on."""
-        in_pool, in_thread = Pool.run, asyncio.to_thread
+        """Count from now on, in this process."""
+        in_pool, in_thread, find_cover, run = Pool.run, asyncio.to_thread, Pipeline.find_cover, Pipeline.run
 
-        async def run(pool: Pool, task: Callable[..., Any], *args: Any) -> Any:
-            result, seconds = await in_pool(pool, _timed, task, *args)
+        async def pool_run(pool: Pool, task: Callable[..., Any], *args: Any) -> Any:
+            result, seconds = await in_pool(pool, timed, time.monotonic, task, *args)
             self.seconds[_STAGES[task.__name__]] += seconds
             return result
 
         async def to_thread(task: Callable[..., Any], *args: Any, **named: Any) -> Any:
+            result, seconds = await in_thread(timed, time.thread_time, task, *args, **named)
+            self.seconds[_STAGES.get(getattr(task, "__name__", ""), "raw_feed")] += seconds
+            return result
+
+        async def timed_cover(*args: Any, **named: Any) -> Any:
             started = time.monotonic()
-            try:
-                return await in_thread(task, *args, **named)
-            finally:
-                self.seconds[_STAGES.get(task.__name__, "raw_feed")] += time.monotonic() - started
+            cover = await find_cover(*args, **named)
+            self.seconds["tiles"] += time.monotonic() - started
+            self.pipelines_s += time.monotonic() - started
+            return cover
 
-        Pool.run = run
-        pipeline.asyncio.to_thread = to_thread
+        async def timed_run(pipeline: Pipeline, *args: Any) -> None:
+            *rest, report = args
 
-    def loud(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, counted for a stage."""
+            def reported(outcome: Any) -> None:
+                self.seconds["dagster"] += timed(time.monotonic, report, outcome)[1]
 
-        @functools.wraps(function)
-        def counted(*args: Any, **named: Any) -> Any:
-            started = time.thread_time()
-            try:
-                return function(*args, **named)
-            finally:
-                self.seconds[stage] += time.thread_time() - started
+            events_s, started, loop_s = self.seconds["dagster"], time.monotonic(), time.thread_time()
+            await run(pipeline, *rest, reported)
+            self.seconds["raw_feed"] += time.thread_time() - loop_s - (self.seconds["dagster"] - events_s)
+            self.pipelines_s += time.monotonic() - started
 
-        return counted
+        Pool.run, asyncio.to_thread = pool_run, to_thread
+        Pipeline.find_cover, Pipeline.run = timed_cover, timed_run

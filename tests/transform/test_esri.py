@@ -94,9 +94,8 @@ def test_large_numbers_are_whole(name, column, value):
     assert orjson.loads(canonical.dumps({"a": canonical.value(rows.attributes[0][column])})) == {"a": value}
 
 
-#: page -> rows, where they lie (west, south, east, north; degrees, roughly); Madison's one row has a ring of two corners
+#: page -> rows, where they lie (west, south, east, north; degrees, roughly)
 POLYGON_PAGES = {
-    "pyesridump/us-ms-madison/us-ms-madison-0.json": (1, (-90.5, 32.2, -89.6, 32.9)),
     "pyesridump/us-mi-kent/us-mi-kent-0.json": (15, (-86.0, 42.7, -85.2, 43.4)),
     "pyesridump/us-ca-tuolumne/us-ca-tuolumne-0.json": (15, (-86.0, 42.7, -85.2, 43.4)),  # recorded with Kent's rows
     "pyesridump/us-il-cook/count-only.json": (500, (-88.4, 41.4, -87.4, 42.2)),
@@ -115,10 +114,17 @@ def test_recorded_pages_parse(path):
     rows = pages.READERS["esrijson"](body, {})
     mended = geometry.mend(crs.reproject(rows.geometry, source, "EPSG:4326"), GRID)
     assert len(rows) == len(rows.geometry) == count
-    assert rows.flaws == ({0: esri.SHED} if "madison" in path else {})
+    assert rows.flaws == {}
     assert set(mended.rejected) == {None}
     lon, lat = columns.representative_points(mended.geometry, "EPSG:4326").T
     assert ((lon > west) & (lon < east) & (lat > south) & (lat < north)).all()
+
+
+def test_a_recorded_sliver_is_rejected_with_its_flaw():
+    """A real parcel of two corners is no area: it is read, rejected, and says what was odd."""
+    rows = esri.read(recorded("pyesridump/us-ms-madison/us-ms-madison-0.json"), {})
+    assert (len(rows), rows.flaws) == (1, {0: esri.SHED})
+    assert geometry.mend(rows.geometry, GRID).rejected.tolist() == [geometry.NO_GEOMETRY]
 
 
 def test_a_page_with_bare_nan_parses():

@@ -1,5 +1,76 @@
-"""`zoning bench`: measurements, with units."""
+"""`zoning bench`: measurements, with units. They live in the repository's `benchmarks/`, which is not installed."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from zoning_assets.cli import environment, show
+from zoning_assets.errors import SettingInvalid
+
 app = typer.Typer(no_args_is_help=True)
+
+_ROOT = Path(__file__).parents[2]
+_FEWEST = 1000
+
+
+@app.callback()
+def bench() -> None:
+    """Measurements."""
+
+
+@app.command()
+def sync(
+    parcels: Annotated[int, typer.Option(min=_FEWEST, help="How many parcels are harvested.")] = 200_000,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Harvest synthetic parcels by the ArcGIS protocol: ours, the classic pattern, and the floor."""
+    measurement = _load("sync")
+    server = environment.bring_up_database()
+    found = measurement.measure(parcels, server, environment.settings().home, show.line)
+    if json:
+        show.document(found)
+    else:
+        _tell(found)
+
+
+def _load(name: str) -> Any:
+    """A module of `benchmarks/`.
+
+    Raises:
+        SettingInvalid: this program was installed without it.
+    """
+    if not (_ROOT / "benchmarks" / f"{name}.py").is_file():
+        raise SettingInvalid(
+            "benchmarks need a clone of the repository",
+            where="zoning bench",
+            do="clone it and run `./zoning bench` there",
+        )
+    sys.path.insert(0, str(_ROOT))
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def _tell(found: dict[str, Any]) -> None:
+    rows = [
+        {
+            "contestant": each["contestant"],
+            "seconds": f"{each['seconds']:.1f}",
+            "parcels/s": each["parcels_per_s"],
+            "times classic": each["times_classic"],
+            "peak RSS, MB": round(each["peak_rss_bytes"] / 1e6),
+            "start, s": f"{each['startup_s']:.1f}",
+            "rows": each["rows"],
+        }
+        for each in found["contestants"]
+    ]
+    show.table(f"{found['parcels']:,} parcels, {found['cores']} cores", rows)
+    for each in found["contestants"]:
+        if "stages" in each:
+            stages = [
+                {"stage": stage, "busy, s": f"{said['seconds']:.1f}", "share": f"{said['share']:.0%}"}
+                for stage, said in each["stages"].items()
+            ]
+            show.table(f"Where the time went: {each['contestant']}", stages)

@@ -5,13 +5,17 @@ rows that are gone are retired. All in one transaction under one lock a jurisdic
 at any moment has published everything or nothing. The same harvest under the same rules changes nothing.
 """
 
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-import geopandas as gpd
+import orjson
 import psycopg
+import pyarrow as pa
+import pyproj
 import shapely
 from psycopg.types.json import Jsonb
 
@@ -75,20 +79,20 @@ def find_published(url: str, edition: Edition) -> Published | None:
     Raises:
         DatabaseUnavailable, StoreError: as publish.
     """
-    with _said(url, edition), connect(url) as connection:
+    with _said(url), connect(url) as connection:
         done = _published_already(connection, edition.values)
         return None if _obsolete_tiles(connection, edition.values) else done
 
 
 def publish(
-    url: str, edition: Edition, parts: Iterable[gpd.GeoDataFrame], rejections: Iterable[Rejection]
+    url: str, edition: Edition, parts: Iterable[pa.Table], rejections: Iterable[Rejection]
 ) -> Published:
     """Publish a validated table in one transaction; rows published for the place before and absent now are retired.
 
     Args:
         url: the database.
         edition: what it is.
-        parts: as judge.judge gives them; read once, one after the other.
+        parts: GeoParquet tables of what judge.judge gives; read once, one after the other.
         rejections: the rows held back.
 
     Raises:
@@ -96,21 +100,15 @@ def publish(
         DatabaseUnavailable: nobody answers.
         StoreError: the database refused.
     """
-    with _said(url, edition), connect(url) as connection:
+    with _said(url), connect(url) as connection:
         return _publish(connection, edition.values, parts, rejections)
 
 
 @contextmanager
-def _said(url: str, edition: Edition) -> Iterator[None]:
+def _said(url: str) -> Iterator[None]:
     """The database's errors as ours."""
     try:
         yield
-    except psycopg.errors.UniqueViolation as error:
-        raise CoverStale(
-            f"the key of several rows is not known to repeat ({error.diag.message_detail})",
-            where=f"{edition.place} {edition.feed}",
-            do="materialize `tiles` again",
-        ) from error
     except psycopg.Error as error:
         raise StoreError(first_line(error), where=address(url), do="run again; nothing was published") from error
 
@@ -118,13 +116,21 @@ def _said(url: str, edition: Edition) -> Iterator[None]:
 def _publish(
     connection: Connection,
     values: dict[str, Any],
-    parts: Iterable[gpd.GeoDataFrame],
+    parts: Iterable[pa.Table],
     rejections: Iterable[Rejection],
 ) -> Published:
     query = named("publish")
     kind, columns = _STAGED[values["feed"]]
     connection.execute(query[f"stage_{kind}"])
     staged = _copy(connection, columns, parts)
+    connection.execute("ANALYZE stage (key)")  # the planner must know how many; geometry's statistics would take longer
+    repeated = connection.execute(query["repeated"]).fetchone()
+    if repeated:
+        raise CoverStale(
+            f"the key {repeated[0]!r} stands in several rows, and was not known to",
+            where=f"{values['jurisdiction']} tile {values['tile']} {values['feed']}",
+            do="materialize `tiles` again",
+        )
     connection.execute(query["lock"], values)
     adopted = _adopt(connection, values)
     done = _published_already(connection, values)
@@ -132,10 +138,7 @@ def _publish(
         return done
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
-    connection.execute("ANALYZE stage")
-    connection.execute(query[f"pass_{kind}"], values)
-    changed = connection.execute(query[f"keep_{kind}"], values).rowcount
-    merged = connection.execute(query[f"merge_{kind}"], values).rowcount
+    merged, changed = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0)
     retired = connection.execute(query[f"retire_{kind}"], values).rowcount
     held = _reject(connection, values, rejections)
     published = Published(values["batch"], merged - changed, changed, staged - merged, retired)
@@ -176,7 +179,7 @@ def _published_already(connection: Connection, values: Mapping[str, Any]) -> Pub
     return Published(None, 0, 0, counts["added"] + counts["changed"] + counts["unchanged"], 0)
 
 
-def _copy(connection: Connection, columns: tuple[str, ...], parts: Iterable[gpd.GeoDataFrame]) -> int:
+def _copy(connection: Connection, columns: tuple[str, ...], parts: Iterable[pa.Table]) -> int:
     """COPY the parts to `stage` in PostgreSQL's binary format; the number of rows."""
     rows = 0
     names = ("key", *columns, "attributes")
@@ -189,16 +192,27 @@ def _copy(connection: Connection, columns: tuple[str, ...], parts: Iterable[gpd.
     return rows
 
 
-def _columns(part: gpd.GeoDataFrame, names: tuple[str, ...]) -> list[list[Any]]:
+def _columns(part: pa.Table, names: tuple[str, ...]) -> list[list[Any]]:
     """The part as lists of what psycopg sends: text or None, area, EWKB, hash."""
-    shapes = shapely.set_srid(part.geometry.to_numpy(), part.crs.to_epsg())
-    texts = [[None if value is None or value != value else value for value in part[name]] for name in names]  # noqa: PLR0124
-    return [
-        *texts,
-        part["area_m2"].tolist(),
-        shapely.to_wkb(shapes, include_srid=True, byte_order=1).tolist(),
-        part["content_hash"].tolist(),
-    ]
+    texts = [part.column(name).to_pylist() for name in names]
+    head = _EWKB + _srid_of(part)
+    shapes = [head + wkb[5:] for wkb in part.column("geometry").to_pylist()]
+    return [*texts, part.column("area_m2").to_pylist(), shapes, part.column("content_hash").to_pylist()]
+
+
+#: Little-endian, MultiPolygon with SRID: what PostGIS puts before the rest of the WKB that the part holds.
+_EWKB = struct.pack("<BI", 1, 6 | 0x20000000)
+
+
+def _srid_of(part: pa.Table) -> bytes:
+    """The SRID of a GeoParquet table's CRS, as EWKB spells it."""
+    about = (part.schema.metadata or {})[b"geo"]
+    return _srid(orjson.dumps(orjson.loads(about)["columns"]["geometry"]["crs"]))
+
+
+@lru_cache(maxsize=16)
+def _srid(projjson: bytes) -> bytes:
+    return struct.pack("<I", pyproj.CRS.from_json(projjson.decode()).to_epsg())
 
 
 def _reject(connection: Connection, values: dict[str, Any], rejections: Iterable[Rejection]) -> int:

@@ -52,10 +52,10 @@ class Table:
         """Read one part."""
         return _frame(pq.read_table(io.BytesIO(objects.get(self._part(part)))))
 
-    def parts(self, objects: Objects) -> Iterator[gpd.GeoDataFrame]:
-        """Read the parts one after the other, so that memory holds one."""
+    def parts(self, objects: Objects) -> Iterator[pa.Table]:
+        """The parts as they are stored, one after the other, so that memory holds one."""
         for part in range(int(self.summary(objects)["parts"])):
-            yield self.read(objects, part)
+            yield pq.read_table(io.BytesIO(objects.get(self._part(part))))
 
     def finish(
         self, objects: Objects, parts: int, summary: Mapping[str, Any], rejections: pd.DataFrame, picture: bytes

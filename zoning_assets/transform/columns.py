@@ -103,13 +103,15 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
 
     Column by column, which is three times as fast as row by row.
     """
-    names = dict.fromkeys(name for row in rows for name in row)
+    named = {feed.key, *feed.fields.values()} - {None}
+    managed = set(layer.get("managed", ())) - named
+    names = sorted({name for row in rows for name in row})
+    names = [name for name in names if name in named or not (name in managed or _is_managed(name))]
     cleaned = {name: _cleaned([row.get(name) for row in rows], name in layer.get("dates", ())) for name in names}
     nothing: list[Any] = [None] * len(rows)
     result = {ours: _texts(cleaned.get(feed.fields.get(ours, ""), nothing)) for ours in COLUMNS[feed.name]}
     result["key"] = _texts(cleaned.get(feed.key or "", nothing))
-    named = {feed.key, *feed.fields.values(), *layer.get("managed", ())}
-    rest = [name for name in sorted(names) if name not in named and not _is_managed(name)]
+    rest = [name for name in names if name not in named]
     values = zip(*(cleaned[name] for name in rest), strict=True) if rest else ((),) * len(rows)
     result["attributes"] = [
         canonical.dumps({name: value for name, value in zip(rest, row, strict=True) if value is not None})
@@ -119,13 +121,19 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
 
 
 def _cleaned(values: list[Any], is_date: bool) -> list[Any]:
-    """A column's canonical values; columns of one plain kind need no look at each value."""
+    """A column's canonical values. Text repeats itself, and equal text is looked at once."""
+    form = _date if is_date else canonical.value
     kinds = set(map(type, values))
-    if is_date:
-        return [canonical.value(canonical.epoch_ms(value)) for value in values]
+    if kinds <= {str, type(None)} or (is_date and kinds <= {int, type(None)}):
+        once = {value: form(value) for value in set(values)}
+        return [once[value] for value in values]
     if kinds <= {int, bool, type(None)} and max(map(abs, filter(None, values)), default=0) < 2**63:
         return values
-    return [canonical.value(value) for value in values]
+    return [form(value) for value in values]
+
+
+def _date(raw: Any) -> Any:
+    return canonical.value(canonical.epoch_ms(raw))
 
 
 def _texts(values: list[Any]) -> list[str | None]:

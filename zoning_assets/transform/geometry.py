@@ -58,12 +58,19 @@ def _only(where: npt.NDArray[np.bool_], values: npt.NDArray[np.object_]) -> npt.
 
 def _valid(shapes: Geometries, grid: float) -> Geometries:
     """Valid shapes on the grid. Crossings that `make_valid` finds lie between grid lines; moved there, the shape may
-    be invalid once more, and only then is the slower exact rounding used."""
+    be invalid once more, and only then is the slower exact rounding used.
+
+    Lines are shed at each step: among them GEOS takes polygons that overlap for valid.
+    """
     finite = np.isfinite(shapely.bounds(shapes)).all(axis=1)
-    mended = canonical.on_grid(shapely.make_valid(_only(finite, shapes), method="structure"), grid)
+    mended = canonical.on_grid(_made_valid(np.where(finite, shapes, None)), grid)
     again = ~shapely.is_valid(mended) & ~shapely.is_missing(mended)
-    mended[again] = shapely.set_precision(shapely.make_valid(mended[again]), grid)
+    mended[again] = shapely.set_precision(_made_valid(mended[again]), grid)
     return mended
+
+
+def _made_valid(shapes: Geometries) -> Geometries:
+    return _polygons_only(shapely.make_valid(shapes, method="structure"))
 
 
 def _polygons_only(shapes: Geometries, least: float = -1.0) -> Geometries:

@@ -31,11 +31,15 @@ INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail
 VALUES (%(batch)s, %(jurisdiction)s, %(tile)s, %(feed)s, %(reason)s, %(detail)s, %(raw)s);
 
 -- name: stage_parcels
--- Where COPY puts the harvest before it is compared; a key that stands twice is an error here.
+-- Where COPY puts the harvest before it is compared. No index: it is read as a whole.
 CREATE TEMPORARY TABLE stage (
-    key text PRIMARY KEY, code text, land_use text, address text, attributes text,
+    key text NOT NULL, code text, land_use text, address text, attributes text,
     area_m2 double precision, geom geometry, content_hash text NOT NULL
 ) ON COMMIT DROP;
+
+-- name: repeated
+-- A key that stands in several staged rows.
+SELECT key FROM stage GROUP BY key HAVING count(*) > 1 ORDER BY key LIMIT 1;
 
 -- name: obsolete_tiles
 -- Tiles that rows still name though the cover has them no more (they were split, joined or emptied).
@@ -58,43 +62,53 @@ WHERE jurisdiction = %(jurisdiction)s AND tile = ANY (%(obsolete)s);
 -- A tile is where we keep a row, no fact about it: passing to another is no change.
 UPDATE zoning.parcel SET tile = %(tile)s WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(keys)s);
 
--- name: keep_parcels
--- Rows about to be overwritten become versions.
-INSERT INTO zoning.parcel_version
-SELECT p.*, p.last_changed, %(now)s, NULL, NULL, %(batch)s
-FROM zoning.parcel p JOIN stage s ON p.parcel_id = s.key
-WHERE p.jurisdiction = %(jurisdiction)s AND p.content_hash <> s.content_hash;
-
--- name: pass_parcels
--- Rows that are the same and come from another tile now.
-UPDATE zoning.parcel p SET tile = %(tile)s FROM stage s
-WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key AND p.tile <> %(tile)s
-    AND p.content_hash = s.content_hash;
-
 -- name: merge_parcels
--- New rows and rows that differ, in the order of their keys. A parcel that comes back was first seen when it was.
-INSERT INTO zoning.parcel AS p
-SELECT %(jurisdiction)s, s.key, %(tile)s, s.code, s.code, s.land_use, s.address, s.attributes::jsonb,
-    s.area_m2, s.geom, s.content_hash, %(batch)s,
-    coalesce((SELECT min(v.first_seen) FROM zoning.parcel_version v
-        WHERE v.jurisdiction = %(jurisdiction)s AND v.parcel_id = s.key), %(now)s),
-    %(now)s
-FROM stage s LEFT JOIN zoning.parcel old ON old.jurisdiction = %(jurisdiction)s AND old.parcel_id = s.key
-WHERE old.parcel_id IS NULL OR old.content_hash <> s.content_hash
-ORDER BY s.key
-ON CONFLICT (jurisdiction, parcel_id) DO UPDATE SET
-    tile = excluded.tile, zoning_code = excluded.zoning_code, zoning_code_local = excluded.zoning_code_local,
-    land_use = excluded.land_use, address = excluded.address, attributes = excluded.attributes,
-    area_m2 = excluded.area_m2, geom = excluded.geom, content_hash = excluded.content_hash,
-    batch_id = excluded.batch_id, last_changed = excluded.last_changed
-WHERE p.content_hash <> excluded.content_hash;
+-- One comparison, three deeds: rows that differ become versions, are overwritten, or are new; rows that only come from
+-- another tile pass over. A parcel that comes back was first seen when it was.
+WITH different AS MATERIALIZED (
+    SELECT s.*, old.content_hash AS old_hash
+    FROM stage s LEFT JOIN zoning.parcel old ON old.jurisdiction = %(jurisdiction)s AND old.parcel_id = s.key
+    WHERE old.parcel_id IS NULL OR old.content_hash <> s.content_hash OR old.tile <> %(tile)s
+),
+kept AS (
+    INSERT INTO zoning.parcel_version
+    SELECT p.*, p.last_changed, %(now)s, NULL, NULL, %(batch)s
+    FROM zoning.parcel p JOIN different d ON p.parcel_id = d.key
+    WHERE p.jurisdiction = %(jurisdiction)s AND d.old_hash <> d.content_hash
+    RETURNING 1
+),
+passed AS (
+    UPDATE zoning.parcel p SET tile = %(tile)s FROM different d
+    WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = d.key AND d.old_hash = d.content_hash
+),
+merged AS (
+    INSERT INTO zoning.parcel AS p
+    SELECT %(jurisdiction)s, d.key, %(tile)s, d.code, d.code, d.land_use, d.address, d.attributes::jsonb,
+        d.area_m2, d.geom, d.content_hash, %(batch)s, coalesce(back.first_seen, %(now)s), %(now)s
+    FROM different d LEFT JOIN (
+        SELECT v.parcel_id, min(v.first_seen) AS first_seen
+        FROM zoning.parcel_version v JOIN different n ON v.parcel_id = n.key
+        WHERE v.jurisdiction = %(jurisdiction)s AND n.old_hash IS NULL
+        GROUP BY 1
+    ) back ON back.parcel_id = d.key
+    WHERE d.old_hash IS DISTINCT FROM d.content_hash
+    ORDER BY d.key
+    ON CONFLICT (jurisdiction, parcel_id) DO UPDATE SET
+        tile = excluded.tile, zoning_code = excluded.zoning_code, zoning_code_local = excluded.zoning_code_local,
+        land_use = excluded.land_use, address = excluded.address, attributes = excluded.attributes,
+        area_m2 = excluded.area_m2, geom = excluded.geom, content_hash = excluded.content_hash,
+        batch_id = excluded.batch_id, last_changed = excluded.last_changed
+    WHERE p.content_hash <> excluded.content_hash
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept);
 
 -- name: retire_parcels
--- What the place had and the harvest has not becomes a version.
+-- What the place had and the harvest has not becomes a version. NOT IN is hashed whatever the planner believes.
 WITH gone AS (
     DELETE FROM zoning.parcel p
     WHERE p.jurisdiction = %(jurisdiction)s AND p.tile = %(tile)s
-        AND NOT EXISTS (SELECT FROM stage s WHERE s.key = p.parcel_id)
+        AND p.parcel_id NOT IN (SELECT key FROM stage)
     RETURNING p.*
 )
 INSERT INTO zoning.parcel_version SELECT gone.*, gone.last_changed, %(now)s, NULL, NULL, %(batch)s FROM gone;
@@ -102,41 +116,50 @@ INSERT INTO zoning.parcel_version SELECT gone.*, gone.last_changed, %(now)s, NUL
 -- name: stage_districts
 -- Where COPY puts the harvest before it is compared.
 CREATE TEMPORARY TABLE stage (
-    key text PRIMARY KEY, code text, zone_type text, effective text, attributes text,
+    key text NOT NULL, code text, zone_type text, effective text, attributes text,
     area_m2 double precision, geom geometry, content_hash text NOT NULL
 ) ON COMMIT DROP;
 
--- name: keep_districts
--- Rows about to be overwritten become versions.
-INSERT INTO zoning.district_version
-SELECT d.*, d.last_changed, %(now)s, d.effective, NULL, %(batch)s
-FROM zoning.district d JOIN stage s ON d.district_id = s.key
-WHERE d.jurisdiction = %(jurisdiction)s AND d.content_hash <> s.content_hash;
-
--- name: pass_districts
--- Districts belong to no tile; nothing passes.
-SELECT WHERE false;
-
 -- name: merge_districts
--- New rows and rows that differ, in the order of their keys.
-INSERT INTO zoning.district AS d
-SELECT %(jurisdiction)s, s.key, s.code, s.code, s.zone_type, s.effective::date, s.attributes::jsonb,
-    s.area_m2, s.geom, s.content_hash, %(batch)s, %(now)s, %(now)s
-FROM stage s LEFT JOIN zoning.district old ON old.jurisdiction = %(jurisdiction)s AND old.district_id = s.key
-WHERE old.district_id IS NULL OR old.content_hash <> s.content_hash
-ORDER BY s.key
-ON CONFLICT (jurisdiction, district_id) DO UPDATE SET
-    code = excluded.code, code_local = excluded.code_local, zone_type = excluded.zone_type,
-    effective = excluded.effective, attributes = excluded.attributes, area_m2 = excluded.area_m2,
-    geom = excluded.geom, content_hash = excluded.content_hash, batch_id = excluded.batch_id,
-    last_changed = excluded.last_changed
-WHERE d.content_hash <> excluded.content_hash;
+-- One comparison, two deeds: rows that differ become versions and are overwritten, or are new.
+WITH different AS MATERIALIZED (
+    SELECT s.*, old.content_hash AS old_hash
+    FROM stage s LEFT JOIN zoning.district old ON old.jurisdiction = %(jurisdiction)s AND old.district_id = s.key
+    WHERE old.district_id IS NULL OR old.content_hash <> s.content_hash
+),
+kept AS (
+    INSERT INTO zoning.district_version
+    SELECT p.*, p.last_changed, %(now)s, p.effective, NULL, %(batch)s
+    FROM zoning.district p JOIN different d ON p.district_id = d.key
+    WHERE p.jurisdiction = %(jurisdiction)s
+    RETURNING 1
+),
+merged AS (
+    INSERT INTO zoning.district AS p
+    SELECT %(jurisdiction)s, d.key, d.code, d.code, d.zone_type, zoning.date_or_null(d.effective), d.attributes::jsonb,
+        d.area_m2, d.geom, d.content_hash, %(batch)s, coalesce(back.first_seen, %(now)s), %(now)s
+    FROM different d LEFT JOIN (
+        SELECT v.district_id, min(v.first_seen) AS first_seen
+        FROM zoning.district_version v JOIN different n ON v.district_id = n.key
+        WHERE v.jurisdiction = %(jurisdiction)s AND n.old_hash IS NULL
+        GROUP BY 1
+    ) back ON back.district_id = d.key
+    ORDER BY d.key
+    ON CONFLICT (jurisdiction, district_id) DO UPDATE SET
+        code = excluded.code, code_local = excluded.code_local, zone_type = excluded.zone_type,
+        effective = excluded.effective, attributes = excluded.attributes, area_m2 = excluded.area_m2,
+        geom = excluded.geom, content_hash = excluded.content_hash, batch_id = excluded.batch_id,
+        last_changed = excluded.last_changed
+    WHERE p.content_hash <> excluded.content_hash
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept);
 
 -- name: retire_districts
--- What the map had and the harvest has not becomes a version.
+-- What the map had and the harvest has not becomes a version. NOT IN is hashed whatever the planner believes.
 WITH gone AS (
     DELETE FROM zoning.district d
-    WHERE d.jurisdiction = %(jurisdiction)s AND NOT EXISTS (SELECT FROM stage s WHERE s.key = d.district_id)
+    WHERE d.jurisdiction = %(jurisdiction)s AND d.district_id NOT IN (SELECT key FROM stage)
     RETURNING d.*
 )
 INSERT INTO zoning.district_version

@@ -1,0 +1,151 @@
+"""N synthetic parcels through the ArcGIS protocol: ours beside two yardsticks, in one run on one machine.
+
+The portal is a process of its own, and it is made to answer everything once before the first clock starts. Each
+contestant is a process of its own with a fresh database on the same server. Portal and PostgreSQL share the machine
+with the contestant, and are not counted in its memory.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.contestant import Task
+from benchmarks.memory import Peak
+from zoning_assets.simulation.county import BOUNDS, ID, county_toml
+from zoning_assets.simulation.process import serving
+
+ROOT = Path(__file__).parents[1]
+_PAGE = 2000
+_OURS, _AGAIN = "ours", "ours, nothing changed"
+#: Name -> its module, and whose database and folder it works in.
+CONTESTANTS = {
+    "classic": ("classic", "classic"),
+    "floor": ("floor", "floor"),
+    _OURS: ("ours", "ours"),
+    _AGAIN: ("ours", "ours"),
+}
+
+
+def measure(
+    parcels: int, server: str, home: Path, say: Callable[[str], None], only: tuple[str, ...] = tuple(CONTESTANTS)
+) -> dict[str, Any]:
+    """Let the contestants do the same work one after the other.
+
+    Args:
+        parcels: how many there are.
+        server: URL of a PostGIS whose user may create databases.
+        home: where files may lie meanwhile.
+        say: told what is going on.
+        only: which contestants.
+    """
+    folder = home / "bench" / str(os.getpid())
+    say(f"{parcels:,} parcels: the portal draws them")
+    with serving(parcels) as portal, _databases(server, {CONTESTANTS[name][1] for name in only}) as databases:
+        layer = f"{portal}/arcgis/rest/services/County/FeatureServer/0"
+        say("the portal answers everything once")
+        warm(layer)
+        found = []
+        try:
+            for name in only:
+                module, whose = CONTESTANTS[name]
+                say(f"{name} ...")
+                found.append({"contestant": name, **_heat(module, layer, databases[whose], folder / whose, portal)})
+                say(f"{name}: {found[-1]['seconds']:.1f} s")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return _document(parcels, found)
+
+
+def warm(layer: str) -> None:
+    """Every page once, and one query by area: what the portal makes when it is first asked is made."""
+    address = urlsplit(layer)
+    connection = http.client.HTTPConnection(address.netloc, timeout=600)
+
+    def ask(**params: str) -> bytes:
+        connection.request("GET", f"{address.path}/query?{urlencode({'f': 'json', 'where': '1=1', **params})}")
+        return connection.getresponse().read()
+
+    connection.request("GET", f"{address.path}?f=json")
+    connection.getresponse().read()
+    ask(geometry=",".join(map(str, BOUNDS)), geometryType="esriGeometryEnvelope", inSR="4326", returnCountOnly="true")
+    count = json.loads(ask(returnCountOnly="true"))["count"]
+    for offset in range(0, count, _PAGE):
+        ask(outFields="*", orderByFields="OBJECTID ASC", resultOffset=str(offset), resultRecordCount=str(_PAGE))
+    connection.close()
+
+
+@contextmanager
+def _databases(server: str, names: set[str]) -> Iterator[dict[str, str]]:
+    """A fresh database with PostGIS for each; dropped at the end."""
+    real = {name: f"bench_{name}_{os.getpid()}" for name in names}
+    urls = {name: urlsplit(server)._replace(path=f"/{each}").geturl() for name, each in real.items()}
+    with psycopg.connect(server, autocommit=True) as connection:
+        try:
+            for name, each in real.items():
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(each)))
+                with psycopg.connect(urls[name], autocommit=True) as fresh:
+                    fresh.execute("CREATE EXTENSION postgis")
+            yield urls
+        finally:
+            for each in real.values():
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(each)))
+
+
+def _heat(module: str, layer: str, database: str, folder: Path, portal: str) -> dict[str, Any]:
+    """One contestant's work: what it says of itself, and its memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{ID}.toml").write_text(county_toml(portal, tile_resolution="auto"))
+    with psycopg.connect(database, autocommit=True) as connection, suppress(psycopg.errors.InsufficientPrivilege):
+        connection.execute("CHECKPOINT")  # what the one before has left to write is not this one's
+    task = Task(layer, database, folder, time.monotonic())
+    command = [sys.executable, "-m", f"benchmarks.{module}", *task.arguments]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, env=_environment(folder, database), cwd=ROOT) as process,
+        Peak(process.pid) as peak,
+    ):
+        told, _ = process.communicate()
+    if process.returncode:
+        message = f"benchmarks.{module} failed with exit status {process.returncode}; its messages stand above"
+        raise RuntimeError(message)
+    return {**json.loads(told), "peak_rss_bytes": peak.bytes, "processes": peak.processes}
+
+
+def _environment(folder: Path, database: str) -> dict[str, str]:
+    """A home of its own; nothing of the caller's."""
+    ours = {
+        "ZONING_HOME": str(folder),
+        "DAGSTER_HOME": str(folder / "dagster"),
+        "ZONING_DATABASE_URL": database,
+        "ZONING_JURISDICTIONS": str(folder),
+        "PYTHONPATH": str(ROOT),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+    rest = {name: text for name, text in os.environ.items() if not name.startswith(("ZONING_", "DAGSTER_"))}
+    return {**rest, **ours}
+
+
+def _document(parcels: int, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures, with rates, ratios and shares."""
+    classic_s = next((each["seconds"] for each in found if each["contestant"] == "classic"), None)
+    for each in found:
+        each["parcels_per_s"] = round(parcels / each["seconds"])
+        each["times_classic"] = round(classic_s / each["seconds"], 2) if classic_s else None
+        if "stages" in each:
+            whole = sum(each["stages"].values())
+            each["stages"] = {
+                stage: {"seconds": round(seconds, 2), "share": round(seconds / whole, 3)}
+                for stage, seconds in sorted(each["stages"].items(), key=lambda item: -item[1])
+            }
+    return {"parcels": parcels, "cores": os.cpu_count(), "contestants": found}

@@ -1,0 +1,146 @@
+"""The schema: from nothing, again, at once, and never backwards."""
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.conftest import rows
+from zoning_assets.errors import SchemaMismatch
+from zoning_assets.stores import database as db
+
+STORES = files("zoning_assets.stores")
+TABLES = {"batch", "parcel", "parcel_version", "district", "district_version", "rejection", "schema_version"}
+#: What a catalog says of the schema, by kind; nothing in it depends on the order in which things were made.
+CATALOG = {
+    "tables": """
+        SELECT c.relname, c.relkind, c.relpersistence, obj_description(c.oid, 'pg_class') FROM pg_class c
+        WHERE c.relnamespace = 'zoning'::regnamespace ORDER BY 1
+    """,
+    "columns": """
+        SELECT c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+            a.attgenerated, pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE c.relnamespace = 'zoning'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2
+    """,
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, contype, convalidated, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'zoning'::regnamespace ORDER BY 1, 2
+    """,
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'zoning' ORDER BY 1, 2",
+    "functions": """
+        SELECT proname, pg_get_functiondef(oid) FROM pg_proc
+        WHERE pronamespace = 'zoning'::regnamespace ORDER BY 1, 2
+    """,
+    "triggers": """
+        SELECT t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+        WHERE c.relnamespace = 'zoning'::regnamespace AND NOT t.tgisinternal ORDER BY 1
+    """,
+}
+
+
+@pytest.fixture
+def empty(server: str) -> Iterator[str]:
+    """A database in which nothing is."""
+    name = f"empty_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def catalog(url: str) -> dict[str, list[tuple]]:
+    return {kind: rows(url, query) for kind, query in CATALOG.items()}
+
+
+def tables(url: str) -> set[str]:
+    query = "SELECT relname FROM pg_class WHERE relnamespace = 'zoning'::regnamespace AND relkind = 'r'"
+    return {name for (name,) in rows(url, query)}
+
+
+def test_migrations_from_nothing_give_the_schema_that_can_be_read(database: str, empty: str) -> None:
+    """All migrations together and sql/schema.sql agree in every table, column, constraint, index and comment."""
+    with psycopg.connect(empty) as connection:
+        connection.execute("CREATE EXTENSION postgis")
+        connection.execute("CREATE SCHEMA zoning")
+        connection.execute(STORES.joinpath("sql", "schema.sql").read_bytes())
+    written, migrated = catalog(empty), catalog(database)
+    for kind in CATALOG:
+        assert migrated[kind] == written[kind], kind
+    assert tables(database) == TABLES
+
+
+def test_migrating_twice_does_nothing(empty: str) -> None:
+    """The second time not a row of any catalog is touched."""
+    made = "SELECT relname, oid, relfilenode, xmin::text FROM pg_class WHERE relnamespace = 'zoning'::regnamespace"
+    db.migrate(empty)
+    before = catalog(empty), sorted(rows(empty, made))
+    assert set(before[0]["tables"])
+    db.migrate(empty)
+    assert (catalog(empty), sorted(rows(empty, made))) == before
+
+
+def test_two_migrations_at_once_give_one_schema(empty: str, database: str) -> None:
+    """Two processes that start on an empty database at the same moment both end well, and the schema is whole."""
+    program = "import sys; from zoning_assets.stores import database; input(); database.migrate(sys.argv[1])"
+    command = [sys.executable, "-c", program, empty]
+    both = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:  # both have imported what they need, and wait for a line
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=60)[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert catalog(empty) == catalog(database)
+    assert rows(empty, "SELECT version_num FROM zoning.schema_version") == [(db.HEAD,)]
+
+
+def test_a_newer_database_is_left_alone(database: str) -> None:
+    """A program older than its database says so in one line, and changes nothing."""
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE zoning.schema_version SET version_num = '9999'")
+    before = catalog(database)
+    with pytest.raises(SchemaMismatch, match=rf"the schema is of version 9999, this program knows {db.HEAD}") as caught:
+        db.migrate(database)
+    assert "\n" not in str(caught.value)
+    assert catalog(database) == before
+    assert rows(database, "SELECT version_num FROM zoning.schema_version") == [("9999",)]
+
+
+def test_a_migration_that_fails_leaves_nothing_half(empty: str) -> None:
+    """A migration is one transaction: where it meets something in its way, none of its tables is there."""
+    with psycopg.connect(empty) as connection:
+        connection.execute("CREATE SCHEMA zoning")
+        connection.execute("CREATE TABLE zoning.rejection (theirs text)")  # the last table of the first migration
+    with pytest.raises(db.StoreError, match="already exists") as caught:
+        db.migrate(empty)
+    assert "\n" not in str(caught.value)
+    assert tables(empty) == {"rejection"}
+
+
+def test_head_is_the_newest_migration() -> None:
+    """`database.HEAD` is the highest number in migrations/versions, and each number stands once."""
+    folder = STORES.joinpath("migrations", "versions")
+    numbers = sorted(path.name.split("_")[0] for path in folder.iterdir() if path.name.endswith(".py"))
+    assert numbers[-1] == db.HEAD
+    assert len(numbers) == len(set(numbers))
+
+
+@pytest.mark.parametrize("table", ["parcel", "district"])
+def test_versions_have_every_column_of_their_table(database: str, table: str) -> None:
+    """A version begins with its table's columns, in their order and of their types: `SELECT p.*` depends on it."""
+    query = """
+        SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
+        WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum
+    """
+    now = rows(database, query, f"zoning.{table}")
+    then = rows(database, query, f"zoning.{table}_version")
+    assert then[: len(now)] == now
+    assert [name for name, *_ in then[len(now) :]] == ["system_from", "system_to", "legal_from", "legal_to", "ended_by"]
