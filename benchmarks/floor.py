@@ -19,7 +19,7 @@ from zoning_assets.transform import crs, esri
 _AT_ONCE, _PAGE = 4, 2000
 _TABLE = """
     CREATE TABLE parcel (
-        parcel_id text, zoning_code text, land_use text, address text, attributes text, geom geometry(Polygon, 4326)
+        parcel_id text, zoning_code text, land_use text, address text, attributes text, geom geometry(Geometry, 4326)
     );
     CREATE INDEX ON parcel (parcel_id);
     CREATE INDEX ON parcel USING gist (geom);

@@ -57,12 +57,17 @@ class Busy:
         async def timed_run(pipeline: Pipeline, *args: Any) -> None:
             *rest, report = args
 
-            def reported(outcome: Any) -> None:
-                self.seconds["dagster"] += timed(time.monotonic, report, outcome)[1]
+            events_cpu_s = 0.0
 
-            events_s, started, loop_s = self.seconds["dagster"], time.monotonic(), time.thread_time()
+            def reported(outcome: Any) -> None:
+                nonlocal events_cpu_s
+                (_, cpu_s), seconds = timed(time.monotonic, timed, time.thread_time, report, outcome)
+                events_cpu_s += cpu_s
+                self.seconds["dagster"] += seconds
+
+            started, loop_s = time.monotonic(), time.thread_time()
             await run(pipeline, *rest, reported)
-            self.seconds["raw_feed"] += time.thread_time() - loop_s - (self.seconds["dagster"] - events_s)
+            self.seconds["raw_feed"] += time.thread_time() - loop_s - events_cpu_s
             self.pipelines_s += time.monotonic() - started
 
         Pool.run, asyncio.to_thread = pool_run, to_thread

@@ -69,22 +69,26 @@ class Host:
         self.interval_s = 60.0 / portal.requests_per_minute
         self.connections = asyncio.Semaphore(portal.connections)
         self._clock, self._sleep = clock, sleep
-        self._next = clock()
+        self._next = self._rests_until = clock()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """A connection and a moment to use it."""
         async with self.connections:
-            now = self._clock()
-            mine = max(now, self._next)
-            self._next = mine + self.interval_s
-            if mine > now:
-                await self._sleep(mine - now)
+            while True:
+                now = self._clock()
+                mine = max(now, self._next)
+                self._next = mine + self.interval_s
+                if mine > now:
+                    await self._sleep(mine - now)
+                if mine >= self._rests_until:
+                    break  # else the host asked for rest while this one waited: queue again
             yield
 
     def rest(self, seconds: float) -> None:
-        """No request to this host for so long, from anyone here."""
-        self._next = max(self._next, self._clock() + seconds)
+        """No request to this host for so long, from anyone here, those already waiting included."""
+        self._rests_until = max(self._rests_until, self._clock() + seconds)
+        self._next = max(self._next, self._rests_until)
 
 
 @dataclass
@@ -181,7 +185,7 @@ class Http:
                 try:
                     answer = await once(self._session)
                 except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-                    why, wait_s = f"{type(error).__name__}: {error}", None
+                    why, wait_s = f"{type(error).__name__}: {_scrubbed(str(error))}", None
                 else:
                     if answer.status in (200, 304):
                         return answer
@@ -201,7 +205,7 @@ class Http:
         )
 
     def _host(self, portal: Portal, url: str) -> Host:
-        name = urlsplit(url).netloc
+        name = _host_and_port(url).lower()
         host = self._hosts.setdefault(name, Host(portal, self.clock, self.sleep))
         host.interval_s = max(host.interval_s, 60.0 / portal.requests_per_minute)  # the more careful file wins
         return host
@@ -239,7 +243,7 @@ def _refusal(answer: Answer, url: str) -> str:
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """How long the portal asks us to wait, in seconds; None where it does not say. 0 is no hint (dlt#4036)."""
     text = headers.get("Retry-After", "").strip()
-    if text.isdigit():
+    if text.isdecimal():
         return float(text) or None
     try:
         return max((parsedate_to_datetime(text) - now).total_seconds(), 0.0) or None
@@ -250,7 +254,19 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
 def without_secrets(url: str) -> str:
     """An address fit for messages: no query, no user, no password."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    return f"{parts.scheme}://{_host_and_port(url)}{parts.path}"
+
+
+def _host_and_port(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+_ADDRESS = re.compile(r"\w+://[^\s'\"<>]+")
+
+
+def _scrubbed(text: str) -> str:
+    """A client's message with its addresses fit for messages."""
+    return _ADDRESS.sub(lambda found: without_secrets(found[0]), text)
 
 
 _WINDOW = re.compile(r"(\w{3}) (\d\d):(\d\d)-(\d\d):(\d\d) (\S+)")
@@ -266,7 +282,7 @@ def open_window_until(windows: tuple[str, ...], now: datetime) -> datetime | Non
             start = datetime(date.year, date.month, date.day, int(h1), int(m1), tzinfo=local.tzinfo)
             length = timedelta(minutes=((int(h2) * 60 + int(m2)) - (int(h1) * 60 + int(m1))) % 1440 or 1440)
             if _DAYS[date.weekday()] == day and start <= local < start + length:
-                return start + length
+                return (start + length).replace(fold=local.fold)  # clocks set back: the hour that now is
     return None
 
 

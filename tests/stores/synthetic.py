@@ -1,12 +1,15 @@
 """Small validated tables, and a plain-Python idea of what publishing them must do."""
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import shapely
 
 from zoning_assets.model import PARCELS, Place
@@ -14,7 +17,7 @@ from zoning_assets.stores.publish import Edition
 from zoning_assets.transform import tiles
 
 #: Two H3 cells of resolution 6 side by side, and three places in each, every one in another child.
-NORTH, SOUTH = sorted(("862a30657ffffff", "862a30777ffffff"))
+NORTH, SOUTH = sorted(("862a33d1fffffff", "862a33d17ffffff"))
 SPOTS = [
     tuple(reversed(tiles.h3s.cell_to_latlng(child)))
     for parent in (NORTH, SOUTH)
@@ -47,8 +50,8 @@ def owner(fact: Fact, cover: Sequence[str]) -> str:
     return tiles.to_str(int(tiles.owners(cells, cover)[0]))
 
 
-def table(world: World) -> gpd.GeoDataFrame:
-    """A validated table of these parcels, as judge.judge gives it."""
+def table(world: World) -> pa.Table:
+    """A validated table of these parcels, as the store gives it."""
     points = [SPOTS[fact.spot] for fact in world.values()]
     shapes = [shapely.MultiPolygon([shapely.box(x - 1e-4, y - 1e-4, x + 1e-4, y + 1e-4)]) for x, y in points]
     columns: dict[str, list] = {
@@ -60,7 +63,14 @@ def table(world: World) -> gpd.GeoDataFrame:
         "area_m2": [400.0] * len(world),
         "content_hash": [hash_of(key, fact) for key, fact in world.items()],
     }
-    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(shapes, crs="EPSG:4326"))
+    return stored(gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(shapes, crs="EPSG:4326")))
+
+
+def stored(frame: gpd.GeoDataFrame) -> pa.Table:
+    """What comes back of a table that was written to the store."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return pq.read_table(buffer)
 
 
 def harvest_of(world: World, tile: str, cover: Sequence[str]) -> dict[str, Fact]:
@@ -71,7 +81,7 @@ def harvest_of(world: World, tile: str, cover: Sequence[str]) -> dict[str, Fact]
 def edition(jurisdiction: str, tile: str, mine: World, cover: Sequence[str]) -> Edition:
     """The same rows are the same harvest."""
     name = hashlib.md5(repr(sorted(mine.items())).encode(), usedforsecurity=False).hexdigest()
-    return Edition(Place(jurisdiction, tile), PARCELS, name, "rules", cover)
+    return Edition(Place(jurisdiction, tile), PARCELS, name, "rules", list(cover))
 
 
 class Row(NamedTuple):
@@ -91,8 +101,8 @@ class Truth:
         """What the publish must say it did; None where a key stands in another tile's harvest, too."""
         orphans = {k for k, row in self.parcels.items() if row.tile not in cover and owner(row.fact, cover) == tile}
         held = {key for key, row in self.parcels.items() if row.tile == tile}
-        if self.published.get(tile) == mine and not orphans:
-            if held == set(mine):
+        if self.published.get(tile) == mine:
+            if held == set(mine) and not orphans:
                 return {"added": 0, "changed": 0, "unchanged": len(mine), "retired": 0}
             if any(self.parcels[key].tile in cover for key in set(mine) - held if key in self.parcels):
                 return None
@@ -107,7 +117,7 @@ class Truth:
         return {"added": len(added), "changed": len(changed), "unchanged": unchanged, "retired": len(gone)}
 
 
-def in_parts(frame: gpd.GeoDataFrame, rows: int = 2) -> Iterator[gpd.GeoDataFrame]:
+def in_parts(whole: pa.Table, rows: int = 2) -> Iterator[pa.Table]:
     """A table in parts of so many rows, as pages give them."""
-    for start in range(0, len(frame), rows):
-        yield frame.iloc[start : start + rows]
+    for start in range(0, len(whole), rows):
+        yield whole.slice(start, rows)

@@ -30,7 +30,7 @@ LIVES = """
     SELECT parcel_id, system_from, system_to, first_seen, batch_id, ended_by FROM zoning.parcel_version
     WHERE jurisdiction = %(j)s
     UNION ALL
-    SELECT parcel_id, last_changed, 'infinity', first_seen, batch_id, NULL FROM zoning.parcel
+    SELECT parcel_id, last_changed, '9999-01-01', first_seen, batch_id, NULL FROM zoning.parcel
     WHERE jurisdiction = %(j)s
     ORDER BY 1, 2, 3
 """

@@ -70,6 +70,8 @@ def read(path: Path, feed_types: Collection[str]) -> Jurisdiction:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise JurisdictionInvalid(f"not TOML: {error}", where=str(path), do="mend the file") from error
+    except OSError as error:
+        raise JurisdictionInvalid(f"cannot be read: {error.strerror}", where=str(path), do="mend the file") from error
     return _Reader(path, feed_types).jurisdiction(document)
 
 
@@ -123,7 +125,9 @@ class _Reader:
         self._keys(table, "portal", ("requests_per_minute", "connections", "maintenance"))
         default = Portal()
         windows = table.get("maintenance", [])
-        for window in windows if isinstance(windows, list) else [windows]:
+        if not isinstance(windows, list):
+            self._wrong("portal.maintenance", 'must be a list of texts like "Sun 02:00-06:00 America/New_York"')
+        for window in windows:
             self._window(window)
         return Portal(
             requests_per_minute=self._whole(
@@ -140,12 +144,12 @@ class _Reader:
             return
         try:
             ZoneInfo(found[6])
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones
             self._wrong("portal.maintenance", f"{found[6]!r} is no time zone")
 
     def _bounds(self, document: dict[str, Any]) -> tuple[float, float, float, float]:
         box: Any = document.get("bounds")
-        numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(each, int | float) for each in box)
+        numbers = isinstance(box, list) and len(box) == 4 and all(type(each) in (int, float) for each in box)
         if not numbers or not (-180 <= box[0] < box[2] <= 180 and -90 <= box[1] < box[3] <= 90):
             self._wrong("bounds", "must be [west, south, east, north] in degrees, west below east, south below north")
         west, south, east, north = map(float, box or ())

@@ -80,8 +80,8 @@ def find_published(url: str, edition: Edition) -> Published | None:
         DatabaseUnavailable, StoreError: as publish.
     """
     with _said(url), connect(url) as connection:
-        done = _published_already(connection, edition.values)
-        return None if _obsolete_tiles(connection, edition.values) else done
+        last, intact = _last(connection, edition.values)
+        return last if intact and not _obsolete_tiles(connection, edition.values) else None
 
 
 def publish(
@@ -124,18 +124,14 @@ def _publish(
     connection.execute(query[f"stage_{kind}"])
     staged = _copy(connection, columns, parts)
     connection.execute("ANALYZE stage (key)")  # the planner must know how many; geometry's statistics would take longer
-    repeated = connection.execute(query["repeated"]).fetchone()
-    if repeated:
-        raise CoverStale(
-            f"the key {repeated[0]!r} stands in several rows, and was not known to",
-            where=f"{values['jurisdiction']} tile {values['tile']} {values['feed']}",
-            do="materialize `tiles` again",
-        )
+    _once(connection.execute(query["repeated"]).fetchone(), values, "stands in several rows, and was not known to")
     connection.execute(query["lock"], values)
     adopted = _adopt(connection, values)
-    done = _published_already(connection, values)
-    if done and not adopted:
-        return done
+    last, intact = _last(connection, values)
+    if last and intact and not adopted:
+        return last
+    if last:  # rows that did not change here were taken by another tile: it, too, has their keys, or had them
+        _once(connection.execute(query["taken"], values).fetchone(), values, "stands in another tile as well")
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
     merged, changed = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0)
@@ -171,12 +167,23 @@ def _adopt(connection: Connection, values: Mapping[str, Any]) -> int:
     return connection.execute(named("publish")["adopt"], {**values, "keys": keys}).rowcount
 
 
-def _published_already(connection: Connection, values: Mapping[str, Any]) -> Published | None:
+def _last(connection: Connection, values: Mapping[str, Any]) -> tuple[Published | None, bool]:
+    """What publishing this edition did where it is what was published last; and whether all its rows are still there."""
     row = connection.execute(named("publish")["last_batch"], values).fetchone()
     if row is None or row[:2] != (values["harvest"], values["rules"]):
-        return None
+        return None, False
     counts = row[2]
-    return Published(None, 0, 0, counts["added"] + counts["changed"] + counts["unchanged"], 0)
+    return Published(None, 0, 0, counts["added"] + counts["changed"] + counts["unchanged"], 0), row[3]
+
+
+def _once(found: tuple[Any, ...] | None, values: Mapping[str, Any], what: str) -> None:
+    """Refuse a key that was found where it should not be."""
+    if found:
+        raise CoverStale(
+            f"the key {found[0]!r} {what}",
+            where=f"{values['jurisdiction']} tile {values['tile']} {values['feed']}",
+            do="materialize `tiles` again",
+        )
 
 
 def _copy(connection: Connection, columns: tuple[str, ...], parts: Iterable[pa.Table]) -> int:

@@ -66,16 +66,18 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
     shapes = crs.reproject(rows.geometry, source, jurisdiction.target_crs)
     points = representative_points(shapes, jurisdiction.target_crs)
     crs.gate(points, jurisdiction.bounds, crs=source, where=f"{jurisdiction.id} {feed.name}")
-    record = _columns(rows.attributes, feed, layer)
-    keep = _owned(points, record["key"], scope, owned=owned)
+    # Ownership first: the rows of other tiles, which an envelope meets too, need no more work.
+    keep = np.flatnonzero(_owned(points, _keys(rows.attributes, feed), scope, owned=owned))
+    mine = [rows.attributes[row] for row in keep.tolist()]
+    record = _columns(mine, feed, layer)
     frame = gpd.GeoDataFrame(
         {name: _objects(record[name]) for name in ("key", *COLUMNS[feed.name], "attributes")},
-        geometry=gpd.GeoSeries(shapes, crs=jurisdiction.target_crs),
+        geometry=gpd.GeoSeries(shapes[keep], crs=jurisdiction.target_crs),
     )
-    frame["row"] = np.arange(len(rows))
-    frame["flaw"] = _objects([rows.flaws.get(i) for i in range(len(rows))])
-    frame["lon"], frame["lat"] = points[:, 0], points[:, 1]
-    return frame[keep].reset_index(drop=True)
+    frame["row"] = keep
+    frame["flaw"] = _objects([rows.flaws.get(row) for row in keep.tolist()])
+    frame["lon"], frame["lat"] = points[keep, 0], points[keep, 1]
+    return frame
 
 
 def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.NDArray[np.float64]:
@@ -107,10 +109,10 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     managed = set(layer.get("managed", ())) - named
     names = sorted({name for row in rows for name in row})
     names = [name for name in names if name in named or not (name in managed or _is_managed(name))]
-    cleaned = {name: _cleaned([row.get(name) for row in rows], name in layer.get("dates", ())) for name in names}
+    cleaned = {name: _cleaned([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in names}
     nothing: list[Any] = [None] * len(rows)
     result = {ours: _texts(cleaned.get(feed.fields.get(ours, ""), nothing)) for ours in COLUMNS[feed.name]}
-    result["key"] = _texts(cleaned.get(feed.key or "", nothing))
+    result["key"] = _keys(rows, feed)
     rest = [name for name in names if name not in named]
     values = zip(*(cleaned[name] for name in rest), strict=True) if rest else ((),) * len(rows)
     result["attributes"] = [
@@ -120,7 +122,13 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     return result
 
 
-def _cleaned(values: list[Any], is_date: bool) -> list[Any]:
+def _keys(rows: Sequence[Mapping[str, Any]], feed: Feed) -> list[str | None]:
+    if not feed.key:
+        return [None] * len(rows)
+    return _texts(_cleaned([row.get(feed.key) for row in rows], is_date=False))
+
+
+def _cleaned(values: list[Any], *, is_date: bool) -> list[Any]:
     """A column's canonical values. Text repeats itself, and equal text is looked at once."""
     form = _date if is_date else canonical.value
     kinds = set(map(type, values))

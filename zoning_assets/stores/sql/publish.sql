@@ -5,10 +5,19 @@
 SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/' || %(feed)s, 0));
 
 -- name: last_batch
--- What was published last for a place, to do nothing when it is this very harvest.
-SELECT harvest, rules, counts FROM zoning.batch
+-- What was published last for a place, to do nothing when it is this very harvest; and whether the place still holds
+-- all of it, as another tile may have taken a row since.
+SELECT harvest, rules, counts, tile IS NULL OR (
+    SELECT count(*) FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.tile = b.tile
+) = (counts->>'added')::bigint + (counts->>'changed')::bigint + (counts->>'unchanged')::bigint
+FROM zoning.batch b
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND tile IS NOT DISTINCT FROM %(tile)s
 ORDER BY id DESC LIMIT 1;
+
+-- name: taken
+-- A staged key that stands in another of today's tiles.
+SELECT s.key FROM stage s JOIN zoning.parcel p ON p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key
+WHERE p.tile <> %(tile)s AND p.tile = ANY (%(tiles)s) ORDER BY s.key LIMIT 1;
 
 -- name: open_batch
 -- A new batch; its time is taken under the lock, so that times agree with the order of the batches.
