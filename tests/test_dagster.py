@@ -79,7 +79,7 @@ def test_sync_is_a_real_run_in_either_storage(
 def instance(tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
         yield instance
 
 
@@ -111,6 +111,11 @@ def test_a_materialization_says_what_a_person_wants_to_know(instance: dg.Dagster
     metadata = event.asset_materialization.metadata
     assert {"fetched", "accepted", "repaired", "rejected", "content_hash", "map", "rejections"} <= set(metadata)
     assert str(metadata["map"].value).startswith("![")
+    events = instance.fetch_materializations(dg.AssetKey("validated"), limit=100).records
+    tables = [e.asset_materialization.metadata.get("rejections") for e in events if e.asset_materialization]
+    shown = [record.data for table in tables if isinstance(table, dg.TableMetadataValue) for record in table.records]
+    assert {record["reason"] for record in shown} == {"no_geometry", "null_key"}
+    assert all(isinstance(value, str) for record in shown for value in record.values())
     tags = event.asset_materialization.tags or {}
     assert tags["dagster/data_version"] == metadata["content_hash"].value
     published = instance.get_latest_materialization_event(dg.AssetKey("parcels"))

@@ -2,82 +2,28 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
 
-import aiohttp
 import orjson
 import pytest
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.http_desk import Answers, Clock, Desk, served
 from zoning_assets import http
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalResting, PortalUnreachable
-from zoning_assets.http import TALLY, Host, Http, Tally, open_window_until, retry_after_s, without_secrets
+from zoning_assets.http import TALLY, Host, Http, Tally
 from zoning_assets.model import Portal
 
 NOW = datetime(2025, 6, 4, 12, 0, tzinfo=UTC)  # a Wednesday
 QUICK = Portal(requests_per_minute=60_000, connections=8)
-Answers = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Clock:
-    """Time that passes only where all sleep, and then to the first who wakes; keeps how long each slept."""
-
-    def __init__(self) -> None:
-        self.now_s, self.slept, self.wakes = 0.0, [], []
-
-    async def sleep(self, seconds: float) -> None:
-        until = self.now_s + seconds
-        self.slept.append(round(seconds, 6))
-        self.wakes.append(until)
-        idle = 0
-        while until > self.now_s and idle < 5:  # others may still have something to do now
-            await asyncio.sleep(0)
-            idle = idle + 1 if until == min(self.wakes) else 0
-        self.wakes.remove(until)
-        self.now_s = max(self.now_s, until)
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-class Desk:
-    """A portal that answers from a list, the last answer again and again; keeps what it was asked."""
-
-    def __init__(self, *answers: tuple[int, bytes | str, dict[str, str]]) -> None:
-        self.answers, self.asked = list(answers), []
-
-    async def __call__(self, request: web.Request) -> web.Response:
-        form = dict(await request.post()) if request.method == "POST" else dict(request.query)
-        self.asked.append((request.method, form))
-        status, body, headers = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return web.Response(status=status, body=body, headers=headers)
 
 
 OK = (200, b'{"count": 7}', {})
-
-
-@asynccontextmanager
-async def served(answers: Answers) -> AsyncIterator[str]:
-    """The address of a server on loopback that answers so."""
-    app = web.Application(client_max_size=1 << 24)
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        return await answers(request)
-
-    app.router.add_route("*", "/{tail:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/layer"
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture
@@ -96,7 +42,9 @@ def client(clock: Clock, now: datetime = NOW) -> Http:
     return Http(sleep=clock.sleep, jitter=lambda: 1.0, clock=clock, now=lambda: now)
 
 
-async def ask(desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **params: str) -> http.Answer:
+async def ask(
+    desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **params: str
+) -> http.Answer:
     if tally is not None:
         TALLY.set(tally)
     async with served(desk) as url, client(clock) as asking:
@@ -136,7 +84,7 @@ def test_no_window_holds_more_than_the_budget(per_minute, connections, pauses):
 
     starts, most = asyncio.run(run())
     assert most <= connections
-    assert all(later - earlier >= 60 / per_minute - 1e-6 for earlier, later in zip(starts, starts[1:], strict=False))
+    assert all(later - earlier >= 60 / per_minute - 1e-6 for earlier, later in pairwise(starts))
     assert max(sum(start <= other < start + 60 - 1e-6 for other in starts) for start in starts) <= per_minute
 
 
@@ -144,7 +92,12 @@ async def test_the_budget_is_the_hosts(clock):
     """All questions to one host share its budget, the more careful file's; another host has its own."""
     async with served(Desk(OK)) as url, client(clock) as asking:
         other = url.replace("127.0.0.1", "LOCALHOST").replace("http://", "http://ann:secret@")
-        for portal, address in ((Portal(60, 2), url), (Portal(30, 2), url + "/2"), (Portal(60, 2), url), (Portal(60, 2), other)):
+        for portal, address in (
+            (Portal(60, 2), url),
+            (Portal(30, 2), url + "/2"),
+            (Portal(60, 2), url),
+            (Portal(60, 2), other),
+        ):
             await asking.ask(portal, address, {}, read=orjson.loads)
         assert clock.slept == [1.0, 2.0]
         await asking.ask(Portal(60, 2), other.replace("ann:secret@", ""), {}, read=orjson.loads)
@@ -185,12 +138,6 @@ async def test_retry_after_is_obeyed(clock, headers, slept):
     assert (await ask(desk, clock)).value == {"count": 7}
     assert len(desk.asked) == 2
     assert clock.slept[0] == pytest.approx(slept, abs=0.01)
-
-
-@pytest.mark.parametrize("text", ["", "²", "-5", "1.5", "Wed, 04 Jun 2025 12:00:09 -0000", "Wed, 99 Jun"])
-def test_an_odd_retry_after_is_no_hint(text):
-    """What cannot be read as a wait is none, and no error."""
-    assert retry_after_s({"Retry-After": text}, NOW) is None
 
 
 async def test_a_long_wait_is_handed_to_the_operator(clock):
@@ -281,14 +228,17 @@ async def test_a_portal_in_its_maintenance_window_is_not_asked(clock):
 async def test_a_file_comes_whole_or_is_refused(clock, tmp_path):
     """A download lies on disk with its hash; 304 leaves the file alone; one that is too large is refused."""
     into, body = tmp_path / "file", b"x" * (3 << 20)
-    async with served(Desk((503, b"ill", {}), (200, body, {"ETag": "1"}), (304, b"", {}), (200, body, {}))) as url, client(clock) as asking:
+    async with (
+        served(Desk((503, b"ill", {}), (200, body, {"ETag": "1"}), (304, b"", {}), (200, body, {}))) as url,
+        client(clock) as asking,
+    ):
         first = await asking.download(QUICK, url, into, {}, most_bytes=4 << 20)
         again = await asking.download(QUICK, url, into, {"If-None-Match": "1"}, most_bytes=4 << 20)
         assert (first.status, first.headers["ETag"], again.status) == (200, "1", 304)
-        assert Path(into).read_bytes() == body
-        assert first.sha256 == http.hashlib.sha256(body).hexdigest()
+        assert first.sha256 == hashlib.sha256(body).hexdigest()
         with pytest.raises(FileRefused, match="larger than 2 MiB"):
             await asking.download(QUICK, url, tmp_path / "other", {}, most_bytes=2 << 20)
+    assert into.read_bytes() == body
 
 
 async def _round_and_round(request: web.Request) -> web.StreamResponse:
@@ -303,69 +253,15 @@ async def _wrong_way(_: web.Request) -> web.StreamResponse:
 async def test_secrets_are_in_no_message(clock, answers):
     """Neither the token of a query nor a password in an address reaches a message, wherever the client saw it."""
     async with served(answers) as url, client(clock) as asking:
+        address = url.replace("http://", "http://ann:pa55@")
         with pytest.raises((PortalUnreachable, FeedRefused)) as caught:
-            address = url.replace("http://", "http://ann:pa55@")
             await asking.ask(QUICK, address, {"token": "s3cret"}, read=orjson.loads)
     assert "s3cret" not in str(caught.value)
     assert "pa55" not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("url", "plain"),
-    [
-        ("https://ann:pa55@maps.example.org:8443/a/b?token=s#x", "https://maps.example.org:8443/a/b"),
-        ("https://maps.example.org/a?sig=s", "https://maps.example.org/a"),
-        ("http://[::1]:80/a", "http://[::1]:80/a"),
-        ("http://host:port/a?token=s", "http://host:port/a"),
-    ],
-)
-def test_an_address_in_a_message_is_host_and_path(url, plain):
-    """An address fit for messages has no user, password, query or fragment, however odd it is."""
-    assert without_secrets(url) == plain
-
-
-def new_york(month: int, day: int, hour: int, minute: int = 0, year: int = 2025, fold: int = 0) -> datetime:
-    return datetime(year, month, day, hour, minute, tzinfo=http.ZoneInfo("America/New_York"), fold=fold)
-
-
-@pytest.mark.parametrize(
-    ("window", "now", "until"),
-    [
-        ("Sun 02:00-06:00 America/New_York", new_york(6, 8, 2), new_york(6, 8, 6)),
-        ("Sun 02:00-06:00 America/New_York", new_york(6, 8, 1, 59), None),
-        ("Sun 02:00-06:00 America/New_York", new_york(6, 8, 6), None),
-        ("Sun 02:00-06:00 America/New_York", new_york(6, 9, 3), None),
-        ("Sun 02:00-06:00 America/New_York", datetime(2025, 6, 8, 9, 30, tzinfo=UTC), new_york(6, 8, 6)),  # summer: -4
-        ("Sun 02:00-06:00 America/New_York", datetime(2025, 1, 5, 10, 30, tzinfo=UTC), new_york(1, 5, 6)),  # winter: -5
-        ("Sat 22:00-04:00 America/New_York", new_york(6, 7, 23), new_york(6, 8, 4)),  # over midnight
-        ("Sat 22:00-04:00 America/New_York", new_york(6, 8, 3, 59), new_york(6, 8, 4)),
-        ("Sat 22:00-04:00 America/New_York", new_york(6, 8, 4), None),
-        ("Sat 22:00-04:00 America/New_York", new_york(6, 8, 22), None),
-        ("Sat 20:00-24:00 America/New_York", new_york(6, 7, 23, 59), new_york(6, 8, 0)),
-        ("Sun 02:00-06:00 America/New_York", datetime(2025, 3, 9, 7, 30, tzinfo=UTC), new_york(3, 9, 6)),  # clocks set on
-        ("Sun 02:00-06:00 America/New_York", datetime(2025, 3, 9, 10, 0, tzinfo=UTC), None),
-        ("Sun 00:30-01:30 America/New_York", datetime(2025, 11, 2, 6, 15, tzinfo=UTC), new_york(11, 2, 1, 30, fold=1)),
-        ("Wed 00:00-00:00 UTC", NOW, datetime(2025, 6, 5, tzinfo=UTC)),  # all day
-        ("nonsense", NOW, None),
-    ],
-)
-def test_a_window_is_open_by_the_portals_own_clock(window, now, until):
-    """A maintenance window opens and closes at its own local time, over midnight and in both halves of the year."""
-    found = open_window_until(("Fri 03:00-03:01 UTC", window), now)
-    assert (found and found.astimezone(UTC)) == (until and until.astimezone(UTC))
-
-
-@given(st.datetimes(datetime(2024, 1, 1), datetime(2026, 1, 1)), st.sampled_from(http._DAYS), st.integers(0, 23), st.integers(0, 24))
-def test_an_open_window_ends_later_than_now(moment, day, first, last):
-    """Whenever a window is open it ends after now, and within a day and the hour that clocks are set back."""
-    now = moment.replace(tzinfo=UTC)
-    until = open_window_until((f"{day} {first:02}:00-{last:02}:00 America/New_York",), now)
-    assert until is None or now < until <= now + timedelta(hours=25)
-
-
 async def test_a_client_that_was_not_entered_says_so(clock):
     """Asking before the session is open is our own mistake, and named."""
     with pytest.raises(RuntimeError, match="enter the client first"):
         await client(clock).ask(QUICK, "http://127.0.0.1/", {}, read=orjson.loads)
-    assert issubclass(aiohttp.InvalidURL, ValueError)

@@ -18,16 +18,9 @@ from zoning_assets.transform import tiles
 
 #: Two H3 cells of resolution 6 side by side, and three places in each, every one in another child.
 NORTH, SOUTH = sorted(("862a33d1fffffff", "862a33d17ffffff"))
-SPOTS = [
-    tuple(reversed(tiles.h3s.cell_to_latlng(child)))
-    for parent in (NORTH, SOUTH)
-    for child in sorted(tiles.h3s.cell_to_children(parent))[:3]
-]
-COVERS = (
-    (NORTH, SOUTH),
-    (*sorted(tiles.h3s.cell_to_children(NORTH)), SOUTH),
-    (NORTH, *sorted(tiles.h3s.cell_to_children(SOUTH))),
-)
+CHILDREN = {parent: sorted(tiles.children(parent))[:3] for parent in (NORTH, SOUTH)}
+SPOTS = [tuple(reversed(tiles.h3s.cell_to_latlng(child))) for each in CHILDREN.values() for child in each]
+COVERS = ([NORTH, SOUTH], sorted([*CHILDREN[NORTH], SOUTH]), sorted([NORTH, *CHILDREN[SOUTH]]))
 
 
 class Fact(NamedTuple):
@@ -81,7 +74,7 @@ def harvest_of(world: World, tile: str, cover: Sequence[str]) -> dict[str, Fact]
 def edition(jurisdiction: str, tile: str, mine: World, cover: Sequence[str]) -> Edition:
     """The same rows are the same harvest."""
     name = hashlib.md5(repr(sorted(mine.items())).encode(), usedforsecurity=False).hexdigest()
-    return Edition(Place(jurisdiction, tile), PARCELS, name, "rules", list(cover))
+    return Edition(Place(jurisdiction, tile), PARCELS, name, "rules", cover)
 
 
 class Row(NamedTuple):

@@ -47,7 +47,7 @@ def test_swapped_axes_are_found():
 
 @pytest.mark.parametrize("declared", [None, "EPSG:4326"])
 def test_feet_taken_for_degrees_are_found(declared):
-    """Where nothing is declared, or degrees are declared over feet, the rows are refused and not published off Africa."""
+    """Feet of which nothing, or degrees, is declared are refused, and not published off Africa."""
     with pytest.raises(CrsRefused, match=r"read as EPSG:4326 the rows lie about"):
         normalized(in_crs("EPSG:2249"), declared)
 
@@ -80,7 +80,9 @@ def test_a_few_rows_elsewhere_do_not_stop_the_page():
         crs.gate(np.array([inside, outside, outside, nowhere, nowhere]), BOUNDS, crs="EPSG:4326", where="x")
 
 
-@given(st.floats(-180, 170), st.floats(-90, 80), st.floats(0.01, 10), st.floats(0.01, 10), st.floats(0, 1), st.floats(0, 1))
+@given(
+    st.floats(-180, 170), st.floats(-90, 80), st.floats(0.01, 10), st.floats(0.01, 10), st.floats(0, 1), st.floats(0, 1)
+)
 def test_nothing_inside_the_bounds_is_outside(west, south, width, height, fx, fy):
     """Each point of the bounds is inside, on their edge too; a point beyond the margin is outside."""
     bounds = (west, south, west + width, south + height)

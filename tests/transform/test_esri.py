@@ -70,7 +70,6 @@ def test_no_case_is_forgotten():
     assert found == {*CASES, "error200", "sr_wkt"}
 
 
-
 @pytest.mark.parametrize(
     "body", [b'{"error": {"code": 400}}', b"<html>", b"[]", b"null", b'{"features": null}', b'{"features": [1]}']
 )
@@ -86,7 +85,9 @@ def test_the_recorded_error_is_refused():
         esri.read(recorded("esri_geometry_cases/error200.json"), {})
 
 
-@pytest.mark.parametrize(("name", "column", "value"), [("bigint", "B", 9007199254740993), ("oid64", "OBJECTID", 3000000000)])
+@pytest.mark.parametrize(
+    ("name", "column", "value"), [("bigint", "B", 9007199254740993), ("oid64", "OBJECTID", 3000000000)]
+)
 def test_large_numbers_are_whole(name, column, value):
     """Whole numbers beyond 2**53 and ids beyond 2**31 come through to the last digit, into JSON as well."""
     rows = esri.read(recorded(f"esri_geometry_cases/{name}.json"), {})
@@ -139,7 +140,9 @@ def test_numbers_that_are_none_cost_their_own_row_only():
     """A NaN, a word, a null or a lonely number in a ring is that row's flaw; its neighbours keep their shapes."""
     square = [[0, 0], [0, 10], [10, 10], [10, 0], [0, 0]]
     broken = [[[*square[:2], bad, *square[3:]]] for bad in ("[NaN, 1]", ["x", 1], None, [1], {"a": 1})]
-    features = [{"geometry": {"rings": rings}} for rings in ([square], *broken, [square, [["x", 1], *square[1:]]], [square])]
+    features = [
+        {"geometry": {"rings": rings}} for rings in ([square], *broken, [square, [["x", 1], *square[1:]]], [square])
+    ]
     body = orjson.dumps({"features": features}).replace(b'"[NaN, 1]"', b"[NaN, 1]")
     rows = esri.read(body, {})
     assert [None if s is None else s.area for s in rows.geometry] == [100, None, None, None, None, None, None, 100]

@@ -24,7 +24,7 @@ def array(*shapes: shapely.Geometry | None) -> np.ndarray:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(wild_shapes(), max_size=4))
 @example([BOW_TIE, SPIKE, COLLAPSED, THIN])
 @example([shapely.GeometryCollection([shapely.GeometryCollection([BOW_TIE, shapely.Point(0, 0)]), SQUARE])])
@@ -47,7 +47,7 @@ def test_a_shape_is_sound_or_has_a_reason(shapes):
             assert shapely.to_wkb(again.geometry[0]) == shapely.to_wkb(shape)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(wild_shapes(), min_size=1, max_size=5), st.data())
 def test_a_shape_is_mended_without_regard_to_its_neighbours(shapes, data):
     """What becomes of a shape does not depend on the rows beside it."""
@@ -91,7 +91,7 @@ def test_the_callers_shapes_are_left_alone(lot):
         (SPIKE, "Ring Self-intersection", None, 1e-10),
         (shapely.MultiPolygon([SQUARE, shapely.box(5e-6, 0, 2e-5, 1e-5)]), "Self-intersection", None, 2e-10),
         (SQUARE, None, None, 1e-10),
-        (shapely.GeometryCollection([SQUARE, shapely.Point(1, 1), shapely.LineString([(0, 0), (1, 1)])]), None, None, 1e-10),
+        (shapely.GeometryCollection([SQUARE, shapely.LineString([(0, 0), (1, 1)])]), None, None, 1e-10),
     ],
 )  # fmt: skip
 def test_each_flaw_has_its_verdict(shape, repaired, rejected, area):

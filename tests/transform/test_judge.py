@@ -43,7 +43,12 @@ def table(rows: list[dict], feed: Feed = FEED) -> gpd.GeoDataFrame:
     names = ("key", *columns.COLUMNS[feed.name], "attributes", "flaw")
     data = {name: np.array([row.get(name) for row in rows] + [None], dtype=object)[:-1] for name in names}
     data["attributes"] = [row.get("attributes", "{}") for row in rows]
-    places = {"row": np.array([row.get("row", i) for i, row in enumerate(rows)], dtype=int), "lon": lon, "lat": lat, "page": "p"}
+    places = {
+        "row": np.array([row.get("row", i) for i, row in enumerate(rows)], dtype=int),
+        "lon": lon,
+        "lat": lat,
+        "page": "p",
+    }
     return gpd.GeoDataFrame({**data, **places}, geometry=gpd.GeoSeries(shapes, crs="EPSG:4326"))
 
 
@@ -54,7 +59,9 @@ def judged(rows: list[dict], policy: str = "reject", *, listed: bool = True, fee
 shapes = st.one_of(
     st.integers(0, 5).map(square),
     st.integers(0, 5).map(bow_tie),
-    st.sampled_from([None, shapely.Point(-71.1, 42.37), shapely.box(0, 0, 1, 1), shapely.Polygon(), square(2, 0, 3e-4)]),
+    st.sampled_from(
+        [None, shapely.Point(-71.1, 42.37), shapely.box(0, 0, 1, 1), shapely.Polygon(), square(2, 0, 3e-4)]
+    ),
     lots(X + 2_000_000, Y).map(lambda lot: lot.shape()),
 )
 codes = st.sampled_from([None, "R-1", "B-2"])
@@ -72,7 +79,7 @@ records = st.fixed_dictionaries(
 tables = st.lists(records, max_size=12).map(lambda rows: [{**row, "row": i} for i, row in enumerate(rows)])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(tables, st.sampled_from(POLICIES), st.booleans(), st.sampled_from([FEED, DISTRICTS]))
 def test_every_row_is_accepted_or_rejected(rows, policy, listed, feed):
     """Rows in = accepted + rejected, no row is both, and a row that ends in neither was dissolved into another."""
@@ -100,7 +107,7 @@ alike = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(alike, min_size=2, max_size=6), st.sampled_from(POLICIES), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rows, policy, random):
     """Rejecting, dissolving and numbering give the same parcels whatever order the portal sent the rows in."""
@@ -181,7 +188,11 @@ def test_keys_that_repeat_are_all_held_back_by_reject():
 
 def test_a_feed_without_a_key_names_rows_by_content():
     """A zoning polygon without a key is named by what it says; its twin is rejected, not lost."""
-    rows = [{"code": "R-1", "shape": square(0)}, {"code": "R-2", "shape": square(0)}, {"code": "R-1", "shape": square(0)}]
+    rows = [
+        {"code": "R-1", "shape": square(0)},
+        {"code": "R-2", "shape": square(0)},
+        {"code": "R-1", "shape": square(0)},
+    ]
     found = judged(rows, feed=DISTRICTS)
     assert found.rejections["reason"].tolist() == ["repeated_row"]
     assert found.table["key"].tolist() == [each[:16] for each in found.table["content_hash"]]
@@ -206,7 +217,9 @@ def test_areas_are_square_metres_on_the_ground(source, jurisdiction):
 def test_areas_of_judged_rows_are_not_those_of_the_map():
     """A parcel's area is the same for both target CRSs, and not the 1.8 times larger one of EPSG:3857."""
     degrees = table([{"key": "A", "shape": square(0)}])
-    web = degrees.set_geometry(gpd.GeoSeries(crs.reproject(degrees.geometry.to_numpy(), "EPSG:4326", "EPSG:3857"), crs=3857))
+    web = degrees.set_geometry(
+        gpd.GeoSeries(crs.reproject(degrees.geometry.to_numpy(), "EPSG:4326", "EPSG:3857"), crs=3857)
+    )
     one, other = (judge(t, jurisdiction=j, feed=FEED).table for t, j in ((degrees, CITY), (web, METRES)))
     assert one["area_m2"][0] == pytest.approx(other["area_m2"][0], rel=1e-4)
     assert other.geometry.area[0] > 1.8 * other["area_m2"][0]

@@ -51,7 +51,7 @@ def test_a_cover_owns_each_point_once(point, data):
     assert [tile for tile in cover if tiles.contains(tile, finest)] == [tiles.to_str(int(tiles.owners(cell, cover)[0]))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(points)
 @example((180.0, 90.0))
 @example((-180.0, -90.0))
@@ -148,7 +148,9 @@ def test_start_tiles_own_their_bounds(box, places):
     assert {tiles.to_str(int(c)) for c in tiles.ancestors(cells, level)} <= set(start)
 
 
-@pytest.mark.parametrize("box", [(-71.17, 42.35, -71.06, 42.41), (-115.9, 35.0, -114.0, 36.9), (-74.26, 40.5, -73.7, 40.9)])
+@pytest.mark.parametrize(
+    "box", [(-71.17, 42.35, -71.06, 42.41), (-115.9, 35.0, -114.0, 36.9), (-74.26, 40.5, -73.7, 40.9)]
+)
 def test_start_tiles_are_few(box):
     """Finding a cover begins with a handful of questions, for a town as for a county."""
     assert len(tiles.start_tiles(box)) <= 12
@@ -187,7 +189,10 @@ def test_what_has_no_place_or_lies_elsewhere_is_owned_at_home():
     assert cells[0] == cells[3] == tiles.NOWHERE
     assert (tiles.ancestors(cells[[0, 3]], 7) == tiles.NOWHERE).all()
     assert [tiles.to_str(int(o)) for o in tiles.owners(cells, cover[::-1])] == [
-        min(cover), min(cover), owner((-71.1, 42.37), 7), min(cover)
+        min(cover),
+        min(cover),
+        owner((-71.1, 42.37), 7),
+        min(cover),
     ]
     assert tiles.home(cover) == tiles.home(cover[::-1]) == min(cover)
     assert tiles.count_by(cells, 7) == {owner((2.3, 48.9), 7): 1, owner((-71.1, 42.37), 7): 1}

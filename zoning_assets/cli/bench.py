@@ -35,6 +35,11 @@ def sync(
         show.document(found)
     else:
         _tell(found)
+    failures = [(each["contestant"], why) for each in found["contestants"] for why in each.get("failed", {}).values()]
+    for contestant, why in failures:
+        show.line(f"zoning: {contestant} did not do all of the work: {why}")
+    if failures:
+        raise typer.Exit(1)
 
 
 def _load(name: str) -> Any:

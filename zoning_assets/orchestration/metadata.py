@@ -70,9 +70,18 @@ def _picture(png: bytes) -> dg.MarkdownMetadataValue:
 
 
 def _rejections(outcome: Outcome) -> dg.TableMetadataValue:
-    rows = outcome.rejections.head(_MOST_REJECTIONS)[["reason", "detail", "page", "row"]].astype(str)
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in rows.columns])
-    return dg.MetadataValue.table([dg.TableRecord(record) for record in rows.to_dict("records")], schema=schema)
+    rows = outcome.rejections.head(_MOST_REJECTIONS)
+    names = ("reason", "detail", "page", "row")
+    records = [
+        dict(zip(names, map(_shown, row), strict=True)) for row in zip(*(rows[name] for name in names), strict=True)
+    ]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in names])
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in records], schema=schema)
+
+
+def _shown(value: object) -> str:
+    """As text; nothing where there is nothing, as the UI cannot read a NaN."""
+    return str(value) if value is not None and value == value else ""  # noqa: PLR0124 - NaN alone differs from itself
 
 
 def of_cover(cover: Cover, came: int, went: int) -> dict[str, Any]:

@@ -84,9 +84,7 @@ def find_published(url: str, edition: Edition) -> Published | None:
         return last if intact and not _obsolete_tiles(connection, edition.values) else None
 
 
-def publish(
-    url: str, edition: Edition, parts: Iterable[pa.Table], rejections: Iterable[Rejection]
-) -> Published:
+def publish(url: str, edition: Edition, parts: Iterable[pa.Table], rejections: Iterable[Rejection]) -> Published:
     """Publish a validated table in one transaction; rows published for the place before and absent now are retired.
 
     Args:
@@ -168,7 +166,7 @@ def _adopt(connection: Connection, values: Mapping[str, Any]) -> int:
 
 
 def _last(connection: Connection, values: Mapping[str, Any]) -> tuple[Published | None, bool]:
-    """What publishing this edition did where it is what was published last; and whether all its rows are still there."""
+    """What publishing this edition did, where it is what was published last; and whether the place holds it still."""
     row = connection.execute(named("publish")["last_batch"], values).fetchone()
     if row is None or row[:2] != (values["harvest"], values["rules"]):
         return None, False

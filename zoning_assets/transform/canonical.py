@@ -114,8 +114,20 @@ def epoch_ms(raw: Any) -> Any:
 
 def dumps(attributes: Mapping[str, Any]) -> str:
     """Attributes as JSON text with sorted keys and without NUL, which PostgreSQL refuses."""
-    text = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS, default=str).decode()
+    try:
+        text = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS, default=str).decode()
+    except orjson.JSONEncodeError:  # half a surrogate pair, in a name or in a raw row
+        text = orjson.dumps(_no_halves(attributes), option=orjson.OPT_SORT_KEYS, default=str).decode()
     return text if "\\u0000" not in text else _NUL.sub(r"\1", text)
+
+
+def _no_halves(raw: Any) -> Any:
+    """The same with "?" for each half of a surrogate pair that stands alone."""
+    if isinstance(raw, str):
+        return raw.encode("utf-8", "replace").decode()
+    if isinstance(raw, Mapping):
+        return {_no_halves(name): _no_halves(each) for name, each in raw.items()}
+    return [_no_halves(each) for each in raw] if isinstance(raw, list | tuple) else raw
 
 
 def content_hashes(columns: Sequence[Iterable[Any]], shapes: Geometries) -> list[str]:

@@ -109,7 +109,9 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     managed = set(layer.get("managed", ())) - named
     names = sorted({name for row in rows for name in row})
     names = [name for name in names if name in named or not (name in managed or _is_managed(name))]
-    cleaned = {name: _cleaned([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in names}
+    cleaned = {
+        name: _cleaned([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in names
+    }
     nothing: list[Any] = [None] * len(rows)
     result = {ours: _texts(cleaned.get(feed.fields.get(ours, ""), nothing)) for ours in COLUMNS[feed.name]}
     result["key"] = _keys(rows, feed)

@@ -63,7 +63,9 @@ def _valid(shapes: Geometries, grid: float) -> Geometries:
     Lines are shed at each step: among them GEOS takes polygons that overlap for valid.
     """
     finite = np.isfinite(shapely.bounds(shapes)).all(axis=1)
-    mended = canonical.on_grid(_made_valid(np.where(finite, shapes, None)), grid)
+    usable = shapes.copy()
+    usable[~finite] = None
+    mended = canonical.on_grid(_made_valid(usable), grid)
     again = ~shapely.is_valid(mended) & ~shapely.is_missing(mended)
     mended[again] = shapely.set_precision(_made_valid(mended[again]), grid)
     return mended

@@ -124,7 +124,7 @@ def resolve_repeats(
 
 
 def _suffixed(rows: gpd.GeoDataFrame, feed: Feed) -> gpd.GeoDataFrame:
-    """Each row under its key and a number, from west to east; only rows of one shape are told apart by what they say."""
+    """Each row under its key and a number, from west to east; rows of one shape by what they say."""
     said = zip(*(_plain(rows[name]) for name in (*COLUMNS[feed.name], "attributes")), strict=True)
     order = rows.bounds.assign(key=rows["key"], shape=shapely.to_wkb(rows.geometry.to_numpy(), hex=True))
     order["said"] = [orjson.dumps(row).decode() for row in said]
