@@ -153,7 +153,22 @@ def test_a_clone_starts_on_a_bare_machine(bare_machine: Path, user: str) -> None
         answers.append(json.loads(ran.stdout)["url"])
     assert len(set(answers)) == 1
     assert answers[0].startswith("postgresql://")
+    _check_demo(bare_machine, user)
     assert run_on(bare_machine, user, ["db", "down"]).status == 0
+
+
+def _check_demo(bare_machine: Path, user: str) -> None:
+    """The demo's summary adds up; a second demo adds no row and no change."""
+    first, second = (run_on(bare_machine, user, ["demo", "--json"]) for _ in range(2))
+    assert (first.status, second.status) == (0, 0), first.stderr + second.stderr
+    print(f"{user}: zoning demo: {first.seconds:.1f} s, again {second.seconds:.1f} s")  # noqa: T201 -- shown by pytest -s
+    told, again = json.loads(first.stdout), json.loads(second.stdout)
+    for report in told["harvests"] + again["harvests"]:
+        assert report["complete"], report
+        assert report["fetched"] == report["accepted"] + report["rejected"]
+    assert sum(told["changes"].values()) > 0
+    assert again["changes"] == {}
+    assert [report for report in again["harvests"] if report["added"] or report["changed"] or report["retired"]] == []
 
 
 @pytest.mark.slow
