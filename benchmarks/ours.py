@@ -50,6 +50,7 @@ def work(_: Task, prepared: Prepared) -> dict[str, Any]:
         "tiles": len(keys),
         "failed": {**found.failed, **result.failed},
         "tiles_run_s": tiles_s,
+        "loop_lag_p99_ms": round(prepared.busy.lag_p99_ms, 1),
         "stages": dict(prepared.busy.seconds),
     }
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.lag import lags_ms, percentile
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.pool import Pool
 
@@ -32,6 +33,7 @@ class Busy:
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
         self.pipelines_s = 0.0  # time inside the pipeline; the rest of a run is Dagster's
+        self.lag_p99_ms = 0.0  # of the event loop, while Dagster writes its events in it
 
     def listen(self) -> None:
         """Count from now on, in this process."""
@@ -66,7 +68,7 @@ class Busy:
                 self.seconds["dagster"] += seconds
 
             started, loop_s = time.monotonic(), time.thread_time()
-            await run(pipeline, *rest, reported)
+            self.lag_p99_ms = percentile(await lags_ms(run(pipeline, *rest, reported)), 0.99)
             self.seconds["raw_feed"] += time.thread_time() - loop_s - events_cpu_s
             self.pipelines_s += time.monotonic() - started
 

@@ -185,11 +185,15 @@ class Pipeline:
         if feed == ZONING:
             return source, Cover(jurisdiction.id, feed, source.stamp, {})
         known = harvests.find_cover(self.objects, jurisdiction.id, feed)
-        resolution = {"tile_resolution": jurisdiction.tile_resolution}
-        if known and not known.doubted and not force and known.stamp == source.stamp | resolution:
+        stamp = source.stamp | {
+            "tile_resolution": jurisdiction.tile_resolution,
+            "key": described.key,
+            "crs": described.crs,
+        }
+        if known and not known.doubted and not force and known.stamp == stamp:
             return source, known
         found = await source.cover(exact=bool(known and known.doubted))
-        cover = replace(found, stamp=source.stamp | resolution)
+        cover = replace(found, stamp=stamp)
         harvests.put_cover(self.objects, cover)
         return source, cover
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import gc
+import logging
 import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
 
 from zoning_assets.errors import StoreError
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -25,7 +28,7 @@ class Pool:
         """`prepare` is run in each worker while the first page is still on its way: for imports."""
         self._prepare = prepare
         self.workers = workers or max(2, os.cpu_count() or 2)
-        self._executor: ProcessPoolExecutor | None = None
+        self._executor: Executor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -55,8 +58,12 @@ class Pool:
             self._executor = self._start()
             return self._executor.submit(task, *args)
 
-    def _start(self) -> ProcessPoolExecutor:
-        executor = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+    def _start(self) -> Executor:
+        try:
+            executor = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+        except (OSError, ImportError) as error:  # a bare chroot's /dev/shm, without which there are no semaphores
+            _log.warning("no worker processes (%s; is /dev/shm writable?): working in threads, slower", error)
+            return ThreadPoolExecutor(self.workers)
         with _nameless_main():
             for _ in range(self.workers):
                 executor.submit(_warm_up, self._prepare)

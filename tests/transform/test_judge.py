@@ -156,7 +156,9 @@ def test_a_repair_says_what_was_wrong_and_what_it_cost():
     assert found.loc["A", "repair"] == "Self-intersection"
     assert found.loc["A", "repair_area_m2"] == pytest.approx(found.loc["B", "area_m2"] / 2, rel=1e-3)
     assert found.loc["B", ["repair", "repair_area_m2"]].isna().all()
-    assert judged([{"key": "A", "shape": bow_tie(0)}]).repaired == 1
+    pair = judged([{"key": "A", "shape": bow_tie(0)}, {"key": "A", "shape": bow_tie(2)}], "dissolve")
+    assert (pair.repaired, len(pair.table)) == (2, 1)
+    assert pair.table["repair_area_m2"][0] == pytest.approx(found.loc["B", "area_m2"], rel=1e-3)
 
 
 def test_dissolving_keeps_what_the_rows_agree_on():

@@ -36,11 +36,14 @@ def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
     try:
         status = app(standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)  # Typer returns what typer.Exit and Ctrl-C were given
+        if status == _STOPPED:  # Typer returns what typer.Exit and Ctrl-C were given
+            raise KeyboardInterrupt
+        sys.exit(status if isinstance(status, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
+        line("zoning: stopped; what was published stays, the same command does the rest")
         sys.exit(_STOPPED)
     except ZoningError as error:
         line(f"zoning: {error}")

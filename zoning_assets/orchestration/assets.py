@@ -116,5 +116,8 @@ def _one_line() -> Iterator[None]:
     """An error that a person can act on is shown as what it says, not as a stack."""
     try:
         yield
-    except* ZoningError as group:
-        raise dg.Failure(description=str(group.exceptions[0]), allow_retries=False) from None
+    except ZoningError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
+    except BaseExceptionGroup as group:  # Ctrl-C arrives inside a group of tasks; Dagster knows it only by itself
+        interrupts, _ = group.split((KeyboardInterrupt, dg.DagsterExecutionInterruptedError))
+        raise (interrupts or group).exceptions[0] from None

@@ -48,6 +48,8 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
             run_config={"loggers": {"console": {}}},  # unnamed, Dagster's own logger would speak instead
             raise_on_error=False,
         )
+        if _interrupted(run):
+            raise KeyboardInterrupt
         _collect(instance, run, assets[-1], result, known[known.index(start) : known.index(end) + 1])
     return result
 
@@ -83,6 +85,12 @@ def _ranges(known: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, st
     for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
         members = [number for _, number in run]
         yield known[members[0]], known[members[-1]]
+
+
+def _interrupted(run: dg.ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C ended it; Dagster makes a failed step of it."""
+    errors = (event.step_failure_data.error for event in run.all_events if event.is_step_failure)
+    return any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in errors)
 
 
 def _collect(

@@ -37,9 +37,8 @@ def mend(shapes: Geometries, grid: float) -> Mended:
     rejected = _only(~open_, np.full(len(shapes), NO_GEOMETRY, dtype=object))
     snapped = _only(open_, canonical.on_grid(shapes, grid))
     mixed = shapely.get_type_id(snapped) == shapely.GeometryType.GEOMETRYCOLLECTION
-    snapped[mixed] = _polygons_only(
-        snapped[mixed]
-    )  # a collection is valid whose polygons overlap, what we make of it not
+    # A collection is valid though its polygons overlap; the MultiPolygon made of them is not.
+    snapped[mixed] = _polygons_only(snapped[mixed])
     wrong = ~shapely.is_missing(snapped) & ~shapely.is_valid(snapped)
     repaired = np.full(len(shapes), None, dtype=object)
     repaired[wrong] = [reason.split("[")[0] for reason in shapely.is_valid_reason(snapped[wrong])]
