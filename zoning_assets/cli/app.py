@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import NoReturn
 
 import click
 import typer
@@ -36,18 +37,22 @@ def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
     try:
         status = app(standalone_mode=False)
-        if status == _STOPPED:  # Typer returns what typer.Exit and Ctrl-C were given
-            raise KeyboardInterrupt
-        sys.exit(status if isinstance(status, int) else 0)
+        _end(status)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        line("zoning: stopped; what was published stays, the same command does the rest")
-        sys.exit(_STOPPED)
+        _end(_STOPPED)
     except ZoningError as error:
         line(f"zoning: {error}")
         sys.exit(error.exit_status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _end(status: object) -> NoReturn:
+    """Exit with what Typer returned: what typer.Exit or Ctrl-C was given, else nothing."""
+    if status == _STOPPED:
+        line("zoning: stopped; what was published stays, the same command does the rest")
+    sys.exit(status if isinstance(status, int) else 0)

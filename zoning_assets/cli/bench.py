@@ -65,6 +65,7 @@ def _tell(found: dict[str, Any]) -> None:
             "seconds": f"{each['seconds']:.1f}",
             "parcels/s": each["parcels_per_s"],
             "times classic": each["times_classic"],
+            "CPU, s": f"{each['cpu_s']:.1f}",
             "peak RSS, MB": round(each["peak_rss_bytes"] / 1e6),
             "start, s": f"{each['startup_s']:.1f}",
             "rows": each["rows"],

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from zoning_assets.errors import DatabaseUnavailable
 
-#: Not the schema's name: PostgreSQL looks for tables in a schema of the user's name before all others, and Dagster, told
-#: to keep its storage here, would put its own into ours.
+#: Not the schema's name: PostgreSQL looks for tables in a schema of the user's name before all others, and Dagster,
+#: told to keep its storage here, would put its own into ours.
 USER, DATABASE = "zoning_owner", "zoning"
 HOST = "127.0.0.1"
 
