@@ -45,7 +45,7 @@ def row_of(feature: dict[str, Any]) -> tuple[Any, ...] | None:
 
 
 def rows_of(features: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """A page's rows, feature by feature; a thread is given a page, as one task a feature would cost more than it does."""
+    """A page's rows, feature by feature; a thread gets a page, as one task a feature would cost more than it does."""
     return [row for row in map(row_of, features) if row]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 
-
 @dataclass(frozen=True)
 class Task:
     """Where things are. `layer`: the URL of the parcel layer; `folder`: the contestant's own, may hold earlier work."""
