@@ -15,7 +15,7 @@ import shapely
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete
 from zoning_assets.feeds.arcgis_layer import Layer, describe, no_error
-from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Request, Sheet, check_columns, prove
+from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, check_columns, prove
 from zoning_assets.http import without_secrets
 from zoning_assets.model import Cover, Place
 from zoning_assets.transform import columns, crs, esri, tiles
@@ -212,18 +212,20 @@ class Arcgis:
 
     # The pages
 
-    async def pages(self, place: Place, cover: Cover, proof: dict[str, Any]) -> AsyncIterator[Sheet]:
+    async def fetch(self, place: Place, cover: Cover, draft: Draft) -> dict[str, Any]:
         """See source.Source."""
+        proof: dict[str, Any] = {}
         which = _inside(tiles.fetch_envelope(place.tile)) if place.tile else _EVERY_ROW
         async for value, body in self._all({**which, **_WHOLE_ROWS}, proof):
-            yield Sheet(body, len(value["features"]))
+            await asyncio.to_thread(draft.add, body, rows=len(value["features"]))
         ids = cover.listed.get(place.tile or "", ())
         if ids:
             received = 0
             async for value, body in self._by_ids(ids, fields="*"):
                 received += len(value["features"])
-                yield Sheet(body, len(value["features"]), "listed")
+                await asyncio.to_thread(draft.add, body, rows=len(value["features"]), kind="listed")
             prove(f"{place} {self.request.feed.name}", {"rows asked for by id": (received, len(ids))}, proof)
+        return proof
 
     async def _all(self, params: Mapping[str, str], proof: dict[str, Any]) -> AsyncIterator[tuple[Any, bytes]]:
         """All pages of a query, proven: distinct ids are as many as the server counts, before and after."""
