@@ -28,10 +28,6 @@ class Draft(Protocol):
         """Keep a page of the harvest; with its question it need not be asked again after a crash."""
         ...
 
-    def afresh(self) -> None:
-        """The pages so far do not count; another way is tried."""
-        ...
-
     def abandon(self) -> None:
         """Forget all pages and questions: they are proven wrong."""
         ...
