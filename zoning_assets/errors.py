@@ -85,7 +85,11 @@ class PortalResting(PortalError):
 
 
 class FeedRefused(PortalError):
-    """The portal answered and said no; asking again will not help."""
+    """The portal answered and said no; asking again will not help. `final`: nor will asking in another way."""
+
+    def __init__(self, what: str, *, where: str, do: str, final: bool = False) -> None:
+        super().__init__(what, where=where, do=do)
+        self.final = final
 
 
 class NotALayer(PortalError):

@@ -14,17 +14,27 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from zoning_assets.errors import CoverStale, Defect, HarvestMissing, JurisdictionInvalid, TooManyRejections, ZoningError
+from zoning_assets.errors import (
+    CoverStale,
+    Defect,
+    HarvestIncomplete,
+    HarvestMissing,
+    JurisdictionInvalid,
+    TooManyRejections,
+    ZoningError,
+)
 from zoning_assets.feeds import FEED_TYPES, Request, Source
 from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Harvest, Jurisdiction, Outcome, Place
 from zoning_assets.pool import Pool
 from zoning_assets.stages import Work, normalize_page, publish_place, validate_part
 from zoning_assets.stores import harvests
+from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import find_published
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
@@ -181,7 +191,8 @@ class Pipeline:
                 f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
             )
         described = jurisdiction.feeds[feed]
-        source = await FEED_TYPES[described.type](Request(jurisdiction, described, http, self.scratch))
+        draft = Draft(self.objects, Place(jurisdiction.id), feed)
+        source = await FEED_TYPES[described.type](Request(jurisdiction, described, http, self.scratch, draft))
         if feed == ZONING:
             return source, Cover(jurisdiction.id, feed, source.stamp, {})
         known = harvests.find_cover(self.objects, jurisdiction.id, feed)
@@ -202,8 +213,9 @@ async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) ->
     """All pages of a place, kept as they came, and the proof that they are all.
 
     Raises:
-        HarvestIncomplete: they are not; the pages that came are no harvest.
+        HarvestIncomplete: they are not; the pages that came are forgotten.
         CoverStale: the tile is no longer one of the jurisdiction's.
+        PortalError: see errors.py; the pages that came are kept, and the next run goes on from there.
     """
     if place.tile is not None and place.tile not in cover.tiles:
         raise CoverStale(
@@ -211,11 +223,13 @@ async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) ->
             where=str(place),
             do="materialize `tiles`, then its new tiles",
         )
-    draft = harvests.Draft(objects, place, cover.feed)
-    proof: dict[str, object] = {}
-    async for sheet in source.pages(place, cover, proof):
-        await asyncio.to_thread(draft.add, sheet.body, rows=sheet.rows, kind=sheet.kind)
-    return await asyncio.to_thread(draft.commit, form=source.form, layer=source.layer, proof=proof)
+    draft = Draft(objects, place, cover.feed)
+    try:
+        proof = await source.fetch(place, cover, draft)
+    except HarvestIncomplete:
+        await asyncio.to_thread(draft.abandon)
+        raise
+    return await asyncio.to_thread(partial(draft.commit, form=source.form, layer=source.layer, proof=proof))
 
 
 _NONE_HELD = pd.DataFrame({name: [] for name in REJECTION_COLUMNS}, dtype=object).astype({"row": "int64"})

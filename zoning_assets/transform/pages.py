@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import shapely
 
-from zoning_assets.transform import esri
+from zoning_assets.transform import esri, features
 from zoning_assets.transform.rows import Rows
 
 
@@ -18,7 +18,11 @@ def read_arrow(body: bytes, _layer: Mapping[str, Any]) -> Rows:
 
 
 #: form of a page -> how it is read.
-READERS: Mapping[str, Callable[[bytes, Mapping[str, Any]], Rows]] = {"esrijson": esri.read, "arrow": read_arrow}
+READERS: Mapping[str, Callable[[bytes, Mapping[str, Any]], Rows]] = {
+    "esrijson": esri.read,
+    "arrow": read_arrow,
+    "features": features.read,
+}
 
 
 def raw_rows(form: str, body: bytes, indices: Sequence[int]) -> list[dict[str, Any]]:
@@ -26,5 +30,5 @@ def raw_rows(form: str, body: bytes, indices: Sequence[int]) -> list[dict[str, A
     if form == "esrijson":
         features = esri.decode(body)["features"]
         return [features[i] for i in indices]
-    rows = read_arrow(body, {})
+    rows = READERS[form](body, {})
     return [{"attributes": rows.attributes[i], "wkt": shapely.to_wkt(rows.geometry[i])} for i in indices]
