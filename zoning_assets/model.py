@@ -104,7 +104,7 @@ class Cover:
     tiles: Mapping[str, int]  # tile -> rows its envelope met when it was found
     repeated: Mapping[str, str] = field(default_factory=dict)  # repeated key -> the tile that owns all its rows
     listed: Mapping[str, Sequence[int]] = field(default_factory=dict)  # tile -> ids it asks for one by one
-    unplaced: int = 0  # rows that have no place in any tile
+    rows: int = 0  # rows of the layer that have a place
     doubted: bool = False  # a publish met a repeated key this cover does not know: look at every key next time
 
 
