@@ -1,6 +1,6 @@
 """What every feed type offers: a layer that was found and understood, and that can be asked for a place's pages."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,43 +13,95 @@ from zoning_assets.model import Cover, Feed, Jurisdiction, Place
 MOST_ROWS_A_TILE = 10_000
 
 
+class Draft(Protocol):
+    """A harvest that is being fetched: its pages, and what was asked for them. See stores.drafts.Draft."""
+
+    def begin(self, state: Mapping[str, Any]) -> str:
+        """Go on with pages that an earlier try left, while the layer says of itself what it said then; says which."""
+        ...
+
+    def find(self, question: Mapping[str, str]) -> bytes | None:
+        """The answer to a question that was asked before."""
+        ...
+
+    def add(self, body: bytes, *, rows: int, kind: str = "area", question: Mapping[str, str] | None = None) -> object:
+        """Keep a page of the harvest; with its question it need not be asked again after a crash."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget all pages and questions: they are proven wrong."""
+        ...
+
+
 @dataclass(frozen=True)
 class Request:
-    """Which feed to open, with what, and where large files may lie for a while."""
+    """Which feed to open, with what, and where large files may lie for a while.
+
+    `draft` keeps the pages of a layer that is fetched whole, before its tiles are cut out of it.
+    """
 
     jurisdiction: Jurisdiction
     feed: Feed
     http: Http
     scratch: Path
+    draft: Draft
 
     @property
     def where(self) -> str:
         """The feed's name for messages."""
         return f"{self.jurisdiction.id} {self.feed.name}"
 
-
-@dataclass(frozen=True)
-class Sheet:
-    """A page on its way to the store. kind: see model.Page."""
-
-    body: bytes
-    rows: int
-    kind: str = "area"
+    @property
+    def folder(self) -> Path:
+        """This feed's folder for large files that may be deleted at any time."""
+        return self.scratch / self.jurisdiction.id / self.feed.name
 
 
 class Source(Protocol):
-    """An opened layer. `form` and `layer` say how its pages are read; `stamp` changes when the layer does."""
+    """An opened layer.
+
+    Attributes:
+        form, layer: how its pages are read, see model.Harvest.
+        stamp: changes when the layer does.
+        rows: how many rows it has; None where that is known only when they are read.
+    """
 
     form: str
     layer: dict[str, Any]
     stamp: dict[str, Any]
+    rows: int | None
 
     async def cover(self, *, exact: bool) -> Cover:
         """Find the tiles, and what is owned in an unusual way. `exact`: trust no summary of the portal's."""
         ...
 
-    def pages(self, place: Place, cover: Cover, proof: dict[str, Any]) -> AsyncIterator[Sheet]:
-        """The pages of a place; fills `proof`, and raises HarvestIncomplete at the end if they are not all."""
+    async def fetch(self, place: Place, cover: Cover, draft: Draft) -> dict[str, Any]:
+        """Put all pages of a place into the draft; the proof that they are all.
+
+        Raises:
+            HarvestIncomplete: they are not.
+            PortalError: see errors.py; the draft keeps what came.
+        """
+        ...
+
+
+class FeedType(Protocol):
+    """A feed type is a module with these two functions."""
+
+    async def open_source(self, request: Request) -> Source:
+        """Find the layer and understand it.
+
+        Raises:
+            ZoningError: see errors.py.
+        """
+        ...
+
+    async def probe(self, request: Request) -> dict[str, Any]:
+        """What the portal says of the layer for three requests at most; no row is asked for.
+
+        Raises:
+            ZoningError: see errors.py.
+        """
         ...
 
 

@@ -1,5 +1,6 @@
 """The object store: files under a folder, or s3://, gs://, az:// by one setting. An object is whole or not there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +69,20 @@ class Objects:
         except (NotFoundError, FileNotFoundError):
             return False
         return True
+
+    def names(self, folder: str) -> list[str]:
+        """All objects below a folder."""
+        return [str(each["path"]) for batch in obstore.list(self._store, folder) for each in batch]
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Delete objects; what is gone already is no fault."""
+        try:
+            if names:
+                obstore.delete(self._store, list(names))
+        except (NotFoundError, FileNotFoundError):
+            return
+        except BaseError as error:
+            raise _failed("deleted", names[0], self.url, error) from error
 
 
 def _open(url: str) -> ObjectStore:

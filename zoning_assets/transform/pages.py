@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import shapely
 
-from zoning_assets.transform import esri, geojson, pbf
+from zoning_assets.transform import esri, features, geojson, pbf
 from zoning_assets.transform.documents import features_of, is_deep
 from zoning_assets.transform.rows import Peek, Rows
 
@@ -24,6 +24,7 @@ READERS: Mapping[str, Callable[[bytes, Mapping[str, Any]], Rows]] = {
     "geojson": geojson.read,
     "pbf": pbf.read,
     "arrow": read_arrow,
+    "features": features.read,
 }
 
 #: form of a page -> how its rows are counted and told apart without their shapes, by the name of the id column.
@@ -37,8 +38,8 @@ PEEKERS: Mapping[str, Callable[[bytes, str], Peek]] = {
 def raw_rows(form: str, body: bytes, indices: Sequence[int]) -> list[dict[str, Any]]:
     """Single rows of a page as the portal gave them, fit for JSON; for what is held back."""
     if form in ("esrijson", "geojson"):
-        _, features = features_of(body)
-        return [_storable(features[i]) for i in indices]
+        _, found = features_of(body)
+        return [_storable(found[i]) for i in indices]
     rows = READERS[form](body, {})
     return [{"attributes": rows.attributes[i], "wkt": _wkt(rows.geometry[i])} for i in indices]
 

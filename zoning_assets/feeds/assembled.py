@@ -1,0 +1,220 @@
+"""A layer that is asked for page by page, whole, and put together in one file of ours.
+
+For portals that cannot be asked by tile, or whose answers about a tile cannot be believed. The pages are kept as they
+come, so that a harvest that breaks goes on where it was. What makes the rows all rows: distinct ids are as many as the
+portal counts, before and after; no row comes twice; what the layer says of itself did not change meanwhile. A portal
+that does not count is asked for everything twice, in pages of another size, and must give the same rows.
+"""
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from zoning_assets.errors import HarvestIncomplete
+from zoning_assets.feeds.source import Request, check_columns, prove
+from zoning_assets.feeds.whole import Here, Whole
+from zoning_assets.transform import columns
+from zoning_assets.transform.features import SCHEMA
+
+_ROWS_A_BATCH = 2000
+#: A file put together so long ago still serves the runs that follow one another (tiles, then parcels).
+_FRESH_S = 600.0
+#: A walk ends here, whatever the portal says: more rows than any county has.
+_MOST_ROWS = 50_000_000
+
+
+class Ask(Protocol):
+    """Asks the portal, unless an earlier try has the answer."""
+
+    async def __call__(self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
+        """What `read` makes of the answer's body.
+
+        Raises:
+            PortalError: see errors.py.
+        """
+        ...
+
+
+class Paged(Protocol):
+    """What a feed type tells of a layer, and how it is walked through."""
+
+    @property
+    def layer(self) -> Mapping[str, Any]:
+        """What reading needs; at least `crs` (None: the portal does not say)."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns' names."""
+        ...
+
+    async def stamp(self) -> Mapping[str, Any]:
+        """What the layer says of itself now: `count` (None where it does not count) and its signals of change."""
+        ...
+
+    def pages(self, ask: Ask, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+        """All rows as transform.features makes them, in an order that stays. `walk` 1: in pages of another size."""
+        ...
+
+
+@dataclass
+class _File:
+    """Rows on their way to a file; a hash of them all, and of each id."""
+
+    path: Path
+    rows: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+    ids: list[bytes] = field(default_factory=list)  # 8 bytes a row
+
+    def add(self, writer: pa.RecordBatchFileWriter, batch: pa.RecordBatch) -> None:
+        """Write rows; remember their ids."""
+        writer.write_batch(batch)
+        self.rows += len(batch)
+        for name in ("id", "properties", "geometry"):
+            for value in batch.column(name).to_pylist():
+                raw = value.encode() if isinstance(value, str) else value or b"\0"
+                self.digest.update(len(raw).to_bytes(4, "little") + raw)
+        self.ids.append(b"".join(map(_id_hash, batch.column("id").to_pylist())))
+
+    @property
+    def hashes(self) -> Any:
+        """The ids' hashes, sorted."""
+        return np.sort(np.frombuffer(b"".join(self.ids), dtype=np.uint64))
+
+
+async def assemble(request: Request, paged: Paged) -> Whole:
+    """Fetch the layer, unless that was done just now, and prove it.
+
+    Raises:
+        HarvestIncomplete: the rows are not proven to be all; nothing of them is kept.
+        JurisdictionInvalid: the layer has not the columns that the jurisdiction file names.
+        PortalError: see errors.py; the pages that came are kept.
+    """
+    check_columns(request, list(paged.columns))
+    stamp = dict(await paged.stamp())
+    note = await asyncio.to_thread(_known, request, stamp)
+    if note is None:
+        try:
+            note = await _walked(request, paged, stamp)
+        except HarvestIncomplete:
+            await asyncio.to_thread(request.draft.abandon)
+            raise
+        await asyncio.to_thread(request.draft.abandon)
+    here = _here(request, paged.layer, note)
+    return Whole(request, here, request.folder / note["sha256"][:32])
+
+
+async def _walked(request: Request, paged: Paged, stamp: dict[str, Any]) -> dict[str, Any]:
+    """Walk through the layer and prove the walk; the note of the file."""
+    proof: dict[str, Any] = {}
+    resumed = await asyncio.to_thread(request.draft.begin, {"url": request.feed.url, **stamp})
+    if resumed:
+        proof["resumed"] = resumed
+    request.folder.mkdir(parents=True, exist_ok=True)
+    draft = request.folder / f"assembled.{os.getpid()}.part"
+    file = await _walk(request, paged, stamp["count"], proof, draft)
+    evidence: dict[str, tuple[Any, Any]] = {}
+    if stamp["count"] is not None:
+        evidence["rows by the portal's count"] = (file.rows, stamp["count"])
+    else:
+        again = await _walk(request, paged, None, {}, draft.with_suffix(".again"), walk=1)
+        evidence["rows of a second walk"] = (again.rows, file.rows)
+        evidence["ids of a second walk"] = (_brief(again.hashes), _brief(file.hashes))
+        again.path.unlink()
+    after = dict(await paged.stamp())
+    evidence |= {f"{name} after": (after.get(name), value) for name, value in stamp.items()}
+    prove(request.where, evidence, proof)
+    target = request.folder / "assembled.arrow"
+    draft.replace(target)
+    sha256 = file.digest.hexdigest()
+    note = {"stamp": stamp, "sha256": sha256, "rows": file.rows, "proof": proof, "at": time.time()}
+    target.with_suffix(".json").write_bytes(orjson.dumps(note))
+    return note
+
+
+async def _walk(  # noqa: PLR0913 - where from, how far, where to, and which walk
+    request: Request, paged: Paged, count: int | None, proof: dict[str, Any], path: Path, walk: int = 0
+) -> _File:
+    """All pages into a file. No row twice; never more than counted."""
+    file = _File(path)
+    most = _MOST_ROWS if count is None else count
+    with pa.OSFile(str(path), "wb") as sink, _writer(sink) as writer:
+        async for batch in paged.pages(_asker(request), proof, walk):
+            await asyncio.to_thread(file.add, writer, batch)
+            if file.rows > most:
+                raise _incomplete(request, f"more rows came than the portal counts: {file.rows:,} of {most:,}")
+    distinct = len(np.unique(file.hashes))
+    if distinct < file.rows:
+        raise _incomplete(request, f"{file.rows - distinct:,} of {file.rows:,} rows came twice")
+    return file
+
+
+def _writer(sink: pa.NativeFile) -> pa.RecordBatchFileWriter:
+    return pa.ipc.new_file(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd"))
+
+
+def _incomplete(request: Request, what: str) -> HarvestIncomplete:
+    return HarvestIncomplete(what, where=request.where, do="run again; nothing was published")
+
+
+def _asker(request: Request) -> Ask:
+    async def ask(url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
+        question = {"": url, **params}
+        body = await asyncio.to_thread(request.draft.find, question)
+        if body is not None:
+            return read(body)
+        answer = await request.http.ask(request.jurisdiction.portal, url, params, read=read)
+        await asyncio.to_thread(lambda: request.draft.add(answer.body, rows=0, question=question))
+        return answer.value
+
+    return ask
+
+
+def _known(request: Request, stamp: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The note of the file put together last, where it is of this stamp and fresh."""
+    path = request.folder / "assembled.json"
+    if not path.exists() or not path.with_suffix(".arrow").exists():
+        return None
+    note: dict[str, Any] = orjson.loads(path.read_bytes())
+    same = note["stamp"] == orjson.loads(orjson.dumps(stamp)) and 0 <= time.time() - note["at"] < _FRESH_S
+    return note if same else None
+
+
+def _here(request: Request, layer: Mapping[str, Any], note: Mapping[str, Any]) -> Here:
+    path = request.folder / "assembled.arrow"
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+            for number in range(file.num_record_batches):
+                yield from _sliced(file.get_batch(number))
+
+    def keys(batch: pa.RecordBatch) -> Sequence[str | None]:
+        key = request.feed.key
+        if not key:
+            return [None] * len(batch)
+        return [columns.key_of(orjson.loads(text).get(key)) for text in batch.column("properties").to_pylist()]
+
+    stamp = {"sha256": note["sha256"], **note["stamp"]}
+    return Here("features", layer, stamp, note["rows"], batches, keys, note["proof"])
+
+
+def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(batch), _ROWS_A_BATCH):
+        yield batch.slice(start, _ROWS_A_BATCH)
+
+
+def _id_hash(value: str) -> bytes:
+    return hashlib.blake2b(value.encode(), digest_size=8).digest()
+
+
+def _brief(hashes: Any) -> str:
+    return hashlib.sha256(hashes.tobytes()).hexdigest()[:16]
