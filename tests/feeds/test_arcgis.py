@@ -70,7 +70,7 @@ async def opened(tmp_path: Path, desk: Desk, **changes: object) -> AsyncIterator
     portal = county_portal(RELEASES, fault=desk)
     async with portal.running() as address, Http(sleep=_no_sleep) as http:
         county = read_toml(tmp_path, county_toml(address), ID)
-        feed = replace(county.feeds[PARCELS], url=county.feeds[PARCELS].url, **changes)
+        feed = replace(county.feeds[PARCELS], **{"format": "json", **changes})
         draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
         request = Request(county, feed, http, tmp_path / "scratch", draft)
         yield portal, await arcgis.open_source(request), request
