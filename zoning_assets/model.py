@@ -31,6 +31,7 @@ class Feed:
     layer: str | None = None  # which layer of a file that holds several
     fields: Mapping[str, str] = field(default_factory=dict)  # ours = theirs
     strategy: str = "auto"  # how an arcgis layer is walked through: auto | offset | ranges | ids | area
+    format: str = "auto"  # in which form an arcgis layer's rows are asked for: auto | json | geojson | pbf
     may_shrink: float = 0.1  # share of the rows that may vanish without a person's word
 
 
@@ -104,7 +105,7 @@ class Cover:
     tiles: Mapping[str, int]  # tile -> rows its envelope met when it was found
     repeated: Mapping[str, str] = field(default_factory=dict)  # repeated key -> the tile that owns all its rows
     listed: Mapping[str, Sequence[int]] = field(default_factory=dict)  # tile -> ids it asks for one by one
-    unplaced: int = 0  # rows that have no place in any tile
+    rows: int = 0  # rows of the layer that have a place
     doubted: bool = False  # a publish met a repeated key this cover does not know: look at every key next time
 
 

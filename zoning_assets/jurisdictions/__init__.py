@@ -27,6 +27,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 _REPEATS = ("reject", "dissolve", "suffix")
 _STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
+_FORMATS = ("auto", "json", "geojson", "pbf")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(r"(\w{3}) ([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d) (\S+)")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -103,7 +104,7 @@ class _Reader:
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
         allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
-        self._keys(table, at, (*allowed, "page_size", "layer", "strategy", "may_shrink", "fields"))
+        self._keys(table, at, (*allowed, "page_size", "layer", "strategy", "format", "may_shrink", "fields"))
         fields = table.get("fields", {})
         self._keys(fields, f"{at}.fields", FIELDS[name])
         return Feed(
@@ -118,6 +119,7 @@ class _Reader:
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
             strategy=self._choice(table, at, "strategy", _STRATEGIES, "auto"),
+            format=self._choice(table, at, "format", _FORMATS, "auto"),
             may_shrink=self._share(table, at, "may_shrink", 0.1),
             fields={ours: self._text(fields, f"{at}.fields", ours) for ours in fields},
         )
