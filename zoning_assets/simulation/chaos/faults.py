@@ -26,7 +26,7 @@ class Fault:
 
 
 _BETWEEN, _STAMPED = "_between_pages", "_stamped"
-_ROWS = ("came twice", "received", "the portal says", "count")
+_ROWS = ("came twice", "received", "the portal says", "the server lists", "count")
 _CHANGED = ("changed", "edited", *_ROWS)
 _IDS = ("ids", *_ROWS)
 _TOKEN = ("499", "token")
