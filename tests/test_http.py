@@ -175,6 +175,49 @@ async def test_a_no_is_a_no(clock, status):
     assert (len(desk.asked), clock.slept) == (1, [])
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"message": "You must be\\nlogged in", "error": true}', "HTTP 403: You must be logged in;"),
+        (b'{"success": false, "error": {"message": "Not found"}}', "HTTP 403: Not found;"),
+        (b'{"code": "NotFound", "description": "no such collection"}', "HTTP 403: no such collection;"),
+        (b'{"message": "see http://ann:pa55@host/a?token=s3cret"}', "HTTP 403: see http://host/a;"),
+        (b'{"message": ["odd"], "error": 7}', "HTTP 403;"),
+        (b"[1]", "HTTP 403;"),
+        (b"[" * 100_000, "HTTP 403;"),
+    ],
+)
+async def test_a_no_says_why(clock, tmp_path, body, said):
+    """What the portal says of its refusal stands in the message, in one line and without secrets, in any form."""
+    async with served(Desk((403, body, {}))) as url, client(clock) as asking:
+        with pytest.raises(FeedRefused) as asked:
+            await asking.ask(QUICK, url, {}, read=orjson.loads)
+        with pytest.raises(FeedRefused) as downloaded:
+            await asking.download(QUICK, url, tmp_path / "file", {}, most_bytes=1 << 20)
+    assert said in str(asked.value)
+    assert str(downloaded.value) == str(asked.value)
+
+
+async def test_an_answer_in_the_making_is_waited_for(clock, tmp_path):
+    """A portal that answers 202 is asked again, after the time it names or longer and longer pauses."""
+    preparing = (202, b"{}", {})
+    desk = Desk(preparing, preparing, (202, b"", {"Retry-After": "7"}), OK)
+    assert (await ask(desk, clock)).value == {"count": 7}
+    assert [pause for pause in clock.slept if pause >= 0.5] == [1.0, 2.0, 7.0]
+    async with served(Desk(preparing, (200, b"file", {}))) as url, client(clock) as asking:
+        await asking.download(QUICK, url, tmp_path / "file", {}, most_bytes=1 << 20)
+    assert (tmp_path / "file").read_bytes() == b"file"
+
+
+@pytest.mark.parametrize(("headers", "times"), [({}, 12), ({"Retry-After": "3600"}, 1)])
+async def test_an_answer_that_never_comes_is_given_up(clock, headers, times):
+    """After twelve polls, or a wish to wait an hour, the run ends and says so."""
+    desk = Desk((202, b"", headers))
+    with pytest.raises(PortalBusy, match=f"HTTP 202, asked {times} times"):
+        await ask(desk, clock)
+    assert len(desk.asked) == times
+
+
 async def test_a_block_page_is_asked_again(clock):
     """HTML where JSON was asked for is a proxy's page: asked again, and then read."""
     desk = Desk((200, b"<html>Request blocked</html>", {}), OK)

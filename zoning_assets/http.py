@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import aiohttp
+import orjson
 
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalResting, PortalUnreachable
 from zoning_assets.model import Portal
@@ -28,6 +29,8 @@ from zoning_assets.model import Portal
 #: Tried again after a pause: the portal is busy or ill, not of another opinion.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TRIES = 6
+#: How often a portal is asked again that says it prepares the answer (202).
+_POLLS = 12
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
 #: A portal that asks for more patience than this is left alone; the run fails and says until when.
 _LONGEST_RETRY_AFTER_S = 300.0
@@ -143,7 +146,7 @@ class Http:
                 value = read(body) if response.status == 200 else None
                 return Answer(response.status, response.headers, body, value)
 
-        return await self._patiently(portal, url, once)
+        return await self._prepared(portal, url, once)
 
     async def download(
         self, portal: Portal, url: str, into: Path, headers: Mapping[str, str], *, most_bytes: int
@@ -156,8 +159,10 @@ class Http:
 
         async def once(session: aiohttp.ClientSession) -> Answer:
             async with session.get(url, headers=headers) as response:
-                digest = hashlib.sha256()
-                if response.status == 200:
+                digest, body = hashlib.sha256(), b""
+                if response.status != 200:
+                    body = await _read(response, url)
+                else:
                     with into.open("wb") as file:
                         async for piece in response.content.iter_chunked(1 << 20):
                             TALLY.get().bytes += len(piece)
@@ -165,9 +170,28 @@ class Http:
                             digest.update(piece)
                             if file.tell() > most_bytes:
                                 raise _too_large(url, most_bytes)
-                return Answer(response.status, response.headers, sha256=digest.hexdigest())
+                return Answer(response.status, response.headers, body, sha256=digest.hexdigest())
 
-        return await self._patiently(portal, url, once)
+        return await self._prepared(portal, url, once)
+
+    async def _prepared(
+        self, portal: Portal, url: str, once: Callable[[aiohttp.ClientSession], Awaitable[Answer]]
+    ) -> Answer:
+        """Ask again while the portal says that it prepares the answer; the pauses grow."""
+        for poll in range(_POLLS):
+            answer = await self._patiently(portal, url, once)
+            if answer.status != 202:
+                return answer
+            wait_s = retry_after_s(answer.headers, self.now())
+            if wait_s is not None and wait_s > _LONGEST_RETRY_AFTER_S:
+                break
+            await self.sleep(wait_s or self.jitter() * min(_LONGEST_WAIT_S, 2.0**poll))
+        raise PortalBusy(
+            f"it still prepares the answer (HTTP 202, asked {poll + 1} times)",
+            where=without_secrets(url),
+            do="run again later",
+            wait_s=wait_s,
+        )
 
     async def _patiently(
         self, portal: Portal, url: str, once: Callable[[aiohttp.ClientSession], Awaitable[Answer]]
@@ -187,7 +211,7 @@ class Http:
                 except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
                     why, wait_s = f"{type(error).__name__}: {_scrubbed(str(error))}", None
                 else:
-                    if answer.status in (200, 304):
+                    if answer.status in (200, 202, 304):
                         return answer
                     why, wait_s = _refusal(answer, url), retry_after_s(answer.headers, self.now())
             if wait_s is not None and wait_s > _LONGEST_RETRY_AFTER_S:
@@ -234,10 +258,23 @@ def _refusal(answer: Answer, url: str) -> str:
     Raises:
         FeedRefused: asking again would not help.
     """
-    text = f"HTTP {answer.status}"
+    text = f"HTTP {answer.status}{_said(answer.body)}"
     if answer.status not in _PASSING:
         raise FeedRefused(text, where=without_secrets(url), do="check the address and what the portal asks of visitors")
     return text
+
+
+def _said(body: bytes) -> str:
+    """What an error's JSON says, in one of the ways of portals; nothing where it says nothing."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    for told in (document.get("error"), document) if isinstance(document, dict) else ():
+        for name in ("message", "description", "detail") if isinstance(told, dict) else ():
+            if isinstance(told.get(name), str):
+                return f": {_scrubbed(told[name])[:200]}"
+    return ""
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
