@@ -9,7 +9,6 @@ that does not count is asked for everything twice, in pages of another size, and
 import asyncio
 import hashlib
 import os
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +19,14 @@ import orjson
 import pyarrow as pa
 
 from zoning_assets.errors import HarvestIncomplete
+from zoning_assets.feeds import notes
 from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.transform import columns
 from zoning_assets.transform.features import SCHEMA
 
+_FILE = "assembled.arrow"
 _ROWS_A_BATCH = 2000
-#: A file put together so long ago still serves the runs that follow one another (tiles, then parcels).
-_FRESH_S = 600.0
 #: A walk ends here, whatever the portal says: more rows than any county has.
 _MOST_ROWS = 50_000_000
 
@@ -94,19 +93,24 @@ async def assemble(request: Request, paged: Paged) -> Whole:
     """
     check_columns(request, list(paged.columns))
     stamp = dict(await paged.stamp())
-    note = await asyncio.to_thread(_known, request, stamp)
+    # The address and how it is read belong to it: another layer's count and signals may be the same.
+    of = {"url": request.feed.url, "layer": dict(paged.layer), "stamp": stamp}
+    note = await asyncio.to_thread(notes.find, request.folder / _FILE, of)
     if note is None:
         try:
-            note = await _walked(request, paged, stamp)
+            note = await _walked(request, paged, stamp, of)
         except HarvestIncomplete:
             await asyncio.to_thread(request.draft.abandon)
             raise
+        finally:
+            for left in request.folder.glob(f"assembled.{os.getpid()}.*"):
+                left.unlink()
         await asyncio.to_thread(request.draft.abandon)
-    here = _here(request, paged.layer, note)
+    here = _here(request, paged.layer, stamp, note)
     return Whole(request, here, request.folder / note["sha256"][:32])
 
 
-async def _walked(request: Request, paged: Paged, stamp: dict[str, Any]) -> dict[str, Any]:
+async def _walked(request: Request, paged: Paged, stamp: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any]:
     """Walk through the layer and prove the walk; the note of the file."""
     proof: dict[str, Any] = {}
     resumed = await asyncio.to_thread(request.draft.begin, {"url": request.feed.url, **stamp})
@@ -122,16 +126,11 @@ async def _walked(request: Request, paged: Paged, stamp: dict[str, Any]) -> dict
         again = await _walk(request, paged, None, {}, draft.with_suffix(".again"), walk=1)
         evidence["rows of a second walk"] = (again.rows, file.rows)
         evidence["ids of a second walk"] = (_brief(again.hashes), _brief(file.hashes))
-        again.path.unlink()
     after = dict(await paged.stamp())
     evidence |= {f"{name} after": (after.get(name), value) for name, value in stamp.items()}
     prove(request.where, evidence, proof)
-    target = request.folder / "assembled.arrow"
-    draft.replace(target)
-    sha256 = file.digest.hexdigest()
-    note = {"stamp": stamp, "sha256": sha256, "rows": file.rows, "proof": proof, "at": time.time()}
-    target.with_suffix(".json").write_bytes(orjson.dumps(note))
-    return note
+    note = {"sha256": file.digest.hexdigest(), "rows": file.rows, "proof": proof}
+    return await asyncio.to_thread(notes.keep, draft, request.folder / _FILE, of, note)
 
 
 async def _walk(  # noqa: PLR0913 - where from, how far, where to, and which walk
@@ -139,7 +138,7 @@ async def _walk(  # noqa: PLR0913 - where from, how far, where to, and which wal
 ) -> _File:
     """All pages into a file. No row twice; never more than counted."""
     file = _File(path)
-    most = _MOST_ROWS if count is None else count
+    most = _MOST_ROWS if count is None else min(count, _MOST_ROWS)
     with pa.OSFile(str(path), "wb") as sink, _writer(sink) as writer:
         async for batch in paged.pages(_asker(request), proof, walk):
             await asyncio.to_thread(file.add, writer, batch)
@@ -172,18 +171,8 @@ def _asker(request: Request) -> Ask:
     return ask
 
 
-def _known(request: Request, stamp: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The note of the file put together last, where it is of this stamp and fresh."""
-    path = request.folder / "assembled.json"
-    if not path.exists() or not path.with_suffix(".arrow").exists():
-        return None
-    note: dict[str, Any] = orjson.loads(path.read_bytes())
-    same = note["stamp"] == orjson.loads(orjson.dumps(stamp)) and 0 <= time.time() - note["at"] < _FRESH_S
-    return note if same else None
-
-
-def _here(request: Request, layer: Mapping[str, Any], note: Mapping[str, Any]) -> Here:
-    path = request.folder / "assembled.arrow"
+def _here(request: Request, layer: Mapping[str, Any], stamp: Mapping[str, Any], note: Mapping[str, Any]) -> Here:
+    path = request.folder / _FILE
 
     def batches() -> Iterator[pa.RecordBatch]:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
@@ -196,8 +185,7 @@ def _here(request: Request, layer: Mapping[str, Any], note: Mapping[str, Any]) -
             return [None] * len(batch)
         return [columns.key_of(orjson.loads(text).get(key)) for text in batch.column("properties").to_pylist()]
 
-    stamp = {"sha256": note["sha256"], **note["stamp"]}
-    return Here("features", layer, stamp, note["rows"], batches, keys, note["proof"])
+    return Here("features", layer, {"sha256": note["sha256"], **stamp}, note["rows"], batches, keys, note["proof"])
 
 
 def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
