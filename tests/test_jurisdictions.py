@@ -35,6 +35,7 @@ page_size = 500
 type = "download"
 url = "zoning.gpkg"
 layer = "zones"
+geometry = "the_geom"
   [feeds.zoning.fields]
   code = "ZONE_TYPE"
   effective = "EFFECTIVE"
@@ -74,7 +75,9 @@ def test_a_good_file_is_read_as_it_says(tmp_path):
         PARCELS, "arcgis", url, "EPSG:2249", "ML", "reject", "dissolve", 7, 500, None, parcels
     )
     fields = {"code": "ZONE_TYPE", "effective": "EFFECTIVE"}
-    assert found.feeds[ZONING] == Feed(ZONING, "download", "zoning.gpkg", layer="zones", fields=fields)
+    assert found.feeds[ZONING] == Feed(
+        ZONING, "download", "zoning.gpkg", layer="zones", geometry="the_geom", fields=fields
+    )
 
 
 def test_a_short_file_has_careful_defaults(tmp_path):

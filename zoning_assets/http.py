@@ -270,11 +270,11 @@ def _said(body: bytes) -> str:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return ""
-    for told in (document.get("error"), document) if isinstance(document, dict) else ():
-        for name in ("message", "description", "detail") if isinstance(told, dict) else ():
-            if isinstance(told.get(name), str):
-                return f": {_scrubbed(told[name])[:200]}"
-    return ""
+    error = document.get("error") if isinstance(document, dict) else None
+    told = {**document, **(error if isinstance(error, dict) else {})} if isinstance(document, dict) else {}
+    texts = (told.get(name) for name in ("message", "description", "detail"))
+    found = next((text for text in texts if isinstance(text, str)), "")
+    return f": {_scrubbed(found)[:200]}" if found else ""
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -30,6 +30,7 @@ class Feed:
     page_size: int | None = None  # rows asked for at a time; None: what the portal offers
     layer: str | None = None  # which layer of a file that holds several
     fields: Mapping[str, str] = field(default_factory=dict)  # ours = theirs
+    geometry: str | None = None  # the column with the shapes, of a table where that is not plain
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class _Reader:
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
         allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
-        self._keys(table, at, (*allowed, "page_size", "layer", "fields"))
+        self._keys(table, at, (*allowed, "page_size", "layer", "geometry", "fields"))
         fields = table.get("fields", {})
         self._keys(fields, f"{at}.fields", FIELDS[name])
         return Feed(
@@ -116,6 +116,7 @@ class _Reader:
             full_refresh_days=self._whole(table, at, "full_refresh_days", 1, 3650, 30),
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
+            geometry=self._text(table, at, "geometry") if "geometry" in table else None,
             fields={ours: self._text(fields, f"{at}.fields", ours) for ours in fields},
         )
 
