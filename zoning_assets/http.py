@@ -28,6 +28,8 @@ from zoning_assets.model import Portal
 
 #: Tried again after a pause: the portal is busy or ill, not of another opinion.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: No other form of the question would be answered: who asks is not welcome, or it is gone.
+_FINAL = frozenset({401, 403, 407, 410, 451})
 _TRIES = 6
 #: How often a portal is asked again that says it prepares the answer (202).
 _POLLS = 12
@@ -123,6 +125,7 @@ class Http:
         params: Mapping[str, str],
         *,
         read: Callable[[bytes], Any],
+        tries: int = _TRIES,
     ) -> Answer:
         """Ask by POST with a form where the address would grow long, by GET otherwise.
 
@@ -132,6 +135,7 @@ class Http:
             params: the query.
             read: makes a value of the body; raises ValueError where it is not what was asked for, and the portal is
                 asked again.
+            tries: how often, at most.
 
         Raises:
             PortalResting, PortalBusy, PortalUnreachable, FeedRefused: see errors.py.
@@ -146,7 +150,7 @@ class Http:
                 value = read(body) if response.status == 200 else None
                 return Answer(response.status, response.headers, body, value)
 
-        return await self._prepared(portal, url, once)
+        return await self._prepared(portal, url, once, tries)
 
     async def download(
         self, portal: Portal, url: str, into: Path, headers: Mapping[str, str], *, most_bytes: int
@@ -175,11 +179,11 @@ class Http:
         return await self._prepared(portal, url, once)
 
     async def _prepared(
-        self, portal: Portal, url: str, once: Callable[[aiohttp.ClientSession], Awaitable[Answer]]
+        self, portal: Portal, url: str, once: Callable[[aiohttp.ClientSession], Awaitable[Answer]], tries: int = _TRIES
     ) -> Answer:
         """Ask again while the portal says that it prepares the answer; the pauses grow."""
         for poll in range(_POLLS):
-            answer = await self._patiently(portal, url, once)
+            answer = await self._patiently(portal, url, once, tries)
             if answer.status != 202:
                 return answer
             wait_s = retry_after_s(answer.headers, self.now())
@@ -194,7 +198,7 @@ class Http:
         )
 
     async def _patiently(
-        self, portal: Portal, url: str, once: Callable[[aiohttp.ClientSession], Awaitable[Answer]]
+        self, portal: Portal, url: str, once: Callable[[aiohttp.ClientSession], Awaitable[Answer]], tries: int
     ) -> Answer:
         """Ask until there is an answer, a refusal, or no more patience."""
         if self._session is None:
@@ -202,7 +206,7 @@ class Http:
             raise RuntimeError(message)
         host = self._host(portal, url)
         why, wait_s = "", None
-        for attempt in range(_TRIES):
+        for attempt in range(tries):
             _awake(portal, self.now(), url)
             async with host.turn():
                 TALLY.get().requests += 1
@@ -218,14 +222,14 @@ class Http:
                 break
             if wait_s:
                 host.rest(wait_s)
-            elif attempt < _TRIES - 1:
+            elif attempt < tries - 1:
                 await self.sleep(self.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt))
         if wait_s is not None:
             raise PortalBusy(
                 why, where=without_secrets(url), do=f"try again in {wait_s:.0f} s, or ask less often", wait_s=wait_s
             )
         raise PortalUnreachable(
-            f"{why} ({_TRIES} tries)", where=without_secrets(url), do="check the address, or try again later"
+            f"{why} ({tries} tries)", where=without_secrets(url), do="check the address, or try again later"
         )
 
     def _host(self, portal: Portal, url: str) -> Host:
@@ -260,7 +264,8 @@ def _refusal(answer: Answer, url: str) -> str:
     """
     text = f"HTTP {answer.status}{_said(answer.body)}"
     if answer.status not in _PASSING:
-        raise FeedRefused(text, where=without_secrets(url), do="check the address and what the portal asks of visitors")
+        do = "check the address and what the portal asks of visitors"
+        raise FeedRefused(text, where=without_secrets(url), do=do, final=answer.status in _FINAL)
     return text
 
 

@@ -30,6 +30,7 @@ class Layer:
     most_rows: int
     paging: bool
     statistics: bool
+    area: str | None  # the column in which the server keeps each shape's area
     edited: int | None  # epoch milliseconds of the last edit, where the server tells
 
     def extent_degrees(self, layer_crs: str) -> Bounds | None:
@@ -90,6 +91,7 @@ def describe(document: Mapping[str, Any], where: str) -> Layer:
         most_rows=int(document.get("maxRecordCount") or _MODEST_PAGE),
         paging=bool(can.get("supportsPagination") or document.get("supportsPagination")),
         statistics=bool(can.get("supportsStatistics") or document.get("supportsStatistics")),
+        area=_area(document, fields),
         edited=(document.get("editingInfo") or {}).get("lastEditDate"),
     )
 
@@ -100,6 +102,12 @@ def _id_column(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]],
     if not named and not found:
         raise NotALayer("the layer names no object id", where=where, do="use another layer of this service")
     return str(named or found[0])
+
+
+def _area(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> str | None:
+    told = (document.get("geometryProperties") or {}).get("shapeAreaFieldName")
+    usual = ("shape_area", "shape__area", "shape.starea()", "shape.area", "st_area(shape)")
+    return told or next((field["name"] for field in fields if str(field["name"]).lower() in usual), None)
 
 
 def _managed(document: Mapping[str, Any]) -> list[str]:

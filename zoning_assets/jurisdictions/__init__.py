@@ -26,6 +26,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ZONING: ("code", "zone_type", "effective"),
 }
 _REPEATS = ("reject", "dissolve", "suffix")
+_STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(r"(\w{3}) ([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d) (\S+)")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -102,7 +103,7 @@ class _Reader:
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
         allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
-        self._keys(table, at, (*allowed, "page_size", "layer", "geometry", "fields"))
+        self._keys(table, at, (*allowed, "page_size", "layer", "geometry", "strategy", "may_shrink", "fields"))
         fields = table.get("fields", {})
         self._keys(fields, f"{at}.fields", FIELDS[name])
         return Feed(
@@ -117,6 +118,8 @@ class _Reader:
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
             geometry=self._text(table, at, "geometry") if "geometry" in table else None,
+            strategy=self._choice(table, at, "strategy", _STRATEGIES, "auto"),
+            may_shrink=self._share(table, at, "may_shrink", 0.1),
             fields={ours: self._text(fields, f"{at}.fields", ours) for ours in fields},
         )
 
@@ -208,6 +211,12 @@ class _Reader:
         if value is not default and (type(value) is not int or not least <= value <= most):
             self._wrong(f"{at}.{key}".lstrip("."), f"must be {also}a whole number from {least} to {most}")
         return value
+
+    def _share(self, table: dict[str, Any], at: str, key: str, default: float) -> float:
+        value = table.get(key, default)
+        if type(value) not in (int, float) or not 0 <= value <= 1:
+            self._wrong(f"{at}.{key}", "must be a number from 0 to 1")
+        return float(value)
 
     def _wrong(self, key: str, what: str) -> None:
         raise JurisdictionInvalid(f"{key}: {what}", where=str(self.path), do="mend the file")

@@ -21,3 +21,13 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.attributes)
+
+
+@dataclass(frozen=True)
+class Peek:
+    """What proves a page complete, without its shapes: how many rows, their object ids, and whether the server says
+    that more would follow."""
+
+    rows: int
+    ids: list[int]
+    more: bool
