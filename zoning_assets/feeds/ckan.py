@@ -38,17 +38,27 @@ async def open_source(request: Request) -> Whole:
     resource = await catalogue.resource()
     if resource.is_table:
         return await assemble(request, await _describe(catalogue, resource))
-    url = ckan_package.file_address(resource, catalogue.where)
-    whole = await download.open_source(replace(request, feed=replace(request.feed, url=url)))
+    whole = await download.open_source(_file(request, resource, catalogue.where))
     whole.stamp |= resource.signals
     return whole
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the resource says of itself now: as the stamp of a harvest, by one request, two for a table."""
+    """What the resource says of itself now: one request for a file in CKAN, two for a table.
+
+    For a file that lies elsewhere two as well: CKAN knows nothing of its edits, so it is fetched where it changed.
+    """
     catalogue = _catalogue(request)
     resource = await catalogue.resource()
-    return await catalogue.stamp(resource) if resource.is_table else dict(resource.signals)
+    if resource.is_table:
+        return await catalogue.stamp(resource)
+    linked = {} if resource.uploaded else await download.probe(_file(request, resource, catalogue.where))
+    return {**linked, **resource.signals}
+
+
+def _file(request: Request, resource: Resource, where: str) -> Request:
+    """The request as `download` takes it."""
+    return replace(request, feed=replace(request.feed, url=ckan_package.file_address(resource, where)))
 
 
 def _catalogue(request: Request) -> "Catalogue":

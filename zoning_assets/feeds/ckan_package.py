@@ -43,6 +43,7 @@ class Resource:
     words: frozenset[str]  # of its format, and the ending of its address
     url: str
     datastore: bool
+    uploaded: bool  # its file lies in CKAN, which says when it changed; a file elsewhere may change unseen
     signals: Mapping[str, Any]
 
     @property
@@ -112,6 +113,7 @@ def resource_of(document: Mapping[str, Any], package: Mapping[str, Any], root: s
         words=frozenset((*words, ending)),
         url=url,
         datastore=document.get("datastore_active") is True,
+        uploaded=document.get("url_type") == "upload",
         signals={"resource": answers.text(document.get("id")), "package_modified": owner, **signals},
     )
 
