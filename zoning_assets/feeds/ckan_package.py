@@ -101,7 +101,7 @@ def result_of(document: Any, where: str) -> dict[str, Any]:
 
 def resource_of(document: Mapping[str, Any], package: Mapping[str, Any], root: str) -> Resource:
     """Understand a resource. `package`: what it belongs to, empty where that was not asked for."""
-    url = urljoin(f"{root}/", answers.text(document.get("url"), 2000))
+    url = _joined(root, answers.text(document.get("url"), 2000))
     ending = urlsplit(url).path.rpartition(".")[2].lower()
     words = re.findall(r"[a-z]+", answers.text(document.get("format")).lower())
     names = ("metadata_modified", "last_modified", "hash")
@@ -116,6 +116,14 @@ def resource_of(document: Mapping[str, Any], package: Mapping[str, Any], root: s
         uploaded=document.get("url_type") == "upload",
         signals={"resource": answers.text(document.get("id")), "package_modified": owner, **signals},
     )
+
+
+def _joined(root: str, url: str) -> str:
+    """A resource's address, which may be a path of the portal; empty where it is none."""
+    try:
+        return urljoin(f"{root}/", url)
+    except ValueError:
+        return ""
 
 
 def choose(package: Mapping[str, Any], asked: Address, where: str) -> Resource:

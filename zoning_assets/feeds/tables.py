@@ -84,7 +84,7 @@ def find_geometry(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], tol
 def _holds_areas(values: Sequence[Any]) -> bool:
     """Whether at least half of what the column says are polygons."""
     said = [value for value in values if value is not None and value != ""]
-    shapes, _ = written.shapes_of(said)
+    shapes, _ = written.shapes_of(said, written.srid_of(said))
     return bool(said) and float(np.isin(shapely.get_type_id(shapes), _AREAS).mean()) >= 0.5
 
 
