@@ -58,6 +58,7 @@ class FakeOpendatasoft:
 
     def _feature(self, key: str | None, shape: shapely.Geometry | None) -> dict[str, Any]:
         """A column that says nothing is left out of a row."""
-        point = shape and {"lon": shape.centroid.x, "lat": shape.centroid.y}
+        point = {"lon": shape.centroid.x, "lat": shape.centroid.y} if shape else None
         said = {name: value for name, value in {"geo_point_2d": point, "ml": key}.items() if value is not None}
-        return {"type": "Feature", "geometry": shape and shapely.geometry.mapping(shape), "properties": said}
+        geometry = None if shape is None else shapely.geometry.mapping(shape)
+        return {"type": "Feature", "geometry": geometry, "properties": said}
