@@ -1,6 +1,5 @@
 """Portals are asked politely, patiently and within limits; a real server on loopback, and no test waits."""
 
-import asyncio
 import gzip
 import hashlib
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from aiohttp import web
 
 from tests.http_desk import Answers, Clock, Desk, served
 from zoning_assets import bodies, http
-from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalResting, PortalUnreachable
 from zoning_assets.budget import interval_s
+from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalResting, PortalUnreachable
 from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import Portal
 

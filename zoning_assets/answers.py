@@ -12,11 +12,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
-from zoning_assets.budget import BREAKER, Stated, Turn
+from zoning_assets.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
 from zoning_assets.errors import FeedRefused, PortalBusy, PortalUnreachable, PortalUntrusted
 
-#: A window that ends later than this is no window.
-_LONGEST_WINDOW_S = 24 * 3600.0
 _MOST_STATED = 10_000_000
 
 
@@ -46,7 +44,7 @@ def stated(headers: Mapping[str, str], now: datetime) -> Stated | None:
     if limit is None and left is None:
         return None
     window = _whole(said.get("window", ""), least=1)
-    window_s = float(window) if window and window <= _LONGEST_WINDOW_S else None
+    window_s = float(window) if window and window <= LONGEST_WINDOW_S else None
     return Stated(limit, left, _reset_s(said.get("reset", ""), now), window_s)
 
 
@@ -86,7 +84,7 @@ def _reset_s(text: str, now: datetime) -> float | None:
     seconds = number / 1000 if number > 1e11 else number
     if seconds > 1e9:
         seconds -= now.timestamp()
-    return seconds if 0 <= seconds <= _LONGEST_WINDOW_S else None
+    return seconds if 0 <= seconds <= LONGEST_WINDOW_S else None
 
 
 def host_of(url: str) -> str:

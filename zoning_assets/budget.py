@@ -32,8 +32,12 @@ _SLOWEST = 1.0
 _LONGEST_REST_S = 6 * 3600.0
 #: A window up to this long is also spread evenly: whoever harvests works longer than that.
 _SHORT_WINDOW_S = 120.0
+#: A window that ends later than this is no window.
+LONGEST_WINDOW_S = 24 * 3600.0
 #: The window, where a host says how many and not in what time.
 _WINDOW_S = 60.0
+#: Who is the first to ask in a new window is waited for so long.
+_FIND_OUT_S = 5.0
 #: More failures in a row than one question's tries, so that it takes two questions to open the breaker.
 _MOST_FAILURES = 8
 _FIRST_OPEN_S, _LONGEST_OPEN_S = 30.0, 600.0
@@ -133,18 +137,19 @@ def take(budget: Budget, portal: Portal, now: float, slot: int = 0) -> tuple[Bud
         now: on the ledger's clock, in seconds.
         slot: the number of the connection that it would go over, from 0.
     """
-    budget = _on_terms(budget, portal, now)
+    budget = _plausible(_on_terms(budget, portal, now), now)
     if slot >= budget.connections:
         return budget, Turn(why=SLOT, connections=budget.connections)
     wait_s, why = max(_waits(budget, now))
     if wait_s > 0:
         return budget, Turn(wait_s=wait_s, why=why, connections=budget.connections)
-    known = budget.stated_left is not None and now < budget.stated_until
+    left, until = _left_after(budget, now)
     granted = replace(
         budget,
         asked=budget.asked + 1,
         next_at=max(budget.next_at, now - _CATCH_UP_S) + interval_s(pace(budget, now)),
-        stated_left=max((budget.stated_left or 0) - 1, 0) if known else None,
+        stated_left=left,
+        stated_until=until,
     )
     if budget.opened:
         granted = replace(granted, probe=granted.asked, probe_until=now + _PROBE_S)
@@ -171,19 +176,43 @@ def _careful(mine: float, theirs: float, until: float, now: float) -> tuple[floa
     return mine, now + _TERMS_S
 
 
+def _plausible(budget: Budget, now: float) -> Budget:
+    """No moment farther ahead than one can lie: a clock that was set back holds nobody up for long."""
+    farthest = now + interval_s(min(budget.ceiling, _SLOWEST)) + _CATCH_UP_S
+    return replace(
+        budget,
+        next_at=budget.next_at if budget.next_at <= farthest else now + interval_s(pace(budget, now)),
+        rests_until=min(budget.rests_until, now + _LONGEST_REST_S),
+        slowed_at=min(budget.slowed_at, now + _LONGEST_REST_S),
+        stated_until=min(budget.stated_until, now + LONGEST_WINDOW_S + 1),
+        open_until=min(budget.open_until, now + _LONGEST_OPEN_S),
+        probe_until=min(budget.probe_until, now + _PROBE_S),
+    )
+
+
 def _waits(budget: Budget, now: float) -> Iterator[tuple[float, str]]:
-    # A database whose clock was set back must not hold everyone up: nobody waits longer for the pace than its interval.
-    yield min(budget.next_at - now, interval_s(pace(budget, now))), PACE
-    yield min(budget.rests_until - now, _LONGEST_REST_S), REST
+    yield budget.next_at - now, PACE
+    yield budget.rests_until - now, REST
     if budget.stated_left == 0:
         yield budget.stated_until - now, STATED
     if budget.opened:
-        yield min(budget.open_until - now, _LONGEST_OPEN_S), BREAKER
+        yield budget.open_until - now, BREAKER
         yield min(budget.probe_until - now, _LOOK_AGAIN_S), BREAKER
+
+
+def _left_after(budget: Budget, now: float) -> tuple[int | None, float]:
+    """What one more request leaves of the stated window; where that has ended, this one finds out about the next."""
+    if budget.stated_left is None:
+        return None, budget.stated_until
+    if now < budget.stated_until:
+        return max(budget.stated_left - 1, 0), budget.stated_until
+    return 0, now + min(budget.stated_window_s, _FIND_OUT_S)
 
 
 def told(budget: Budget, now: float, said: Said) -> Budget:
     """Learn from what became of a request."""
+    if not budget.asked:  # somebody made the ledger forget this host meanwhile
+        return budget
     budget = _stated(budget, now, said)
     if said.wait_s:
         budget = replace(budget, rests_until=max(budget.rests_until, now + min(said.wait_s, _LONGEST_REST_S)))

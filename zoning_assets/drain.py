@@ -23,19 +23,23 @@ class Drain:
             for limit, grace_s in self._limits.items():
                 limit.reschedule(now + grace_s)
 
+    @staticmethod
+    def stopped(where: str) -> Stopping:
+        """As an error, with what it stopped."""
+        return Stopping("stopped", where=where, do="the same command goes on from here")
+
     @asynccontextmanager
     async def unless_stopped(self, where: str, grace_s: float = 0.0) -> AsyncIterator[None]:
         """The block ends with Stopping when we stop, and so long after it."""
-        stopped = Stopping("stopped", where=where, do="the same command goes on from here")
         if self.stopping:
-            raise stopped
+            raise self.stopped(where)
         try:
             async with asyncio.timeout(None) as limit:
                 self._limits[limit] = grace_s
                 yield
         except TimeoutError:
             if limit.expired():
-                raise stopped from None
+                raise self.stopped(where) from None
             raise
         finally:
             self._limits.pop(limit, None)

@@ -23,7 +23,7 @@ from zoning_assets.answers import Unreadable, host_of, retry_after_s, without_se
 from zoning_assets.bodies import TALLY, Tally, read_body, save_body, value_of
 from zoning_assets.budget import Said, Turn, told
 from zoning_assets.drain import Drain
-from zoning_assets.errors import FeedRefused, FileRefused, PortalResting, PortalUnreachable, ZoningError
+from zoning_assets.errors import FeedRefused, FileRefused, PortalResting, PortalUnreachable, Stopping, ZoningError
 from zoning_assets.ledger import Ledger, Memory
 from zoning_assets.model import Portal
 from zoning_assets.turns import Granted, Turns
@@ -128,6 +128,10 @@ class Http:
     def drain(self) -> None:
         """Stop: no new request, nobody waits any longer; pages on their way have a little time to arrive."""
         self._drain.stop()
+
+    def stopped(self, where: str) -> Stopping | None:
+        """What is to be said of work that is not begun any more, as `drain` was called; None: go on."""
+        return self._drain.stopped(where) if self._drain.stopping else None
 
     async def ask(  # noqa: PLR0913 - a question is whom, what, how it is read, and what to make of what is not an answer
         self,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoning_assets.drain import on_sigterm
 from zoning_assets.errors import CoverStale, Defect, HarvestMissing, JurisdictionInvalid, TooManyRejections, ZoningError
 from zoning_assets.feeds import FEED_TYPES, Request, Source
 from zoning_assets.http import TALLY, Http, Tally
@@ -61,7 +62,7 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         TALLY.set(Tally())
-        async with self.http() as http:
+        async with self.http() as http, on_sigterm(http.drain):
             return (await self._open(jurisdiction, PARCELS, http, force=force))[1]
 
     async def run(
@@ -74,12 +75,15 @@ class Pipeline:
     ) -> None:
         """Take each place through the stages; `report` is told each outcome as it is known."""
         slots = asyncio.Semaphore(_PLACES_AT_ONCE)
-        async with self.http() as http, asyncio.TaskGroup() as group:
+        async with self.http() as http, on_sigterm(http.drain), asyncio.TaskGroup() as group:
             opened: dict[str, asyncio.Task[tuple[Source, Cover]]] = {}
 
             async def take(place: Place) -> None:
                 try:
-                    report(await self._take(jurisdictions[place.jurisdiction], place, feed, stages, opener))
+                    if stopped := http.stopped(str(place)):
+                        report(Outcome(place, feed, error=stopped))
+                    else:
+                        report(await self._take(jurisdictions[place.jurisdiction], place, feed, stages, opener))
                 finally:
                     slots.release()
 

@@ -10,6 +10,7 @@ import typer
 from zoning_assets.cli import bench, database, sync
 from zoning_assets.cli.demo import demo
 from zoning_assets.cli.show import line
+from zoning_assets.cli.status import status
 from zoning_assets.cli.test import test
 from zoning_assets.cli.up import up
 from zoning_assets.errors import ZoningError
@@ -26,6 +27,7 @@ app.add_typer(database.app, name="db", help="The database: up, down, url, psql."
 app.add_typer(bench.app, name="bench", help="Measurements.")
 app.command("demo")(demo)
 app.command("sync")(sync.sync)
+app.command("status")(status)
 app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 app.command("up")(up)
 app.command("serve", hidden=True)(up)

@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -171,7 +171,7 @@ def _budget(row: Mapping[str, Any]) -> Budget:
 
 
 def _columns(budget: Budget) -> dict[str, Any]:
-    values = asdict(budget)
+    values = {name: getattr(budget, name) for name in _NAMES}  # asdict would copy them
     return {**values, **{name: datetime.fromtimestamp(values[name], UTC) if values[name] else None for name in _TIMES}}
 
 
