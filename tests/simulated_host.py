@@ -23,6 +23,7 @@ class SimulatedHost:
     open: int = 0
     most_open: int = 0
     address: str = ""
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
@@ -38,6 +39,7 @@ class SimulatedHost:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
                 self.arrived.append(time.monotonic())
+                self._news.set()
                 await self._answer(writer, *self.answers(len(self.arrived)))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -53,6 +55,12 @@ class SimulatedHost:
             self.refused.append(time.monotonic())
         writer.write(("\r\n".join(lines) + "\r\n\r\n{}").encode())
         await writer.drain()
+
+    async def reached(self, requests: int) -> None:
+        """Wait until so many requests have arrived."""
+        while len(self.arrived) < requests:
+            self._news.clear()
+            await self._news.wait()
 
     def most_within(self, seconds: float) -> int:
         """The most requests that any window of that length held."""
