@@ -41,7 +41,8 @@ class Portal:
 
     requests_per_minute: float = 30.0
     connections: int = 2
-    maintenance: tuple[str, ...] = ()  # "Sun 02:00-06:00 America/New_York"
+    maintenance: tuple[str, ...] = ()  # "Sun 02:00-06:00 America/New_York"; see windows.py
+    quiet_hours: tuple[str, ...] = ()  # the same; ours to choose, where maintenance is the portal's
 
 
 @dataclass(frozen=True)
