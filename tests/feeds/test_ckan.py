@@ -370,8 +370,8 @@ async def test_the_recorded_last_page_has_no_ids_and_no_shapes(tmp_path):
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        (Recorded(package="package_404"), "HTTP 404: Not found;"),
-        (Recorded(search="notfound"), 'HTTP 404: Not found: Resource "nope" was not found.'),
+        (Recorded(package="package_404"), 'HTTP 404, it says "Not found";'),
+        (Recorded(search="notfound"), 'HTTP 404, it says "Not found: Resource "nope" was not found."'),
     ],
 )
 async def test_a_recorded_error_is_said(tmp_path, answers, says):

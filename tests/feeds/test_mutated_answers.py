@@ -96,7 +96,10 @@ class Canned:
             return scrambled(document, self.chance.randrange(2**32))
         return json.dumps(document).encode()
 
-    async def ask(self, _portal: Any, url: str, params: dict[str, str], *, read: Callable[[bytes], Any]) -> Answer:
+    def stopped(self, _where: str) -> None:
+        return None
+
+    async def ask(self, _portal: Any, url: str, params: dict[str, str], *, read: Any, **_: Any) -> Answer:
         body = self.body(url, params)
         try:
             return Answer(200, {}, body, read(body))

@@ -160,7 +160,7 @@ async def test_what_is_no_layer_is_refused_before_it_is_exported(tmp_path, ways,
 async def test_an_unknown_dataset_is_said_in_the_portals_words(tmp_path):
     """A 404 is no crash: its message stands in ours."""
     path = "/explore/dataset/elsewhere/"
-    await refused(FakeOpendatasoft(LOTS), tmp_path, FeedRefused, "HTTP 404: Dataset does not exist", path=path)
+    await refused(FakeOpendatasoft(LOTS), tmp_path, FeedRefused, 'HTTP 404, it says "Dataset does not exist', path=path)
 
 
 async def test_an_empty_dataset_has_no_rows(tmp_path):

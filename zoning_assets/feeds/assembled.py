@@ -19,7 +19,8 @@ import orjson
 import pyarrow as pa
 
 from zoning_assets.errors import HarvestIncomplete
-from zoning_assets.feeds import notes
+from zoning_assets.feeds import asking, notes
+from zoning_assets.feeds.asking import TRIES
 from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.transform import columns
@@ -34,8 +35,10 @@ _MOST_ROWS = 50_000_000
 class Ask(Protocol):
     """Asks the portal, unless an earlier try has the answer."""
 
-    async def __call__(self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
-        """What `read` makes of the answer's body.
+    async def __call__(
+        self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any], tries: int = TRIES
+    ) -> Any:
+        """What `read` makes of the answer's body. `tries`: how often at most, where less can be asked for.
 
         Raises:
             PortalError: see errors.py.
@@ -166,12 +169,12 @@ def _incomplete(request: Request, what: str) -> HarvestIncomplete:
 
 
 def _asker(request: Request) -> Ask:
-    async def ask(url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
+    async def ask(url: str, params: Mapping[str, str], read: Callable[[bytes], Any], tries: int = TRIES) -> Any:
         question = {"": url, **params}
         body = await asyncio.to_thread(request.draft.find, question)
         if body is not None:
             return read(body)
-        answer = await request.http.ask(request.jurisdiction.portal, url, params, read=read)
+        answer = await asking.ask(request, url, params, read, tries)
         await asyncio.to_thread(lambda: request.draft.add(answer.body, rows=0, question=question))
         return answer.value
 

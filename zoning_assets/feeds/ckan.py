@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyproj
 
-from zoning_assets.feeds import answers, ckan_package, download, offsets
+from zoning_assets.feeds import asking, ckan_package, download, members, offsets
 from zoning_assets.feeds.assembled import Ask, assemble
 from zoning_assets.feeds.ckan_package import Address, Resource
 from zoning_assets.feeds.source import Request
@@ -22,6 +22,7 @@ from zoning_assets.feeds.tables import Table, find_geometry
 from zoning_assets.feeds.whole import Whole
 from zoning_assets.http import without_secrets
 from zoning_assets.transform import written
+from zoning_assets.transform.documents import decode
 
 _ROW_ID = "_id"
 _PAGE_ROWS, _SAMPLE_ROWS = 2000, 20  # CKAN gives 32,000 at most, whatever is asked for
@@ -89,14 +90,13 @@ class Catalogue:
         """
         params = {"resource_id": resource.id, "fields": _ROW_ID, "sort": f"{_ROW_ID} desc", "limit": "1"}
         found = await self.act("datastore_search", params)
-        count = None if found.get("total_was_estimated") else answers.count(found.get("total"))
-        newest = [answers.signal(row.get(_ROW_ID)) for row in answers.objects(found.get("records"))]
+        count = None if found.get("total_was_estimated") else members.count(found.get("total"))
+        newest = [members.signal(row.get(_ROW_ID)) for row in members.objects(found.get("records"))]
         return {"count": count, "newest": newest[0] if newest else None, **resource.signals}
 
     async def act(self, action: str, params: Mapping[str, str]) -> dict[str, Any]:
         """What an action gives."""
-        portal = self.request.jurisdiction.portal
-        answer = await self.request.http.ask(portal, self.url(action), params, read=self.read)
+        answer = await asking.ask(self.request, self.url(action), params, self.read)
         found: dict[str, Any] = answer.value
         return found
 
@@ -106,15 +106,15 @@ class Catalogue:
 
     def read(self, body: bytes) -> dict[str, Any]:
         """What an action gave."""
-        return ckan_package.result_of(answers.load(body), self.where)
+        return ckan_package.result_of(decode(body), self.where)
 
 
 async def _describe(catalogue: Catalogue, resource: Resource) -> "Datastore":
     """The table's columns; by some rows, which of them holds the shapes."""
     params = {"resource_id": resource.id, "sort": _ROW_ID, "limit": str(_SAMPLE_ROWS)}
     sample = await catalogue.act("datastore_search", params)
-    columns = [name for each in answers.objects(sample.get("fields")) if (name := answers.text(each.get("id")))]
-    rows = answers.objects(sample.get("records"))[:_SAMPLE_ROWS]
+    columns = [name for each in members.objects(sample.get("fields")) if (name := members.text(each.get("id")))]
+    rows = members.objects(sample.get("records"))[:_SAMPLE_ROWS]
     geometry = find_geometry(columns, rows, catalogue.request.feed.geometry, catalogue.where)
     srid = written.srid_of([row.get(geometry) for row in rows])
     return Datastore(catalogue, resource, columns, Table(_ROW_ID, geometry, srid))
@@ -143,14 +143,14 @@ class Datastore:
         async for batch in offsets.walk(partial(self._page, ask), size, self.catalogue.where, proof):
             yield batch
 
-    async def _page(self, ask: Ask, offset: int, limit: int) -> pa.RecordBatch:
+    async def _page(self, ask: Ask, offset: int, limit: int, tries: int) -> pa.RecordBatch:
         place = {"sort": _ROW_ID, "limit": str(limit), "offset": str(offset)}
         params = {"resource_id": self.resource.id, **place}
-        rows = await ask(self.catalogue.url("datastore_search"), params, self._rows)
+        rows = await ask(self.catalogue.url("datastore_search"), params, self._rows, tries)
         return await asyncio.to_thread(self.table.batch, rows, self.catalogue.where)
 
     def _rows(self, body: bytes) -> list[dict[str, Any]]:
-        return answers.rows_of(self.catalogue.read(body).get("records"))
+        return members.rows_of(self.catalogue.read(body).get("records"))
 
 
 def _known(srid: int | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from zoning_assets.errors import FeedRefused, NotALayer
-from zoning_assets.feeds import answers
+from zoning_assets.feeds import members
 from zoning_assets.http import without_secrets
 
 _PAGE = re.compile(r"(?P<root>.*?)/dataset/(?P<package>[^/]+)(?:/resource/(?P<resource>[^/]+))?(?:/.*)?")
@@ -91,30 +91,30 @@ def result_of(document: Any, where: str) -> dict[str, Any]:
         ValueError: it is no action's answer; the client asks again.
         FeedRefused: the action failed.
     """
-    answer = answers.object_of(document)
+    answer = members.object_of(document)
     if answer.get("success") is False:
         error = answer.get("error")
-        said = answers.text(answers.member(error, "message")) or str(error)[:200]
+        said = members.text(members.member(error, "message")) or str(error)[:200]
         raise FeedRefused(f"CKAN says: {said}", where=where, do="check the address")
-    return answers.object_of(answer.get("result"))
+    return members.object_of(answer.get("result"))
 
 
 def resource_of(document: Mapping[str, Any], package: Mapping[str, Any], root: str) -> Resource:
     """Understand a resource. `package`: what it belongs to, empty where that was not asked for."""
-    url = _joined(root, answers.text(document.get("url"), 2000))
+    url = _joined(root, members.text(document.get("url"), 2000))
     ending = urlsplit(url).path.rpartition(".")[2].lower()
-    words = re.findall(r"[a-z]+", answers.text(document.get("format")).lower())
+    words = re.findall(r"[a-z]+", members.text(document.get("format")).lower())
     names = ("metadata_modified", "last_modified", "hash")
-    signals = {name: answers.signal(document.get(name)) for name in names}
-    owner = answers.signal(package.get("metadata_modified"))
+    signals = {name: members.signal(document.get(name)) for name in names}
+    owner = members.signal(package.get("metadata_modified"))
     return Resource(
-        id=answers.text(document.get("id")),
-        name=answers.text(document.get("name")),
+        id=members.text(document.get("id")),
+        name=members.text(document.get("name")),
         words=frozenset((*words, ending)),
         url=url,
         datastore=document.get("datastore_active") is True,
         uploaded=document.get("url_type") == "upload",
-        signals={"resource": answers.text(document.get("id")), "package_modified": owner, **signals},
+        signals={"resource": members.text(document.get("id")), "package_modified": owner, **signals},
     )
 
 
@@ -132,7 +132,7 @@ def choose(package: Mapping[str, Any], asked: Address, where: str) -> Resource:
     Raises:
         NotALayer: there is none, or there are several; never "the first one".
     """
-    found = [resource_of(each, package, asked.root) for each in answers.objects(package.get("resources"))]
+    found = [resource_of(each, package, asked.root) for each in members.objects(package.get("resources"))]
     named = [each for each in found if each.id == asked.resource]
     fitting = named if asked.resource else [each for each in found if each.is_file or each.datastore]
     if len(fitting) == 1:

@@ -11,12 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from zoning_assets.errors import FileRefused, HarvestIncomplete, PortalUnreachable
+from zoning_assets.feeds.asking import TRIES
 
 #: How a page that the portal cannot give shrinks, and how often.
 _SHRINK, _RUNGS = 5, 2
+#: How often a page is asked for where a smaller one can be: so few that the host is not given up before that.
+_FEW_TRIES = 2
 
-#: Offset and limit -> rows.
-Page = Callable[[int, int], Awaitable[pa.RecordBatch]]
+#: Offset, limit and tries -> rows.
+Page = Callable[[int, int, int], Awaitable[pa.RecordBatch]]
 
 
 async def walk(page: Page, size: int, where: str, proof: dict[str, Any]) -> AsyncIterator[pa.RecordBatch]:
@@ -53,11 +56,16 @@ async def walk(page: Page, size: int, where: str, proof: dict[str, Any]) -> Asyn
 
 async def _patiently(page: Page, offset: int, size: int) -> tuple[pa.RecordBatch, int]:
     """A page, smaller where the portal cannot give it; and the size that it can give."""
+    first: PortalUnreachable | FileRefused | None = None
     for _ in range(_RUNGS):
+        if size < _SHRINK:
+            break
         try:
-            return await page(offset, size), size
-        except (PortalUnreachable, FileRefused):
-            if size < _SHRINK:
-                raise
+            return await page(offset, size, _FEW_TRIES), size
+        except (PortalUnreachable, FileRefused) as error:
+            first = first or error
             size //= _SHRINK
-    return await page(offset, size), size
+    try:
+        return await page(offset, size, TRIES), size
+    except (PortalUnreachable, FileRefused) as error:
+        raise first or error from error

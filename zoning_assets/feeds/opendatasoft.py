@@ -17,12 +17,13 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, NotALayer
-from zoning_assets.feeds import answers, files, notes
+from zoning_assets.feeds import asking, files, members, notes
 from zoning_assets.feeds.files import LayerFile
 from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.http import without_secrets
 from zoning_assets.transform import columns
+from zoning_assets.transform.documents import decode
 
 _PAGE = re.compile(r"/explore/(?:embed/)?(?:dataset|assets)/([^/]+)(?:/.*)?")
 _API = re.compile(r"/api/.*?/datasets/([^/]+)(?:/.*)?")
@@ -80,9 +81,9 @@ def _address(url: str, where: str) -> str:
 
 async def _describe(request: Request, url: str, where: str) -> Dataset:
     def read(body: bytes) -> Mapping[str, Any]:
-        return answers.object_of(answers.load(body))
+        return members.object_of(decode(body))
 
-    answer = await request.http.ask(request.jurisdiction.portal, url, {}, read=read)
+    answer = await asking.ask(request, url, {}, read)
     return describe(answer.value, where)
 
 
@@ -95,25 +96,25 @@ def describe(document: Mapping[str, Any], where: str) -> Dataset:
         HarvestIncomplete: it does not count its records.
     """
     if document.get("error_code"):
-        what = f"{answers.text(document.get('message'))} ({answers.text(document.get('error_code'))})"
+        what = f"{members.text(document.get('message'))} ({members.text(document.get('error_code'))})"
         raise FeedRefused(what, where=where, do="check the address")
-    listed = answers.objects(document.get("fields"))
-    kinds = {answers.text(each.get("name")): answers.text(each.get("type")) for each in listed}
+    listed = members.objects(document.get("fields"))
+    kinds = {members.text(each.get("name")): members.text(each.get("type")) for each in listed}
     shapes = [name for name, kind in kinds.items() if kind == "geo_shape"]
     if document.get("has_records") is False or not kinds:
         raise NotALayer("the dataset has no records", where=where, do="look for its data under its attachments")
     if len(shapes) != 1:
         what = f"several columns of shapes: {', '.join(shapes)}" if shapes else "no column of shapes"
         raise NotALayer(f"the dataset has {what}, and an export has one", where=where, do="take another dataset")
-    metas = answers.member(document, "metas", "default")
-    count = answers.count(answers.member(metas, "records_count"))
+    metas = members.member(document, "metas", "default")
+    count = members.count(members.member(metas, "records_count"))
     if count is None:
         do = "use another feed of this portal"
         raise HarvestIncomplete("the portal does not count the dataset's records", where=where, do=do)
     return Dataset(
         columns=[name for name in kinds if name],
         managed=[name for name, kind in kinds.items() if kind == "geo_point_2d"],
-        stamp={"count": count, **{name: answers.signal(answers.member(metas, name)) for name in _SIGNALS}},
+        stamp={"count": count, **{name: members.signal(members.member(metas, name)) for name in _SIGNALS}},
     )
 
 
@@ -124,7 +125,11 @@ async def _export(request: Request, url: str, dataset: Dataset, file: Path, of: 
     address = f"{url}/exports/geojson?{urlencode(_EXPORT)}"
     portal, proof = request.jurisdiction.portal, dict[str, Any]()
     try:
-        answer = await request.http.download(portal, address, draft, {}, most_bytes=_MOST_BYTES)
+        answer = await asking.prepared(
+            request,
+            url,
+            lambda: request.http.download(portal, address, draft, {}, most_bytes=_MOST_BYTES, also={asking.PREPARING}),
+        )
         rows = await asyncio.to_thread(_rows, draft, request.where)
         after = (await _describe(request, url, request.where)).stamp
         evidence = {"rows in the export": (rows, dataset.stamp["count"])}

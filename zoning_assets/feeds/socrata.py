@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, NotALayer
-from zoning_assets.feeds import answers, offsets, socrata_view
+from zoning_assets.feeds import asking, members, offsets, socrata_view
 from zoning_assets.feeds.assembled import Ask, assemble
 from zoning_assets.feeds.source import Request
 from zoning_assets.feeds.tables import Table
 from zoning_assets.feeds.whole import Whole
 from zoning_assets.http import without_secrets
 from zoning_assets.transform import crs
+from zoning_assets.transform.documents import decode
 
 _ROW_ID = ":id"
 _PAGE_ROWS = 2000
@@ -57,9 +58,9 @@ async def _find(request: Request) -> "Dataset":
 
 async def _metadata(request: Request, portal: str, view: str, where: str) -> Mapping[str, Any]:
     def read(body: bytes) -> Mapping[str, Any]:
-        return answers.object_of(socrata_view.no_error(answers.load(body), where))
+        return members.object_of(socrata_view.no_error(decode(body), where))
 
-    answer = await request.http.ask(request.jurisdiction.portal, f"{portal}/api/views/{view}.json", {}, read=read)
+    answer = await asking.ask(request, f"{portal}/api/views/{view}.json", {}, read)
     found: Mapping[str, Any] = answer.value
     return found
 
@@ -86,10 +87,9 @@ class Dataset:
 
     async def _count(self) -> int | None:
         """The portal's own count; None where it gives none, as for a map."""
-        portal = self.request.jurisdiction.portal
-        answer = await self.request.http.ask(portal, self._url, {"$select": "count(*)"}, read=self._read)
+        answer = await asking.ask(self.request, self._url, {"$select": "count(*)"}, self._read)
         values = list(answer.value[0].values()) if answer.value else []
-        return answers.count(values[0]) if len(values) == 1 else None
+        return members.count(values[0]) if len(values) == 1 else None
 
     async def pages(self, ask: Ask, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
         """See assembled.Paged."""
@@ -99,23 +99,23 @@ class Dataset:
             yield batch
         proof["rows are told apart by"] = _ROW_ID if self._names_id else "all they say"
 
-    async def _page(self, ask: Ask, offset: int, limit: int) -> pa.RecordBatch:
+    async def _page(self, ask: Ask, offset: int, limit: int, tries: int) -> pa.RecordBatch:
         """Rows with their ids, where the portal gives them; `*` alone leaves them out."""
         params = {"$order": _ROW_ID, "$limit": str(limit), "$offset": str(offset)}
         if self._names_id:
             try:
-                rows = await ask(self._url, {"$select": f"{_ROW_ID},*", **params}, self._read)
-            except FeedRefused:
-                if offset:
+                rows = await ask(self._url, {"$select": f"{_ROW_ID},*", **params}, self._read, tries)
+            except FeedRefused as refusal:
+                if offset or refusal.final:
                     raise
                 self._names_id = False
         if not self._names_id:
-            rows = await ask(self._url, params, self._read)
+            rows = await ask(self._url, params, self._read, tries)
         self._names_id &= all(_ROW_ID in row for row in rows)
         return await asyncio.to_thread(self.rows.batch, rows, self.request.where)
 
     def _read(self, body: bytes) -> list[dict[str, Any]]:
-        return answers.rows_of(socrata_view.no_error(answers.load(body), self.request.where))
+        return members.rows_of(socrata_view.no_error(decode(body), self.request.where))
 
     @property
     def _url(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zoning_assets.errors import FeedRefused, NotALayer
-from zoning_assets.feeds import answers
+from zoning_assets.feeds import members
 
 _ID = re.compile(r"([a-z0-9]{4}-[a-z0-9]{4})(?:\.[a-z]+)?", re.IGNORECASE)
 _AREAS = frozenset({"polygon", "multipolygon"})
@@ -44,7 +44,7 @@ def address(url: str, where: str) -> tuple[str, str]:
 def children(document: Mapping[str, Any]) -> list[str]:
     """The views in which a map of layers keeps its rows; none where it has rows itself."""
     listed = document.get("childViews")
-    if answers.objects(document.get("columns")) or not isinstance(listed, list):
+    if members.objects(document.get("columns")) or not isinstance(listed, list):
         return []
     return [child.lower() for child in listed if isinstance(child, str) and _ID.fullmatch(child)]
 
@@ -61,18 +61,18 @@ def describe(document: Mapping[str, Any], view: str, geometry: str | None, where
     Raises:
         NotALayer: it has no rows, or no column of polygons.
     """
-    columns = answers.objects(document.get("columns"))
-    kinds = {answers.text(each.get("fieldName")): answers.text(each.get("dataTypeName")).lower() for each in columns}
+    columns = members.objects(document.get("columns"))
+    kinds = {members.text(each.get("fieldName")): members.text(each.get("dataTypeName")).lower() for each in columns}
     names = [name for name in kinds if name]
     if not names:
-        kind = answers.text(document.get("viewType")) or "of a kind not known"
+        kind = members.text(document.get("viewType")) or "of a kind not known"
         raise NotALayer(f"the view is {kind} and has no rows", where=where, do="take the dataset it was made from")
     return View(
         id=view,
         columns=names,
         geometry=_geometry(kinds, geometry, where),
         managed=[name for name in names if name.startswith(":")],
-        signals={name: answers.signal(document.get(name)) for name in _SIGNALS},
+        signals={name: members.signal(document.get(name)) for name in _SIGNALS},
     )
 
 
@@ -99,10 +99,10 @@ def no_error(document: Any, where: str) -> Any:
     """
     if not isinstance(document, dict) or not (document.get("error") or document.get("errorCode")):
         return document
-    status, message = document.get("status"), answers.text(document.get("message")) or "an error"
+    status, message = document.get("status"), members.text(document.get("message")) or "an error"
     if type(status) is int and status >= 500:
         raise ValueError(message)
-    code = answers.text(document.get("errorCode")) or answers.text(document.get("code"))
+    code = members.text(document.get("errorCode")) or members.text(document.get("code"))
     raise FeedRefused(
         f"{message} ({code})" if code else message,
         where=where,

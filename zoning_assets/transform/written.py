@@ -10,7 +10,8 @@ import orjson
 import shapely
 
 from zoning_assets.transform import geojson
-from zoning_assets.transform.esri import CURVE, NOT_NUMBERS
+from zoning_assets.transform.esri import CURVE
+from zoning_assets.transform.rings import NOT_NUMBERS
 
 NOT_A_SHAPE = "the column holds no shape that can be read"
 OTHER_SRID = "its SRID is not that of the other rows"

@@ -1,27 +1,12 @@
-"""JSON answers of strangers: any member may be missing, of another kind, or absurd.
+"""The members of strangers' JSON: any may be missing, of another kind, or absurd.
 
-`load`, `object_of` and `rows_of` raise ValueError where the answer is not what was asked for: the client asks again.
+`object_of` and `rows_of` raise ValueError where the answer is not what was asked for: the client asks again.
 """
 
 from typing import Any
 
-from zoning_assets.transform import esri
-
 #: A count above it is no county's, and a walk of that length would never end.
 _MOST_ROWS = 50_000_000
-
-
-def load(body: bytes) -> Any:
-    """A JSON document.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return esri.decode(body)
-    except RecursionError:
-        message = "the JSON is nested without end"
-        raise ValueError(message) from None
 
 
 def member(document: Any, *path: str) -> Any:
