@@ -13,7 +13,9 @@ ZoningError                 one line: where, what, what to do
 │   └── NotALayer               the address is not a layer: mend the address
 ├── HarvestError            the harvest is not proven; what was published before stays
 │   ├── HarvestIncomplete       the rows do not add up
+│   ├── AcceptanceNeeded        a layer shrank by much: a person must say that it is right
 │   └── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
+├── NothingWaits            there is nothing of that kind to be done
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
@@ -90,7 +92,11 @@ class PortalResting(PortalError):
 
 
 class FeedRefused(PortalError):
-    """The portal answered and said no; asking again will not help."""
+    """The portal answered and said no; asking again will not help. `final`: nor will asking in another way."""
+
+    def __init__(self, what: str, *, where: str, do: str, final: bool = False) -> None:
+        super().__init__(what, where=where, do=do)
+        self.final = final
 
 
 class NotALayer(PortalError):
@@ -105,8 +111,16 @@ class HarvestIncomplete(HarvestError):
     """The rows received do not add up to what the portal says it has; the message is the evidence."""
 
 
+class AcceptanceNeeded(HarvestError):
+    """A layer shrank by much, or is empty; nothing is retired until a person says that it is right."""
+
+
 class CoverStale(HarvestError):
     """The layer changed since its tiles were found; materialize `tiles` again."""
+
+
+class NothingWaits(ZoningError):
+    """What was to be accepted, retried or discarded does not wait."""
 
 
 class FileRefused(ZoningError):

@@ -27,6 +27,8 @@ from zoning_assets.model import Portal
 
 #: Tried again after a pause: the portal is busy or ill, not of another opinion.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: No other form of the question would be answered: who asks is not welcome, or it is gone.
+_FINAL = frozenset({401, 403, 407, 410, 451})
 _TRIES = 6
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
 #: A portal that asks for more patience than this is left alone; the run fails and says until when.
@@ -120,6 +122,7 @@ class Http:
         params: Mapping[str, str],
         *,
         read: Callable[[bytes], Any],
+        tries: int = _TRIES,
     ) -> Answer:
         """Ask by POST with a form where the address would grow long, by GET otherwise.
 
@@ -129,6 +132,7 @@ class Http:
             params: the query.
             read: makes a value of the body; raises ValueError where it is not what was asked for, and the portal is
                 asked again.
+            tries: how often, at most.
 
         Raises:
             PortalResting, PortalBusy, PortalUnreachable, FeedRefused: see errors.py.
@@ -143,7 +147,7 @@ class Http:
                 value = read(body) if response.status == 200 else None
                 return Answer(response.status, response.headers, body, value)
 
-        return await self._patiently(portal, url, once)
+        return await self._patiently(portal, url, once, tries)
 
     async def download(
         self, portal: Portal, url: str, into: Path, headers: Mapping[str, str], *, most_bytes: int
@@ -170,7 +174,7 @@ class Http:
         return await self._patiently(portal, url, once)
 
     async def _patiently(
-        self, portal: Portal, url: str, once: Callable[[aiohttp.ClientSession], Awaitable[Answer]]
+        self, portal: Portal, url: str, once: Callable[[aiohttp.ClientSession], Awaitable[Answer]], tries: int = _TRIES
     ) -> Answer:
         """Ask until there is an answer, a refusal, or no more patience."""
         if self._session is None:
@@ -178,7 +182,7 @@ class Http:
             raise RuntimeError(message)
         host = self._host(portal, url)
         why, wait_s = "", None
-        for attempt in range(_TRIES):
+        for attempt in range(tries):
             _awake(portal, self.now(), url)
             async with host.turn():
                 TALLY.get().requests += 1
@@ -194,14 +198,14 @@ class Http:
                 break
             if wait_s:
                 host.rest(wait_s)
-            elif attempt < _TRIES - 1:
+            elif attempt < tries - 1:
                 await self.sleep(self.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt))
         if wait_s is not None:
             raise PortalBusy(
                 why, where=without_secrets(url), do=f"try again in {wait_s:.0f} s, or ask less often", wait_s=wait_s
             )
         raise PortalUnreachable(
-            f"{why} ({_TRIES} tries)", where=without_secrets(url), do="check the address, or try again later"
+            f"{why} ({tries} tries)", where=without_secrets(url), do="check the address, or try again later"
         )
 
     def _host(self, portal: Portal, url: str) -> Host:
@@ -236,7 +240,8 @@ def _refusal(answer: Answer, url: str) -> str:
     """
     text = f"HTTP {answer.status}"
     if answer.status not in _PASSING:
-        raise FeedRefused(text, where=without_secrets(url), do="check the address and what the portal asks of visitors")
+        do = "check the address and what the portal asks of visitors"
+        raise FeedRefused(text, where=without_secrets(url), do=do, final=answer.status in _FINAL)
     return text
 
 

@@ -30,6 +30,9 @@ class Feed:
     page_size: int | None = None  # rows asked for at a time; None: what the portal offers
     layer: str | None = None  # which layer of a file that holds several
     fields: Mapping[str, str] = field(default_factory=dict)  # ours = theirs
+    strategy: str = "auto"  # how an arcgis layer is walked through: auto | offset | ranges | ids | area
+    format: str = "auto"  # in which form an arcgis layer's rows are asked for: auto | json | geojson | pbf
+    may_shrink: float = 0.1  # share of the rows that may vanish without a person's word
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Cover:
     tiles: Mapping[str, int]  # tile -> rows its envelope met when it was found
     repeated: Mapping[str, str] = field(default_factory=dict)  # repeated key -> the tile that owns all its rows
     listed: Mapping[str, Sequence[int]] = field(default_factory=dict)  # tile -> ids it asks for one by one
+    rows: int = 0  # rows of the layer that have a place
     doubted: bool = False  # a publish met a repeated key this cover does not know: look at every key next time
 
 

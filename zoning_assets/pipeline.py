@@ -14,8 +14,10 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -33,7 +35,7 @@ from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Harvest, Jurisdiction, Outcome, Place
 from zoning_assets.pool import Pool
 from zoning_assets.stages import Work, normalize_page, publish_place, validate_part
-from zoning_assets.stores import harvests
+from zoning_assets.stores import baselines, harvests
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import find_published
@@ -55,6 +57,25 @@ _MOST_REJECTED, _ENOUGH_ROWS = 0.5, 20
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A layer that was found, its tiles, and what its portal said of it."""
+
+    source: Source
+    cover: Cover
+    signals: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a probe found; `why` a feed is worth fetching, None where nothing says so."""
+
+    jurisdiction: str
+    feed: str
+    why: str | None
+    requests: int
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """What runs work with."""
 
@@ -72,7 +93,7 @@ class Pipeline:
         """
         TALLY.set(Tally())
         async with self.http() as http:
-            return (await self._open(jurisdiction, PARCELS, http, force=force))[1]
+            return (await self._open(jurisdiction, PARCELS, http, force=force)).cover
 
     async def run(
         self,
@@ -84,23 +105,35 @@ class Pipeline:
     ) -> None:
         """Take each place through the stages; `report` is told each outcome as it is known."""
         slots = asyncio.Semaphore(_PLACES_AT_ONCE)
+        opened: dict[str, asyncio.Task[Opened]] = {}
+        published: set[Place] = set()
         async with self.http() as http, asyncio.TaskGroup() as group:
-            opened: dict[str, asyncio.Task[tuple[Source, Cover]]] = {}
 
             async def take(place: Place) -> None:
                 try:
-                    report(await self._take(jurisdictions[place.jurisdiction], place, feed, stages, opener))
+                    outcome = await self._take(jurisdictions[place.jurisdiction], place, feed, stages, opener)
+                    published.update([place] if PUBLISHED in outcome.stages else [])
+                    report(outcome)
                 finally:
                     slots.release()
 
-            def opener(jurisdiction: Jurisdiction) -> "asyncio.Task[tuple[Source, Cover]]":
+            def opener(jurisdiction: Jurisdiction) -> asyncio.Task[Opened]:
                 if jurisdiction.id not in opened:
-                    opened[jurisdiction.id] = asyncio.create_task(self._open(jurisdiction, feed, http))
+                    opened[jurisdiction.id] = asyncio.create_task(self._open_for_run(jurisdiction, feed, http))
                 return opened[jurisdiction.id]
 
             for place in places:
                 await slots.acquire()
                 group.create_task(take(place))
+        for jurisdiction, task in opened.items():
+            if not task.exception():
+                await asyncio.to_thread(self._note_published, jurisdiction, feed, task.result(), published)
+
+    def _note_published(self, jurisdiction: str, feed: str, opened: Opened, published: set[Place]) -> None:
+        """What a feed is now, for the next probe and against the next fall; only when the whole of it was published."""
+        cover = opened.cover
+        if published >= {Place(jurisdiction, tile) for tile in cover.tiles or (None,)}:
+            baselines.put(self.objects, jurisdiction, feed, cover.rows, opened.signals)
 
     async def _take(
         self,
@@ -108,15 +141,16 @@ class Pipeline:
         place: Place,
         feed: str,
         stages: Sequence[str],
-        opener: Callable[[Jurisdiction], "asyncio.Task[tuple[Source, Cover]]"],
+        opener: Callable[[Jurisdiction], asyncio.Task[Opened]],
     ) -> Outcome:
         """One place through the stages; an error ends its way and is said, not raised."""
         started, tally, outcome = time.monotonic(), Tally(), Outcome(place, feed)
         TALLY.set(tally)
         try:
             if RAW in stages:
-                source, cover = await opener(jurisdiction)
-                outcome.harvest = await fetch(source, self.objects, place, cover)
+                opened = await opener(jurisdiction)
+                cover = opened.cover
+                outcome.harvest = await fetch(opened.source, self.objects, place, cover)
             else:
                 cover = _known_cover(self.objects, jurisdiction, feed)
                 outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, feed)
@@ -182,31 +216,60 @@ class Pipeline:
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
 
-    async def _open(
-        self, jurisdiction: Jurisdiction, feed: str, http: Http, *, force: bool = False
-    ) -> tuple[Source, Cover]:
-        """The feed's layer, and its cover: the one known, while the layer says of itself what it said then."""
+    async def _open(self, jurisdiction: Jurisdiction, feed: str, http: Http, *, force: bool = False) -> Opened:
+        """The feed's layer, and its cover: the one known, while the layer says of itself what it said then.
+
+        Raises:
+            AcceptanceNeeded: the layer shrank by much; what was published before stays.
+        """
+        request = self._request(jurisdiction, feed, http)
+        source = await FEED_TYPES[request.feed.type].open_source(request)
+        known = None if feed == ZONING else harvests.find_cover(self.objects, jurisdiction.id, feed)
+        stamp = source.stamp | {
+            "tile_resolution": jurisdiction.tile_resolution,
+            "key": request.feed.key,
+            "crs": request.feed.crs,
+        }
+        if known and not known.doubted and not force and known.stamp == stamp:
+            cover = known
+        elif feed == ZONING:
+            cover = Cover(jurisdiction.id, feed, stamp, {}, rows=source.rows or 0)
+        else:
+            cover = replace(await source.cover(exact=bool(known and known.doubted)), stamp=stamp)
+        if source.rows is not None or feed != ZONING:
+            baselines.guard(self.objects, jurisdiction.id, request.feed, cover.rows)
+        if feed != ZONING:
+            harvests.put_cover(self.objects, cover)
+        return Opened(source, cover)
+
+    async def _open_for_run(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Opened:
+        """The feed's layer; its signals are asked for first, so that what changes meanwhile is seen the next time."""
+        request = self._request(jurisdiction, feed, http)
+        signals = await FEED_TYPES[request.feed.type].probe(request)
+        return replace(await self._open(jurisdiction, feed, http), signals=signals)
+
+    def _request(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Request:
         if feed not in jurisdiction.feeds:
             raise JurisdictionInvalid(
                 f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
             )
-        described = jurisdiction.feeds[feed]
         draft = Draft(self.objects, Place(jurisdiction.id), feed)
-        source = await FEED_TYPES[described.type](Request(jurisdiction, described, http, self.scratch, draft))
-        if feed == ZONING:
-            return source, Cover(jurisdiction.id, feed, source.stamp, {})
-        known = harvests.find_cover(self.objects, jurisdiction.id, feed)
-        stamp = source.stamp | {
-            "tile_resolution": jurisdiction.tile_resolution,
-            "key": described.key,
-            "crs": described.crs,
-        }
-        if known and not known.doubted and not force and known.stamp == stamp:
-            return source, known
-        found = await source.cover(exact=bool(known and known.doubted))
-        cover = replace(found, stamp=stamp)
-        harvests.put_cover(self.objects, cover)
-        return source, cover
+        return Request(jurisdiction, jurisdiction.feeds[feed], http, self.scratch, draft)
+
+    async def probe(self, jurisdiction: Jurisdiction, feed: str, now: datetime) -> Probed:
+        """Ask a portal whether a feed is worth fetching; no row is asked for, nothing is changed.
+
+        Raises:
+            ZoningError: see errors.py.
+        """
+        tally = Tally()
+        TALLY.set(tally)
+        async with self.http() as http:
+            request = self._request(jurisdiction, feed, http)
+            signals = await FEED_TYPES[request.feed.type].probe(request)
+        before = baselines.find(self.objects, jurisdiction.id, feed)
+        why = baselines.changed(before, signals, request.feed.full_refresh_days, now)
+        return Probed(jurisdiction.id, feed, why, tally.requests)
 
 
 async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) -> Harvest:

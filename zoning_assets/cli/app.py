@@ -8,6 +8,7 @@ import typer
 
 from zoning_assets.cli import bench, database, show, sync
 from zoning_assets.cli.demo import demo
+from zoning_assets.cli.probe import accept, probe
 from zoning_assets.cli.test import test
 from zoning_assets.cli.up import up
 from zoning_assets.errors import ZoningError
@@ -24,6 +25,8 @@ app.add_typer(database.app, name="db", help="The database: up, down, url, psql."
 app.add_typer(bench.app, name="bench", help="Measurements.")
 app.command("demo")(demo)
 app.command("sync")(sync.sync)
+app.command("probe")(probe)
+app.command("accept")(accept)
 app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 app.command("up")(up)
 app.command("serve", hidden=True)(up)

@@ -47,8 +47,15 @@ class Ask(Protocol):
 class Paged(Protocol):
     """What a feed type tells of a layer, and how it is walked through."""
 
-    layer: Mapping[str, Any]  # what reading needs; at least `crs`
-    columns: Sequence[str]
+    @property
+    def layer(self) -> Mapping[str, Any]:
+        """What reading needs; at least `crs` (None: the portal does not say)."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns' names."""
+        ...
 
     async def stamp(self) -> Mapping[str, Any]:
         """What the layer says of itself now: `count` (None where it does not count) and its signals of change."""

@@ -26,6 +26,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ZONING: ("code", "zone_type", "effective"),
 }
 _REPEATS = ("reject", "dissolve", "suffix")
+_STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
+_FORMATS = ("auto", "json", "geojson", "pbf")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(r"(\w{3}) ([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d) (\S+)")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -103,7 +105,7 @@ class _Reader:
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
         allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
-        self._keys(table, at, (*allowed, "page_size", "layer", "fields"))
+        self._keys(table, at, (*allowed, "page_size", "layer", "strategy", "format", "may_shrink", "fields"))
         fields = table.get("fields", {})
         self._keys(fields, f"{at}.fields", FIELDS[name])
         return Feed(
@@ -117,6 +119,9 @@ class _Reader:
             full_refresh_days=self._whole(table, at, "full_refresh_days", 1, 3650, 30),
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
+            strategy=self._choice(table, at, "strategy", _STRATEGIES, "auto"),
+            format=self._choice(table, at, "format", _FORMATS, "auto"),
+            may_shrink=self._share(table, at, "may_shrink", 0.1),
             fields={ours: self._text(fields, f"{at}.fields", ours) for ours in fields},
         )
 
@@ -208,6 +213,12 @@ class _Reader:
         if value is not default and (type(value) is not int or not least <= value <= most):
             self._wrong(f"{at}.{key}".lstrip("."), f"must be {also}a whole number from {least} to {most}")
         return value
+
+    def _share(self, table: dict[str, Any], at: str, key: str, default: float) -> float:
+        value = table.get(key, default)
+        if type(value) not in (int, float) or not 0 <= value <= 1:
+            self._wrong(f"{at}.{key}", "must be a number from 0 to 1")
+        return float(value)
 
     def _wrong(self, key: str, what: str) -> None:
         raise JurisdictionInvalid(f"{key}: {what}", where=str(self.path), do="mend the file")

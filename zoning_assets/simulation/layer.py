@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -218,8 +218,13 @@ def _geometries(shapes: Shapes) -> list[dict[str, Any] | None]:
 
 def transformed(points: Floats, source: int, target: int) -> Floats:
     """Points (n, 2) from one CRS to another, by their EPSG numbers; x, y order."""
-    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
-    return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+    return np.column_stack(_transformer(source, target).transform(points[:, 0], points[:, 1]))
+
+
+@lru_cache(maxsize=8)
+def _transformer(source: int, target: int) -> pyproj.Transformer:
+    """Kept, as each takes some milliseconds to make."""
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
 def sendable(values: Column) -> list[Any]:

@@ -66,10 +66,6 @@ class Draft:
         self.pages.append(page)
         return page
 
-    def afresh(self) -> None:
-        """The pages so far do not count; another way is tried."""
-        self.pages.clear()
-
     def abandon(self) -> None:
         """Forget all pages and questions; pages that stood here before the draft stay."""
         self._clear(keep=frozenset())

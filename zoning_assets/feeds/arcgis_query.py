@@ -1,0 +1,253 @@
+"""An ArcGIS layer's query operation: what is asked, and which answers are believed to be answers.
+
+Source: ArcGIS REST API, "Query (Feature Service/Layer)"; FACTS section 1.
+"""
+
+import asyncio
+import gc
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import shapely
+
+from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
+from zoning_assets.feeds.arcgis_layer import FORMS, Layer, describe, no_error
+from zoning_assets.feeds.source import Draft, Request
+from zoning_assets.http import without_secrets
+from zoning_assets.transform import documents, esri, pages
+from zoning_assets.transform.rows import Peek
+
+Ids = npt.NDArray[np.int64]
+Params = Mapping[str, str]
+#: West, south, east, north; degrees, EPSG:4326.
+Box = tuple[float, float, float, float]
+
+EVERY_ROW: Params = {"where": "1=1"}
+WHOLE_ROWS: Params = {"outFields": "*", "returnGeometry": "true", "returnTrueCurves": "false", "returnZ": "false"}
+#: Tries of a question that may be too large for the server: a smaller one is asked soon.
+_FEW_TRIES = 2
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows as they came: the answer's bytes, each row's object id, and whether the server says that there are more."""
+
+    body: bytes
+    ids: Ids
+    more: bool
+    question: Params  # what was asked
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Service:
+    """Asks one layer."""
+
+    def __init__(self, request: Request, about: Layer) -> None:
+        self.request, self.about = request, about
+        self.form = "esrijson"  # of whole rows
+        self._every_field = False  # it refuses a list of fields (FACTS 1, row 6)
+
+    @classmethod
+    async def of(cls, request: Request) -> "Service":
+        """Ask the layer what it is.
+
+        Raises:
+            NotALayer, FeedRefused, PortalError: see errors.py.
+        """
+        return cls(request, await about_layer(request))
+
+    async def query(self, params: Params, *, few_tries: bool = False) -> tuple[Any, bytes]:
+        """One query's answer, decoded and as it came.
+
+        Raises:
+            FeedRefused: the layer says no.
+            PortalError: see errors.py.
+        """
+        answer = await self.request.http.ask(
+            self.request.jurisdiction.portal,
+            f"{self.request.feed.url.rstrip('/')}/query",
+            {"f": "json", **params},
+            read=partial(self._read, params),
+            **({"tries": _FEW_TRIES} if few_tries else {}),
+        )
+        return self._accepted(answer.value), answer.body
+
+    async def count(self, which: Params) -> int | None:
+        """The server's own count; None where it does not count."""
+        try:
+            value, _ = await self.query({**which, "returnCountOnly": "true"})
+        except FeedRefused as refusal:
+            if refusal.final:
+                raise
+            return None
+        count = value.get("count")
+        return count if type(count) is int and count >= 0 else None
+
+    async def ids(self, which: Params) -> Ids | None:
+        """The server's own list of object ids, sorted; None where it does not list them."""
+        try:
+            value, _ = await self.query({**which, "returnIdsOnly": "true"})
+        except FeedRefused as refusal:
+            if refusal.final:
+                raise
+            return None
+        if "objectIds" not in value:
+            return None
+        try:
+            return np.sort(np.array([int(each) for each in value["objectIds"] or ()], dtype=np.int64))
+        except (TypeError, ValueError, OverflowError):
+            return None
+
+    async def page(self, params: Params, draft: Draft | None = None, *, few_tries: bool = False) -> Page:
+        """Rows; from the draft where an earlier try asked the same. Any answer that is no page of this layer is
+        refused here.
+
+        Raises:
+            HarvestIncomplete: the rows have not the columns that the layer had.
+            FeedRefused, PortalError: see errors.py.
+        """
+        if self._every_field:
+            params = {**params, "outFields": "*"}
+        params = {**params, "f": FORMS[self._form(params)]}
+        kept = await asyncio.to_thread(draft.find, params) if draft else None
+        if kept is not None:
+            return self._page(params, kept, self._read(params, kept))
+        try:
+            value, body = await self._patiently(params, few_tries=few_tries)
+        except FeedRefused:
+            if params.get("outFields", "*") == "*":
+                raise
+            self._every_field = True
+            return await self.page(params, draft, few_tries=few_tries)
+        return self._page(params, body, value)
+
+    def _form(self, params: Params) -> str:
+        """Whole rows come in the layer's best form; what is looked into here comes as JSON."""
+        return self.form if WHOLE_ROWS.items() <= params.items() else "esrijson"
+
+    async def choose_form(self) -> None:
+        """The best form in which the layer gives a row; a form that it offers and cannot give is left alone."""
+        wanted = [each for each in self.about.forms if self.request.feed.format in ("auto", FORMS[each])]
+        for form in wanted[:-1]:
+            self.form = form
+            try:
+                await self.page({**EVERY_ROW, **WHOLE_ROWS, "resultRecordCount": "1"}, few_tries=True)
+            except (FeedRefused, PortalUnreachable):
+                continue
+            return
+        self.form = wanted[-1] if wanted else "esrijson"
+
+    def _read(self, params: Params, body: bytes) -> Any:
+        """The body as what was asked for: a document, or what is to be known of a page.
+
+        Raises:
+            ValueError: it is neither, or an error that may pass: ask again.
+        """
+        form = self._form(params)
+        if form == "esrijson" or body[:1] == b"{":
+            value = _decode(body)
+            if form == "esrijson" or "error" in value:
+                return value
+        return pages.PEEKERS[form](body, self.about.id)
+
+    async def _patiently(self, params: Params, *, few_tries: bool) -> tuple[Any, bytes]:
+        """A portal that asks for patience is not one that cannot bear the question."""
+        try:
+            return await self.query(params, few_tries=few_tries)
+        except PortalBusy:
+            if not few_tries:
+                raise
+            return await self.query(params)
+
+    async def edited(self) -> int | None:
+        """When the layer says it was edited last, asked anew; epoch milliseconds."""
+        return (await about_layer(self.request)).edited
+
+    def _accepted(self, value: Any) -> Any:
+        error = value.get("error") if isinstance(value, dict) else None
+        if error is None:
+            return value
+        error = error if isinstance(error, dict) else {"message": str(error)}
+        code = error.get("code")
+        wants_token = code in (498, 499)
+        do = "this layer wants a token; ask its owner for an open one" if wants_token else "check the address"
+        said = f"error {code}: {error.get('message') or error.get('details')}"
+        raise FeedRefused(said, where=self.request.where, do=do, final=wants_token or code == 403)
+
+    def _page(self, params: Params, body: bytes, value: Any) -> Page:
+        value = self._accepted(value)
+        try:
+            peek = value if isinstance(value, Peek) else esri.peek_at(value, self.about.id)
+        except ValueError as error:
+            raise self.incomplete(f"the answer is no page of rows: {error}") from error
+        if peek.rows and params["outFields"] == "*":
+            self._check_columns(peek.columns)
+        return Page(body, np.array(peek.ids, dtype=np.int64), peek.more, params)
+
+    def _check_columns(self, columns: Collection[str]) -> None:
+        feed = self.request.feed
+        gone = [name for name in (feed.key, *feed.fields.values()) if name and name not in columns]
+        if gone:
+            raise self.incomplete(f"the column {gone[0]!r} is gone since the layer was described")
+
+    def page_size(self) -> int:
+        """How many rows to ask for at a time."""
+        return min(self.request.feed.page_size or self.about.most_rows, self.about.most_rows)
+
+    def incomplete(self, what: str, do: str = "run again; nothing was published") -> HarvestIncomplete:
+        """The error of a harvest that is not proven."""
+        return HarvestIncomplete(what, where=self.request.where, do=do)
+
+
+async def about_layer(request: Request) -> Layer:
+    """The layer's description.
+
+    Raises:
+        NotALayer, FeedRefused, PortalError: see errors.py.
+    """
+    url = request.feed.url.rstrip("/")
+    answer = await request.http.ask(request.jurisdiction.portal, url, {"f": "json"}, read=_decode)
+    return describe(answer.value, where=f"{request.where} at {without_secrets(url)}")
+
+
+def _decode(body: bytes) -> Any:
+    """A page's JSON; the collector rests meanwhile, as it would look at every number's list in vain."""
+    gc.disable()
+    try:
+        return no_error(documents.decode(body))
+    finally:
+        gc.enable()
+
+
+def inside(area: shapely.Geometry) -> dict[str, str]:
+    """A query by area; degrees, EPSG:4326."""
+    rings = [np.round(shapely.get_coordinates(ring), 7).tolist() for ring in _rings(area)]
+    return {**EVERY_ROW, **_spatial("esriGeometryPolygon", {"rings": rings, "spatialReference": {"wkid": 4326}})}
+
+
+def in_box(box: Box) -> dict[str, str]:
+    """A query by a box: west, south, east, north; degrees, EPSG:4326."""
+    sides = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    return {**EVERY_ROW, **_spatial("esriGeometryEnvelope", {**sides, "spatialReference": {"wkid": 4326}})}
+
+
+def _spatial(kind: str, shape: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "geometry": orjson.dumps(shape).decode(),
+        "geometryType": kind,
+        "inSR": "4326",
+        "spatialRel": "esriSpatialRelIntersects",
+    }
+
+
+def _rings(area: shapely.Geometry) -> list[shapely.LinearRing]:
+    """Outer rings, clockwise as Esri's shells are."""
+    parts = shapely.get_parts(area)
+    return [shapely.get_exterior_ring(part).normalize() for part in shapely.orient_polygons(parts, exterior_cw=True)]
