@@ -52,10 +52,11 @@ def load(jurisdiction: str, folder: Path, feed_types: Collection[str]) -> Jurisd
     known = files(folder)
     if jurisdiction not in known:
         near = ", ".join(difflib.get_close_matches(jurisdiction, known, 3) or sorted(known)[:8])
+        name = jurisdiction if _ID.fullmatch(jurisdiction) else "ID"
         raise JurisdictionUnknown(
             "no file describes this jurisdiction",
-            where=jurisdiction,
-            do=f"write {folder}/{jurisdiction}.toml, or choose one of: {near}",
+            where=repr(jurisdiction),
+            do=f"write {folder}/{name}.toml, or choose one of: {near}",
         )
     return read(known[jurisdiction], feed_types)
 
@@ -191,7 +192,7 @@ class _Reader:
     def _text(self, table: dict[str, Any], at: str, key: str) -> str:
         value = table.get(key)
         if not isinstance(value, str) or not value.strip():
-            self._wrong(f"{at}.{key}".lstrip("."), "must be text" if key in table else "is missing")
+            self._wrong(f"{at}.{key}".lstrip("."), "must be text that is not empty" if key in table else "is missing")
         return str(value)
 
     def _choice(
