@@ -31,6 +31,7 @@ class Feed:
     layer: str | None = None  # which layer of a file that holds several
     fields: Mapping[str, str] = field(default_factory=dict)  # ours = theirs
     strategy: str = "auto"  # how an arcgis layer is walked through: auto | offset | ranges | ids | area
+    hidden_rows: str = "refuse"  # refuse | accept: a portal that may have rows that it never shows
     may_shrink: float = 0.1  # share of the rows that may vanish without a person's word
 
 

@@ -103,7 +103,7 @@ class _Reader:
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
         allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
-        self._keys(table, at, (*allowed, "page_size", "layer", "strategy", "may_shrink", "fields"))
+        self._keys(table, at, (*allowed, "page_size", "layer", "strategy", "hidden_rows", "may_shrink", "fields"))
         fields = table.get("fields", {})
         self._keys(fields, f"{at}.fields", FIELDS[name])
         return Feed(
@@ -118,6 +118,7 @@ class _Reader:
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
             strategy=self._choice(table, at, "strategy", _STRATEGIES, "auto"),
+            hidden_rows=self._choice(table, at, "hidden_rows", ("refuse", "accept"), "refuse"),
             may_shrink=self._share(table, at, "may_shrink", 0.1),
             fields={ours: self._text(fields, f"{at}.fields", ours) for ours in fields},
         )
