@@ -11,22 +11,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable
+from zoning_assets.errors import FeedRefused
 from zoning_assets.feeds import hidden, ogc_layer
 from zoning_assets.feeds.assembled import Ask, assemble
 from zoning_assets.feeds.ogc_layer import Address
 from zoning_assets.feeds.source import Request
+from zoning_assets.feeds.walked import PAGE, Walked, incomplete, other_size, patiently
 from zoning_assets.feeds.whole import Whole
 from zoning_assets.http import Answer, without_secrets
 from zoning_assets.transform import axes, collection, documents, features, identity
 from zoning_assets.transform.collection import Collection
 from zoning_assets.transform.rows import Rows
 
-_PAGE, _SAMPLE = 1000, 10
-#: A server that refuses a page of some size is asked for one so much smaller, so often.
-_SHRINK, _RUNGS = 4, 3
-#: A second walk asks in pages of another size, so that what is lost at a page's edge is lost elsewhere.
-_OTHER_SIZE = 0.7
+_SAMPLE = 10
 
 
 async def open_source(request: Request) -> Whole:
@@ -162,12 +159,13 @@ class _Layer:
 
     async def pages(self, ask: Ask, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
         """See assembled.Paged."""
-        request, walked = self.server.request, _Walked(self.server.request.where)
-        page, size = await self._first(ask, walk)
+        request, walked = self.server.request, Walked(self.server.request.where)
+        size = other_size(request.feed.page_size or PAGE, walk)
+        page, size = await patiently(lambda rows: self._ask(ask, self.server.at.items, self._question(rows)), size)
         url = self.server.at.items
         while len(page.rows):
             batch = await asyncio.to_thread(self._batch, page)
-            walked.add(batch.column("id").to_pylist())
+            walked.add(batch.column("id").to_pylist(), "what its own `next` says")
             yield batch
             link = page.link("next")
             if link is None:
@@ -179,19 +177,6 @@ class _Layer:
             hidden.check(request, walked.numbers, walked.rows, proof)
         proof.update({"way": f"next links, {size:,} rows asked for at a time", "axes": self.reading.why})
 
-    async def _first(self, ask: Ask, walk: int) -> tuple[Collection, int]:
-        """The first page, and how many rows at a time the server lets itself be asked for."""
-        size = self.server.request.feed.page_size or _PAGE
-        size = size if walk == 0 else int(size * _OTHER_SIZE) + 1
-        for _ in range(_RUNGS):
-            try:
-                return await self._ask(ask, self.server.at.items, self._question(size)), size
-            except (FeedRefused, PortalUnreachable) as error:
-                if getattr(error, "final", False) or size < _SHRINK:
-                    raise
-                size //= _SHRINK
-        return await self._ask(ask, self.server.at.items, self._question(size)), size
-
     def _question(self, size: int) -> dict[str, str]:
         return {**self.server.at.kept, **(self.server.form or {}), "limit": str(size), **_crs(self.crs)}
 
@@ -200,7 +185,7 @@ class _Layer:
         body = await ask(url, params, _looked_at)
         page = await asyncio.to_thread(collection.of_geojson, body)
         if page.returned not in (None, len(page.rows)):
-            raise _incomplete(self.server.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
+            raise incomplete(self.server.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
         return page
 
     def _batch(self, page: Collection) -> pa.RecordBatch:
@@ -208,47 +193,7 @@ class _Layer:
         return features.batch(identity.ids(page.own, rows, identity.column(self.columns)), rows)
 
 
-class _Walked:
-    """Where a walk has been: a server whose links lead in a circle, or that ignores them, is found out."""
-
-    def __init__(self, where: str) -> None:
-        self.where, self.rows, self.numbers = where, 0, identity.Numbers()
-        self._links: set[str] = set()
-        self._first: frozenset[str] = frozenset()
-        self._before: frozenset[str] = frozenset()
-
-    def add(self, ids: Sequence[str]) -> None:
-        """A page's ids.
-
-        Raises:
-            HarvestIncomplete: they came before.
-        """
-        page = frozenset(ids)
-        if page and page in (self._first, self._before):
-            what = f"the page behind row {self.rows:,} is one that came before: the server ignores what its `next` says"
-            raise _incomplete(self.where, what)
-        if again := len(page & (self._first | self._before)):
-            raise _incomplete(self.where, f"{again:,} rows of the page behind row {self.rows:,} came twice")
-        self._first, self._before = self._first or page, page
-        self.rows += len(ids)
-        self.numbers.add(ids)
-
-    def follow(self, url: str) -> None:
-        """A link.
-
-        Raises:
-            HarvestIncomplete: it was followed before.
-        """
-        if url in self._links:
-            raise _incomplete(self.where, f"its `next` links lead in a circle, behind row {self.rows:,}")
-        self._links.add(url)
-
-
 def _looked_at(body: bytes) -> bytes:
     """The body of a page, if it is one."""
     documents.features_of(body)
     return body
-
-
-def _incomplete(where: str, what: str) -> HarvestIncomplete:
-    return HarvestIncomplete(what, where=where, do="use another feed of this portal; nothing was published")
