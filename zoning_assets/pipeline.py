@@ -21,6 +21,7 @@ from typing import Any
 
 import pandas as pd
 
+from zoning_assets.drain import on_sigterm
 from zoning_assets.errors import (
     CoverStale,
     Defect,
@@ -92,7 +93,7 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         TALLY.set(Tally())
-        async with self.http() as http:
+        async with self.http() as http, on_sigterm(http.drain):
             return (await self._open(jurisdiction, PARCELS, http, force=force)).cover
 
     async def run(
@@ -107,10 +108,13 @@ class Pipeline:
         slots = asyncio.Semaphore(_PLACES_AT_ONCE)
         opened: dict[str, asyncio.Task[Opened]] = {}
         published: set[Place] = set()
-        async with self.http() as http, asyncio.TaskGroup() as group:
+        async with self.http() as http, on_sigterm(http.drain), asyncio.TaskGroup() as group:
 
             async def take(place: Place) -> None:
                 try:
+                    if stopped := http.stopped(str(place)):
+                        report(Outcome(place, feed, error=stopped))
+                        return
                     outcome = await self._take(jurisdictions[place.jurisdiction], place, feed, stages, opener)
                     published.update([place] if PUBLISHED in outcome.stages else [])
                     report(outcome)

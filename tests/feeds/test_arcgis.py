@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import read_toml
+from tests.http_desk import Clock
 from zoning_assets.errors import HarvestIncomplete, PortalUnreachable
 from zoning_assets.feeds import Request, arcgis
 from zoning_assets.feeds.arcgis_query import inside
@@ -59,18 +60,14 @@ def neither(query: Mapping[str, str]) -> Mapping[str, Any] | None:
     return {"features": []} if asked else None
 
 
-async def _no_sleep(_: float) -> None:
-    pass
-
-
 @asynccontextmanager
 async def opened(tmp_path: Path, desk: Desk, **changes: object) -> AsyncIterator[tuple[Portal, Any, Request]]:
     """The county's parcels as a source."""
     TALLY.set(Tally())
-    portal = county_portal(RELEASES, fault=desk)
-    async with portal.running() as address, Http(sleep=_no_sleep) as http:
+    portal, clock = county_portal(RELEASES, fault=desk), Clock()
+    async with portal.running() as address, Http(sleep=clock.sleep, clock=clock) as http:
         county = read_toml(tmp_path, county_toml(address), ID)
-        feed = replace(county.feeds[PARCELS], url=county.feeds[PARCELS].url, **changes)
+        feed = replace(county.feeds[PARCELS], **{"format": "json", **changes})
         draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
         request = Request(county, feed, http, tmp_path / "scratch", draft)
         yield portal, await arcgis.open_source(request), request

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transform.strategies import GRID, lots, respelled
-from zoning_assets.transform import canonical, columns, crs, esri, geometry, pages
+from zoning_assets.transform import canonical, columns, crs, esri, geometry, pages, rings
 
 RECORDED = Path(os.environ.get("ZONING_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "recorded"
 
@@ -36,10 +36,10 @@ CASES = {
     "hole_ok": (91, True, None),
     "hole_same_orientation": (91, True, None),
     "m_only": (100, True, None),
-    "nan": (None, False, esri.NOT_NUMBERS),
+    "nan": (None, False, rings.NOT_NUMBERS),
     "null_geom": (None, False, None),
     "oid64": (100, True, None),
-    "short_ring": (100, True, esri.SHED),
+    "short_ring": (100, True, rings.SHED),
     "sr_102100": (100, True, None),
     "sr_esri_only": (100, True, None),
     "sr_latest": (100, True, None),
@@ -124,7 +124,7 @@ def test_recorded_pages_parse(path):
 def test_a_recorded_sliver_is_rejected_with_its_flaw():
     """A real parcel of two corners is no area: it is read, rejected, and says what was odd."""
     rows = esri.read(recorded("pyesridump/us-ms-madison/us-ms-madison-0.json"), {})
-    assert (len(rows), rows.flaws) == (1, {0: esri.SHED})
+    assert (len(rows), rows.flaws) == (1, {0: rings.SHED})
     assert geometry.mend(rows.geometry, GRID).rejected.tolist() == [geometry.NO_GEOMETRY]
 
 
@@ -146,7 +146,7 @@ def test_numbers_that_are_none_cost_their_own_row_only():
     body = orjson.dumps({"features": features}).replace(b'"[NaN, 1]"', b"[NaN, 1]")
     rows = esri.read(body, {})
     assert [None if s is None else s.area for s in rows.geometry] == [100, None, None, None, None, None, None, 100]
-    assert rows.flaws == dict.fromkeys(range(1, 7), esri.NOT_NUMBERS)
+    assert rows.flaws == dict.fromkeys(range(1, 7), rings.NOT_NUMBERS)
 
 
 @given(st.lists(lots(), min_size=1, max_size=3), st.randoms(use_true_random=False), st.booleans())

@@ -38,6 +38,7 @@ async def open_source(request: Request) -> Source:
     """
     service = await Service.of(request)
     check_columns(request, list(service.about.columns))
+    await service.choose_form()
     count, ids = await service.count(EVERY_ROW), await service.ids(EVERY_ROW)
     distinct = ids is not None and len(np.unique(ids)) == len(ids)
     if ids is not None and distinct and count in (None, len(ids)) and request.feed.strategy != "area":
@@ -50,10 +51,9 @@ async def open_source(request: Request) -> Source:
 class Arcgis:
     """A layer that is asked tile by tile. See source.Source."""
 
-    form = "esrijson"
-
     def __init__(self, service: Service, ids: Ids, signals: Mapping[str, Any] | None) -> None:
         self.service, self.request, self.about, self.ids = service, service.request, service.about, ids
+        self.form = service.form
         self.layer = arcgis_whole.reading(service.about)
         self.rows: int | None = len(ids)
         listed = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
@@ -118,17 +118,16 @@ class Arcgis:
             ids = await self._repeated_by_looking()
         groups: dict[str, tuple[list[int], list[int]]] = {}
         keys = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "true"}
+        source = crs.declared(self.about.crs, self.request.feed.crs)
         async for page in self._by_ids(sorted(ids), keys):
-            rows = esri.shapes_of([feature.get("geometry") or {} for feature in page.features])[0]
-            points = columns.representative_points(
-                crs.reproject(rows, crs.declared(self.about.crs, self.request.feed.crs), crs.DEGREES), crs.DEGREES
-            )
-            cells = tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE))
-            for feature, cell in zip(page.features, cells.tolist(), strict=True):
-                key = columns.key_of(feature["attributes"].get(self.request.feed.key))
+            rows = esri.read(page.body, {})
+            points = columns.representative_points(crs.reproject(rows.geometry, source, crs.DEGREES), crs.DEGREES)
+            cells = tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE)).tolist()
+            for number, row, cell in zip(page.ids.tolist(), rows.attributes, cells, strict=True):
+                key = columns.key_of(row.get(self.request.feed.key or ""))
                 if key is not None:
                     mine = groups.setdefault(key, ([], []))
-                    mine[0].append(self.service.id_of(feature))
+                    mine[0].append(number)
                     mine[1].append(cell or tiles.LAST)
         return [(key, *both) for key, both in sorted(groups.items()) if len(both[0]) > 1]
 
@@ -165,10 +164,10 @@ class Arcgis:
         seen: dict[str, list[int]] = {}
 
         def look(page: Page) -> None:
-            for feature in page.features:
-                key = columns.key_of(feature["attributes"].get(self.request.feed.key))
+            for number, row in zip(page.ids.tolist(), esri.read(page.body, {}).attributes, strict=True):
+                key = columns.key_of(row.get(self.request.feed.key or ""))
                 if key is not None:
-                    seen.setdefault(key, []).append(self.service.id_of(feature))
+                    seen.setdefault(key, []).append(number)
 
         fields = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "false"}
         await self._all(EVERY_ROW, {}, look, seen.clear, fields=fields)

@@ -13,6 +13,8 @@ from zoning_assets.transform import crs
 
 #: Error codes in an HTTP 200 that may pass by themselves.
 _PASSING = frozenset({429, 500, 502, 503, 504})
+#: form of a page -> what `f` is called, best first.
+FORMS: Mapping[str, str] = {"pbf": "pbf", "esrijson": "json", "geojson": "geojson"}
 #: Rows asked for where a layer does not say how many it would give; older servers' default.
 _MODEST_PAGE = 1000
 
@@ -30,6 +32,7 @@ class Layer:
     most_rows: int
     paging: bool
     statistics: bool
+    forms: Sequence[str]  # in which whole rows may be asked for, best first; keys of transform.pages.PEEKERS
     area: str | None  # the column in which the server keeps each shape's area
     edited: int | None  # epoch milliseconds of the last edit, where the server tells
 
@@ -91,6 +94,7 @@ def describe(document: Mapping[str, Any], where: str) -> Layer:
         most_rows=int(document.get("maxRecordCount") or _MODEST_PAGE),
         paging=bool(can.get("supportsPagination") or document.get("supportsPagination")),
         statistics=bool(can.get("supportsStatistics") or document.get("supportsStatistics")),
+        forms=_forms(document),
         area=_area(document, fields),
         edited=(document.get("editingInfo") or {}).get("lastEditDate"),
     )
@@ -102,6 +106,12 @@ def _id_column(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]],
     if not named and not found:
         raise NotALayer("the layer names no object id", where=where, do="use another layer of this service")
     return str(named or found[0])
+
+
+def _forms(document: Mapping[str, Any]) -> list[str]:
+    """Protocol buffers are the smallest; JSON is what every server knows and some do not mention."""
+    said = {each.strip().lower() for each in str(document.get("supportedQueryFormats") or "JSON").split(",")}
+    return [form for form, name in FORMS.items() if name in said] or ["esrijson"]
 
 
 def _area(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> str | None:

@@ -18,7 +18,7 @@ from zoning_assets.feeds.arcgis_query import EVERY_ROW, Box, Ids, Page, Service
 from zoning_assets.feeds.arcgis_walks import WALKS, Way, checked, way
 from zoning_assets.feeds.assembled import Ask, assemble
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.transform import crs, esri, features
+from zoning_assets.transform import crs, features, pages
 
 #: A second walk asks in pages of another size, so that what is lost at a page's edge is lost elsewhere.
 _OTHER_SIZE = 0.7
@@ -102,7 +102,7 @@ class _Walked:
             seen.update(page.ids.tolist())
             await asyncio.to_thread(draft.add, page.body, rows=len(page), question=page.question)
             if fresh.any():
-                yield _batch(page, fresh)
+                yield self._batch(page, fresh)
         self._settle(seen)
         proof["strategy"] = self.name
         if self.failed:
@@ -135,7 +135,6 @@ class _Walked:
                 f"the portal contradicts itself: {len(seen):,} rows came, it lists {len(listed):,}, counts {self.count}"
             )
 
-
-def _batch(page: Page, fresh: Any) -> pa.RecordBatch:
-    rows = esri.read(page.body, {})
-    return features.batch(page.ids.tolist(), rows).filter(pa.array(fresh))
+    def _batch(self, page: Page, fresh: Any) -> pa.RecordBatch:
+        rows = pages.READERS[self.service.form](page.body, self.layer)
+        return features.batch(page.ids.tolist(), rows).filter(pa.array(fresh))

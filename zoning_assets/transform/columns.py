@@ -108,7 +108,7 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     named = {feed.key, *feed.fields.values()} - {None}
     managed = set(layer.get("managed", ())) - named
     names = sorted({name for row in rows for name in row})
-    names = [name for name in names if name in named or not (name in managed or _is_managed(name))]
+    names = [name for name in names if name in named or not (name in managed or is_managed(name))]
     cleaned = {
         name: _cleaned([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in names
     }
@@ -158,7 +158,8 @@ def _objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
 
 
 @lru_cache(maxsize=4096)
-def _is_managed(name: str) -> bool:
+def is_managed(name: str) -> bool:
+    """Whether servers keep a column of this name for themselves."""
     return bool(_MANAGED.fullmatch(name))
 
 

@@ -46,11 +46,20 @@ def features_of(body: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         ValueError: it has none, as an error in an HTTP 200 or another document has not.
     """
     document = decode(body)
+    return document, features_in(document)
+
+
+def features_in(document: Any) -> list[dict[str, Any]]:
+    """A decoded page's rows.
+
+    Raises:
+        ValueError: it has none.
+    """
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list) or not set(map(type, features)) <= {dict}:
-        message = f"no features in {body[:80]!r}"
+        message = f"no features in {str(document)[:80]!r}"
         raise ValueError(message)
-    return document, features
+    return features
 
 
 def attributes_of(features: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:

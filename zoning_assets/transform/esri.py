@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from zoning_assets.transform import curves
-from zoning_assets.transform.documents import attributes_of, corners, decode, features_of, whole
-from zoning_assets.transform.rings import NOT_NUMBERS, SHED, Geometries, Rings
+from zoning_assets.transform.documents import attributes_of, corners, decode, features_in, features_of, whole
+from zoning_assets.transform.rings import Geometries, Rings
 from zoning_assets.transform.rings import shapes_of as rings_to_shapes
 from zoning_assets.transform.rows import Peek, Rows
-
-__all__ = ["CHORDS", "CURVE", "MULTIPATCH", "NOT_NUMBERS", "NO_AREA", "SHED", "decode", "peek", "read", "shapes_of"]
 
 CURVE = "curve"
 CHORDS = "curves were drawn as chords"
@@ -47,9 +45,15 @@ def peek(body: bytes, id_column: str) -> Peek:
     Raises:
         ValueError: the bytes are not such an answer, or a row has no object id.
     """
-    document, features = features_of(body)
-    ids = [whole(row.get(id_column)) for row in attributes_of(features, "attributes")]
-    return Peek(len(features), ids, document.get("exceededTransferLimit") is True)
+    return peek_at(decode(body), id_column)
+
+
+def peek_at(document: Any, id_column: str) -> Peek:
+    """As `peek`, of a page that is decoded already."""
+    features = features_in(document)
+    rows = attributes_of(features, "attributes")
+    ids = [whole(row.get(id_column)) for row in rows]
+    return Peek(len(features), ids, document.get("exceededTransferLimit") is True, rows[0] if rows else ())
 
 
 def shapes_of(geometries: Sequence[Any]) -> tuple[Geometries, dict[int, str]]:

@@ -47,11 +47,13 @@ def peek(body: bytes, id_column: str) -> Peek:
         ValueError: the bytes are not such a page, or a row has no object id.
     """
     document, features = features_of(body)
-    rows = zip(attributes_of(features, "properties"), features, strict=True)
-    ids = [whole(row[id_column] if id_column in row else feature.get("id")) for row, feature in rows]
+    rows = attributes_of(features, "properties")
+    pairs = zip(rows, features, strict=True)
+    ids = [whole(row[id_column] if id_column in row else feature.get("id")) for row, feature in pairs]
     said = document.get("properties")  # where ArcGIS Online says it; ArcGIS Server says it outside
     more = document.get("exceededTransferLimit") is True
-    return Peek(len(ids), ids, more or (isinstance(said, dict) and said.get("exceededTransferLimit") is True))
+    more = more or (isinstance(said, dict) and said.get("exceededTransferLimit") is True)
+    return Peek(len(ids), ids, more, rows[0] if rows else ())
 
 
 def shapes_of(geometries: Sequence[Any]) -> tuple[Geometries, dict[int, str]]:

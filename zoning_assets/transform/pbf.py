@@ -77,7 +77,7 @@ def peek(body: bytes, id_column: str) -> Peek:
         message = f"no column {id_column!r} of object ids"
         raise ValueError(message)
     ids = [whole(each) for each in _column(result, result.names.index(name)).tolist()]
-    return Peek(len(ids), ids, bool(result.number(_MORE)))
+    return Peek(len(ids), ids, bool(result.number(_MORE)), result.names if ids else ())
 
 
 def _result(body: bytes) -> _Result:

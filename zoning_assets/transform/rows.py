@@ -1,6 +1,6 @@
 """What a page holds, before anything is judged."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Peek:
-    """What proves a page complete, without its shapes: how many rows, their object ids, and whether the server says
-    that more would follow."""
+    """What proves a page complete, without its shapes: how many rows, their object ids, whether the server says that
+    more would follow, and the columns of the first row."""
 
     rows: int
     ids: list[int]
     more: bool
+    columns: Collection[str] = ()
