@@ -1,11 +1,12 @@
 """How a WFS is asked: for its capabilities, a layer's columns, its count, and rows in one way or another."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from zoning_assets.errors import NotALayer
+from zoning_assets.errors import FeedRefused, NotALayer
 from zoning_assets.feeds import wfs_layer
 from zoning_assets.feeds.source import Request
 from zoning_assets.feeds.walked import incomplete
@@ -14,6 +15,8 @@ from zoning_assets.transform import collection, documents, identity, markup
 from zoning_assets.transform.collection import Collection
 from zoning_assets.transform.markup import Element
 
+#: Statuses with which servers send a refusal that says why.
+_SAID = (400, 403, 404, 501)
 #: How 1.1 spells what 2.0 spells otherwise.
 _OLDER = {"typeNames": "typeName", "count": "maxFeatures"}
 
@@ -51,9 +54,19 @@ class Service:
         return {**self.at.kept, **pairs}
 
     async def ask(self, question: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
-        """What `read` makes of the answer."""
-        portal = self.request.jurisdiction.portal
-        return (await self.request.http.ask(portal, self.at.url, question, read=read)).value
+        """What `read` makes of the answer.
+
+        Raises:
+            FeedRefused: a refusal; the message says what the server says.
+            PortalError: see errors.py.
+        """
+        portal, where = self.request.jurisdiction.portal, self.request.where
+        answer = await self.request.http.ask(portal, self.at.url, question, read=read, also=_SAID)
+        if answer.status == 200:
+            return answer.value
+        with suppress(ValueError):
+            wfs_layer.read(answer.body, where)
+        raise FeedRefused(f"HTTP {answer.status}", where=where, do="check the address and what the portal asks for")
 
     async def xml(self, question: Mapping[str, str]) -> Element:
         """An answer in XML that is no refusal."""
