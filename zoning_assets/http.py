@@ -211,11 +211,11 @@ class Http:
     async def _patiently(self, question: _Question) -> Answer:
         """Ask until there is an answer, a refusal, or no more patience."""
         started, heard, attempt = self.clock(), None, 0
-        while attempt < question.tries and self.clock() - started <= _PATIENCE_S:
+        while attempt < question.tries:
             heard, attempt = await self._attempt(question), attempt + 1
             if heard.answer:
                 return heard.answer
-            if heard.wait_s > _LONGEST_RETRY_AFTER_S:
+            if heard.wait_s > _LONGEST_RETRY_AFTER_S or self.clock() - started + heard.wait_s > _PATIENCE_S:
                 break
             if not heard.wait_s and attempt < question.tries:
                 async with self._drain.unless_stopped(question.where):
