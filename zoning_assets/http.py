@@ -9,14 +9,14 @@ import hashlib
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Protocol, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -35,6 +35,8 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
 _LONGEST_RETRY_AFTER_S = 300.0
 _LARGEST_ANSWER = 256 << 20
 _TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=20, sock_read=120)
+_FILE_TIMEOUT = aiohttp.ClientTimeout(total=3600, sock_connect=20, sock_read=120)
+_ANSWERS = frozenset({200, 304})
 _AGENT = "zoning-assets (polite municipal GIS harvester)"
 
 
@@ -59,6 +61,23 @@ class Answer:
     body: bytes = b""
     value: Any = None  # what `read` made of the body
     sha256: str = ""
+
+
+class Part(Protocol):
+    """A file on its way, of which some may have come before."""
+
+    def asks(self) -> Mapping[str, str]:
+        """The headers to ask with; looked at before each try."""
+        ...
+
+    def writing(self, answer: Answer) -> AbstractContextManager[Callable[[bytes], None]]:
+        """Takes the body of a 200, 206 or 416, piece by piece.
+
+        Raises:
+            ValueError: the body cannot be what is missing; the portal is asked again.
+            FileRefused: it is larger than allowed.
+        """
+        ...
 
 
 class Host:
@@ -173,8 +192,58 @@ class Http:
 
         return await self._patiently(portal, url, once)
 
+    async def fetch(self, portal: Portal, url: str, part: Part) -> Answer:
+        """Fetch a file; each try goes on where the one before it broke.
+
+        The answer may also be 202 (not made yet; with its body) or 304, which leave the part alone.
+
+        Raises:
+            FileRefused: see Part; and as `ask`.
+        """
+
+        async def once(session: aiohttp.ClientSession) -> Answer:
+            async with session.get(url, headers=part.asks(), timeout=_FILE_TIMEOUT) as response:
+                answer = Answer(response.status, response.headers)
+                if response.status not in (200, 206, 416):
+                    return Answer(response.status, response.headers, await _read(response, url))
+                with part.writing(answer) as write:
+                    async for piece in response.content.iter_chunked(1 << 20):
+                        TALLY.get().bytes += len(piece)
+                        write(piece)
+                return answer
+
+        return await self._patiently(portal, url, once, accept=_ANSWERS | {202, 206})
+
+    async def look(
+        self, portal: Portal, url: str, headers: Mapping[str, str], *, method: Literal["HEAD", "GET"] = "HEAD"
+    ) -> Answer:
+        """What the portal says of a file, without its body; asked once.
+
+        Raises:
+            As `ask`.
+        """
+
+        async def once(session: aiohttp.ClientSession) -> Answer:
+            async with session.request(method, url, headers=headers, allow_redirects=True) as response:
+                return Answer(response.status, response.headers)
+
+        return await self._patiently(portal, url, once, 1, accept=_ANSWERS | {202, 206})
+
+    @asynccontextmanager
+    async def turn(self, portal: Portal, url: str) -> AsyncIterator[None]:
+        """A moment at which an address's host may be asked, by who asks in another protocol (FTP)."""
+        _awake(portal, self.now(), url)
+        async with self._host(portal, url).turn():
+            TALLY.get().requests += 1
+            yield
+
     async def _patiently(
-        self, portal: Portal, url: str, once: Callable[[aiohttp.ClientSession], Awaitable[Answer]], tries: int = _TRIES
+        self,
+        portal: Portal,
+        url: str,
+        once: Callable[[aiohttp.ClientSession], Awaitable[Answer]],
+        tries: int = _TRIES,
+        accept: Container[int] = _ANSWERS,
     ) -> Answer:
         """Ask until there is an answer, a refusal, or no more patience."""
         if self._session is None:
@@ -191,7 +260,7 @@ class Http:
                 except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
                     why, wait_s = f"{type(error).__name__}: {_scrubbed(str(error))}", None
                 else:
-                    if answer.status in (200, 304):
+                    if answer.status in accept:
                         return answer
                     why, wait_s = _refusal(answer, url), retry_after_s(answer.headers, self.now())
             if wait_s is not None and wait_s > _LONGEST_RETRY_AFTER_S:
