@@ -16,7 +16,7 @@ class _Rows:
     def __init__(self) -> None:
         self.rows = 0
 
-    def add(self, body: bytes, *, rows: int, kind: str = "area", question: object = None) -> None:
+    def add(self, _body: bytes, *, rows: int, **_: object) -> None:
         self.rows += rows
 
 

@@ -21,6 +21,7 @@ _Result = TypeVar("_Result")
 
 _TRIES = 4
 _FIRST_WAIT_S = 2.0
+_BUSY = ("421", "450")  # too many users; the file is in use
 _TIMEOUT_S = 60.0
 _LONGEST_S = 4 * 3600.0
 #: A server may greet at length, not for ever.
@@ -135,7 +136,7 @@ async def _patiently(request: Request, what: Callable[[_Server, str], _Result]) 
                 do = "check the path, the user and the password"
                 raise FeedRefused(_brief(no, url), where=without_secrets(url), do=do) from no
             except (OSError, EOFError, ValueError, ftplib.Error) as error:
-                why, busy = _brief(error, url), isinstance(error, ftplib.error_temp)
+                why, busy = _brief(error, url), str(error)[:3] in _BUSY
             finally:
                 server.given_up.set()
         if attempt < _TRIES - 1:
