@@ -23,16 +23,25 @@ _ARCS = frozenset(range(8, 13))  # CircularString, CompoundCurve, CurvePolygon, 
 def unread(texts: pa.Array, geometry: pa.Array) -> tuple[pa.Array, pa.Array]:
     """The shapes of a table, and the texts of those that could not be read: they stay with their rows.
 
-    GDAL does not read a shape that names its SRID (EWKT).
+    GDAL does not read a shape that names its SRID (EWKT), nor anything but WKT in a column of that name.
     """
     missing = compute.and_(compute.is_null(geometry), compute.is_valid(texts))
     places = np.flatnonzero(missing.to_numpy(zero_copy_only=False))
     if not len(places):
         return pa.nulls(len(texts), pa.string()), geometry
-    found = [text.partition(";")[2] if text[:5].upper() == "SRID=" else None for text in texts.take(places).to_pylist()]
-    shapes = shapely.to_wkb(shapely.from_wkt(np.array(found, dtype=object), on_invalid="ignore"))
-    geometry = compute.replace_with_mask(geometry, missing, pa.array(shapes.tolist(), pa.binary()))
+    shapes = [shapely.to_wkb(_shape(text)) for text in texts.take(pa.array(places)).to_pylist()]
+    geometry = compute.replace_with_mask(geometry, missing, pa.array(shapes, pa.binary()))
     return compute.if_else(compute.is_null(geometry), texts, None), geometry
+
+
+def _shape(text: str) -> Any:
+    """A shape of a text in any of the forms that tables have; None where it is none."""
+    text = text.strip()
+    if text.startswith("{"):
+        return shapely.from_geojson(text, on_invalid="ignore")
+    if text.startswith(("00", "01")):
+        return shapely.from_wkb(text, on_invalid="ignore")
+    return shapely.from_wkt(text.partition(";")[2] if text[:5].upper() == "SRID=" else text, on_invalid="ignore")
 
 
 def told(descriptions: pa.Array, names: Sequence[str]) -> tuple[pa.Array, list[pa.Array]]:
