@@ -36,9 +36,16 @@ _BROKEN = (
 #: This machine's own trouble is not the file's.
 _OURS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
-#: A second wall behind `formats`, for what a recognised file may still refer to: /vsicurl/ and its kin open nothing,
-#: and whatever asks by HTTP all the same gets a proxy that is not there. For the whole process; aiohttp is not touched.
-_SHUT_IN = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_HTTP_PROXY": "127.0.0.1:9", "GDAL_HTTP_MAX_RETRY": "0"}
+#: How GDAL is set, for the whole process; aiohttp is not touched. A second wall behind `formats`, for what a recognised
+#: file may still refer to: /vsicurl/ and its kin open nothing, and whatever asks by HTTP all the same gets a proxy that
+#: is not there. And GDAL's faster reader of FlatGeobuf, which writes rows over one another after one without a shape
+#: (3.12.4), is not used.
+_SETTINGS = {
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    "GDAL_HTTP_PROXY": "127.0.0.1:9",
+    "GDAL_HTTP_MAX_RETRY": "0",
+    "OGR_FLATGEOBUF_STREAM_BASE_IMPL": "YES",
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ def _translated(where: str) -> Iterator[None]:
     """Foreign errors become FileRefused. GDAL's warnings end here: what they tell of, the rows show themselves (a null
     geometry, a repeated id), and as errors they would arise in a callback that cannot raise. Never held across a yield.
     """
-    pyogrio.set_gdal_config_options(_SHUT_IN)
+    pyogrio.set_gdal_config_options(_SETTINGS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

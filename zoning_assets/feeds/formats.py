@@ -45,7 +45,7 @@ _NOT_READ = (
     (b"<VRT", "a GDAL virtual dataset (VRT), which can read other files and the network"),
 )
 
-_KML = re.compile(rb"(?is)(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(\w+:)?kml\b")
+_KML = re.compile(rb"(?is)(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype\s+)?(\w+:)?kml\b")
 
 
 def recognise(path: Path, where: str) -> str:

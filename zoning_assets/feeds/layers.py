@@ -201,7 +201,7 @@ def _gdal_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None
     name = None if layer.format == formats.CSV else layer.layer  # a table is alone, and called as we called it
     with _open(source(layer.path, layer.format), name, layer.encoding, rows, dict(layer.options)) as (_, reader):
         for batch in reader:
-            fid, *attributes, geometry = batch.columns
+            fid, *attributes, geometry = map(mending.sound, batch.columns)
             yield [*attributes, geometry, fid]
 
 

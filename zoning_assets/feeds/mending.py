@@ -20,6 +20,17 @@ WINDOWS = "cp1252"  # what text that does not say its encoding was nearly always
 _ARCS = frozenset(range(8, 13))  # CircularString, CompoundCurve, CurvePolygon, MultiCurve, MultiSurface
 
 
+def sound(array: pa.Array) -> pa.Array:
+    """The array, as text where it is JSON, with no value that lies outside of it: reading such a one ends the process.
+
+    Raises:
+        pa.ArrowInvalid: the reader handed over what is no array.
+    """
+    array = array.storage if isinstance(array, pa.ExtensionArray) else array
+    (array.view(pa.binary()) if pa.types.is_string(array.type) else array).validate(full=True)
+    return array
+
+
 def unread(texts: pa.Array, geometry: pa.Array) -> tuple[pa.Array, pa.Array]:
     """The shapes of a table, and the texts of those that could not be read: they stay with their rows.
 
@@ -54,7 +65,6 @@ def told(descriptions: pa.Array, names: Sequence[str]) -> tuple[pa.Array, list[p
 
 def readable(array: pa.Array) -> pa.Array:
     """Text as UTF-8. GDAL passes a .dbf's bytes as they are where its encoding is not said, or said wrong."""
-    array = array.storage if isinstance(array, pa.ExtensionArray) else array  # JSON is text
     if not pa.types.is_string(array.type):
         return array
     try:
