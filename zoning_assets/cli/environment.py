@@ -19,6 +19,14 @@ storage:
     postgres_url:
       env: ZONING_DAGSTER_DATABASE_URL
 """
+_SQLITE = """
+event_log_storage:
+  module: zoning_assets.orchestration.event_log
+  class: EventLog
+  config:
+    base_dir:
+      env: DAGSTER_HOME
+"""
 
 
 def settings() -> Settings:
@@ -31,9 +39,10 @@ def prepare_dagster() -> Path:
 
     A dagster.yaml of the user's own stays as it is.
     """
+    _be_importable()
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings().home / "dagster")))
     home.mkdir(parents=True, exist_ok=True)
-    text = _dagster_yaml() + (_STORAGE if os.environ.get("ZONING_DAGSTER_DATABASE_URL") else "")
+    text = _dagster_yaml() + (_STORAGE if os.environ.get("ZONING_DAGSTER_DATABASE_URL") else _SQLITE)
     target = home / "dagster.yaml"
     found = target.read_text() if target.exists() else text.splitlines()[0]
     if found != text and found.startswith(text.splitlines()[0]):
@@ -41,6 +50,14 @@ def prepare_dagster() -> Path:
         draft.write_text(text)
         draft.replace(target)
     return home
+
+
+def _be_importable() -> None:
+    """Let Dagster's own programs, which are started from here, import what dagster.yaml names; a clone is not installed."""
+    clone = Path(__file__).parents[2]
+    if (clone / "pyproject.toml").is_file():
+        known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(clone), *filter(None, known)]))
 
 
 def _dagster_yaml() -> str:
