@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import read_toml
+from tests.http_desk import Clock
 from tests.shared_data import cambridge
 from zoning_assets import jurisdictions
 from zoning_assets.cli import onboard as words
@@ -29,16 +30,13 @@ from zoning_assets.stores.objects import Objects
 RELEASES = CountyReleases(600, page_rows=200)
 
 
-async def _no_sleep(_: float) -> None:
-    pass
-
-
 @asynccontextmanager
 async def portal_and_client(layers: list[Layer] | None = None) -> AsyncIterator[tuple[Portal, str, Http]]:
     TALLY.set(Tally())
     portal = county_portal(RELEASES)
     portal.layers = layers or portal.layers
-    async with portal.running() as address, Http(sleep=_no_sleep) as http:
+    clock = Clock()
+    async with portal.running() as address, Http(sleep=clock.sleep, clock=clock) as http:
         yield portal, address, http
 
 
@@ -182,7 +180,7 @@ def test_a_trial_harvests_one_tile_and_publishes_nothing(tmp_path: Path) -> None
 
     async def proposed() -> str:
         TALLY.set(Tally())
-        async with Http(sleep=_no_sleep) as http:
+        async with Http() as http:
             return (await propose(http, str(url), tmp_path, "us-ma-try")).toml()
 
     text = asyncio.run(proposed())
