@@ -10,12 +10,12 @@ import asyncio
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
@@ -44,6 +44,7 @@ STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
 
 EXACT, REFUSED = "exact", "refused"
 _NEW, _PUBLISHED = "kept_new", "kept_published"
+T = TypeVar("T")
 Edit = tuple[str, bool]
 #: Each tile's error, None where there is none; the cover's error stands under None.
 Errors = Mapping[str | None, Exception | None]
@@ -204,7 +205,7 @@ class Matrix:
         self.portal.layers, self.portal.chaos = list(layers), chaos
         objects, client = Objects(str(folder / "store")), Hurried().client
         pipeline = Pipeline(objects, self.database, folder / "scratch", self.pool, client)
-        return self._runner.run(_synced(pipeline, self._county(cell, folder)))
+        return self._runner.run(_alone(_synced(pipeline, self._county(cell, folder))))
 
     def _county(self, cell: Cell, folder: Path) -> Jurisdiction:
         """One connection, so that questions come in an order; repeated keys are numbered, so that doubles show."""
@@ -229,6 +230,18 @@ def _undisturbed(errors: Errors) -> None:
     for error in errors.values():
         if error:
             raise error
+
+
+async def _alone(work: Coroutine[Any, Any, T]) -> T:
+    """Work to its end, and nothing of it goes on into the next cell."""
+    before = asyncio.all_tasks()
+    try:
+        return await work
+    finally:
+        left = asyncio.all_tasks() - before
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 async def _synced(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], Errors]:
