@@ -21,7 +21,6 @@ from typing import Any
 
 import pandas as pd
 
-from zoning_assets.drain import on_sigterm
 from zoning_assets.errors import (
     CoverStale,
     Defect,
@@ -33,6 +32,7 @@ from zoning_assets.errors import (
 )
 from zoning_assets.feeds import FEED_TYPES, Request, Source
 from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Harvest, Jurisdiction, Outcome, Place
 from zoning_assets.pool import Pool
 from zoning_assets.stages import Work, normalize_page, parts_of, publish_place, validate_part
