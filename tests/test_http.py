@@ -129,6 +129,30 @@ async def test_a_no_is_a_no(clock, status):
     assert (len(desk.asked), clock.slept) == (1, [])
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"message": "You must be\\nlogged in", "error": true}', 'HTTP 403, it says "You must be logged in";'),
+        (b'{"success": false, "error": {"message": "Not found"}}', 'HTTP 403, it says "Not found";'),
+        (b'{"code": "NotFound", "description": "no such collection"}', 'HTTP 403, it says "no such collection";'),
+        (b'{"message": "see http://ann:pa55@host/a?token=s3cret"}', 'HTTP 403, it says "see http://host/a";'),
+        (b'{"message": "see http://["}', 'HTTP 403, it says "see an address that is none";'),
+        (b'{"message": ["odd"], "error": 7}', "HTTP 403;"),
+        (b"[1]", "HTTP 403;"),
+        (b"[" * 100_000, "HTTP 403;"),
+    ],
+)
+async def test_a_no_says_why(clock, tmp_path, body, said):
+    """What the portal says of its refusal stands in the message, in one line and without secrets, in any form."""
+    async with served(Desk((403, body, {}))) as url, client(clock) as asking:
+        with pytest.raises(FeedRefused) as asked:
+            await asking.ask(QUICK, url, {}, read=orjson.loads)
+        with pytest.raises(FeedRefused) as downloaded:
+            await asking.download(QUICK, url, tmp_path / "file", {}, most_bytes=1 << 20)
+    assert said in str(asked.value)
+    assert str(downloaded.value) == str(asked.value)
+
+
 async def test_a_block_page_is_asked_again(clock):
     """HTML where JSON was asked for is a proxy's page: asked again, and then read."""
     desk = Desk((200, b"<html>Request blocked</html>", {}), OK)

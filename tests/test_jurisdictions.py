@@ -35,6 +35,7 @@ page_size = 500
 type = "download"
 url = "zoning.gpkg"
 layer = "zones"
+geometry = "the_geom"
   [feeds.zoning.fields]
   code = "ZONE_TYPE"
   effective = "EFFECTIVE"
@@ -74,7 +75,9 @@ def test_a_good_file_is_read_as_it_says(tmp_path):
         PARCELS, "arcgis", url, "EPSG:2249", "ML", "reject", "dissolve", 7, 500, None, parcels
     )
     fields = {"code": "ZONE_TYPE", "effective": "EFFECTIVE"}
-    assert found.feeds[ZONING] == Feed(ZONING, "download", "zoning.gpkg", layer="zones", fields=fields)
+    assert found.feeds[ZONING] == Feed(
+        ZONING, "download", "zoning.gpkg", layer="zones", geometry="the_geom", fields=fields
+    )
 
 
 def test_a_short_file_has_careful_defaults(tmp_path):
@@ -96,8 +99,8 @@ WRONG = [
     ('name = "Cambridge, Massachusetts"\n', "", "name", "is missing"),
     ('key = "ML"\n', "", "feeds.parcels.key", "is missing"),
     ('"https://example.org/arcgis/rest/services/Parcels/FeatureServer/0"', "7", "feeds.parcels.url", "must be text"),
-    ('type = "arcgis"', 'type = "argis"', "feeds.parcels.type", "'argis' is not one of: arcgis, download"),
-    ('type = "arcgis"\n', "", "feeds.parcels.type", "is not one of: arcgis, download"),
+    ('type = "arcgis"', 'type = "argis"', "feeds.parcels.type", "'argis' is not one of: arcgis, ckan, download"),
+    ('type = "arcgis"\n', "", "feeds.parcels.type", "is not one of: arcgis, ckan, download"),
     ('"dissolve"', '"first"', "feeds.parcels.on_repeated_key", "is not one of: reject, dissolve, suffix"),
     ('"dissolve"', '["dissolve"]', "feeds.parcels.on_repeated_key", "is not one of: reject, dissolve, suffix"),
     ('on_null_key = "reject"', 'on_null_key = "keep"', "feeds.parcels.on_null_key", "is not one of: reject"),

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
+import orjson
+
 from zoning_assets.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
 from zoning_assets.errors import FeedRefused, PortalBusy, PortalUnreachable, PortalUntrusted
 
@@ -107,7 +109,14 @@ _ADDRESS = re.compile(r"\w+://[^\s'\"<>]+")
 
 def scrubbed(text: str) -> str:
     """A text with its addresses fit for messages."""
-    return _ADDRESS.sub(lambda found: without_secrets(found[0]), text)
+    return _ADDRESS.sub(lambda found: _shown(found[0]), text)
+
+
+def _shown(url: str) -> str:
+    try:
+        return without_secrets(url)
+    except ValueError:  # `http://[`, as a stranger may write
+        return "an address that is none"
 
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>(.{0,200}?)</title", re.IGNORECASE | re.DOTALL)
@@ -128,6 +137,19 @@ def page(body: bytes) -> str | None:
     text = title[1] if title else _MARKUP.sub(b" ", head[:_SHOWN])
     words = " ".join(html.unescape(text.decode("utf-8", "replace")).split())[:80]
     return f'a page for people instead of data: "{scrubbed(words)}"'
+
+
+def complaint(body: bytes) -> str | None:
+    """What an error's JSON says, in one of the ways of portals; None where it says nothing."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    inner = document.get("error") if isinstance(document, dict) else None
+    told = {**document, **(inner if isinstance(inner, dict) else {})} if isinstance(document, dict) else {}
+    texts = (told.get(name) for name in ("message", "description", "detail"))
+    found = next((text for text in texts if isinstance(text, str) and text.strip()), None)
+    return f'it says "{scrubbed(found)[:200]}"' if found else None
 
 
 def wants_login(body: bytes) -> bool:

@@ -35,12 +35,17 @@ class ZoningError(Exception):
     exit_status = 1
 
     def __init__(self, what: str, *, where: str, do: str) -> None:
-        self.what, self.where, self.do = (" ".join(text.split()) for text in (what, where, do))
+        self.what, self.where, self.do = map(_one_line, (what, where, do))
         super().__init__(f"{self.where}: {self.what}; {self.do}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors cross the process pool's border whole, with what a subclass added."""
         return _rebuild, (type(self), self.what, self.where, self.do, self.__dict__)
+
+
+def _one_line(text: str) -> str:
+    """One line of printable text: a portal's own words may carry a terminal's commands."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def _rebuild(kind: type[ZoningError], what: str, where: str, do: str, state: dict[str, object]) -> ZoningError:

@@ -251,7 +251,8 @@ class Http:
         said = Said(granted.ticket, answer.status, wait_s, answers.stated(answer.headers, self.now()))
         if answer.status in {200, 304, *_MOVED, *question.also}:
             return _Heard(said, answer)
-        why = f"HTTP {answer.status}" + (f", {shown}" if (shown := answers.page(answer.body)) else "")
+        shown = answers.page(answer.body) or answers.complaint(answer.body)
+        why = f"HTTP {answer.status}" + (f", {shown}" if shown else "")
         refusal = None if answer.status in _PASSING else answers.refused(question.url, why, answer.status)
         return _Heard(said, why=why, error=refusal)
 

@@ -34,6 +34,7 @@ class Feed:
     strategy: str = "auto"  # how an arcgis layer is walked through: auto | offset | ranges | ids | area
     format: str = "auto"  # in which form an arcgis layer's rows are asked for: auto | json | geojson | pbf
     may_shrink: float = 0.1  # share of the rows that may vanish without a person's word
+    geometry: str | None = None  # the column with the shapes, of a table where that is not plain
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,11 @@ def load(jurisdiction: str, folder: Path, feed_types: Collection[str]) -> Jurisd
     known = files(folder)
     if jurisdiction not in known:
         near = ", ".join(difflib.get_close_matches(jurisdiction, known, 3) or sorted(known)[:8])
+        name = jurisdiction if _ID.fullmatch(jurisdiction) else "ID"
         raise JurisdictionUnknown(
             "no file describes this jurisdiction",
-            where=jurisdiction,
-            do=f"write {folder}/{jurisdiction}.toml, or choose one of: {near}",
+            where=repr(jurisdiction),
+            do=f"write {folder}/{name}.toml, or choose one of: {near}",
         )
     return read(known[jurisdiction], feed_types)
 
@@ -101,8 +102,9 @@ class _Reader:
 
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
-        allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "hidden_rows", "full_refresh_days")
-        self._keys(table, at, (*allowed, "page_size", "layer", "strategy", "format", "may_shrink", "fields"))
+        allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
+        more = ("hidden_rows", "page_size", "layer", "geometry", "strategy", "format", "may_shrink", "fields")
+        self._keys(table, at, (*allowed, *more))
         fields = table.get("fields", {})
         self._keys(fields, f"{at}.fields", FIELDS[name])
         return Feed(
@@ -117,6 +119,7 @@ class _Reader:
             full_refresh_days=self._whole(table, at, "full_refresh_days", 1, 3650, 30),
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
+            geometry=self._text(table, at, "geometry") if "geometry" in table else None,
             strategy=self._choice(table, at, "strategy", _STRATEGIES, "auto"),
             format=self._choice(table, at, "format", _FORMATS, "auto"),
             may_shrink=self._share(table, at, "may_shrink", 0.1),
@@ -190,7 +193,7 @@ class _Reader:
     def _text(self, table: dict[str, Any], at: str, key: str) -> str:
         value = table.get(key)
         if not isinstance(value, str) or not value.strip():
-            self._wrong(f"{at}.{key}".lstrip("."), "must be text" if key in table else "is missing")
+            self._wrong(f"{at}.{key}".lstrip("."), "must be text that is not empty" if key in table else "is missing")
         return str(value)
 
     def _choice(

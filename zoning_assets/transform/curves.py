@@ -5,7 +5,7 @@ curve by at most 1e-5 of the arc's radius, or of the length of the Bezier curve'
 Source: ArcGIS REST API, "Geometry objects", "JSON curve object".
 """
 
-from cmath import exp, phase
+from cmath import exp, isfinite, phase
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil, pi, radians, sqrt
 from typing import Any
@@ -39,6 +39,9 @@ def drawn(ring: Any, most: int) -> list[Point]:
     except (TypeError, KeyError, IndexError, ArithmeticError) as error:
         message = "a curve cannot be drawn"
         raise ValueError(message) from error
+    if not all(map(isfinite, corners)):
+        message = "a curve leaves all bounds"
+        raise ValueError(message)
     return [[corner.real, corner.imag] for corner in corners]
 
 
@@ -84,10 +87,10 @@ def _elliptic(  # noqa: PLR0913 - the seven parts of an Esri arc
         back = (point - middle) / turned
         return complex(back.real, back.imag / ratio)
 
-    sweep = _turn(flat(start), flat(end))
+    sweep = _turn(flat(start), flat(end)) - (2 * pi if clockwise else 0)
     if start == end:
         sweep = 0.0 if minor else 2 * pi
-    circle = _arc(0j, flat(start), sweep - 2 * pi if clockwise and sweep else sweep)
+    circle = _arc(0j, flat(start), sweep)
     return [middle + complex(each.real, each.imag * ratio) * turned for each in circle]
 
 
