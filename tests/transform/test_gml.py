@@ -95,7 +95,7 @@ def test_what_cannot_be_read_costs_its_own_row_only(shape: str, flaw: str) -> No
 def test_attributes_are_what_the_schema_says() -> None:
     """Keys with leading zeros stay text; nil and empty are nothing; a column that comes twice is a list."""
     row = (
-        '<gml:boundedBy><gml:Null/></gml:boundedBy><gml:name>n</gml:name><gml:description/><pin>007</pin><n>007</n>'
+        "<gml:boundedBy><gml:Null/></gml:boundedBy><gml:name>n</gml:name><gml:description/><pin>007</pin><n>007</n>"
         '<f>1.50</f><b>true</b><odd>1x</odd><e></e><nil nil="true">x</nil><two>1</two><two>2</two>'
         "<when><gml:TimeInstant><gml:timePosition>2014-01-01</gml:timePosition></gml:TimeInstant></when>"
     )
