@@ -18,15 +18,15 @@ from typing import Any, Literal, Protocol, Self
 
 import aiohttp
 
-from zoning_assets import answers
-from zoning_assets.answers import Unreadable, host_of, retry_after_s, without_secrets
-from zoning_assets.bodies import TALLY, Tally, read_body, save_body, value_of
-from zoning_assets.budget import Said, Turn, told
-from zoning_assets.drain import Drain
 from zoning_assets.errors import FeedRefused, FileRefused, PortalResting, PortalUnreachable, Stopping, ZoningError
-from zoning_assets.ledger import Ledger, Memory
+from zoning_assets.http import answers
+from zoning_assets.http.answers import Unreadable, host_of, retry_after_s, without_secrets
+from zoning_assets.http.bodies import TALLY, Tally, read_body, save_body, value_of
+from zoning_assets.http.budget import Said, Turn, told
+from zoning_assets.http.drain import Drain
+from zoning_assets.http.ledger import Ledger, Memory
+from zoning_assets.http.turns import Granted, Turns
 from zoning_assets.model import Portal
-from zoning_assets.turns import Granted, Turns
 from zoning_assets.windows import open_window_until
 
 __all__ = ["TALLY", "Answer", "Http", "Tally", "open_window_until", "retry_after_s", "without_secrets"]
