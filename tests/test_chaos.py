@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from benchmarks.cells import EXACT, REFUSED, STRATEGIES, Cell, Matrix, Verdict
+from benchmarks.chaos import well
 from zoning_assets.pool import Pool
 from zoning_assets.simulation.chaos import FATAL, FAULTS, PASSING, mixtures
 from zoning_assets.simulation.chaos.faults import outcome_of
@@ -39,7 +40,7 @@ _LINE = list(FAULTS)[list(FAULTS).index("slow") :]
 def check(matrix: Matrix, cell: Cell) -> Verdict:
     verdict = matrix.verdict(cell)
     assert verdict.word in endings(verdict), "\n".join([str(verdict), *verdict.errors, *verdict.log])
-    assert ", then " not in verdict.what, verdict
+    assert well(verdict.what), verdict
     return verdict
 
 
@@ -98,4 +99,4 @@ def test_200_mixtures_by_each_strategy(matrix: Matrix, strategy: str) -> None:
 def wrong(matrix: Matrix, cells: list[Cell]) -> list[str]:
     """The cells that end as none may."""
     verdicts = [matrix.verdict(cell) for cell in cells]
-    return [str(each) for each in verdicts if each.word not in endings(each) or ", then " in each.what]
+    return [str(each) for each in verdicts if each.word not in endings(each) or not well(each.what)]
