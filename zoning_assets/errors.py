@@ -9,6 +9,7 @@ ZoningError                 one line: where, what, what to do
 │   ├── PortalUnreachable       no answer: check the address, or wait
 │   ├── PortalBusy              it asked us to wait: wait
 │   ├── PortalResting           its maintenance window: wait
+│   ├── PortalUntrusted         its certificate cannot be verified: mend the trust, never skip it
 │   ├── FeedRefused             it answered and said no: asking again will not help
 │   └── NotALayer               the address is not a layer: mend the address
 ├── HarvestError            the harvest is not proven; what was published before stays
@@ -19,6 +20,7 @@ ZoningError                 one line: where, what, what to do
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
+├── Stopping                asked to stop: the same command goes on from here
 ├── Defect                  this program's own fault: report it
 └── StoreError              our own side: the database, the object store
     ├── DatabaseUnavailable     nobody answers, or no way to bring one up here
@@ -88,7 +90,11 @@ class PortalBusy(PortalError):
 
 
 class PortalResting(PortalError):
-    """The portal's own maintenance window is open; the jurisdiction file says until when."""
+    """The portal's own maintenance window or quiet hours are open, for longer than a run should wait."""
+
+
+class PortalUntrusted(PortalError):
+    """The portal's TLS certificate cannot be verified. Never skipped: mend the trust, or the portal."""
 
 
 class FeedRefused(PortalError):
@@ -133,6 +139,10 @@ class CrsRefused(ZoningError):
 
 class TooManyRejections(ZoningError):
     """So many rows were rejected that publishing the rest would do harm."""
+
+
+class Stopping(ZoningError):
+    """This program was asked to stop. What was fetched and published stays; the same command goes on from here."""
 
 
 class Defect(ZoningError):

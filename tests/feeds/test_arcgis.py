@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import read_toml
+from tests.http_desk import Clock
 from zoning_assets.errors import HarvestIncomplete, PortalUnreachable
 from zoning_assets.feeds import Request, arcgis
 from zoning_assets.feeds.arcgis_query import inside
@@ -59,16 +60,14 @@ def neither(query: Mapping[str, str]) -> Mapping[str, Any] | None:
     return {"features": []} if asked else None
 
 
-async def _no_sleep(_: float) -> None:
-    pass
-
-
 @asynccontextmanager
-async def opened(tmp_path: Path, desk: Desk, **changes: object) -> AsyncIterator[tuple[Portal, Any, Request]]:
+async def opened(
+    tmp_path: Path, desk: Desk, clock: Clock | None = None, **changes: object
+) -> AsyncIterator[tuple[Portal, Any, Request]]:
     """The county's parcels as a source."""
     TALLY.set(Tally())
-    portal = county_portal(RELEASES, fault=desk)
-    async with portal.running() as address, Http(sleep=_no_sleep) as http:
+    portal, clock = county_portal(RELEASES, fault=desk), clock or Clock()
+    async with portal.running() as address, Http(sleep=clock.sleep, clock=clock) as http:
         county = read_toml(tmp_path, county_toml(address), ID)
         feed = replace(county.feeds[PARCELS], **{"format": "json", **changes})
         draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
@@ -183,8 +182,8 @@ async def test_a_harvest_that_broke_goes_on_where_it_was(tmp_path: Path) -> None
     def instead(query: Mapping[str, str]) -> bytes | None:
         return b"broken" if dead[0] and query.get("resultOffset") in ("300", "400", "500") else None
 
-    desk = Desk(instead)
-    async with opened(tmp_path, desk, strategy="offset") as (_, source, _request):
+    desk, clock = Desk(instead), Clock()
+    async with opened(tmp_path, desk, clock, strategy="offset") as (_, source, _request):
         objects = Objects(str(tmp_path / "store"))
         place, cover = Place(ID), Cover(ID, PARCELS, {}, {})
         with pytest.raises(PortalUnreachable):
@@ -192,7 +191,7 @@ async def test_a_harvest_that_broke_goes_on_where_it_was(tmp_path: Path) -> None
         # The fall-back starts anew; what the last way had is what stays.
         stored = {each["resultOffset"] for each in desk.pages} - {"300", "400", "500"}
         assert stored == {"0", "100", "200"}
-        dead[0] = False
+        dead[0], clock.now_s = False, clock.now_s + 3600  # until then the portal is left alone
         desk.queries.clear()
         draft = Draft(objects, place, PARCELS)
         await source.fetch(place, cover, draft)

@@ -8,7 +8,9 @@ import typer
 
 from zoning_assets.cli import bench, database, show, sync
 from zoning_assets.cli.demo import demo
+from zoning_assets.cli.onboard import doctor, onboard
 from zoning_assets.cli.probe import accept, probe
+from zoning_assets.cli.status import status
 from zoning_assets.cli.test import test
 from zoning_assets.cli.up import up
 from zoning_assets.errors import ZoningError
@@ -27,6 +29,9 @@ app.command("demo")(demo)
 app.command("sync")(sync.sync)
 app.command("probe")(probe)
 app.command("accept")(accept)
+app.command("onboard")(onboard)
+app.command("doctor")(doctor)
+app.command("status")(status)
 app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 app.command("up")(up)
 app.command("serve", hidden=True)(up)

@@ -70,13 +70,10 @@ class Service:
             FeedRefused: the layer says no.
             PortalError: see errors.py.
         """
-        answer = await self.request.http.ask(
-            self.request.jurisdiction.portal,
-            f"{self.request.feed.url.rstrip('/')}/query",
-            {"f": "json", **params},
-            read=partial(self._read, params),
-            **({"tries": _FEW_TRIES} if few_tries else {}),
-        )
+        ask = partial(self.request.http.ask, tries=_FEW_TRIES) if few_tries else self.request.http.ask
+        url = f"{self.request.feed.url.rstrip('/')}/query"
+        read = partial(self._read, params)
+        answer = await ask(self.request.jurisdiction.portal, url, {"f": "json", **params}, read=read)
         return self._accepted(answer.value), answer.body
 
     async def count(self, which: Params) -> int | None:

@@ -112,7 +112,9 @@ class Portal:
         if self.chaos is not None:
             address = len(str(request.url)) if request.method == "GET" else 0
             return await send(request, self.chaos.answer(Asked("/".join(path), params, address), self._truth))
-        return await _compressed(request, self._body(path, params, self.layers))
+        body = self._body(path, params, self.layers)
+        binary = params.get("f") == "pbf" and not body.startswith(b"{")  # an error is JSON, whatever was asked for
+        return await _compressed(request, body, "application/x-protobuf" if binary else "application/json")
 
     def _truth(self, asked: Asked) -> Reply:
         return Reply(self._body(asked.path.split("/"), asked.params, [asked.edit(self.layers[0]), *self.layers[1:]]))
@@ -191,8 +193,8 @@ def _has(request: web.Request, file: files.File) -> bool:
     return request.if_modified_since is not None and file.modified <= request.if_modified_since
 
 
-async def _compressed(request: web.Request, body: bytes) -> web.Response:
-    answer = web.Response(content_type="application/json", charset="utf-8")
+async def _compressed(request: web.Request, body: bytes, content_type: str) -> web.Response:
+    answer = web.Response(content_type=content_type, charset="utf-8" if content_type.endswith("json") else None)
     if len(body) > _SMALL and "gzip" in request.headers.get("Accept-Encoding", ""):
         body = _gzip(body) if len(body) < _AT_ONCE else await asyncio.to_thread(_gzip, body)
         answer.headers["Content-Encoding"] = "gzip"

@@ -19,7 +19,7 @@ LINES_SHED = "points or lines beside its polygons were shed"
 
 _DEEPEST = 8  # collections within collections
 _BROKEN = [[None]]  # a polygon whose only corner is no number
-_WITHOUT_AREA = {"Point", "MultiPoint", "LineString", "MultiLineString"}
+_WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
 def read(body: bytes, layer: Mapping[str, Any]) -> Rows:

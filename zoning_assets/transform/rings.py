@@ -118,7 +118,8 @@ def _by_containment(points: Floats, lengths: Ints, owner: Ints) -> tuple[Ints, I
     crowd = np.flatnonzero(np.bincount(owner)[owner] > 1) if len(owner) else polygon
     if len(crowd):
         faces = _faces(points[ranges(offsets(lengths)[crowd], lengths[crowd])], lengths[crowd])
-        largest_first = np.lexsort((-shapely.area(faces), owner[crowd]))
+        with np.errstate(over="ignore", invalid="ignore"):  # absurd sizes are judged later
+            largest_first = np.lexsort((-shapely.area(faces), owner[crowd]))
         crowd, faces = crowd[largest_first], faces[largest_first]
         parents, tangled = _parents(faces, owner[crowd])
         odd = np.flatnonzero(_depths(parents) % 2 == 1)
@@ -137,19 +138,24 @@ def _faces(points: Floats, lengths: Ints) -> Geometries:
 def _parents(faces: Geometries, row: Ints) -> tuple[Ints, Ints]:
     """For each face (row after row, largest first) the smallest one of its row that covers it, -1 where none does; and
     the rows where that would take too long."""
-    parents, tangled = np.full(len(faces), -1, dtype=np.int64), np.zeros(len(faces), dtype=bool)
-    corners, left = shapely.get_num_coordinates(faces), _MOST_CORNERS
+    parents, bounds, corners = np.full(len(faces), -1), shapely.bounds(faces), shapely.get_num_coordinates(faces)
     larger = _larger(row)
-    too_many = np.isin(row, row[np.cumsum(larger) > _MOST_PAIRS])
-    tangled |= too_many
-    for inner, outer in _boxed(shapely.bounds(faces), np.where(too_many, 0, larger)):
-        left -= int(corners[inner].sum())
-        if left < 0:
-            tangled[inner] = True
-            continue
+    dear = _dear(row, larger, _MOST_PAIRS)
+    work = np.zeros(len(faces), dtype=np.int64)
+    for inner, _ in _boxed(bounds, np.where(dear, 0, larger)):
+        work += np.bincount(inner, minlength=len(faces)) * corners
+    dear |= _dear(row, work, _MOST_CORNERS)
+    for inner, outer in _boxed(bounds, np.where(dear, 0, larger)):
         covers = _covers(faces, outer, inner)
         np.maximum.at(parents, inner[covers], outer[covers])  # the smallest is the latest
-    return parents, np.unique(row[tangled])
+    return parents, np.unique(row[dear])
+
+
+def _dear(row: Ints, work: Ints, most: int) -> Bools:
+    """Whether each face's row costs too much, where the rows that cost least are served first."""
+    totals = np.bincount(row, weights=work)
+    cheap_first = np.argsort(totals)
+    return np.isin(row, cheap_first[np.cumsum(totals[cheap_first]) > most])
 
 
 def _larger(row: Ints) -> Ints:

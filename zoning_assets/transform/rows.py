@@ -1,7 +1,7 @@
 """What a page holds, before anything is judged."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,4 +31,4 @@ class Peek:
     rows: int
     ids: list[int]
     more: bool
-    columns: Collection[str] = ()
+    columns: Collection[str] = field(default=(), compare=False)
