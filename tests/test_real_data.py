@@ -93,8 +93,8 @@ def test_what_differs_between_feet_and_degrees_and_why() -> None:
     """The two files say one city in two ways, and each difference is one that a canonical form takes away.
 
     The direction of rings (a shapefile's shells run clockwise, half of the GeoJSON's do not); digits (the GeoJSON was
-    rounded to the 8 of our grid: one of 7 digits would be another city); null for an empty polygon; a lone polygon called
-    a MultiPolygon; the spelling of a date; and the order in which invalid rings touch themselves, until they are repaired.
+    rounded to the 8 of our grid: one of 7 digits would be another city); null for an empty polygon; a lone polygon
+    called a MultiPolygon; the spelling of a date; and the order of invalid rings, until they are repaired.
     """
     feet, degrees = (
         pyogrio.read_dataframe(cambridge() / name).sort_values("OBJECTID", ignore_index=True)
