@@ -120,7 +120,7 @@ def _shown(url: str) -> str:
 
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>(.{0,200}?)</title", re.IGNORECASE | re.DOTALL)
-_MARKUP = re.compile(rb"<(script|style).*?</\1|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(rb"<(script|style).*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _PASSWORD = re.compile(rb"<input[^>]{0,500}type\s*=\s*[\"']?password", re.IGNORECASE)
 _LOGIN = re.compile(
     r"(?<![a-z])(log-?[io]n|sign-?in|sso|saml2?|oauth2?|adfs|authenticate|authorize)(?![a-z])", re.IGNORECASE
@@ -231,8 +231,8 @@ def untrusted(url: str, error: Exception) -> PortalUntrusted | None:
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if not isinstance(inner, ssl.SSLError) or isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return None
-    what, do = _VERIFY.get(getattr(inner, "verify_code", 0), (f"TLS failed: {inner.reason or inner}", _TELL))
-    if "LEGACY_RENEGOTIATION" in str(inner.reason):
+    what, do = _VERIFY.get(getattr(inner, "verify_code", 0), (f"TLS failed: {inner}", _TELL))
+    if "LEGACY_RENEGOTIATION" in str(inner):
         what = "it wants TLS renegotiation as of before 2010, which is refused as unsafe"
     return PortalUntrusted(scrubbed(what), where=without_secrets(url), do=do)
 

@@ -10,11 +10,11 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import aiohttp
 
@@ -58,6 +58,23 @@ class Answer:
     body: bytes = b""
     value: Any = None  # what `read` made of the body
     sha256: str = ""
+
+
+class Part(Protocol):
+    """A file on its way, of which some may have come before."""
+
+    def asks(self) -> Mapping[str, str]:
+        """The headers to ask with; looked at before each try."""
+        ...
+
+    def writing(self, answer: Answer) -> AbstractContextManager[Callable[[bytes], None]]:
+        """Takes the body of a 200, 206 or 416, piece by piece.
+
+        Raises:
+            ValueError: the body cannot be what is missing; the portal is asked again.
+            FileRefused: it is larger than allowed.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -197,6 +214,52 @@ class Http:
 
         return await self._follow(_Question(portal, url, once, also=also, anywhere=True))
 
+    async def fetch(self, portal: Portal, url: str, part: Part) -> Answer:
+        """Fetch a file; each try goes on where the one before it broke.
+
+        The answer may also be 202 (not made yet; with its body) or 304, which leave the part alone.
+
+        Raises:
+            FileRefused: see Part; and as `ask`.
+        """
+
+        async def once(session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Answer:
+            request = session.get(url, headers=part.asks(), allow_redirects=False, timeout=_DOWNLOAD_TIMEOUT)
+            async with request as response:
+                answer = Answer(response.status, response.headers)
+                if response.status not in (200, 206, 416):
+                    return replace(answer, body=await read_body(response, url))
+                with part.writing(answer) as write:
+                    async for piece in response.content.iter_chunked(1 << 20):
+                        TALLY.get().bytes += len(piece)
+                        write(piece)
+                return answer
+
+        return await self._follow(_Question(portal, url, once, also=(202, 206), anywhere=True))
+
+    async def look(
+        self, portal: Portal, url: str, headers: Mapping[str, str], *, method: Literal["HEAD", "GET"] = "HEAD"
+    ) -> Answer:
+        """What the portal says of a file, without its body; asked once.
+
+        Raises:
+            As `ask`.
+        """
+
+        async def once(session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Answer:
+            async with session.request(method, url, headers=headers, allow_redirects=False) as response:
+                return Answer(response.status, response.headers)
+
+        return await self._follow(_Question(portal, url, once, tries=1, also=(202, 206), anywhere=True))
+
+    @asynccontextmanager
+    async def turn(self, portal: Portal, url: str) -> AsyncIterator[None]:
+        """A moment at which an address's host may be asked, by who asks in another protocol (FTP)."""
+        async with self._turn(_Question(portal, url, _not_by_http)) as (turns, granted):
+            TALLY.get().requests += 1
+            yield
+            await _tell(turns, host_of(url), granted, Said(granted.ticket, 200))
+
     async def _follow(self, question: _Question) -> Answer:
         """Ask, and where the answer is a redirect that may be followed, ask there: each a request of its own."""
         for _ in range(_HOPS):
@@ -211,11 +274,11 @@ class Http:
     async def _patiently(self, question: _Question) -> Answer:
         """Ask until there is an answer, a refusal, or no more patience."""
         started, heard, attempt = self.clock(), None, 0
-        while attempt < question.tries and self.clock() - started <= _PATIENCE_S:
+        while attempt < question.tries:
             heard, attempt = await self._attempt(question), attempt + 1
             if heard.answer:
                 return heard.answer
-            if heard.wait_s > _LONGEST_RETRY_AFTER_S:
+            if heard.wait_s > _LONGEST_RETRY_AFTER_S or self.clock() - started + heard.wait_s > _PATIENCE_S:
                 break
             if not heard.wait_s and attempt < question.tries:
                 async with self._drain.unless_stopped(question.where):
@@ -296,6 +359,10 @@ class Http:
             pause_s = min(left_s, _WINDOW_LOOK_S)
             await self.sleep(pause_s)
             waited_s += pause_s
+
+
+async def _not_by_http(_session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Answer:
+    raise RuntimeError(url)
 
 
 async def _tell(turns: Turns, host: str, granted: Granted, said: Said) -> None:

@@ -26,6 +26,7 @@ class Feed:
     key: str | None = None  # the natural key's column; zoning may do without
     on_null_key: str = "reject"
     on_repeated_key: str = "reject"  # reject | dissolve | suffix
+    hidden_rows: str = "refuse"  # refuse | accept: a portal that may have rows that it never shows
     full_refresh_days: int = 30
     page_size: int | None = None  # rows asked for at a time; None: what the portal offers
     layer: str | None = None  # which layer of a file that holds several
@@ -149,6 +150,7 @@ class Outcome:
     content_hash: str = ""  # of the validated rows, whatever their order
     rejections: Any = None  # table of page, row, reason, detail
     picture: bytes = b""  # PNG
+    judged: dict[int, Any] = field(default_factory=dict)  # parts that were judged while they were normalized
     batch: int | None = None  # None: nothing was published, or it had been published already
     error: ZoningError | None = None
 

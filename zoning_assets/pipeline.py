@@ -35,14 +35,15 @@ from zoning_assets.feeds import FEED_TYPES, Request, Source
 from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Harvest, Jurisdiction, Outcome, Place
 from zoning_assets.pool import Pool
-from zoning_assets.stages import Work, normalize_page, publish_place, validate_part
+from zoning_assets.stages import Work, normalize_page, parts_of, publish_place, validate_part
 from zoning_assets.stores import baselines, harvests
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.publish import find_published
+from zoning_assets.stores.publish import close_idle
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.columns import Scope
+from zoning_assets.transform.geometry import NO_GEOMETRY
 from zoning_assets.transform.judge import REJECTION_COLUMNS
 
 _log = logging.getLogger(__name__)
@@ -181,8 +182,11 @@ class Pipeline:
         table, pages = work.table(NORMALIZED), range(len(work.harvest.pages))
         said = await asyncio.to_thread(table.find_summary, work.objects)
         if said is None:
-            fetched = await asyncio.gather(*(self.pool.run(normalize_page, work, number) for number in pages))
-            said = {"fetched": sum(fetched)}
+            alone = {numbers[0]: part for part, (numbers, listed) in enumerate(parts_of(work.harvest)) if not listed}
+            tasks = (self.pool.run(normalize_page, work, number, alone.get(number)) for number in pages)
+            done = await asyncio.gather(*tasks)
+            outcome.judged = {alone[number]: judged for number, (_, judged) in enumerate(done) if judged}
+            said = {"fetched": sum(fetched for fetched, _ in done)}
             await asyncio.to_thread(table.commit, work.objects, len(pages), said)
         outcome.counts = Counts(received=sum(page.rows for page in work.harvest.pages), fetched=said["fetched"])
 
@@ -191,32 +195,30 @@ class Pipeline:
         table = work.table(VALIDATED)
         said = await asyncio.to_thread(table.find_summary, work.objects)
         if said is None:
-            # Rows of whole keys are judged together; a place without tiles is small, and is judged as a whole.
-            kinds = [page.kind == "listed" or work.scope.tile is None for page in work.harvest.pages]
-            together = [number for number, listed in enumerate(kinds) if listed]
-            groups = [([number], False) for number, listed in enumerate(kinds) if not listed]
-            groups += [(together, True)] if together else []
-            tasks = (self.pool.run(validate_part, work, part, *group) for part, group in enumerate(groups))
-            judged = await asyncio.gather(*tasks)
-            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
-            image = await asyncio.to_thread(picture.draw, [part.sketch for part in judged])
+            known, groups = outcome.judged, list(enumerate(parts_of(work.harvest)))
+            missing = [(part, group) for part, group in groups if part not in known]
+            tasks = (self.pool.run(validate_part, work, part, *group) for part, group in missing)
+            known.update(zip((part for part, _ in missing), await asyncio.gather(*tasks), strict=True))
+            judged = [known[part] for part, _ in groups]
             said = {
                 "counts": sum((part.counts for part in judged), Counts()).as_dict(),
                 "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
             }
+            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
+            image = await self.pool.run(picture.draw, [part.sketch for part in judged])
             await asyncio.to_thread(table.finish, work.objects, len(groups), said, held, image)
+        outcome.judged = {}
         counts = Counts(**said["counts"])
-        _check(work.place, counts)
+        outcome.rejections = await asyncio.to_thread(table.rejections, work.objects)
+        _check(work.place, counts, outcome.rejections["reason"])
         outcome.counts = replace(counts, received=outcome.counts.received)
         outcome.content_hash = said["content_hash"]
-        outcome.rejections = await asyncio.to_thread(table.rejections, work.objects)
         outcome.picture = await asyncio.to_thread(table.picture, work.objects)
 
     async def _publish(self, work: Work, outcome: Outcome) -> None:
         """The validated table into PostGIS, in one transaction."""
-        done = await asyncio.to_thread(find_published, self.database, work.edition)
-        if done is None:
-            done = await self.pool.run(publish_place, work, self.database)
+        self.pool.at_exit(close_idle)
+        done = await self.pool.run_here(publish_place, work, self.database)
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
 
@@ -325,8 +327,11 @@ def _defect(place: Place, error: Exception) -> Defect:
     return Defect(what[:500], where=str(place), do="report this; nothing was published")
 
 
-def _check(place: Place, counts: Counts) -> None:
+def _check(place: Place, counts: Counts, reasons: pd.Series) -> None:
     """Fetched = accepted + rejected, and not too many rejected.
+
+    Rows without a shape say nothing of the tile that they are kept at: all of a layer are kept at one. That a layer
+    lost its shapes is seen by the number of rows that have a place (baselines.guard).
 
     Raises:
         TooManyRejections: publishing the rest would retire what stands.
@@ -337,9 +342,11 @@ def _check(place: Place, counts: Counts) -> None:
             where=str(place),
             do="report this; nothing was published",
         )
-    if counts.fetched >= _ENOUGH_ROWS and counts.rejected > _MOST_REJECTED * counts.fetched:
+    shapeless = int((reasons == NO_GEOMETRY).sum()) if place.tile else 0
+    rejected, of = counts.rejected - shapeless, counts.fetched - shapeless
+    if of >= _ENOUGH_ROWS and rejected > _MOST_REJECTED * of:
         raise TooManyRejections(
-            f"{counts.rejected} of {counts.fetched} rows were rejected",
+            f"{rejected} of {of} rows were rejected",
             where=str(place),
             do="look at the rejections of `validated`, then mend the jurisdiction file",
         )

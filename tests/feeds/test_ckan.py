@@ -252,7 +252,7 @@ async def test_a_file_that_lies_elsewhere_is_probed_itself(tmp_path):
         desk.files = {"/f.geojson": json.dumps({**COLLECTION, "features": COLLECTION["features"][1:]}).encode()}
         after = await ckan.probe(request)
         assert TALLY.get().requests == 6
-    assert {name for name in before if before[name] != after[name]} == {"sha256"}
+    assert {name for name in before if before[name] != after[name]} == {"etag", "size"}
 
 
 async def test_a_csv_with_a_table_is_asked_as_a_table(tmp_path):

@@ -243,12 +243,22 @@ def test_multipatches_are_refused_by_name():
     "body",
     [
         b'{"features": ' + b"[" * 1_000_000,
+        b'{"rings": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+        b"[" * 1000 + b"]" * 1000,
         b'{"features": [{"attributes": {"A": ' + b"[" * 900 + b"]" * 900 + b"}}]}",
         b'{"features": [{"attributes": [1]}]}',
         b'{"features": [{"attributes": "A"}]}',
         b'{"features": [' + b"{}," * 34_000_000 + b"{}]}",
     ],
-    ids=["deep", "deep attributes", "a list", "a text", "a hundred megabytes of nothing"],
+    ids=[
+        "deep",
+        "deep in an object",
+        "deep in a list",
+        "deep attributes",
+        "a list",
+        "a text",
+        "a hundred megabytes of nothing",
+    ],
 )
 def test_what_would_cost_the_machine_is_refused(body):
     """Nesting without end, attributes that are none, millions of empty rows: one line, no crash, little memory."""

@@ -7,15 +7,17 @@ which hands files over to `download`.
 
 from collections.abc import Mapping
 
-from zoning_assets.feeds import arcgis, ckan, download, opendatasoft, socrata
+from zoning_assets.feeds import arcgis, ckan, download, ogc_features, opendatasoft, socrata, wfs
 from zoning_assets.feeds.source import FeedType, Request, Source
 
 FEED_TYPES: Mapping[str, FeedType] = {
     "arcgis": arcgis,
     "ckan": ckan,
     "download": download,
+    "ogc-features": ogc_features,
     "opendatasoft": opendatasoft,
     "socrata": socrata,
+    "wfs": wfs,
 }
 
 __all__ = ["FEED_TYPES", "FeedType", "Request", "Source"]

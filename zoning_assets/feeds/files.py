@@ -8,8 +8,8 @@ import errno
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import pyproj
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.feeds import archives, formats, layers
+from zoning_assets.feeds import archives, delimited, formats, kml, layers
 from zoning_assets.feeds.layers import LayerFile
 
 __all__ = ["LayerFile", "batches", "find_layer"]
@@ -36,9 +36,16 @@ _BROKEN = (
 #: This machine's own trouble is not the file's.
 _OURS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
-#: A second wall behind `formats`, for what a recognised file may still refer to: /vsicurl/ and its kin open nothing,
-#: and whatever asks by HTTP all the same gets a proxy that is not there. For the whole process; aiohttp is not touched.
-_SHUT_IN = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_HTTP_PROXY": "127.0.0.1:9", "GDAL_HTTP_MAX_RETRY": "0"}
+#: How GDAL is set, for the whole process; aiohttp is not touched. A second wall behind `formats`, for what a recognised
+#: file may still refer to: /vsicurl/ and its kin open nothing, and whatever asks by HTTP all the same gets a proxy that
+#: is not there. And GDAL's faster reader of FlatGeobuf, which writes rows over one another after one without a shape
+#: (3.12.4), is not used.
+_SETTINGS = {
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    "GDAL_HTTP_PROXY": "127.0.0.1:9",
+    "GDAL_HTTP_MAX_RETRY": "0",
+    "OGR_FLATGEOBUF_STREAM_BASE_IMPL": "YES",
+}
 
 
 @dataclass(frozen=True)
@@ -47,19 +54,27 @@ class _Candidate:
     format: str
     layer: str
     polygons: bool  # or not known before reading
+    table: delimited.Table | None = None  # of a CSV
 
     def called(self, name: str) -> bool:
         """A one-layer file may also be called by its stem: a GeoJSON's inner name is seldom known."""
         return name.casefold() in {self.layer.casefold(), self.path.stem.casefold()}
 
 
-def find_layer(
-    path: Path, *, where: str, layer: str | None, into: Path | None = None, most_bytes: int = MOST_BYTES
+def find_layer(  # noqa: PLR0913 - which layer, and where to work
+    path: Path,
+    *,
+    where: str,
+    layer: str | None,
+    into: Path | None = None,
+    named: Collection[str] = (),
+    most_bytes: int = MOST_BYTES,
 ) -> LayerFile:
     """The one layer meant in the file or folder at `path`; a zip is unpacked below `into` (None: a temporary one).
 
     Without `layer`, the only one that may hold polygons. A shapefile without .prj has `crs` None: the CRS gate asks for
-    `crs = ` in the jurisdiction file.
+    `crs = ` in the jurisdiction file. `named`: columns that the jurisdiction file names; a shapefile, whose names end
+    after ten letters, has them under their full names.
 
     Raises:
         FileRefused: not a format read here, damaged, not safe, or several layers to choose from.
@@ -67,7 +82,7 @@ def find_layer(
     """
     with _translated(where):
         chosen = _choose(list(_candidates(path, where, into, most_bytes)), where, layer)
-        return layers.describe(chosen.path, chosen.format, chosen.layer, where)
+        return layers.describe(chosen.path, chosen.format, chosen.layer, where, named=named, table=chosen.table)
 
 
 def batches(layer_file: LayerFile, *, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
@@ -103,7 +118,7 @@ def _translated(where: str) -> Iterator[None]:
     """Foreign errors become FileRefused. GDAL's warnings end here: what they tell of, the rows show themselves (a null
     geometry, a repeated id), and as errors they would arise in a callback that cannot raise. Never held across a yield.
     """
-    pyogrio.set_gdal_config_options(_SHUT_IN)
+    pyogrio.set_gdal_config_options(_SETTINGS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -121,13 +136,14 @@ def _translated(where: str) -> Iterator[None]:
 def _candidates(path: Path, where: str, into: Path | None, most_bytes: int) -> Iterator[_Candidate]:
     path = path.resolve()
     if path.is_dir() and not (path / "a00000001.gdbtable").is_file():
-        yield from _inside(path, where)
+        yield from _inside(path, where, into)
         return
     format_ = formats.recognise(path, where)
     if format_ == formats.ZIP:
-        yield from _inside(_unpacked(path, where, into, most_bytes), where)
+        folder = _unpacked(path, where, into, most_bytes)
+        yield from _inside(folder, where, folder.parent)
     else:
-        yield from _layers(path, format_, where)
+        yield from _layers(path, format_, where, into)
 
 
 def _unpacked(path: Path, where: str, into: Path | None, most_bytes: int) -> Path:
@@ -138,20 +154,27 @@ def _unpacked(path: Path, where: str, into: Path | None, most_bytes: int) -> Pat
     return archives.unpack(path, below.resolve() / digest[:32], where=where, most_bytes=most_bytes)
 
 
-def _inside(folder: Path, where: str) -> Iterator[_Candidate]:
-    """The layers of all files below a folder; what is not recognised (.prj, .xml, .pdf) is left alone."""
-    found = False
-    for path in _files(folder):
-        try:
-            format_ = formats.recognise(path, where)
-        except FileRefused:
-            continue
-        if format_ != formats.ZIP:
-            found = True
-            yield from _layers(path, format_, where)
-    if not found:
+def _inside(folder: Path, where: str, into: Path | None) -> Iterator[_Candidate]:
+    """The layers of all files below a folder; what is not recognised (.prj, .xml, .pdf) is left alone, and so are
+    tables beside a layer of polygons.
+    """
+    recognised = sorted(_recognised(folder, where), key=lambda found: found[1] == formats.CSV)
+    polygons = False
+    for path, format_ in recognised:
+        if format_ != formats.CSV or not polygons:
+            for candidate in _layers(path, format_, where, into):
+                polygons |= candidate.polygons
+                yield candidate
+    if not recognised:
         names = ", ".join(path.name for path in _files(folder)[:8]) or "nothing"
         raise FileRefused(f"it holds no layer that can be read, only: {names}", where=where, do=formats.KNOWN)
+
+
+def _recognised(folder: Path, where: str) -> Iterator[tuple[Path, str]]:
+    for path in _files(folder):
+        with suppress(FileRefused):
+            if (format_ := formats.recognise(path, where)) != formats.ZIP:
+                yield path, format_
 
 
 def _files(folder: Path) -> list[Path]:
@@ -161,16 +184,32 @@ def _files(folder: Path) -> list[Path]:
     return sorted(tables | {path for path in files if path.parent not in tables and path.suffix.lower() != ".shx"})
 
 
-def _layers(path: Path, format_: str, where: str) -> Iterator[_Candidate]:
+def _layers(path: Path, format_: str, where: str, into: Path | None = None) -> Iterator[_Candidate]:
     if format_ == formats.SHAPEFILE:
         formats.shapefile_rows(path, where)
     if format_ == formats.PARQUET:
         yield _Candidate(path, format_, path.stem, polygons=True)
         return
+    if format_ == formats.CSV:
+        table = delimited.ready(path, formats.start_of(path), where, into)
+        yield _Candidate(path, format_, path.stem, polygons=table.head.shape is not None, table=table)
+        return
+    placemarks = kml.placemarks(path, where) if format_ == formats.KML else None
     path = _named_gdb(path) if format_ == formats.FILE_GDB else path
-    for name, kind in pyogrio.list_layers(layers.source(path, format_)):
+    listed = pyogrio.list_layers(layers.source(path, format_))
+    if placemarks is not None:
+        _check_kml(path, [str(name) for name, _ in listed], placemarks, where)
+    for name, kind in listed:
         polygons = kind is not None and any(word in kind for word in ("Polygon", "Surface", "Unknown", "Geometry"))
         yield _Candidate(path, format_, str(name), polygons)
+
+
+def _check_kml(path: Path, names: list[str], placemarks: int, where: str) -> None:
+    """GDAL must find each placemark in a layer."""
+    found = sum(pyogrio.read_info(path, layer=name, force_feature_count=True)["features"] for name in names)
+    if found != placemarks:
+        what = f"the KML holds {placemarks:,} placemarks, of which {found:,} are read"
+        raise FileRefused(what, where=where, do="take another format")
 
 
 def _named_gdb(folder: Path) -> Path:
@@ -185,6 +224,8 @@ def _named_gdb(folder: Path) -> Path:
 
 def _choose(candidates: list[_Candidate], where: str, layer: str | None) -> _Candidate:
     fitting = [c for c in candidates if (c.called(layer) if layer else c.polygons)]
+    if not fitting and not layer and len(candidates) == 1 and candidates[0].table:
+        return candidates[0]  # a table of points: it is read, and its rows are judged
     exact = [c for c in fitting if c.layer == layer]
     if len(exact or fitting) == 1:
         return (exact or fitting)[0]

@@ -102,7 +102,7 @@ class _Reader:
 
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
-        allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
+        allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "hidden_rows", "full_refresh_days")
         more = ("page_size", "layer", "geometry", "strategy", "format", "may_shrink", "fields")
         self._keys(table, at, (*allowed, *more))
         fields = table.get("fields", {})
@@ -115,6 +115,7 @@ class _Reader:
             key=self._text(table, at, "key") if name == PARCELS or "key" in table else None,
             on_null_key=self._choice(table, at, "on_null_key", ("reject",), "reject"),
             on_repeated_key=self._choice(table, at, "on_repeated_key", _REPEATS, "reject"),
+            hidden_rows=self._choice(table, at, "hidden_rows", ("refuse", "accept"), "refuse"),
             full_refresh_days=self._whole(table, at, "full_refresh_days", 1, 3650, 30),
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,

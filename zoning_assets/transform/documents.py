@@ -57,9 +57,16 @@ def features_in(document: Any) -> list[dict[str, Any]]:
     """
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list) or not set(map(type, features)) <= {dict}:
-        message = f"no features in {str(document)[:80]!r}"
+        message = f"no features in {_look(document)}"
         raise ValueError(message)
     return features
+
+
+def _look(document: Any) -> str:
+    """What a document is, in a few words; all of it may be large, and nested deeper than can be shown."""
+    if not isinstance(document, dict):
+        return f"a JSON {type(document).__name__}"
+    return f"an object of {', '.join(map(repr, list(document)[:8]))}"[:160]
 
 
 def attributes_of(features: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
