@@ -31,6 +31,7 @@ ROWS = 2000
 _BROKEN = (
     *(CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError),
     *(pa.ArrowException, pyproj.exceptions.CRSError, ValueError, KeyError, OSError),
+    UnboundLocalError,  # pyogrio 0.13, of a .prj that is no text
 )
 
 #: This machine's own trouble is not the file's.

@@ -128,15 +128,16 @@ def _kml_layer(found: LayerFile) -> LayerFile:
 
 def _texts(layer: LayerFile, at: int) -> Iterator[str | None]:
     for batch in _gdal_batches(layer, _ROWS_LOOKED_AT):
-        yield from mending.readable(batch[at]).to_pylist()
+        yield from mending.readable(mending.sound(batch[at])).to_pylist()
 
 
 def stream(layer: LayerFile, rows: int) -> Batches:
     """The layer's rows: attributes, `geometry`, `fid`."""
     raw = _parquet_batches(layer, rows) if layer.format == formats.PARQUET else _gdal_batches(layer, rows)
     names = [name for name, _ in layer.columns]
-    for *given, shapes, fid in raw:
-        attributes, geometry = [mending.readable(each) for each in given], shapes
+    for given in raw:
+        *texts, shapes, fid = map(mending.sound, given)
+        attributes, geometry = [mending.readable(each) for each in texts], shapes
         if layer.shapes_at is not None:
             attributes[layer.shapes_at], geometry = mending.unread(attributes[layer.shapes_at], shapes)
         if layer.tables_at is not None:
@@ -201,7 +202,7 @@ def _gdal_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None
     name = None if layer.format == formats.CSV else layer.layer  # a table is alone, and called as we called it
     with _open(source(layer.path, layer.format), name, layer.encoding, rows, dict(layer.options)) as (_, reader):
         for batch in reader:
-            fid, *attributes, geometry = map(mending.sound, batch.columns)
+            fid, *attributes, geometry = batch.columns
             yield [*attributes, geometry, fid]
 
 
