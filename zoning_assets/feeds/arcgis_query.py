@@ -131,7 +131,10 @@ class Service:
 
     async def choose_form(self) -> None:
         """The best form in which the layer gives a row; a form that it offers and cannot give is left alone."""
-        wanted = [each for each in self.about.forms if self.request.feed.format in ("auto", FORMS[each])]
+        feed = self.request.feed
+        wanted = [each for each in self.about.forms if feed.format in ("auto", FORMS[each])]
+        if feed.crs is not None:  # it is the layer's; GeoJSON has its own
+            wanted = [each for each in wanted if each != "geojson"]
         for form in wanted[:-1]:
             self.form = form
             try:
