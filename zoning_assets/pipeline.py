@@ -23,14 +23,14 @@ from zoning_assets.feeds import FEED_TYPES, Request, Source
 from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Harvest, Jurisdiction, Outcome, Place
 from zoning_assets.pool import Pool
-from zoning_assets.stages import Work, normalize_page, parts_of, publish_place, validate_part
+from zoning_assets.stages import HELD_COLUMNS, Work, normalize_page, parts_of, publish_place, validate_part
 from zoning_assets.stores import harvests
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import close_idle
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.columns import Scope
-from zoning_assets.transform.judge import REJECTION_COLUMNS
+from zoning_assets.transform.geometry import NO_GEOMETRY
 
 _log = logging.getLogger(__name__)
 
@@ -151,16 +151,17 @@ class Pipeline:
             tasks = (self.pool.run(validate_part, work, part, *group) for part, group in missing)
             known.update(zip((part for part, _ in missing), await asyncio.gather(*tasks), strict=True))
             judged = [known[part] for part, _ in groups]
+            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
             said = {
                 "counts": sum((part.counts for part in judged), Counts()).as_dict(),
+                "placeless": _placeless(work.harvest, held),
                 "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
             }
-            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
             image = await self.pool.run(picture.draw, [part.sketch for part in judged])
             await asyncio.to_thread(table.finish, work.objects, len(groups), said, held, image)
         outcome.judged = {}
         counts = Counts(**said["counts"])
-        _check(work.place, counts)
+        _check(work.place, counts, said["placeless"])
         outcome.counts = replace(counts, received=outcome.counts.received)
         outcome.content_hash = said["content_hash"]
         outcome.rejections = await asyncio.to_thread(table.rejections, work.objects)
@@ -219,7 +220,7 @@ async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) ->
     return await asyncio.to_thread(draft.commit, form=source.form, layer=source.layer, proof=proof)
 
 
-_NONE_HELD = pd.DataFrame({name: [] for name in REJECTION_COLUMNS}, dtype=object).astype({"row": "int64"})
+_NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).astype({"row": "int64"})
 
 
 def _known_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:
@@ -245,8 +246,14 @@ def _defect(place: Place, error: Exception) -> Defect:
     return Defect(what[:500], where=str(place), do="report this; nothing was published")
 
 
-def _check(place: Place, counts: Counts) -> None:
-    """Fetched = accepted + rejected, and not too many rejected.
+def _placeless(harvest: Harvest, held: pd.DataFrame) -> int:
+    """How many of the rows held back have no place, and are kept at a tile only because they must be somewhere."""
+    listed = {page.name for page in harvest.pages if page.kind == "listed" and harvest.tile is not None}
+    return int(((held["reason"] == NO_GEOMETRY) & held["page"].isin(listed)).sum())
+
+
+def _check(place: Place, counts: Counts, placeless: int) -> None:
+    """Fetched = accepted + rejected, and not too many rejected of those that have a place.
 
     Raises:
         TooManyRejections: publishing the rest would retire what stands.
@@ -257,9 +264,10 @@ def _check(place: Place, counts: Counts) -> None:
             where=str(place),
             do="report this; nothing was published",
         )
-    if counts.fetched >= _ENOUGH_ROWS and counts.rejected > _MOST_REJECTED * counts.fetched:
+    fetched, rejected = counts.fetched - placeless, counts.rejected - placeless
+    if fetched >= _ENOUGH_ROWS and rejected > _MOST_REJECTED * fetched:
         raise TooManyRejections(
-            f"{counts.rejected} of {counts.fetched} rows were rejected",
+            f"{rejected} of {fetched} rows were rejected",
             where=str(place),
             do="look at the rejections of `validated`, then mend the jurisdiction file",
         )

@@ -53,7 +53,7 @@ def prepare_dagster() -> Path:
 
 
 def _be_importable() -> None:
-    """Let Dagster's own programs, which are started from here, import what dagster.yaml names; a clone is not installed."""
+    """Let Dagster's own programs, started from here, import what dagster.yaml names; a clone is not installed."""
     clone = Path(__file__).parents[2]
     if (clone / "pyproject.toml").is_file():
         known = os.environ.get("PYTHONPATH", "").split(os.pathsep)

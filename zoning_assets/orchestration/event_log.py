@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -31,6 +32,11 @@ class EventLog(SqliteEventLogStorage):
         self._tables: set[str] = set()
         self._indexed = False
         super().__init__(str(Path(base_dir) / "history" / "runs"), inst_data)
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "EventLog":
+        """From dagster.yaml; Dagster's own makes one of its own class."""
+        return cls(**config_value, inst_data=inst_data)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:
