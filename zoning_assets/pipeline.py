@@ -248,8 +248,8 @@ def _defect(place: Place, error: Exception) -> Defect:
 
 def _placeless(harvest: Harvest, held: pd.DataFrame) -> int:
     """How many of the rows held back have no place, and are kept at a tile only because they must be somewhere."""
-    listed = {page.name for page in harvest.pages if page.kind == "listed" and harvest.tile is not None}
-    return int(((held["reason"] == NO_GEOMETRY) & held["page"].isin(listed)).sum())
+    dealt = {page.name for page in harvest.pages if page.kind != "area" and harvest.tile is not None}
+    return int(((held["reason"] == NO_GEOMETRY) & held["page"].isin(dealt)).sum())
 
 
 def _check(place: Place, counts: Counts, placeless: int) -> None:
