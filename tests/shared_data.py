@@ -10,7 +10,16 @@ _BESIDE = Path(__file__).resolve().parents[1].parent / "shared"
 
 def need(path: str) -> Path:
     """The file or folder at `path` below shared/data; where it is missing the test is skipped with one line."""
-    found = Path(os.environ.get("ZONING_SHARED", _BESIDE)) / "data" / path
+    return _found(f"data/{path}")
+
+
+def recorded(path: str) -> Path:
+    """A recorded answer of a real server, below shared/recorded."""
+    return _found(f"recorded/{path}")
+
+
+def _found(path: str) -> Path:
+    found = Path(os.environ.get("ZONING_SHARED", _BESIDE)) / path
     if not found.exists():
         pytest.skip(f"real data is missing: {found}")
     return found

@@ -35,6 +35,7 @@ page_size = 500
 type = "download"
 url = "zoning.gpkg"
 layer = "zones"
+geometry = "the_geom"
   [feeds.zoning.fields]
   code = "ZONE_TYPE"
   effective = "EFFECTIVE"
@@ -43,6 +44,7 @@ layer = "zones"
 requests_per_minute = 15
 connections = 1
 maintenance = ["Sun 02:00-06:00 America/New_York", "Sat 22:00-24:00 UTC"]
+quiet_hours = ["Mon-Fri 08:00-17:00 America/New_York", "22:00-23:30 UTC"]
 """
 SHORT = """\
 id = "us-ma-cambridge"
@@ -67,14 +69,17 @@ def test_a_good_file_is_read_as_it_says(tmp_path):
     found = jurisdictions.read(path, FEED_TYPES)
     assert (found.id, found.name, found.file) == ("us-ma-cambridge", "Cambridge, Massachusetts", str(path))
     assert (found.bounds, found.target_crs, found.tile_resolution) == ((-71.17, 42.35, -71.06, 42.41), "EPSG:3857", 8)
-    assert found.portal == Portal(15, 1, ("Sun 02:00-06:00 America/New_York", "Sat 22:00-24:00 UTC"))
+    maintenance = ("Sun 02:00-06:00 America/New_York", "Sat 22:00-24:00 UTC")
+    assert found.portal == Portal(15, 1, maintenance, ("Mon-Fri 08:00-17:00 America/New_York", "22:00-23:30 UTC"))
     parcels = {"address": "SITE_ADDR", "land_use": "USE_CODE", "zoning_code": "ZONE"}
     url = "https://example.org/arcgis/rest/services/Parcels/FeatureServer/0"
     assert found.feeds[PARCELS] == Feed(
         PARCELS, "arcgis", url, "EPSG:2249", "ML", "reject", "dissolve", 7, 500, None, parcels
     )
     fields = {"code": "ZONE_TYPE", "effective": "EFFECTIVE"}
-    assert found.feeds[ZONING] == Feed(ZONING, "download", "zoning.gpkg", layer="zones", fields=fields)
+    assert found.feeds[ZONING] == Feed(
+        ZONING, "download", "zoning.gpkg", layer="zones", geometry="the_geom", fields=fields
+    )
 
 
 def test_a_short_file_has_careful_defaults(tmp_path):
@@ -96,8 +101,8 @@ WRONG = [
     ('name = "Cambridge, Massachusetts"\n', "", "name", "is missing"),
     ('key = "ML"\n', "", "feeds.parcels.key", "is missing"),
     ('"https://example.org/arcgis/rest/services/Parcels/FeatureServer/0"', "7", "feeds.parcels.url", "must be text"),
-    ('type = "arcgis"', 'type = "argis"', "feeds.parcels.type", "'argis' is not one of: arcgis, download"),
-    ('type = "arcgis"\n', "", "feeds.parcels.type", "is not one of: arcgis, download"),
+    ('type = "arcgis"', 'type = "argis"', "feeds.parcels.type", "'argis' is not one of: arcgis, ckan, download"),
+    ('type = "arcgis"\n', "", "feeds.parcels.type", "is not one of: arcgis, ckan, download"),
     ('"dissolve"', '"first"', "feeds.parcels.on_repeated_key", "is not one of: reject, dissolve, suffix"),
     ('"dissolve"', '["dissolve"]', "feeds.parcels.on_repeated_key", "is not one of: reject, dissolve, suffix"),
     ('on_null_key = "reject"', 'on_null_key = "keep"', "feeds.parcels.on_null_key", "is not one of: reject"),
@@ -122,6 +127,12 @@ WRONG = [
     ("Sun 02:00", "Son 02:00", "portal.maintenance", "must be like"),
     ("Sun 02:00", "Sun 25:00", "portal.maintenance", "must be like"),
     ('["Sun 02:00-06:00 America/New_York", "Sat 22:00-24:00 UTC"]', '"Sat 1"', "portal.maintenance", "must be a list"),
+    ("Mon-Fri 08:00", "Mon-Fri 8:00", "portal.quiet_hours", "must be like"),
+    ("Mon-Fri 08:00", "Mon-Fr 08:00", "portal.quiet_hours", "must be like"),
+    ('"22:00-23:30 UTC"', "2200", "portal.quiet_hours", "must be like"),
+    ('"22:00-23:30 UTC"', '"22:00-23:30 Mars"', "portal.quiet_hours", "'Mars' is no time zone"),
+    ('"22:00-23:30 UTC"', '"22:00-23:30 Mars\\nX"', "portal.quiet_hours", "must be like"),
+    ("quiet_hours", "quiet_hour", "portal.quiet_hour", "did you mean 'quiet_hours'"),
     ("connections = 1", "connections = 0", "portal.connections", "from 1 to 64"),
     ('id = "us-ma-cambridge"', 'id = "us-ma-boston"', "id", "must be the file's name"),
     ('id = "us-ma-cambridge"', 'id = "US MA"', "id", "lower-case letters, digits and hyphens"),

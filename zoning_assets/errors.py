@@ -9,14 +9,18 @@ ZoningError                 one line: where, what, what to do
 │   ├── PortalUnreachable       no answer: check the address, or wait
 │   ├── PortalBusy              it asked us to wait: wait
 │   ├── PortalResting           its maintenance window: wait
+│   ├── PortalUntrusted         its certificate cannot be verified: mend the trust, never skip it
 │   ├── FeedRefused             it answered and said no: asking again will not help
 │   └── NotALayer               the address is not a layer: mend the address
 ├── HarvestError            the harvest is not proven; what was published before stays
 │   ├── HarvestIncomplete       the rows do not add up
+│   ├── AcceptanceNeeded        a layer shrank by much: a person must say that it is right
 │   └── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
+├── NothingWaits            there is nothing of that kind to be done
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
+├── Stopping                asked to stop: the same command goes on from here
 ├── Defect                  this program's own fault: report it
 └── StoreError              our own side: the database, the object store
     ├── DatabaseUnavailable     nobody answers, or no way to bring one up here
@@ -31,12 +35,17 @@ class ZoningError(Exception):
     exit_status = 1
 
     def __init__(self, what: str, *, where: str, do: str) -> None:
-        self.what, self.where, self.do = (" ".join(text.split()) for text in (what, where, do))
+        self.what, self.where, self.do = map(_one_line, (what, where, do))
         super().__init__(f"{self.where}: {self.what}; {self.do}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors cross the process pool's border whole, with what a subclass added."""
         return _rebuild, (type(self), self.what, self.where, self.do, self.__dict__)
+
+
+def _one_line(text: str) -> str:
+    """One line of printable text: a portal's own words may carry a terminal's commands."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def _rebuild(kind: type[ZoningError], what: str, where: str, do: str, state: dict[str, object]) -> ZoningError:
@@ -81,7 +90,11 @@ class PortalBusy(PortalError):
 
 
 class PortalResting(PortalError):
-    """The portal's own maintenance window is open; the jurisdiction file says until when."""
+    """The portal's own maintenance window or quiet hours are open, for longer than a run should wait."""
+
+
+class PortalUntrusted(PortalError):
+    """The portal's TLS certificate cannot be verified. Never skipped: mend the trust, or the portal."""
 
 
 class FeedRefused(PortalError):
@@ -104,8 +117,16 @@ class HarvestIncomplete(HarvestError):
     """The rows received do not add up to what the portal says it has; the message is the evidence."""
 
 
+class AcceptanceNeeded(HarvestError):
+    """A layer shrank by much, or is empty; nothing is retired until a person says that it is right."""
+
+
 class CoverStale(HarvestError):
     """The layer changed since its tiles were found; materialize `tiles` again."""
+
+
+class NothingWaits(ZoningError):
+    """What was to be accepted, retried or discarded does not wait."""
 
 
 class FileRefused(ZoningError):
@@ -118,6 +139,10 @@ class CrsRefused(ZoningError):
 
 class TooManyRejections(ZoningError):
     """So many rows were rejected that publishing the rest would do harm."""
+
+
+class Stopping(ZoningError):
+    """This program was asked to stop. What was fetched and published stays; the same command goes on from here."""
 
 
 class Defect(ZoningError):

@@ -26,12 +26,15 @@ class Feed:
     key: str | None = None  # the natural key's column; zoning may do without
     on_null_key: str = "reject"
     on_repeated_key: str = "reject"  # reject | dissolve | suffix
+    hidden_rows: str = "refuse"  # refuse | accept: a portal that may have rows that it never shows
     full_refresh_days: int = 30
     page_size: int | None = None  # rows asked for at a time; None: what the portal offers
     layer: str | None = None  # which layer of a file that holds several
     fields: Mapping[str, str] = field(default_factory=dict)  # ours = theirs
     strategy: str = "auto"  # how an arcgis layer is walked through: auto | offset | ranges | ids | area
+    format: str = "auto"  # in which form an arcgis layer's rows are asked for: auto | json | geojson | pbf
     may_shrink: float = 0.1  # share of the rows that may vanish without a person's word
+    geometry: str | None = None  # the column with the shapes, of a table where that is not plain
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Portal:
 
     requests_per_minute: float = 30.0
     connections: int = 2
-    maintenance: tuple[str, ...] = ()  # "Sun 02:00-06:00 America/New_York"
+    maintenance: tuple[str, ...] = ()  # "Sun 02:00-06:00 America/New_York"; see windows.py
+    quiet_hours: tuple[str, ...] = ()  # the same; ours to choose, where maintenance is the portal's
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Cover:
     tiles: Mapping[str, int]  # tile -> rows its envelope met when it was found
     repeated: Mapping[str, str] = field(default_factory=dict)  # repeated key -> the tile that owns all its rows
     listed: Mapping[str, Sequence[int]] = field(default_factory=dict)  # tile -> ids it asks for one by one
-    unplaced: int = 0  # rows that have no place in any tile
+    rows: int = 0  # rows of the layer that have a place
     doubted: bool = False  # a publish met a repeated key this cover does not know: look at every key next time
 
 
@@ -146,6 +150,7 @@ class Outcome:
     content_hash: str = ""  # of the validated rows, whatever their order
     rejections: Any = None  # table of page, row, reason, detail
     picture: bytes = b""  # PNG
+    judged: dict[int, Any] = field(default_factory=dict)  # parts that were judged while they were normalized
     batch: int | None = None  # None: nothing was published, or it had been published already
     error: ZoningError | None = None
 

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -22,24 +22,22 @@ import pandas as pd
 from zoning_assets.errors import (
     CoverStale,
     Defect,
-    HarvestIncomplete,
-    HarvestMissing,
-    JurisdictionInvalid,
     TooManyRejections,
     ZoningError,
 )
-from zoning_assets.feeds import FEED_TYPES, Request, Source
+from zoning_assets.harvesting import Harvesting, Opened
 from zoning_assets.http import TALLY, Http, Tally
-from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Harvest, Jurisdiction, Outcome, Place
+from zoning_assets.http.drain import on_sigterm
+from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pool import Pool
-from zoning_assets.stages import Work, normalize_page, publish_place, validate_part
+from zoning_assets.stages import Work, normalize_page, parts_of, publish_place, validate_part
 from zoning_assets.stores import harvests
-from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.publish import find_published
+from zoning_assets.stores.publish import close_idle
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.columns import Scope
+from zoning_assets.transform.geometry import NO_GEOMETRY
 from zoning_assets.transform.judge import REJECTION_COLUMNS
 
 _log = logging.getLogger(__name__)
@@ -55,6 +53,16 @@ _MOST_REJECTED, _ENOUGH_ROWS = 0.5, 20
 
 
 @dataclass(frozen=True)
+class Probed:
+    """What a probe found; `why` a feed is worth fetching, None where nothing says so."""
+
+    jurisdiction: str
+    feed: str
+    why: str | None
+    requests: int
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """What runs work with."""
 
@@ -64,6 +72,10 @@ class Pipeline:
     pool: Pool
     http: Callable[[], Http] = Http
 
+    @property
+    def _harvesting(self) -> Harvesting:
+        return Harvesting(self.objects, self.scratch)
+
     async def find_cover(self, jurisdiction: Jurisdiction, *, force: bool = False) -> Cover:
         """The tiles of a jurisdiction's parcels; looked for anew only where the layer changed.
 
@@ -71,8 +83,20 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         TALLY.set(Tally())
+        async with self.http() as http, on_sigterm(http.drain):
+            return (await self._harvesting.open(jurisdiction, PARCELS, http, force=force)).cover
+
+    async def probe(self, jurisdiction: Jurisdiction, feed: str, now: datetime) -> Probed:
+        """Ask a portal whether a feed is worth fetching; no row is asked for, nothing is changed.
+
+        Raises:
+            ZoningError: see errors.py.
+        """
+        tally = Tally()
+        TALLY.set(tally)
         async with self.http() as http:
-            return (await self._open(jurisdiction, PARCELS, http, force=force))[1]
+            why = await self._harvesting.probe(jurisdiction, feed, http, now)
+        return Probed(jurisdiction.id, feed, why, tally.requests)
 
     async def run(
         self,
@@ -84,23 +108,34 @@ class Pipeline:
     ) -> None:
         """Take each place through the stages; `report` is told each outcome as it is known."""
         slots = asyncio.Semaphore(_PLACES_AT_ONCE)
-        async with self.http() as http, asyncio.TaskGroup() as group:
-            opened: dict[str, asyncio.Task[tuple[Source, Cover]]] = {}
+        opened: dict[str, asyncio.Task[Opened]] = {}
+        published: set[Place] = set()
+        async with self.http() as http, on_sigterm(http.drain), asyncio.TaskGroup() as group:
 
             async def take(place: Place) -> None:
                 try:
-                    report(await self._take(jurisdictions[place.jurisdiction], place, feed, stages, opener))
+                    if stopped := http.stopped(str(place)):
+                        report(Outcome(place, feed, error=stopped))
+                        return
+                    outcome = await self._take(jurisdictions[place.jurisdiction], place, feed, stages, opener)
+                    published.update([place] if PUBLISHED in outcome.stages else [])
+                    report(outcome)
                 finally:
                     slots.release()
 
-            def opener(jurisdiction: Jurisdiction) -> "asyncio.Task[tuple[Source, Cover]]":
+            def opener(jurisdiction: Jurisdiction) -> asyncio.Task[Opened]:
                 if jurisdiction.id not in opened:
-                    opened[jurisdiction.id] = asyncio.create_task(self._open(jurisdiction, feed, http))
+                    opened[jurisdiction.id] = asyncio.create_task(
+                        self._harvesting.open_for_run(jurisdiction, feed, http)
+                    )
                 return opened[jurisdiction.id]
 
             for place in places:
                 await slots.acquire()
                 group.create_task(take(place))
+        for jurisdiction, task in opened.items():
+            if not task.exception():
+                await asyncio.to_thread(self._harvesting.note_published, jurisdiction, feed, task.result(), published)
 
     async def _take(
         self,
@@ -108,17 +143,18 @@ class Pipeline:
         place: Place,
         feed: str,
         stages: Sequence[str],
-        opener: Callable[[Jurisdiction], "asyncio.Task[tuple[Source, Cover]]"],
+        opener: Callable[[Jurisdiction], asyncio.Task[Opened]],
     ) -> Outcome:
         """One place through the stages; an error ends its way and is said, not raised."""
         started, tally, outcome = time.monotonic(), Tally(), Outcome(place, feed)
         TALLY.set(tally)
         try:
             if RAW in stages:
-                source, cover = await opener(jurisdiction)
-                outcome.harvest = await fetch(source, self.objects, place, cover)
+                opened = await opener(jurisdiction)
+                cover = opened.cover
+                outcome.harvest = await self._harvesting.fetch(opened.source, place, cover)
             else:
-                cover = _known_cover(self.objects, jurisdiction, feed)
+                cover = self._harvesting.known_cover(jurisdiction, feed)
                 outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, feed)
             outcome.stages.append(RAW)
             scope = Scope(place.tile, tuple(cover.tiles), dict(cover.repeated))
@@ -129,7 +165,7 @@ class Pipeline:
                     outcome.stages.append(stage)
         except CoverStale as error:
             outcome.error = error
-            _doubt_cover(self.objects, jurisdiction, feed)
+            self._harvesting.doubt_cover(jurisdiction, feed)
         except ZoningError as error:
             outcome.error = error
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
@@ -143,8 +179,11 @@ class Pipeline:
         table, pages = work.table(NORMALIZED), range(len(work.harvest.pages))
         said = await asyncio.to_thread(table.find_summary, work.objects)
         if said is None:
-            fetched = await asyncio.gather(*(self.pool.run(normalize_page, work, number) for number in pages))
-            said = {"fetched": sum(fetched)}
+            alone = {numbers[0]: part for part, (numbers, listed) in enumerate(parts_of(work.harvest)) if not listed}
+            tasks = (self.pool.run(normalize_page, work, number, alone.get(number)) for number in pages)
+            done = await asyncio.gather(*tasks)
+            outcome.judged = {alone[number]: judged for number, (_, judged) in enumerate(done) if judged}
+            said = {"fetched": sum(fetched for fetched, _ in done)}
             await asyncio.to_thread(table.commit, work.objects, len(pages), said)
         outcome.counts = Counts(received=sum(page.rows for page in work.harvest.pages), fetched=said["fetched"])
 
@@ -153,101 +192,35 @@ class Pipeline:
         table = work.table(VALIDATED)
         said = await asyncio.to_thread(table.find_summary, work.objects)
         if said is None:
-            # Rows of whole keys are judged together; a place without tiles is small, and is judged as a whole.
-            kinds = [page.kind == "listed" or work.scope.tile is None for page in work.harvest.pages]
-            together = [number for number, listed in enumerate(kinds) if listed]
-            groups = [([number], False) for number, listed in enumerate(kinds) if not listed]
-            groups += [(together, True)] if together else []
-            tasks = (self.pool.run(validate_part, work, part, *group) for part, group in enumerate(groups))
-            judged = await asyncio.gather(*tasks)
-            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
-            image = await asyncio.to_thread(picture.draw, [part.sketch for part in judged])
+            known, groups = outcome.judged, list(enumerate(parts_of(work.harvest)))
+            missing = [(part, group) for part, group in groups if part not in known]
+            tasks = (self.pool.run(validate_part, work, part, *group) for part, group in missing)
+            known.update(zip((part for part, _ in missing), await asyncio.gather(*tasks), strict=True))
+            judged = [known[part] for part, _ in groups]
             said = {
                 "counts": sum((part.counts for part in judged), Counts()).as_dict(),
                 "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
             }
+            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
+            image = await self.pool.run(picture.draw, [part.sketch for part in judged])
             await asyncio.to_thread(table.finish, work.objects, len(groups), said, held, image)
+        outcome.judged = {}
         counts = Counts(**said["counts"])
-        _check(work.place, counts)
+        outcome.rejections = await asyncio.to_thread(table.rejections, work.objects)
+        _check(work.place, counts, outcome.rejections["reason"])
         outcome.counts = replace(counts, received=outcome.counts.received)
         outcome.content_hash = said["content_hash"]
-        outcome.rejections = await asyncio.to_thread(table.rejections, work.objects)
         outcome.picture = await asyncio.to_thread(table.picture, work.objects)
 
     async def _publish(self, work: Work, outcome: Outcome) -> None:
         """The validated table into PostGIS, in one transaction."""
-        done = await asyncio.to_thread(find_published, self.database, work.edition)
-        if done is None:
-            done = await self.pool.run(publish_place, work, self.database)
+        self.pool.at_exit(close_idle)
+        done = await self.pool.run_here(publish_place, work, self.database)
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
 
-    async def _open(
-        self, jurisdiction: Jurisdiction, feed: str, http: Http, *, force: bool = False
-    ) -> tuple[Source, Cover]:
-        """The feed's layer, and its cover: the one known, while the layer says of itself what it said then."""
-        if feed not in jurisdiction.feeds:
-            raise JurisdictionInvalid(
-                f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
-            )
-        described = jurisdiction.feeds[feed]
-        draft = Draft(self.objects, Place(jurisdiction.id), feed)
-        source = await FEED_TYPES[described.type](Request(jurisdiction, described, http, self.scratch, draft))
-        if feed == ZONING:
-            return source, Cover(jurisdiction.id, feed, source.stamp, {})
-        known = harvests.find_cover(self.objects, jurisdiction.id, feed)
-        stamp = source.stamp | {
-            "tile_resolution": jurisdiction.tile_resolution,
-            "key": described.key,
-            "crs": described.crs,
-        }
-        if known and not known.doubted and not force and known.stamp == stamp:
-            return source, known
-        found = await source.cover(exact=bool(known and known.doubted))
-        cover = replace(found, stamp=stamp)
-        harvests.put_cover(self.objects, cover)
-        return source, cover
-
-
-async def fetch(source: Source, objects: Objects, place: Place, cover: Cover) -> Harvest:
-    """All pages of a place, kept as they came, and the proof that they are all.
-
-    Raises:
-        HarvestIncomplete: they are not; the pages that came are forgotten.
-        CoverStale: the tile is no longer one of the jurisdiction's.
-        PortalError: see errors.py; the pages that came are kept, and the next run goes on from there.
-    """
-    if place.tile is not None and place.tile not in cover.tiles:
-        raise CoverStale(
-            "this tile was split, joined or emptied since",
-            where=str(place),
-            do="materialize `tiles`, then its new tiles",
-        )
-    draft = Draft(objects, place, cover.feed)
-    try:
-        proof = await source.fetch(place, cover, draft)
-    except HarvestIncomplete:
-        await asyncio.to_thread(draft.abandon)
-        raise
-    return await asyncio.to_thread(partial(draft.commit, form=source.form, layer=source.layer, proof=proof))
-
 
 _NONE_HELD = pd.DataFrame({name: [] for name in REJECTION_COLUMNS}, dtype=object).astype({"row": "int64"})
-
-
-def _known_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:
-    if feed == ZONING:
-        return Cover(jurisdiction.id, feed, {}, {})
-    cover = harvests.find_cover(objects, jurisdiction.id, feed)
-    if cover is None:
-        raise HarvestMissing("its tiles are not known yet", where=jurisdiction.id, do="materialize `tiles` first")
-    return cover
-
-
-def _doubt_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None:
-    cover = harvests.find_cover(objects, jurisdiction.id, feed)
-    if cover is not None:
-        harvests.put_cover(objects, replace(cover, doubted=True))
 
 
 def _defect(place: Place, error: Exception) -> Defect:
@@ -258,8 +231,11 @@ def _defect(place: Place, error: Exception) -> Defect:
     return Defect(what[:500], where=str(place), do="report this; nothing was published")
 
 
-def _check(place: Place, counts: Counts) -> None:
+def _check(place: Place, counts: Counts, reasons: pd.Series) -> None:
     """Fetched = accepted + rejected, and not too many rejected.
+
+    Rows without a shape say nothing of the tile that they are kept at: all of a layer are kept at one. That a layer
+    lost its shapes is seen by the number of rows that have a place (baselines.guard).
 
     Raises:
         TooManyRejections: publishing the rest would retire what stands.
@@ -270,9 +246,11 @@ def _check(place: Place, counts: Counts) -> None:
             where=str(place),
             do="report this; nothing was published",
         )
-    if counts.fetched >= _ENOUGH_ROWS and counts.rejected > _MOST_REJECTED * counts.fetched:
+    shapeless = int((reasons == NO_GEOMETRY).sum()) if place.tile else 0
+    rejected, of = counts.rejected - shapeless, counts.fetched - shapeless
+    if of >= _ENOUGH_ROWS and rejected > _MOST_REJECTED * of:
         raise TooManyRejections(
-            f"{counts.rejected} of {counts.fetched} rows were rejected",
+            f"{rejected} of {of} rows were rejected",
             where=str(place),
             do="look at the rejections of `validated`, then mend the jurisdiction file",
         )

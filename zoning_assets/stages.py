@@ -62,23 +62,6 @@ def prepare_worker() -> None:
     """Nothing but this module's imports, which take a second: a worker that unpickles this function has made them."""
 
 
-def normalize_page(work: Work, number: int) -> int:
-    """One raw page to one part of the normalized table; the number of rows this place owns."""
-    page = work.harvest.pages[number]
-    rows = pages.READERS[work.harvest.form](harvests.read_page(work.objects, work.harvest, page), work.harvest.layer)
-    frame = columns.normalize(
-        rows,
-        jurisdiction=work.jurisdiction,
-        feed=work.feed,
-        layer=work.harvest.layer,
-        scope=work.scope,
-        owned=page.kind != "area",
-    )
-    frame["page"] = page.name
-    work.table(NORMALIZED).write(work.objects, number, frame)
-    return len(frame)
-
-
 @dataclass(frozen=True)
 class PartJudged:
     """What came of one part: counts, hashes, rejections (few), and a sketch for the picture."""
@@ -89,21 +72,56 @@ class PartJudged:
     sketch: picture.Sketch
 
 
+def parts_of(harvest: Harvest) -> list[tuple[list[int], bool]]:
+    """The parts of the validated table: which pages each is made of, and whether whole keys stand in it together.
+
+    Rows of whole keys are judged together; a place without tiles is small, and is judged as a whole.
+    """
+    listed = [page.kind == "listed" or harvest.tile is None for page in harvest.pages]
+    together = [number for number, each in enumerate(listed) if each]
+    alone = [([number], False) for number, each in enumerate(listed) if not each]
+    return alone + ([(together, True)] if together else [])
+
+
+def normalize_page(work: Work, number: int, part: int | None = None) -> tuple[int, PartJudged | None]:
+    """One raw page to one part of the normalized table, and the number of rows this place owns.
+
+    `part`: the page alone is that part of the validated table; it is judged while it is in memory.
+    """
+    page = work.harvest.pages[number]
+    rows = pages.READERS[work.harvest.form](harvests.read_page(work.objects, work.harvest, page), work.harvest.layer)
+    frame = columns.normalize(
+        rows,
+        jurisdiction=work.jurisdiction,
+        feed=work.feed,
+        layer=work.harvest.layer,
+        scope=work.scope,
+        owned=page.kind != "area",
+    )
+    frame["page"] = pd.Series([page.name] * len(frame), dtype=object)
+    work.table(NORMALIZED).write(work.objects, number, frame)
+    return len(frame), None if part is None else _judge(work, part, frame, listed=False)
+
+
 def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -> PartJudged:
     """Normalized parts to one part of the validated table. `listed`: whole keys stand together, see judge.judge."""
     normalized = work.table(NORMALIZED)
     frames = [normalized.read(work.objects, number) for number in numbers]
     whole = gpd.GeoDataFrame(pd.concat(frames, ignore_index=True), crs=frames[0].crs) if len(frames) > 1 else frames[0]
-    judged = judge.judge(whole, jurisdiction=work.jurisdiction, feed=work.feed, listed=listed)
+    return _judge(work, part, whole, listed=listed)
+
+
+def _judge(work: Work, part: int, rows: gpd.GeoDataFrame, *, listed: bool) -> PartJudged:
+    judged = judge.judge(rows, jurisdiction=work.jurisdiction, feed=work.feed, listed=listed)
     work.table(VALIDATED).write(work.objects, part, judged.table)
     counts = Counts(
-        fetched=len(whole),
+        fetched=len(rows),
         accepted=judged.accepted,
         repaired=judged.repaired,
         rejected=len(judged.rejections),
         dissolved=judged.accepted - len(judged.table),
     )
-    sketch = picture.sketch(judged.table, whole, judged.rejections)
+    sketch = picture.sketch(judged.table, rows, judged.rejections)
     return PartJudged(counts, judged.table["content_hash"].tolist(), judged.rejections, sketch)
 
 

@@ -202,6 +202,18 @@ def test_a_python_of_the_wrong_version_is_one_line(
     assert re.fullmatch(r"zoning: this is Python .* 3\.11, 3\.12 or 3\.13 is needed.*\n", capsys.readouterr().err)
 
 
+def test_a_program_is_told_why_nothing_was_started(
+    launcher: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --json, stdout is one document even where the environment could not be made."""
+    monkeypatch.setattr(launcher, "PYTHONS", ((3, 1), (3, 2)))
+    monkeypatch.setattr("sys.argv", ["zoning", "sync", "us-xx-mytown", "--json"])
+    assert launcher.main() == 1
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert (f"zoning: {told['error']}\n", told["exit_status"]) == (said.err, 1)
+
+
 def test_what_the_user_set_is_left_alone(launcher: ModuleType, tmp_path: Path) -> None:
     """ZONING_HOME and DAGSTER_HOME have defaults under the clone; a user's own settings win."""
     own = launcher.settings({"ZONING_HOME": str(tmp_path / "mine"), "DAGSTER_HOME": str(tmp_path / "dagster")})

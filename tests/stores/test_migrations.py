@@ -16,7 +16,16 @@ from zoning_assets.errors import SchemaMismatch
 from zoning_assets.stores import database as db
 
 STORES = files("zoning_assets.stores")
-TABLES = {"batch", "parcel", "parcel_version", "district", "district_version", "rejection", "schema_version"}
+TABLES = {
+    "batch",
+    "parcel",
+    "parcel_version",
+    "district",
+    "district_version",
+    "rejection",
+    "host_budget",
+    "schema_version",
+}
 #: What a catalog says of the schema, by kind; nothing in it depends on the order in which things were made.
 CATALOG = {
     "tables": """

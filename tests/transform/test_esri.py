@@ -1,66 +1,83 @@
 """Esri JSON as real servers write it: rings in any order and direction, curves, z and m, and numbers that are none."""
 
-import os
-from pathlib import Path
+import json
+from math import pi
 
 import numpy as np
 import orjson
+import pyproj
 import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.recorded import RECORDED, recorded
 from tests.transform.strategies import GRID, lots, respelled
-from zoning_assets.transform import canonical, columns, crs, esri, geometry, pages
+from zoning_assets.feeds.arcgis_layer import crs_of
+from zoning_assets.transform import canonical, columns, crs, esri, geometry, pages, rings
+from zoning_assets.transform.rows import Peek
 
-RECORDED = Path(os.environ.get("ZONING_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "recorded"
+NONE, FEET = None, "EPSG:2249"
 
-
-def recorded(path: str) -> bytes:
-    """A recorded answer's bytes; where it is missing the test is skipped with one line."""
-    found = RECORDED / path
-    if not found.exists():
-        pytest.skip(f"recorded answers are missing: {found}")
-    return found.read_bytes()
-
-
-#: case -> area as read (None: no shape), whether what was read is valid, flaw
+#: case -> area as read (None: no shape), whether what was read is valid, flaw, CRS as it is understood
 CASES = {
-    "all_ccw": (100, True, None),
-    "bigint": (100, True, None),
-    "curve_bezier": (None, False, esri.CURVE),
-    "curve_only": (None, False, esri.CURVE),
-    "date_neg": (100, True, None),
-    "empty_rings": (None, False, None),
-    "hole_before_outer": (91, True, None),
-    "hole_ok": (91, True, None),
-    "hole_same_orientation": (91, True, None),
-    "m_only": (100, True, None),
-    "nan": (None, False, esri.NOT_NUMBERS),
-    "null_geom": (None, False, None),
-    "oid64": (100, True, None),
-    "short_ring": (100, True, esri.SHED),
-    "sr_102100": (100, True, None),
-    "sr_esri_only": (100, True, None),
-    "sr_latest": (100, True, None),
-    "sr_missing": (100, True, None),
-    "two_outers_ccw": (200, True, None),
-    "two_outers_hole_in_first": (191, True, None),
-    "unclosed": (100, True, None),
-    "z_m": (100, True, None),
+    "all_ccw": (100, True, None, FEET),
+    "bigint": (100, True, None, FEET),
+    "curve_bezier": (76.25, True, esri.CHORDS, FEET),
+    "curve_only": (25 * pi, True, esri.CHORDS, FEET),
+    "date_neg": (100, True, None, FEET),
+    "empty_rings": (NONE, False, None, FEET),
+    "hole_before_outer": (91, True, None, FEET),
+    "hole_ok": (91, True, None, FEET),
+    "hole_same_orientation": (91, True, None, FEET),
+    "m_only": (100, True, None, FEET),
+    "nan": (NONE, False, rings.NOT_NUMBERS, FEET),
+    "null_geom": (NONE, False, None, FEET),
+    "oid64": (100, True, None, FEET),
+    "short_ring": (100, True, rings.SHED, FEET),
+    "sr_102100": (100, True, None, "ESRI:102100"),
+    "sr_esri_only": (100, True, None, "ESRI:102718"),
+    "sr_latest": (100, True, None, "EPSG:2263"),
+    "sr_missing": (100, True, None, None),
+    "two_outers_ccw": (200, True, None, FEET),
+    "two_outers_hole_in_first": (191, True, None, FEET),
+    "unclosed": (100, True, None, FEET),
+    "z_m": (100, True, None, FEET),
 }
+
+
+def meant(name):
+    """A CRS by the authority that has the number; PROJ takes Esri's numbers under EPSG's name too."""
+    return None if name is None else ":".join(pyproj.CRS(name).to_authority(min_confidence=100))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_case_comes_out_as_stated(name):
-    """Each hand-written case has one area, validity and flaw; the shape is flat, whatever z and m came with it."""
-    rows = esri.read(recorded(f"esri_geometry_cases/{name}.json"), {})
-    area, valid, flaw = CASES[name]
-    shape = rows.geometry[0]
-    assert (None if shape is None else shape.area) == area
+    """Each hand-written case has one row, area, validity, flaw and CRS; the shape is flat, whatever z and m it had."""
+    body = recorded(f"esri_geometry_cases/{name}.json")
+    rows = esri.read(body, {})
+    area, valid, flaw, source = CASES[name]
+    (shape,) = rows.geometry
+    assert (None if shape is None else shape.area) == (None if area is None else pytest.approx(area, rel=2e-5))
     assert bool(shapely.is_valid(shape)) == valid
     assert rows.flaws == ({} if flaw is None else {0: flaw})
     assert not shapely.has_z(shape)
+    assert meant(crs_of(esri.decode(body)["spatialReference"])) == source
+
+
+def test_a_crs_that_is_only_wkt_is_understood():
+    """Kent County says its CRS as text alone: 15 rows, each where the county lies (see POLYGON_PAGES)."""
+    document = esri.decode(recorded("esri_geometry_cases/sr_wkt.json"))
+    assert crs_of(document["spatialReference"]) == document["spatialReference"]["wkt"]
+    assert len(document["features"]) == 15
+
+
+@pytest.mark.parametrize(("ours", "same"), [("ESRI:102100", "EPSG:3857"), ("ESRI:102718", "EPSG:2263")])
+def test_esris_own_numbers_mean_the_same_places(ours, same):
+    """Where a layer is known by Esri's number alone, its rows lie where EPSG's number would put them: within 1 mm."""
+    point = np.array([shapely.Point(-73.97, 40.78)], dtype=object)
+    one, other = (crs.reproject(point, crs.DEGREES, name)[0] for name in (ours, same))
+    assert one.distance(other) < 1e-3
 
 
 def test_no_case_is_forgotten():
@@ -68,6 +85,7 @@ def test_no_case_is_forgotten():
     recorded("esri_geometry_cases/nan.json")
     found = {path.stem for path in (RECORDED / "esri_geometry_cases").iterdir()}
     assert found == {*CASES, "error200", "sr_wkt"}
+    assert len(found) == 24
 
 
 @pytest.mark.parametrize(
@@ -93,6 +111,13 @@ def test_large_numbers_are_whole(name, column, value):
     rows = esri.read(recorded(f"esri_geometry_cases/{name}.json"), {})
     assert rows.attributes[0][column] == value
     assert orjson.loads(canonical.dumps({"a": canonical.value(rows.attributes[0][column])})) == {"a": value}
+
+
+def test_dates_before_1970_are_days():
+    """Midnight of 1 January 1900, in negative milliseconds, is that day; it stays a number until it is cleaned."""
+    (row,) = esri.read(recorded("esri_geometry_cases/date_neg.json"), {}).attributes
+    assert row["D"] == -2_208_988_800_000
+    assert canonical.value(canonical.epoch_ms(row["D"])) == "1900-01-01"
 
 
 #: page -> rows, where they lie (west, south, east, north; degrees, roughly)
@@ -124,7 +149,7 @@ def test_recorded_pages_parse(path):
 def test_a_recorded_sliver_is_rejected_with_its_flaw():
     """A real parcel of two corners is no area: it is read, rejected, and says what was odd."""
     rows = esri.read(recorded("pyesridump/us-ms-madison/us-ms-madison-0.json"), {})
-    assert (len(rows), rows.flaws) == (1, {0: esri.SHED})
+    assert (len(rows), rows.flaws) == (1, {0: rings.SHED})
     assert geometry.mend(rows.geometry, GRID).rejected.tolist() == [geometry.NO_GEOMETRY]
 
 
@@ -146,7 +171,7 @@ def test_numbers_that_are_none_cost_their_own_row_only():
     body = orjson.dumps({"features": features}).replace(b'"[NaN, 1]"', b"[NaN, 1]")
     rows = esri.read(body, {})
     assert [None if s is None else s.area for s in rows.geometry] == [100, None, None, None, None, None, None, 100]
-    assert rows.flaws == dict.fromkeys(range(1, 7), esri.NOT_NUMBERS)
+    assert rows.flaws == dict.fromkeys(range(1, 7), rings.NOT_NUMBERS)
 
 
 @given(st.lists(lots(), min_size=1, max_size=3), st.randoms(use_true_random=False), st.booleans())
@@ -181,3 +206,93 @@ def test_raw_rows_are_what_the_portal_sent():
     """A rejection's raw row is the portal's own, from either form of page."""
     body = recorded("esri_geometry_cases/null_geom.json")
     assert pages.raw_rows("esrijson", body, [0]) == [{"attributes": {"OBJECTID": 1, "ZONE": "R-1"}, "geometry": None}]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "flaw"),
+    [
+        (None, None),
+        ({}, None),
+        ({"rings": None}, None),
+        ({"x": 1, "y": 2}, esri.NO_AREA),
+        ({"x": "NaN"}, esri.NO_AREA),
+        ({"paths": [[[0, 0], [1, 1]]]}, esri.NO_AREA),
+        ({"curveRings": [[[0, 0], {"q": [[1, 1]]}]]}, esri.CURVE),
+        ({"curveRings": [[[0, 0], [1, 0], {"c": [[1, 1], ["x", 0]]}]]}, esri.CURVE),
+        ({"curveRings": 7}, esri.CURVE),
+        ({"rings": "0123"}, rings.NOT_NUMBERS),
+        ({"rings": {"a": 1}}, rings.NOT_NUMBERS),
+        ({"rings": [5, None, {}]}, rings.NOT_NUMBERS),
+        ({"rings": [[[[1, 2], [3, 4]], [[1, 2], [3, 4]], [[0, 0], [0, 0]]]]}, rings.NOT_NUMBERS),
+        ({"rings": [[[10**400, 0], [0, 1], [1, 1]]]}, rings.NOT_NUMBERS),
+        ({"rings": [[]]}, rings.SHED),
+        (5, rings.NOT_NUMBERS),
+        ([[0, 0]], rings.NOT_NUMBERS),
+    ],
+)
+def test_what_is_no_polygon_costs_its_own_row_only(geometry, flaw):
+    """Nothing that stands in a shape's place keeps the next row from being read; each oddity has its name."""
+    square = {"rings": [[[0, 0], [0, 10], [10, 10], [10, 0]]]}
+    features = [{"attributes": {"N": i}, "geometry": each} for i, each in enumerate((geometry, square))]
+    rows = esri.read(json.dumps({"features": features}).encode(), {})
+    assert [None if shape is None else shape.area for shape in rows.geometry] == [None, 100]
+    assert rows.flaws == ({} if flaw is None else {0: flaw})
+    assert [row["N"] for row in rows.attributes] == [0, 1]
+
+
+def test_multipatches_are_refused_by_name():
+    """A layer of multipatches is no layer of areas, whatever footprints it draws."""
+    rows = esri.read(b'{"geometryType":"esriGeometryMultiPatch","features":[{"geometry":{"rings":[]}}, {}]}', {})
+    assert (rows.flaws, rows.geometry.tolist()) == ({0: esri.MULTIPATCH, 1: esri.MULTIPATCH}, [None, None])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"features": ' + b"[" * 1_000_000,
+        b'{"rings": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+        b"[" * 1000 + b"]" * 1000,
+        b'{"features": [{"attributes": {"A": ' + b"[" * 900 + b"]" * 900 + b"}}]}",
+        b'{"features": [{"attributes": [1]}]}',
+        b'{"features": [{"attributes": "A"}]}',
+        b'{"features": [' + b"{}," * 34_000_000 + b"{}]}",
+    ],
+    ids=[
+        "deep",
+        "deep in an object",
+        "deep in a list",
+        "deep attributes",
+        "a list",
+        "a text",
+        "a hundred megabytes of nothing",
+    ],
+)
+def test_what_would_cost_the_machine_is_refused(body):
+    """Nesting without end, attributes that are none, millions of empty rows: one line, no crash, little memory."""
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        esri.read(body, {})
+
+
+def test_a_deep_row_can_still_be_held_back():
+    """A raw row that could not be written again says so instead of breaking what writes it."""
+    deep = b'{"attributes":{"N":1},"geometry":{"rings":' + b"[" * 500 + b"]" * 500 + b"}}"
+    body = b'{"features":[' + deep + b"]}"
+    assert esri.read(body, {}).flaws == {0: rings.NOT_NUMBERS}
+    (raw,) = pages.raw_rows("esrijson", body, [0])
+    assert orjson.loads(canonical.dumps(raw))["attributes"] == {"N": 1}
+
+
+def test_a_page_is_counted_without_its_shapes():
+    """Rows, object ids (floats and text among them) and the server's word that more would follow."""
+    features = [{"attributes": {"OBJECTID": each}} for each in (3_000_000_000, 6.4579816e7, "12")]
+    body = orjson.dumps({"exceededTransferLimit": True, "features": features})
+    assert esri.peek(body, "OBJECTID") == Peek(3, [3_000_000_000, 64_579_816, 12], True)
+    assert esri.peek(b'{"features":[]}', "OBJECTID") == Peek(0, [], False)
+
+
+@pytest.mark.parametrize("each", [None, "x", 1.5, float("nan"), [1], "9" * 5000])
+def test_a_row_without_an_object_id_is_no_proof(each):
+    """What cannot be told from the other rows makes the page worthless as evidence."""
+    body = json.dumps({"features": [{"attributes": {"OBJECTID": each}}]}).encode()
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        esri.peek(body, "OBJECTID")

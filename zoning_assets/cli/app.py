@@ -4,12 +4,13 @@ import os
 import sys
 from typing import NoReturn
 
-import click
 import typer
 
-from zoning_assets.cli import bench, database, sync
+from zoning_assets.cli import bench, database, show, sync
 from zoning_assets.cli.demo import demo
-from zoning_assets.cli.show import line
+from zoning_assets.cli.onboard import doctor, onboard
+from zoning_assets.cli.probe import accept, probe
+from zoning_assets.cli.status import status
 from zoning_assets.cli.test import test
 from zoning_assets.cli.up import up
 from zoning_assets.errors import ZoningError
@@ -26,33 +27,53 @@ app.add_typer(database.app, name="db", help="The database: up, down, url, psql."
 app.add_typer(bench.app, name="bench", help="Measurements.")
 app.command("demo")(demo)
 app.command("sync")(sync.sync)
+app.command("probe")(probe)
+app.command("accept")(accept)
+app.command("onboard")(onboard)
+app.command("doctor")(doctor)
+app.command("status")(status)
 app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 app.command("up")(up)
 app.command("serve", hidden=True)(up)
 
-_STOPPED = 130
+_FAILED, _MISUSED, _STOPPED = 1, 2, 130
 
 
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
     try:
-        status = app(standalone_mode=False)
-        _end(status)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        _end(_STOPPED)
+        status = app(prog_name="zoning", standalone_mode=False)
+    except typer.TyperException as error:
+        _misused(error)
+    except (typer.Abort, KeyboardInterrupt):
+        status = _STOPPED
     except ZoningError as error:
-        line(f"zoning: {error}")
-        sys.exit(error.exit_status)
+        _refuse(str(error), error.exit_status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-
-
-def _end(status: object) -> NoReturn:
-    """Exit with what Typer returned: what typer.Exit or Ctrl-C was given, else nothing."""
+        sys.exit(_FAILED)
+    except OSError as error:
+        _refuse(f"{error.filename or 'this machine'}: {error.strerror or error}; mend that, then try again", _FAILED)
     if status == _STOPPED:
-        line("zoning: stopped; what was published stays, the same command does the rest")
-    sys.exit(status if isinstance(status, int) else 0)
+        _refuse("stopped; what was published stays, the same command does the rest", _STOPPED)
+    sys.exit(status if isinstance(status, int) else 0)  # what typer.Exit was given
+
+
+def _refuse(why: str, status: int) -> NoReturn:
+    """Why there is no result: a line, with --json a document too; what follows a pipe reads one whatever happened."""
+    show.line(f"zoning: {why}")
+    if "--json" in sys.argv:
+        show.document({"error": why, "exit_status": status})
+    sys.exit(status)
+
+
+def _misused(error: typer.TyperException) -> NoReturn:
+    """What Typer says of a wrong word, in one line, and where the right ones are listed; no word at all: the list."""
+    said = error.format_message()
+    if "\n" in said:
+        show.line(said)
+        sys.exit(_MISUSED)
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else "zoning"
+    said = said.rstrip(" .")
+    _refuse(f"{said}{' See' if said.endswith('?') else '; see'} `{where} --help`", _MISUSED)

@@ -3,7 +3,6 @@
 What belongs here: words and printing. What does not: the work, which is `stores.cluster`'s.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from zoning_assets.cli import show
 from zoning_assets.errors import DatabaseUnavailable
 from zoning_assets.stores import cluster
 from zoning_assets.stores.cluster import remote
@@ -64,4 +64,7 @@ def _running() -> str:
 
 
 def _report(address: str, *, as_json: bool) -> None:
-    typer.echo(json.dumps({"url": address}) if as_json else address)
+    if as_json:
+        show.document({"url": address})
+    else:
+        typer.echo(address)

@@ -10,9 +10,11 @@ import typer
 
 from zoning_assets.cli import environment, show, sync
 
+_FEWEST, _MOST = 200, 5_000_000  # two towns need some; the county is built in memory
+
 
 def demo(
-    parcels: Annotated[int, typer.Option(help="How large the county is.")] = 3000,
+    parcels: Annotated[int, typer.Option(min=_FEWEST, max=_MOST, help="How large the county is.")] = 3000,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -28,17 +30,18 @@ def demo(
     before = history.last_batch(url, ID)
     with _county(parcels, release=2 if before else 1) as portal:
         show.line(f"Harvest 1 of {ID}, a simulated county at {portal}")
-        reports = sync.run([ID])
+        rounds = [sync.run([ID])]
         between = before or history.last_batch(url, ID)
         switch_release(portal, 2)
         show.line("The county has changed: rezonings, a split, a merge, and much noise. Harvest 2")
-        reports += sync.run([ID])
+        rounds.append(sync.run([ID]))
+    reports = [report for each in rounds for report in each]
     changes = history.differences(url, ID, between)
     seconds = round(time.monotonic() - started, 1)
     if json:
         show.document({"harvests": reports, "changes": {d.kind: d.rows for d in changes}, "seconds": seconds})
     else:
-        _tell(reports, changes, seconds)
+        _tell(rounds, changes, seconds)
     if not all(report["complete"] for report in reports):
         raise typer.Exit(1)
 
@@ -57,14 +60,15 @@ def _county(parcels: int, release: int) -> Iterator[str]:
         yield portal
 
 
-def _tell(reports: list[dict[str, Any]], changes: list[Any], seconds: float) -> None:
-    sync.show_reports(reports)
+def _tell(rounds: list[list[dict[str, Any]]], changes: list[Any], seconds: float) -> None:
+    for number, each in enumerate(rounds, 1):
+        sync.show_reports(each, f"Published by harvest {number}")
     rows = [{"what": d.kind, "rows": d.rows, "for example": ", ".join(d.examples)} for d in changes]
     show.table("What changed between the harvests", rows or [{"what": "nothing", "rows": 0, "for example": ""}])
-    good = [report for report in reports if report["complete"]]
+    good = [report for reports in rounds for report in reports if report["complete"]]
     fetched, accepted, rejected = (sum(r[name] for r in good) for name in ("fetched", "accepted", "rejected"))
     show.line(
-        f"fetched {fetched:,} = accepted {accepted:,} + rejected {rejected:,}; {seconds} s\n"
+        f"Both harvests: fetched {fetched:,} = accepted {accepted:,} + rejected {rejected:,}; {seconds} s\n"
         "Where to look next:\n"
         "  ./zoning db psql -c 'TABLE zoning.rejection'   what was held back, and why\n"
         "  ./zoning up                                    Dagster's UI: assets, runs, pictures\n"

@@ -6,18 +6,22 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoning_assets.errors import SettingInvalid
 from zoning_assets.settings import Settings
+from zoning_assets.stores.cluster import remote
+from zoning_assets.stores.cluster.site import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import dagster as dg
 
-_STORAGE = """
+DAGSTER_STORAGE = "ZONING_DAGSTER_DATABASE_URL"
+_STORAGE = f"""
 storage:
   postgres:
     postgres_url:
-      env: ZONING_DAGSTER_DATABASE_URL
+      env: {DAGSTER_STORAGE}
 """
 
 
@@ -30,10 +34,18 @@ def prepare_dagster() -> Path:
     """DAGSTER_HOME with our dagster.yaml; its storage is PostgreSQL where ZONING_DAGSTER_DATABASE_URL says so.
 
     A dagster.yaml of the user's own stays as it is.
+
+    Raises:
+        SettingInvalid: ZONING_DAGSTER_DATABASE_URL is no address of a database.
+        DatabaseUnavailable: nobody answers there.
     """
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings().home / "dagster")))
+    home = Path(os.environ.get("DAGSTER_HOME") or settings().home / "dagster").expanduser().absolute()
+    os.environ["DAGSTER_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
-    text = _dagster_yaml() + (_STORAGE if os.environ.get("ZONING_DAGSTER_DATABASE_URL") else "")
+    storage = os.environ.get(DAGSTER_STORAGE)
+    if storage:
+        os.environ[DAGSTER_STORAGE] = remote.answering(storage, DAGSTER_STORAGE)
+    text = _dagster_yaml() + (_STORAGE if storage else "")
     target = home / "dagster.yaml"
     found = target.read_text() if target.exists() else text.splitlines()[0]
     if found != text and found.startswith(text.splitlines()[0]):
@@ -59,11 +71,30 @@ def bring_up_database() -> str:
     return url
 
 
+def prepare_storage() -> Path:
+    """DAGSTER_HOME with its storage complete, before programs that would make it at the same time are started."""
+    with dagster_instance():
+        return Path(os.environ["DAGSTER_HOME"])
+
+
 @contextmanager
 def dagster_instance() -> "Iterator[dg.DagsterInstance]":
-    """The instance in which all runs are recorded."""
+    """The instance in which all runs are recorded.
+
+    Raises:
+        SettingInvalid: the dagster.yaml of DAGSTER_HOME is not one.
+        DatabaseUnavailable: see prepare_dagster.
+    """
+    with _opened(prepare_dagster()) as instance:
+        yield instance
+
+
+def _opened(home: Path) -> "dg.DagsterInstance":
     import dagster as dg  # noqa: PLC0415
 
-    prepare_dagster()
-    with dg.DagsterInstance.get() as instance:
-        yield instance
+    try:
+        # Who opens it first makes its tables, and of two at once Dagster makes one storage of two versions, for good.
+        with locked(home / "storage.lock"):
+            return dg.DagsterInstance.get()
+    except dg.DagsterError as error:
+        raise SettingInvalid(str(error), where=f"DAGSTER_HOME {home}", do="mend its dagster.yaml") from error

@@ -119,12 +119,12 @@ def _failed(place: Place, feed: str, error: str) -> dict[str, Any]:
     return {**where, **nothing, "complete": False, "error": error}
 
 
-def show_reports(reports: Sequence[dict[str, Any]]) -> None:
+def show_reports(reports: Sequence[dict[str, Any]], title: str = "Published") -> None:
     """The reports as a table, and each error as a line."""
     good = [report for report in reports if report["complete"]]
     rows = [{"feed": r["feed"], "tile": r["tile"] or "whole", **{n: r[n] for n in (*_COUNTS, "seconds")}} for r in good]
     totals = {name: sum(report[name] for report in good) for name in _COUNTS}
-    show.table("Published", [*rows, {"feed": "total", "tile": "", **totals, "seconds": ""}] if len(rows) > 1 else rows)
+    show.table(title, [*rows, {"feed": "total", "tile": "", **totals, "seconds": ""}] if len(rows) > 1 else rows)
     for report in reports:
         if not report["complete"]:
             show.line(f"zoning: {report['error']}")

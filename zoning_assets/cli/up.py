@@ -1,6 +1,7 @@
 """`zoning up`: PostGIS, Dagster's webserver and its daemon, until Ctrl-C."""
 
 import http.client
+import json as json_words  # `json` is an option here
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -21,10 +22,13 @@ from zoning_assets.stores.database import address
 
 _MODULE = ["-m", "zoning_assets.definitions"]
 _READY_S, _STOP_S = 120, 20
+_LAST_PORT = 65_535
 
 
 def up(
-    port: Annotated[int, typer.Option(help="Where Dagster's UI listens; the next free one is taken.")] = 3000,
+    port: Annotated[
+        int, typer.Option(min=1, max=_LAST_PORT, help="Where Dagster's UI listens; the next free one is taken.")
+    ] = 3000,
     *,
     json: Annotated[bool, typer.Option("--json", help="The addresses as one JSON document.")] = False,
 ) -> None:
@@ -37,7 +41,7 @@ def up(
         url = environment.bring_up_database()
         if ours:
             stack.callback(cluster.stop, environment.settings().home)
-        home = environment.prepare_dagster()
+        home = environment.prepare_storage()
         free = _free_port(port)
         ui = f"http://127.0.0.1:{free}"
         web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free)]
@@ -45,13 +49,13 @@ def up(
             stack.enter_context(_process(command, home)) for command in (web, ["dagster-daemon", "run", *_MODULE])
         ]
         _wait_for(free, running)
+        _check_definitions(free)
         addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
         if json:
             show.document(addresses)
             sys.stdout.flush()
         show.line(f"Dagster UI  {ui}\nPostGIS     {addresses['database']}  (`zoning db psql`)\nCtrl-C stops all of it.")
-        with suppress(KeyboardInterrupt):
-            _watch(running)
+        _watch(running)
     show.line("Stopped.")
 
 
@@ -60,7 +64,7 @@ def _stop(*_: object) -> None:
 
 
 def _free_port(first: int) -> int:
-    for port in range(first, first + 100):
+    for port in range(first, min(first + 100, _LAST_PORT + 1)):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
@@ -112,10 +116,35 @@ def _wait_for(port: int, running: "list[subprocess.Popen[bytes]]") -> None:
     )
 
 
+def _check_definitions(port: int) -> None:
+    """Raise where the UI runs but could not load what it is for; it would show an empty page."""
+    body = json_words.dumps({"query": _DEFINITIONS})
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_READY_S)) as connection:
+        connection.request("POST", "/graphql", body, {"content-type": "application/json"})
+        found = json_words.loads(connection.getresponse().read())["data"]["workspaceOrError"]
+    for entry in found.get("locationEntries", [{"locationOrLoadError": found}]):
+        if why := (entry["locationOrLoadError"] or {}).get("message"):
+            logs = f"{os.environ['DAGSTER_HOME']}/dagster-webserver.log"
+            raise StoreError(f"Dagster could not load the assets: {why[:300]}", where=logs, do="read its end")
+
+
+_DEFINITIONS = """
+{ workspaceOrError { ... on PythonError { message }
+  ... on Workspace { locationEntries { locationOrLoadError { ... on PythonError { message } } } } } }
+"""
+
+
 def _watch(running: "list[subprocess.Popen[bytes]]") -> None:
-    while True:
-        _check(running)
-        time.sleep(1)
+    """Until Ctrl-C, or until one of them ends by itself; the document was printed, so that is a line and a status."""
+    try:
+        while True:
+            _check(running)
+            time.sleep(1)
+    except KeyboardInterrupt:
+        return
+    except StoreError as error:
+        show.line(f"zoning: {error}")
+        raise typer.Exit(1) from None
 
 
 def _check(running: "list[subprocess.Popen[bytes]]") -> None:

@@ -1,17 +1,23 @@
-"""Feed types: one module each, one function each, one line here.
+"""Feed types: one module each, one line here.
 
 What belongs here: asking one kind of portal for pages, and proving that they are all. What does not: what a page's
-bytes mean (transform/), where they are kept (stores/). No feed type knows another.
+bytes mean (transform/), where they are kept (stores/). No feed type knows another, but for `ckan`,
+which hands files over to `download`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
-from zoning_assets.feeds import arcgis, download
-from zoning_assets.feeds.source import Request, Source
+from zoning_assets.feeds import arcgis, ckan, download, ogc_features, opendatasoft, socrata, wfs
+from zoning_assets.feeds.source import FeedType, Request, Source
 
-FEED_TYPES: Mapping[str, Callable[[Request], Awaitable[Source]]] = {
-    "arcgis": arcgis.open_source,
-    "download": download.open_source,
+FEED_TYPES: Mapping[str, FeedType] = {
+    "arcgis": arcgis,
+    "ckan": ckan,
+    "download": download,
+    "ogc-features": ogc_features,
+    "opendatasoft": opendatasoft,
+    "socrata": socrata,
+    "wfs": wfs,
 }
 
-__all__ = ["FEED_TYPES", "Request", "Source"]
+__all__ = ["FEED_TYPES", "FeedType", "Request", "Source"]

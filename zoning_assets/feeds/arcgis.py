@@ -5,6 +5,7 @@ layer that does not is walked through as a whole (arcgis_whole.py) and cut into 
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import orjson
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable, ZoningError
-from zoning_assets.feeds import arcgis_whole
+from zoning_assets.feeds import arcgis_probe, arcgis_whole
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Params, Service, inside
 from zoning_assets.feeds.arcgis_walks import WALKS, checked, way
 from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, Source, check_columns, prove
@@ -37,22 +38,26 @@ async def open_source(request: Request) -> Source:
     """
     service = await Service.of(request)
     check_columns(request, list(service.about.columns))
+    await service.choose_form()
     count, ids = await service.count(EVERY_ROW), await service.ids(EVERY_ROW)
     distinct = ids is not None and len(np.unique(ids)) == len(ids)
     if ids is not None and distinct and count in (None, len(ids)) and request.feed.strategy != "area":
-        return Arcgis(service, ids)
+        # A layer that does not say when it was edited is told by its statistics, as far as they go.
+        signals = None if service.about.edited is not None else await arcgis_probe.groups(service, EVERY_ROW)
+        return Arcgis(service, ids, signals)
     return await arcgis_whole.harvest(service, count, ids)
 
 
 class Arcgis:
     """A layer that is asked tile by tile. See source.Source."""
 
-    form = "esrijson"
-
-    def __init__(self, service: Service, ids: Ids) -> None:
+    def __init__(self, service: Service, ids: Ids, signals: Mapping[str, Any] | None) -> None:
         self.service, self.request, self.about, self.ids = service, service.request, service.about, ids
+        self.form = service.form
         self.layer = arcgis_whole.reading(service.about)
-        self.stamp: dict[str, Any] = {"edited": self.about.edited, "count": len(ids)}
+        self.rows: int | None = len(ids)
+        listed = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
+        self.stamp: dict[str, Any] = {"edited": self.about.edited, "count": len(ids), "ids": listed, **(signals or {})}
 
     # The cover
 
@@ -62,28 +67,24 @@ class Arcgis:
         Raises:
             HarvestIncomplete: the answers by area contradict the list of all ids.
         """
-        found, met = await self._split(tiles.start_tiles(self.reach()))
+        start = tiles.start_tiles(arcgis_whole.reach(self.service))
+        found, met = await self._split(start)
+        found = found or {start[0]: 0}  # an empty layer has a tile too, in which what it had is retired
         missed = np.setdiff1d(self.ids, met)
         if len(missed) > max(_FEW, _MOST_MISSED * len(self.ids)):
             raise self.service.incomplete(
                 f"the server lists {len(self.ids):,} rows, and by area does not find {len(missed):,} of them",
                 'set `strategy = "area"` in the feed, or check its bounds and CRS',
             )
-        listed = {tiles.home(found) if found else "": missed.tolist()}
+        listed = {tiles.home(found): missed.tolist()}
         repeated: dict[str, str] = {}
         for key, ids, cells in await self._repeats(exact=exact):
             tile = tiles.to_str(int(tiles.owners(np.array([min(cells)], dtype=np.uint64), found)[0]))
             repeated[key] = tile
             listed[tile] = [*listed.get(tile, []), *ids]
         listed = {tile: sorted(set(each)) for tile, each in sorted(listed.items()) if each}
-        unplaced = len(missed)
-        return Cover(
-            self.request.jurisdiction.id, self.request.feed.name, self.stamp, found, repeated, listed, unplaced=unplaced
-        )
-
-    def reach(self) -> tuple[float, float, float, float]:
-        """The box in which rows are looked for: the layer's own extent and the jurisdiction's bounds; degrees."""
-        return arcgis_whole.reach(self.service)
+        rows = len(self.ids) - len(missed)
+        return Cover(self.request.jurisdiction.id, self.request.feed.name, self.stamp, found, repeated, listed, rows)
 
     async def _split(self, start: Sequence[str]) -> tuple[dict[str, int], Ids]:
         """Tiles with the number of rows that each envelope meets, and the ids of all of these rows.
@@ -117,17 +118,16 @@ class Arcgis:
             ids = await self._repeated_by_looking()
         groups: dict[str, tuple[list[int], list[int]]] = {}
         keys = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "true"}
+        source = crs.declared(self.about.crs, self.request.feed.crs)
         async for page in self._by_ids(sorted(ids), keys):
-            rows = esri.shapes_of([feature.get("geometry") or {} for feature in page.features])[0]
-            points = columns.representative_points(
-                crs.reproject(rows, crs.declared(self.about.crs, self.request.feed.crs), crs.DEGREES), crs.DEGREES
-            )
-            cells = tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE))
-            for feature, cell in zip(page.features, cells.tolist(), strict=True):
-                key = columns.key_of(feature["attributes"].get(self.request.feed.key))
+            rows = esri.read(page.body, {})
+            points = columns.representative_points(crs.reproject(rows.geometry, source, crs.DEGREES), crs.DEGREES)
+            cells = tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE)).tolist()
+            for number, row, cell in zip(page.ids.tolist(), rows.attributes, cells, strict=True):
+                key = columns.key_of(row.get(self.request.feed.key or ""))
                 if key is not None:
                     mine = groups.setdefault(key, ([], []))
-                    mine[0].append(self.service.id_of(feature))
+                    mine[0].append(number)
                     mine[1].append(cell or tiles.LAST)
         return [(key, *both) for key, both in sorted(groups.items()) if len(both[0]) > 1]
 
@@ -164,10 +164,10 @@ class Arcgis:
         seen: dict[str, list[int]] = {}
 
         def look(page: Page) -> None:
-            for feature in page.features:
-                key = columns.key_of(feature["attributes"].get(self.request.feed.key))
+            for number, row in zip(page.ids.tolist(), esri.read(page.body, {}).attributes, strict=True):
+                key = columns.key_of(row.get(self.request.feed.key or ""))
                 if key is not None:
-                    seen.setdefault(key, []).append(self.service.id_of(feature))
+                    seen.setdefault(key, []).append(number)
 
         fields = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "false"}
         await self._all(EVERY_ROW, {}, look, seen.clear, fields=fields)
@@ -272,3 +272,15 @@ def _literal(value: Any) -> str:
 
 def _batches(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+async def probe(request: Request) -> dict[str, Any]:
+    """What the layer says of itself for three requests at most: its last edit, and count, largest id and area, by code
+    where there is one. No feature is asked for.
+
+    Raises:
+        NotALayer, PortalError: see errors.py.
+    """
+    service = await Service.of(request)
+    by_code = await arcgis_probe.groups(service, EVERY_ROW)
+    return {"edited": service.about.edited, **(by_code or {"count": await service.count(EVERY_ROW)})}

@@ -5,8 +5,9 @@ Source: ArcGIS REST API, "Query (Feature Service/Layer)"; FACTS section 1.
 
 import asyncio
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ import numpy.typing as npt
 import orjson
 import shapely
 
-from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy
-from zoning_assets.feeds.arcgis_layer import Layer, describe, no_error
+from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
+from zoning_assets.feeds.arcgis_layer import FORMS, Layer, describe, no_error
 from zoning_assets.feeds.source import Draft, Request
 from zoning_assets.http import without_secrets
-from zoning_assets.transform import esri
+from zoning_assets.transform import documents, esri, pages
+from zoning_assets.transform.rows import Peek
 
 Ids = npt.NDArray[np.int64]
 Params = Mapping[str, str]
@@ -38,7 +40,6 @@ class Page:
     body: bytes
     ids: Ids
     more: bool
-    features: Sequence[Mapping[str, Any]]
     question: Params  # what was asked
 
     def __len__(self) -> int:
@@ -50,6 +51,7 @@ class Service:
 
     def __init__(self, request: Request, about: Layer) -> None:
         self.request, self.about = request, about
+        self.form = "esrijson"  # of whole rows
         self._every_field = False  # it refuses a list of fields (FACTS 1, row 6)
 
     @classmethod
@@ -68,13 +70,10 @@ class Service:
             FeedRefused: the layer says no.
             PortalError: see errors.py.
         """
-        answer = await self.request.http.ask(
-            self.request.jurisdiction.portal,
-            f"{self.request.feed.url.rstrip('/')}/query",
-            {"f": "json", **params},
-            read=_decode,
-            **({"tries": _FEW_TRIES} if few_tries else {}),
-        )
+        ask = partial(self.request.http.ask, tries=_FEW_TRIES) if few_tries else self.request.http.ask
+        url = f"{self.request.feed.url.rstrip('/')}/query"
+        read = partial(self._read, params)
+        answer = await ask(self.request.jurisdiction.portal, url, {"f": "json", **params}, read=read)
         return self._accepted(answer.value), answer.body
 
     async def count(self, which: Params) -> int | None:
@@ -108,14 +107,15 @@ class Service:
         refused here.
 
         Raises:
-            HarvestIncomplete: the rows have not the columns that the layer had, or no ids.
+            HarvestIncomplete: the rows have not the columns that the layer had.
             FeedRefused, PortalError: see errors.py.
         """
         if self._every_field:
             params = {**params, "outFields": "*"}
+        params = {**params, "f": FORMS[self._form(params)]}
         kept = await asyncio.to_thread(draft.find, params) if draft else None
         if kept is not None:
-            return self._page(params, self._accepted(_decode(kept)), kept)
+            return self._page(params, kept, self._read(params, kept))
         try:
             value, body = await self._patiently(params, few_tries=few_tries)
         except FeedRefused:
@@ -123,7 +123,36 @@ class Service:
                 raise
             self._every_field = True
             return await self.page(params, draft, few_tries=few_tries)
-        return self._page(params, value, body)
+        return self._page(params, body, value)
+
+    def _form(self, params: Params) -> str:
+        """Whole rows come in the layer's best form; what is looked into here comes as JSON."""
+        return self.form if WHOLE_ROWS.items() <= params.items() else "esrijson"
+
+    async def choose_form(self) -> None:
+        """The best form in which the layer gives a row; a form that it offers and cannot give is left alone."""
+        wanted = [each for each in self.about.forms if self.request.feed.format in ("auto", FORMS[each])]
+        for form in wanted[:-1]:
+            self.form = form
+            try:
+                await self.page({**EVERY_ROW, **WHOLE_ROWS, "resultRecordCount": "1"}, few_tries=True)
+            except (FeedRefused, PortalUnreachable):
+                continue
+            return
+        self.form = wanted[-1] if wanted else "esrijson"
+
+    def _read(self, params: Params, body: bytes) -> Any:
+        """The body as what was asked for: a document, or what is to be known of a page.
+
+        Raises:
+            ValueError: it is neither, or an error that may pass: ask again.
+        """
+        form = self._form(params)
+        if form == "esrijson" or body[:1] == b"{":
+            value = _decode(body)
+            if form == "esrijson" or "error" in value:
+                return value
+        return pages.PEEKERS[form](body, self.about.id)
 
     async def _patiently(self, params: Params, *, few_tries: bool) -> tuple[Any, bytes]:
         """A portal that asks for patience is not one that cannot bear the question."""
@@ -139,7 +168,7 @@ class Service:
         return (await about_layer(self.request)).edited
 
     def _accepted(self, value: Any) -> Any:
-        error = value.get("error")
+        error = value.get("error") if isinstance(value, dict) else None
         if error is None:
             return value
         error = error if isinstance(error, dict) else {"message": str(error)}
@@ -149,27 +178,21 @@ class Service:
         said = f"error {code}: {error.get('message') or error.get('details')}"
         raise FeedRefused(said, where=self.request.where, do=do, final=wants_token or code == 403)
 
-    def _page(self, params: Params, value: Any, body: bytes) -> Page:
-        features = value.get("features")
-        if not isinstance(features, list):
-            raise self.incomplete("the answer to a query holds no features")
+    def _page(self, params: Params, body: bytes, value: Any) -> Page:
+        value = self._accepted(value)
         try:
-            ids = np.array([self.id_of(feature) for feature in features], dtype=np.int64)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise self.incomplete(f"a row came without its object id {self.about.id!r}") from error
-        if features and params["outFields"] == "*":
-            self._check_columns(features[0]["attributes"])
-        return Page(body, ids, bool(value.get("exceededTransferLimit")), features, params)
+            peek = value if isinstance(value, Peek) else esri.peek_at(value, self.about.id)
+        except ValueError as error:
+            raise self.incomplete(f"the answer is no page of rows: {error}") from error
+        if peek.rows and params["outFields"] == "*":
+            self._check_columns(peek.columns)
+        return Page(body, np.array(peek.ids, dtype=np.int64), peek.more, params)
 
-    def _check_columns(self, attributes: Mapping[str, Any]) -> None:
+    def _check_columns(self, columns: Collection[str]) -> None:
         feed = self.request.feed
-        gone = [name for name in (feed.key, *feed.fields.values()) if name and name not in attributes]
+        gone = [name for name in (feed.key, *feed.fields.values()) if name and name not in columns]
         if gone:
             raise self.incomplete(f"the column {gone[0]!r} is gone since the layer was described")
-
-    def id_of(self, feature: Mapping[str, Any]) -> int:
-        """A row's object id; some servers send floats (FACTS 1, row 9)."""
-        return int(feature["attributes"][self.about.id])
 
     def page_size(self) -> int:
         """How many rows to ask for at a time."""
@@ -195,7 +218,7 @@ def _decode(body: bytes) -> Any:
     """A page's JSON; the collector rests meanwhile, as it would look at every number's list in vain."""
     gc.disable()
     try:
-        return no_error(esri.decode(body))
+        return no_error(documents.decode(body))
     finally:
         gc.enable()
 

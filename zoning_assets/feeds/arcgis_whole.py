@@ -6,6 +6,7 @@ or the list of ids, or (where it offers neither) that each box holds just the ro
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ import pyarrow as pa
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalError, PortalUnreachable, ZoningError
 from zoning_assets.feeds.arcgis_layer import Layer
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, Box, Ids, Page, Service
-from zoning_assets.feeds.arcgis_walks import WALKS, checked, way
+from zoning_assets.feeds.arcgis_walks import WALKS, Way, checked, way
 from zoning_assets.feeds.assembled import Ask, assemble
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.transform import crs, esri, features
+from zoning_assets.transform import crs, features, pages
 
 #: A second walk asks in pages of another size, so that what is lost at a page's edge is lost elsewhere.
 _OTHER_SIZE = 0.7
@@ -96,17 +97,29 @@ class _Walked:
             size=size,
         )
         seen: set[int] = set()
-        walked = checked(path, WALKS[self.name]) if self.name != "area" else WALKS["area"](path)
-        async for page in walked:
+        async for page in self._walk(path, seen):
             fresh = np.array([each not in seen for each in page.ids.tolist()], dtype=bool)
             seen.update(page.ids.tolist())
             await asyncio.to_thread(draft.add, page.body, rows=len(page), question=page.question)
             if fresh.any():
-                yield _batch(page, fresh)
+                yield self._batch(page, fresh)
         self._settle(seen)
         proof["strategy"] = self.name
         if self.failed:
             proof["tried before"] = {name: error.what for name, error in self.failed.items()}
+
+    async def _walk(self, path: Way, seen: set[int]) -> AsyncIterator[Page]:
+        """The walk; by area also the rows that have no place, where the server lists their ids."""
+        if self.name != "area":
+            async for page in checked(path, WALKS[self.name]):
+                yield page
+            return
+        async for page in WALKS["area"](path):
+            yield page
+        left = np.array([each for each in (() if self.ids is None else self.ids) if each not in seen], dtype=np.int64)
+        if len(left):
+            async for page in checked(replace(path, which={}, ids=left), WALKS["ids"]):
+                yield page
 
     def _settle(self, seen: set[int]) -> None:
         """Where count and list of ids contradict each other, the rows must agree with one of them.
@@ -122,7 +135,6 @@ class _Walked:
                 f"the portal contradicts itself: {len(seen):,} rows came, it lists {len(listed):,}, counts {self.count}"
             )
 
-
-def _batch(page: Page, fresh: Any) -> pa.RecordBatch:
-    rows = esri.read(page.body, {})
-    return features.batch(page.ids.tolist(), rows).filter(pa.array(fresh))
+    def _batch(self, page: Page, fresh: Any) -> pa.RecordBatch:
+        rows = pages.READERS[self.service.form](page.body, self.layer)
+        return features.batch(page.ids.tolist(), rows).filter(pa.array(fresh))

@@ -9,7 +9,6 @@ that does not count is asked for everything twice, in pages of another size, and
 import asyncio
 import hashlib
 import os
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +19,15 @@ import orjson
 import pyarrow as pa
 
 from zoning_assets.errors import HarvestIncomplete
+from zoning_assets.feeds import asking, notes
+from zoning_assets.feeds.asking import TRIES
 from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.transform import columns
 from zoning_assets.transform.features import SCHEMA
 
+_FILE = "assembled.arrow"
 _ROWS_A_BATCH = 2000
-#: A file put together so long ago still serves the runs that follow one another (tiles, then parcels).
-_FRESH_S = 600.0
 #: A walk ends here, whatever the portal says: more rows than any county has.
 _MOST_ROWS = 50_000_000
 
@@ -35,8 +35,10 @@ _MOST_ROWS = 50_000_000
 class Ask(Protocol):
     """Asks the portal, unless an earlier try has the answer."""
 
-    async def __call__(self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
-        """What `read` makes of the answer's body.
+    async def __call__(
+        self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any], tries: int = TRIES
+    ) -> Any:
+        """What `read` makes of the answer's body. `tries`: how often at most, where less can be asked for.
 
         Raises:
             PortalError: see errors.py.
@@ -101,19 +103,24 @@ async def assemble(request: Request, paged: Paged) -> Whole:
     """
     check_columns(request, list(paged.columns))
     stamp = dict(await paged.stamp())
-    note = await asyncio.to_thread(_known, request, stamp)
+    # The address and how it is read belong to it: another layer's count and signals may be the same.
+    of = {"url": request.feed.url, "layer": dict(paged.layer), "stamp": stamp}
+    note = await asyncio.to_thread(notes.find, request.folder / _FILE, of)
     if note is None:
         try:
-            note = await _walked(request, paged, stamp)
+            note = await _walked(request, paged, stamp, of)
         except HarvestIncomplete:
             await asyncio.to_thread(request.draft.abandon)
             raise
+        finally:
+            for left in request.folder.glob(f"assembled.{os.getpid()}.*"):
+                left.unlink()
         await asyncio.to_thread(request.draft.abandon)
-    here = _here(request, paged.layer, note)
+    here = _here(request, paged.layer, stamp, note)
     return Whole(request, here, request.folder / note["sha256"][:32])
 
 
-async def _walked(request: Request, paged: Paged, stamp: dict[str, Any]) -> dict[str, Any]:
+async def _walked(request: Request, paged: Paged, stamp: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any]:
     """Walk through the layer and prove the walk; the note of the file."""
     proof: dict[str, Any] = {}
     resumed = await asyncio.to_thread(request.draft.begin, {"url": request.feed.url, **stamp})
@@ -129,16 +136,11 @@ async def _walked(request: Request, paged: Paged, stamp: dict[str, Any]) -> dict
         again = await _walk(request, paged, None, {}, draft.with_suffix(".again"), walk=1)
         evidence["rows of a second walk"] = (again.rows, file.rows)
         evidence["ids of a second walk"] = (_brief(again.hashes), _brief(file.hashes))
-        again.path.unlink()
     after = dict(await paged.stamp())
     evidence |= {f"{name} after": (after.get(name), value) for name, value in stamp.items()}
     prove(request.where, evidence, proof)
-    target = request.folder / "assembled.arrow"
-    draft.replace(target)
-    sha256 = file.digest.hexdigest()
-    note = {"stamp": stamp, "sha256": sha256, "rows": file.rows, "proof": proof, "at": time.time()}
-    target.with_suffix(".json").write_bytes(orjson.dumps(note))
-    return note
+    note = {"sha256": file.digest.hexdigest(), "rows": file.rows, "proof": proof}
+    return await asyncio.to_thread(notes.keep, draft, request.folder / _FILE, of, note)
 
 
 async def _walk(  # noqa: PLR0913 - where from, how far, where to, and which walk
@@ -146,7 +148,7 @@ async def _walk(  # noqa: PLR0913 - where from, how far, where to, and which wal
 ) -> _File:
     """All pages into a file. No row twice; never more than counted."""
     file = _File(path)
-    most = _MOST_ROWS if count is None else count
+    most = _MOST_ROWS if count is None else min(count, _MOST_ROWS)
     with pa.OSFile(str(path), "wb") as sink, _writer(sink) as writer:
         async for batch in paged.pages(_asker(request), proof, walk):
             await asyncio.to_thread(file.add, writer, batch)
@@ -167,30 +169,20 @@ def _incomplete(request: Request, what: str) -> HarvestIncomplete:
 
 
 def _asker(request: Request) -> Ask:
-    async def ask(url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
+    async def ask(url: str, params: Mapping[str, str], read: Callable[[bytes], Any], tries: int = TRIES) -> Any:
         question = {"": url, **params}
         body = await asyncio.to_thread(request.draft.find, question)
         if body is not None:
             return read(body)
-        answer = await request.http.ask(request.jurisdiction.portal, url, params, read=read)
+        answer = await asking.ask(request, url, params, read, tries)
         await asyncio.to_thread(lambda: request.draft.add(answer.body, rows=0, question=question))
         return answer.value
 
     return ask
 
 
-def _known(request: Request, stamp: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The note of the file put together last, where it is of this stamp and fresh."""
-    path = request.folder / "assembled.json"
-    if not path.exists() or not path.with_suffix(".arrow").exists():
-        return None
-    note: dict[str, Any] = orjson.loads(path.read_bytes())
-    same = note["stamp"] == orjson.loads(orjson.dumps(stamp)) and 0 <= time.time() - note["at"] < _FRESH_S
-    return note if same else None
-
-
-def _here(request: Request, layer: Mapping[str, Any], note: Mapping[str, Any]) -> Here:
-    path = request.folder / "assembled.arrow"
+def _here(request: Request, layer: Mapping[str, Any], stamp: Mapping[str, Any], note: Mapping[str, Any]) -> Here:
+    path = request.folder / _FILE
 
     def batches() -> Iterator[pa.RecordBatch]:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
@@ -203,8 +195,7 @@ def _here(request: Request, layer: Mapping[str, Any], note: Mapping[str, Any]) -
             return [None] * len(batch)
         return [columns.key_of(orjson.loads(text).get(key)) for text in batch.column("properties").to_pylist()]
 
-    stamp = {"sha256": note["sha256"], **note["stamp"]}
-    return Here("features", layer, stamp, note["rows"], batches, keys, note["proof"])
+    return Here("features", layer, {"sha256": note["sha256"], **stamp}, note["rows"], batches, keys, note["proof"])
 
 
 def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -58,11 +58,18 @@ class Request:
 
 
 class Source(Protocol):
-    """An opened layer. `form` and `layer` say how its pages are read; `stamp` changes when the layer does."""
+    """An opened layer.
+
+    Attributes:
+        form, layer: how its pages are read, see model.Harvest.
+        stamp: changes when the layer does.
+        rows: how many rows it has; None where that is known only when they are read.
+    """
 
     form: str
     layer: dict[str, Any]
     stamp: dict[str, Any]
+    rows: int | None
 
     async def cover(self, *, exact: bool) -> Cover:
         """Find the tiles, and what is owned in an unusual way. `exact`: trust no summary of the portal's."""
@@ -74,6 +81,26 @@ class Source(Protocol):
         Raises:
             HarvestIncomplete: they are not.
             PortalError: see errors.py; the draft keeps what came.
+        """
+        ...
+
+
+class FeedType(Protocol):
+    """A feed type is a module with these two functions."""
+
+    async def open_source(self, request: Request) -> Source:
+        """Find the layer and understand it.
+
+        Raises:
+            ZoningError: see errors.py.
+        """
+        ...
+
+    async def probe(self, request: Request) -> dict[str, Any]:
+        """What the portal says of the layer for three requests at most; no row is asked for.
+
+        Raises:
+            ZoningError: see errors.py.
         """
         ...
 

@@ -63,6 +63,7 @@ class Whole:
 
     def __init__(self, request: Request, here: Here, folder: Path, hold: scratch.Hold | None = None) -> None:
         self.request, self.here, self.folder, self._hold = request, here, folder, hold
+        self.rows = here.rows
         self.form, self.layer, self.stamp = here.form, dict(here.layer), dict(here.stamp)
         self._slicing = asyncio.Lock()
 
@@ -79,7 +80,8 @@ class Whole:
         found = tiles.split(scan.cells, start, MOST_ROWS_A_TILE, self.request.jurisdiction.tile_resolution)
         found = found or {tiles.start_tiles(bounds)[0]: 0}
         repeated = self._repeated(scan, found)
-        return Cover(self.request.jurisdiction.id, self.request.feed.name, self.stamp, found, repeated)
+        name, rows = self.request.feed.name, len(placed)
+        return Cover(self.request.jurisdiction.id, name, self.stamp, found, repeated, rows=rows)
 
     def _scan(self) -> _Scan:
         cells, keys = [], []

@@ -10,12 +10,12 @@ import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyproj
 
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction, Portal
+from zoning_assets.windows import parse
 
 PACKAGED = Path(__file__).parent
 TARGETS = ("EPSG:4326", "EPSG:3857")
@@ -27,8 +27,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 _REPEATS = ("reject", "dissolve", "suffix")
 _STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_WINDOW = re.compile(r"(\w{3}) ([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d) (\S+)")
+_FORMATS = ("auto", "json", "geojson", "pbf")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -53,10 +52,11 @@ def load(jurisdiction: str, folder: Path, feed_types: Collection[str]) -> Jurisd
     known = files(folder)
     if jurisdiction not in known:
         near = ", ".join(difflib.get_close_matches(jurisdiction, known, 3) or sorted(known)[:8])
+        name = jurisdiction if _ID.fullmatch(jurisdiction) else "ID"
         raise JurisdictionUnknown(
             "no file describes this jurisdiction",
-            where=jurisdiction,
-            do=f"write {folder}/{jurisdiction}.toml, or choose one of: {near}",
+            where=repr(jurisdiction),
+            do=f"write {folder}/{name}.toml, or choose one of: {near}",
         )
     return read(known[jurisdiction], feed_types)
 
@@ -103,7 +103,8 @@ class _Reader:
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
         allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
-        self._keys(table, at, (*allowed, "page_size", "layer", "strategy", "may_shrink", "fields"))
+        more = ("hidden_rows", "page_size", "layer", "geometry", "strategy", "format", "may_shrink", "fields")
+        self._keys(table, at, (*allowed, *more))
         fields = table.get("fields", {})
         self._keys(fields, f"{at}.fields", FIELDS[name])
         return Feed(
@@ -114,10 +115,13 @@ class _Reader:
             key=self._text(table, at, "key") if name == PARCELS or "key" in table else None,
             on_null_key=self._choice(table, at, "on_null_key", ("reject",), "reject"),
             on_repeated_key=self._choice(table, at, "on_repeated_key", _REPEATS, "reject"),
+            hidden_rows=self._choice(table, at, "hidden_rows", ("refuse", "accept"), "refuse"),
             full_refresh_days=self._whole(table, at, "full_refresh_days", 1, 3650, 30),
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
+            geometry=self._text(table, at, "geometry") if "geometry" in table else None,
             strategy=self._choice(table, at, "strategy", _STRATEGIES, "auto"),
+            format=self._choice(table, at, "format", _FORMATS, "auto"),
             may_shrink=self._share(table, at, "may_shrink", 0.1),
             fields={ours: self._text(fields, f"{at}.fields", ours) for ours in fields},
         )
@@ -125,30 +129,27 @@ class _Reader:
     def _portal(self, table: Any) -> Portal:
         if not isinstance(table, dict):
             self._wrong("portal", "must be a table")
-        self._keys(table, "portal", ("requests_per_minute", "connections", "maintenance"))
+        self._keys(table, "portal", ("requests_per_minute", "connections", "maintenance", "quiet_hours"))
         default = Portal()
-        windows = table.get("maintenance", [])
-        if not isinstance(windows, list):
-            self._wrong("portal.maintenance", 'must be a list of texts like "Sun 02:00-06:00 America/New_York"')
-        for window in windows:
-            self._window(window)
         return Portal(
             requests_per_minute=self._whole(
                 table, "portal", "requests_per_minute", 1, 600_000, int(default.requests_per_minute)
             ),
             connections=self._whole(table, "portal", "connections", 1, 64, default.connections),
-            maintenance=tuple(windows),
+            maintenance=self._windows(table, "maintenance"),
+            quiet_hours=self._windows(table, "quiet_hours"),
         )
 
-    def _window(self, window: Any) -> None:
-        found = _WINDOW.fullmatch(window) if isinstance(window, str) else None
-        if not found or found[1] not in _DAYS:
-            self._wrong("portal.maintenance", f'{window!r} must be like "Sun 02:00-06:00 America/New_York"')
-            return
-        try:
-            ZoneInfo(found[6])
-        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones
-            self._wrong("portal.maintenance", f"{found[6]!r} is no time zone")
+    def _windows(self, table: dict[str, Any], key: str) -> tuple[str, ...]:
+        windows = table.get(key, [])
+        if not isinstance(windows, list):
+            self._wrong(f"portal.{key}", 'must be a list of texts like "Sun 02:00-06:00 America/New_York"')
+        for window in windows:
+            try:
+                parse(window if isinstance(window, str) else repr(window))
+            except ValueError as error:
+                self._wrong(f"portal.{key}", str(error))
+        return tuple(windows)
 
     def _bounds(self, document: dict[str, Any]) -> tuple[float, float, float, float]:
         box: Any = document.get("bounds")
@@ -192,7 +193,7 @@ class _Reader:
     def _text(self, table: dict[str, Any], at: str, key: str) -> str:
         value = table.get(key)
         if not isinstance(value, str) or not value.strip():
-            self._wrong(f"{at}.{key}".lstrip("."), "must be text" if key in table else "is missing")
+            self._wrong(f"{at}.{key}".lstrip("."), "must be text that is not empty" if key in table else "is missing")
         return str(value)
 
     def _choice(

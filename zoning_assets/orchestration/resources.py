@@ -3,17 +3,20 @@
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import dagster as dg
 
 from zoning_assets import jurisdictions
 from zoning_assets.feeds import FEED_TYPES
+from zoning_assets.http import Http
 from zoning_assets.model import Jurisdiction
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.pool import Pool
 from zoning_assets.settings import Settings
 from zoning_assets.stages import prepare_worker
 from zoning_assets.stores import cluster, database
+from zoning_assets.stores.ledger import PostgresLedger
 from zoning_assets.stores.objects import Objects
 
 
@@ -41,4 +44,10 @@ class Zoning(dg.ConfigurableResource[None]):
         with Pool(prepare_worker) as pool:
             url = cluster.ensure(settings.home, os.environ)
             database.migrate(url)
-            yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool)
+            http = partial(_asking, url)
+            yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool, http)
+
+
+def _asking(url: str) -> Http:
+    """A client that shares its budgets with all who work with this database."""
+    return Http(ledger=PostgresLedger(url))

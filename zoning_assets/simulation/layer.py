@@ -1,22 +1,21 @@
-"""A layer as a server holds it: rows in the order of their object ids; their JSON is made once, and kept."""
+"""A layer as a server holds it: rows in the order of their object ids; written once in each form, and kept."""
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
-from itertools import pairwise
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyogrio
 import pyproj
 import shapely
 
+from zoning_assets.simulation.forms import JSON, Form, attributes
 from zoning_assets.simulation.shapes import Floats, Ints, Shapes, offsets
 from zoning_assets.simulation.table import Column, Table
 from zoning_assets.simulation.where import Values
@@ -24,7 +23,7 @@ from zoning_assets.simulation.where import Values
 #: Esri's own number for a CRS that it also calls by EPSG's: Massachusetts Mainland, US survey feet.
 WKIDS: Mapping[int, int] = {2249: 102686, 3857: 102100}
 DEGREES = 4326
-_CHUNK = 1000  # rows whose JSON is made together
+_CHUNK = 1000  # rows that are written together
 _KINDS: Mapping[str, str] = {
     "i": "esriFieldTypeInteger",
     "f": "esriFieldTypeDouble",
@@ -63,9 +62,8 @@ class Layer:
         self.selections: dict[tuple[str, ...], Ints] = {}  # see query.selected
         self._fields: dict[str, dict[str, Any]] = {}
         self._values: dict[str, Values] = {}
-        self._json: dict[
-            tuple[int, int], tuple[bytes, list[int]]
-        ] = {}  # EPSG number, chunk -> rows' JSON, their starts
+        #: Form, EPSG number, chunk -> rows as they are written, and where each begins.
+        self._written: dict[tuple[str, int, int], tuple[bytes, list[int]]] = {}
         self._shapes = {about.epsg: self.shapes}
 
     @classmethod
@@ -162,39 +160,35 @@ class Layer:
         shapes[wrong] = shapely.make_valid(shapes[wrong])
         return shapely.STRtree(shapes)
 
-    def features(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool) -> bytes:
-        """The rows' JSON, with commas between."""
+    def features(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool, form: Form = JSON) -> bytes:
+        """The rows in a form, with what stands between them."""
         if not shapes or len(names) < len(self.columns):
-            return b",".join(self._made(rows, epsg, names, shapes=shapes))
+            return form.between.join(self._made(rows, epsg, names, shapes=shapes, form=form))
         if not len(rows):
             return b""
         fresh = np.flatnonzero((np.diff(rows, prepend=-2) != 1) | (rows % _CHUNK == 0))
         runs = zip(rows[fresh].tolist(), rows[np.append(fresh[1:], len(rows)) - 1].tolist(), strict=True)
-        return b",".join([self._run(epsg, first, last) for first, last in runs])
+        return form.between.join([self._run(epsg, first, last, form) for first, last in runs])
 
-    def _run(self, epsg: int, first: int, last: int) -> bytes:
-        """Rows that stand beside each other in one chunk, whole, with commas between."""
-        chunk, start = first // _CHUNK, first - first % _CHUNK
-        if (epsg, chunk) not in self._json:
+    def _run(self, epsg: int, first: int, last: int, form: Form) -> bytes:
+        """Rows that stand beside each other in one chunk, whole."""
+        chunk, start, gap = first // _CHUNK, first - first % _CHUNK, len(form.between)
+        if (form.name, epsg, chunk) not in self._written:
             rows = np.arange(start, min(start + _CHUNK, len(self)))
             with _collector_resting():
-                made = self._made(rows, epsg, list(self.columns), shapes=True)
-            self._json[epsg, chunk] = b",".join(made), offsets([len(each) + 1 for each in made]).tolist()
-        text, starts = self._json[epsg, chunk]
-        return text[starts[first - start] : starts[last - start + 1] - 1]
+                made = self._made(rows, epsg, list(self.columns), shapes=True, form=form)
+            starts = offsets([len(each) + gap for each in made]).tolist()
+            self._written[form.name, epsg, chunk] = form.between.join(made), starts
+        text, starts = self._written[form.name, epsg, chunk]
+        return text[starts[first - start] : starts[last - start + 1] - gap]
 
     def attributes(self, rows: Ints, names: Sequence[str]) -> list[dict[str, Any]]:
         """The rows' attributes as they are sent."""
-        columns = [sendable(self.columns[name][rows]) for name in names]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] if names else [{}] * len(rows)
+        return attributes({name: self.columns[name][rows] for name in names}) if names else [{}] * len(rows)
 
-    def _made(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool) -> list[bytes]:
-        attributes = self.attributes(rows, names)
-        if not shapes:
-            return [orjson.dumps({"attributes": each}) for each in attributes]
-        geometries = _geometries(self.shapes_in(epsg).taken(rows))
-        pairs = zip(attributes, geometries, strict=True)
-        return [orjson.dumps({"attributes": each, "geometry": geometry}) for each, geometry in pairs]
+    def _made(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool, form: Form) -> list[bytes]:
+        columns = {name: self.columns[name][rows] for name in names}
+        return form.write(columns, self.shapes_in(epsg).taken(rows) if shapes else None, self.oid, epsg)
 
 
 @contextmanager
@@ -209,26 +203,15 @@ def _collector_resting() -> Iterator[None]:
             gc.enable()
 
 
-def _geometries(shapes: Shapes) -> list[dict[str, Any] | None]:
-    points, rings = shapes.points.tolist(), shapes.rings.tolist()
-    parts = [points[start:stop] for start, stop in pairwise(rings)]
-    features = zip(pairwise(shapes.features.tolist()), shapes.null.tolist(), strict=True)
-    return [None if null else {"rings": parts[start:stop]} for (start, stop), null in features]
-
-
 def transformed(points: Floats, source: int, target: int) -> Floats:
     """Points (n, 2) from one CRS to another, by their EPSG numbers; x, y order."""
-    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
-    return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+    return np.column_stack(_transformer(source, target).transform(points[:, 0], points[:, 1]))
 
 
-def sendable(values: Column) -> list[Any]:
-    """A column's values as JSON has them: dates as milliseconds since 1970; NaN becomes null when it is written."""
-    if values.dtype.kind == "M":
-        missing, sent = np.isnat(values), values.astype("datetime64[ms]").astype(np.int64).astype(object)
-        sent[missing] = None
-        return list(sent)
-    return list(values.tolist())
+@lru_cache(maxsize=8)
+def _transformer(source: int, target: int) -> pyproj.Transformer:
+    """Kept, as each takes some milliseconds to make."""
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
 def _comparable(values: Column) -> Values:

@@ -24,7 +24,7 @@ def service(layers: Sequence[Layer], kind: str) -> dict[str, Any]:
         "serviceDescription": "Simulated county; not a real place",
         "capabilities": "Query" if kind == FEATURE else "Map,Query,Data",
         "maxRecordCount": layers[0].about.page_rows,
-        "supportedQueryFormats": "JSON",
+        "supportedQueryFormats": "JSON, geoJSON, PBF",
         "spatialReference": layers[0].reference(),
         "units": "esriFeet",
         "layers": names,
@@ -47,7 +47,7 @@ def layer(number: int, layer_: Layer, kind: str) -> dict[str, Any]:
         "fields": [layer_.field(name) for name in layer_.columns],
         "displayField": next((name for name in layer_.columns if name != layer_.oid), layer_.oid),
         "capabilities": "Query" if kind == FEATURE else "Map,Query,Data",
-        "supportedQueryFormats": "JSON",
+        "supportedQueryFormats": "JSON, geoJSON, PBF",
         **_limits(layer_.about.page_rows),
         **_abilities(),
     }

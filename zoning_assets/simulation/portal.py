@@ -3,6 +3,7 @@
     /arcgis/rest/services/County/{FeatureServer|MapServer}[/LAYER[/query]]
     /files/LAYER.{geojson|zip}
     POST /_release?release=N
+    POST /_chaos?faults=storm_429,reset&seed=N         see simulation.chaos; no faults: the truth again
 
 As a process: `python -m zoning_assets.simulation.portal --parcels N --port P --release R` prints one JSON line with its
 address when it is ready, and ends on SIGTERM.
@@ -25,6 +26,8 @@ import orjson
 from aiohttp import web
 
 from zoning_assets.simulation import files, metadata, query
+from zoning_assets.simulation.chaos import Asked, Chaos, Reply
+from zoning_assets.simulation.chaos.chaos import send
 from zoning_assets.simulation.county import County
 from zoning_assets.simulation.layer import Layer
 from zoning_assets.simulation.process import serving, switch_release
@@ -51,13 +54,19 @@ class Portal:
         layers: what is served.
         releases: makes the layers of another release, for /_release.
         fault: see Fault. To spoil a true answer, it may call `answered`.
+        chaos: what comes between the services and the client; may be changed at any time.
 
     """
 
     def __init__(
-        self, layers: Sequence[Layer], *, releases: Releases | None = None, fault: Fault | None = None
+        self,
+        layers: Sequence[Layer],
+        *,
+        releases: Releases | None = None,
+        fault: Fault | None = None,
+        chaos: Chaos | None = None,
     ) -> None:
-        self.layers, self.releases, self.fault = list(layers), releases, fault
+        self.layers, self.releases, self.fault, self.chaos = list(layers), releases, fault, chaos
         self.requests: Counter[str] = Counter()  # by path
         self._files: dict[tuple[int, str], asyncio.Task[files.File]] = {}
 
@@ -76,6 +85,7 @@ class Portal:
         """The routes, for a server of one's own."""
         app = web.Application(client_max_size=_MOST_BODY)
         app.router.add_post("/_release", self._release)
+        app.router.add_post("/_chaos", self._disturb)
         app.router.add_route("*", "/{path:.*}", self._any)
         return app
 
@@ -97,37 +107,23 @@ class Portal:
                 return await self._service(request, rest)
         raise web.HTTPNotFound
 
-    async def _service(self, request: web.Request, path: list[str]) -> web.Response:
+    async def _service(self, request: web.Request, path: list[str]) -> web.StreamResponse:
         params = {**request.query, **{k: v for k, v in (await request.post()).items() if isinstance(v, str)}}
+        if self.chaos is not None:
+            address = len(str(request.url)) if request.method == "GET" else 0
+            return await send(request, self.chaos.answer(Asked("/".join(path), params, address), self._truth))
+        body = self._body(path, params, self.layers)
+        binary = params.get("f") == "pbf" and not body.startswith(b"{")  # an error is JSON, whatever was asked for
+        return await _compressed(request, body, "application/x-protobuf" if binary else "application/json")
+
+    def _truth(self, asked: Asked) -> Reply:
+        return Reply(self._body(asked.path.split("/"), asked.params, [asked.edit(self.layers[0]), *self.layers[1:]]))
+
+    def _body(self, path: list[str], params: Mapping[str, str], layers: Sequence[Layer]) -> bytes:
         try:
-            body = self._operation(path, params)
+            return _operation(path, params, layers)
         except RefusalError as refusal:
-            body = refusal.body()
-        return await _compressed(request, body)
-
-    def _operation(self, path: list[str], params: Mapping[str, str]) -> bytes:
-        match path:
-            case [] | [""]:
-                kinds = [{"name": SERVICE, "type": kind} for kind in (metadata.FEATURE, metadata.MAP)]
-                return orjson.dumps({"currentVersion": metadata.VERSION, "folders": [], "services": kinds})
-            case [service, metadata.FEATURE | metadata.MAP as kind, *rest] if service == SERVICE:
-                return self._in_service(kind, rest, params)
-        raise RefusalError("Service not found", code=404)
-
-    def _in_service(self, kind: str, path: list[str], params: Mapping[str, str]) -> bytes:
-        match path:
-            case []:
-                return orjson.dumps(metadata.service(self.layers, kind))
-            case [number]:
-                return orjson.dumps(metadata.layer(int(number), self._layer(number), kind))
-            case [number, "query"]:
-                return query.answer(self._layer(number), params)
-        raise RefusalError("Invalid URL", code=400)
-
-    def _layer(self, number: str) -> Layer:
-        if not (number.isascii() and number.isdigit() and len(number) < 4 and int(number) < len(self.layers)):
-            raise RefusalError("Invalid URL", f"no layer {number[:20]!r}", code=400)
-        return self.layers[int(number)]
+            return refusal.body()
 
     async def _file(self, request: web.Request, name: str) -> web.Response:
         stem, _, ending = name.rpartition(".")
@@ -153,6 +149,42 @@ class Portal:
         self._files.clear()
         return web.json_response({"release": int(number)})
 
+    async def _disturb(self, request: web.Request) -> web.Response:
+        """Other faults from now on."""
+        names, seed = request.query.get("faults", ""), request.query.get("seed", "0")
+        try:
+            self.chaos = Chaos(names.split(","), int(seed)) if names else None
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"faults": names, "seed": seed})
+
+
+def _operation(path: list[str], params: Mapping[str, str], layers: Sequence[Layer]) -> bytes:
+    match path:
+        case [] | [""]:
+            kinds = [{"name": SERVICE, "type": kind} for kind in (metadata.FEATURE, metadata.MAP)]
+            return orjson.dumps({"currentVersion": metadata.VERSION, "folders": [], "services": kinds})
+        case [service, metadata.FEATURE | metadata.MAP as kind, *rest] if service == SERVICE:
+            return _in_service(kind, rest, params, layers)
+    raise RefusalError("Service not found", code=404)
+
+
+def _in_service(kind: str, path: list[str], params: Mapping[str, str], layers: Sequence[Layer]) -> bytes:
+    match path:
+        case []:
+            return orjson.dumps(metadata.service(layers, kind))
+        case [number]:
+            return orjson.dumps(metadata.layer(int(number), _layer(number, layers), kind))
+        case [number, "query"]:
+            return query.answer(_layer(number, layers), params)
+    raise RefusalError("Invalid URL", code=400)
+
+
+def _layer(number: str, layers: Sequence[Layer]) -> Layer:
+    if not (number.isascii() and number.isdigit() and len(number) < 4 and int(number) < len(layers)):
+        raise RefusalError("Invalid URL", f"no layer {number[:20]!r}", code=400)
+    return layers[int(number)]
+
 
 def _has(request: web.Request, file: files.File) -> bool:
     """Whether the client's copy is this one; If-None-Match counts before If-Modified-Since (RFC 9110)."""
@@ -161,8 +193,8 @@ def _has(request: web.Request, file: files.File) -> bool:
     return request.if_modified_since is not None and file.modified <= request.if_modified_since
 
 
-async def _compressed(request: web.Request, body: bytes) -> web.Response:
-    answer = web.Response(content_type="application/json", charset="utf-8")
+async def _compressed(request: web.Request, body: bytes, content_type: str) -> web.Response:
+    answer = web.Response(content_type=content_type, charset="utf-8" if content_type.endswith("json") else None)
     if len(body) > _SMALL and "gzip" in request.headers.get("Accept-Encoding", ""):
         body = _gzip(body) if len(body) < _AT_ONCE else await asyncio.to_thread(_gzip, body)
         answer.headers["Content-Encoding"] = "gzip"
@@ -206,6 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--file", type=Path, help="serve this polygon file instead of a county")
     parser.add_argument("--oid", default="OBJECTID", help="that file's column of object ids")
+    parser.add_argument("--chaos", default="", help="faults with commas between; see simulation.chaos")
+    parser.add_argument("--chaos-seed", type=int, default=0, help="how the faults fall")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     asyncio.run(_serve(parser.parse_args(arguments)))
 
@@ -216,7 +250,9 @@ async def _serve(options: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     if options.with_parent:
         loop.add_reader(sys.stdin.fileno(), stop.set)
-    async with _portal(options).running(options.port) as address:
+    portal = _portal(options)
+    portal.chaos = Chaos(options.chaos.split(","), options.chaos_seed) if options.chaos else None
+    async with portal.running(options.port) as address:
         told: dict[str, Any] = {"address": address, "release": options.release}
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()

@@ -6,7 +6,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -71,10 +71,24 @@ def switch_release(address: str, release: int, *, wait_most_s: float = 120.0) ->
         PortalUnreachable: it did not.
 
     """
+    _command(address, f"/_release?release={release}", wait_most_s)
+
+
+def disturb(address: str, faults: Sequence[str], *, seed: int = 0, wait_most_s: float = 120.0) -> None:
+    """Let the portal at `address` lie from now on, see simulation.chaos; without faults: say the truth again.
+
+    Raises:
+        PortalUnreachable: it did not.
+
+    """
+    _command(address, f"/_chaos?faults={','.join(faults)}&seed={seed}", wait_most_s)
+
+
+def _command(address: str, command: str, wait_most_s: float) -> None:
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=wait_most_s)
     started = time.monotonic()
     try:
-        connection.request("POST", f"/_release?release={release}")
+        connection.request("POST", command)
         answer = connection.getresponse()
         body = answer.read().decode()
     except OSError as error:
@@ -83,4 +97,4 @@ def switch_release(address: str, release: int, *, wait_most_s: float = 120.0) ->
     finally:
         connection.close()
     if answer.status != 200:
-        raise PortalUnreachable(body, where=address, do="ask for a release that it has")
+        raise PortalUnreachable(body, where=address, do="ask for what it has")

@@ -8,8 +8,9 @@ import orjson
 import shapely
 from shapely.errors import ShapelyError
 
-from zoning_assets.simulation import metadata, statistics
-from zoning_assets.simulation.layer import Layer, transformed
+from zoning_assets.simulation import metadata, pbf, statistics
+from zoning_assets.simulation.forms import GEOJSON, JSON, Form
+from zoning_assets.simulation.layer import DEGREES, Layer, transformed
 from zoning_assets.simulation.refusal import RefusalError
 from zoning_assets.simulation.shapes import Ints
 from zoning_assets.simulation.where import WhereError, rows_where
@@ -17,6 +18,10 @@ from zoning_assets.simulation.where import WhereError, rows_where
 INVALID = "Invalid or missing input parameters."
 UNABLE = "Unable to complete operation."
 _SELECT = ("where", "objectIds", "geometry", "geometryType", "inSR", "spatialRel")
+#: What `f` may be.
+FORMS: Mapping[str, Form] = {"json": JSON, "pjson": JSON, "geojson": GEOJSON, "pbf": pbf.FORM}
+#: Parameters whose answer is no rows of the layer.
+_NOT_ROWS = ("returnCountOnly", "returnIdsOnly", "returnExtentOnly", "outStatistics", "returnDistinctValues")
 _MOST_SELECTIONS = 32  # kept per layer: pages of one query ask for the same rows again and again
 
 
@@ -27,8 +32,9 @@ def answer(layer: Layer, params: Mapping[str, str]) -> bytes:
         RefusalError: the parameters cannot be understood.
 
     """
-    if params.get("f", "json") not in ("json", "pjson"):
-        raise RefusalError(INVALID, "'f' is json")
+    form = FORMS.get(params.get("f", "json"))
+    if form is None or (form is not JSON and any(_said(params, name) for name in _NOT_ROWS)):
+        raise RefusalError(INVALID, "'f' is json, and for rows also geojson or pbf")
     rows = selected(layer, params)
     if _flag(params, "returnExtentOnly"):
         return orjson.dumps(_extent(layer, rows, params))
@@ -41,7 +47,7 @@ def answer(layer: Layer, params: Mapping[str, str]) -> bytes:
         return _table(layer, params, statistics.answer(layer, rows, params))
     if _flag(params, "returnDistinctValues"):
         return _distinct(layer, rows, params)
-    return _features(layer, _ordered(layer, rows, params), params)
+    return _features(layer, _ordered(layer, rows, params), params, form)
 
 
 def selected(layer: Layer, params: Mapping[str, str]) -> Ints:
@@ -143,15 +149,31 @@ def _ordered(layer: Layer, rows: Ints, params: Mapping[str, str]) -> Ints:
     return rows[np.lexsort(keys[::-1])] if keys else rows
 
 
-def _features(layer: Layer, rows: Ints, params: Mapping[str, str]) -> bytes:
+def _features(layer: Layer, rows: Ints, params: Mapping[str, str], form: Form) -> bytes:
     page, more = _page(layer, params, len(rows))
     names = _out_fields(layer, params)
     shapes = _flag(params, "returnGeometry", default=True)
-    epsg = (layer.knows(_number(params, "outSR", layer.epsg)) if _plain(params, "outSR") else None) or layer.epsg
+    own = DEGREES if form is GEOJSON else layer.epsg
+    epsg = (layer.knows(_number(params, "outSR", own)) if _plain(params, "outSR") else None) or own
+    written = layer.features(rows[page], epsg, names, shapes=shapes, form=form)
+    if form is pbf.FORM:
+        return pbf.page(layer, names, written, epsg=epsg if shapes else None, more=more)
+    if form is GEOJSON:
+        return _collection(written, epsg, more=more)
     head: dict[str, Any] = {"objectIdFieldName": layer.oid, "globalIdFieldName": layer.about.global_id or ""}
     if shapes:
         head |= {"geometryType": "esriGeometryPolygon", "spatialReference": layer.reference(epsg)}
-    return _body(head, layer, names, layer.features(rows[page], epsg, names, shapes=shapes), more=more)
+    return _body(head, layer, names, written, more=more)
+
+
+def _collection(features: bytes, epsg: int, *, more: bool) -> bytes:
+    """GeoJSON; a `crs` and the limit stand outside the rows, as ArcGIS Server writes them."""
+    head: dict[str, Any] = {
+        "type": "FeatureCollection",
+        "crs": {"type": "name", "properties": {"name": f"EPSG:{epsg}"}},
+    }
+    head |= {"exceededTransferLimit": True} if more else {}
+    return b"".join([orjson.dumps(head)[:-1], b',"features":[', features, b"]}"])
 
 
 def _distinct(layer: Layer, rows: Ints, params: Mapping[str, str]) -> bytes:
@@ -195,6 +217,10 @@ def _out_fields(layer: Layer, params: Mapping[str, str]) -> list[str]:
 def _extent(layer: Layer, rows: Ints, params: Mapping[str, str]) -> dict[str, Any]:
     found = {"extent": metadata.extent(layer.shapes.taken(rows), layer.reference())}
     return {"count": len(rows), **found} if _flag(params, "returnCountOnly") else found
+
+
+def _said(params: Mapping[str, str], name: str) -> bool:
+    return params.get(name, "").strip().lower() not in ("", "false")
 
 
 def _flag(params: Mapping[str, str], name: str, *, default: bool = False) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from zoning_assets.simulation.layer import Layer, sendable
+from zoning_assets.simulation.forms import sendable
+from zoning_assets.simulation.layer import Layer
 from zoning_assets.simulation.refusal import RefusalError
 from zoning_assets.simulation.shapes import Ints
 from zoning_assets.simulation.where import Values, WhereError, rows_where

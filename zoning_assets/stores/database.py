@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: The newest migration in migrations/versions; a test proves it.
-HEAD = "0001"
+HEAD = "0002"
 #: One migration at a time on one database, whoever starts it.
 _MIGRATION_LOCK = 7_240_511
 _CONNECT_S = 10
@@ -28,14 +28,22 @@ def connect(url: str) -> "Iterator[Connection]":
     Raises:
         DatabaseUnavailable: nobody answers, or the password is wrong. The message never holds the password.
     """
+    with open_(url) as connection:
+        yield connection
+
+
+def open_(url: str) -> Connection:
+    """A connection that is the caller's to close.
+
+    Raises:
+        DatabaseUnavailable: as connect.
+    """
     try:
-        connection = psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
+        return psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
     except psycopg.Error as error:
         raise DatabaseUnavailable(
             first_line(error), where=address(url), do="check ZONING_DATABASE_URL, or start it with `zoning db up`"
         ) from None
-    with connection:
-        yield connection
 
 
 def address(url: str) -> str:

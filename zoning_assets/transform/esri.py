@@ -3,34 +3,24 @@
 Source: ArcGIS REST API, "Geometry objects" and "Query (Feature Service/Layer)".
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import orjson
-import shapely
 
-from zoning_assets.transform.rings import polygon_of
-from zoning_assets.transform.rows import Rows
+from zoning_assets.transform import curves
+from zoning_assets.transform.documents import attributes_of, corners, decode, features_in, features_of, whole
+from zoning_assets.transform.rings import Geometries, Rings
+from zoning_assets.transform.rings import shapes_of as rings_to_shapes
+from zoning_assets.transform.rows import Peek, Rows
 
 CURVE = "curve"
-NOT_NUMBERS = "coordinates are not numbers"
-SHED = "a ring of fewer than three corners was shed"
+CHORDS = "curves were drawn as chords"
+MULTIPATCH = "multipatch"
+NO_AREA = "points or lines, no area"
 
-
-def decode(body: bytes) -> Any:
-    """A JSON document. Some servers write a bare NaN (FACTS 1, row 21), which orjson rightly refuses.
-
-    Raises:
-        ValueError: the bytes are not JSON.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return json.loads(body)
+_WITHOUT_AREA = {"x", "points", "paths", "curvePaths", "xmin"}
+_BROKEN = [None]  # a ring whose only corner is no number
 
 
 def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
@@ -39,68 +29,64 @@ def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
     Raises:
         ValueError: the bytes are not such an answer.
     """
-    document = decode(body)
-    features = document.get("features") if isinstance(document, dict) else None
-    if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
-        message = f"no features in {body[:80]!r}"
-        raise ValueError(message)
-    geometries = [feature.get("geometry") or {} for feature in features]
-    shapes, flaws = shapes_of(geometries)
-    return Rows([feature.get("attributes") or {} for feature in features], shapes, flaws)
+    document, features = features_of(body)
+    attributes = attributes_of(features, "attributes")
+    shapes, flaws = shapes_of([feature.get("geometry") or {} for feature in features])
+    if document.get("geometryType") == "esriGeometryMultiPatch":
+        shapes, flaws = np.full(len(features), None, dtype=object), dict.fromkeys(range(len(features)), MULTIPATCH)
+    return Rows(attributes, shapes, flaws)
 
 
-def shapes_of(geometries: Sequence[Mapping[str, Any]]) -> tuple[npt.NDArray[np.object_], dict[int, str]]:
+def peek(body: bytes, id_column: str) -> Peek:
+    """A page's rows, their object ids, and whether the server says that more would follow.
+
+    Raises:
+        ValueError: the bytes are not such an answer, or a row has no object id.
+    """
+    return peek_at(decode(body), id_column)
+
+
+def peek_at(document: Any, id_column: str) -> Peek:
+    """As `peek`, of a page that is decoded already."""
+    features = features_in(document)
+    rows = attributes_of(features, "attributes")
+    ids = [whole(row.get(id_column)) for row in rows]
+    return Peek(len(features), ids, document.get("exceededTransferLimit") is True, rows[0] if rows else ())
+
+
+def shapes_of(geometries: Sequence[Any]) -> tuple[Geometries, dict[int, str]]:
     """Shapes of Esri polygon objects, None where there is none; and what was odd, by index."""
-    flaws = {i: CURVE for i, g in enumerate(geometries) if "curveRings" in g}
-    rings: list[Sequence[Any]] = []
+    flaws: dict[int, str] = {}
+    rings: list[Any] = []
     owner: list[int] = []
+    budget = curves.Budget()
     for i, geometry in enumerate(geometries):
-        for ring in geometry.get("rings") or ():
-            if len(ring) > 3 or (len(ring) == 3 and ring[0] != ring[-1]):
-                rings.append(ring)
-                owner.append(i)
-            else:
-                flaws[i] = SHED
-    shapes = np.full(len(geometries), None, dtype=object)
-    if rings:
-        _fill(shapes, flaws, rings, np.array(owner))
-    return shapes, flaws
-
-
-def _fill(
-    shapes: npt.NDArray[np.object_], flaws: dict[int, str], rings: list[Sequence[Any]], owner: npt.NDArray[np.int64]
-) -> None:
-    """All rings of a page at once; only features of several rings are put together one by one."""
+        found = geometry.get("rings") if type(geometry) is dict and "curveRings" not in geometry else None
+        if not found or type(found) is not list:
+            found, flaw = _unusual(geometry, budget)
+            flaws.update({i: flaw} if flaw else {})
+        rings += found
+        owner += [i] * len(found)
+    if not set(map(type, rings)) <= {list}:
+        rings = [ring if type(ring) is list else _BROKEN for ring in rings]
     lengths = np.fromiter(map(len, rings), dtype=np.int64, count=len(rings))
-    points = _points(rings)
-    ring_of_point = np.repeat(np.arange(len(rings)), lengths)
-    broken = np.unique(owner[ring_of_point[~np.isfinite(points).all(axis=1)]])
-    flaws.update(dict.fromkeys(broken.tolist(), NOT_NUMBERS))
-    sound = ~np.isin(owner, broken)
-    keep = sound[ring_of_point]
-    compact = np.cumsum(sound) - 1
-    linear = shapely.linearrings(points[keep], indices=compact[ring_of_point[keep]])
-    owner = owner[sound]
-    if not len(owner):
-        return
-    first = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
-    last = np.r_[first[1:], len(owner)]
-    alone = last - first == 1
-    shapes[owner[first[alone]]] = shapely.polygons(linear[first[alone]])
-    for start, stop in zip(first[~alone], last[~alone], strict=True):
-        shapes[owner[start]] = polygon_of(linear[start:stop])
+    shapes, odd = rings_to_shapes(Rings(corners(rings), lengths, np.array(owner, dtype=np.int64)), len(geometries))
+    return shapes, flaws | odd
 
 
-def _points(rings: list[Sequence[Any]]) -> npt.NDArray[np.float64]:
-    """All corners as (n, 2); z and m are left behind, what is no number becomes NaN."""
+def _unusual(geometry: Any, budget: curves.Budget) -> tuple[list[Any], str | None]:
+    """The rings of what is no plain polygon, and what is to be said of them."""
+    if not isinstance(geometry, dict):
+        return [_BROKEN], None
+    if "curveRings" in geometry:
+        return _uncurved(geometry["curveRings"], budget)
+    if geometry.get("rings"):
+        return [_BROKEN], None
+    return [], NO_AREA if _WITHOUT_AREA & geometry.keys() else None
+
+
+def _uncurved(rings: Any, budget: curves.Budget) -> tuple[list[Any], str]:
     try:
-        return np.array(list(chain.from_iterable(rings)), dtype=np.float64)[:, :2]
-    except (ValueError, TypeError, IndexError):
-        return np.array([_xy(point) for point in chain.from_iterable(rings)], dtype=np.float64)
-
-
-def _xy(point: Any) -> tuple[float, float]:
-    try:
-        return float(point[0]), float(point[1])
-    except (TypeError, ValueError, IndexError, KeyError):
-        return np.nan, np.nan
+        return [curves.drawn(ring, budget) for ring in rings or ()], CHORDS
+    except (ValueError, TypeError):
+        return [], CURVE

@@ -6,8 +6,9 @@ from typing import Any
 import pyarrow as pa
 import shapely
 
-from zoning_assets.transform import esri, features
-from zoning_assets.transform.rows import Rows
+from zoning_assets.transform import esri, features, geojson, pbf
+from zoning_assets.transform.documents import features_of, is_deep
+from zoning_assets.transform.rows import Peek, Rows
 
 
 def read_arrow(body: bytes, _layer: Mapping[str, Any]) -> Rows:
@@ -20,15 +21,33 @@ def read_arrow(body: bytes, _layer: Mapping[str, Any]) -> Rows:
 #: form of a page -> how it is read.
 READERS: Mapping[str, Callable[[bytes, Mapping[str, Any]], Rows]] = {
     "esrijson": esri.read,
+    "geojson": geojson.read,
+    "pbf": pbf.read,
     "arrow": read_arrow,
     "features": features.read,
+}
+
+#: form of a page -> how its rows are counted and told apart without their shapes, by the name of the id column.
+PEEKERS: Mapping[str, Callable[[bytes, str], Peek]] = {
+    "esrijson": esri.peek,
+    "geojson": geojson.peek,
+    "pbf": pbf.peek,
 }
 
 
 def raw_rows(form: str, body: bytes, indices: Sequence[int]) -> list[dict[str, Any]]:
     """Single rows of a page as the portal gave them, fit for JSON; for what is held back."""
-    if form == "esrijson":
-        features = esri.decode(body)["features"]
-        return [features[i] for i in indices]
+    if form in ("esrijson", "geojson"):
+        _, found = features_of(body)
+        return [_storable(found[i]) for i in indices]
     rows = READERS[form](body, {})
-    return [{"attributes": rows.attributes[i], "wkt": shapely.to_wkt(rows.geometry[i])} for i in indices]
+    return [{"attributes": rows.attributes[i], "wkt": _wkt(rows.geometry[i])} for i in indices]
+
+
+def _storable(feature: dict[str, Any]) -> dict[str, Any]:
+    """A row that can be written again, whatever a stranger put inside one another."""
+    return {name: "nested too deep to be shown" if is_deep(value) else value for name, value in feature.items()}
+
+
+def _wkt(shape: shapely.Geometry | None) -> str | None:
+    return None if shape is None else str(shapely.to_wkt(shape, rounding_precision=-1))

@@ -1,7 +1,7 @@
 """What a page holds, before anything is judged."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,3 +21,14 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.attributes)
+
+
+@dataclass(frozen=True)
+class Peek:
+    """What proves a page complete, without its shapes: how many rows, their object ids, whether the server says that
+    more would follow, and the columns of the first row."""
+
+    rows: int
+    ids: list[int]
+    more: bool
+    columns: Collection[str] = field(default=(), compare=False)

@@ -9,10 +9,9 @@ import psycopg
 from zoning_assets.errors import DatabaseUnavailable
 from zoning_assets.stores.cluster import binaries, engine, packages, processes, remote, server
 from zoning_assets.stores.cluster.binaries import Binaries
+from zoning_assets.stores.cluster.remote import SETTING
 from zoning_assets.stores.cluster.site import Site, locked, not_writable, prepare, site_of
 from zoning_assets.stores.cluster.state import State, file_of, load
-
-SETTING = "ZONING_DATABASE_URL"
 
 
 def ensure(home: Path, environ: Mapping[str, str], *, fsync: bool = True, shared: Path | None = None) -> str:

@@ -15,20 +15,34 @@ PASSWORD_IN_URL = re.compile(r"(?<=://)([^@/?#]*?):.*@|(?<=[?&]password=)[^&]*")
 HAS_POSTGIS = "SELECT count(*) FROM pg_extension WHERE extname = 'postgis'"
 
 
+SETTING = "ZONING_DATABASE_URL"
+
+
+def answering(url: str, setting: str) -> str:
+    """The URL in the form `postgresql://`, once the database behind it has answered.
+
+    Raises: SettingInvalid where it is no such URL; DatabaseUnavailable where nobody answers.
+    """
+    canonical = _canonical(url, setting)
+    try:
+        open_database(canonical).close()
+    except psycopg.Error as error:
+        raise _silent(url, error, setting) from error
+    return canonical
+
+
 def check(url: str) -> str:
     """The URL in the form `postgresql://`, once the database behind it has answered and PostGIS is there.
 
     Raises: SettingInvalid where it is no such URL; DatabaseUnavailable where nobody answers or PostGIS is missing.
     """
-    canonical = _canonical(url)
+    canonical = _canonical(url, SETTING)
     try:
         with open_database(canonical) as connection:
             if not has_postgis(connection):
                 _add_postgis(connection, url)
     except psycopg.Error as error:
-        raise _unavailable(
-            url, f"does not answer: {error}", "check that it runs, the address and the password"
-        ) from error
+        raise _silent(url, error, SETTING) from error
     return canonical
 
 
@@ -72,30 +86,36 @@ def _add_postgis(connection: psycopg.Connection, url: str) -> None:
     except psycopg.Error as error:
         if not has_postgis(connection):  # somebody else may have added it meanwhile
             do = "run CREATE EXTENSION postgis there as an administrator, or install PostGIS for that server"
-            raise _unavailable(url, f"has no PostGIS, and adding it failed: {error}", do) from error
+            raise _unavailable(url, f"has no PostGIS, and adding it failed: {error}", do, SETTING) from error
 
 
-def _unavailable(url: str, what: str, do: str) -> DatabaseUnavailable:
-    return DatabaseUnavailable(
-        masked(what, url), where=f"the database {masked(url, url)}", do=f"{do} (ZONING_DATABASE_URL)"
-    )
+def _silent(url: str, error: psycopg.Error, setting: str) -> DatabaseUnavailable:
+    do = "check that it runs, the address and the password"
+    return _unavailable(url, f"does not answer: {error}", do, setting)
 
 
-def _canonical(url: str) -> str:
+def _unavailable(url: str, what: str, do: str, setting: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(masked(what, url), where=f"the database {masked(url, url)}", do=f"{do} ({setting})")
+
+
+def _canonical(url: str, setting: str) -> str:
     scheme, _, rest = url.strip().partition("://")
+    canonical = f"postgresql://{rest}"
     try:
-        port = str(conninfo_to_dict(url).get("port") or "")
+        port = str(conninfo_to_dict(canonical).get("port") or "")
         # A bare / in a password ends the host early: the rest of it then stands in the port and in the path.
-        good = scheme in ("postgresql", "postgres") and re.fullmatch(r"[\d,]*", port) and "@" not in _path(rest)
+        good = re.fullmatch(r"[\d,]*", port) and "@" not in _path(rest)
     except psycopg.Error:
+        good = False
+    if scheme.partition("+")[0] not in ("postgresql", "postgres"):  # with +, SQLAlchemy's way of naming a driver
         good = False
     if not good:  # libpq's own message would quote pieces of a password that holds a / or an @
         raise SettingInvalid(
             "is not an address of a PostgreSQL database",
-            where="ZONING_DATABASE_URL",
+            where=setting,
             do="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with / @ : in the password as %2F %40 %3A",
         ) from None
-    return f"postgresql://{rest}"
+    return canonical
 
 
 def _path(rest: str) -> str:

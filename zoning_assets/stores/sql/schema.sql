@@ -104,6 +104,34 @@ CREATE TABLE zoning.rejection (
 CREATE INDEX rejection_place ON zoning.rejection (jurisdiction, feed, tile) WHERE state = 'open';
 COMMENT ON TABLE zoning.rejection IS 'A row held back. superseded: a newer batch of its place judged the rows anew.';
 
+-- The columns are those of budget.Budget, where they are explained; a time of NULL is long ago. Times are this server's.
+CREATE TABLE zoning.host_budget (
+    host text PRIMARY KEY,
+    ceiling double precision NOT NULL DEFAULT 0,
+    ceiling_until timestamptz,
+    connections integer NOT NULL DEFAULT 0,
+    connections_until timestamptz,
+    slowed_to double precision NOT NULL DEFAULT 'Infinity',
+    slowed_at timestamptz,
+    slowed_after bigint NOT NULL DEFAULT 0,
+    next_at timestamptz,
+    rests_until timestamptz,
+    stated_limit integer,
+    stated_window_s double precision NOT NULL DEFAULT 0,
+    stated_left integer,
+    stated_until timestamptz,
+    stated_by bigint NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    opened integer NOT NULL DEFAULT 0,
+    open_until timestamptz,
+    probe bigint NOT NULL DEFAULT 0,
+    probe_until timestamptz,
+    asked bigint NOT NULL DEFAULT 0,
+    refused bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 20);  -- a row is written with each request: its next version belongs on the same page
+COMMENT ON TABLE zoning.host_budget IS 'What a host may be asked. To forget what it taught us, delete its row.';
+
 -- Alembic's own: which migration came last.
 CREATE TABLE zoning.schema_version (
     version_num varchar(32) NOT NULL CONSTRAINT schema_version_pkc PRIMARY KEY

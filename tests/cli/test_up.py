@@ -1,0 +1,67 @@
+"""`zoning up` on a machine where nothing is there yet."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zoning_assets.cli.up import _free_port
+
+OPEN = "from zoning_assets.cli import environment; environment.prepare_storage()"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "ZONING_HOME": str(tmp_path / "a home with spaces"),
+        "ZONING_JURISDICTIONS": str(tmp_path),
+    }
+
+
+def test_three_first_openings_at_once_give_one_storage(environ: dict[str, str], tmp_path: Path) -> None:
+    """Dagster's tables are made once, whoever comes first: two versions in them would break the storage for good."""
+    starts = [subprocess.Popen([sys.executable, "-c", OPEN], env=environ, stderr=subprocess.PIPE) for _ in range(3)]
+    said = [start.communicate(timeout=120)[1] for start in starts]
+    assert [start.returncode for start in starts] == [0, 0, 0], said
+    files = sorted((tmp_path / "a home with spaces" / "dagster").rglob("*.db"))
+    versions = {file.name: sqlite3.connect(file).execute("SELECT * FROM alembic_version").fetchall() for file in files}
+    assert {"runs.db", "schedules.db", "index.db"} <= set(versions)
+    assert {len(each) for each in versions.values()} == {1}, versions
+
+
+@pytest.fixture
+def ui(environ: dict[str, str], database: str) -> Iterator[str]:
+    """The address of a UI that `zoning up` started; SIGTERM ends it well."""
+    environ["ZONING_DATABASE_URL"] = database
+    command = [sys.executable, "-m", "zoning_assets.cli", "up", "--json", "--port", "3941"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as up:
+        try:
+            assert up.stdout is not None
+            yield json.loads("".join(iter(up.stdout.readline, "}\n")) + "}")["ui"]
+        finally:
+            up.terminate()
+            assert up.wait(60) == 0
+
+
+@pytest.mark.slow
+def test_the_first_thing_a_newcomer_sees_has_the_assets_in_it(ui: str) -> None:
+    """`zoning up` as the first word on a fresh machine: the UI shows the assets, not an empty page."""
+    query = json.dumps({"query": "{ assetNodes { assetKey { path } } }"}).encode()
+    request = urllib.request.Request(f"{ui}/graphql", query, {"content-type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        nodes = json.load(answer)["data"]["assetNodes"]
+    names = {node["assetKey"]["path"][0] for node in nodes}
+    assert {"tiles", "raw_feed", "normalized", "validated", "parcels", "districts"} <= names
+
+
+def test_the_last_port_is_the_last() -> None:
+    """The next free port is looked for among ports."""
+    assert _free_port(65_535) == 65_535

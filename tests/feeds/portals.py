@@ -1,0 +1,85 @@
+"""For tests of feed types: a request to a portal on loopback, without waiting; and lots to serve."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import shapely
+
+from tests.http_desk import Answers, Clock, served
+from zoning_assets.feeds.source import Request
+from zoning_assets.feeds.whole import Whole
+from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place, Portal
+from zoning_assets.stores.drafts import Draft
+from zoning_assets.stores.objects import Objects
+
+BOUNDS = (-71.17, 42.35, -71.06, 42.41)
+PORTAL = Portal(requests_per_minute=600_000, connections=8)
+
+
+class Counted:
+    """Answers, and what was asked for: path and query."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers, self.asked = answers, []
+
+    async def __call__(self, request: Any) -> Any:
+        self.asked.append((request.path, dict(request.query)))
+        return await self.answers(request)
+
+
+@asynccontextmanager
+async def asking(answers: Answers, path: str, folder: Path, **feed: Any) -> AsyncIterator[Request]:
+    """A request for the feed at a path of a portal that answers so."""
+    clock = Clock()
+    http = Http(sleep=clock.sleep, jitter=lambda: 1.0, clock=clock)
+    TALLY.set(Tally())
+    async with served(answers) as url, http:
+        described = Feed(PARCELS, feed.pop("type", "socrata"), url.removesuffix("/layer") + path, **feed)
+        jurisdiction = Jurisdiction("us-ma-cambridge", "Cambridge", BOUNDS, {PARCELS: described}, portal=PORTAL)
+        draft = Draft(Objects(str(folder / "store")), Place(jurisdiction.id), PARCELS)
+        yield Request(jurisdiction, described, http, folder / "scratch", draft)
+
+
+@contextmanager
+def served_aside(answers: Answers) -> Iterator[str]:
+    """The address of a server in a thread of its own, for tests that run loops of their own."""
+    ready, stop = threading.Event(), asyncio.Event()
+    found: dict[str, Any] = {}
+
+    async def serve() -> None:
+        found["loop"] = asyncio.get_running_loop()
+        async with served(answers) as url:
+            found["url"] = url.removesuffix("/layer")
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    ready.wait()
+    try:
+        yield found["url"]
+    finally:
+        found["loop"].call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+def lots(number: int) -> list[tuple[str, shapely.Polygon]]:
+    """So many keys and squares of some 8 m in Cambridge, degrees."""
+    corners = ((-71.15 + (i % 200) * 2e-4, 42.36 + (i // 200) * 2e-4) for i in range(number))
+    return [(f"pin-{i:06d}", shapely.box(x, y, x + 1e-4, y + 1e-4)) for i, (x, y) in enumerate(corners)]
+
+
+def rows_of(whole: Whole) -> dict[str, shapely.Geometry]:
+    """Each row of an opened feed: its key and shape."""
+    found = {}
+    for batch in whole.here.batches():
+        shapes = shapely.from_wkb(batch.column("geometry").to_numpy(zero_copy_only=False))
+        for key, shape in zip(whole.here.keys(batch), shapes, strict=True):
+            assert key not in found
+            found[key] = shape
+    return found

@@ -1,0 +1,228 @@
+"""Ways through an ArcGIS layer: each gives all rows, proven, or says why not; against the simulated portal."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from aiohttp import web
+
+from tests.conftest import read_toml
+from tests.http_desk import Clock
+from zoning_assets.errors import HarvestIncomplete, PortalUnreachable
+from zoning_assets.feeds import Request, arcgis
+from zoning_assets.feeds.arcgis_query import inside
+from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.model import PARCELS, Cover, Place
+from zoning_assets.simulation import query as portal_query
+from zoning_assets.simulation.county import ID, county_toml
+from zoning_assets.simulation.portal import CountyReleases, Portal, county_portal
+from zoning_assets.stores.drafts import Draft
+from zoning_assets.stores.harvests import page_name, read_packed
+from zoning_assets.stores.objects import Objects
+from zoning_assets.transform import features, pages, tiles
+
+RELEASES = CountyReleases(600, page_rows=100)
+LAYER = RELEASES(1)[0]
+EVERY_ID = sorted(LAYER.ids.tolist())
+
+Answered = Callable[[Mapping[str, str]], Mapping[str, Any] | bytes | None]
+
+
+class Desk:
+    """A portal whose answers to some queries are replaced; keeps the queries."""
+
+    def __init__(self, instead: Answered = lambda _: None) -> None:
+        self.instead, self.queries = instead, []
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse | None:
+        form = dict(await request.post()) if request.method == "POST" else {}
+        query = {**request.query, **{k: str(v) for k, v in form.items()}, "path": request.path}
+        self.queries.append(query)
+        said = self.instead(query)
+        if said is None:
+            return None
+        return web.Response(body=said if isinstance(said, bytes) else orjson.dumps(said))
+
+    @property
+    def pages(self) -> list[Mapping[str, str]]:
+        """The queries for whole rows."""
+        return [each for each in self.queries if each.get("outFields") == "*"]
+
+
+def neither(query: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """A server that sends features where it should count or list."""
+    asked = any(query.get(name) == "true" for name in ("returnCountOnly", "returnIdsOnly"))
+    return {"features": []} if asked else None
+
+
+@asynccontextmanager
+async def opened(
+    tmp_path: Path, desk: Desk, clock: Clock | None = None, **changes: object
+) -> AsyncIterator[tuple[Portal, Any, Request]]:
+    """The county's parcels as a source."""
+    TALLY.set(Tally())
+    portal, clock = county_portal(RELEASES, fault=desk), clock or Clock()
+    async with portal.running() as address, Http(sleep=clock.sleep, clock=clock) as http:
+        county = read_toml(tmp_path, county_toml(address), ID)
+        feed = replace(county.feeds[PARCELS], **{"format": "json", **changes})
+        draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
+        request = Request(county, feed, http, tmp_path / "scratch", draft)
+        yield portal, await arcgis.open_source(request), request
+
+
+def rows_of(source: Any, draft: Draft, objects: Objects) -> list[int]:
+    """The object ids of all rows of a draft."""
+    found: list[int] = []
+    for page in draft.pages:
+        body = draft_body(draft, page, objects)
+        if source.form == "features":
+            found += [int(each["OBJECTID"]) for each in features.read(body, {}).attributes]
+        else:
+            found += [each["OBJECTID"] for each in pages.READERS[source.form](body, {}).attributes]
+    return sorted(found)
+
+
+def draft_body(draft: Draft, page: Any, objects: Objects) -> bytes:
+    return read_packed(objects, page_name(draft.place, draft.feed, page.name))
+
+
+async def harvested(tmp_path: Path, desk: Desk, **changes: object) -> tuple[list[int], dict[str, Any]]:
+    """All rows of the layer as one place, and the proof."""
+    async with opened(tmp_path, desk, **changes) as (_, source, _request):
+        draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
+        proof = await source.fetch(Place(ID), Cover(ID, PARCELS, {}, {}), draft)
+        return rows_of(source, draft, draft.objects), proof
+
+
+@pytest.mark.parametrize("strategy", ["auto", "offset", "ranges", "ids"])
+async def test_each_way_gives_every_row_once(tmp_path: Path, strategy: str) -> None:
+    """What is published does not depend on how a server wants to be asked."""
+    ids, proof = await harvested(tmp_path, Desk(), strategy=strategy)
+    assert ids == EVERY_ID
+    assert proof["strategy"] == ("offset" if strategy == "auto" else strategy)
+    assert proof["rows by the server's list"] == len(EVERY_ID)
+
+
+async def test_by_area_gives_every_row_once(tmp_path: Path) -> None:
+    """A quadtree meets rows on its borders several times and keeps them once; rows without a place come by id."""
+    ids, proof = await harvested(tmp_path, Desk(), strategy="area")
+    assert (ids, proof["strategy"]) == (EVERY_ID, "area")
+
+
+async def test_by_area_without_count_and_ids_gives_every_row_that_has_a_place(tmp_path: Path) -> None:
+    """Each box is believed when it holds just the rows of its four quarters; rows without a shape it cannot meet."""
+    ids, _ = await harvested(tmp_path, Desk(neither), strategy="area")
+    shapes = LAYER.shapes.to_shapely()
+    placed = [each for each, shape in zip(EVERY_ID, shapes, strict=True) if shape is not None and not shape.is_empty]
+    assert ids == placed
+
+
+async def test_a_server_that_neither_counts_nor_lists_is_walked_twice(tmp_path: Path) -> None:
+    """us-il-cook: features come back instead of a count. Two walks in pages of other sizes must agree."""
+    desk = Desk(neither)
+    ids, proof = await harvested(tmp_path, desk)
+    assert ids == EVERY_ID
+    assert "ids of a second walk" in proof
+    assert {each["resultRecordCount"] for each in desk.pages} == {"100", "70"}
+
+
+async def test_a_capped_list_of_ids_does_not_end_the_walk(tmp_path: Path) -> None:
+    """A list that stops at 300 of 600 is a contradiction: the rows themselves, agreeing with the count, decide."""
+    few = {"objectIdFieldName": "OBJECTID", "objectIds": EVERY_ID[:300]}
+    desk = Desk(lambda query: few if query.get("returnIdsOnly") == "true" else None)
+    ids, _ = await harvested(tmp_path, desk)
+    assert ids == EVERY_ID
+
+
+async def test_an_ignored_offset_is_found_out_and_another_way_taken(tmp_path: Path) -> None:
+    """The same page again is no second page; the proof tells what was tried before."""
+    asked = {"where": "1=1", "outFields": "*", "returnGeometry": "true", "resultRecordCount": "100"}
+    page = portal_query.answer(LAYER, {**asked, "orderByFields": "OBJECTID ASC"})
+    ids, proof = await harvested(tmp_path, Desk(lambda q: page if q.get("resultOffset", "0") != "0" else None))
+    assert ids == EVERY_ID
+    assert proof["strategy"] == "ranges"
+    assert "ignores the offset" in proof["tried before"]["offset"]
+
+
+async def test_a_row_that_the_server_cannot_give_is_named(tmp_path: Path) -> None:
+    """One shape makes every query that touches it fail: no harvest, and its id in the message."""
+    poison = EVERY_ID[250]
+    broken = {"error": {"code": 400, "message": "Unable to complete operation.", "details": []}}
+
+    def instead(query: Mapping[str, str]) -> Mapping[str, Any] | None:
+        if query.get("outFields") != "*" or not query["path"].endswith("/query"):
+            return None
+        if "objectIds" in query:
+            return broken if str(poison) in query["objectIds"].split(",") else None
+        return broken
+
+    with pytest.raises(HarvestIncomplete, match=f"cannot give the row OBJECTID {poison}"):
+        await harvested(tmp_path, Desk(instead))
+
+
+async def test_pages_that_are_too_large_are_asked_for_in_smaller_pieces(tmp_path: Path) -> None:
+    """A server that answers HTML to pages of more than 10 rows gives all of them in the end."""
+
+    def instead(query: Mapping[str, str]) -> bytes | None:
+        return b"<html>Gateway Timeout</html>" if int(query.get("resultRecordCount", "0")) > 10 else None
+
+    ids, proof = await harvested(tmp_path, Desk(instead))
+    assert (ids, proof["strategy"]) == (EVERY_ID, "offset")
+
+
+async def test_a_harvest_that_broke_goes_on_where_it_was(tmp_path: Path) -> None:
+    """No page that was stored is asked for again; and the proof says that it went on."""
+    dead = [True]
+
+    def instead(query: Mapping[str, str]) -> bytes | None:
+        return b"broken" if dead[0] and query.get("resultOffset") in ("300", "400", "500") else None
+
+    desk, clock = Desk(instead), Clock()
+    async with opened(tmp_path, desk, clock, strategy="offset") as (_, source, _request):
+        objects = Objects(str(tmp_path / "store"))
+        place, cover = Place(ID), Cover(ID, PARCELS, {}, {})
+        with pytest.raises(PortalUnreachable):
+            await source.fetch(place, cover, Draft(objects, place, PARCELS))
+        # The fall-back starts anew; what the last way had is what stays.
+        stored = {each["resultOffset"] for each in desk.pages} - {"300", "400", "500"}
+        assert stored == {"0", "100", "200"}
+        dead[0], clock.now_s = False, clock.now_s + 3600  # until then the portal is left alone
+        desk.queries.clear()
+        draft = Draft(objects, place, PARCELS)
+        await source.fetch(place, cover, draft)
+        assert rows_of(source, draft, objects) == EVERY_ID
+
+
+async def test_the_cover_leaves_no_row_out(tmp_path: Path) -> None:
+    """Every id is met by a tile's envelope or listed one by one, whatever the server says of areas."""
+    async with opened(tmp_path, Desk()) as (_, source, _request):
+        cover = await source.cover(exact=False)
+        met = [ids for tile in cover.tiles for ids in [await source.service.ids(_inside(tile))]]
+        listed = [each for ids in cover.listed.values() for each in ids]
+        assert sorted(set(np.concatenate(met).tolist()) | set(listed)) == EVERY_ID
+        assert (
+            cover.rows
+            == len(EVERY_ID) - RELEASES.county(1).flaws["empty_rings"] - (RELEASES.county(1).flaws["null_geometry"])
+        )
+
+
+def _inside(tile: str) -> Mapping[str, str]:
+    return inside(tiles.fetch_envelope(tile))
+
+
+async def test_a_probe_costs_three_requests_and_no_row(tmp_path: Path) -> None:
+    """And it sees what the county changed from one release to the next."""
+    desk = Desk()
+    async with opened(tmp_path, desk) as (portal, _, request):
+        desk.queries.clear()
+        first = await arcgis.probe(request)
+        assert len(desk.queries) <= 3
+        assert not desk.pages
+        assert await arcgis.probe(request) == first
+        portal.layers = list(RELEASES(2))
+        assert await arcgis.probe(request) != first

@@ -1,0 +1,71 @@
+"""`zoning probe` and `zoning accept`: whether a portal changed, and a person's word that a fall is right."""
+
+import asyncio
+import getpass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from zoning_assets import jurisdictions
+from zoning_assets.cli import environment, show
+from zoning_assets.errors import SettingInvalid, ZoningError
+from zoning_assets.model import PARCELS, Jurisdiction
+
+
+def probe(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[JURISDICTION...]", help="Which; all of yours.")] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Ask the portals whether anything changed: three requests a feed at most, and no row."""
+    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+
+    folder = environment.settings().jurisdictions
+    chosen = ids or sorted(path.stem for path in folder.glob("*.toml"))
+    if not chosen:
+        raise SettingInvalid("no jurisdiction of yours", where=str(folder), do="name one, or write its file there")
+    wanted = [jurisdictions.load(each, folder, FEED_TYPES) for each in dict.fromkeys(chosen)]
+    found = [_probed(each, feed) for each in wanted for feed in each.feeds]
+    if json:
+        show.document({"feeds": found})
+    else:
+        show.table("Probed", [{name: "" if value is None else value for name, value in row.items()} for row in found])
+    if any(row["error"] for row in found):
+        raise typer.Exit(1)
+
+
+def _probed(jurisdiction: Jurisdiction, feed: str) -> dict[str, Any]:
+    from zoning_assets.orchestration.resources import Zoning  # noqa: PLC0415
+
+    row: dict[str, Any] = {"jurisdiction": jurisdiction.id, "feed": feed, "changed": None, "why": None, "requests": 0}
+    try:
+        with Zoning().pipeline() as pipeline:
+            said = asyncio.run(pipeline.probe(jurisdiction, feed, datetime.now(UTC)))
+    except ZoningError as error:
+        return {**row, "error": str(error)}
+    why = said.why or "nothing that the portal tells of itself has changed"
+    return {**row, "changed": said.why is not None, "why": why, "requests": said.requests, "error": None}
+
+
+def accept(
+    jurisdiction: Annotated[str, typer.Argument(metavar="JURISDICTION")],
+    reason: Annotated[str, typer.Option(help="Why it is right; kept with your name.")],
+    feed: Annotated[str, typer.Option(help="Which feed: parcels or zoning.")] = PARCELS,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Say that a layer which shrank by much, or is empty, is right; the next sync publishes it."""
+    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+    from zoning_assets.stores import baselines  # noqa: PLC0415
+    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+
+    settings = environment.settings()
+    known = jurisdictions.load(jurisdiction, settings.jurisdictions, FEED_TYPES)
+    if feed not in known.feeds:
+        raise SettingInvalid(f"{feed!r} is no feed of {known.id}", where="--feed", do="; ".join(known.feeds))
+    before, now = baselines.accept(Objects(settings.store_url), known.id, feed, getpass.getuser(), reason)
+    if json:
+        show.document({"jurisdiction": known.id, "feed": feed, "before": before, "rows": now})
+    else:
+        show.line(f"{known.id} {feed}: {now:,} rows are right; `zoning sync {known.id}` publishes them")

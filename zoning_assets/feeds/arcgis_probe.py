@@ -1,0 +1,67 @@
+"""Whether an ArcGIS layer changed, without asking for a row: what its statistics say (FACTS 2).
+
+Statistics are a hint, never a proof: they may lie, and a change may leave them as they were.
+"""
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from zoning_assets.errors import FeedRefused, PortalUnreachable
+from zoning_assets.feeds.arcgis_query import Params, Service, inside
+from zoning_assets.transform import tiles
+
+_MOST_GROUPS = 2000
+
+
+async def groups(service: Service, which: Params) -> dict[str, Any] | None:
+    """Count, largest id and summed area of some rows, grouped by zoning code where the layer has one; one request.
+
+    Returns:
+        `count`, `last_id`, `area` (in the layer's own unit) and `groups` (a hash of all groups); None where the server
+        has no such statistics.
+    """
+    code, area = _code(service), service.about.area
+    wanted = [("count", service.about.id, "n"), ("max", service.about.id, "last_id")]
+    wanted += [("sum", area, "area")] if area else []
+    names = ("statisticType", "onStatisticField", "outStatisticFieldName")
+    statistics = [dict(zip(names, each, strict=True)) for each in wanted]
+    params = {**which, "outStatistics": orjson.dumps(statistics).decode(), "returnGeometry": "false"}
+    grouped = {"groupByFieldsForStatistics": code} if code else {}
+    if not service.about.statistics:
+        return None
+    try:
+        value, _ = await service.query({**params, **grouped}, few_tries=True)
+        rows = [_small(feature["attributes"]) for feature in value["features"]]
+        if len(rows) > _MOST_GROUPS or value.get("exceededTransferLimit"):
+            return None
+        return _summed(rows)
+    except (FeedRefused, PortalUnreachable, KeyError, TypeError, ValueError):
+        return None
+
+
+async def by_tile(service: Service, cover_tiles: list[str]) -> dict[str, dict[str, Any] | None]:
+    """The same for each tile's envelope, one request each, so that only the tiles that moved need be asked for."""
+    return {tile: await groups(service, inside(tiles.fetch_envelope(tile))) for tile in cover_tiles}
+
+
+def _code(service: Service) -> str | None:
+    fields = service.request.feed.fields
+    return fields.get("zoning_code") or fields.get("code")
+
+
+def _small(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Names in lower case, as servers spell them at will; sums without the noise of their order."""
+    rounded = {name: float(f"{value:.9g}") if isinstance(value, float) else value for name, value in attributes.items()}
+    return {str(name).lower(): value for name, value in rounded.items()}
+
+
+def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    said = sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows)
+    return {
+        "count": sum(int(row["n"]) for row in rows),
+        "last_id": max((int(row["last_id"]) for row in rows if row["last_id"] is not None), default=0),
+        "area": float(f"{sum(float(row.get('area') or 0) for row in rows):.9g}"),
+        "groups": hashlib.sha256(b"\n".join(said)).hexdigest()[:16],
+    }

@@ -1,0 +1,199 @@
+"""OGC API Features: a collection, page by page, along the links that the server gives.
+
+`next` is the only way through (FACTS 1, row 43): servers have offsets, cursors or tokens, and some ignore their own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from zoning_assets.errors import FeedRefused
+from zoning_assets.feeds import hidden, ogc_layer
+from zoning_assets.feeds.assembled import Ask, assemble
+from zoning_assets.feeds.ogc_layer import Address
+from zoning_assets.feeds.source import Request
+from zoning_assets.feeds.walked import PAGE, Walked, incomplete, other_size, patiently
+from zoning_assets.feeds.whole import Whole
+from zoning_assets.http import Answer, without_secrets
+from zoning_assets.transform import axes, collection, documents, features, identity
+from zoning_assets.transform.collection import Collection
+from zoning_assets.transform.rows import Rows
+
+_SAMPLE = 10
+
+
+async def open_source(request: Request) -> Whole:
+    """Ask the collection what it is, and walk through it.
+
+    Raises:
+        NotALayer: the address is of no collection of features.
+        JurisdictionInvalid: it has not the columns that the jurisdiction file names.
+        CrsRefused: its rows do not lie where the jurisdiction is, however they are read.
+        HarvestIncomplete: the rows are not proven to be all.
+        PortalError: see errors.py.
+    """
+    return await assemble(request, await _layer(request))
+
+
+async def probe(request: Request) -> dict[str, Any]:
+    """What the collection says of itself now, as its stamp has it: 3 requests at most, a row or two.
+
+    Raises:
+        PortalError: see errors.py.
+    """
+    return await _Server(request, ogc_layer.address(request.feed, request.where)).stamp()
+
+
+@dataclass
+class _Server:
+    """How the collection is asked: where, and which word for JSON it understands (None: not known yet)."""
+
+    request: Request
+    at: Address
+    form: Mapping[str, str] | None = None
+    steady: bool | None = None  # whether its ETag stays while nothing changes; None: not known yet
+
+    async def ask(self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Answer:
+        """A JSON document; the first request finds the word for it."""
+        if self.form is not None:
+            return await self._ask(url, {**self.form, **params}, read)
+        for form in ogc_layer.FORMS[:-1]:
+            try:
+                answer = await self._ask(url, {**form, **params}, partial(_unless_other, read))
+            except FeedRefused as error:
+                if error.final:
+                    raise
+                continue
+            if answer.value is not None:
+                self.form = form
+                return answer
+        self.form = ogc_layer.FORMS[-1]
+        return await self._ask(url, {**self.form, **params}, read)
+
+    async def _ask(self, url: str, question: Mapping[str, str], read: Callable[[bytes], Any]) -> Answer:
+        return await self.request.http.ask(
+            self.request.jurisdiction.portal, url, {**self.at.kept, **question}, read=read
+        )
+
+    async def sample(self, rows: int, crs: str | None) -> tuple[Collection, Answer]:
+        """The first rows."""
+        question = {"limit": str(rows), **_crs(crs)}
+        answer = await self.ask(self.at.items, question, collection.of_geojson)
+        return answer.value, answer
+
+    async def stamp(self) -> dict[str, Any]:
+        """The count; and the ETag, where it stays while nothing changes."""
+        page, answer = await self.sample(1, None)
+        tag = answer.headers.get("ETag", "")[:200]
+        if self.steady is None:
+            # An answer that carries the hour is new each time, and so is its tag.
+            asked_again = tag and b'"timeStamp"' not in answer.body
+            self.steady = bool(asked_again) and (await self.sample(1, None))[1].headers.get("ETag", "")[:200] == tag
+        return {"count": page.matched, "etag": tag if self.steady else None}
+
+
+def _unless_other(read: Callable[[bytes], Any], body: bytes) -> Any:
+    """What `read` makes of it; None where it is something else, as a page for people."""
+    try:
+        return read(body)
+    except ValueError:
+        return None
+
+
+def _crs(wanted: str | None) -> dict[str, str]:
+    return {"crs": wanted} if wanted else {}
+
+
+async def _layer(request: Request) -> "_Layer":
+    """Ask the collection what it is."""
+    server = _Server(request, ogc_layer.address(request.feed, request.where))
+    document = (await server.ask(server.at.collection, {}, documents.decode)).value
+    ogc_layer.check(document, f"{request.where} at {without_secrets(server.at.collection)}")
+    crs = ogc_layer.wanted_crs(document)
+    page, answer = await server.sample(_SAMPLE, crs)
+    ways = ogc_layer.readings(request.feed.crs, crs, answer.headers.get("Content-Crs"))
+    reading = axes.decide(page.rows.geometry, ways, request.jurisdiction.bounds, request.where)
+    names = sorted({name for row in page.rows.attributes for name in row})
+    wanted = {request.feed.key, *request.feed.fields.values()} - {None}
+    if not wanted <= set(names):  # rows may leave out what they do not have
+        names = sorted({*names, *await _queryables(server)})
+    links = (*page.links, *_links(document))
+    return _Layer(server, names, crs, reading, hides=ogc_layer.hides_rows(server.at.collection, links))
+
+
+async def _queryables(server: _Server) -> list[str]:
+    try:
+        answer = await server.ask(f"{server.at.collection}/queryables", {}, partial(_unless_other, documents.decode))
+    except FeedRefused:
+        return []
+    return ogc_layer.names(answer.value)
+
+
+def _links(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    links = document.get("links")
+    return [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+
+
+@dataclass
+class _Layer:
+    """A collection that was found. See assembled.Paged. `hides`: its server may have rows that it never shows."""
+
+    server: _Server
+    columns: Sequence[str]
+    crs: str | None  # what is asked for
+    reading: axes.Reading
+    hides: bool
+
+    @property
+    def layer(self) -> Mapping[str, Any]:
+        """What reading needs."""
+        return {"crs": self.reading.crs}
+
+    async def stamp(self) -> Mapping[str, Any]:
+        """See assembled.Paged."""
+        return await self.server.stamp()
+
+    async def pages(self, ask: Ask, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+        """See assembled.Paged."""
+        request, walked = self.server.request, Walked(self.server.request.where)
+        size = other_size(request.feed.page_size or PAGE, walk)
+        page, size = await patiently(lambda rows: self._ask(ask, self.server.at.items, self._question(rows)), size)
+        url = self.server.at.items
+        while len(page.rows):
+            batch = await asyncio.to_thread(self._batch, page)
+            walked.add(batch.column("id").to_pylist(), "what its own `next` says")
+            yield batch
+            link = page.link("next")
+            if link is None:
+                break
+            url = self.server.at.onward(link, url, self.server.form or {}, request.where)
+            walked.follow(url)
+            page = await self._ask(ask, url, {})
+        if self.hides:
+            hidden.check(request, walked.numbers, walked.rows, proof)
+        proof.update({"way": f"next links, {size:,} rows asked for at a time", "axes": self.reading.why})
+
+    def _question(self, size: int) -> dict[str, str]:
+        return {**self.server.at.kept, **(self.server.form or {}), "limit": str(size), **_crs(self.crs)}
+
+    async def _ask(self, ask: Ask, url: str, params: Mapping[str, str]) -> Collection:
+        """A page whose rows are as many as it says."""
+        body = await ask(url, params, _looked_at)
+        page = await asyncio.to_thread(collection.of_geojson, body)
+        if page.returned not in (None, len(page.rows)):
+            raise incomplete(self.server.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
+        return page
+
+    def _batch(self, page: Collection) -> pa.RecordBatch:
+        rows = Rows(page.rows.attributes, self.reading.straight(page.rows.geometry), page.rows.flaws)
+        return features.batch(identity.ids(page.own, rows, identity.column(self.columns)), rows)
+
+
+def _looked_at(body: bytes) -> bytes:
+    """The body of a page, if it is one."""
+    documents.features_of(body)
+    return body

@@ -1,0 +1,89 @@
+"""Bodies of answers, read within limits: into memory, or to disk; and who is charged for their bytes."""
+
+import hashlib
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from zoning_assets.errors import FeedRefused, FileRefused
+from zoning_assets.http import answers
+from zoning_assets.http.answers import Unreadable, without_secrets
+
+_LARGEST_ANSWER, _LARGEST_COMPLAINT = 256 << 20, 1 << 20
+
+
+@dataclass
+class Tally:
+    """What asking has cost."""
+
+    requests: int = 0
+    bytes: int = 0
+
+
+#: Who is charged for a request: each task that works on a place sets its own.
+TALLY: ContextVar[Tally] = ContextVar("tally")
+
+
+async def read_body(response: aiohttp.ClientResponse, url: str) -> bytes:
+    """The body, inflated; of anything but a 200 only the beginning.
+
+    Raises:
+        FileRefused: it is larger than an answer may be.
+    """
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if response.status != 200 and size > _LARGEST_COMPLAINT:
+            break
+        if size > _LARGEST_ANSWER:
+            raise _too_large(url, _LARGEST_ANSWER)
+        pieces.append(piece)
+    TALLY.get().bytes += size
+    return b"".join(pieces)
+
+
+async def save_body(response: aiohttp.ClientResponse, url: str, into: Path, most_bytes: int) -> str:
+    """The body to a file, in pieces; its SHA-256.
+
+    Raises:
+        FileRefused: it is larger than `most_bytes`.
+    """
+    digest = hashlib.sha256()
+    with into.open("wb") as file:
+        async for piece in response.content.iter_chunked(1 << 20):
+            TALLY.get().bytes += len(piece)
+            file.write(piece)
+            digest.update(piece)
+            if file.tell() > most_bytes:
+                raise _too_large(url, most_bytes)
+    return digest.hexdigest()
+
+
+def value_of(body: bytes, url: str, read: Callable[[bytes], Any]) -> Any:
+    """What `read` makes of a body.
+
+    Raises:
+        Unreadable: a page for people came, a firewall's perhaps; the message says what it says.
+        FeedRefused: a page that asks for a password.
+        ValueError: `read` could not read it.
+    """
+    try:
+        return read(body)
+    except ValueError as error:
+        shown = answers.page(body)
+        if shown and answers.wants_login(body):
+            do = "check the address, or ask the portal for open access"
+            raise FeedRefused(f"it wants a log-in; {shown}", where=without_secrets(url), do=do) from error
+        if shown:
+            raise Unreadable(shown) from error
+        raise
+
+
+def _too_large(url: str, most_bytes: int) -> FileRefused:
+    return FileRefused(
+        f"the answer is larger than {most_bytes >> 20} MiB", where=without_secrets(url), do="check the address"
+    )

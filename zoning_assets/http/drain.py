@@ -1,0 +1,68 @@
+"""Stopping without losing anything: nobody begins or waits any longer, what is under way has a little time to end."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from zoning_assets.errors import Stopping
+
+
+class Drain:
+    """Whether we stop, and who must know of it."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self._limits: dict[asyncio.Timeout, float] = {}
+
+    def stop(self) -> None:
+        """Stop; to be called in the loop."""
+        if not self.stopping:
+            self.stopping, now = True, asyncio.get_running_loop().time()
+            for limit, grace_s in self._limits.items():
+                limit.reschedule(now + grace_s)
+
+    @staticmethod
+    def stopped(where: str) -> Stopping:
+        """As an error, with what it stopped."""
+        return Stopping("stopped", where=where, do="the same command goes on from here")
+
+    @asynccontextmanager
+    async def unless_stopped(self, where: str, grace_s: float = 0.0) -> AsyncIterator[None]:
+        """The block ends with Stopping when we stop, and so long after it."""
+        if self.stopping:
+            raise self.stopped(where)
+        try:
+            async with asyncio.timeout(None) as limit:
+                self._limits[limit] = grace_s
+                yield
+        except TimeoutError:
+            if limit.expired():
+                raise self.stopped(where) from None
+            raise
+        finally:
+            self._limits.pop(limit, None)
+
+
+@asynccontextmanager
+async def on_sigterm(stop: Callable[[], None]) -> AsyncIterator[None]:
+    """While the block runs, SIGTERM stops instead of killing; then it goes to whoever minded it before (Dagster, the
+    default). Elsewhere than in the main thread nothing is changed, as signals arrive there only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, before, came = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM), asyncio.Event()
+
+    def minded() -> None:
+        came.set()
+        stop()
+
+    loop.add_signal_handler(signal.SIGTERM, minded)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+        if came.is_set():
+            signal.raise_signal(signal.SIGTERM)

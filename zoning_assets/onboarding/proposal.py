@@ -1,0 +1,232 @@
+"""A jurisdiction file, proposed: what was chosen, why, and what else there was."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from zoning_assets.errors import NotALayer, PortalError
+from zoning_assets.http import Http, without_secrets
+from zoning_assets.model import PARCELS, ZONING, Bounds
+from zoning_assets.onboarding import portals, roles, sample
+from zoning_assets.onboarding.roles import Candidate
+from zoning_assets.onboarding.sample import Sample
+
+#: Layers of each kind that are looked into, at most.
+_MOST_LOOKED_AT = 5
+#: The proposed bounds are this much larger than what was seen, in parts of their size.
+_ROOM = 0.02
+_HOST_NOISE = {
+    "www",
+    "gis",
+    "maps",
+    "map",
+    "data",
+    "opendata",
+    "arcgis",
+    "services",
+    "server",
+    "geo",
+    "portal",
+    "gov",
+    "org",
+    "com",
+    "us",
+    "net",
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One feed of the proposal, and the columns that fit each role."""
+
+    feed: str
+    sample: Sample
+    candidates: Mapping[str, Sequence[Candidate]]
+
+    def column(self, role: str) -> str | None:
+        """The best column for a role."""
+        found = self.candidates.get(role)
+        return found[0].column.name if found else None
+
+    @property
+    def score(self) -> float:
+        """How well the layer fits."""
+        best = [each[0].score for each in self.candidates.values() if each]
+        return sum(best) + (1.0 if self.candidates.get("key") else 0.0)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A jurisdiction file to be, and the layers that were not chosen with why."""
+
+    id: str
+    bounds: Bounds | None
+    feeds: Sequence[Chosen]
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+
+    def toml(self) -> str:
+        """The file's text."""
+        head = [
+            "# Proposed by `zoning onboard`; check each line that has a remark.",
+            f"id = {_quoted(self.id)}",
+            f"name = {_quoted(self.id)}  # what people call it",
+            _bounds(self.bounds),
+            'target_crs = "EPSG:4326"',
+            'tile_resolution = "auto"',
+        ]
+        return "\n".join(head + [line for chosen in self.feeds for line in _feed(chosen)]) + "\n"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoning onboard --json` tells it."""
+        feeds = {each.feed: _told(each) for each in self.feeds}
+        return {
+            "id": self.id,
+            "bounds": self.bounds,
+            "feeds": feeds,
+            "passed_over": dict(self.passed_over),
+            "toml": self.toml(),
+        }
+
+
+async def propose(http: Http, url: str, folder: Path, name: str | None) -> Proposal:
+    """Look at an address and propose a file.
+
+    Raises:
+        NotALayer: no layer there can be parcels or zoning.
+        PortalError, FileRefused: see errors.py.
+    """
+    passed: dict[str, str] = {}
+    found = await portals.layers(http, url)
+    named = {
+        feed: [each for each in found if each.polygons and portals.feed_of(each.name) == feed]
+        for feed in (PARCELS, ZONING)
+    }
+    if not any(named.values()):  # one layer of another name is what the person meant
+        named[PARCELS] = [each for each in found if each.polygons][:_MOST_LOOKED_AT]
+    chosen = []
+    for feed, layers in named.items():
+        looked_at = [
+            each for layer in layers[:_MOST_LOOKED_AT] if (each := await _looked(http, feed, layer, folder, passed))
+        ]
+        if looked_at:
+            best = max(looked_at, key=lambda each: each.score)
+            chosen.append(best)
+            passed |= {each.sample.layer.name: "another layer fits better" for each in looked_at if each is not best}
+    if not chosen:
+        why = "; ".join(f"{layer}: {reason}" for layer, reason in passed.items()) or "no polygons"
+        what, do = f"no layer can be parcels or zoning ({why})", "give a layer's own address"
+        raise NotALayer(what, where=without_secrets(url), do=do)
+    boxes = [each.sample.bounds for each in chosen if each.sample.bounds]
+    return Proposal(name or _id(url), _with_room(boxes), chosen, passed)
+
+
+async def _looked(http: Http, feed: str, layer: portals.Layer, folder: Path, passed: dict[str, str]) -> Chosen | None:
+    try:
+        seen = await sample.taken(http, layer, folder)
+    except PortalError as error:
+        passed[layer.name] = error.what
+        return None
+    if not seen.rows:
+        passed[layer.name] = "it has no rows"
+        return None
+    found = roles.candidates(feed, roles.described(seen.rows), seen.managed)
+    if feed == PARCELS and not found["key"]:
+        passed[layer.name] = "no column can be a key: each has nulls or repeats too often"
+        return None
+    return Chosen(feed, seen, found)
+
+
+def _feed(chosen: Chosen) -> list[str]:
+    seen = chosen.sample
+    rows = "rows not counted" if seen.count is None else f"{seen.count:,} rows"
+    lines = [
+        "",
+        f"[feeds.{chosen.feed}]",
+        f"type = {_quoted(seen.layer.type)}",
+        f"url = {_quoted(seen.layer.url)}  # {_remark(seen.layer.name)}; {rows}",
+    ]
+    if seen.crs is None:
+        lines.append('# crs = "EPSG:..."  # the portal does not say; degrees are assumed')
+    key = chosen.candidates.get("key")
+    if key:
+        best = key[0]
+        others = ", ".join(each.column.name for each in key[1:])
+        lines.append(
+            f"key = {_quoted(best.column.name)}  # {_remark(best.why)}{f'; or: {_remark(others)}' if others else ''}"
+        )
+        lines.append(f'on_repeated_key = "{"dissolve" if best.column.repeats else "reject"}"')
+    fields = {role: found[0] for role, found in chosen.candidates.items() if found and role != "key"}
+    if fields:
+        lines.append(f"  [feeds.{chosen.feed}.fields]")
+        lines += [
+            f"  {role} = {_quoted(each.column.name)}  # {_remark(each.why)}" for role, each in sorted(fields.items())
+        ]
+    return lines
+
+
+def _told(chosen: Chosen) -> dict[str, Any]:
+    columns = {
+        role: [
+            {
+                "column": c.column.name,
+                "score": c.score,
+                "why": c.why,
+                "samples": c.column.samples,
+                "nulls": c.column.nulls,
+                "repeats": c.column.repeats,
+            }
+            for c in found
+        ]
+        for role, found in chosen.candidates.items()
+    }
+    seen = chosen.sample
+    return {
+        "type": seen.layer.type,
+        "url": seen.layer.url,
+        "layer": seen.layer.name,
+        "rows": seen.count,
+        "sampled": len(seen.rows),
+        "crs": seen.crs,
+        "page_size": seen.page_size,
+        "columns": columns,
+    }
+
+
+def _with_room(boxes: Sequence[Bounds]) -> Bounds | None:
+    if not boxes:
+        return None
+    west, south, east, north = (f(side) for f, side in zip((min, min, max, max), zip(*boxes, strict=True), strict=True))
+    x, y = (east - west) * _ROOM + 1e-3, (north - south) * _ROOM + 1e-3
+    return (
+        round(max(west - x, -180), 4),
+        round(max(south - y, -90), 4),
+        round(min(east + x, 180), 4),
+        round(min(north + y, 90), 4),
+    )
+
+
+def _bounds(bounds: Bounds | None) -> str:
+    if bounds is None:
+        return "bounds = [-180.0, -90.0, 180.0, 90.0]  # not known: give west, south, east, north in degrees"
+    return f"bounds = [{', '.join(map(str, bounds))}]  # west, south, east, north; degrees"
+
+
+def _id(url: str) -> str:
+    """An id from the host's name; a person gives a better one."""
+    words = [each for each in re.split(r"[^a-z0-9]+", (urlsplit(url).hostname or urlsplit(url).path).lower()) if each]
+    telling = [each for each in words if each not in _HOST_NOISE and not each.isdigit()]
+    return "-".join(["us", "xx", *(telling or ["new"])[:2]])
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string; JSON's escapes are among TOML's."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _remark(text: str) -> str:
+    """A stranger's text fit for a comment: one line, printable, short."""
+    return "".join(each if each.isprintable() else " " for each in text)[:80]

@@ -1,0 +1,98 @@
+"""What a feed was when it was published last: how many rows it had, and what the portal said of it then.
+
+raw/JURISDICTION/FEED/baseline.json   rows, the portal's signals, when; and who accepted a fall, and why
+raw/JURISDICTION/FEED/waiting.json    a fall that waits for a person
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from zoning_assets.errors import AcceptanceNeeded, NothingWaits
+from zoning_assets.model import Feed
+from zoning_assets.stores.objects import Objects
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A feed at its last publication."""
+
+    rows: int
+    signals: Mapping[str, Any] | None = None  # of the feed type's probe; None: not asked
+    at: str = ""  # ISO 8601
+    accepted_by: str | None = None
+    reason: str | None = None
+
+
+def find(objects: Objects, jurisdiction: str, feed: str) -> Baseline | None:
+    """The baseline, None where nothing was published yet."""
+    document = objects.find_json(_name(jurisdiction, feed, "baseline"))
+    return Baseline(**document) if document else None
+
+
+def put(objects: Objects, jurisdiction: str, feed: str, rows: int, signals: Mapping[str, Any] | None) -> None:
+    """Note what was published."""
+    baseline = Baseline(rows, signals, datetime.now(UTC).isoformat())
+    objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(baseline))
+
+
+def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
+    """Let nothing be retired on a layer that shrank by much, or that is empty, unless a person said that it is right.
+
+    A count that falls by a tenth is OpenAddresses' alarm (FACTS 4); `may_shrink` of the jurisdiction file is another.
+
+    Raises:
+        AcceptanceNeeded: it did; what was published before stays.
+    """
+    before = find(objects, jurisdiction, feed.name)
+    if before is not None and rows > 0 and before.rows - rows < max(feed.may_shrink * before.rows, 1):
+        return
+    same = rows > 0 if before is None else rows == before.rows
+    if same or feed.may_shrink == 1.0:
+        return
+    objects.put_json(_name(jurisdiction, feed.name, "waiting"), {"rows": rows})
+    fell = f"fell from {before.rows:,} to {rows:,} rows" if before and before.rows else f"has {rows:,} rows"
+    raise AcceptanceNeeded(
+        f"the layer {fell}",
+        where=f"{jurisdiction} {feed.name}",
+        do=f"look at the portal; if that is right: `zoning accept {jurisdiction} --feed {feed.name} --reason ...`",
+    )
+
+
+def accept(objects: Objects, jurisdiction: str, feed: str, who: str, reason: str) -> tuple[int | None, int]:
+    """A person says that a fall is right: it is the new baseline. Rows before and now.
+
+    Raises:
+        NothingWaits: no fall was refused.
+    """
+    waiting = objects.find_json(_name(jurisdiction, feed, "waiting"))
+    if waiting is None:
+        raise NothingWaits("nothing waits for a person", where=f"{jurisdiction} {feed}", do="nothing is to be done")
+    before = find(objects, jurisdiction, feed)
+    accepted = replace(before or Baseline(0), rows=waiting["rows"], accepted_by=who, reason=reason)
+    objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(accepted))
+    objects.delete([_name(jurisdiction, feed, "waiting")])
+    return before.rows if before else None, accepted.rows
+
+
+def changed(baseline: Baseline | None, signals: Mapping[str, Any], full_refresh_days: int, now: datetime) -> str | None:
+    """Why a feed is worth fetching; None where nothing says so and it was fetched not long ago.
+
+    A signal may only skip work, and only within a bounded age: some portals move theirs without a change, and some
+    change without moving it (FACTS 2).
+    """
+    if baseline is None or baseline.signals is None:
+        return "it was not harvested yet"
+    if now - datetime.fromisoformat(baseline.at) > timedelta(days=full_refresh_days):
+        return f"it was fetched more than {full_refresh_days} days ago"
+    before = baseline.signals
+    names = sorted({*before, *signals})
+    moved = [
+        f"{name} {before.get(name)} -> {signals.get(name)}" for name in names if before.get(name) != signals.get(name)
+    ]
+    return ", ".join(moved) or None
+
+
+def _name(jurisdiction: str, feed: str, what: str) -> str:
+    return f"raw/{jurisdiction}/{feed}/{what}.json"
