@@ -61,7 +61,14 @@ def source(path: Path, format_: str) -> str:
 
 
 def describe(  # noqa: PLR0913 - a layer, and what is known of it
-    path: Path, format_: str, layer: str, where: str, *, named: Collection[str], table: delimited.Table | None
+    path: Path,
+    format_: str,
+    layer: str,
+    where: str,
+    *,
+    named: Collection[str],
+    table: delimited.Table | None,
+    info: Mapping[str, Any] | None,
 ) -> LayerFile:
     """What the layer holds, without its rows. See files.find_layer.
 
@@ -73,7 +80,7 @@ def describe(  # noqa: PLR0913 - a layer, and what is known of it
         return _parquet_layer(path, layer, where)
     if table is not None:
         return _table_layer(table, layer, where)
-    info = pyogrio.read_info(source(path, format_), layer=layer)
+    info = info or pyogrio.read_info(source(path, format_), layer=layer)
     _check_info(info, format_, layer, where)
     rows = _rows(path, format_, layer, info["features"], where)
     schema, encoding = _schema(source(path, format_), layer)
