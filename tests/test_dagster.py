@@ -12,10 +12,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from zoning_assets.orchestration.event_log import EventLog
 
 from tests.conftest import copied, rows
-from zoning_assets.cli import environment
 from zoning_assets.model import Place
 from zoning_assets.orchestration import build, partitions, runs
 from zoning_assets.settings import Settings
@@ -83,24 +81,6 @@ def instance(tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
         yield instance
-
-
-def test_the_event_log_is_dagsters_own_files_held_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `zoning` writes through the log that keeps its connections, Dagster's own log reads, and the other way."""
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.delenv("ZONING_DAGSTER_DATABASE_URL", raising=False)
-    home = environment.prepare_dagster()
-    with dg.DagsterInstance.get() as ours:
-        assert isinstance(ours.event_log_storage, EventLog)
-        ours.report_runless_asset_event(dg.AssetMaterialization("a", partition="1"))
-        (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
-        with dg.DagsterInstance.get() as theirs:
-            assert not isinstance(theirs.event_log_storage, EventLog)
-            assert theirs.get_materialized_partitions(dg.AssetKey("a")) == {"1"}
-            theirs.report_runless_asset_event(dg.AssetMaterialization("a", partition="2"))
-        assert ours.get_materialized_partitions(dg.AssetKey("a")) == {"1", "2"}
-        ours.event_log_storage.wipe()
-        assert ours.get_materialized_partitions(dg.AssetKey("a")) == set()
 
 
 def test_one_bad_partition_fails_alone(instance: dg.DagsterInstance, database: str) -> None:
