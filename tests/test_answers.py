@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoning_assets.answers import host_of, onward, page, retry_after_s, stated, untrusted, wants_login, without_secrets
-from zoning_assets.budget import Stated
 from zoning_assets.errors import FeedRefused
+from zoning_assets.http.answers import (
+    host_of,
+    onward,
+    page,
+    retry_after_s,
+    stated,
+    untrusted,
+    wants_login,
+    without_secrets,
+)
+from zoning_assets.http.budget import Stated
 
 NOW = datetime(2025, 6, 4, 12, 0, tzinfo=UTC)  # a Wednesday
 

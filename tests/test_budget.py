@@ -11,7 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoning_assets.budget import BREAKER, PACE, REST, SLOT, STATED, Budget, Said, Stated, interval_s, pace, take, told
+from zoning_assets.http.budget import (
+    BREAKER,
+    PACE,
+    REST,
+    SLOT,
+    STATED,
+    Budget,
+    Said,
+    Stated,
+    interval_s,
+    pace,
+    take,
+    told,
+)
 from zoning_assets.model import Portal
 
 MANY = Portal(600_000, 8)

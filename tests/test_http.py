@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 
 from tests.http_desk import Answers, Clock, Desk, served
-from zoning_assets import bodies, http
-from zoning_assets.budget import interval_s
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnreachable
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import TALLY, Http, Tally, bodies
+from zoning_assets.http import client as http
+from zoning_assets.http.budget import interval_s
 from zoning_assets.model import Portal
 
 NOW = datetime(2025, 6, 4, 12, 0, tzinfo=UTC)  # a Wednesday

@@ -15,9 +15,9 @@ from aiohttp import web
 
 from tests.http_client import OK, QUICK, ask, client
 from tests.http_desk import Clock, Desk, served
-from zoning_assets.budget import interval_s
 from zoning_assets.errors import FeedRefused, PortalUnreachable, PortalUntrusted
 from zoning_assets.http import TALLY, Tally
+from zoning_assets.http.budget import interval_s
 from zoning_assets.model import Portal
 
 

@@ -14,12 +14,12 @@ from aiohttp import web
 
 from tests.http_client import NOW, OK, QUICK, ask, client
 from tests.http_desk import Clock, Desk, served
-from zoning_assets import http
-from zoning_assets.answers import Unreadable
-from zoning_assets.drain import on_sigterm
 from zoning_assets.errors import PortalBusy, PortalResting, PortalUnreachable, Stopping
 from zoning_assets.http import TALLY, Tally
-from zoning_assets.ledger import Memory
+from zoning_assets.http import client as http
+from zoning_assets.http.answers import Unreadable
+from zoning_assets.http.drain import on_sigterm
+from zoning_assets.http.ledger import Memory
 from zoning_assets.model import Portal
 
 

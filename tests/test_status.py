@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from zoning_assets.budget import Budget, Said, Stated, take, told
 from zoning_assets.cli.status import status
+from zoning_assets.http.budget import Budget, Said, Stated, take, told
 from zoning_assets.model import Portal
 from zoning_assets.stores.ledger import PostgresLedger
 

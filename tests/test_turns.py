@@ -10,10 +10,9 @@ import pytest
 
 from tests.http_client import QUICK
 from tests.simulated_host import SimulatedHost
-from zoning_assets import turns
 from zoning_assets.errors import StoreError
-from zoning_assets.http import TALLY, Http, Tally
-from zoning_assets.ledger import Memory
+from zoning_assets.http import TALLY, Http, Tally, turns
+from zoning_assets.http.ledger import Memory
 from zoning_assets.model import Portal
 
 

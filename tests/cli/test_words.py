@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,3 +125,14 @@ def test_what_a_portal_says_cannot_command_the_terminal() -> None:
     """Control characters in an error's text, and a change of writing direction, are left out."""
     error = ZoningError("titled '\x1b]0;owned\x07 \u202egnp.exe'\r\n", where="a\tportal\x9b2J", do="look\x00 at it")
     assert str(error) == "a portal 2J: titled ' ]0;owned gnp.exe'; look at it"
+
+
+def test_ctrl_c_while_the_words_are_imported_is_one_line() -> None:
+    """The first second is spent on imports; who changes their mind in it sees no stack."""
+    program = (
+        "import sys\nclass Interrupt:\n def find_spec(self, name, *_):\n  if name == 'typer': raise KeyboardInterrupt\n"
+    )
+    program += "sys.meta_path.insert(0, Interrupt())\n"
+    program += "from zoning_assets.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "zoning: stopped before anything was begun\n")

@@ -290,16 +290,39 @@ async def test_a_shapefile_is_all_of_its_files(tmp_path):
     assert first.stamp["sha256"] != second.stamp["sha256"]
 
 
-async def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
-    """What was scanned and what is cut out must be one file."""
+@pytest.mark.parametrize("name", ["lots.geojson", "lots.gpkg"])
+async def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, name):
+    """What was hashed, what was scanned and what is cut out must be one file."""
+    gpd.read_file(lots(40)).to_file(tmp_path / name)
+    async with Http() as http:
+        source = await download.open_source(request_for(name, tmp_path, http))
+    gpd.read_file(lots(40, "y")).to_file(tmp_path / name)
+    with pytest.raises(FileRefused, match="changed while it was read"):
+        await source.cover(exact=True)
+    assert not list(source.folder.glob("*.rows*"))
+    assert not list(source.folder.glob("sliced-*"))
+
+
+async def test_rows_of_text_are_parsed_once(tmp_path):
+    """The scan leaves a copy of the rows, and what is cut out is what was scanned, whatever became of the file."""
     (tmp_path / "lots.geojson").write_bytes(lots(40))
     async with Http() as http:
         source = await download.open_source(request_for("lots.geojson", tmp_path, http))
-    cover = await source.cover(exact=True)
-    (tmp_path / "lots.geojson").write_bytes(lots(40, "y"))
-    with pytest.raises(FileRefused, match="changed while it was read"):
-        await source.fetch(Place("us-xx-town", next(iter(cover.tiles))), cover, _Rows())
-    assert not list(source.folder.glob("sliced-*"))
+    first = list(source.here.batches())
+    (tmp_path / "lots.geojson").write_bytes(b"{}")
+    assert list(source.here.batches()) == first
+    assert await sliced(source) == 40
+
+
+async def test_a_reading_that_breaks_off_leaves_no_copy(tmp_path):
+    """Half of the rows are nobody's copy."""
+    source = await opened(FileDesk(lots(5000)), tmp_path)
+    reading = source.here.batches()
+    next(reading)
+    reading.close()
+    assert not list(source.folder.glob("*.rows*"))
+    assert sum(map(len, source.here.batches())) == 5000
+    assert len(list(source.folder.glob("*.rows"))) == 1
 
 
 # Asked about, not fetched.

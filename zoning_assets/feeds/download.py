@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, FileRefused
-from zoning_assets.feeds import exports, files, ftp, scratch
+from zoning_assets.feeds import copies, exports, files, formats, ftp, scratch
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request, check_columns
 from zoning_assets.feeds.whole import Here, Whole
@@ -64,7 +64,10 @@ async def open_source(request: Request) -> Whole:
         )
     )
     check_columns(request, [name for name, _ in found.columns])
-    return Whole(request, _here(found, fetched, request.feed.key), into, hold)
+    batches = _unchanged(found, fetched)
+    if found.format in formats.SLOW:
+        batches = copies.copied(batches, into / f"{_name(found.layer)}.rows")
+    return Whole(request, _here(found, fetched, batches, request.feed.key), into, hold)
 
 
 async def probe(request: Request) -> dict[str, Any]:
@@ -111,7 +114,7 @@ def _known(**signals: Any) -> dict[str, Any]:
     return {name: value for name, value in signals.items() if value is not None}
 
 
-def _here(found: files.LayerFile, fetched: _Fetched, key: str | None) -> Here:
+def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, key: str | None) -> Here:
     def keys(batch: pa.RecordBatch) -> Sequence[str | None]:
         values = batch.column(key).to_pylist() if key else [None] * len(batch)
         return list(map(columns.key_of, values))
@@ -121,13 +124,13 @@ def _here(found: files.LayerFile, fetched: _Fetched, key: str | None) -> Here:
         layer={"crs": found.crs, "managed": ["fid", *found.managed]},
         stamp={"sha256": fetched.sha256, "layer": found.layer},
         rows=found.rows,
-        batches=_unchanged(found, fetched),
+        batches=batches,
         keys=keys,
         proof={"file": fetched.sha256, **fetched.said},
     )
 
 
-def _unchanged(found: files.LayerFile, fetched: _Fetched) -> Callable[[], Iterator[pa.RecordBatch]]:
+def _unchanged(found: files.LayerFile, fetched: _Fetched) -> copies.Batches:
     """The layer's batches, from the first, as long as the file is what it was when it was hashed."""
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -235,9 +238,9 @@ async def _by_ftp(request: Request, known: Mapping[str, Any]) -> tuple[Part, dic
     return part, {"version": version.name}, {}
 
 
-def _name(url: str) -> str:
-    """By address, so that a changed address never meets the old one's ETag."""
-    return hashlib.sha256(url.encode()).hexdigest()[:16]
+def _name(text: str) -> str:
+    """By the address, so that a changed one never meets the old one's ETag; a name fit for any folder."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _changed(path: Path) -> tuple[int, int]:

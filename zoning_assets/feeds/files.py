@@ -8,10 +8,11 @@ import errno
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyogrio
@@ -31,6 +32,7 @@ ROWS = 2000
 _BROKEN = (
     *(CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError),
     *(pa.ArrowException, pyproj.exceptions.CRSError, ValueError, KeyError, OSError),
+    UnboundLocalError,  # pyogrio 0.13, of a .prj that is no text
 )
 
 #: This machine's own trouble is not the file's.
@@ -55,6 +57,7 @@ class _Candidate:
     layer: str
     polygons: bool  # or not known before reading
     table: delimited.Table | None = None  # of a CSV
+    info: Mapping[str, Any] | None = None  # what GDAL says of it, where it was asked already
 
     def called(self, name: str) -> bool:
         """A one-layer file may also be called by its stem: a GeoJSON's inner name is seldom known."""
@@ -82,7 +85,9 @@ def find_layer(  # noqa: PLR0913 - which layer, and where to work
     """
     with _translated(where):
         chosen = _choose(list(_candidates(path, where, into, most_bytes)), where, layer)
-        return layers.describe(chosen.path, chosen.format, chosen.layer, where, named=named, table=chosen.table)
+        return layers.describe(
+            chosen.path, chosen.format, chosen.layer, where, named=named, table=chosen.table, info=chosen.info
+        )
 
 
 def batches(layer_file: LayerFile, *, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
@@ -194,14 +199,21 @@ def _layers(path: Path, format_: str, where: str, into: Path | None = None) -> I
         table = delimited.ready(path, formats.start_of(path), where, into)
         yield _Candidate(path, format_, path.stem, polygons=table.head.shape is not None, table=table)
         return
-    placemarks = kml.placemarks(path, where) if format_ == formats.KML else None
+    if format_ in (formats.GEOJSON, formats.GEOJSON_LINES):  # one layer, and a question is a reading of the whole file
+        info = pyogrio.read_info(layers.source(path, format_))
+        yield _Candidate(path, format_, str(info["layer_name"]), _may_hold_polygons(info["geometry_type"]), info=info)
+        return
+    placemarks = kml.placemarks(path, where) if format_ == formats.KML else None  # before GDAL sees it
     path = _named_gdb(path) if format_ == formats.FILE_GDB else path
-    listed = pyogrio.list_layers(layers.source(path, format_))
+    listed = [(str(name), kind) for name, kind in pyogrio.list_layers(layers.source(path, format_))]
     if placemarks is not None:
-        _check_kml(path, [str(name) for name, _ in listed], placemarks, where)
+        _check_kml(path, [name for name, _ in listed], placemarks, where)
     for name, kind in listed:
-        polygons = kind is not None and any(word in kind for word in ("Polygon", "Surface", "Unknown", "Geometry"))
-        yield _Candidate(path, format_, str(name), polygons)
+        yield _Candidate(path, format_, name, _may_hold_polygons(kind))
+
+
+def _may_hold_polygons(kind: str | None) -> bool:
+    return kind is not None and any(word in kind for word in ("Polygon", "Surface", "Unknown", "Geometry"))
 
 
 def _check_kml(path: Path, names: list[str], placemarks: int, where: str) -> None:

@@ -102,8 +102,8 @@ class _Reader:
 
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
-        allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "hidden_rows", "full_refresh_days")
-        more = ("page_size", "layer", "geometry", "strategy", "format", "may_shrink", "fields")
+        allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
+        more = ("hidden_rows", "page_size", "layer", "geometry", "strategy", "format", "may_shrink", "fields")
         self._keys(table, at, (*allowed, *more))
         fields = table.get("fields", {})
         self._keys(fields, f"{at}.fields", FIELDS[name])

@@ -11,7 +11,7 @@ import orjson
 from zoning_assets.transform.rings import Floats
 
 #: Values in one page, counted by commas and brackets; a hostile one of 256 MiB would else be gigabytes of lists.
-_MOST_VALUES = 32_000_000
+_MOST_VALUES = 16_000_000
 #: How deep a row's attributes may be nested, that they can be written again.
 _DEEPEST = 200
 

@@ -14,8 +14,8 @@ from urllib.parse import urljoin, urlsplit
 
 import orjson
 
-from zoning_assets.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
 from zoning_assets.errors import FeedRefused, PortalBusy, PortalUnreachable, PortalUntrusted
+from zoning_assets.http.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
 
 _MOST_STATED = 10_000_000
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from zoning_assets.budget import SLOT, Budget, Turn, take
-from zoning_assets.ledger import Ledger
+from zoning_assets.http.budget import SLOT, Budget, Turn, take
+from zoning_assets.http.ledger import Ledger
 from zoning_assets.model import Portal
 
 #: Connections of one process, over all hosts.
