@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,19 +165,20 @@ async def test_a_file_is_bounded(tmp_path):
     """A file larger than allowed is refused while it comes."""
     with serving_ftp(FtpDesk(BODY)) as url, closing(Part(tmp_path / "a.part", {}, "w", 400_000)) as part:
         with pytest.raises(FileRefused, match="larger than"):
-            await ftp.fetch(request_for(url, tmp_path), part, None)
+            async with Http() as http:
+                await ftp.fetch(request_for(url, tmp_path, http), part, None)
         assert part.size == 0
 
 
 async def test_maintenance_counts_for_ftp_too(tmp_path):
     """A portal's own window is kept, whatever the protocol."""
+    wednesday = datetime(2025, 6, 4, 2, tzinfo=UTC)
     request = request_for("ftp://127.0.0.1:9/x", tmp_path)
-    portal = Portal(
-        60_000, 1, tuple(f"{day} 00:00-24:00 UTC" for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
-    )
-    with pytest.raises(PortalResting):
-        async with Http().turn(portal, request.feed.url):
-            pass
+    portal = Portal(60_000, 1, ("Wed 00:00-24:00 UTC",))
+    async with Http(now=lambda: wednesday) as http:
+        town = replace(request.jurisdiction, portal=portal)
+        with pytest.raises(PortalResting):
+            await ftp.look(replace(request, jurisdiction=town, http=http))
 
 
 async def test_a_probe_asks_for_time_and_size(tmp_path, tally):
