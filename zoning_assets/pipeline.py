@@ -30,7 +30,7 @@ from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pool import Pool
-from zoning_assets.stages import Work, normalize_page, parts_of, publish_place, validate_part
+from zoning_assets.stages import HELD_COLUMNS, Work, normalize_page, parts_of, publish_place, validate_part
 from zoning_assets.stores import harvests
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import close_idle
@@ -38,7 +38,6 @@ from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.columns import Scope
 from zoning_assets.transform.geometry import NO_GEOMETRY
-from zoning_assets.transform.judge import REJECTION_COLUMNS
 
 _log = logging.getLogger(__name__)
 
@@ -197,11 +196,11 @@ class Pipeline:
             tasks = (self.pool.run(validate_part, work, part, *group) for part, group in missing)
             known.update(zip((part for part, _ in missing), await asyncio.gather(*tasks), strict=True))
             judged = [known[part] for part, _ in groups]
+            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
             said = {
                 "counts": sum((part.counts for part in judged), Counts()).as_dict(),
                 "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
             }
-            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
             image = await self.pool.run(picture.draw, [part.sketch for part in judged])
             await asyncio.to_thread(table.finish, work.objects, len(groups), said, held, image)
         outcome.judged = {}
@@ -220,7 +219,7 @@ class Pipeline:
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
 
 
-_NONE_HELD = pd.DataFrame({name: [] for name in REJECTION_COLUMNS}, dtype=object).astype({"row": "int64"})
+_NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).astype({"row": "int64"})
 
 
 def _defect(place: Place, error: Exception) -> Defect:
