@@ -343,7 +343,7 @@ async def test_a_probe_is_one_head(tmp_path, tally):
     assert await probed(desk, tmp_path) != first
 
 
-@pytest.mark.parametrize("status", [403, 404, 405, 501])
+@pytest.mark.parametrize("status", [403, 404, 405, 500, 501])
 async def test_a_portal_without_head_is_asked_for_a_byte(tmp_path, tally, status):
     """Two requests at most; the size is that of the whole file."""
     body = lots()
@@ -359,6 +359,11 @@ async def test_a_portal_without_head_is_asked_for_a_byte(tmp_path, tally, status
     assert tally.requests == 2
 
 
+async def test_a_size_alone_is_no_signal(tmp_path):
+    """A table of fixed width keeps its size through most edits."""
+    assert await probed(FileDesk(lots(), {}), tmp_path) == {}
+
+
 async def test_a_file_that_is_being_made_gives_no_signal(tmp_path):
     """A 202 says nothing of the file."""
 
@@ -368,8 +373,8 @@ async def test_a_file_that_is_being_made_gives_no_signal(tmp_path):
     assert await probed(baking, tmp_path) == {}
 
 
-async def test_a_probe_of_a_local_file(tmp_path, tally):
-    """Time, size and hash; nothing is asked of anybody."""
+async def test_a_probe_of_a_local_file(tmp_path, tally, monkeypatch):
+    """Size and hash, or the time where hashing takes long; nothing is asked of anybody."""
     (tmp_path / "lots.geojson").write_bytes(lots())
     request = request_for("lots.geojson", tmp_path)
     first = await download.probe(request)
@@ -378,3 +383,5 @@ async def test_a_probe_of_a_local_file(tmp_path, tally):
     (tmp_path / "lots.geojson").write_bytes(lots(text="y"))
     assert (await download.probe(request))["sha256"] != first["sha256"]
     assert tally.requests == 0
+    monkeypatch.setattr(download, "_CHEAP_BYTES", 10)
+    assert set(await download.probe(request)) == {"changed", "size"}

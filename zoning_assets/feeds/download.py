@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import orjson
 import pyarrow as pa
 
-from zoning_assets.errors import FeedRefused, FileRefused
+from zoning_assets.errors import FeedRefused, FileRefused, PortalUnreachable
 from zoning_assets.feeds import copies, exports, files, formats, ftp, scratch
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request, check_columns
@@ -61,6 +61,7 @@ async def open_source(request: Request) -> Whole:
             layer=request.feed.layer,
             into=into / "unpacked",
             named=named,
+            geometry=request.feed.geometry,
         )
     )
     check_columns(request, [name for name, _ in found.columns])
@@ -71,9 +72,10 @@ async def open_source(request: Request) -> Whole:
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the portal says of the file without giving it: what it leaves out is not known. One or two requests.
+    """What the portal says of the file without giving it. One or two requests.
 
-    An empty answer is no signal: the file must be fetched to know.
+    An empty answer is no signal: the file must be fetched to know. So is a size alone, which a table of fixed width
+    keeps through most edits.
 
     Raises:
         PortalError: see errors.py.
@@ -93,7 +95,7 @@ async def _looked(request: Request) -> Answer:
     look = partial(request.http.look, request.jurisdiction.portal, request.feed.url)
     try:
         return await look({"Accept-Encoding": "identity"})
-    except FeedRefused:
+    except (FeedRefused, PortalUnreachable):  # some servers fall ill of a HEAD
         return await look({"Accept-Encoding": "identity", "Range": "bytes=0-0"}, method="GET")
 
 
@@ -107,11 +109,12 @@ def _signals(answer: Answer) -> dict[str, Any]:
 
 def _local_signals(path: Path) -> dict[str, Any]:
     changed, size = _changed(path)
-    return _known(changed=changed, size=size, sha256=_hash_of(path) if size <= _CHEAP_BYTES else None)
+    return {"sha256": _hash_of(path), "size": size} if size <= _CHEAP_BYTES else _known(changed=changed, size=size)
 
 
 def _known(**signals: Any) -> dict[str, Any]:
-    return {name: value for name, value in signals.items() if value is not None}
+    known = {name: value for name, value in signals.items() if value is not None}
+    return known if known.keys() - {"size"} else {}
 
 
 def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, key: str | None) -> Here:
