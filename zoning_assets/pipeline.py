@@ -156,7 +156,8 @@ class Pipeline:
                 cover = self._harvesting.known_cover(jurisdiction, feed)
                 outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, feed)
             outcome.stages.append(RAW)
-            scope = Scope(place.tile, tuple(cover.tiles), dict(cover.repeated))
+            layer = canonical.set_hash([repr(sorted(cover.stamp.items()))])
+            scope = Scope(place.tile, tuple(cover.tiles), dict(cover.repeated), layer)
             work = Work(self.objects, jurisdiction, jurisdiction.feeds[feed], outcome.harvest, scope)
             for stage, step in ((NORMALIZED, self._normalize), (VALIDATED, self._validate), (PUBLISHED, self._publish)):
                 if stage in stages:

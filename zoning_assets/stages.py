@@ -55,7 +55,7 @@ class Work:
     def edition(self) -> publish.Edition:
         """What it is published as."""
         tiles = sorted(self.scope.tiles)
-        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles)
+        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles, self.scope.layer)
 
     def table(self, stage: str) -> Table:
         """The stage's table of this harvest."""

@@ -52,6 +52,7 @@ class Service:
     def __init__(self, request: Request, about: Layer) -> None:
         self.request, self.about = request, about
         self.form = "esrijson"  # of whole rows
+        self.refusal = ""  # why it did not count or list its ids, when it was asked last
         self._every_field = False  # it refuses a list of fields (FACTS 1, row 6)
 
     @classmethod
@@ -83,6 +84,7 @@ class Service:
         except FeedRefused as refusal:
             if refusal.final:
                 raise
+            self.refusal = refusal.what
             return None
         count = value.get("count")
         return count if type(count) is int and count >= 0 else None
@@ -94,6 +96,7 @@ class Service:
         except FeedRefused as refusal:
             if refusal.final:
                 raise
+            self.refusal = refusal.what
             return None
         if "objectIds" not in value:
             return None

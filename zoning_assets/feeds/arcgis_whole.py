@@ -88,6 +88,8 @@ class _Walked:
         """See assembled.Paged. The questions are asked by the service, which looks into the draft itself."""
         size = max(1, int(self.service.page_size() * (_OTHER_SIZE if walk else 1)))
         draft = self.service.request.draft
+        if self.name == "ids" and not self._agrees:
+            raise self.service.incomplete("its list of ids is not as long as its count")
         path = way(
             self.service,
             EVERY_ROW,
@@ -123,15 +125,14 @@ class _Walked:
                 yield page
 
     def _settle(self, seen: set[int]) -> None:
-        """Where count and list of ids contradict each other, the rows must agree with one of them.
+        """Where count and list of ids contradict each other, the rows must be no fewer than either of them.
 
         Raises:
-            HarvestIncomplete: they agree with neither, or are fewer than the ids.
+            HarvestIncomplete: the server says that there are more.
         """
-        if self.ids is None or (self.count is None and self.name == "area"):
-            return
-        listed = set(self.ids.tolist())
-        if seen != listed and not (listed < seen and len(seen) == self.count):
+        listed = set() if self.ids is None else set(self.ids.tolist())
+        blind = self.name == "area" and self.count is None  # rows without a place
+        if not blind and not (listed <= seen and len(seen) >= (self.count or 0)):
             raise self.service.incomplete(
                 f"the portal contradicts itself: {len(seen):,} rows came, it lists {len(listed):,}, counts {self.count}"
             )

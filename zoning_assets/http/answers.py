@@ -260,9 +260,10 @@ def busy(url: str, why: str, wait_s: float) -> PortalBusy:
     return PortalBusy(why, where=without_secrets(url), do=do, wait_s=wait_s)
 
 
-def too_long(url: str, turn: Turn) -> PortalBusy | PortalUnreachable:
-    """The host is left alone for longer than a question should wait."""
+def too_long(url: str, turn: Turn, last: str = "") -> PortalBusy | PortalUnreachable:
+    """The host is left alone for longer than a question should wait; `last`: what it failed with."""
     if turn.why == BREAKER:
         do = f"check the address, or try again in {turn.wait_s:.0f} s"
-        return PortalUnreachable("it failed again and again, and is left alone", where=without_secrets(url), do=do)
+        what = "it failed again and again, and is left alone" + (f" ({last})" if last else "")
+        return PortalUnreachable(what, where=without_secrets(url), do=do)
     return busy(url, "it asked to be left alone", turn.wait_s)

@@ -61,6 +61,7 @@ class Http:
     ledger: Ledger | None = None  # None: this process's own, on `clock`
     _drain: Drain = field(default_factory=Drain)
     _turns: Turns | None = None
+    _last: dict[str, str] = field(default_factory=dict)  # host -> what came of the last request that failed
     _announced: set[tuple[str, datetime]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
@@ -228,6 +229,8 @@ class Http:
             TALLY.get().requests += 1
             heard = await self._send(question, granted)
             await _tell(turns, question.host, granted, heard.said)
+        if heard.why:
+            self._last[question.host] = heard.why
         if heard.error:
             raise heard.error
         return heard
@@ -267,7 +270,7 @@ class Http:
                     _LONGEST_RETRY_AFTER_S,
                 )
         if isinstance(granted, Turn):
-            raise answers.too_long(question.url, granted)
+            raise answers.too_long(question.url, granted, self._last.get(question.host, ""))
         try:
             yield self._turns, granted
         finally:

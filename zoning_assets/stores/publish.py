@@ -58,7 +58,8 @@ class Rejection:
 class Edition:
     """What is published, as what: a harvest of a feed at a place, judged by some rules.
 
-    `tiles` is the whole cover; rows of tiles that are no longer in it pass to their new owners.
+    `tiles` is the whole cover; rows of tiles that are no longer in it pass to their new owners. `layer`: which state of
+    the portal's layer the cover is of; no key stands in two tiles of one state.
     """
 
     place: Place
@@ -66,11 +67,12 @@ class Edition:
     harvest: str
     rules: str
     tiles: Sequence[str]
+    layer: str = ""
 
     @property
     def values(self) -> dict[str, Any]:
         """As the queries name them."""
-        values = {name: getattr(self, name) for name in ("feed", "harvest", "rules", "tiles")}
+        values = {name: getattr(self, name) for name in ("feed", "harvest", "rules", "tiles", "layer")}
         return {**values, "jurisdiction": self.place.jurisdiction, "tile": self.place.tile}
 
 
@@ -172,6 +174,8 @@ def _publish(
         return last
     if last:  # rows that did not change here were taken by another tile: it, too, has their keys, or had them
         _once(connection.execute(query["taken"], values).fetchone(), values, "stands in another tile as well")
+    if values["tile"] is not None:
+        _once(connection.execute(query["shared"], values).fetchone(), values, "stands in another tile as well")
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
     merged, changed = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0)
@@ -184,6 +188,7 @@ def _publish(
         "unchanged": published.unchanged,
         "retired": retired,
         "rejected": held,
+        "layer": values["layer"],
     }
     connection.execute(query["close_batch"], {"counts": Jsonb(counts), "batch": values["batch"]})
     return published

@@ -44,6 +44,7 @@ class Scope:
     tile: str | None = None
     tiles: Collection[str] = ()
     repeated: Mapping[str, str] | None = None
+    layer: str = ""  # which state of the layer its tiles were found in
 
 
 def normalize(  # noqa: PLR0913 - a page, and everything that decides what becomes of it
