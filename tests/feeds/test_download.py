@@ -263,6 +263,17 @@ def test_nothing_goes_while_somebody_reads(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["c" * 32]
 
 
+def test_the_last_to_leave_still_holds(tmp_path):
+    """Two hold the folder; when the first lets go, the second's files stay."""
+    first, second = scratch.Hold(tmp_path), scratch.Hold(tmp_path)
+    for name in ("a" * 32, "b" * 32):
+        (tmp_path / name).mkdir()
+    first.end()
+    scratch.Hold(tmp_path).end()
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
+    second.end()
+
+
 def test_a_broken_download_is_not_kept_for_ever(tmp_path):
     """What came of a download is kept for a day; the note of the one still of use stays."""
     names = ["0" * 16 + ending for ending in (".part", ".part.json", ".json")] + ["1" * 16 + ".json", "other"]

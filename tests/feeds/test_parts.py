@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import fcntl
 import hashlib
 import random
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from tests.feeds.desk import QUICK, FileDesk
 from tests.http_desk import Clock, served
 from zoning_assets.errors import FileRefused, PortalUnreachable
+from zoning_assets.feeds import parts
 from zoning_assets.feeds.parts import AGAIN_BYTES, Part
 from zoning_assets.http import TALLY, Http, Tally
 
@@ -141,6 +143,24 @@ def test_two_at_once_do_not_disturb_each_other(tmp_path):
         assert first.path.read_bytes() == b"1"
         assert second.path.read_bytes() == b"2"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.part", "a.part.json"]
+
+
+def test_a_file_that_was_moved_while_it_was_locked_is_not_written(tmp_path, monkeypatch):
+    """Another run may finish, and give the file its name, between our opening and our lock: that file is left alone."""
+    (tmp_path / "a.part").write_bytes(b"theirs, whole")
+    lock, moves = fcntl.flock, [tmp_path / "whole"]
+
+    def late(handle: int, how: int) -> None:
+        if moves:
+            (tmp_path / "a.part").rename(moves.pop())
+        lock(handle, how)
+
+    monkeypatch.setattr(parts.fcntl, "flock", late)
+    with closing(Part(tmp_path / "a.part", {}, "w")) as part:
+        part.note({})
+        with part.written(lambda: 0) as write:
+            write(b"ours")
+    assert (tmp_path / "whole").read_bytes() == b"theirs, whole"
 
 
 async def test_a_moved_file_is_not_touched_by_who_closes(tmp_path):
