@@ -10,19 +10,18 @@ import asyncio
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
 
-from benchmarks.states import State, difference, state_of
+from benchmarks.states import State, difference, keep, set_back, state_of
 from zoning_assets import jurisdictions
 from zoning_assets.errors import Defect, ZoningError
 from zoning_assets.feeds import FEED_TYPES
@@ -44,6 +43,8 @@ PARCELS_IN_ALL, PAGE_ROWS, TILE_RESOLUTION = 300, 100, 6
 STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
 
 EXACT, REFUSED = "exact", "refused"
+_NEW, _PUBLISHED = "kept_new", "kept_published"
+T = TypeVar("T")
 Edit = tuple[str, bool]
 #: Each tile's error, None where there is none; the cover's error stands under None.
 Errors = Mapping[str | None, Exception | None]
@@ -107,7 +108,8 @@ class Hurried:
 
 
 class Matrix:
-    """Harvests cell after cell on one event loop, from one portal; a database and a store of its own for each.
+    """Harvests cell after cell on one event loop, from one portal, into one database that is set back each time, and
+    into a store of its own.
 
     What undisturbed harvests normalized and validated lies in each store already: pages that come as they are, by
     whatever detour, need not be worked on again.
@@ -127,10 +129,12 @@ class Matrix:
             serving = self.portal.running()
             self.address = self._runner.run(serving.__aenter__())
             stack.callback(lambda: self._runner.run(serving.__aexit__(None, None, None)))
-            self._published = stack.enter_context(_copy(self.empty))
+            self.database = stack.enter_context(_copy(self.empty))
+            keep(self.database, _NEW)
             first = self.folder / "published"
-            _undisturbed(self._harvest(Cell(()), self.releases(1), None, self._published, first)[1])
-            self._truths[1, None] = state_of(self._published)
+            _undisturbed(self._harvest(Cell(()), self.releases(1), None, first)[1])
+            keep(self.database, _PUBLISHED)
+            self._truths[1, None] = state_of(self.database)
             self._keep_tables(first)
             self._stack = stack.pop_all()
         return self
@@ -143,24 +147,24 @@ class Matrix:
         release = 2 if cell.published else 1
         chaos = Chaos(cell.faults, cell.seed)
         truths = [self.truth(release), *(self.truth(release, edit) for edit in cell.edits)]
-        with self._place(published=cell.published) as (url, folder):
-            before = state_of(url)
-            found, errors = self._harvest(cell, self.releases(release), chaos, url, folder)
-            what = _judged(before, state_of(url), truths, found, errors) or _named(cell, errors)
-            if what.startswith(REFUSED):
-                happened = [edit for edit in cell.edits if chaos.bites[_name_of(edit, cell)]]
-                what += self._healed(cell, release, happened[0] if happened else None, url, folder)
+        folder = self._place(published=cell.published)
+        before = state_of(self.database)
+        found, errors = self._harvest(cell, self.releases(release), chaos, folder)
+        what = _judged(before, state_of(self.database), truths, found, errors) or _named(cell, errors)
+        if what.startswith(REFUSED):
+            happened = [edit for edit in cell.edits if chaos.bites[_name_of(edit, cell)]]
+            what += self._healed(cell, release, happened[0] if happened else None, folder)
         said = [f"{tile or 'cover'}: {error}" for tile, error in errors.items() if error]
         log = [f"{status} {asked.kind} {_short(asked.params)}" for asked, status in chaos.log]
         return Verdict(cell, what, chaos.bites, said, log)
 
-    def _healed(self, cell: Cell, release: int, edit: Edit | None, url: str, folder: Path) -> str:
+    def _healed(self, cell: Cell, release: int, edit: Edit | None, folder: Path) -> str:
         """Nothing, where an honest portal's rows are published at last; else what went wrong."""
         truth, layers = self.truth(release, edit), self._layers(release, edit)
         for _ in range(2):  # the first may find out that the tiles must be looked for again
-            before = state_of(url)
-            found, errors = self._harvest(Cell((), strategy=cell.strategy), layers, None, url, folder)
-            wrong = _judged(before, state_of(url), [truth], found, errors)
+            before = state_of(self.database)
+            found, errors = self._harvest(Cell((), strategy=cell.strategy), layers, None, folder)
+            wrong = _judged(before, state_of(self.database), [truth], found, errors)
             if wrong or not any(errors.values()):
                 break
         said = next((f"STUCK: {error}" for error in errors.values() if error), "")
@@ -169,10 +173,10 @@ class Matrix:
     def truth(self, release: int, edit: Edit | None = None) -> State:
         """What an undisturbed harvest publishes; harvested once."""
         if (release, edit) not in self._truths:
-            with self._place(published=False) as (url, folder):
-                _undisturbed(self._harvest(Cell(()), self._layers(release, edit), None, url, folder)[1])
-                self._truths[release, edit] = state_of(url)
-                self._keep_tables(folder)
+            folder = self._place(published=False)
+            _undisturbed(self._harvest(Cell(()), self._layers(release, edit), None, folder)[1])
+            self._truths[release, edit] = state_of(self.database)
+            self._keep_tables(folder)
         return self._truths[release, edit]
 
     def _layers(self, release: int, edit: Edit | None) -> list[Layer]:
@@ -184,24 +188,24 @@ class Matrix:
             source = folder / "store" / stage
             shutil.copytree(source, self.folder / "tables" / stage, copy_function=_link, dirs_exist_ok=True)
 
-    @contextmanager
-    def _place(self, *, published: bool) -> Iterator[tuple[str, Path]]:
-        """A database and a folder for one cell: empty, or as the first release's harvest left them."""
+    def _place(self, *, published: bool) -> Path:
+        """The folder for one cell; it and the database are as new, or as the first release's harvest left them."""
         folder = self.folder / "cell"
         shutil.rmtree(folder, ignore_errors=True)
         if published:
             shutil.copytree(self.folder / "published", folder)
         shutil.copytree(self.folder / "tables", folder / "store", copy_function=_link, dirs_exist_ok=True)
-        with _copy(self.empty, self._published if published else self.empty) as url:
-            yield url, folder
+        set_back(self.database, _PUBLISHED if published else _NEW)
+        return folder
 
     def _harvest(
-        self, cell: Cell, layers: Sequence[Layer], chaos: Chaos | None, url: str, folder: Path
+        self, cell: Cell, layers: Sequence[Layer], chaos: Chaos | None, folder: Path
     ) -> tuple[list[str], Errors]:
         """The tiles that were found, and the errors."""
         self.portal.layers, self.portal.chaos = list(layers), chaos
-        pipeline = Pipeline(Objects(str(folder / "store")), url, folder / "scratch", self.pool, Hurried().client)
-        return self._runner.run(_synced(pipeline, self._county(cell, folder)))
+        objects, client = Objects(str(folder / "store")), Hurried().client
+        pipeline = Pipeline(objects, self.database, folder / "scratch", self.pool, client)
+        return self._runner.run(_alone(_synced(pipeline, self._county(cell, folder))))
 
     def _county(self, cell: Cell, folder: Path) -> Jurisdiction:
         """One connection, so that questions come in an order; repeated keys are numbered, so that doubles show."""
@@ -226,6 +230,18 @@ def _undisturbed(errors: Errors) -> None:
     for error in errors.values():
         if error:
             raise error
+
+
+async def _alone(work: Coroutine[Any, Any, T]) -> T:
+    """Work to its end, and nothing of it goes on into the next cell."""
+    before = asyncio.all_tasks()
+    try:
+        return await work
+    finally:
+        left = asyncio.all_tasks() - before
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 async def _synced(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], Errors]:
@@ -266,17 +282,14 @@ def _short(params: Mapping[str, str]) -> str:
     return " ".join(f"{name}={text[:60]}" for name, text in sorted(params.items()) if name != "f")
 
 
-_NUMBERS = count()
-
-
 @contextmanager
-def _copy(server: str, source: str | None = None) -> Iterator[str]:
-    """A copy of the database `source` (else of `server` itself) while the block runs; its URL."""
-    name = f"chaos_{os.getpid()}_{next(_NUMBERS)}"
-    names = {"name": sql.Identifier(name), "source": sql.Identifier(urlsplit(source or server).path[1:])}
-    with psycopg.connect(urlsplit(server)._replace(path="/postgres").geturl(), autocommit=True) as connection:
+def _copy(source: str) -> Iterator[str]:
+    """A copy of a database while the block runs; its URL."""
+    name = f"chaos_{os.getpid()}"
+    names = {"name": sql.Identifier(name), "source": sql.Identifier(urlsplit(source).path[1:])}
+    with psycopg.connect(urlsplit(source)._replace(path="/postgres").geturl(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy").format(**names))
         try:
-            yield urlsplit(server)._replace(path=f"/{name}").geturl()
+            yield urlsplit(source)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))

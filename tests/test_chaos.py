@@ -7,12 +7,23 @@ from urllib.parse import urlsplit
 import pytest
 
 from benchmarks.cells import EXACT, REFUSED, STRATEGIES, Cell, Matrix, Verdict
+from benchmarks.chaos import well
 from zoning_assets.pool import Pool
 from zoning_assets.simulation.chaos import FATAL, FAULTS, PASSING, mixtures
 from zoning_assets.simulation.chaos.faults import outcome_of
 
-#: Faults that are not survived yet, each with what goes wrong.
-KNOWN: dict[str, str] = {"area_ignored": "slow"}
+#: Faults that are not survived yet, each with what goes wrong; whoever mends one takes it out.
+KNOWN = {
+    "all_capped": "LOST: ids that areas list and the whole layer does not are not missed",
+    "area_ignored": "DOUBLED: every tile is believed to hold every row; 2,000 requests",
+    "statistics_wrong": "DOUBLED: repeated keys that the grouped statistics keep silent about",
+    "geometry_poison": "UNNAMED: a host that is left alone is not said to have answered error 500",
+    "maintenance_503": "UNNAMED: a host that is left alone is not said to have answered HTTP 503",
+}
+#: Of these, what takes the better part of a minute.
+TOO_LONG = {"area_ignored"}
+#: The same, where it depends on the seed.
+SOMETIMES = {"blind_by_area": "rows of a tile that no area lists are published as another tile's"}
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +49,20 @@ _LINE = list(FAULTS)[list(FAULTS).index("slow") :]
 
 def check(matrix: Matrix, cell: Cell) -> Verdict:
     verdict = matrix.verdict(cell)
-    assert verdict.word in endings(verdict), "\n".join([str(verdict), *verdict.errors, *verdict.log])
-    assert ", then " not in verdict.what, verdict
+    assert verdict.word in endings(verdict), "\n".join([str(verdict), *verdict.errors, *verdict.log[-40:]])
+    assert well(verdict.what), verdict
     return verdict
 
 
 def known(names: tuple[str, ...]) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.xfail(reason=KNOWN[name], strict=len(names) == 1) for name in names if name in KNOWN][:1]
+    """A fault that is known alone must fail alone: what was mended is noticed."""
+    alone = len(names) == 1
+    why = [why for name, why in (KNOWN if alone else KNOWN | SOMETIMES).items() if name in names]
+    return [pytest.mark.xfail(reason=why[0], strict=alone, run=not TOO_LONG & set(names))] if why else []
+
+
+def sound(names: tuple[str, ...]) -> bool:
+    return not (KNOWN | SOMETIMES).keys() & set(names)
 
 
 def test_the_yardstick_is_the_county(matrix: Matrix) -> None:
@@ -81,7 +99,7 @@ def test_some_mixtures(matrix: Matrix, number: int, names: tuple[str, ...]) -> N
 @pytest.mark.parametrize("published", [False, True], ids=["new", "published"])
 def test_each_fault_by_each_strategy(matrix: Matrix, strategy: str, *, published: bool) -> None:
     """Every fault alone against every strategy: no silent loss, no double, every refusal says why."""
-    cells = [Cell((name,), 2, strategy, published=published) for name in FAULTS if name not in KNOWN]
+    cells = [Cell((name,), 2, strategy, published=published) for name in FAULTS if sound((name,))]
     assert not wrong(matrix, cells)
 
 
@@ -90,12 +108,12 @@ def test_each_fault_by_each_strategy(matrix: Matrix, strategy: str, *, published
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_200_mixtures_by_each_strategy(matrix: Matrix, strategy: str) -> None:
     """200 seeded mixtures against every strategy: no silent loss, no double, every refusal says why."""
-    mixed = [names for names in mixtures(11, 200) if not KNOWN.keys() & set(names)]
-    cells = [Cell(names, number, strategy, published=number % 2 == 1) for number, names in enumerate(mixed)]
+    mixed = [(number, names) for number, names in enumerate(mixtures(11, 200)) if sound(names)]
+    cells = [Cell(names, number, strategy, published=number % 2 == 1) for number, names in mixed]
     assert not wrong(matrix, cells)
 
 
 def wrong(matrix: Matrix, cells: list[Cell]) -> list[str]:
     """The cells that end as none may."""
     verdicts = [matrix.verdict(cell) for cell in cells]
-    return [str(each) for each in verdicts if each.word not in endings(each) or ", then " in each.what]
+    return [str(each) for each in verdicts if each.word not in endings(each) or not well(each.what)]

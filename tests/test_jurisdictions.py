@@ -73,9 +73,8 @@ def test_a_good_file_is_read_as_it_says(tmp_path):
     assert found.portal == Portal(15, 1, maintenance, ("Mon-Fri 08:00-17:00 America/New_York", "22:00-23:30 UTC"))
     parcels = {"address": "SITE_ADDR", "land_use": "USE_CODE", "zoning_code": "ZONE"}
     url = "https://example.org/arcgis/rest/services/Parcels/FeatureServer/0"
-    assert found.feeds[PARCELS] == Feed(
-        PARCELS, "arcgis", url, "EPSG:2249", "ML", "reject", "dissolve", 7, 500, None, parcels
-    )
+    policies = {"on_null_key": "reject", "on_repeated_key": "dissolve", "full_refresh_days": 7, "page_size": 500}
+    assert found.feeds[PARCELS] == Feed(PARCELS, "arcgis", url, crs="EPSG:2249", key="ML", fields=parcels, **policies)
     fields = {"code": "ZONE_TYPE", "effective": "EFFECTIVE"}
     assert found.feeds[ZONING] == Feed(
         ZONING, "download", "zoning.gpkg", layer="zones", geometry="the_geom", fields=fields

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import geopandas as gpd
+import numpy as np
 import orjson
 import pandas as pd
 
@@ -16,10 +17,14 @@ from zoning_assets.model import Counts, Feed, Harvest, Jurisdiction, Place
 from zoning_assets.stores import harvests, publish
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
-from zoning_assets.transform import columns, judge, pages, picture
+from zoning_assets.transform import canonical, columns, judge, pages, picture
 
 #: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
-RULES_VERSION = 1
+RULES_VERSION = 2
+
+
+#: What is kept of a row that is held back: why, and all of it as the portal gave it (JSON).
+HELD_COLUMNS = (*judge.REJECTION_COLUMNS, "raw")
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class PartJudged:
 
     counts: Counts
     hashes: list[str]
-    rejections: pd.DataFrame
+    rejections: pd.DataFrame  # HELD_COLUMNS
     sketch: picture.Sketch
 
 
@@ -122,21 +127,31 @@ def _judge(work: Work, part: int, rows: gpd.GeoDataFrame, *, listed: bool) -> Pa
         dissolved=judged.accepted - len(judged.table),
     )
     sketch = picture.sketch(judged.table, rows, judged.rejections)
-    return PartJudged(counts, judged.table["content_hash"].tolist(), judged.rejections, sketch)
+    held = judged.rejections.assign(raw=pd.Series(_raws(work, judged.rejections), dtype=object))
+    return PartJudged(counts, judged.table["content_hash"].tolist(), held, sketch)
+
+
+def _raws(work: Work, rejections: pd.DataFrame) -> list[str]:
+    """The raw row of each rejection as JSON, read from the page it stood on."""
+    raws = [""] * len(rejections)
+    by_name = {page.name: page for page in work.harvest.pages}
+    for name in rejections["page"].unique().tolist():
+        places = np.flatnonzero(rejections["page"] == name).tolist()
+        body = harvests.read_page(work.objects, work.harvest, by_name[name])
+        found = pages.raw_rows(work.harvest.form, body, rejections["row"].iloc[places].tolist())
+        for place, raw in zip(places, found, strict=True):
+            raws[place] = canonical.dumps(raw)
+    return raws
 
 
 def publish_place(work: Work, url: str) -> publish.Published:
     """The validated table into PostGIS, in one transaction."""
     table = work.table(VALIDATED)
-    rejections = raw_rejections(work, table.rejections(work.objects))
-    return publish.publish(url, work.edition, table.parts(work.objects), rejections)
+    return publish.publish(url, work.edition, table.parts(work.objects), _held(table.rejections(work.objects)))
 
 
-def raw_rejections(work: Work, rejections: pd.DataFrame) -> Iterator[publish.Rejection]:
-    """Rejections with their raw rows, read from the pages they stood on."""
-    by_name = {page.name: page for page in work.harvest.pages}
-    for name, group in rejections.groupby("page", sort=True):
-        body = harvests.read_page(work.objects, work.harvest, by_name[str(name)])
-        raws = pages.raw_rows(work.harvest.form, body, group["row"].tolist())
-        for raw, reason, detail in zip(raws, group["reason"], group["detail"], strict=True):
-            yield publish.Rejection(reason, None if pd.isna(detail) else detail, raw)
+def _held(rejections: pd.DataFrame) -> Iterator[publish.Rejection]:
+    """As publishing wants them, page by page."""
+    ordered = rejections.sort_values(["page", "row"])
+    for reason, detail, raw in zip(ordered["reason"], ordered["detail"], ordered["raw"], strict=True):
+        yield publish.Rejection(reason, None if pd.isna(detail) else detail, orjson.loads(raw))

@@ -145,6 +145,18 @@ def test_a_table_in_a_zip(tmp_path):
     assert find(zipped, into=tmp_path / "2").layer == "zones"
 
 
+def test_the_jurisdiction_file_may_name_the_column(tmp_path):
+    """Of a point and an area in one row, the one that is named; a name that is not there is told."""
+    write(tmp_path / "a.csv", f'ml,the_geom,outline\n1,POINT (0 0),"{BOX}"\n')
+    assert shapes(read(tmp_path / "a.csv"))[0].geom_type == "Point"
+    found = files.find_layer(tmp_path / "a.csv", where="w", layer=None, geometry="outline")
+    batch = next(files.batches(found))
+    assert shapely.from_wkb(batch.column("geometry").to_pylist()[0]).equals(AREA)
+    assert batch.column("the_geom").to_pylist() == ["POINT (0 0)"]
+    with pytest.raises(FileRefused, match="no column 'x', but: ml, the_geom, outline; mend `geometry`"):
+        files.find_layer(tmp_path / "a.csv", where="w", layer=None, geometry="x")
+
+
 def test_a_table_has_the_name_of_its_file(tmp_path):
     """`layer` may name it."""
     write(tmp_path / "lots.csv", f'ml,wkt\n007,"{BOX}"\n')

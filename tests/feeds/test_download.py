@@ -290,16 +290,39 @@ async def test_a_shapefile_is_all_of_its_files(tmp_path):
     assert first.stamp["sha256"] != second.stamp["sha256"]
 
 
-async def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
-    """What was scanned and what is cut out must be one file."""
+@pytest.mark.parametrize("name", ["lots.geojson", "lots.gpkg"])
+async def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, name):
+    """What was hashed, what was scanned and what is cut out must be one file."""
+    gpd.read_file(lots(40)).to_file(tmp_path / name)
+    async with Http() as http:
+        source = await download.open_source(request_for(name, tmp_path, http))
+    gpd.read_file(lots(40, "y")).to_file(tmp_path / name)
+    with pytest.raises(FileRefused, match="changed while it was read"):
+        await source.cover(exact=True)
+    assert not list(source.folder.glob("*.rows*"))
+    assert not list(source.folder.glob("sliced-*"))
+
+
+async def test_rows_of_text_are_parsed_once(tmp_path):
+    """The scan leaves a copy of the rows, and what is cut out is what was scanned, whatever became of the file."""
     (tmp_path / "lots.geojson").write_bytes(lots(40))
     async with Http() as http:
         source = await download.open_source(request_for("lots.geojson", tmp_path, http))
-    cover = await source.cover(exact=True)
-    (tmp_path / "lots.geojson").write_bytes(lots(40, "y"))
-    with pytest.raises(FileRefused, match="changed while it was read"):
-        await source.fetch(Place("us-xx-town", next(iter(cover.tiles))), cover, _Rows())
-    assert not list(source.folder.glob("sliced-*"))
+    first = list(source.here.batches())
+    (tmp_path / "lots.geojson").write_bytes(b"{}")
+    assert list(source.here.batches()) == first
+    assert await sliced(source) == 40
+
+
+async def test_a_reading_that_breaks_off_leaves_no_copy(tmp_path):
+    """Half of the rows are nobody's copy."""
+    source = await opened(FileDesk(lots(5000)), tmp_path)
+    reading = source.here.batches()
+    next(reading)
+    reading.close()
+    assert not list(source.folder.glob("*.rows*"))
+    assert sum(map(len, source.here.batches())) == 5000
+    assert len(list(source.folder.glob("*.rows"))) == 1
 
 
 # Asked about, not fetched.
@@ -320,7 +343,7 @@ async def test_a_probe_is_one_head(tmp_path, tally):
     assert await probed(desk, tmp_path) != first
 
 
-@pytest.mark.parametrize("status", [403, 404, 405, 501])
+@pytest.mark.parametrize("status", [403, 404, 405, 500, 501])
 async def test_a_portal_without_head_is_asked_for_a_byte(tmp_path, tally, status):
     """Two requests at most; the size is that of the whole file."""
     body = lots()
@@ -336,6 +359,11 @@ async def test_a_portal_without_head_is_asked_for_a_byte(tmp_path, tally, status
     assert tally.requests == 2
 
 
+async def test_a_size_alone_is_no_signal(tmp_path):
+    """A table of fixed width keeps its size through most edits."""
+    assert await probed(FileDesk(lots(), {}), tmp_path) == {}
+
+
 async def test_a_file_that_is_being_made_gives_no_signal(tmp_path):
     """A 202 says nothing of the file."""
 
@@ -345,8 +373,8 @@ async def test_a_file_that_is_being_made_gives_no_signal(tmp_path):
     assert await probed(baking, tmp_path) == {}
 
 
-async def test_a_probe_of_a_local_file(tmp_path, tally):
-    """Time, size and hash; nothing is asked of anybody."""
+async def test_a_probe_of_a_local_file(tmp_path, tally, monkeypatch):
+    """Size and hash, or the time where hashing takes long; nothing is asked of anybody."""
     (tmp_path / "lots.geojson").write_bytes(lots())
     request = request_for("lots.geojson", tmp_path)
     first = await download.probe(request)
@@ -355,3 +383,5 @@ async def test_a_probe_of_a_local_file(tmp_path, tally):
     (tmp_path / "lots.geojson").write_bytes(lots(text="y"))
     assert (await download.probe(request))["sha256"] != first["sha256"]
     assert tally.requests == 0
+    monkeypatch.setattr(download, "_CHEAP_BYTES", 10)
+    assert set(await download.probe(request)) == {"changed", "size"}

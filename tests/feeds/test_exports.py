@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tests.feeds.desk import request_for
 from tests.http_desk import Clock, served
-from zoning_assets.errors import FeedRefused, PortalBusy
+from zoning_assets.errors import FeedRefused, PortalBusy, Stopping
 from zoning_assets.feeds import exports
 from zoning_assets.feeds.parts import Part
 from zoning_assets.http import TALLY, Http, Tally
@@ -154,6 +154,17 @@ async def test_retry_after_is_the_least_pause(tmp_path):
     baker, clock = Baker(layer=[(202, b"", {"Retry-After": "30"}), (200, FILE, {})]), Clock()
     await bake(baker, tmp_path, clock)
     assert waits(clock) == [32.5]
+
+
+async def test_polling_stops_when_asked(tmp_path):
+    """A drain does not wait for a file that is being made."""
+    baker = Baker(layer=[(202, b"", {})])
+    async with served(baker) as url, Http(sleep=Clock().sleep) as http:
+        request = request_for(url, tmp_path, http)
+        http.drain()
+        with pytest.raises(Stopping):
+            await exports.fetch(request, lambda _: Part(tmp_path / "a", {}, "w"))
+    assert baker.asked == []
 
 
 async def test_a_long_retry_after_is_handed_on(tmp_path):

@@ -1,5 +1,6 @@
 """Files by FTP: whole, politely, gone on with where they broke, and never a password in a message."""
 
+import asyncio
 import hashlib
 import importlib.util
 import os
@@ -8,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from tests.feeds.desk import request_for
 from tests.feeds.ftp_desk import FtpDesk, serving_ftp
 from tests.feeds.test_download import lots
 from tests.http_desk import Clock
-from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalResting, PortalUnreachable
+from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalResting, PortalUnreachable, Stopping
 from zoning_assets.feeds import download, ftp
 from zoning_assets.feeds.parts import AGAIN_BYTES, Part
 from zoning_assets.http import TALLY, Http, Tally
@@ -163,23 +166,54 @@ async def test_a_file_is_bounded(tmp_path):
     """A file larger than allowed is refused while it comes."""
     with serving_ftp(FtpDesk(BODY)) as url, closing(Part(tmp_path / "a.part", {}, "w", 400_000)) as part:
         with pytest.raises(FileRefused, match="larger than"):
-            await ftp.fetch(request_for(url, tmp_path), part, None)
+            async with Http() as http:
+                await ftp.fetch(request_for(url, tmp_path, http), part, None)
         assert part.size == 0
 
 
 async def test_maintenance_counts_for_ftp_too(tmp_path):
     """A portal's own window is kept, whatever the protocol."""
+    wednesday = datetime(2025, 6, 4, 2, tzinfo=UTC)
     request = request_for("ftp://127.0.0.1:9/x", tmp_path)
-    portal = Portal(
-        60_000, 1, tuple(f"{day} 00:00-24:00 UTC" for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
-    )
-    with pytest.raises(PortalResting):
-        async with Http().turn(portal, request.feed.url):
-            pass
+    portal = Portal(60_000, 1, ("Wed 00:00-24:00 UTC",))
+    async with Http(now=lambda: wednesday) as http:
+        town = replace(request.jurisdiction, portal=portal)
+        with pytest.raises(PortalResting):
+            await ftp.look(replace(request, jurisdiction=town, http=http))
+
+
+async def test_a_transfer_stops_when_asked_and_is_gone_on_with(tmp_path):
+    """A drain ends a long transfer at the next piece; what came is there for the next run."""
+    desk = FtpDesk(BODY)
+    with serving_ftp(desk) as url:
+        async with Http(sleep=Clock().sleep) as http:
+            request = request_for(url, tmp_path, http)
+            part = Part(tmp_path / "a.part", {}, "w")
+            write, loop = part.written, asyncio.get_running_loop()
+            part.written = lambda begun: _draining(write(begun), http, loop)  # type: ignore[method-assign]
+            with closing(part), pytest.raises(Stopping):
+                await ftp.fetch(request, part, None)
+        assert 0 < part.path.stat().st_size < len(BODY)
+        async with Http(sleep=Clock().sleep) as http:
+            with closing(Part(tmp_path / "a.part", {}, "w")) as part:
+                await ftp.fetch(request_for(url, tmp_path, http), part, None)
+                assert part.path.read_bytes() == BODY
+    assert any(words.startswith("REST") for words in desk.asked)
+
+
+@contextmanager
+def _draining(written: Any, http: Http, loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """Takes bytes, and has the program asked to stop after the first."""
+
+    async def drain() -> None:
+        http.drain()
+
+    with written as write:
+        yield lambda piece: (write(piece), asyncio.run_coroutine_threadsafe(drain(), loop).result(10))
 
 
 async def test_a_probe_asks_for_time_and_size(tmp_path, tally):
-    """One conversation, no byte of the file; what the server does not tell is left out."""
+    """One conversation, no byte of the file; a size alone is no signal."""
     desk = FtpDesk(BODY)
     with serving_ftp(desk) as url:
         async with Http(sleep=Clock().sleep) as http:
@@ -187,7 +221,7 @@ async def test_a_probe_asks_for_time_and_size(tmp_path, tally):
             assert await download.probe(request) == {"changed": "20250101000000", "size": len(BODY)}
             assert (tally.requests, desk.given) == (1, 0)
             desk.changed = None
-            assert await download.probe(request) == {"size": len(BODY)}
+            assert await download.probe(request) == {}, "a size alone is no signal"
             assert ftp.Version(None, 1).name is None
 
 

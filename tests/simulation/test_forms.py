@@ -1,6 +1,7 @@
 """The simulated portal's forms are one layer: f=json, f=geojson and f=pbf give the same rows, to the same hashes."""
 
 import aiohttp
+import geopandas as gpd
 import numpy as np
 import orjson
 import pytest
@@ -9,6 +10,7 @@ import shapely
 from zoning_assets.model import PARCELS, Feed, Jurisdiction
 from zoning_assets.simulation import query
 from zoning_assets.simulation.county import BOUNDS
+from zoning_assets.simulation.layer import Layer
 from zoning_assets.simulation.portal import CountyReleases, county_portal
 from zoning_assets.simulation.refusal import RefusalError
 from zoning_assets.transform import columns, pages
@@ -144,3 +146,17 @@ async def test_each_form_has_its_content_type():
         async with session.get(url, params={"where": "NOPE =", "f": "pbf"}) as response:
             assert (response.content_type, (await response.json())["error"]["code"]) == ("application/json", 400)
         assert kinds == {"json": "application/json", "geojson": "application/json", "pbf": "application/x-protobuf"}
+
+
+def test_a_file_is_served_with_the_corners_it_has(tmp_path):
+    """A layer made from a file has no resolution of its own: both forms give its doubles back to the last bits."""
+    rng = np.random.default_rng(5)
+    lots = shapely.box(*(rng.uniform(700_000, 800_000, (2, 50))), *(rng.uniform(800_000, 3_000_000, (2, 50))))
+    gpd.GeoDataFrame({"A": range(50)}, geometry=lots, crs=2249).to_file(tmp_path / "lots.gpkg")
+    layer = Layer.from_file(tmp_path / "lots.gpkg")
+    asked = {"where": "1=1", "outFields": "*"}
+    ours, theirs = (
+        pages.READERS[form](query.answer(layer, {**asked, "f": FORMS[form][0]}), {}) for form in ("pbf", "esrijson")
+    )
+    assert ours.attributes == theirs.attributes
+    assert np.abs(shapely.get_coordinates(ours.geometry) - shapely.get_coordinates(theirs.geometry)).max() < 1e-9

@@ -20,7 +20,7 @@ THERE = np.array([shapely.box(-71.1, 42.37, -71.0999, 42.3701), None, shapely.Po
         ("http://www.opengis.net/def/crs/EPSG/0/4326", "EPSG:4326", True),
         ("<http://www.opengis.net/def/crs/OGC/1.3/CRS84>", "OGC:CRS84", False),
         ("urn:ogc:def:crs:OGC:1.3:CRS84", "OGC:CRS84", False),
-        ("CRS:84", None, None),
+        ("CRS:84", "OGC:CRS84", False),
         ("EPSG:4326", "EPSG:4326", False),
         ("http://www.opengis.net/gml/srs/epsg.xml#4326", "EPSG:4326", False),
         ("urn:ogc:def:crs:EPSG::2249", "EPSG:2249", False),

@@ -54,7 +54,7 @@ class Arcgis:
     def __init__(self, service: Service, ids: Ids, signals: Mapping[str, Any] | None) -> None:
         self.service, self.request, self.about, self.ids = service, service.request, service.about, ids
         self.form = service.form
-        self.layer = arcgis_whole.reading(service.about)
+        self.layer = arcgis_whole.reading(service)
         self.rows: int | None = len(ids)
         listed = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
         self.stamp: dict[str, Any] = {"edited": self.about.edited, "count": len(ids), "ids": listed, **(signals or {})}

@@ -13,8 +13,10 @@ from zoning_assets.transform import crs
 
 #: Error codes in an HTTP 200 that may pass by themselves.
 _PASSING = frozenset({429, 500, 502, 503, 504})
-#: form of a page -> what `f` is called, best first.
-FORMS: Mapping[str, str] = {"pbf": "pbf", "esrijson": "json", "geojson": "geojson"}
+#: form of a page -> what `f` is called, best first. JSON first: where it has more digits than the layer's resolution,
+#: protocol buffers lie up to 0.05 mm beside it, and a layer whose form changes would look changed (1,533 of Cambridge's
+#: 13,034 parcels at a step of 1e-4 feet). They are for servers that fail over JSON, and for who sets `format`.
+FORMS: Mapping[str, str] = {"esrijson": "json", "pbf": "pbf", "geojson": "geojson"}
 #: Rows asked for where a layer does not say how many it would give; older servers' default.
 _MODEST_PAGE = 1000
 _MOST_A_PAGE = 1_000_000
@@ -148,7 +150,7 @@ def _id_column(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]],
 
 
 def _forms(document: Mapping[str, Any]) -> list[str]:
-    """Protocol buffers are the smallest; JSON is what every server knows and some do not mention."""
+    """Every server knows JSON, and some do not mention it."""
     said = {each.strip().lower() for each in (_shown(document.get("supportedQueryFormats")) or "JSON").split(",")}
     return [form for form, name in FORMS.items() if name in said] or ["esrijson"]
 

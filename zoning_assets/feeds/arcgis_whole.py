@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalError, PortalUnreachable, ZoningError
-from zoning_assets.feeds.arcgis_layer import Layer
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, Box, Ids, Page, Service
 from zoning_assets.feeds.arcgis_walks import WALKS, Way, checked, way
 from zoning_assets.feeds.assembled import Ask, assemble
@@ -24,9 +23,11 @@ from zoning_assets.transform import crs, features, pages
 _OTHER_SIZE = 0.7
 
 
-def reading(about: Layer) -> dict[str, Any]:
-    """What reading a page needs."""
-    return {"crs": about.crs, "id": about.id, "dates": about.dates, "managed": about.managed}
+def reading(service: Service) -> dict[str, Any]:
+    """What reading a page needs. GeoJSON comes in degrees, whatever the layer's own CRS is."""
+    about = service.about
+    source = crs.DEGREES if service.form == "geojson" else about.crs
+    return {"crs": source, "id": about.id, "dates": about.dates, "managed": about.managed}
 
 
 def reach(service: Service) -> Box:
@@ -72,7 +73,7 @@ class _Walked:
         self, service: Service, name: str, count: int | None, ids: Ids | None, failed: Mapping[str, ZoningError]
     ) -> None:
         self.service, self.name, self.count, self.ids, self.failed = service, name, count, ids, failed
-        self.layer, self.columns = reading(service.about), list(service.about.columns)
+        self.layer, self.columns = reading(service), list(service.about.columns)
         self._agrees = ids is None or count is None or count == len(ids)
 
     async def stamp(self) -> Mapping[str, Any]:

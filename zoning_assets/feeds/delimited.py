@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def _shapes_in(head: Head, rows: list[list[str]]) -> Head:
     return Head(head.separator, head.columns, points=points)
 
 
-def ready(path: Path, start: bytes, where: str, into: Path | None) -> Table:
+def ready(path: Path, start: bytes, where: str, into: Path | None, told: str | None = None) -> Table:
     """The table made ready for GDAL.
 
     Args:
@@ -137,13 +137,19 @@ def ready(path: Path, start: bytes, where: str, into: Path | None) -> Table:
         start: its first bytes, in which `head_of` found a table.
         where: how messages call it.
         into: a folder to write to; None: a temporary one.
+        told: the column that holds the shapes, where the jurisdiction file names it.
 
     Raises:
-        FileRefused: a line has not the header's columns, or is no text.
+        FileRefused: it has not the column, or a line has not the header's columns, or is no text.
     """
     head = head_of(start)
     if head is None or not (head.shape or head.points):
         raise FileRefused("the table has no column of shapes", where=where, do="take another format")
+    if told is not None:
+        if told not in head.columns:
+            names = ", ".join(head.columns[:40])
+            raise FileRefused(f"the table has no column {told!r}, but: {names}", where=where, do="mend `geometry`")
+        head = replace(head, shape=told, srid=head.srid if head.shape == told else None)
     encoding = _encoding(path, start, where)
     below = into or Path(tempfile.mkdtemp(prefix="zoning-files-"))
     name = hashlib.sha256(f"{path.resolve()} {path.stat().st_mtime_ns} {path.stat().st_size}".encode()).hexdigest()[:16]

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import orjson
 import pyarrow as pa
 
-from zoning_assets.errors import FeedRefused, FileRefused
-from zoning_assets.feeds import exports, files, ftp, scratch
+from zoning_assets.errors import FeedRefused, FileRefused, PortalUnreachable
+from zoning_assets.feeds import copies, exports, files, formats, ftp, scratch
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request, check_columns
 from zoning_assets.feeds.whole import Here, Whole
@@ -61,16 +61,21 @@ async def open_source(request: Request) -> Whole:
             layer=request.feed.layer,
             into=into / "unpacked",
             named=named,
+            geometry=request.feed.geometry,
         )
     )
     check_columns(request, [name for name, _ in found.columns])
-    return Whole(request, _here(found, fetched, request.feed.key), into, hold)
+    batches = _unchanged(found, fetched)
+    if found.format in formats.SLOW:
+        batches = copies.copied(batches, into / f"{_name(found.layer)}.rows")
+    return Whole(request, _here(found, fetched, batches, request.feed.key), into, hold)
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the portal says of the file without giving it: what it leaves out is not known. One or two requests.
+    """What the portal says of the file without giving it. One or two requests.
 
-    An empty answer is no signal: the file must be fetched to know.
+    An empty answer is no signal: the file must be fetched to know. So is a size alone, which a table of fixed width
+    keeps through most edits.
 
     Raises:
         PortalError: see errors.py.
@@ -90,7 +95,7 @@ async def _looked(request: Request) -> Answer:
     look = partial(request.http.look, request.jurisdiction.portal, request.feed.url)
     try:
         return await look({"Accept-Encoding": "identity"})
-    except FeedRefused:
+    except (FeedRefused, PortalUnreachable):  # some servers fall ill of a HEAD
         return await look({"Accept-Encoding": "identity", "Range": "bytes=0-0"}, method="GET")
 
 
@@ -104,14 +109,15 @@ def _signals(answer: Answer) -> dict[str, Any]:
 
 def _local_signals(path: Path) -> dict[str, Any]:
     changed, size = _changed(path)
-    return _known(changed=changed, size=size, sha256=_hash_of(path) if size <= _CHEAP_BYTES else None)
+    return {"sha256": _hash_of(path), "size": size} if size <= _CHEAP_BYTES else _known(changed=changed, size=size)
 
 
 def _known(**signals: Any) -> dict[str, Any]:
-    return {name: value for name, value in signals.items() if value is not None}
+    known = {name: value for name, value in signals.items() if value is not None}
+    return known if known.keys() - {"size"} else {}
 
 
-def _here(found: files.LayerFile, fetched: _Fetched, key: str | None) -> Here:
+def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, key: str | None) -> Here:
     def keys(batch: pa.RecordBatch) -> Sequence[str | None]:
         values = batch.column(key).to_pylist() if key else [None] * len(batch)
         return list(map(columns.key_of, values))
@@ -121,13 +127,13 @@ def _here(found: files.LayerFile, fetched: _Fetched, key: str | None) -> Here:
         layer={"crs": found.crs, "managed": ["fid", *found.managed]},
         stamp={"sha256": fetched.sha256, "layer": found.layer},
         rows=found.rows,
-        batches=_unchanged(found, fetched),
+        batches=batches,
         keys=keys,
         proof={"file": fetched.sha256, **fetched.said},
     )
 
 
-def _unchanged(found: files.LayerFile, fetched: _Fetched) -> Callable[[], Iterator[pa.RecordBatch]]:
+def _unchanged(found: files.LayerFile, fetched: _Fetched) -> copies.Batches:
     """The layer's batches, from the first, as long as the file is what it was when it was hashed."""
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -235,9 +241,9 @@ async def _by_ftp(request: Request, known: Mapping[str, Any]) -> tuple[Part, dic
     return part, {"version": version.name}, {}
 
 
-def _name(url: str) -> str:
-    """By address, so that a changed address never meets the old one's ETag."""
-    return hashlib.sha256(url.encode()).hexdigest()[:16]
+def _name(text: str) -> str:
+    """By the address, so that a changed one never meets the old one's ETag; a name fit for any folder."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _changed(path: Path) -> tuple[int, int]:

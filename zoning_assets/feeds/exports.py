@@ -58,9 +58,12 @@ async def fetch(request: Request, part_of: Callable[[str], Part]) -> tuple[Answe
         PortalBusy: it is not made after twelve polls.
         FeedRefused: it was not made, or lies on another site.
         PortalError, FileRefused: see Http.fetch.
+        Stopping: this program was asked to stop.
     """
     address, said, polls, leads = request.feed.url, dict[str, Any](), 0, 0
     while polls <= MOST_POLLS and leads <= _MOST_LEADS:
+        if stopping := request.http.stopped(request.where):
+            raise stopping
         part = part_of(address)
         try:
             answer = await request.http.fetch(request.jurisdiction.portal, address, part)

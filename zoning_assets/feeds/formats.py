@@ -22,6 +22,9 @@ SHAPEFILE, GEOPACKAGE, FILE_GDB = "ESRI Shapefile", "GPKG", "OpenFileGDB"
 FLATGEOBUF, PARQUET, ZIP, CSV, KML = "FlatGeobuf", "Parquet", "zip", "CSV", "LIBKML"
 GEOJSON, GEOJSON_LINES, TOPOJSON = "GeoJSON", "GeoJSONSeq", "TopoJSON"
 
+#: Parsed from text each time they are read.
+SLOW = frozenset({CSV, KML, GEOJSON, GEOJSON_LINES, TOPOJSON})
+
 KNOWN = "zip, shapefile, GeoPackage, FileGDB, FlatGeobuf, GeoParquet, GeoJSON, TopoJSON, KML and CSV are read"
 AGAIN = "download it again; what was published before stays"
 

@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
-from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnreachable
+from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnreachable, Stopping
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request
 from zoning_assets.http import TALLY, without_secrets
@@ -74,9 +75,9 @@ async def fetch(request: Request, part: Part, known: str | None) -> Version | No
 class _Server(ftplib.FTP):
     """One conversation; ends when it takes too long or when nobody waits for it any more."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopped: Callable[[], Stopping | None]) -> None:
         super().__init__(timeout=_TIMEOUT_S)
-        self.given_up = threading.Event()
+        self.given_up, self._stopped = threading.Event(), stopped
         self._lines, self._until = 0, time.monotonic() + _LONGEST_S
 
     def getline(self) -> str:
@@ -87,7 +88,9 @@ class _Server(ftplib.FTP):
         return super().getline()
 
     def check(self) -> None:
-        """Whether to go on."""
+        """Whether to go on; what came so far is kept."""
+        if stopping := self._stopped():
+            raise stopping
         if self.given_up.is_set() or time.monotonic() > self._until:
             raise TimeoutError("the transfer takes too long")
 
@@ -129,7 +132,7 @@ async def _patiently(request: Request, what: Callable[[_Server, str], _Result]) 
     url, why, busy = request.feed.url, "", False
     for attempt in range(_TRIES):
         async with request.http.turn(request.jurisdiction.portal, url):
-            server = _Server()
+            server = _Server(partial(request.http.stopped, request.where))
             try:
                 return await asyncio.to_thread(_conversation, server, url, what)
             except ftplib.error_perm as no:

@@ -61,7 +61,14 @@ def source(path: Path, format_: str) -> str:
 
 
 def describe(  # noqa: PLR0913 - a layer, and what is known of it
-    path: Path, format_: str, layer: str, where: str, *, named: Collection[str], table: delimited.Table | None
+    path: Path,
+    format_: str,
+    layer: str,
+    where: str,
+    *,
+    named: Collection[str],
+    table: delimited.Table | None,
+    info: Mapping[str, Any] | None,
 ) -> LayerFile:
     """What the layer holds, without its rows. See files.find_layer.
 
@@ -73,7 +80,7 @@ def describe(  # noqa: PLR0913 - a layer, and what is known of it
         return _parquet_layer(path, layer, where)
     if table is not None:
         return _table_layer(table, layer, where)
-    info = pyogrio.read_info(source(path, format_), layer=layer)
+    info = info or pyogrio.read_info(source(path, format_), layer=layer)
     _check_info(info, format_, layer, where)
     rows = _rows(path, format_, layer, info["features"], where)
     schema, encoding = _schema(source(path, format_), layer)
@@ -128,15 +135,16 @@ def _kml_layer(found: LayerFile) -> LayerFile:
 
 def _texts(layer: LayerFile, at: int) -> Iterator[str | None]:
     for batch in _gdal_batches(layer, _ROWS_LOOKED_AT):
-        yield from mending.readable(batch[at]).to_pylist()
+        yield from mending.readable(mending.sound(batch[at])).to_pylist()
 
 
 def stream(layer: LayerFile, rows: int) -> Batches:
     """The layer's rows: attributes, `geometry`, `fid`."""
     raw = _parquet_batches(layer, rows) if layer.format == formats.PARQUET else _gdal_batches(layer, rows)
     names = [name for name, _ in layer.columns]
-    for *given, shapes, fid in raw:
-        attributes, geometry = [mending.readable(each) for each in given], shapes
+    for given in raw:
+        *texts, shapes, fid = map(mending.sound, given)
+        attributes, geometry = [mending.readable(each) for each in texts], shapes
         if layer.shapes_at is not None:
             attributes[layer.shapes_at], geometry = mending.unread(attributes[layer.shapes_at], shapes)
         if layer.tables_at is not None:
@@ -201,7 +209,7 @@ def _gdal_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None
     name = None if layer.format == formats.CSV else layer.layer  # a table is alone, and called as we called it
     with _open(source(layer.path, layer.format), name, layer.encoding, rows, dict(layer.options)) as (_, reader):
         for batch in reader:
-            fid, *attributes, geometry = map(mending.sound, batch.columns)
+            fid, *attributes, geometry = batch.columns
             yield [*attributes, geometry, fid]
 
 

@@ -17,6 +17,7 @@ from pyarrow import compute
 from zoning_assets.feeds import kml
 
 WINDOWS = "cp1252"  # what text that does not say its encoding was nearly always written in
+_TEXTS = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
 _ARCS = frozenset(range(8, 13))  # CircularString, CompoundCurve, CurvePolygon, MultiCurve, MultiSurface
 
 
@@ -27,8 +28,13 @@ def sound(array: pa.Array) -> pa.Array:
         pa.ArrowInvalid: the reader handed over what is no array.
     """
     array = array.storage if isinstance(array, pa.ExtensionArray) else array
-    (array.view(pa.binary()) if pa.types.is_string(array.type) else array).validate(full=True)
+    _bytes(array).validate(full=True)
     return array
+
+
+def _bytes(array: pa.Array) -> pa.Array:
+    """Text as the bytes it is; anything else as it is."""
+    return array.view(_TEXTS[array.type]) if array.type in _TEXTS else array
 
 
 def unread(texts: pa.Array, geometry: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -65,12 +71,11 @@ def told(descriptions: pa.Array, names: Sequence[str]) -> tuple[pa.Array, list[p
 
 def readable(array: pa.Array) -> pa.Array:
     """Text as UTF-8. GDAL passes a .dbf's bytes as they are where its encoding is not said, or said wrong."""
-    if not pa.types.is_string(array.type):
-        return array
     try:
-        array.validate(full=True)
+        if array.type in _TEXTS:
+            array.validate(full=True)
     except pa.ArrowInvalid:
-        return pa.array([_decoded(raw) for raw in array.cast(pa.binary()).to_pylist()], pa.string())
+        return pa.array([_decoded(raw) for raw in _bytes(array).to_pylist()], array.type)
     return array
 
 

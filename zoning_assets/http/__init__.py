@@ -4,6 +4,7 @@ What belongs here: asking, and how politely. What does not: what an answer means
 all processes (stores/ledger).
 
     client    asks: retries, redirects, downloads that go on, windows in which nobody is asked
+    questions what is asked, and what came of it
     turns     who of this process asks a host next, and over which connection
     ledger    where a host's budget is kept; in memory here
     budget    what a host may be asked, as pure steps: pace, rests, stated limits, the breaker
@@ -14,6 +15,7 @@ all processes (stores/ledger).
 
 from zoning_assets.http.answers import retry_after_s, without_secrets
 from zoning_assets.http.bodies import TALLY, Tally
-from zoning_assets.http.client import Answer, Http, Part
+from zoning_assets.http.client import Http
+from zoning_assets.http.questions import Answer, Part
 
 __all__ = ["TALLY", "Answer", "Http", "Part", "Tally", "retry_after_s", "without_secrets"]

@@ -21,7 +21,7 @@ from zoning_assets.transform.rings import Geometries
 
 CRS84 = "OGC:CRS84"
 
-_URN = re.compile(r"urn:(?:x-)?ogc:def:crs:(\w+):[\w.]*:?(\w+)", re.IGNORECASE)
+_URN = re.compile(r"urn:(?:x-)?ogc:def:crs:(\w+):(?:[\w.]*:)?(\w+)", re.IGNORECASE)
 _HTTP = re.compile(r"https?://www\.opengis\.net/def/crs/(\w+)/[\w.]+/(\w+)", re.IGNORECASE)
 _OLD = re.compile(r"https?://www\.opengis\.net/gml/srs/epsg\.xml#(\w+)", re.IGNORECASE)
 _SHORT = re.compile(r"(EPSG|ESRI|OGC|CRS):(\w+)", re.IGNORECASE)
@@ -67,8 +67,10 @@ def named(text: object) -> Name | None:
 
 @lru_cache(maxsize=256)
 def _known(authority: str, code: str, *, plain: bool) -> Name | None:
-    """EPSG:102067 and its like are Esri's."""
-    authority = "OGC" if authority.upper() == "CRS" else authority.upper()
+    """EPSG:102067 and its like are Esri's, and CRS:84 is an old name of OGC's."""
+    authority = authority.upper()
+    if authority == "CRS":
+        authority, code = "OGC", f"CRS{code}"
     for each in (authority, "ESRI") if authority == "EPSG" else (authority,):
         try:
             pyproj.CRS(f"{each}:{code}")

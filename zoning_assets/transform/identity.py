@@ -14,7 +14,7 @@ from zoning_assets.transform.rows import Rows
 
 #: Columns in which servers number rows; in the order in which they are preferred.
 _NUMBERED = ("objectid", "fid", "ogc_fid", "gid", "id", "globalid", "feature_id", "featureid")
-_LAST_NUMBER = re.compile(r"(.*?)(\d{1,18})", re.DOTALL)
+_LAST_NUMBER = re.compile(r"(.*\D)?(\d{1,18})", re.DOTALL | re.ASCII)
 
 
 def column(names: Iterable[str]) -> str | None:
@@ -59,7 +59,7 @@ class Numbers:
         """Note the ids of a page."""
         for text in texts:
             found = _LAST_NUMBER.fullmatch(text)
-            form, number = (found[1], int(found[2])) if found else (None, -1)
+            form, number = (found[1] or "", int(found[2])) if found else (None, -1)
             self._form = form if self._form is None and not self._numbers else self._form
             self._numbers.append(number if form is not None and form == self._form else -1)
 
