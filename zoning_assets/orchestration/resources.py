@@ -8,6 +8,7 @@ from functools import partial
 import dagster as dg
 
 from zoning_assets import jurisdictions
+from zoning_assets.errors import WrongUsage
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.http import Http
 from zoning_assets.model import Jurisdiction
@@ -36,6 +37,17 @@ class Zoning(dg.ConfigurableResource[None]):
         """
         folder = self.settings.jurisdictions
         return {each: jurisdictions.load(each, folder, FEED_TYPES) for each in sorted(set(ids))}
+
+    def sorted_out(self, ids: Collection[str]) -> tuple[dict[str, Jurisdiction], dict[str, WrongUsage]]:
+        """The jurisdictions of these ids, and why the others cannot be had: one bad file stops no other."""
+        known: dict[str, Jurisdiction] = {}
+        wrong: dict[str, WrongUsage] = {}
+        for each in sorted(set(ids)):
+            try:
+                known |= self.jurisdictions([each])
+            except WrongUsage as error:
+                wrong[each] = error
+        return known, wrong
 
     @contextmanager
     def pipeline(self) -> Iterator[Pipeline]:
