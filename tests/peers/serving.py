@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.peers import install
 
-#: Hands a listening socket to a server as its descriptor 3, in the way of systemd: who asks early, waits.
-HAND_OVER = 'exec 3<&"$0"; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+#: Hands a listening socket, here standard input, on as descriptor 3, as systemd does: who asks early, waits.
+HAND_OVER = 'exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
 
 LIGHTTPD = """
 server.systemd-socket-activation = "enable"
@@ -191,18 +191,17 @@ def _running(
     command: Sequence[str], listening: socket.socket, environ: Mapping[str, str], folder: Path
 ) -> Iterator[None]:
     """The server, in a group of its own, until the block ends."""
-    number = str(listening.fileno())
-    with (folder / "server.log").open("wb") as log:
+    with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
         server = subprocess.Popen(
-            ["sh", "-c", HAND_OVER, number, *command],
+            ["sh", "-c", HAND_OVER, "sh", *command],
             env=dict(environ),
-            pass_fds=[listening.fileno()],
-            stdin=subprocess.DEVNULL,
+            stdin=listening,
             stdout=log,
             stderr=log,
             cwd=folder,
             start_new_session=True,
         )
+        listening.close()  # else who asks a server that has died would wait for ever
         try:
             yield
         finally:
