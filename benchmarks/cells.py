@@ -2,24 +2,26 @@
 
 A cell ends well in two ways: what is published is exactly the truth, or nothing of it was touched and the error names
 the fault. The truth is what an undisturbed harvest publishes. Where the portal edits rows in between, each tile may be
-as before the edit or as after it, and nothing in between.
+as before the edit or as after it, and nothing in between. After a refusal the same run is made once more from an honest
+portal, and must end in the truth.
 """
 
 import asyncio
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
 
+from benchmarks.states import State, difference, keep, set_back, state_of
 from zoning_assets import jurisdictions
 from zoning_assets.errors import Defect, ZoningError
 from zoning_assets.feeds import FEED_TYPES
@@ -34,12 +36,18 @@ from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.layer import Layer
 from zoning_assets.simulation.portal import CountyReleases, county_portal
 from zoning_assets.stores.objects import Objects
+from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 
-PARCELS_IN_ALL, PAGE_ROWS, TILE_RESOLUTION = 400, 100, 6
-#: What a feed's `strategy` may be; until the feed has that key, only what it does by itself.
-STRATEGIES = ("auto",)
+PARCELS_IN_ALL, PAGE_ROWS, TILE_RESOLUTION = 300, 100, 6
+#: What a feed's `strategy` may be.
+STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
 
 EXACT, REFUSED = "exact", "refused"
+_NEW, _PUBLISHED = "kept_new", "kept_published"
+T = TypeVar("T")
+Edit = tuple[str, bool]
+#: Each tile's error, None where there is none; the cover's error stands under None.
+Errors = Mapping[str | None, Exception | None]
 
 
 @dataclass(frozen=True)
@@ -55,23 +63,9 @@ class Cell:
         before = ", published before" if self.published else ""
         return f"{' + '.join(self.faults) or 'nothing'}, seed {self.seed}, {self.strategy}{before}"
 
-
-@dataclass(frozen=True)
-class State:
-    """What the database says: each parcel's tile and content hash, and each row held back, by tile and object id."""
-
-    parcels: Mapping[str, tuple[str, str]]
-    held: Counter[tuple[str, int]]
-
-    def of(self, tile: str) -> tuple[dict[str, str], dict[int, int]]:
-        """One tile's part: content hash by key, how often each object id is held back."""
-        held = {oid: count for (where, oid), count in self.held.items() if where == tile}
-        return {key: content for key, (where, content) in self.parcels.items() if where == tile}, held
-
     @property
-    def tiles(self) -> set[str]:
-        """All that hold something."""
-        return {tile for tile, _ in self.parcels.values()} | {tile for tile, _ in self.held}
+    def edits(self) -> list[Edit]:
+        return [edit for name in self.faults if (edit := edit_of(name))]
 
 
 @dataclass(frozen=True)
@@ -81,14 +75,16 @@ class Verdict:
     cell: Cell
     what: str
     bites: Mapping[str, int]
-    requests: int
-    errors: Sequence[str] = ()
-    log: Sequence[str] = field(default=(), repr=False)  # what was asked, in order
+    errors: Sequence[str]
+    log: Sequence[str] = field(repr=False)  # what was asked, in order
 
     @property
     def word(self) -> str:
         """The first word of `what`."""
         return self.what.partition(":")[0].partition(" ")[0]
+
+    def __str__(self) -> str:
+        return f"{self.cell}: {self.what}; {dict(self.bites)}"
 
 
 class Hurried:
@@ -112,93 +108,143 @@ class Hurried:
 
 
 class Matrix:
-    """Harvests cell after cell on one event loop, from one portal; a database and a store of its own for each."""
+    """Harvests cell after cell on one event loop, from one portal, into one database that is set back each time, and
+    into a store of its own.
 
-    def __init__(self, server: str, folder: Path, pool: Pool) -> None:
-        """`server`: a migrated database to copy, on a server whose user may create databases."""
-        self.folder, self.pool, self.server = folder, pool, server
+    What undisturbed harvests normalized and validated lies in each store already: pages that come as they are, by
+    whatever detour, need not be worked on again.
+    """
+
+    def __init__(self, empty: str, folder: Path, pool: Pool) -> None:
+        """`empty`: a migrated database to copy, on a server whose user may create databases."""
+        self.empty, self.folder, self.pool = empty, folder, pool
         self.releases = CountyReleases(PARCELS_IN_ALL, page_rows=PAGE_ROWS)
         self.portal = county_portal(self.releases)
-        self._truths: dict[tuple[int, tuple[str, bool] | None], State] = {}
+        self._truths: dict[tuple[int, Edit | None], State] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._runner = self._stack.enter_context(asyncio.Runner())
-        serving = self.portal.running()
-        self.address = self._runner.run(serving.__aenter__())
-        self._stack.callback(lambda: self._runner.run(serving.__aexit__(None, None, None)))
-        self._published = self._stack.enter_context(_copy(self.server, self.server))
-        shutil.rmtree(self.folder, ignore_errors=True)
-        tiles, errors = self._harvest(Cell(()), self.releases(1), None, self._published, self.folder / "published")
-        _undisturbed(errors)
-        self._truths[1, None] = _state(self._published)
-        self.tiles = tiles
+        with ExitStack() as stack:
+            self._runner = stack.enter_context(asyncio.Runner())
+            serving = self.portal.running()
+            self.address = self._runner.run(serving.__aenter__())
+            stack.callback(lambda: self._runner.run(serving.__aexit__(None, None, None)))
+            self.database = stack.enter_context(_copy(self.empty))
+            keep(self.database, _NEW)
+            first = self.folder / "published"
+            _undisturbed(self._harvest(Cell(()), self.releases(1), None, first)[1])
+            keep(self.database, _PUBLISHED)
+            self._truths[1, None] = state_of(self.database)
+            self._keep_tables(first)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def verdict(self, cell: Cell) -> Verdict:
-        """Harvest once under the cell's faults."""
+        """Harvest once under the cell's faults, and where that is refused, once more without."""
         release = 2 if cell.published else 1
         chaos = Chaos(cell.faults, cell.seed)
-        edits = [edit for name in cell.faults if (edit := edit_of(name))]
-        truths = [self.truth(release), *(self.truth(release, edit) for edit in edits)]
-        with self._place(published=cell.published) as (url, folder):
-            before = _state(url)
-            tiles, errors = self._harvest(cell, self.releases(release), chaos, url, folder)
-            what = _judged(before, _state(url), truths, tiles, errors) or _named(cell, errors)
+        truths = [self.truth(release), *(self.truth(release, edit) for edit in cell.edits)]
+        folder = self._place(published=cell.published)
+        before = state_of(self.database)
+        found, errors = self._harvest(cell, self.releases(release), chaos, folder)
+        what = _judged(before, state_of(self.database), truths, found, errors) or _named(cell, errors)
+        if what.startswith(REFUSED):
+            happened = [edit for edit in cell.edits if chaos.bites[_name_of(edit, cell)]]
+            what += self._healed(cell, release, happened[0] if happened else None, folder)
         said = [f"{tile or 'cover'}: {error}" for tile, error in errors.items() if error]
         log = [f"{status} {asked.kind} {_short(asked.params)}" for asked, status in chaos.log]
-        return Verdict(cell, what, chaos.bites, len(chaos.log), said, log)
+        return Verdict(cell, what, chaos.bites, said, log)
 
-    def truth(self, release: int, edit: tuple[str, bool] | None = None) -> State:
+    def _healed(self, cell: Cell, release: int, edit: Edit | None, folder: Path) -> str:
+        """Nothing, where an honest portal's rows are published at last; else what went wrong."""
+        truth, layers = self.truth(release, edit), self._layers(release, edit)
+        for _ in range(2):  # the first may find out that the tiles must be looked for again
+            before = state_of(self.database)
+            found, errors = self._harvest(Cell((), strategy=cell.strategy), layers, None, folder)
+            wrong = _judged(before, state_of(self.database), [truth], found, errors)
+            if wrong or not any(errors.values()):
+                break
+        said = next((f"STUCK: {error}" for error in errors.values() if error), "")
+        return f", then {wrong or said}" if wrong or said else ""
+
+    def truth(self, release: int, edit: Edit | None = None) -> State:
         """What an undisturbed harvest publishes; harvested once."""
         if (release, edit) not in self._truths:
-            first, *rest = self.releases(release)
-            layers = [edited(first, edit[0], stamped=edit[1]) if edit else first, *rest]
-            with self._place(published=False) as (url, folder):
-                _, errors = self._harvest(Cell(()), layers, None, url, folder)
-                _undisturbed(errors)
-                self._truths[release, edit] = _state(url)
+            folder = self._place(published=False)
+            _undisturbed(self._harvest(Cell(()), self._layers(release, edit), None, folder)[1])
+            self._truths[release, edit] = state_of(self.database)
+            self._keep_tables(folder)
         return self._truths[release, edit]
 
-    @contextmanager
-    def _place(self, *, published: bool) -> Iterator[tuple[str, Path]]:
-        """A database and a folder for one cell: empty, or as the first release's harvest left them."""
+    def _layers(self, release: int, edit: Edit | None) -> list[Layer]:
+        first, *rest = self.releases(release)
+        return [edited(first, edit[0], stamped=edit[1]) if edit else first, *rest]
+
+    def _keep_tables(self, folder: Path) -> None:
+        for stage in (NORMALIZED, VALIDATED):
+            source = folder / "store" / stage
+            shutil.copytree(source, self.folder / "tables" / stage, copy_function=_link, dirs_exist_ok=True)
+
+    def _place(self, *, published: bool) -> Path:
+        """The folder for one cell; it and the database are as new, or as the first release's harvest left them."""
         folder = self.folder / "cell"
         shutil.rmtree(folder, ignore_errors=True)
         if published:
             shutil.copytree(self.folder / "published", folder)
-        with _copy(self.server, self._published if published else self.server) as url:
-            yield url, folder
+        shutil.copytree(self.folder / "tables", folder / "store", copy_function=_link, dirs_exist_ok=True)
+        set_back(self.database, _PUBLISHED if published else _NEW)
+        return folder
 
     def _harvest(
-        self, cell: Cell, layers: Sequence[Layer], chaos: Chaos | None, url: str, folder: Path
-    ) -> tuple[list[str], dict[str | None, Exception | None]]:
-        """The tiles that were found, and each tile's error; the cover's error stands under None."""
+        self, cell: Cell, layers: Sequence[Layer], chaos: Chaos | None, folder: Path
+    ) -> tuple[list[str], Errors]:
+        """The tiles that were found, and the errors."""
         self.portal.layers, self.portal.chaos = list(layers), chaos
-        pipeline = Pipeline(Objects(str(folder / "store")), url, folder / "scratch", self.pool, Hurried().client)
-        return self._runner.run(_synced(pipeline, self._county(cell, folder)))
+        objects, client = Objects(str(folder / "store")), Hurried().client
+        pipeline = Pipeline(objects, self.database, folder / "scratch", self.pool, client)
+        return self._runner.run(_alone(_synced(pipeline, self._county(cell, folder))))
 
     def _county(self, cell: Cell, folder: Path) -> Jurisdiction:
         """One connection, so that questions come in an order; repeated keys are numbered, so that doubles show."""
-        strategy = "" if cell.strategy == "auto" else f'strategy = "{cell.strategy}"\n'
         text = county_toml(self.address, tile_resolution=TILE_RESOLUTION).replace("connections = 8", "connections = 1")
-        text = text.replace('on_repeated_key = "dissolve"\n', f'on_repeated_key = "suffix"\n{strategy}')
+        policy = f'on_repeated_key = "suffix"\nstrategy = "{cell.strategy}"\n'
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{ID}.toml"
-        file.write_text(text)
+        file.write_text(text.replace('on_repeated_key = "dissolve"\n', policy))
         return jurisdictions.read(file, FEED_TYPES)
 
 
-def _undisturbed(errors: Mapping[str | None, Exception | None]) -> None:
-    said = [error for error in errors.values() if error]
-    if said:
-        raise said[0]
+def _link(source: str, target: str) -> None:
+    if not Path(target).exists():
+        os.link(source, target)
 
 
-async def _synced(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], dict[str | None, Exception | None]]:
+def _name_of(edit: Edit, cell: Cell) -> str:
+    return next(name for name in cell.faults if edit_of(name) == edit)
+
+
+def _undisturbed(errors: Errors) -> None:
+    for error in errors.values():
+        if error:
+            raise error
+
+
+async def _alone(work: Coroutine[Any, Any, T]) -> T:
+    """Work to its end, and nothing of it goes on into the next cell."""
+    before = asyncio.all_tasks()
+    try:
+        return await work
+    finally:
+        left = asyncio.all_tasks() - before
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def _synced(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], Errors]:
     try:
         tiles = sorted((await pipeline.find_cover(county)).tiles)
     except Exception as error:  # noqa: BLE001 - a crash is a verdict
@@ -209,38 +255,21 @@ async def _synced(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], 
     return tiles, {outcome.place.tile: outcome.error for outcome in outcomes}
 
 
-def _judged(
-    before: State,
-    after: State,
-    truths: Sequence[State],
-    tiles: Sequence[str],
-    errors: Mapping[str | None, Exception | None],
-) -> str | None:
+def _judged(before: State, after: State, truths: Sequence[State], found: Sequence[str], errors: Errors) -> str | None:
     """What went wrong in some tile; None where each is true, or untouched with an error."""
-    faults: Counter[str] = Counter()
-    for tile in sorted(set(tiles).union(before.tiles, after.tiles, *(truth.tiles for truth in truths))):
+    wrong: Counter[str] = Counter()
+    for tile in sorted(set(found).union(before.tiles, after.tiles, *(truth.tiles for truth in truths))):
         untouched = None in errors or errors.get(tile) is not None
         wanted = [before.of(tile)] if untouched else [truth.of(tile) for truth in truths]
-        found = after.of(tile)
-        if found not in wanted:
-            faults += min((_difference(found, each) for each in wanted), key=Counter.total)
-    return ", ".join(f"{what} {count}" for what, count in sorted(faults.items())) or None
+        if after.of(tile) not in wanted:
+            wrong += min((difference(after.of(tile), each) for each in wanted), key=Counter.total)
+    return ", ".join(f"{what} {rows}" for what, rows in sorted(wrong.items())) or None
 
 
-def _difference(
-    found: tuple[dict[str, str], dict[int, int]], wanted: tuple[dict[str, str], dict[int, int]]
-) -> Counter[str]:
-    (rows, held), (true_rows, true_held) = found, wanted
-    lost = len(true_rows.keys() - rows) + (Counter(true_held) - Counter(held)).total()
-    doubled = len(rows.keys() - true_rows) + (Counter(held) - Counter(true_held)).total()
-    changed = sum(true_rows[key] != rows[key] for key in true_rows.keys() & rows)
-    return Counter({"LOST": lost, "DOUBLED": doubled, "CHANGED": changed})
-
-
-def _named(cell: Cell, errors: Mapping[str | None, Exception | None]) -> str:
+def _named(cell: Cell, errors: Errors) -> str:
     """EXACT, or the refusal where it names one of the faults."""
-    said = [error for error in errors.values() if error]
     words = [word.casefold() for name in cell.faults for word in FAULTS[name].words]
+    said = [error for error in errors.values() if error]
     for error in said:
         if isinstance(error, Defect) or not isinstance(error, ZoningError):
             return f"CRASHED: {type(error).__name__}: {error}"
@@ -254,30 +283,13 @@ def _short(params: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _copy(server: str, source: str) -> Iterator[str]:
-    """A copy of the database `source` while the block runs; its URL."""
-    name = f"chaos_{os.getpid()}_{next(_NUMBER)}"
-    maintenance = urlsplit(server)._replace(path="/postgres").geturl()
+def _copy(source: str) -> Iterator[str]:
+    """A copy of a database while the block runs; its URL."""
+    name = f"chaos_{os.getpid()}"
     names = {"name": sql.Identifier(name), "source": sql.Identifier(urlsplit(source).path[1:])}
-    with psycopg.connect(maintenance, autocommit=True) as connection:
+    with psycopg.connect(urlsplit(source)._replace(path="/postgres").geturl(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy").format(**names))
         try:
-            yield urlsplit(server)._replace(path=f"/{name}").geturl()
+            yield urlsplit(source)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
-
-
-def _numbers() -> Iterator[int]:
-    yield from range(1_000_000)
-
-
-_NUMBER = _numbers()
-
-
-def _state(url: str) -> State:
-    with psycopg.connect(url) as connection:
-        parcels = connection.execute("SELECT parcel_id, tile, content_hash FROM zoning.parcel").fetchall()
-        held: list[tuple[Any, ...]] = connection.execute(
-            "SELECT tile, (raw -> 'attributes' ->> 'OBJECTID')::float::int FROM zoning.rejection WHERE state = 'open'"
-        ).fetchall()
-    return State({key: (tile, content) for key, tile, content in parcels}, Counter(held))

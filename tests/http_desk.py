@@ -1,6 +1,7 @@
 """For tests of the polite client: a portal on loopback that answers from a list, and a clock without waiting."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -44,7 +45,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def served(answers: Answers) -> AsyncIterator[str]:
+async def served(answers: Answers, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """The address of a server on loopback that answers so."""
     app = web.Application(client_max_size=1 << 24)
 
@@ -54,9 +55,9 @@ async def served(answers: Answers) -> AsyncIterator[str]:
     app.router.add_route("*", "/{tail:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/layer"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}/layer"
     finally:
         await runner.cleanup()

@@ -21,6 +21,7 @@ class SimulatedHost:
     arrived: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)  # when a 429 or 503 was sent
     open: int = 0
+    opened: int = 0
     most_open: int = 0
     address: str = ""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -33,7 +34,7 @@ class SimulatedHost:
             yield self.address
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
+        self.open, self.opened = self.open + 1, self.opened + 1
         self.most_open = max(self.most_open, self.open)
         try:
             while True:

@@ -11,7 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoning_assets.budget import BREAKER, PACE, REST, SLOT, STATED, Budget, Said, Stated, interval_s, pace, take, told
+from zoning_assets.http.budget import (
+    BREAKER,
+    PACE,
+    REST,
+    SLOT,
+    STATED,
+    Budget,
+    Said,
+    Stated,
+    interval_s,
+    pace,
+    take,
+    told,
+)
 from zoning_assets.model import Portal
 
 MANY = Portal(600_000, 8)
@@ -41,8 +54,8 @@ def most_within(moments: list[float], seconds: float) -> int:
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 12), st.integers())
 def test_no_second_and_no_minute_holds_more_than_the_budget(per_minute, askers, seed):
-    """However many ask at once, however late each wakes and however late its request arrives, within 80 ms."""
-    portal, budget, arrived, random = Portal(per_minute, 64), Budget(), [], Random(seed)
+    """However many ask at once, however late each wakes, and though requests arrive late: 80 ms, some even a second."""
+    portal, budget, arrived, late, random = Portal(per_minute, 64), Budget(), [], [], Random(seed)
     waiting = [(random.choice((0.0, random.uniform(0, 90))), asker) for asker in range(askers)]
     heapq.heapify(waiting)
     while len(arrived) < 200 and waiting:
@@ -50,13 +63,14 @@ def test_no_second_and_no_minute_holds_more_than_the_budget(per_minute, askers, 
         budget, turn = take(budget, portal, now)
         if turn.ticket:
             arrived.append(now + random.uniform(0, 0.079))
+            late.append(now + random.choice((0.0, random.uniform(0, 0.97))))
         pause = random.choice((0.0, 0.0, random.uniform(0, 30))) if turn.ticket else turn.wait_s
         heapq.heappush(waiting, (now + pause + random.choice((0.0, random.uniform(0, 0.05))), asker))
     assert most_within(arrived, 1.0) <= math.ceil(per_minute / 60)
-    assert most_within(arrived, 60.0) <= per_minute
+    assert most_within(late, 60.0) <= per_minute
 
 
-@pytest.mark.parametrize(("per_minute", "share"), [(1, 0.99), (30, 0.99), (60, 0.9), (600, 0.9), (60_000, 0.9)])
+@pytest.mark.parametrize(("per_minute", "share"), [(1, 0.98), (30, 0.98), (60, 0.9), (600, 0.9), (60_000, 0.9)])
 def test_the_budget_is_used(per_minute, share):
     """One who is always ready gets nearly all that is allowed, even where he wakes 5 ms late each time."""
     budget, now, count, long_s = Budget(), 0.0, 0, 600 if per_minute < 1000 else 5

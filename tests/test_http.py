@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 
 from tests.http_desk import Answers, Clock, Desk, served
-from zoning_assets import bodies, http
-from zoning_assets.budget import interval_s
-from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalResting, PortalUnreachable
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnreachable
+from zoning_assets.http import TALLY, Http, Tally, bodies
+from zoning_assets.http import client as http
+from zoning_assets.http.budget import interval_s
 from zoning_assets.model import Portal
 
 NOW = datetime(2025, 6, 4, 12, 0, tzinfo=UTC)  # a Wednesday
@@ -193,14 +193,6 @@ async def test_a_long_query_goes_by_post(clock, length, method):
     desk = Desk(OK)
     await ask(desk, clock, geometry="x" * length)
     assert desk.asked == [(method, {"geometry": "x" * length})]
-
-
-async def test_a_portal_in_its_maintenance_window_is_not_asked(clock):
-    """While the portal's own window is open no request is sent; the message says until when."""
-    desk, portal = Desk(OK), Portal(maintenance=("Wed 07:00-09:00 America/New_York",))
-    with pytest.raises(PortalResting, match=r"until 2025-06-04T09:00-04:00"):
-        await ask(desk, clock, portal)
-    assert desk.asked == []
 
 
 async def test_a_file_comes_whole_or_is_refused(clock, tmp_path):

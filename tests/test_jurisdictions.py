@@ -44,6 +44,7 @@ geometry = "the_geom"
 requests_per_minute = 15
 connections = 1
 maintenance = ["Sun 02:00-06:00 America/New_York", "Sat 22:00-24:00 UTC"]
+quiet_hours = ["Mon-Fri 08:00-17:00 America/New_York", "22:00-23:30 UTC"]
 """
 SHORT = """\
 id = "us-ma-cambridge"
@@ -68,12 +69,12 @@ def test_a_good_file_is_read_as_it_says(tmp_path):
     found = jurisdictions.read(path, FEED_TYPES)
     assert (found.id, found.name, found.file) == ("us-ma-cambridge", "Cambridge, Massachusetts", str(path))
     assert (found.bounds, found.target_crs, found.tile_resolution) == ((-71.17, 42.35, -71.06, 42.41), "EPSG:3857", 8)
-    assert found.portal == Portal(15, 1, ("Sun 02:00-06:00 America/New_York", "Sat 22:00-24:00 UTC"))
+    maintenance = ("Sun 02:00-06:00 America/New_York", "Sat 22:00-24:00 UTC")
+    assert found.portal == Portal(15, 1, maintenance, ("Mon-Fri 08:00-17:00 America/New_York", "22:00-23:30 UTC"))
     parcels = {"address": "SITE_ADDR", "land_use": "USE_CODE", "zoning_code": "ZONE"}
     url = "https://example.org/arcgis/rest/services/Parcels/FeatureServer/0"
-    assert found.feeds[PARCELS] == Feed(
-        PARCELS, "arcgis", url, "EPSG:2249", "ML", "reject", "dissolve", 7, 500, None, parcels
-    )
+    policies = {"on_null_key": "reject", "on_repeated_key": "dissolve", "full_refresh_days": 7, "page_size": 500}
+    assert found.feeds[PARCELS] == Feed(PARCELS, "arcgis", url, crs="EPSG:2249", key="ML", fields=parcels, **policies)
     fields = {"code": "ZONE_TYPE", "effective": "EFFECTIVE"}
     assert found.feeds[ZONING] == Feed(
         ZONING, "download", "zoning.gpkg", layer="zones", geometry="the_geom", fields=fields
@@ -125,6 +126,12 @@ WRONG = [
     ("Sun 02:00", "Son 02:00", "portal.maintenance", "must be like"),
     ("Sun 02:00", "Sun 25:00", "portal.maintenance", "must be like"),
     ('["Sun 02:00-06:00 America/New_York", "Sat 22:00-24:00 UTC"]', '"Sat 1"', "portal.maintenance", "must be a list"),
+    ("Mon-Fri 08:00", "Mon-Fri 8:00", "portal.quiet_hours", "must be like"),
+    ("Mon-Fri 08:00", "Mon-Fr 08:00", "portal.quiet_hours", "must be like"),
+    ('"22:00-23:30 UTC"', "2200", "portal.quiet_hours", "must be like"),
+    ('"22:00-23:30 UTC"', '"22:00-23:30 Mars"', "portal.quiet_hours", "'Mars' is no time zone"),
+    ('"22:00-23:30 UTC"', '"22:00-23:30 Mars\\nX"', "portal.quiet_hours", "must be like"),
+    ("quiet_hours", "quiet_hour", "portal.quiet_hour", "did you mean 'quiet_hours'"),
     ("connections = 1", "connections = 0", "portal.connections", "from 1 to 64"),
     ('id = "us-ma-cambridge"', 'id = "us-ma-boston"', "id", "must be the file's name"),
     ('id = "us-ma-cambridge"', 'id = "US MA"', "id", "lower-case letters, digits and hyphens"),

@@ -1,6 +1,8 @@
 """One city by four ways, into PostGIS: the file, and the same rows as Socrata, CKAN and Opendatasoft give them."""
 
+import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from tests.feeds.fake_socrata import ID, VIEW, FakeSocrata
 from tests.feeds.portals import served_aside
 from tests.http_desk import Answers
 from tests.shared_data import cambridge
-from zoning_assets.model import Counts, Jurisdiction, Outcome
+from zoning_assets.model import PARCELS, Counts, Jurisdiction, Outcome
 from zoning_assets.pipeline import Pipeline
 
 CAMBRIDGE = """
@@ -70,6 +72,8 @@ WAYS = {
     "ckan": (as_ckan, f"/dataset/cambridge/resource/{TABLE}", 'crs = "EPSG:2249"'),
     "opendatasoft": (as_opendatasoft, f"/explore/dataset/{NAME}/", ""),
 }
+#: Where nothing changed.
+REQUESTS_OF_A_PROBE = {"socrata": 2, "ckan": 2, "opendatasoft": 1}
 
 
 def total(outcomes: list[Outcome]) -> Counts:
@@ -86,7 +90,8 @@ def described(folder: Path, kind: str, url: str, key: str, more: str = "") -> Ju
     "way", ["socrata", *(pytest.param(way, marks=pytest.mark.slow) for way in ("ckan", "opendatasoft"))]
 )
 def test_a_city_is_the_same_by_each_portal(pipeline: Pipeline, tmp_path: Path, way: str) -> None:
-    """13,116 rows fetched, 13,034 parcels published, each with the shape that the file gives; then nothing changes."""
+    """13,116 rows fetched, 13,034 parcels published, each with the shape that the file gives; then nothing changes,
+    and a probe says so for a request or two."""
     make, path, more = WAYS[way]
     desk: Answers = make()
     with served_aside(desk) as address:
@@ -95,6 +100,8 @@ def test_a_city_is_the_same_by_each_portal(pipeline: Pipeline, tmp_path: Path, w
         assert counts.fetched == 13_116 == counts.accepted + counts.rejected
         assert counts.added == 13_034
         by_portal = rows(pipeline.database, SHAPES)
+        probed = asyncio.run(pipeline.probe(city, PARCELS, datetime.now(UTC)))
+        assert (probed.why, probed.requests) == (None, REQUESTS_OF_A_PROBE[way])
         again = total(sync(pipeline, city))
         assert (again.added, again.changed, again.retired) == (0, 0, 0)
     file = described(tmp_path, "download", str(cambridge() / "parcels_FY2014_2249_shp.zip"), "ML")

@@ -4,13 +4,17 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyogrio
 import pytest
+import shapely
 
 from tests.conftest import read_toml, rows, sync
 from tests.shared_data import cambridge, need
 from zoning_assets.model import ZONING, Counts, Jurisdiction, Outcome
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.simulation.process import serving
+from zoning_assets.transform import canonical, crs
 
 CAMBRIDGE = """
 id = "us-ma-cambridge"
@@ -83,6 +87,46 @@ def test_three_ways_give_the_same_rows_and_hashes(pipeline: Pipeline, tmp_path: 
         assert counts.unchanged == 13_034
     assert rows(pipeline.database, EVERY_HASH) == first
     assert rows(pipeline.database, "SELECT count(*) FROM zoning.parcel_version") == [(0,)]
+
+
+def test_what_differs_between_feet_and_degrees_and_why() -> None:
+    """The two files say one city in two ways, and each difference is one that a canonical form takes away.
+
+    The direction of rings (a shapefile's shells run clockwise, half of the GeoJSON's do not); digits (the GeoJSON was
+    rounded to the 8 of our grid: one of 7 digits would be another city); null for an empty polygon; a lone polygon
+    called a MultiPolygon; the spelling of a date; and the order of invalid rings, until they are repaired.
+    """
+    feet, degrees = (
+        pyogrio.read_dataframe(cambridge() / name).sort_values("OBJECTID", ignore_index=True)
+        for name in ("parcels_FY2014_2249_shp.zip", "parcels_FY2014_4326.geojson")
+    )
+    written = [feet.geometry.to_numpy(), degrees.geometry.to_numpy()]
+    assert [(sum(map(shapely.is_missing, each)), int(shapely.is_empty(each).sum())) for each in written] == [
+        (1, 0),
+        (0, 1),
+    ]
+    shells = [shapely.get_exterior_ring(shapely.get_parts(each)) for each in written]
+    clockwise, mixed = (shapely.is_ccw(each).mean() for each in shells)
+    assert clockwise < 0.01
+    assert 0.4 < mixed < 0.6
+    dates = feet["EditDate"].dropna().iloc[0], str(degrees["EditDate"].dropna().iloc[0])
+    assert dates == ("2006/12/14 00:00:00", "2006-12-14 00:00:00")
+    there = crs.reproject(written[0], "EPSG:2249", "EPSG:4326")
+    gridded = [canonical.on_grid(each, 1e-8) for each in (there, written[1])]
+    moved = [
+        np.abs(shapely.get_coordinates(before) - shapely.get_coordinates(after)).max(axis=1)
+        for before, after in zip((there, written[1]), gridded, strict=True)
+    ]
+    assert 0.49e-8 < moved[0].max() < 0.51e-8, "feet lie anywhere between the grid's lines"
+    assert moved[1].max() < 1e-12, "the degrees lie on them"
+    one, other = (canonical.normal(each) for each in gridded)
+    differ = shapely.to_wkb(one) != shapely.to_wkb(other)
+    invalid = ~shapely.is_valid(one)  # null is none either
+    assert (differ.sum(), (differ & invalid).sum()) == (5, 4), "null, three to be repaired, and one called otherwise"
+    [called] = np.flatnonzero(differ & ~invalid)
+    assert shapely.to_wkb(one[called]) == shapely.to_wkb(shapely.get_geometry(other[called], 0))
+    coarse = canonical.on_grid(written[1], 1e-7)
+    assert not np.array_equal(shapely.get_coordinates(coarse), shapely.get_coordinates(written[1]))
 
 
 def test_publishing_again_changes_nothing(pipeline: Pipeline, tmp_path: Path, arcgis_url: str) -> None:

@@ -150,6 +150,7 @@ class Outcome:
     content_hash: str = ""  # of the validated rows, whatever their order
     rejections: Any = None  # table of page, row, reason, detail
     picture: bytes = b""  # PNG
+    judged: dict[int, Any] = field(default_factory=dict)  # parts that were judged while they were normalized
     batch: int | None = None  # None: nothing was published, or it had been published already
     error: ZoningError | None = None
 

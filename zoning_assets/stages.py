@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import geopandas as gpd
+import numpy as np
 import orjson
 import pandas as pd
 
@@ -16,10 +17,14 @@ from zoning_assets.model import Counts, Feed, Harvest, Jurisdiction, Place
 from zoning_assets.stores import harvests, publish
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
-from zoning_assets.transform import columns, judge, pages, picture
+from zoning_assets.transform import canonical, columns, judge, pages, picture
 
 #: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
-RULES_VERSION = 1
+RULES_VERSION = 2
+
+
+#: What is kept of a row that is held back: why, and all of it as the portal gave it (JSON).
+HELD_COLUMNS = (*judge.REJECTION_COLUMNS, "raw")
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Work:
     def edition(self) -> publish.Edition:
         """What it is published as."""
         tiles = sorted(self.scope.tiles)
-        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles)
+        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles, self.scope.layer)
 
     def table(self, stage: str) -> Table:
         """The stage's table of this harvest."""
@@ -62,8 +67,32 @@ def prepare_worker() -> None:
     """Nothing but this module's imports, which take a second: a worker that unpickles this function has made them."""
 
 
-def normalize_page(work: Work, number: int) -> int:
-    """One raw page to one part of the normalized table; the number of rows this place owns."""
+@dataclass(frozen=True)
+class PartJudged:
+    """What came of one part: counts, hashes, rejections (few), and a sketch for the picture."""
+
+    counts: Counts
+    hashes: list[str]
+    rejections: pd.DataFrame  # HELD_COLUMNS
+    sketch: picture.Sketch
+
+
+def parts_of(harvest: Harvest) -> list[tuple[list[int], bool]]:
+    """The parts of the validated table: which pages each is made of, and whether whole keys stand in it together.
+
+    Rows of whole keys are judged together; a place without tiles is small, and is judged as a whole.
+    """
+    listed = [page.kind == "listed" or harvest.tile is None for page in harvest.pages]
+    together = [number for number, each in enumerate(listed) if each]
+    alone = [([number], False) for number, each in enumerate(listed) if not each]
+    return alone + ([(together, True)] if together else [])
+
+
+def normalize_page(work: Work, number: int, part: int | None = None) -> tuple[int, PartJudged | None]:
+    """One raw page to one part of the normalized table, and the number of rows this place owns.
+
+    `part`: the page alone is that part of the validated table; it is judged while it is in memory.
+    """
     page = work.harvest.pages[number]
     rows = pages.READERS[work.harvest.form](harvests.read_page(work.objects, work.harvest, page), work.harvest.layer)
     frame = columns.normalize(
@@ -74,19 +103,9 @@ def normalize_page(work: Work, number: int) -> int:
         scope=work.scope,
         owned=page.kind != "area",
     )
-    frame["page"] = page.name
+    frame["page"] = pd.Series([page.name] * len(frame), dtype=object)
     work.table(NORMALIZED).write(work.objects, number, frame)
-    return len(frame)
-
-
-@dataclass(frozen=True)
-class PartJudged:
-    """What came of one part: counts, hashes, rejections (few), and a sketch for the picture."""
-
-    counts: Counts
-    hashes: list[str]
-    rejections: pd.DataFrame
-    sketch: picture.Sketch
+    return len(frame), None if part is None else _judge(work, part, frame, listed=False)
 
 
 def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -> PartJudged:
@@ -94,31 +113,45 @@ def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -
     normalized = work.table(NORMALIZED)
     frames = [normalized.read(work.objects, number) for number in numbers]
     whole = gpd.GeoDataFrame(pd.concat(frames, ignore_index=True), crs=frames[0].crs) if len(frames) > 1 else frames[0]
-    judged = judge.judge(whole, jurisdiction=work.jurisdiction, feed=work.feed, listed=listed)
+    return _judge(work, part, whole, listed=listed)
+
+
+def _judge(work: Work, part: int, rows: gpd.GeoDataFrame, *, listed: bool) -> PartJudged:
+    judged = judge.judge(rows, jurisdiction=work.jurisdiction, feed=work.feed, listed=listed)
     work.table(VALIDATED).write(work.objects, part, judged.table)
     counts = Counts(
-        fetched=len(whole),
+        fetched=len(rows),
         accepted=judged.accepted,
         repaired=judged.repaired,
         rejected=len(judged.rejections),
         dissolved=judged.accepted - len(judged.table),
     )
-    sketch = picture.sketch(judged.table, whole, judged.rejections)
-    return PartJudged(counts, judged.table["content_hash"].tolist(), judged.rejections, sketch)
+    sketch = picture.sketch(judged.table, rows, judged.rejections)
+    held = judged.rejections.assign(raw=pd.Series(_raws(work, judged.rejections), dtype=object))
+    return PartJudged(counts, judged.table["content_hash"].tolist(), held, sketch)
+
+
+def _raws(work: Work, rejections: pd.DataFrame) -> list[str]:
+    """The raw row of each rejection as JSON, read from the page it stood on."""
+    raws = [""] * len(rejections)
+    by_name = {page.name: page for page in work.harvest.pages}
+    for name in rejections["page"].unique().tolist():
+        places = np.flatnonzero(rejections["page"] == name).tolist()
+        body = harvests.read_page(work.objects, work.harvest, by_name[name])
+        found = pages.raw_rows(work.harvest.form, body, rejections["row"].iloc[places].tolist())
+        for place, raw in zip(places, found, strict=True):
+            raws[place] = canonical.dumps(raw)
+    return raws
 
 
 def publish_place(work: Work, url: str) -> publish.Published:
     """The validated table into PostGIS, in one transaction."""
     table = work.table(VALIDATED)
-    rejections = raw_rejections(work, table.rejections(work.objects))
-    return publish.publish(url, work.edition, table.parts(work.objects), rejections)
+    return publish.publish(url, work.edition, table.parts(work.objects), _held(table.rejections(work.objects)))
 
 
-def raw_rejections(work: Work, rejections: pd.DataFrame) -> Iterator[publish.Rejection]:
-    """Rejections with their raw rows, read from the pages they stood on."""
-    by_name = {page.name: page for page in work.harvest.pages}
-    for name, group in rejections.groupby("page", sort=True):
-        body = harvests.read_page(work.objects, work.harvest, by_name[str(name)])
-        raws = pages.raw_rows(work.harvest.form, body, group["row"].tolist())
-        for raw, reason, detail in zip(raws, group["reason"], group["detail"], strict=True):
-            yield publish.Rejection(reason, None if pd.isna(detail) else detail, raw)
+def _held(rejections: pd.DataFrame) -> Iterator[publish.Rejection]:
+    """As publishing wants them, page by page."""
+    ordered = rejections.sort_values(["page", "row"])
+    for reason, detail, raw in zip(ordered["reason"], ordered["detail"], ordered["raw"], strict=True):
+        yield publish.Rejection(reason, None if pd.isna(detail) else detail, orjson.loads(raw))

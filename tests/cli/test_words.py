@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +103,19 @@ def test_a_home_that_cannot_be_used_is_one_line(
     assert re.fullmatch(r"zoning: [^\n]*/file[^\n]*; set ZONING_HOME [^\n]+\n", err)
 
 
+@pytest.mark.parametrize("url", ["foo://bucket", "s3://", "{}/file/store"])
+def test_a_store_that_is_none_is_one_line(
+    zoning: Zoning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """A store that cannot be opened is said before a database is brought up or a run is begun."""
+    (tmp_path / "jurisdictions" / "us-xx-mytown.toml").write_text(CAMBRIDGE)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ZONING_STORE_URL", url.format(tmp_path))
+    status, out, err = zoning("sync", "us-xx-mytown")
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"zoning: ZONING_STORE_URL: [^\n]+; give a path, s3://, gs:// or az://\n", err)
+
+
 def test_dagsters_database_is_asked_first(
     zoning: Zoning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
@@ -123,3 +138,22 @@ def test_what_a_portal_says_cannot_command_the_terminal() -> None:
     """Control characters in an error's text, and a change of writing direction, are left out."""
     error = ZoningError("titled '\x1b]0;owned\x07 \u202egnp.exe'\r\n", where="a\tportal\x9b2J", do="look\x00 at it")
     assert str(error) == "a portal 2J: titled ' ]0;owned gnp.exe'; look at it"
+
+
+def test_ctrl_c_while_the_words_are_imported_is_one_line() -> None:
+    """The first second is spent on imports; who changes their mind in it sees no stack."""
+    program = (
+        "import sys\nclass Interrupt:\n def find_spec(self, name, *_):\n  if name == 'typer': raise KeyboardInterrupt\n"
+    )
+    program += "sys.meta_path.insert(0, Interrupt())\n"
+    program += "from zoning_assets.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "zoning: stopped before anything was begun\n")
+
+
+def test_the_tests_need_a_clone(zoning: Zoning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed program says so in one line, instead of missing one tool after the other."""
+    monkeypatch.setattr("zoning_assets.cli.test._ROOT", tmp_path)
+    status, _, err = zoning("test")
+    assert status == 2
+    assert re.fullmatch(r"zoning: zoning test: the tests need a clone [^\n]+\n", err)

@@ -24,7 +24,7 @@ from zoning_assets.simulation.portal import CountyReleases, Portal, county_porta
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.harvests import page_name, read_packed
 from zoning_assets.stores.objects import Objects
-from zoning_assets.transform import features, pages, tiles
+from zoning_assets.transform import columns, crs, features, pages, tiles
 
 RELEASES = CountyReleases(600, page_rows=100)
 LAYER = RELEASES(1)[0]
@@ -106,6 +106,20 @@ async def test_each_way_gives_every_row_once(tmp_path: Path, strategy: str) -> N
     assert ids == EVERY_ID
     assert proof["strategy"] == ("offset" if strategy == "auto" else strategy)
     assert proof["rows by the server's list"] == len(EVERY_ID)
+
+
+@pytest.mark.parametrize("form", ["json", "geojson", "pbf"])
+async def test_each_form_gives_every_row_where_it_lies(tmp_path: Path, form: str) -> None:
+    """The same ids; and the same places, though GeoJSON comes in degrees and the others in feet."""
+    async with opened(tmp_path, Desk(), format=form) as (_, source, request):
+        draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
+        await source.fetch(Place(ID), Cover(ID, PARCELS, {}, {}), draft)
+        assert rows_of(source, draft, draft.objects) == EVERY_ID
+        rows = pages.READERS[source.form](draft_body(draft, draft.pages[0], draft.objects), source.layer)
+        points = columns.representative_points(rows.geometry, source.layer["crs"])
+        placed = points[~np.isnan(points).any(axis=1)]
+        assert len(placed) > 90
+        assert not crs.outside(placed, request.jurisdiction.bounds).any()
 
 
 async def test_by_area_gives_every_row_once(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from zoning_assets import jurisdictions
 from zoning_assets.cli import onboard as words
 from zoning_assets.errors import NotALayer
 from zoning_assets.feeds import FEED_TYPES
+from zoning_assets.harvesting import Harvesting
 from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.onboarding import doctor, portals, roles
 from zoning_assets.onboarding.proposal import propose
-from zoning_assets.pipeline import fetch
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.layer import Layer
 from zoning_assets.simulation.portal import CountyReleases, Portal, county_portal
@@ -145,7 +145,7 @@ async def test_the_doctor_finds_renamed_columns_by_their_values(tmp_path: Path, 
         )
         cover = await source.cover(exact=False)
         for tile in cover.tiles:
-            await fetch(source, objects, Place(ID, tile), cover)
+            await Harvesting(objects, tmp_path).fetch(source, Place(ID, tile), cover)
         well = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)
         portal.layers[0] = renamed(portal.layers[0], PIN="PARCEL_KEY_2026", ZONE="DISTRICT")
         found = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import rows
-from zoning_assets.budget import Budget
 from zoning_assets.errors import DatabaseUnavailable, StoreError
-from zoning_assets.ledger import Ledger, Memory
+from zoning_assets.http.budget import Budget
+from zoning_assets.http.ledger import Ledger, Memory
 from zoning_assets.stores.ledger import PostgresLedger, read_budgets
 
 HOST = "maps.example.org"

@@ -113,6 +113,13 @@ def test_large_numbers_are_whole(name, column, value):
     assert orjson.loads(canonical.dumps({"a": canonical.value(rows.attributes[0][column])})) == {"a": value}
 
 
+def test_dates_before_1970_are_days():
+    """Midnight of 1 January 1900, in negative milliseconds, is that day; it stays a number until it is cleaned."""
+    (row,) = esri.read(recorded("esri_geometry_cases/date_neg.json"), {}).attributes
+    assert row["D"] == -2_208_988_800_000
+    assert canonical.value(canonical.epoch_ms(row["D"])) == "1900-01-01"
+
+
 #: page -> rows, where they lie (west, south, east, north; degrees, roughly)
 POLYGON_PAGES = {
     "pyesridump/us-mi-kent/us-mi-kent-0.json": (15, (-86.0, 42.7, -85.2, 43.4)),
@@ -243,12 +250,22 @@ def test_multipatches_are_refused_by_name():
     "body",
     [
         b'{"features": ' + b"[" * 1_000_000,
+        b'{"rings": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+        b"[" * 1000 + b"]" * 1000,
         b'{"features": [{"attributes": {"A": ' + b"[" * 900 + b"]" * 900 + b"}}]}",
         b'{"features": [{"attributes": [1]}]}',
         b'{"features": [{"attributes": "A"}]}',
         b'{"features": [' + b"{}," * 34_000_000 + b"{}]}",
     ],
-    ids=["deep", "deep attributes", "a list", "a text", "a hundred megabytes of nothing"],
+    ids=[
+        "deep",
+        "deep in an object",
+        "deep in a list",
+        "deep attributes",
+        "a list",
+        "a text",
+        "a hundred megabytes of nothing",
+    ],
 )
 def test_what_would_cost_the_machine_is_refused(body):
     """Nesting without end, attributes that are none, millions of empty rows: one line, no crash, little memory."""

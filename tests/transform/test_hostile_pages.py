@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from tests.recorded import recorded
 from tests.transform.accidents import damaged, mangled
-from zoning_assets.transform import pages
+from zoning_assets.errors import CrsRefused
+from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
+from zoning_assets.transform import columns, pages
+from zoning_assets.transform.judge import judge
 
 #: form -> recorded answers of that form, small enough to be damaged often.
 ANSWERS = {
@@ -25,6 +28,7 @@ ANSWERS = {
     "geojson": [f"live_peers/{name}" for name in ("pygeoapi/items.json", "mapserver/page.geojson", "tipg/items.json")],
 }
 ID = {"id": "OBJECTID"}
+CRS = {"esrijson": "EPSG:2249", "pbf": "EPSG:3857", "geojson": "EPSG:4326"}
 DEADLINE = timedelta(seconds=10)
 #: What reading a damaged answer of some kilobytes may hold at a time.
 MOST_BYTES = 64 << 20
@@ -73,6 +77,28 @@ def test_a_damaged_answer_is_read_or_refused(form, data):
 def test_a_damaged_answer_is_read_or_refused_many_times(form, data):
     """The same, at length."""
     judged(form, accident(data, form))
+
+
+@pytest.mark.parametrize("form", ANSWERS)
+@settings(max_examples=60, deadline=DEADLINE, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), policy=st.sampled_from(["reject", "dissolve", "suffix"]))
+def test_what_is_read_is_accepted_or_rejected(form, data, policy):
+    """Behind the reader nothing breaks either: fetched rows are accepted plus rejected ones, or the CRS is refused."""
+    try:
+        rows = pages.READERS[form](accident(data, form), ID)
+    except ValueError:
+        return
+    key = data.draw(st.sampled_from([None, "OBJECTID", "ZONE", "id", "PPN"]))
+    feed = Feed(PARCELS if key else ZONING, "arcgis", "x", key=key, on_repeated_key=policy)
+    globe = Jurisdiction("us-xx-x", "X", (-179, -85, 179, 85), {feed.name: feed})
+    layer = {"crs": CRS[form], "dates": ("D",)}
+    try:
+        frame = columns.normalize(rows, jurisdiction=globe, feed=feed, layer=layer, scope=columns.Scope())
+    except CrsRefused:
+        return
+    frame["page"] = "p"
+    judged_ = judge(frame, jurisdiction=globe, feed=feed, listed=True)
+    assert judged_.accepted + len(judged_.rejections) == len(rows)
 
 
 @pytest.mark.parametrize("form", ANSWERS)

@@ -4,6 +4,16 @@ What belongs here: words, progress, tables for people, JSON for programs, exit s
 Heavy imports (Dagster takes seconds) stand inside the commands that need them.
 """
 
-from zoning_assets.cli.app import main
+import sys
 
-__all__ = ["main"]
+_STOPPED = 130
+
+
+def main() -> None:
+    """Run the command line. Ctrl-C is one line from the first moment on: importing the words takes a second itself."""
+    try:
+        from zoning_assets.cli.app import main as run  # noqa: PLC0415
+    except KeyboardInterrupt:
+        sys.stderr.write("zoning: stopped before anything was begun\n")
+        sys.exit(_STOPPED)
+    run()

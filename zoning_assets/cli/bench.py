@@ -42,6 +42,44 @@ def sync(
         raise typer.Exit(1)
 
 
+@app.command()
+def chaos(
+    mixed: Annotated[int, typer.Option(min=0, help="Mixtures of faults beside each fault alone.")] = 0,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Every fault of a lying portal against every strategy: exactly the portal's rows, or refused by name."""
+    measurement = _load("chaos")
+    server = environment.bring_up_database()
+    found = measurement.measure(server, environment.settings().home, show.line, mixed=mixed)
+    if json:
+        show.document(found)
+    else:
+        show.table(
+            f"{found['cells']} cells: {found['exact']} exact, {found['refused']} refused", measurement.table(found)
+        )
+    for each in found["failed"]:
+        show.line(f"zoning: {each}")
+    if found["failed"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def pbf(
+    parcels: Annotated[int, typer.Option(min=_FEWEST, help="How many parcels the layer has.")] = 50_000,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """The forms in which an ArcGIS server gives a page: bytes, seconds, and whether they say the same."""
+    found = _load("pbf").measure(parcels, show.line)
+    if json:
+        show.document(found)
+    else:
+        show.table(f"{parcels:,} parcels", found["forms"])
+    if not found["equal"]:
+        raise typer.Exit(1)
+
+
 def _load(name: str) -> Any:
     """A module of `benchmarks/`.
 

@@ -61,6 +61,18 @@ def _dagster_yaml() -> str:
     return (packaged if packaged.is_file() else Path(__file__).parents[2] / "dagster.yaml").read_text()
 
 
+def check_store() -> None:
+    """Open the object store that the user named, so that a wrong setting is said before a run is begun.
+
+    Raises:
+        SettingInvalid: ZONING_STORE_URL names none.
+    """
+    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+
+    if os.environ.get("ZONING_STORE_URL"):
+        Objects(settings().store_url)
+
+
 def bring_up_database() -> str:
     """A database that answers and has this program's schema; its URL is handed on to every process started here."""
     from zoning_assets.stores import cluster, database  # noqa: PLC0415

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import budget, jurisdictions
-from zoning_assets.budget import Budget
+from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import JurisdictionInvalid
+from zoning_assets.http import budget
+from zoning_assets.http.budget import Budget
 
 Rows = list[dict[str, Any]]
 

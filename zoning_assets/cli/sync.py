@@ -49,6 +49,7 @@ def run(
         raise SettingInvalid(f"{feed!r} is no feed", where="--feed", do=f"choose {PARCELS} or {ZONING}")
     if tile is not None and not is_tile(tile):
         raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
+    environment.check_store()
     environment.bring_up_database()
     with environment.dagster_instance() as instance:
         return [report for each in wanted for report in _Runs(instance, each, force=force).all(tile, feed)]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from zoning_assets.cli.show import line
+from zoning_assets.errors import SettingInvalid
 
 _ROOT = Path(__file__).parents[2]
 
@@ -27,6 +28,10 @@ def test(
     everything: Annotated[bool, typer.Option("--all", help="The slow and long tests too.")] = False,
 ) -> None:
     """Lint, format, import contracts, types, tests. What follows is handed to pytest."""
+    if not (_ROOT / "tests").is_dir():
+        raise SettingInvalid(
+            "the tests need a clone of the repository", where="zoning test", do="clone it and run `./zoning test` there"
+        )
     failed = [name for name, command in _CHECKS.items() if not _run(name, command)]
     chosen = [] if everything else ["-m", "not slow"]
     if not _run("tests", ["pytest", *chosen, *context.args]):

@@ -38,6 +38,7 @@ def up(
     ours = not os.environ.get("ZONING_DATABASE_URL")
     with ExitStack() as stack:
         signal.signal(signal.SIGTERM, _stop)
+        environment.check_store()
         url = environment.bring_up_database()
         if ours:
             stack.callback(cluster.stop, environment.settings().home)

@@ -6,25 +6,29 @@ layer that does not is walked through as a whole (arcgis_whole.py) and cut into 
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable, ZoningError
 from zoning_assets.feeds import arcgis_probe, arcgis_whole
-from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Params, Service, inside
+from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Params, Service, in_box, inside
 from zoning_assets.feeds.arcgis_walks import WALKS, checked, way
 from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, Source, check_columns, prove
 from zoning_assets.model import Cover, Place
 from zoning_assets.transform import columns, crs, esri, tiles
 
+T = TypeVar("T")
+
 #: Ways that give each row once, in order of preference.
 _BY_TILE = ("offset", "ranges", "ids")
-#: A server whose answers by area miss more than this share of its ids is not asked by area.
-_MOST_MISSED, _FEW = 0.1, 1000
+#: Rows that no area meets are looked at one by one, up to so many.
+_MOST_MISSED = 20_000
+#: A box in the Gulf of Guinea, where no county lies; west, south, east, north; degrees.
+_NOWHERE = (0.0, 0.0, 0.001, 0.001)
 
 
 async def open_source(request: Request) -> Source:
@@ -54,7 +58,7 @@ class Arcgis:
     def __init__(self, service: Service, ids: Ids, signals: Mapping[str, Any] | None) -> None:
         self.service, self.request, self.about, self.ids = service, service.request, service.about, ids
         self.form = service.form
-        self.layer = arcgis_whole.reading(service.about)
+        self.layer = arcgis_whole.reading(service)
         self.rows: int | None = len(ids)
         listed = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
         self.stamp: dict[str, Any] = {"edited": self.about.edited, "count": len(ids), "ids": listed, **(signals or {})}
@@ -70,21 +74,45 @@ class Arcgis:
         start = tiles.start_tiles(arcgis_whole.reach(self.service))
         found, met = await self._split(start)
         found = found or {start[0]: 0}  # an empty layer has a tile too, in which what it had is retired
+        if len(np.setdiff1d(met, self.ids)):
+            raise self.service.incomplete("by area the server lists rows that its list of all rows lacks")
         missed = np.setdiff1d(self.ids, met)
-        if len(missed) > max(_FEW, _MOST_MISSED * len(self.ids)):
-            raise self.service.incomplete(
-                f"the server lists {len(self.ids):,} rows, and by area does not find {len(missed):,} of them",
-                'set `strategy = "area"` in the feed, or check its bounds and CRS',
-            )
-        listed = {tiles.home(found): missed.tolist()}
+        await self._check_missed(missed)
+        listed: dict[str, list[int]] = {}
         repeated: dict[str, str] = {}
         for key, ids, cells in await self._repeats(exact=exact):
             tile = tiles.to_str(int(tiles.owners(np.array([min(cells)], dtype=np.uint64), found)[0]))
             repeated[key] = tile
             listed[tile] = [*listed.get(tile, []), *ids]
+        left = set(missed.tolist()).difference(*listed.values())
+        listed[tiles.home(found)] = [*listed.get(tiles.home(found), []), *left]
         listed = {tile: sorted(set(each)) for tile, each in sorted(listed.items()) if each}
         rows = len(self.ids) - len(missed)
         return Cover(self.request.jurisdiction.id, self.request.feed.name, self.stamp, found, repeated, listed, rows)
+
+    async def _check_missed(self, missed: Ids) -> None:
+        """Rows that no tile's area met must have no place there.
+
+        Raises:
+            HarvestIncomplete: one has: what the server says of areas is not to be believed.
+        """
+        if len(missed) > _MOST_MISSED:
+            raise self.service.incomplete(
+                f"of {len(self.ids):,} rows that the server lists it does not find {len(missed):,} by area"
+            )
+        west, south, east, north = arcgis_whole.reach(self.service)
+        async for page in self._by_ids(missed.tolist(), {"outFields": self.about.id, "returnGeometry": "true"}):
+            x, y = self._points(esri.read(page.body, {}).geometry).T
+            within = (west <= x) & (x <= east) & (south <= y) & (y <= north)
+            if within.any():
+                raise self.service.incomplete(
+                    f"by area the server does not find rows that lie there, like {self.about.id} {page.ids[within][0]}"
+                )
+
+    def _points(self, shapes: Any) -> Any:
+        """Representative points in degrees (n, 2); NaN where there is no place."""
+        source = crs.declared(self.about.crs, self.request.feed.crs)
+        return columns.representative_points(crs.reproject(shapes, source, crs.DEGREES), crs.DEGREES)
 
     async def _split(self, start: Sequence[str]) -> tuple[dict[str, int], Ids]:
         """Tiles with the number of rows that each envelope meets, and the ids of all of these rows.
@@ -92,9 +120,11 @@ class Arcgis:
         A tile that may be kept lists its ids, for the price of counting them: what no tile lists is then known.
         """
         fixed, cover, met = self.request.jurisdiction.tile_resolution, dict[str, int](), [np.empty(0, np.int64)]
+        if len(self.ids) and len(await self._listed(in_box(_NOWHERE))):
+            raise self.service.incomplete("the server ignores the area that it is asked for")
         level = list(start)
         while level:
-            listed = await asyncio.gather(*(self._listed(inside(tiles.fetch_envelope(tile))) for tile in level))
+            listed = await _together(self._listed(inside(tiles.fetch_envelope(tile))) for tile in level)
             rows = {tile: ids for tile, ids in zip(level, listed, strict=True) if len(ids)}
             level = []
             for tile, ids in rows.items():
@@ -108,7 +138,8 @@ class Arcgis:
     async def _listed(self, which: Params) -> Ids:
         ids = await self.service.ids(which)
         if ids is None:
-            raise self.service.incomplete("the server lists its ids for the layer, but not for an area")
+            said = f": {self.service.refusal}" if self.service.refusal else ""
+            raise self.service.incomplete(f"the server lists its ids for the layer, but not of this part of it{said}")
         return ids
 
     async def _repeats(self, *, exact: bool) -> list[tuple[str, list[int], list[int]]]:
@@ -118,11 +149,9 @@ class Arcgis:
             ids = await self._repeated_by_looking()
         groups: dict[str, tuple[list[int], list[int]]] = {}
         keys = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "true"}
-        source = crs.declared(self.about.crs, self.request.feed.crs)
         async for page in self._by_ids(sorted(ids), keys):
             rows = esri.read(page.body, {})
-            points = columns.representative_points(crs.reproject(rows.geometry, source, crs.DEGREES), crs.DEGREES)
-            cells = tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE)).tolist()
+            cells = tiles.finest_cells(np.nan_to_num(self._points(rows.geometry), nan=tiles.OFF_GLOBE)).tolist()
             for number, row, cell in zip(page.ids.tolist(), rows.attributes, cells, strict=True):
                 key = columns.key_of(row.get(self.request.feed.key or ""))
                 if key is not None:
@@ -153,11 +182,20 @@ class Arcgis:
             return None
         if value.get("exceededTransferLimit") or any(count not in group or key not in group for group in groups):
             return None
+        if not await self._adds_up(key, [group[count] for group in groups]):
+            return None
         found: list[int] = []
         for batch in _batches([group[key] for group in groups if group[key] is not None], 50):
             where = f"{key} IN ({', '.join(_literal(each) for each in batch)})"
             found += (await self._listed({"where": where})).tolist()
         return found
+
+    async def _adds_up(self, key: str, repeats: Sequence[Any]) -> bool:
+        """Whether all rows are the rows of the groups, and one of each other key: groups may have been left out."""
+        distinct = {"returnDistinctValues": "true", "outFields": key, "returnGeometry": "false"}
+        keys = await self.service.count({**EVERY_ROW, **distinct})
+        sound = keys is not None and all(type(each) is int and each > 1 for each in repeats)
+        return sound and keys is not None and keys - len(repeats) + sum(repeats) == len(self.ids)
 
     async def _repeated_by_looking(self) -> list[int]:
         """Ids of rows whose key repeats, from every row's key."""
@@ -257,6 +295,17 @@ class Arcgis:
     def _by_ids(self, ids: Sequence[int], fields: Params, draft: Draft | None = None) -> AsyncIterator[Page]:
         which = way(self.service, {}, ids=np.array(sorted(ids), dtype=np.int64), fields=fields, draft=draft)
         return checked(which, WALKS["ids"])
+
+
+async def _together(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All answers; when one fails nobody asks on."""
+    tasks = [asyncio.ensure_future(each) for each in questions]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _keep(draft: Draft, kind: str, page: Page) -> None:

@@ -52,6 +52,7 @@ class Service:
     def __init__(self, request: Request, about: Layer) -> None:
         self.request, self.about = request, about
         self.form = "esrijson"  # of whole rows
+        self.refusal = ""  # why it did not count or list its ids, when it was asked last
         self._every_field = False  # it refuses a list of fields (FACTS 1, row 6)
 
     @classmethod
@@ -83,6 +84,7 @@ class Service:
         except FeedRefused as refusal:
             if refusal.final:
                 raise
+            self.refusal = refusal.what
             return None
         count = value.get("count")
         return count if type(count) is int and count >= 0 else None
@@ -94,6 +96,7 @@ class Service:
         except FeedRefused as refusal:
             if refusal.final:
                 raise
+            self.refusal = refusal.what
             return None
         if "objectIds" not in value:
             return None
@@ -130,16 +133,18 @@ class Service:
         return self.form if WHOLE_ROWS.items() <= params.items() else "esrijson"
 
     async def choose_form(self) -> None:
-        """The best form in which the layer gives a row; a form that it offers and cannot give is left alone."""
-        wanted = [each for each in self.about.forms if self.request.feed.format in ("auto", FORMS[each])]
-        for form in wanted[:-1]:
-            self.form = form
-            try:
-                await self.page({**EVERY_ROW, **WHOLE_ROWS, "resultRecordCount": "1"}, few_tries=True)
-            except (FeedRefused, PortalUnreachable):
-                continue
+        """The first form that the layer offers and the file allows; one that it cannot give is left for the next."""
+        feed = self.request.feed
+        wanted = [each for each in self.about.forms if feed.format in ("auto", FORMS[each])]
+        if feed.crs is not None:  # it is the layer's; GeoJSON has its own
+            wanted = [each for each in wanted if each != "geojson"]
+        self.form = wanted[0] if wanted else "esrijson"
+        if self.form == "esrijson" or len(wanted) == 1:
             return
-        self.form = wanted[-1] if wanted else "esrijson"
+        try:
+            await self.page({**EVERY_ROW, **WHOLE_ROWS, "resultRecordCount": "1"}, few_tries=True)
+        except (FeedRefused, PortalUnreachable):
+            self.form = wanted[1]
 
     def _read(self, params: Params, body: bytes) -> Any:
         """The body as what was asked for: a document, or what is to be known of a page.

@@ -26,6 +26,8 @@ _SPARSEST = 20
 #: A box is quartered at most so often (a city's width down to centimetres).
 _DEEPEST = 26
 _MOST_BOXES = 50_000
+#: Boxes in a row that the server could not give, however small they became: it is not their size.
+_MOST_FAILED = 12
 _TOO_MUCH = (PortalUnreachable, FeedRefused)
 
 
@@ -208,15 +210,14 @@ async def by_area(way: Way) -> AsyncIterator[Page]:
     if way.box is None:
         raise way.service.incomplete("there is no box to ask in")
     boxes: list[tuple[Box, int, Page | None]] = [(way.box, 0, None)]
-    asked = 0
+    asked = failed = 0
     while boxes:
         box, depth, page = boxes.pop()
         page = page if page is not None else await _in(way, box)
-        asked += 1
-        if depth > _DEEPEST or asked > _MOST_BOXES:
-            raise way.service.incomplete(
-                f"more rows lie about {box[0]:.6f}, {box[1]:.6f} than the server gives at once"
-            )
+        asked, failed = asked + 1, failed + 1 if page is None else 0
+        if depth > _DEEPEST or asked > _MOST_BOXES or failed > _MOST_FAILED:
+            where, why = f"{box[0]:.6f}, {box[1]:.6f}", f" ({way.service.refusal})" if page is None else ""
+            raise way.service.incomplete(f"more rows lie about {where} than the server gives at once{why}")
         quarters: list[tuple[Box, int, Page | None]] = [(each, depth + 1, None) for each in _quarters(box)]
         if page is not None and not page.more and len(page) < way.size:
             if way.count is not None:
@@ -234,7 +235,8 @@ async def _in(way: Way, box: Box) -> Page | None:
     """The rows of a box; None where they are too many for the server to give."""
     try:
         return await way.page(in_box(box), few_tries=True)
-    except PortalUnreachable:
+    except PortalUnreachable as error:
+        way.service.refusal = error.what
         return None
 
 

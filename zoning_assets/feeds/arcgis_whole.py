@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalError, PortalUnreachable, ZoningError
-from zoning_assets.feeds.arcgis_layer import Layer
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, Box, Ids, Page, Service
 from zoning_assets.feeds.arcgis_walks import WALKS, Way, checked, way
 from zoning_assets.feeds.assembled import Ask, assemble
@@ -24,9 +23,11 @@ from zoning_assets.transform import crs, features, pages
 _OTHER_SIZE = 0.7
 
 
-def reading(about: Layer) -> dict[str, Any]:
-    """What reading a page needs."""
-    return {"crs": about.crs, "id": about.id, "dates": about.dates, "managed": about.managed}
+def reading(service: Service) -> dict[str, Any]:
+    """What reading a page needs. GeoJSON comes in degrees, whatever the layer's own CRS is."""
+    about = service.about
+    source = crs.DEGREES if service.form == "geojson" else about.crs
+    return {"crs": source, "id": about.id, "dates": about.dates, "managed": about.managed}
 
 
 def reach(service: Service) -> Box:
@@ -72,7 +73,7 @@ class _Walked:
         self, service: Service, name: str, count: int | None, ids: Ids | None, failed: Mapping[str, ZoningError]
     ) -> None:
         self.service, self.name, self.count, self.ids, self.failed = service, name, count, ids, failed
-        self.layer, self.columns = reading(service.about), list(service.about.columns)
+        self.layer, self.columns = reading(service), list(service.about.columns)
         self._agrees = ids is None or count is None or count == len(ids)
 
     async def stamp(self) -> Mapping[str, Any]:
@@ -87,6 +88,8 @@ class _Walked:
         """See assembled.Paged. The questions are asked by the service, which looks into the draft itself."""
         size = max(1, int(self.service.page_size() * (_OTHER_SIZE if walk else 1)))
         draft = self.service.request.draft
+        if self.name == "ids" and not self._agrees:
+            raise self.service.incomplete("its list of ids is not as long as its count")
         path = way(
             self.service,
             EVERY_ROW,
@@ -122,15 +125,14 @@ class _Walked:
                 yield page
 
     def _settle(self, seen: set[int]) -> None:
-        """Where count and list of ids contradict each other, the rows must agree with one of them.
+        """Where count and list of ids contradict each other, the rows must be no fewer than either of them.
 
         Raises:
-            HarvestIncomplete: they agree with neither, or are fewer than the ids.
+            HarvestIncomplete: the server says that there are more.
         """
-        if self.ids is None or (self.count is None and self.name == "area"):
-            return
-        listed = set(self.ids.tolist())
-        if seen != listed and not (listed < seen and len(seen) == self.count):
+        listed = set() if self.ids is None else set(self.ids.tolist())
+        blind = self.name == "area" and self.count is None  # rows without a place
+        if not blind and not (listed <= seen and len(seen) >= (self.count or 0)):
             raise self.service.incomplete(
                 f"the portal contradicts itself: {len(seen):,} rows came, it lists {len(listed):,}, counts {self.count}"
             )

@@ -1,5 +1,6 @@
 """Questions that a portal works at for a while: it answers 202, and is asked again."""
 
+import gc
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -26,7 +27,7 @@ async def ask(
         PortalError: see errors.py.
     """
     portal, also = request.jurisdiction.portal, {PREPARING}
-    once = partial(request.http.ask, portal, url, params, read=read, tries=tries, also=also)
+    once = partial(request.http.ask, portal, url, params, read=partial(_quietly, read), tries=tries, also=also)
     return await prepared(request, url, once)
 
 
@@ -45,3 +46,14 @@ async def prepared(request: Request, url: str, once: Callable[[], Awaitable[Answ
         await request.http.sleep(wait_s or request.http.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**poll))
     what = f"it still prepares the answer (HTTP 202, asked {poll + 1} times)"
     raise PortalBusy(what, where=where, do="run again later", wait_s=wait_s)
+
+
+def _quietly(read: Callable[[bytes], Any], body: bytes) -> Any:
+    """What `read` makes of the body; the collector rests meanwhile, as it would look at every number's list in vain."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        return read(body)
+    finally:
+        if was:
+            gc.enable()

@@ -39,7 +39,7 @@ async def open_source(request: Request) -> Whole:
     resource = await catalogue.resource()
     if resource.is_table:
         return await assemble(request, await _describe(catalogue, resource))
-    whole = await download.open_source(_file(request, resource, catalogue.where))
+    whole = await download.open_source(_file(catalogue, resource))
     whole.stamp |= resource.signals
     return whole
 
@@ -53,13 +53,15 @@ async def probe(request: Request) -> dict[str, Any]:
     resource = await catalogue.resource()
     if resource.is_table:
         return await catalogue.stamp(resource)
-    linked = {} if resource.uploaded else await download.probe(_file(request, resource, catalogue.where))
+    linked = {} if resource.uploaded else await download.probe(_file(catalogue, resource))
     return {**linked, **resource.signals}
 
 
-def _file(request: Request, resource: Resource, where: str) -> Request:
+def _file(catalogue: "Catalogue", resource: Resource) -> Request:
     """The request as `download` takes it."""
-    return replace(request, feed=replace(request.feed, url=ckan_package.file_address(resource, where)))
+    request = catalogue.request
+    url = ckan_package.file_address(resource, catalogue.asked.root, catalogue.where)
+    return replace(request, feed=replace(request.feed, url=url))
 
 
 def _catalogue(request: Request) -> "Catalogue":

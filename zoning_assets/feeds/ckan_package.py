@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 from zoning_assets.errors import FeedRefused, NotALayer
 from zoning_assets.feeds import members
 from zoning_assets.http import without_secrets
+from zoning_assets.http.answers import onward
 
 _PAGE = re.compile(r"(?P<root>.*?)/dataset/(?P<package>[^/]+)(?:/resource/(?P<resource>[^/]+))?(?:/.*)?")
 _API = re.compile(r"(?P<root>.*?)/api/(?:\d/)?action/(?P<action>\w+)/?")
@@ -121,7 +122,7 @@ def resource_of(document: Mapping[str, Any], package: Mapping[str, Any], root: s
 def _joined(root: str, url: str) -> str:
     """A resource's address, which may be a path of the portal; empty where it is none."""
     try:
-        return urljoin(f"{root}/", url)
+        return urljoin(f"{root}/", url) if url else ""
     except ValueError:
         return ""
 
@@ -146,17 +147,18 @@ def _ambiguous(number: int) -> str:
     return f"{number} resources of the package may be layers" if number else "no resource of the package may be a layer"
 
 
-def file_address(resource: Resource, where: str) -> str:
-    """Where the resource's file lies.
+def file_address(resource: Resource, root: str, where: str) -> str:
+    """Where the resource's file lies: on the web, as a stranger's word must open no path of this machine or network.
 
     Raises:
-        NotALayer: it is a service, or its address is none of the web: a path on this machine must not be opened
-            because a stranger names it.
+        NotALayer: it is a service.
+        FeedRefused: it lies where a redirect must not lead either.
     """
     if resource.service:
         do = f'use type = "{resource.service}" and url = "{without_secrets(resource.url)}"'
         raise NotALayer(f"the resource {resource.name!r} is a service", where=where, do=do)
-    if urlsplit(resource.url).scheme not in ("http", "https"):
-        what = f"the resource {resource.name!r} has no address of the web: {resource.url[:100]!r}"
-        raise NotALayer(what, where=where, do="take another resource")
-    return resource.url
+    try:
+        return onward(root, resource.url or "nowhere:", anywhere=True)
+    except FeedRefused as refusal:
+        what = f"the resource {resource.name!r} has an address that is not followed: {refusal.what}"
+        raise FeedRefused(what, where=where, do="take another resource") from refusal

@@ -1,11 +1,15 @@
 """Files to download, or beside the jurisdiction file: fetched once for all tiles, read in batches.
 
-Requests are conditional: a file that did not change is not fetched.
+Requests are conditional: a file that did not change is not fetched, within the feed's `full_refresh_days`.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +18,27 @@ from urllib.parse import urlsplit
 import orjson
 import pyarrow as pa
 
-from zoning_assets.errors import FileRefused
-from zoning_assets.feeds import files
+from zoning_assets.errors import FeedRefused, FileRefused, PortalUnreachable
+from zoning_assets.feeds import copies, exports, files, formats, ftp, scratch
+from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request, check_columns
 from zoning_assets.feeds.whole import Here, Whole
-from zoning_assets.http import without_secrets
+from zoning_assets.http import Answer, without_secrets
 from zoning_assets.transform import columns
 
-_MOST_BYTES = 8 << 30
+#: A file beside the jurisdiction file is hashed by a probe up to this size.
+_CHEAP_BYTES = 64 << 20
+_CONDITIONS = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    """A file on this machine: where, the hash of what is in it, what the portal said of it, and when it was changed."""
+
+    path: Path
+    sha256: str
+    said: Mapping[str, Any]
+    changed: tuple[int, int]
 
 
 async def open_source(request: Request) -> Whole:
@@ -32,77 +49,223 @@ async def open_source(request: Request) -> Whole:
         JurisdictionInvalid: the layer has not the columns that the jurisdiction file names.
         PortalError: see errors.py.
     """
-    path, sha256 = await _fetched(request)
-    into = request.folder / sha256[:32]
+    hold = await asyncio.to_thread(scratch.Hold, request.folder, _name(request.feed.url))
+    fetched = await _fetched(request)
+    into = request.folder / fetched.sha256[:32]
+    named = [name for name in (request.feed.key, *request.feed.fields.values()) if name]
     found = await asyncio.to_thread(
-        partial(files.find_layer, path, where=request.where, layer=request.feed.layer, into=into / "unpacked")
+        partial(
+            files.find_layer,
+            fetched.path,
+            where=request.where,
+            layer=request.feed.layer,
+            into=into / "unpacked",
+            named=named,
+            geometry=request.feed.geometry,
+        )
     )
     check_columns(request, [name for name, _ in found.columns])
-    return Whole(request, _here(found, sha256, request.feed.key), into)
+    batches = _unchanged(found, fetched)
+    if found.format in formats.SLOW:
+        batches = copies.copied(batches, into / f"{_name(found.layer)}.rows")
+    return Whole(request, _here(found, fetched, batches, request.feed.key), into, hold)
 
 
-def _here(found: files.LayerFile, sha256: str, key: str | None) -> Here:
+async def probe(request: Request) -> dict[str, Any]:
+    """What the portal says of the file without giving it. One or two requests.
+
+    An empty answer is no signal: the file must be fetched to know. So is a size alone, which a table of fixed width
+    keeps through most edits.
+
+    Raises:
+        PortalError: see errors.py.
+    """
+    url = request.feed.url
+    scheme = urlsplit(url).scheme
+    if scheme == "ftp":
+        version = await ftp.look(request)
+        return _known(changed=version.changed, size=version.size)
+    if scheme in ("http", "https"):
+        return _signals(await _looked(request))
+    return await asyncio.to_thread(_local_signals, _beside(request))
+
+
+async def _looked(request: Request) -> Answer:
+    """By HEAD; where that is refused, by GET of a byte whose body is not read."""
+    look = partial(request.http.look, request.jurisdiction.portal, request.feed.url)
+    try:
+        return await look({"Accept-Encoding": "identity"})
+    except (FeedRefused, PortalUnreachable):  # some servers fall ill of a HEAD
+        return await look({"Accept-Encoding": "identity", "Range": "bytes=0-0"}, method="GET")
+
+
+def _signals(answer: Answer) -> dict[str, Any]:
+    if answer.status == 202:
+        return {}
+    length = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")
+    size = int(length) if length.isdecimal() else None
+    return _known(etag=answer.headers.get("ETag"), changed=answer.headers.get("Last-Modified"), size=size)
+
+
+def _local_signals(path: Path) -> dict[str, Any]:
+    changed, size = _changed(path)
+    return {"sha256": _hash_of(path), "size": size} if size <= _CHEAP_BYTES else _known(changed=changed, size=size)
+
+
+def _known(**signals: Any) -> dict[str, Any]:
+    known = {name: value for name, value in signals.items() if value is not None}
+    return known if known.keys() - {"size"} else {}
+
+
+def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, key: str | None) -> Here:
     def keys(batch: pa.RecordBatch) -> Sequence[str | None]:
         values = batch.column(key).to_pylist() if key else [None] * len(batch)
         return list(map(columns.key_of, values))
 
     return Here(
         form="arrow",
-        layer={"crs": found.crs, "managed": ["fid"]},
-        stamp={"sha256": sha256, "layer": found.layer},
+        layer={"crs": found.crs, "managed": ["fid", *found.managed]},
+        stamp={"sha256": fetched.sha256, "layer": found.layer},
         rows=found.rows,
-        batches=lambda: files.batches(found),
+        batches=batches,
         keys=keys,
-        proof={"file": sha256},
+        proof={"file": fetched.sha256, **fetched.said},
     )
 
 
-async def _fetched(request: Request) -> tuple[Path, str]:
-    """The file on this machine, and the hash of what is in it."""
+def _unchanged(found: files.LayerFile, fetched: _Fetched) -> copies.Batches:
+    """The layer's batches, from the first, as long as the file is what it was when it was hashed."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from files.batches(found)
+        if _changed(fetched.path) != fetched.changed:
+            raise FileRefused("the file changed while it was read", where=found.where, do="run again")
+
+    return batches
+
+
+async def _fetched(request: Request) -> _Fetched:
+    """The file on this machine.
+
+    Raises:
+        FileRefused, PortalError: see errors.py.
+    """
+    scheme = urlsplit(request.feed.url).scheme
+    if scheme in ("http", "https"):
+        return await _downloaded(request, _by_http)
+    if scheme == "ftp":
+        return await _downloaded(request, _by_ftp)
+    return await asyncio.to_thread(_looked_at, _beside(request))
+
+
+def _looked_at(path: Path) -> _Fetched:
+    changed = _changed(path)
+    return _Fetched(path, _hash_of(path), {}, changed)
+
+
+def _beside(request: Request) -> Path:
     url = request.feed.url
-    if urlsplit(url).scheme in ("http", "https"):
-        return await _downloaded(request)
     path = Path(request.jurisdiction.file).parent / url.removeprefix("file://")
     if not path.exists():
         raise FileRefused("there is no such file", where=f"{request.where}: {url}", do="mend `url`, or put it there")
-    return path, await asyncio.to_thread(_hash_of, path)
+    return path
 
 
-async def _downloaded(request: Request) -> tuple[Path, str]:
-    folder = request.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    # By address, so that a changed address never meets the old one's ETag.
-    name = hashlib.sha256(request.feed.url.encode()).hexdigest()[:16]
-    body, note, part = (folder / f"{name}{suffix}" for suffix in (".body", ".json", ".part"))
-    known = orjson.loads(note.read_bytes()) if note.exists() and body.exists() else {}
+_Way = Callable[[Request, Mapping[str, Any]], Any]
+
+
+async def _downloaded(request: Request, way: _Way) -> _Fetched:
+    """The file as an earlier run left it, if it is still that; else as it comes now."""
+    note = request.folder / f"{_name(request.feed.url)}.json"
+    known = await asyncio.to_thread(_noted, note, request)
+    came = await way(request, known)
+    if came is None:
+        body = request.folder / known["sha256"][:32] / "file"
+        await asyncio.to_thread(scratch.used, body.parent)
+        return _Fetched(body, known["sha256"], known.get("said", {}), _changed(body))
+    part, signals, said = came
+    with closing(part):
+        return await asyncio.to_thread(_kept, request, part, note, signals, said)
+
+
+def _noted(note: Path, request: Request) -> dict[str, Any]:
+    """What is known of the file we have; nothing where we have none, or one that must be fetched whole again."""
+    try:
+        known: dict[str, Any] = orjson.loads(note.read_bytes())
+        age = request.http.now() - datetime.fromisoformat(known["since"])
+        there = (request.folder / known["sha256"][:32] / "file").exists()
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
+    return known if there and age < timedelta(days=request.feed.full_refresh_days) else {}
+
+
+def _kept(request: Request, part: Part, note: Path, signals: Mapping[str, Any], said: Mapping[str, Any]) -> _Fetched:
+    """The part, checked and moved to where it stays, named by its content."""
+    sha256 = part.check()
+    body = request.folder / sha256[:32] / "file"
+    part.move_to(body)
+    scratch.used(body.parent)
+    about = {"url": without_secrets(request.feed.url), "since": request.http.now().isoformat()}
+    draft = note.with_suffix(f".part.{os.getpid()}.note")
+    draft.write_bytes(orjson.dumps({**about, **signals, "sha256": sha256, "said": dict(said)}))
+    draft.replace(note)
+    return _Fetched(body, sha256, said, _changed(body))
+
+
+async def _by_http(request: Request, known: Mapping[str, Any]) -> tuple[Part, dict[str, Any], dict[str, Any]] | None:
     headers = {ask: known[said] for ask, said in _CONDITIONS.items() if known.get(said)}
-    answer = await request.http.download(
-        request.jurisdiction.portal, request.feed.url, part, headers, most_bytes=_MOST_BYTES
-    )
-    if answer.status == 304:
-        return body, known["sha256"]
-    note.unlink(missing_ok=True)  # between the two moves the note must not speak of another body
-    part.replace(body)
-    says = {said: answer.headers.get(said) for said in _CONDITIONS.values()}
-    note.write_bytes(orjson.dumps({**says, "sha256": answer.sha256, "url": without_secrets(request.feed.url)}))
-    return body, answer.sha256
+
+    def part_of(address: str) -> Part:
+        return Part(request.folder / f"{_name(address)}.part", headers, request.where)
+
+    answer, part, said = await exports.fetch(request, part_of)
+    if answer.status != 304:
+        return part, {name: answer.headers.get(name) for name in _CONDITIONS.values()}, said
+    part.close()
+    if not headers:
+        what = "it answers 304, not modified, to who has nothing"
+        raise FeedRefused(what, where=without_secrets(request.feed.url), do="check the address")
+    return None
 
 
-_CONDITIONS = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
+async def _by_ftp(request: Request, known: Mapping[str, Any]) -> tuple[Part, dict[str, Any], dict[str, Any]] | None:
+    part = Part(request.folder / f"{_name(request.feed.url)}.part", {}, request.where)
+    try:
+        version = await ftp.fetch(request, part, known.get("version"))
+    except BaseException:
+        part.close()
+        raise
+    if version is None:
+        part.close()
+        return None
+    return part, {"version": version.name}, {}
+
+
+def _name(text: str) -> str:
+    """By the address, so that a changed one never meets the old one's ETag; a name fit for any folder."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _changed(path: Path) -> tuple[int, int]:
+    """When a file, or the youngest of several, was changed (nanoseconds); their size in bytes."""
+    found = [each.stat() for each in _files_of(path)]
+    return max((each.st_mtime_ns for each in found), default=0), sum(each.st_size for each in found)
 
 
 def _hash_of(path: Path) -> str:
-    """The hash of a file, or of all files of a folder (a FileGDB)."""
-    digest = hashlib.sha256()
-    for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if each.is_file():
-            digest.update(str(each.relative_to(path)).encode())
-            with each.open("rb") as file:
-                while piece := file.read(1 << 20):
-                    digest.update(piece)
+    """The hash of a file, or of all files of a folder (a FileGDB) or of a shapefile."""
+    digest, found = hashlib.sha256(), _files_of(path)
+    for each in found:
+        digest.update(each.relative_to(path if path.is_dir() else path.parent).as_posix().encode())
+        with each.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
     return digest.hexdigest()
 
 
-async def probe(request: Request) -> dict[str, Any]:
-    """The file's content hash; where the portal answers "not modified", for one request and no download."""
-    return {"sha256": (await _fetched(request))[1]}
+def _files_of(path: Path) -> list[Path]:
+    if path.is_dir():
+        return [each for each in sorted(path.rglob("*")) if each.is_file()]
+    stem = path.stem.casefold()
+    beside = sorted(path.parent.iterdir()) if path.suffix.casefold() == ".shp" else [path]
+    return [each for each in beside if each.stem.casefold() == stem and each.is_file()]

@@ -16,15 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from zoning_assets.errors import FileRefused
+from zoning_assets.feeds import delimited
 
 SHAPEFILE, GEOPACKAGE, FILE_GDB = "ESRI Shapefile", "GPKG", "OpenFileGDB"
-FLATGEOBUF, GEOJSON, TOPOJSON, PARQUET, ZIP = "FlatGeobuf", "GeoJSON", "TopoJSON", "Parquet", "zip"
+FLATGEOBUF, PARQUET, ZIP, CSV, KML = "FlatGeobuf", "Parquet", "zip", "CSV", "LIBKML"
+GEOJSON, GEOJSON_LINES, TOPOJSON = "GeoJSON", "GeoJSONSeq", "TopoJSON"
 
-KNOWN = "zip, shapefile, GeoPackage, FileGDB, FlatGeobuf, GeoParquet, GeoJSON and TopoJSON are read"
+#: Parsed from text each time they are read.
+SLOW = frozenset({CSV, KML, GEOJSON, GEOJSON_LINES, TOPOJSON})
+
+KNOWN = "zip, shapefile, GeoPackage, FileGDB, FlatGeobuf, GeoParquet, GeoJSON, TopoJSON, KML and CSV are read"
 AGAIN = "download it again; what was published before stays"
 
-_HEAD_BYTES = 64 * 1024
+HEAD_BYTES = 64 * 1024
 _CHUNK_ROWS = 4096
+_LONGEST_LINE = 64 << 20
 _MOST_TOPOJSON_BYTES = 256 * 2**20  # GDAL holds the whole topology in memory
 _GPKG_IDS = (b"GPKG", b"GP10", b"GP11")
 _MAGIC = (
@@ -42,6 +48,8 @@ _NOT_READ = (
     (b"<VRT", "a GDAL virtual dataset (VRT), which can read other files and the network"),
 )
 
+_KML = re.compile(rb"(?is)(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype\s+)?(\w+:)?kml\b")
+
 
 def recognise(path: Path, where: str) -> str:
     """The format of the file or folder at `path`, by content.
@@ -54,16 +62,42 @@ def recognise(path: Path, where: str) -> str:
         if (path / "a00000001.gdbtable").is_file():
             return FILE_GDB
         raise FileRefused("the folder is not a FileGDB", where=where, do=KNOWN)
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+    head = start_of(path)
     if found := next((name for magic, name in _MAGIC if head.startswith(magic)), None):
         return found
     if head.startswith(b"SQLite format 3\0"):
         return _sqlite(path, head, where)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(b"{"):
+    if text.startswith((b"{", b"\x1e{")):
         return _json(path, text, where)
-    raise FileRefused(f"the file is {_look(text)}", where=where, do=KNOWN)
+    return KML if _KML.match(text) else _table(head, text, where)
+
+
+def start_of(path: Path) -> bytes:
+    """The first bytes, by which a file is recognised."""
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _table(head: bytes, text: bytes, where: str) -> str:
+    """CSV with shapes.
+
+    Raises:
+        FileRefused: it has none, or is no table.
+    """
+    table = (
+        None
+        if text.startswith(b"<") or any(magic in text[:1024] for magic, _ in _NOT_READ)
+        else delimited.head_of(head)
+    )
+    if table is None:
+        raise FileRefused(f"the file is {_look(text)}", where=where, do=KNOWN)
+    if table.shape or table.points:
+        return CSV
+    names = ", ".join(table.columns[:20])
+    raise FileRefused(
+        f"the table has no column of shapes (WKT, GeoJSON, x and y), only: {names}", where=where, do=KNOWN
+    )
 
 
 def _look(text: bytes) -> str:
@@ -103,6 +137,8 @@ def _json(path: Path, head: bytes, where: str) -> str:
         raise FileRefused("the file is Esri JSON", where=where, do='take f=geojson, or the feed type "arcgis"')
     if re.search(rb'"type"\s*:\s*"FeatureCollection"', ends):
         return GEOJSON
+    if head.startswith(b"\x1e") or re.search(rb'"type"\s*:\s*"Feature"', head):
+        return GEOJSON_LINES
     raise FileRefused(f"the JSON is {_json_look(head)}", where=where, do=KNOWN)
 
 
@@ -118,8 +154,21 @@ def _json_look(head: bytes) -> str:
 
 def _tail(path: Path) -> bytes:
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
+        file.seek(max(0, path.stat().st_size - HEAD_BYTES))
         return file.read()
+
+
+def records(path: Path) -> int:
+    """The features of newline-delimited GeoJSON: lines that are not blank, or what record separators begin."""
+    separated = start_of(path).startswith(b"\x1e")
+    count, blank = 0, True
+    with path.open("rb") as file:
+        while line := file.readline(_LONGEST_LINE):
+            blank = blank and not line.strip()
+            ended = line.endswith(b"\n")
+            count += line.count(b"\x1e") if separated else ended and not blank
+            blank = blank or ended
+    return count + (not separated and not blank)
 
 
 def companion(path: Path, suffix: str) -> Path | None:

@@ -1,36 +1,38 @@
 """One layer of a recognised file: its description, and its rows as Arrow, by GDAL or (GeoParquet) by pyarrow.
 
-What belongs here: what the two readers must be told, and mending what they hand over: names, text, arcs.
-What does not: which layer (`files`), whether the file is what it should be (`formats`). `files` translates errors.
+What belongs here: what the two readers must be told. What does not: which layer (`files`), whether the file is what it
+should be (`formats`), what is wrong with what they hand over (`mending`). `files` translates errors.
 """
 
 import itertools
 import json
 import os
-import struct
-import uuid
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyogrio
 import pyproj
-from pyarrow import compute, parquet
+from pyarrow import parquet
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.feeds import formats
+from zoning_assets.feeds import delimited, formats, kml, mending
 
 Batches = Generator[pa.RecordBatch, None, None]
 
 #: A prefix makes GDAL ask this driver alone. Without it a FeatureCollection whose `name` holds `<OGRVRTDataSource>` is
 #: opened as a virtual dataset. The binary magics need none: they hold a NUL, where the other drivers stop looking.
-_PREFIX = {formats.GEOJSON: "GeoJSON:", formats.TOPOJSON: "TopoJSON:"}
-_ARCS = frozenset(range(8, 13))  # CircularString, CompoundCurve, CurvePolygon, MultiCurve, MultiSurface
-_WINDOWS = "cp1252"  # what a .dbf that does not say its encoding was nearly always written in
+_PREFIX = {
+    formats.GEOJSON: "GeoJSON:",
+    formats.TOPOJSON: "TopoJSON:",
+    formats.GEOJSON_LINES: "GeoJSONSeq:",
+    formats.CSV: "CSV:",
+}
+_DBF_NAME = 10  # letters of a .dbf's column
+_ROWS_LOOKED_AT = 2000
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class LayerFile:
     columns: tuple[tuple[str, str], ...]  # attributes: name as the batches give it, Arrow type
     geometry: str  # the geometry column's name in the file; "" where it has none to give
     encoding: str | None = None  # only where GDAL must be told
+    options: tuple[tuple[str, str], ...] = ()  # how GDAL must open it
+    managed: tuple[str, ...] = ()  # columns that the format has for its own sake
+    shapes_at: int | None = None  # the column that holds the shapes as text
+    tables_at: int | None = None  # the column whose HTML holds the attributes `told`
+    told: tuple[str, ...] = ()
 
 
 def source(path: Path, format_: str) -> str:
@@ -53,8 +60,17 @@ def source(path: Path, format_: str) -> str:
     return _PREFIX.get(format_, "") + os.fspath(path)
 
 
-def describe(path: Path, format_: str, layer: str, where: str) -> LayerFile:
-    """What the layer holds, without its rows.
+def describe(  # noqa: PLR0913 - a layer, and what is known of it
+    path: Path,
+    format_: str,
+    layer: str,
+    where: str,
+    *,
+    named: Collection[str],
+    table: delimited.Table | None,
+    info: Mapping[str, Any] | None,
+) -> LayerFile:
+    """What the layer holds, without its rows. See files.find_layer.
 
     Raises:
         FileRefused: GDAL takes it for something else, it is cut short, or its geometry is not WKB.
@@ -62,24 +78,79 @@ def describe(path: Path, format_: str, layer: str, where: str) -> LayerFile:
     """
     if format_ == formats.PARQUET:
         return _parquet_layer(path, layer, where)
-    info = pyogrio.read_info(source(path, format_), layer=layer)
+    if table is not None:
+        return _table_layer(table, layer, where)
+    info = info or pyogrio.read_info(source(path, format_), layer=layer)
+    _check_info(info, format_, layer, where)
+    rows = _rows(path, format_, layer, info["features"], where)
+    schema, encoding = _schema(source(path, format_), layer)
+    columns = _columns(list(schema)[1:-1])
+    columns = _uncut(columns, named) if format_ == formats.SHAPEFILE else columns
+    found = LayerFile(where, path, format_, layer, info["crs"], rows, columns, info["geometry_name"], encoding)
+    return _kml_layer(found) if format_ == formats.KML else found
+
+
+def _check_info(info: Mapping[str, Any], format_: str, layer: str, where: str) -> None:
     if info["driver"] != format_:
         raise FileRefused(f"GDAL reads it as {info['driver']}, not {format_}", where=where, do=formats.KNOWN)
     if info["geometry_type"] is None:
         raise FileRefused(f"the layer {layer!r} has no geometry", where=where, do="name another `layer`")
-    rows = _rows(path, format_, layer, info["features"], where)
-    schema, encoding = _schema(source(path, format_), layer)
-    inner = list(schema)[1:-1]
-    columns = tuple((name, str(field.type)) for name, field in zip(_free(f.name for f in inner), inner, strict=True))
-    return LayerFile(where, path, format_, layer, info["crs"], rows, columns, info["geometry_name"], encoding)
+
+
+def _columns(fields: Iterable[pa.Field]) -> tuple[tuple[str, str], ...]:
+    inner = list(fields)
+    return tuple((name, str(field.type)) for name, field in zip(_free(f.name for f in inner), inner, strict=True))
+
+
+def _uncut(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Columns under the full names that the jurisdiction file has for them, where ten letters leave one choice."""
+    names = [name for name, _ in columns]
+    longer = {wanted[:_DBF_NAME]: wanted for wanted in named if len(wanted) > _DBF_NAME and wanted not in names}
+    return tuple((longer.get(name, name), kind) for name, kind in columns)
+
+
+def _table_layer(table: delimited.Table, layer: str, where: str) -> LayerFile:
+    opened, options = source(table.path, formats.CSV), table.options
+    info = pyogrio.read_info(opened, **options)
+    _check_info(info, formats.CSV, layer, where)
+    inner = list(_names_read(opened, None, None, options))[1:-1]
+    at = next((i for i, field in enumerate(inner) if field.name == table.head.shape), None)
+    crs = f"EPSG:{table.head.srid}" if table.head.srid else info["crs"]
+    columns, name = _columns(inner), info["geometry_name"]
+    found = LayerFile(where, table.path, formats.CSV, layer, crs, table.rows, columns, name, shapes_at=at)
+    return replace(found, options=tuple(options.items()))
+
+
+def _kml_layer(found: LayerFile) -> LayerFile:
+    """With the attributes that its descriptions tell of, where nothing else does."""
+    names = [name for name, _ in found.columns]
+    managed = tuple(name for name in names if name in kml.OWN_COLUMNS)
+    at = names.index("description") if "description" in names else None
+    told = () if at is None else kml.said_in_tables(names, _texts(found, at))
+    columns = tuple((name, "string") for name in _free([*names, *told])[len(names) :])
+    return replace(
+        found, managed=managed, columns=(*found.columns, *columns), tables_at=at if told else None, told=told
+    )
+
+
+def _texts(layer: LayerFile, at: int) -> Iterator[str | None]:
+    for batch in _gdal_batches(layer, _ROWS_LOOKED_AT):
+        yield from mending.readable(mending.sound(batch[at])).to_pylist()
 
 
 def stream(layer: LayerFile, rows: int) -> Batches:
     """The layer's rows: attributes, `geometry`, `fid`."""
     raw = _parquet_batches(layer, rows) if layer.format == formats.PARQUET else _gdal_batches(layer, rows)
     names = [name for name, _ in layer.columns]
-    for *attributes, geometry, fid in raw:
-        arrays = [*map(_readable, attributes), _straight(geometry), fid]
+    for given in raw:
+        *texts, shapes, fid = map(mending.sound, given)
+        attributes, geometry = [mending.readable(each) for each in texts], shapes
+        if layer.shapes_at is not None:
+            attributes[layer.shapes_at], geometry = mending.unread(attributes[layer.shapes_at], shapes)
+        if layer.tables_at is not None:
+            attributes[layer.tables_at], told = mending.told(attributes[layer.tables_at], layer.told)
+            attributes += told
+        arrays = [*attributes, mending.straight(geometry), fid]
         yield pa.RecordBatch.from_arrays(arrays, names=[*names, "geometry", "fid"])
 
 
@@ -102,13 +173,13 @@ def _schema(path: str, layer: str) -> tuple[pa.Schema, str | None]:
     It must where a shapefile with such column names does not say its own, or says it wrong.
     """
     try:
-        return _names_read(path, layer, None), None
+        return _names_read(path, layer, None, {}), None
     except UnicodeDecodeError:
-        return _names_read(path, layer, _WINDOWS), _WINDOWS
+        return _names_read(path, layer, mending.WINDOWS, {}), mending.WINDOWS
 
 
-def _names_read(path: str, layer: str, encoding: str | None) -> pa.Schema:
-    with _open(path, layer, encoding, 1) as (_, reader):
+def _names_read(path: str, layer: str | None, encoding: str | None, options: Mapping[str, str]) -> pa.Schema:
+    with _open(path, layer, encoding, 1, options) as (_, reader):
         schema = reader.schema
         _ = schema.names  # decoded here, and not when the schema was handed over
         return schema
@@ -117,21 +188,26 @@ def _names_read(path: str, layer: str, encoding: str | None) -> pa.Schema:
 def _rows(path: Path, format_: str, layer: str, features: int, where: str) -> int | None:
     if format_ == formats.SHAPEFILE:
         return formats.shapefile_rows(path, where)
+    if format_ == formats.GEOJSON_LINES:
+        return formats.records(path)  # GDAL leaves out a line that is cut, without a word
     if format_ == formats.FILE_GDB and features not in formats.gdb_counts(path):
         raise FileRefused(f"the table of {layer!r} is cut short", where=where, do=formats.AGAIN)
     return features if features >= 0 else None
 
 
-def _open(path: str, layer: str, encoding: str | None, rows: int) -> AbstractContextManager[Any]:
+def _open(
+    path: str, layer: str | None, encoding: str | None, rows: int, options: Mapping[str, str]
+) -> AbstractContextManager[Any]:
     opened: AbstractContextManager[Any] = pyogrio.open_arrow(
-        path, layer=layer, encoding=encoding, batch_size=rows, return_fids=True, use_pyarrow=True
+        path, layer=layer, encoding=encoding, batch_size=rows, return_fids=True, use_pyarrow=True, **options
     )
     return opened
 
 
 def _gdal_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None, None]:
     """GDAL's order is feature id, attributes, geometry; names may repeat (GeoJSON: `id` twice), so places count."""
-    with _open(source(layer.path, layer.format), layer.layer, layer.encoding, rows) as (_, reader):
+    name = None if layer.format == formats.CSV else layer.layer  # a table is alone, and called as we called it
+    with _open(source(layer.path, layer.format), name, layer.encoding, rows, dict(layer.options)) as (_, reader):
         for batch in reader:
             fid, *attributes, geometry = batch.columns
             yield [*attributes, geometry, fid]
@@ -159,9 +235,8 @@ def _geo(file: parquet.ParquetFile, where: str) -> tuple[str, dict[str, Any]]:
 def _parquet_layer(path: Path, layer: str, where: str) -> LayerFile:
     with parquet.ParquetFile(path) as file:
         geometry, column = _geo(file, where)
-        inner = [field for field in file.schema_arrow if field.name != geometry]
+        columns = _columns(field for field in file.schema_arrow if field.name != geometry)
         rows = file.metadata.num_rows
-    columns = tuple((name, str(field.type)) for name, field in zip(_free(f.name for f in inner), inner, strict=True))
     return LayerFile(where, path, formats.PARQUET, layer, _parquet_crs(column), rows, columns, geometry)
 
 
@@ -186,59 +261,3 @@ def _parquet_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], N
             geometry = geometry.storage if isinstance(geometry, pa.ExtensionArray) else geometry
             fid = pa.array(itertools.islice(running, len(batch)), pa.int64())
             yield [*attributes, geometry.cast(pa.binary()), fid]
-
-
-def _readable(array: pa.Array) -> pa.Array:
-    """Text as UTF-8. GDAL passes a .dbf's bytes as they are where its encoding is not said, or said wrong."""
-    if not pa.types.is_string(array.type):
-        return array
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid:
-        return pa.array([_decoded(raw) for raw in array.cast(pa.binary()).to_pylist()], pa.string())
-    return array
-
-
-def _decoded(raw: bytes | None) -> str | None:
-    if raw is None:
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode(_WINDOWS, "replace")
-
-
-def _straight(geometry: pa.Array) -> pa.Array:
-    """Arcs as polylines: GDAL hands on a FileGDB's curves as such, and shapely reads none of their kinds."""
-    kinds = _kinds(geometry)
-    curved = np.isin(kinds % 1000, list(_ARCS))
-    if not curved.any():
-        return geometry
-    places = np.flatnonzero(curved)
-    straight = _linearised(geometry.take(pa.array(places)), flat=bool((kinds[places] // 1000 % 2 == 0).all()))
-    return compute.replace_with_mask(geometry, pa.array(curved), straight)
-
-
-def _kinds(geometry: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """ISO WKB type numbers (thousands: 1 Z, 2 M, 3 ZM); 0 for null."""
-    heads = (value.as_buffer() for value in geometry)
-    kinds = (struct.unpack_from("<I" if head[0:1] == b"\1" else ">I", head, 1)[0] if head else 0 for head in heads)
-    return np.fromiter((kind & 0x0FFFFFFF for kind in kinds), np.int64, len(geometry))
-
-
-def _linearised(geometry: pa.Array, *, flat: bool) -> pa.Array:
-    """By GDAL itself (a vertex every 4 degrees of arc), which approximates arcs when it writes a shapefile.
-
-    In memory, in a folder of its own. Coordinates keep all their bits; M is lost.
-    """
-    folder = f"/vsimem/{uuid.uuid4().hex}"
-    kind = "MultiPolygon" if flat else "MultiPolygon Z"
-    table = pa.table({"row": pa.array(range(len(geometry)), pa.int32()), "geometry": geometry})
-    try:
-        pyogrio.write_arrow(
-            *(table, f"{folder}/arcs.shp"), driver=formats.SHAPEFILE, geometry_name="geometry", geometry_type=kind
-        )
-        with _open(f"{folder}/arcs.shp", "arcs", None, len(geometry)) as (_, reader):
-            return reader.read_all().column(2).combine_chunks()
-    finally:
-        pyogrio.vsi_rmtree(folder)

@@ -6,7 +6,6 @@ bytes a row), the second deals the rows out to the tiles.
 
 import asyncio
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import orjson
 import pyarrow as pa
 import shapely
 
+from zoning_assets.feeds import scratch
 from zoning_assets.feeds.slices import Slices, page_of
 from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, prove
 from zoning_assets.model import Cover, Place
@@ -56,10 +56,13 @@ class _Scan:
 
 
 class Whole:
-    """A layer that lies on this machine whole. See source.Source."""
+    """A layer that lies on this machine whole. See source.Source.
 
-    def __init__(self, request: Request, here: Here, folder: Path) -> None:
-        self.request, self.here, self.folder = request, here, folder
+    Its folder is held while this lives, so that no other process takes away what is being read.
+    """
+
+    def __init__(self, request: Request, here: Here, folder: Path, hold: scratch.Hold | None = None) -> None:
+        self.request, self.here, self.folder, self._hold = request, here, folder, hold
         self.rows = here.rows
         self.form, self.layer, self.stamp = here.form, dict(here.layer), dict(here.stamp)
         self._slicing = asyncio.Lock()
@@ -129,13 +132,20 @@ class Whole:
     async def _sliced(self, cover: Cover) -> Slices:
         """The second pass, once for all tiles of a run."""
         text = orjson.dumps([sorted(cover.tiles), dict(cover.repeated)], option=orjson.OPT_SORT_KEYS)
-        slices = Slices(self.folder / f"slices-{hashlib.sha256(text).hexdigest()[:16]}")
+        slices = Slices(self.folder / f"sliced-{hashlib.sha256(text).hexdigest()[:16]}")
         async with self._slicing:
-            if not slices.whole:
-                for old in self.folder.glob("slices-*"):
-                    shutil.rmtree(old)
-                await asyncio.to_thread(self._slice, cover, slices)
+            await asyncio.to_thread(self._ready, cover, slices)
         return slices
+
+    def _ready(self, cover: Cover, slices: Slices) -> None:
+        self._hold = self._hold or scratch.Hold(self.request.folder)
+        if not slices.whole:
+            try:
+                self._slice(cover, slices)
+                slices.publish()
+            finally:
+                slices.abandon()
+        scratch.used(slices.folder)
 
     def _slice(self, cover: Cover, slices: Slices) -> None:
         total = 0

@@ -6,6 +6,7 @@ are still being fetched, and a tile that fails keeps none waiting. Each partitio
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import dagster as dg
@@ -91,17 +92,23 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
 def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> None:
     """The run's partitions through the pipeline; each is reported when it is done, failures together at the end."""
     places = [partitions.place_of(key) for key in context.partition_keys]
-    outcomes: list[Outcome] = []
+    failed: list[Outcome] = []
+    written: list[Future[None]] = []
 
-    def report(outcome: Outcome) -> None:
-        outcomes.append(outcome)
+    def write(outcome: Outcome) -> None:
         for event in metadata.events(outcome, assets):
             context.log_event(event)
 
-    with _one_line(), zoning.pipeline() as pipeline:
+    def report(outcome: Outcome) -> None:
+        failed.extend([outcome] if outcome.error else [])
+        written.append(scribe.submit(write, outcome))
+
+    # Dagster writes an event in milliseconds and waits for the disk: in the loop, all places would wait with it.
+    with _one_line(), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
         known = zoning.jurisdictions([place.jurisdiction for place in places])
         asyncio.run(pipeline.run(known, places, feed, _stages(feed, assets), report))
-    failed = [outcome for outcome in outcomes if outcome.error]
+    for each in written:
+        each.result()
     if failed:
         raise metadata.failure(failed)
 

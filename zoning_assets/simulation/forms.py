@@ -16,13 +16,21 @@ from zoning_assets.simulation.shapes import Ints, Shapes, offsets
 from zoning_assets.simulation.table import Column, Columns
 
 
+class Grid(NamedTuple):
+    """Where steps are counted from (x, y), and how long one is; units of the CRS."""
+
+    west: float
+    south: float
+    step: float
+
+
 class Form(NamedTuple):
-    """A form of rows: columns and shapes (None: without), the object id's column and the shapes' EPSG number become
-    one piece of bytes a row; `between` stands between two of them."""
+    """A form of rows: columns, shapes (None: without), the object id's column and the grid on which the corners lie
+    become one piece of bytes a row; `between` stands between two of them."""
 
     name: str
     between: bytes
-    write: Callable[[Columns, Shapes | None, str, int], list[bytes]]
+    write: Callable[[Columns, Shapes | None, str, Grid], list[bytes]]
 
 
 def sendable(values: Column) -> list[Any]:
@@ -40,7 +48,7 @@ def attributes(columns: Columns) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _json(columns: Columns, shapes: Shapes | None, _oid: str, _epsg: int) -> list[bytes]:
+def _json(columns: Columns, shapes: Shapes | None, _oid: str, _grid: Grid) -> list[bytes]:
     if shapes is None:
         return [orjson.dumps({"attributes": each}) for each in attributes(columns)]
     pairs = zip(attributes(columns), _geometries(shapes), strict=True)
@@ -62,7 +70,7 @@ def _runs(items: list[Any], starts: Ints) -> list[list[Any]]:
     return [items[start:stop] for start, stop in pairwise(starts.tolist())]
 
 
-def _geojson(columns: Columns, shapes: Shapes | None, oid: str, _epsg: int) -> list[bytes]:
+def _geojson(columns: Columns, shapes: Shapes | None, oid: str, _grid: Grid) -> list[bytes]:
     """Rows with their object id, where they have it, as `id`."""
     rows = attributes(columns)
     drawn: Sequence[Mapping[str, Any] | None] = [None] * len(rows) if shapes is None else _declared(shapes)

@@ -1,6 +1,7 @@
 """A layer as a server holds it: rows in the order of their object ids; written once in each form, and kept."""
 
 import gc
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pyogrio
 import pyproj
 import shapely
 
-from zoning_assets.simulation.forms import JSON, Form, attributes
+from zoning_assets.simulation.forms import JSON, Form, Grid, attributes
 from zoning_assets.simulation.shapes import Floats, Ints, Shapes, offsets
 from zoning_assets.simulation.table import Column, Table
 from zoning_assets.simulation.where import Values
@@ -41,6 +42,7 @@ class About:
     epsg: int = 2249  # x, y order
     edited_ms: int = 0  # when it was edited last, milliseconds since 1970
     page_rows: int = 2000  # the most rows in one answer (maxRecordCount)
+    step: float | None = 1e-4  # the resolution in units of the CRS; None: the corners are kept as they are
 
 
 class Layer:
@@ -89,7 +91,7 @@ class Layer:
         columns = {str(name): _typed(values) for name, values in zip(meta["fields"], fields, strict=True)}
         ids = columns.pop(oid, np.arange(1, len(wkb) + 1)).astype(np.int64)
         edited_ms = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
-        about = About(oid, None, epsg, edited_ms, page_rows)
+        about = About(oid, None, epsg, edited_ms, page_rows, None)
         return cls(Path(path).stem, {oid: ids, **columns}, Shapes.from_shapely(shapely.from_wkb(wkb)), about)
 
     def __len__(self) -> int:
@@ -152,6 +154,13 @@ class Layer:
             )
         return self._shapes[epsg]
 
+    def grid(self, epsg: int) -> Grid:
+        """On which the corners lie, where they are written in steps."""
+        if self.about.step is None:  # the finest that a double can count
+            far = float(np.abs(self.shapes_in(epsg).points).max(initial=1.0))
+            return Grid(0.0, 0.0, 10.0 ** -math.floor(math.log10(2**52 / far)))
+        return Grid(-400.0, -400.0, 1e-9) if epsg == DEGREES else Grid(-117_498_300.0, -98_850_300.0, self.about.step)
+
     @cached_property
     def tree(self) -> shapely.STRtree:
         """For searching by area. The invalid are searched as what they enclose; the empty are never found."""
@@ -188,7 +197,7 @@ class Layer:
 
     def _made(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool, form: Form) -> list[bytes]:
         columns = {name: self.columns[name][rows] for name in names}
-        return form.write(columns, self.shapes_in(epsg).taken(rows) if shapes else None, self.oid, epsg)
+        return form.write(columns, self.shapes_in(epsg).taken(rows) if shapes else None, self.oid, self.grid(epsg))
 
 
 @contextmanager

@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoning_assets.simulation.forms import Form, sendable
-from zoning_assets.simulation.layer import DEGREES, Layer
+from zoning_assets.simulation.forms import Form, Grid, sendable
+from zoning_assets.simulation.layer import Layer
 from zoning_assets.simulation.shapes import Ints, Shapes, offsets
 from zoning_assets.simulation.table import Column, Columns
 
-#: Where steps are counted from (x, y) and how long one is: 1e-4 feet or metres, 1e-9 degrees.
-_ORIGIN, _STEP = (-117_498_300.0, -98_850_300.0), 1e-4
-_ORIGIN_DEGREES, _STEP_DEGREES = (-400.0, -400.0), 1e-9
 _POLYGON = 3
 _FIELD_TYPES: Mapping[str, int] = {
     "esriFieldTypeInteger": 1,
@@ -48,7 +45,7 @@ def page(layer: Layer, names: Sequence[str], features: bytes, *, epsg: int | Non
         head += [_number(7, _POLYGON)]
         head += [_message(8, _number(1, reference["wkid"]) + _number(2, reference["latestWkid"]))]
     head += [_number(9, 1)] if more else []
-    head += [_message(12, _transform(epsg))] if epsg is not None else []
+    head += [_message(12, _transform(layer.grid(epsg)))] if epsg is not None else []
     head += [_message(13, _column(layer.field(name))) for name in names]
     return _message(2, _message(1, b"".join([*head, features])))
 
@@ -57,18 +54,14 @@ def _column(field: Mapping[str, Any]) -> bytes:
     return _text(1, field["name"]) + _number(2, _FIELD_TYPES[field["type"]]) + _text(3, field["alias"]) + _number(4, 16)
 
 
-def _grid(epsg: int) -> tuple[tuple[float, float], float]:
-    return (_ORIGIN_DEGREES, _STEP_DEGREES) if epsg == DEGREES else (_ORIGIN, _STEP)
+def _transform(grid: Grid) -> bytes:
+    scale, corner = _double(1, grid.step) + _double(2, grid.step), _double(1, grid.west) + _double(2, grid.south)
+    return _message(2, scale) + _message(3, corner)
 
 
-def _transform(epsg: int) -> bytes:
-    (west, south), step = _grid(epsg)
-    return _message(2, _double(1, step) + _double(2, step)) + _message(3, _double(1, west) + _double(2, south))
-
-
-def _rows(columns: Columns, shapes: Shapes | None, oid: str, epsg: int) -> list[bytes]:
+def _rows(columns: Columns, shapes: Shapes | None, oid: str, grid: Grid) -> list[bytes]:
     cells = [_values(values, is_oid=name == oid) for name, values in columns.items()]
-    drawn = [b""] * len(cells[0]) if shapes is None else _shapes(shapes, epsg)
+    drawn = [b""] * len(cells[0]) if shapes is None else _shapes(shapes, grid)
     return [_message(15, b"".join(parts)) for parts in zip(*cells, drawn, strict=True)]
 
 
@@ -90,10 +83,10 @@ def _values(values: Column, *, is_oid: bool) -> list[bytes]:
     ]
 
 
-def _shapes(shapes: Shapes, epsg: int) -> list[bytes]:
+def _shapes(shapes: Shapes, grid: Grid) -> list[bytes]:
     """Each row's shape; nothing where it is null, an empty message where it is empty."""
     lengths = np.diff(shapes.rings)
-    steps, widths = _varints(_moves(shapes, epsg).ravel())
+    steps, widths = _varints(_moves(shapes, grid).ravel())
     starts = offsets(widths)[2 * shapes.rings[shapes.features]].tolist()
     rings, wide = _varints(lengths.astype(np.uint64))
     firsts = offsets(wide)[shapes.features].tolist()
@@ -104,10 +97,9 @@ def _shapes(shapes: Shapes, epsg: int) -> list[bytes]:
     ]
 
 
-def _moves(shapes: Shapes, epsg: int) -> npt.NDArray[np.uint64]:
+def _moves(shapes: Shapes, grid: Grid) -> npt.NDArray[np.uint64]:
     """Distances between corners, in steps; y runs down."""
-    (west, south), step = _grid(epsg)
-    placed = (np.rint((shapes.points - [west, south]) / step) * [1, -1]).astype(np.int64)
+    placed = (np.rint((shapes.points - [grid.west, grid.south]) / grid.step) * [1, -1]).astype(np.int64)
     moves = np.diff(placed, axis=0, prepend=np.zeros((1, 2), dtype=np.int64))
     first = shapes.rings[:-1]
     moves[first] = placed[first]

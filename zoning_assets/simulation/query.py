@@ -39,7 +39,7 @@ def answer(layer: Layer, params: Mapping[str, str]) -> bytes:
     if _flag(params, "returnExtentOnly"):
         return orjson.dumps(_extent(layer, rows, params))
     if _flag(params, "returnCountOnly"):
-        return orjson.dumps({"count": len(rows)})
+        return orjson.dumps({"count": _counted(layer, rows, params)})
     if _flag(params, "returnIdsOnly"):
         ids = layer.ids[rows].tolist()
         return orjson.dumps({"objectIdFieldName": layer.oid, "objectIds": ids or None})
@@ -174,6 +174,12 @@ def _collection(features: bytes, epsg: int, *, more: bool) -> bytes:
     }
     head |= {"exceededTransferLimit": True} if more else {}
     return b"".join([orjson.dumps(head)[:-1], b',"features":[', features, b"]}"])
+
+
+def _counted(layer: Layer, rows: Ints, params: Mapping[str, str]) -> int:
+    if not _flag(params, "returnDistinctValues"):
+        return len(rows)
+    return len(statistics.grouped(layer, rows, _out_fields(layer, params))[1])
 
 
 def _distinct(layer: Layer, rows: Ints, params: Mapping[str, str]) -> bytes:

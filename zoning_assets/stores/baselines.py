@@ -86,6 +86,8 @@ def changed(baseline: Baseline | None, signals: Mapping[str, Any], full_refresh_
         return "it was not harvested yet"
     if now - datetime.fromisoformat(baseline.at) > timedelta(days=full_refresh_days):
         return f"it was fetched more than {full_refresh_days} days ago"
+    if not signals:
+        return "it says nothing of itself: only fetching it can tell"
     before = baseline.signals
     names = sorted({*before, *signals})
     moved = [

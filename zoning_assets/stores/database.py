@@ -28,14 +28,22 @@ def connect(url: str) -> "Iterator[Connection]":
     Raises:
         DatabaseUnavailable: nobody answers, or the password is wrong. The message never holds the password.
     """
+    with open_(url) as connection:
+        yield connection
+
+
+def open_(url: str) -> Connection:
+    """A connection that is the caller's to close.
+
+    Raises:
+        DatabaseUnavailable: as connect.
+    """
     try:
-        connection = psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
+        return psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
     except psycopg.Error as error:
         raise DatabaseUnavailable(
             first_line(error), where=address(url), do="check ZONING_DATABASE_URL, or start it with `zoning db up`"
         ) from None
-    with connection:
-        yield connection
 
 
 def address(url: str) -> str:

@@ -18,9 +18,9 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from zoning_assets.budget import Budget
 from zoning_assets.errors import DatabaseUnavailable, StoreError
-from zoning_assets.ledger import Step
+from zoning_assets.http.budget import Budget
+from zoning_assets.http.ledger import Step
 from zoning_assets.stores.database import address, connect, first_line
 from zoning_assets.stores.queries import named
 

@@ -20,10 +20,16 @@ class Objects:
         """Open the store at `url`: a path, file://, s3://, gs:// or az://.
 
         Raises:
-            SettingInvalid: the URL is of no kind known here.
+            SettingInvalid: the URL is of no kind known here, or the folder cannot be made.
         """
         self.url = url
-        self._store = _open(url)
+        try:
+            self._store = _open(url)
+        except (BaseError, OSError) as error:
+            why = str(error).splitlines()[0]
+            raise SettingInvalid(
+                f"{url} cannot be opened: {why}", where="ZONING_STORE_URL", do="give a path, s3://, gs:// or az://"
+            ) from error
 
     def __reduce__(self) -> tuple[object, ...]:
         """A worker process opens the store anew."""

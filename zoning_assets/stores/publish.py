@@ -7,7 +7,7 @@ at any moment has published everything or nothing. The same harvest under the sa
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,8 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.errors import CoverStale, StoreError
 from zoning_assets.model import PARCELS, ZONING, Place
-from zoning_assets.stores.database import Connection, address, connect, first_line
+from zoning_assets.stores import copying
+from zoning_assets.stores.database import Connection, address, first_line, open_
 from zoning_assets.stores.queries import named
 from zoning_assets.transform import canonical
 from zoning_assets.transform.tiles import finest_cells, owners, to_int
@@ -57,7 +58,8 @@ class Rejection:
 class Edition:
     """What is published, as what: a harvest of a feed at a place, judged by some rules.
 
-    `tiles` is the whole cover; rows of tiles that are no longer in it pass to their new owners.
+    `tiles` is the whole cover; rows of tiles that are no longer in it pass to their new owners. `layer`: which state of
+    the portal's layer the cover is of; no key stands in two tiles of one state.
     """
 
     place: Place
@@ -65,11 +67,12 @@ class Edition:
     harvest: str
     rules: str
     tiles: Sequence[str]
+    layer: str = ""
 
     @property
     def values(self) -> dict[str, Any]:
         """As the queries name them."""
-        values = {name: getattr(self, name) for name in ("feed", "harvest", "rules", "tiles")}
+        values = {name: getattr(self, name) for name in ("feed", "harvest", "rules", "tiles", "layer")}
         return {**values, "jurisdiction": self.place.jurisdiction, "tile": self.place.tile}
 
 
@@ -79,9 +82,13 @@ def find_published(url: str, edition: Edition) -> Published | None:
     Raises:
         DatabaseUnavailable, StoreError: as publish.
     """
-    with _said(url), connect(url) as connection:
-        last, intact = _last(connection, edition.values)
-        return last if intact and not _obsolete_tiles(connection, edition.values) else None
+    with _said(url), _session(url) as connection:
+        return _find_published(connection, edition.values)
+
+
+def _find_published(connection: Connection, values: Mapping[str, Any]) -> Published | None:
+    last, intact = _last(connection, values)
+    return last if intact and not _obsolete_tiles(connection, values) else None
 
 
 def publish(url: str, edition: Edition, parts: Iterable[pa.Table], rejections: Iterable[Rejection]) -> Published:
@@ -98,8 +105,45 @@ def publish(url: str, edition: Edition, parts: Iterable[pa.Table], rejections: I
         DatabaseUnavailable: nobody answers.
         StoreError: the database refused.
     """
-    with _said(url), connect(url) as connection:
-        return _publish(connection, edition.values, parts, rejections)
+    with _said(url), _session(url) as connection:
+        return _find_published(connection, edition.values) or _publish(connection, edition.values, parts, rejections)
+
+
+#: Connections to one database that are between two transactions: opening one costs both sides 20 ms and more.
+_idle: list[tuple[str, Connection]] = []
+
+
+def close_idle() -> None:
+    """Close the connections that wait for the next publish; call it when there will be none."""
+    while _idle:
+        _idle.pop()[1].close()
+
+
+@contextmanager
+def _session(url: str) -> Iterator[Connection]:
+    """A transaction on a connection that is kept for the next one, unless it fails."""
+    connection = _awake(url)
+    try:
+        yield connection
+        connection.commit()
+    except BaseException:
+        connection.close()
+        raise
+    _idle.append((url, connection))
+
+
+def _awake(url: str) -> Connection:
+    """An idle connection that still answers, or a new one."""
+    while _idle:
+        address_, connection = _idle.pop()
+        with suppress(psycopg.Error):
+            if address_ == url:
+                connection.execute("")
+                return connection
+        connection.close()
+    connection = open_(url)
+    connection.prepare_threshold = None  # `stage` is another table each time
+    return connection
 
 
 @contextmanager
@@ -130,6 +174,8 @@ def _publish(
         return last
     if last:  # rows that did not change here were taken by another tile: it, too, has their keys, or had them
         _once(connection.execute(query["taken"], values).fetchone(), values, "stands in another tile as well")
+    if values["tile"] is not None:
+        _once(connection.execute(query["shared"], values).fetchone(), values, "stands in another tile as well")
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
     merged, changed = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0)
@@ -142,6 +188,7 @@ def _publish(
         "unchanged": published.unchanged,
         "retired": retired,
         "rejected": held,
+        "layer": values["layer"],
     }
     connection.execute(query["close_batch"], {"counts": Jsonb(counts), "batch": values["batch"]})
     return published
@@ -187,22 +234,21 @@ def _once(found: tuple[Any, ...] | None, values: Mapping[str, Any], what: str) -
 def _copy(connection: Connection, columns: tuple[str, ...], parts: Iterable[pa.Table]) -> int:
     """COPY the parts to `stage` in PostgreSQL's binary format; the number of rows."""
     rows = 0
-    names = ("key", *columns, "attributes")
     with connection.cursor() as cursor, cursor.copy("COPY stage FROM STDIN WITH (FORMAT BINARY)") as copy:
-        copy.set_types(["text"] * len(names) + ["float8", "bytea", "text"])
+        copy.write(copying.HEAD)
         for part in parts:
             rows += len(part)
-            for row in zip(*_columns(part, names), strict=True):
-                copy.write_row(row)
+            copy.write(_rows(part, ("key", *columns, "attributes")))
+        copy.write(copying.TAIL)
     return rows
 
 
-def _columns(part: pa.Table, names: tuple[str, ...]) -> list[list[Any]]:
-    """The part as lists of what psycopg sends: text or None, area, EWKB, hash."""
-    texts = [part.column(name).to_pylist() for name in names]
-    head = _EWKB + _srid_of(part)
-    shapes = [head + wkb[5:] for wkb in part.column("geometry").to_pylist()]
-    return [*texts, part.column("area_m2").to_pylist(), shapes, part.column("content_hash").to_pylist()]
+def _rows(part: pa.Table, names: tuple[str, ...]) -> memoryview:
+    """The part as `stage` has it: texts or null, area, EWKB, hash."""
+    texts = [copying.texts(part.column(name)) for name in names]
+    area, shape = copying.doubles(part.column("area_m2")), part.column("geometry")
+    ewkb = copying.blobs(shape, head=_EWKB + _srid_of(part), skip=len(_EWKB))
+    return copying.rows([*texts, area, ewkb, copying.texts(part.column("content_hash"))])
 
 
 #: Little-endian, MultiPolygon with SRID: what PostGIS puts before the rest of the WKB that the part holds.

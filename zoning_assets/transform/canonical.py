@@ -7,6 +7,7 @@ dates in ISO 8601 and midnight the day alone; keys sorted; nothing is left out.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -34,7 +35,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def on_grid(shapes: Geometries, grid: float) -> Geometries:
     """The shapes with each coordinate moved to the nearest grid line, z and m left behind; may become invalid."""
     decimals = round(-np.log10(grid))
-    moved: Geometries = shapely.transform(shapely.force_2d(shapes), lambda points: np.round(points, decimals) + 0.0)
+    flat = shapely.force_2d(shapes) if shapely.has_z(shapes).any() or shapely.has_m(shapes).any() else shapes
+    moved: Geometries = shapely.transform(flat, lambda points: np.round(points, decimals) + 0.0)
     return moved
 
 
@@ -55,7 +57,7 @@ def value(raw: Any) -> Any:
 
 
 def _text(raw: str) -> str | None:
-    text = raw.replace("\x00", "").strip()
+    text = raw.strip() if "\x00" not in raw else raw.replace("\x00", "").strip()
     if not text.isascii():  # half a surrogate pair is no text; databases refuse it
         text = text.encode("utf-8", "replace").decode()
     if len(text) >= 10 and text[4] in "/-" and (found := _DATE.fullmatch(text)):
@@ -76,8 +78,9 @@ def _date(*parts: str | None) -> str:
     return f"{year}-{month}-{day}T{clock}{zone or ''}"
 
 
-def _number(raw: float) -> float | int | None:
-    if not np.isfinite(raw):
+def number(raw: float) -> float | int | None:
+    """As `value`, for a float."""
+    if not math.isfinite(raw):
         return None
     return int(raw) if raw.is_integer() and abs(raw) < 2**53 else float(f"{raw:.12g}")
 
@@ -89,12 +92,12 @@ def _whole(raw: int) -> int | str:
 def _decimal(raw: Decimal) -> float | int | str | None:
     if raw.is_finite() and raw == raw.to_integral_value():
         return _whole(int(raw))
-    return _number(float(raw))
+    return number(float(raw))
 
 
 _FORMS: Sequence[tuple[Any, Callable[[Any], Any]]] = (
     (str, _text),
-    (float, _number),
+    (float, number),
     (int, _whole),
     (date | time, lambda raw: _text(raw.isoformat())),  # a datetime is a date
     (bytes, lambda raw: raw.hex() or None),

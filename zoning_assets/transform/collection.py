@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoning_assets.transform import geojson, gml, markup
+from zoning_assets.transform import curves, geojson, gml, markup
 from zoning_assets.transform.documents import attributes_of, features_of
 from zoning_assets.transform.rows import Rows
 
@@ -66,7 +66,7 @@ def of_gml(body: bytes, kinds: Mapping[str, str]) -> Collection:
     if markup.name(root) not in ("FeatureCollection", "SimpleFeatureCollection"):
         message = f"no features, but {markup.name(root)}"
         raise ValueError(message)
-    budget = gml.Budget()
+    budget = curves.Budget()
     found = [gml.feature(each, kinds, budget) for each in gml.features(root)]
     shapes, flaws = geojson.shapes_of([each.geometry for each in found])
     flaws |= {i: each.flaw for i, each in enumerate(found) if each.flaw}

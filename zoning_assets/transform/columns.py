@@ -9,6 +9,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import shapely
 
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
@@ -29,6 +30,9 @@ _MANAGED = re.compile(
 )
 
 
+_DAY_MS = 86_400_000
+
+
 @dataclass(frozen=True)
 class Scope:
     """What decides whether this place owns a row: its tile among all tiles, and the keys known to repeat.
@@ -40,6 +44,7 @@ class Scope:
     tile: str | None = None
     tiles: Collection[str] = ()
     repeated: Mapping[str, str] | None = None
+    layer: str = ""  # which state of the layer its tiles were found in
 
 
 def normalize(  # noqa: PLR0913 - a page, and everything that decides what becomes of it
@@ -67,17 +72,15 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
     points = representative_points(shapes, jurisdiction.target_crs)
     crs.gate(points, jurisdiction.bounds, crs=source, where=f"{jurisdiction.id} {feed.name}")
     # Ownership first: the rows of other tiles, which an envelope meets too, need no more work.
-    keep = np.flatnonzero(_owned(points, _keys(rows.attributes, feed), scope, owned=owned))
-    mine = [rows.attributes[row] for row in keep.tolist()]
-    record = _columns(mine, feed, layer)
-    frame = gpd.GeoDataFrame(
-        {name: _objects(record[name]) for name in ("key", *COLUMNS[feed.name], "attributes")},
-        geometry=gpd.GeoSeries(shapes[keep], crs=jurisdiction.target_crs),
-    )
-    frame["row"] = keep
-    frame["flaw"] = _objects([rows.flaws.get(row) for row in keep.tolist()])
-    frame["lon"], frame["lat"] = points[keep, 0], points[keep, 1]
-    return frame
+    keys = _keys(rows.attributes, feed)
+    keep = np.flatnonzero(_owned(points, keys, scope, owned=owned))
+    kept = keep.tolist()
+    record = _columns([rows.attributes[row] for row in kept], feed, layer)
+    record["key"] = [keys[row] for row in kept]
+    record["flaw"] = [rows.flaws.get(row) for row in kept]
+    data = {name: pd.Series(_objects(record[name]), dtype=object) for name in record}
+    places = {"row": keep, "lon": points[keep, 0], "lat": points[keep, 1]}
+    return gpd.GeoDataFrame({**data, **places}, geometry=shapes[keep], crs=jurisdiction.target_crs)
 
 
 def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.NDArray[np.float64]:
@@ -87,8 +90,9 @@ def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.N
     """
     in_degrees = crs.reproject(shapes, source, crs.DEGREES)
     finite = np.isfinite(shapely.bounds(in_degrees)).all(axis=1)
-    in_degrees = in_degrees.copy()
-    in_degrees[~finite] = None
+    if not finite.all():
+        in_degrees = in_degrees.copy()
+        in_degrees[~finite] = None
     points = shapely.point_on_surface(in_degrees)
     points[shapely.is_empty(points)] = None
     return np.column_stack([shapely.get_x(points), shapely.get_y(points)])
@@ -101,7 +105,7 @@ def key_of(raw: Any) -> str | None:
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, Any]) -> dict[str, list[str | None]]:
-    """Rows in our columns; what is not named and not managed by the server stays in `attributes`.
+    """Rows in our columns but for the key; what is not named and not managed by the server stays in `attributes`.
 
     Column by column, which is three times as fast as row by row.
     """
@@ -114,7 +118,7 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     }
     nothing: list[Any] = [None] * len(rows)
     result = {ours: _texts(cleaned.get(feed.fields.get(ours, ""), nothing)) for ours in COLUMNS[feed.name]}
-    result["key"] = _keys(rows, feed)
+    result = {"key": nothing, **result}
     rest = [name for name in names if name not in named]
     values = zip(*(cleaned[name] for name in rest), strict=True) if rest else ((),) * len(rows)
     result["attributes"] = [
@@ -133,17 +137,25 @@ def _keys(rows: Sequence[Mapping[str, Any]], feed: Feed) -> list[str | None]:
 def _cleaned(values: list[Any], *, is_date: bool) -> list[Any]:
     """A column's canonical values. Text repeats itself, and equal text is looked at once."""
     form = _date if is_date else canonical.value
-    kinds = set(map(type, values))
-    if kinds <= {str, type(None)} or (is_date and kinds <= {int, type(None)}):
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds <= {str} or (is_date and kinds <= {int}):
         once = {value: form(value) for value in set(values)}
         return [once[value] for value in values]
-    if kinds <= {int, bool, type(None)} and max(map(abs, filter(None, values)), default=0) < 2**63:
+    if kinds == {float} and not is_date:
+        return [None if value is None else canonical.number(value) for value in values]
+    if kinds <= {int, bool} and max(map(abs, filter(None, values)), default=0) < 2**63:
         return values
     return [form(value) for value in values]
 
 
 def _date(raw: Any) -> Any:
-    return canonical.value(canonical.epoch_ms(raw))
+    return _day(raw // _DAY_MS) if type(raw) is int and raw % _DAY_MS == 0 else canonical.value(canonical.epoch_ms(raw))
+
+
+@lru_cache(maxsize=1 << 16)
+def _day(number: int) -> Any:
+    """The form of a day's midnight; pages name the same days again and again."""
+    return canonical.value(canonical.epoch_ms(number * _DAY_MS))
 
 
 def _texts(values: list[Any]) -> list[str | None]:

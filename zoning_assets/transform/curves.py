@@ -7,6 +7,7 @@ Source: ArcGIS REST API, "Geometry objects", "JSON curve object".
 
 from cmath import exp, isfinite, phase
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, pi, radians, sqrt
 from typing import Any
 
@@ -16,15 +17,34 @@ _STEP = radians(0.5)  # a chord of half a degree leaves its circle by 0.95e-5 of
 Point = list[float]
 
 
-def drawn(ring: Any, most: int) -> list[Point]:
+@dataclass
+class Budget:
+    """Corners that a page's curves may still be drawn with. What fails is paid for too: it has taken its time."""
+
+    corners: int = 2_000_000
+
+    def pay(self, corners: int) -> None:
+        """Draw so many.
+
+        Raises:
+            ValueError: nothing is left.
+        """
+        self.corners -= corners
+        if self.corners < 0:
+            self.corners = 0
+            message = "the curves of a page have too many corners"
+            raise ValueError(message)
+
+
+def drawn(ring: Any, budget: Budget) -> list[Point]:
     """A ring of points and curve objects as a ring of points; z and m are left behind.
 
     Args:
         ring: its first element is a point, each other one a point or a curve that begins where the one before ends.
-        most: corners that it may have.
+        budget: what the ring is paid from.
 
     Raises:
-        ValueError: a curve is none that is known, or there would be more corners than that.
+        ValueError: a curve is none that is known, or there would be too many corners.
     """
     if not isinstance(ring, list):
         message = "a ring is no list"
@@ -32,10 +52,9 @@ def drawn(ring: Any, most: int) -> list[Point]:
     corners: list[complex] = []
     try:
         for each in ring:
-            corners += _drawn(corners[-1], each) if isinstance(each, Mapping) else [_point(each)]
-            if len(corners) > most:
-                message = f"more than {most:,} corners"
-                raise ValueError(message)
+            more = _drawn(corners[-1], each) if isinstance(each, Mapping) else [_point(each)]
+            budget.pay(len(more))
+            corners += more
     except (TypeError, KeyError, IndexError, ArithmeticError) as error:
         message = "a curve cannot be drawn"
         raise ValueError(message) from error

@@ -11,7 +11,7 @@ import orjson
 from zoning_assets.transform.rings import Floats
 
 #: Values in one page, counted by commas and brackets; a hostile one of 256 MiB would else be gigabytes of lists.
-_MOST_VALUES = 32_000_000
+_MOST_VALUES = 16_000_000
 #: How deep a row's attributes may be nested, that they can be written again.
 _DEEPEST = 200
 
@@ -57,9 +57,16 @@ def features_in(document: Any) -> list[dict[str, Any]]:
     """
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list) or not set(map(type, features)) <= {dict}:
-        message = f"no features in {str(document)[:80]!r}"
+        message = f"no features in {_look(document)}"
         raise ValueError(message)
     return features
+
+
+def _look(document: Any) -> str:
+    """What a document is, in a few words; all of it may be large, and nested deeper than can be shown."""
+    if not isinstance(document, dict):
+        return f"a JSON {type(document).__name__}"
+    return f"an object of {', '.join(map(repr, list(document)[:8]))}"[:160]
 
 
 def attributes_of(features: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:

@@ -19,8 +19,6 @@ CHORDS = "curves were drawn as chords"
 MULTIPATCH = "multipatch"
 NO_AREA = "points or lines, no area"
 
-#: Corners of a page's curves; what would have more is held back as a curve.
-_MOST_CURVED = 2_000_000
 _WITHOUT_AREA = {"x", "points", "paths", "curvePaths", "xmin"}
 _BROKEN = [None]  # a ring whose only corner is no number
 
@@ -61,13 +59,12 @@ def shapes_of(geometries: Sequence[Any]) -> tuple[Geometries, dict[int, str]]:
     flaws: dict[int, str] = {}
     rings: list[Any] = []
     owner: list[int] = []
-    left = _MOST_CURVED
+    budget = curves.Budget()
     for i, geometry in enumerate(geometries):
         found = geometry.get("rings") if type(geometry) is dict and "curveRings" not in geometry else None
         if not found or type(found) is not list:
-            found, flaw = _unusual(geometry, left)
+            found, flaw = _unusual(geometry, budget)
             flaws.update({i: flaw} if flaw else {})
-            left -= sum(map(len, found))
         rings += found
         owner += [i] * len(found)
     if not set(map(type, rings)) <= {list}:
@@ -77,23 +74,19 @@ def shapes_of(geometries: Sequence[Any]) -> tuple[Geometries, dict[int, str]]:
     return shapes, flaws | odd
 
 
-def _unusual(geometry: Any, most: int) -> tuple[list[Any], str | None]:
+def _unusual(geometry: Any, budget: curves.Budget) -> tuple[list[Any], str | None]:
     """The rings of what is no plain polygon, and what is to be said of them."""
     if not isinstance(geometry, dict):
         return [_BROKEN], None
     if "curveRings" in geometry:
-        return _uncurved(geometry["curveRings"], most)
+        return _uncurved(geometry["curveRings"], budget)
     if geometry.get("rings"):
         return [_BROKEN], None
     return [], NO_AREA if _WITHOUT_AREA & geometry.keys() else None
 
 
-def _uncurved(rings: Any, most: int) -> tuple[list[Any], str]:
-    found: list[Any] = []
+def _uncurved(rings: Any, budget: curves.Budget) -> tuple[list[Any], str]:
     try:
-        for ring in rings or ():
-            found.append(curves.drawn(ring, most))
-            most -= len(found[-1])
+        return [curves.drawn(ring, budget) for ring in rings or ()], CHORDS
     except (ValueError, TypeError):
         return [], CURVE
-    return found, CHORDS

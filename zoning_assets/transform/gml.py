@@ -34,13 +34,6 @@ class _CurveError(ValueError):
     """A curve that is not drawn here."""
 
 
-@dataclass
-class Budget:
-    """Corners that a page's curves may still be drawn with; what would have more is held back as a curve."""
-
-    corners: int = 2_000_000
-
-
 @dataclass(frozen=True)
 class Feature:
     """A row: its own id, its attributes, its shape as GeoJSON has it (axes as they came), the shape's CRS by name."""
@@ -65,7 +58,7 @@ def features(root: Element) -> list[Element]:
     return found
 
 
-def feature(element: Element, kinds: Mapping[str, str], budget: Budget) -> Feature:
+def feature(element: Element, kinds: Mapping[str, str], budget: curves.Budget) -> Feature:
     """One feature. `kinds`: column -> WHOLE, NUMBER, BOOLEAN, else text."""
     attributes: dict[str, Any] = {}
     shape: Element | None = None
@@ -126,7 +119,7 @@ def _crs(shape: Element | None) -> str:
     return next((str(each.get("srsName")) for each in shape.iter() if each.get("srsName")), "")[:500]
 
 
-def _geometry(shape: Element, budget: Budget) -> tuple[dict[str, Any] | None, str | None]:
+def _geometry(shape: Element, budget: curves.Budget) -> tuple[dict[str, Any] | None, str | None]:
     """The polygons within, however they are wrapped, and what was odd."""
     if any(attribute(each, "href") for each in shape.iter()):
         return None, ELSEWHERE
@@ -147,13 +140,13 @@ def _self_and_within(shape: Element, names: tuple[str, ...]) -> Iterator[Element
     yield from within(shape, *names)
 
 
-def _polygon(polygon: Element, budget: Budget) -> list[list[Any]]:
+def _polygon(polygon: Element, budget: curves.Budget) -> list[list[Any]]:
     """Its rings, the shell first."""
     sides = [each for kind in (_SHELLS, _HOLES) for each in children(polygon, *kind)]
     return [_ring(each, budget) for side in sides for each in children(side)]
 
 
-def _ring(ring: Element, budget: Budget) -> list[Any]:
+def _ring(ring: Element, budget: curves.Budget) -> list[Any]:
     """A ring's corners; one that cannot be read has a corner that is no number."""
     if name(ring) == "LinearRing":
         return _corners(ring)
@@ -165,12 +158,10 @@ def _ring(ring: Element, budget: Budget) -> list[Any]:
     if not any(isinstance(each, dict) for each in drawn):
         return drawn
     try:
-        corners = curves.drawn(drawn, budget.corners)
+        return curves.drawn(drawn, budget)
     except ValueError as error:
         budget.corners -= min(budget.corners, len(drawn) * _MOST_AN_ARC)  # what was drawn in vain was work, too
         raise _CurveError from error
-    budget.corners -= len(corners)
-    return corners
 
 
 def _arcs(segment: Element, points: list[Any]) -> list[Any]:

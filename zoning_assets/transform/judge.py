@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -44,24 +45,40 @@ def judge(normalized: gpd.GeoDataFrame, *, jurisdiction: Jurisdiction, feed: Fee
         target CRS), `area_m2` (jurisdiction's equal-area frame), `content_hash`, `repair` (what was wrong),
         `repair_area_m2` (area after minus before), `page`, `row`.
     """
-    grid = canonical.GRID[jurisdiction.target_crs]
-    frame = crs.metric_frame(jurisdiction.bounds)
     before = normalized.geometry.to_numpy()
-    mended = geometry.mend(before, grid)
+    mended = geometry.mend(before, canonical.GRID[jurisdiction.target_crs])
     reasons = _reasons(normalized, mended, jurisdiction, feed)
     fine = pd.isna(reasons)
-    table = normalized.drop(columns=["flaw", "lon", "lat"])
-    table = table.set_geometry(gpd.GeoSeries(mended.geometry, index=table.index, crs=jurisdiction.target_crs))
-    table["repair"] = np.where(pd.isna(mended.repaired), normalized["flaw"], mended.repaired)
-    table["area_m2"] = areas_m2(mended.geometry, jurisdiction.target_crs, frame)
-    table["repair_area_m2"] = _repair_areas(before, table, frame)
-    rejections = _rejections(table[~fine], reasons[~fine])
-    accepted = table[fine].reset_index(drop=True)
+    repair = np.where(pd.isna(mended.repaired), normalized["flaw"].to_numpy(), mended.repaired)
+    accepted = _accepted(normalized, mended.geometry, repair, fine, jurisdiction, feed)
+    rejections = _rejections(normalized.assign(repair=repair)[~fine], reasons[~fine]) if not fine.all() else _none()
     repaired = int(accepted["repair"].notna().sum())
     settle = resolve_repeats if feed.key else _same_rows
-    settled, repeats = settle(accepted, feed, jurisdiction) if listed else (accepted, rejections[:0])
+    settled, repeats = settle(accepted, feed, jurisdiction) if listed else (accepted, _none())
     rejections = pd.concat([rejections, repeats], ignore_index=True) if len(repeats) else rejections
     return Judged(_hashed(settled, feed), rejections, len(normalized) - len(rejections), repaired)
+
+
+def _accepted(  # noqa: PLR0913 - a table is made of rows, and of what was found out about them
+    rows: gpd.GeoDataFrame,
+    shapes: npt.NDArray[np.object_],
+    repair: npt.NDArray[np.object_],
+    fine: npt.NDArray[np.bool_],
+    jurisdiction: Jurisdiction,
+    feed: Feed,
+) -> gpd.GeoDataFrame:
+    """The rows that nothing speaks against, with their mended shapes and measures."""
+    target, frame = jurisdiction.target_crs, crs.metric_frame(jurisdiction.bounds)
+    texts = {name: rows[name].to_numpy()[fine] for name in ("key", *COLUMNS[feed.name], "attributes", "page")}
+    texts["repair"] = repair[fine]
+    columns: dict[str, Any] = {name: pd.Series(values, dtype=object) for name, values in texts.items()}
+    columns["row"], columns["area_m2"] = rows["row"].to_numpy()[fine], areas_m2(shapes[fine], target, frame)
+    touched = columns["repair"].notna().to_numpy()
+    gained = np.full(len(touched), np.nan)
+    was = areas_m2(rows.geometry.to_numpy()[fine][touched], target, frame)
+    gained[touched] = np.round(columns["area_m2"][touched] - was, 4)
+    columns["repair_area_m2"] = gained  # NaN where nothing was repaired
+    return gpd.GeoDataFrame(columns, geometry=shapes[fine], crs=rows.crs)
 
 
 def areas_m2(shapes: npt.NDArray[np.object_], source: str, frame: str) -> npt.NDArray[np.float64]:
@@ -87,13 +104,9 @@ def _reasons(
     return reasons
 
 
-def _repair_areas(before: npt.NDArray[np.object_], table: gpd.GeoDataFrame, frame: str) -> npt.NDArray[np.float64]:
-    """For repaired rows the area gained, in m2; NaN for the others."""
-    touched = table["repair"].notna().to_numpy() & table.geometry.notna().to_numpy()
-    gained = np.full(len(table), np.nan)
-    was = areas_m2(before[touched], str(table.crs), frame)
-    gained[touched] = np.round(table["area_m2"].to_numpy()[touched] - was, 4)
-    return gained
+def _none() -> pd.DataFrame:
+    """No rejections."""
+    return _NONE.copy()
 
 
 def _rejections(rows: gpd.GeoDataFrame, reasons: Iterable[str], detail: str | None = None) -> pd.DataFrame:
@@ -101,6 +114,9 @@ def _rejections(rows: gpd.GeoDataFrame, reasons: Iterable[str], detail: str | No
     columns = (rows["page"], rows["row"], list(reasons), details)
     held = pd.DataFrame({name: list(column) for name, column in zip(REJECTION_COLUMNS, columns, strict=True)})
     return held.astype({"row": "int64"})  # an empty list would make it another kind
+
+
+_NONE = pd.DataFrame({name: pd.Series([], dtype=object) for name in REJECTION_COLUMNS}).astype({"row": "int64"})
 
 
 def resolve_repeats(
@@ -113,7 +129,7 @@ def resolve_repeats(
     and so on, from west to east.
     """
     repeated = rows["key"].duplicated(keep=False).to_numpy()
-    none = _rejections(rows[:0], [])
+    none = _none()
     if not repeated.any():
         return rows, none
     again = rows[repeated]
@@ -194,7 +210,7 @@ def _hashed(rows: gpd.GeoDataFrame, feed: Feed) -> gpd.GeoDataFrame:
     columns = [_plain(rows[name]) for name in ("key", *COLUMNS[feed.name], "attributes")]
     hashes = canonical.content_hashes(columns, rows.geometry.to_numpy())
     keys = rows["key"] if feed.key else [each[:16] for each in hashes]
-    return rows.assign(content_hash=hashes, key=keys)
+    return rows.assign(content_hash=pd.Series(hashes, rows.index, dtype=object), key=keys)
 
 
 def _plain(column: pd.Series) -> list[str | None]:

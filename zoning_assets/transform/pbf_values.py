@@ -13,6 +13,10 @@ from zoning_assets.transform.wire import Bytes, Step
 Objects = npt.NDArray[np.object_]
 
 
+#: Stands for all numbers of kinds of values that are not in _VALUES.
+_UNKNOWN = 10
+
+
 class _Cells(NamedTuple):
     """What contents stand in, and where."""
 
@@ -35,11 +39,12 @@ def values(body: bytes, data: Bytes, start: Ints, stop: Ints) -> Objects:
     """
     found = np.full(len(start), None, dtype=object)
     for step in wire.steps(data, start, stop, most=1):
-        for number in np.unique(step.number).tolist():
+        numbers = np.minimum(step.number, _UNKNOWN)
+        for number in np.flatnonzero(np.bincount(numbers)).tolist():
             kind, read = _VALUES.get(number, (-1, _texts))
-            these = step.where(step.number == number)
+            these = step.where(numbers == number)
             if (these.kind != kind).any():
-                message = f"a value of the unknown kind {number}"
+                message = f"a value of the unknown kind {these.number[0]}"
                 raise ValueError(message)
             found[these.message] = read(_Cells(body, data, these))
     return found

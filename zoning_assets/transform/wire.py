@@ -19,6 +19,9 @@ Wholes = npt.NDArray[np.uint64]
 #: How a field's content is written.
 VARINT, EIGHT, BYTES, FOUR = 0, 1, 2, 5
 
+#: By kind, how many bytes its content has: 0 where it says so itself, -1 where there is no such kind.
+_WIDTHS = np.array([0, 8, 0, -1, -1, 4, -1, -1], dtype=np.int64)
+
 _LONGEST_VARINT, _LARGEST = 10, 2**64 - 1  # bytes; what they hold
 #: Fields in one message, and numbers in the packed fields of a page.
 _MOST_FIELDS, _MOST_NUMBERS = 1_000_000, 16_000_000
@@ -43,11 +46,14 @@ def fields(body: bytes, start: int, stop: int) -> Iterator[Field]:
         if start >= stop:
             return
         key, at = varint(body, start, stop)
-        length, at = _length(body, key & 7, at, stop)
+        if key & 7 == BYTES:  # in line, as a page's rows come this way
+            length, at = varint(body, at, stop)
+        else:
+            length = _width(body, key & 7, at, stop)
         if not key >> 3 or length > stop - at:
             raise _malformed(f"a field of {length} bytes where {stop - at} are left")
-        yield Field(key >> 3, key & 7, at, at + length)
         start = at + length
+        yield Field(key >> 3, key & 7, at, start)
     if start < stop:
         raise _malformed(f"more than {_MOST_FIELDS:,} fields in one message")
 
@@ -72,6 +78,8 @@ def varint(body: bytes, at: int, stop: int) -> tuple[int, int]:
     Raises:
         ValueError: it does not end in time.
     """
+    if at < stop and body[at] < 128:
+        return body[at], at + 1
     value = 0
     for shift in range(0, 7 * _LONGEST_VARINT, 7):
         if at >= stop:
@@ -84,14 +92,12 @@ def varint(body: bytes, at: int, stop: int) -> tuple[int, int]:
     raise _malformed("a number does not end")
 
 
-def _length(body: bytes, kind: int, at: int, stop: int) -> tuple[int, int]:
-    """How long a field's content is, and where it begins."""
-    if kind == BYTES:
-        return varint(body, at, stop)
+def _width(body: bytes, kind: int, at: int, stop: int) -> int:
+    """How long the content of a field is that does not say it."""
     if kind == VARINT:
-        return varint(body, at, stop)[1] - at, at
+        return varint(body, at, stop)[1] - at
     if kind in (EIGHT, FOUR):
-        return (8 if kind == EIGHT else 4), at
+        return 8 if kind == EIGHT else 4
     raise _malformed(f"a field of the unknown kind {kind}")
 
 
@@ -107,6 +113,8 @@ class Step:
 
     def where(self, which: npt.NDArray[np.bool_]) -> "Step":
         """Only these."""
+        if which.all():
+            return self
         return Step(self.message[which], self.number[which], self.kind[which], self.start[which], self.stop[which])
 
 
@@ -138,9 +146,10 @@ def steps(data: Bytes, start: Ints, stop: Ints, most: int) -> Iterator[Step]:
 
 def _contents(data: Bytes, kind: Ints, at: Ints, stop: Ints) -> tuple[Ints, Ints]:
     """Where the contents of fields begin and end."""
-    begin, end = at.copy(), at + np.where(kind == EIGHT, 8, 4)
-    if not np.isin(kind, (VARINT, EIGHT, BYTES, FOUR)).all():
+    begin, width = at.copy(), _WIDTHS[kind]
+    if (width < 0).any():
         raise _malformed("a field of an unknown kind")
+    end = at + width
     number = kind == VARINT
     if number.any():
         _, end[number] = varints(data, at[number], stop[number])
@@ -161,6 +170,8 @@ def varints(data: Bytes, at: Ints, stop: Ints) -> tuple[Wholes, Ints]:
     Raises:
         ValueError: one does not end in time.
     """
+    if (at < stop).all() and (byte := data[at]).max(initial=0) < 128:  # as most are
+        return byte.astype(np.uint64), at + 1
     value, end, going = np.zeros(len(at), dtype=np.uint64), at.copy(), np.arange(len(at))
     for shift in range(0, 7 * _LONGEST_VARINT, 7):
         here = end[going]

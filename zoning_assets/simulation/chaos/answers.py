@@ -1,4 +1,4 @@
-"""Faults of what a layer says of itself and of its rows: counts, ids, statistics, abilities, columns."""
+"""Faults of what a layer says of itself and of its rows: statistics, abilities, columns."""
 
 import math
 from collections.abc import Callable
@@ -6,73 +6,10 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from zoning_assets.simulation.chaos.pages import CAP
 from zoning_assets.simulation.chaos.said import Asked, Inner, Make, Reply, Spoil, id_of, refused
 
 Row = dict[str, Any]
 _FAR_OFF = 1_009_200
-
-
-def counts(change: Callable[[int, Random], int]) -> Make:
-    """Every count as `change` leaves it, always the same way; 0 stays 0."""
-
-    def make(rng: Random) -> Spoil:
-        seed = rng.random()
-
-        def spoil(asked: Asked, inner: Inner) -> Reply:
-            reply = inner(asked)
-            true = reply.value.get("count")
-            if asked.kind != "count" or not true:
-                return reply
-            said = change(true, Random(seed))  # noqa: S311 - must repeat, not be secret
-            return reply if said == true else reply.saying(count=said)
-
-        return spoil
-
-    return make
-
-
-def high(true: int, rng: Random) -> int:
-    """Some rows too many."""
-    return true + rng.randint(1, 5)
-
-
-def low(true: int, rng: Random) -> int:
-    """Some rows too few."""
-    return max(1, true - rng.randint(1, 5))
-
-
-def capped(true: int, rng: Random) -> int:
-    """Never more than some whole pages."""
-    return min(true, 100 * rng.randint(1, 2))
-
-
-def no_rows_here(rng: Random) -> Spoil:
-    """Counts by area say 0 for some areas, as if nothing lay there."""
-    seed = rng.random()
-
-    def spoil(asked: Asked, inner: Inner) -> Reply:
-        reply = inner(asked)
-        blind = asked.kind == "count" and asked.params.get("geometry") and asked.chance(seed).random() < 0.3
-        return reply.saying(count=0) if blind and reply.value.get("count") else reply
-
-    return spoil
-
-
-def ignored(kind: str, flag: str) -> Make:
-    """Asked for a summary, the server sends rows."""
-    return lambda _rng: lambda asked, inner: inner(asked.without(flag) if asked.kind == kind else asked)
-
-
-def ids_capped(_rng: Random) -> Spoil:
-    """The list of ids ends early, and nothing says so."""
-
-    def spoil(asked: Asked, inner: Inner) -> Reply:
-        reply = inner(asked)
-        ids = reply.value.get("objectIds") or ()
-        return reply.saying(objectIds=ids[: 4 * CAP]) if asked.kind == "ids" and len(ids) > 4 * CAP else reply
-
-    return spoil
 
 
 def statistics_wrong(rng: Random) -> Spoil:

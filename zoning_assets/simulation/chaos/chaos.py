@@ -5,12 +5,11 @@ import difflib
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import replace
-from random import Random
 
 from aiohttp import web
 
 from zoning_assets.simulation.chaos.faults import FAULTS
-from zoning_assets.simulation.chaos.said import Asked, Inner, Reply, Spoil, refused
+from zoning_assets.simulation.chaos.said import Asked, Inner, Reply, Spoil, randomness, refused
 
 _KEPT = 10_000  # questions remembered, for whoever wants to know how it went
 
@@ -89,7 +88,7 @@ def _place(name: str) -> int:
 
 
 def _start(name: str, seed: int) -> Spoil:
-    return FAULTS[name].make(Random(f"{seed} {name}"))  # noqa: S311 - must repeat, not be secret
+    return FAULTS[name].make(randomness(seed, name))
 
 
 async def send(request: web.Request, reply: Reply) -> web.StreamResponse:

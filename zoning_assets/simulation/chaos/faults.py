@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from random import Random
 
-from zoning_assets.simulation.chaos import answers, edits, network, pages
-from zoning_assets.simulation.chaos.said import Make
+from zoning_assets.simulation.chaos import answers, edits, lists, network, pages
+from zoning_assets.simulation.chaos.said import Make, randomness
 
 #: What a correct client makes of a fault: all true rows; all true rows or a refusal; a refusal.
 PASSING, PROVABLE, FATAL = "passing", "provable", "fatal"
@@ -27,11 +26,11 @@ class Fault:
 
 
 _BETWEEN, _STAMPED = "_between_pages", "_stamped"
-_ROWS = ("came twice", "received", "the portal says", "count")
+_ROWS = ("came twice", "came again", "received", "the portal says", "the server lists", "the server gives", "count")
 _CHANGED = ("changed", "edited", *_ROWS)
-_IDS = ("ids", *_ROWS)
+_IDS = ("ids", "the layer fell", *_ROWS)
 _TOKEN = ("499", "token")
-_HTML = ("html", "json")
+_HTML = ("html", "json", "a page for people")
 _COLUMN = ("column", "field")
 
 
@@ -54,20 +53,26 @@ def _near_the_rows() -> Iterator[Fault]:
     yield Fault("last_rows_lost", PROVABLE, pages.rows_changed(pages.last_lost), _ROWS)
     yield Fault("rows_dropped", PROVABLE, pages.dropped, _ROWS)
     yield Fault("early_end", PROVABLE, pages.early_end, _ROWS)
-    yield Fault("flag_always", PASSING, pages.flag(always=True), ("exceededtransferlimit", *_ROWS))
+    yield Fault("flag_always", PASSING, pages.flag(always=True), _ROWS)
     yield Fault("flag_never", PASSING, pages.flag(always=False), _ROWS, avoidable=True)
     yield Fault("geometry_poison", PROVABLE, pages.geometry_poison, ("error 500",))
     yield Fault("big_pages_fail", PROVABLE, pages.big_pages_fail, ("error 500", "http 500", "http 504"))
 
 
 def _in_what_is_said() -> Iterator[Fault]:
-    yield Fault("wrong_count_high", PROVABLE, answers.counts(answers.high), _ROWS)
-    yield Fault("wrong_count_low", PROVABLE, answers.counts(answers.low), _ROWS)
-    yield Fault("count_capped", PROVABLE, answers.counts(answers.capped), _ROWS)
-    yield Fault("count_blind", PROVABLE, answers.no_rows_here, ("tiles", *_ROWS))
-    yield Fault("count_ignored", PROVABLE, answers.ignored("count", "returnCountOnly"), ("count",))
-    yield Fault("ids_ignored", PROVABLE, answers.ignored("ids", "returnIdsOnly"), _IDS)
-    yield Fault("ids_capped", PROVABLE, answers.ids_capped, _IDS)
+    yield Fault("wrong_count_high", PROVABLE, lists.counts(lists.high), _ROWS)
+    yield Fault("wrong_count_low", PROVABLE, lists.counts(lists.low), _ROWS)
+    yield Fault("count_capped", PROVABLE, lists.counts(lists.capped), _ROWS)
+    yield Fault("count_ignored", PROVABLE, lists.ignored("count", "returnCountOnly"), ("count",))
+    yield Fault("ids_ignored", PROVABLE, lists.ignored("ids", "returnIdsOnly"), _IDS)
+    yield Fault("ids_capped", PROVABLE, lists.ids(lists.first_ids), _IDS)
+    yield Fault("ids_stale", PROVABLE, lists.ids(lists.stale_ids), _IDS)
+    yield Fault("ids_repeated", PROVABLE, lists.ids(lists.repeated_ids), _IDS)
+    yield Fault("all_capped", PROVABLE, lists.all_capped, _IDS)
+    yield Fault("blind_by_area", PROVABLE, lists.blind, ("by area", *_IDS))
+    yield Fault("area_ignored", PROVABLE, lists.deaf("geometry", where="1=1"), ("by area", *_IDS), avoidable=True)
+    yield Fault("where_ignored", PROVABLE, lists.deaf("where", where="1=1"), _IDS, avoidable=True)
+    yield Fault("list_ignored", PROVABLE, lists.deaf("objectIds", where="1=1"), _IDS, avoidable=True)
     yield Fault("statistics_wrong", PROVABLE, answers.statistics_wrong, ("key", "statistic", *_ROWS))
     yield Fault("statistics_renamed", PASSING, answers.statistics_renamed, ("statistic",))
     yield Fault("statistics_refused", PASSING, answers.statistics_refused, ("error 400", "statistic"))
@@ -92,12 +97,12 @@ def _on_the_line() -> Iterator[Fault]:
     yield Fault("gateway_504_html", PASSING, network.storms(network.says(network.gateway)), ("504",))
     yield Fault("error_200_passing", PASSING, network.storms(network.says(network.ill)), ("error 50",))
     yield Fault("long_get_refused", PASSING, network.long_get_refused, ("404", "414"), avoidable=True)
-    yield Fault("error_200_final", FATAL, network.wall(network.final, latest=6), ("error 400", "error 498"))
+    yield Fault("error_200_final", FATAL, network.wall(network.final, latest=45), ("error 400", "error 498"))
     yield Fault("token_wall", FATAL, network.wall(network.token), _TOKEN)
-    yield Fault("token_wall_later", FATAL, network.wall(network.token, latest=12), _TOKEN)
+    yield Fault("token_wall_later", FATAL, network.wall(network.token, latest=45), _TOKEN)
     yield Fault("login_302", FATAL, network.to_login, ("login", "sign in", *_HTML))
-    yield Fault("maintenance_503", FATAL, network.wall(network.maintenance_503, latest=12), ("503",))
-    yield Fault("maintenance_200", FATAL, network.wall(network.maintenance_200, latest=12), _HTML)
+    yield Fault("maintenance_503", FATAL, network.wall(network.maintenance_503, latest=45), ("503",))
+    yield Fault("maintenance_200", FATAL, network.wall(network.maintenance_200, latest=45), _HTML)
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -106,14 +111,18 @@ FAULTS: Mapping[str, Fault] = {
 
 #: Lies that can agree with each other, so that nobody could tell them from the truth.
 _AGREEING = ({"wrong_count_low", "rows_dropped"}, {"count_capped", "ids_capped"})
+_WALLS = 0.2  # of the mixtures; behind a wall the other faults are not seen for long
 
 
 def mixtures(seed: int, how_many: int) -> list[tuple[str, ...]]:
     """Combinations of two to four faults; the same for the same seed."""
-    rng = Random(seed)  # noqa: S311 - must repeat, not be secret
+    rng = randomness(seed)
+    fatal = [name for name, fault in FAULTS.items() if fault.outcome == FATAL]
+    others = [name for name in FAULTS if name not in fatal]
     found: list[tuple[str, ...]] = []
     while len(found) < how_many:
-        names = rng.sample(list(FAULTS), rng.randint(2, 4))
+        wall = [rng.choice(fatal)] if rng.random() < _WALLS else []
+        names = [*rng.sample(others, rng.randint(2, 4) - len(wall)), *wall]
         if not any(pair <= set(names) for pair in _AGREEING):
             found.append(tuple(names))
     return found

@@ -94,9 +94,9 @@ def maintenance_200(_rng: Random) -> Reply:
     return page_of_html(200, "We will be back on Monday")
 
 
-def to_login(rng: Random) -> Spoil:
+def to_login(rng: Random, latest: int = 45) -> Spoil:
     """From some request on everything is sent to a login page."""
-    start, number = rng.randint(0, 6), count()
+    start, number = rng.randint(0, latest), count()
 
     def spoil(asked: Asked, inner: Inner) -> Reply:
         if asked.path == "login":

@@ -61,6 +61,7 @@ def unordered(*, orders: bool) -> Make:
 
 def _of_shuffled(ids: list[int], asked: Asked, inner: Inner, rng: Random) -> Reply:
     """The page that is cut out of the ids after some of them changed places."""
+    ids = list(ids)
     for _ in range(_SWAPS):
         one, other = rng.randrange(len(ids)), rng.randrange(len(ids))
         ids[one], ids[other] = ids[other], ids[one]

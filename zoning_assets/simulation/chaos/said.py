@@ -15,6 +15,11 @@ HTML, JSON = "text/html", "application/json"
 QUERY = "query"
 
 
+def randomness(*seed: object) -> Random:
+    """The same for the same seed."""
+    return Random(" ".join(map(str, seed)))  # noqa: S311 - it must repeat, not be secret
+
+
 def as_it_is(layer: Layer) -> Layer:
     """No edit."""
     return layer
@@ -64,7 +69,7 @@ class Asked:
 
     def chance(self, seed: object) -> Random:
         """Randomness of this very question: the same each time it is asked, whatever was asked in between."""
-        return Random(f"{seed} {self.path} {sorted(self.params.items())}")  # noqa: S311 - must repeat, not be secret
+        return randomness(seed, self.path, sorted(self.params.items()))
 
 
 @dataclass(frozen=True)

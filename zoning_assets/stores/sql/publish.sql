@@ -19,6 +19,14 @@ ORDER BY id DESC LIMIT 1;
 SELECT s.key FROM stage s JOIN zoning.parcel p ON p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key
 WHERE p.tile <> %(tile)s AND p.tile = ANY (%(tiles)s) ORDER BY s.key LIMIT 1;
 
+-- name: shared
+-- A staged key that stands in another of today's tiles, which was published from the same state of the layer.
+SELECT s.key FROM stage s JOIN zoning.parcel p ON p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key
+WHERE p.tile <> %(tile)s AND p.tile = ANY (%(tiles)s) AND %(layer)s <> '' AND %(layer)s = (
+    SELECT b.counts->>'layer' FROM zoning.batch b
+    WHERE b.jurisdiction = %(jurisdiction)s AND b.feed = %(feed)s AND b.tile = p.tile ORDER BY b.id DESC LIMIT 1
+) ORDER BY s.key LIMIT 1;
+
 -- name: open_batch
 -- A new batch; its time is taken under the lock, so that times agree with the order of the batches.
 INSERT INTO zoning.batch (jurisdiction, tile, feed, harvest, rules, started)

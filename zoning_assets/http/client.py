@@ -18,15 +18,16 @@ from typing import Any, Literal, Self
 
 import aiohttp
 
-from zoning_assets import answers
-from zoning_assets.answers import Unreadable, host_of, retry_after_s, without_secrets
-from zoning_assets.bodies import TALLY, Tally, read_body, save_body, value_of
-from zoning_assets.budget import Said, Turn, told
-from zoning_assets.drain import Drain
-from zoning_assets.errors import FeedRefused, FileRefused, PortalResting, PortalUnreachable, Stopping, ZoningError
-from zoning_assets.ledger import Ledger, Memory
+from zoning_assets.errors import FeedRefused, FileRefused, PortalResting, PortalUnreachable, Stopping
+from zoning_assets.http import answers
+from zoning_assets.http.answers import Unreadable, host_of, retry_after_s, without_secrets
+from zoning_assets.http.bodies import TALLY, Tally, read_body, save_body, value_of
+from zoning_assets.http.budget import Said, Turn, told
+from zoning_assets.http.drain import Drain
+from zoning_assets.http.ledger import Ledger, Memory
+from zoning_assets.http.questions import TRIES, Answer, Heard, Part, Question
+from zoning_assets.http.turns import Granted, Turns
 from zoning_assets.model import Portal
-from zoning_assets.turns import Granted, Turns
 from zoning_assets.windows import open_window_until
 
 __all__ = ["TALLY", "Answer", "Http", "Tally", "open_window_until", "retry_after_s", "without_secrets"]
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 #: Tried again after a pause: the portal is busy or ill, not of another opinion.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MOVED = frozenset({301, 302, 303, 307, 308})
-_TRIES, _HOPS = 6, 5
+_HOPS = 5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
 #: A portal that asks for more patience than this is left alone; the run fails and says until when.
 _LONGEST_RETRY_AFTER_S = 300.0
@@ -47,59 +48,6 @@ _LONGEST_WINDOW_S, _WINDOW_LOOK_S = 12 * 3600.0, 900.0
 #: How long pages that are on their way may take when this program is asked to stop.
 _DRAIN_S = 20.0
 _DOWNLOAD_TIMEOUT = aiohttp.ClientTimeout(total=3 * 3600, sock_connect=20, sock_read=120)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A portal's answer, inflated. `body` is empty for a download, which lies in the file asked for."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = b""
-    value: Any = None  # what `read` made of the body
-    sha256: str = ""
-
-
-@dataclass(frozen=True)
-class _Heard:
-    """What came of one request: an answer, or why there is none that counts; `error`: and none will."""
-
-    said: Said
-    answer: Answer | None = None
-    why: str = ""
-    error: ZoningError | None = None
-
-    @property
-    def wait_s(self) -> float:
-        """How long the portal asks us to wait, in seconds; 0 where it does not say."""
-        return self.said.wait_s or 0.0
-
-
-#: Asks once: a session, an address, a query.
-_Once = Callable[[aiohttp.ClientSession, str, Mapping[str, str]], Awaitable[Answer]]
-
-
-@dataclass(frozen=True)
-class _Question:
-    """What is asked, how politely, and how often at most. `also`: statuses besides 200 that the caller understands."""
-
-    portal: Portal
-    url: str
-    once: _Once
-    params: Mapping[str, str] = field(default_factory=dict)
-    tries: int = _TRIES
-    also: Collection[int] = ()
-    anywhere: bool = False  # whether a redirect may lead to another site
-
-    @property
-    def where(self) -> str:
-        """The address for messages."""
-        return without_secrets(self.url)
-
-    @property
-    def host(self) -> str:
-        """Whose budget it is charged to."""
-        return host_of(self.url)
 
 
 @dataclass
@@ -113,6 +61,7 @@ class Http:
     ledger: Ledger | None = None  # None: this process's own, on `clock`
     _drain: Drain = field(default_factory=Drain)
     _turns: Turns | None = None
+    _last: dict[str, str] = field(default_factory=dict)  # host -> what came of the last request that failed
     _announced: set[tuple[str, datetime]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
@@ -140,7 +89,7 @@ class Http:
         params: Mapping[str, str],
         *,
         read: Callable[[bytes], Any],
-        tries: int = _TRIES,
+        tries: int = TRIES,
         method: Literal["auto", "get", "post"] = "auto",
         also: Collection[int] = (),
     ) -> Answer:
@@ -170,7 +119,7 @@ class Http:
                 value = value_of(body, url, read) if response.status == 200 else None
                 return Answer(response.status, response.headers, body, value)
 
-        return await self._follow(_Question(portal, url, once, params, tries, also))
+        return await self._follow(Question(portal, url, once, params, tries, also))
 
     async def download(  # noqa: PLR0913 - whom, what, where to, and what is too much
         self,
@@ -195,9 +144,55 @@ class Http:
                     return Answer(response.status, response.headers, await read_body(response, url))
                 return Answer(200, response.headers, sha256=await save_body(response, url, into, most_bytes))
 
-        return await self._follow(_Question(portal, url, once, also=also, anywhere=True))
+        return await self._follow(Question(portal, url, once, also=also, anywhere=True))
 
-    async def _follow(self, question: _Question) -> Answer:
+    async def fetch(self, portal: Portal, url: str, part: Part) -> Answer:
+        """Fetch a file; each try goes on where the one before it broke.
+
+        The answer may also be 202 (not made yet; with its body) or 304, which leave the part alone.
+
+        Raises:
+            FileRefused: see Part; and as `ask`.
+        """
+
+        async def once(session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Answer:
+            request = session.get(url, headers=part.asks(), allow_redirects=False, timeout=_DOWNLOAD_TIMEOUT)
+            async with request as response:
+                answer = Answer(response.status, response.headers)
+                if response.status not in (200, 206, 416):
+                    return replace(answer, body=await read_body(response, url))
+                with part.writing(answer) as write:
+                    async for piece in response.content.iter_chunked(1 << 20):
+                        TALLY.get().bytes += len(piece)
+                        write(piece)
+                return answer
+
+        return await self._follow(Question(portal, url, once, also=(202, 206), anywhere=True))
+
+    async def look(
+        self, portal: Portal, url: str, headers: Mapping[str, str], *, method: Literal["HEAD", "GET"] = "HEAD"
+    ) -> Answer:
+        """What the portal says of a file, without its body; asked once.
+
+        Raises:
+            As `ask`.
+        """
+
+        async def once(session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Answer:
+            async with session.request(method, url, headers=headers, allow_redirects=False) as response:
+                return Answer(response.status, response.headers)
+
+        return await self._follow(Question(portal, url, once, tries=1, also=(202, 206), anywhere=True))
+
+    @asynccontextmanager
+    async def turn(self, portal: Portal, url: str) -> AsyncIterator[None]:
+        """A moment at which an address's host may be asked, by who asks in another protocol (FTP)."""
+        async with self._turn(Question(portal, url, _not_by_http)) as (turns, granted):
+            TALLY.get().requests += 1
+            yield
+            await _tell(turns, host_of(url), granted, Said(granted.ticket, 200))
+
+    async def _follow(self, question: Question) -> Answer:
         """Ask, and where the answer is a redirect that may be followed, ask there: each a request of its own."""
         for _ in range(_HOPS):
             answer = await self._patiently(question)
@@ -208,14 +203,14 @@ class Http:
             question = replace(question, url=target, params=params)
         raise FeedRefused("it redirects without end", where=question.where, do="check the address")
 
-    async def _patiently(self, question: _Question) -> Answer:
+    async def _patiently(self, question: Question) -> Answer:
         """Ask until there is an answer, a refusal, or no more patience."""
         started, heard, attempt = self.clock(), None, 0
-        while attempt < question.tries and self.clock() - started <= _PATIENCE_S:
+        while attempt < question.tries:
             heard, attempt = await self._attempt(question), attempt + 1
             if heard.answer:
                 return heard.answer
-            if heard.wait_s > _LONGEST_RETRY_AFTER_S:
+            if heard.wait_s > _LONGEST_RETRY_AFTER_S or self.clock() - started + heard.wait_s > _PATIENCE_S:
                 break
             if not heard.wait_s and attempt < question.tries:
                 async with self._drain.unless_stopped(question.where):
@@ -228,36 +223,38 @@ class Http:
             do="check the address, or try again later",
         )
 
-    async def _attempt(self, question: _Question) -> _Heard:
+    async def _attempt(self, question: Question) -> Heard:
         """One request, and what the ledger learns from it."""
         async with self._turn(question) as (turns, granted):
             TALLY.get().requests += 1
             heard = await self._send(question, granted)
             await _tell(turns, question.host, granted, heard.said)
+        if heard.why:
+            self._last[question.host] = heard.why
         if heard.error:
             raise heard.error
         return heard
 
-    async def _send(self, question: _Question, granted: Granted) -> _Heard:
+    async def _send(self, question: Question, granted: Granted) -> Heard:
         try:
             async with self._drain.unless_stopped(question.where, _DRAIN_S):
                 answer = await question.once(granted.lease.session, question.url, question.params)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             said = Said(granted.ticket, error.status if isinstance(error, Unreadable) else None)
-            return _Heard(said, why=answers.named(error), error=answers.untrusted(question.url, error))
+            return Heard(said, why=answers.named(error), error=answers.untrusted(question.url, error))
         except (FeedRefused, FileRefused) as error:  # it answered, and that is refused
-            return _Heard(Said(granted.ticket, 200), error=error)
+            return Heard(Said(granted.ticket, 200), error=error)
         wait_s = retry_after_s(answer.headers, self.now()) if answer.status in _PASSING else None
         said = Said(granted.ticket, answer.status, wait_s, answers.stated(answer.headers, self.now()))
         if answer.status in {200, 304, *_MOVED, *question.also}:
-            return _Heard(said, answer)
+            return Heard(said, answer)
         shown = answers.page(answer.body) or answers.complaint(answer.body)
         why = f"HTTP {answer.status}" + (f", {shown}" if shown else "")
         refusal = None if answer.status in _PASSING else answers.refused(question.url, why, answer.status)
-        return _Heard(said, why=why, error=refusal)
+        return Heard(said, why=why, error=refusal)
 
     @asynccontextmanager
-    async def _turn(self, question: _Question) -> AsyncIterator[tuple[Turns, Granted]]:
+    async def _turn(self, question: Question) -> AsyncIterator[tuple[Turns, Granted]]:
         """A connection and the moment to use it."""
         if self._turns is None:
             message = "enter the client first"
@@ -273,7 +270,7 @@ class Http:
                     _LONGEST_RETRY_AFTER_S,
                 )
         if isinstance(granted, Turn):
-            raise answers.too_long(question.url, granted)
+            raise answers.too_long(question.url, granted, self._last.get(question.host, ""))
         try:
             yield self._turns, granted
         finally:
@@ -282,7 +279,7 @@ class Http:
     def _resting_until(self, portal: Portal) -> datetime | None:
         return open_window_until((*portal.maintenance, *portal.quiet_hours), self.now())
 
-    async def _awake(self, question: _Question) -> None:
+    async def _awake(self, question: Question) -> None:
         """Wait until no window is open; the clock is looked at again and again, as machines sleep, too."""
         waited_s = 0.0
         while until := self._resting_until(question.portal):
@@ -296,6 +293,10 @@ class Http:
             pause_s = min(left_s, _WINDOW_LOOK_S)
             await self.sleep(pause_s)
             waited_s += pause_s
+
+
+async def _not_by_http(_session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Answer:
+    raise RuntimeError(url)
 
 
 async def _tell(turns: Turns, host: str, granted: Granted, said: Said) -> None:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from zoning_assets.model import Portal
 
 #: Requests sent a moment apart may arrive closer together, by so much, before a second or a minute as the server sees
-#: it could hold one too many.
-_JITTER_S = 0.1
+#: it could hold one too many. A new connection alone may cost some tenths of a second.
+_SECOND_JITTER_S, _MINUTE_JITTER_S = 0.1, 1.0
 #: Of that, how much a sender that woke late may make up for.
 _CATCH_UP_S = 0.02
 #: The most careful file's terms hold so long after its last request; then the next file's own do.
@@ -112,7 +112,7 @@ class Budget:
 
 def interval_s(per_minute: float) -> float:
     """Between two requests, so that neither a minute nor a second holds more than its share, jitter included."""
-    return max((60 + _JITTER_S) / per_minute, (1 + _JITTER_S) / math.ceil(per_minute / 60))
+    return max((60 + _MINUTE_JITTER_S) / per_minute, (1 + _SECOND_JITTER_S) / math.ceil(per_minute / 60))
 
 
 def pace(budget: Budget, now: float) -> float:

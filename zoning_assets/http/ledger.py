@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol, Self, TypeVar
 
-from zoning_assets.budget import Budget
+from zoning_assets.http.budget import Budget
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from urllib.parse import urljoin, urlsplit
 
 import orjson
 
-from zoning_assets.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
 from zoning_assets.errors import FeedRefused, PortalBusy, PortalUnreachable, PortalUntrusted
+from zoning_assets.http.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
 
 _MOST_STATED = 10_000_000
 
@@ -120,7 +120,7 @@ def _shown(url: str) -> str:
 
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>(.{0,200}?)</title", re.IGNORECASE | re.DOTALL)
-_MARKUP = re.compile(rb"<(script|style).*?</\1|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(rb"<(script|style).*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _PASSWORD = re.compile(rb"<input[^>]{0,500}type\s*=\s*[\"']?password", re.IGNORECASE)
 _LOGIN = re.compile(
     r"(?<![a-z])(log-?[io]n|sign-?in|sso|saml2?|oauth2?|adfs|authenticate|authorize)(?![a-z])", re.IGNORECASE
@@ -231,8 +231,8 @@ def untrusted(url: str, error: Exception) -> PortalUntrusted | None:
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if not isinstance(inner, ssl.SSLError) or isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return None
-    what, do = _VERIFY.get(getattr(inner, "verify_code", 0), (f"TLS failed: {inner.reason or inner}", _TELL))
-    if "LEGACY_RENEGOTIATION" in str(inner.reason):
+    what, do = _VERIFY.get(getattr(inner, "verify_code", 0), (f"TLS failed: {inner}", _TELL))
+    if "LEGACY_RENEGOTIATION" in str(inner):
         what = "it wants TLS renegotiation as of before 2010, which is refused as unsafe"
     return PortalUntrusted(scrubbed(what), where=without_secrets(url), do=do)
 
@@ -260,9 +260,10 @@ def busy(url: str, why: str, wait_s: float) -> PortalBusy:
     return PortalBusy(why, where=without_secrets(url), do=do, wait_s=wait_s)
 
 
-def too_long(url: str, turn: Turn) -> PortalBusy | PortalUnreachable:
-    """The host is left alone for longer than a question should wait."""
+def too_long(url: str, turn: Turn, last: str = "") -> PortalBusy | PortalUnreachable:
+    """The host is left alone for longer than a question should wait; `last`: what it failed with."""
     if turn.why == BREAKER:
         do = f"check the address, or try again in {turn.wait_s:.0f} s"
-        return PortalUnreachable("it failed again and again, and is left alone", where=without_secrets(url), do=do)
+        what = "it failed again and again, and is left alone" + (f" ({last})" if last else "")
+        return PortalUnreachable(what, where=without_secrets(url), do=do)
     return busy(url, "it asked to be left alone", turn.wait_s)

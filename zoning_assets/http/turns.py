@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from zoning_assets.budget import SLOT, Budget, Turn, take
-from zoning_assets.ledger import Ledger
+from zoning_assets.http.budget import SLOT, Budget, Turn, take
+from zoning_assets.http.ledger import Ledger
 from zoning_assets.model import Portal
 
 #: Connections of one process, over all hosts.
@@ -62,9 +62,8 @@ class Turns:
         self,
         ledger: Ledger,
         sleep: Callable[[float], Awaitable[None]],
-        lease_s: float = _LEASE_S,
     ) -> None:
-        self.ledger, self._sleep, self._lease_s = ledger, sleep, lease_s
+        self.ledger, self._sleep = ledger, sleep
         self._cookies = aiohttp.CookieJar()  # in common: some send a visitor round until he has one
         self._lines: dict[str, _Line] = {}
         self._permits = asyncio.Semaphore(_CONNECTIONS)
@@ -94,7 +93,7 @@ class Turns:
                         return Granted(turn.ticket, lease, budget)
                     if turn.wait_s > longest_wait_s:
                         return turn
-                    if turn.wait_s > self._lease_s or turn.why == SLOT:
+                    if turn.wait_s > _LEASE_S or turn.why == SLOT:
                         await self._end(line, lease)
                         lease = None
                     await self._sleep(turn.wait_s)
@@ -106,7 +105,7 @@ class Turns:
     async def give(self, host: str, lease: Lease) -> None:
         """The answer has been read: the connection is the next one's in line, or another process's."""
         line = self._lines[host]
-        if lease.slot >= line.most or self._old(lease):
+        if lease.slot >= line.most or _old(lease):
             await self._end(line, lease)
         else:
             lease.linger = asyncio.get_running_loop().call_later(_LINGER_S, self._sweep, line, lease)
@@ -136,7 +135,7 @@ class Turns:
         while True:
             while line.idle:
                 lease = self._pick_up(line)
-                if lease.slot < line.most and not self._old(lease):
+                if lease.slot < line.most and not _old(lease):
                     return lease
                 await self._end(line, lease)
             line.freed.clear()
@@ -148,6 +147,10 @@ class Turns:
             look_s = min(2 * look_s, _LONGEST_LOOK_S)
 
     async def _try_new(self, line: _Line) -> Lease | None:
+        if self._permits.locked():
+            await self._end_idle()
+        if self._permits.locked():
+            return None
         await self._permits.acquire()
         slot = None
         try:
@@ -165,8 +168,14 @@ class Turns:
             headers={"User-Agent": _AGENT},
         )
 
+    async def _end_idle(self) -> None:
+        """Close a connection that no line uses just now, for another line's sake."""
+        line = next((line for line in self._lines.values() if line.idle), None)
+        if line:
+            await self._end(line, self._pick_up(line))
+
     async def _end(self, line: _Line, lease: Lease) -> None:
-        if self.ledger.shared and self._old(lease):
+        if self.ledger.shared and _old(lease):
             line.stands_back_until = _now() + _STAND_BACK_S
         await lease.session.close()
         await self.ledger.give_slot(line.host, lease.slot)
@@ -187,8 +196,9 @@ class Turns:
             lease.linger.cancel()
         return lease
 
-    def _old(self, lease: Lease) -> bool:
-        return _now() - lease.since > self._lease_s
+
+def _old(lease: Lease) -> bool:
+    return _now() - lease.since > _LEASE_S
 
 
 def _now() -> float:

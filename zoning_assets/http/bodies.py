@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from zoning_assets import answers
-from zoning_assets.answers import Unreadable, without_secrets
 from zoning_assets.errors import FeedRefused, FileRefused
+from zoning_assets.http import answers
+from zoning_assets.http.answers import Unreadable, without_secrets
 
 _LARGEST_ANSWER, _LARGEST_COMPLAINT = 256 << 20, 1 << 20
 

@@ -1,0 +1,111 @@
+"""Every fault of the lying portal against every strategy, harvested for real: what became of the rows.
+
+A cell says `exact` (the portal's rows, all and once), `refused: WORDS` (nothing was touched, and why), or in capitals
+what must never be: LOST, DOUBLED, CHANGED rows, a refusal UNNAMED, a program CRASHED, a county STUCK after a refusal.
+"""
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.cells import EXACT, REFUSED, STRATEGIES, Cell, Matrix, Verdict
+from zoning_assets.pool import Pool
+from zoning_assets.simulation.chaos import FAULTS, mixtures
+from zoning_assets.stages import prepare_worker
+from zoning_assets.stores import database as db
+
+_SEED, _WIDTH = 2, 60
+
+
+def measure(
+    server: str, home: Path, say: Callable[[str], None], *, mixed: int = 0, strategies: Sequence[str] = STRATEGIES
+) -> dict[str, Any]:
+    """The matrix.
+
+    Args:
+        server: URL of a PostGIS whose user may create databases.
+        home: where files may lie meanwhile.
+        say: told what is going on.
+        mixed: how many mixtures of faults are tried besides each fault alone.
+        strategies: which.
+    """
+    folder, started = home / "bench" / f"chaos-{os.getpid()}", time.monotonic()
+    rows = [(name,) for name in FAULTS] + mixtures(_SEED, mixed)
+    found: list[dict[str, Any]] = []
+    try:
+        with _database(server) as empty, Pool(prepare_worker) as pool, Matrix(empty, folder, pool) as matrix:
+            for number, names in enumerate(rows):
+                cells = [Cell(names, _SEED + number, each, published=number % 2 == 1) for each in strategies]
+                verdicts = [matrix.verdict(cell) for cell in cells]
+                found.append(_row(names, verdicts))
+                say(f"{number + 1} of {len(rows)}: {found[-1]['faults']}: {' | '.join(v.word for v in verdicts)}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return _document(found, time.monotonic() - started)
+
+
+def _row(names: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    outcomes = {name: FAULTS[name].outcome for name in names}
+    return {
+        "faults": " + ".join(names),
+        "outcomes": outcomes,
+        "published_before": verdicts[0].cell.published,
+        "seed": verdicts[0].cell.seed,
+        "verdicts": {each.cell.strategy: each.what for each in verdicts},
+        "bites": {each.cell.strategy: dict(each.bites) for each in verdicts},
+        "requests": {each.cell.strategy: len(each.log) for each in verdicts},
+    }
+
+
+def _document(found: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    words = Counter(what.partition(":")[0] for row in found for what in row["verdicts"].values())
+    bad = [
+        f"{row['faults']}, {strategy}, seed {row['seed']}: {what}"
+        for row in found
+        for strategy, what in row["verdicts"].items()
+        if not well(what)
+    ]
+    return {
+        "cells": sum(len(row["verdicts"]) for row in found),
+        "exact": words[EXACT],
+        "refused": words[REFUSED],
+        "failed": bad,
+        "seconds": round(seconds, 1),
+        "matrix": found,
+    }
+
+
+def well(what: str) -> bool:
+    """Whether a verdict is one of the two good ones, and the county not stuck after it."""
+    return what.startswith((EXACT, REFUSED)) and ", then " not in what
+
+
+def table(found: dict[str, Any]) -> list[dict[str, str]]:
+    """The matrix for people: a row a fault, a column a strategy."""
+    return [
+        {"fault": row["faults"], **{strategy: what[:_WIDTH] for strategy, what in row["verdicts"].items()}}
+        for row in found["matrix"]
+    ]
+
+
+@contextmanager
+def _database(server: str) -> Iterator[str]:
+    """A fresh database with the schema; its URL."""
+    name = f"bench_chaos_{os.getpid()}"
+    url = urlsplit(server)._replace(path=f"/{name}").geturl()
+    with psycopg.connect(server, autocommit=True) as connection:
+        try:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            db.migrate(url)
+            yield url
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

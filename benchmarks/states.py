@@ -1,0 +1,89 @@
+"""What a database says of a county's parcels, in what it differs from the truth, and how it is set back."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+#: One tile's part: content hash by key, and how often each object id is held back.
+Part = tuple[dict[str, str], Counter[int]]
+
+
+@dataclass(frozen=True)
+class State:
+    """Each parcel's tile and content hash, and how often each row is held back, by tile and object id."""
+
+    parcels: Mapping[str, tuple[str, str]]
+    held: Mapping[tuple[str, int], int]
+
+    def of(self, tile: str) -> Part:
+        """One tile's part."""
+        held = Counter({oid: rows for (where, oid), rows in self.held.items() if where == tile})
+        return {key: content for key, (where, content) in self.parcels.items() if where == tile}, held
+
+    @property
+    def tiles(self) -> set[str]:
+        """All that hold something."""
+        return {tile for tile, _ in self.parcels.values()} | {tile for tile, _ in self.held}
+
+
+def state_of(url: str) -> State:
+    """What the database says."""
+    with psycopg.connect(url) as connection:
+        parcels = connection.execute("SELECT parcel_id, tile, content_hash FROM zoning.parcel").fetchall()
+        held = connection.execute(
+            "SELECT tile, (raw -> 'attributes' ->> 'OBJECTID')::float::int FROM zoning.rejection WHERE state = 'open'"
+        ).fetchall()
+    return State({key: (tile, content) for key, tile, content in parcels}, Counter((tile, oid) for tile, oid in held))
+
+
+def difference(found: Part, wanted: Part) -> Counter[str]:
+    """How many rows are LOST, DOUBLED (or should not be there) or CHANGED."""
+    (rows, held), (true_rows, true_held) = found, wanted
+    lost = len(true_rows.keys() - rows) + (true_held - held).total()
+    doubled = len(rows.keys() - true_rows) + (held - true_held).total()
+    changed = sum(true_rows[key] != rows[key] for key in true_rows.keys() & rows)
+    return Counter({"LOST": lost, "DOUBLED": doubled, "CHANGED": changed})
+
+
+_TABLES = """
+    SELECT t.relname, array_remove(array_agg(r.relname), t.relname)
+    FROM pg_class t
+    LEFT JOIN pg_constraint c ON c.conrelid = t.oid AND c.contype = 'f'
+    LEFT JOIN pg_class r ON r.oid = c.confrelid
+    WHERE t.relnamespace = 'zoning'::regnamespace AND t.relkind = 'r' AND t.relname <> 'schema_version'
+    GROUP BY t.relname
+"""
+
+
+def _tables(connection: psycopg.Connection) -> list[str]:
+    """Our tables; each stands behind those that it refers to."""
+    left = {name: {each for each in others if each} for name, others in connection.execute(_TABLES)}
+    found: list[str] = []
+    while left:
+        free = sorted(name for name, others in left.items() if others <= set(found))
+        found += free
+        left = {name: others for name, others in left.items() if name not in free}
+    return found
+
+
+def keep(url: str, name: str) -> None:
+    """Keep what all tables hold now, under a name."""
+    with psycopg.connect(url) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+        for table in _tables(connection):
+            names = {"kept": sql.Identifier(name, table), "table": sql.Identifier("zoning", table)}
+            connection.execute(sql.SQL("CREATE TABLE {kept} AS TABLE {table}").format(**names))
+
+
+def set_back(url: str, name: str) -> None:
+    """Let all tables hold what was kept under a name: some hundred rows, faster than a fresh database."""
+    with psycopg.connect(url) as connection:
+        tables = _tables(connection)
+        for table in reversed(tables):
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("zoning", table)))
+        for table in tables:
+            names = {"kept": sql.Identifier(name, table), "table": sql.Identifier("zoning", table)}
+            connection.execute(sql.SQL("INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE {kept}").format(**names))

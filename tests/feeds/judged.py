@@ -1,0 +1,34 @@
+"""A file's rows as they would be published: read, brought into a page, normalized, judged."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from zoning_assets.feeds import files
+from zoning_assets.feeds.slices import page_of
+from zoning_assets.model import PARCELS, Feed, Jurisdiction
+from zoning_assets.transform import columns, judge, pages
+
+
+def judged(path: Path, *, bounds: tuple[float, float, float, float], layer: str | None = None, **feed: Any) -> Any:
+    """What judging says of a file's rows."""
+    made = Feed(**{"name": PARCELS, "type": "download", "url": str(path), "key": "ml", **feed})
+    town = Jurisdiction("us-xx-town", "Town", bounds, {PARCELS: made})
+    named = [str(made.key), *made.fields.values()]
+    found = files.find_layer(path, where="the feed", layer=layer, named=named)
+    body = page_of([pa.Table.from_batches(list(files.batches(found))).combine_chunks().to_batches()[0]])
+    about = {"crs": found.crs, "managed": ["fid", *found.managed]}
+    scope = columns.Scope()
+    frame = columns.normalize(
+        pages.READERS["arrow"](body, about), jurisdiction=town, feed=made, layer=about, scope=scope, owned=True
+    )
+    frame["page"] = "p"
+    return judge.judge(frame, jurisdiction=town, feed=made, listed=True)
+
+
+def hashes(path: Path, **said: Any) -> tuple[list[tuple[str, str]], list[str]]:
+    """Keys with content hashes, and the reasons of what was held back."""
+    done = judged(path, **said)
+    rows = zip(done.table["key"], done.table["content_hash"], strict=True)
+    return sorted(rows), sorted(done.rejections["reason"])

@@ -1,0 +1,136 @@
+"""From a portal to a harvest: opening a layer, finding its tiles, fetching a tile's pages, and what a feed was before.
+
+What belongs here: the order in which feeds and stores are asked. What does not: what comes after the raw pages
+(pipeline).
+"""
+
+import asyncio
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from zoning_assets.errors import CoverStale, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
+from zoning_assets.feeds import FEED_TYPES, Request, Source
+from zoning_assets.http import Http
+from zoning_assets.model import ZONING, Cover, Harvest, Jurisdiction, Place
+from zoning_assets.stores import baselines, harvests
+from zoning_assets.stores.drafts import Draft
+from zoning_assets.stores.objects import Objects
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A layer that was found, its tiles, and what its portal said of it."""
+
+    source: Source
+    cover: Cover
+    signals: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Harvesting:
+    """Where harvests are kept, and where large files may lie for a while."""
+
+    objects: Objects
+    scratch: Path
+
+    async def open(self, jurisdiction: Jurisdiction, feed: str, http: Http, *, force: bool = False) -> Opened:
+        """The feed's layer, and its cover: the one known, while the layer says of itself what it said then.
+
+        Raises:
+            AcceptanceNeeded: the layer shrank by much; what was published before stays.
+        """
+        request = self._request(jurisdiction, feed, http)
+        source = await FEED_TYPES[request.feed.type].open_source(request)
+        known = None if feed == ZONING else harvests.find_cover(self.objects, jurisdiction.id, feed)
+        stamp = source.stamp | {
+            "tile_resolution": jurisdiction.tile_resolution,
+            "key": request.feed.key,
+            "crs": request.feed.crs,
+        }
+        if known and not known.doubted and not force and known.stamp == stamp:
+            cover = known
+        elif feed == ZONING:
+            cover = Cover(jurisdiction.id, feed, stamp, {}, rows=source.rows or 0)
+        else:
+            cover = replace(await source.cover(exact=bool(known and known.doubted)), stamp=stamp)
+        if source.rows is not None or feed != ZONING:
+            baselines.guard(self.objects, jurisdiction.id, request.feed, cover.rows)
+        if feed != ZONING:
+            harvests.put_cover(self.objects, cover)
+        return Opened(source, cover)
+
+    async def open_for_run(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Opened:
+        """The feed's layer; its signals are asked for first, so that what changes meanwhile is seen the next time."""
+        request = self._request(jurisdiction, feed, http)
+        signals = await FEED_TYPES[request.feed.type].probe(request)
+        return replace(await self.open(jurisdiction, feed, http), signals=signals)
+
+    def _request(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Request:
+        if feed not in jurisdiction.feeds:
+            raise JurisdictionInvalid(
+                f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
+            )
+        draft = Draft(self.objects, Place(jurisdiction.id), feed)
+        return Request(jurisdiction, jurisdiction.feeds[feed], http, self.scratch, draft)
+
+    async def probe(self, jurisdiction: Jurisdiction, feed: str, http: Http, now: datetime) -> str | None:
+        """Why a feed is worth fetching, None where nothing says so; no row is asked for.
+
+        Raises:
+            ZoningError: see errors.py.
+        """
+        request = self._request(jurisdiction, feed, http)
+        signals = await FEED_TYPES[request.feed.type].probe(request)
+        before = baselines.find(self.objects, jurisdiction.id, feed)
+        return baselines.changed(before, signals, request.feed.full_refresh_days, now)
+
+    async def fetch(self, source: Source, place: Place, cover: Cover) -> Harvest:
+        """All pages of a place, kept as they came, and the proof that they are all.
+
+        Raises:
+            HarvestIncomplete: they are not; the pages that came are forgotten.
+            CoverStale: the tile is no longer one of the jurisdiction's.
+            PortalError: see errors.py; the pages that came are kept, and the next run goes on from there.
+        """
+        if place.tile is not None and place.tile not in cover.tiles:
+            raise CoverStale(
+                "this tile was split, joined or emptied since",
+                where=str(place),
+                do="materialize `tiles`, then its new tiles",
+            )
+        draft = Draft(self.objects, place, cover.feed)
+        try:
+            proof = await source.fetch(place, cover, draft)
+        except HarvestIncomplete:
+            await asyncio.to_thread(draft.abandon)
+            raise
+        return await asyncio.to_thread(partial(draft.commit, form=source.form, layer=source.layer, proof=proof))
+
+    def note_published(self, jurisdiction: str, feed: str, opened: Opened, published: Set[Place]) -> None:
+        """What a feed is now, for the next probe and against the next fall; only when the whole of it was published."""
+        cover = opened.cover
+        if published >= {Place(jurisdiction, tile) for tile in cover.tiles or (None,)}:
+            baselines.put(self.objects, jurisdiction, feed, cover.rows, opened.signals)
+
+    def known_cover(self, jurisdiction: Jurisdiction, feed: str) -> Cover:
+        """The tiles found last.
+
+        Raises:
+            HarvestMissing: there are none yet.
+        """
+        if feed == ZONING:
+            return Cover(jurisdiction.id, feed, {}, {})
+        cover = harvests.find_cover(self.objects, jurisdiction.id, feed)
+        if cover is None:
+            raise HarvestMissing("its tiles are not known yet", where=jurisdiction.id, do="materialize `tiles` first")
+        return cover
+
+    def doubt_cover(self, jurisdiction: Jurisdiction, feed: str) -> None:
+        """Let the tiles be looked for anew, and each key with them."""
+        cover = harvests.find_cover(self.objects, jurisdiction.id, feed)
+        if cover is not None:
+            harvests.put_cover(self.objects, replace(cover, doubted=True))

@@ -1,0 +1,21 @@
+"""The polite client: every request to a portal goes through here.
+
+What belongs here: asking, and how politely. What does not: what an answer means (feeds/), where a budget is kept for
+all processes (stores/ledger).
+
+    client    asks: retries, redirects, downloads that go on, windows in which nobody is asked
+    questions what is asked, and what came of it
+    turns     who of this process asks a host next, and over which connection
+    ledger    where a host's budget is kept; in memory here
+    budget    what a host may be asked, as pure steps: pace, rests, stated limits, the breaker
+    answers   headers, redirects, pages for people, certificates: what they mean
+    bodies    bodies read within limits
+    drain     stopping without losing what is on its way
+"""
+
+from zoning_assets.http.answers import retry_after_s, without_secrets
+from zoning_assets.http.bodies import TALLY, Tally
+from zoning_assets.http.client import Http
+from zoning_assets.http.questions import Answer, Part
+
+__all__ = ["TALLY", "Answer", "Http", "Part", "Tally", "retry_after_s", "without_secrets"]

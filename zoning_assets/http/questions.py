@@ -1,0 +1,86 @@
+"""What is asked, what came of it, and what may be asked for in pieces."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import aiohttp
+
+from zoning_assets.errors import ZoningError
+from zoning_assets.http.answers import host_of, without_secrets
+from zoning_assets.http.budget import Said
+from zoning_assets.model import Portal
+
+#: How often a question is asked at most.
+TRIES = 6
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A portal's answer, inflated. `body` is empty for a download, which lies in the file asked for."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    value: Any = None  # what `read` made of the body
+    sha256: str = ""
+
+
+class Part(Protocol):
+    """A file on its way, of which some may have come before."""
+
+    def asks(self) -> Mapping[str, str]:
+        """The headers to ask with; looked at before each try."""
+        ...
+
+    def writing(self, answer: Answer) -> AbstractContextManager[Callable[[bytes], None]]:
+        """Takes the body of a 200, 206 or 416, piece by piece.
+
+        Raises:
+            ValueError: the body cannot be what is missing; the portal is asked again.
+            FileRefused: it is larger than allowed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What came of one request: an answer, or why there is none that counts; `error`: and none will."""
+
+    said: Said
+    answer: Answer | None = None
+    why: str = ""
+    error: ZoningError | None = None
+
+    @property
+    def wait_s(self) -> float:
+        """How long the portal asks us to wait, in seconds; 0 where it does not say."""
+        return self.said.wait_s or 0.0
+
+
+#: Asks once: a session, an address, a query.
+Once = Callable[[aiohttp.ClientSession, str, Mapping[str, str]], Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, how politely, and how often at most. `also`: statuses besides 200 that the caller understands."""
+
+    portal: Portal
+    url: str
+    once: Once
+    params: Mapping[str, str] = field(default_factory=dict)
+    tries: int = TRIES
+    also: Collection[int] = ()
+    anywhere: bool = False  # whether a redirect may lead to another site
+
+    @property
+    def where(self) -> str:
+        """The address for messages."""
+        return without_secrets(self.url)
+
+    @property
+    def host(self) -> str:
+        """Whose budget it is charged to."""
+        return host_of(self.url)

@@ -1,0 +1,71 @@
+"""PostgreSQL's binary COPY format, column by column. Source: PostgreSQL manual, "COPY", File Formats, Binary Format.
+
+A row is a count of fields, then for each field its length in bytes (-1 for null) and its bytes, integers in network
+order. Row by row in Python that takes a third of a publish; Arrow joins the pieces of all rows at once.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: Signature, flags and the length of a header extension that nobody uses.
+HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TAIL = b"\xff\xff"
+
+#: Longer than any field may be.
+_LONGEST = (1 << 31) - 1
+_NOTHING = pa.scalar(b"", pa.large_binary())
+
+
+def rows(fields: Sequence[Sequence[pa.Array]]) -> memoryview:
+    """Rows of fields; each field is the pieces that `texts`, `doubles` or `blobs` made of a column."""
+    count = len(fields[0][0])
+    width = _fixed(np.full(count, len(fields), dtype=">i2"))
+    pieces = [width, *(piece for field in fields for piece in field)]
+    joined = pc.binary_join_element_wise(*pieces, _NOTHING, null_handling="replace", null_replacement=b"")
+    size = pc.sum(pc.binary_length(joined), min_count=0).as_py()
+    return memoryview(joined.buffers()[2] or b"")[:size]
+
+
+def texts(column: pa.ChunkedArray) -> list[pa.Array]:
+    """A column of text or null."""
+    values = _whole(column)
+    return [_fixed(_lengths(values, 0)), values]
+
+
+def doubles(column: pa.ChunkedArray) -> list[pa.Array]:
+    """A column of numbers, none of them null."""
+    pairs = np.empty(len(column), dtype=[("length", ">i4"), ("value", ">f8")])
+    pairs["length"], pairs["value"] = 8, column.to_numpy()
+    return [_fixed(pairs)]
+
+
+def blobs(column: pa.ChunkedArray, head: bytes, skip: int) -> list[pa.Array]:
+    """A column of bytes, none of them null, with the first `skip` bytes replaced by `head`."""
+    values = pc.binary_slice(_whole(column), skip, _LONGEST)  # without an end it fails (pyarrow 26)
+    pairs = np.empty(len(values), dtype=[("length", ">i4"), ("head", "u1", (len(head),))])
+    pairs["length"], pairs["head"] = _lengths(values, len(head)), np.frombuffer(head, dtype="u1")
+    return [_fixed(pairs), values]
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    kind = pa.large_string() if pa.types.is_string(whole.type) else whole.type
+    return whole.cast(kind).cast(pa.large_binary())
+
+
+def _lengths(values: pa.Array, more: int) -> npt.NDArray[np.int64]:
+    lengths: npt.NDArray[np.int64] = pc.fill_null(pc.add(pc.binary_length(values), more), -1).to_numpy()
+    return lengths
+
+
+def _fixed(values: npt.NDArray[np.generic]) -> pa.Array:
+    """The bytes of each element of an array."""
+    if values.dtype == np.int64:
+        values = values.astype(">i4")
+    ends = np.arange(len(values) + 1, dtype=np.int64) * values.dtype.itemsize
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers)
