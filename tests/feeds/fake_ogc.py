@@ -36,6 +36,7 @@ class FakeOgc:
     ids: bool = True
     etag: str = ""
     hour: bool = True
+    other_json: bool = False  # by f=json its rows come in another form than GeoJSON
     item_type: str = "feature"
     title: str = "Items"
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -72,6 +73,8 @@ class FakeOgc:
             **({} if counted is None else {"numberMatched": counted}),
             "links": self._links(start, limit, len(lots)),
         }
+        if self.other_json and self.query.get("f") == "json":
+            return _json([{"itemId": number, "pin": key} for number, key, _ in lots])
         headers = {"Content-Crs": f"<{self.header}>"} if self.header else {}
         return _json(document, headers | ({"ETag": self.etag} if self.etag else {}))
 

@@ -1,5 +1,6 @@
 """Real answers of WFS and OGC API servers, damaged at random: understood, or refused by one kind of error; in time."""
 
+import copy
 import tracemalloc
 from collections.abc import Callable
 from datetime import timedelta
@@ -95,7 +96,7 @@ def _moved(accident: str, root: Any, one: Any, other: Any) -> None:
     if one is root or parent is None or other in list(one.iter()):
         return
     if accident == "double":
-        parent.append(etree.fromstring(etree.tostring(one)))
+        parent.append(copy.deepcopy(one))
     elif accident == "lose":
         parent.remove(one)
     else:

@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from zoning_assets.transform.collection import Collection
 from zoning_assets.transform.rows import Rows
 
 _SAMPLE = 10
+_MOST_PROBES = 3
 
 
 async def open_source(request: Request) -> Whole:
@@ -50,17 +51,26 @@ async def probe(request: Request) -> dict[str, Any]:
 
 @dataclass
 class _Server:
-    """How the collection is asked: where, and which word for JSON it understands (None: not known yet)."""
+    """How the collection is asked: where, and by which word for JSON it gives documents and rows.
+
+    `steady`: whether its ETag stays while nothing changes; None: not known yet.
+    """
 
     request: Request
     at: Address
-    form: Mapping[str, str] | None = None
-    steady: bool | None = None  # whether its ETag stays while nothing changes; None: not known yet
+    forms: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    steady: bool | None = None
+    asked: int = 0
 
-    async def ask(self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Answer:
-        """A JSON document; the first request finds the word for it."""
-        if self.form is not None:
-            return await self._ask(url, {**self.form, **params}, read)
+    @property
+    def form(self) -> Mapping[str, str]:
+        """By which word it gives rows."""
+        return self.forms.get("rows", {})
+
+    async def ask(self, what: str, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Answer:
+        """A JSON answer; the first request for documents, and that for rows, finds the word for it."""
+        if what in self.forms:
+            return await self._ask(url, {**self.forms[what], **params}, read)
         for form in ogc_layer.FORMS[:-1]:
             try:
                 answer = await self._ask(url, {**form, **params}, partial(_unless_other, read))
@@ -69,12 +79,13 @@ class _Server:
                     raise
                 continue
             if answer.value is not None:
-                self.form = form
+                self.forms[what] = form
                 return answer
-        self.form = ogc_layer.FORMS[-1]
-        return await self._ask(url, {**self.form, **params}, read)
+        self.forms[what] = ogc_layer.FORMS[-1]
+        return await self._ask(url, {**self.forms[what], **params}, read)
 
     async def _ask(self, url: str, question: Mapping[str, str], read: Callable[[bytes], Any]) -> Answer:
+        self.asked += 1
         return await self.request.http.ask(
             self.request.jurisdiction.portal, url, {**self.at.kept, **question}, read=read
         )
@@ -82,17 +93,18 @@ class _Server:
     async def sample(self, rows: int, crs: str | None) -> tuple[Collection, Answer]:
         """The first rows."""
         question = {"limit": str(rows), **_crs(crs)}
-        answer = await self.ask(self.at.items, question, collection.of_geojson)
+        answer = await self.ask("rows", self.at.items, question, collection.of_geojson)
         return answer.value, answer
 
     async def stamp(self) -> dict[str, Any]:
         """The count; and the ETag, where it stays while nothing changes."""
+        before = self.asked
         page, answer = await self.sample(1, None)
         tag = answer.headers.get("ETag", "")[:200]
         if self.steady is None:
             # An answer that carries the hour is new each time, and so is its tag.
-            asked_again = tag and b'"timeStamp"' not in answer.body
-            self.steady = bool(asked_again) and (await self.sample(1, None))[1].headers.get("ETag", "")[:200] == tag
+            again = bool(tag) and b'"timeStamp"' not in answer.body and self.asked - before < _MOST_PROBES
+            self.steady = again and (await self.sample(1, None))[1].headers.get("ETag", "")[:200] == tag
         return {"count": page.matched, "etag": tag if self.steady else None}
 
 
@@ -111,7 +123,7 @@ def _crs(wanted: str | None) -> dict[str, str]:
 async def _layer(request: Request) -> "_Layer":
     """Ask the collection what it is."""
     server = _Server(request, ogc_layer.address(request.feed, request.where))
-    document = (await server.ask(server.at.collection, {}, documents.decode)).value
+    document = (await server.ask("documents", server.at.collection, {}, documents.decode)).value
     ogc_layer.check(document, f"{request.where} at {without_secrets(server.at.collection)}")
     crs = ogc_layer.wanted_crs(document)
     page, answer = await server.sample(_SAMPLE, crs)
@@ -127,7 +139,8 @@ async def _layer(request: Request) -> "_Layer":
 
 async def _queryables(server: _Server) -> list[str]:
     try:
-        answer = await server.ask(f"{server.at.collection}/queryables", {}, partial(_unless_other, documents.decode))
+        url = f"{server.at.collection}/queryables"
+        answer = await server.ask("documents", url, {}, partial(_unless_other, documents.decode))
     except FeedRefused:
         return []
     return ogc_layer.names(answer.value)
@@ -170,7 +183,7 @@ class _Layer:
             link = page.link("next")
             if link is None:
                 break
-            url = self.server.at.onward(link, url, self.server.form or {}, request.where)
+            url = self.server.at.onward(link, url, self.server.form, request.where)
             walked.follow(url)
             page = await self._ask(ask, url, {})
         if self.hides:
@@ -178,7 +191,7 @@ class _Layer:
         proof.update({"way": f"next links, {size:,} rows asked for at a time", "axes": self.reading.why})
 
     def _question(self, size: int) -> dict[str, str]:
-        return {**self.server.at.kept, **(self.server.form or {}), "limit": str(size), **_crs(self.crs)}
+        return {**self.server.at.kept, **(self.server.form), "limit": str(size), **_crs(self.crs)}
 
     async def _ask(self, ask: Ask, url: str, params: Mapping[str, str]) -> Collection:
         """A page whose rows are as many as it says."""

@@ -14,8 +14,9 @@ from zoning_assets.http import without_secrets
 from zoning_assets.model import Feed
 from zoning_assets.transform import axes
 
-#: How JSON is asked for; the first that is understood. Without a word the server decides.
-FORMS: tuple[Mapping[str, str], ...] = ({"f": "json"}, {"f": "application/geo+json"}, {})
+#: How JSON is asked for; the first that is understood. By `f=json` tipg gives rows in another JSON than GeoJSON; without
+#: a word the server decides.
+FORMS: tuple[Mapping[str, str], ...] = ({"f": "json"}, {"f": "geojson"}, {})
 
 _COLLECTION = re.compile(r"(.*)/collections/([^/]+)(?:/items)?/?")
 #: What we say ourselves; anything else in the file's address (a key, a map's name) goes with each request.

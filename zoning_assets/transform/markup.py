@@ -37,7 +37,7 @@ def parse(body: bytes) -> Element:
     try:
         root = etree.fromstring(body, parser)
     except etree.LxmlError as error:
-        message = f"no XML: {str(error)[:200]}"
+        message = f"no XML: {' '.join(str(error).split())[:200]}"
         raise ValueError(message) from error
     return root
 

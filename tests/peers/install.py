@@ -1,0 +1,113 @@
+"""Servers that are not ours, for tests: fetched by the package managers into folders below `.zoning/peers`.
+
+Never into our environment, and never installed into the system. Where one cannot be had, the test is skipped.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from zoning_assets.errors import ZoningError
+from zoning_assets.stores.cluster import packages
+from zoning_assets.stores.cluster.site import locked
+
+HOME = Path(__file__).parents[2] / ".zoning" / "peers"
+DEBIAN = ("cgi-mapserver", "lighttpd", "libsqlite3-mod-spatialite")
+#: The version that the recorded answers are of; later ones want a later Python.
+PYGEOAPI = ("pygeoapi==0.21.0", "gunicorn")
+TIPG = ("tipg==1.6.1", "uvicorn")
+#: Python's own sqlite3 may be built without extensions, which pygeoapi's GeoPackages need.
+SQLITE = "import sys, pysqlite3; sys.modules['sqlite3'] = pysqlite3\n"
+
+
+@dataclass(frozen=True)
+class Debian:
+    """Packages of the distribution, unpacked: `usr` below `tree`, and what programs need that believe to lie there."""
+
+    tree: Path
+    environ: dict[str, str]
+
+
+@cache
+def debian() -> Debian:
+    """MapServer, lighttpd and SpatiaLite."""
+    if not packages.possible():
+        pytest.skip("MapServer and lighttpd come from Debian's packages, and this is no Debian")
+    HOME.mkdir(parents=True, exist_ok=True)
+    tree = HOME / "debian"
+    with locked(HOME / "lock"):
+        if not tree.is_dir():
+            _unpack(tree)
+    inside = sorted({str(path.parent) for path in tree.glob("usr/lib/**/*.so*")})
+    found = {"PROJ_DATA": "proj", "PROJ_LIB": "proj", "GDAL_DATA": "gdal"}
+    shares = {name: str(tree / "usr/share" / folder) for name, folder in found.items()}
+    return Debian(tree, {**os.environ, "LD_LIBRARY_PATH": ":".join(inside), **shares})
+
+
+def _unpack(tree: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="zoning-apt-") as name, tempfile.TemporaryDirectory(dir=HOME) as draft:
+        try:
+            for deb in _download(Path(name)):
+                packages._run(["dpkg-deb", "-x", str(deb), draft], dict(os.environ), HOME)
+        except ZoningError as error:
+            pytest.skip(f"Debian's packages cannot be had: {error.what}")
+        shutil.move(draft, tree)
+        Path(draft).mkdir()  # for the one who cleans up
+
+
+def _download(top: Path) -> list[Path]:
+    """The packages and what they need; those that the machine has, too, as far as they are named."""
+    environ = packages._private_apt(top)
+    status = (top / "status").read_text().split("\n\n")
+    named = [f"Package: {name}\n" for name in (*DEBIAN, "mapserver-bin", "libmapserver2")]
+    (top / "status").write_text("\n\n".join(entry for entry in status if not entry.startswith(tuple(named))))
+    packages._run(["apt-get", "-q", "update"], environ, top)
+    plan = packages._run(["apt-get", "-q", "-s", "--no-install-recommends", "install", *DEBIAN], environ, top)
+    needed = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+    (top / "debs").mkdir()
+    packages._run(["apt-get", "-q", "download", *needed], environ, top / "debs")
+    return sorted((top / "debs").glob("*.deb"))
+
+
+@cache
+def python(name: str, *wanted: str) -> Path:
+    """An environment of its own with packages from PyPI: its Python."""
+    uv = next((str(path) for path in (Path(sys.prefix).parent / "tools/bin/uv",) if path.exists()), shutil.which("uv"))
+    if uv is None:
+        pytest.skip(f"{name} is installed by uv, which is not here")
+    HOME.mkdir(parents=True, exist_ok=True)
+    home = HOME / name
+    with locked(HOME / f"{name}.lock"):
+        if not (home / "whole").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            _run([uv, "venv", "--quiet", "--python", sys.executable, str(home)], name)
+            _run([uv, "pip", "install", "--quiet", "--python", str(home / "bin/python"), *wanted], name)
+            (home / "whole").touch()
+    return home / "bin/python"
+
+
+def pygeoapi() -> Path:
+    """pygeoapi with gunicorn, and an SQLite that loads extensions: their Python."""
+    found = python("pygeoapi", *PYGEOAPI, "pysqlite3-binary")
+    site = next(found.parents[1].glob("lib/python*/site-packages"))
+    (site / "sitecustomize.py").write_text(SQLITE)
+    return found
+
+
+def tipg() -> Path:
+    """tipg with uvicorn: their Python."""
+    return python("tipg", *TIPG)
+
+
+def _run(command: list[str], name: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        pytest.skip(f"{name} cannot be had: {why[:200]}")
