@@ -41,7 +41,7 @@ async def open_source(request: Request) -> Whole:
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the service says of the layer now: 3 requests at most, no row.
+    """What the service says of the layer now, without what it does not say: 3 requests at most, no row.
 
     Raises:
         NotALayer: it has no such layer.
@@ -50,7 +50,8 @@ async def probe(request: Request) -> dict[str, Any]:
     server = Service(request, wfs_layer.address(request.feed))
     about = await server.capabilities()
     server.type = wfs_layer.choose(about.types, server.at.layer, request.where)
-    return {"count": await server.hits(), "sequence": about.sequence}
+    signals = {"count": await server.hits(), "sequence": about.sequence}
+    return {name: value for name, value in signals.items() if value is not None}
 
 
 async def _layer(request: Request) -> "_Layer":
