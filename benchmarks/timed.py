@@ -1,4 +1,4 @@
-"""Busy seconds by stage. Worker processes import this, so nothing here imports Dagster."""
+"""Busy seconds by stage."""
 
 import asyncio
 import time
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.clock import timed
 from benchmarks.lag import lags_ms, percentile
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.pool import Pool
@@ -16,12 +17,6 @@ _STAGES = {
     **dict.fromkeys(("validate_part", "draw", "finish", "rejections", "picture"), "normalized, validated"),
     "publish_place": "parcels",
 }
-
-
-def timed(clock: Callable[[], float], task: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, float]:
-    """A task's result, and its seconds."""
-    started = clock()
-    return task(*args, **named), clock() - started
 
 
 class Busy:

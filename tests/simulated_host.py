@@ -20,10 +20,10 @@ class SimulatedHost:
     slow_s: float = 0.0
     arrived: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)  # when a 429 or 503 was sent
-    open: int = 0
     opened: int = 0
     most_open: int = 0
     address: str = ""
+    _readers: set[asyncio.StreamReader] = field(default_factory=set)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
@@ -33,8 +33,14 @@ class SimulatedHost:
         async with server:
             yield self.address
 
+    @property
+    def open(self) -> int:
+        """Connections whose other end is there: that of a process that was killed is not, though its answer is made."""
+        return sum(not reader.at_eof() for reader in self._readers)
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open, self.opened = self.open + 1, self.opened + 1
+        self.opened += 1
+        self._readers.add(reader)
         self.most_open = max(self.most_open, self.open)
         try:
             while True:
@@ -45,7 +51,7 @@ class SimulatedHost:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            self.open -= 1
+            self._readers.discard(reader)
             writer.close()
 
     async def _answer(self, writer: asyncio.StreamWriter, status: int, headers: dict[str, str]) -> None:

@@ -99,6 +99,19 @@ def test_one_bad_partition_fails_alone(instance: dg.DagsterInstance, database: s
     assert materialized == set(good)
 
 
+def test_a_jurisdiction_without_a_file_fails_alone(instance: dg.DagsterInstance) -> None:
+    """A run over the tiles of two jurisdictions, one of whose files is gone, publishes the other's."""
+    definitions = build.definitions(Settings.of(os.environ))
+    runs.materialize(definitions, instance, ["tiles"], [ID])
+    good, bad = partitions.keys_of(instance, ID), partitions.key_of(Place("us-zz-gone", "872a33d01ffffff"))
+    instance.add_dynamic_partitions("tiles", [bad])
+    keys = list(instance.get_dynamic_partitions("tiles"))
+    assert keys == sorted([*good, bad]), "one unbroken range, so one run"
+    result = runs.materialize(definitions, instance, TILE_ASSETS, keys)
+    assert sorted(result.done) == good, result.failed
+    assert "no file describes this jurisdiction" in result.failed[bad]
+
+
 def test_a_materialization_says_what_a_person_wants_to_know(instance: dg.DagsterInstance) -> None:
     """Counts, costs, the content hash as data version, a map and the rejections, on each partition."""
     definitions = build.definitions(Settings.of(os.environ))

@@ -282,3 +282,16 @@ async def test_the_end_of_a_window_is_not_missed_by_a_second(clock):
     async with served(Desk(OK)) as url, asking:
         await asking.ask(portal, url, {}, read=orjson.loads)
     assert clock() == pytest.approx(100.25)
+
+
+async def test_a_window_that_opens_while_a_connection_is_waited_for_is_kept(clock):
+    """A question that waits long for another's connection is not asked in the window that has opened since."""
+    desk, portal = Slow(), Portal(60_000, 1, maintenance=("12:05-12:40 UTC",))
+    async with served(desk) as url, client(clock) as asking:
+        questions = [asyncio.create_task(asking.ask(portal, url, {}, read=orjson.loads)) for _ in range(2)]
+        await desk.begun.wait()
+        clock.now_s = 400.0
+        desk.let.set()
+        await asyncio.gather(*questions)
+    assert desk.asked == 2
+    assert clock() == pytest.approx(2400.0, abs=1)

@@ -85,7 +85,11 @@ class Pool:
 
 
 def _warm_up(prepare: Callable[[], object]) -> None:
-    """What is imported stays, and a page's lists hold no cycles: the collector need not look through them again."""
+    """What is imported stays, and a page's lists hold no cycles: the collector need not look through them again.
+
+    Workers stand back behind the loop that feeds them: where cores are few it would wait for them in turn.
+    """
+    os.nice(5)
     prepare()
     gc.collect()
     gc.freeze()

@@ -79,4 +79,4 @@ def test_a_signal_skips_work_only_within_a_bounded_age() -> None:
     assert baselines.changed(before, {"count": 10}, 30, soon) == "edited 5 -> None"
     assert "30 days" in str(baselines.changed(before, {"count": 10, "edited": 5}, 30, late))
     assert baselines.changed(None, {}, 30, soon) == "it was not harvested yet"
-    assert "only its rows tell" in str(baselines.changed(Baseline(10, {}, NOW.isoformat()), {}, 30, soon))
+    assert "says nothing of itself" in str(baselines.changed(Baseline(10, {}, NOW.isoformat()), {}, 30, soon))

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -217,11 +218,8 @@ class Http:
                     await self.sleep(self.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1)))
         if heard and heard.wait_s:
             raise answers.busy(question.url, heard.why, heard.wait_s)
-        raise PortalUnreachable(
-            f"{heard.why if heard else 'not asked'} ({attempt} tries)",
-            where=question.where,
-            do="check the address, or try again later",
-        )
+        why = f"{heard.why if heard else 'not asked'} ({attempt} tries)"
+        raise PortalUnreachable(why, where=question.where, do="check the address, or try again later")
 
     async def _attempt(self, question: Question) -> Heard:
         """One request, and what the ledger learns from it."""
@@ -259,22 +257,21 @@ class Http:
         if self._turns is None:
             message = "enter the client first"
             raise RuntimeError(message)
-        granted = None
+        host, portal, granted = question.host, question.portal, None
         async with self._drain.unless_stopped(question.where):
             while granted is None:
                 await self._awake(question)
-                granted = await self._turns.take(
-                    question.host,
-                    question.portal,
-                    lambda: self._resting_until(question.portal) is None,
-                    _LONGEST_RETRY_AFTER_S,
-                )
+                may = partial(self._may_be_asked, portal)
+                granted = await self._turns.take(host, portal, may, _LONGEST_RETRY_AFTER_S)
         if isinstance(granted, Turn):
             raise answers.too_long(question.url, granted, self._last.get(question.host, ""))
         try:
             yield self._turns, granted
         finally:
-            await self._turns.give(question.host, granted.lease)
+            await self._turns.give(host, granted.lease)
+
+    def _may_be_asked(self, portal: Portal) -> bool:
+        return self._resting_until(portal) is None
 
     def _resting_until(self, portal: Portal) -> datetime | None:
         return open_window_until((*portal.maintenance, *portal.quiet_hours), self.now())

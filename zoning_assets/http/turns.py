@@ -58,11 +58,7 @@ class Granted:
 class Turns:
     """The lines of one process."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
+    def __init__(self, ledger: Ledger, sleep: Callable[[float], Awaitable[None]]) -> None:
         self.ledger, self._sleep = ledger, sleep
         self._cookies = aiohttp.CookieJar()  # in common: some send a visitor round until he has one
         self._lines: dict[str, _Line] = {}
@@ -87,6 +83,8 @@ class Turns:
             try:
                 while may():
                     lease = lease or await self._lease(line)
+                    if not may():  # it may have taken long to get a connection
+                        break
                     turn, budget = await self._ask(line, portal, lease)
                     if turn.ticket:
                         granted = True
@@ -175,6 +173,16 @@ class Turns:
             await self._end(line, self._pick_up(line))
 
     async def _end(self, line: _Line, lease: Lease) -> None:
+        await asyncio.shield(self._begin_end(line, lease))  # whoever stops waiting: what was begun is ended
+
+    def _begin_end(self, line: _Line, lease: Lease) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._close(line, lease))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
+
+    async def _close(self, line: _Line, lease: Lease) -> None:
+        """Close the connection, and then give the slot back: in this order, as another's connection may follow."""
         if self.ledger.shared and _old(lease):
             line.stands_back_until = _now() + _STAND_BACK_S
         await lease.session.close()
@@ -186,9 +194,7 @@ class Turns:
         """Nobody wanted the connection."""
         if lease in line.idle:
             line.idle.remove(lease)
-            task = asyncio.create_task(self._end(line, lease))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._begin_end(line, lease)
 
     def _pick_up(self, line: _Line) -> Lease:
         lease = line.idle.pop()

@@ -62,7 +62,7 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
     @dg.asset(partitions_def=whole, group_name="parcels", description="The H3 tiles that own a jurisdiction's parcels.")
     def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
         place = partitions.place_of(context.partition_key)
-        with zoning.pipeline() as pipeline, _one_line():
+        with _one_line(), zoning.pipeline() as pipeline:
             described = zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]
             cover = asyncio.run(pipeline.find_cover(described, force=FORCE in context.run.tags))
         came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
@@ -105,8 +105,12 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
 
     # Dagster writes an event in milliseconds and waits for the disk: in the loop, all places would wait with it.
     with _one_line(), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
-        known = zoning.jurisdictions([place.jurisdiction for place in places])
-        asyncio.run(pipeline.run(known, places, feed, _stages(feed, assets), report))
+        known, wrong = zoning.sorted_out([place.jurisdiction for place in places])
+        for place in places:
+            if place.jurisdiction in wrong:
+                report(Outcome(place, feed, error=wrong[place.jurisdiction]))
+        good = [place for place in places if place.jurisdiction in known]
+        asyncio.run(pipeline.run(known, good, feed, _stages(feed, assets), report))
     for each in written:
         each.result()
     if failed:

@@ -17,7 +17,7 @@ TAIL = b"\xff\xff"
 
 #: Longer than any field may be.
 _LONGEST = (1 << 31) - 1
-_NOTHING = pa.scalar(b"", pa.large_binary())
+_NOTHING, _NULL = pa.scalar(b"", pa.large_binary()), pa.scalar(None, pa.large_binary())
 
 
 def rows(fields: Sequence[Sequence[pa.Array]]) -> memoryview:
@@ -37,18 +37,17 @@ def texts(column: pa.ChunkedArray) -> list[pa.Array]:
 
 
 def doubles(column: pa.ChunkedArray) -> list[pa.Array]:
-    """A column of numbers, none of them null."""
-    pairs = np.empty(len(column), dtype=[("length", ">i4"), ("value", ">f8")])
-    pairs["length"], pairs["value"] = 8, column.to_numpy()
-    return [_fixed(pairs)]
+    """A column of numbers or null."""
+    bytes_ = _fixed(column.to_numpy().astype(">f8"))
+    values = pc.if_else(column.combine_chunks().is_null(), _NULL, bytes_)
+    return [_fixed(_lengths(values, 0)), values]
 
 
 def blobs(column: pa.ChunkedArray, head: bytes, skip: int) -> list[pa.Array]:
-    """A column of bytes, none of them null, with the first `skip` bytes replaced by `head`."""
+    """A column of bytes or null, with the first `skip` bytes replaced by `head`."""
     values = pc.binary_slice(_whole(column), skip, _LONGEST)  # without an end it fails (pyarrow 26)
-    pairs = np.empty(len(values), dtype=[("length", ">i4"), ("head", "u1", (len(head),))])
-    pairs["length"], pairs["head"] = _lengths(values, len(head)), np.frombuffer(head, dtype="u1")
-    return [_fixed(pairs), values]
+    heads = pc.if_else(values.is_null(), _NULL, pa.scalar(head, pa.large_binary()))
+    return [_fixed(_lengths(values, len(head))), heads, values]
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -70,7 +70,13 @@ def _in_what_is_said() -> Iterator[Fault]:
     yield Fault("ids_repeated", PROVABLE, lists.ids(lists.repeated_ids), _IDS)
     yield Fault("all_capped", PROVABLE, lists.all_capped, _IDS)
     yield Fault("blind_by_area", PROVABLE, lists.blind, ("by area", *_IDS))
-    yield Fault("area_ignored", PROVABLE, lists.deaf("geometry", where="1=1"), ("by area", *_IDS), avoidable=True)
+    yield Fault(
+        "area_ignored",
+        PROVABLE,
+        lists.deaf("geometry", where="1=1"),
+        ("by area", "ignores the area", *_IDS),
+        avoidable=True,
+    )
     yield Fault("where_ignored", PROVABLE, lists.deaf("where", where="1=1"), _IDS, avoidable=True)
     yield Fault("list_ignored", PROVABLE, lists.deaf("objectIds", where="1=1"), _IDS, avoidable=True)
     yield Fault("statistics_wrong", PROVABLE, answers.statistics_wrong, ("key", "statistic", *_ROWS))
