@@ -76,6 +76,27 @@ async def test_geojson_that_tells_no_rows_apart_is_not_taken(tmp_path: Path) -> 
     assert whole.here.proof["way"].startswith("GML")
 
 
+async def test_a_column_that_numbers_something_else_is_no_id(tmp_path: Path) -> None:
+    """Rows without ids whose `fid` repeats are told apart by all that they say."""
+    served = [(number // 3, key, shape) for number, key, shape in lots(20)]
+    whole = await harvest(FakeWfs(served, ids=None), tmp_path)
+    assert same(whole, served)
+    assert whole.here.proof["way"].startswith("GML")
+
+
+async def test_a_service_that_refuses_2_0_is_asked_for_1_1(tmp_path: Path) -> None:
+    """Some answer a version that they do not speak with a refusal, instead of with one that they do."""
+    server = FakeWfs(lots(20), **ONE_ONE)
+
+    async def strict(request: web.Request) -> web.Response:
+        if request.query["version"] == "2.0.0":
+            return web.Response(status=400, text=refusal("VersionNegotiationFailed", "2.0.0"), content_type="text/xml")
+        return await server(request)
+
+    async with asking("wfs", strict, "/wfs", tmp_path, layer="lots") as request:
+        assert same(await wfs.open_source(request), lots(20))
+
+
 async def test_a_count_of_a_page_is_not_believed(tmp_path: Path) -> None:
     """MapServer's hits may be those of one page: rows stand behind them, so all is asked for twice."""
     whole = await harvest(FakeWfs(lots(250), hits="page", most=100), tmp_path)

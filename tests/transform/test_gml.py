@@ -10,7 +10,7 @@ import pytest
 import shapely
 
 from tests.shared_data import recorded
-from zoning_assets.transform import esri, gml, markup
+from zoning_assets.transform import curves, esri, gml, markup
 from zoning_assets.transform.collection import Collection, of_gml
 from zoning_assets.transform.rings import NOT_NUMBERS
 
@@ -153,7 +153,7 @@ def test_curves_of_a_page_are_bounded() -> None:
     shape = polygon(curve(segment("ArcString", arcs)))
     body = f"<FeatureCollection {HEAD}><member><row><g>{shape}</g></row></member></FeatureCollection>"
     root = markup.parse(body.encode())
-    budget = gml.Budget()
+    budget = curves.Budget()
     assert gml.feature(gml.features(root)[0], {}, budget).flaw == esri.CURVE
     assert budget.corners == 0
     assert gml.feature(gml.features(root)[0], {}, budget).flaw == esri.CURVE

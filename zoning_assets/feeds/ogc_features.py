@@ -41,12 +41,13 @@ async def open_source(request: Request) -> Whole:
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the collection says of itself now, as its stamp has it: 3 requests at most, a row or two.
+    """What the collection says of itself now, without what it does not say: 3 requests at most, a row or two.
 
     Raises:
         PortalError: see errors.py.
     """
-    return await _Server(request, ogc_layer.address(request.feed, request.where)).stamp()
+    signals = await _Server(request, ogc_layer.address(request.feed, request.where)).stamp()
+    return {name: value for name, value in signals.items() if value is not None}
 
 
 @dataclass

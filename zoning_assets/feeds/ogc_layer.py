@@ -14,8 +14,8 @@ from zoning_assets.http import without_secrets
 from zoning_assets.model import Feed
 from zoning_assets.transform import axes
 
-#: How JSON is asked for; the first that is understood. By `f=json` tipg gives rows in another JSON than GeoJSON; without
-#: a word the server decides.
+#: How JSON is asked for; the first that is understood. By `f=json` tipg gives rows in another JSON than GeoJSON.
+#: Without a word the server decides.
 FORMS: tuple[Mapping[str, str], ...] = ({"f": "json"}, {"f": "geojson"}, {})
 
 _COLLECTION = re.compile(r"(.*)/collections/([^/]+)(?:/items)?/?")

@@ -41,7 +41,7 @@ async def open_source(request: Request) -> Whole:
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the service says of the layer now: 3 requests at most, no row.
+    """What the service says of the layer now, without what it does not say: 3 requests at most, no row.
 
     Raises:
         NotALayer: it has no such layer.
@@ -50,7 +50,8 @@ async def probe(request: Request) -> dict[str, Any]:
     server = Service(request, wfs_layer.address(request.feed))
     about = await server.capabilities()
     server.type = wfs_layer.choose(about.types, server.at.layer, request.where)
-    return {"count": await server.hits(), "sequence": about.sequence}
+    signals = {"count": await server.hits(), "sequence": about.sequence}
+    return {name: value for name, value in signals.items() if value is not None}
 
 
 async def _layer(request: Request) -> "_Layer":
@@ -59,7 +60,7 @@ async def _layer(request: Request) -> "_Layer":
     about = await server.capabilities()
     server.type = wfs_layer.choose(about.types, server.at.layer, request.where)
     schema = await server.schema()
-    server.kinds = schema.columns
+    server.kinds, server.numbered = schema.columns, identity.column(schema.columns)
     way, page = await _way(server)
     reading = axes.decide(page.rows.geometry, _readings(server, way, page), request.jurisdiction.bounds, request.where)
     names = sorted({*schema.columns, *(name for row in page.rows.attributes for name in row)})
@@ -89,6 +90,8 @@ async def _way(server: Service) -> tuple[Way, Collection]:
     for way in _ways(server):
         try:
             page = await server.sample(way, 0, _SAMPLE)
+            if len(set(server.ids(page))) < len(page.rows):
+                server.numbered = None  # a column that is called so, and numbers something else
             if way.geojson and not _told_apart(server, page):
                 continue
             unpaged = unpaged or (Way(way.geojson, way.order, paging=False), page)
@@ -115,7 +118,7 @@ def _follows(server: Service, page: Collection, behind: Collection) -> bool:
 
 def _ways(server: Service) -> Iterator[Way]:
     """In order of preference. Sorted by what numbers rows, else by the key, else by any column, else not."""
-    names = [identity.column(server.kinds), server.request.feed.key, next(iter(server.kinds), None)]
+    names = [server.numbered, server.request.feed.key, next(iter(server.kinds), None)]
     orders = [name for name in dict.fromkeys(names) if name in server.kinds]
     for form in dict.fromkeys((server.type.geojson, None)):
         yield from (Way(form, order) for order in (*orders, None))
@@ -123,7 +126,7 @@ def _ways(server: Service) -> Iterator[Way]:
 
 def _told_apart(server: Service, page: Collection) -> bool:
     """Whether GeoJSON's rows have ids, or a column that numbers them; MapServer's have no ids."""
-    return all(each is not None for each in page.own) or identity.column(server.kinds) is not None
+    return all(each is not None for each in page.own) or server.numbered is not None
 
 
 @dataclass

@@ -37,7 +37,10 @@ class Way:
 
 @dataclass
 class Service:
-    """How the service is asked; the layer and its columns' kinds, once they are known. `own`: its rows' ids stay."""
+    """How the service is asked; and what was found out of the layer.
+
+    `kinds`: its columns, see gml.py. `own`: its rows' own ids stay. `numbered`: the column that numbers its rows.
+    """
 
     request: Request
     at: Address
@@ -45,6 +48,7 @@ class Service:
     type: Type = field(default_factory=lambda: Type("", "", ()))
     kinds: Mapping[str, str] = field(default_factory=dict)
     own: bool = True
+    numbered: str | None = None
 
     def question(self, operation: str, **more: str) -> dict[str, str]:
         """A request's key-value pairs, spelled as this version spells them."""
@@ -78,7 +82,12 @@ class Service:
         wanted = [self.at.version] if self.at.version in wfs_layer.VERSIONS else list(wfs_layer.VERSIONS)
         for version in wanted:
             question = {"service": "WFS", "request": "GetCapabilities", "version": version}
-            root = await self.xml({**self.at.kept, **question, "AcceptVersions": ",".join(wanted)})
+            try:
+                root = await self.xml({**self.at.kept, **question, "AcceptVersions": ",".join(wanted)})
+            except FeedRefused:
+                if version == wanted[-1]:
+                    raise
+                continue
             about = wfs_layer.capabilities(root, self.request.where)
             if not about.version.startswith("1.0"):
                 self.version = next(each for each in wfs_layer.VERSIONS if each[:3] == about.version[:3])
@@ -142,4 +151,4 @@ class Service:
 
     def ids(self, page: Collection) -> list[str]:
         """What tells a page's rows apart."""
-        return identity.ids(page.own if self.own else [], page.rows, identity.column(self.kinds))
+        return identity.ids(page.own if self.own else [], page.rows, self.numbered)

@@ -25,7 +25,6 @@ _SHELLS, _HOLES = ("exterior", "outerBoundaryIs"), ("interior", "innerBoundaryIs
 _OWN_IN_GML = ("name", "description")
 _LINES = ("Point", "MultiPoint", "LineString", "MultiLineString", "Curve", "MultiCurve", "CompositeCurve")
 _WRAPPERS = ("MultiPolygon", "MultiSurface", "Surface", "CompositeSurface", "PolyhedralSurface", "MultiGeometry")
-_MOST_AN_ARC = 720  # corners; see curves.py
 _BROKEN: list[Any] = [None]  # a ring whose only corner is no number
 _MOST_TEXT = 64 << 20
 
@@ -160,7 +159,6 @@ def _ring(ring: Element, budget: curves.Budget) -> list[Any]:
     try:
         return curves.drawn(drawn, budget)
     except ValueError as error:
-        budget.corners -= min(budget.corners, len(drawn) * _MOST_AN_ARC)  # what was drawn in vain was work, too
         raise _CurveError from error
 
 
