@@ -100,9 +100,10 @@ def test_a_killed_harvest_goes_on_and_asks_for_nothing_twice(tmp_path: Path, dat
             had = {_key(each) for each, stored in zip(known, _stored(store, known), strict=True) if stored}
             process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
             deadline = time.monotonic() + 60
-            while process.poll() is None and len(portal.asked) == before and time.monotonic() < deadline:
-                time.sleep(0.005)
-            time.sleep(rng.uniform(0.0, 0.6))
+            upto = before + rng.randint(2, 40)
+            while process.poll() is None and len(portal.asked) < upto and time.monotonic() < deadline:
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0.0, 0.02))  # at any moment between two questions
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

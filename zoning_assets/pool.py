@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -30,8 +29,6 @@ class Pool:
         self._prepare = prepare
         self.workers = workers or max(2, os.cpu_count() or 2)
         self._executor: Executor | None = None
-        # Two: while one waits for PostgreSQL, the other reads what comes next.
-        self._here = ThreadPoolExecutor(2, thread_name_prefix="here")
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
@@ -40,16 +37,11 @@ class Pool:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self._executor:
             self._executor.shutdown(cancel_futures=True)
-        self._here.shutdown(cancel_futures=True)
         self._leaving.close()
 
     def at_exit(self, task: Callable[[], object]) -> None:
         """Run the task when the pool has ended."""
         self._leaving.callback(task)
-
-    async def run_here(self, task: Callable[..., T], *args: Any) -> T:
-        """Run a task that mostly waits for another program in a thread of this process, where it keeps no worker."""
-        return await asyncio.get_running_loop().run_in_executor(self._here, partial(task, *args))
 
     async def run(self, task: Callable[..., T], *args: Any) -> T:
         """Run a task of ours in a worker and wait for it without blocking the loop.
