@@ -15,7 +15,7 @@ from zoning_assets.pool import Pool
 _STAGES = {
     "normalize_page": "normalized, validated",
     **dict.fromkeys(("validate_part", "draw", "finish", "rejections", "picture"), "normalized, validated"),
-    "publish_place": "parcels",
+    **dict.fromkeys(("publish_place", "find_published"), "parcels"),
 }
 
 
@@ -32,16 +32,11 @@ class Busy:
 
     def listen(self) -> None:
         """Count from now on, in this process."""
-        in_pool, here, in_thread = Pool.run, Pool.run_here, asyncio.to_thread
+        in_pool, in_thread = Pool.run, asyncio.to_thread
         find_cover, run = Pipeline.find_cover, Pipeline.run
 
         async def pool_run(pool: Pool, task: Callable[..., Any], *args: Any) -> Any:
             result, seconds = await in_pool(pool, timed, time.monotonic, task, *args)
-            self.seconds[_STAGES[task.__name__]] += seconds
-            return result
-
-        async def run_here(pool: Pool, task: Callable[..., Any], *args: Any) -> Any:
-            result, seconds = await here(pool, timed, time.monotonic, task, *args)
             self.seconds[_STAGES[task.__name__]] += seconds
             return result
 
@@ -73,5 +68,5 @@ class Busy:
             self.seconds["raw_feed"] += time.thread_time() - loop_s - events_cpu_s
             self.pipelines_s += time.monotonic() - started
 
-        Pool.run, Pool.run_here, asyncio.to_thread = pool_run, run_here, to_thread
+        Pool.run, asyncio.to_thread = pool_run, to_thread
         Pipeline.find_cover, Pipeline.run = timed_cover, timed_run
