@@ -15,13 +15,18 @@ WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND tile IS NOT DISTIN
 ORDER BY id DESC LIMIT 1;
 
 -- name: taken
--- A staged key that stands in another of today's tiles.
-SELECT s.key FROM stage s JOIN zoning.parcel p ON p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key
+-- A staged key that stands in another of today's tiles. Here and below OFFSET 0 has the table looked up key by key: a
+-- planner that hashed it would read a whole county for each tile.
+SELECT s.key FROM stage s, LATERAL (
+    SELECT p.tile FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key OFFSET 0
+) p
 WHERE p.tile <> %(tile)s AND p.tile = ANY (%(tiles)s) ORDER BY s.key LIMIT 1;
 
 -- name: shared
 -- A staged key that stands in another of today's tiles, which was published from the same state of the layer.
-SELECT s.key FROM stage s JOIN zoning.parcel p ON p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key
+SELECT s.key FROM stage s, LATERAL (
+    SELECT p.tile FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key OFFSET 0
+) p
 WHERE p.tile <> %(tile)s AND p.tile = ANY (%(tiles)s) AND %(layer)s <> '' AND %(layer)s = (
     SELECT b.counts->>'layer' FROM zoning.batch b
     WHERE b.jurisdiction = %(jurisdiction)s AND b.feed = %(feed)s AND b.tile = p.tile ORDER BY b.id DESC LIMIT 1
@@ -84,7 +89,10 @@ UPDATE zoning.parcel SET tile = %(tile)s WHERE jurisdiction = %(jurisdiction)s A
 -- another tile pass over. A parcel that comes back was first seen when it was.
 WITH different AS MATERIALIZED (
     SELECT s.*, old.content_hash AS old_hash
-    FROM stage s LEFT JOIN zoning.parcel old ON old.jurisdiction = %(jurisdiction)s AND old.parcel_id = s.key
+    FROM stage s LEFT JOIN LATERAL (
+        SELECT p.parcel_id, p.content_hash, p.tile FROM zoning.parcel p
+        WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key OFFSET 0
+    ) old ON true
     WHERE old.parcel_id IS NULL OR old.content_hash <> s.content_hash OR old.tile <> %(tile)s
 ),
 kept AS (
@@ -101,13 +109,11 @@ passed AS (
 merged AS (
     INSERT INTO zoning.parcel AS p
     SELECT %(jurisdiction)s, d.key, %(tile)s, d.code, d.code, d.land_use, d.address, d.attributes::jsonb,
-        d.area_m2, d.geom, d.content_hash, %(batch)s, coalesce(back.first_seen, %(now)s), %(now)s
-    FROM different d LEFT JOIN (
-        SELECT v.parcel_id, min(v.first_seen) AS first_seen
-        FROM zoning.parcel_version v JOIN different n ON v.parcel_id = n.key
-        WHERE v.jurisdiction = %(jurisdiction)s AND n.old_hash IS NULL
-        GROUP BY 1
-    ) back ON back.parcel_id = d.key
+        d.area_m2, d.geom, d.content_hash, %(batch)s, coalesce((
+            SELECT min(v.first_seen) FROM zoning.parcel_version v
+            WHERE v.jurisdiction = %(jurisdiction)s AND v.parcel_id = d.key
+        ), %(now)s), %(now)s
+    FROM different d
     WHERE d.old_hash IS DISTINCT FROM d.content_hash
     ORDER BY d.key
     ON CONFLICT (jurisdiction, parcel_id) DO UPDATE SET
@@ -154,13 +160,11 @@ kept AS (
 merged AS (
     INSERT INTO zoning.district AS p
     SELECT %(jurisdiction)s, d.key, d.code, d.code, d.zone_type, zoning.date_or_null(d.effective), d.attributes::jsonb,
-        d.area_m2, d.geom, d.content_hash, %(batch)s, coalesce(back.first_seen, %(now)s), %(now)s
-    FROM different d LEFT JOIN (
-        SELECT v.district_id, min(v.first_seen) AS first_seen
-        FROM zoning.district_version v JOIN different n ON v.district_id = n.key
-        WHERE v.jurisdiction = %(jurisdiction)s AND n.old_hash IS NULL
-        GROUP BY 1
-    ) back ON back.district_id = d.key
+        d.area_m2, d.geom, d.content_hash, %(batch)s, coalesce((
+            SELECT min(v.first_seen) FROM zoning.district_version v
+            WHERE v.jurisdiction = %(jurisdiction)s AND v.district_id = d.key
+        ), %(now)s), %(now)s
+    FROM different d
     ORDER BY d.key
     ON CONFLICT (jurisdiction, district_id) DO UPDATE SET
         code = excluded.code, code_local = excluded.code_local, zone_type = excluded.zone_type,
