@@ -107,7 +107,7 @@ def _databases(server: str, names: set[str]) -> Iterator[dict[str, str]]:
 def _heat(module: str, layer: str, database: str, folder: Path, portal: str) -> dict[str, Any]:
     """One contestant's work: what it says of itself, and its memory."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{ID}.toml").write_text(county_toml(portal))
+    (folder / f"{ID}.toml").write_text(county_toml(portal, tile_resolution="auto"))
     with psycopg.connect(database, autocommit=True) as connection, suppress(psycopg.errors.InsufficientPrivilege):
         connection.execute("CHECKPOINT")  # what the one before has left to write is not this one's
     spent_s = _children_cpu_s()
