@@ -146,7 +146,7 @@ def test_districts_tile_the_county_without_gaps_or_overlaps(later):
 
 def test_it_lies_about_its_centre_and_inside_its_bounds():
     for parcels in (3000, 300_000):
-        box = shapely.box(*County.build(parcels).zoning.shapes.extent())
+        box = shapely.box(*County.build(parcels).zoning.shapes.extent)
         to_degrees = pyproj.Transformer.from_crs(2249, 4326, always_xy=True)
         degrees = shapely.transform(box, to_degrees.transform, interleaved=False)
         assert shapely.box(*BOUNDS).contains(degrees)

@@ -122,7 +122,7 @@ def test_an_area_finds_what_brute_force_finds(x, y, radius, corners, degrees):
 
 
 def test_an_envelope_about_everything_finds_all_but_the_rows_without_a_shape():
-    west, south, east, north = PARCELS.shapes.extent()
+    west, south, east, north = PARCELS.shapes.extent
     box = {"xmin": west, "ymin": south, "xmax": east, "ymax": north, "spatialReference": {"wkid": 102686}}
     placed = len(PARCELS) - FLAWS["null_geometry"] - FLAWS["empty_rings"]
     for sent in (json.dumps(box), f"{west},{south},{east},{north}"):
@@ -261,6 +261,6 @@ def test_the_extent_of_what_was_asked_for():
     found = ask(where="OBJECTID <= 3", returnExtentOnly="true", returnCountOnly="true")
     assert found["count"] == 3
     assert found["extent"]["spatialReference"] == {"wkid": 102686, "latestWkid": 2249}
-    box = PARCELS.shapes.taken(np.arange(3)).extent()
+    box = PARCELS.shapes.taken(np.arange(3)).extent
     assert tuple(found["extent"][side] for side in ("xmin", "ymin", "xmax", "ymax")) == box
     assert ask(where="1=0", returnExtentOnly="true")["extent"]["xmin"] == "NaN"

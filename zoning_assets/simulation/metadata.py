@@ -101,5 +101,5 @@ def _abilities() -> dict[str, Any]:
 def extent(shapes: Shapes, reference: dict[str, int]) -> dict[str, Any]:
     """The box about shapes; "NaN" where there are none, as ArcGIS writes it."""
     sides = ("xmin", "ymin", "xmax", "ymax")
-    box: list[Any] = list(shapes.extent()) if len(shapes.points) else ["NaN"] * 4
+    box: list[Any] = list(shapes.extent) if len(shapes.points) else ["NaN"] * 4
     return {**dict(zip(sides, box, strict=True)), "spatialReference": reference}

@@ -5,6 +5,7 @@ Rings are closed; shells run clockwise and holes counter-clockwise, as Esri writ
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -106,8 +107,9 @@ class Shapes:
         owner = np.repeat(self.ring_owners(), np.diff(self.rings))
         return np.asarray(np.bincount(owner, weights=steps, minlength=len(self)), dtype=np.float64)
 
+    @cached_property
     def extent(self) -> tuple[float, float, float, float]:
-        """West, south, east, north of all points; zeros where there is none."""
+        """West, south, east, north of all points; zeros where there is none. Each answer about a layer names it."""
         if not len(self.points):
             return 0.0, 0.0, 0.0, 0.0
         (west, south), (east, north) = self.points.min(axis=0), self.points.max(axis=0)
