@@ -4,7 +4,7 @@ Only names and counts cross the border between processes, never a shape.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,11 +13,12 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from zoning_assets.model import Counts, Feed, Harvest, Jurisdiction, Place
+from zoning_assets.model import Counts, Feed, Harvest, Jurisdiction, Page, Place
 from zoning_assets.stores import harvests, publish
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
 from zoning_assets.transform import canonical, columns, judge, pages, picture
+from zoning_assets.transform.rows import Rows
 
 #: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
 RULES_VERSION = 2
@@ -94,7 +95,7 @@ def normalize_page(work: Work, number: int, part: int | None = None) -> tuple[in
     `part`: the page alone is that part of the validated table; it is judged while it is in memory.
     """
     page = work.harvest.pages[number]
-    rows = pages.READERS[work.harvest.form](harvests.read_page(work.objects, work.harvest, page), work.harvest.layer)
+    rows = _read(work, page)
     frame = columns.normalize(
         rows,
         jurisdiction=work.jurisdiction,
@@ -105,7 +106,7 @@ def normalize_page(work: Work, number: int, part: int | None = None) -> tuple[in
     )
     frame["page"] = pd.Series([page.name] * len(frame), dtype=object)
     work.table(NORMALIZED).write(work.objects, number, frame)
-    return len(frame), None if part is None else _judge(work, part, frame, listed=False)
+    return len(frame), None if part is None else _judge(work, part, frame, {page.name: rows}, listed=False)
 
 
 def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -> PartJudged:
@@ -113,10 +114,15 @@ def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -
     normalized = work.table(NORMALIZED)
     frames = [normalized.read(work.objects, number) for number in numbers]
     whole = gpd.GeoDataFrame(pd.concat(frames, ignore_index=True), crs=frames[0].crs) if len(frames) > 1 else frames[0]
-    return _judge(work, part, whole, listed=listed)
+    return _judge(work, part, whole, {}, listed=listed)
 
 
-def _judge(work: Work, part: int, rows: gpd.GeoDataFrame, *, listed: bool) -> PartJudged:
+def _read(work: Work, page: Page) -> Rows:
+    return pages.READERS[work.harvest.form](harvests.read_page(work.objects, work.harvest, page), work.harvest.layer)
+
+
+def _judge(work: Work, part: int, rows: gpd.GeoDataFrame, read: Mapping[str, Rows], *, listed: bool) -> PartJudged:
+    """`read`: the pages that are in memory, by name."""
     judged = judge.judge(rows, jurisdiction=work.jurisdiction, feed=work.feed, listed=listed)
     work.table(VALIDATED).write(work.objects, part, judged.table)
     counts = Counts(
@@ -127,18 +133,18 @@ def _judge(work: Work, part: int, rows: gpd.GeoDataFrame, *, listed: bool) -> Pa
         dissolved=judged.accepted - len(judged.table),
     )
     sketch = picture.sketch(judged.table, rows, judged.rejections)
-    held = judged.rejections.assign(raw=pd.Series(_raws(work, judged.rejections), dtype=object))
+    held = judged.rejections.assign(raw=pd.Series(_raws(work, judged.rejections, read), dtype=object))
     return PartJudged(counts, judged.table["content_hash"].tolist(), held, sketch)
 
 
-def _raws(work: Work, rejections: pd.DataFrame) -> list[str]:
+def _raws(work: Work, rejections: pd.DataFrame, read: Mapping[str, Rows]) -> list[str]:
     """The raw row of each rejection as JSON, read from the page it stood on."""
     raws = [""] * len(rejections)
     by_name = {page.name: page for page in work.harvest.pages}
     for name in rejections["page"].unique().tolist():
         places = np.flatnonzero(rejections["page"] == name).tolist()
-        body = harvests.read_page(work.objects, work.harvest, by_name[name])
-        found = pages.raw_rows(work.harvest.form, body, rejections["row"].iloc[places].tolist())
+        rows = read[name] if name in read else _read(work, by_name[name])
+        found = pages.raw_rows(rows, rejections["row"].iloc[places].tolist())
         for place, raw in zip(places, found, strict=True):
             raws[place] = canonical.dumps(raw)
     return raws

@@ -205,7 +205,9 @@ def test_islands_in_holes_are_shells(depth, random):
 def test_raw_rows_are_what_the_portal_sent():
     """A rejection's raw row is the portal's own, from either form of page."""
     body = recorded("esri_geometry_cases/null_geom.json")
-    assert pages.raw_rows("esrijson", body, [0]) == [{"attributes": {"OBJECTID": 1, "ZONE": "R-1"}, "geometry": None}]
+    assert pages.raw_rows(esri.read(body, {}), [0]) == [
+        {"attributes": {"OBJECTID": 1, "ZONE": "R-1"}, "geometry": None}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +280,7 @@ def test_a_deep_row_can_still_be_held_back():
     deep = b'{"attributes":{"N":1},"geometry":{"rings":' + b"[" * 500 + b"]" * 500 + b"}}"
     body = b'{"features":[' + deep + b"]}"
     assert esri.read(body, {}).flaws == {0: rings.NOT_NUMBERS}
-    (raw,) = pages.raw_rows("esrijson", body, [0])
+    (raw,) = pages.raw_rows(esri.read(body, {}), [0])
     assert orjson.loads(canonical.dumps(raw))["attributes"] == {"N": 1}
 
 

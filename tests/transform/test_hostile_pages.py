@@ -49,7 +49,7 @@ def judged(form: str, body: bytes) -> None:
         assert len(rows.attributes) == len(rows.geometry) == len(rows)
         assert set(rows.flaws) <= set(range(len(rows)))
         assert all(isinstance(row, dict) for row in rows.attributes)
-        raw = pages.raw_rows(form, body, range(len(rows)))
+        raw = pages.raw_rows(rows, range(len(rows)))
         assert len(raw) == len(rows)
     if rows is not None and peek is not None:
         assert peek.rows == len(peek.ids) == len(rows)

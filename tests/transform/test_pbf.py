@@ -247,11 +247,11 @@ def test_an_id_column_is_found_by_the_answers_own_word():
 def test_raw_rows_can_be_held_back():
     """A rejected row is kept as attributes and WKT, with all of its digits."""
     body = page(column("A"), transform(step=0.1), message(15, value(number(5, 1)), shape([5], SQUARE)))
-    first, second = pages.raw_rows("pbf", body, [0, 0])
+    first, second = pages.raw_rows(pbf.read(body, {}), [0, 0])
     assert first == second
     assert first["attributes"] == {"A": 1}
     assert shapely.from_wkt(first["wkt"]).area == pytest.approx(1.0)
-    assert pages.raw_rows("pbf", page(message(15)), [0]) == [{"attributes": {}, "wkt": None}]
+    assert pages.raw_rows(pbf.read(page(message(15)), {}), [0]) == [{"attributes": {}, "wkt": None}]
 
 
 ROW = message(15, value(number(5, 1)), shape([5], SQUARE))

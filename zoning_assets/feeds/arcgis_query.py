@@ -5,7 +5,7 @@ Source: ArcGIS REST API, "Query (Feature Service/Layer)"; FACTS section 1.
 
 import asyncio
 import gc
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -154,7 +154,7 @@ class Service:
         """
         form = self._form(params)
         if form == "esrijson" or body[:1] == b"{":
-            value = _decode(body)
+            value = _decode(body, documents.decode_attributes if "outFields" in params else documents.decode)
             if form == "esrijson" or "error" in value:
                 return value
         return pages.PEEKERS[form](body, self.about.id)
@@ -219,11 +219,11 @@ async def about_layer(request: Request) -> Layer:
     return describe(answer.value, where=f"{request.where} at {without_secrets(url)}")
 
 
-def _decode(body: bytes) -> Any:
+def _decode(body: bytes, decode: Callable[[bytes], Any] = documents.decode) -> Any:
     """A page's JSON; the collector rests meanwhile, as it would look at every number's list in vain."""
     gc.disable()
     try:
-        return no_error(documents.decode(body))
+        return no_error(decode(body))
     finally:
         gc.enable()
 

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -22,13 +23,46 @@ def decode(body: bytes) -> Any:
     Raises:
         ValueError: the bytes are not JSON, or it is too large or too deep.
     """
-    if len(body) > _MOST_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
-        message = f"more than {_MOST_VALUES:,} values in one page"
-        raise ValueError(message)
+    _limit(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return _decode_patiently(body)
+
+
+class _Feature(TypedDict, total=False):
+    attributes: Any
+
+
+class _Page(TypedDict, total=False):
+    features: list[_Feature]
+    exceededTransferLimit: Any
+    error: Any
+
+
+_PAGE = msgspec.json.Decoder(_Page)
+
+
+def decode_attributes(body: bytes) -> Any:
+    """As `decode`, but of a page of Esri JSON only what proves it complete: shapes are most of it, and are skipped.
+
+    Raises:
+        ValueError: as decode; also where the bytes are not UTF-8.
+    """
+    _limit(body)
+    try:
+        page = _PAGE.decode(body)
+    except msgspec.MsgspecError:  # another document, or one that only the patient understand
+        return decode(body)
+    if not body.isascii():
+        body.decode()  # what is skipped is not looked at
+    return page if "features" in page or "error" in page else decode(body)
+
+
+def _limit(body: bytes) -> None:
+    if len(body) > _MOST_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        message = f"more than {_MOST_VALUES:,} values in one page"
+        raise ValueError(message)
 
 
 def _decode_patiently(body: bytes) -> Any:

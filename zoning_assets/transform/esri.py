@@ -34,7 +34,7 @@ def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
     shapes, flaws = shapes_of([feature.get("geometry") or {} for feature in features])
     if document.get("geometryType") == "esriGeometryMultiPatch":
         shapes, flaws = np.full(len(features), None, dtype=object), dict.fromkeys(range(len(features)), MULTIPATCH)
-    return Rows(attributes, shapes, flaws)
+    return Rows(attributes, shapes, flaws, features)
 
 
 def peek(body: bytes, id_column: str) -> Peek:

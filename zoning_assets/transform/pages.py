@@ -7,7 +7,7 @@ import pyarrow as pa
 import shapely
 
 from zoning_assets.transform import esri, features, geojson, pbf
-from zoning_assets.transform.documents import features_of, is_deep
+from zoning_assets.transform.documents import is_deep
 from zoning_assets.transform.rows import Peek, Rows
 
 
@@ -35,16 +35,14 @@ PEEKERS: Mapping[str, Callable[[bytes, str], Peek]] = {
 }
 
 
-def raw_rows(form: str, body: bytes, indices: Sequence[int]) -> list[dict[str, Any]]:
+def raw_rows(rows: Rows, indices: Sequence[int]) -> list[dict[str, Any]]:
     """Single rows of a page as the portal gave them, fit for JSON; for what is held back."""
-    if form in ("esrijson", "geojson"):
-        _, found = features_of(body)
-        return [_storable(found[i]) for i in indices]
-    rows = READERS[form](body, {})
+    if rows.raw is not None:
+        return [_storable(rows.raw[i]) for i in indices]
     return [{"attributes": rows.attributes[i], "wkt": _wkt(rows.geometry[i])} for i in indices]
 
 
-def _storable(feature: dict[str, Any]) -> dict[str, Any]:
+def _storable(feature: Mapping[str, Any]) -> dict[str, Any]:
     """A row that can be written again, whatever a stranger put inside one another."""
     return {name: "nested too deep to be shown" if is_deep(value) else value for name, value in feature.items()}
 
