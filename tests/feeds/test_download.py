@@ -396,3 +396,10 @@ async def test_a_probe_of_a_local_file(tmp_path, tally, monkeypatch):
     assert tally.requests == 0
     monkeypatch.setattr(download, "_CHEAP_BYTES", 10)
     assert set(await download.probe(request)) == {"changed", "size"}
+
+
+async def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "lots.geojson")
+    async with Http() as http:
+        with pytest.raises(FileRefused, match="neither a file nor a folder"):
+            await download.open_source(request_for("lots.geojson", tmp_path, http))

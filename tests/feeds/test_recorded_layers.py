@@ -10,6 +10,7 @@ from tests.recorded import RECORDED, recorded
 from tests.transform.accidents import mangled
 from zoning_assets.errors import FeedRefused, NotALayer, ZoningError
 from zoning_assets.feeds.arcgis_layer import crs_of, describe, no_error
+from zoning_assets.http.answers import Unreadable
 from zoning_assets.transform import esri
 from zoning_assets.transform.esri import NO_AREA
 from zoning_assets.transform.rings import SHED
@@ -225,3 +226,10 @@ def test_a_mangled_description_is_understood_or_refused(data):
         assert isinstance(layer.id, str)
         assert 0 < layer.most_rows <= 1_000_000
         layer.extent_degrees(layer.crs or "EPSG:4326")
+
+
+def test_an_error_that_passes_counts_as_its_status():
+    """A host that says 429 inside an HTTP 200 is as busy as one that says it outside."""
+    with pytest.raises(Unreadable, match="429 in an HTTP 200: slow down") as caught:
+        no_error({"error": {"code": 429, "message": "slow down"}})
+    assert caught.value.status == 429

@@ -8,6 +8,7 @@ import numpy as np
 import pyproj
 
 from zoning_assets.errors import FeedRefused, NotALayer
+from zoning_assets.http.answers import Unreadable
 from zoning_assets.model import Bounds
 from zoning_assets.transform import crs
 
@@ -61,15 +62,17 @@ def no_error(document: Any) -> Any:
     """The document, unless it is an error that may pass.
 
     Raises:
-        ValueError: such an error, or no JSON object at all: ask again.
+        Unreadable: such an error; its status counts as HTTP's own, so that a host that is busy is asked more slowly.
+        ValueError: no JSON object at all: ask again.
     """
     if not isinstance(document, dict):
         message = "the answer is JSON, but no object"
         raise ValueError(message)  # noqa: TRY004 - the client asks again on ValueError
     error = document.get("error")
-    if isinstance(error, dict) and _number(error.get("code")) in _PASSING:
-        message = f"error {error.get('code')} in an HTTP 200: {error.get('message')}"
-        raise ValueError(message)
+    code = _number(error.get("code")) if isinstance(error, dict) else None
+    if isinstance(error, dict) and code in _PASSING:
+        what = f"error {code} in an HTTP 200: {error.get('message')}"
+        raise Unreadable(what, code)
     return document
 
 

@@ -168,6 +168,8 @@ def _beside(request: Request) -> Path:
     path = Path(request.jurisdiction.file).parent / url.removeprefix("file://")
     if not path.exists():
         raise FileRefused("there is no such file", where=f"{request.where}: {url}", do="mend `url`, or put it there")
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for without end
+        raise FileRefused("it is neither a file nor a folder", where=f"{request.where}: {url}", do="mend `url`")
     return path
 
 
