@@ -74,7 +74,12 @@ class Service:
         ask = partial(self.request.http.ask, tries=_FEW_TRIES) if few_tries else self.request.http.ask
         url = f"{self.request.feed.url.rstrip('/')}/query"
         read = partial(self._read, params)
-        answer = await ask(self.request.jurisdiction.portal, url, {"f": "json", **params}, read=read)
+        try:
+            answer = await ask(self.request.jurisdiction.portal, url, {"f": "json", **params}, read=read)
+        except PortalBusy:  # a portal that asks for patience is not one that cannot bear the question
+            if not few_tries:
+                raise
+            return await self.query(params)
         return self._accepted(answer.value), answer.body
 
     async def count(self, which: Params) -> int | None:
@@ -120,7 +125,7 @@ class Service:
         if kept is not None:
             return self._page(params, kept, self._read(params, kept))
         try:
-            value, body = await self._patiently(params, few_tries=few_tries)
+            value, body = await self.query(params, few_tries=few_tries)
         except FeedRefused:
             if params.get("outFields", "*") == "*":
                 raise
@@ -158,15 +163,6 @@ class Service:
             if form == "esrijson" or "error" in value:
                 return value
         return pages.PEEKERS[form](body, self.about.id)
-
-    async def _patiently(self, params: Params, *, few_tries: bool) -> tuple[Any, bytes]:
-        """A portal that asks for patience is not one that cannot bear the question."""
-        try:
-            return await self.query(params, few_tries=few_tries)
-        except PortalBusy:
-            if not few_tries:
-                raise
-            return await self.query(params)
 
     async def edited(self) -> int | None:
         """When the layer says it was edited last, asked anew; epoch milliseconds."""

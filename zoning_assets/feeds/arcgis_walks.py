@@ -210,13 +210,14 @@ async def by_area(way: Way) -> AsyncIterator[Page]:
     if way.box is None:
         raise way.service.incomplete("there is no box to ask in")
     boxes: list[tuple[Box, int, Page | None]] = [(way.box, 0, None)]
-    asked = failed = 0
+    asked, failed, why = 0, 0, ""
     while boxes:
         box, depth, page = boxes.pop()
         page = page if page is not None else await _in(way, box)
         asked, failed = asked + 1, failed + 1 if page is None else 0
+        why = f" ({way.service.refusal})" if page is None else why
         if depth > _DEEPEST or asked > _MOST_BOXES or failed > _MOST_FAILED:
-            where, why = f"{box[0]:.6f}, {box[1]:.6f}", f" ({way.service.refusal})" if page is None else ""
+            where = f"{box[0]:.6f}, {box[1]:.6f}"
             raise way.service.incomplete(f"more rows lie about {where} than the server gives at once{why}")
         quarters: list[tuple[Box, int, Page | None]] = [(each, depth + 1, None) for each in _quarters(box)]
         if page is not None and not page.more and len(page) < way.size:
