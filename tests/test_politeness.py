@@ -3,8 +3,10 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,24 @@ async def test_a_wish_to_wait_holds_for_all_processes(database):
     assert [moment for moment in later if 0.25 < moment < 7] == []
     assert min(moment for moment in later if moment >= 7) < 8
     assert budget_of(host, database).refused == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_a_maintenance_window_holds_for_all_processes(database):
+    """By the real clock: a window of the next whole minute; nothing comes in it, then all go on by themselves."""
+    now = datetime.now(UTC)
+    opens = (now + timedelta(seconds=70)).replace(second=0, microsecond=0)
+    window = f"{opens:%H:%M}-{opens + timedelta(minutes=1):%H:%M} UTC"
+    await asyncio.sleep((opens - now).total_seconds() - 10)
+    host, task = SimulatedHost(), {"portal": {"requests_per_minute": 120, "maintenance": [window]}, "questions": 20}
+    begun, clock = datetime.now(UTC), time.monotonic()
+    found = await ask_all(database, host, [task] * 4)
+    assert found == [{"answered": 20}] * 4
+    arrived_s = [(begun - opens).total_seconds() + moment - clock for moment in host.arrived]
+    assert min(arrived_s) < 0
+    assert [each for each in arrived_s if 0.5 < each < 60] == []
+    assert 60 <= min(each for each in arrived_s if each > 0.5) < 75, "it is looked at the clock every few seconds"
 
 
 async def test_a_killed_process_holds_nobody_up(database):
