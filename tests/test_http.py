@@ -11,6 +11,7 @@ from aiohttp import web
 
 from tests.http_desk import Answers, Clock, Desk, served
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnreachable
+from zoning_assets.feeds.parts import Part
 from zoning_assets.http import TALLY, Http, Tally, bodies
 from zoning_assets.http import client as http
 from zoning_assets.http.budget import interval_s
@@ -148,7 +149,7 @@ async def test_a_no_says_why(clock, tmp_path, body, said):
         with pytest.raises(FeedRefused) as asked:
             await asking.ask(QUICK, url, {}, read=orjson.loads)
         with pytest.raises(FeedRefused) as downloaded:
-            await asking.download(QUICK, url, tmp_path / "file", {}, most_bytes=1 << 20)
+            await asking.fetch(QUICK, url, Part(tmp_path / "file", {}, "here"))
     assert said in str(asked.value)
     assert str(downloaded.value) == str(asked.value)
 
@@ -202,12 +203,14 @@ async def test_a_file_comes_whole_or_is_refused(clock, tmp_path):
         served(Desk((503, b"ill", {}), (200, body, {"ETag": "1"}), (304, b"", {}), (200, body, {}))) as url,
         client(clock) as asking,
     ):
-        first = await asking.download(QUICK, url, into, {}, most_bytes=4 << 20)
-        again = await asking.download(QUICK, url, into, {"If-None-Match": "1"}, most_bytes=4 << 20)
+        part = Part(into, {}, "here", 4 << 20)
+        first = await asking.fetch(QUICK, url, part)
+        assert part.check() == hashlib.sha256(body).hexdigest()
+        part.close()
+        again = await asking.fetch(QUICK, url, Part(into, {"If-None-Match": "1"}, "here", 4 << 20))
         assert (first.status, first.headers["ETag"], again.status) == (200, "1", 304)
-        assert first.sha256 == hashlib.sha256(body).hexdigest()
         with pytest.raises(FileRefused, match="larger than 2 MiB"):
-            await asking.download(QUICK, url, tmp_path / "other", {}, most_bytes=2 << 20)
+            await asking.fetch(QUICK, url, Part(tmp_path / "other", {}, "here", 2 << 20))
     assert into.read_bytes() == body
 
 

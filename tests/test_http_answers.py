@@ -16,6 +16,7 @@ from aiohttp import web
 from tests.http_client import OK, QUICK, ask, client
 from tests.http_desk import Clock, Desk, served
 from zoning_assets.errors import FeedRefused, PortalUnreachable, PortalUntrusted
+from zoning_assets.feeds.parts import Part
 from zoning_assets.http import TALLY, Tally
 from zoning_assets.http.budget import interval_s
 from zoning_assets.model import Portal
@@ -92,9 +93,9 @@ async def test_a_file_is_followed_to_another_host(clock, tmp_path):
         desk = Moved(elsewhere.replace("127.0.0.1", "localhost"))
         async with served(desk) as url, client(clock) as asking:
             with pytest.raises(FeedRefused, match="another site"):  # loopback is our own network
-                await asking.download(QUICK, url, tmp_path / "file", {}, most_bytes=1 << 20)
+                await asking.fetch(QUICK, url, Part(tmp_path / "none", {}, "here"))
         async with served(Moved("/there")) as url, client(clock) as asking:
-            answer = await asking.download(QUICK, url, tmp_path / "file", {}, most_bytes=1 << 20)
+            answer = await asking.fetch(QUICK, url, Part(tmp_path / "file", {}, "here"))
     assert (answer.status, (tmp_path / "file").read_bytes()) == (200, OK[1])
 
 
@@ -135,8 +136,8 @@ async def test_a_status_that_the_caller_understands_is_an_answer(clock, tmp_path
     answer = await ask(desk, clock, also={202})
     assert (answer.status, answer.body, answer.value, answer.headers["X-Token"]) == (202, b'{"token": "t"}', None, "t")
     async with served(desk) as url, client(clock) as asking:
-        answer = await asking.download(QUICK, url, tmp_path / "file", {}, most_bytes=1, also={202})
-    assert (answer.status, answer.body, (tmp_path / "file").exists()) == (202, b'{"token": "t"}', False)
+        answer = await asking.fetch(QUICK, url, Part(tmp_path / "file", {}, "here"))
+    assert (answer.status, answer.body, (tmp_path / "file").read_bytes()) == (202, b'{"token": "t"}', b"")
     with pytest.raises(FeedRefused, match="HTTP 202"):
         await ask(desk, clock)
 

@@ -5,9 +5,9 @@ real portal was at hand. FACTS 1, row 41, and FACTS 2.
 """
 
 import asyncio
-import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,10 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import pyarrow as pa
 
-from zoning_assets.errors import FeedRefused, HarvestIncomplete, NotALayer
+from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer
 from zoning_assets.feeds import asking, files, members, notes
 from zoning_assets.feeds.files import LayerFile
+from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.http import without_secrets
@@ -30,7 +31,6 @@ _API = re.compile(r"/api/.*?/datasets/([^/]+)(?:/.*)?")
 _EXPORT = {"limit": "-1", "epsg": "4326", "timezone": "UTC", "use_labels": "false"}
 #: `data_processed` moves with the data; `modified` is the publisher's own date.
 _SIGNALS = ("data_processed", "modified")
-_MOST_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)
@@ -120,24 +120,22 @@ def describe(document: Mapping[str, Any], where: str) -> Dataset:
 
 async def _export(request: Request, url: str, dataset: Dataset, file: Path, of: Mapping[str, Any]) -> dict[str, Any]:
     """Fetch all rows into a file and prove that they are all; the file's note."""
-    request.folder.mkdir(parents=True, exist_ok=True)
-    draft = request.folder / f"export.{os.getpid()}.part"
     address = f"{url}/exports/geojson?{urlencode(_EXPORT)}"
-    portal, proof = request.jurisdiction.portal, dict[str, Any]()
-    try:
-        answer = await asking.prepared(
-            request,
-            url,
-            lambda: request.http.download(portal, address, draft, {}, most_bytes=_MOST_BYTES, also={asking.PREPARING}),
-        )
-        rows = await asyncio.to_thread(_rows, draft, request.where)
-        after = (await _describe(request, url, request.where)).stamp
-        evidence = {"rows in the export": (rows, dataset.stamp["count"])}
-        evidence |= {f"{name} after": (after[name], value) for name, value in dataset.stamp.items()}
-        prove(request.where, evidence, proof)
-        return await asyncio.to_thread(notes.keep, draft, file, of, {"sha256": answer.sha256, "proof": proof})
-    finally:
-        draft.unlink(missing_ok=True)
+    part, proof = Part(request.folder / "export.part", {}, request.where), dict[str, Any]()
+    with closing(part):
+        fetch = partial(request.http.fetch, request.jurisdiction.portal, address, part)
+        await asking.prepared(request, url, fetch)
+        sha256 = await asyncio.to_thread(part.check)
+        try:
+            rows = await asyncio.to_thread(_rows, part.path, request.where)
+            after = (await _describe(request, url, request.where)).stamp
+            evidence = {"rows in the export": (rows, dataset.stamp["count"])}
+            evidence |= {f"{name} after": (after[name], value) for name, value in dataset.stamp.items()}
+            prove(request.where, evidence, proof)
+        except (FileRefused, HarvestIncomplete):
+            part.forget()
+            raise
+        return await asyncio.to_thread(notes.keep, part.path, file, of, {"sha256": sha256, "proof": proof})
 
 
 def _rows(file: Path, where: str) -> int:

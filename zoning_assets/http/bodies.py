@@ -1,10 +1,8 @@
 """Bodies of answers, read within limits: into memory, or to disk; and who is charged for their bytes."""
 
-import hashlib
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -44,23 +42,6 @@ async def read_body(response: aiohttp.ClientResponse, url: str) -> bytes:
         pieces.append(piece)
     TALLY.get().bytes += size
     return b"".join(pieces)
-
-
-async def save_body(response: aiohttp.ClientResponse, url: str, into: Path, most_bytes: int) -> str:
-    """The body to a file, in pieces; its SHA-256.
-
-    Raises:
-        FileRefused: it is larger than `most_bytes`.
-    """
-    digest = hashlib.sha256()
-    with into.open("wb") as file:
-        async for piece in response.content.iter_chunked(1 << 20):
-            TALLY.get().bytes += len(piece)
-            file.write(piece)
-            digest.update(piece)
-            if file.tell() > most_bytes:
-                raise _too_large(url, most_bytes)
-    return digest.hexdigest()
 
 
 def value_of(body: bytes, url: str, read: Callable[[bytes], Any]) -> Any:

@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import aiohttp
@@ -22,7 +21,7 @@ import aiohttp
 from zoning_assets.errors import FeedRefused, FileRefused, PortalResting, PortalUnreachable, Stopping
 from zoning_assets.http import answers
 from zoning_assets.http.answers import Unreadable, host_of, retry_after_s, without_secrets
-from zoning_assets.http.bodies import TALLY, Tally, read_body, save_body, value_of
+from zoning_assets.http.bodies import TALLY, Tally, read_body, value_of
 from zoning_assets.http.budget import Said, Turn, told
 from zoning_assets.http.drain import Drain
 from zoning_assets.http.ledger import Ledger, Memory
@@ -121,31 +120,6 @@ class Http:
                 return Answer(response.status, response.headers, body, value)
 
         return await self._follow(Question(portal, url, once, params, tries, also))
-
-    async def download(  # noqa: PLR0913 - whom, what, where to, and what is too much
-        self,
-        portal: Portal,
-        url: str,
-        into: Path,
-        headers: Mapping[str, str],
-        *,
-        most_bytes: int,
-        also: Collection[int] = (),
-    ) -> Answer:
-        """Fetch a file to disk, in pieces; 304 leaves `into` alone.
-
-        Raises:
-            FileRefused: it is larger than `most_bytes`; and as `ask`.
-        """
-
-        async def once(session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Answer:
-            request = session.get(url, headers=headers, allow_redirects=False, timeout=_DOWNLOAD_TIMEOUT)
-            async with request as response:
-                if response.status != 200:
-                    return Answer(response.status, response.headers, await read_body(response, url))
-                return Answer(200, response.headers, sha256=await save_body(response, url, into, most_bytes))
-
-        return await self._follow(Question(portal, url, once, also=also, anywhere=True))
 
     async def fetch(self, portal: Portal, url: str, part: Part) -> Answer:
         """Fetch a file; each try goes on where the one before it broke.

@@ -24,7 +24,6 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = b""
     value: Any = None  # what `read` made of the body
-    sha256: str = ""
 
 
 class Part(Protocol):
