@@ -168,7 +168,8 @@ class Whole:
         shapes = shapely.from_wkb(wkb, on_invalid="ignore")
         source = crs.declared(self.layer.get("crs"), self.request.feed.crs)
         points = columns.representative_points(shapes, source)
-        crs.gate(points, self.request.jurisdiction.bounds, crs=source, where=self.request.where)
+        read_as = crs.spoken(self.layer.get("crs"), self.request.feed.crs)
+        crs.gate(points, self.request.jurisdiction.bounds, crs=read_as, where=self.request.where)
         return tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE))
 
 

@@ -131,7 +131,7 @@ _LOOKED_AT, _SHOWN = 64 * 1024, 2048  # bytes of a page
 def page(body: bytes) -> str | None:
     """What a page for people says, where one came instead of data: a firewall's, a proxy's, a log-in. None: no page."""
     head = body[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not re.match(rb"<(!doctype html|html|head|body|title|script|center|h1)", head, re.IGNORECASE):
+    if not re.match(rb"(<\?xml[^>]*>\s*)?<(!doctype html|html|head|body|title|script|center|h1)", head, re.IGNORECASE):
         return None
     title = _TITLE.search(head)
     text = title[1] if title else _MARKUP.sub(b" ", head[:_SHOWN])

@@ -70,7 +70,8 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
     source = crs.declared(layer.get("crs"), feed.crs)
     shapes = crs.reproject(rows.geometry, source, jurisdiction.target_crs)
     points = representative_points(shapes, jurisdiction.target_crs)
-    crs.gate(points, jurisdiction.bounds, crs=source, where=f"{jurisdiction.id} {feed.name}")
+    read_as = crs.spoken(layer.get("crs"), feed.crs)
+    crs.gate(points, jurisdiction.bounds, crs=read_as, where=f"{jurisdiction.id} {feed.name}")
     # Ownership first: the rows of other tiles, which an envelope meets too, need no more work.
     keys = _keys(rows.attributes, feed)
     keep = np.flatnonzero(_owned(points, keys, scope, owned=owned))

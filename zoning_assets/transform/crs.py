@@ -62,6 +62,12 @@ def declared(layer_crs: str | None, feed_crs: str | None) -> str:
     return feed_crs or layer_crs or DEGREES
 
 
+def spoken(layer_crs: str | None, feed_crs: str | None) -> str:
+    """The same for people, who must know when nothing was declared."""
+    name = declared(layer_crs, feed_crs)
+    return name if feed_crs or layer_crs else f"{name} for want of a declaration (a shapefile's is its .prj)"
+
+
 def outside(points: npt.NDArray[np.float64], bounds: Bounds) -> npt.NDArray[np.bool_]:
     """Which points (n, 2; degrees) lie outside the padded bounds; NaN counts as inside, having no place."""
     west, south, east, north = padded(bounds)
