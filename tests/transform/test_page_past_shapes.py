@@ -61,3 +61,10 @@ def test_a_torn_page_is_none(features: list[Any], data: st.DataObject) -> None:
 def test_an_error_in_a_page_is_seen() -> None:
     body = orjson.dumps({"error": {"code": 500, "message": "no"}, "features": []})
     assert documents.decode_attributes(body)["error"]["code"] == 500
+
+
+@pytest.mark.parametrize("where", ["geometry", "attributes", "other"])
+def test_what_is_nested_without_end_is_refused(where: str) -> None:
+    body = b'{"features":[{"' + where.encode() + b'":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}"
+    with pytest.raises(ValueError, match="nested too deep"):
+        documents.decode_attributes(body)

@@ -52,7 +52,7 @@ def decode_attributes(body: bytes) -> Any:
     _limit(body)
     try:
         page = _PAGE.decode(body)
-    except msgspec.MsgspecError:  # another document, or one that only the patient understand
+    except (msgspec.MsgspecError, RecursionError):  # another document, or one that only the patient understand
         return decode(body)
     if not body.isascii():
         body.decode()  # what is skipped is not looked at
