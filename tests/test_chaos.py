@@ -84,6 +84,11 @@ def test_a_prescribed_strategy(matrix: Matrix, strategy: str, name: str) -> None
     check(matrix, Cell((name,), 2, strategy))
 
 
+def test_no_walk_by_area_forgets_the_rows_without_a_place(matrix: Matrix) -> None:
+    """No area meets them: where the server neither counts nor lists, its statistics do, or nothing is believed."""
+    check(matrix, Cell(("ids_ignored", "count_ignored"), 3, "area"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalError, PortalUnreachable, ZoningError
+from zoning_assets.feeds import arcgis_probe
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, Box, Ids, Page, Service
 from zoning_assets.feeds.arcgis_walks import WALKS, Way, checked, way
 from zoning_assets.feeds.assembled import Ask, assemble
@@ -106,7 +107,7 @@ class _Walked:
             await asyncio.to_thread(draft.add, page.body, rows=len(page), question=page.question)
             if fresh.any():
                 yield self._batch(page, fresh)
-        self._settle(seen)
+        await self._settle(seen)
         proof["strategy"] = self.name
         if self.failed:
             proof["tried before"] = {name: error.what for name, error in self.failed.items()}
@@ -124,15 +125,20 @@ class _Walked:
             async for page in checked(replace(path, which={}, ids=left), WALKS["ids"]):
                 yield page
 
-    def _settle(self, seen: set[int]) -> None:
+    async def _settle(self, seen: set[int]) -> None:
         """Where count and list of ids contradict each other, the rows must be no fewer than either of them.
 
         Raises:
-            HarvestIncomplete: the server says that there are more.
+            HarvestIncomplete: the server says that there are more, or nothing of rows that have no place.
         """
         listed = set() if self.ids is None else set(self.ids.tolist())
-        blind = self.name == "area" and self.count is None  # rows without a place
-        if not blind and not (listed <= seen and len(seen) >= (self.count or 0)):
+        if self.name == "area" and self.count is None and self.ids is None:
+            # No area meets a row without a place, and no second walk by area would miss it.
+            told = await arcgis_probe.groups(self.service, EVERY_ROW)
+            if told is None or told["count"] != len(seen):
+                of = "does not count its rows" if told is None else f"counts {told['count']:,} in its statistics"
+                raise self.service.incomplete(f"{len(seen):,} rows lie in its area, and the server {of}")
+        if not (listed <= seen and len(seen) >= (self.count or 0)):
             raise self.service.incomplete(
                 f"the portal contradicts itself: {len(seen):,} rows came, it lists {len(listed):,}, counts {self.count}"
             )
