@@ -128,12 +128,10 @@ async def test_by_area_gives_every_row_once(tmp_path: Path) -> None:
     assert (ids, proof["strategy"]) == (EVERY_ID, "area")
 
 
-async def test_by_area_without_count_and_ids_gives_every_row_that_has_a_place(tmp_path: Path) -> None:
-    """Each box is believed when it holds just the rows of its four quarters; rows without a shape it cannot meet."""
-    ids, _ = await harvested(tmp_path, Desk(neither), strategy="area")
-    shapes = LAYER.shapes.to_shapely()
-    placed = [each for each, shape in zip(EVERY_ID, shapes, strict=True) if shape is not None and not shape.is_empty]
-    assert ids == placed
+async def test_by_area_without_count_and_ids_no_row_is_forgotten(tmp_path: Path) -> None:
+    """Rows without a shape no area meets; the statistics count them, and the harvest is refused."""
+    with pytest.raises(HarvestIncomplete, match=r"rows lie in its area, and the server counts 600 in its statistics"):
+        await harvested(tmp_path, Desk(neither), strategy="area")
 
 
 async def test_a_server_that_neither_counts_nor_lists_is_walked_twice(tmp_path: Path) -> None:
