@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.feeds.fake_ogc import FakeOgc
@@ -110,6 +110,7 @@ async def test_answers_that_are_not_mutated_are_proven(name: str) -> None:
 @pytest.mark.parametrize("name", SERVERS)
 @settings(max_examples=15, deadline=10_000, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), one_in=st.sampled_from([2, 5, 9]))
+@example(seed=229728, one_in=2)  # the properties of a row became text
 def test_mutated_answers_are_proven_or_refused(name: str, seed: int, one_in: int) -> None:
     """A row lost, doubled or cut short anywhere is found out; never one row too few."""
     assert asyncio.run(harvest(name, seed, one_in)) in (True, None)

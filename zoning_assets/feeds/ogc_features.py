@@ -209,5 +209,5 @@ class _Layer:
 
 def _looked_at(body: bytes) -> bytes:
     """The body of a page, if it is one."""
-    documents.features_of(body)
+    collection.check_geojson(body)
     return body

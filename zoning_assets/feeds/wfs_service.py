@@ -11,7 +11,7 @@ from zoning_assets.feeds import wfs_layer
 from zoning_assets.feeds.source import Request
 from zoning_assets.feeds.walked import incomplete
 from zoning_assets.feeds.wfs_layer import Address, Capabilities, Schema, Type
-from zoning_assets.transform import collection, documents, identity, markup
+from zoning_assets.transform import collection, identity, markup
 from zoning_assets.transform.collection import Collection
 from zoning_assets.transform.markup import Element
 
@@ -122,7 +122,7 @@ class Service:
             ValueError: it is something else.
         """
         if way.geojson and body.lstrip()[:1] != b"<":
-            documents.features_of(body)
+            collection.check_geojson(body)
             return body
         root = wfs_layer.read(body, self.request.where)
         if way.geojson or not markup.name(root).endswith("FeatureCollection"):

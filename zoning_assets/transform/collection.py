@@ -52,6 +52,16 @@ def of_geojson(body: bytes) -> Collection:
     )
 
 
+def check_geojson(body: bytes) -> None:
+    """Whether it is a GeoJSON page, without its shapes, in which nothing is an error.
+
+    Raises:
+        ValueError: it is none.
+    """
+    _, features = features_of(body)
+    attributes_of(features, "properties")
+
+
 def of_gml(body: bytes, kinds: Mapping[str, str]) -> Collection:
     """A GML page.
 
