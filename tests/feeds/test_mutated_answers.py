@@ -22,6 +22,7 @@ from tests.feeds.portals import BOUNDS, PORTAL, lots
 from tests.shared_data import recorded
 from zoning_assets.errors import FeedRefused, PortalUnreachable, ZoningError
 from zoning_assets.feeds import ckan, opendatasoft, socrata
+from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request
 from zoning_assets.http import Answer
 from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place
@@ -106,9 +107,11 @@ class Canned:
         except ValueError as error:  # the client asks again, and then gives up
             raise PortalUnreachable(str(error), where=url, do="x") from error
 
-    async def download(self, _portal: Any, url: str, into: Path, *_: Any, **__: Any) -> Answer:
-        await asyncio.to_thread(into.write_bytes, self.body(url, {}))
-        return Answer(200, {}, sha256="0" * 64)
+    async def fetch(self, _portal: Any, url: str, part: Part) -> Answer:
+        answer = Answer(200, {})
+        with part.writing(answer) as write:
+            write(self.body(url, {}))
+        return answer
 
 
 async def proven_or_refused(
