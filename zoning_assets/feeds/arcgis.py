@@ -6,25 +6,23 @@ layer that does not is walked through as a whole (arcgis_whole.py) and cut into 
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import orjson
 
-from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable, ZoningError
+from zoning_assets.errors import FeedRefused, PortalUnreachable
 from zoning_assets.feeds import arcgis_probe, arcgis_whole
-from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Params, Service, in_box, inside
-from zoning_assets.feeds.arcgis_walks import WALKS, checked, way
+from zoning_assets.feeds.arcgis_listed import by_ids, listed_ids, walk
+from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Service, in_box, inside
 from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, Source, check_columns, prove
 from zoning_assets.model import Cover, Place
 from zoning_assets.transform import columns, crs, esri, tiles
 
 T = TypeVar("T")
 
-#: Ways that give each row once, in order of preference.
-_BY_TILE = ("offset", "ranges", "ids")
 #: Rows that no area meets are looked at one by one, up to so many.
 _MOST_MISSED = 20_000
 #: A box in the Gulf of Guinea, where no county lies; west, south, east, north; degrees.
@@ -101,7 +99,7 @@ class Arcgis:
                 f"of {len(self.ids):,} rows that the server lists it does not find {len(missed):,} by area"
             )
         west, south, east, north = arcgis_whole.reach(self.service)
-        async for page in self._by_ids(missed.tolist(), {"outFields": self.about.id, "returnGeometry": "true"}):
+        async for page in by_ids(self.service, missed.tolist(), {"outFields": self.about.id, "returnGeometry": "true"}):
             x, y = self._points(esri.read(page.body, {}).geometry).T
             within = (west <= x) & (x <= east) & (south <= y) & (y <= north)
             if within.any():
@@ -120,11 +118,11 @@ class Arcgis:
         A tile that may be kept lists its ids, for the price of counting them: what no tile lists is then known.
         """
         fixed, cover, met = self.request.jurisdiction.tile_resolution, dict[str, int](), [np.empty(0, np.int64)]
-        if len(self.ids) and len(await self._listed(in_box(_NOWHERE))):
+        if len(self.ids) and len(await listed_ids(self.service, in_box(_NOWHERE))):
             raise self.service.incomplete("the server ignores the area that it is asked for")
         level = list(start)
         while level:
-            listed = await _together(self._listed(inside(tiles.fetch_envelope(tile))) for tile in level)
+            listed = await _together(listed_ids(self.service, inside(tiles.fetch_envelope(tile))) for tile in level)
             rows = {tile: ids for tile, ids in zip(level, listed, strict=True) if len(ids)}
             level = []
             for tile, ids in rows.items():
@@ -135,13 +133,6 @@ class Arcgis:
                     met.append(ids)
         return dict(sorted(cover.items())), np.unique(np.concatenate(met))
 
-    async def _listed(self, which: Params) -> Ids:
-        ids = await self.service.ids(which)
-        if ids is None:
-            said = f": {self.service.refusal}" if self.service.refusal else ""
-            raise self.service.incomplete(f"the server lists its ids for the layer, but not of this part of it{said}")
-        return ids
-
     async def _repeats(self, *, exact: bool) -> list[tuple[str, list[int], list[int]]]:
         """Each repeated key with the ids and the finest cells of its rows."""
         ids = None if exact else await self._repeated_by_statistics()
@@ -149,7 +140,7 @@ class Arcgis:
             ids = await self._repeated_by_looking()
         groups: dict[str, tuple[list[int], list[int]]] = {}
         keys = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "true"}
-        async for page in self._by_ids(sorted(ids), keys):
+        async for page in by_ids(self.service, sorted(ids), keys):
             rows = esri.read(page.body, {})
             cells = tiles.finest_cells(np.nan_to_num(self._points(rows.geometry), nan=tiles.OFF_GLOBE)).tolist()
             for number, row, cell in zip(page.ids.tolist(), rows.attributes, cells, strict=True):
@@ -187,7 +178,7 @@ class Arcgis:
         found: list[int] = []
         for batch in _batches([group[key] for group in groups if group[key] is not None], 50):
             where = f"{key} IN ({', '.join(_literal(each) for each in batch)})"
-            found += (await self._listed({"where": where})).tolist()
+            found += (await listed_ids(self.service, {"where": where})).tolist()
         return found
 
     async def _adds_up(self, key: str, repeats: Sequence[Any]) -> bool:
@@ -208,7 +199,7 @@ class Arcgis:
                     seen.setdefault(key, []).append(number)
 
         fields = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "false"}
-        await self._all(EVERY_ROW, {}, look, seen.clear, fields=fields)
+        await walk(self.service, EVERY_ROW, {}, look, seen.clear, fields=fields)
         return [each for ids in seen.values() if len(ids) > 1 for each in ids]
 
     # The pages
@@ -226,60 +217,11 @@ class Arcgis:
             draft.begin(state)
 
         which = inside(tiles.fetch_envelope(place.tile)) if place.tile else EVERY_ROW
-        await self._all(which, proof, partial(_keep, draft, "area"), again, draft=draft, fields=WHOLE_ROWS)
+        await walk(self.service, which, proof, partial(_keep, draft, "area"), again, draft=draft, fields=WHOLE_ROWS)
         await self._listed_rows(cover.listed.get(place.tile or "", ()), draft, proof)
         if self.about.edited is not None:
             evidence = {"last edit after": (await self.service.edited(), self.about.edited)}
             prove(self.request.where, evidence, proof)
-        return proof
-
-    async def _all(
-        self,
-        which: Params,
-        proof: dict[str, Any],
-        take: Callable[[Page], None],
-        again: Callable[[], None],
-        **known: Any,
-    ) -> None:
-        """All pages of a query in the first way that can be proven: the rows are those whose ids the server lists,
-        before and after. `again` undoes what `take` was given when a way fails.
-
-        Raises:
-            HarvestIncomplete: no way can be proven; names them all.
-            PortalError: see errors.py.
-        """
-        failed: dict[str, ZoningError] = {}
-        for name in [each for each in WALKS if self.request.feed.strategy in ("auto", each) and each in _BY_TILE]:
-            try:
-                proof |= await self._walked(name, which, take, known)
-            except (HarvestIncomplete, FeedRefused, PortalUnreachable) as error:
-                if isinstance(error, FeedRefused) and error.final:
-                    raise
-                failed[name] = error
-                await asyncio.to_thread(again)
-            else:
-                proof |= {"tried before": {each: why.what for each, why in failed.items()}} if failed else {}
-                return
-        raise arcgis_whole.no_way(self.service, failed)
-
-    async def _walked(
-        self, name: str, which: Params, take: Callable[[Page], None], known: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """One way through a query; its proof."""
-        before = await self._listed(which)
-        received = [np.empty(0, np.int64)]
-        async for page in checked(way(self.service, which, ids=before, count=len(before), **known), WALKS[name]):
-            received.append(page.ids)
-            await asyncio.to_thread(take, page)
-        after, mine = await self._listed(which), np.sort(np.concatenate(received))
-        proof: dict[str, Any] = {"strategy": name}
-        evidence = {
-            "rows by the server's list": (len(mine), len(before)),
-            "rows listed after": (len(after), len(before)),
-        }
-        prove(self.request.where, evidence, proof)
-        if not (np.array_equal(mine, before) and np.array_equal(after, before)):
-            raise self.service.incomplete("other rows came than the server lists: the layer changed meanwhile")
         return proof
 
     async def _listed_rows(self, ids: Sequence[int], draft: Draft, proof: dict[str, Any]) -> None:
@@ -287,14 +229,10 @@ class Arcgis:
         if not ids:
             return
         received = 0
-        async for page in self._by_ids(ids, WHOLE_ROWS, draft):
+        async for page in by_ids(self.service, ids, WHOLE_ROWS, draft):
             received += len(page)
             await asyncio.to_thread(_keep, draft, "listed", page)
         prove(self.request.where, {"rows asked for by id": (received, len(ids))}, proof)
-
-    def _by_ids(self, ids: Sequence[int], fields: Params, draft: Draft | None = None) -> AsyncIterator[Page]:
-        which = way(self.service, {}, ids=np.array(sorted(ids), dtype=np.int64), fields=fields, draft=draft)
-        return checked(which, WALKS["ids"])
 
 
 async def _together(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
