@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoning_assets.transform import documents, esri
+from zoning_assets.transform import collection, documents, esri
 
 _anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
@@ -68,3 +68,21 @@ def test_what_is_nested_without_end_is_refused(where: str) -> None:
     body = b'{"features":[{"' + where.encode() + b'":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}"
     with pytest.raises(ValueError, match="nested too deep"):
         documents.decode_attributes(body)
+
+
+@given(_page | _anything)
+def test_a_page_of_geojson_is_checked_as_if_all_of_it_were_read(document: Any) -> None:
+    body = _json(document).replace(b'"attributes"', b'"properties"')
+
+    def whole(body: bytes) -> None:
+        documents.attributes_of(documents.features_of(body)[1], "properties")
+
+    assert _refusal(collection.check_geojson, body) == _refusal(whole, body)
+
+
+def _refusal(check: Any, body: bytes) -> str | None:
+    try:
+        check(body)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoning_assets.transform import curves, geojson, gml, markup
-from zoning_assets.transform.documents import attributes_of, features_of
+from zoning_assets.transform.documents import attributes_of, decode_attributes, features_in, features_of
 from zoning_assets.transform.rows import Rows
 
 #: A count above it is no county's.
@@ -58,8 +58,7 @@ def check_geojson(body: bytes) -> None:
     Raises:
         ValueError: it is none.
     """
-    _, features = features_of(body)
-    attributes_of(features, "properties")
+    attributes_of(features_in(decode_attributes(body)), "properties")
 
 
 def of_gml(body: bytes, kinds: Mapping[str, str]) -> Collection:

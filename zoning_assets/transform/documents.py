@@ -31,7 +31,8 @@ def decode(body: bytes) -> Any:
 
 
 class _Feature(TypedDict, total=False):
-    attributes: Any
+    attributes: Any  # Esri's word
+    properties: Any  # GeoJSON's
 
 
 class _Page(TypedDict, total=False):
@@ -44,7 +45,7 @@ _PAGE = msgspec.json.Decoder(_Page)
 
 
 def decode_attributes(body: bytes) -> Any:
-    """As `decode`, but of a page of Esri JSON only what proves it complete: shapes are most of it, and are skipped.
+    """As `decode`, but of a page in either dialect only what proves it complete: shapes, most of it, are skipped.
 
     Raises:
         ValueError: as decode; also where the bytes are not UTF-8.
