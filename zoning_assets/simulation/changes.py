@@ -1,15 +1,14 @@
 """What truly changes from one release of the county to the next, and the list of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import numpy as np
 import numpy.typing as npt
 import shapely
 
 from zoning_assets.simulation import noise
 from zoning_assets.simulation.draft import Draft, clockwise
-from zoning_assets.simulation.plat import LOT_FT, STREET_FT
+from zoning_assets.simulation.drift import drifted
+from zoning_assets.simulation.plan import Plan, Strip, Truth
+from zoning_assets.simulation.plat import LOT_FT, METRES_PER_FOOT, STREET_FT
 from zoning_assets.simulation.shapes import Floats
 from zoning_assets.simulation.table import Table
 
@@ -17,59 +16,6 @@ from zoning_assets.simulation.table import Table
 NEW_ZONES = (("MU-1", "Mixed use 1"), ("MU-2", "Mixed use 2"), ("R-4", "Apartment house"), ("BR", "Business residence"))
 _PART_FT = 12.0  # beside a lot's middle: about a third of the lot is rezoned
 _RECODED_USE = "013"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How many of each true change."""
-
-    districts: int = 1  # whole districts that get another code, with all their lots
-    spots: int = 5  # single lots rezoned: on the parcel and as an island in the district layer
-    partly: int = 2  # half lots rezoned: in the district layer only
-    split: int = 1
-    merged: int = 1
-    renumbered: int = 1
-    retired: int = 1
-    added: int = 1
-    edited: int = 1  # USE_CODE
-
-
-@dataclass(frozen=True)
-class Truth:
-    """The true changes, by natural key. Keys that are never published (null, or without a shape) do not stand here."""
-
-    rezoned: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # PIN -> old code, new code
-    partly_rezoned: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # the parcel's own ZONE stays
-    split: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # old PIN -> new PINs
-    merged: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # new PIN -> old PINs
-    renumbered: Mapping[str, str] = field(default_factory=dict)  # old PIN -> new PIN
-    retired: tuple[str, ...] = ()
-    added: tuple[str, ...] = ()
-    edited: tuple[str, ...] = ()
-
-    @property
-    def new_keys(self) -> set[str]:
-        """Keys that were not there before."""
-        children = {pin for pins in self.split.values() for pin in pins}
-        return children | set(self.merged) | set(self.renumbered.values()) | set(self.added)
-
-    @property
-    def gone_keys(self) -> set[str]:
-        """Keys that are there no longer."""
-        parents = {pin for pins in self.merged.values() for pin in pins}
-        return parents | set(self.split) | set(self.renumbered) | set(self.retired)
-
-    @property
-    def changed_keys(self) -> set[str]:
-        """Keys whose parcel row is there before and after, and differs."""
-        return set(self.rezoned) | set(self.edited)
-
-    def pins(self) -> dict[str, list[str]]:
-        """The PINs as they were before (of what is new: after), by kind of change."""
-        parents = [pin for pins in self.merged.values() for pin in pins]
-        kinds = {"rezoned": self.rezoned, "partly_rezoned": self.partly_rezoned, "split": self.split, "merged": parents}
-        rest = {"renumbered": self.renumbered, "retired": self.retired, "added": self.added, "edited": self.edited}
-        return {kind: sorted(pins) for kind, pins in {**kinds, **rest}.items()}
 
 
 def change(
@@ -83,19 +29,24 @@ def change(
     """
     draft = Draft(parcels, zoning, rng, release)
     whole, touched = _districts(draft, plan.districts)
-    spots = _spots(draft, plan.spots)
-    partly = _partly(draft, plan.partly)
+    spots = _spots(draft, plan)
+    partly, strips = _partly(draft, plan)
+    blocks = _blocks(draft, plan)
     truth = Truth(
         rezoned={**whole, **spots},
         partly_rezoned={**touched, **partly},
-        split=_split(draft, plan.split),
-        merged=_merged(draft, plan.merged),
-        renumbered=_renumbered(draft, plan.renumbered),
+        strips=strips,
+        split=_split(draft, plan),
+        merged=_merged(draft, plan),
+        renumbered={**blocks, **_renumbered(draft, plan.renumbered)},
         retired=_retired(draft, plan.retired),
         added=_added(draft, plan.added),
         edited=_edited(draft, plan.edited),
     )
     parcels, zoning = draft.result()
+    if plan.respelled:
+        zoning = noise.respelled(zoning, plan.respelled, rng)
+    zoning, parcels = drifted(zoning, plan.drift_m, rng), drifted(parcels, plan.parcels_drift_m, rng)
     return noise.shuffled(parcels, rng), noise.shuffled(zoning, rng), truth
 
 
@@ -119,9 +70,9 @@ def _districts(draft: Draft, how_many: int) -> tuple[dict[str, tuple[str, str]],
     return rezoned, {pin: codes for pin, codes in touched.items() if pin not in rezoned}
 
 
-def _spots(draft: Draft, how_many: int) -> dict[str, tuple[str, str]]:
+def _spots(draft: Draft, plan: Plan) -> dict[str, tuple[str, str]]:
     rezoned: dict[str, tuple[str, str]] = {}
-    for number, row in enumerate(draft.pick(how_many)):
+    for number, row in enumerate(draft.pick(plan.spots, draft.alone() if plan.apart else None)):
         code, name = _new_zone(draft, number)
         old = draft.zone(row)
         draft.island(row, clockwise(draft.ring(row)), code, name)
@@ -129,33 +80,55 @@ def _spots(draft: Draft, how_many: int) -> dict[str, tuple[str, str]]:
     return rezoned
 
 
-def _partly(draft: Draft, how_many: int) -> dict[str, tuple[str, str]]:
-    rezoned = {}
-    for number, row in enumerate(draft.pick(how_many)):
+def _partly(draft: Draft, plan: Plan) -> tuple[dict[str, tuple[str, str]], dict[str, Strip]]:
+    rezoned, strips = {}, {}
+    for number, row in enumerate(draft.pick(plan.partly, draft.alone() if plan.apart else None)):
         code, name = _new_zone(draft, number)
-        draft.island(row, pieces(draft, row, _PART_FT)[0], code, name)
+        depth_ft = draft.rng.uniform(*plan.strips_m) / METRES_PER_FOOT if plan.strips_m else None
+        ring = back_of(draft, row, depth_ft) if depth_ft else pieces(draft, row, _PART_FT)[0]
+        draft.island(row, ring, code, name)
         rezoned[draft.pin(row)] = (draft.zone(row), code)
-    return rezoned
+        strips[draft.pin(row)] = _strip(ring)
+    return rezoned, strips
 
 
-def _split(draft: Draft, how_many: int) -> dict[str, tuple[str, str]]:
+def _strip(ring: Floats) -> Strip:
+    polygon = shapely.Polygon(ring * METRES_PER_FOOT)
+    return Strip(2 * shapely.maximum_inscribed_circle(polygon, 0.01).length, polygon.area)
+
+
+def _blocks(draft: Draft, plan: Plan) -> dict[str, str]:
+    """Blocks in which nothing else changes get other PINs; flawed lots too, as far as they have one."""
+    renumbered: dict[str, str] = {}
+    for number, rows in enumerate(draft.pick_blocks(plan.blocks)):
+        pins = draft.pins_of(rows, shapeless=True)
+        fresh = [f"{pin}-{draft.release}B" for pin in pins]
+        others = pins[1:] + pins[:1] if plan.reuse and number % 3 == 0 else fresh
+        new = dict(zip(pins, others, strict=True))
+        for row in rows:
+            draft.edit(int(row), "PIN", new.get(draft.pin(int(row)), draft.columns["PIN"][row]))
+        renumbered |= {pin: new[pin] for pin in draft.pins_of(rows)}
+    return renumbered
+
+
+def _split(draft: Draft, plan: Plan) -> dict[str, tuple[str, str]]:
     split = {}
-    for row in draft.pick(how_many):
+    for number, row in enumerate(draft.pick(plan.split)):
         pin = draft.pin(row)
-        children = (f"{pin}-{draft.release}A", f"{pin}-{draft.release}B")
-        for child, ring in zip(children, pieces(draft, row), strict=True):
+        first = pin if plan.reuse and number % 2 else f"{pin}-{draft.release}A"
+        split[pin] = (first, f"{pin}-{draft.release}B")
+        for child, ring in zip(split[pin], pieces(draft, row), strict=True):
             draft.add(row, child, ring)
         draft.remove(row)
-        split[pin] = children
     return split
 
 
-def _merged(draft: Draft, how_many: int) -> dict[str, tuple[str, str]]:
+def _merged(draft: Draft, plan: Plan) -> dict[str, tuple[str, str]]:
     merged = {}
-    for row, other in draft.pick_neighbours(how_many):
+    for number, (row, other) in enumerate(draft.pick_neighbours(plan.merged)):
         pins = (draft.pin(row), draft.pin(other))
         whole = shapely.union(shapely.Polygon(draft.ring(row)), shapely.Polygon(draft.ring(other)))
-        child = f"{pins[0]}-{draft.release}M"
+        child = pins[0] if plan.reuse and number % 2 else f"{pins[0]}-{draft.release}M"
         draft.add(row, child, clockwise(shapely.get_coordinates(whole.exterior)))
         draft.remove(row)
         draft.remove(other)
@@ -200,11 +173,23 @@ def _edited(draft: Draft, how_many: int) -> tuple[str, ...]:
 
 def pieces(draft: Draft, row: int, aside_ft: float = 0.0) -> list[Floats]:
     """The lot's ring cut in two from the street to its back, so far beside its middle; each clockwise."""
-    lot = shapely.Polygon(draft.ring(row))
-    to_street = draft.hidden["outward"][row] * 1000.0
-    aside: npt.NDArray[np.float64] = np.array([-to_street[1], to_street[0]])
-    middle = draft.hidden["corners"][row].mean(axis=0) + aside_ft * aside / np.hypot(*aside)
-    back, front = middle - to_street, middle + to_street
-    sides = [shapely.Polygon([back, front, front + side, back + side]) for side in (aside, -aside)]
+    to_street = draft.hidden["outward"][row]
+    aside = np.array([-to_street[1], to_street[0]])
+    return _halves(draft.ring(row), draft.hidden["corners"][row].mean(axis=0) + aside_ft * aside, to_street)
+
+
+def back_of(draft: Draft, row: int, depth_ft: float) -> Floats:
+    """What lies at the lot's back, so deep from the nearer of its corners there; clockwise."""
+    to_street, corners = draft.hidden["outward"][row], draft.hidden["corners"][row]
+    nearer = corners[np.argsort(corners @ to_street)[1]]
+    return _halves(draft.ring(row), nearer + depth_ft * to_street, np.array([-to_street[1], to_street[0]]))[0]
+
+
+def _halves(ring: Floats, middle: Floats, along: Floats) -> list[Floats]:
+    """The ring cut in two by a line through its middle; first the part on the line's left; each clockwise."""
+    lot, along = shapely.Polygon(ring), along * 1000.0
+    aside: npt.NDArray[np.float64] = np.array([-along[1], along[0]])
+    start, end = middle - along, middle + along
+    sides = [shapely.Polygon([start, end, end + side, start + side]) for side in (aside, -aside)]
     parts = [shapely.intersection(lot, side) for side in sides]
     return [clockwise(np.round(shapely.get_coordinates(part.exterior), 3)) for part in parts]

@@ -11,8 +11,9 @@ import numpy as np
 
 from zoning_assets.model import Bounds
 from zoning_assets.simulation import plat
-from zoning_assets.simulation.changes import Plan, Truth, change
+from zoning_assets.simulation.changes import change
 from zoning_assets.simulation.flaws import FEWEST, spoiled
+from zoning_assets.simulation.plan import Plan, Truth
 from zoning_assets.simulation.shapes import Ints, Shapes
 from zoning_assets.simulation.table import Column, Table, texts
 

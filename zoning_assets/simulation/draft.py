@@ -28,6 +28,7 @@ class Draft:
         self.kept = np.ones(len(parcels), dtype=bool)
         self.edited = np.datetime64("2023-11-15", "ms") + np.timedelta64(30 * (release - 1), "D")
         self._added: list[tuple[int, str, Floats]] = []  # the row it is like, its PIN, its ring
+        self._rezoned: list[int] = []  # rows of the lots with an island
         self._islands: list[tuple[int, Floats, str, str]] = []  # district's row, ring, code, name
 
     def pick(self, how_many: int, among: npt.NDArray[np.bool_] | None = None) -> list[int]:
@@ -54,10 +55,33 @@ class Draft:
         self.plain[one[chosen]] = self.plain[two[chosen]] = False
         return [(int(one[k]), int(two[k])) for k in chosen]
 
+    def alone(self) -> npt.NDArray[np.bool_]:
+        """One plain lot of each block in which nothing was rezoned yet."""
+        blocks = self._blocks()
+        taken = np.isin(blocks, blocks[list(self._rezoned)])
+        rows = self.rng.permutation(np.flatnonzero(self.plain & ~taken))
+        return np.isin(np.arange(len(blocks)), rows[np.unique(blocks[rows], return_index=True)[1]])
+
+    def pick_blocks(self, how_many: int) -> list[npt.NDArray[np.int64]]:
+        """The rows of so many blocks in which nothing has changed yet; none with a key that also stands in another town."""
+        if not how_many:
+            return []
+        blocks = self._blocks()
+        busy = (self.plain != self.parcels.hidden["plain"]) | self.hidden["far"] | ~self.kept
+        busy |= self.columns["ZONE"] != self.parcels.columns["ZONE"]
+        chosen = self.rng.choice(np.setdiff1d(blocks, blocks[busy]), how_many, replace=False)
+        rows = [np.flatnonzero(blocks == block) for block in chosen]
+        self.plain[np.concatenate(rows)] = False
+        return rows
+
+    def _blocks(self) -> npt.NDArray[np.int64]:
+        """A number for each lot's block."""
+        numbers: npt.NDArray[np.int64] = self.hidden["town"] * 1_000_000 + self.hidden["block"]
+        return numbers
+
     def _places(self) -> npt.NDArray[np.int64]:
         """A number for each lot's place, one more for the next lot along the block."""
-        town, block, deep, along = (self.hidden[name] for name in ("town", "block", "deep", "along"))
-        places: npt.NDArray[np.int64] = ((town * 1_000_000 + block) * 2 + deep) * 100 + along
+        places: npt.NDArray[np.int64] = (self._blocks() * 2 + self.hidden["deep"]) * 100 + self.hidden["along"]
         return places
 
     def small_districts(self, how_many: int) -> list[int]:
@@ -72,10 +96,10 @@ class Draft:
         """The key this row had before."""
         return str(self.parcels.columns["PIN"][row])
 
-    def pins_of(self, rows: npt.NDArray[np.integer]) -> list[str]:
-        """The keys of those rows that can be published."""
-        counts = np.diff(self.parcels.shapes.features)
-        return sorted({self.pin(row) for row in rows if counts[row] and (self.columns["PIN"][row] or "").strip()})
+    def pins_of(self, rows: npt.NDArray[np.integer], *, shapeless: bool = False) -> list[str]:
+        """The keys of those rows that can be published, or, `shapeless`, that have a key at all."""
+        fit = (np.diff(self.parcels.shapes.features) > 0) | shapeless
+        return sorted({self.pin(row) for row in rows if fit[row] and (self.columns["PIN"][row] or "").strip()})
 
     def zone(self, row: int) -> str:
         """The code on the parcel."""
@@ -113,6 +137,7 @@ class Draft:
 
     def island(self, lot: int, ring: Floats, code: str, name: str) -> None:
         """A district of its own, cut out of the one that holds the lot."""
+        self._rezoned.append(lot)
         self._islands.append((self._district_row(int(self.hidden["district"][lot])), ring, code, name))
 
     def _district_row(self, district: int) -> int:

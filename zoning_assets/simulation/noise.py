@@ -1,7 +1,10 @@
-"""What a portal does to its rows without changing anything: promise 5 says that it must not be seen.
+"""What a portal does to its rows without changing anything: promise 5 says that it must not be seen; respelled codes
+are seen, but are no rezonings.
 
 Coordinates stay as they are to the last bit: moved by however little, one of them would cross a line of the grid.
 """
+
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +16,15 @@ def shuffled(table: Table, rng: np.random.Generator) -> Table:
     """The same rows in another order, drawn from other corners; what the server computes is computed anew."""
     other = table.taken(rng.permutation(len(table)))
     return other.shaped(redrawn(other.shapes, rng)).published(rng)
+
+
+def respelled(zoning: Table, by: Literal["codes", "rows"], rng: np.random.Generator) -> Table:
+    """Codes without their hyphen (`R-1`, `R1`): in all districts of half of the codes, or in half of all districts."""
+    codes = zoning.columns["ZONE_CODE"].astype(str)
+    units = codes if by == "codes" else np.arange(len(codes))
+    can = np.unique(units[np.char.find(codes, "-") > 0])
+    chosen = np.isin(units, rng.choice(can, len(can) // 2, replace=False))
+    return zoning.having(ZONE_CODE=np.where(chosen, np.char.replace(codes, "-", ""), codes).astype(object))
 
 
 def redrawn(shapes: Shapes, rng: np.random.Generator) -> Shapes:

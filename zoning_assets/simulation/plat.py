@@ -12,6 +12,7 @@ import numpy as np
 from zoning_assets.simulation.shapes import Floats, Ints, Shapes, offsets
 
 EPSG = 2249
+METRES_PER_FOOT = 1200 / 3937  # of the US survey
 CENTRE_FT = (629_114.0, 2_934_364.0)  # longitude -71.6, latitude 42.3
 ALONG, DEEP = 8, 2  # lots in a block
 LOT_FT = (65.0, 115.0)
