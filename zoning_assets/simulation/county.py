@@ -7,12 +7,14 @@ release to the next is known (`truth`), so that tests and the demo can check the
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import geopandas as gpd
 import numpy as np
 
 from zoning_assets.model import Bounds
 from zoning_assets.simulation import plat
 from zoning_assets.simulation.changes import change
 from zoning_assets.simulation.flaws import FEWEST, spoiled
+from zoning_assets.simulation.frames import frame
 from zoning_assets.simulation.plan import Plan, Truth
 from zoning_assets.simulation.shapes import Ints, Shapes
 from zoning_assets.simulation.table import Column, Table, texts
@@ -77,6 +79,12 @@ class County:
     def edited_ms(self) -> int:
         """A month from release to release; no clock is asked."""
         return 1_700_000_000_000 + (self.release - 1) * 30 * 86_400_000
+
+    def frames(self) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+        """Parcels (`key`, `code`) and districts (`code`) with `geometry` in EPSG:2249, as a true harvest publishes them
+        with repeated keys dissolved.
+        """
+        return frame(self.parcels, key="PIN", code="ZONE"), frame(self.zoning, code="ZONE_CODE")
 
     def parcels_by_policy(self) -> dict[str, int]:
         """How many parcels a true harvest publishes, by the feed's policy for repeated keys."""
