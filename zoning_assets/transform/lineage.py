@@ -27,7 +27,11 @@ Flags = npt.NDArray[np.bool_]
 
 RENUMBERED, SPLIT, MERGED, REPLATTED = "renumbered", "split", "merged", "replatted"
 ADJUSTED, RESHAPED, ADDED, RETIRED = "adjusted", "reshaped", "added", "retired"
-COLUMNS = ("kind", "parents", "children", "score", "overlap_m2", "before_m2", "after_m2", "passed_m2", "reused")
+COLUMNS = ("kind", "parents", "children", "score", "overlap_m2", "before_m2", "after_m2", "passed_m2", "holders", "reused")
+#: Of the larger parcel: what shares less is no kin of it. Else streets, where they are kept as one parcel, would tie
+#: all changes along them into one.
+_LEAST_PART = 1 / 500
+_MOST = 0.5  # of each parcel, for a split, a merger or a new number
 _DECIMALS = 4
 
 
@@ -74,14 +78,14 @@ def trace(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, tolerance_m: float)
     """
     olds, news = _sorted(before), _sorted(after)
     gone, come = _differing(olds, news, tolerance_m)
-    one, two = _side(olds[gone]), _side(news[come])
-    shared = _overlaps(one, two, tolerance_m)
+    one, two = _stacked(olds[gone]), _stacked(news[come])
+    shared = _overlaps(one, two, tolerance_m, _LEAST_PART)
     common = [set(one.keys[i]) & set(two.keys[j]) for i, j in zip(shared.before, shared.after, strict=True)]
     rows = list(_joined(one, two, shared, common))
-    for key, score, overlap, area in _alone(one, shared.before, news["shape"].to_numpy()):
-        rows.append((RETIRED, key, (), score, overlap, area, 0.0, 0.0))
-    for key, score, overlap, area in _alone(two, shared.after, olds["shape"].to_numpy()):
-        rows.append((ADDED, (), key, score, overlap, 0.0, area, 0.0))
+    for key, score, overlap, area, holders in _alone(one, shared.before, news, tolerance_m):
+        rows.append((RETIRED, key, (), score, overlap, area, 0.0, 0.0, holders))
+    for key, score, overlap, area, holders in _alone(two, shared.after, olds, tolerance_m):
+        rows.append((ADDED, (), key, score, overlap, 0.0, area, 0.0, holders))
     moved = ({*olds["key"][gone]} & {*news["key"][come]}).difference(*common)
     events = [(*row, tuple(sorted(moved.intersection(row[1] + row[2])))) for row in sorted(rows, key=lambda r: r[1:3])]
     return pd.DataFrame(events, columns=list(COLUMNS)).round(_DECIMALS)
@@ -137,8 +141,8 @@ def _is_wide(shapes: Geometries, tolerance_m: float) -> Flags:
     return wide
 
 
-def _side(parcels: pd.DataFrame) -> _Side:
-    """Stacked lots, whose shapes are equal but for where they are drawn from, become one piece."""
+def _stacked(parcels: pd.DataFrame) -> _Side:
+    """Lots whose shapes are equal, but for where they are drawn from, become one piece."""
     shapes, keys = parcels["shape"].to_numpy(), parcels["key"].tolist()
     forms = shapely.to_wkb(shapely.normalize(shapes))
     pieces: dict[bytes, list[int]] = {}
@@ -148,18 +152,20 @@ def _side(parcels: pd.DataFrame) -> _Side:
     return _Side([[keys[row] for row in rows] for rows in pieces.values()], shapes, shapely.area(shapes))
 
 
-def _overlaps(one: _Side, two: _Side, tolerance_m: float) -> _Overlaps:
-    """The pairs that share ground, by rows; slivers are left out."""
+def _overlaps(one: _Side, two: _Side, tolerance_m: float, least: float = 0.0) -> _Overlaps:
+    """The pairs that share ground, by rows, at least that part of the larger one; slivers are left out."""
     i, j = shapely.STRtree(two.shapes).query(one.shapes, predicate="intersects")
-    smaller = np.minimum(one.areas[i], two.areas[j])
+    smaller, larger = np.minimum(one.areas[i], two.areas[j]), np.maximum(one.areas[i], two.areas[j])
     first, second = shapely.bounds(one.shapes)[i], shapely.bounds(two.shapes)[j]
     sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
     may = (sides.min(axis=1) > tolerance_m) | (sides.prod(axis=1) >= smaller / 2)
-    i, j, smaller = i[may], j[may], smaller[may]
+    i, j, smaller, larger = i[may], j[may], smaller[may], larger[may]
     common = shapely.intersection(one.shapes[i], two.shapes[j])
-    kept = shapely.area(common) >= smaller / 2
+    areas = shapely.area(common)
+    kept = areas >= smaller / 2
     kept[~kept] = _is_wide(common[~kept], tolerance_m)
-    i, j, areas = i[kept], j[kept], shapely.area(common[kept])
+    kept &= areas >= least * larger
+    i, j, areas = i[kept], j[kept], areas[kept]
     order = np.lexsort((j, i))
     return _Overlaps(i[order], j[order], areas[order])
 
@@ -185,19 +191,21 @@ def _joined(one: _Side, two: _Side, shared: _Overlaps, common: list[set[str]]) -
         i, j = sorted({int(shared.before[pair]) for pair in pairs}), sorted({int(shared.after[pair]) for pair in pairs})
         parents, children = _keys(one, i), _keys(two, j)
         stayed = {key for pair in pairs for key in common[pair]}
-        kind = _kind(parents, children, whole=len(pairs) == 1, stayed=stayed)
         score = min(share_before[i].min(), share_after[j].min())
+        if parents == children and stayed.issuperset(parents):
+            kind = RESHAPED if len(pairs) == 1 else ADJUSTED
+        else:
+            kind = _kind(len(parents), len(children), score)
         passed = sum(shared.areas[pair] for pair in pairs if not common[pair])
-        yield kind, parents, children, score, shared.areas[pairs].sum(), one.areas[i].sum(), two.areas[j].sum(), passed
+        overlap, before_m2, after_m2 = shared.areas[pairs].sum(), one.areas[i].sum(), two.areas[j].sum()
+        yield kind, parents, children, score, overlap, before_m2, after_m2, passed, ()
 
 
-def _kind(parents: tuple[str, ...], children: tuple[str, ...], *, whole: bool, stayed: set[str]) -> str:
-    """What to call it; `whole`: one piece of ground became one; `stayed`: keys that are on some of their ground."""
-    if parents == children and stayed.issuperset(parents):
-        return RESHAPED if whole else ADJUSTED
-    if len(parents) == len(children) == 1:
-        return RENUMBERED
-    return SPLIT if len(parents) == 1 else MERGED if len(children) == 1 else REPLATTED
+def _kind(parents: int, children: int, score: float) -> str:
+    """What to call it where keys have changed."""
+    if score < _MOST or min(parents, children) > 1:
+        return REPLATTED
+    return SPLIT if children > 1 else MERGED if parents > 1 else RENUMBERED
 
 
 def _keys(side: _Side, pieces: list[int]) -> tuple[str, ...]:
@@ -211,12 +219,14 @@ def _shares(side: _Side, pieces: Ints, areas: Floats) -> Floats:
     return shares
 
 
-def _alone(side: _Side, paired: Ints, others: Geometries) -> Iterator[tuple[tuple[str], float, float, float]]:
-    """Keys of pieces that share ground with no changed parcel: key, score, overlap and area in m2."""
-    alone = np.setdiff1d(np.arange(len(side.keys)), paired)
-    i, j = shapely.STRtree(others).query(side.shapes[alone], predicate="intersects")
-    areas = shapely.area(shapely.intersection(side.shapes[alone[i]], others[j]))
-    covered = _shares(side, alone[i], areas)
-    for piece in alone:
-        for key in side.keys[piece]:
-            yield (key,), 1 - covered[piece], covered[piece] * side.areas[piece], side.areas[piece]
+def _alone(side: _Side, paired: Ints, others: pd.DataFrame, tolerance_m: float) -> Iterator[tuple[Any, ...]]:
+    """Keys of pieces that share no ground with a changed parcel: key, score, overlap and area in m2, holders."""
+    rows = np.setdiff1d(np.arange(len(side.keys)), paired)
+    alone = _Side([side.keys[row] for row in rows], side.shapes[rows], side.areas[rows])
+    shapes = others["shape"].to_numpy()
+    shared = _overlaps(alone, _Side([[key] for key in others["key"]], shapes, shapely.area(shapes)), tolerance_m)
+    covered = _shares(alone, shared.before, shared.areas)
+    for row, keys in enumerate(alone.keys):
+        holders = tuple(others["key"].to_numpy()[shared.after[shared.before == row]])
+        for key in keys:
+            yield (key,), 1 - covered[row], covered[row] * alone.areas[row], alone.areas[row], holders
