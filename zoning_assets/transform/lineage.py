@@ -27,7 +27,10 @@ Flags = npt.NDArray[np.bool_]
 
 RENUMBERED, SPLIT, MERGED, REPLATTED = "renumbered", "split", "merged", "replatted"
 ADJUSTED, RESHAPED, ADDED, RETIRED = "adjusted", "reshaped", "added", "retired"
-COLUMNS = ("kind", "parents", "children", "score", "overlap_m2", "before_m2", "after_m2", "passed_m2", "holders", "reused")
+COLUMNS = (
+    *("kind", "parents", "children", "score"),
+    *("overlap_m2", "before_m2", "after_m2", "passed_m2", "holders", "reused"),
+)
 #: Of the larger parcel: what shares less is no kin of it. Else streets, where they are kept as one parcel, would tie
 #: all changes along them into one.
 _LEAST_PART = 1 / 500
@@ -63,14 +66,16 @@ def trace(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, tolerance_m: float)
 
     Returns:
         One row an event, sorted by parents and children; a key is parent of one event at most, and child of one.
-        `kind`: renumbered (the same ground, another key), split (1:n), merged (n:1), replatted (n:m), adjusted (the
-        same keys on both sides, ground passed between them), reshaped (its boundary moved against unparcelled ground),
-        added (new ground), retired (ground no longer parcelled).
+        `kind`: renumbered (1:1, the same ground under another key), split (1:n), merged (n:1), adjusted (the same keys
+        on both sides, ground passed between them), reshaped (the same key, its boundary moved against ground that is
+        in no other event), added (new ground), retired (ground no longer parcelled), replatted (n:m, and what shares
+        too little for the other words).
         `parents`, `children`: tuples of keys, sorted.
         `score`: 0..1, the least share of any of these parcels that lies on ground of the other side; of an added or a
         retired one the share that does not.
         `overlap_m2`, `before_m2`, `after_m2`: the ground on both sides, of the parents and of the children.
         `passed_m2`: how much of the overlap stands under other keys than before.
+        `holders`: who holds the ground of a retired parcel now, or held that of an added one before.
         `reused`: those of the keys that stood before, or stand after, on other ground.
 
     Raises:
@@ -95,7 +100,9 @@ def _sorted(parcels: gpd.GeoDataFrame) -> pd.DataFrame:
     """`key` and `shape` (valid) in the order of the keys, so that the order of rows cannot matter."""
     shapes = parcels.geometry.to_numpy()
     wrong = ~shapely.is_valid(shapes)
-    shapes = np.where(wrong, shapely.make_valid(np.where(wrong, shapes, None)), shapes)
+    shapes = shapes.copy()
+    # The way into the metric frame may have made a shape invalid that was valid in degrees.
+    shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
     rows = pd.DataFrame({"key": parcels["key"].to_numpy(), "shape": shapes})
     if rows["key"].duplicated().any():
         message = f"the key {rows['key'][rows['key'].duplicated()].min()} stands twice"
@@ -226,7 +233,6 @@ def _alone(side: _Side, paired: Ints, others: pd.DataFrame, tolerance_m: float) 
     shapes = others["shape"].to_numpy()
     shared = _overlaps(alone, _Side([[key] for key in others["key"]], shapes, shapely.area(shapes)), tolerance_m)
     covered = _shares(alone, shared.before, shared.areas)
-    for row, keys in enumerate(alone.keys):
-        holders = tuple(others["key"].to_numpy()[shared.after[shared.before == row]])
-        for key in keys:
-            yield (key,), 1 - covered[row], covered[row] * alone.areas[row], alone.areas[row], holders
+    holders = np.split(others["key"].to_numpy()[shared.after], np.searchsorted(shared.before, np.arange(1, len(rows))))
+    for keys, share, area, held in zip(alone.keys, covered, alone.areas, holders, strict=False):
+        yield from (((key,), 1 - share, share * area, area, tuple(held)) for key in keys)
