@@ -1,5 +1,6 @@
 """What became of the parcels is read from the ground, whatever their ids say."""
 
+from itertools import pairwise
 from random import Random
 
 import geopandas as gpd
@@ -160,7 +161,7 @@ def platted(draw, *, narrowest=1):
     for south in draw(st.sampled_from(((0,), (0, 30)))):
         cuts = draw(st.lists(st.integers(0, 60 // narrowest), min_size=2, max_size=7, unique=True))
         edges = [cut * narrowest for cut in sorted(cuts)]
-        boxes = [(west, south, east, south + 30) for west, east in zip(edges, edges[1:], strict=False)]
+        boxes = [(west, south, east, south + 30) for west, east in pairwise(edges)]
         lots |= {letters.pop(): box for box in boxes if draw(st.integers(0, 9))}
     return parcels(**lots)
 

@@ -63,7 +63,7 @@ class Draft:
         return np.isin(np.arange(len(blocks)), rows[np.unique(blocks[rows], return_index=True)[1]])
 
     def pick_blocks(self, how_many: int) -> list[npt.NDArray[np.int64]]:
-        """The rows of so many blocks in which nothing has changed yet; none with a key that also stands in another town."""
+        """The rows of so many blocks in which nothing has changed yet, and no key also stands in another town."""
         if not how_many:
             return []
         blocks = self._blocks()

@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 
 from zoning_assets.simulation.plat import METRES_PER_FOOT
-from zoning_assets.simulation.shapes import Floats, Shapes, offsets, ranges
+from zoning_assets.simulation.shapes import Shapes, offsets, ranges
 from zoning_assets.simulation.table import Table
 
 _LONGEST_FT = 60.0 / METRES_PER_FOOT  # longer edges get corners between, 30 to 60 m apart
@@ -27,20 +27,16 @@ def drifted(table: Table, drift_m: float, rng: np.random.Generator) -> Table:
     angle = rng.uniform(0, 2 * np.pi, len(corners))
     length = (drift_m / METRES_PER_FOOT - _GRID_FT) * rng.uniform(_LEAST, 1.0, len(corners))
     moves = np.stack([np.cos(angle), np.sin(angle)], axis=1) * length[:, None]
-    was_valid = shapely.is_valid(shapes.to_shapely())
+    was_valid, lone = shapely.is_valid(shapes.to_shapely()), np.diff(shapes.features) == 1
     owners = np.repeat(shapes.ring_owners(), np.diff(shapes.rings))
-    for _ in range(8):
-        moved = _moved(shapes, moves[which])
+    while True:  # ends: halved often enough, a move is rounded to none
+        moved = Shapes(np.round(shapes.points + moves[which], 3), shapes.rings, shapes.features, shapes.null)
         crossed = was_valid & ~shapely.is_valid(moved.to_shapely())
         if not crossed.any():
             return table.shaped(moved)
-        moves[np.unique(which[crossed[owners]])] *= 0.5
-    moves[np.unique(which[crossed[owners]])] = 0.0
-    return table.shaped(_moved(shapes, moves[which]))
-
-
-def _moved(shapes: Shapes, moves: Floats) -> Shapes:
-    return Shapes(np.round(shapes.points + moves, 3), shapes.rings, shapes.features, shapes.null)
+        # A district is mostly crossed by the ring of an island in it; then the island alone is at fault.
+        at_fault = crossed & lone if (crossed & lone).any() else crossed
+        moves[np.unique(which[at_fault[owners]])] *= 0.5
 
 
 def densified(shapes: Shapes) -> Shapes:

@@ -40,7 +40,11 @@ class Plan:
         spots, partly, blocks = (max(1, round(count * lots / _TOWN_LOTS)) for count in (155, 154, 60))
         return cls(
             **dict.fromkeys(("districts", "renumbered", "retired", "added", "edited"), 0),
-            **{"spots": spots, "partly": partly, "blocks": blocks, "split": lots // 100, "merged": lots // 100},
+            spots=spots,
+            partly=partly,
+            split=lots // 100,
+            merged=lots // 100,
+            blocks=blocks,
             reuse=True,
             apart=True,
             strips_m=(3.0, 13.0),

@@ -4,10 +4,10 @@ All shapes lie in one metric equal-area frame (x, y; metres). Two shapes share g
 somewhere wider than the tolerance (eroded by half of it, something is left), or covers half of the smaller of the two,
 which may be thinner than the tolerance itself. So a layer moved by less than the tolerance gives no event.
 
-Stacked lots (condominiums: several keys on identical ground) are one piece of ground with several keys. An event of that
-ground names all keys on it that changed: a lot that became 40 units is split into 40, the 40 renumbered at once are
-replatted (which became which, the ground cannot say). A key that joins a stack, or leaves it, while the others stay is
-added or retired with score 0: its ground was and is parcelled.
+Stacked lots (condominiums: several keys on identical ground) are one piece of ground with several keys. An event of
+that ground names all keys on it that changed: a lot that became 40 units is split into 40; the 40 renumbered at once
+are replatted (which became which, the ground cannot say). A key that joins a stack, or leaves it, while the others
+stay is added or retired with score 0: its ground was and is parcelled.
 """
 
 from collections.abc import Iterator
@@ -84,8 +84,8 @@ def trace(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, tolerance_m: float)
     olds, news = _sorted(before), _sorted(after)
     gone, come = _differing(olds, news, tolerance_m)
     one, two = _stacked(olds[gone]), _stacked(news[come])
-    shared = _overlaps(one, two, tolerance_m, _LEAST_PART)
-    common = [set(one.keys[i]) & set(two.keys[j]) for i, j in zip(shared.before, shared.after, strict=True)]
+    shared = _kin(one, two, _overlaps(one, two, tolerance_m))
+    common = _common(one, two, shared)
     rows = list(_joined(one, two, shared, common))
     for key, score, overlap, area, holders in _alone(one, shared.before, news, tolerance_m):
         rows.append((RETIRED, key, (), score, overlap, area, 0.0, 0.0, holders))
@@ -159,32 +159,43 @@ def _stacked(parcels: pd.DataFrame) -> _Side:
     return _Side([[keys[row] for row in rows] for rows in pieces.values()], shapes, shapely.area(shapes))
 
 
-def _overlaps(one: _Side, two: _Side, tolerance_m: float, least: float = 0.0) -> _Overlaps:
-    """The pairs that share ground, by rows, at least that part of the larger one; slivers are left out."""
+def _overlaps(one: _Side, two: _Side, tolerance_m: float) -> _Overlaps:
+    """The pairs that share ground, by rows; slivers are left out."""
     i, j = shapely.STRtree(two.shapes).query(one.shapes, predicate="intersects")
-    smaller, larger = np.minimum(one.areas[i], two.areas[j]), np.maximum(one.areas[i], two.areas[j])
+    smaller = np.minimum(one.areas[i], two.areas[j])
     first, second = shapely.bounds(one.shapes)[i], shapely.bounds(two.shapes)[j]
     sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
     may = (sides.min(axis=1) > tolerance_m) | (sides.prod(axis=1) >= smaller / 2)
-    i, j, smaller, larger = i[may], j[may], smaller[may], larger[may]
+    i, j, smaller = i[may], j[may], smaller[may]
     common = shapely.intersection(one.shapes[i], two.shapes[j])
     areas = shapely.area(common)
     kept = areas >= smaller / 2
     kept[~kept] = _is_wide(common[~kept], tolerance_m)
-    kept &= areas >= least * larger
     i, j, areas = i[kept], j[kept], areas[kept]
     order = np.lexsort((j, i))
     return _Overlaps(i[order], j[order], areas[order])
 
 
-def _groups(shared: _Overlaps, pieces_before: int, pieces: int) -> list[list[int]]:
-    """The numbers of the pairs that hang together."""
+def _kin(one: _Side, two: _Side, shared: _Overlaps) -> _Overlaps:
+    """The pairs that share enough of the larger piece, or have a key in common."""
+    larger = np.maximum(one.areas[shared.before], two.areas[shared.after])
+    kin = (shared.areas >= _LEAST_PART * larger) | np.array(_common(one, two, shared), dtype=bool)
+    return _Overlaps(shared.before[kin], shared.after[kin], shared.areas[kin])
+
+
+def _common(one: _Side, two: _Side, shared: _Overlaps) -> list[set[str]]:
+    """The keys that both pieces of each pair have."""
+    return [set(one.keys[i]).intersection(two.keys[j]) for i, j in zip(shared.before, shared.after, strict=True)]
+
+
+def _groups(shared: _Overlaps, pieces_before: int) -> list[list[int]]:
+    """The numbers of the pairs that hang together: pieces that share ground get the least label among them."""
     i, j = shared.before, shared.after + pieces_before
-    labels, before = np.arange(pieces), np.empty(0)
-    while not np.array_equal(labels, before):
-        before = labels.copy()
+    labels, least = np.empty(0, dtype=np.int64), np.arange(j.max(initial=-1) + 1)
+    while not np.array_equal(labels, least):
+        labels, least = least, least.copy()
         for ends in (i, j):
-            np.minimum.at(labels, ends, np.minimum(before[i], before[j]))
+            np.minimum.at(least, ends, np.minimum(labels[i], labels[j]))
     groups: dict[int, list[int]] = {}
     for pair, label in enumerate(labels[i].tolist()):
         groups.setdefault(label, []).append(pair)
@@ -194,7 +205,7 @@ def _groups(shared: _Overlaps, pieces_before: int, pieces: int) -> list[list[int
 def _joined(one: _Side, two: _Side, shared: _Overlaps, common: list[set[str]]) -> Iterator[tuple[Any, ...]]:
     """The events of parcels that share ground: one for all that hang together."""
     share_before, share_after = _shares(one, shared.before, shared.areas), _shares(two, shared.after, shared.areas)
-    for pairs in _groups(shared, len(one.keys), len(one.keys) + len(two.keys)):
+    for pairs in _groups(shared, len(one.keys)):
         i, j = sorted({int(shared.before[pair]) for pair in pairs}), sorted({int(shared.after[pair]) for pair in pairs})
         parents, children = _keys(one, i), _keys(two, j)
         stayed = {key for pair in pairs for key in common[pair]}
