@@ -103,8 +103,8 @@ def _blocks(draft: Draft, plan: Plan) -> dict[str, str]:
     for number, rows in enumerate(draft.pick_blocks(plan.blocks)):
         pins = draft.pins_of(rows, shapeless=True)
         fresh = [f"{pin}-{draft.release}B" for pin in pins]
-        others = pins[1:] + pins[:1] if plan.reuse and number % 3 == 0 else fresh
-        new = dict(zip(pins, others, strict=True))
+        rotated = plan.reuse and number % 3 == 0 and len(pins) > 1
+        new = dict(zip(pins, pins[1:] + pins[:1] if rotated else fresh, strict=True))
         for row in rows:
             draft.edit(int(row), "PIN", new.get(draft.pin(int(row)), draft.columns["PIN"][row]))
         renumbered |= {pin: new[pin] for pin in draft.pins_of(rows)}

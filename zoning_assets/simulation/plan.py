@@ -36,6 +36,8 @@ class Plan:
     def town(cls, drift_m: float = 0.0, lots: int = _TOWN_LOTS) -> "Plan":
         """The yardstick: 309 rezonings of which 154 partial, 60 blocks renumbered, 1% of the lots split and 1% merged,
         half of the codes respelled and all districts re-digitised. Counts in proportion, if there are other lots.
+
+        Meant for one release of a county: the islands of the next would cross lines that have drifted.
         """
         spots, partly, blocks = (max(1, round(count * lots / _TOWN_LOTS)) for count in (155, 154, 60))
         return cls(
