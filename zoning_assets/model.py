@@ -11,6 +11,14 @@ from zoning_assets.errors import ZoningError
 
 PARCELS, ZONING = "parcels", "zoning"
 
+#: What a district allows, as the National Zoning Atlas (NZA) sorts districts.
+ZONE_TYPES = (
+    "Primarily Residential",
+    "Mixed with Residential",
+    "Nonresidential",
+    "Overlay Not Affecting Use",
+)
+
 #: Bounding box: west, south, east, north; degrees, EPSG:4326, longitude first.
 Bounds = tuple[float, float, float, float]
 
@@ -48,6 +56,20 @@ class Portal:
 
 
 @dataclass(frozen=True)
+class CodeRules:
+    """How a jurisdiction spells its zoning codes and what they mean; see transform/codes.py. What is not declared is no
+    rule: the code stays whole."""
+
+    version: str = ""  # as the file states it: of which ordinance or list
+    listed: tuple[str, ...] = ()  # the jurisdiction's own list: canonical spellings, each a code of its own
+    conditions: tuple[str, ...] = ()  # "(PD)": endings that put a condition on a base code
+    overlays: tuple[str, ...] = ()  # parts after "/" or "-" that lie over a base code
+    pud: tuple[str, ...] = ()  # codes that a number follows: PD-1234 is one plan, of base PD
+    same: Mapping[str, str] = field(default_factory=dict)  # theirs = canonical
+    types: Mapping[str, str] = field(default_factory=dict)  # code -> one of ZONE_TYPES
+
+
+@dataclass(frozen=True)
 class Jurisdiction:
     """A city or county: one TOML file."""
 
@@ -58,6 +80,7 @@ class Jurisdiction:
     target_crs: str = "EPSG:4326"
     tile_resolution: int | None = None  # an H3 resolution; None: auto
     portal: Portal = Portal()
+    codes: CodeRules = CodeRules()
     file: str = ""  # where it was read from; for messages, and for paths beside it
 
 

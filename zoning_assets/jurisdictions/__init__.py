@@ -14,7 +14,7 @@ from typing import Any
 import pyproj
 
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
-from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction, Portal
+from zoning_assets.model import PARCELS, ZONE_TYPES, ZONING, CodeRules, Feed, Jurisdiction, Portal
 from zoning_assets.windows import parse
 
 PACKAGED = Path(__file__).parent
@@ -83,7 +83,8 @@ class _Reader:
         self.path, self.feed_types = path, feed_types
 
     def jurisdiction(self, document: dict[str, Any]) -> Jurisdiction:
-        self._keys(document, "", ("id", "name", "bounds", "target_crs", "tile_resolution", "feeds", "portal"))
+        allowed = ("id", "name", "bounds", "target_crs", "tile_resolution", "feeds", "portal", "codes")
+        self._keys(document, "", allowed)
         found = self._text(document, "", "id")
         if not _ID.fullmatch(found) or found != self.path.stem:
             self._wrong("id", f"{found!r} must be the file's name, of lower-case letters, digits and hyphens")
@@ -97,6 +98,7 @@ class _Reader:
             tile_resolution=self._resolution(document),
             feeds={name: self._feed(name, self._table(feeds, "feeds", name)) for name in feeds},
             portal=self._portal(document.get("portal", {})),
+            codes=self._codes(document["codes"]) if "codes" in document else CodeRules(),
             file=str(self.path),
         )
 
@@ -150,6 +152,39 @@ class _Reader:
             except ValueError as error:
                 self._wrong(f"portal.{key}", str(error))
         return tuple(windows)
+
+    def _codes(self, table: Any) -> CodeRules:
+        lists, tables = ("listed", "conditions", "overlays", "pud"), ("same", "types")
+        self._keys(table, "codes", ("version", *lists, *tables))
+        version = self._text(table, "codes", "version")
+        same, types = (self._table(table, "codes", key) if key in table else {} for key in tables)
+        found = {key: self._texts(table, "codes", key) for key in lists if key in table}
+        types = self._types(types)
+        # The codes that have a type are a list too: no file need say them twice.
+        return CodeRules(version, **{"listed": tuple(types), **found}, same=self._same(same), types=types)
+
+    def _same(self, same: dict[str, Any]) -> dict[str, str]:
+        for theirs in same:
+            if (ours := self._text(same, "codes.same", theirs)) in same and ours != theirs:
+                self._wrong(f"codes.same.{theirs}", f"{ours!r} is itself renamed; name the last code of the chain")
+        return same
+
+    def _types(self, table: dict[str, Any]) -> dict[str, str]:
+        """By code: as "R-1" = "Primarily Residential", or shorter, a type with the list of its codes."""
+        found: dict[str, str] = {}
+        for key, value in table.items():
+            codes = self._texts(table, "codes.types", key) if isinstance(value, list) else (key,)
+            kind = self._choice({key: key if isinstance(value, list) else value}, "codes.types", key, ZONE_TYPES)
+            for code in codes:
+                if found.setdefault(code, kind) != kind:
+                    self._wrong(f"codes.types.{key}", f"{code!r} is {found[code]!r} already; a code has one type")
+        return found
+
+    def _texts(self, table: dict[str, Any], at: str, key: str) -> tuple[str, ...]:
+        texts = table[key]
+        if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
+            self._wrong(f"{at}.{key}", "must be a list of texts that are not empty")
+        return tuple(texts)
 
     def _bounds(self, document: dict[str, Any]) -> tuple[float, float, float, float]:
         box: Any = document.get("bounds")
