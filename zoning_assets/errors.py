@@ -17,6 +17,7 @@ ZoningError                 one line: where, what, what to do
 │   ├── AcceptanceNeeded        a layer shrank by much: a person must say that it is right
 │   └── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
 ├── NothingWaits            there is nothing of that kind to be done
+├── NothingFound            nothing has this name: look for its spelling
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
@@ -127,6 +128,10 @@ class CoverStale(HarvestError):
 
 class NothingWaits(ZoningError):
     """What was to be accepted, retried or discarded does not wait."""
+
+
+class NothingFound(ZoningError):
+    """Nothing has, or ever had, the name that was asked for."""
 
 
 class FileRefused(ZoningError):

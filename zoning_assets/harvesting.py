@@ -19,6 +19,7 @@ from zoning_assets.model import ZONING, Cover, Harvest, Jurisdiction, Place
 from zoning_assets.stores import baselines, harvests
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
+from zoning_assets.transform import canonical
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Opened:
     source: Source
     cover: Cover
     signals: Mapping[str, Any] | None = None
+
+
+def layer_of(cover: Cover) -> str:
+    """The state of the portal's layer that a cover is of."""
+    return canonical.set_hash([repr(sorted(cover.stamp.items()))])
 
 
 @dataclass(frozen=True)
@@ -110,11 +116,20 @@ class Harvesting:
             raise
         return await asyncio.to_thread(partial(draft.commit, form=source.form, layer=source.layer, proof=proof))
 
-    def note_published(self, jurisdiction: str, feed: str, opened: Opened, published: Set[Place]) -> None:
-        """What a feed is now, for the next probe and against the next fall; only when the whole of it was published."""
-        cover = opened.cover
-        if published >= {Place(jurisdiction, tile) for tile in cover.tiles or (None,)}:
+    def note_published(self, jurisdiction: str, feed: str, opened: Opened, published: Set[Place]) -> bool:
+        """What a feed is now, for the next probe and against the next fall; only when the whole of it was published.
+
+        Returns:
+            Whether every place of the feed is now of one state of its layer, by this run or by several.
+        """
+        cover, tiles = opened.cover, {place.tile for place in published if place.tile}
+        if cover.tiles:
+            layer = layer_of(cover)
+            tiles = baselines.published_of(self.objects, jurisdiction, feed, layer, tiles)
+        whole = tiles >= set(cover.tiles) if cover.tiles else bool(published)
+        if whole:
             baselines.put(self.objects, jurisdiction, feed, cover.rows, opened.signals)
+        return whole
 
     def known_cover(self, jurisdiction: Jurisdiction, feed: str) -> Cover:
         """The tiles found last.

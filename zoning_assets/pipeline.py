@@ -2,6 +2,7 @@
 
     feed -> raw_feed -> normalized -> validated -> parcels        a partition is a jurisdiction's tile
                                       validated -> districts      a partition is a jurisdiction
+    parcels + districts -> parcel_zoning -> changes               the same; goes on in judging.py
 
 A run takes many places. Their pages are fetched by one asyncio loop, a few places at a time; each page then goes to a
 worker process to be normalized and validated, and each place is published by one transaction. A place that fails, fails
@@ -25,13 +26,13 @@ from zoning_assets.errors import (
     TooManyRejections,
     ZoningError,
 )
-from zoning_assets.harvesting import Harvesting, Opened
+from zoning_assets.harvesting import Harvesting, Opened, layer_of
 from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pool import Pool
 from zoning_assets.stages import HELD_COLUMNS, Work, normalize_page, parts_of, publish_place, validate_part
-from zoning_assets.stores import harvests
+from zoning_assets.stores import harvests, states
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import close_idle, find_published
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
@@ -134,7 +135,12 @@ class Pipeline:
                 group.create_task(take(place))
         for jurisdiction, task in opened.items():
             if not task.exception():
-                await asyncio.to_thread(self._harvesting.note_published, jurisdiction, feed, task.result(), published)
+                mine = {place for place in published if place.jurisdiction == jurisdiction}
+                await asyncio.to_thread(self._note_published, jurisdiction, feed, task.result(), mine)
+
+    def _note_published(self, jurisdiction: str, feed: str, opened: Opened, published: set[Place]) -> None:
+        if self._harvesting.note_published(jurisdiction, feed, opened, published):
+            states.note_whole(self.database, jurisdiction, feed)
 
     async def _take(
         self,
@@ -156,8 +162,7 @@ class Pipeline:
                 cover = self._harvesting.known_cover(jurisdiction, feed)
                 outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, feed)
             outcome.stages.append(RAW)
-            layer = canonical.set_hash([repr(sorted(cover.stamp.items()))])
-            scope = Scope(place.tile, tuple(cover.tiles), dict(cover.repeated), layer)
+            scope = Scope(place.tile, tuple(cover.tiles), dict(cover.repeated), layer_of(cover))
             work = Work(self.objects, jurisdiction, jurisdiction.feeds[feed], outcome.harvest, scope)
             for stage, step in ((NORMALIZED, self._normalize), (VALIDATED, self._validate), (PUBLISHED, self._publish)):
                 if stage in stages:

@@ -7,6 +7,7 @@ from typing import NoReturn
 import typer
 
 from zoning_assets.cli import bench, database, show, sync
+from zoning_assets.cli.changes import changes, explain, parcel, watch
 from zoning_assets.cli.demo import demo
 from zoning_assets.cli.onboard import doctor, onboard
 from zoning_assets.cli.probe import accept, probe
@@ -27,6 +28,10 @@ app.add_typer(database.app, name="db", help="The database: up, down, url, psql."
 app.add_typer(bench.app, name="bench", help="Measurements.")
 app.command("demo")(demo)
 app.command("sync")(sync.sync)
+app.command("changes")(changes)
+app.command("parcel")(parcel)
+app.command("explain")(explain)
+app.command("watch")(watch)
 app.command("probe")(probe)
 app.command("accept")(accept)
 app.command("onboard")(onboard)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -21,25 +22,26 @@ def demo(
     """Set everything up, harvest a simulated county, let it change, harvest it again, and say what changed."""
     from zoning_assets.simulation.county import ID  # noqa: PLC0415
     from zoning_assets.simulation.process import switch_release  # noqa: PLC0415
-    from zoning_assets.stores import history  # noqa: PLC0415
+    from zoning_assets.stores import changes as feed  # noqa: PLC0415
 
     started = time.monotonic()
     show.line("PostGIS ...")
     url = environment.bring_up_database()
     # The county that an earlier demo published has changed already: it stays as it is, and nothing new is found.
-    before = history.last_batch(url, ID)
+    before = bool(feed.releases(url, ID))
     with _county(parcels, release=2 if before else 1) as portal:
         show.line(f"Harvest 1 of {ID}, a simulated county at {portal}")
         rounds = [sync.run([ID])]
-        between = before or history.last_batch(url, ID)
         switch_release(portal, 2)
         show.line("The county has changed: rezonings, a split, a merge, and much noise. Harvest 2")
         rounds.append(sync.run([ID]))
     reports = [report for each in rounds for report in each]
-    changes = history.differences(url, ID, between)
+    changes = feed.find(url, jurisdiction=ID, state="event")
     seconds = round(time.monotonic() - started, 1)
     if json:
-        show.document({"harvests": reports, "changes": {d.kind: d.rows for d in changes}, "seconds": seconds})
+        show.document(
+            {"harvests": reports, "changes": dict(Counter(each["kind"] for each in changes)), "seconds": seconds}
+        )
     else:
         _tell(rounds, changes, seconds)
     if not all(report["complete"] for report in reports):
@@ -63,15 +65,22 @@ def _county(parcels: int, release: int) -> Iterator[str]:
 def _tell(rounds: list[list[dict[str, Any]]], changes: list[Any], seconds: float) -> None:
     for number, each in enumerate(rounds, 1):
         sync.show_reports(each, f"Published by harvest {number}")
-    rows = [{"what": d.kind, "rows": d.rows, "for example": ", ".join(d.examples)} for d in changes]
-    show.table("What changed between the harvests", rows or [{"what": "nothing", "rows": 0, "for example": ""}])
+    kinds = Counter(each["kind"] for each in changes)
+    rows = [{"what": kind, "changes": n, "for example": _example(changes, kind)} for kind, n in sorted(kinds.items())]
+    show.table("What really changed", rows or [{"what": "nothing", "changes": 0, "for example": ""}])
     good = [report for reports in rounds for report in reports if report["complete"]]
     fetched, accepted, rejected = (sum(r[name] for r in good) for name in ("fetched", "accepted", "rejected"))
     show.line(
         f"Both harvests: fetched {fetched:,} = accepted {accepted:,} + rejected {rejected:,}; {seconds} s\n"
         "Where to look next:\n"
+        "  ./zoning changes                               each change; `./zoning explain ID` says why it is one\n"
         "  ./zoning db psql -c 'TABLE zoning.rejection'   what was held back, and why\n"
         "  ./zoning up                                    Dagster's UI: assets, runs, pictures\n"
         "  ./zoning sync us-ma-cambridge                  a real city\n"
         "  README.md                                      add a county of your own"
     )
+
+
+def _example(changes: list[dict[str, Any]], kind: str) -> str:
+    first = next(each for each in changes if each["kind"] == kind)
+    return f"{first['id'][:8]}  {', '.join(first['parcel_ids'][:2])}: {first['old'] or '-'} -> {first['new'] or '-'}"

@@ -26,6 +26,11 @@ def line(text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
+def say(text: str) -> None:
+    """A line of the result itself, on stdout."""
+    Console(highlight=False).print(text, markup=False, soft_wrap=True)
+
+
 def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """A table for people, on stdout; numbers to the right."""
     if not rows:

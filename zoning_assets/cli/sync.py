@@ -79,6 +79,7 @@ class _Runs:
             reports += self._parcels(tile)
         if ZONING in feeds and tile is None:
             reports += self._run(["districts"], [self.jurisdiction.id], ZONING)
+        reports += self._judge() if any(report["complete"] for report in reports) else []
         if not reports:
             raise SettingInvalid(
                 f"it has no feed {feed!r}", where=self.jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
@@ -101,6 +102,14 @@ class _Runs:
                 )
             keys = [wanted]
         return self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
+
+    def _judge(self) -> list[dict[str, Any]]:
+        """Shares and changes; a report only where they failed, as they are no harvest."""
+        show.line(f"{self.jurisdiction.id}: zoning of each parcel, and what really changed")
+        result = self.runs.materialize(
+            self.definitions, self.instance, ["parcel_zoning", "changes"], [self.jurisdiction.id]
+        )
+        return [_failed(Place(self.jurisdiction.id), "changes", why) for why in result.failed.values()]
 
     def _run(self, assets: list[str], keys: list[str], feed: str) -> list[dict[str, Any]]:
         with show.progress(f"{self.jurisdiction.id} {feed}", len(keys)) as bar:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from zoning_assets import judging
 from zoning_assets.errors import ZoningError
 from zoning_assets.model import PARCELS, ZONING, Outcome
-from zoning_assets.orchestration import metadata, partitions
+from zoning_assets.orchestration import metadata, partitions, told
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.runs import FORCE
 from zoning_assets.pipeline import STAGES
@@ -86,7 +87,32 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
         _take(context, zoning, ZONING, metadata.WHOLE_ASSETS)
         yield from ()
 
-    return [tiles, districts]
+    @dg.asset(
+        deps=[dg.AssetDep("parcels", partition_mapping=dg.AllPartitionMapping()), districts],
+        partitions_def=whole,
+        group_name="zoning",
+        kinds={"postgres"},
+        description="The PostGIS table zoning.parcel_zoning: each parcel's share in each code, exact, with history.",
+    )
+    def parcel_zoning(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+        with _one_line(), zoning.judged(context.partition_key) as (url, jurisdiction):
+            return dg.MaterializeResult(metadata=told.of_shares(judging.overlay(url, jurisdiction)))
+
+    @dg.asset(
+        deps=[parcel_zoning],
+        partitions_def=whole,
+        group_name="zoning",
+        kinds={"postgres"},
+        description="The PostGIS table zoning.change: what a release really changed, typed and explained.",
+    )
+    def changes(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+        with _one_line(), zoning.judged(context.partition_key) as (url, jurisdiction):
+            found = judging.tell(url, jurisdiction)
+        if found and found.alarms:
+            raise told.alarm(context.partition_key, found)
+        return dg.MaterializeResult(metadata=told.of_changes(found))
+
+    return [tiles, districts, parcel_zoning, changes]
 
 
 def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> None:

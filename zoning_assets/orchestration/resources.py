@@ -60,6 +60,17 @@ class Zoning(dg.ConfigurableResource[None]):
             http = partial(_asking, url)
             yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool, http)
 
+    @contextmanager
+    def judged(self, id_: str) -> Iterator[tuple[str, Jurisdiction]]:
+        """The database, brought up and up to date, and a jurisdiction: for what needs no portal.
+
+        Raises:
+            WrongUsage: it is not known, or its file is wrong.
+        """
+        url = cluster.ensure(self.settings.home, os.environ)
+        database.migrate(url)
+        yield url, self.jurisdictions([id_])[id_]
+
 
 def _asking(url: str) -> Http:
     """A client that shares its budgets with all who work with this database."""

@@ -2,9 +2,10 @@
 
 raw/JURISDICTION/FEED/baseline.json   rows, the portal's signals, when; and who accepted a fall, and why
 raw/JURISDICTION/FEED/waiting.json    a fall that waits for a person
+raw/JURISDICTION/FEED/published.json  the tiles that were published from the layer's newest state
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +36,15 @@ def put(objects: Objects, jurisdiction: str, feed: str, rows: int, signals: Mapp
     """Note what was published."""
     baseline = Baseline(rows, signals, datetime.now(UTC).isoformat())
     objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(baseline))
+
+
+def published_of(objects: Objects, jurisdiction: str, feed: str, layer: str, tiles: Collection[str]) -> set[str]:
+    """All tiles that were published from one state of a layer, these among them."""
+    name = _name(jurisdiction, feed, "published")
+    before = objects.find_json(name) or {}
+    together = {*tiles, *(before.get("tiles", ()) if before.get("layer") == layer else ())}
+    objects.put_json(name, {"layer": layer, "tiles": sorted(together)})
+    return together
 
 
 def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:

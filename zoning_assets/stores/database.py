@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: The newest migration in migrations/versions; a test proves it.
-HEAD = "0002"
+HEAD = "0003"
 #: One migration at a time on one database, whoever starts it.
 _MIGRATION_LOCK = 7_240_511
 _CONNECT_S = 10
@@ -78,10 +78,13 @@ def migrate(url: str) -> None:
             )
         try:
             connection.execute("CREATE EXTENSION IF NOT EXISTS postgis")
+            connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")  # exclusion constraints on text
             connection.execute("CREATE SCHEMA IF NOT EXISTS zoning")
         except psycopg.Error as error:
             raise DatabaseUnavailable(
-                first_line(error), where=address(url), do="let a superuser CREATE EXTENSION postgis there"
+                first_line(error),
+                where=address(url),
+                do="let a superuser CREATE EXTENSION postgis and btree_gist there",
             ) from error
         connection.commit()
     _run_alembic(url)

@@ -82,7 +82,7 @@ def find_published(url: str, edition: Edition) -> Published | None:
     Raises:
         DatabaseUnavailable, StoreError: as publish.
     """
-    with _said(url), _session(url) as connection:
+    with said(url), _session(url) as connection:
         return _find_published(connection, edition.values)
 
 
@@ -105,7 +105,7 @@ def publish(url: str, edition: Edition, parts: Iterable[pa.Table], rejections: I
         DatabaseUnavailable: nobody answers.
         StoreError: the database refused.
     """
-    with _said(url), _session(url) as connection:
+    with said(url), _session(url) as connection:
         return _find_published(connection, edition.values) or _publish(connection, edition.values, parts, rejections)
 
 
@@ -147,7 +147,7 @@ def _awake(url: str) -> Connection:
 
 
 @contextmanager
-def _said(url: str) -> Iterator[None]:
+def said(url: str) -> Iterator[None]:
     """The database's errors as ours."""
     try:
         yield

@@ -151,7 +151,7 @@ def _spelled(text: str, spellings: Mapping[str, str | None]) -> str:
 
 
 def _apart(code: str, rules: CodeRules) -> _Parts:
-    """Take declared parts off the end, as long as any is there. A listed code is whole unless what remains is listed."""
+    """Take declared parts off the end, as long as any is there; a listed code, only if what remains is listed too."""
     listed = {fold(each) for each in rules.listed}
     base, tail, found = _tidy(code), "", list[Facet]()
     while len(code) <= _LONGEST and (cut := _cut(base, rules)) and (fold(base) not in listed or fold(cut[0]) in listed):

@@ -34,10 +34,11 @@ def sketch(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, rejections: pd.Dat
     step = max(1, len(fine) * 4 // _MOST_SHAPES)
     names = set(zip(rejections["page"], rejections["row"], strict=True))
     held = before.geometry.to_numpy()[[each in names for each in zip(before["page"], before["row"], strict=True)]]
-    return Sketch(_packed(fine[::step]), _packed(table.geometry.to_numpy()[mended]), _packed(held))
+    return Sketch(packed(fine[::step]), packed(table.geometry.to_numpy()[mended]), packed(held))
 
 
-def _packed(shapes: Iterable[shapely.Geometry]) -> tuple[bytes, ...]:
+def packed(shapes: Iterable[shapely.Geometry]) -> tuple[bytes, ...]:
+    """Outlines as WKB, as many as a picture bears."""
     array = np.array([s for s in shapes if s is not None and not s.is_empty][:_MOST_SHAPES], dtype=object)
     return tuple(shapely.to_wkb(array))
 

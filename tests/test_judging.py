@@ -1,0 +1,159 @@
+"""What really changed, from published releases to the change feed, against what is known to be true."""
+
+import csv
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import read_toml, rows, sync
+from tests.shared_data import cambridge
+from zoning_assets import judging
+from zoning_assets.model import ZONING, Jurisdiction
+from zoning_assets.pipeline import Pipeline
+from zoning_assets.simulation.county import ID, County, county_toml
+from zoning_assets.simulation.process import serving, switch_release
+from zoning_assets.stores import changes as feed
+
+CAMBRIDGE = """
+id = "us-ma-cambridge"
+name = "Cambridge, Massachusetts"
+bounds = [-71.17, 42.35, -71.06, 42.41]
+[feeds.parcels]
+type = "download"
+url = "{folder}/parcels_FY2014_2249_shp.zip"
+key = "OBJECTID"                             # the truth names rows, not lots
+[feeds.zoning]
+type = "download"
+url = "{folder}/zoning_{vintage}.geojson"
+may_shrink = 1.0
+  [feeds.zoning.fields]
+  code = "ZONE_TYPE"
+"""
+FOUND = "SELECT count(*) FROM zoning.change"
+
+
+def release(pipeline: Pipeline, jurisdiction: Jurisdiction) -> judging.Told | None:
+    """What a sync does once both feeds are published."""
+    judging.overlay(pipeline.database, jurisdiction)
+    return judging.tell(pipeline.database, jurisdiction)
+
+
+def events(told: judging.Told | None, kind: str) -> list[dict[str, Any]]:
+    """The new changes of a kind that are no reviews."""
+    assert told is not None
+    found = told.changes[(told.changes["kind"] == kind) & (told.changes["state"] == "event")]
+    return found.to_dict("records")
+
+
+def test_cambridge_of_six_vintages(pipeline: Pipeline, tmp_path: Path) -> None:
+    """The parcels whose majority zone changed are just those of the truth, from just that code to just that; and
+    afterwards each vintage can still be asked for."""
+    folder = cambridge()
+    truth = list(csv.DictReader((folder / "expected_zone_by_majority_area.csv").read_text().splitlines()))
+    vintages = list(truth[0])[2:]
+    before, moments, counted = "", {}, []
+    for vintage in vintages:
+        city = read_toml(tmp_path / "toml", CAMBRIDGE.format(folder=folder, vintage=vintage))
+        if not before:
+            sync(pipeline, city)
+        (outcome,) = sync(pipeline, city, ZONING)
+        assert outcome.error is None
+        told = release(pipeline, city)
+        moments[vintage] = rows(pipeline.database, "SELECT clock_timestamp()")[0][0]
+        if before:
+            found = {(each["parcel_ids"][0], each["old"], each["new"]) for each in events(told, "rezoned")}
+            expected = {(r["OBJECTID"], r[before], r[vintage]) for r in truth if r[before] != r[vintage]}
+            assert found == expected
+            counted.append(len(found))
+            assert release(pipeline, city) is None
+        before = vintage
+    assert counted == [2, 0, 9, 2, 5837]
+    kinds = rows(pipeline.database, "SELECT DISTINCT kind FROM zoning.change WHERE state = 'event'")
+    assert {kind for (kind,) in kinds} <= {"rezoned", "partly_rezoned", "zoned", "unzoned"}
+    query = "SELECT parcel_id, code FROM zoning.zoning_as_of('us-ma-cambridge', NULL, %s) WHERE rank = 1"
+    for vintage, moment in moments.items():
+        known = dict(rows(pipeline.database, query, moment))
+        assert known == {r["OBJECTID"]: r[vintage] for r in truth if r[vintage]}, vintage
+
+
+@pytest.fixture(scope="module")
+def portal() -> Iterator[str]:
+    with serving(3000) as address:
+        yield address
+
+
+def simulated(tmp_path: Path, portal: str, release_: int) -> Jurisdiction:
+    switch_release(portal, release_)
+    return read_toml(tmp_path / "toml", county_toml(portal), ID)
+
+
+def everything(url: str) -> list[tuple]:
+    return rows(url, "SELECT id, kind, state, parcel_ids, old, new, share FROM zoning.change ORDER BY id")
+
+
+def test_a_county_tells_its_truth_and_nothing_else(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:
+    """Rezonings whole and partial, a split, a merger, a new number: each once; noise, edits and a rerun: nothing."""
+    county = simulated(tmp_path, portal, 1)
+    truth = County.build(3000).after_changes().truth
+    assert truth is not None
+    for number in (1, 2, 2):
+        county = simulated(tmp_path, portal, number)
+        sync(pipeline, county)
+        sync(pipeline, county, ZONING)
+        release(pipeline, county)
+        if number == 1:
+            assert rows(pipeline.database, FOUND) == [(0,)], "a first publication is no change"
+    found = feed.find(pipeline.database, jurisdiction=ID)
+    assert {each["state"] for each in found} == {"event"}
+
+    def of(kind: str) -> set[tuple[str, ...]]:
+        return {tuple(each["parcel_ids"]) for each in found if each["kind"] == kind}
+
+    coded = {each["parcel_ids"][0]: (each["old"], each["new"]) for each in found if each["kind"].endswith("rezoned")}
+    assert coded == {**truth.rezoned, **truth.partly_rezoned}
+    assert of("split") == {tuple(sorted([old, *new])) for old, new in truth.split.items()}
+    assert of("merged") == {tuple(sorted([new, *old])) for new, old in truth.merged.items()}
+    assert of("renumbered") == {tuple(sorted(pair)) for pair in truth.renumbered.items()}
+    assert of("added") == {(pin,) for pin in truth.added}
+    assert of("retired") == {(pin,) for pin in truth.retired}
+    assert len(found) == 68 + 2 + 5
+
+
+def test_tiles_in_any_order_give_the_same_changes(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:
+    """Published tile by tile in another order, and asked after each: half a release is not judged, a whole one is."""
+    county = simulated(tmp_path, portal, 1)
+    sync(pipeline, county)
+    sync(pipeline, county, ZONING)
+    release(pipeline, county)
+    county = simulated(tmp_path, portal, 2)
+    sync(pipeline, county, choose=lambda _: [])
+    tiles = sorted(rows(pipeline.database, "SELECT DISTINCT tile FROM zoning.parcel"))
+    random.Random(5).shuffle(tiles)
+    for (tile,) in tiles:
+        assert not rows(pipeline.database, "SELECT FROM zoning.change WHERE facet = 'parcel'")
+        sync(pipeline, county, choose=lambda _, tile=tile: [tile])
+        release(pipeline, county)
+    sync(pipeline, county, ZONING)
+    release(pipeline, county)
+    mine = everything(pipeline.database)
+    assert len(mine) == 75
+    assert {row[0] for row in mine} == IDS or not IDS.update(row[0] for row in mine)
+
+
+#: The ids of the county's changes, however they were found.
+IDS: set[str] = set()
+
+
+def test_at_once_the_same_ids(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:
+    """A change is named by what happened: another database, another order, the same ids."""
+    for number in (1, 2):
+        county = simulated(tmp_path, portal, number)
+        sync(pipeline, county)
+        sync(pipeline, county, ZONING)
+        release(pipeline, county)
+    ids = {row[0] for row in everything(pipeline.database)}
+    assert ids == IDS or not IDS.update(ids)
+    assert len(ids) == 75

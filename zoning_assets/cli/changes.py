@@ -1,0 +1,152 @@
+"""`zoning changes`, `parcel`, `explain`, `watch`: the change feed, and why something is in it."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from zoning_assets.cli import environment, show
+from zoning_assets.errors import NothingFound, SettingInvalid
+
+_SHOWN = ("id", "jurisdiction", "kind", "parcels", "old", "new", "share", "confidence", "effective", "detected")
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def changes(  # noqa: PLR0913 - each is one way to narrow the feed
+    jurisdiction: Annotated[str | None, typer.Option(help="Only of this jurisdiction.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only found since: ISO 8601, 2026-11-24 or with time and zone.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind: rezoned, split, recoded, ...")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 1000,
+    *,
+    review: Annotated[bool, typer.Option("--review", help="What is thinner than the tolerance, too.")] = False,
+    json: _Json = False,
+) -> None:
+    """What really changed, newest first."""
+    from zoning_assets.stores import changes as feed  # noqa: PLC0415
+
+    moment = _moment(since, "--since")
+    url = environment.bring_up_database()
+    state = None if review else "event"
+    found = feed.find(url, jurisdiction=jurisdiction, since=moment, kind=kind, state=state, limit=limit)
+    if json:
+        show.document({"changes": found})
+    elif not found:
+        show.line("no change was found; `zoning sync JURISDICTION` looks for some")
+    else:
+        show.table(f"{len(found)} changes", [_row(each) for each in found])
+
+
+def parcel(
+    jurisdiction: Annotated[str, typer.Argument(help="Where.")],
+    parcel_id: Annotated[str, typer.Argument(help="Which parcel, now or then.")],
+    as_of: Annotated[str | None, typer.Option("--as-of", help="What applied on this day (ISO 8601).")] = None,
+    *,
+    json: _Json = False,
+) -> None:
+    """One parcel's whole life: rows, zoning, lineage, amendments, evidence."""
+    from zoning_assets.stores import changes as feed  # noqa: PLC0415
+
+    day = (_moment(as_of, "--as-of") or "")[:10] or None
+    url = environment.bring_up_database()
+    life = feed.life(url, jurisdiction, parcel_id)
+    life["changes"] = feed.find(url, jurisdiction=jurisdiction, parcel=parcel_id)
+    life["zoning_now" if day is None else "zoning_as_of"] = feed.zoning_as_of(url, jurisdiction, parcel_id, day, None)
+    if not life["parcel"] and not life["changes"]:
+        raise NothingFound(
+            "no parcel has or had this id",
+            where=f"{jurisdiction} {parcel_id!r}",
+            do="look at zoning.parcel for its spelling",
+        )
+    if json:
+        show.document({"jurisdiction": jurisdiction, "parcel_id": parcel_id, **life})
+        return
+    for title, rows in life.items():
+        shown = [_row(each) for each in rows] if title == "changes" else rows
+        show.table(title.replace("_", " "), [{name: _said(value) for name, value in row.items()} for row in shown])
+
+
+def explain(change: Annotated[str, typer.Argument(help="Its id, or how it begins.")], *, json: _Json = False) -> None:
+    """Why a change is one, in numbers."""
+    from zoning_assets.stores import changes as feed  # noqa: PLC0415
+
+    if not change.isalnum():
+        raise SettingInvalid(
+            f"{change!r} is no id of a change", where="zoning explain", do="take one of `zoning changes`"
+        )
+    found = feed.find(environment.bring_up_database(), id_=change, limit=2)
+    if len(found) != 1:
+        what = "several changes begin so" if found else "no change begins so"
+        raise NothingFound(what, where=repr(change), do="take a whole id of `zoning changes --json`")
+    if json:
+        show.document(found[0])
+        return
+    for line in why(found[0]):
+        show.say(line)
+
+
+def watch(
+    jurisdiction: Annotated[str, typer.Argument(help="Where.")],
+    parcel_ids: Annotated[list[str], typer.Argument(help="Which parcels; what they become is watched too.")],
+    *,
+    json: _Json = False,
+) -> None:
+    """Watch parcels, and what they become; without anything new, what is watched and what changed there."""
+    from zoning_assets.stores import changes as feed  # noqa: PLC0415
+
+    watched = feed.watch(environment.bring_up_database(), jurisdiction, parcel_ids)
+    if json:
+        show.document({"watched": watched})
+    else:
+        show.table("Watched", [{name: _said(value) for name, value in row.items()} for row in watched])
+
+
+def why(change: dict[str, Any]) -> list[str]:
+    """A change in sentences: what, where, how sure, by which evidence."""
+    evidence = change["evidence"]
+    ids = ", ".join(change["parcel_ids"][:10]) or "no single parcel"
+    said = [
+        f"{change['id']}  {change['kind']} ({change['state']}), {change['jurisdiction']}: {ids}",
+        f"from {change['old'] or 'nothing'} to {change['new'] or 'nothing'}; confidence {change['confidence']}",
+    ]
+    if change["area_m2"] is not None:
+        said.append(
+            f"{change['area_m2']:,.1f} m2" + (f", {change['share']:.1%} of the parcel" if change["share"] else "")
+        )
+    if "tolerance_m" in evidence:
+        drift_m, tolerance_m = evidence["drift_m"], evidence["tolerance_m"]
+        said.append(f"the release drifted by {drift_m} m; ground thinner than {tolerance_m} m says nothing")
+    said += [_part(part) for part in evidence.get("parts", [])[:10]]
+    if evidence.get("parents") or evidence.get("children"):
+        overlap_m2, score = evidence["overlap_m2"], evidence["score"]
+        said.append(f"parents share {overlap_m2:,.1f} m2 with children (least share {score:.2f})")
+    names = ("parcel_layer_says", "reused", "holders", "spelled_before", "spelled_now", "moved_share", "source")
+    said += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
+    said += [f"ordinance: {each}" for each in change.get("amendments") or ["none is known"]]
+    return [*said, f"batches {evidence['batches']}, rules {evidence['rules']}, maps {evidence.get('maps', '-')}"]
+
+
+def _part(part: dict[str, Any]) -> str:
+    ground = f"{part['area_m2']:,.1f} m2, {part['share']:.1%} of {part['parcel_id']}, about {part['width_m']} m wide"
+    return f"  {part['old']} -> {part['new']}: {ground}"
+
+
+def _row(change: dict[str, Any]) -> dict[str, Any]:
+    ids = change["parcel_ids"]
+    parcels = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+    return {name: _said(parcels if name == "parcels" else change[name]) for name in _SHOWN}
+
+
+def _said(value: Any) -> Any:
+    if value is None:
+        return ""
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+
+
+def _moment(text: str | None, where: str) -> str | None:
+    """ISO 8601, judged here so that the database need not."""
+    try:
+        return None if text is None else datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        raise SettingInvalid(f"{text!r} is no moment", where=where, do="give it like 2026-11-24") from None

@@ -1,0 +1,176 @@
+"""What needs the whole of a jurisdiction, in order: codes, shares, and what a release really changed.
+
+    parcels + districts -> parcel_zoning -> changes
+
+What belongs here: which states are read, which rules judge them, what is written. What does not: the rules (transform/)
+and the SQL (stores/).
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from zoning_assets.model import ZONING, Jurisdiction
+from zoning_assets.stores import changes as feed
+from zoning_assets.stores import shares as store
+from zoning_assets.stores.states import Span, States
+from zoning_assets.transform import changes, codes, crs
+from zoning_assets.transform.shares import BASE, COLUMNS, shares
+
+#: Goes up when the rules of shares.py, rezoning.py, drift.py or lineage.py change.
+RULES_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Overlaid:
+    """What `parcel_zoning` did. `judged` 0: nothing they are made of had changed."""
+
+    districts: int
+    judged: int
+    changed: int
+    spelled: int
+    untyped: Sequence[str]  # codes without a type
+    split: store.Split
+
+
+@dataclass(frozen=True)
+class Told:
+    """What `changes` found. `alarms`: why a release was not believed."""
+
+    new: int
+    counts: dict[str, int]
+    drift_m: float
+    tolerance_m: float
+    moved: float
+    alarms: tuple[str, ...]
+    changes: pd.DataFrame
+
+
+def rules_of(jurisdiction: Jurisdiction) -> str:
+    """The hash of everything but the data that decides shares and changes."""
+    said = [RULES_VERSION, codes.version(jurisdiction.codes), jurisdiction.bounds]
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+
+
+def overlay(url: str, jurisdiction: Jurisdiction) -> Overlaid:
+    """Bring `parcel_zoning` up to date: only parcels that changed, or that lie on ground whose districts changed.
+
+    Raises:
+        DatabaseUnavailable, StoreError: nothing was published.
+    """
+    with store.opened(url, jurisdiction.id, rules_of(jurisdiction)) as desk:
+        if desk.is_current:
+            return Overlaid(0, 0, 0, 0, (), desk.split())
+        spelled, untyped = _spell(desk, jurisdiction)
+        districts, parcels = desk.districts(), desk.parcels_to_judge()
+        coded = facets_of(_metric(districts, jurisdiction), jurisdiction)
+        found = shares(_metric(parcels, jurisdiction), coded[coded["code"].notna()])
+        changed = desk.publish(found[list(COLUMNS)], parcels["key"].tolist())
+        return Overlaid(len(districts), len(parcels), changed, spelled, untyped, desk.split())
+
+
+def _spell(desk: store.Shares, jurisdiction: Jurisdiction) -> tuple[int, list[str]]:
+    """Canonical codes and types into the tables; how many rows that changed, and which codes have no type."""
+    spelled = spellings(desk.codes(), jurisdiction)
+    types = {code: codes.zone_type(code, jurisdiction.codes) for code in set(spelled.values())}
+    rows = [{"local": local, "code": code, "zone_type": types[code]} for local, code in sorted(spelled.items())]
+    return desk.spell(rows), sorted(code for code, each in types.items() if each is None)
+
+
+def spellings(seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> Mapping[str, str]:
+    """Local to canonical code for all that were ever seen; what is settled stays."""
+    return codes.spell(seen, jurisdiction.codes, {local: code for local, code in seen.items() if code})
+
+
+def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
+    """Judge what was published since the last release; None where nothing was.
+
+    A map is believed as a whole or not at all: one with alarms is noted, and the next is compared with the map before
+    it.
+
+    Raises:
+        DatabaseUnavailable, StoreError: nothing was written.
+    """
+    with feed.opened(url, jurisdiction.id) as states:
+        span = states.span()
+        if span.is_empty:
+            return None
+        spelled = spellings(states.codes(), jurisdiction)
+        parcels, map_ = (judge(states, span, spelled, jurisdiction) for judge in (_judge_parcels, _judge_zoning))
+        found = changes.together(parcels.changes, map_.changes)
+        alarms = map_.alarms
+        end = replace(span, zoning_to=span.zoning_from) if alarms else span
+        counts = Counter(f"{kind}/{state}" for kind, state in zip(found["kind"], found["state"], strict=True))
+        release = feed.Release(
+            end, rules_of(jurisdiction), map_.drift.drift_m, map_.drift.moved, map_.drift.tolerance_m, alarms, counts
+        )
+        srid = int(jurisdiction.target_crs.split(":")[1])
+        new = feed.add(states, release, _in_target(found, jurisdiction), srid)
+        return Told(new, counts, release.drift_m, release.tolerance_m, release.moved, alarms, found)
+
+
+def _judge_parcels(
+    states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction
+) -> changes.Judged:
+    if not span.parcels_from or span.parcels_from == span.parcels_to:
+        return changes.Judged(changes.none())
+    sides = states.parcels_that_differ(span.parcels_from, span.parcels_to)
+    before, after = (_metric(_said(side, spelled), jurisdiction) for side in sides)
+    return changes.judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds)
+
+
+def _judge_zoning(states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction) -> changes.Judged:
+    if not span.zoning_from or span.zoning_from == span.zoning_to:
+        return changes.Judged(changes.none())
+    maps = [states.districts(batch) for batch in (span.zoning_from, span.zoning_to)]
+    parcels = _said(states.parcels(span.parcels_to, _ground(*maps)), spelled)
+    coded = [side.assign(code=side["code_local"].map(spelled)) for side in maps]
+    before, after = (facets_of(_metric(side, jurisdiction), jurisdiction) for side in coded)
+    return changes.judge_zoning(_metric(parcels, jurisdiction), before, after)
+
+
+def _said(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:
+    """With `zoning_code`, what the parcel layer says in canonical spelling."""
+    said = [spelled.get(local) for local in parcels["zoning_code_local"]]
+    return parcels.assign(zoning_code=pd.Series(said, dtype=object))
+
+
+def _ground(before: pd.DataFrame, after: pd.DataFrame) -> list[bytes] | None:
+    """The districts that are not the same in both maps, as WKB; None where they are most."""
+    sides = [set(zip(side["code_local"], shapely.to_wkb(side["geometry"]), strict=True)) for side in (before, after)]
+    differing = sorted({wkb for _, wkb in sides[0] ^ sides[1]})
+    return differing if len(differing) < (len(before) + len(after)) / 4 else None
+
+
+def facets_of(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
+    """One row for each facet of each district's code: `facet`, `code`; a district without a code keeps its ground."""
+    known = {
+        code: [(each.facet, each.code) for each in codes.facets(code, jurisdiction.codes)]
+        for code in districts["code"].dropna().unique()
+    }
+    facets = [known.get(code, [(BASE, None)]) for code in districts["code"]]
+    rows = np.repeat(np.arange(len(facets)), [len(each) for each in facets])
+    names, found = zip(*chain.from_iterable(facets), strict=True) if facets else ((), ())
+    several = districts.iloc[rows].reset_index(drop=True)
+    return several.assign(facet=pd.Series(names, dtype=object), code=pd.Series(found, dtype=object))
+
+
+def _metric(rows: pd.DataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
+    """Rows in the jurisdiction's equal-area frame."""
+    frame = crs.metric_frame(jurisdiction.bounds)
+    shapes = crs.reproject(rows["geometry"].to_numpy(), jurisdiction.target_crs, frame)
+    return gpd.GeoDataFrame(rows.drop(columns="geometry"), geometry=shapes, crs=frame)
+
+
+def _in_target(found: pd.DataFrame, jurisdiction: Jurisdiction) -> pd.DataFrame:
+    """Changes with their ground in the target CRS."""
+    shapes = found["geometry"].to_numpy()
+    moved = crs.reproject(shapes, crs.metric_frame(jurisdiction.bounds), jurisdiction.target_crs)
+    return found.assign(geometry=pd.Series(moved, index=found.index, dtype=object))

@@ -1,0 +1,83 @@
+"""What a person sees of `parcel_zoning` and `changes` in the UI."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from zoning_assets.judging import Overlaid, Told
+from zoning_assets.transform import picture
+
+_MOST = 100
+
+
+def of_shares(done: Overlaid) -> dict[str, Any]:
+    """What the `parcel_zoning` asset shows."""
+    names = ("parcel layer says", "map says", "parcels", "for example")
+    rows = [(said, code, count, ", ".join(some)) for said, code, count, some in done.split.disagreements[:_MOST]]
+    return {
+        "districts": done.districts,
+        "parcels_judged": done.judged,
+        "parcels_changed": done.changed,
+        "rows_spelled": done.spelled,
+        "zoned": done.split.zoned,
+        "split_zoned": done.split.split,
+        "unzoned": done.split.unzoned,
+        "codes_without_type": ", ".join(done.untyped) or "none",
+        "disagreements": _table(names, rows),
+    }
+
+
+def of_changes(told: Told | None) -> dict[str, Any]:
+    """What the `changes` asset shows."""
+    if told is None:
+        return {"new": 0, "why": "nothing was published since the last release"}
+    names = ("id", "kind", "state", "old", "new", "parcels", "share", "confidence")
+    shown = told.changes.head(_MOST)
+    rows = [
+        (
+            r["id"],
+            r["kind"],
+            r["state"],
+            r["old"],
+            r["new"],
+            ", ".join(r["parcel_ids"][:3]),
+            r["share"],
+            r["confidence"],
+        )
+        for r in shown.to_dict("records")
+    ]
+    return {
+        "new": told.new,
+        **{kind.replace("/", " "): count for kind, count in sorted(told.counts.items())},
+        "drift_m": told.drift_m,
+        "tolerance_m": told.tolerance_m,
+        "boundary_moved": told.moved,
+        "changes": _table(names, rows),
+        "map": _picture(told),
+    }
+
+
+def alarm(jurisdiction: str, told: Told) -> dg.Failure:
+    """A release that is not believed: what speaks against it, and what to do."""
+    return dg.Failure(
+        description=f"{jurisdiction} zoning: {'; '.join(told.alarms)}; look at the portal: no change was told, "
+        "the next release is compared with the map before this one",
+        metadata={"alarms": dg.MetadataValue.json(list(told.alarms))},
+        allow_retries=False,
+    )
+
+
+def _picture(told: Told) -> dg.MarkdownMetadataValue:
+    """Where it changed: what waits for review grey, parcels amber, zoning red."""
+    drawn = told.changes[told.changes["geometry"].notna()]
+    review, of_parcels = drawn["state"] == "review", drawn["facet"] == "parcel"
+    shapes = (drawn["geometry"][which] for which in (review, ~review & of_parcels, ~review & ~of_parcels))
+    png = base64.b64encode(picture.draw([picture.Sketch(*map(picture.packed, shapes))])).decode()
+    return dg.MetadataValue.md(f"![review grey, parcels amber, zoning red](data:image/png;base64,{png})")
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
+    records = [dg.TableRecord({n: "" if v is None else str(v) for n, v in zip(names, r, strict=True)}) for r in rows]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in names]))

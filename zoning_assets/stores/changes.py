@@ -1,0 +1,125 @@
+"""Releases and changes in PostGIS: written once, read by the change feed and a parcel's life."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+import shapely
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from zoning_assets.stores.database import Connection, connect
+from zoning_assets.stores.publish import said
+from zoning_assets.stores.queries import named
+from zoning_assets.stores.states import Span, States
+
+MOST = 100_000
+
+
+@dataclass(frozen=True)
+class Release:
+    """What was published between batches, judged as one."""
+
+    span: Span
+    rules: str
+    drift_m: float
+    moved: float
+    tolerance_m: float
+    alarms: tuple[str, ...]
+    counts: Mapping[str, int]
+
+
+@contextmanager
+def opened(url: str, jurisdiction: str) -> Iterator[States]:
+    """A jurisdiction's states, with nobody else judging it until the block ends.
+
+    Raises:
+        DatabaseUnavailable, StoreError: nothing was written.
+    """
+    with said(url), connect(url) as connection:
+        connection.execute(named("changes")["lock"], {"jurisdiction": jurisdiction})
+        yield States(connection, jurisdiction)
+
+
+def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> int:
+    """Note a release and its changes (COLUMNS of transform.changes, `geometry` in the target CRS); how many are new."""
+    connection, query = states.connection, named("changes")
+    said_ = {**asdict(release), **asdict(release.span), "jurisdiction": states.jurisdiction}
+    row = connection.execute(
+        query["release"], {**said_, "alarms": list(release.alarms), "counts": Jsonb(dict(release.counts))}
+    ).fetchone() or (0, None)
+    values = [
+        {
+            **{name: change[name] for name in _PLAIN},  # objects: None stays None
+            "jurisdiction": states.jurisdiction,
+            "detected": row[1],
+            "evidence": Jsonb({"rules": release.rules, "batches": asdict(release.span), **change["evidence"]}),
+            "geom": None if change["geometry"] is None else shapely.to_wkb(change["geometry"]),
+            "srid": srid,
+            "release": row[0],
+        }
+        for change in (dict(zip(changes.columns, row, strict=True)) for row in changes.itertuples(index=False))
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(query["add"], values)
+        new = cursor.rowcount
+    connection.execute(query["watch"], {"release": row[0]})
+    return max(new, 0)
+
+
+_PLAIN = (
+    "id", "kind", "state", "facet", "parcel_ids", "old", "new", "area_m2", "share", "confidence", "effective",
+)  # fmt: skip
+
+
+def find(  # noqa: PLR0913 - each is one way to narrow the feed
+    url: str,
+    *,
+    jurisdiction: str | None = None,
+    since: str | None = None,
+    kind: str | None = None,
+    parcel: str | None = None,
+    id_: str | None = None,
+    state: str | None = None,
+    limit: int = MOST,
+) -> list[dict[str, Any]]:
+    """The change feed, newest first; `since` ISO 8601, `id_` the beginning of an id."""
+    narrowed = {"jurisdiction": jurisdiction, "since": since, "kind": kind, "parcel": parcel, "id": id_, "state": state}
+    with said(url), connect(url) as connection:
+        return _dicts(connection, "changes", {**narrowed, "limit": limit})
+
+
+def life(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:
+    """What a parcel was and is: `parcel` and `zoning`, oldest first, and `changes`, newest first."""
+    values = {"jurisdiction": jurisdiction, "parcel": parcel}
+    with said(url), connect(url) as connection:
+        return {"parcel": _dicts(connection, "life", values), "zoning": _dicts(connection, "zoning_life", values)}
+
+
+def zoning_as_of(
+    url: str, jurisdiction: str, parcel: str, legal: str | None, system: str | None
+) -> list[dict[str, Any]]:
+    """What applied to a parcel on a day (None: whenever), as known at a moment (None: now)."""
+    values = {"jurisdiction": jurisdiction, "parcel": parcel, "legal": legal, "system": system}
+    with said(url), connect(url) as connection:
+        return _dicts(connection, "zoning_as_of", values)
+
+
+def watch(url: str, jurisdiction: str, parcels: Sequence[str]) -> list[dict[str, Any]]:
+    """Watch parcels, and what they become from now on; all that is watched there, and how often it changed."""
+    with said(url), connect(url) as connection:
+        connection.execute(named("changes")["watch_these"], {"jurisdiction": jurisdiction, "parcels": list(parcels)})
+        return _dicts(connection, "watched", {"jurisdiction": jurisdiction})
+
+
+def releases(url: str, jurisdiction: str, limit: int = 20) -> list[dict[str, Any]]:
+    """The releases of a jurisdiction, newest first."""
+    with said(url), connect(url) as connection:
+        return _dicts(connection, "releases", {"jurisdiction": jurisdiction, "limit": limit})
+
+
+def _dicts(connection: Connection, query: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(named("changes")[query], values).fetchall()

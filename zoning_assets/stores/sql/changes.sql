@@ -1,0 +1,88 @@
+-- Releases and their changes. Each query has a name and one sentence; stores/queries.py loads them.
+
+-- name: lock
+-- One release at a time for a jurisdiction.
+SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/changes', 0));
+
+-- name: release
+-- A release was judged.
+INSERT INTO zoning.release (jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved,
+    tolerance_m, alarms, counts, judged)
+VALUES (%(jurisdiction)s, %(parcels_from)s, %(parcels_to)s, %(zoning_from)s, %(zoning_to)s, %(rules)s, %(drift_m)s,
+    %(moved)s, %(tolerance_m)s, %(alarms)s, %(counts)s, clock_timestamp())
+RETURNING id, judged;
+
+-- name: add
+-- A change; one that is known already stays as it is.
+INSERT INTO zoning.change (id, jurisdiction, kind, state, facet, parcel_ids, old, new, area_m2, share, confidence,
+    effective, detected, evidence, geom, release_id)
+VALUES (%(id)s, %(jurisdiction)s, %(kind)s, %(state)s, %(facet)s, %(parcel_ids)s, %(old)s, %(new)s, %(area_m2)s,
+    %(share)s, %(confidence)s, %(effective)s, %(detected)s, %(evidence)s, ST_GeomFromWKB(%(geom)s, %(srid)s), %(release)s)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: watch
+-- What watched parcels became is watched too.
+INSERT INTO zoning.watch (jurisdiction, parcel_id, since, came_from)
+SELECT DISTINCT ON (child) c.jurisdiction, child, c.detected, w.parcel_id
+FROM zoning.change c
+JOIN zoning.watch w ON w.jurisdiction = c.jurisdiction AND c.evidence->'parents' ? w.parcel_id,
+    jsonb_array_elements_text(c.evidence->'children') AS child
+WHERE c.release_id = %(release)s AND c.facet = 'parcel' AND c.state = 'event'
+ON CONFLICT DO NOTHING;
+
+-- name: watch_these
+-- A person watches these.
+INSERT INTO zoning.watch (jurisdiction, parcel_id, since)
+SELECT %(jurisdiction)s, id, clock_timestamp() FROM unnest(%(parcels)s::text[]) AS id ON CONFLICT DO NOTHING;
+
+-- name: watched
+-- What is watched, what it came from, and how many changes it had since.
+SELECT w.parcel_id, w.came_from, w.since, count(c.id) AS changes, max(c.detected) AS last_change
+FROM zoning.watch w LEFT JOIN zoning.change c ON c.jurisdiction = w.jurisdiction AND c.state = 'event'
+    AND c.parcel_ids @> ARRAY[w.parcel_id] AND c.detected >= w.since
+WHERE w.jurisdiction = %(jurisdiction)s GROUP BY w.jurisdiction, w.parcel_id ORDER BY 1;
+
+-- name: changes
+-- The change feed, newest first.
+SELECT c.id, c.jurisdiction, c.kind, c.state, c.facet, c.parcel_ids, c.old, c.new, c.area_m2, c.share, c.confidence,
+    c.effective, c.detected, c.evidence, m.amendments
+FROM zoning.change c LEFT JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_object('amendment', x.amendment_id, 'score', x.score, 'lag_days', x.lag_days,
+        'reasons', x.reasons) ORDER BY x.score DESC) AS amendments
+    FROM zoning.amendment_match x WHERE x.change_id = c.id
+) m ON true
+WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
+    AND (%(since)s::timestamptz IS NULL OR c.detected >= %(since)s)
+    AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
+    AND (%(parcel)s::text IS NULL OR c.parcel_ids @> ARRAY[%(parcel)s])
+    AND (%(id)s::text IS NULL OR c.id LIKE %(id)s || '%%')
+    AND (%(state)s::text IS NULL OR c.state = %(state)s)
+ORDER BY c.detected DESC, c.kind, c.id LIMIT %(limit)s;
+
+-- name: releases
+-- The releases of a jurisdiction, newest first.
+SELECT id, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved, tolerance_m, alarms, counts, judged
+FROM zoning.release WHERE jurisdiction = %(jurisdiction)s ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: life
+-- What a parcel was and is: versions, oldest first.
+SELECT system_from, system_to, legal_from, zoning_code, zoning_code_local, land_use, address, area_m2, content_hash
+FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND parcel_id = %(parcel)s
+UNION ALL
+SELECT last_changed, NULL, NULL, zoning_code, zoning_code_local, land_use, address, area_m2, content_hash
+FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = %(parcel)s
+ORDER BY 1;
+
+-- name: zoning_life
+-- The same of its zoning.
+SELECT system_from, system_to, legal_from, facet, code, area_m2, fraction, rank, listed
+FROM zoning.parcel_zoning_version WHERE jurisdiction = %(jurisdiction)s AND parcel_id = %(parcel)s
+UNION ALL
+SELECT last_changed, NULL, effective, facet, code, area_m2, fraction, rank, listed
+FROM zoning.parcel_zoning WHERE jurisdiction = %(jurisdiction)s AND parcel_id = %(parcel)s
+ORDER BY 1, 4, 8;
+
+-- name: zoning_as_of
+-- What applied to one parcel on a day, as known at a moment.
+SELECT facet, code, area_m2, fraction, rank, listed FROM zoning.zoning_as_of(%(jurisdiction)s, %(legal)s, %(system)s)
+WHERE parcel_id = %(parcel)s ORDER BY facet, rank;

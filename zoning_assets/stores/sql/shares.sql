@@ -1,0 +1,126 @@
+-- Zoning per parcel. Each query has a name and one sentence; stores/queries.py loads them.
+
+-- name: lock
+-- One at a time for a jurisdiction, and no feed of it is published meanwhile: what is read belongs together.
+SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/' || feed, 0))
+FROM unnest(ARRAY['parcel_zoning', 'parcels', 'zoning']) AS feed;
+
+-- name: newest
+-- The newest batch of each feed, and what the shares were made of last.
+SELECT
+    coalesce((SELECT max(id) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = 'parcels'), 0),
+    coalesce((SELECT max(id) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = 'zoning'), 0),
+    b.rules, (b.counts->>'parcels')::bigint, (b.counts->>'zoning')::bigint, b.counts
+FROM (SELECT 1) AS one LEFT JOIN LATERAL (
+    SELECT rules, counts FROM zoning.batch
+    WHERE jurisdiction = %(jurisdiction)s AND feed = 'parcel_zoning' ORDER BY id DESC LIMIT 1
+) b ON true;
+
+-- name: codes
+-- Every code that was ever seen, and how it is spelled here; NULL where that is not settled yet.
+SELECT seen.local, c.code FROM (
+    SELECT code_local AS local FROM zoning.district WHERE jurisdiction = %(jurisdiction)s
+    UNION SELECT code_local FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s
+    UNION SELECT zoning_code_local FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s
+    UNION SELECT zoning_code_local FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s
+) seen LEFT JOIN zoning.code c ON c.jurisdiction = %(jurisdiction)s AND c.local = seen.local
+WHERE seen.local IS NOT NULL ORDER BY 1;
+
+-- name: settle
+-- How codes are spelled, and their types.
+INSERT INTO zoning.code AS c (jurisdiction, local, code, zone_type, rules, since)
+SELECT %(jurisdiction)s, s.local, s.code, s.zone_type, %(rules)s, clock_timestamp()
+FROM jsonb_to_recordset(%(spellings)s) AS s (local text, code text, zone_type text)
+ON CONFLICT (jurisdiction, local) DO UPDATE SET code = excluded.code, zone_type = excluded.zone_type,
+    rules = excluded.rules, since = excluded.since
+WHERE (c.code, c.zone_type) IS DISTINCT FROM (excluded.code, excluded.zone_type);
+
+-- name: spell_districts
+-- Canonical codes into the map, and types where the portal gives none.
+UPDATE zoning.district d SET code = c.code, zone_type = coalesce(c.zone_type, d.zone_type)
+FROM zoning.code c
+WHERE d.jurisdiction = %(jurisdiction)s AND c.jurisdiction = d.jurisdiction AND d.code_local = c.local
+    AND (d.code, d.zone_type) IS DISTINCT FROM (c.code, coalesce(c.zone_type, d.zone_type));
+
+-- name: spell_parcels
+-- The same for what the parcel layer says.
+UPDATE zoning.parcel p SET zoning_code = c.code FROM zoning.code c
+WHERE p.jurisdiction = %(jurisdiction)s AND c.jurisdiction = p.jurisdiction AND p.zoning_code_local = c.local
+    AND p.zoning_code IS DISTINCT FROM c.code;
+
+-- name: districts
+-- The map now.
+SELECT district_id, code, code_local, effective, ST_AsBinary(geom) FROM zoning.district
+WHERE jurisdiction = %(jurisdiction)s ORDER BY district_id;
+
+-- name: all_parcels
+-- Every parcel now.
+SELECT parcel_id, ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s ORDER BY parcel_id;
+
+-- name: touched_parcels
+-- Parcels that changed since, and those that lie on ground whose districts changed since.
+WITH ground AS (
+    SELECT geom FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s
+    UNION ALL
+    SELECT geom FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s
+),
+touched AS (
+    SELECT p.parcel_id FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.batch_id > %(parcels)s
+    UNION
+    SELECT p.parcel_id FROM ground g JOIN zoning.parcel p ON p.geom && g.geom AND ST_Intersects(p.geom, g.geom)
+    WHERE p.jurisdiction = %(jurisdiction)s
+)
+SELECT p.parcel_id, ST_AsBinary(p.geom) FROM zoning.parcel p JOIN touched USING (parcel_id)
+WHERE p.jurisdiction = %(jurisdiction)s ORDER BY p.parcel_id;
+
+-- name: stage
+-- Where COPY puts the shares before they are compared.
+CREATE TEMPORARY TABLE stage (
+    parcel_id text NOT NULL, facet text NOT NULL, code text NOT NULL, effective text,
+    area_m2 double precision NOT NULL, fraction double precision NOT NULL, rank double precision NOT NULL,
+    listed double precision NOT NULL
+) ON COMMIT DROP;
+
+-- name: different
+-- The parcels of which any share is another, or that are gone; %(judged)s: those that were looked at.
+CREATE TEMPORARY TABLE different ON COMMIT DROP AS
+WITH new AS (
+    SELECT parcel_id, facet, code, area_m2, fraction, rank::integer, listed = 1 AS listed, effective::date FROM stage
+),
+old AS (
+    SELECT z.parcel_id, z.facet, z.code, z.area_m2, z.fraction, z.rank, z.listed, z.effective
+    FROM zoning.parcel_zoning z WHERE z.jurisdiction = %(jurisdiction)s AND z.parcel_id = ANY (%(judged)s)
+)
+SELECT parcel_id FROM ((TABLE new EXCEPT TABLE old) UNION ALL (TABLE old EXCEPT TABLE new)) AS d
+UNION
+SELECT DISTINCT z.parcel_id FROM zoning.parcel_zoning z WHERE z.jurisdiction = %(jurisdiction)s AND NOT EXISTS (
+    SELECT FROM zoning.parcel p WHERE p.jurisdiction = z.jurisdiction AND p.parcel_id = z.parcel_id
+);
+
+-- name: supersede
+-- What the shares of those parcels were becomes a version; its legal end is the day from which the new ones apply.
+WITH gone AS (
+    DELETE FROM zoning.parcel_zoning z USING different d
+    WHERE z.jurisdiction = %(jurisdiction)s AND z.parcel_id = d.parcel_id RETURNING z.*
+)
+INSERT INTO zoning.parcel_zoning_version
+SELECT gone.*, gone.last_changed, %(now)s, gone.effective,
+    (SELECT max(s.effective::date) FROM stage s WHERE s.parcel_id = gone.parcel_id), %(batch)s
+FROM gone;
+
+-- name: insert
+-- What they are now.
+INSERT INTO zoning.parcel_zoning
+SELECT %(jurisdiction)s, s.parcel_id, s.facet, s.code, s.area_m2, s.fraction, s.rank::integer, s.listed = 1,
+    s.effective::date, %(batch)s, %(now)s
+FROM stage s JOIN different USING (parcel_id);
+
+-- name: disagreements
+-- Parcels whose layer says another code than the map, by both codes.
+SELECT said_code, code, count(*), (array_agg(parcel_id ORDER BY parcel_id))[1:3] FROM zoning.zoned_parcel
+WHERE jurisdiction = %(jurisdiction)s AND NOT agrees GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 100;
+
+-- name: split
+-- How many parcels have a code, several listed ones, and none.
+SELECT count(*) FILTER (WHERE code IS NOT NULL), count(*) FILTER (WHERE split_zoned), count(*) FILTER (WHERE code IS NULL)
+FROM zoning.zoned_parcel WHERE jurisdiction = %(jurisdiction)s;

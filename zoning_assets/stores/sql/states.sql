@@ -1,0 +1,57 @@
+-- A jurisdiction as it was published with a batch. Each query has a name and one sentence; stores/queries.py loads them.
+
+-- name: note_whole
+-- With its newest batch, every place of a feed is of one state of its layer.
+INSERT INTO zoning.whole (jurisdiction, feed, batch_id)
+SELECT %(jurisdiction)s, %(feed)s, max(id) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
+HAVING max(id) IS NOT NULL
+ON CONFLICT (jurisdiction, feed) DO UPDATE SET batch_id = excluded.batch_id;
+
+-- name: span
+-- From which batches to which the next release goes.
+SELECT coalesce(r.parcels_to, 0), coalesce(p.batch_id, 0), coalesce(r.zoning_to, 0), coalesce(z.batch_id, 0)
+FROM (SELECT 1) AS one
+LEFT JOIN LATERAL (
+    SELECT parcels_to, zoning_to FROM zoning.release WHERE jurisdiction = %(jurisdiction)s ORDER BY id DESC LIMIT 1
+) r ON true
+LEFT JOIN zoning.whole p ON p.jurisdiction = %(jurisdiction)s AND p.feed = 'parcels'
+LEFT JOIN zoning.whole z ON z.jurisdiction = %(jurisdiction)s AND z.feed = 'zoning';
+
+-- name: districts
+-- The map as it was published with a batch.
+SELECT district_id, code_local, effective, content_hash, ST_AsBinary(geom) FROM zoning.district
+WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s
+UNION ALL
+SELECT district_id, code_local, effective, content_hash, ST_AsBinary(geom) FROM zoning.district_version
+WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %(batch)s
+ORDER BY 1;
+
+-- name: parcels
+-- The parcels as they were published with a batch, on or about some ground (WKB; NULL: all).
+WITH standing AS (
+    SELECT parcel_id, zoning_code_local, content_hash, geom FROM zoning.parcel
+    WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s
+    UNION ALL
+    SELECT parcel_id, zoning_code_local, content_hash, geom FROM zoning.parcel_version
+    WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %(batch)s
+)
+SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM standing
+WHERE %(ground)s::bytea[] IS NULL OR EXISTS (
+    SELECT FROM unnest(%(ground)s::bytea[]) AS g WHERE geom && ST_GeomFromWKB(g, ST_SRID(geom))
+)
+ORDER BY parcel_id;
+
+-- name: parcels_before
+-- The parcels of the first state that are not, or not the same, in the second.
+SELECT v.parcel_id, v.zoning_code_local, v.content_hash, ST_AsBinary(v.geom) FROM zoning.parcel_version v
+WHERE v.jurisdiction = %(jurisdiction)s AND v.batch_id <= %(from)s AND v.ended_by > %(from)s AND v.ended_by <= %(to)s
+ORDER BY 1;
+
+-- name: parcels_after
+-- The parcels of the second state that were not, or not the same, in the first.
+SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM zoning.parcel
+WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(from)s AND batch_id <= %(to)s
+UNION ALL
+SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM zoning.parcel_version
+WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(from)s AND batch_id <= %(to)s AND ended_by > %(to)s
+ORDER BY 1;

@@ -1,0 +1,119 @@
+"""Zoning per parcel, exact: how much of each parcel lies in each code, and what follows from that.
+
+Geometries are in one equal-area frame, metres (crs.metric_frame). The rules are those of New York's Department of City
+Planning for split lots (its zoningtaxlots models): parts of one code are summed first; a code is listed where it covers
+at least a tenth of the lot; a lot's largest code always; the lot that holds most of a district always lists its code;
+areas that differ by less than 0.01 m2 are a tie. DCP breaks ties by a list of codes, this by spelling.
+"""
+
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+
+Geometries = npt.NDArray[np.object_]
+Ints = npt.NDArray[np.int64]
+
+COLUMNS = ("parcel_id", "facet", "code", "area_m2", "fraction", "rank", "listed", "effective")
+BASE = "base"
+#: DCP: a district is assigned to a lot of which it covers a tenth; areas closer than this are a tie.
+LISTED_SHARE, TIE_M2 = 0.10, 0.01
+
+
+def shares(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Each parcel's share in each code, by facet.
+
+    Args:
+        parcels: `key`; valid polygons.
+        districts: `facet`, `code`, `effective` (date or None); valid polygons; may overlap.
+
+    Returns:
+        One row for each parcel, facet and code that share ground, sorted so: `parcel_id`, `facet`, `code`, `area_m2`,
+        `fraction` (of the parcel), `rank` (1: the largest of its facet), `listed` (see above), `effective` (the latest
+        of the districts' dates).
+    """
+    parts = pieces(parcels.geometry.to_numpy(), districts.geometry.to_numpy())
+    found = parts.assign(
+        facet=districts["facet"].to_numpy()[parts["district"]],
+        code=districts["code"].to_numpy()[parts["district"]],
+        effective=districts["effective"].to_numpy()[parts["district"]],
+        area_m2=shapely.area(parts["geometry"].to_numpy()),
+    )
+    found["best"] = _best_lots(found)
+    summed = _summed(found)
+    summed["parcel_id"] = parcels["key"].to_numpy()[summed["parcel"]]
+    whole = shapely.area(parcels.geometry.to_numpy())[summed["parcel"]]
+    summed["fraction"] = np.round(np.minimum(summed["area_m2"] / whole, 1.0), 6)
+    summed["area_m2"] = np.round(np.minimum(summed["area_m2"], whole), 2)
+    return _ranked(summed[summed["area_m2"] >= TIE_M2])
+
+
+def pieces(parcels: Geometries, districts: Geometries) -> pd.DataFrame:
+    """The ground that each parcel and each district share: `parcel`, `district` (positions), `geometry`.
+
+    A parcel that lies within a district is its own piece; only what a boundary crosses is cut.
+    """
+    tree = shapely.STRtree(parcels)
+    within = tree.query(districts, predicate="contains").T
+    touched = tree.query(districts, predicate="intersects").T
+    width = max(len(parcels), 1)
+    cut = touched[~np.isin(touched @ [width, 1], within @ [width, 1])]
+    district, parcel = np.concatenate([within, cut]).T
+    geometry = np.concatenate([parcels[within[:, 1]], shapely.intersection(districts[cut[:, 0]], parcels[cut[:, 1]])])
+    found = pd.DataFrame({"parcel": parcel, "district": district, "geometry": pd.Series(geometry, dtype=object)})
+    kept: pd.DataFrame = found[shapely.area(geometry) > 0].sort_values(["parcel", "district"], ignore_index=True)
+    return kept
+
+
+def union_by(parts: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """One row for each combination of `by`: its ground, counted once where its parts overlap."""
+    groups = parts.groupby(by, sort=True, dropna=False)
+    firsts = groups.head(1).sort_values(by, ignore_index=True)
+    number = groups.ngroup().to_numpy()
+    several = np.flatnonzero(np.bincount(number) > 1) if len(number) else number
+    shapes, order = parts["geometry"].to_numpy(), np.argsort(number, kind="stable")
+    starts = np.searchsorted(number[order], several)
+    ends = np.searchsorted(number[order], several, side="right")
+    joined = [shapely.union_all(shapes[order[a:b]]) for a, b in zip(starts, ends, strict=True)]
+    geometry = firsts["geometry"].to_numpy(copy=True)
+    geometry[several] = joined
+    return firsts.assign(geometry=pd.Series(geometry, dtype=object))
+
+
+def _summed(found: pd.DataFrame) -> pd.DataFrame:
+    """Parts of one code together, before anything is compared."""
+    by = ["parcel", "facet", "code"]
+    whole = union_by(found, by)
+    groups = found.groupby(by, sort=True)
+    together = (groups.size() > 1).to_numpy()
+    areas = whole["area_m2"].to_numpy(copy=True)
+    areas[together] = shapely.area(whole["geometry"].to_numpy()[together])
+    dates = [latest(each) for each in groups["effective"].agg(list)]
+    return whole.assign(area_m2=areas, best=groups["best"].any().to_numpy(), effective=pd.Series(dates, dtype=object))
+
+
+def latest(dates: list[Any]) -> Any:
+    """The latest of some dates, None where there is none."""
+    return max((each for each in dates if not pd.isna(each)), default=None)
+
+
+def _best_lots(found: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """The lot that holds most of each district; of several that hold as much, the first."""
+    best = np.zeros(len(found), dtype=bool)
+    best[found.sort_values(["area_m2"], ascending=False, kind="stable").drop_duplicates("district").index] = True
+    return best
+
+
+def _ranked(summed: pd.DataFrame) -> pd.DataFrame:
+    """With `rank` and `listed`; areas that tie are ranked by the code's spelling."""
+    by = ["parcel", "facet"]
+    largest = summed.sort_values([*by, "area_m2", "code"], ascending=[True, True, False, True], ignore_index=True)
+    steps = largest.groupby(by)["area_m2"].diff().fillna(0.0).to_numpy() <= -TIE_M2
+    largest["tier"] = pd.Series(steps).groupby([largest[name] for name in by]).cumsum().to_numpy()
+    ranked = largest.sort_values([*by, "tier", "code"], ignore_index=True)
+    ranked["rank"] = ranked.groupby(by).cumcount() + 1
+    ranked["listed"] = (ranked["rank"] == 1) | (ranked["fraction"] >= LISTED_SHARE) | ranked["best"]
+    return ranked.sort_values(["parcel_id", "facet", "rank"], ignore_index=True)[list(COLUMNS)]
