@@ -104,7 +104,7 @@ def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
             return None
         spelled = spellings(states.codes(), jurisdiction)
         parcels, map_ = (judge(states, span, spelled, jurisdiction) for judge in (_judge_parcels, _judge_zoning))
-        found = changes.together(parcels.changes, map_.changes)
+        found = feed.with_history(states, changes.together(parcels.changes, map_.changes))
         alarms = map_.alarms
         end = replace(span, zoning_to=span.zoning_from) if alarms else span
         counts = Counter(f"{kind}/{state}" for kind, state in zip(found["kind"], found["state"], strict=True))

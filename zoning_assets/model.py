@@ -188,3 +188,34 @@ class Outcome:
             "complete": self.error is None,
             **({"error": str(self.error)} if self.error else {}),
         }
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """That an ordinance or a case exists, from a document, a message or a person. Dates in ISO 8601."""
+
+    jurisdiction: str
+    case_numbers: tuple[str, ...] = ()
+    ordinance_numbers: tuple[str, ...] = ()
+    kind: str = "unknown"
+    status: str = "unknown"  # see STATUSES
+    dates: Mapping[str, str] = field(default_factory=dict)  # role, as the statuses are called, -> day
+    parcel_ids: tuple[str, ...] = ()
+    place: str = ""
+    old_codes: tuple[str, ...] = ()
+    new_codes: tuple[str, ...] = ()
+    geometry: bytes | None = None  # WKB, target CRS
+    source: str = ""  # URL or file
+    source_hash: str = ""
+    confidence: float = 1.0
+    questions: tuple[str, ...] = ()  # what a person must answer, such as a date that is none
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: An amendment's life cycle; `ADOPTED` are those after which the map should say so.
+STATUSES = (
+    "unknown", "filed", "hearing", "recommended", "tabled", "withdrawn", "denied", "adopted", "enacted", "effective",
+    "annulled", "repealed", "reinstated",
+)  # fmt: skip
+ADOPTED = ("adopted", "enacted", "effective", "reinstated")
+UNDONE = ("annulled", "repealed")

@@ -7,6 +7,7 @@ from typing import NoReturn
 import typer
 
 from zoning_assets.cli import bench, database, show, sync
+from zoning_assets.cli.amend import amend, amendments
 from zoning_assets.cli.changes import changes, explain, parcel, watch
 from zoning_assets.cli.demo import demo
 from zoning_assets.cli.onboard import doctor, onboard
@@ -32,6 +33,8 @@ app.command("changes")(changes)
 app.command("parcel")(parcel)
 app.command("explain")(explain)
 app.command("watch")(watch)
+app.command("amend")(amend)
+app.command("amendments")(amendments)
 app.command("probe")(probe)
 app.command("accept")(accept)
 app.command("onboard")(onboard)

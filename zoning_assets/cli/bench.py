@@ -80,6 +80,47 @@ def pbf(
         raise typer.Exit(1)
 
 
+@app.command()
+def truth(*, json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
+    """Real cities whose changes are known: precision and recall."""
+    measurement = _load("truth")
+    if not measurement.available():
+        raise SettingInvalid(
+            "the real data is missing", where="zoning bench truth", do="set ZONING_SHARED to its folder"
+        )
+    found = measurement.measure(show.line)
+    if json:
+        show.document(found)
+        return
+    show.table("Cambridge: parcels whose majority zone changed", found["cambridge_zoning"])
+    show.table("Cambridge: parcels FY2013 to FY2014", _lines(found["cambridge_parcels"]))
+    show.table("San Jose: zoning, July to October 2014", _lines(found["san_jose_zoning"]))
+
+
+@app.command()
+def changes(
+    lots: Annotated[int, typer.Option(min=4000, help="How large the town is.")] = 69_000,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """A synthetic town's year with known truth, under three drifts: overlay, rezonings, lineage."""
+    found = _load("changes").measure(lots, show.line)
+    if json:
+        show.document({**found, "releases": [{**each, "kinds": _named(each["kinds"])} for each in found["releases"]]})
+        return
+    show.table(f"Overlay of {found['lots']:,} lots", _lines(found["overlay"]))
+    for release in found["releases"]:
+        show.table(f"A drift of {release['drift_m']} m", _lines({**release, "kinds": _named(release["kinds"])}))
+
+
+def _named(kinds: dict[tuple[str, str], int]) -> dict[str, int]:
+    return {f"{kind}, {state}": int(count) for (kind, state), count in kinds.items()}
+
+
+def _lines(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"figure": name.replace("_", " "), "value": str(value)} for name, value in figures.items()]
+
+
 def _load(name: str) -> Any:
     """A module of `benchmarks/`.
 

@@ -121,10 +121,24 @@ def why(change: dict[str, Any]) -> list[str]:
     if evidence.get("parents") or evidence.get("children"):
         overlap_m2, score = evidence["overlap_m2"], evidence["score"]
         said.append(f"parents share {overlap_m2:,.1f} m2 with children (least share {score:.2f})")
-    names = ("parcel_layer_says", "reused", "holders", "spelled_before", "spelled_now", "moved_share", "source")
+    names = (
+        "parcel_layer_says",
+        "reused",
+        "holders",
+        "undoes",
+        "spelled_before",
+        "spelled_now",
+        "moved_share",
+        "source",
+    )
     said += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
-    said += [f"ordinance: {each}" for each in change.get("amendments") or ["none is known"]]
+    said += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
     return [*said, f"batches {evidence['batches']}, rules {evidence['rules']}, maps {evidence.get('maps', '-')}"]
+
+
+def _ordinance(told: dict[str, Any]) -> str:
+    numbers = ", ".join([*told["ordinance_numbers"], *told["case_numbers"]]) or told["amendment"]
+    return f"ordinance: {numbers} ({told['status']}), score {told['score']}: {', '.join(told['reasons'])}"
 
 
 def _part(part: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Releases and changes in PostGIS: written once, read by the change feed and a parcel's life."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ import shapely
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from zoning_assets.stores import amendments
 from zoning_assets.stores.database import Connection, connect
 from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
@@ -66,7 +68,33 @@ def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> i
         cursor.executemany(query["add"], values)
         new = cursor.rowcount
     connection.execute(query["watch"], {"release": row[0]})
+    amendments.match(connection, states.jurisdiction)
     return max(new, 0)
+
+
+def with_history(states: States, changes: pd.DataFrame) -> pd.DataFrame:
+    """Changes in the light of earlier ones: zoning that goes back is `reverted`, and forth again `reinstated`; what
+    happens once more has an id of its own."""
+    query, rows = (
+        named("changes"),
+        [dict(zip(changes.columns, row, strict=True)) for row in changes.itertuples(index=False)],
+    )
+    parcels = sorted({row["parcel_ids"][0] for row in rows if row["kind"] == "rezoned"})
+    found = states.connection.execute(query["before"], {"jurisdiction": states.jurisdiction, "parcels": parcels})
+    before = {parcel: rest for parcel, *rest in found}
+    often: dict[str, int] = dict(
+        states.connection.execute(query["existing"], {"ids": [row["id"] for row in rows]}).fetchall()
+    )
+    for row in rows:
+        last = before.get(row["parcel_ids"][0]) if row["kind"] == "rezoned" and row["state"] == "event" else None
+        if last and (last[2], last[3]) == (row["new"], row["old"]):
+            row["kind"] = "reinstated" if last[1] == "reverted" else "reverted"
+            row["evidence"] = {**row["evidence"], "undoes": last[0]}
+        if row["id"] in often:
+            row["evidence"] = {**row["evidence"], "again": row["id"]}
+            again = f"{row['id']}/{often[row['id']]}".encode()
+            row["id"] = hashlib.blake2b(again, digest_size=12).hexdigest()
+    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in changes.columns})
 
 
 _PLAIN = (

@@ -38,12 +38,12 @@ def mend(shapes: Geometries, grid: float) -> Mended:
     snapped = _only(open_, canonical.on_grid(shapes, grid))
     mixed = shapely.get_type_id(snapped) == shapely.GeometryType.GEOMETRYCOLLECTION
     # A collection is valid though its polygons overlap; the MultiPolygon made of them is not.
-    snapped[mixed] = _polygons_only(snapped[mixed])
+    snapped[mixed] = polygons_only(snapped[mixed])
     wrong = ~shapely.is_missing(snapped) & ~shapely.is_valid(snapped)
     repaired = np.full(len(shapes), None, dtype=object)
     repaired[wrong] = [reason.split("[")[0] for reason in shapely.is_valid_reason(snapped[wrong])]
     snapped[wrong] = _valid(snapped[wrong], grid)
-    areas = _polygons_only(snapped, least=0.0)
+    areas = polygons_only(snapped, least=0.0)
     rejected[open_ & shapely.is_missing(areas)] = NOT_AN_AREA
     return Mended(canonical.normal(areas), repaired, rejected)
 
@@ -71,10 +71,10 @@ def _valid(shapes: Geometries, grid: float) -> Geometries:
 
 
 def _made_valid(shapes: Geometries) -> Geometries:
-    return _polygons_only(shapely.make_valid(shapes, method="structure"))
+    return polygons_only(shapely.make_valid(shapes, method="structure"))
 
 
-def _polygons_only(shapes: Geometries, least: float = -1.0) -> Geometries:
+def polygons_only(shapes: Geometries, least: float = -1.0) -> Geometries:
     """Each shape's polygons larger than `least` as one MultiPolygon; None where there are none."""
     parts, owner = shapely.get_parts(shapes, return_index=True)
     while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():

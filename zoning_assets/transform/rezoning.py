@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from zoning_assets.transform.shares import TIE_M2, Geometries, latest, pieces, union_by
+from zoning_assets.transform.shares import TIE_M2, Geometries, areal, latest, pieces, union_by
 
 REZONED, PARTLY = "rezoned", "partly_rezoned"
 #: A lot whose largest code gave up so much of its ground has no boundary noise to be afraid of: it is enough that the
@@ -107,7 +107,7 @@ def _changed(parcels: gpd.GeoDataFrame, was: pd.DataFrame, now: pd.DataFrame) ->
     was, now = (_with_rest(parcels, each, was, now) for each in (was, now))
     pairs = was.merge(now, on=["parcel", "facet"], suffixes=("_was", "_now"))
     pairs = pairs[pairs["code_was"].fillna("") != pairs["code_now"].fillna("")]
-    shapes = shapely.intersection(pairs["geometry_was"].to_numpy(), pairs["geometry_now"].to_numpy())
+    shapes = areal(shapely.intersection(pairs["geometry_was"].to_numpy(), pairs["geometry_now"].to_numpy()))
     changed = pd.DataFrame(
         {"parcel": pairs["parcel"], "facet": pairs["facet"], "old": pairs["code_was"], "new": pairs["code_now"]}
     ).assign(
@@ -126,7 +126,7 @@ def _with_rest(parcels: gpd.GeoDataFrame, side: pd.DataFrame, was: pd.DataFrame,
     rest = places.merge(covered, on=["parcel", "facet"], how="left")
     whole = parcels.geometry.to_numpy()[rest["parcel"]]
     missing = rest["geometry"].isna().to_numpy()
-    left = shapely.difference(whole, np.where(missing, shapely.Polygon(), rest["geometry"].to_numpy()))
+    left = areal(shapely.difference(whole, np.where(missing, shapely.Polygon(), rest["geometry"].to_numpy())))
     rest = rest.assign(geometry=pd.Series(left, dtype=object), code=None, effective=None, area=shapely.area(left))
     return pd.concat([side, rest[rest["area"] >= TIE_M2]], ignore_index=True)
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
+from zoning_assets.transform.geometry import polygons_only
+
 Geometries = npt.NDArray[np.object_]
 Ints = npt.NDArray[np.int64]
 
@@ -62,10 +64,21 @@ def pieces(parcels: Geometries, districts: Geometries) -> pd.DataFrame:
     width = max(len(parcels), 1)
     cut = touched[~np.isin(touched @ [width, 1], within @ [width, 1])]
     district, parcel = np.concatenate([within, cut]).T
-    geometry = np.concatenate([parcels[within[:, 1]], shapely.intersection(districts[cut[:, 0]], parcels[cut[:, 1]])])
+    geometry = np.concatenate([parcels[within[:, 1]], areal(shapely.intersection(districts[cut[:, 0]], parcels[cut[:, 1]]))])
     found = pd.DataFrame({"parcel": parcel, "district": district, "geometry": pd.Series(geometry, dtype=object)})
     kept: pd.DataFrame = found[shapely.area(geometry) > 0].sort_values(["parcel", "district"], ignore_index=True)
     return kept
+
+
+def areal(shapes: Geometries) -> Geometries:
+    """The shapes without the points and lines that an overlay leaves where boundaries touch; empty, where those are all."""
+    mixed = ~np.isin(shapely.get_type_id(shapes), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+    if not mixed.any():
+        return shapes
+    areas = shapes.copy()
+    areas[mixed] = polygons_only(shapes[mixed])
+    areas[shapely.is_missing(areas)] = shapely.Polygon()
+    return areas
 
 
 def union_by(parts: pd.DataFrame, by: list[str]) -> pd.DataFrame:

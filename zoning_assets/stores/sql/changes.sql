@@ -42,14 +42,29 @@ FROM zoning.watch w LEFT JOIN zoning.change c ON c.jurisdiction = w.jurisdiction
     AND c.parcel_ids @> ARRAY[w.parcel_id] AND c.detected >= w.since
 WHERE w.jurisdiction = %(jurisdiction)s GROUP BY w.jurisdiction, w.parcel_id ORDER BY 1;
 
+-- name: existing
+-- Which of these ids, or ids made of them, were given before, and how often.
+SELECT coalesce(evidence->>'again', id), count(*) FROM zoning.change
+WHERE id = ANY (%(ids)s) OR evidence->>'again' = ANY (%(ids)s) GROUP BY 1;
+
+-- name: before
+-- The last change of zoning of each of these parcels, while it stands by itself.
+SELECT DISTINCT ON (parcel_ids[1]) parcel_ids[1], id, kind, old, new FROM zoning.change
+WHERE jurisdiction = %(jurisdiction)s AND state = 'event' AND facet = 'base' AND cardinality(parcel_ids) = 1
+    AND parcel_ids && %(parcels)s AND kind IN ('rezoned', 'reverted', 'reinstated')
+ORDER BY parcel_ids[1], detected DESC;
+
 -- name: changes
--- The change feed, newest first.
-SELECT c.id, c.jurisdiction, c.kind, c.state, c.facet, c.parcel_ids, c.old, c.new, c.area_m2, c.share, c.confidence,
-    c.effective, c.detected, c.evidence, m.amendments
+-- The change feed, newest first. An ordinance that explains a change makes it sure, and says since when.
+SELECT c.id, c.jurisdiction, c.kind, c.state, c.facet, c.parcel_ids, c.old, c.new, c.area_m2, c.share,
+    greatest(c.confidence, m.confidence) AS confidence, coalesce(m.effective, c.effective) AS effective, c.detected,
+    c.evidence, m.amendments
 FROM zoning.change c LEFT JOIN LATERAL (
-    SELECT jsonb_agg(jsonb_build_object('amendment', x.amendment_id, 'score', x.score, 'lag_days', x.lag_days,
-        'reasons', x.reasons) ORDER BY x.score DESC) AS amendments
-    FROM zoning.amendment_match x WHERE x.change_id = c.id
+    SELECT max(a.effective) AS effective, max(0.9 + x.score / 10) AS confidence,
+        jsonb_agg(jsonb_build_object('amendment', x.amendment_id, 'case_numbers', a.case_numbers, 'ordinance_numbers',
+            a.ordinance_numbers, 'status', a.status, 'source', a.source, 'score', x.score, 'lag_days', x.lag_days,
+            'reasons', x.reasons) ORDER BY x.score DESC) AS amendments
+    FROM zoning.amendment_match x JOIN zoning.amendment a ON a.id = x.amendment_id WHERE x.change_id = c.id
 ) m ON true
 WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(since)s::timestamptz IS NULL OR c.detected >= %(since)s)

@@ -1,0 +1,126 @@
+"""`zoning amend`, `zoning amendments`: that an ordinance exists, from a person or a document; and what waits."""
+
+import getpass
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoning_assets import jurisdictions
+from zoning_assets.cli import environment, show
+from zoning_assets.errors import SettingInvalid
+from zoning_assets.model import STATUSES, Amendment
+
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_Several = list[str] | None
+
+
+def amend(  # noqa: PLR0913 - an amendment has as many sides
+    jurisdiction: Annotated[str, typer.Argument(help="Where.")],
+    case: Annotated[_Several, typer.Option(help="Case number; may be given again.")] = None,
+    ordinance: Annotated[_Several, typer.Option(help="Ordinance number; may be given again.")] = None,
+    kind: Annotated[str, typer.Option(help="rezoning, conditional, overlay, text, annexation, pud.")] = "unknown",
+    status: Annotated[str, typer.Option(help=f"One of: {', '.join(STATUSES)}.")] = "unknown",
+    date: Annotated[_Several, typer.Option(help="ROLE=DAY, like effective=2025-02-10; may be given again.")] = None,
+    parcel: Annotated[_Several, typer.Option(help="Parcel id; may be given again.")] = None,
+    old: Annotated[_Several, typer.Option("--from", help="Old code; may be given again.")] = None,
+    new: Annotated[_Several, typer.Option("--to", help="New code; may be given again.")] = None,
+    place: Annotated[str, typer.Option(help="Where, in words.")] = "",
+    source: Annotated[str, typer.Option(help="Address of the document.")] = "",
+    document: Annotated[Path | None, typer.Option(help="Read them out of this HTML or PDF instead.")] = None,
+    *,
+    json: _Json = False,
+) -> None:
+    """Tell of an ordinance or a case, or let a document tell; changes that it explains are matched at once."""
+    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+    from zoning_assets.stores import amendments  # noqa: PLC0415
+
+    known = jurisdictions.load(jurisdiction, environment.settings().jurisdictions, FEED_TYPES)
+    if status not in STATUSES:
+        raise SettingInvalid(f"{status!r} is no status", where="--status", do=f"choose one of: {', '.join(STATUSES)}")
+    said = [
+        Amendment(
+            jurisdiction=known.id,
+            case_numbers=tuple(case or ()),
+            ordinance_numbers=tuple(ordinance or ()),
+            kind=kind,
+            status=status,
+            dates=dict(map(_dated, date or ())),
+            parcel_ids=tuple(parcel or ()),
+            place=place,
+            old_codes=tuple(old or ()),
+            new_codes=tuple(new or ()),
+            source=source,
+            evidence={"told_by": getpass.getuser()},
+        )
+    ]
+    told = said if document is None else _read(document, known.id, source)
+    if not any(each.case_numbers or each.ordinance_numbers or each.parcel_ids or each.new_codes for each in told):
+        what = "the document tells of no amendment" if document else "nothing was told"
+        raise SettingInvalid(what, where="zoning amend", do="give --case, --ordinance, --parcel or --to")
+    new_ = amendments.tell(environment.bring_up_database(), known.id, told)
+    rows = [_row(name, each, is_new=new_[name]) for name, each in zip(new_, told, strict=False)]
+    if json:
+        show.document({"amendments": rows})
+    else:
+        show.table("Amendments", rows)
+
+
+def amendments(
+    jurisdiction: Annotated[str | None, typer.Option(help="Only of this jurisdiction.")] = None,
+    queue: Annotated[str | None, typer.Option(help="unmapped, unexplained, matched or questions; else all.")] = None,
+    *,
+    json: _Json = False,
+) -> None:
+    """What waits: adopted but not on the map, on the map without an ordinance, matched, and questions."""
+    from zoning_assets.stores import amendments as store  # noqa: PLC0415
+
+    if queue not in (None, *store.QUEUES):
+        raise SettingInvalid(f"{queue!r} is no queue", where="--queue", do=f"choose one of: {', '.join(store.QUEUES)}")
+    url = environment.bring_up_database()
+    found = {name: store.queue(url, name, jurisdiction) for name in ([queue] if queue else store.QUEUES)}
+    if json:
+        show.document({"queues": found})
+        return
+    for name, rows in found.items():
+        show.table(f"{name}: {len(rows)}", [{key: _said(value) for key, value in row.items()} for row in rows[:50]])
+
+
+def _dated(text: str) -> tuple[str, str]:
+    role, sign, day = text.partition("=")
+    if not sign or role not in STATUSES:
+        raise SettingInvalid(f"{text!r} is no ROLE=DAY", where="--date", do="give it like effective=2025-02-10")
+    return role, day
+
+
+def _read(path: Path, jurisdiction: str, source: str) -> list[Amendment]:
+    """What a document tells.
+
+    Raises:
+        DocumentRefused: it cannot be read, or is not safe to read.
+        SettingInvalid: there is no such file.
+    """
+    from zoning_assets.ordinances import amendments_of  # noqa: PLC0415
+
+    if not path.is_file():
+        raise SettingInvalid("there is no such file", where=str(path), do="give the path of an HTML or PDF document")
+    body = path.read_bytes()
+    return amendments_of(body, jurisdiction, source or path.name, hashlib.sha256(body).hexdigest())
+
+
+def _row(name: str, told: Amendment, *, is_new: bool) -> dict[str, Any]:
+    return {
+        "id": name,
+        "cases": ", ".join(told.case_numbers),
+        "ordinances": ", ".join(told.ordinance_numbers),
+        "status": told.status,
+        "from": ", ".join(told.old_codes),
+        "to": ", ".join(told.new_codes),
+        "confidence": told.confidence,
+        "new": is_new,
+    }
+
+
+def _said(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else value

@@ -1,0 +1,89 @@
+"""Amendments in PostGIS: told again and again, kept once, with what they were; and the queues that are made of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from zoning_assets.model import ADOPTED, UNDONE, Amendment
+from zoning_assets.stores.database import Connection, connect
+from zoning_assets.stores.publish import said
+from zoning_assets.stores.queries import named
+from zoning_assets.transform import amendments
+
+QUEUES = ("unmapped", "unexplained", "matched", "questions")
+_FIELDS = tuple(each.name for each in fields(Amendment))
+
+
+def tell(url: str, jurisdiction: str, told: Sequence[Amendment], srid: int = 4326) -> dict[str, bool]:
+    """Store what was told of amendments, and match all of the jurisdiction's anew; id -> whether it said anything new.
+
+    Telling the same again changes nothing.
+    """
+    with said(url), connect(url) as connection:
+        connection.execute(named("amendments")["lock"], {"jurisdiction": jurisdiction})
+        new = {}
+        for each in told:
+            name = amendments.name_of(each)
+            new[name] = _put(connection, name, amendments.judged(each), srid)
+        if any(new.values()):
+            match(connection, jurisdiction)
+        return new
+
+
+def match(connection: Connection, jurisdiction: str) -> int:
+    """Which changes are whose, from all that is known of both; how many."""
+    query, values = named("amendments"), {"jurisdiction": jurisdiction}
+    known = _known(connection, jurisdiction, None)
+    found = amendments.match(known, _dicts(connection, "changes", values)) if known else []
+    connection.execute(query["forget_matches"], values)
+    with connection.cursor() as cursor:
+        cursor.executemany(query["match"], [{**asdict(each), "reasons": list(each.reasons)} for each in found])
+    return len(found)
+
+
+def queue(url: str, name: str, jurisdiction: str | None) -> list[dict[str, Any]]:
+    """What waits: `unmapped` (adopted, not on the map), `unexplained` (on the map, no ordinance), `matched`,
+    `questions` (a person must say)."""
+    values = {"jurisdiction": jurisdiction, "least": amendments.REVIEW_BELOW, "statuses": [*ADOPTED, *UNDONE]}
+    with said(url), connect(url) as connection:
+        return _dicts(connection, name, values)
+
+
+def _put(connection: Connection, name: str, told: Amendment, srid: int) -> bool:
+    before = _known(connection, told.jurisdiction, [name]).get(name)
+    after = amendments.judged(amendments.merged(before, told))
+    if after == before:
+        return False
+    if before:
+        connection.execute(named("amendments")["keep"], {"id": name})
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in _plain(after).items()}
+    json = {key: Jsonb(dict(values[key])) for key in ("dates", "evidence")}
+    connection.execute(
+        named("amendments")["put"],
+        {**values, **json, "id": name, "effective": after.dates.get("effective"), "srid": srid},
+    )
+    return True
+
+
+def _known(connection: Connection, jurisdiction: str, ids: list[str] | None) -> dict[str, Amendment]:
+    rows = _dicts(connection, "find", {"jurisdiction": jurisdiction, "ids": ids})
+    return {row["id"]: _amendment(row) for row in rows}
+
+
+def _amendment(row: Mapping[str, Any]) -> Amendment:
+    values: dict[str, Any] = {key: tuple(row[key]) if isinstance(row[key], list) else row[key] for key in _FIELDS}
+    values["geometry"] = None if row["geometry"] is None else bytes(row["geometry"])
+    values |= {key: values[key] or "" for key in ("place", "source", "source_hash")}
+    return Amendment(**values)
+
+
+def _plain(amendment: Amendment) -> dict[str, Any]:
+    return {name: getattr(amendment, name) for name in _FIELDS}
+
+
+def _dicts(connection: Connection, query: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(named("amendments")[query], values).fetchall()
