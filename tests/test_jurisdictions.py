@@ -8,7 +8,7 @@ import pytest
 from zoning_assets import jurisdictions
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
 from zoning_assets.feeds import FEED_TYPES
-from zoning_assets.model import PARCELS, ZONING, Feed, Portal
+from zoning_assets.model import PARCELS, ZONE_TYPES, ZONING, CodeRules, Feed, Portal
 
 GOOD = """\
 id = "us-ma-cambridge"
@@ -45,6 +45,18 @@ requests_per_minute = 15
 connections = 1
 maintenance = ["Sun 02:00-06:00 America/New_York", "Sat 22:00-24:00 UTC"]
 quiet_hours = ["Mon-Fri 08:00-17:00 America/New_York", "22:00-23:30 UTC"]
+
+[codes]
+version = "2025-02"
+listed = ["A-1", "C-1", "BA"]
+conditions = ["(PD)", "(CL)"]
+overlays = ["HP"]
+pud = ["PUD"]
+  [codes.same]
+  "Residence C-1" = "C-1"
+  [codes.types]
+  "A-1" = "Primarily Residential"
+  "Mixed with Residential" = ["BA", "C-1"]
 """
 SHORT = """\
 id = "us-ma-cambridge"
@@ -79,6 +91,18 @@ def test_a_good_file_is_read_as_it_says(tmp_path):
     assert found.feeds[ZONING] == Feed(
         ZONING, "download", "zoning.gpkg", layer="zones", geometry="the_geom", fields=fields
     )
+
+
+def test_the_codes_of_a_file_are_read_as_it_says(tmp_path):
+    """A type is said by code or with the list of its codes; the codes that have a type are the list where none is."""
+    types = {"A-1": ZONE_TYPES[0], "BA": ZONE_TYPES[1], "C-1": ZONE_TYPES[1]}
+    rules = CodeRules(
+        "2025-02", ("A-1", "C-1", "BA"), ("(PD)", "(CL)"), ("HP",), ("PUD",), {"Residence C-1": "C-1"}, types
+    )
+    assert jurisdictions.read(written(tmp_path, GOOD), FEED_TYPES).codes == rules
+    unlisted = GOOD.replace('listed = ["A-1", "C-1", "BA"]\n', "")
+    assert jurisdictions.read(written(tmp_path, unlisted), FEED_TYPES).codes.listed == ("A-1", "BA", "C-1")
+    assert jurisdictions.read(written(tmp_path, SHORT), FEED_TYPES).codes == CodeRules()
 
 
 def test_a_short_file_has_careful_defaults(tmp_path):
@@ -137,6 +161,24 @@ WRONG = [
     ('id = "us-ma-cambridge"', 'id = "US MA"', "id", "lower-case letters, digits and hyphens"),
     (GOOD[GOOD.index("[feeds.parcels]") : GOOD.index("[portal]")], "", "feeds", "must be a table that is not empty"),
     (GOOD[GOOD.index("[feeds.parcels]") :], "[feeds]\nparcels = 3", "feeds.parcels", "must be a table"),
+    ('version = "2025-02"\n', "", "codes.version", "is missing"),
+    ('version = "2025-02"', "version = 2025", "codes.version", "must be text"),
+    ("overlays =", "overlay =", "codes.overlay", "did you mean 'overlays'"),
+    ("[codes.same]", "[codes.sames]", "codes.sames", "valid are: version, listed, conditions, overlays,"),
+    ('["HP"]', '"HP"', "codes.overlays", "must be a list of texts"),
+    ('["PUD"]', '["PUD", " "]', "codes.pud", "must be a list of texts that are not empty"),
+    ('["A-1", "C-1", "BA"]', "[1]", "codes.listed", "must be a list of texts"),
+    ('"Residence C-1" = "C-1"', '"Residence C-1" = 1', "codes.same.Residence C-1", "must be text"),
+    ('"Residence C-1" = "C-1"', '"X" = "Y"\n"Y" = "C-1"', "codes.same.X", "'Y' is itself renamed"),
+    ('"Primarily Residential"', '"Residential"', "codes.types.A-1", "is not one of: Primarily Residential, Mixed"),
+    ('"Mixed with Residential" = [', '"Mixed" = [', "codes.types.Mixed", "'Mixed' is not one of: Primarily"),
+    ('["BA", "C-1"]', '["BA", "A-1"]', "codes.types.Mixed with Residential", "'A-1' is 'Primarily"),
+    ('["BA", "C-1"]', '["BA", 1]', "codes.types.Mixed with Residential", "must be a list of texts"),
+    ('"A-1" = "Primarily Residential"', '"A-1" = {}', "codes.types.A-1", "is not one of"),
+    (GOOD[GOOD.index("  [codes.types]") :], "types = 3", "codes.same.types", "must be text"),
+    (GOOD[GOOD.index("  [codes.same]") :], "types = 3", "codes.types", "must be a table"),
+    (GOOD[GOOD.index("[codes]") :], "[codes]", "codes.version", "is missing"),
+    (GOOD[GOOD.index("[codes]") :], "[[codes]]", "codes", "must be a table"),
     ('tile_resolution = 8', 'tile_resolution = 8\nportal = 3', None, "not TOML"),
     ("name =", "name", None, "not TOML"),
 ]  # fmt: skip
@@ -209,6 +251,16 @@ def test_every_packaged_file_loads(path, tmp_path):
     assert north - south < 2
     assert found.portal.requests_per_minute <= 30
     assert found.portal.connections <= 2
+
+
+@pytest.mark.parametrize("jurisdiction", ["us-ma-cambridge", "us-ca-san-jose"])
+def test_packaged_codes_say_that_they_are_to_be_checked(jurisdiction, tmp_path):
+    """The codes of the examples all have a type, a version, and a word of doubt."""
+    rules = jurisdictions.load(jurisdiction, tmp_path / "absent", FEED_TYPES).codes
+    assert rules.version
+    assert set(rules.listed) == set(rules.types)
+    text = (jurisdictions.PACKAGED / f"{jurisdiction}.toml").read_text(encoding="utf-8")
+    assert re.search(r"\[codes\] +# .*check before use", text)
 
 
 @pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.stem)

@@ -56,12 +56,12 @@ class _Parts:
     facets: tuple[Facet, ...] = ()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def fold(code: str) -> str:
     """The key by which two spellings are compared; equal keys, one code (unless a list says otherwise)."""
-    upper = unicodedata.normalize("NFC", _tidy(code).casefold().upper())
-    kept = _BETWEEN.sub("-", _LETTER_DIGIT.sub("", upper))
-    return _LONE.sub(lambda lone: "-" if "-" in lone[0] else "", kept) or code
+    kept = _BETWEEN.sub("-", _LETTER_DIGIT.sub("", _tidy(code).casefold().upper()))
+    lone = _LONE.sub(lambda run: "-" if "-" in run[0] else "", kept)
+    return unicodedata.normalize("NFC", lone) or code
 
 
 def spell(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> dict[str, str]:
@@ -72,16 +72,19 @@ def spell(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> di
         rules: the jurisdiction's; a rename goes before its list, and both before what is known.
         known: what earlier releases were given, local -> canonical: these spellings stay.
     """
-    locals_ = sorted(set(seen))
-    parts = {code: _apart(code, rules) for code in locals_}
+    parts = {code: _apart(code, rules) for code in seen}
     spellings = _spellings((each.base for each in parts.values()), rules, known)
+    listed = {_tidy(each) for each in rules.listed}
     renames = {_spelled(theirs, spellings): _spelled(ours, spellings) for theirs, ours in rules.same.items()}
 
     def name(text: str) -> str:
         spelled = _spelled(text, spellings)
         return renames.get(spelled, spelled)
 
-    return {code: name((each.stem or name(each.base)) + each.tail) for code, each in parts.items()}
+    def whole(code: str, each: _Parts) -> str:
+        return code if _tidy(code) in listed else (each.stem or name(each.base)) + each.tail
+
+    return {code: name(whole(code, each)) for code, each in sorted(parts.items())}
 
 
 def collisions(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
@@ -99,7 +102,7 @@ def collisions(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) 
 def facets(canonical: str, rules: CodeRules) -> tuple[Facet, ...]:
     """What a code says: one base, first, and the overlays, conditions and plan that the rules declare."""
     parts = _apart(canonical, rules)
-    return (Facet(BASE, parts.base), *parts.facets)
+    return (Facet(BASE, parts.base), *dict.fromkeys(parts.facets))
 
 
 def ordinance_in(code: str) -> str | None:
@@ -169,9 +172,9 @@ def _cut(code: str, rules: CodeRules) -> tuple[str, str, Facet] | None:
         at = _begin(code, part)
         base = code[:at].rstrip(_JOINTS)
         gap = code[len(base) : at]
-        if at and base and (gap or facet == CONDITION):
+        if at and base and (gap or facet == CONDITION or not part[0].isalnum()):
             joint = "/" if "/" in gap else "-" if gap and part[0].isalnum() else ""
-            return base, joint + part, Facet(facet, part.strip("()[]{} "))
+            return base, joint + part, Facet(facet, part.strip("()[]{} -/"))
     return None
 
 
@@ -193,7 +196,7 @@ def _plan(code: str, rules: CodeRules) -> tuple[str, str] | None:
     return None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _tidy(code: str) -> str:
     """The code in its own case, with one kind of dash and of space, and nothing that has no ink."""
     plain = "".join(_inked(char) for raw in code for char in _compatible(raw))
