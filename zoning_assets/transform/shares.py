@@ -64,14 +64,16 @@ def pieces(parcels: Geometries, districts: Geometries) -> pd.DataFrame:
     width = max(len(parcels), 1)
     cut = touched[~np.isin(touched @ [width, 1], within @ [width, 1])]
     district, parcel = np.concatenate([within, cut]).T
-    geometry = np.concatenate([parcels[within[:, 1]], areal(shapely.intersection(districts[cut[:, 0]], parcels[cut[:, 1]]))])
+    geometry = np.concatenate(
+        [parcels[within[:, 1]], areal(shapely.intersection(districts[cut[:, 0]], parcels[cut[:, 1]]))]
+    )
     found = pd.DataFrame({"parcel": parcel, "district": district, "geometry": pd.Series(geometry, dtype=object)})
     kept: pd.DataFrame = found[shapely.area(geometry) > 0].sort_values(["parcel", "district"], ignore_index=True)
     return kept
 
 
 def areal(shapes: Geometries) -> Geometries:
-    """The shapes without the points and lines that an overlay leaves where boundaries touch; empty, where those are all."""
+    """The shapes without the points and lines that an overlay leaves where boundaries touch."""
     mixed = ~np.isin(shapely.get_type_id(shapes), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
     if not mixed.any():
         return shapes
