@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -114,6 +115,46 @@ def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
         srid = int(jurisdiction.target_crs.split(":")[1])
         new = feed.add(states, release, _in_target(found, jurisdiction), srid)
         return Told(new, counts, release.drift_m, release.tolerance_m, release.moved, alarms, found)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What other rules would make of all that is published: codes and types (code, before, after), and changes of
+    zoning (release, parcels, old, new) that would come and go."""
+
+    codes: list[tuple[str, str | None, str]]
+    types: list[tuple[str, str | None, str | None]]
+    come: list[tuple[Any, ...]]
+    gone: list[tuple[Any, ...]]
+
+
+def preview(url: str, jurisdiction: Jurisdiction) -> Preview:
+    """Judge every release again by the rules as the jurisdiction's file has them now; nothing is written.
+
+    Raises:
+        DatabaseUnavailable, StoreError: see errors.py.
+    """
+    with feed.opened(url, jurisdiction.id) as states:
+        settled, types = states.codes(), states.types()
+        spelled = spellings(settled, jurisdiction)
+        come, gone = [], []
+        for release, span in states.releases():
+            found = _judge_zoning(states, span, spelled, jurisdiction).changes
+            told = {_told(release, row) for row in found.itertuples()}
+            known = {(release, *rest) for rest in states.zoning_changes(release)}
+            come += sorted(told - known, key=str)
+            gone += sorted(known - told, key=str)
+    kinds = {code: codes.zone_type(code, jurisdiction.codes) for code in set(spelled.values())}
+    return Preview(
+        [(local, settled[local], code) for local, code in sorted(spelled.items()) if settled[local] != code],
+        [(code, types.get(code), kind) for code, kind in sorted(kinds.items()) if types.get(code) != kind],
+        come,
+        gone,
+    )
+
+
+def _told(release: int, change: Any) -> tuple[Any, ...]:
+    return release, change.state, change.facet, tuple(change.parcel_ids), change.old, change.new
 
 
 def _judge_parcels(

@@ -174,7 +174,7 @@ class Pipeline:
         except ZoningError as error:
             outcome.error = error
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
-            outcome.error = _defect(place, error)
+            outcome.error = defect(place, error)
         spent = Counts(requests=tally.requests, bytes=tally.bytes, seconds=round(time.monotonic() - started, 3))
         outcome.counts += spent
         return outcome
@@ -231,7 +231,7 @@ class Pipeline:
 _NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).astype({"row": "int64"})
 
 
-def _defect(place: Place, error: Exception) -> Defect:
+def defect(place: Place, error: Exception) -> Defect:
     """An unforeseen error as a line; the stack goes to the log."""
     _log.error("%s: unforeseen", place, exc_info=error)
     at = traceback.extract_tb(error.__traceback__)[-1]

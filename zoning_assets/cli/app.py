@@ -8,7 +8,7 @@ import typer
 
 from zoning_assets.cli import bench, database, show, sync
 from zoning_assets.cli.amend import amend, amendments
-from zoning_assets.cli.changes import changes, explain, parcel, watch
+from zoning_assets.cli.changes import changes, explain, parcel, preview_rules, watch
 from zoning_assets.cli.demo import demo
 from zoning_assets.cli.onboard import doctor, onboard
 from zoning_assets.cli.probe import accept, probe
@@ -33,6 +33,7 @@ app.command("changes")(changes)
 app.command("parcel")(parcel)
 app.command("explain")(explain)
 app.command("watch")(watch)
+app.command("preview-rules")(preview_rules)
 app.command("amend")(amend)
 app.command("amendments")(amendments)
 app.command("probe")(probe)

@@ -1,5 +1,6 @@
 """`zoning changes`, `parcel`, `explain`, `watch`: the change feed, and why something is in it."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -100,6 +101,27 @@ def watch(
         show.document({"watched": watched})
     else:
         show.table("Watched", [{name: _said(value) for name, value in row.items()} for row in watched])
+
+
+def preview_rules(
+    jurisdiction: Annotated[str, typer.Argument(help="Whose file was edited.")], *, json: _Json = False
+) -> None:
+    """What the codes of an edited jurisdiction file would make of all that is published; nothing is written."""
+    from zoning_assets import judging, jurisdictions  # noqa: PLC0415
+    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+
+    known = jurisdictions.load(jurisdiction, environment.settings().jurisdictions, FEED_TYPES)
+    found = judging.preview(environment.bring_up_database(), known)
+    if json:
+        show.document(asdict(found))
+        return
+    show.table("Codes", [{"local": local, "is": was, "would be": now} for local, was, now in found.codes])
+    show.table("Types", [{"code": code, "is": was, "would be": now} for code, was, now in found.types])
+    for title, rows in (("would come", found.come), ("would go", found.gone)):
+        shown = [{"parcels": ", ".join(ids[:3]), "from": old, "to": new, "state": s} for _, s, _, ids, old, new in rows]
+        show.table(f"{len(rows)} changes {title}", shown[:50])
+    if found == judging.Preview([], [], [], []):
+        show.line("nothing would change")
 
 
 def why(change: dict[str, Any]) -> list[str]:

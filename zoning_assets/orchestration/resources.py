@@ -9,11 +9,11 @@ from functools import partial
 import dagster as dg
 
 from zoning_assets import jurisdictions
-from zoning_assets.errors import WrongUsage
+from zoning_assets.errors import WrongUsage, ZoningError
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.http import Http
-from zoning_assets.model import Jurisdiction
-from zoning_assets.pipeline import Pipeline
+from zoning_assets.model import Jurisdiction, Place
+from zoning_assets.pipeline import Pipeline, defect
 from zoning_assets.pool import Pool
 from zoning_assets.settings import Settings
 from zoning_assets.stages import prepare_worker
@@ -66,10 +66,17 @@ class Zoning(dg.ConfigurableResource[None]):
 
         Raises:
             WrongUsage: it is not known, or its file is wrong.
+            Defect: what nobody thought of, in one line.
         """
         url = cluster.ensure(self.settings.home, os.environ)
         database.migrate(url)
-        yield url, self.jurisdictions([id_])[id_]
+        jurisdiction = self.jurisdictions([id_])[id_]
+        try:
+            yield url, jurisdiction
+        except ZoningError:
+            raise
+        except Exception as error:
+            raise defect(Place(id_), error) from error
 
 
 def _asking(url: str) -> Http:

@@ -50,6 +50,19 @@ class States:
         """Every local code that was ever seen, and its settled spelling or None."""
         return codes(self.connection, self.jurisdiction)
 
+    def types(self) -> dict[str, str | None]:
+        """The settled type of each canonical code."""
+        return dict(self._rows("types"))
+
+    def releases(self) -> list[tuple[int, Span]]:
+        """The releases that were believed, and from where to where each goes."""
+        return [(release, Span(*batches)) for release, *batches in self._rows("releases")]
+
+    def zoning_changes(self, release: int) -> list[tuple[Any, ...]]:
+        """What a release changed in the zoning: state, facet, parcels, old, new."""
+        rows_ = self._rows("zoning_changes", release=release)
+        return [(state, facet, tuple(parcels), old, new) for state, facet, parcels, old, new in rows_]
+
     def districts(self, batch: int) -> pd.DataFrame:
         """The map with a batch: `district_id`, `code_local`, `effective`, `content_hash`, `geometry`."""
         return frame(self._rows("districts", batch=batch), _DISTRICT)

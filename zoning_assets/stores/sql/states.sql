@@ -17,6 +17,20 @@ LEFT JOIN LATERAL (
 LEFT JOIN zoning.whole p ON p.jurisdiction = %(jurisdiction)s AND p.feed = 'parcels'
 LEFT JOIN zoning.whole z ON z.jurisdiction = %(jurisdiction)s AND z.feed = 'zoning';
 
+-- name: types
+-- The type of each canonical code.
+SELECT code, max(zone_type) FROM zoning.code WHERE jurisdiction = %(jurisdiction)s GROUP BY code;
+
+-- name: releases
+-- Releases that were believed.
+SELECT id, parcels_from, parcels_to, zoning_from, zoning_to FROM zoning.release
+WHERE jurisdiction = %(jurisdiction)s AND cardinality(alarms) = 0 ORDER BY id;
+
+-- name: zoning_changes
+-- What a release changed in the zoning.
+SELECT state, facet, parcel_ids, old, new FROM zoning.change
+WHERE release_id = %(release)s AND facet <> 'parcel' AND evidence ? 'maps';
+
 -- name: districts
 -- The map as it was published with a batch.
 SELECT district_id, code_local, effective, content_hash, ST_AsBinary(geom) FROM zoning.district
