@@ -214,6 +214,12 @@ def test_a_rename_is_found_in_any_spelling_and_beneath_a_condition():
     assert codes.spell(["Residence C-1"], CodeRules(), {"Residence C-1": "C-1"}) == {"Residence C-1": "Residence C-1"}
 
 
+def test_a_renames_target_is_not_renamed_again():
+    """What the rules give as canonical is taken as it stands, though its end looks like a part and its rest renamed."""
+    rules = CodeRules(conditions=("-2",), same={"R-1": "R-2", "R": "S"})
+    assert codes.spell(["R1", "R-2", "R"], rules, {}) == {"R1": "R-2", "R-2": "R-2", "R": "S"}
+
+
 DECLARED = CodeRules(
     listed=("R-1", "MS-C", "SD-10(F)", "PD", "R-5"),
     conditions=("(PD)", "(CL)", "CD", "C"),

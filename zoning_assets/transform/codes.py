@@ -74,7 +74,7 @@ def spell(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> di
     """
     parts = {code: _apart(code, rules) for code in seen}
     spellings = _spellings((each.base for each in parts.values()), rules, known)
-    listed = {_tidy(each) for each in rules.listed}
+    canonical = {_tidy(each) for each in (*rules.listed, *rules.same.values())}
     renames = {_spelled(theirs, spellings): _spelled(ours, spellings) for theirs, ours in rules.same.items()}
 
     def name(text: str) -> str:
@@ -82,7 +82,7 @@ def spell(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> di
         return renames.get(spelled, spelled)
 
     def whole(code: str, each: _Parts) -> str:
-        return code if _tidy(code) in listed else (each.stem or name(each.base)) + each.tail
+        return code if _tidy(code) in canonical else (each.stem or name(each.base)) + each.tail
 
     return {code: name(whole(code, each)) for code, each in sorted(parts.items())}
 
