@@ -1,8 +1,10 @@
 """What really changed, from published releases to the change feed, against what is known to be true."""
 
 import csv
+import json
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,8 @@ def portal() -> Iterator[str]:
 
 def simulated(tmp_path: Path, portal: str, release_: int) -> Jurisdiction:
     switch_release(portal, release_)
-    return read_toml(tmp_path / "toml", county_toml(portal), ID)
+    described = county_toml(portal).replace("[feeds.zoning]", "[feeds.zoning]\nmay_shrink = 1.0")
+    return read_toml(tmp_path / "toml", described, ID)
 
 
 def everything(url: str) -> list[tuple]:
@@ -157,3 +160,86 @@ def test_at_once_the_same_ids(pipeline: Pipeline, tmp_path: Path, portal: str) -
     ids = {row[0] for row in everything(pipeline.database)}
     assert ids == IDS or not IDS.update(ids)
     assert len(ids) == 75
+
+
+def test_what_goes_back_is_undone_change_by_change(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:
+    """A release, the one before it again, and the release once more: each change has its inverse, and comes back under
+    an id of its own."""
+    for number in (1, 2, 1, 2):
+        county = simulated(tmp_path, portal, number)
+        sync(pipeline, county)
+        sync(pipeline, county, ZONING)
+        release(pipeline, county)
+    found = rows(pipeline.database, "SELECT kind, count(*) FROM zoning.change WHERE state = 'event' GROUP BY 1")
+    forth, back, again = {"rezoned": 68}, {"reverted": 68}, {"reinstated": 68}
+    thrice = {"partly_rezoned": 6, "renumbered": 3, "split": 3, "merged": 3, "added": 3, "retired": 3}
+    assert dict(found) == {**forth, **back, **again, **thrice}
+    query = "SELECT parcel_ids, old, new FROM zoning.change WHERE kind = %s"
+    assert {(tuple(p), n, o) for p, o, n in rows(pipeline.database, query, "reverted")} == {
+        (tuple(p), o, n) for p, o, n in rows(pipeline.database, query, "rezoned")
+    }
+    assert rows(pipeline.database, "SELECT count(DISTINCT id), count(*) FROM zoning.change") == [(225, 225)]
+
+
+MAP = """
+id = "us-ma-cambridge"
+name = "Cambridge, Massachusetts"
+bounds = [-71.17, 42.35, -71.06, 42.41]
+[feeds.zoning]
+type = "download"
+url = "map.geojson"
+may_shrink = 1.0
+  [feeds.zoning.fields]
+  code = "ZONE_TYPE"
+"""
+
+
+def truncated(features: list[Any]) -> list[Any]:
+    return features[: len(features) // 3]
+
+
+def coded(code: Any) -> Callable[[list[Any]], list[Any]]:
+    def spoiled(features: list[Any]) -> list[Any]:
+        for number, each in enumerate(features):
+            each["properties"]["ZONE_TYPE"] = code(number) if callable(code) else code
+        return features
+
+    return spoiled
+
+
+def shifted(features: list[Any]) -> list[Any]:
+    """By 0.0024 degrees, about 200 m."""
+    text = json.dumps([each["geometry"] for each in features])
+    moved = re.sub(r"\[(-71\.\d+)", lambda found: f"[{float(found[1]) + 0.0024:.8f}", text)
+    return [{**each, "geometry": shape} for each, shape in zip(features, json.loads(moved), strict=True)]
+
+
+HARMS = [
+    (truncated, "ground fell"),
+    (coded("C-1"), "codes became one"),
+    (coded(None), "has no code"),
+    (coded(lambda number: f"FID {number}"), "codes that the map never had"),
+    (shifted, "gone or moved"),
+]
+
+
+@pytest.mark.parametrize(("harm", "alarm"), HARMS)
+def test_a_broken_map_is_an_alarm_and_no_change(pipeline: Pipeline, tmp_path: Path, harm: Any, alarm: str) -> None:
+    """Truncated, of one code, without codes, of another column, 200 m aside: nothing is told; and when it is well
+    again, nothing has happened."""
+    city = read_toml(tmp_path / "toml", MAP)
+    sound = (cambridge() / "zoning_2024-03-05.geojson").read_text()
+    told = []
+    for spoil in (None, harm, None):
+        document = json.loads(sound)
+        document["features"] = spoil(document["features"]) if spoil else document["features"]
+        (tmp_path / "toml" / "map.geojson").write_text(json.dumps(document))
+        (outcome,) = sync(pipeline, city, ZONING)
+        assert outcome.error is None
+        told.append(release(pipeline, city))
+    _, broken, again = told
+    assert broken is not None
+    assert any(alarm in each for each in broken.alarms), broken.alarms
+    assert again is not None
+    assert again.alarms == ()
+    assert rows(pipeline.database, FOUND) == [(0,)]

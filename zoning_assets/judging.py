@@ -38,6 +38,7 @@ class Overlaid:
     changed: int
     spelled: int
     untyped: Sequence[str]  # codes without a type
+    collisions: Sequence[Sequence[str]]  # spellings that look alike and are several codes
     split: store.Split
 
 
@@ -68,18 +69,20 @@ def overlay(url: str, jurisdiction: Jurisdiction) -> Overlaid:
     """
     with store.opened(url, jurisdiction.id, rules_of(jurisdiction)) as desk:
         if desk.is_current:
-            return Overlaid(0, 0, 0, 0, (), desk.split())
-        spelled, untyped = _spell(desk, jurisdiction)
+            return Overlaid(0, 0, 0, 0, (), (), desk.split())
+        seen = desk.codes()
+        spelled, untyped = _spell(desk, seen, jurisdiction)
+        alike = codes.collisions(seen, jurisdiction.codes, _settled(seen))
         districts, parcels = desk.districts(), desk.parcels_to_judge()
         coded = facets_of(_metric(districts, jurisdiction), jurisdiction)
         found = shares(_metric(parcels, jurisdiction), coded[coded["code"].notna()])
         changed = desk.publish(found[list(COLUMNS)], parcels["key"].tolist())
-        return Overlaid(len(districts), len(parcels), changed, spelled, untyped, desk.split())
+        return Overlaid(len(districts), len(parcels), changed, spelled, untyped, alike, desk.split())
 
 
-def _spell(desk: store.Shares, jurisdiction: Jurisdiction) -> tuple[int, list[str]]:
+def _spell(desk: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:
     """Canonical codes and types into the tables; how many rows that changed, and which codes have no type."""
-    spelled = spellings(desk.codes(), jurisdiction)
+    spelled = spellings(seen, jurisdiction)
     types = {code: codes.zone_type(code, jurisdiction.codes) for code in set(spelled.values())}
     rows = [{"local": local, "code": code, "zone_type": types[code]} for local, code in sorted(spelled.items())]
     return desk.spell(rows), sorted(code for code, each in types.items() if each is None)
@@ -87,7 +90,11 @@ def _spell(desk: store.Shares, jurisdiction: Jurisdiction) -> tuple[int, list[st
 
 def spellings(seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> Mapping[str, str]:
     """Local to canonical code for all that were ever seen; what is settled stays."""
-    return codes.spell(seen, jurisdiction.codes, {local: code for local, code in seen.items() if code})
+    return codes.spell(seen, jurisdiction.codes, _settled(seen))
+
+
+def _settled(seen: Mapping[str, str | None]) -> dict[str, str]:
+    return {local: code for local, code in seen.items() if code}
 
 
 def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:

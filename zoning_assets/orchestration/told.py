@@ -25,6 +25,7 @@ def of_shares(done: Overlaid) -> dict[str, Any]:
         "split_zoned": done.split.split,
         "unzoned": done.split.unzoned,
         "codes_without_type": ", ".join(done.untyped) or "none",
+        "codes_that_look_alike": "; ".join(" and ".join(each) for each in done.collisions) or "none",
         "disagreements": _table(names, rows),
     }
 
