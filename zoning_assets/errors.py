@@ -18,6 +18,7 @@ ZoningError                 one line: where, what, what to do
 │   └── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
 ├── NothingWaits            there is nothing of that kind to be done
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
+├── DocumentRefused         a document is not one that ordinances can be read from, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
 ├── Stopping                asked to stop: the same command goes on from here
@@ -131,6 +132,10 @@ class NothingWaits(ZoningError):
 
 class FileRefused(ZoningError):
     """A downloaded file is not what it should be, is not safe to open, or is larger than allowed."""
+
+
+class DocumentRefused(ZoningError):
+    """A document is neither HTML nor a PDF with text, or reading it takes more than is allowed."""
 
 
 class CrsRefused(ZoningError):

@@ -1,0 +1,146 @@
+"""What became of an amendment: motions with their outcome first, then plain statements; boilerplate says nothing.
+
+A planning commission does not adopt: what it approves is recommended. Who speaks is looked for in the sentence, else in
+the document's head.
+"""
+
+import re
+from collections.abc import Iterator
+
+from zoning_assets.ordinances.changes import lead
+from zoning_assets.ordinances.found import STATUS, Mention
+from zoning_assets.ordinances.spans import disjoint
+
+COMMISSION, COUNCIL, UNKNOWN = "commission", "council", "unknown"
+#: The role of a status mention whose body is not known: a person must say whether `approved` was final.
+UNSURE = "unsure"
+#: Steps that say how it ended so far; the others only say that it began.
+DECISIVE = frozenset(
+    {"recommended", "adopted", "enacted", "effective", "denied", "withdrawn", "tabled", "annulled", "repealed"}
+)
+_BODY = re.compile(
+    r"(?P<commission>\b(?:plan(?:ning)?\s(?:(?:and|&)\szoning\s)?(?:commission|board)|zoning\s(?:commission|board)|"
+    r"planning\s(?:and|&)\szoning|plan\scommission|P&Z|CPC|commissioners?(?!['’]?\scourt))\b)|"
+    r"(?P<council>\b(?:(?:city|town|common|county|village|metro)\scouncil|council(?:\s?(?:member|man|woman|or))?s?|"
+    r"board\sof\s(?:supervisors|aldermen|(?:county\s)?commissioners|selectmen|trustees)|(?:county|city)\scommission|aldermen|"
+    r"select\sboard|town\smeeting|village\sboard)\b)",
+    re.IGNORECASE,
+)
+_COMMISSION_BOARD = re.compile(r"\b(?:board of (?:county )?|county |city )$", re.IGNORECASE)
+
+_MOTION = re.compile(
+    r"\b(?:motion(?:ed|s)?|moved|moves|move)\b[^.;\n]{0,100}?\b(?P<verb>approv(?:e|al)|adopt(?:ion)?|grant|pass(?:age)?|den(?:y|ial)|"
+    r"disapprov(?:e|al)|reject|table|continue|defer|postpone|withdraw(?:al)?|forward|adjourn|reconsider|close|open|recess)\b",
+    re.IGNORECASE,
+)
+_OUTCOME = re.compile(
+    r"\b(?P<lost>fail(?:s|ed)?|lost|defeated|died|dies|did\snot\s(?:carry|pass)|(?:was|were)\snot\s(?:carried|passed|seconded))\b|"
+    r"\b(?P<won>carried|carries|passed|passes|prevailed|approved|adopted|unanimous(?:ly)?)\b|"
+    r"\b(?P<other>motion(?:ed)?\s(?:was\smade\s)?to|moved|withdrew\s(?:the|his|her)\smotion|second(?:er)?\swithdrawn)\b",
+    re.IGNORECASE,
+)
+_MOTION_REACH = 320
+_OF_VERB = {"den": "denied", "dis": "denied", "rej": "denied", "tab": "tabled", "con": "tabled", "def": "tabled"}
+_OF_VERB |= {"pos": "tabled", "wit": "withdrawn", "app": "approved", "ado": "approved", "gra": "approved"}
+_OF_VERB |= {"pas": "approved", "for": "recommended"}
+
+#: What reads like a step and is none.
+_BOILERPLATE = re.compile(
+    r"be\sit\s(?:further\s|hereby\s|therefore\s)?(?:ordained|enacted|resolved)|(?:hereby|does|do)\s(?:hereby\s)?ordains?\b|it\sis\shereby\sordained|"
+    r"\b(?:all|any)\s(?:other\s)?(?:ordinances?|parts|resolutions)[^.;]{0,120}(?:conflict|inconsistent)[^.;]{0,80}|"
+    r"[^.;\n]{0,40}in\sconflict[^.;]{0,80}repealed|"
+    r"\bminutes\b[^.;\n]{0,100}\b(?:approved|adopted|approval)\b|\bapprov\w{1,3}\s(?:of\s)?(?:the\s)?(?:minutes|agenda|consent)|"
+    r"\bagenda\b[^.;\n]{0,40}\b(?:approved|adopted)\b|"
+    r"(?:passed|adopted|approved|enacted)[^.;\n]{0,40}\b(?:this|on)\s{0,2}_{2,}|(?:adopted|passed|approved|enacted|date)[:\s]{1,4}_{2,}|"
+    r"shall\s(?:be\sin|take|become|go\sinto)\s[^.;]{0,40}(?:effect|force|effective)|upon\s(?:its\s)?(?:passage|adoption|enactment|approval)|"
+    r"approved\sas\sto\sform[^\n]{0,40}|\bmaster\splan\b[^.;]{0,60}\badopted\b|\bcomprehensive\splan\b[^.;]{0,60}\badopted\b|"
+    r"adopted[^.;]{0,40}\b(?:master|comprehensive|general)\splan|approved\s(?:site\s)?plans?\b|adopted\sbudget",
+    re.IGNORECASE,
+)
+_PLAIN = (
+    ("denied", r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s)?(?:the\s|that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
+     r"voted\s(?:[\w-]{1,12}\s){0,3}(?:to\s)?(?:deny|reject|disapprove)|(?:ordinance|petition|request|application|rezoning|item|measure)\s(?:has\s)?failed|"
+     r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|for\s(?:lack|want))|not\s(?:adopted|approved|passed|granted)|unfavorabl[ey]"),
+    ("withdrawn", r"withdrawn|withdrew|withdraws"),
+    ("tabled", r"tabled|continued\s(?:this\s|the\s)?(?:\w{1,12}\s){0,2}?(?:to|until|indefinitely)\b|deferred|postponed|held\sover|laid\s(?:over|on\sthe\stable)|carried\sover"),
+    ("annulled", r"annull?ed|annuls|annulling|vacated|vacates|set\saside|invalidated|struck\sdown|declared\s(?:null\sand\s)?void|void\sab\sinitio"),
+    ("repealed", r"(?:is|was|were|are|been|hereby)\s(?:hereby\s)?repealed|repeals\s(?:ordinance|ord\b)"),
+    ("effective", r"became\seffective|took\seffect|went\sinto\seffect|(?:is|are)\snow\sin\seffect"),
+    ("enacted", r"enacted|(?:be\s|was\s|been\s|were\s)?ordained|signed\s(?:into\slaw|by\sthe\smayor)|approved\sby\sthe\smayor"),
+    ("recommended", r"recommend(?:ed|s|ing)?\s(?:(?:to\s(?:the\s)?)?(?:city\s|town\s|county\s|common\s)?(?:council|board|commission)\s)?(?:for\s)?(?:its\s|the\s|unanimous\s|conditional\s)?"
+     r"(?:approval|adoption|that\b[^.;]{0,120}?\b(?:approved|adopted))|(?:positive|favorable)\srecommendation|favorabl[ey]\s(?:reported|recommended)"),
+    ("approved", r"adopted|adopts|approved|approves|granted|passed(?=\s?(?:and\b|to\sbe\sordained|on\b|by\b|unanimous|\d|[,.;:|)]))"),
+    ("hearing", r"public\shearing|hearing\s(?:was\s)?(?:held|opened|scheduled|set)"),
+    ("filed", r"filed|submitted|introduced|initiated|application\s(?:was\s)?received|first\sreading"),
+)
+_STEP = re.compile("|".join(rf"\b(?P<{step}>{words})(?!\w)" for step, words in _PLAIN), re.IGNORECASE)
+_COURT = re.compile(r"\b(?:court|judge|justice|judgment)\b", re.IGNORECASE)
+#: Before a step: it did not happen, or only may; or the word belongs to something else.
+_UNREAL = re.compile(
+    r"\b(?:not|never|if|would|may|might|could|should|shall|will|to\sbe|unless|whether|nor|neither|cannot|can|must|no)\s(?:[\w-]{1,20}\s){0,3}$|"
+    r"\b(?:until|when|once|upon|as|before|after|an?|the|any|previously|being|mark\w{0,4}|is\sto\sbe|duly|last|recently|already)\s$|"
+    r"\b(?:previously|formerly|originally|years\sago|in\s(?:18|19)\d\d|ignore|disregard|instructions?|pretend|last\syear)\b[^.;]{0,80}$|"
+    r"\b(?:plat|plan|permit|variance|minutes|agenda|site\splan|amendment\sto\sthe\smotion|subdivision)\s(?:(?:was|were|is|has|been)\s){0,2}$",
+    re.IGNORECASE,
+)
+_WISHED = re.compile(r"\b(?:request\w{0,3}|ask\w{0,3}|urg\w{1,3}|seek\w{0,3}|hop\w{1,3}|want\w{0,3}|propos\w{1,3}|staff|planner)\b[^.;]{0,50}$", re.IGNORECASE)
+
+
+def statuses(text: str) -> list[Mention]:
+    """Every step that the text says was taken, in its order. `role` is `unsure` where it is not known who decided."""
+    head = _body_named(text[:1500]) or UNKNOWN
+    motions = list(_motions(text, head))
+    boilerplate = [_mention("", match.span(), text) for match in _BOILERPLATE.finditer(text)]
+    plain = list(_plain(text, head))
+    return [each for each in disjoint([*motions, *boilerplate, *plain]) if each.value]
+
+
+def _motions(text: str, head: str) -> Iterator[Mention]:
+    """Motions with their outcome; where there is none, or another motion came first, they say nothing."""
+    for match in _MOTION.finditer(text):
+        outcome = _OUTCOME.search(text, match.end(), match.end() + _MOTION_REACH)
+        status, end = "", match.end()
+        if outcome and not outcome["other"] and "\n\n" not in text[match.end() : outcome.start()]:
+            status, end = _after_vote(match["verb"], bool(outcome["won"])), outcome.end()
+        yield _decided(text, status, (match.start(), end), head, text[match.start() : end])
+
+
+def _after_vote(verb: str, is_won: bool) -> str:
+    status = _OF_VERB.get(verb[:3].lower(), "")
+    if is_won:
+        return status
+    return "denied" if status in {"approved", "recommended"} else ""
+
+
+def _plain(text: str, head: str) -> Iterator[Mention]:
+    for match in _STEP.finditer(text):
+        step = str(match.lastgroup)
+        before = lead(text, match.start(), 100)
+        if _UNREAL.search(before) or (step in {"approved", "recommended", "denied"} and _WISHED.search(before)):
+            continue
+        if step == "annulled" and not _COURT.search(text, max(match.start() - 250, 0), match.end() + 250):
+            continue
+        sentence = before + text[match.start() : match.end()] + re.split(r"[.;\n]", text[match.end() : match.end() + 80])[0]
+        yield _decided(text, step, match.span(), head, sentence)
+
+
+def _decided(text: str, status: str, span: tuple[int, int], head: str, sentence: str) -> Mention:
+    """`approved` becomes what it means by who approved."""
+    if status != "approved":
+        return _mention(status, span, text)
+    body = _body_named(sentence) or head
+    if re.search(r"\brecommend", sentence, re.IGNORECASE):
+        body = COMMISSION
+    return _mention("recommended" if body == COMMISSION else "adopted", span, text, UNSURE if body == UNKNOWN else "")
+
+
+def _mention(status: str, span: tuple[int, int], text: str, role: str = "") -> Mention:
+    return Mention(STATUS, text[slice(*span)], status, *span, role=role)
+
+
+def _body_named(sentence: str) -> str | None:
+    """Who is named first; a board of commissioners is a council."""
+    for match in _BODY.finditer(sentence):
+        is_board = match[0].lower().startswith("commission") and _COMMISSION_BOARD.search(sentence, 0, match.start())
+        return COUNCIL if is_board else str(match.lastgroup)
+    return None
