@@ -27,10 +27,13 @@ class Statement:
 
 
 _FROM = re.compile(
-    r"\bfrom\s(?!within\b)|\b(?:revis|chang|amend|convert|rezon)\w{0,6}\s(?:the\s|an?\s)?(?:existing|current)\s", re.IGNORECASE
+    r"\bfrom\s(?!within\b)|\b(?:revis|chang|amend|convert|rezon)\w{0,6}\s(?:the\s|an?\s)?(?:existing|current)\s",
+    re.IGNORECASE,
 )
 _TO = re.compile(r"(?<!subject )(?<!pursuant )(?<!adjacent )(?<!next )(?<!due )\bto\s", re.IGNORECASE)
-_SUBJECT = re.compile(r"rezon|\bzon(?:e|ed|ing)\b|reclassif|classification|district|map amendment|re-zon", re.IGNORECASE)
+_SUBJECT = re.compile(
+    r"rezon|\bzon(?:e|ed|ing)\b|reclassif|classification|district|map amendment|re-zon", re.IGNORECASE
+)
 #: Where what is changed to ends.
 _NEW_ENDS = re.compile(
     r"[.;](?:\s|$)|\n\s*\n|\n(?=[A-Z][^\n]{0,40}:|\d{1,2}[.)]\s)|\s\|\s|\b(?:for|property|properties|on|at|located|bounded|of|where|which|"
@@ -48,8 +51,14 @@ _WITHIN = re.compile(
     re.IGNORECASE,
 )
 _SPECIAL = re.compile(r"\bestablish\w{0,3}\s(?:an?\s|the\s)Special\s[^.;\n(]{3,60}\s?\((?=[A-Z])", re.IGNORECASE)
-_FIELD_OLD = re.compile(r"\b(?:existing|current|present)\s(?:zoning|zone|district)(?:\s(?:district|classification|designation))?\s?[:|]\s?", re.IGNORECASE)
-_FIELD_NEW = re.compile(r"\b(?:proposed|requested)\s(?:zoning|zone|district)(?:\s(?:district|classification|designation))?\s?[:|]\s?", re.IGNORECASE)
+_FIELD_OLD = re.compile(
+    r"\b(?:existing|current|present)\s(?:zoning|zone|district)(?:\s(?:district|classification|designation))?\s?[:|]\s?",
+    re.IGNORECASE,
+)
+_FIELD_NEW = re.compile(
+    r"\b(?:proposed|requested)\s(?:zoning|zone|district)(?:\s(?:district|classification|designation))?\s?[:|]\s?",
+    re.IGNORECASE,
+)
 _FIELD_ENDS = re.compile(r"\n|\s\|\s|[.;](?:\s|$)|\b(?:proposed|requested|existing|current)\b", re.IGNORECASE)
 _INITIAL = re.compile(
     r"\b(?:initial|original|permanent)\szoning\s(?:classification\s|district\s|designation\s)?(?:of|to|as)\s|"
@@ -58,7 +67,9 @@ _INITIAL = re.compile(
     re.IGNORECASE,
 )
 _REZONE_TO = re.compile(r"\brezon(?:e|ed|ing)\b", re.IGNORECASE)
-_SHORT = re.compile(r"(?<![\w-])(?P<old>[A-Z]{1,5}-?\d[\w./-]{0,8})\s(?:District\s)?to\s(?:an?\s|the\s)?(?P<new>[A-Z]{1,5}-?\d[\w./-]{0,8})(?![\w-])")
+_SHORT = re.compile(
+    r"(?<![\w-])(?P<old>[A-Z]{1,5}-?\d[\w./-]{0,8})\s(?:District\s)?to\s(?:an?\s|the\s)?(?P<new>[A-Z]{1,5}-?\d[\w./-]{0,8})(?![\w-])"
+)
 #: What a sentence must not say before the change: it tells of the past, or of what is not or only may be.
 _UNREAL = re.compile(
     r"\b(?:previously|formerly|originally|had\sbeen|history|last\srezoned|was\srezoned\sin|in\sthe\spast|could|might|for\sexample|"

@@ -12,17 +12,26 @@ _TOKEN = re.compile(
     r"(?:\s\(O\d{4}-\d{1,5}\))?(?![\w])(?!-\w)"
 )
 #: Roads, screens and diseases; I-1 and I-2 are industry, I-94 is a road.
-_NEVER = re.compile(r"(?:I|US|SR|FM|SH|CR|IH|RT)[-\s]?\d{2,4}|SR-?\d|COVID.*|(?:AM|PM|NO|OF|AND|THE|TO|CITY|LLC|INC|ST|AVE|LOT|AN|IN|ON|BY|OR|PART|ALL)\b.*")
+_NEVER = re.compile(
+    r"(?:I|US|SR|FM|SH|CR|IH|RT)[-\s]?\d{2,4}|SR-?\d|COVID.*|(?:AM|PM|NO|OF|AND|THE|TO|CITY|LLC|INC|ST|AVE|LOT|AN|IN|ON|BY|OR|PART|ALL)\b.*"
+)
 _STRAY = re.compile(
     r"\b(?:street|avenue|ave|road|highway|hwy|freeway|interstate|route|boulevard|blvd|feet|foot|ft|percent|stories|spaces|"
     r"minutes|hours|acres?|section|sections|article|chapter|mile|miles|inches|days|dollars|item|page)\b|[ap]\.m|\d\s?[ap]m\b|[%$§]",
     re.IGNORECASE,
 )
-_LETTERS_BEFORE = re.compile(r"(?:^|[(\"“'‘]|\b(?:an?|the|existing|current|county|city)\s)\s?$|^\s?(?:zoned|of)?\s?$", re.IGNORECASE)
-_LETTERS_AFTER = re.compile(r"\s?(?:$|[)\"”'’(,|]|\b[Dd]istrict|DISTRICT|\b[Zz]on|ZON|[A-Z][a-z]|\band\b|[-–—]\s[A-Z][a-z])")
+_LETTERS_BEFORE = re.compile(
+    r"(?:^|[(\"“'‘]|\b(?:an?|the|existing|current|county|city)\s)\s?$|^\s?(?:zoned|of)?\s?$", re.IGNORECASE
+)
+_LETTERS_AFTER = re.compile(
+    r"\s?(?:$|[)\"”'’(,|]|\b[Dd]istrict|DISTRICT|\b[Zz]on|ZON|[A-Z][a-z]|\band\b|[-–—]\s[A-Z][a-z])"
+)
 _SURE_AFTER = re.compile(r"\s?(?:[)\"”'’]|[Dd]istrict|DISTRICT|[Zz]on|ZON)")
 _NAMED_BEFORE = re.compile(r"\b(Residence|Business|Industry|Office)\s$", re.IGNORECASE)
-_LIST = re.compile(r"[^.;:]{0,90}(?:,|\band\b|\bor\b|&|/)\s{0,2}(?:(?:an?|the|portions?|partially|part)\s)?(?:[A-Z][a-z]{2,12}\s){0,4}\(?$", re.IGNORECASE)
+_LIST = re.compile(
+    r"[^.;:]{0,90}(?:,|\band\b|\bor\b|&|/)\s{0,2}(?:(?:an?|the|portions?|partially|part)\s)?(?:[A-Z][a-z]{2,12}\s){0,4}\(?$",
+    re.IGNORECASE,
+)
 
 Span = tuple[int, int]
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 #: a finding without both codes (or the text it amends), or without a status, must fall below 0.7, whatever else it has.
 CODES, STATUS, NUMBER, DATE, PLACE = 0.35, 0.2, 0.25, 0.1, 0.1
 #: Doubts. Each alone brings a complete finding below the threshold, but for those that only say that a piece is missing.
-CONFLICT, BAD_DATE, UNSURE_BODY, SAME_CODE, SEVERAL, NO_STATUS, UNPAIRED, NO_KIND = 0.4, 0.35, 0.35, 0.35, 0.35, 0.15, 0.35, 0.4
+CONFLICT, BAD_DATE, UNSURE_BODY, SAME_CODE, SEVERAL, NO_STATUS, UNPAIRED, NO_KIND = (
+    0.4,
+    0.35,
+    0.35,
+    0.35,
+    0.35,
+    0.15,
+    0.35,
+    0.4,
+)
 
 
 @dataclass(frozen=True)

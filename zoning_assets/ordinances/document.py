@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 _DASHES = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"), "") | dict.fromkeys(map(ord, "‐‑‒–−"), "-")
-_PAGE_NUMBER = re.compile(r"[^\n]{0,90}\bpage\s\d{1,4}(?:\sof\s\d{1,4})?\b[^\n]{0,30}|[-\s]{0,4}\d{1,4}[-\s]{0,4}", re.IGNORECASE)
+_PAGE_NUMBER = re.compile(
+    r"[^\n]{0,90}\bpage\s\d{1,4}(?:\sof\s\d{1,4})?\b[^\n]{0,30}|[-\s]{0,4}\d{1,4}[-\s]{0,4}", re.IGNORECASE
+)
 #: A word broken at the end of a line; where a digit or a capital follows, the hyphen is part of a code or a number.
 _BROKEN_WORD = re.compile(r"(?<=[a-z])-[ ]?\n[ ]?(?=[a-z])")
 _BROKEN_CODE = re.compile(r"(?<=\w)-[ ]?\n[ ]?(?=[A-Z0-9])")

@@ -25,7 +25,9 @@ def extract(document: Document) -> tuple[Found, ...]:
     text = document.text
     mentioned, stated = scanned(document)
     parts = items(text, mentioned)
-    meeting = tuple(each for each in mentioned if each.role == "meeting" and parts[0].holds(each.start) and not parts[0].number)
+    meeting = tuple(
+        each for each in mentioned if each.role == "meeting" and parts[0].holds(each.start) and not parts[0].number
+    )
     found = []
     for part in parts:
         own = [each for each in mentioned if part.holds(each.start)]

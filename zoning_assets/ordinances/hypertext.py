@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from lxml import etree, html
 
 _UNSEEN = frozenset({"script", "style", "template", "noscript", "head", "svg", "iframe", "object", "select"})
-_INLINE = frozenset("a abbr b big cite code em font i ins label mark q s small span strong sub sup tt u wbr".split())
+_INLINE = frozenset(["a", "abbr", "b", "big", "cite", "code", "em", "font", "i", "ins", "label", "mark", "q", "s", "small", "span", "strong", "sub", "sup", "tt", "u", "wbr"])
 _CELLS = frozenset({"td", "th"})
 _HIDING = re.compile(r"display:none|visibility:hidden|font-size:0(?![.\d])|opacity:0(?![.\d])")
 #: Elements of one document, counted by `<`; each takes a hundred bytes and more in memory.
@@ -28,7 +28,9 @@ def text_of(body: bytes) -> str:
     if body.count(b"<") > MOST_NODES:
         message = f"more than {MOST_NODES:,} elements"
         raise ValueError(message)
-    parser = html.HTMLParser(no_network=True, huge_tree=False, remove_comments=True, remove_pis=True, encoding=_coding(body))
+    parser = html.HTMLParser(
+        no_network=True, huge_tree=False, remove_comments=True, remove_pis=True, encoding=_coding(body)
+    )
     try:
         root = html.document_fromstring(body, parser)
     except etree.LxmlError as error:

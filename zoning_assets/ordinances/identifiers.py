@@ -31,7 +31,9 @@ _ORDINANCE = re.compile(
     re.IGNORECASE,
 )
 _CHICAGO = re.compile(r"(?<![\w-])S?O20\d\d-\d{1,6}(?!\w)")
-_NOT_A_CASE = re.compile(r"(?:19|20)\d\d-\d\d-\d\d|.*(?:CV|CIV|CA)\b.*|\d{3}[-.]\d{3}[-.]\d{4}|\d{3}-\d{4}", re.IGNORECASE)
+_NOT_A_CASE = re.compile(
+    r"(?:19|20)\d\d-\d\d-\d\d|.*(?:CV|CIV|CA)\b.*|\d{3}[-.]\d{3}[-.]\d{4}|\d{3}-\d{4}", re.IGNORECASE
+)
 #: What makes a number that of another ordinance or case.
 _ASIDE_ORDINANCE = re.compile(
     r"\b(?:amend(?:s|ed|ing|ment to|ments to)?|amendment of|pursuant to|under|provided (?:in|by)|established by|in accordance with|"
@@ -46,8 +48,13 @@ _ASIDE_CASE = re.compile(
 )
 
 _BLOCK = re.compile(r"(?<!\w)Block\s(?P<block>\d{1,5}),?\s(?:and\s|p/o\s)?Lots?\s(?P<lot>\d{1,4})(?!\d)", re.IGNORECASE)
-_MAP_LOT = re.compile(r"(?<!\w)(?:Assessor'?s?\s)?Map\s(?:No\.\s)?(?P<map>\d{1,4}[A-Z]?),?\sLots?\s(?P<lot>\d{1,4}[A-Z]?)(?!\w)", re.IGNORECASE)
-_WARD = re.compile(r"(?<!\w)Ward\s(?P<ward>\d{1,2}),?\sItems?\s(?:No\.\s)?(?P<item>\d{6})(?P<more>[-.]\d{1,4})?(?!\w)", re.IGNORECASE)
+_MAP_LOT = re.compile(
+    r"(?<!\w)(?:Assessor'?s?\s)?Map\s(?:No\.\s)?(?P<map>\d{1,4}[A-Z]?),?\sLots?\s(?P<lot>\d{1,4}[A-Z]?)(?!\w)",
+    re.IGNORECASE,
+)
+_WARD = re.compile(
+    r"(?<!\w)Ward\s(?P<ward>\d{1,2}),?\sItems?\s(?:No\.\s)?(?P<item>\d{6})(?P<more>[-.]\d{1,4})?(?!\w)", re.IGNORECASE
+)
 _RICHMOND = re.compile(r"(?<![\w-])[A-Z]\d{3}\s?-?\s?\d{4}\s?/\s?\d{3}[A-Z]?(?!\w)")
 _LABELLED_PARCEL = re.compile(
     r"(?<!\w)(?:APNs?|PINs?|PIDs?|BBLs?|folio|assessor['’]?s?\sparcel|tax\sparcel|tax\smap|tax\sID|parcel)"
@@ -55,7 +62,9 @@ _LABELLED_PARCEL = re.compile(
     r"(?P<id>(?-i:[A-Z]{0,2})\d[\d.-]{3,24}\d)(?![\w/])",
     re.IGNORECASE,
 )
-_NEXT_LOT = re.compile(r"\s?(?:,|and|&|,\sand)\s(?P<id>\d{1,4})(?![\w/-])(?!\s(?:feet|acres|square|(?-i:[A-Z][a-z])))", re.IGNORECASE)
+_NEXT_LOT = re.compile(
+    r"\s?(?:,|and|&|,\sand)\s(?P<id>\d{1,4})(?![\w/-])(?!\s(?:feet|acres|square|(?-i:[A-Z][a-z])))", re.IGNORECASE
+)
 _NEXT_PARCEL = re.compile(r"\s?(?:,|;|and|&|,\sand)\s(?P<id>(?-i:[A-Z]{0,2})\d[\d.-]{3,24}\d)(?![\w/])", re.IGNORECASE)
 _BOROUGHS = {"manhattan": 1, "bronx": 2, "brooklyn": 3, "queens": 4, "staten island": 5}
 _BOROUGH = re.compile(r"(?<!\w)(Manhattan|Bronx|Brooklyn|Queens|Staten\sIsland)(?!\w)", re.IGNORECASE)
@@ -89,7 +98,7 @@ def _is_case(found: str, is_marked: bool) -> bool:
 def ordinances(text: str) -> Iterator[Mention]:
     """Ordinance numbers; of a bare number without `No.`, only one that has a dash or a hash within."""
     for match in _ORDINANCE.finditer(text):
-        if match["mark"] and match["mark"].strip() != ":" or re.search(r"[-‐-―#]", match["id"]):
+        if (match["mark"] and match["mark"].strip() != ":") or re.search(r"[-‐-―#]", match["id"]):
             yield _number(ORDINANCE, text, match.span(), squeezed(match["id"]), _ASIDE_ORDINANCE)
     for match in _CHICAGO.finditer(text):
         yield _number(ORDINANCE, text, match.span(), match[0], _ASIDE_ORDINANCE)

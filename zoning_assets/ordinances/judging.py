@@ -27,8 +27,13 @@ _OTHER = re.compile(
     re.IGNORECASE,
 )
 _ANNEX = re.compile(r"\bannex", re.IGNORECASE)
-_CONDITIONAL = re.compile(r"\bconditional\s(?:re)?zon(?:e|ing)|\bconditional\sdistrict|\bproffer\w{0,4}|\bzoning\swith\sconditions", re.IGNORECASE)
-_OVERLAY = re.compile(r"\boverlay\s(?:district|zone|zoning)|\boverlay\b[^.;]{0,60}\b(?:add|establish|remov|appl)", re.IGNORECASE)
+_CONDITIONAL = re.compile(
+    r"\bconditional\s(?:re)?zon(?:e|ing)|\bconditional\sdistrict|\bproffer\w{0,4}|\bzoning\swith\sconditions",
+    re.IGNORECASE,
+)
+_OVERLAY = re.compile(
+    r"\boverlay\s(?:district|zone|zoning)|\boverlay\b[^.;]{0,60}\b(?:add|establish|remov|appl)", re.IGNORECASE
+)
 _PUD = re.compile(r"\bplanned\s(?:unit\s|area\s|residential\s)?(?:development|district|unit)", re.IGNORECASE)
 _PUD_CODE = re.compile(r"(?:PUD|PD|PDD|PMD|PAD|PRD)(?:\b|[-\d ].*)")
 _PLACE = re.compile(
@@ -70,7 +75,8 @@ def amendment(
     dates = _dates([*own, *meeting])
     place = _place(piece)
     evidence = Evidence(
-        has_codes=all(each.old and each.new or each.way != "rezoning" for each in changes) and bool(changes)
+        has_codes=(all((each.old and each.new) or each.way != "rezoning" for each in changes)
+        and bool(changes))
         or (kind == "text" and bool(_TEXT_OF.search(piece)))
         or (kind == "annulment" and bool(numbers[ORDINANCE])),
         has_status=status != "unknown",
@@ -96,7 +102,9 @@ def _changes(text: str, stated: Iterable[Statement]) -> tuple[Change, ...]:
     every = dict.fromkeys(each.change(text) for each in stated)
     full = [each for each in every if each.old and each.new]
     told = {code for each in full for code in each.new}
-    return tuple(each for each in every if (each.old and each.new) or each.way == "overlay" or not set(each.new) <= told)
+    return tuple(
+        each for each in every if (each.old and each.new) or each.way == "overlay" or not set(each.new) <= told
+    )
 
 
 def _kind(piece: str, changes: Sequence[Change], steps: Sequence[Mention]) -> str:

@@ -36,7 +36,9 @@ _STEPS = (
     ("filed", r"introduc|referred|first reading|received|agenda ready"),
 )
 _POSITIVE = frozenset({"adopted", "enacted", "recommended"})
-_COMMISSION = re.compile(r"plan(?:ning)?\b.*\b(?:commission|board)|zoning (?:commission|board)|committee", re.IGNORECASE)
+_COMMISSION = re.compile(
+    r"plan(?:ning)?\b.*\b(?:commission|board)|zoning (?:commission|board)|committee", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -162,4 +164,6 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 
 
 def _refused(what: str) -> DocumentRefused:
-    return DocumentRefused(what, where="Legistar matter", do="give one object of /matters, and its /histories as a list")
+    return DocumentRefused(
+        what, where="Legistar matter", do="give one object of /matters, and its /histories as a list"
+    )

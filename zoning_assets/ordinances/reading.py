@@ -42,7 +42,7 @@ REFUSALS = {
 _WRITTEN_BYTES = 6
 
 
-def read(body: bytes, *, name: str = "document", limits: Limits = Limits()) -> Document:  # noqa: B008 - it is frozen
+def read(body: bytes, *, name: str = "document", limits: Limits = Limits()) -> Document:
     """The running text of an HTML page or of a PDF with text; which of them it is, its content says.
 
     Args:

@@ -58,18 +58,36 @@ _BOILERPLATE = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = (
-    ("denied", r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s)?(?:the\s|that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
-     r"voted\s(?:[\w-]{1,12}\s){0,3}(?:to\s)?(?:deny|reject|disapprove)|(?:ordinance|petition|request|application|rezoning|item|measure)\s(?:has\s)?failed|"
-     r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|for\s(?:lack|want))|not\s(?:adopted|approved|passed|granted)|unfavorabl[ey]"),
+    (
+        "denied",
+        r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s)?(?:the\s|that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
+        r"voted\s(?:[\w-]{1,12}\s){0,3}(?:to\s)?(?:deny|reject|disapprove)|(?:ordinance|petition|request|application|rezoning|item|measure)\s(?:has\s)?failed|"
+        r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|for\s(?:lack|want))|not\s(?:adopted|approved|passed|granted)|unfavorabl[ey]",
+    ),
     ("withdrawn", r"withdrawn|withdrew|withdraws"),
-    ("tabled", r"tabled|continued\s(?:this\s|the\s)?(?:\w{1,12}\s){0,2}?(?:to|until|indefinitely)\b|deferred|postponed|held\sover|laid\s(?:over|on\sthe\stable)|carried\sover"),
-    ("annulled", r"annull?ed|annuls|annulling|vacated|vacates|set\saside|invalidated|struck\sdown|declared\s(?:null\sand\s)?void|void\sab\sinitio"),
+    (
+        "tabled",
+        r"tabled|continued\s(?:this\s|the\s)?(?:\w{1,12}\s){0,2}?(?:to|until|indefinitely)\b|deferred|postponed|held\sover|laid\s(?:over|on\sthe\stable)|carried\sover",
+    ),
+    (
+        "annulled",
+        r"annull?ed|annuls|annulling|vacated|vacates|set\saside|invalidated|struck\sdown|declared\s(?:null\sand\s)?void|void\sab\sinitio",
+    ),
     ("repealed", r"(?:is|was|were|are|been|hereby)\s(?:hereby\s)?repealed|repeals\s(?:ordinance|ord\b)"),
     ("effective", r"became\seffective|took\seffect|went\sinto\seffect|(?:is|are)\snow\sin\seffect"),
-    ("enacted", r"enacted|(?:be\s|was\s|been\s|were\s)?ordained|signed\s(?:into\slaw|by\sthe\smayor)|approved\sby\sthe\smayor"),
-    ("recommended", r"recommend(?:ed|s|ing)?\s(?:(?:to\s(?:the\s)?)?(?:city\s|town\s|county\s|common\s)?(?:council|board|commission)\s)?(?:for\s)?(?:its\s|the\s|unanimous\s|conditional\s)?"
-     r"(?:approval|adoption|that\b[^.;]{0,120}?\b(?:approved|adopted))|(?:positive|favorable)\srecommendation|favorabl[ey]\s(?:reported|recommended)"),
-    ("approved", r"adopted|adopts|approved|approves|granted|passed(?=\s?(?:and\b|to\sbe\sordained|on\b|by\b|unanimous|\d|[,.;:|)]))"),
+    (
+        "enacted",
+        r"enacted|(?:be\s|was\s|been\s|were\s)?ordained|signed\s(?:into\slaw|by\sthe\smayor)|approved\sby\sthe\smayor",
+    ),
+    (
+        "recommended",
+        r"recommend(?:ed|s|ing)?\s(?:(?:to\s(?:the\s)?)?(?:city\s|town\s|county\s|common\s)?(?:council|board|commission)\s)?(?:for\s)?(?:its\s|the\s|unanimous\s|conditional\s)?"
+        r"(?:approval|adoption|that\b[^.;]{0,120}?\b(?:approved|adopted))|(?:positive|favorable)\srecommendation|favorabl[ey]\s(?:reported|recommended)",
+    ),
+    (
+        "approved",
+        r"adopted|adopts|approved|approves|granted|passed(?=\s?(?:and\b|to\sbe\sordained|on\b|by\b|unanimous|\d|[,.;:|)]))",
+    ),
     ("hearing", r"public\shearing|hearing\s(?:was\s)?(?:held|opened|scheduled|set)"),
     ("filed", r"filed|submitted|introduced|initiated|application\s(?:was\s)?received|first\sreading"),
 )
@@ -83,7 +101,10 @@ _UNREAL = re.compile(
     r"\b(?:plat|plan|permit|variance|minutes|agenda|site\splan|amendment\sto\sthe\smotion|subdivision)\s(?:(?:was|were|is|has|been)\s){0,2}$",
     re.IGNORECASE,
 )
-_WISHED = re.compile(r"\b(?:request\w{0,3}|ask\w{0,3}|urg\w{1,3}|seek\w{0,3}|hop\w{1,3}|want\w{0,3}|propos\w{1,3}|staff|planner)\b[^.;]{0,50}$", re.IGNORECASE)
+_WISHED = re.compile(
+    r"\b(?:request\w{0,3}|ask\w{0,3}|urg\w{1,3}|seek\w{0,3}|hop\w{1,3}|want\w{0,3}|propos\w{1,3}|staff|planner)\b[^.;]{0,50}$",
+    re.IGNORECASE,
+)
 
 
 def statuses(text: str) -> list[Mention]:
@@ -120,7 +141,9 @@ def _plain(text: str, head: str) -> Iterator[Mention]:
             continue
         if step == "annulled" and not _COURT.search(text, max(match.start() - 250, 0), match.end() + 250):
             continue
-        sentence = before + text[match.start() : match.end()] + re.split(r"[.;\n]", text[match.end() : match.end() + 80])[0]
+        sentence = (
+            before + text[match.start() : match.end()] + re.split(r"[.;\n]", text[match.end() : match.end() + 80])[0]
+        )
         yield _decided(text, step, match.span(), head, sentence)
 
 
