@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from zoning_assets.ordinances import codes
 from zoning_assets.ordinances.codes import Span
 from zoning_assets.ordinances.found import Change
-from zoning_assets.ordinances.spans import disjoint
+from zoning_assets.ordinances.spans import disjoint, lead, sparse
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,6 @@ _UNREAL = re.compile(
     r"alternatives?|scenarios?|considered)\b",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"[.;!?]\s+(?=[A-Z(\d])|\n\s*\n|\n(?=[A-Z0-9#•*-][^\n]{0,60}:)")
-
-
-def lead(text: str, start: int, most: int) -> str:
-    """What a sentence says before an offset, at most so many characters."""
-    before = text[max(start - most, 0) : start]
-    begins = max((each.end() for each in _SENTENCE.finditer(before)), default=0)
-    return before[begins:]
 
 
 def statements(text: str) -> list[Statement]:
@@ -108,7 +100,7 @@ def _codes(text: str, start: int, end: int) -> tuple[Span, ...]:
 
 
 def _from_to(text: str) -> Iterator[Statement]:
-    for match in _FROM.finditer(text):
+    for match in sparse(_FROM.finditer(text), text):
         ends = _cut(text, match.end(), 260, _OLD_ENDS)
         to = _TO.search(text, match.end(), ends)
         old = _codes(text, match.end(), to.start()) if to else ()
@@ -122,7 +114,7 @@ def _from_to(text: str) -> Iterator[Statement]:
 
 def _shown(text: str) -> Iterator[Statement]:
     """Detroit: to show an SD2 zoning classification where a B4 zoning classification is currently shown."""
-    for match in _SHOW.finditer(text):
+    for match in sparse(_SHOW.finditer(text), text):
         where = _WHERE.search(text, match.end(), match.end() + 300)
         shown = _SHOWN.search(text, where.end(), where.end() + 300) if where else None
         if where and shown:
@@ -133,13 +125,13 @@ def _shown(text: str) -> Iterator[Statement]:
 
 def _within(text: str) -> Iterator[Statement]:
     """New York's commercial overlays, which come and go within a district that stays; and its special districts."""
-    for match in _WITHIN.finditer(text):
+    for match in sparse(_WITHIN.finditer(text), text):
         end = _cut(text, match.end(), 60, _NEW_ENDS)
         spans = _codes(text, match.end(), end)
         if spans and _is_real(text, match.start()):
             comes = match["verb"].lower() == "establish"
             yield Statement(match.start(), end, () if comes else spans, spans if comes else (), "overlay")
-    for match in _SPECIAL.finditer(text):
+    for match in sparse(_SPECIAL.finditer(text), text):
         spans = _codes(text, match.end() - 1, _cut(text, match.end(), 20, re.compile(r"(?<=\))")))
         if spans and _is_real(text, match.start()):
             yield Statement(match.start(), spans[-1][1], (), spans, "overlay")
@@ -147,7 +139,7 @@ def _within(text: str) -> Iterator[Statement]:
 
 def _fields(text: str) -> Iterator[Statement]:
     """`Existing zoning: R-1` and, soon after, `Proposed zoning: C-2`."""
-    for match in _FIELD_NEW.finditer(text):
+    for match in sparse(_FIELD_NEW.finditer(text), text):
         end = _cut(text, match.end(), 120, _FIELD_ENDS)
         new = _codes(text, match.end(), end)
         olds = [*_FIELD_OLD.finditer(text, max(match.start() - 400, 0), match.start())]
@@ -160,7 +152,7 @@ def _fields(text: str) -> Iterator[Statement]:
 
 def _initial(text: str) -> Iterator[Statement]:
     """The first zoning of annexed land."""
-    for match in _INITIAL.finditer(text):
+    for match in sparse(_INITIAL.finditer(text), text):
         end = _cut(text, match.end(), 80, _NEW_ENDS)
         new = _codes(text, match.end(), end)
         if new and _is_real(text, match.start()):
@@ -169,7 +161,7 @@ def _initial(text: str) -> Iterator[Statement]:
 
 def _rezoned_to(text: str) -> Iterator[Statement]:
     """Rezone some place to a district, without a word of what it was."""
-    for match in _REZONE_TO.finditer(text):
+    for match in sparse(_REZONE_TO.finditer(text), text):
         ends = _cut(text, match.end(), 200, _OLD_ENDS)
         for to in _TO.finditer(text, match.end(), ends):
             end = _cut(text, to.end(), 60, _NEW_ENDS)
@@ -181,7 +173,7 @@ def _rezoned_to(text: str) -> Iterator[Statement]:
 
 def _short(text: str) -> Iterator[Statement]:
     """`Rezone - 208 East 3rd South - LDR2 to MDR1`: on the line of a heading."""
-    for match in _SHORT.finditer(text):
+    for match in sparse(_SHORT.finditer(text), text):
         line = text[max(text.rfind("\n", 0, match.start()), match.start() - 200) : match.start()]
         old, new = _codes(text, *match.span("old")), _codes(text, *match.span("new"))
         if old and new and _SUBJECT.search(line) and not _UNREAL.search(line):

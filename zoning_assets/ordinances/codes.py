@@ -7,7 +7,7 @@ from zoning_assets.ordinances.found import NEW_CODE, OLD_CODE, Mention
 
 _DASH = r"\s?[-‐-―]\s?"
 _TOKEN = re.compile(
-    rf"(?<![\w/.#‐-―-])(?:[A-Z]{{1,5}}(?:{_DASH}|\s)?\d{{1,4}}(?:\.\d{{1,2}})?[A-Z]{{0,3}}|[A-Z]{{1,5}})"
+    rf"(?<![\w/.#‐-―-])(?:[A-Z]{{1,5}}(?:{_DASH}|\s)?\d{{1,4}}(?:\.\d{{1,2}})?[A-Z]{{0,3}}|[A-Z]{{1,2}}&[A-Z]{{1,2}}|[A-Z]{{1,5}})"
     rf"(?:\s?[-‐-―/]\s?(?:[A-Z]{{1,4}}\d{{0,3}}|\d{{1,3}}(?:\.\d{{1,2}})?)[A-Z]{{0,2}}){{0,3}}"
     r"(?:\s\(O\d{4}-\d{1,5}\))?(?![\w])(?!-\w)"
 )
@@ -63,7 +63,7 @@ def _is_code(chunk: str, match: re.Match[str]) -> bool:
     token = match[0]
     if _NEVER.fullmatch(token):
         return False
-    if any(map(str.isdigit, token)):
+    if "&" in token or any(map(str.isdigit, token)):
         return True
     if len(token) == 1:
         named = _NAMED_BEFORE.search(chunk[: match.start()])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from zoning_assets.ordinances.found import DATE, Mention
+from zoning_assets.ordinances.spans import sparse
 
 _MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
 _MONTH = r"(?P<month>Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
@@ -30,7 +31,7 @@ _ROLES = {
     "effective": r"effective|takes?\seffect|took\seffect|in\seffect|into\seffect",
     "denied": r"denied|disapproved|rejected|failed",
     "withdrawn": r"withdrawn|withdrew",
-    "tabled": r"tabled|laid\son\sthe\stable",
+    "tabled": r"tabled?|laid\son\sthe\stable",
     "annulled": r"annulled|vacated|invalidated|court|judgment|struck\sdown|set\saside",
     "repealed": r"repealed",
     "hearing": r"hearings?|heard|continued\sto|postponed\s(?:to|until)|deferred\s(?:to|until)",
@@ -44,7 +45,7 @@ _BEFORE, _AFTER = 90, 60
 def dates(text: str) -> Iterator[Mention]:
     """Dates in the forms that American cities write; two digits of a year are not a year."""
     for form in _FORMS:
-        for match in form.finditer(text):
+        for match in sparse(form.finditer(text), text):
             value = _valid(match)
             role = _role(text, *match.span())
             yield Mention(DATE, match[0], value.isoformat() if value else None, *match.span(), role=role)

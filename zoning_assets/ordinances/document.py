@@ -54,9 +54,14 @@ def _repeated(margins: Sequence[Sequence[str]]) -> set[str]:
     """Lines at the margins of more than half of the pages."""
     counts: dict[str, int] = {}
     for margin in margins:
-        for line in set(margin):
+        for line in set(map(_unnumbered, margin)):
             counts[line] = counts.get(line, 0) + 1
     return {line for line, count in counts.items() if count > max(len(margins) / 2, 1)}
+
+
+def _unnumbered(line: str) -> str:
+    """A line without a page's number at either end."""
+    return re.sub(r"^\d{1,4}\s|\s\d{1,4}$", "", line.strip())
 
 
 def _without_margins(page: list[str], number: int, pages: int, heads: set[str], feet: set[str]) -> list[str]:
@@ -69,8 +74,8 @@ def _without_margins(page: list[str], number: int, pages: int, heads: set[str], 
             and pages > 1
             and (
                 _PAGE_NUMBER.fullmatch(line)
-                or (at < _MARGIN_LINES and number > 0 and line in heads)
-                or (at >= last and number < pages - 1 and line in feet)
+                or (at < _MARGIN_LINES and number > 0 and _unnumbered(line) in heads)
+                or (at >= last and number < pages - 1 and _unnumbered(line) in feet)
             )
         )
     ]

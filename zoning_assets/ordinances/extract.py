@@ -7,7 +7,7 @@ from zoning_assets.ordinances import changes, codes, dates, identifiers, status
 from zoning_assets.ordinances.changes import Statement
 from zoning_assets.ordinances.document import Document
 from zoning_assets.ordinances.found import Found, Mention
-from zoning_assets.ordinances.items import items
+from zoning_assets.ordinances.items import assigned, items
 from zoning_assets.ordinances.judging import amendment
 from zoning_assets.ordinances.spans import disjoint
 
@@ -25,15 +25,12 @@ def extract(document: Document) -> tuple[Found, ...]:
     text = document.text
     mentioned, stated = scanned(document)
     parts = items(text, mentioned)
-    meeting = tuple(
-        each for each in mentioned if each.role == "meeting" and parts[0].holds(each.start) and not parts[0].number
-    )
+    own, statements = assigned(parts, mentioned), assigned(parts, stated)
+    head = [] if parts[0].number else [each for each in own[0] if each.role == "meeting"]
     found = []
-    for part in parts:
-        own = [each for each in mentioned if part.holds(each.start)]
-        statements = [each for each in stated if part.holds(each.start)]
+    for at, part in enumerate(parts):
         piece = "\n\n".join(text[start:end] for start, end in part.pieces)
-        found.append(amendment(text, piece, own, statements, meeting if part is not parts[0] else ()))
+        found.append(amendment(text, piece, own[at], statements[at], head if at else ()))
     return tuple(each for each in found if each)
 
 

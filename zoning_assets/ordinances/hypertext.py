@@ -7,6 +7,7 @@ from lxml import etree, html
 
 _UNSEEN = frozenset({"script", "style", "template", "noscript", "head", "svg", "iframe", "object", "select"})
 _INLINE = frozenset(["a", "abbr", "b", "big", "cite", "code", "em", "font", "i", "ins", "label", "mark", "q", "s", "small", "span", "strong", "sub", "sup", "tt", "u", "wbr"])
+_SPACES = re.compile(r"\s+")
 _CELLS = frozenset({"td", "th"})
 _HIDING = re.compile(r"display:none|visibility:hidden|font-size:0(?![.\d])|opacity:0(?![.\d])")
 #: Elements of one document, counted by `<`; each takes a hundred bytes and more in memory.
@@ -60,17 +61,22 @@ def _shown(root: html.HtmlElement) -> Iterator[str]:
         if event == "start":
             hidden += unseen
             if not hidden:
-                yield _before(element) + (element.text or "")
+                yield _before(element) + _spaced(element, element.text)
         else:
             hidden -= unseen
             if not hidden:
-                yield _after(element) + (element.tail or "")
+                yield _after(element) + _spaced(element.getparent(), element.tail)
 
 
 def _is_unseen(element: html.HtmlElement) -> bool:
     if not isinstance(element.tag, str) or element.tag in _UNSEEN or "hidden" in element.attrib:
         return True
     return bool(_HIDING.search(element.get("style", "").lower().replace(" ", "")))
+
+
+def _spaced(element: html.HtmlElement | None, text: str | None) -> str:
+    """Text as it is shown: only where it is preformatted is a line's end one."""
+    return text or "" if element is not None and element.tag == "pre" else _SPACES.sub(" ", text or "")
 
 
 def _before(element: html.HtmlElement) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from zoning_assets.ordinances.found import CASE, ORDINANCE, PARCEL, REFERENCE, Mention
+from zoning_assets.ordinances.spans import lead, sparse
 
 _DASH = r"\s?[-‐-―]\s?"
 #: Beginnings of case numbers that mean zoning, planning or a board, and nothing else, in many cities.
@@ -46,6 +47,9 @@ _ASIDE_CASE = re.compile(
     r"with|heard with|reference to|under|than|withdrawn)[\s:(]{1,3}(?:the\s)?(?:zoning\s|rezoning\s)?(?:case\s)?$",
     re.IGNORECASE,
 )
+
+#: A sentence that tells of the past names its numbers.
+_PAST = re.compile(r"\b(?:previously|formerly|originally|years?\sago|history|in\s(?:18|19)\d\d)\b", re.IGNORECASE)
 
 _BLOCK = re.compile(r"(?<!\w)Block\s(?P<block>\d{1,5}),?\s(?:and\s|p/o\s)?Lots?\s(?P<lot>\d{1,4})(?!\d)", re.IGNORECASE)
 _MAP_LOT = re.compile(
@@ -108,13 +112,14 @@ def _number(
     kind: str, text: str, span: tuple[int, int], value: str, aside: re.Pattern[str], begins: int | None = None
 ) -> Mention:
     begins = span[0] if begins is None else begins
-    role = REFERENCE if aside.search(text, max(begins - 60, 0), begins) else ""
+    is_aside = aside.search(text, max(begins - 60, 0), begins) or _PAST.search(lead(text, begins, 120))
+    role = REFERENCE if is_aside else ""
     return Mention(kind, text[slice(*span)], value, *span, role=role)
 
 
 def parcels(text: str) -> Iterator[Mention]:
     """Parcels: New York's block and lot, Cambridge's map and lot, Detroit's ward and item, Richmond's, and labelled ones."""
-    for match in _BLOCK.finditer(text):
+    for match in sparse(_BLOCK.finditer(text), text):
         borough = _borough(text, match.start())
         for start, end in _with_more(text, match.start(), match, "lot", _NEXT_LOT):
             lot = re.findall(r"\d+", text[start:end])[-1]

@@ -1,16 +1,18 @@
 """A document in its items, so that no case takes what is said of its neighbour."""
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zoning_assets.ordinances.found import CASE, ORDINANCE, REFERENCE, Mention
+from zoning_assets.ordinances.spans import Piece
 
 _NUMBER = r"(?:\d{1,2}(?:\.\d{1,2})?|[IVX]{1,5}|[A-Z])[.)]:?"
 #: A line that begins an item even though it names no case.
 _HEADING = re.compile(
     rf"^[ ]?(?:(?:{_NUMBER}|[-•*])\s)?(?:(?:agenda\s)?item\s(?:no\.?\s)?\#?\d{{1,3}}\b|nos?\.\s\d{{1,3}}(?:\s?(?:,|and|&)\s?\d{{1,3}})?\s?$|"
-    r"(?:old|new|unfinished|other)\sbusiness\b|public\shearings?\s?:?$|consent\s(?:agenda|calendar)\b|call\sto\sorder\b|roll\scall\b|"
+    r"(?:old|new|unfinished|other)\sbusiness\b|public\shearings\s?:?$|consent\s(?:agenda|calendar)\b|call\sto\sorder\b|roll\scall\b|"
     r"adjourn(?:ment)?\b|(?:approval|consideration)\sof\s(?:the\s)?minutes\b|communications\b|public\scomments?\s?:?$|staff\sreports?\s?:?$|"
     r"director[’']s\sreport|announcements\b|(?:the\s)?meeting\s(?:was\s)?adjourned\b)",
     re.IGNORECASE | re.MULTILINE,
@@ -30,6 +32,13 @@ _BEFORE_NUMBER = re.compile(
     re.IGNORECASE,
 )
 
+#: Between a heading and the number under it there is nothing: they are one heading.
+_HEADING_CHARACTERS = 60
+#: A shorter line is not broken for want of room.
+_LONG_LINE = 55
+#: So many numbers of an item are looked at to know whether another line goes on with it.
+_MOST_NAMED = 20
+
 
 @dataclass(frozen=True)
 class Item:
@@ -38,41 +47,54 @@ class Item:
     number: str  # the case or ordinance its heading names; empty where it names none
     pieces: tuple[tuple[int, int], ...]
 
-    def holds(self, offset: int) -> bool:
-        """Whether an offset is in this item."""
-        return any(start <= offset < end for start, end in self.pieces)
-
 
 def items(text: str, mentions: Sequence[Mention]) -> list[Item]:
-    """The items in order. What stands before the first heading is an item without a number."""
+    """The items in order. What stands before the first heading is an item too."""
+    own = [each for each in mentions if each.kind in {CASE, ORDINANCE} and each.role != REFERENCE]
     starts = {match.start(): "" for form in (_HEADING, _NUMBERED) for match in form.finditer(text)}
-    starts |= {start: number for start, number in _number_lines(text, mentions).items()}
-    found: list[tuple[str, int]] = [("", 0)]
-    for start, number in sorted(starts.items()):
-        if number and number == found[-1][0]:
-            continue
-        if number and not found[-1][0] and _is_heading_only(text, found[-1][1], start):
-            found[-1] = (number, found[-1][1])
-            continue
-        found.append((number, start))
+    starts.update(_number_lines(text, own))
+    found = _told_apart(starts, own)
     ends = [start for _, start in found[1:]] + [len(text)]
     return _merged([Item(number, ((start, end),)) for (number, start), end in zip(found, ends, strict=True)])
 
 
-def _number_lines(text: str, mentions: Sequence[Mention]) -> dict[int, str]:
-    """Starts of lines that a case's or an ordinance's number begins."""
+def _told_apart(starts: Mapping[int, str], own: Sequence[Mention]) -> list[tuple[str, int]]:
+    """Number and start of each item; a line that names the number of the item it stands in begins none."""
+    at = [each.start for each in own]
+    first = min(starts, default=len(own) and own[-1].end)
+    found = [(next((str(each.value) for each in own if each.start < first), ""), 0)]
+    for start, number in sorted(starts.items()):
+        named = own[bisect_left(at, found[-1][1]) : bisect_left(at, start)][:_MOST_NAMED]
+        if number and {each.value for each in named if each.kind == _kind(own, at, start)} == {number}:
+            continue
+        is_heading_only = number and not found[-1][0] and 0 < start - found[-1][1] <= _HEADING_CHARACTERS
+        if is_heading_only and found[-1][1]:
+            found[-1] = (number, found[-1][1])
+        else:
+            found.append((number, start))
+    return found
+
+
+def _kind(own: Sequence[Mention], at: Sequence[int], start: int) -> str:
+    return own[bisect_left(at, start)].kind
+
+
+def _number_lines(text: str, own: Sequence[Mention]) -> dict[int, str]:
+    """Starts of lines that a case's or an ordinance's number begins, but for sentences that go on from the line before."""
     lines: dict[int, str] = {}
-    for mention in mentions:
+    for mention in own:
         start = text.rfind("\n", max(mention.start - 120, 0), mention.start) + 1
-        is_own = mention.kind in {CASE, ORDINANCE} and mention.role != REFERENCE and mention.value
-        if is_own and (start or mention.start <= 120) and _BEFORE_NUMBER.fullmatch(text, start, mention.start):
+        is_line = start or mention.start <= 120
+        if is_line and _BEFORE_NUMBER.fullmatch(text, start, mention.start) and not _goes_on(text, start):
             lines.setdefault(start, str(mention.value))
     return lines
 
 
-def _is_heading_only(text: str, start: int, end: int) -> bool:
-    """Whether between a heading and the number under it there is nothing: they are one heading."""
-    return start > 0 and end - start <= 60
+def _goes_on(text: str, start: int) -> bool:
+    """Whether the line before is long and ends amid a sentence."""
+    before = text[max(start - 1 - _LONG_LINE, 0) : max(start - 1, 0)]
+    is_long = len(before) == _LONG_LINE and not {"\n", "|"} & {*before}
+    return is_long and (before[-1] in ",(-" or before[-1].islower())
 
 
 def _merged(found: Sequence[Item]) -> list[Item]:
@@ -81,3 +103,13 @@ def _merged(found: Sequence[Item]) -> list[Item]:
     for at, item in enumerate(found):
         numbered.setdefault(item.number or f"\0{at}", []).extend(item.pieces)
     return [Item("" if number.startswith("\0") else number, tuple(pieces)) for number, pieces in numbered.items()]
+
+
+def assigned(parts: Sequence[Item], found: Iterable[Piece]) -> list[list[Piece]]:
+    """For each item, those of the pieces that begin in it."""
+    owners = sorted((start, at) for at, part in enumerate(parts) for start, _ in part.pieces)
+    starts = [start for start, _ in owners]
+    own: list[list[Piece]] = [[] for _ in parts]
+    for each in found:
+        own[owners[bisect_right(starts, each.start) - 1][1]].append(each)
+    return own

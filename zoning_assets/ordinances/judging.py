@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 
 from zoning_assets.ordinances.changes import Statement
@@ -70,6 +71,7 @@ def amendment(
     if not kind:
         return None
     status = _last(steps)
+    own = [_by_commission(each, steps) for each in own]
     numbers = {name: _values(own, name, kind == "annulment") for name in (CASE, ORDINANCE)}
     parcels = _values(own, PARCEL, True)
     dates = _dates([*own, *meeting])
@@ -159,6 +161,14 @@ def _conflict(steps: Sequence[Mention]) -> str:
         if all(both) and not is_later and not {*_FINAL} & {*values}:
             return " and ".join(both)
     return ""
+
+
+def _by_commission(mention: Mention, steps: Sequence[Mention]) -> Mention:
+    """The day on which a commission, and nobody else, `adopted` is that of its recommendation."""
+    values = {each.value for each in steps}
+    if mention.kind == DATE and mention.role == "adopted" and "recommended" in values and not values & {*_LATE}:
+        return replace(mention, role="recommended")
+    return mention
 
 
 def _values(own: Iterable[Mention], kind: str, with_references: bool) -> tuple[str, ...]:

@@ -1,8 +1,11 @@
-"""Pieces of a text that do not overlap."""
+"""Pieces of a text that do not overlap, and the sentence before an offset."""
 
+import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
+
+from zoning_assets.errors import DocumentRefused
 
 
 class _Piece(Protocol):
@@ -14,6 +17,9 @@ class _Piece(Protocol):
 
 
 Piece = TypeVar("Piece", bound=_Piece)
+#: How often a word that begins a statement may stand in a text: some thousand times, and each so many characters.
+_FREE_MATCHES, _CHARACTERS_EACH = 3_000, 200
+_SENTENCE = re.compile(r" \| |[.;!?]\s+(?=[A-Z(\d])|\n\s*\n|\n(?=[A-Z0-9#•*-][^\n]{0,60}:)")
 
 
 def disjoint(pieces: Iterable[Piece]) -> list[Piece]:
@@ -27,3 +33,24 @@ def disjoint(pieces: Iterable[Piece]) -> list[Piece]:
         starts.insert(at, piece.start)
         kept.insert(at, piece)
     return kept
+
+
+def lead(text: str, start: int, most: int) -> str:
+    """What a sentence says before an offset, at most so many characters."""
+    before = text[max(start - most, 0) : start]
+    begins = max((each.end() for each in _SENTENCE.finditer(before)), default=0)
+    return before[begins:]
+
+
+def sparse(matches: Iterable[re.Match[str]], text: str) -> Iterator[re.Match[str]]:
+    """The matches, of which prose has few: each is looked at closely, which a hostile text would make slow.
+
+    Raises:
+        DocumentRefused: there are more than prose ever has.
+    """
+    most = _FREE_MATCHES + len(text) // _CHARACTERS_EACH
+    for count, match in enumerate(matches):
+        if count >= most:
+            what = f"repeats words like {' '.join(match[0].split())[:30]!r} more than {most:,} times"
+            raise DocumentRefused(what, where="document", do="look at it: it is no prose")
+        yield match

@@ -7,9 +7,8 @@ the document's head.
 import re
 from collections.abc import Iterator
 
-from zoning_assets.ordinances.changes import lead
 from zoning_assets.ordinances.found import STATUS, Mention
-from zoning_assets.ordinances.spans import disjoint
+from zoning_assets.ordinances.spans import disjoint, lead, sparse
 
 COMMISSION, COUNCIL, UNKNOWN = "commission", "council", "unknown"
 #: The role of a status mention whose body is not known: a person must say whether `approved` was final.
@@ -48,7 +47,7 @@ _OF_VERB |= {"pas": "approved", "for": "recommended"}
 _BOILERPLATE = re.compile(
     r"be\sit\s(?:further\s|hereby\s|therefore\s)?(?:ordained|enacted|resolved)|(?:hereby|does|do)\s(?:hereby\s)?ordains?\b|it\sis\shereby\sordained|"
     r"\b(?:all|any)\s(?:other\s)?(?:ordinances?|parts|resolutions)[^.;]{0,120}(?:conflict|inconsistent)[^.;]{0,80}|"
-    r"[^.;\n]{0,40}in\sconflict[^.;]{0,80}repealed|"
+    r"in\sconflict[^.;]{0,80}repealed|"
     r"\bminutes\b[^.;\n]{0,100}\b(?:approved|adopted|approval)\b|\bapprov\w{1,3}\s(?:of\s)?(?:the\s)?(?:minutes|agenda|consent)|"
     r"\bagenda\b[^.;\n]{0,40}\b(?:approved|adopted)\b|"
     r"(?:passed|adopted|approved|enacted)[^.;\n]{0,40}\b(?:this|on)\s{0,2}_{2,}|(?:adopted|passed|approved|enacted|date)[:\s]{1,4}_{2,}|"
@@ -96,7 +95,7 @@ _COURT = re.compile(r"\b(?:court|judge|justice|judgment)\b", re.IGNORECASE)
 #: Before a step: it did not happen, or only may; or the word belongs to something else.
 _UNREAL = re.compile(
     r"\b(?:not|never|if|would|may|might|could|should|shall|will|to\sbe|unless|whether|nor|neither|cannot|can|must|no)\s(?:[\w-]{1,20}\s){0,3}$|"
-    r"\b(?:until|when|once|upon|as|before|after|an?|the|any|previously|being|mark\w{0,4}|is\sto\sbe|duly|last|recently|already)\s$|"
+    r"\b(?:until|when|once|upon|as|before|after|an?|the|any|previously|being|mark\w{0,4}|is\sto\sbe|last)\s$|=\s?$|"
     r"\b(?:previously|formerly|originally|years\sago|in\s(?:18|19)\d\d|ignore|disregard|instructions?|pretend|last\syear)\b[^.;]{0,80}$|"
     r"\b(?:plat|plan|permit|variance|minutes|agenda|site\splan|amendment\sto\sthe\smotion|subdivision)\s(?:(?:was|were|is|has|been)\s){0,2}$",
     re.IGNORECASE,
@@ -118,7 +117,7 @@ def statuses(text: str) -> list[Mention]:
 
 def _motions(text: str, head: str) -> Iterator[Mention]:
     """Motions with their outcome; where there is none, or another motion came first, they say nothing."""
-    for match in _MOTION.finditer(text):
+    for match in sparse(_MOTION.finditer(text), text):
         outcome = _OUTCOME.search(text, match.end(), match.end() + _MOTION_REACH)
         status, end = "", match.end()
         if outcome and not outcome["other"] and "\n\n" not in text[match.end() : outcome.start()]:
@@ -134,7 +133,7 @@ def _after_vote(verb: str, is_won: bool) -> str:
 
 
 def _plain(text: str, head: str) -> Iterator[Mention]:
-    for match in _STEP.finditer(text):
+    for match in sparse(_STEP.finditer(text), text):
         step = str(match.lastgroup)
         before = lead(text, match.start(), 100)
         if _UNREAL.search(before) or (step in {"approved", "recommended", "denied"} and _WISHED.search(before)):
