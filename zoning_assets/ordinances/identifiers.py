@@ -82,12 +82,12 @@ def squeezed(text: str) -> str:
 
 def cases(text: str) -> Iterator[Mention]:
     """Case, petition, application and file numbers."""
-    for match in _ULURP.finditer(text):
+    for match in sparse(_ULURP.finditer(text), text):
         value = re.sub(r"^([CNMI]?) ?(\d\d) ?(\d{4}) ?(\(.\))? ?", r"\1 \2\3\4 ", squeezed(match[0])).strip()
         yield _number(CASE, text, match.span(), value, _ASIDE_CASE)
-    for match in _PREFIXED.finditer(text):
+    for match in sparse(_PREFIXED.finditer(text), text):
         yield _number(CASE, text, match.span(), squeezed(match[0]), _ASIDE_CASE)
-    for match in _LABELLED_CASE.finditer(text):
+    for match in sparse(_LABELLED_CASE.finditer(text), text):
         if _is_case(match["id"], bool(match["mark"])):
             yield _number(CASE, text, match.span("id"), squeezed(match["id"]), _ASIDE_CASE, match.start())
 
@@ -101,7 +101,7 @@ def _is_case(found: str, is_marked: bool) -> bool:
 
 def ordinances(text: str) -> Iterator[Mention]:
     """Ordinance numbers; of a bare number without `No.`, only one that has a dash or a hash within."""
-    for match in _ORDINANCE.finditer(text):
+    for match in sparse(_ORDINANCE.finditer(text), text):
         if (match["mark"] and match["mark"].strip() != ":") or re.search(r"[-‐-―#]", match["id"]):
             yield _number(ORDINANCE, text, match.span(), squeezed(match["id"]), _ASIDE_ORDINANCE)
     for match in _CHICAGO.finditer(text):

@@ -64,7 +64,7 @@ def _told_apart(starts: Mapping[int, str], own: Sequence[Mention]) -> list[tuple
     first = min(starts, default=len(own) and own[-1].end)
     found = [(next((str(each.value) for each in own if each.start < first), ""), 0)]
     for start, number in sorted(starts.items()):
-        named = own[bisect_left(at, found[-1][1]) : bisect_left(at, start)][:_MOST_NAMED]
+        named = own[(begins := bisect_left(at, found[-1][1])) : min(bisect_left(at, start), begins + _MOST_NAMED)]
         if number and {each.value for each in named if each.kind == _kind(own, at, start)} == {number}:
             continue
         is_heading_only = number and not found[-1][0] and 0 < start - found[-1][1] <= _HEADING_CHARACTERS

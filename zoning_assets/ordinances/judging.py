@@ -11,7 +11,7 @@ from zoning_assets.ordinances.found import CASE, DATE, ORDINANCE, PARCEL, REFERE
 from zoning_assets.ordinances.status import DECISIVE, UNSURE
 
 _REZONING = re.compile(
-    r"\b(?:rezon(?:e|ed|ing)\b|zone\schange|change\sof\szon(?:e|ing)|(?:zoning\s)?map\samendment|amend\w{0,4}\s(?:the\s)?(?:official\s)?zoning\s(?:district\s)?map|"
+    r"\b(?:rezon(?:e|ed|ing)\b|zoning\samendment|zone\schange|change\sof\szon(?:e|ing)|(?:zoning\s)?map\samendment|amend\w{0,4}\s(?:the\s)?(?:official\s)?zoning\s(?:district\s)?map|"
     r"zoning\smap|reclassif\w{1,10})",
     re.IGNORECASE,
 )

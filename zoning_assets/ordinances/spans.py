@@ -18,7 +18,7 @@ class _Piece(Protocol):
 
 Piece = TypeVar("Piece", bound=_Piece)
 #: How often a word that begins a statement may stand in a text: some thousand times, and each so many characters.
-_FREE_MATCHES, _CHARACTERS_EACH = 3_000, 200
+_FREE_MATCHES, _CHARACTERS_EACH = 5_000, 200
 _SENTENCE = re.compile(r" \| |[.;!?]\s+(?=[A-Z(\d])|\n\s*\n|\n(?=[A-Z0-9#•*-][^\n]{0,60}:)")
 
 

@@ -61,7 +61,7 @@ _PLAIN = (
         "denied",
         r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s)?(?:the\s|that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
         r"voted\s(?:[\w-]{1,12}\s){0,3}(?:to\s)?(?:deny|reject|disapprove)|(?:ordinance|petition|request|application|rezoning|item|measure)\s(?:has\s)?failed|"
-        r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|for\s(?:lack|want))|not\s(?:adopted|approved|passed|granted)|unfavorabl[ey]",
+        r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|for\s(?:lack|want))|(?:was|were)\snot\s(?:adopted|approved|passed|granted)|unfavorabl[ey]",
     ),
     ("withdrawn", r"withdrawn|withdrew|withdraws"),
     (
