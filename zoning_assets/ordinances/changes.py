@@ -27,10 +27,11 @@ class Statement:
 
 
 _FROM = re.compile(
-    r"\bfrom\s(?!within\b)|\b(?:revis|chang|amend|convert|rezon)\w{0,6}\s(?:the\s|an?\s)?(?:existing|current)\s",
+    r"\bfrom:?\s(?!within\b)|\b(?:revis|chang|amend|convert|rezon)\w{0,6}\s(?:the\s|an?\s)?(?:existing|current)\s",
     re.IGNORECASE,
 )
-_TO = re.compile(r"(?<!subject )(?<!pursuant )(?<!adjacent )(?<!next )(?<!due )\bto\s", re.IGNORECASE)
+_TO = re.compile(r"(?<!subject )(?<!pursuant )(?<!adjacent )(?<!next )(?<!due )\bto:?\s", re.IGNORECASE)
+_VERB = re.compile(r"rezon|re-zon|reclassif|chang|amend|revis|redesignat|convert|remap|classif", re.IGNORECASE)
 _SUBJECT = re.compile(
     r"rezon|\bzon(?:e|ed|ing)\b|reclassif|classification|district|map amendment|re-zon", re.IGNORECASE
 )
@@ -73,7 +74,7 @@ _SHORT = re.compile(
 #: What a sentence must not say before the change: it tells of the past, or of what is not or only may be.
 _UNREAL = re.compile(
     r"\b(?:previously|formerly|originally|had\sbeen|history|last\srezoned|was\srezoned\sin|in\sthe\spast|could|might|for\sexample|"
-    r"such\sas|e\.g|hypothetical\w{0,4}|instead\sof|rather\sthan|not|never|nor|neither|without|no|if|years?\sago|option|"
+    r"such\sas|rang(?:e|es|ed|ing)|var(?:y|ies|ying)|surrounding|e\.g|hypothetical\w{0,4}|instead\sof|rather\sthan|not|never|nor|neither|without|no|if|years?\sago|option|"
     r"alternatives?|scenarios?|considered)\b",
     re.IGNORECASE,
 )
@@ -108,7 +109,7 @@ def _from_to(text: str) -> Iterator[Statement]:
             continue
         end = _cut(text, to.end(), 200, _NEW_ENDS)
         said = lead(text, match.start(), 400) + text[match.start() : end + 30]
-        if _SUBJECT.search(said) and not codes.has_stray(text, to.end(), end):
+        if _SUBJECT.search(said) and _VERB.search(said) and not codes.has_stray(text, to.end(), end):
             yield Statement(match.start(), end, old, _codes(text, to.end(), end))
 
 

@@ -29,7 +29,7 @@ _ROLES = {
     "adopted": r"adopted|adoption|approved|passed|passage",
     "enacted": r"enacted|enactment|ordained|signed",
     "effective": r"effective|takes?\seffect|took\seffect|in\seffect|into\seffect",
-    "denied": r"denied|disapproved|rejected|failed",
+    "denied": r"denied|deny|denial|disapproved|rejected|failed",
     "withdrawn": r"withdrawn|withdrew",
     "tabled": r"tabled?|laid\son\sthe\stable",
     "annulled": r"annulled|vacated|invalidated|court|judgment|struck\sdown|set\saside",

@@ -5,6 +5,7 @@ Each expression begins with a letter or a label and repeats within bounds, so th
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from zoning_assets.ordinances.found import CASE, ORDINANCE, PARCEL, REFERENCE, Mention
 from zoning_assets.ordinances.spans import lead, sparse
@@ -13,13 +14,15 @@ _DASH = r"\s?[-‐-―]\s?"
 #: Beginnings of case numbers that mean zoning, planning or a board, and nothing else, in many cities.
 _PREFIXES = (
     "Z|ZC|ZA|ZN|ZMA|ZTA|ZOA|ZON|ZCA|ZM|RZ|REZ|RZN|RZA|CZ|CZD|PZ|PZC|PLN|PL|PTN|PUD|PDR|TA|TXT|ANX|AX|LU|LUA|CPA|GPA|"
-    "CUP|SUP|VAR|BZA|BOA|DEV|SPR"
+    "PC|CUP|SUP|VAR|BZA|BOA|DEV|SPR"
 )
 #: New York: C 210453 ZMM, N 210454(A) ZRK; the last letter is the borough.
 _ULURP = re.compile(r"(?<![\w-])(?:[CNMI]\s?)?\d{2}\s?\d{4}\s?(?:\([A-Z]\)\s?)?[ZHPBE][A-Z][MKQXRY](?!\w)")
 _PREFIXED = re.compile(
     rf"(?<![\w-])(?:{_PREFIXES})(?:{_DASH}|\s|#)?(?:(?:19|20)\d\d|\d\d){_DASH}\d{{1,8}}[A-Z]?(?![\w/])(?!{_DASH}\d)"
 )
+#: A whole year and three digits more make a docket, whatever letters are before.
+_YEARLY = re.compile(r"(?<![\w-])(?!ORD|RES|SO?20)[A-Z]{1,5}\d{0,2}-(?:19|20)\d\d-\d{3,8}[A-Z]?(?![\w/-])")
 _LABELLED_CASE = re.compile(
     r"(?<!\w)(?:case|petition|application|docket|file|planning project|zone change|zoning request)"
     r"(?P<mark>\s?(?:\b(?:nos?|numbers?)\b\.?|#|:)\s?[:#]?)?\s?"
@@ -28,7 +31,7 @@ _LABELLED_CASE = re.compile(
 )
 _ORDINANCE = re.compile(
     r"(?<!\w)(?:ordinance|ord)\b\s?\.?(?P<mark>\s?(?:\b(?:nos?|numbers?)\b\.?|#)\s?[:#]?|:)?\s{0,2}"
-    r"(?P<id>(?-i:[A-Z]{1,3}-)?\d{1,6}(?:\s?[-‐-―#]\s?\d{1,6})?(?:-(?-i:[A-Z]){1,3})?)(?![\w/])(?!\s?[-‐-―.,]\d)",
+    r"(?P<id>(?-i:[A-Z]{1,3}-)?\d{1,8}(?:\s?[-‐-―#]\s?\d{1,6})?(?:-(?-i:[A-Z]){1,3})?)(?![\w/])(?!\s?[-‐-―.,]\d)",
     re.IGNORECASE,
 )
 _CHICAGO = re.compile(r"(?<![\w-])S?O20\d\d-\d{1,6}(?!\w)")
@@ -85,7 +88,7 @@ def cases(text: str) -> Iterator[Mention]:
     for match in sparse(_ULURP.finditer(text), text):
         value = re.sub(r"^([CNMI]?) ?(\d\d) ?(\d{4}) ?(\(.\))? ?", r"\1 \2\3\4 ", squeezed(match[0])).strip()
         yield _number(CASE, text, match.span(), value, _ASIDE_CASE)
-    for match in sparse(_PREFIXED.finditer(text), text):
+    for match in sparse(chain(_PREFIXED.finditer(text), _YEARLY.finditer(text)), text):
         yield _number(CASE, text, match.span(), squeezed(match[0]), _ASIDE_CASE)
     for match in sparse(_LABELLED_CASE.finditer(text), text):
         if _is_case(match["id"], bool(match["mark"])):

@@ -103,9 +103,9 @@ def _changes(text: str, stated: Iterable[Statement]) -> tuple[Change, ...]:
     """Each change once; one without old codes goes where another tells them."""
     every = dict.fromkeys(each.change(text) for each in stated)
     full = [each for each in every if each.old and each.new]
-    told = {code for each in full for code in each.new}
+    told = {code for each in full for code in (*each.old, *each.new)}
     return tuple(
-        each for each in every if (each.old and each.new) or each.way == "overlay" or not set(each.new) <= told
+        each for each in every if (each.old and each.new) or each.way == "overlay" or not {*each.old, *each.new} <= told
     )
 
 

@@ -37,9 +37,10 @@ def disjoint(pieces: Iterable[Piece]) -> list[Piece]:
 
 def lead(text: str, start: int, most: int) -> str:
     """What a sentence says before an offset, at most so many characters."""
-    before = text[max(start - most, 0) : start]
-    begins = max((each.end() for each in _SENTENCE.finditer(before)), default=0)
-    return before[begins:]
+    begins = max(start - most, 0)
+    # One character more, as a sentence's end is known by how the next begins.
+    ends = [begins + each.end() for each in _SENTENCE.finditer(text[begins : start + 1])]
+    return text[max([begins, *(end for end in ends if end <= start)]) : start]
 
 
 def sparse(matches: Iterable[re.Match[str]], text: str) -> Iterator[re.Match[str]]:

@@ -43,6 +43,19 @@ _OF_VERB = {"den": "denied", "dis": "denied", "rej": "denied", "tab": "tabled", 
 _OF_VERB |= {"pos": "tabled", "wit": "withdrawn", "app": "approved", "ado": "approved", "gra": "approved"}
 _OF_VERB |= {"pas": "approved", "for": "recommended"}
 
+#: Another item begins: a motion's outcome is not looked for in it.
+_NEXT_ITEM = re.compile(
+    r"\n[ ]?(?:\(?\d{1,3}[.)]|[A-Z][.)]\s|(?:case|item|agenda|petition|ordinance|ord|application|public\shearing)\b)",
+    re.IGNORECASE,
+)
+_OBJECT = re.compile(
+    r"\s(?:of\s)?(?:the\s|an?\s|this\s|its\s)?(?:request(?:ed)?\s(?:for\s|to\s)?(?:an?\s|the\s)?)?"
+    r"(?P<object>continu|withdraw|postpone|tabl|defer|den(?:y|ial)|minutes|agenda|introduc|site\splan|(?:\w{1,12}\s)?plat\b|varianc|"
+    r"special\suse|special\sexception|use\spermit|budget)",
+    re.IGNORECASE,
+)
+_OF_OBJECT = {"con": "tabled", "wit": "withdrawn", "pos": "tabled", "tab": "tabled", "def": "tabled", "den": "denied"}
+
 #: What reads like a step and is none.
 _BOILERPLATE = re.compile(
     r"be\sit\s(?:further\s|hereby\s|therefore\s)?(?:ordained|enacted|resolved)|(?:hereby|does|do)\s(?:hereby\s)?ordains?\b|it\sis\shereby\sordained|"
@@ -60,10 +73,10 @@ _PLAIN = (
     (
         "denied",
         r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s)?(?:the\s|that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
-        r"voted\s(?:[\w-]{1,12}\s){0,3}(?:to\s)?(?:deny|reject|disapprove)|(?:ordinance|petition|request|application|rezoning|item|measure)\s(?:has\s)?failed|"
+        r"voted\s(?:[\w-]{1,12}\s){0,4}(?:to\s(?:deny|reject|disapprove)|against)|vetoed|defeated|(?:ordinance|petition|request|application|rezoning|item|measure)\s(?:has\s)?failed|"
         r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|for\s(?:lack|want))|(?:was|were)\snot\s(?:adopted|approved|passed|granted)|unfavorabl[ey]",
     ),
-    ("withdrawn", r"withdrawn|withdrew|withdraws"),
+    ("withdrawn", r"withdrawn|withdrew|withdraws|accept(?:ed|s)\s[^.;]{0,30}withdrawal|withdrawal\s(?:was\s)?(?:accepted|approved|granted)"),
     (
         "tabled",
         r"tabled|continued\s(?:this\s|the\s)?(?:\w{1,12}\s){0,2}?(?:to|until|indefinitely)\b|deferred|postponed|held\sover|laid\s(?:over|on\sthe\stable)|carried\sover",
@@ -85,7 +98,7 @@ _PLAIN = (
     ),
     (
         "approved",
-        r"adopted|adopts|approved|approves|granted|passed(?=\s?(?:and\b|to\sbe\sordained|on\b|by\b|unanimous|\d|[,.;:|)]))",
+        r"voted\s(?:[\w-]{1,12}\s){0,4}to\s(?:approve|adopt|pass|grant)|adopted|adopts|approved|approves|granted|passed(?=\s?(?:and\b|to\sbe\sordained|on\b|by\b|unanimous|\d|[,.;:|)]))",
     ),
     ("hearing", r"public\shearing|hearing\s(?:was\s)?(?:held|opened|scheduled|set)"),
     ("filed", r"filed|submitted|introduced|initiated|application\s(?:was\s)?received|first\sreading"),
@@ -116,12 +129,14 @@ def statuses(text: str) -> list[Mention]:
 
 
 def _motions(text: str, head: str) -> Iterator[Mention]:
-    """Motions with their outcome; where there is none, or another motion came first, they say nothing."""
+    """Motions with their outcome; where there is none in the item, or another motion comes first, they say nothing."""
     for match in sparse(_MOTION.finditer(text), text):
-        outcome = _OUTCOME.search(text, match.end(), match.end() + _MOTION_REACH)
+        ends = _NEXT_ITEM.search(text, match.end(), match.end() + _MOTION_REACH)
+        outcome = _OUTCOME.search(text, match.end(), ends.start() if ends else match.end() + _MOTION_REACH)
         status, end = "", match.end()
-        if outcome and not outcome["other"] and "\n\n" not in text[match.end() : outcome.start()]:
+        if outcome and not outcome["other"]:
             status, end = _after_vote(match["verb"], bool(outcome["won"])), outcome.end()
+            status = _of_object(text, match.end(), status)
         yield _decided(text, status, (match.start(), end), head, text[match.start() : end])
 
 
@@ -132,27 +147,35 @@ def _after_vote(verb: str, is_won: bool) -> str:
     return "denied" if status in {"approved", "recommended"} else ""
 
 
+def _of_object(text: str, offset: int, status: str) -> str:
+    """What was approved may be a delay, or something else than the amendment."""
+    named = _OBJECT.match(text, offset) if status == "approved" else None
+    return _OF_OBJECT.get(named["object"][:3].lower(), "") if named else status
+
+
 def _plain(text: str, head: str) -> Iterator[Mention]:
     for match in sparse(_STEP.finditer(text), text):
         step = str(match.lastgroup)
         before = lead(text, match.start(), 100)
-        if _UNREAL.search(before) or (step in {"approved", "recommended", "denied"} and _WISHED.search(before)):
-            continue
-        if step == "annulled" and not _COURT.search(text, max(match.start() - 250, 0), match.end() + 250):
-            continue
-        sentence = (
-            before + text[match.start() : match.end()] + re.split(r"[.;\n]", text[match.end() : match.end() + 80])[0]
-        )
-        yield _decided(text, step, match.span(), head, sentence)
+        is_wished = step in {"approved", "recommended", "denied"} and _WISHED.search(before)
+        if not (is_wished or _UNREAL.search(before)) and (step != "annulled" or _is_of_court(text, match)):
+            after = re.split(r"[.;\n]", text[match.end() : match.end() + 80])[0]
+            yield _decided(
+                text, _of_object(text, match.end(), step), match.span(), head, f"{before}{match[0]}{after}"
+            )
+
+
+def _is_of_court(text: str, match: re.Match[str]) -> bool:
+    return _COURT.search(text, max(match.start() - 250, 0), match.end() + 250) is not None
 
 
 def _decided(text: str, status: str, span: tuple[int, int], head: str, sentence: str) -> Mention:
-    """`approved` becomes what it means by who approved."""
+    """`approved` becomes what it means by who approved; a first reading is only that."""
     if status != "approved":
         return _mention(status, span, text)
-    body = _body_named(sentence) or head
-    if re.search(r"\brecommend", sentence, re.IGNORECASE):
-        body = COMMISSION
+    if re.search(r"\bfirst\sreading\b(?!\s(?:and|&)\s(?:second|final))", sentence, re.IGNORECASE):
+        return _mention("filed", span, text)
+    body = COMMISSION if re.search(r"\brecommend", sentence, re.IGNORECASE) else _body_named(sentence) or head
     return _mention("recommended" if body == COMMISSION else "adopted", span, text, UNSURE if body == UNKNOWN else "")
 
 
