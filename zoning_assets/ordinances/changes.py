@@ -109,7 +109,8 @@ def _from_to(text: str) -> Iterator[Statement]:
             continue
         end = _cut(text, to.end(), 200, _NEW_ENDS)
         said = lead(text, match.start(), 400) + text[match.start() : end + 30]
-        if _SUBJECT.search(said) and _VERB.search(said) and not codes.has_stray(text, to.end(), end):
+        is_told = ":" in match[0] or (_SUBJECT.search(said) and _VERB.search(said))
+        if is_told and not codes.has_stray(text, to.end(), end):
             yield Statement(match.start(), end, old, _codes(text, to.end(), end))
 
 

@@ -16,7 +16,7 @@ _NEVER = re.compile(
     r"(?:I|US|SR|FM|SH|CR|IH|RT)[-\s]?\d{2,4}|SR-?\d|COVID.*|(?:AM|PM|NO|OF|AND|THE|TO|CITY|LLC|INC|ST|AVE|LOT|AN|IN|ON|BY|OR|PART|ALL)\b.*"
 )
 _STRAY = re.compile(
-    r"\b(?:street|avenue|ave|road|highway|hwy|freeway|interstate|route|boulevard|blvd|feet|foot|ft|percent|stories|spaces|"
+    r"\b(?:street|avenue|ave|road|highway(?!\s(?:commercial|business|service|mixed|retail|oriented))|hwy|freeway|interstate|route|boulevard|blvd|feet|foot|ft|percent|spaces|"
     r"minutes|hours|acres?|section|sections|article|chapter|mile|miles|inches|days|dollars|item|page)\b|[ap]\.m|\d\s?[ap]m\b|[%$§]",
     re.IGNORECASE,
 )

@@ -35,7 +35,7 @@ _ROLES = {
     "annulled": r"annulled|vacated|invalidated|court|judgment|struck\sdown|set\saside",
     "repealed": r"repealed",
     "hearing": r"hearings?|heard|continued\sto|postponed\s(?:to|until)|deferred\s(?:to|until)",
-    "meeting": r"meeting|session|minutes|agenda",
+    "meeting": r"meeting|session|minutes|agenda|journal|summary",
 }
 _ROLE = re.compile("|".join(rf"(?P<{role}>\b(?:{words})\b)" for role, words in _ROLES.items()), re.IGNORECASE)
 _END = re.compile(r"[.;]\s+(?=[A-Z(])|\n\s*\n|\n(?=\S[^\n]{0,40}:)| \| ")

@@ -19,12 +19,12 @@ _PREFIXES = (
 #: New York: C 210453 ZMM, N 210454(A) ZRK; the last letter is the borough.
 _ULURP = re.compile(r"(?<![\w-])(?:[CNMI]\s?)?\d{2}\s?\d{4}\s?(?:\([A-Z]\)\s?)?[ZHPBE][A-Z][MKQXRY](?!\w)")
 _PREFIXED = re.compile(
-    rf"(?<![\w-])(?:{_PREFIXES})(?:{_DASH}|\s|#)?(?:(?:19|20)\d\d|\d\d){_DASH}\d{{1,8}}[A-Z]?(?![\w/])(?!{_DASH}\d)"
+    rf"(?<![\w-])(?:{_PREFIXES})(?:{_DASH}|\s|#)?(?:(?:19|20)\d\d|\d\d){_DASH}\d{{1,8}}[A-Z]?(?![\w/])(?![-‐-―]\d)"
 )
 #: A whole year and three digits more make a docket, whatever letters are before.
-_YEARLY = re.compile(r"(?<![\w-])(?!ORD|RES|SO?20)[A-Z]{1,5}\d{0,2}-(?:19|20)\d\d-\d{3,8}[A-Z]?(?![\w/-])")
+_YEARLY = re.compile(r"(?<![\w-])(?:(?!ORD|RES|SO?20)[A-Z]{1,5}\d{0,2}-(?:19|20)\d\d-\d{3,8}[A-Z]?|\d{1,4}-[A-Z]{1,3}-(?:19|20)\d\d)(?![\w/-])")
 _LABELLED_CASE = re.compile(
-    r"(?<!\w)(?:case|petition|application|docket|file|planning project|zone change|zoning request)"
+    r"(?<!\w)(?:case|petition|application|docket|file|bill|planning project|zone change|zoning request)"
     r"(?P<mark>\s?(?:\b(?:nos?|numbers?)\b\.?|#|:)\s?[:#]?)?\s?"
     r"(?P<id>(?-i:[A-Z]{0,5})\d{0,6}(?-i:[A-Z]{0,5})(?:\s?[-‐-―#.]\s?(?-i:[A-Z]{0,4})\d{1,8}(?-i:[A-Z]{0,3})){0,3})(?![\w/:])",
     re.IGNORECASE,

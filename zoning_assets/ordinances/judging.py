@@ -121,7 +121,9 @@ def _kind(piece: str, changes: Sequence[Change], steps: Sequence[Mention]) -> st
     if _TEXT.search(heading) and not re.search(r"\b(?:rezon(?:e|ed|ing)|map\samendment)\b", heading, re.IGNORECASE):
         return "text"
     has_number = any(each.isdigit() for each in heading) and (_REZONING.search(heading) is not None)
-    return "unknown" if has_number and steps else ""
+    if not (has_number and steps):
+        return ""
+    return "overlay" if _OVERLAY.search(heading) else "unknown"
 
 
 def _kind_of_map(piece: str, changes: Sequence[Change]) -> str:

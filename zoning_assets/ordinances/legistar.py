@@ -27,7 +27,7 @@ _STEPS = (
     ("", r"minutes|referred to staff|rules suspended"),
     ("withdrawn", r"withdraw"),
     ("denied", r"den(?:y|ied|ial)|disapprov|reject|fail|defeat|not adopted|unfavorabl|lost"),
-    ("tabled", r"tabled?\b|continu|defer|postpon|held|laid over|hold"),
+    ("tabled", r"tabled?\b|continu|defer|postpon|(?<!hearing )held$|held in|laid over|hold\b"),
     ("repealed", r"repeal"),
     ("recommended", r"recommend|favorabl"),
     ("enacted", r"enact|ordained|signed by (?:the )?mayor|mayor'?s? (?:office )?(?:signed|approved)"),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from zoning_assets.ordinances.found import STATUS, Mention
-from zoning_assets.ordinances.spans import disjoint, lead, sparse
+from zoning_assets.ordinances.spans import disjoint, folded, lead, sparse
 
 COMMISSION, COUNCIL, UNKNOWN = "commission", "council", "unknown"
 #: The role of a status mention whose body is not known: a person must say whether `approved` was final.
@@ -67,12 +67,11 @@ _BOILERPLATE = re.compile(
     r"shall\s(?:be\sin|take|become|go\sinto)\s[^.;]{0,40}(?:effect|force|effective)|upon\s(?:its\s)?(?:passage|adoption|enactment|approval)|"
     r"approved\sas\sto\sform[^\n]{0,40}|\bmaster\splan\b[^.;]{0,60}\badopted\b|\bcomprehensive\splan\b[^.;]{0,60}\badopted\b|"
     r"adopted[^.;]{0,40}\b(?:master|comprehensive|general)\splan|approved\s(?:site\s)?plans?\b|adopted\sbudget",
-    re.IGNORECASE,
 )
 _PLAIN = (
     (
         "denied",
-        r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s)?(?:the\s|that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
+        r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s|for\s)?(?:the\s|that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
         r"voted\s(?:[\w-]{1,12}\s){0,4}(?:to\s(?:deny|reject|disapprove)|against)|vetoed|defeated|(?:ordinance|petition|request|application|rezoning|item|measure)\s(?:has\s)?failed|"
         r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|for\s(?:lack|want))|(?:was|were)\snot\s(?:adopted|approved|passed|granted)|unfavorabl[ey]",
     ),
@@ -98,12 +97,12 @@ _PLAIN = (
     ),
     (
         "approved",
-        r"voted\s(?:[\w-]{1,12}\s){0,4}to\s(?:approve|adopt|pass|grant)|adopted|adopts|approved|approves|granted|passed(?=\s?(?:and\b|to\sbe\sordained|on\b|by\b|unanimous|\d|[,.;:|)]))",
+        r"voted\s(?:[\w-]{1,12}\s){0,4}to\s(?:approve|adopt|pass|grant)|adopted|adopts|approved|approves|granted|passed(?=\s?(?:and\b|to\sbe\sordained|on\b|by\b|the\sordinance|(?:third|final)\sreading|unanimous|\d|[,.;:|)]))",
     ),
     ("hearing", r"public\shearing|hearing\s(?:was\s)?(?:held|opened|scheduled|set)"),
     ("filed", r"filed|submitted|introduced|initiated|application\s(?:was\s)?received|first\sreading"),
 )
-_STEP = re.compile("|".join(rf"\b(?P<{step}>{words})(?!\w)" for step, words in _PLAIN), re.IGNORECASE)
+_STEP = re.compile("|".join(rf"\b(?P<{step}>{words})(?!\w)" for step, words in _PLAIN))
 _COURT = re.compile(r"\b(?:court|judge|justice|judgment)\b", re.IGNORECASE)
 #: Before a step: it did not happen, or only may; or the word belongs to something else.
 _UNREAL = re.compile(
@@ -123,7 +122,7 @@ def statuses(text: str) -> list[Mention]:
     """Every step that the text says was taken, in its order. `role` is `unsure` where it is not known who decided."""
     head = _body_named(text[:1500]) or UNKNOWN
     motions = list(_motions(text, head))
-    boilerplate = [_mention("", match.span(), text) for match in _BOILERPLATE.finditer(text)]
+    boilerplate = [_mention("", match.span(), text) for match in _BOILERPLATE.finditer(folded(text))]
     plain = list(_plain(text, head))
     return [each for each in disjoint([*motions, *boilerplate, *plain]) if each.value]
 
@@ -154,7 +153,7 @@ def _of_object(text: str, offset: int, status: str) -> str:
 
 
 def _plain(text: str, head: str) -> Iterator[Mention]:
-    for match in sparse(_STEP.finditer(text), text):
+    for match in sparse(_STEP.finditer(folded(text)), text):
         step = str(match.lastgroup)
         before = lead(text, match.start(), 100)
         is_wished = step in {"approved", "recommended", "denied"} and _WISHED.search(before)
