@@ -108,10 +108,12 @@ def _from_to(text: str) -> Iterator[Statement]:
         if not to or not old or not _is_real(text, match.start()):
             continue
         end = _cut(text, to.end(), 200, _NEW_ENDS)
+        new = _codes(text, to.end(), end)
         said = lead(text, match.start(), 400) + text[match.start() : end + 30]
         is_told = ":" in match[0] or (_SUBJECT.search(said) and _VERB.search(said))
-        if is_told and not codes.has_stray(text, to.end(), end):
-            yield Statement(match.start(), end, old, _codes(text, to.end(), end))
+        is_sure = new or _SUBJECT.search(text, match.end(), to.start())
+        if is_told and is_sure and not codes.has_stray(text, to.end(), end):
+            yield Statement(match.start(), end, old, new)
 
 
 def _shown(text: str) -> Iterator[Statement]:

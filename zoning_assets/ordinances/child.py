@@ -8,6 +8,9 @@ import json
 import resource
 import sys
 
+from pypdf import PdfReader
+from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
+
 from zoning_assets.ordinances import hypertext
 
 
@@ -41,9 +44,6 @@ def _pages(body: bytes, most_pages: int, most_characters: int) -> list[str]:
 
 
 def _pdf_pages(body: bytes, most_pages: int, most_characters: int) -> list[str]:
-    from pypdf import PdfReader  # after the limits are set, and not for HTML  # noqa: PLC0415
-    from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError  # noqa: PLC0415
-
     try:
         reader = PdfReader(io.BytesIO(body))
         # Many cities lock only printing: the reader's password is then empty.

@@ -72,7 +72,7 @@ _PLAIN = (
     (
         "denied",
         r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s|for\s)?(?:the\s|that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
-        r"voted\s(?:[\w-]{1,12}\s){0,4}(?:to\s(?:deny|reject|disapprove)|against)|vetoed|defeated|(?:ordinance|petition|request|application|rezoning|item|measure)\s(?:has\s)?failed|"
+        r"voted\s(?:[\w-]{1,12}\s){0,4}(?:to\s(?:deny|reject|disapprove)|against)|vetoed|defeated|(?<=ordinance\s)failed|(?<=petition\s)failed|(?<=request\s)failed|(?<=application\s)failed|(?<=rezoning\s)failed|(?<=measure\s)failed|"
         r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|for\s(?:lack|want))|(?:was|were)\snot\s(?:adopted|approved|passed|granted)|unfavorabl[ey]",
     ),
     ("withdrawn", r"withdrawn|withdrew|withdraws|accept(?:ed|s)\s[^.;]{0,30}withdrawal|withdrawal\s(?:was\s)?(?:accepted|approved|granted)"),
