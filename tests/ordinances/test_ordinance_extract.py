@@ -123,15 +123,37 @@ def test_what_only_looks_like_a_change_is_none(text):
 
 
 def test_a_head_and_a_foot_do_not_break_a_sentence():
-    pages = [f"Town of Ash, minutes\n{text}\nPage {at} of 3" for at, text in enumerate(("rezone A from R-", "1 to", "C-2."), 1)]
+    pages = [
+        f"Town of Ash, minutes\n{text}\nPage {at} of 3"
+        for at, text in enumerate(("rezone A from R-", "1 to", "C-2."), 1)
+    ]
     assert joined(pages).text == "Town of Ash, minutes\nrezone A from R-\n1 to\nC-2."
 
 
 SEEDS = [
-    "from ", "from R-1 to ", "rezone from R-1 to C-1 ", "Case No. Z-2021-014\n", "Case Z-21-1 case Z-21-1\n", "A-1/", "1-", " ", "\n",
-    "show where ", "motion to approve ", "Block 12, Lots 1, 2, ", "APN 123-45-678, ", "January 1, 2021 ", "adopted ", "not adopted ",
-    "existing zoning: R-1 proposed zoning: ", "R-1 to C-2 ", "((O2017-4840", "court annulled ", "Ward 2, Item 001234 ", "C 210453 ZMM ",
-]  # fmt: skip
+    "from ",
+    "from R-1 to ",
+    "rezone from R-1 to C-1 ",
+    "Case No. Z-2021-014\n",
+    "Case Z-21-1 case Z-21-1\n",
+    "A-1/",
+    "1-",
+    " ",
+    "\n",
+    "show where ",
+    "motion to approve ",
+    "Block 12, Lots 1, 2, ",
+    "APN 123-45-678, ",
+    "January 1, 2021 ",
+    "adopted ",
+    "not adopted ",
+    "existing zoning: R-1 proposed zoning: ",
+    "R-1 to C-2 ",
+    "((O2017-4840",
+    "court annulled ",
+    "Ward 2, Item 001234 ",
+    "C 210453 ZMM ",
+]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -144,7 +166,9 @@ def test_no_text_is_slow(seed):
     assert time.process_time() - started < 4  # 2 s where nothing else runs
 
 
-WORDS = st.sampled_from([*SEEDS, "R-1", " to ", "C-2", ".", "\n1. ", "Ordinance No. 2021-45", "the", " | ", "‑", "2021", "(", "§ 4"])
+WORDS = st.sampled_from(
+    [*SEEDS, "R-1", " to ", "C-2", ".", "\n1. ", "Ordinance No. 2021-45", "the", " | ", "‑", "2021", "(", "§ 4"]
+)
 
 
 @settings(max_examples=300, deadline=None)

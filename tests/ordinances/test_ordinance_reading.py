@@ -31,7 +31,6 @@ def test_a_hostile_document_is_refused_by_name(paper):
         (Limits(bytes=100), "larger than allowed"),
         (Limits(pages=2), "more pages"),
         (Limits(characters=20), "more text"),
-        (Limits(memory_bytes=20_000_000), "memory"),
         (Limits(wall_s=0.001), "too long"),
     ],
 )
@@ -47,7 +46,16 @@ def test_a_pdf_that_never_ends_is_stopped():
     stream = b"<< /Length %d /Filter /FlateDecode >>\nstream\n%b\nendstream" % (len(packed), packed)
     tree = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"]
     with pytest.raises(DocumentRefused, match="too long"):
-        read(assembled([*tree, page, stream, b"<< /Type /Font /Subtype /Type1 /BaseFont /Courier >>"]), limits=Limits(cpu_s=2, wall_s=20))
+        read(
+            assembled([*tree, page, stream, b"<< /Type /Font /Subtype /Type1 /BaseFont /Courier >>"]),
+            limits=Limits(cpu_s=2, wall_s=20),
+        )
+
+
+def test_memory_is_limited():
+    """The page is small and its tree is not."""
+    with pytest.raises(DocumentRefused, match="memory"):
+        read(b"<html><body>" + b"<p>a" * 900_000, limits=Limits(memory_bytes=150_000_000))
 
 
 def test_pages_are_numbered():

@@ -37,8 +37,10 @@ _SUBJECT = re.compile(
 )
 #: Where what is changed to ends.
 _NEW_ENDS = re.compile(
-    r"[.;](?:\s|$)|\n\s*\n|\n(?=[A-Z][^\n]{0,40}:|\d{1,2}[.)]\s)|\s\|\s|\b(?:for|property|properties|on|at|located|bounded|of|where|which|"
-    r"subject|with|upon|in|by|along|from|to|the\sfollowing|consisting|approximately|containing|within|would|was|were|is|as|"
+    r"[.;](?:\s|$)|\n\s*\n|\n(?=[A-Z][^\n]{0,40}:|\d{1,2}[.)]\s)|\s\|\s|\b(?:for|property|properties|on|at|"
+    r"located|bounded|of|where|which|"
+    r"subject|with|upon|in|by|along|from|to|the\sfollowing|consisting|approximately|containing|within|"
+    r"would|was|were|is|as|"
     r"said|under|that|has|had|be|motion|case|petition|ordinance)\b",
     re.IGNORECASE,
 )
@@ -53,7 +55,8 @@ _WITHIN = re.compile(
 )
 _SPECIAL = re.compile(r"\bestablish\w{0,3}\s(?:an?\s|the\s)Special\s[^.;\n(]{3,60}\s?\((?=[A-Z])", re.IGNORECASE)
 _FIELD_OLD = re.compile(
-    r"\b(?:existing|current|present)\s(?:zoning|zone|district)(?:\s(?:district|classification|designation))?\s?[:|]\s?",
+    r"\b(?:existing|current|present)\s(?:zoning|zone|district)(?:\s(?:district|classification|"
+    r"designation))?\s?[:|]\s?",
     re.IGNORECASE,
 )
 _FIELD_NEW = re.compile(
@@ -63,18 +66,23 @@ _FIELD_NEW = re.compile(
 _FIELD_ENDS = re.compile(r"\n|\s\|\s|[.;](?:\s|$)|\b(?:proposed|requested|existing|current)\b", re.IGNORECASE)
 _INITIAL = re.compile(
     r"\b(?:initial|original|permanent)\szoning\s(?:classification\s|district\s|designation\s)?(?:of|to|as)\s|"
-    r"\b(?:assign\w{0,3}|zoned|zone)\s(?:(?:it|the|said|annexed|property|land|territory|area)\s){0,3}(?:as|to)\s(?=[^.;]{0,80}\bannex)|"
-    r"\bannex[^.;]{0,160}?\b(?:zon(?:ed|ing|e)|classif\w{1,7})\s(?:(?:it|the|same|said|property|land)\s){0,3}(?:as|to|of)\s",
+    r"\b(?:assign\w{0,3}|zoned|zone)\s(?:(?:it|the|said|annexed|property|land|territory|area)\s){0,3}(?:as|"
+    r"to)\s(?=[^.;]{0,80}\bannex)|"
+    r"\bannex[^.;]{0,160}?\b(?:zon(?:ed|ing|e)|classif\w{1,7})\s(?:(?:it|the|same|said|property|"
+    r"land)\s){0,3}(?:as|to|of)\s",
     re.IGNORECASE,
 )
 _REZONE_TO = re.compile(r"\brezon(?:e|ed|ing)\b", re.IGNORECASE)
 _SHORT = re.compile(
-    r"(?<![\w-])(?P<old>[A-Z]{1,5}-?\d[\w./-]{0,8})\s(?:District\s)?to\s(?:an?\s|the\s)?(?P<new>[A-Z]{1,5}-?\d[\w./-]{0,8})(?![\w-])"
+    r"(?<![\w-])(?P<old>[A-Z]{1,5}-?\d[\w./-]{0,8})\s(?:District\s)?to\s(?:an?\s|"
+    r"the\s)?(?P<new>[A-Z]{1,5}-?\d[\w./-]{0,8})(?![\w-])"
 )
 #: What a sentence must not say before the change: it tells of the past, or of what is not or only may be.
 _UNREAL = re.compile(
-    r"\b(?:previously|formerly|originally|had\sbeen|history|last\srezoned|was\srezoned\sin|in\sthe\spast|could|might|for\sexample|"
-    r"such\sas|rang(?:e|es|ed|ing)|var(?:y|ies|ying)|surrounding|e\.g|hypothetical\w{0,4}|instead\sof|rather\sthan|not|never|nor|neither|without|no|if|years?\sago|option|"
+    r"\b(?:previously|formerly|originally|had\sbeen|history|last\srezoned|was\srezoned\sin|in\sthe\spast|"
+    r"could|might|for\sexample|"
+    r"such\sas|rang(?:e|es|ed|ing)|var(?:y|ies|ying)|surrounding|e\.g|hypothetical\w{0,4}|instead\sof|"
+    r"rather\sthan|not|never|nor|neither|without|no|if|years?\sago|option|"
     r"alternatives?|scenarios?|considered)\b",
     re.IGNORECASE,
 )

@@ -7,17 +7,21 @@ from zoning_assets.ordinances.found import NEW_CODE, OLD_CODE, Mention
 
 _DASH = r"\s?[-‐-―]\s?"
 _TOKEN = re.compile(
-    rf"(?<![\w/.#‐-―-])(?:[A-Z]{{1,5}}(?:{_DASH}|\s)?\d{{1,4}}(?:\.\d{{1,2}})?[A-Z]{{0,3}}|[A-Z]{{1,2}}&[A-Z]{{1,2}}|[A-Z]{{1,5}})"
+    rf"(?<![\w/.#‐-―-])(?:[A-Z]{{1,5}}(?:{_DASH}|\s)?\d{{1,4}}(?:\.\d{{1,2}})?[A-Z]{{0,3}}|"
+    rf"[A-Z]{{1,2}}&[A-Z]{{1,2}}|[A-Z]{{1,5}})"
     rf"(?:\s?[-‐-―/]\s?(?:[A-Z]{{1,4}}\d{{0,3}}|\d{{1,3}}(?:\.\d{{1,2}})?)[A-Z]{{0,2}}){{0,3}}"
     r"(?:\([A-Z]{1,4}\d?\))?(?:\s\(O\d{4}-\d{1,5}\))?(?![\w])(?!-\w)"
 )
 #: Roads, screens and diseases; I-1 and I-2 are industry, I-94 is a road.
 _NEVER = re.compile(
-    r"(?:I|US|SR|FM|SH|CR|IH|RT)[-\s]?\d{2,4}|SR-?\d|COVID.*|(?:AM|PM|NO|OF|AND|THE|TO|CITY|LLC|INC|ST|AVE|LOT|AN|IN|ON|BY|OR|PART|ALL)\b.*"
+    r"(?:I|US|SR|FM|SH|CR|IH|RT)[-\s]?\d{2,4}|SR-?\d|COVID.*|(?:AM|PM|NO|OF|AND|THE|TO|CITY|LLC|INC|ST|AVE|"
+    r"LOT|AN|IN|ON|BY|OR|PART|ALL)\b.*"
 )
 _STRAY = re.compile(
-    r"\b(?:street|avenue|ave|road|highway(?!\s(?:commercial|business|service|mixed|retail|oriented))|hwy|freeway|interstate|route|boulevard|blvd|feet|foot|ft|percent|spaces|"
-    r"minutes|hours|acres?|section|sections|article|chapter|mile|miles|inches|days|dollars|item|page)\b|[ap]\.m|\d\s?[ap]m\b|[%$§]",
+    r"\b(?:street|avenue|ave|road|highway(?!\s(?:commercial|business|service|mixed|retail|oriented))|hwy|"
+    r"freeway|interstate|route|boulevard|blvd|feet|foot|ft|percent|spaces|"
+    r"minutes|hours|acres?|section|sections|article|chapter|mile|miles|inches|days|dollars|item|page)\b|"
+    r"[ap]\.m|\d\s?[ap]m\b|[%$§]",
     re.IGNORECASE,
 )
 _LETTERS_BEFORE = re.compile(
@@ -29,7 +33,8 @@ _LETTERS_AFTER = re.compile(
 _SURE_AFTER = re.compile(r"\s?(?:[)\"”'’]|[Dd]istrict|DISTRICT|[Zz]on|ZON)")
 _NAMED_BEFORE = re.compile(r"\b(Residence|Business|Industry|Office)\s$", re.IGNORECASE)
 _LIST = re.compile(
-    r"[^.;:]{0,90}(?:,|\band\b|\bor\b|&|/)\s{0,2}(?:(?:an?|the|portions?|partially|part)\s)?(?:[A-Z][a-z]{2,12}\s){0,4}\(?$",
+    r"[^.;:]{0,90}(?:,|\band\b|\bor\b|&|/)\s{0,2}(?:(?:an?|the|portions?|partially|"
+    r"part)\s)?(?:[A-Z][a-z]{2,12}\s){0,4}\(?$",
     re.IGNORECASE,
 )
 
@@ -60,15 +65,15 @@ def in_chunk(text: str, start: int, end: int) -> list[Span]:
 
 
 def _is_code(chunk: str, match: re.Match[str]) -> bool:
-    token = match[0]
-    if _NEVER.fullmatch(token):
+    word = match[0]
+    if _NEVER.fullmatch(word):
         return False
-    if "&" in token or any(map(str.isdigit, token)):
+    if "&" in word or any(map(str.isdigit, word)):
         return True
-    if len(token) == 1:
+    if len(word) == 1:
         named = _NAMED_BEFORE.search(chunk[: match.start()])
-        return bool(named or _SURE_AFTER.match(chunk, match.end()) or chunk.strip() == token) and not (
-            token == "A" and re.match(r"\s[A-Z]{1,4}-?\d", chunk[match.end() :])
+        return bool(named or _SURE_AFTER.match(chunk, match.end()) or chunk.strip() == word) and not (
+            word == "A" and re.match(r"\s[A-Z]{1,4}-?\d", chunk[match.end() :])
         )
     before, after = chunk[: match.start()], chunk[match.end() :]
     listed = re.search(r"(?:,|\band|\bor|&)\s$", before) is not None
@@ -82,8 +87,10 @@ def _single_letter_name(chunk: str, match: re.Match[str]) -> int | None:
 
 
 def _without_repeats(text: str, spans: Sequence[Span]) -> list[Span]:
-    seen: set[str] = set()
-    return [span for span in spans if not ((value := spelled(text[slice(*span)])) in seen or seen.add(value))]
+    first: dict[str, Span] = {}
+    for span in spans:
+        first.setdefault(spelled(text[slice(*span)]), span)
+    return list(first.values())
 
 
 def spelled(code: str) -> str:

@@ -6,7 +6,32 @@ from collections.abc import Iterator
 from lxml import etree, html
 
 _UNSEEN = frozenset({"script", "style", "template", "noscript", "head", "svg", "iframe", "object", "select"})
-_INLINE = frozenset(["a", "abbr", "b", "big", "cite", "code", "em", "font", "i", "ins", "label", "mark", "q", "s", "small", "span", "strong", "sub", "sup", "tt", "u", "wbr"])
+_INLINE = frozenset(
+    [
+        "a",
+        "abbr",
+        "b",
+        "big",
+        "cite",
+        "code",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "label",
+        "mark",
+        "q",
+        "s",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "tt",
+        "u",
+        "wbr",
+    ]
+)
 _SPACES = re.compile(r"\s+")
 _CELLS = frozenset({"td", "th"})
 _HIDING = re.compile(r"display:none|visibility:hidden|font-size:0(?![.\d])|opacity:0(?![.\d])")
@@ -25,6 +50,7 @@ def text_of(body: bytes) -> str:
 
     Raises:
         ValueError: it has no elements, too many, or is nested too deep.
+        MemoryError: it needs more than there is.
     """
     if body.count(b"<") > MOST_NODES:
         message = f"more than {MOST_NODES:,} elements"
@@ -35,6 +61,8 @@ def text_of(body: bytes) -> str:
     try:
         root = html.document_fromstring(body, parser)
     except etree.LxmlError as error:
+        if "unknown error" in str(error):  # all that libxml2 says when it runs out of memory
+            raise MemoryError from error
         message = " ".join(str(error).split())[:200] or "no elements"
         raise ValueError(message) from error
     if any(entry.type_name == "ERR_NAME_TOO_LONG" or "depth" in entry.message for entry in parser.error_log):

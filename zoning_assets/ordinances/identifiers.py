@@ -22,7 +22,9 @@ _PREFIXED = re.compile(
     rf"(?<![\w-])(?:{_PREFIXES})(?:{_DASH}|\s|#)?(?:(?:19|20)\d\d|\d\d){_DASH}\d{{1,8}}[A-Z]?(?![\w/])(?![-‐-―]\d)"
 )
 #: A whole year and three digits more make a docket, whatever letters are before.
-_YEARLY = re.compile(r"(?<![\w-])(?:(?!ORD|RES|SO?20)[A-Z]{1,5}\d{0,2}-(?:19|20)\d\d-\d{3,8}[A-Z]?|\d{1,4}-[A-Z]{1,3}-(?:19|20)\d\d)(?![\w/-])")
+_YEARLY = re.compile(
+    r"(?<![\w-])(?:(?!ORD|RES|SO?20)[A-Z]{1,5}\d{0,2}-(?:19|20)\d\d-\d{3,8}[A-Z]?|\d{1,4}-[A-Z]{1,3}-(?:19|20)\d\d)(?![\w/-])"
+)
 _LABELLED_CASE = re.compile(
     r"(?<!\w)(?:case|petition|application|docket|file|bill|planning project|zone change|zoning request)"
     r"(?P<mark>\s?(?:\b(?:nos?|numbers?)\b\.?|#|:)\s?[:#]?)?\s?"
@@ -40,13 +42,15 @@ _NOT_A_CASE = re.compile(
 )
 #: What makes a number that of another ordinance or case.
 _ASIDE_ORDINANCE = re.compile(
-    r"\b(?:amend(?:s|ed|ing|ment to|ments to)?|amendment of|pursuant to|under|provided (?:in|by)|established by|in accordance with|"
+    r"\b(?:amend(?:s|ed|ing|ment to|ments to)?|amendment of|pursuant to|under|provided (?:in|by)|"
+    r"established by|in accordance with|"
     r"superse\w{1,6}|repeal\w{0,3}|original|previous|prior|earlier|as amended by|rezoned by|conditions of|part of)\s"
     r"(?:the\s)?(?:zoning\s|city\s|county\s)?$",
     re.IGNORECASE,
 )
 _ASIDE_CASE = re.compile(
-    r"\b(?:companion(?: to| of| case)?|related(?: to| case)?|see(?: also)?|similar to|unlike|previous|prior|earlier|compare[sd]?(?: to)?|"
+    r"\b(?:companion(?: to| of| case)?|related(?: to| case)?|see(?: also)?|similar to|unlike|previous|"
+    r"prior|earlier|compare[sd]?(?: to)?|"
     r"with|heard with|reference to|under|than|withdrawn)[\s:(]{1,3}(?:the\s)?(?:zoning\s|rezoning\s)?(?:case\s)?$",
     re.IGNORECASE,
 )
@@ -111,9 +115,10 @@ def ordinances(text: str) -> Iterator[Mention]:
         yield _number(ORDINANCE, text, match.span(), match[0], _ASIDE_ORDINANCE)
 
 
-def _number(
+def _number(  # noqa: PLR0913 - a span, what it is, and where its label begins
     kind: str, text: str, span: tuple[int, int], value: str, aside: re.Pattern[str], begins: int | None = None
 ) -> Mention:
+    """A number; a label that `begins` before it is not looked at for what makes the number another's."""
     begins = span[0] if begins is None else begins
     is_aside = aside.search(text, max(begins - 60, 0), begins) or _PAST.search(lead(text, begins, 120))
     role = REFERENCE if is_aside else ""
@@ -121,7 +126,7 @@ def _number(
 
 
 def parcels(text: str) -> Iterator[Mention]:
-    """Parcels: New York's block and lot, Cambridge's map and lot, Detroit's ward and item, Richmond's, and labelled ones."""
+    """New York's block and lot, Cambridge's map and lot, Detroit's ward and item, Richmond's, and labelled ones."""
     for match in sparse(_BLOCK.finditer(text), text):
         borough = _borough(text, match.start())
         for start, end in _with_more(text, match.start(), match, "lot", _NEXT_LOT):

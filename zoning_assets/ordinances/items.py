@@ -11,23 +11,31 @@ from zoning_assets.ordinances.spans import Piece
 _NUMBER = r"(?:\d{1,2}(?:\.\d{1,2})?|[IVX]{1,5}|[A-Z])[.)]:?"
 #: A line that begins an item even though it names no case.
 _HEADING = re.compile(
-    rf"^[ ]?(?:(?:{_NUMBER}|[-•*])\s)?(?:(?:agenda\s)?item\s(?:no\.?\s)?\#?\d{{1,3}}\b|nos?\.\s\d{{1,3}}(?:\s?(?:,|and|&)\s?\d{{1,3}})?\s?$|"
-    r"(?:old|new|unfinished|other)\sbusiness\b|public\shearings\s?:?$|consent\s(?:agenda|calendar)\b|call\sto\sorder\b|roll\scall\b|"
-    r"adjourn(?:ment)?\b|(?:approval|consideration)\sof\s(?:the\s)?minutes\b|communications\b|public\scomments?\s?:?$|staff\sreports?\s?:?$|"
+    rf"^[ ]?(?:(?:{_NUMBER}|[-•*])\s)?(?:(?:agenda\s)?item\s(?:no\.?\s)?\#?\d{{1,3}}\b|"
+    rf"nos?\.\s\d{{1,3}}(?:\s?(?:,|and|&)\s?\d{{1,3}})?\s?$|"
+    r"(?:old|new|unfinished|other)\sbusiness\b|public\shearings\s?:?$|consent\s(?:agenda|calendar)\b|"
+    r"call\sto\sorder\b|roll\scall\b|"
+    r"adjourn(?:ment)?\b|(?:approval|consideration)\sof\s(?:the\s)?minutes\b|communications\b|"
+    r"public\scomments?\s?:?$|staff\sreports?\s?:?$|"
     r"director[’']s\sreport|announcements\b|(?:the\s)?meeting\s(?:was\s)?adjourned\b)",
     re.IGNORECASE | re.MULTILINE,
 )
 _NUMBERED = re.compile(
-    rf"^[ ]?{_NUMBER}\s(?=[^\n]{{0,120}}\b(?:rezon|public\shearing|zone\schange|map\samendment|text\samendment|variance|special\suse|"
-    r"conditional\suse|special\sexception|site\splan|plat\b|annexation|request\b|application\b|petition\b|an\sordinance|case\b|"
+    rf"^[ ]?{_NUMBER}\s(?=[^\n]{{0,120}}\b(?:rezon|public\shearing|zone\schange|map\samendment|"
+    rf"text\samendment|variance|special\suse|"
+    r"conditional\suse|special\sexception|site\splan|plat\b|annexation|request\b|application\b|petition\b|"
+    r"an\sordinance|case\b|"
     r"consider|street\svacation|subdivision|discussion\b|presentation\b|election\b))",
     re.IGNORECASE | re.MULTILINE,
 )
 #: What may stand before a case number on the line that begins its item.
 _BEFORE_NUMBER = re.compile(
-    rf"[ ]?(?:(?:{_NUMBER}|[-•*#]|CD\s\d{{1,2}}|nos?\.\s\d{{1,3}}|public\shearing|rezoning|zoning|planning|case|cases|petition|application|docket|file|item|"
-    r"ordinance|council|legislative|agenda|project|ulurp|matter|number|zone\schange|zone\smap\samendment|text\samendment|map\samendment|amendment|"
-    r"borough\sof\s\w+|\w{1,12}\scounty|old\sbusiness|new\sbusiness|nos?\.?|\d{1,3}|staff\sreport|variance|special\suse|conditional\suse|"
+    rf"[ ]?(?:(?:{_NUMBER}|[-•*#]|CD\s\d{{1,2}}|nos?\.\s\d{{1,3}}|public\shearing|rezoning|zoning|planning|"
+    rf"case|cases|petition|application|docket|file|item|"
+    r"ordinance|council|legislative|agenda|project|ulurp|matter|number|zone\schange|zone\smap\samendment|"
+    r"text\samendment|map\samendment|amendment|"
+    r"borough\sof\s\w+|\w{1,12}\scounty|old\sbusiness|new\sbusiness|nos?\.?|\d{1,3}|staff\sreport|variance|"
+    r"special\suse|conditional\suse|"
     r"permit|request|continued)[\s:#.,()|–—-]{0,4}){0,8}",
     re.IGNORECASE,
 )
@@ -80,7 +88,7 @@ def _kind(own: Sequence[Mention], at: Sequence[int], start: int) -> str:
 
 
 def _number_lines(text: str, own: Sequence[Mention]) -> dict[int, str]:
-    """Starts of lines that a case's or an ordinance's number begins, but for sentences that go on from the line before."""
+    """Starts of lines that an own number begins, but for sentences that go on from the line before."""
     lines: dict[int, str] = {}
     for mention in own:
         start = text.rfind("\n", max(mention.start - 120, 0), mention.start) + 1

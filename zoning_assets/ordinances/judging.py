@@ -11,20 +11,25 @@ from zoning_assets.ordinances.found import CASE, DATE, ORDINANCE, PARCEL, REFERE
 from zoning_assets.ordinances.status import DECISIVE, UNSURE
 
 _REZONING = re.compile(
-    r"\b(?:rezon(?:e|ed|ing)\b|zoning\samendment|zone\schange|change\sof\szon(?:e|ing)|(?:zoning\s)?map\samendment|amend\w{0,4}\s(?:the\s)?(?:official\s)?zoning\s(?:district\s)?map|"
+    r"\b(?:rezon(?:e|ed|ing)\b|zoning\samendment|zone\schange|change\sof\szon(?:e|ing)|"
+    r"(?:zoning\s)?map\samendment|amend\w{0,4}\s(?:the\s)?(?:official\s)?zoning\s(?:district\s)?map|"
     r"zoning\smap|reclassif\w{1,10})",
     re.IGNORECASE,
 )
 _TEXT = re.compile(
-    r"\b(?:(?:zoning\s)?text\samendment|amend\w{0,4}\s(?:to\s)?(?:the\s)?text|Z[TR]A\b|zoning\s(?:ordinance|code|resolution)\samendment|"
-    r"amend\w{0,5}\s(?:to\s)?(?:the\s)?(?:city[’']?s?\s|town\s|county\s)?zoning\s(?:ordinance|code|resolution|bylaw|by-law)|zoning\spetition)|\b[CN]?\s?\d{6}\sZR[MKQXRY]\b|"
+    r"\b(?:(?:zoning\s)?text\samendment|amend\w{0,4}\s(?:to\s)?(?:the\s)?text|Z[TR]A\b|"
+    r"zoning\s(?:ordinance|code|resolution)\samendment|"
+    r"amend\w{0,5}\s(?:to\s)?(?:the\s)?(?:city[’']?s?\s|town\s|county\s)?zoning\s(?:ordinance|code|"
+    r"resolution|bylaw|by-law)|zoning\spetition)|\b[CN]?\s?\d{6}\sZR[MKQXRY]\b|"
     r"amend\w{0,4}\s(?:chapter|article|section|title)\s[^.;]{0,120}\bzoning\b",
     re.IGNORECASE,
 )
 _TEXT_OF = re.compile(r"(?:§+\s?|\b(?:sections?|articles?|chapter|title)\s)[\dIVXA-Z][\w.()-]{0,14}", re.IGNORECASE)
 _OTHER = re.compile(
-    r"\b(?:varianc\w{1,2}|special\s(?:use|exception|permit)|conditional\suse|use\spermit|site\splan|(?:final|preliminary)\splat|plat\b|subdivision|"
-    r"street\svacation|vacat\w{1,3}\s(?:of\s)?(?:an?\s|the\s)?(?:alley|street)|approval\sof\s(?:the\s)?minutes|sign\spermit|certificate\sof\sappropriateness)",
+    r"\b(?:varianc\w{1,2}|special\s(?:use|exception|permit)|conditional\suse|use\spermit|site\splan|"
+    r"(?:final|preliminary)\splat|plat\b|subdivision|"
+    r"street\svacation|vacat\w{1,3}\s(?:of\s)?(?:an?\s|the\s)?(?:alley|street)|"
+    r"approval\sof\s(?:the\s)?minutes|sign\spermit|certificate\sof\sappropriateness)",
     re.IGNORECASE,
 )
 _ANNEX = re.compile(r"\bannex", re.IGNORECASE)
@@ -38,9 +43,11 @@ _OVERLAY = re.compile(
 _PUD = re.compile(r"\bplanned\s(?:unit\s|area\s|residential\s)?(?:development|district|unit)", re.IGNORECASE)
 _PUD_CODE = re.compile(r"(?:PUD|PD|PDD|PMD|PAD|PRD)(?:\b|[-\d ].*)")
 _PLACE = re.compile(
-    r"\b(?:commonly\s(?:known|identified)\sas|generally\sknown\sas|propert(?:y|ies)\sknown\sas|known\sas|bounded\sby|located\s(?:at|on|along|in)|"
+    r"\b(?:commonly\s(?:known|identified)\sas|generally\sknown\sas|propert(?:y|ies)\sknown\sas|known\sas|"
+    r"bounded\sby|located\s(?:at|on|along|in)|"
     r"propert(?:y|ies)\sat|address:?|location:?)\s(?P<place>[^\n;|](?:[^\n;|]|\n(?!\n)){3,300}?)"
-    r"(?=(?<!\bSt)(?<!\bAve)(?<!\bRd)(?<!\bBlvd)(?<!\b[NSEW])(?<!\bNo)(?<!\bDr)[.](?:\s|$)|;|\s\||\n\n|,?\s(?:from|to\sbe\srezoned|is\shereby)\s|$)",
+    r"(?=(?<!\bSt)(?<!\bAve)(?<!\bRd)(?<!\bBlvd)(?<!\b[NSEW])(?<!\bNo)(?<!\bDr)[.](?:\s|$)|;|\s\||\n\n|"
+    r",?\s(?:from|to\sbe\srezoned|is\shereby)\s|$)",
     re.IGNORECASE,
 )
 #: Steps that cannot both be the truth of one item.
@@ -77,8 +84,7 @@ def amendment(
     dates = _dates([*own, *meeting])
     place = _place(piece)
     evidence = Evidence(
-        has_codes=(all((each.old and each.new) or each.way != "rezoning" for each in changes)
-        and bool(changes))
+        has_codes=(all((each.old and each.new) or each.way != "rezoning" for each in changes) and bool(changes))
         or (kind == "text" and bool(_TEXT_OF.search(piece)))
         or (kind == "annulment" and bool(numbers[ORDINANCE])),
         has_status=status != "unknown",

@@ -21,21 +21,26 @@ _BODY = re.compile(
     r"(?P<commission>\b(?:plan(?:ning)?\s(?:(?:and|&)\szoning\s)?(?:commission|board)|zoning\s(?:commission|board)|"
     r"planning\s(?:and|&)\szoning|plan\scommission|P&Z|CPC|commissioners?(?!['’]?\scourt))\b)|"
     r"(?P<council>\b(?:(?:city|town|common|county|village|metro)\scouncil|council(?:\s?(?:member|man|woman|or))?s?|"
-    r"board\sof\s(?:supervisors|aldermen|(?:county\s)?commissioners|selectmen|trustees)|(?:county|city)\scommission|aldermen|"
+    r"board\sof\s(?:supervisors|aldermen|(?:county\s)?commissioners|selectmen|trustees)|(?:county|"
+    r"city)\scommission|aldermen|"
     r"select\sboard|town\smeeting|village\sboard)\b)",
     re.IGNORECASE,
 )
 _COMMISSION_BOARD = re.compile(r"\b(?:board of (?:county )?|county |city )$", re.IGNORECASE)
 
 _MOTION = re.compile(
-    r"\b(?:motion(?:ed|s)?|moved|moves|move)\b[^.;\n]{0,100}?\b(?P<verb>approv(?:e|al)|adopt(?:ion)?|grant|pass(?:age)?|den(?:y|ial)|"
-    r"disapprov(?:e|al)|reject|table|continue|defer|postpone|withdraw(?:al)?|forward|adjourn|reconsider|close|open|recess)\b",
+    r"\b(?:motion(?:ed|s)?|moved|moves|move)\b[^.;\n]{0,100}?\b(?P<verb>approv(?:e|al)|adopt(?:ion)?|grant|"
+    r"pass(?:age)?|den(?:y|ial)|"
+    r"disapprov(?:e|al)|reject|table|continue|defer|postpone|withdraw(?:al)?|forward|adjourn|reconsider|"
+    r"close|open|recess)\b",
     re.IGNORECASE,
 )
 _OUTCOME = re.compile(
-    r"\b(?P<lost>fail(?:s|ed)?|lost|defeated|died|dies|did\snot\s(?:carry|pass)|(?:was|were)\snot\s(?:carried|passed|seconded))\b|"
+    r"\b(?P<lost>fail(?:s|ed)?|lost|defeated|died|dies|did\snot\s(?:carry|pass)|(?:was|"
+    r"were)\snot\s(?:carried|passed|seconded))\b|"
     r"\b(?P<won>carried|carries|passed|passes|prevailed|approved|adopted|unanimous(?:ly)?)\b|"
-    r"\b(?P<other>motion(?:ed)?\s(?:was\smade\s)?to|moved|withdrew\s(?:the|his|her)\smotion|second(?:er)?\swithdrawn)\b",
+    r"\b(?P<other>motion(?:ed)?\s(?:was\smade\s)?to|moved|withdrew\s(?:the|his|her)\smotion|"
+    r"second(?:er)?\swithdrawn)\b",
     re.IGNORECASE,
 )
 _MOTION_REACH = 320
@@ -50,7 +55,8 @@ _NEXT_ITEM = re.compile(
 )
 _OBJECT = re.compile(
     r"\s(?:of\s)?(?:the\s|an?\s|this\s|its\s)?(?:request(?:ed)?\s(?:for\s|to\s)?(?:an?\s|the\s)?)?"
-    r"(?P<object>continu|withdraw|postpone|tabl|defer|den(?:y|ial)|minutes|agenda|introduc|site\splan|(?:\w{1,12}\s)?plat\b|varianc|"
+    r"(?P<object>continu|withdraw|postpone|tabl|defer|den(?:y|ial)|minutes|agenda|introduc|site\splan|"
+    r"(?:\w{1,12}\s)?plat\b|varianc|"
     r"special\suse|special\sexception|use\spermit|budget)",
     re.IGNORECASE,
 )
@@ -58,46 +64,65 @@ _OF_OBJECT = {"con": "tabled", "wit": "withdrawn", "pos": "tabled", "tab": "tabl
 
 #: What reads like a step and is none.
 _BOILERPLATE = re.compile(
-    r"be\sit\s(?:further\s|hereby\s|therefore\s)?(?:ordained|enacted|resolved)|(?:hereby|does|do)\s(?:hereby\s)?ordains?\b|it\sis\shereby\sordained|"
+    r"be\sit\s(?:further\s|hereby\s|therefore\s)?(?:ordained|enacted|resolved)|(?:hereby|does|"
+    r"do)\s(?:hereby\s)?ordains?\b|it\sis\shereby\sordained|"
     r"\b(?:all|any)\s(?:other\s)?(?:ordinances?|parts|resolutions)[^.;]{0,120}(?:conflict|inconsistent)[^.;]{0,80}|"
     r"in\sconflict[^.;]{0,80}repealed|"
-    r"\bminutes\b[^.;\n]{0,100}\b(?:approved|adopted|approval)\b|\bapprov\w{1,3}\s(?:of\s)?(?:the\s)?(?:minutes|agenda|consent)|"
+    r"\bminutes\b[^.;\n]{0,100}\b(?:approved|adopted|approval)\b|"
+    r"\bapprov\w{1,3}\s(?:of\s)?(?:the\s)?(?:minutes|agenda|consent)|"
     r"\bagenda\b[^.;\n]{0,40}\b(?:approved|adopted)\b|"
-    r"(?:passed|adopted|approved|enacted)[^.;\n]{0,40}\b(?:this|on)\s{0,2}_{2,}|(?:adopted|passed|approved|enacted|date)[:\s]{1,4}_{2,}|"
-    r"shall\s(?:be\sin|take|become|go\sinto)\s[^.;]{0,40}(?:effect|force|effective)|upon\s(?:its\s)?(?:passage|adoption|enactment|approval)|"
-    r"approved\sas\sto\sform[^\n]{0,40}|\bmaster\splan\b[^.;]{0,60}\badopted\b|\bcomprehensive\splan\b[^.;]{0,60}\badopted\b|"
+    r"(?:passed|adopted|approved|enacted)[^.;\n]{0,40}\b(?:this|on)\s{0,2}_{2,}|(?:adopted|passed|approved|"
+    r"enacted|date)[:\s]{1,4}_{2,}|"
+    r"shall\s(?:be\sin|take|become|go\sinto)\s[^.;]{0,40}(?:effect|force|effective)|"
+    r"upon\s(?:its\s)?(?:passage|adoption|enactment|approval)|"
+    r"approved\sas\sto\sform[^\n]{0,40}|\bmaster\splan\b[^.;]{0,60}\badopted\b|"
+    r"\bcomprehensive\splan\b[^.;]{0,60}\badopted\b|"
     r"adopted[^.;]{0,40}\b(?:master|comprehensive|general)\splan|approved\s(?:site\s)?plans?\b|adopted\sbudget",
 )
 _PLAIN = (
     (
         "denied",
-        r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s|for\s)?(?:the\s|that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
-        r"voted\s(?:[\w-]{1,12}\s){0,4}(?:to\s(?:deny|reject|disapprove)|against)|vetoed|defeated|(?<=ordinance\s)failed|(?<=petition\s)failed|(?<=request\s)failed|(?<=application\s)failed|(?<=rezoning\s)failed|(?<=measure\s)failed|"
-        r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|for\s(?:lack|want))|(?:was|were)\snot\s(?:adopted|approved|passed|granted)|unfavorabl[ey]",
+        r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s|for\s)?(?:the\s|"
+        r"that\s[^.;]{0,80}?\sbe\s)?(?:denial|disapproval|denied|deny)|"
+        r"voted\s(?:[\w-]{1,12}\s){0,4}(?:to\s(?:deny|reject|disapprove)|against)|vetoed|defeated|"
+        r"(?<=ordinance\s)failed|(?<=petition\s)failed|(?<=request\s)failed|(?<=application\s)failed|"
+        r"(?<=rezoning\s)failed|(?<=measure\s)failed|"
+        r"failed\s(?:of\sadoption|to\s(?:pass|receive|obtain|secure)|\d{1,2}\s?-\s?\d{1,2}|by\sa\svote|"
+        r"for\s(?:lack|want))|(?:was|were)\snot\s(?:adopted|approved|passed|granted)|unfavorabl[ey]",
     ),
-    ("withdrawn", r"withdrawn|withdrew|withdraws|accept(?:ed|s)\s[^.;]{0,30}withdrawal|withdrawal\s(?:was\s)?(?:accepted|approved|granted)"),
+    (
+        "withdrawn",
+        r"withdrawn|withdrew|withdraws|accept(?:ed|s)\s[^.;]{0,30}withdrawal|withdrawal\s(?:was\s)?(?:accepted|approved|granted)",
+    ),
     (
         "tabled",
-        r"tabled|continued\s(?:this\s|the\s)?(?:\w{1,12}\s){0,2}?(?:to|until|indefinitely)\b|deferred|postponed|held\sover|laid\s(?:over|on\sthe\stable)|carried\sover",
+        r"tabled|continued\s(?:this\s|the\s)?(?:\w{1,12}\s){0,2}?(?:to|until|indefinitely)\b|deferred|"
+        r"postponed|held\sover|laid\s(?:over|on\sthe\stable)|carried\sover",
     ),
     (
         "annulled",
-        r"annull?ed|annuls|annulling|vacated|vacates|set\saside|invalidated|struck\sdown|declared\s(?:null\sand\s)?void|void\sab\sinitio",
+        r"annull?ed|annuls|annulling|vacated|vacates|set\saside|invalidated|struck\sdown|"
+        r"declared\s(?:null\sand\s)?void|void\sab\sinitio",
     ),
     ("repealed", r"(?:is|was|were|are|been|hereby)\s(?:hereby\s)?repealed|repeals\s(?:ordinance|ord\b)"),
     ("effective", r"became\seffective|took\seffect|went\sinto\seffect|(?:is|are)\snow\sin\seffect"),
     (
         "enacted",
-        r"enacted|(?:be\s|was\s|been\s|were\s)?ordained|signed\s(?:into\slaw|by\sthe\smayor)|approved\sby\sthe\smayor",
+        r"enacted|(?:be\s|was\s|been\s|were\s)?ordained|signed\s(?:into\slaw|by\sthe\smayor)|"
+        r"approved\sby\sthe\smayor",
     ),
     (
         "recommended",
-        r"recommend(?:ed|s|ing)?\s(?:(?:to\s(?:the\s)?)?(?:city\s|town\s|county\s|common\s)?(?:council|board|commission)\s)?(?:for\s)?(?:its\s|the\s|unanimous\s|conditional\s)?"
-        r"(?:approval|adoption|that\b[^.;]{0,120}?\b(?:approved|adopted))|(?:positive|favorable)\srecommendation|favorabl[ey]\s(?:reported|recommended)",
+        r"recommend(?:ed|s|ing)?\s(?:(?:to\s(?:the\s)?)?(?:city\s|town\s|county\s|common\s)?(?:council|"
+        r"board|commission)\s)?(?:for\s)?(?:its\s|the\s|unanimous\s|conditional\s)?"
+        r"(?:approval|adoption|that\b[^.;]{0,120}?\b(?:approved|adopted))|(?:positive|"
+        r"favorable)\srecommendation|favorabl[ey]\s(?:reported|recommended)",
     ),
     (
         "approved",
-        r"voted\s(?:[\w-]{1,12}\s){0,4}to\s(?:approve|adopt|pass|grant)|adopted|adopts|approved|approves|granted|passed(?=\s?(?:and\b|to\sbe\sordained|on\b|by\b|the\sordinance|(?:third|final)\sreading|unanimous|\d|[,.;:|)]))",
+        r"voted\s(?:[\w-]{1,12}\s){0,4}to\s(?:approve|adopt|pass|grant)|adopted|adopts|approved|approves|"
+        r"granted|passed(?=\s?(?:and\b|to\sbe\sordained|on\b|by\b|the\sordinance|(?:third|final)\sreading|"
+        r"unanimous|\d|[,.;:|)]))",
     ),
     ("hearing", r"public\shearing|hearing\s(?:was\s)?(?:held|opened|scheduled|set)"),
     ("filed", r"filed|submitted|introduced|initiated|application\s(?:was\s)?received|first\sreading"),
@@ -106,14 +131,18 @@ _STEP = re.compile("|".join(rf"\b(?P<{step}>{words})(?!\w)" for step, words in _
 _COURT = re.compile(r"\b(?:court|judge|justice|judgment)\b", re.IGNORECASE)
 #: Before a step: it did not happen, or only may; or the word belongs to something else.
 _UNREAL = re.compile(
-    r"\b(?:not|never|if|would|may|might|could|should|shall|will|to\sbe|unless|whether|nor|neither|cannot|can|must|no)\s(?:[\w-]{1,20}\s){0,3}$|"
+    r"\b(?:not|never|if|would|may|might|could|should|shall|will|to\sbe|unless|whether|nor|neither|cannot|"
+    r"can|must|no)\s(?:[\w-]{1,20}\s){0,3}$|"
     r"\b(?:until|when|once|upon|as|before|after|an?|the|any|previously|being|mark\w{0,4}|is\sto\sbe|last)\s$|=\s?$|"
-    r"\b(?:previously|formerly|originally|years\sago|in\s(?:18|19)\d\d|ignore|disregard|instructions?|pretend|last\syear)\b[^.;]{0,80}$|"
-    r"\b(?:plat|plan|permit|variance|minutes|agenda|site\splan|amendment\sto\sthe\smotion|subdivision)\s(?:(?:was|were|is|has|been)\s){0,2}$",
+    r"\b(?:previously|formerly|originally|years\sago|in\s(?:18|19)\d\d|ignore|disregard|instructions?|"
+    r"pretend|last\syear)\b[^.;]{0,80}$|"
+    r"\b(?:plat|plan|permit|variance|minutes|agenda|site\splan|amendment\sto\sthe\smotion|"
+    r"subdivision)\s(?:(?:was|were|is|has|been)\s){0,2}$",
     re.IGNORECASE,
 )
 _WISHED = re.compile(
-    r"\b(?:request\w{0,3}|ask\w{0,3}|urg\w{1,3}|seek\w{0,3}|hop\w{1,3}|want\w{0,3}|propos\w{1,3}|staff|planner)\b[^.;]{0,50}$",
+    r"\b(?:request\w{0,3}|ask\w{0,3}|urg\w{1,3}|seek\w{0,3}|hop\w{1,3}|want\w{0,3}|propos\w{1,3}|staff|"
+    r"planner)\b[^.;]{0,50}$",
     re.IGNORECASE,
 )
 
@@ -159,9 +188,7 @@ def _plain(text: str, head: str) -> Iterator[Mention]:
         is_wished = step in {"approved", "recommended", "denied"} and _WISHED.search(before)
         if not (is_wished or _UNREAL.search(before)) and (step != "annulled" or _is_of_court(text, match)):
             after = re.split(r"[.;\n]", text[match.end() : match.end() + 80])[0]
-            yield _decided(
-                text, _of_object(text, match.end(), step), match.span(), head, f"{before}{match[0]}{after}"
-            )
+            yield _decided(text, _of_object(text, match.end(), step), match.span(), head, f"{before}{match[0]}{after}")
 
 
 def _is_of_court(text: str, match: re.Match[str]) -> bool:
