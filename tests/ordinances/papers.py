@@ -11,6 +11,8 @@ from typing import Any
 from zoning_assets.ordinances import Document, Found, extract, legistar, read
 
 CORPUS = Path(__file__).parent / "corpus"
+#: Findings by document, as each is asked for by several tests.
+_FOUND: dict[str, tuple[Found, ...]] = {}
 FIELDS = ("old_code", "new_code", "case", "ordinance", "parcel", "date", "status", "kind")
 
 
@@ -41,10 +43,11 @@ class Paper:
         return read(self.body(), name=self.name)
 
     def found(self) -> tuple[Found, ...]:
-        if self.is_matter:
-            found = legistar.found_in(**json.loads(self.body()))
-            return (found,) if found else ()
-        return extract(self.document())
+        if self.name not in _FOUND:
+            matter = json.loads(self.body()) if self.is_matter else None
+            one = legistar.found_in(**matter) if matter else None
+            _FOUND[self.name] = extract(self.document()) if matter is None else (one,) if one else ()
+        return _FOUND[self.name]
 
 
 def papers() -> list[Paper]:

@@ -77,32 +77,49 @@ def amendment(
     kind = _kind(piece, changes, steps)
     if not kind:
         return None
-    status = _last(steps)
-    own = [_by_commission(each, steps) for each in own]
-    numbers = {name: _values(own, name, kind == "annulment") for name in (CASE, ORDINANCE)}
-    parcels = _values(own, PARCEL, True)
-    dates = _dates([*own, *meeting])
-    place = _place(piece)
-    evidence = Evidence(
-        has_codes=(all((each.old and each.new) or each.way != "rezoning" for each in changes) and bool(changes))
-        or (kind == "text" and bool(_TEXT_OF.search(piece)))
-        or (kind == "annulment" and bool(numbers[ORDINANCE])),
-        has_status=status != "unknown",
-        has_number=any(numbers.values()),
-        has_date=bool(dates.keys() - {"other"}),
-        has_place=bool(parcels or place),
+    own = [*meeting, *(_by_commission(each, steps) for each in own)]
+    found = Found(
+        kind=kind,
+        status=_last(steps),
+        case_numbers=_values(own, CASE, kind == "annulment"),
+        ordinance_numbers=_values(own, ORDINANCE, kind == "annulment"),
+        dates=_dates(own),
+        parcels=_values(own, PARCEL, True),
+        changes=changes,
+        place=_place(piece),
+        mentions=tuple(own),
+    )
+    confidence, reasons = judged(_evidence(found, steps, piece))
+    return replace(found, confidence=confidence, reasons=reasons)
+
+
+def _evidence(found: Found, steps: Sequence[Mention], piece: str) -> Evidence:
+    """What speaks for a finding and what against it."""
+    changes = found.changes
+    unsure = any(each.role == UNSURE and each.value == found.status for each in steps)
+    return Evidence(
+        has_codes=_says_what(found, piece),
+        has_status=found.status != "unknown",
+        has_number=bool(found.case_numbers or found.ordinance_numbers),
+        has_date=bool(found.dates.keys() - {"other"}),
+        has_place=bool(found.parcels or found.place),
         conflict=_conflict(steps),
-        bad_dates=[" ".join(each.text.split()) for each in own if each.kind == DATE and each.value is None],
-        is_body_unsure=any(each.role == UNSURE and each.value == status for each in steps) and not _is_ordinance(piece),
+        bad_dates=[" ".join(each.text.split()) for each in found.mentions if each.kind == DATE and each.value is None],
+        is_body_unsure=unsure and not _is_ordinance(piece),
         same_codes=[old for each in changes for old, new in zip(each.old, each.new, strict=False) if old == new],
-        is_several=len(numbers[CASE]) > 1 and len(changes) > 1,
+        is_several=len(found.case_numbers) > 1 and len(changes) > 1,
         is_unpaired=any(each.way == "rezoning" and len(each.old) != len(each.new) for each in changes),
-        is_kind_unknown=kind == "unknown",
+        is_kind_unknown=found.kind == "unknown",
     )
-    confidence, reasons = judged(evidence)
-    return Found(
-        kind, status, numbers[CASE], numbers[ORDINANCE], dates, parcels, changes, place, confidence, reasons, tuple(own)
-    )
+
+
+def _says_what(found: Found, piece: str) -> bool:
+    """Whether both codes are told, or the text that is amended, or the ordinance that ends."""
+    if found.changes:
+        return all((each.old and each.new) or each.way != "rezoning" for each in found.changes)
+    if found.kind == "annulment":
+        return bool(found.ordinance_numbers)
+    return found.kind == "text" and _TEXT_OF.search(piece) is not None
 
 
 def _changes(text: str, stated: Iterable[Statement]) -> tuple[Change, ...]:
