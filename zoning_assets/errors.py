@@ -19,6 +19,7 @@ ZoningError                 one line: where, what, what to do
 ├── NothingWaits            there is nothing of that kind to be done
 ├── NothingFound            nothing has this name: look for its spelling
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
+├── DocumentRefused         a document is not one that ordinances can be read from, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
 ├── Stopping                asked to stop: the same command goes on from here
@@ -136,6 +137,10 @@ class NothingFound(ZoningError):
 
 class FileRefused(ZoningError):
     """A downloaded file is not what it should be, is not safe to open, or is larger than allowed."""
+
+
+class DocumentRefused(ZoningError):
+    """A document is neither HTML nor a PDF with text, or reading it takes more than is allowed."""
 
 
 class CrsRefused(ZoningError):

@@ -1,10 +1,10 @@
 """`zoning amend`, `zoning amendments`: that an ordinance exists, from a person or a document; and what waits."""
 
 import getpass
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 
 from zoning_assets import jurisdictions
@@ -28,7 +28,7 @@ def amend(  # noqa: PLR0913 - an amendment has as many sides
     new: Annotated[_Several, typer.Option("--to", help="New code; may be given again.")] = None,
     place: Annotated[str, typer.Option(help="Where, in words.")] = "",
     source: Annotated[str, typer.Option(help="Address of the document.")] = "",
-    document: Annotated[Path | None, typer.Option(help="Read them out of this HTML or PDF instead.")] = None,
+    document: Annotated[Path | None, typer.Option(help="Read them out of this HTML, PDF or Legistar JSON.")] = None,
     *,
     json: _Json = False,
 ) -> None:
@@ -101,12 +101,22 @@ def _read(path: Path, jurisdiction: str, source: str) -> list[Amendment]:
         DocumentRefused: it cannot be read, or is not safe to read.
         SettingInvalid: there is no such file.
     """
-    from zoning_assets.ordinances import amendments_of  # noqa: PLC0415
+    from zoning_assets.ordinances import amendments_of, amendments_of_matter  # noqa: PLC0415
 
     if not path.is_file():
         raise SettingInvalid("there is no such file", where=str(path), do="give the path of an HTML or PDF document")
-    body = path.read_bytes()
-    return amendments_of(body, jurisdiction, source or path.name, hashlib.sha256(body).hexdigest())
+    if path.suffix == ".json":
+        return amendments_of_matter(*_matter(path), jurisdiction, source or path.name)
+    return amendments_of(path.read_bytes(), jurisdiction, source or path.name)
+
+
+def _matter(path: Path) -> tuple[Any, Any]:
+    """A matter of Legistar's Web API, alone, or with its histories as `{"matter": ..., "histories": [...]}`."""
+    try:
+        said = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise SettingInvalid(f"not JSON: {error}", where=str(path), do="give what the Web API answered") from None
+    return (said["matter"], said.get("histories", [])) if isinstance(said, dict) and "matter" in said else (said, [])
 
 
 def _row(name: str, told: Amendment, *, is_new: bool) -> dict[str, Any]:

@@ -1,0 +1,24 @@
+"""Ordinances and minutes: what a document says was, or was not, done to the zoning.
+
+What belongs here: reading HTML and text PDFs of strangers (`reading`), and rules that find amendments in the text
+(`extract`) or in a Legistar matter (`legistar`). What does not: fetching documents, deciding what is published, OCR.
+A model or a service is never asked: each finding is a span of the text and a rule that a person can read.
+"""
+
+from zoning_assets.ordinances.document import Document
+from zoning_assets.ordinances.extract import extract
+from zoning_assets.ordinances.found import Change, Found, Mention
+from zoning_assets.ordinances.reading import Limits, read
+from zoning_assets.ordinances.telling import amendments_of, amendments_of_matter
+
+__all__ = [
+    "Change",
+    "Document",
+    "Found",
+    "Limits",
+    "Mention",
+    "amendments_of",
+    "amendments_of_matter",
+    "extract",
+    "read",
+]

@@ -1,0 +1,89 @@
+"""Dates and what they are the date of. One that cannot be is kept without a value: a question, never a guess."""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+
+from zoning_assets.ordinances.found import DATE, Mention
+from zoning_assets.ordinances.spans import sparse
+
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_MONTH = (
+    r"(?P<month>Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|"
+    r"Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+)
+_FORMS = (
+    re.compile(
+        rf"(?<!\w){_MONTH}\.?\s{{1,2}}(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s?,?\s{{1,2}}(?P<year>\d{{4}})(?!\w)",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"(?<![\w/])(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s(?:day\sof\s)?{_MONTH}\.?\s?,?\s(?P<year>\d{{4}})(?!\w)",
+        re.IGNORECASE,
+    ),
+    re.compile(r"(?<![\w/.-])(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4}|\d{2})(?![\w/])"),
+    re.compile(r"(?<![\w/.-])(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?=T\d\d:|(?![\w/-]))"),
+    re.compile(r"(?<![\w/.-])(?P<month>\d{1,2})-(?P<day>\d{1,2})-(?P<year>(?:19|20)\d{2})(?![\w/-])"),
+)
+#: The nearest of these before a date gives its role, else the nearest after.
+_ROLES = {
+    "filed": r"filed|filing|submitted|received|introduced|introduction|intro\sdate|initiated|first\sreading",
+    "recommended": r"recommend\w{0,6}",
+    "adopted": r"adopted|adoption|approved|passed|passage",
+    "enacted": r"enacted|enactment|ordained|signed",
+    "effective": r"effective|takes?\seffect|took\seffect|in\seffect|into\seffect",
+    "denied": r"denied|deny|denial|disapproved|rejected|failed",
+    "withdrawn": r"withdrawn|withdrew",
+    "tabled": r"tabled?|laid\son\sthe\stable",
+    "annulled": r"annulled|vacated|invalidated|court|judgment|struck\sdown|set\saside",
+    "repealed": r"repealed",
+    "hearing": r"hearings?|heard|continued\sto|postponed\s(?:to|until)|deferred\s(?:to|until)",
+    "meeting": r"meeting|session|minutes|agenda|journal|summary",
+}
+_ROLE = re.compile("|".join(rf"(?P<{role}>\b(?:{words})\b)" for role, words in _ROLES.items()), re.IGNORECASE)
+_END = re.compile(r"[.;]\s+(?=[A-Z(])|\n\s*\n|\n(?=\S[^\n]{0,40}:)| \| ")
+_BEFORE, _AFTER = 90, 60
+
+
+def dates(text: str) -> Iterator[Mention]:
+    """Dates in the forms that American cities write; two digits of a year are not a year."""
+    for form in _FORMS:
+        for match in sparse(form.finditer(text), text):
+            value = _valid(match)
+            role = _role(text, *match.span())
+            yield Mention(DATE, match[0], value.isoformat() if value else None, *match.span(), role=role)
+
+
+def _valid(match: re.Match[str]) -> date | None:
+    month = match["month"]
+    number = int(month) if month.isdigit() else [name[:3] for name in _MONTHS].index(month[:3].capitalize()) + 1
+    try:
+        found = date(int(match["year"]), number, int(match["day"]))
+    except ValueError:
+        return None
+    return found if 1800 <= found.year < 2200 else None
+
+
+def _role(text: str, start: int, end: int) -> str:
+    before = text[max(start - _BEFORE, 0) : start]
+    begins = max((each.end() for each in _END.finditer(before)), default=0)
+    told = [*_ROLE.finditer(before, begins)]
+    if told:
+        return str(told[-1].lastgroup)
+    after = text[end : end + _AFTER]
+    ends = _END.search(after)
+    role = _ROLE.search(after[: ends.start()] if ends else after)
+    return str(role.lastgroup) if role else "other"
