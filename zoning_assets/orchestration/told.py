@@ -8,6 +8,7 @@ import dagster as dg
 
 from zoning_assets.judging import Overlaid, Told
 from zoning_assets.transform import picture
+from zoning_assets.transform.changes import records
 
 _MOST = 100
 
@@ -37,8 +38,8 @@ def of_changes(told: Told | None) -> dict[str, Any]:
     names = ("id", "kind", "state", "parcels", "old", "new", "share", "confidence")
     zoning_first = told.changes.assign(last=told.changes["facet"] == "parcel").sort_values("last", kind="stable")
     rows = [
-        (each.id[:12], each.kind, each.state, _some(each.parcel_ids), each.old, each.new, each.share, each.confidence)
-        for each in zoning_first.head(_MOST).itertuples()
+        [each["id"][:12], *(each[n] for n in names[1:3]), _some(each["parcel_ids"]), *(each[n] for n in names[4:])]
+        for each in records(zoning_first.head(_MOST))
     ]
     return {
         "new": told.new,

@@ -88,7 +88,7 @@ def judge_parcels(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, *, coded: b
     hashes = [dict(zip(side["key"], side["content_hash"], strict=True)) for side in (before, after)]
     shapes = [dict(zip(side["key"], side.geometry, strict=True)) for side in (before, after)]
     traced = lineage.trace(before, after, moved.tolerance_m)
-    rows = [_traced(event, hashes, shapes, moved) for event in _rows(traced)]
+    rows = [_traced(event, hashes, shapes, moved) for event in records(traced)]
     rows += list(_told(before, after)) if coded else []
     return Judged(_table(rows), moved)
 
@@ -120,7 +120,7 @@ def _told(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> Iterable[dict[st
     """Parcels whose own layer says another code, of a jurisdiction that publishes no map."""
     both = before.merge(pd.DataFrame(after), on="key", suffixes=("_was", "_now"))
     both = both[both["zoning_code_was"].notna() & both["zoning_code_now"].notna()]
-    for row in both[both["zoning_code_was"] != both["zoning_code_now"]].pipe(_rows):
+    for row in both[both["zoning_code_was"] != both["zoning_code_now"]].pipe(records):
         states = [row["content_hash_was"], row["content_hash_now"]]
         yield _change(
             REZONED,
@@ -203,7 +203,7 @@ def _rezoned(
     """One change for each parcel and facet whose ground has another code, wider than the tolerance."""
     within = found["old"].notna() & found["new"].notna() | (found["facet"] != BASE)
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in _rows(found[found["confirmed"] & within]):  # plain rows: a DataFrame a parcel takes 4 ms
+    for row in records(found[found["confirmed"] & within]):  # plain rows: a DataFrame a parcel takes 4 ms
         groups.setdefault((row["parcel_id"], row["facet"]), []).append(row)
     for (parcel, facet), parts in groups.items():
         first = min(parts, key=lambda part: (-part["area_m2"], str(part["old"]), str(part["new"])))
@@ -279,7 +279,7 @@ def _thin(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict[str
             area_m2=round(float(rows["area_m2"].sum()), 2),
             share=float(rows["share"].max()),
             confidence=0.2,
-            evidence={"parts": _strips(_rows(rows)), **evidence},
+            evidence={"parts": _strips(records(rows)), **evidence},
             geometry=shapely.union_all(rows["geometry"].to_numpy()),
             of=evidence["maps"],
         )
@@ -300,10 +300,11 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def together(*tables: pd.DataFrame) -> pd.DataFrame:
     """Several tables of changes as one; unlike pandas' own, None stays None."""
-    return _table([row for table in tables for row in _rows(table)])
+    return _table([row for table in tables for row in records(table)])
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows, by the names of its columns."""
     return table.to_dict("records")  # type: ignore[return-value] # the names of columns are texts
 
 
