@@ -8,7 +8,7 @@ from functools import partial
 
 import dagster as dg
 
-from zoning_assets import jurisdictions
+from zoning_assets import jurisdictions, pauses
 from zoning_assets.errors import WrongUsage, ZoningError
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.http import Http
@@ -71,6 +71,7 @@ class Zoning(dg.ConfigurableResource[None]):
         url = cluster.ensure(self.settings.home, os.environ)
         database.migrate(url)
         jurisdiction = self.jurisdictions([id_])[id_]
+        pauses.wait(url, jurisdiction)
         try:
             yield url, jurisdiction
         except ZoningError:

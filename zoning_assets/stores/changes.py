@@ -10,7 +10,7 @@ import pandas as pd
 import shapely
 from psycopg.types.json import Jsonb
 
-from zoning_assets.stores import amendments
+from zoning_assets.stores import amendments, holds
 from zoning_assets.stores.database import connect, dicts
 from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
@@ -68,6 +68,7 @@ def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> i
         new = cursor.rowcount
     connection.execute(query["watch"], {"release": row[0]})
     amendments.match(connection, states.jurisdiction)
+    holds.check(connection, states.jurisdiction, ())
     return max(new, 0)
 
 

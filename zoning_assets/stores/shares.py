@@ -12,7 +12,7 @@ import pyarrow as pa
 import shapely
 from psycopg.types.json import Jsonb
 
-from zoning_assets.stores import copying
+from zoning_assets.stores import copying, holds
 from zoning_assets.stores.database import Connection, connect
 from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
@@ -82,6 +82,7 @@ class Shares:
             self.connection.execute(query["insert"], {**values, "batch": batch, "now": now})
         closing = {"counts": Jsonb(made_of), "batch": batch}
         self.connection.execute(named("publish")["close_batch"], closing)
+        holds.check(self.connection, self.jurisdiction, ())
         return changed
 
     def split(self) -> Split:
