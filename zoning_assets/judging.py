@@ -68,16 +68,21 @@ def overlay(url: str, jurisdiction: Jurisdiction) -> Overlaid:
         DatabaseUnavailable, StoreError: nothing was published.
     """
     with store.opened(url, jurisdiction.id, rules_of(jurisdiction)) as desk:
-        if desk.is_current:
-            return Overlaid(0, 0, 0, 0, (), (), desk.split())
-        seen = desk.codes()
-        spelled, untyped = _spell(desk, seen, jurisdiction)
-        alike = codes.collisions(seen, jurisdiction.codes, _settled(seen))
-        districts, parcels = desk.districts(), desk.parcels_to_judge()
-        coded = facets_of(_metric(districts, jurisdiction), jurisdiction)
-        found = shares(_metric(parcels, jurisdiction), coded[coded["code"].notna()])
-        changed = desk.publish(found[list(COLUMNS)], parcels["key"].tolist())
-        return Overlaid(len(districts), len(parcels), changed, spelled, untyped, alike, desk.split())
+        return overlaid(desk, jurisdiction)
+
+
+def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
+    """The same in a transaction that holds the jurisdiction's locks."""
+    if desk.is_current:
+        return Overlaid(0, 0, 0, 0, (), (), desk.split())
+    seen = desk.codes()
+    spelled, untyped = _spell(desk, seen, jurisdiction)
+    alike = codes.collisions(seen, jurisdiction.codes, _settled(seen))
+    districts, parcels = desk.districts(), desk.parcels_to_judge()
+    coded = facets_of(_metric(districts, jurisdiction), jurisdiction)
+    found = shares(_metric(parcels, jurisdiction), coded[coded["code"].notna()])
+    changed = desk.publish(found[list(COLUMNS)], parcels["key"].tolist())
+    return Overlaid(len(districts), len(parcels), changed, spelled, untyped, alike, desk.split())
 
 
 def _spell(desk: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:

@@ -42,6 +42,7 @@ def opened(url: str, jurisdiction: str) -> Iterator[States]:
     with said(url), connect(url) as connection:
         connection.execute(named("changes")["lock"], {"jurisdiction": jurisdiction})
         yield States(connection, jurisdiction)
+        holds.check(connection, jurisdiction, ())
 
 
 def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> int:
@@ -68,7 +69,6 @@ def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> i
         new = cursor.rowcount
     connection.execute(query["watch"], {"release": row[0]})
     amendments.match(connection, states.jurisdiction)
-    holds.check(connection, states.jurisdiction, ())
     return max(new, 0)
 
 

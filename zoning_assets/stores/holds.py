@@ -71,12 +71,25 @@ def pause(  # noqa: PLR0913 - what, why, who, until when
     url: str, *, jurisdiction: str | None, host: str | None, reason: str, actor: str, until: datetime | None
 ) -> Hold:
     """Pause; when this returns nothing is published under it any more."""
-    said = {"jurisdiction": jurisdiction, "host": host, "reason": reason, "actor": actor, "until": until}
     with connect(url) as connection:
         connection.execute(named("holds")["lock"])
-        (hold,) = _holds(connection, "pause", said)
-        note(connection, actor, "pause", {"hold": hold.id, "what": hold.what}, reason)
-        return hold
+        return place(connection, jurisdiction, reason, actor, host=host, until=until)
+
+
+def place(  # noqa: PLR0913 - what, why, who, until when
+    connection: Connection,
+    jurisdiction: str | None,
+    reason: str,
+    actor: str,
+    *,
+    host: str | None = None,
+    until: datetime | None = None,
+) -> Hold:
+    """A pause, in a transaction that holds the lock; in force when it is committed."""
+    said = {"jurisdiction": jurisdiction, "host": host, "reason": reason, "actor": actor, "until": until}
+    (hold,) = _holds(connection, "pause", said)
+    note(connection, actor, "pause", {"hold": hold.id, "what": hold.what}, reason)
+    return hold
 
 
 def resume(url: str, *, jurisdiction: str | None, host: str | None, reason: str, actor: str) -> list[Hold]:

@@ -82,7 +82,6 @@ class Shares:
             self.connection.execute(query["insert"], {**values, "batch": batch, "now": now})
         closing = {"counts": Jsonb(made_of), "batch": batch}
         self.connection.execute(named("publish")["close_batch"], closing)
-        holds.check(self.connection, self.jurisdiction, ())
         return changed
 
     def split(self) -> Split:
@@ -128,8 +127,14 @@ def opened(url: str, jurisdiction: str, rules: str) -> Iterator[Shares]:
     """
     with said(url), connect(url) as connection:
         connection.execute(named("shares")["lock"], {"jurisdiction": jurisdiction})
-        row = connection.execute(named("shares")["newest"], {"jurisdiction": jurisdiction}).fetchone() or (0,) * 6
-        yield Shares(connection, jurisdiction, rules, row[0], row[1], (row[2], row[3], row[4]))
+        yield of(connection, jurisdiction, rules)
+        holds.check(connection, jurisdiction, ())
+
+
+def of(connection: Connection, jurisdiction: str, rules: str) -> Shares:
+    """A jurisdiction's shares, in a transaction that holds its locks."""
+    row = connection.execute(named("shares")["newest"], {"jurisdiction": jurisdiction}).fetchone() or (0,) * 6
+    return Shares(connection, jurisdiction, rules, row[0], row[1], (row[2], row[3], row[4]))
 
 
 def codes(connection: Connection, jurisdiction: str) -> dict[str, str | None]:
