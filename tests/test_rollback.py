@@ -1,5 +1,6 @@
 """Everything can be undone: a rollback is a batch, gives exactly the rows of its moment, and can be rolled back."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from tests.conftest import read_toml, rows, sync
 from zoning_assets import judging, undoing
 from zoning_assets.errors import NothingFound, RollbackRefused
 from zoning_assets.model import ZONING, Jurisdiction
+from zoning_assets.orchestration import build
 from zoning_assets.pipeline import Pipeline
+from zoning_assets.settings import Settings
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving, switch_release
 from zoning_assets.stores import holds
@@ -119,3 +122,39 @@ def test_one_batch_can_be_taken_back_while_nothing_builds_on_it(
         undo(pipeline, described, 10**9)
     with pytest.raises(NothingFound, match="nothing was published after"):
         undo(pipeline, described, now(pipeline.database))
+
+
+def test_the_ui_can_do_it_too(
+    pipeline: Pipeline, county: tuple[Jurisdiction, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Pause, resume and rollback as Dagster jobs with config, in the same tables and the same audit."""
+    described, portal = county
+    for name, value in {
+        "ZONING_DATABASE_URL": pipeline.database,
+        "ZONING_STORE_URL": str(tmp_path / "store"),
+        "ZONING_JURISDICTIONS": str(tmp_path / "toml"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    switch_release(portal, 1)
+    harvest(pipeline, described)
+    seen, moment = state(pipeline.database), now(pipeline.database)
+    switch_release(portal, 2)
+    harvest(pipeline, described)
+
+    def run(job: str, op: str, **config: object) -> bool:
+        definitions = build.definitions(Settings.of(os.environ))
+        done = definitions.resolve_job_def(job).execute_in_process(
+            run_config={"ops": {op: {"config": config}}}, raise_on_error=False
+        )
+        return done.success
+
+    assert run("pause", "place_hold", jurisdiction=ID, reason="odd")
+    assert not run("pause", "place_hold", jurisdiction=ID, everything=True, reason="odd")
+    assert run("resume", "lift_hold", jurisdiction=ID)
+    assert not run("resume", "lift_hold", jurisdiction=ID)
+    assert run("rollback", "undo", jurisdiction=ID, reason="wrong", to=moment.isoformat())
+    assert state(pipeline.database) != seen
+    assert run("rollback", "undo", jurisdiction=ID, reason="wrong", to=moment.isoformat(), in_earnest=True)
+    assert state(pipeline.database) == seen
+    deeds = [deed for (deed,) in rows(pipeline.database, "SELECT deed FROM zoning.audit ORDER BY id")]
+    assert deeds == ["pause", "resume", "pause", "rollback"]

@@ -30,6 +30,12 @@ class Zoning(dg.ConfigurableResource[None]):
         """Where things live."""
         return Settings.of(os.environ)
 
+    def database(self) -> str:
+        """The database's URL; it is brought up and up to date where that is ours to do."""
+        url = cluster.ensure(self.settings.home, os.environ)
+        database.migrate(url)
+        return url
+
     def jurisdictions(self, ids: Collection[str]) -> dict[str, Jurisdiction]:
         """The jurisdictions of these ids.
 
@@ -55,8 +61,7 @@ class Zoning(dg.ConfigurableResource[None]):
         """A pipeline with its own process pool; the database is brought up and up to date where that is ours to do."""
         settings = self.settings
         with Pool(prepare_worker) as pool, _undisturbed():
-            url = cluster.ensure(settings.home, os.environ)
-            database.migrate(url)
+            url = self.database()
             http = partial(_asking, url)
             yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool, http)
 
@@ -68,8 +73,7 @@ class Zoning(dg.ConfigurableResource[None]):
             WrongUsage: it is not known, or its file is wrong.
             Defect: what nobody thought of, in one line.
         """
-        url = cluster.ensure(self.settings.home, os.environ)
-        database.migrate(url)
+        url = self.database()
         jurisdiction = self.jurisdictions([id_])[id_]
         pauses.wait(url, jurisdiction)
         try:
