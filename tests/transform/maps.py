@@ -4,7 +4,6 @@ from random import Random
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 import shapely
 from hypothesis import settings
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 CODES = ("A", "B", "C", "PD-1")
 SIDE = 40  # of a grid's cells
 #: A map takes 20-50 ms to judge.
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=20, deadline=None)
 
 
 def lots(*shapes: Any, **named: Any) -> gpd.GeoDataFrame:
@@ -78,10 +77,8 @@ def _hashes(rows: Any) -> list[str]:
     return [str(row) for row in rows]
 
 
-def _objects(values: list[Any]) -> Any:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+def _objects(values: list[Any]) -> "pd.Series[Any]":
+    return pd.Series(values, dtype=object)
 
 
 @st.composite

