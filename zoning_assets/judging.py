@@ -62,7 +62,7 @@ def rules_of(jurisdiction: Jurisdiction) -> str:
 
 
 def overlay(url: str, jurisdiction: Jurisdiction) -> Overlaid:
-    """Bring `parcel_zoning` up to date: only parcels that changed, or that lie on ground whose districts changed.
+    """Bring `parcel_zoning` up to date: only rows that differ are written.
 
     Raises:
         DatabaseUnavailable, StoreError: nothing was published.
@@ -171,7 +171,8 @@ def _judge_parcels(
         return changes.Judged(changes.none())
     sides = states.parcels_that_differ(span.parcels_from, span.parcels_to)
     before, after = (_metric(_said(side, spelled), jurisdiction) for side in sides)
-    return changes.judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds)
+    same = states.parcels_that_stay(span.parcels_from, span.parcels_to)
+    return changes.judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds, same=same)
 
 
 def _judge_zoning(states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction) -> changes.Judged:
@@ -211,9 +212,11 @@ def facets_of(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> gpd.Ge
 
 
 def _metric(rows: pd.DataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    """Rows in the jurisdiction's equal-area frame."""
+    """Rows in the jurisdiction's equal-area frame; a shape that the way there made invalid is mended."""
     frame = crs.metric_frame(jurisdiction.bounds)
     shapes = crs.reproject(rows["geometry"].to_numpy(), jurisdiction.target_crs, frame)
+    wrong = ~shapely.is_valid(shapes)
+    shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
     return gpd.GeoDataFrame(rows.drop(columns="geometry"), geometry=shapes, crs=frame)
 
 

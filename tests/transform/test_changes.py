@@ -43,7 +43,7 @@ def test_ids_do_not_depend_on_the_order_of_rows(one, two, random):
 @few
 def test_no_ground_is_both_told_and_to_be_reviewed(one, two, east_m):
     judged = judge_zoning(SMALL, grid(one), moved(grid(two), east_m))
-    located = judged.changes[[each is not None for each in judged.changes["geometry"]]]
+    located = judged.changes[judged.changes["geometry"].notna()]
     event, review = (ground(located, state=state) for state in ("event", "review"))
     assert event.intersection(review).area < 0.1
 
@@ -98,7 +98,7 @@ def test_each_overlay_of_a_lot_is_a_change_of_its_own():
 
 def test_a_map_joined_by_code_is_no_alarm_and_no_change():
     """A layer of lots with codes becomes one of districts: nearly all boundaries are gone, none that meant anything."""
-    fine = grid([[TOWN[y // 8 % 8][x // 8 % 8] for x in range(64)] for y in range(64)], side=5)
+    fine = grid([[TOWN[y // 8][x // 8] for x in range(64)] for y in range(64)], side=20)
     joined = fine.dissolve(["facet", "code"], as_index=False)
     judged = judge_zoning(LOTS, fine, joined)
     assert (judged.alarms, told(judged.changes, *PLAIN)) == ((), [])

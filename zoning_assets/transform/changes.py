@@ -172,7 +172,7 @@ def _alarms(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, moved: Drift) -> 
 def _renamed(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> dict[str, str]:
     """Codes all of whose places have one new code that the map never had: another name for the same district."""
     gone, come = (_only_in(a, b) for a, b in ((before, after), (after, before)))
-    gone = gone[[len(shapely.get_parts(each)) >= _SEVERAL for each in gone["geometry"]]]
+    gone = gone[shapely.get_num_geometries(gone["geometry"].to_numpy()) >= _SEVERAL]
     was, now = gone["geometry"].to_numpy(), come["geometry"].to_numpy()
     i, j = shapely.STRtree(now).query(was, predicate="intersects")
     areas = shapely.area(was)[i], shapely.area(now)[j]
