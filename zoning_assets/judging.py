@@ -22,7 +22,9 @@ from zoning_assets.model import ZONING, Jurisdiction
 from zoning_assets.stores import changes as feed
 from zoning_assets.stores import shares as store
 from zoning_assets.stores.states import Span, States
-from zoning_assets.transform import changes, codes, crs
+from zoning_assets.transform import codes, crs, event
+from zoning_assets.transform.changes import judge_zoning
+from zoning_assets.transform.parcel_changes import judge_parcels
 from zoning_assets.transform.shares import BASE, COLUMNS, shares
 
 #: Goes up when the rules of shares.py, rezoning.py, drift.py or lineage.py change.
@@ -62,7 +64,7 @@ def rules_of(jurisdiction: Jurisdiction) -> str:
 
 
 def overlay(url: str, jurisdiction: Jurisdiction) -> Overlaid:
-    """Bring `parcel_zoning` up to date: only parcels that changed, or that lie on ground whose districts changed.
+    """Bring `parcel_zoning` up to date: only rows that differ are written.
 
     Raises:
         DatabaseUnavailable, StoreError: nothing was published.
@@ -117,7 +119,7 @@ def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
             return None
         spelled = spellings(states.codes(), jurisdiction)
         parcels, map_ = (judge(states, span, spelled, jurisdiction) for judge in (_judge_parcels, _judge_zoning))
-        found = feed.with_history(states, changes.together(parcels.changes, map_.changes))
+        found = feed.with_history(states, event.together(parcels.changes, map_.changes))
         alarms = map_.alarms
         end = replace(span, zoning_to=span.zoning_from) if alarms else span
         counts = Counter(f"{kind}/{state}" for kind, state in zip(found["kind"], found["state"], strict=True))
@@ -169,24 +171,23 @@ def _told(release: int, change: Any) -> tuple[Any, ...]:
     return release, change.state, change.facet, tuple(change.parcel_ids), change.old, change.new
 
 
-def _judge_parcels(
-    states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction
-) -> changes.Judged:
+def _judge_parcels(states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction) -> event.Judged:
     if not span.parcels_from or span.parcels_from == span.parcels_to:
-        return changes.Judged(changes.none())
+        return event.Judged(event.none())
     sides = states.parcels_that_differ(span.parcels_from, span.parcels_to)
     before, after = (_metric(_said(side, spelled), jurisdiction) for side in sides)
-    return changes.judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds)
+    same = states.parcels_that_stay(span.parcels_from, span.parcels_to)
+    return judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds, same=same)
 
 
-def _judge_zoning(states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction) -> changes.Judged:
+def _judge_zoning(states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction) -> event.Judged:
     if not span.zoning_from or span.zoning_from == span.zoning_to:
-        return changes.Judged(changes.none())
+        return event.Judged(event.none())
     maps = [states.districts(batch) for batch in (span.zoning_from, span.zoning_to)]
     parcels = _said(states.parcels(span.parcels_to, _ground(*maps)), spelled)
     coded = [side.assign(code=side["code_local"].map(spelled)) for side in maps]
     before, after = (facets_of(_metric(side, jurisdiction), jurisdiction) for side in coded)
-    return changes.judge_zoning(_metric(parcels, jurisdiction), before, after)
+    return judge_zoning(_metric(parcels, jurisdiction), before, after)
 
 
 def _said(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:
@@ -216,9 +217,11 @@ def facets_of(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> gpd.Ge
 
 
 def _metric(rows: pd.DataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    """Rows in the jurisdiction's equal-area frame."""
+    """Rows in the jurisdiction's equal-area frame; a shape that the way there made invalid is mended."""
     frame = crs.metric_frame(jurisdiction.bounds)
     shapes = crs.reproject(rows["geometry"].to_numpy(), jurisdiction.target_crs, frame)
+    wrong = ~shapely.is_valid(shapes)
+    shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
     return gpd.GeoDataFrame(rows.drop(columns="geometry"), geometry=shapes, crs=frame)
 
 

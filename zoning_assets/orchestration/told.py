@@ -8,7 +8,7 @@ import dagster as dg
 
 from zoning_assets.judging import Overlaid, Told
 from zoning_assets.transform import picture
-from zoning_assets.transform.changes import records
+from zoning_assets.transform.event import records
 
 _MOST = 100
 

@@ -74,11 +74,13 @@ def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> i
 
 def with_history(states: States, changes: pd.DataFrame) -> pd.DataFrame:
     """Changes in the light of earlier ones: zoning that goes back is `reverted`, and forth again `reinstated`; what
-    happens once more has an id of its own."""
+    happens once more, or in another jurisdiction, has an id of its own."""
     query, rows = (
         named("changes"),
         [dict(zip(changes.columns, row, strict=True)) for row in changes.itertuples(index=False)],
     )
+    for row in rows:
+        row["id"] = _name(f"{states.jurisdiction}/{row['id']}")
     parcels = sorted({row["parcel_ids"][0] for row in rows if row["kind"] == "rezoned"})
     found = states.connection.execute(query["before"], {"jurisdiction": states.jurisdiction, "parcels": parcels})
     before = {parcel: rest for parcel, *rest in found}
@@ -92,9 +94,12 @@ def with_history(states: States, changes: pd.DataFrame) -> pd.DataFrame:
             row["evidence"] = {**row["evidence"], "undoes": last[0]}
         if row["id"] in often:
             row["evidence"] = {**row["evidence"], "again": row["id"]}
-            again = f"{row['id']}/{often[row['id']]}".encode()
-            row["id"] = hashlib.blake2b(again, digest_size=12).hexdigest()
+            row["id"] = _name(f"{row['id']}/{often[row['id']]}")
     return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in changes.columns})
+
+
+def _name(of: str) -> str:
+    return hashlib.blake2b(of.encode(), digest_size=12).hexdigest()
 
 
 _PLAIN = (

@@ -63,11 +63,11 @@ class Shares:
         return frame(self._rows("districts"), ("district_id", "code", "code_local", "effective"))
 
     def parcels_to_judge(self) -> pd.DataFrame:
-        """Parcels whose shares may have changed: `key`, `geometry` (target CRS). All of them under other rules."""
+        """Parcels whose shares may have changed: `key`, `geometry` (target CRS). All of them or none: which lot holds
+        most of a district is known only beside all others."""
         rules, parcels, zoning = self.made_of
-        if rules != self.rules:
-            return frame(self._rows("all_parcels"), ("key",))
-        return frame(self._rows("touched_parcels", parcels=parcels, zoning=zoning), ("key",))
+        changed = rules != self.rules or self._rows("touched", parcels=parcels, zoning=zoning)[0][0]
+        return frame(self._rows("all_parcels") if changed else [], ("key",))
 
     def publish(self, shares: pd.DataFrame, judged: Sequence[str]) -> int:
         """Make these the shares of the judged parcels, and note what they are made of; how many parcels changed."""

@@ -76,5 +76,9 @@ class States:
         span = {"from": start, "to": end}
         return frame(self._rows("parcels_before", **span), _PARCEL), frame(self._rows("parcels_after", **span), _PARCEL)
 
+    def parcels_that_stay(self, start: int, end: int) -> int:
+        """How many parcels are the same in both states."""
+        return int(self._rows("parcels_that_stay", **{"from": start, "to": end})[0][0])
+
     def _rows(self, query: str, **values: Any) -> list[Any]:
         return rows(self.connection, named("states")[query], {"jurisdiction": self.jurisdiction, **values})

@@ -46,19 +46,23 @@ class Drift:
         return self.moved > _REDRAWN_SHARE
 
 
-def drift(before: Geometries, after: Geometries) -> Drift:
-    """Measure how far `after` was drawn beside `before`; polygons of one map each, equal-area frame."""
+def drift(before: Geometries, after: Geometries, *, still: float = 0.0) -> Drift:
+    """Measure how far `after` was drawn beside `before`; polygons of one map each, equal-area frame.
+
+    `still`: the share of the map that is not handed in, as it is known to be the same.
+    """
     points, lines = _along(before), _segments(after)
     if not len(points) or not len(lines):
         return Drift()
     _, distances = shapely.STRtree(lines).query_nearest(
         points, max_distance=CEILING_M, return_distance=True, all_matches=False
     )
-    gone = round(1 - len(distances) / len(points), 4)
+    gone = round((1 - len(distances) / len(points)) * (1 - still), 4)
     if not len(distances):
         return Drift(gone=gone)
-    drift_m, moved = float(np.quantile(distances, _WITHIN)), float((distances > _MOVED_M).mean())
-    return Drift(round(drift_m, 4), round(moved, 4), gone)
+    within = max(_WITHIN - still, 0) / (1 - still)  # what stands still lies within any drift
+    drift_m = float(np.quantile(distances, within)) if within else 0.0
+    return Drift(round(drift_m, 4), round(float((distances > _MOVED_M).mean()) * (1 - still), 4), gone)
 
 
 def _along(shapes: Geometries) -> Geometries:

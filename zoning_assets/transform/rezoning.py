@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from zoning_assets.transform.shares import TIE_M2, Geometries, areal, latest, pieces, union_by
+from zoning_assets.transform.shares import BASE, TIE_M2, Geometries, areal, latest, pieces, ranked_by_area, union_by
 
 REZONED, PARTLY = "rezoned", "partly_rezoned"
 #: A lot whose largest code gave up so much of its ground has no boundary noise to be afraid of: it is enough that the
@@ -21,7 +21,8 @@ REZONED, PARTLY = "rezoned", "partly_rezoned"
 _WHOLE = 0.9
 #: Overlapping districts: more of a parcel than this is covered twice.
 _TWICE_M2 = 0.05
-_BY = ["parcel", "facet", "code"]
+_PLACE = ["parcel", "facet"]
+_BY = [*_PLACE, "code"]
 
 
 def rezonings(
@@ -31,7 +32,7 @@ def rezonings(
 
     Args:
         parcels: `key`; as they are now.
-        before: the map of one release: `facet`, `code` (canonical), `effective`.
+        before: the map of one release: `facet`, `code` (canonical; None: ground without one), `effective`.
         after: that of the next.
         tolerance_m: see drift.Drift.
 
@@ -42,8 +43,9 @@ def rezonings(
         `area_m2`, `share` (of the parcel), `width_m` (of the changed ground, about), `confirmed` (wider than the
         tolerance), `effective` (the latest date of the new code's districts there), `geometry`.
     """
+    before, after = (side[side["code"].notna()] for side in (before, after))
     was, now = (_by_code(parcels, each) for each in (before, after))
-    which = _differing(was, now)
+    which = _differing(parcels, was, now)
     was, now = was[was["parcel"].isin(which)], now[now["parcel"].isin(which)]
     changed = _changed(parcels, was, now)
     shapes, whole = changed["geometry"].to_numpy(), shapely.area(parcels.geometry.to_numpy())[changed["parcel"]]
@@ -52,8 +54,10 @@ def rezonings(
     largest_was, largest_now = (_largest(side, changed) for side in (was, now))
     kinds = np.where(largest_was != largest_now, REZONED, PARTLY).astype(object)
     share = np.minimum(area / whole, 1.0)
-    doubtful = np.flatnonzero(~wide & (kinds == REZONED) & (area >= _WHOLE * _had(changed, was)))
-    wide[doubtful] = [_on_wide_ground(changed.iloc[i], before, after, tolerance_m) for i in doubtful.tolist()]
+    named = changed["new"].notna().to_numpy()
+    doubtful = np.flatnonzero(~wide & named & (kinds == REZONED) & (area >= _WHOLE * _had(changed, was)))
+    wide[doubtful] = _on_wide_ground(changed.iloc[doubtful], before, after, tolerance_m)
+    wide &= ~changed["beside"].to_numpy()
     found = changed.assign(
         parcel_id=parcels["key"].to_numpy()[changed["parcel"]],
         kind=kinds,
@@ -93,27 +97,32 @@ def _by_code(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> pd.DataF
     return whole[[*_BY, "area", "effective", "geometry"]]
 
 
-def _differing(was: pd.DataFrame, now: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """The parcels that may have changed: all but those that lay whole in the codes in which they lie now."""
+def _differing(parcels: gpd.GeoDataFrame, was: pd.DataFrame, now: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The parcels that may have changed: all but those that lay whole in the code in which they lie whole now."""
     both = was.merge(now, on=_BY, how="outer", suffixes=("_was", "_now"))
     same = (both["area_was"] - both["area_now"]).abs() < TIE_M2  # NaN, one side only, is not the same
-    several = both.duplicated(["parcel", "facet"], keep=False)  # in several codes the same areas may be other ground
-    found: npt.NDArray[np.int64] = np.unique(both.loc[~same | several, "parcel"].to_numpy())
+    # In a part of the lot, or in several codes, the same areas may be other ground.
+    whole = shapely.area(parcels.geometry.to_numpy())[both["parcel"]] - both["area_now"] < TIE_M2
+    several = both.duplicated(["parcel", "facet"], keep=False)
+    found: npt.NDArray[np.int64] = np.unique(both.loc[~same | ~whole | several, "parcel"].to_numpy())
     return found
 
 
 def _changed(parcels: gpd.GeoDataFrame, was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
-    """Each parcel's ground by old and new code, where those differ."""
+    """Each parcel's ground by old and new code, where those differ. `beside`: it has another base code still."""
+    twice = [*{*_twice(was), *_twice(now)}]
+    upon = _upon(*(side[pd.MultiIndex.from_frame(side[_PLACE]).isin(twice)] for side in (was, now)))
     was, now = (_with_rest(parcels, each, was, now) for each in (was, now))
-    pairs = was.merge(now, on=["parcel", "facet"], suffixes=("_was", "_now"))
+    pairs = was.merge(now, on=_PLACE, suffixes=("_was", "_now"))
     pairs = pairs[pairs["code_was"].fillna("") != pairs["code_now"].fillna("")]
+    pairs = pairs[~pd.MultiIndex.from_frame(pairs[_PLACE]).isin(twice)]
     shapes = areal(shapely.intersection(pairs["geometry_was"].to_numpy(), pairs["geometry_now"].to_numpy()))
-    changed = pd.DataFrame(
+    plain = pd.DataFrame(
         {"parcel": pairs["parcel"], "facet": pairs["facet"], "old": pairs["code_was"], "new": pairs["code_now"]}
     ).assign(
-        effective=pairs["effective_now"],
-        geometry=pd.Series(_without_overlaps(pairs, shapes, was, now), index=pairs.index, dtype=object),
+        effective=pairs["effective_now"], geometry=pd.Series(shapes, index=pairs.index, dtype=object), beside=False
     )
+    changed = pd.concat([plain, upon], ignore_index=True) if len(upon) else plain
     area = shapely.area(changed["geometry"].to_numpy())
     kept: pd.DataFrame = changed[area >= TIE_M2].reset_index(drop=True)
     return kept
@@ -131,26 +140,53 @@ def _with_rest(parcels: gpd.GeoDataFrame, side: pd.DataFrame, was: pd.DataFrame,
     return pd.concat([side, rest[rest["area"] >= TIE_M2]], ignore_index=True)
 
 
-def _without_overlaps(pairs: pd.DataFrame, shapes: Geometries, was: pd.DataFrame, now: pd.DataFrame) -> Geometries:
-    """Where districts overlap, ground that had the new code already, or has the old one still, did not change."""
-    for side, column, codes in ((was, "code_now", "geometry"), (now, "code_was", "geometry")):
-        sums = side.groupby(["parcel", "facet"])["area"].sum()
-        union = union_by(side, ["parcel", "facet"]).set_index(["parcel", "facet"])[codes]
-        twice = set(sums[sums - shapely.area(union.to_numpy()) > _TWICE_M2].index)
-        places = list(zip(pairs["parcel"], pairs["facet"], strict=True))
-        held = side.set_index(_BY)["geometry"].to_dict() if twice else {}
-        for i, place in enumerate(places):
-            other = held.get((*place, pairs[column].iloc[i])) if place in twice else None
-            shapes[i] = shapes[i] if other is None else shapely.difference(shapes[i], other)
-    return shapes
+def _twice(side: pd.DataFrame) -> list[tuple[int, str]]:
+    """The parcels and facets whose codes lie upon one another, as overlays do."""
+    sums = side.groupby(_PLACE)["area"].sum()
+    union = union_by(side, _PLACE)["geometry"].to_numpy()
+    return list(sums.index[sums.to_numpy() - shapely.area(union) > _TWICE_M2])
+
+
+def _upon(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """The same for codes that lie upon one another: each came to some ground and left some, whatever others did."""
+    sides = [_by_place(side) for side in (was, now)]
+    rows: list[tuple[Any, ...]] = []
+    for place in sorted({*sides[0], *sides[1]}):
+        had, has = ({row["code"]: row["geometry"] for row in side.get(place, ())} for side in sides)
+        dates = {row["code"]: row["effective"] for row in sides[1].get(place, ())}
+        lost, gained = _more(had, has), _more(has, had)
+        rows += [(*place, old, new, dates[new], lost[old] & gained[new], False) for old in lost for new in gained]
+        left = {old: lost[old] - shapely.union_all(list(gained.values())) for old in lost}
+        come = {new: gained[new] - shapely.union_all(list(lost.values())) for new in gained}
+        rows += [(*place, old, None, None, shape, _is_beside(place, shape, has)) for old, shape in left.items()]
+        rows += [(*place, None, new, dates[new], shape, _is_beside(place, shape, had)) for new, shape in come.items()]
+    found = pd.DataFrame(rows, columns=[*_PLACE, "old", "new", "effective", "geometry", "beside"], dtype=object)
+    shapes = pd.Series(areal(found["geometry"].to_numpy()), dtype=object)
+    return found.assign(geometry=shapes).astype({"parcel": np.int64, "beside": bool})
+
+
+def _by_place(side: pd.DataFrame) -> dict[tuple[int, str], list[dict[str, Any]]]:
+    places: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for row in (dict(zip(side.columns, each, strict=True)) for each in side.itertuples(index=False)):
+        places.setdefault((row["parcel"], row["facet"]), []).append(row)
+    return places
+
+
+def _more(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
+    """By code, the ground that one has and two has not."""
+    return {code: shape - two[code] if code in two else shape for code, shape in sorted(one.items())}
+
+
+def _is_beside(place: tuple[int, str], shape: Any, others: dict[str, Any]) -> bool:
+    """Whether ground that a base code came to or left has another base code all the same: an error of the map."""
+    return place[1] == BASE and any(shapely.area(shape & other) >= TIE_M2 for other in others.values())
 
 
 def _largest(side: pd.DataFrame, changed: pd.DataFrame) -> npt.NDArray[np.object_]:
-    """The largest code of each row's parcel and facet; of those that tie, the first by spelling (shares.TIE_M2)."""
-    tied = side.assign(area=(side["area"] / TIE_M2).round())
-    ranked = tied.sort_values(["parcel", "facet", "area", "code"], ascending=[True, True, False, True])
-    largest = ranked.drop_duplicates(["parcel", "facet"]).set_index(["parcel", "facet"])["code"]
-    places = pd.MultiIndex.from_frame(changed[["parcel", "facet"]])
+    """The largest code of each row's parcel and facet, as the shares have it."""
+    ranked = ranked_by_area(side)
+    largest = ranked[ranked["rank"] == 1].set_index(_PLACE)["code"]
+    places = pd.MultiIndex.from_frame(changed[_PLACE])
     codes: npt.NDArray[np.object_] = largest.reindex(places).fillna("").to_numpy(dtype=object)
     return codes
 
@@ -163,17 +199,26 @@ def _had(changed: pd.DataFrame, was: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 
 def _on_wide_ground(
-    row: "pd.Series[Any]", before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, tolerance_m: float
-) -> bool:
-    """Whether a lot that is itself thinner than the tolerance lies on changed ground that is not."""
-    sides = [
-        side.geometry[(side["facet"] == row["facet"]) & (side["code"] == code)]
-        for side, code in ((before, row["old"]), (after, row["new"]))
-        if not pd.isna(code)
-    ]
-    near = shapely.buffer(row["geometry"], 4 * tolerance_m)
-    ground = shapely.intersection_all(
-        [shapely.union_all(shapely.intersection(each[each.intersects(near)].to_numpy(), near)) for each in sides]
-    )
+    rows: pd.DataFrame, before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, tolerance_m: float
+) -> npt.NDArray[np.bool_]:
+    """Whether lots that are themselves thinner than the tolerance lie on changed ground that is not."""
+    shapes = rows["geometry"].to_numpy()
+    near = shapely.buffer(shapes, 4 * tolerance_m)
+    ground = shapely.intersection(_around(near, rows, "old", before), _around(near, rows, "new", after))
     opened = shapely.buffer(shapely.buffer(ground, -tolerance_m / 2), tolerance_m / 2)
-    return bool(shapely.area(shapely.intersection(opened, row["geometry"])) >= shapely.area(row["geometry"]) / 2)
+    wide: npt.NDArray[np.bool_] = shapely.area(shapely.intersection(opened, shapes)) >= shapely.area(shapes) / 2
+    return wide
+
+
+def _around(near: Geometries, rows: pd.DataFrame, column: str, side: gpd.GeoDataFrame) -> Geometries:
+    """The ground of each row's code and facet near it."""
+    shapes, ground = side.geometry.to_numpy(), np.full(len(near), shapely.Polygon(), dtype=object)
+    row, district = shapely.STRtree(shapes).query(near, predicate="intersects")
+    same = np.ones(len(row), dtype=bool)
+    for mine, theirs in (("facet", "facet"), (column, "code")):
+        same &= rows[mine].to_numpy()[row] == side[theirs].to_numpy()[district]
+    row, district = row[same], district[same]
+    cut = shapely.intersection(shapes[district], near[row])
+    found = union_by(pd.DataFrame({"row": row, "geometry": pd.Series(cut, dtype=object)}), ["row"])
+    ground[found["row"].to_numpy()] = found["geometry"].to_numpy()
+    return ground

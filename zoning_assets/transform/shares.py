@@ -30,13 +30,14 @@ def shares(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> pd.DataFra
 
     Args:
         parcels: `key`; valid polygons.
-        districts: `facet`, `code`, `effective` (date or None); valid polygons; may overlap.
+        districts: `facet`, `code` (None: ground without one), `effective` (date or None); valid polygons; may overlap.
 
     Returns:
         One row for each parcel, facet and code that share ground, sorted so: `parcel_id`, `facet`, `code`, `area_m2`,
         `fraction` (of the parcel), `rank` (1: the largest of its facet), `listed` (see above), `effective` (the latest
         of the districts' dates).
     """
+    districts = districts[districts["code"].notna()]
     parts = pieces(parcels.geometry.to_numpy(), districts.geometry.to_numpy())
     found = parts.assign(
         facet=districts["facet"].to_numpy()[parts["district"]],
@@ -44,13 +45,16 @@ def shares(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> pd.DataFra
         effective=districts["effective"].to_numpy()[parts["district"]],
         area_m2=shapely.area(parts["geometry"].to_numpy()),
     )
-    found["best"] = _best_lots(found)
+    found["best"] = _best_lots(found.assign(key=parcels["key"].to_numpy()[parts["parcel"]]))
     summed = _summed(found)
     summed["parcel_id"] = parcels["key"].to_numpy()[summed["parcel"]]
     whole = shapely.area(parcels.geometry.to_numpy())[summed["parcel"]]
-    summed["fraction"] = np.round(np.minimum(summed["area_m2"] / whole, 1.0), 6)
-    summed["area_m2"] = np.round(np.minimum(summed["area_m2"], whole), 2)
-    return _ranked(summed[summed["area_m2"] >= TIE_M2])
+    summed["area_m2"] = np.minimum(summed["area_m2"], whole)
+    summed["fraction"] = np.round(summed["area_m2"] / whole, 6)
+    ranked = ranked_by_area(summed[summed["area_m2"] >= TIE_M2].assign(area=summed["area_m2"]))
+    ranked["area_m2"] = np.round(ranked["area_m2"], 2)
+    ranked["listed"] = (ranked["rank"] == 1) | (ranked["fraction"] >= LISTED_SHARE) | ranked["best"]
+    return ranked.sort_values(["parcel_id", "facet", "rank"], ignore_index=True)[list(COLUMNS)]
 
 
 def pieces(parcels: Geometries, districts: Geometries) -> pd.DataFrame:
@@ -116,19 +120,19 @@ def latest(dates: list[Any]) -> Any:
 
 
 def _best_lots(found: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """The lot that holds most of each district; of several that hold as much, the first."""
+    """The lot that holds most of each district; of several that hold as much, the first by key."""
+    most = found.groupby("district")["area_m2"].transform("max")
+    nearly = found[found["area_m2"] > most - TIE_M2]
     best = np.zeros(len(found), dtype=bool)
-    best[found.sort_values(["area_m2"], ascending=False, kind="stable").drop_duplicates("district").index] = True
+    best[nearly.sort_values("key", kind="stable").drop_duplicates("district").index] = True
     return best
 
 
-def _ranked(summed: pd.DataFrame) -> pd.DataFrame:
-    """With `rank` and `listed`; areas that tie are ranked by the code's spelling."""
+def ranked_by_area(table: pd.DataFrame) -> pd.DataFrame:
+    """Sorted, and with `rank`, by `area` (m2) within `parcel` and `facet`; areas that tie, by the code's spelling."""
     by = ["parcel", "facet"]
-    largest = summed.sort_values([*by, "area_m2", "code"], ascending=[True, True, False, True], ignore_index=True)
-    steps = largest.groupby(by)["area_m2"].diff().fillna(0.0).to_numpy() <= -TIE_M2
+    largest = table.sort_values([*by, "area", "code"], ascending=[True, True, False, True], ignore_index=True)
+    steps = largest.groupby(by)["area"].diff().fillna(0.0).to_numpy() <= -TIE_M2
     largest["tier"] = pd.Series(steps).groupby([largest[name] for name in by]).cumsum().to_numpy()
     ranked = largest.sort_values([*by, "tier", "code"], ignore_index=True)
-    ranked["rank"] = ranked.groupby(by).cumcount() + 1
-    ranked["listed"] = (ranked["rank"] == 1) | (ranked["fraction"] >= LISTED_SHARE) | ranked["best"]
-    return ranked.sort_values(["parcel_id", "facet", "rank"], ignore_index=True)[list(COLUMNS)]
+    return ranked.assign(rank=ranked.groupby(by).cumcount() + 1)

@@ -162,8 +162,8 @@ CREATE TABLE zoning.watch (
 COMMENT ON TABLE zoning.watch IS 'Parcels that somebody watches; what they become is watched too (came_from).';
 
 -- What applied on a day, as known at a moment: of the states known then that had begun to apply, the last; a state that
--- was known to have ended by that day is none. A state begins on its legal day where one is stated, else when we knew.
--- legal_time NULL: whenever it applies. system_time NULL: as known now.
+-- was known to have ended by that day is none. A state begins on its legal day where one is stated, else when we knew
+-- (UTC, whoever asks). legal_time NULL: whenever it applies. system_time NULL: as known now.
 CREATE FUNCTION zoning.parcel_as_of(jurisdiction text, legal_time date, system_time timestamptz)
 RETURNS SETOF zoning.parcel_version LANGUAGE sql STABLE AS $$
     SELECT DISTINCT ON (s.parcel_id) s.* FROM (
@@ -172,12 +172,15 @@ RETURNS SETOF zoning.parcel_version LANGUAGE sql STABLE AS $$
         SELECT p.*, p.last_changed, 'infinity'::timestamptz, NULL, NULL, 0 FROM zoning.parcel p WHERE p.jurisdiction = $1
     ) s
     WHERE s.system_from <= coalesce($3, 'infinity')
-        AND ($2 IS NULL OR coalesce(s.legal_from, s.system_from::date) <= $2)
+        AND ($2 IS NULL OR coalesce(s.legal_from, (s.system_from AT TIME ZONE 'UTC')::date) <= $2)
         AND NOT (s.system_to <= coalesce($3, 'infinity')
-            AND ($2 IS NULL OR coalesce(s.legal_to, s.system_to::date) <= $2) AND s.system_to <> 'infinity')
+            AND ($2 IS NULL OR coalesce(s.legal_to, (s.system_to AT TIME ZONE 'UTC')::date) <= $2)
+            AND s.system_to <> 'infinity')
     ORDER BY s.parcel_id, s.system_from DESC
 $$;
 
+-- The same of the zoning. Each facet has states of its own: an overlay of this year is no base of this year. Where no state
+-- had begun whole, what had begun of one applies.
 CREATE FUNCTION zoning.zoning_as_of(jurisdiction text, legal_time date, system_time timestamptz)
 RETURNS SETOF zoning.parcel_zoning_version LANGUAGE sql STABLE AS $$
     WITH known AS (
@@ -187,16 +190,18 @@ RETURNS SETOF zoning.parcel_zoning_version LANGUAGE sql STABLE AS $$
         FROM zoning.parcel_zoning z WHERE z.jurisdiction = $1
     ),
     state AS (
-        SELECT parcel_id, system_from, max(system_to) AS system_to, max(legal_to) AS legal_to,
-            coalesce(max(legal_from), min(system_from)::date) AS begins
-        FROM known WHERE system_from <= coalesce($3, 'infinity') GROUP BY parcel_id, system_from
+        SELECT parcel_id, facet, system_from, max(system_to) AS system_to, max(legal_to) AS legal_to,
+            coalesce(min(legal_from), (min(system_from) AT TIME ZONE 'UTC')::date) AS begins,
+            coalesce(max(legal_from), (min(system_from) AT TIME ZONE 'UTC')::date) AS begun
+        FROM known WHERE system_from <= coalesce($3, 'infinity') GROUP BY parcel_id, facet, system_from
     ),
     chosen AS (
-        SELECT DISTINCT ON (parcel_id) parcel_id, system_from FROM state
+        SELECT DISTINCT ON (parcel_id, facet) parcel_id, facet, system_from FROM state
         WHERE ($2 IS NULL OR begins <= $2)
             AND NOT (system_to <= coalesce($3, 'infinity') AND system_to <> 'infinity'
-                AND ($2 IS NULL OR coalesce(legal_to, system_to::date) <= $2))
-        ORDER BY parcel_id, system_from DESC
+                AND ($2 IS NULL OR coalesce(legal_to, (system_to AT TIME ZONE 'UTC')::date) <= $2))
+        ORDER BY parcel_id, facet, ($2 IS NULL OR begun <= $2) DESC, system_from DESC
     )
-    SELECT known.* FROM known JOIN chosen USING (parcel_id, system_from)
+    SELECT known.* FROM known JOIN chosen USING (parcel_id, facet, system_from)
+    WHERE $2 IS NULL OR known.legal_from IS NULL OR known.legal_from <= $2
 $$;

@@ -57,21 +57,12 @@ WHERE jurisdiction = %(jurisdiction)s ORDER BY district_id;
 -- Every parcel now.
 SELECT parcel_id, ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s ORDER BY parcel_id;
 
--- name: touched_parcels
--- Parcels that changed since, and those that lie on ground whose districts changed since.
-WITH ground AS (
-    SELECT geom FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s
-    UNION ALL
-    SELECT geom FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s
-),
-touched AS (
-    SELECT p.parcel_id FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.batch_id > %(parcels)s
-    UNION
-    SELECT p.parcel_id FROM ground g JOIN zoning.parcel p ON p.geom && g.geom AND ST_Intersects(p.geom, g.geom)
-    WHERE p.jurisdiction = %(jurisdiction)s
-)
-SELECT p.parcel_id, ST_AsBinary(p.geom) FROM zoning.parcel p JOIN touched USING (parcel_id)
-WHERE p.jurisdiction = %(jurisdiction)s ORDER BY p.parcel_id;
+-- name: touched
+-- Whether any parcel or district came, went or changed since.
+SELECT EXISTS (SELECT FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s)
+    OR EXISTS (SELECT FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(parcels)s)
+    OR EXISTS (SELECT FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s)
+    OR EXISTS (SELECT FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s);
 
 -- name: stage
 -- Where COPY puts the shares before they are compared.
@@ -98,15 +89,17 @@ SELECT DISTINCT z.parcel_id FROM zoning.parcel_zoning z WHERE z.jurisdiction = %
 );
 
 -- name: supersede
--- What the shares of those parcels were becomes a version; its legal end is the day from which the new ones apply.
+-- What the shares of those parcels were becomes a version; its legal end is the day from which the new ones of its facet
+-- apply.
 WITH gone AS (
     DELETE FROM zoning.parcel_zoning z USING different d
     WHERE z.jurisdiction = %(jurisdiction)s AND z.parcel_id = d.parcel_id RETURNING z.*
 )
 INSERT INTO zoning.parcel_zoning_version
-SELECT gone.*, gone.last_changed, %(now)s, gone.effective,
-    (SELECT max(s.effective::date) FROM stage s WHERE s.parcel_id = gone.parcel_id), %(batch)s
-FROM gone;
+SELECT gone.*, gone.last_changed, %(now)s, gone.effective, begins.legal, %(batch)s
+FROM gone LEFT JOIN (
+    SELECT s.parcel_id, s.facet, max(s.effective::date) AS legal FROM stage s GROUP BY s.parcel_id, s.facet
+) begins USING (parcel_id, facet);
 
 -- name: insert
 -- What they are now.

@@ -48,11 +48,18 @@ WITH standing AS (
     UNION ALL
     SELECT parcel_id, zoning_code_local, content_hash, geom FROM zoning.parcel_version
     WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %(batch)s
+),
+ground AS MATERIALIZED (
+    SELECT ST_GeomFromWKB(g, (SELECT ST_SRID(geom) FROM standing LIMIT 1)) AS shape FROM unnest(%(ground)s::bytea[]) AS g
+),
+near AS (
+    SELECT p.parcel_id FROM ground JOIN zoning.parcel p ON p.geom && shape WHERE p.jurisdiction = %(jurisdiction)s
+    UNION
+    SELECT v.parcel_id FROM zoning.parcel_version v JOIN ground ON v.geom && shape
+    WHERE v.jurisdiction = %(jurisdiction)s AND v.batch_id <= %(batch)s AND v.ended_by > %(batch)s
 )
 SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM standing
-WHERE %(ground)s::bytea[] IS NULL OR EXISTS (
-    SELECT FROM unnest(%(ground)s::bytea[]) AS g WHERE geom && ST_GeomFromWKB(g, ST_SRID(geom))
-)
+WHERE %(ground)s::bytea[] IS NULL OR parcel_id IN (SELECT parcel_id FROM near)
 ORDER BY parcel_id;
 
 -- name: parcels_before
@@ -69,3 +76,12 @@ UNION ALL
 SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM zoning.parcel_version
 WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(from)s AND batch_id <= %(to)s AND ended_by > %(to)s
 ORDER BY 1;
+
+-- name: parcels_that_stay
+-- How many parcels are the same in both states.
+SELECT (
+    SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(from)s
+) + (
+    SELECT count(*) FROM zoning.parcel_version
+    WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(from)s AND ended_by > %(to)s
+);
