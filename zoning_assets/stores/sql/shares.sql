@@ -135,11 +135,17 @@ SELECT %(jurisdiction)s, s.parcel_id, s.facet, s.code, s.area_m2, s.fraction, s.
 FROM stage s JOIN different USING (parcel_id);
 
 -- name: disagreements
--- Parcels whose layer says another code than the map, by both codes.
-SELECT said_code, code, count(*), (array_agg(parcel_id ORDER BY parcel_id))[1:3] FROM zoning.zoned_parcel
-WHERE jurisdiction = %(jurisdiction)s AND NOT agrees GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 100;
+-- Parcels whose layer says another code than the map, by both codes; as the view zoned_parcel says of each.
+SELECT p.zoning_code, z.code, count(*), (array_agg(p.parcel_id ORDER BY p.parcel_id))[1:3]
+FROM zoning.parcel p JOIN zoning.parcel_zoning z USING (jurisdiction, parcel_id)
+WHERE jurisdiction = %(jurisdiction)s AND z.facet = 'base' AND z.rank = 1 AND p.zoning_code <> z.code
+GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 100;
 
 -- name: split
 -- How many parcels have a code, several listed ones, and none.
-SELECT count(*) FILTER (WHERE code IS NOT NULL), count(*) FILTER (WHERE split_zoned), count(*) FILTER (WHERE code IS NULL)
-FROM zoning.zoned_parcel WHERE jurisdiction = %(jurisdiction)s;
+SELECT count(*), count(*) FILTER (WHERE codes > 1),
+    (SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s) - count(*)
+FROM (
+    SELECT count(*) FILTER (WHERE listed) AS codes FROM zoning.parcel_zoning
+    WHERE jurisdiction = %(jurisdiction)s AND facet = 'base' GROUP BY parcel_id
+) each;
