@@ -243,3 +243,42 @@ def test_a_broken_map_is_an_alarm_and_no_change(pipeline: Pipeline, tmp_path: Pa
     assert again is not None
     assert again.alarms == ()
     assert rows(pipeline.database, FOUND) == [(0,)]
+
+
+def test_a_watch_follows_what_a_parcel_becomes(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:
+    truth = County.build(3000).after_changes().truth
+    assert truth is not None
+    parent, children = next(iter(truth.split.items()))
+    for number in (1, 2):
+        county = simulated(tmp_path, portal, number)
+        sync(pipeline, county)
+        release(pipeline, county)
+        watched = feed.watch(pipeline.database, ID, [parent] if number == 1 else [])
+    found = {each["parcel_id"]: (each["came_from"], each["changes"]) for each in watched}
+    assert found == {parent: (None, 1), **dict.fromkeys(children, (parent, 1))}
+
+
+def test_other_rules_can_be_looked_at_before_they_are_used(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:
+    """A rename and a type in an edited file: the codes and the changes that would be others; nothing is written."""
+    for number in (1, 2):
+        county = simulated(tmp_path, portal, number)
+        sync(pipeline, county)
+        sync(pipeline, county, ZONING)
+        release(pipeline, county)
+    before = everything(pipeline.database)
+    edited = """
+[codes]
+version = "2"
+  [codes.same]
+  "R-4" = "R-1"
+  [codes.types]
+  "R-1" = "Primarily Residential"
+"""
+    county = read_toml(tmp_path / "toml", county_toml(portal) + edited, ID)
+    found = judging.preview(pipeline.database, county)
+    assert found.codes == [("R-4", "R-4", "R-1")]
+    assert found.types == [("R-1", None, "Primarily Residential")]
+    assert {(old, new) for *_, old, new in found.gone} >= {("R-1", "R-4")}
+    assert all(new != "R-4" for *_, new in found.come)
+    assert len(found.gone) > len(found.come)
+    assert everything(pipeline.database) == before

@@ -4,15 +4,19 @@ import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import orjson
+import shapely
 import typer
 
 from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import STATUSES, Amendment
+from zoning_assets.transform import crs
 from zoning_assets.transform.amendments import name_of
 
+_LARGEST_GROUND = 10 << 20  # bytes
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Several = list[str] | None
 
@@ -28,6 +32,7 @@ def amend(  # noqa: PLR0913 - an amendment has as many sides
     old: Annotated[_Several, typer.Option("--from", help="Old code; may be given again.")] = None,
     new: Annotated[_Several, typer.Option("--to", help="New code; may be given again.")] = None,
     place: Annotated[str, typer.Option(help="Where, in words.")] = "",
+    ground: Annotated[Path | None, typer.Option(help="The ground it is about: a GeoJSON geometry, in degrees.")] = None,
     source: Annotated[str, typer.Option(help="Address of the document.")] = "",
     document: Annotated[Path | None, typer.Option(help="Read them out of this HTML, PDF or Legistar JSON.")] = None,
     *,
@@ -50,6 +55,7 @@ def amend(  # noqa: PLR0913 - an amendment has as many sides
             dates=dict(map(_dated, date or ())),
             parcel_ids=tuple(parcel or ()),
             place=place,
+            geometry=_ground(ground, known.target_crs) if ground else None,
             old_codes=tuple(old or ()),
             new_codes=tuple(new or ()),
             source=source,
@@ -57,10 +63,14 @@ def amend(  # noqa: PLR0913 - an amendment has as many sides
         )
     ]
     told = said if document is None else _read(document, known.id, source)
-    if not any(each.case_numbers or each.ordinance_numbers or each.parcel_ids or each.new_codes for each in told):
+    if not any(
+        each.geometry or each.case_numbers or each.ordinance_numbers or each.parcel_ids or each.new_codes
+        for each in told
+    ):
         what = "the document tells of no amendment" if document else "nothing was told"
         raise SettingInvalid(what, where="zoning amend", do="give --case, --ordinance, --parcel or --to")
-    new_ = amendments.tell(environment.bring_up_database(), known.id, told)
+    srid = int(known.target_crs.split(":")[1])
+    new_ = amendments.tell(environment.bring_up_database(), known.id, told, srid)
     rows = [_row(name_of(each), each, is_new=new_[name_of(each)]) for each in told]
     if json:
         show.document({"amendments": rows})
@@ -93,6 +103,20 @@ def _dated(text: str) -> tuple[str, str]:
     if not sign or role not in STATUSES:
         raise SettingInvalid(f"{text!r} is no ROLE=DAY", where="--date", do="give it like effective=2025-02-10")
     return role, day
+
+
+def _ground(path: Path, target: str) -> bytes:
+    """The ground of a GeoJSON geometry, in the target CRS, as WKB."""
+    try:
+        shape = shapely.from_geojson(path.read_bytes()[:_LARGEST_GROUND])
+    except (shapely.errors.GEOSException, OSError) as error:
+        what = f"no GeoJSON geometry: {error}"
+        raise SettingInvalid(what, where=str(path), do="give a Polygon or MultiPolygon in degrees") from None
+    if shape.geom_type not in ("Polygon", "MultiPolygon") or not shape.is_valid:
+        do = "give a valid Polygon or MultiPolygon in degrees"
+        raise SettingInvalid(f"a {shape.geom_type} is no ground", where=str(path), do=do)
+    (moved,) = crs.reproject(np.array([shape], dtype=object), crs.DEGREES, target)
+    return bytes(shapely.to_wkb(moved))
 
 
 def _read(path: Path, jurisdiction: str, source: str) -> list[Amendment]:
