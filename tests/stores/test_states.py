@@ -47,7 +47,9 @@ def put(url: str, table: str, key: str, code: str, batch: int, shape: str, place
     more = ", %(start)s::timestamptz, %(end)s::timestamptz, NULL, NULL, %(until)s" if until else ""
     query = ROW.format(table=table, middle=MIDDLE[table], version="_version" if until else "", more=more)
     with psycopg.connect(url) as connection:
-        connection.execute(query.replace("%(start)s, %(start)s", "%(start)s::timestamptz, %(start)s::timestamptz"), values)
+        connection.execute(
+            query.replace("%(start)s, %(start)s", "%(start)s::timestamptz, %(start)s::timestamptz"), values
+        )
 
 
 def moment(batch: int) -> str:

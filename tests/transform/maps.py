@@ -4,6 +4,7 @@ from random import Random
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import shapely
 from hypothesis import settings
@@ -48,7 +49,7 @@ def shuffled(table: Any, random: Random) -> Any:
 
 
 def moved(map_: gpd.GeoDataFrame, east_m: float) -> gpd.GeoDataFrame:
-    return map_.set_geometry(shapely.transform(map_.geometry.to_numpy(), lambda xy: xy + [east_m, 0]))
+    return map_.set_geometry(shapely.transform(map_.geometry.to_numpy(), lambda xy: xy + np.array([east_m, 0])))
 
 
 def ground(map_: pd.DataFrame, **where: Any) -> Any:

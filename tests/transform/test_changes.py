@@ -79,7 +79,8 @@ def test_an_overlay_that_comes_is_not_another_spelling_of_the_base_below():
     before.loc[0, "code_local"] = after.loc[0, "code_local"] = "A/H"
     after.loc[1, "code_local"] = "B/H"
     before, after = (
-        pd.concat([side, districts(*more)], ignore_index=True) for side, more in ((before, [h_was]), (after, [h_was, h_now]))
+        pd.concat([side, districts(*more)], ignore_index=True)
+        for side, more in ((before, [h_was]), (after, [h_was, h_now]))
     )
     key = LOTS["key"][LOTS.geometry.intersects(shapely.Point(50, 10))].iloc[0]
     judged = judge_zoning(LOTS, before, after)
@@ -137,7 +138,10 @@ def test_a_broken_map_gives_an_alarm_and_no_change(harm):
 
 
 def test_a_lot_that_is_split_within_a_district_is_a_split_and_no_rezoning():
-    before, after = lots(a=(0, 0, 20, 20), z=(20, 0, 40, 20)), lots(b=(0, 0, 10, 20), c=(10, 0, 20, 20), z=(20, 0, 40, 20))
+    before, after = (
+        lots(a=(0, 0, 20, 20), z=(20, 0, 40, 20)),
+        lots(b=(0, 0, 10, 20), c=(10, 0, 20, 20), z=(20, 0, 40, 20)),
+    )
     assert told(judge_parcels(before, after, coded=False).changes, "kind", "old", "new") == [("split", "a", "b, c")]
     assert judge_zoning(after, grid(TOWN), grid(TOWN)).changes.empty
 

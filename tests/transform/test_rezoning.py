@@ -8,7 +8,20 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.transform.maps import CELLS, GAPPED, LOTS, OVERLAPPING, SIDE, districts, few, grid, ground, lots, shuffled, told
+from tests.transform.maps import (
+    CELLS,
+    GAPPED,
+    LOTS,
+    OVERLAPPING,
+    SIDE,
+    districts,
+    few,
+    grid,
+    ground,
+    lots,
+    shuffled,
+    told,
+)
 from zoning_assets.transform.rezoning import rezonings
 from zoning_assets.transform.shares import BASE, shares
 

@@ -60,7 +60,8 @@ def test_listed_is_the_largest_a_tenth_or_the_district_s_best_lot(parcels, map_)
     found = shares(parcels, map_)
     best = set()
     for facet, code, shape in zip(map_["facet"], map_["code"], map_.geometry, strict=True):
-        held = [(round(-lot.intersection(shape).area, 3), key) for key, lot in zip(parcels["key"], parcels.geometry)]
+        each = zip(parcels["key"], parcels.geometry, strict=True)
+        held = [(round(-lot.intersection(shape).area, 3), key) for key, lot in each]
         if code and min(held, default=(0, ""))[0]:
             best.add((min(held)[1], facet, code))
     for (_, _), rows in found.groupby(["parcel_id", "facet"]):
@@ -95,7 +96,10 @@ def test_of_lots_that_hold_as_much_of_a_district_the_first_by_key_lists_it():
 def test_each_facet_is_ranked_for_itself_and_dates_are_the_latest():
     box, old, new = (0, 0, 10, 10), date(1961, 12, 15), date(2019, 5, 8)
     map_ = districts(
-        ("A", box, "base", old), ("A", box, "base", None), ("A", (0, 0, 5, 5), "base", new), ("H", (0, 0, 4, 4), "overlay")
+        ("A", box, "base", old),
+        ("A", box, "base", None),
+        ("A", (0, 0, 5, 5), "base", new),
+        ("H", (0, 0, 4, 4), "overlay"),
     )
     found = told(shares(lots(box), map_), "facet", "code", "rank", "fraction", "effective")
     assert found == [("base", "A", 1, 1.0, new), ("overlay", "H", 1, 0.16, None)]

@@ -222,7 +222,7 @@ def _rezoned(
     """One change for each parcel whose ground has another code, wider than the tolerance; of the other facets, whose
     codes lie upon one another, one for each old and new code."""
     within = found["old"].notna() & found["new"].notna() | (found["facet"] != BASE)
-    groups: dict[tuple[str | None, ...], list[dict[str, Any]]] = {}
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in _rows(found[found["confirmed"] & within]):  # plain rows: a DataFrame a parcel takes 4 ms
         codes = () if row["facet"] == BASE else (_text(row["old"]), _text(row["new"]))
         groups.setdefault((row["parcel_id"], row["facet"], *codes), []).append(row)
