@@ -66,9 +66,12 @@ def test_where_districts_overlap_no_code_is_lost_either(parcels, before, after):
 @few
 @given(LOTS, OVERLAPPING, OVERLAPPING)
 def test_the_way_back_is_the_same_with_old_and_new_exchanged(parcels, before, after):
-    there, back = find(parcels, before, after), find(parcels, after, before)
+    """But for thin lots: those are believed where the code that they had is gone (`confirmed`)."""
+    there, back = (find(parcels, *sides).drop(columns="confirmed") for sides in ((before, after), (after, before)))
     mirrored = back.rename(columns={"old": "new", "new": "old"})
-    mine, theirs = (sorted(told(each, *SAID), key=str) for each in (there, mirrored))
+    mine, theirs = (
+        sorted(told(each, *(name for name in SAID if name != "confirmed")), key=str) for each in (there, mirrored)
+    )
     assert mine == theirs
 
 
@@ -145,6 +148,13 @@ def test_a_lot_thinner_than_the_tolerance_is_believed_where_the_ground_around_it
     after = lone if not confirmed else districts(("B", to))
     found = find(lots((1, 0, 3, 50)), districts(("A", (0, 0, 40, 50))), after, 6.0)
     assert told(found, "old", "new", "confirmed") == [("A", "B", confirmed)]
+
+
+def test_a_sliver_of_another_code_is_no_proof_that_its_lot_was_rezoned():
+    """A lot of A gets B; the metre of C at its edge, which now is B too, is a boundary that may be drawn so or so."""
+    before = districts(("A", (0, 0, 20, 50)), ("C", (20, 0, 60, 50)))
+    found = find(lots((0, 0, 21, 50)), before, districts(("B", (0, 0, 60, 50))))
+    assert told(found, "old", "new", "confirmed") == [("A", "B", True), ("C", "B", False)]
 
 
 @pytest.mark.parametrize("parcels", [lots(), lots((900, 900, 950, 950)), lots(shapely.MultiPolygon())])

@@ -55,7 +55,8 @@ def rezonings(
     kinds = np.where(largest_was != largest_now, REZONED, PARTLY).astype(object)
     share = np.minimum(area / whole, 1.0)
     named = changed["new"].notna().to_numpy()
-    doubtful = np.flatnonzero(~wide & named & (kinds == REZONED) & (area >= _WHOLE * _had(changed, was)))
+    gave_up = (kinds == REZONED) & (changed["old"].to_numpy() == largest_was) & (area >= _WHOLE * _had(changed, was))
+    doubtful = np.flatnonzero(~wide & named & gave_up)
     wide[doubtful] = _on_wide_ground(changed.iloc[doubtful], before, after, tolerance_m)
     wide &= ~changed["beside"].to_numpy()
     found = changed.assign(
