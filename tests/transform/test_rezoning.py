@@ -68,9 +68,9 @@ def test_where_districts_overlap_no_code_is_lost_either(parcels, before, after):
 def test_the_way_back_is_the_same_with_old_and_new_exchanged(parcels, before, after):
     """But for thin lots: those are believed where the code that they had is gone (`confirmed`)."""
     there, back = (find(parcels, *sides).drop(columns="confirmed") for sides in ((before, after), (after, before)))
+    names = [name for name in SAID if name != "confirmed"]
     mirrored = back.rename(columns={"old": "new", "new": "old"})
-    mine, theirs = (
-        sorted(told(each, *(name for name in SAID if name != "confirmed")), key=str) for each in (there, mirrored)
+    mine, theirs = (sorted(told(each, *names), key=str) for each in (there, mirrored))
     )
     assert mine == theirs
 
