@@ -71,7 +71,6 @@ def test_the_way_back_is_the_same_with_old_and_new_exchanged(parcels, before, af
     names = [name for name in SAID if name != "confirmed"]
     mirrored = back.rename(columns={"old": "new", "new": "old"})
     mine, theirs = (sorted(told(each, *names), key=str) for each in (there, mirrored))
-    )
     assert mine == theirs
 
 
