@@ -13,8 +13,9 @@ import shapely
 from zoning_assets.model import CodeRules
 from zoning_assets.simulation.county import BOUNDS, County
 from zoning_assets.simulation.plan import Plan, Truth
-from zoning_assets.transform import changes, codes, crs
+from zoning_assets.transform import changes, codes, crs, event
 from zoning_assets.transform.canonical import content_hashes
+from zoning_assets.transform.parcel_changes import judge_parcels
 from zoning_assets.transform.shares import shares
 
 _FRAME = crs.metric_frame(BOUNDS)
@@ -66,7 +67,7 @@ def _release(
     zoning = changes.judge_zoning(lots, districts, map_)
     zoning_s = time.monotonic() - started
     started = time.monotonic()
-    lineage = changes.judge_parcels(*_differing(parcels, lots), coded=False)
+    lineage = judge_parcels(*_differing(parcels, lots), coded=False)
     return {
         "drift_m": drift_m,
         "measured_drift_m": zoning.drift.drift_m,
@@ -77,14 +78,14 @@ def _release(
     }
 
 
-def _rezonings(judged: changes.Judged, truth: Truth, lots: gpd.GeoDataFrame, map_: gpd.GeoDataFrame) -> dict[str, Any]:
+def _rezonings(judged: event.Judged, truth: Truth, lots: gpd.GeoDataFrame, map_: gpd.GeoDataFrame) -> dict[str, Any]:
     """Told beside true; a partial rezoning is as wide as this release draws it."""
-    events = judged.changes[judged.changes["state"] == changes.EVENT]
+    events = judged.changes[judged.changes["state"] == event.EVENT]
     told = {ids[0] for kind, ids in zip(events["kind"], events["parcel_ids"], strict=True) if kind.endswith("rezoned")}
     true = {**truth.rezoned, **truth.partly_rezoned}
     drawn = _drawn_widths(list(truth.strips), truth, lots, map_)
     wide = {pin for pin in true if drawn.get(pin, np.inf) > judged.drift.tolerance_m}
-    review = judged.changes[judged.changes["state"] == changes.REVIEW]
+    review = judged.changes[judged.changes["state"] == event.REVIEW]
     kept = {pin for ids in review["parcel_ids"] for pin in ids}
     return {
         "tolerance_m": judged.drift.tolerance_m,
@@ -111,7 +112,7 @@ def _drawn_widths(pins: list[str], truth: Truth, lots: gpd.GeoDataFrame, map_: g
     return widths
 
 
-def _lineage(judged: changes.Judged, truth: Truth) -> dict[str, Any]:
+def _lineage(judged: event.Judged, truth: Truth) -> dict[str, Any]:
     told = {
         (kind, tuple(evidence["parents"]), tuple(evidence["children"]))
         for kind, evidence in zip(judged.changes["kind"], judged.changes["evidence"], strict=True)

@@ -19,8 +19,9 @@ import pandas as pd
 import shapely
 
 from zoning_assets.model import CodeRules
-from zoning_assets.transform import changes, codes, crs
+from zoning_assets.transform import changes, codes, crs, event
 from zoning_assets.transform.canonical import content_hashes
+from zoning_assets.transform.parcel_changes import judge_parcels
 
 _SHARED = Path(os.environ.get("ZONING_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 _CAMBRIDGE = crs.metric_frame((-71.17, 42.35, -71.06, 42.41))
@@ -54,7 +55,7 @@ def _cambridge_zoning() -> list[dict[str, Any]]:
         started = time.monotonic()
         judged = changes.judge_zoning(parcels, maps[before], maps[after])
         seconds = round(time.monotonic() - started, 1)
-        events = judged.changes[judged.changes["state"] == changes.EVENT]
+        events = judged.changes[judged.changes["state"] == event.EVENT]
         told = {(ids[0], old, new) for kind, ids, old, new in _said(events) if kind == changes.REZONED}
         true = {(row["OBJECTID"], row[before], row[after]) for row in truth if row[before] != row[after]}
         right = len(told & true)
@@ -67,7 +68,7 @@ def _cambridge_zoning() -> list[dict[str, Any]]:
                 "precision": right / len(told) if told else 1.0,
                 "recall": right / len(true) if true else 1.0,
                 "partly": sum(kind == changes.PARTLY for kind, *_ in _said(events)),
-                "review": int((judged.changes["state"] == changes.REVIEW).sum()),
+                "review": int((judged.changes["state"] == event.REVIEW).sum()),
                 "drift_m": judged.drift.drift_m,
                 "tolerance_m": judged.drift.tolerance_m,
                 "alarms": list(judged.alarms),
@@ -87,7 +88,7 @@ def _cambridge_parcels() -> dict[str, Any]:
     before, after = (_lots(folder / name) for name in files)
     old, new = set(before["key"]), set(after["key"])
     started = time.monotonic()
-    judged = changes.judge_parcels(before, after, coded=False)
+    judged = judge_parcels(before, after, coded=False)
     told = {key for ids in judged.changes["parcel_ids"] for key in ids}
     same = dict(zip(before["key"], before.geometry, strict=True))
     differing = sum(
@@ -130,7 +131,7 @@ def _san_jose() -> dict[str, Any]:
     )
     recoded = both[both["code_was"] != both["code_now"]]
     judged = changes.judge_zoning(lots, before, after)
-    events = judged.changes[judged.changes["state"] == changes.EVENT]
+    events = judged.changes[judged.changes["state"] == event.EVENT]
     return {
         "same_id_other_code": [
             list(map(str, row)) for row in recoded[["ZONING_ID", "code_was", "code_now"]].to_numpy()
@@ -139,7 +140,7 @@ def _san_jose() -> dict[str, Any]:
         "ids_removed": len(ids[0] - ids[1]),
         "events": dict(Counter(events["kind"])),
         "rezoned": [[", ".join(ids), old, new] for kind, ids, old, new in _said(events) if kind == changes.REZONED],
-        "review": int((judged.changes["state"] == changes.REVIEW).sum()),
+        "review": int((judged.changes["state"] == event.REVIEW).sum()),
         "drift_m": judged.drift.drift_m,
         "tolerance_m": judged.drift.tolerance_m,
         "alarms": list(judged.alarms),

@@ -22,6 +22,8 @@ ZoningError                 one line: where, what, what to do
 ├── DocumentRefused         a document is not one that ordinances can be read from, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
+├── RollbackRefused         a later batch builds on it: take a time instead
+├── Held                    a person paused it: wait, or `zoning resume`
 ├── Stopping                asked to stop: the same command goes on from here
 ├── Defect                  this program's own fault: report it
 └── StoreError              our own side: the database, the object store
@@ -149,6 +151,14 @@ class CrsRefused(ZoningError):
 
 class TooManyRejections(ZoningError):
     """So many rows were rejected that publishing the rest would do harm."""
+
+
+class RollbackRefused(ZoningError):
+    """What is to be undone was built upon since; undo that as well, by a time."""
+
+
+class Held(ZoningError):
+    """A person paused the jurisdiction, its host or everything; what was fetched is kept, nothing was published."""
 
 
 class Stopping(ZoningError):

@@ -22,7 +22,9 @@ from zoning_assets.model import ZONING, Jurisdiction
 from zoning_assets.stores import changes as feed
 from zoning_assets.stores import shares as store
 from zoning_assets.stores.states import Span, States
-from zoning_assets.transform import changes, codes, crs
+from zoning_assets.transform import codes, crs, event
+from zoning_assets.transform.changes import judge_zoning
+from zoning_assets.transform.parcel_changes import judge_parcels
 from zoning_assets.transform.shares import BASE, COLUMNS, shares
 
 #: Goes up when the rules of shares.py, rezoning.py, drift.py or lineage.py change.
@@ -68,16 +70,21 @@ def overlay(url: str, jurisdiction: Jurisdiction) -> Overlaid:
         DatabaseUnavailable, StoreError: nothing was published.
     """
     with store.opened(url, jurisdiction.id, rules_of(jurisdiction)) as desk:
-        if desk.is_current:
-            return Overlaid(0, 0, 0, 0, (), (), desk.split())
-        seen = desk.codes()
-        spelled, untyped = _spell(desk, seen, jurisdiction)
-        alike = codes.collisions(seen, jurisdiction.codes, _settled(seen))
-        districts, parcels = desk.districts(), desk.parcels_to_judge()
-        coded = facets_of(_metric(districts, jurisdiction), jurisdiction)
-        found = shares(_metric(parcels, jurisdiction), coded[coded["code"].notna()])
-        changed = desk.publish(found[list(COLUMNS)], parcels["key"].tolist())
-        return Overlaid(len(districts), len(parcels), changed, spelled, untyped, alike, desk.split())
+        return overlaid(desk, jurisdiction)
+
+
+def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
+    """The same in a transaction that holds the jurisdiction's locks."""
+    if desk.is_current:
+        return Overlaid(0, 0, 0, 0, (), (), desk.split())
+    seen = desk.codes()
+    spelled, untyped = _spell(desk, seen, jurisdiction)
+    alike = codes.collisions(seen, jurisdiction.codes, _settled(seen))
+    districts, parcels = desk.districts(), desk.parcels_to_judge()
+    coded = facets_of(_metric(districts, jurisdiction), jurisdiction)
+    found = shares(_metric(parcels, jurisdiction), coded[coded["code"].notna()])
+    changed = desk.publish(found[list(COLUMNS)], parcels["key"].tolist())
+    return Overlaid(len(districts), len(parcels), changed, spelled, untyped, alike, desk.split())
 
 
 def _spell(desk: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:
@@ -112,7 +119,7 @@ def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
             return None
         spelled = spellings(states.codes(), jurisdiction)
         parcels, map_ = (judge(states, span, spelled, jurisdiction) for judge in (_judge_parcels, _judge_zoning))
-        found = feed.with_history(states, changes.together(parcels.changes, map_.changes))
+        found = feed.with_history(states, event.together(parcels.changes, map_.changes))
         alarms = map_.alarms
         end = replace(span, zoning_to=span.zoning_from) if alarms else span
         counts = Counter(f"{kind}/{state}" for kind, state in zip(found["kind"], found["state"], strict=True))
@@ -164,25 +171,23 @@ def _told(release: int, change: Any) -> tuple[Any, ...]:
     return release, change.state, change.facet, tuple(change.parcel_ids), change.old, change.new
 
 
-def _judge_parcels(
-    states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction
-) -> changes.Judged:
+def _judge_parcels(states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction) -> event.Judged:
     if not span.parcels_from or span.parcels_from == span.parcels_to:
-        return changes.Judged(changes.none())
+        return event.Judged(event.none())
     sides = states.parcels_that_differ(span.parcels_from, span.parcels_to)
     before, after = (_metric(_said(side, spelled), jurisdiction) for side in sides)
     same = states.parcels_that_stay(span.parcels_from, span.parcels_to)
-    return changes.judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds, same=same)
+    return judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds, same=same)
 
 
-def _judge_zoning(states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction) -> changes.Judged:
+def _judge_zoning(states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction) -> event.Judged:
     if not span.zoning_from or span.zoning_from == span.zoning_to:
-        return changes.Judged(changes.none())
+        return event.Judged(event.none())
     maps = [states.districts(batch) for batch in (span.zoning_from, span.zoning_to)]
     parcels = _said(states.parcels(span.parcels_to, _ground(*maps)), spelled)
     coded = [side.assign(code=side["code_local"].map(spelled)) for side in maps]
     before, after = (facets_of(_metric(side, jurisdiction), jurisdiction) for side in coded)
-    return changes.judge_zoning(_metric(parcels, jurisdiction), before, after)
+    return judge_zoning(_metric(parcels, jurisdiction), before, after)
 
 
 def _said(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:

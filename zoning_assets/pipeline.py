@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -23,13 +24,15 @@ import pandas as pd
 from zoning_assets.errors import (
     CoverStale,
     Defect,
+    Held,
     TooManyRejections,
     ZoningError,
 )
 from zoning_assets.harvesting import Harvesting, Opened, layer_of
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import PAUSED, TALLY, Http, Tally
 from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
+from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
 from zoning_assets.stages import HELD_COLUMNS, Work, normalize_page, parts_of, publish_place, validate_part
 from zoning_assets.stores import harvests, states
@@ -83,7 +86,11 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         TALLY.set(Tally())
-        async with self.http() as http, on_sigterm(http.drain):
+        hosts = hosts_of(jurisdiction, PARCELS)
+        async with self.http() as http, on_sigterm(http.drain), watching(self.database) as pauses:
+            if error := await pauses.over(jurisdiction.id, hosts, partial(http.stopped, jurisdiction.id)):
+                raise error
+            PAUSED.set(partial(pauses.held, jurisdiction.id, hosts))
             return (await self._harvesting.open(jurisdiction, PARCELS, http, force=force)).cover
 
     async def probe(self, jurisdiction: Jurisdiction, feed: str, now: datetime) -> Probed:
@@ -110,21 +117,36 @@ class Pipeline:
         slots = asyncio.Semaphore(_PLACES_AT_ONCE)
         opened: dict[str, asyncio.Task[Opened]] = {}
         published: set[Place] = set()
-        async with self.http() as http, on_sigterm(http.drain), asyncio.TaskGroup() as group:
+        async with (
+            self.http() as http,
+            on_sigterm(http.drain),
+            watching(self.database) as pauses,
+            asyncio.TaskGroup() as group,
+        ):
 
             async def take(place: Place) -> None:
                 try:
-                    if stopped := http.stopped(str(place)):
-                        report(Outcome(place, feed, error=stopped))
-                        return
-                    outcome = await self._take(jurisdictions[place.jurisdiction], place, feed, stages, opener)
+                    outcome = await through(place)
                     published.update([place] if PUBLISHED in outcome.stages else [])
                     report(outcome)
                 finally:
                     slots.release()
 
+            async def through(place: Place) -> Outcome:
+                """As far as it gets; where a person pauses it, it waits and goes on."""
+                jurisdiction, outcome = jurisdictions[place.jurisdiction], None
+                hosts = hosts_of(jurisdiction, feed)
+                PAUSED.set(partial(pauses.held, jurisdiction.id, hosts))
+                while outcome is None or isinstance(outcome.error, Held):
+                    stopped = partial(http.stopped, str(place))
+                    if error := stopped() or await pauses.over(jurisdiction.id, hosts, stopped):
+                        return Outcome(place, feed, error=error)
+                    outcome = await self._take(jurisdiction, place, feed, stages, opener)
+                return outcome
+
             def opener(jurisdiction: Jurisdiction) -> asyncio.Task[Opened]:
-                if jurisdiction.id not in opened:
+                task = opened.get(jurisdiction.id)
+                if task is None or (task.done() and isinstance(task.exception(), Held)):
                     opened[jurisdiction.id] = asyncio.create_task(
                         self._harvesting.open_for_run(jurisdiction, feed, http)
                     )

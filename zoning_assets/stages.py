@@ -14,6 +14,7 @@ import orjson
 import pandas as pd
 
 from zoning_assets.model import Counts, Feed, Harvest, Jurisdiction, Page, Place
+from zoning_assets.pauses import hosts_of
 from zoning_assets.stores import harvests, publish
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
@@ -56,7 +57,8 @@ class Work:
     def edition(self) -> publish.Edition:
         """What it is published as."""
         tiles = sorted(self.scope.tiles)
-        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles, self.scope.layer)
+        hosts = tuple(hosts_of(self.jurisdiction, self.feed.name))
+        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles, self.scope.layer, hosts)
 
     def table(self, stage: str) -> Table:
         """The stage's table of this harvest."""

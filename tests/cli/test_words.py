@@ -1,19 +1,15 @@
 """The words of the command line: what they say when something is wrong, to people and to programs."""
 
 import json
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from zoning_assets.cli import main
+from tests.cli.conftest import Zoning
 from zoning_assets.errors import ZoningError
-
-Zoning = Callable[..., tuple[int, str, str]]
 
 CAMBRIDGE = """
 id = "us-xx-mytown"
@@ -24,25 +20,6 @@ type = "download"
 url = "parcels.zip"
 key = "ML"
 """
-
-
-@pytest.fixture
-def zoning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Zoning:
-    """`zoning WORDS` in this process, on a machine where nothing is set up: its status, stdout and stderr."""
-    for name in [name for name in os.environ if name.startswith(("ZONING_", "DAGSTER_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("ZONING_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ZONING_JURISDICTIONS", str(tmp_path / "jurisdictions"))
-    (tmp_path / "jurisdictions").mkdir()
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["zoning", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(str(ended.value.code)), said.out, said.err
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ TABLES = {
     "amendment_version",
     "amendment_match",
     "watch",
+    "hold",
+    "audit",
     "schema_version",
 }
 #: What a catalog says of the schema, by kind; nothing in it depends on the order in which things were made.

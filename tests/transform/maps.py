@@ -49,7 +49,7 @@ def shuffled(table: Any, random: Random) -> Any:
 
 
 def moved(map_: gpd.GeoDataFrame, east_m: float) -> gpd.GeoDataFrame:
-    return map_.set_geometry(shapely.transform(map_.geometry.to_numpy(), lambda xy: xy + np.array([east_m, 0])))
+    return map_.set_geometry(shapely.transform(map_.geometry.to_numpy(), lambda xy: np.add(xy, (east_m, 0))))
 
 
 def ground(map_: pd.DataFrame, **where: Any) -> Any:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transform.maps import CELLS, GAPPED, SIDE, districts, few, grid, ground, lots, moved, shuffled, told
-from zoning_assets.transform import changes
-from zoning_assets.transform.changes import judge_parcels, judge_zoning
+from zoning_assets.transform import event
+from zoning_assets.transform.changes import judge_zoning
+from zoning_assets.transform.parcel_changes import judge_parcels
 
 TOWN = [["A", "B", "C", "D"] * 2, ["D", "C", "B", "A"] * 2] * 4
 #: One lot for each cell of a small grid, and four for each of the town.
@@ -159,4 +160,4 @@ def test_a_town_without_a_map_tells_what_its_parcels_say():
         ("rezoned", "event", "base", ["a"], "A", "A2")
     ]
     assert judge_parcels(before, after, coded=False).changes.empty
-    assert changes.none().columns.tolist() == list(changes.COLUMNS)
+    assert event.none().columns.tolist() == list(event.COLUMNS)

@@ -11,6 +11,7 @@ from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import STATUSES, Amendment
+from zoning_assets.transform.amendments import name_of
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Several = list[str] | None
@@ -60,7 +61,7 @@ def amend(  # noqa: PLR0913 - an amendment has as many sides
         what = "the document tells of no amendment" if document else "nothing was told"
         raise SettingInvalid(what, where="zoning amend", do="give --case, --ordinance, --parcel or --to")
     new_ = amendments.tell(environment.bring_up_database(), known.id, told)
-    rows = [_row(name, each, is_new=new_[name]) for name, each in zip(new_, told, strict=False)]
+    rows = [_row(name_of(each), each, is_new=new_[name_of(each)]) for each in told]
     if json:
         show.document({"amendments": rows})
     else:
@@ -128,7 +129,7 @@ def _row(name: str, told: Amendment, *, is_new: bool) -> dict[str, Any]:
         "from": ", ".join(told.old_codes),
         "to": ", ".join(told.new_codes),
         "confidence": told.confidence,
-        "new": is_new,
+        "new": "yes" if is_new else "no",
     }
 
 

@@ -10,8 +10,10 @@ from zoning_assets.cli import bench, database, show, sync
 from zoning_assets.cli.amend import amend, amendments
 from zoning_assets.cli.changes import changes, explain, parcel, preview_rules, watch
 from zoning_assets.cli.demo import demo
+from zoning_assets.cli.hold import pause, resume
 from zoning_assets.cli.onboard import doctor, onboard
 from zoning_assets.cli.probe import accept, probe
+from zoning_assets.cli.rollback import rollback
 from zoning_assets.cli.status import status
 from zoning_assets.cli.test import test
 from zoning_assets.cli.up import up
@@ -36,6 +38,9 @@ app.command("watch")(watch)
 app.command("preview-rules")(preview_rules)
 app.command("amend")(amend)
 app.command("amendments")(amendments)
+app.command("pause")(pause)
+app.command("resume")(resume)
+app.command("rollback")(rollback)
 app.command("probe")(probe)
 app.command("accept")(accept)
 app.command("onboard")(onboard)

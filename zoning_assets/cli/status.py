@@ -1,6 +1,7 @@
 """`zoning status`: one look at everything. A part is a name in the document and a function that finds its rows."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -89,6 +90,12 @@ def _time(at: float, now: float) -> datetime | None:
     return datetime.fromtimestamp(at, UTC) if at > now else None
 
 
+def _holds(url: str) -> Rows:
+    from zoning_assets.stores import holds  # noqa: PLC0415
+
+    return [{"what": hold.what, **asdict(hold)} for hold in holds.active(url)]
+
+
 def _none(_: str) -> Rows:
     return []
 
@@ -97,6 +104,6 @@ def _none(_: str) -> Rows:
 PARTS: Mapping[str, Callable[[str], Rows]] = {
     "jurisdictions": _jurisdictions,
     "hosts": _hosts,
-    "holds": _none,
+    "holds": _holds,
     "queues": _none,
 }

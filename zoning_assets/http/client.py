@@ -23,7 +23,7 @@ from zoning_assets.http import answers
 from zoning_assets.http.answers import Unreadable, host_of, retry_after_s, without_secrets
 from zoning_assets.http.bodies import TALLY, Tally, read_body, value_of
 from zoning_assets.http.budget import Said, Turn, told
-from zoning_assets.http.drain import Drain
+from zoning_assets.http.drain import PAUSED, Drain
 from zoning_assets.http.ledger import Ledger, Memory
 from zoning_assets.http.questions import TRIES, Answer, Heard, Part, Question
 from zoning_assets.http.turns import Granted, Turns
@@ -108,6 +108,7 @@ class Http:
         Raises:
             PortalResting, PortalBusy, PortalUnreachable, PortalUntrusted, FeedRefused: see errors.py.
             Stopping: this program was asked to stop.
+            Held: a person paused what this is asked for (PAUSED).
         """
         long = sum(len(key) + len(value) for key, value in params.items()) > 1500  # some servers refuse 2,000
         post = method == "post" or (method == "auto" and long)
@@ -198,6 +199,8 @@ class Http:
     async def _attempt(self, question: Question) -> Heard:
         """One request, and what the ledger learns from it."""
         async with self._turn(question) as (turns, granted):
+            if paused := PAUSED.get()():
+                raise paused
             TALLY.get().requests += 1
             heard = await self._send(question, granted)
             await _tell(turns, question.host, granted, heard.said)
@@ -252,6 +255,8 @@ class Http:
 
     async def _awake(self, question: Question) -> None:
         """Wait until no window is open; the clock is looked at again and again, as machines sleep, too."""
+        if paused := PAUSED.get()():
+            raise paused
         waited_s = 0.0
         while until := self._resting_until(question.portal):
             left_s = (until - self.now()).total_seconds()

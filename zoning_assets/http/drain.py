@@ -5,8 +5,12 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
-from zoning_assets.errors import Stopping
+from zoning_assets.errors import Stopping, ZoningError
+
+#: Why the task at hand must not ask any more, as a person paused it; each task that works on a place sets its own.
+PAUSED: ContextVar[Callable[[], ZoningError | None]] = ContextVar("paused", default=lambda: None)
 
 
 class Drain:

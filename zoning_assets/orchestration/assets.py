@@ -63,7 +63,7 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
     @dg.asset(partitions_def=whole, group_name="parcels", description="The H3 tiles that own a jurisdiction's parcels.")
     def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
         place = partitions.place_of(context.partition_key)
-        with _one_line(), zoning.pipeline() as pipeline:
+        with one_line(), zoning.pipeline() as pipeline:
             described = zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]
             cover = asyncio.run(pipeline.find_cover(described, force=FORCE in context.run.tags))
         came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
@@ -95,7 +95,7 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
         description="The PostGIS table zoning.parcel_zoning: each parcel's share in each code, exact, with history.",
     )
     def parcel_zoning(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
-        with _one_line(), zoning.judged(context.partition_key) as (url, jurisdiction):
+        with one_line(), zoning.judged(context.partition_key) as (url, jurisdiction):
             return dg.MaterializeResult(metadata=told.of_shares(judging.overlay(url, jurisdiction)))
 
     @dg.asset(
@@ -106,7 +106,7 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
         description="The PostGIS table zoning.change: what a release really changed, typed and explained.",
     )
     def changes(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
-        with _one_line(), zoning.judged(context.partition_key) as (url, jurisdiction):
+        with one_line(), zoning.judged(context.partition_key) as (url, jurisdiction):
             found = judging.tell(url, jurisdiction)
         if found and found.alarms:
             raise told.alarm(context.partition_key, found)
@@ -130,7 +130,7 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
         written.append(scribe.submit(write, outcome))
 
     # Dagster writes an event in milliseconds and waits for the disk: in the loop, all places would wait with it.
-    with _one_line(), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
+    with one_line(), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
         known, wrong = zoning.sorted_out([place.jurisdiction for place in places])
         for place in places:
             if place.jurisdiction in wrong:
@@ -149,7 +149,7 @@ def _stages(feed: str, assets: Mapping[str, str]) -> Sequence[str]:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
+def one_line() -> Iterator[None]:
     """An error that a person can act on is shown as what it says, not as a stack."""
     try:
         yield

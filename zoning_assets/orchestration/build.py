@@ -4,6 +4,7 @@ import dagster as dg
 
 from zoning_assets import jurisdictions
 from zoning_assets.orchestration.assets import parcels_by_tile, whole_assets
+from zoning_assets.orchestration.jobs import JOBS
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.settings import Settings
 
@@ -16,6 +17,7 @@ def definitions(settings: Settings) -> dg.Definitions:
     """
     return dg.Definitions(
         assets=[parcels_by_tile, *whole_assets(jurisdictions.files(settings.jurisdictions))],
+        jobs=JOBS,
         resources={"zoning": Zoning()},
         # One process a run: the pipeline has its own pool, and a process a step would cost seconds (DESIGN).
         executor=dg.in_process_executor,

@@ -8,7 +8,7 @@ from functools import partial
 
 import dagster as dg
 
-from zoning_assets import jurisdictions
+from zoning_assets import jurisdictions, pauses
 from zoning_assets.errors import WrongUsage, ZoningError
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.http import Http
@@ -29,6 +29,12 @@ class Zoning(dg.ConfigurableResource[None]):
     def settings(self) -> Settings:
         """Where things live."""
         return Settings.of(os.environ)
+
+    def database(self) -> str:
+        """The database's URL; it is brought up and up to date where that is ours to do."""
+        url = cluster.ensure(self.settings.home, os.environ)
+        database.migrate(url)
+        return url
 
     def jurisdictions(self, ids: Collection[str]) -> dict[str, Jurisdiction]:
         """The jurisdictions of these ids.
@@ -55,8 +61,7 @@ class Zoning(dg.ConfigurableResource[None]):
         """A pipeline with its own process pool; the database is brought up and up to date where that is ours to do."""
         settings = self.settings
         with Pool(prepare_worker) as pool, _undisturbed():
-            url = cluster.ensure(settings.home, os.environ)
-            database.migrate(url)
+            url = self.database()
             http = partial(_asking, url)
             yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool, http)
 
@@ -68,9 +73,9 @@ class Zoning(dg.ConfigurableResource[None]):
             WrongUsage: it is not known, or its file is wrong.
             Defect: what nobody thought of, in one line.
         """
-        url = cluster.ensure(self.settings.home, os.environ)
-        database.migrate(url)
+        url = self.database()
         jurisdiction = self.jurisdictions([id_])[id_]
+        pauses.wait(url, jurisdiction)
         try:
             yield url, jurisdiction
         except ZoningError:

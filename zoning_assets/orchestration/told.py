@@ -8,6 +8,7 @@ import dagster as dg
 
 from zoning_assets.judging import Overlaid, Told
 from zoning_assets.transform import picture
+from zoning_assets.transform.event import records
 
 _MOST = 100
 
@@ -34,20 +35,11 @@ def of_changes(told: Told | None) -> dict[str, Any]:
     """What the `changes` asset shows."""
     if told is None:
         return {"new": 0, "why": "nothing was published since the last release"}
-    names = ("id", "kind", "state", "old", "new", "parcels", "share", "confidence")
-    shown = told.changes.head(_MOST)
+    names = ("id", "kind", "state", "parcels", "old", "new", "share", "confidence")
+    zoning_first = told.changes.assign(last=told.changes["facet"] == "parcel").sort_values("last", kind="stable")
     rows = [
-        (
-            r["id"],
-            r["kind"],
-            r["state"],
-            r["old"],
-            r["new"],
-            ", ".join(r["parcel_ids"][:3]),
-            r["share"],
-            r["confidence"],
-        )
-        for r in shown.to_dict("records")
+        [each["id"][:12], *(each[n] for n in names[1:3]), _some(each["parcel_ids"]), *(each[n] for n in names[4:])]
+        for each in records(zoning_first.head(_MOST))
     ]
     return {
         "new": told.new,
@@ -55,8 +47,8 @@ def of_changes(told: Told | None) -> dict[str, Any]:
         "drift_m": told.drift_m,
         "tolerance_m": told.tolerance_m,
         "boundary_moved": told.moved,
-        "changes": _table(names, rows),
         "map": _picture(told),
+        "changes": _table(names, rows),
     }
 
 
@@ -68,6 +60,10 @@ def alarm(jurisdiction: str, told: Told) -> dg.Failure:
         metadata={"alarms": dg.MetadataValue.json(list(told.alarms))},
         allow_retries=False,
     )
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:2]) + (f" and {len(ids) - 2} more" if len(ids) > 2 else "")
 
 
 def _picture(told: Told) -> dg.MarkdownMetadataValue:

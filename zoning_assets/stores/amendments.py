@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from zoning_assets.model import ADOPTED, UNDONE, Amendment
-from zoning_assets.stores.database import Connection, connect
+from zoning_assets.stores.database import Connection, connect, dicts
 from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
 from zoning_assets.transform import amendments
@@ -37,7 +36,7 @@ def match(connection: Connection, jurisdiction: str) -> int:
     """Which changes are whose, from all that is known of both; how many."""
     query, values = named("amendments"), {"jurisdiction": jurisdiction}
     known = _known(connection, jurisdiction, None)
-    found = amendments.match(known, _dicts(connection, "changes", values)) if known else []
+    found = amendments.match(known, dicts(connection, named("amendments")["changes"], values)) if known else []
     connection.execute(query["forget_matches"], values)
     with connection.cursor() as cursor:
         cursor.executemany(query["match"], [{**asdict(each), "reasons": list(each.reasons)} for each in found])
@@ -49,7 +48,7 @@ def queue(url: str, name: str, jurisdiction: str | None) -> list[dict[str, Any]]
     `questions` (a person must say)."""
     values = {"jurisdiction": jurisdiction, "least": amendments.REVIEW_BELOW, "statuses": [*ADOPTED, *UNDONE]}
     with said(url), connect(url) as connection:
-        return _dicts(connection, name, values)
+        return dicts(connection, named("amendments")[name], values)
 
 
 def _put(connection: Connection, name: str, told: Amendment, srid: int) -> bool:
@@ -69,7 +68,7 @@ def _put(connection: Connection, name: str, told: Amendment, srid: int) -> bool:
 
 
 def _known(connection: Connection, jurisdiction: str, ids: list[str] | None) -> dict[str, Amendment]:
-    rows = _dicts(connection, "find", {"jurisdiction": jurisdiction, "ids": ids})
+    rows = dicts(connection, named("amendments")["find"], {"jurisdiction": jurisdiction, "ids": ids})
     return {row["id"]: _amendment(row) for row in rows}
 
 
@@ -82,8 +81,3 @@ def _amendment(row: Mapping[str, Any]) -> Amendment:
 
 def _plain(amendment: Amendment) -> dict[str, Any]:
     return {name: getattr(amendment, name) for name in _FIELDS}
-
-
-def _dicts(connection: Connection, query: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(named("amendments")[query], values).fetchall()

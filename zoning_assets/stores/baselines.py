@@ -47,6 +47,11 @@ def published_of(objects: Objects, jurisdiction: str, feed: str, layer: str, til
     return together
 
 
+def forget_published(objects: Objects, jurisdiction: str, feed: str) -> None:
+    """Whatever was published of the layer's newest state stands no longer."""
+    objects.delete([_name(jurisdiction, feed, "published")])
+
+
 def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
     """Let nothing be retired on a layer that shrank by much, or that is empty, unless a person said that it is right.
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 import shapely
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from zoning_assets.stores import amendments
-from zoning_assets.stores.database import Connection, connect
+from zoning_assets.stores import amendments, holds
+from zoning_assets.stores.database import connect, dicts
 from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
 from zoning_assets.stores.states import Span, States
@@ -43,6 +42,7 @@ def opened(url: str, jurisdiction: str) -> Iterator[States]:
     with said(url), connect(url) as connection:
         connection.execute(named("changes")["lock"], {"jurisdiction": jurisdiction})
         yield States(connection, jurisdiction)
+        holds.check(connection, jurisdiction, ())
 
 
 def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> int:
@@ -121,14 +121,17 @@ def find(  # noqa: PLR0913 - each is one way to narrow the feed
     """The change feed, newest first; `since` ISO 8601, `id_` the beginning of an id."""
     narrowed = {"jurisdiction": jurisdiction, "since": since, "kind": kind, "parcel": parcel, "id": id_, "state": state}
     with said(url), connect(url) as connection:
-        return _dicts(connection, "changes", {**narrowed, "limit": limit})
+        return dicts(connection, named("changes")["changes"], {**narrowed, "limit": limit})
 
 
 def life(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:
     """What a parcel was and is: `parcel` and `zoning`, oldest first, and `changes`, newest first."""
     values = {"jurisdiction": jurisdiction, "parcel": parcel}
     with said(url), connect(url) as connection:
-        return {"parcel": _dicts(connection, "life", values), "zoning": _dicts(connection, "zoning_life", values)}
+        return {
+            "parcel": dicts(connection, named("changes")["life"], values),
+            "zoning": dicts(connection, named("changes")["zoning_life"], values),
+        }
 
 
 def zoning_as_of(
@@ -137,22 +140,17 @@ def zoning_as_of(
     """What applied to a parcel on a day (None: whenever), as known at a moment (None: now)."""
     values = {"jurisdiction": jurisdiction, "parcel": parcel, "legal": legal, "system": system}
     with said(url), connect(url) as connection:
-        return _dicts(connection, "zoning_as_of", values)
+        return dicts(connection, named("changes")["zoning_as_of"], values)
 
 
 def watch(url: str, jurisdiction: str, parcels: Sequence[str]) -> list[dict[str, Any]]:
     """Watch parcels, and what they become from now on; all that is watched there, and how often it changed."""
     with said(url), connect(url) as connection:
         connection.execute(named("changes")["watch_these"], {"jurisdiction": jurisdiction, "parcels": list(parcels)})
-        return _dicts(connection, "watched", {"jurisdiction": jurisdiction})
+        return dicts(connection, named("changes")["watched"], {"jurisdiction": jurisdiction})
 
 
 def releases(url: str, jurisdiction: str, limit: int = 20) -> list[dict[str, Any]]:
     """The releases of a jurisdiction, newest first."""
     with said(url), connect(url) as connection:
-        return _dicts(connection, "releases", {"jurisdiction": jurisdiction, "limit": limit})
-
-
-def _dicts(connection: Connection, query: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(named("changes")[query], values).fetchall()
+        return dicts(connection, named("changes")["releases"], {"jurisdiction": jurisdiction, "limit": limit})

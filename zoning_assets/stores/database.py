@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
+from psycopg.rows import dict_row
 
 from zoning_assets.errors import DatabaseUnavailable, SchemaMismatch, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 #: The newest migration in migrations/versions; a test proves it.
-HEAD = "0003"
+HEAD = "0004"
 #: One migration at a time on one database, whoever starts it.
 _MIGRATION_LOCK = 7_240_511
 _CONNECT_S = 10
@@ -44,6 +45,12 @@ def open_(url: str) -> Connection:
         raise DatabaseUnavailable(
             first_line(error), where=address(url), do="check ZONING_DATABASE_URL, or start it with `zoning db up`"
         ) from None
+
+
+def dicts(connection: Connection, query: bytes, values: "Mapping[str, Any]") -> list[dict[str, Any]]:
+    """A query's rows, by the names of its columns."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, values).fetchall()
 
 
 def address(url: str) -> str:

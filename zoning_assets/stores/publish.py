@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.errors import CoverStale, StoreError
 from zoning_assets.model import PARCELS, ZONING, Place
-from zoning_assets.stores import copying
+from zoning_assets.stores import copying, holds
 from zoning_assets.stores.database import Connection, address, first_line, open_
 from zoning_assets.stores.queries import named
 from zoning_assets.transform import canonical
@@ -68,6 +68,7 @@ class Edition:
     rules: str
     tiles: Sequence[str]
     layer: str = ""
+    hosts: Sequence[str] = ()  # which the feed is asked from
 
     @property
     def values(self) -> dict[str, Any]:
@@ -102,11 +103,12 @@ def publish(url: str, edition: Edition, parts: Iterable[pa.Table], rejections: I
 
     Raises:
         CoverStale: a key stands in several rows that were not known to belong together.
+        Held: a person paused it; nothing was published.
         DatabaseUnavailable: nobody answers.
         StoreError: the database refused.
     """
     with said(url), _session(url) as connection:
-        return _find_published(connection, edition.values) or _publish(connection, edition.values, parts, rejections)
+        return _find_published(connection, edition.values) or _publish(connection, edition, parts, rejections)
 
 
 #: Connections to one database that are between two transactions: opening one costs both sides 20 ms and more.
@@ -157,11 +159,11 @@ def said(url: str) -> Iterator[None]:
 
 def _publish(
     connection: Connection,
-    values: dict[str, Any],
+    edition: Edition,
     parts: Iterable[pa.Table],
     rejections: Iterable[Rejection],
 ) -> Published:
-    query = named("publish")
+    query, values = named("publish"), edition.values
     kind, columns = _STAGED[values["feed"]]
     connection.execute(query[f"stage_{kind}"])
     staged = _copy(connection, columns, parts)
@@ -191,6 +193,7 @@ def _publish(
         "layer": values["layer"],
     }
     connection.execute(query["close_batch"], {"counts": Jsonb(counts), "batch": values["batch"]})
+    holds.check(connection, edition.place.jurisdiction, edition.hosts)
     return published
 
 

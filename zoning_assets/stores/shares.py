@@ -12,7 +12,7 @@ import pyarrow as pa
 import shapely
 from psycopg.types.json import Jsonb
 
-from zoning_assets.stores import copying
+from zoning_assets.stores import copying, holds
 from zoning_assets.stores.database import Connection, connect
 from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
@@ -127,8 +127,14 @@ def opened(url: str, jurisdiction: str, rules: str) -> Iterator[Shares]:
     """
     with said(url), connect(url) as connection:
         connection.execute(named("shares")["lock"], {"jurisdiction": jurisdiction})
-        row = connection.execute(named("shares")["newest"], {"jurisdiction": jurisdiction}).fetchone() or (0,) * 6
-        yield Shares(connection, jurisdiction, rules, row[0], row[1], (row[2], row[3], row[4]))
+        yield of(connection, jurisdiction, rules)
+        holds.check(connection, jurisdiction, ())
+
+
+def of(connection: Connection, jurisdiction: str, rules: str) -> Shares:
+    """A jurisdiction's shares, in a transaction that holds its locks."""
+    row = connection.execute(named("shares")["newest"], {"jurisdiction": jurisdiction}).fetchone() or (0,) * 6
+    return Shares(connection, jurisdiction, rules, row[0], row[1], (row[2], row[3], row[4]))
 
 
 def codes(connection: Connection, jurisdiction: str) -> dict[str, str | None]:

@@ -1,47 +1,29 @@
-"""What a release changed: typed events, what only looks like one, and why.
+"""What a release of a zoning map changed: typed events, what only looks like one, and why.
 
 Geometries are in one equal-area frame, metres. Codes are canonical: a respelling is no change of ground. What is an
-event and what is not: North Carolina's definition of a map amendment (FACTS 3). A change's id is made of what
-happened, never of when it was found: the same two states give the same ids in any order and at any time.
+event and what is not: North Carolina's definition of a map amendment (FACTS 3).
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import orjson
 import pandas as pd
 import shapely
 
-from zoning_assets.transform import lineage, rezoning
+from zoning_assets.transform import rezoning
+from zoning_assets.transform.alarms import MOST_GONE, alarms
 from zoning_assets.transform.canonical import set_hash
 from zoning_assets.transform.drift import Drift, drift
+from zoning_assets.transform.event import REVIEW, Judged, change, records, table_of, text_of
 from zoning_assets.transform.shares import BASE, latest, union_by
 
-EVENT, REVIEW = "event", "review"
 REZONED, PARTLY, RECODED, REDRAWN = rezoning.REZONED, rezoning.PARTLY, "recoded", "redrawn"
 ZONED, UNZONED = "zoned", "unzoned"
-COLUMNS = (
-    "id", "kind", "state", "facet", "parcel_ids", "old", "new", "area_m2", "share", "confidence", "effective",
-    "evidence", "geometry",
-)  # fmt: skip
 
-#: What no map does from one release to the next, and a broken one does.
-_LEAST_GROUND, _MOST_NAMELESS, _MOST_STRANGE, _MOST_GONE, _FEW_CODES = 0.8, 0.2, 0.5, 0.6, 4
 #: A code is renamed where all its ground, of several places, has one new code that the map never had (share, places).
 _SAME_GROUND, _SEVERAL = 0.95, 3
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A release, judged. `alarms`: why nothing of it is believed; then there are no changes."""
-
-    changes: pd.DataFrame
-    drift: Drift = field(default_factory=Drift)
-    alarms: tuple[str, ...] = ()
 
 
 def judge_zoning(parcels: gpd.GeoDataFrame, before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> Judged:
@@ -56,12 +38,12 @@ def judge_zoning(parcels: gpd.GeoDataFrame, before: gpd.GeoDataFrame, after: gpd
         Changes with COLUMNS. First publications give none.
     """
     if before.empty:
-        return Judged(_table([]))
+        return Judged(table_of([]))
     moved = drift(_ground(before), _ground(after))
-    if moved.gone > _MOST_GONE:  # a map that was joined by code has lost boundaries that meant nothing
+    if moved.gone > MOST_GONE:  # a map that was joined by code has lost boundaries that meant nothing
         moved = drift(_joined(before), _joined(after))
-    if alarms := _alarms(before, after, moved):
-        return Judged(_table([]), moved, alarms)
+    if found_alarms := alarms(before, after, moved):
+        return Judged(table_of([]), moved, found_alarms)
     renamed = _renamed(before, after)
     states = tuple(set_hash(side["content_hash"]) for side in (before, after))
     evidence = {"maps": states, "drift_m": moved.drift_m, "tolerance_m": moved.tolerance_m}
@@ -75,68 +57,7 @@ def judge_zoning(parcels: gpd.GeoDataFrame, before: gpd.GeoDataFrame, after: gpd
         *_coverage(found, evidence),
         *_thin(found, evidence),
     ]
-    return Judged(_table(rows), moved)
-
-
-def judge_parcels(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, *, coded: bool, same: int = 0) -> Judged:
-    """Compare two releases of the parcels.
-
-    Args:
-        before: `key`, `zoning_code`, `content_hash` of the parcels that are not the same in both.
-        after: the same.
-        coded: the parcel layer is all that says how parcels are zoned.
-        same: how many parcels are the same in both.
-    """
-    still = same / max(same + len(before), 1)
-    moved = drift(before.geometry.to_numpy(), after.geometry.to_numpy(), still=still)
-    hashes = [dict(zip(side["key"], side["content_hash"], strict=True)) for side in (before, after)]
-    shapes = [dict(zip(side["key"], side.geometry, strict=True)) for side in (before, after)]
-    traced = lineage.trace(before, after, moved.tolerance_m)
-    rows = [_traced(event, hashes, shapes, moved) for event in _rows(traced)]
-    rows += list(_told(before, after)) if coded else []
-    return Judged(_table(rows), moved)
-
-
-def _traced(
-    event: Mapping[str, Any], hashes: Sequence[Mapping[str, str]], shapes: Sequence[Mapping[str, Any]], moved: Drift
-) -> dict[str, Any]:
-    """An event of lineage as a change; `hashes` and `shapes` of the rows before and after, by key."""
-    parents, children = (list(event[name]) for name in ("parents", "children"))
-    states = [sorted(hashes[i][key] for key in keys) for i, keys in enumerate((parents, children))]
-    evidence = {name: event[name] for name in ("score", "overlap_m2", "before_m2", "after_m2", "passed_m2")}
-    more = {"parents": parents, "children": children, "reused": list(event["reused"]), "rows": states}
-    ground = [shapes[1][key] for key in children] or [shapes[0][key] for key in parents]
-    return _change(
-        event["kind"],
-        facet="parcel",
-        parcel_ids=sorted({*parents, *children}),
-        old=", ".join(parents) or None,
-        new=", ".join(children) or None,
-        area_m2=round(float(event["after_m2"] or event["before_m2"]), 2),
-        confidence=round(float(event["score"]), 3),
-        evidence={**evidence, **more, "drift_m": moved.drift_m, "tolerance_m": moved.tolerance_m},
-        geometry=shapely.union_all(ground),
-        of=states,
-    )
-
-
-def _told(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> Iterable[dict[str, Any]]:
-    """Parcels whose own layer says another code, of a jurisdiction that publishes no map."""
-    both = before.merge(pd.DataFrame(after), on="key", suffixes=("_was", "_now"))
-    both = both[both["zoning_code_was"].notna() & both["zoning_code_now"].notna()]
-    for row in both[both["zoning_code_was"] != both["zoning_code_now"]].pipe(_rows):
-        states = [row["content_hash_was"], row["content_hash_now"]]
-        yield _change(
-            REZONED,
-            parcel_ids=[row["key"]],
-            old=row["zoning_code_was"],
-            new=row["zoning_code_now"],
-            share=1.0,
-            confidence=0.7,  # one source, no ground to measure
-            evidence={"rows": states, "source": "the parcel layer"},
-            geometry=row["geometry_now"],
-            of=states,
-        )
+    return Judged(table_of(rows), moved)
 
 
 def _ground(side: gpd.GeoDataFrame) -> Any:
@@ -147,26 +68,6 @@ def _joined(side: gpd.GeoDataFrame) -> Any:
     """The ground of each base code as one shape."""
     named = side[(side["facet"] == BASE) & side["code"].notna()]
     return union_by(named, ["code"])["geometry"].to_numpy()
-
-
-def _alarms(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, moved: Drift) -> tuple[str, ...]:
-    """What speaks against believing a release at all: outages, truncations, other columns, other coordinates."""
-    was, now = (side[side["facet"] == BASE] for side in (before, after))
-    area, old_area = shapely.area(now.geometry.to_numpy()), shapely.area(was.geometry.to_numpy()).sum()
-    nameless = now["code"].isna().to_numpy()
-    strange = ~now["code"].isin(set(was["code"].dropna())).to_numpy() & ~nameless
-    codes = was["code"].nunique(), now["code"].nunique()
-    whole = max(area.sum(), 1e-9)
-    found = {
-        f"the map's ground fell from {old_area / 1e6:.2f} to {area.sum() / 1e6:.2f} km2": area.sum()
-        < _LEAST_GROUND * old_area,
-        f"{area[nameless].sum() / whole:.0%} of the ground has no code": area[nameless].sum() > _MOST_NAMELESS * whole,
-        f"{codes[0]} codes became one": codes[0] >= _FEW_CODES and codes[1] == 1,
-        f"{area[strange].sum() / whole:.0%} of the ground has codes that the map never had": area[strange].sum()
-        > _MOST_STRANGE * whole,
-        f"{moved.gone:.0%} of the boundaries are gone or moved": moved.gone > _MOST_GONE,
-    }
-    return tuple(what for what, holds in found.items() if holds)
 
 
 def _renamed(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> dict[str, str]:
@@ -196,7 +97,7 @@ def _recoded(
         if set(now[code]) - set(was[code]):
             how = {"spelled_before": was[code], "spelled_now": now[code], **evidence}
             old, new = " | ".join(was[code]), " | ".join(now[code])
-            yield _change(RECODED, old=old, new=new, confidence=1.0, evidence=how, of=[code])
+            yield change(RECODED, old=old, new=new, confidence=1.0, evidence=how, of=[code])
 
 
 def _spelled(side: gpd.GeoDataFrame, renamed: Mapping[str, str]) -> dict[tuple[tuple[str, str], ...], list[str]]:
@@ -213,7 +114,7 @@ def _spelled(side: gpd.GeoDataFrame, renamed: Mapping[str, str]) -> dict[tuple[t
 def _redrawn(moved: Drift, evidence: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """A map that was drawn anew is one event, not one for each boundary."""
     if moved.is_redrawn:
-        yield _change(REDRAWN, confidence=1.0, evidence={"moved_share": moved.moved, **evidence}, of=evidence["maps"])
+        yield change(REDRAWN, confidence=1.0, evidence={"moved_share": moved.moved, **evidence}, of=evidence["maps"])
 
 
 def _rezoned(
@@ -223,8 +124,8 @@ def _rezoned(
     codes lie upon one another, one for each old and new code."""
     within = found["old"].notna() & found["new"].notna() | (found["facet"] != BASE)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in _rows(found[found["confirmed"] & within]):  # plain rows: a DataFrame a parcel takes 4 ms
-        codes = () if row["facet"] == BASE else (_text(row["old"]), _text(row["new"]))
+    for row in records(found[found["confirmed"] & within]):  # plain rows: a DataFrame a parcel takes 4 ms
+        codes = () if row["facet"] == BASE else (text_of(row["old"]), text_of(row["new"]))
         groups.setdefault((row["parcel_id"], row["facet"], *codes), []).append(row)
     for (parcel, facet, *_), parts in groups.items():
         first = min(parts, key=lambda part: (-part["area_m2"], str(part["old"]), str(part["new"])))
@@ -232,12 +133,12 @@ def _rezoned(
         old, new = (first["largest_" + side if whole else side] for side in ("old", "new"))
         share = round(min(sum(part["share"] for part in parts), 1.0), 6)
         width_m = max(part["width_m"] for part in parts)
-        yield _change(
+        yield change(
             first["kind"] if facet == BASE else _facet_kind(first),
             facet=facet,
             parcel_ids=[parcel],
-            old=_text(old),
-            new=_text(new),
+            old=text_of(old),
+            new=text_of(new),
             area_m2=round(sum(part["area_m2"] for part in parts), 2),
             share=share,
             confidence=_confidence(width_m, share, moved.tolerance_m, agrees=said.get(parcel) == new),
@@ -251,7 +152,7 @@ def _rezoned(
 def _strips(parts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The pieces of a change, as evidence: which parcel, from what to what, how much, how wide."""
     names = ("parcel_id", "area_m2", "share", "width_m")
-    return [{"old": _text(p["old"]), "new": _text(p["new"]), **{name: p[name] for name in names}} for p in parts]
+    return [{"old": text_of(p["old"]), "new": text_of(p["new"]), **{name: p[name] for name in names}} for p in parts]
 
 
 def _facet_kind(row: Mapping[str, Any]) -> str:
@@ -272,12 +173,12 @@ def _coverage(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict
     base = found[(found["facet"] == BASE) & found["confirmed"]]
     for kind, side, other in ((ZONED, "new", "old"), (UNZONED, "old", "new")):
         for code, rows in base[base[other].isna()].groupby(side):
-            yield _change(
+            yield change(
                 kind,
                 facet=BASE,
                 parcel_ids=sorted(set(rows["parcel_id"])),
-                old=_text(code) if kind == UNZONED else None,
-                new=_text(code) if kind == ZONED else None,
+                old=text_of(code) if kind == UNZONED else None,
+                new=text_of(code) if kind == ZONED else None,
                 area_m2=round(float(rows["area_m2"].sum()), 2),
                 confidence=0.5,
                 evidence=dict(evidence),
@@ -290,54 +191,17 @@ def _thin(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict[str
     """Strips thinner than the tolerance, for review: one row a pair of codes, so that a redrawn map is no flood."""
     thin = found[~found["confirmed"]]
     for (facet, old, new), rows in thin.groupby(["facet", "old", "new"], dropna=False):
-        yield _change(
+        yield change(
             REZONED if (rows["kind"] == REZONED).any() else PARTLY,
             state=REVIEW,
             facet=str(facet),
             parcel_ids=sorted(set(rows["parcel_id"])),
-            old=_text(old),
-            new=_text(new),
+            old=text_of(old),
+            new=text_of(new),
             area_m2=round(float(rows["area_m2"].sum()), 2),
             share=float(rows["share"].max()),
             confidence=0.2,
-            evidence={"parts": _strips(_rows(rows)), **evidence},
+            evidence={"parts": _strips(records(rows)), **evidence},
             geometry=shapely.union_all(rows["geometry"].to_numpy()),
             of=evidence["maps"],
         )
-
-
-def _change(kind: str, *, of: Sequence[Any], state: str = EVENT, facet: str = BASE, **rest: Any) -> dict[str, Any]:
-    """One change; `of`: what makes it this one and no other, beside kind, facet, parcels and codes."""
-    said = [kind, state, facet, rest.get("parcel_ids", []), rest.get("old"), rest.get("new"), of]
-    name = hashlib.blake2b(orjson.dumps(said), digest_size=12).hexdigest()
-    empty: dict[str, Any] = dict.fromkeys(COLUMNS) | {"parcel_ids": []}
-    return empty | {"id": name, "kind": kind, "state": state, "facet": facet} | rest
-
-
-def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame({name: _objects([row[name] for row in rows]) for name in COLUMNS})
-    return table.sort_values(["kind", "id"], ignore_index=True)
-
-
-def together(*tables: pd.DataFrame) -> pd.DataFrame:
-    """Several tables of changes as one; unlike pandas' own, None stays None."""
-    return _table([row for table in tables for row in _rows(table)])
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return table.to_dict("records")  # type: ignore[return-value] # the names of columns are texts
-
-
-def none() -> pd.DataFrame:
-    """No changes."""
-    return _table([])
-
-
-def _objects(values: Sequence[Any]) -> Any:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
-def _text(value: Any) -> str | None:
-    return None if pd.isna(value) else str(value)

@@ -11,7 +11,8 @@ SELECT harvest, rules, counts, tile IS NULL OR (
     SELECT count(*) FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.tile = b.tile
 ) = (counts->>'added')::bigint + (counts->>'changed')::bigint + (counts->>'unchanged')::bigint
 FROM zoning.batch b
-WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND tile IS NOT DISTINCT FROM %(tile)s
+WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
+    AND (tile IS NOT DISTINCT FROM %(tile)s OR undoes IS NOT NULL)  -- a rollback was everywhere
 ORDER BY id DESC LIMIT 1;
 
 -- name: taken

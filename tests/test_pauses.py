@@ -1,0 +1,149 @@
+"""An emergency pause: in force for all at once, nothing published under it, nothing lost, and its audit."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conftest import read_toml, rows, sync
+from zoning_assets import judging
+from zoning_assets.errors import Held, NothingWaits
+from zoning_assets.http.answers import host_of
+from zoning_assets.model import ZONING
+from zoning_assets.pipeline import Pipeline
+from zoning_assets.simulation.county import ID, County, county_toml
+from zoning_assets.simulation.process import serving
+from zoning_assets.stores import holds
+
+_PARCELS = 6000
+_COMMITTED = "SELECT count(*) FROM zoning.batch"
+_ASKED = "SELECT coalesce(sum(asked), 0) FROM zoning.host_budget"
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def held(database: str, **what: str) -> holds.Hold:
+    chosen = {"jurisdiction": None, "host": None, **what}
+    return holds.pause(database, **chosen, reason="the portal lies", actor="ann", until=None)
+
+
+def lifted(database: str, **what: str) -> None:
+    holds.resume(database, **{"jurisdiction": None, "host": None, **what}, reason="mended", actor="bob")
+
+
+def test_three_processes_stop_at_once_and_go_on(database: str, tmp_path: Path) -> None:
+    """Three counties are being harvested: within a second of `pause` nobody asks, and not a row is published until
+    `resume`; then all three end as if nothing had been."""
+    counties = ("us-xx-one", "us-xx-two", "us-xx-three")
+    with serving(_PARCELS) as portal:
+        runs = []
+        for each in counties:
+            text = county_toml(portal, tile_resolution=8).replace(ID, each)
+            read_toml(tmp_path / each, text, each)
+            words = [
+                str(tmp_path / each / f"{each}.toml"),
+                str(tmp_path / each / "store"),
+                database,
+                str(tmp_path / each),
+            ]
+            runs.append(subprocess.Popen([sys.executable, "-m", "tests.kill_child", *words], stderr=subprocess.PIPE))
+        begun = "SELECT count(DISTINCT jurisdiction) FROM zoning.batch"
+        until(lambda: rows(database, begun) == [(3,)])
+        held(database)
+        before, parcels = rows(database, _COMMITTED), rows(database, "SELECT count(*) FROM zoning.parcel")
+        time.sleep(1)
+        asked = rows(database, _ASKED)
+        time.sleep(2)
+        assert [run.poll() for run in runs] == [None] * 3, "they wait"
+        assert rows(database, _ASKED) == asked
+        assert rows(database, _COMMITTED) == before
+        assert rows(database, "SELECT count(*) FROM zoning.parcel") == parcels
+        lifted(database)
+        said = [run.communicate(timeout=120)[1].decode() for run in runs]
+    assert [run.returncode for run in runs] == [0] * 3, said
+    assert all(text.count("paused by ann: the portal lies") == 1 for text in said)
+    whole = County.build(_PARCELS).parcels_by_policy()["dissolve"]
+    found = dict(rows(database, "SELECT jurisdiction, count(*) FROM zoning.parcel GROUP BY 1"))
+    assert found == dict.fromkeys(counties, whole)
+
+
+@pytest.mark.parametrize("what", ["all", "jurisdiction", "host"])
+def test_what_is_paused_publishes_nothing(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Everything, the county, or the host that it is asked from."""
+    monkeypatch.setattr("zoning_assets.pauses._LONGEST_S", 0.0)
+    with serving(400) as portal:
+        county = read_toml(tmp_path / "toml", county_toml(portal), ID)
+        chosen = {"all": {}, "jurisdiction": {"jurisdiction": ID}, "host": {"host": host_of(portal)}}[what]
+        held(pipeline.database, **chosen)
+        (outcome,) = sync(pipeline, county, ZONING)
+        assert isinstance(outcome.error, Held)
+        assert rows(pipeline.database, _COMMITTED) == [(0,)]
+        lifted(pipeline.database, **chosen)
+        (outcome,) = sync(pipeline, county, ZONING)
+        assert outcome.error is None
+
+
+def test_what_is_paused_elsewhere_is_no_matter(pipeline: Pipeline, tmp_path: Path) -> None:
+    held(pipeline.database, jurisdiction="us-xx-other")
+    held(pipeline.database, host="gis.example.org")
+    with serving(400) as portal:
+        county = read_toml(tmp_path / "toml", county_toml(portal), ID)
+        (outcome,) = sync(pipeline, county, ZONING)
+        assert outcome.error is None
+
+
+def test_shares_and_changes_are_not_published_either(pipeline: Pipeline, tmp_path: Path) -> None:
+    with serving(400) as portal:
+        county = read_toml(tmp_path / "toml", county_toml(portal), ID)
+        sync(pipeline, county)
+        sync(pipeline, county, ZONING)
+    held(pipeline.database, jurisdiction=ID)
+    for judge in (judging.overlay, judging.tell):
+        with pytest.raises(Held, match="paused by ann: the portal lies"):
+            judge(pipeline.database, county)
+    assert rows(
+        pipeline.database, "SELECT (SELECT count(*) FROM zoning.parcel_zoning), count(*) FROM zoning.release"
+    ) == [(0, 0)]
+
+
+def test_a_pause_may_end_by_itself(database: str) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=0.5)
+    holds.pause(database, jurisdiction=ID, host=None, reason="", actor="ann", until=soon)
+    assert len(holds.active(database)) == 1
+    until(lambda: holds.active(database) == [])
+
+
+def test_only_what_is_paused_can_be_resumed(database: str) -> None:
+    held(database, jurisdiction=ID)
+    with pytest.raises(NothingWaits):
+        lifted(database, host="gis.example.org")
+    assert len(holds.active(database)) == 1
+
+
+def test_the_audit_only_grows_and_shows_where_it_was_changed(database: str) -> None:
+    """Who, what and why, chained; whoever gets around the guard leaves a broken link."""
+    for reason in ("a", "b", "c"):
+        held(database, jurisdiction=ID)
+        lifted(database, jurisdiction=ID)
+        assert reason
+    told = rows(database, "SELECT actor, deed, reason FROM zoning.audit ORDER BY id")
+    assert told == [("ann", "pause", "the portal lies"), ("bob", "resume", "mended")] * 3
+    assert holds.broken(database) == []
+    with pytest.raises(psycopg.errors.RaiseException, match="only grows"):
+        rows(database, "DELETE FROM zoning.audit RETURNING 1")
+    around = "ALTER TABLE zoning.audit DISABLE TRIGGER ALL; UPDATE zoning.audit SET actor = 'eve' WHERE id = 3"
+    with psycopg.connect(database) as connection:
+        connection.execute(around)
+    assert holds.broken(database) == [3]

@@ -1,0 +1,73 @@
+"""`zoning pause` and `zoning resume`: an emergency stop of a jurisdiction, of a host or of everything."""
+
+import getpass
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from zoning_assets.cli import environment, show
+from zoning_assets.errors import SettingInvalid
+
+_What = Annotated[str | None, typer.Argument(metavar="[JURISDICTION]", help="Which jurisdiction.")]
+_Host = Annotated[str | None, typer.Option(help="Everything that is asked from this host.")]
+_All = Annotated[bool, typer.Option("--all", help="Everything.")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def pause(  # noqa: PLR0913 - what, why, until when
+    reason: Annotated[str, typer.Option(help="Why; kept with your name.")],
+    jurisdiction: _What = None,
+    host: _Host = None,
+    until: Annotated[str | None, typer.Option(help="Until when (ISO 8601 with zone); else until `resume`.")] = None,
+    *,
+    all_: _All = False,
+    json: _Json = False,
+) -> None:
+    """Pause: nothing new is asked, nothing is published; what is on its way is kept, and runs wait."""
+    from zoning_assets.stores import holds  # noqa: PLC0415
+
+    _one_of(jurisdiction, host, all_=all_)
+    url, moment = environment.bring_up_database(), _moment(until)
+    hold = holds.pause(url, jurisdiction=jurisdiction, host=host, reason=reason, actor=getpass.getuser(), until=moment)
+    if json:
+        show.document({"hold": asdict(hold)})
+    else:
+        show.line(f"{hold.what} is paused; nothing is published there until `zoning resume`")
+
+
+def resume(
+    reason: Annotated[str, typer.Option(help="Why; kept with your name.")] = "over",
+    jurisdiction: _What = None,
+    host: _Host = None,
+    *,
+    all_: _All = False,
+    json: _Json = False,
+) -> None:
+    """Lift the pauses of just this; what waited goes on by itself."""
+    from zoning_assets.stores import holds  # noqa: PLC0415
+
+    _one_of(jurisdiction, host, all_=all_)
+    url = environment.bring_up_database()
+    lifted = holds.resume(url, jurisdiction=jurisdiction, host=host, reason=reason, actor=getpass.getuser())
+    left = [hold for hold in holds.active(url) if holds.of([hold], jurisdiction or "", {host} if host else ())]
+    if json:
+        show.document({"lifted": [asdict(hold) for hold in lifted], "still": [asdict(hold) for hold in left]})
+        return
+    show.line(f"{lifted[0].what} goes on")
+    for hold in left:
+        show.line(f"zoning: {hold.error()}")
+
+
+def _one_of(jurisdiction: str | None, host: str | None, *, all_: bool) -> None:
+    if sum((jurisdiction is not None, host is not None, all_)) != 1:
+        raise SettingInvalid("say what: just one of the three", where="zoning", do="JURISDICTION, --host H or --all")
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingInvalid(f"{text!r} is no moment", where="--until", do="give it like 2026-11-24T18:00Z") from None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

@@ -1,0 +1,55 @@
+"""`zoning rollback`: first what it would do, then, with --yes, the inverse as a batch, and a pause."""
+
+import getpass
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from zoning_assets import jurisdictions
+from zoning_assets.cli import environment, show
+from zoning_assets.errors import SettingInvalid
+
+
+def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnest
+    jurisdiction: Annotated[str, typer.Argument(help="Where.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with your name.")],
+    to: Annotated[str | None, typer.Option(help="Back to this moment (ISO 8601 with zone).")] = None,
+    batch: Annotated[int | None, typer.Option(help="Or without this one batch.")] = None,
+    tile: Annotated[str | None, typer.Option(help="The tile of that batch, to be sure.")] = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only shown.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Undo what was published: as a new batch, which can be undone too; afterwards the jurisdiction is paused."""
+    from zoning_assets import undoing  # noqa: PLC0415
+    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+
+    settings = environment.settings()
+    known = jurisdictions.load(jurisdiction, settings.jurisdictions, FEED_TYPES)
+    if (to is None) == (batch is None) or (tile and batch is None):
+        raise SettingInvalid("say back to what", where="zoning rollback", do="give --to TIME, or --batch B [--tile T]")
+    target = batch if batch is not None else _moment(to or "")
+    url, objects = environment.bring_up_database(), Objects(settings.store_url)
+    done = undoing.undo(
+        url, objects, known, to=target, tile=tile, actor=getpass.getuser(), reason=reason, in_earnest=yes
+    )
+    if json:
+        show.document({"result" if yes else "preview": asdict(done)})
+        return
+    names = {"rows ended": done.ended, "rows again": done.begun, "batch": done.batches}
+    rows = [{"feed": feed, **{name: each[feed] for name, each in names.items()}} for feed in done.batches]
+    show.table("Rolled back" if yes else "Would be rolled back", rows)
+    changes = f"{done.retracted} changes retracted, {done.restored} told again"
+    show.line(f"{done.parcels_rezoned} parcels have other shares; {changes}")
+    show.line(f"{known.id} is paused; `zoning resume {known.id}` lets harvests go on" if yes else "--yes does it")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingInvalid(f"{text!r} is no moment", where="--to", do="give it like 2026-11-24T18:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

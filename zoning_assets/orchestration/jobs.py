@@ -1,0 +1,115 @@
+"""Jobs with config, for what a person does in the UI in an emergency: the same words as on the command line."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from zoning_assets import undoing
+from zoning_assets.orchestration.assets import one_line
+from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.stores import holds
+from zoning_assets.stores.objects import Objects
+
+
+class Pause(dg.Config):
+    """What to pause: one of jurisdiction, host, everything; `until` in ISO 8601, empty: until it is resumed."""
+
+    reason: str
+    jurisdiction: str = ""
+    host: str = ""
+    everything: bool = False
+    until: str = ""
+
+
+class Resume(dg.Config):
+    """What to resume: one of jurisdiction, host, everything."""
+
+    reason: str = "over"
+    jurisdiction: str = ""
+    host: str = ""
+    everything: bool = False
+
+
+class Rollback(dg.Config):
+    """Back to a moment (ISO 8601) or without one batch; not in earnest it is only shown, in the run's log."""
+
+    jurisdiction: str
+    reason: str
+    to: str = ""
+    batch: int = 0
+    in_earnest: bool = False
+
+
+@dg.op(description="Nothing new is asked, nothing is published; runs wait.")
+def place_hold(context: dg.OpExecutionContext, config: Pause, zoning: Zoning) -> None:
+    """`zoning pause`."""
+    until = _moment(config.until) if config.until else None
+    with one_line():
+        hold = holds.pause(zoning.database(), **_what(config), reason=config.reason, actor=_actor(context), until=until)
+    context.log.info(f"{hold.what} is paused")
+
+
+@dg.op(description="What waited goes on by itself.")
+def lift_hold(context: dg.OpExecutionContext, config: Resume, zoning: Zoning) -> None:
+    """`zoning resume`."""
+    with one_line():
+        lifted = holds.resume(zoning.database(), **_what(config), reason=config.reason, actor=_actor(context))
+    context.log.info(f"{lifted[0].what} goes on")
+
+
+@dg.op(description="The inverse of what was published, as a batch; then a pause.")
+def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> None:
+    """`zoning rollback`."""
+    if bool(config.to) == bool(config.batch):
+        raise dg.Failure(description="give `to` or `batch`", allow_retries=False)
+    with one_line():
+        jurisdiction = zoning.jurisdictions([config.jurisdiction])[config.jurisdiction]
+        done = undoing.undo(
+            zoning.database(),
+            Objects(zoning.settings.store_url),
+            jurisdiction,
+            to=config.batch or _moment(config.to),
+            actor=_actor(context),
+            reason=config.reason,
+            in_earnest=config.in_earnest,
+        )
+    context.log.info(f"{'rolled back' if config.in_earnest else 'would be rolled back'}: {done}")
+
+
+@dg.job
+def pause() -> None:
+    """Emergency pause."""
+    place_hold()
+
+
+@dg.job
+def resume() -> None:
+    """End of a pause."""
+    lift_hold()
+
+
+@dg.job
+def rollback() -> None:
+    """Emergency rollback; look at it first with `in_earnest: false`."""
+    undo()
+
+
+JOBS = (pause, resume, rollback)
+
+
+def _what(config: Pause | Resume) -> dict[str, str | None]:
+    if sum((bool(config.jurisdiction), bool(config.host), config.everything)) != 1:
+        raise dg.Failure(description="give one of jurisdiction, host, everything", allow_retries=False)
+    return {"jurisdiction": config.jurisdiction or None, "host": config.host or None}
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise dg.Failure(description=f"{text!r} is no moment in ISO 8601", allow_retries=False) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _actor(context: dg.OpExecutionContext) -> str:
+    return f"dagster run {context.run_id[:8]}"

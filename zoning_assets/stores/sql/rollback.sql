@@ -1,0 +1,172 @@
+-- The inverse of batches, as a batch. Each query has a name and one sentence; stores/queries.py loads them.
+
+-- name: lock
+-- Nothing of the jurisdiction is published or judged meanwhile; nobody pauses.
+SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM unnest(ARRAY[
+    %(jurisdiction)s || '/changes', %(jurisdiction)s || '/parcel_zoning', %(jurisdiction)s || '/parcels',
+    %(jurisdiction)s || '/zoning', 'zoning/holds'
+]) AS key;
+
+-- name: at
+-- The newest batch of a feed that was committed by a moment, and the first one after it.
+SELECT coalesce(max(id) FILTER (WHERE committed <= %(moment)s), 0), min(id) FILTER (WHERE committed > %(moment)s)
+FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s;
+
+-- name: batch
+-- What a batch published where.
+SELECT feed, tile FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND id = %(batch)s;
+
+-- name: later_parcels
+-- A parcel of a batch that a later batch has changed, and that batch.
+SELECT parcel_id, ended_by FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND batch_id = %(batch)s
+UNION ALL
+SELECT t.parcel_id, t.batch_id FROM zoning.parcel_version v JOIN zoning.parcel t USING (jurisdiction, parcel_id)
+WHERE jurisdiction = %(jurisdiction)s AND v.ended_by = %(batch)s AND t.batch_id > %(batch)s
+ORDER BY 1 LIMIT 1;
+
+-- name: later_districts
+-- A district of a batch that a later batch has changed, and that batch.
+SELECT district_id, ended_by FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND batch_id = %(batch)s
+UNION ALL
+SELECT t.district_id, t.batch_id FROM zoning.district_version v JOIN zoning.district t USING (jurisdiction, district_id)
+WHERE jurisdiction = %(jurisdiction)s AND v.ended_by = %(batch)s AND t.batch_id > %(batch)s
+ORDER BY 1 LIMIT 1;
+
+-- name: open
+-- The batch that undoes; its time is taken under the lock.
+INSERT INTO zoning.batch (jurisdiction, tile, feed, harvest, rules, started, undoes)
+VALUES (%(jurisdiction)s, NULL, %(feed)s, 'rollback of ' || %(undoes)s::text, '', clock_timestamp(), %(undoes)s)
+RETURNING id, started;
+
+-- name: parcels_at
+-- The parcels as they were with a batch.
+CREATE TEMPORARY TABLE target ON COMMIT DROP AS
+SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, address, attributes, area_m2, geom,
+    content_hash, batch_id, first_seen, last_changed
+FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s
+UNION ALL
+SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, address, attributes, area_m2, geom,
+    content_hash, batch_id, first_seen, last_changed
+FROM zoning.parcel_version
+WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %(batch)s;
+
+-- name: parcels_without
+-- The parcels as they are, but for what one batch did.
+CREATE TEMPORARY TABLE target ON COMMIT DROP AS
+SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, address, attributes, area_m2, geom,
+    content_hash, batch_id, first_seen, last_changed
+FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id <> %(batch)s
+UNION ALL
+SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, address, attributes, area_m2, geom,
+    content_hash, batch_id, first_seen, last_changed
+FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND ended_by = %(batch)s;
+
+-- name: end_parcels
+-- What is not, or not so, in the target becomes a version; the keys of it.
+WITH gone AS (
+    DELETE FROM zoning.parcel t WHERE t.jurisdiction = %(jurisdiction)s AND NOT EXISTS (
+        SELECT FROM target WHERE target.parcel_id = t.parcel_id AND target.content_hash = t.content_hash
+    ) RETURNING t.*
+),
+kept AS (
+    INSERT INTO zoning.parcel_version SELECT gone.*, gone.last_changed, %(now)s, NULL, NULL, %(undo)s FROM gone
+)
+SELECT parcel_id FROM gone;
+
+-- name: begin_parcels
+-- What the target has and the table has not; the keys of it.
+INSERT INTO zoning.parcel
+SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, address, attributes, area_m2, geom,
+    content_hash, %(undo)s, first_seen, %(now)s
+FROM target WHERE NOT EXISTS (
+    SELECT FROM zoning.parcel t WHERE t.jurisdiction = %(jurisdiction)s AND t.parcel_id = target.parcel_id
+) RETURNING parcel_id;
+
+-- name: districts_at
+-- The districts as they were with a batch.
+CREATE TEMPORARY TABLE target ON COMMIT DROP AS
+SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attributes, area_m2, geom, content_hash,
+    batch_id, first_seen, last_changed
+FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s
+UNION ALL
+SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attributes, area_m2, geom, content_hash,
+    batch_id, first_seen, last_changed
+FROM zoning.district_version
+WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %(batch)s;
+
+-- name: districts_without
+-- The districts as they are, but for what one batch did.
+CREATE TEMPORARY TABLE target ON COMMIT DROP AS
+SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attributes, area_m2, geom, content_hash,
+    batch_id, first_seen, last_changed
+FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id <> %(batch)s
+UNION ALL
+SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attributes, area_m2, geom, content_hash,
+    batch_id, first_seen, last_changed
+FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND ended_by = %(batch)s;
+
+-- name: end_districts
+-- What is not, or not so, in the target becomes a version; the keys of it.
+WITH gone AS (
+    DELETE FROM zoning.district t WHERE t.jurisdiction = %(jurisdiction)s AND NOT EXISTS (
+        SELECT FROM target WHERE target.district_id = t.district_id AND target.content_hash = t.content_hash
+    ) RETURNING t.*
+),
+kept AS (
+    INSERT INTO zoning.district_version SELECT gone.*, gone.last_changed, %(now)s, gone.effective, NULL, %(undo)s FROM gone
+)
+SELECT district_id FROM gone;
+
+-- name: begin_districts
+-- What the target has and the table has not; the keys of it.
+INSERT INTO zoning.district
+SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attributes, area_m2, geom, content_hash,
+    %(undo)s, first_seen, %(now)s
+FROM target WHERE NOT EXISTS (
+    SELECT FROM zoning.district t WHERE t.jurisdiction = %(jurisdiction)s AND t.district_id = target.district_id
+) RETURNING district_id;
+
+-- name: drop
+-- The target has served.
+DROP TABLE target;
+
+-- name: close
+-- What the rollback did.
+UPDATE zoning.batch SET counts = %(counts)s, committed = clock_timestamp() WHERE id = %(batch)s;
+
+-- name: retract
+-- The changes that the undone batches made.
+UPDATE zoning.change c SET state = 'retracted',
+    evidence = c.evidence || jsonb_build_object('was', c.state, 'retracted_by', %(batch)s::bigint)
+FROM zoning.release r
+WHERE r.id = c.release_id AND c.jurisdiction = %(jurisdiction)s AND c.state <> 'retracted'
+    AND (r.parcels_to > %(parcels)s OR r.zoning_to > %(zoning)s)
+    AND (%(keys)s::text[] IS NULL OR c.parcel_ids && %(keys)s);
+
+-- name: restore
+-- The changes that an undone rollback had retracted.
+UPDATE zoning.change c SET state = c.evidence->>'was', evidence = c.evidence - 'was' - 'retracted_by'
+WHERE c.jurisdiction = %(jurisdiction)s AND c.state = 'retracted' AND (c.evidence->>'retracted_by')::bigint IN (
+    SELECT id FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND undoes IS NOT NULL AND id = ANY (%(undone)s)
+);
+
+-- name: undone
+-- The batches of a feed after one.
+SELECT coalesce(array_agg(id), '{}') FROM zoning.batch
+WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND id > %(batch)s AND id < %(undo)s;
+
+-- name: whole
+-- The state after a rollback is the one that the next release is compared with.
+INSERT INTO zoning.whole (jurisdiction, feed, batch_id) VALUES (%(jurisdiction)s, %(feed)s, %(batch)s)
+ON CONFLICT (jurisdiction, feed) DO UPDATE SET batch_id = excluded.batch_id;
+
+-- name: release
+-- What leads to that state was told before, or is retracted.
+INSERT INTO zoning.release (jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved,
+    tolerance_m, alarms, counts, judged)
+SELECT %(jurisdiction)s, p.batch_id, p.batch_id, z.batch_id, z.batch_id, 'rollback', 0, 0, 0, '{}', '{}',
+    clock_timestamp()
+FROM (SELECT coalesce(max(batch_id), 0) AS batch_id FROM zoning.whole
+    WHERE jurisdiction = %(jurisdiction)s AND feed = 'parcels') p,
+(SELECT coalesce(max(batch_id), 0) AS batch_id FROM zoning.whole
+    WHERE jurisdiction = %(jurisdiction)s AND feed = 'zoning') z;
