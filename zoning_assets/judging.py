@@ -25,8 +25,10 @@ from zoning_assets.stores.states import Span, States
 from zoning_assets.transform import codes, crs, event
 from zoning_assets.transform.changes import judge_zoning
 from zoning_assets.transform.parcel_changes import judge_parcels
-from zoning_assets.transform.shares import BASE, COLUMNS, shares
+from zoning_assets.transform.shares import BASE, COLUMNS, best_lots, shares
 
+#: Where more came, went or changed, all is judged anew.
+_MOST_GROUND = 20_000
 #: Goes up when the rules of shares.py, rezoning.py, drift.py or lineage.py change.
 RULES_VERSION = 2
 
@@ -80,11 +82,38 @@ def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
     seen = desk.codes()
     spelled, untyped = _spell(desk, seen, jurisdiction)
     alike = codes.collisions(seen, jurisdiction.codes, _settled(seen))
-    districts, parcels = desk.districts(), desk.parcels_to_judge()
-    coded = facets_of(_metric(districts, jurisdiction), jurisdiction)
-    found = shares(_metric(parcels, jurisdiction), coded[coded["code"].notna()])
+    map_ = desk.districts()
+    districts = _metric(map_, jurisdiction)
+    parcels, best = _to_judge(desk, map_, districts, jurisdiction)
+    found = shares(parcels, facets_of(districts, jurisdiction), best)
     changed = desk.publish(found[list(COLUMNS)], parcels["key"].tolist())
+    desk.put_best_lots(best)
     return Overlaid(len(districts), len(parcels), changed, spelled, untyped, alike, desk.split())
+
+
+def _to_judge(
+    desk: store.Shares, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
+) -> tuple[gpd.GeoDataFrame, dict[str, str]]:
+    """The parcels whose shares may have changed, and the one that holds most of each district.
+
+    A parcel that comes or goes may take that place in its districts from another: those change, too. `map_`: the
+    districts in the target CRS.
+    """
+    ground = desk.changed_ground()
+    if ground is None or len(ground) > _MOST_GROUND:
+        parcels = _metric(desk.all_parcels(), jurisdiction)
+        return parcels, best_lots(parcels, districts)
+    srid = int(jurisdiction.target_crs.split(":")[1])
+    touched = desk.parcels_on(shapely.to_wkb(ground["geometry"]), srid)
+    changed = np.concatenate([_metric(each, jurisdiction).geometry.to_numpy() for each in (touched, ground)])
+    at = np.unique(shapely.STRtree(districts.geometry.to_numpy()).query(changed, "intersects")[1])
+    around = desk.parcels_on(shapely.to_wkb(map_["geometry"].iloc[at]), srid)
+    known, now = desk.best_lots(), best_lots(_metric(around, jurisdiction), districts.iloc[at])
+    near, ids = set(map_["district_id"].iloc[at]), set(map_["district_id"])
+    moved = {side[each] for each in near for side in (known, now) if each in side and known.get(each) != now.get(each)}
+    parcels = desk.parcels_on((), srid, sorted({*touched["key"], *moved}))
+    best = {each: lot for each, lot in known.items() if each in ids - near} | now
+    return _metric(parcels, jurisdiction), best
 
 
 def _spell(desk: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:

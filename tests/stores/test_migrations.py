@@ -25,6 +25,7 @@ TABLES = {
     "rejection",
     "host_budget",
     "code",
+    "best_lot",
     "parcel_zoning",
     "parcel_zoning_version",
     "whole",

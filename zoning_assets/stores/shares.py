@@ -62,12 +62,30 @@ class Shares:
         """The map now: `district_id`, `code`, `code_local`, `effective`, `geometry` (target CRS)."""
         return frame(self._rows("districts"), ("district_id", "code", "code_local", "effective"))
 
-    def parcels_to_judge(self) -> pd.DataFrame:
-        """Parcels whose shares may have changed: `key`, `geometry` (target CRS). All of them or none: which lot holds
-        most of a district is known only beside all others."""
+    def changed_ground(self) -> pd.DataFrame | None:
+        """The ground of what came, went or changed: `table` (parcel, district), `geometry` (target CRS). None: all, as
+        the rules are others."""
         rules, parcels, zoning = self.made_of
-        changed = rules != self.rules or self._rows("touched", parcels=parcels, zoning=zoning)[0][0]
-        return frame(self._rows("all_parcels") if changed else [], ("key",))
+        if rules != self.rules:
+            return None
+        return frame(self._rows("changed_ground", parcels=parcels, zoning=zoning), ("table",))
+
+    def all_parcels(self) -> pd.DataFrame:
+        """All parcels: `key`, `geometry` (target CRS)."""
+        return frame(self._rows("all_parcels"), ("key",))
+
+    def parcels_on(self, ground: Sequence[bytes], srid: int, keys: Sequence[str] = ()) -> pd.DataFrame:
+        """The parcels that touch some ground (WKB), and those of some keys; as `all_parcels`."""
+        return frame(self._rows("parcels_on", ground=list(ground), srid=srid, keys=list(keys)), ("key",))
+
+    def best_lots(self) -> dict[str, str]:
+        """The parcel that holds most of each district, as it was found last."""
+        return dict(self._rows("best_lots"))
+
+    def put_best_lots(self, best: Mapping[str, str]) -> None:
+        """Keep it for the next time."""
+        values = {"jurisdiction": self.jurisdiction, "districts": list(best), "parcels": list(best.values())}
+        self.connection.execute(named("shares")["put_best_lots"], values)
 
     def publish(self, shares: pd.DataFrame, judged: Sequence[str]) -> int:
         """Make these the shares of the judged parcels, and note what they are made of; how many parcels changed."""

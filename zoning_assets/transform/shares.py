@@ -6,6 +6,7 @@ at least a tenth of the lot; a lot's largest code always; the lot that holds mos
 areas that differ by less than 0.01 m2 are a tie. DCP breaks ties by a list of codes, this by spelling.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import geopandas as gpd
@@ -25,12 +26,15 @@ BASE = "base"
 LISTED_SHARE, TIE_M2 = 0.10, 0.01
 
 
-def shares(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> pd.DataFrame:
+def shares(
+    parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame, best: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Each parcel's share in each code, by facet.
 
     Args:
         parcels: `key`; valid polygons.
         districts: `facet`, `code` (None: ground without one), `effective` (date or None); valid polygons; may overlap.
+        best: best_lots, where these are not all parcels; then districts have `district_id`.
 
     Returns:
         One row for each parcel, facet and code that share ground, sorted so: `parcel_id`, `facet`, `code`, `area_m2`,
@@ -45,7 +49,12 @@ def shares(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> pd.DataFra
         effective=districts["effective"].to_numpy()[parts["district"]],
         area_m2=shapely.area(parts["geometry"].to_numpy()),
     )
-    found["best"] = _best_lots(found.assign(key=parcels["key"].to_numpy()[parts["parcel"]]))
+    keys = parcels["key"].to_numpy()[parts["parcel"]]
+    if best is None:
+        found["best"] = _best(found.assign(key=keys))
+    else:
+        ids = districts["district_id"].to_numpy()[parts["district"]]
+        found["best"] = [best.get(each) == key for each, key in zip(ids, keys, strict=True)]
     summed = _summed(found)
     summed["parcel_id"] = parcels["key"].to_numpy()[summed["parcel"]]
     whole = shapely.area(parcels.geometry.to_numpy())[summed["parcel"]]
@@ -119,7 +128,16 @@ def latest(dates: list[Any]) -> Any:
     return max((each for each in dates if not pd.isna(each)), default=None)
 
 
-def _best_lots(found: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def best_lots(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> dict[str, str]:
+    """The parcel (`key`) that holds most of each district (`district_id`); of those that hold as much, the first."""
+    parts = pieces(parcels.geometry.to_numpy(), districts.geometry.to_numpy())
+    found = parts.assign(area_m2=shapely.area(parts["geometry"].to_numpy()))
+    found["key"] = parcels["key"].to_numpy()[parts["parcel"]]
+    chosen = found[_best(found)]
+    return dict(zip(districts["district_id"].to_numpy()[chosen["district"]], chosen["key"], strict=True))
+
+
+def _best(found: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """The lot that holds most of each district; of several that hold as much, the first by key."""
     most = found.groupby("district")["area_m2"].transform("max")
     nearly = found[found["area_m2"] > most - TIE_M2]

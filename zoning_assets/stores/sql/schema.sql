@@ -181,6 +181,14 @@ CREATE TABLE zoning.parcel_zoning_version (
 );
 COMMENT ON TABLE zoning.parcel_zoning_version IS 'Shares as they were: a parcel''s rows of one system_from belong together.';
 
+CREATE TABLE zoning.best_lot (
+    jurisdiction text NOT NULL,
+    district_id text NOT NULL,
+    parcel_id text NOT NULL,
+    PRIMARY KEY (jurisdiction, district_id)
+);
+COMMENT ON TABLE zoning.best_lot IS 'The parcel that holds most of a district: it lists the district''s code.';
+
 -- A parcel's zoning in one row, by the rules of transform/shares.py. agrees: whether the parcel layer says the same.
 CREATE VIEW zoning.zoned_parcel AS
 SELECT p.jurisdiction, p.parcel_id, z.code, z.codes, z.split_zoned, z.fraction AS zoned_fraction,

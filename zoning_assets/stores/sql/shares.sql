@@ -57,12 +57,38 @@ WHERE jurisdiction = %(jurisdiction)s ORDER BY district_id;
 -- Every parcel now.
 SELECT parcel_id, ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s ORDER BY parcel_id;
 
--- name: touched
--- Whether any parcel or district came, went or changed since.
-SELECT EXISTS (SELECT FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s)
-    OR EXISTS (SELECT FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(parcels)s)
-    OR EXISTS (SELECT FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s)
-    OR EXISTS (SELECT FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s);
+-- name: changed_ground
+-- The ground of parcels and districts that came, went or changed since, as it is and as it was.
+SELECT 'parcel', ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s
+UNION ALL
+SELECT 'parcel', ST_AsBinary(geom) FROM zoning.parcel_version
+WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(parcels)s
+UNION ALL
+SELECT 'district', ST_AsBinary(geom) FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s
+UNION ALL
+SELECT 'district', ST_AsBinary(geom) FROM zoning.district_version
+WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s;
+
+-- name: parcels_on
+-- The parcels that touch some ground (WKB), and those of some ids.
+SELECT parcel_id, ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id IN (
+    SELECT p.parcel_id FROM unnest(%(ground)s::bytea[]) AS g, LATERAL (
+        SELECT parcel_id FROM zoning.parcel
+        WHERE jurisdiction = %(jurisdiction)s AND ST_Intersects(geom, ST_GeomFromWKB(g, %(srid)s))
+    ) p
+    UNION SELECT unnest(%(keys)s::text[])
+) ORDER BY parcel_id;
+
+-- name: best_lots
+-- The parcel that holds most of each district, as it was found last.
+SELECT district_id, parcel_id FROM zoning.best_lot WHERE jurisdiction = %(jurisdiction)s;
+
+-- name: put_best_lots
+-- The same as it is now.
+WITH gone AS (DELETE FROM zoning.best_lot WHERE jurisdiction = %(jurisdiction)s AND district_id <> ALL (%(districts)s))
+INSERT INTO zoning.best_lot (jurisdiction, district_id, parcel_id)
+SELECT %(jurisdiction)s, * FROM unnest(%(districts)s::text[], %(parcels)s::text[])
+ON CONFLICT (jurisdiction, district_id) DO UPDATE SET parcel_id = excluded.parcel_id;
 
 -- name: stage
 -- Where COPY puts the shares before they are compared.
