@@ -30,7 +30,7 @@ from zoning_assets.transform.shares import BASE, COLUMNS, best_lots, shares
 #: Where more came, went or changed, all is judged anew.
 _MOST_GROUND = 20_000
 #: Goes up when the rules of shares.py, rezoning.py, drift.py or lineage.py change.
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 CODES = ("A", "B", "C", "PD-1")
 SIDE = 40  # of a grid's cells
 #: A map takes 20-50 ms to judge.
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=15, deadline=None)
 
 
 def lots(*shapes: Any, **named: Any) -> gpd.GeoDataFrame:

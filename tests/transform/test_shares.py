@@ -60,10 +60,8 @@ def test_listed_is_the_largest_a_tenth_or_the_district_s_best_lot(parcels, map_)
     found = shares(parcels, map_)
     best = set()
     for facet, code, shape in zip(map_["facet"], map_["code"], map_.geometry, strict=True):
-        held = [
-            (round(-lot.intersection(shape).area, 3), key)
-            for key, lot in zip(parcels["key"], parcels.geometry, strict=True)
-        ]
+        each = zip(parcels["key"], parcels.geometry, strict=True)
+        held = [(round(-lot.intersection(shape).area, 3), key) for key, lot in each]
         if code and min(held, default=(0, ""))[0]:
             best.add((min(held)[1], facet, code))
     for (_, _), rows in found.groupby(["parcel_id", "facet"]):

@@ -55,7 +55,8 @@ def rezonings(
     kinds = np.where(largest_was != largest_now, REZONED, PARTLY).astype(object)
     share = np.minimum(area / whole, 1.0)
     named = changed["new"].notna().to_numpy()
-    doubtful = np.flatnonzero(~wide & named & (kinds == REZONED) & (area >= _WHOLE * _had(changed, was)))
+    gave_up = (kinds == REZONED) & (changed["old"].to_numpy() == largest_was) & (area >= _WHOLE * _had(changed, was))
+    doubtful = np.flatnonzero(~wide & named & gave_up)
     wide[doubtful] = _on_wide_ground(changed.iloc[doubtful], before, after, tolerance_m)
     wide &= ~changed["beside"].to_numpy()
     found = changed.assign(
@@ -152,8 +153,8 @@ def _upon(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     sides = [_by_place(side) for side in (was, now)]
     rows: list[tuple[Any, ...]] = []
     for place in sorted({*sides[0], *sides[1]}):
-        had, has = ({row["code"]: row["geometry"] for row in side.get(place, ())} for side in sides)
-        dates = {row["code"]: row["effective"] for row in sides[1].get(place, ())}
+        had, has = ({code: shape for code, (_, shape) in side.get(place, {}).items()} for side in sides)
+        dates = {code: date for code, (date, _) in sides[1].get(place, {}).items()}
         lost, gained = _more(had, has), _more(has, had)
         rows += [(*place, old, new, dates[new], lost[old] & gained[new], False) for old in lost for new in gained]
         left = {old: lost[old] - shapely.union_all(list(gained.values())) for old in lost}
@@ -165,10 +166,12 @@ def _upon(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     return found.assign(geometry=shapes).astype({"parcel": np.int64, "beside": bool})
 
 
-def _by_place(side: pd.DataFrame) -> dict[tuple[int, str], list[dict[str, Any]]]:
-    places: dict[tuple[int, str], list[dict[str, Any]]] = {}
-    for row in (dict(zip(side.columns, each, strict=True)) for each in side.itertuples(index=False)):
-        places.setdefault((row["parcel"], row["facet"]), []).append(row)
+def _by_place(side: pd.DataFrame) -> dict[tuple[int, str], dict[str, tuple[Any, Any]]]:
+    """By parcel and facet, the date and the ground of each code."""
+    places: dict[tuple[int, str], dict[str, tuple[Any, Any]]] = {}
+    columns = (side[name] for name in (*_BY, "effective", "geometry"))
+    for parcel, facet, code, date, shape in zip(*columns, strict=True):
+        places.setdefault((parcel, facet), {})[code] = date, shape
     return places
 
 
