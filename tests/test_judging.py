@@ -194,6 +194,13 @@ may_shrink = 1.0
 """
 
 
+PARCELS_TOO = """[feeds.parcels]
+type = "download"
+url = "{folder}/parcels_FY2014_2249_shp.zip"
+key = "OBJECTID"
+[feeds.zoning]"""
+
+
 def truncated(features: list[Any]) -> list[Any]:
     return features[: len(features) // 3]
 
@@ -237,9 +244,12 @@ def test_a_broken_map_is_an_alarm_and_no_change(pipeline: Pipeline, tmp_path: Pa
         (outcome,) = sync(pipeline, city, ZONING)
         assert outcome.error is None
         told.append(release(pipeline, city))
+        if spoil:
+            assert release(pipeline, city).alarms == told[-1].alarms, "asked again, it says the same"
     _, broken, again = told
     assert broken is not None
     assert any(alarm in each for each in broken.alarms), broken.alarms
+    assert rows(pipeline.database, "SELECT count(*) FROM zoning.release WHERE refused IS NOT NULL") == [(1,)]
     assert again is not None
     assert again.alarms == ()
     assert rows(pipeline.database, FOUND) == [(0,)]
@@ -282,3 +292,27 @@ version = "2"
     assert all(new != "R-4" for *_, new in found.come)
     assert len(found.gone) > len(found.come)
     assert everything(pipeline.database) == before
+
+
+def test_a_map_that_a_person_calls_right_is_believed(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A third of the map is all that is left; once somebody says so, what is gone is told."""
+    city = read_toml(tmp_path / "toml", MAP.replace("[feeds.zoning]", PARCELS_TOO.format(folder=cambridge())))
+    document = json.loads((cambridge() / "zoning_2024-03-05.geojson").read_text())
+    for features in (document["features"], truncated(document["features"])):
+        (tmp_path / "toml" / "map.geojson").write_text(json.dumps({**document, "features": features}))
+        if features is document["features"]:
+            sync(pipeline, city)
+        sync(pipeline, city, ZONING)
+        told = release(pipeline, city)
+    assert told is not None
+    assert told.alarms
+    assert feed.accept(pipeline.database, city.id, "ann", "annexed by Boston") == list(told.alarms)
+    assert feed.accept(pipeline.database, city.id, "ann", "again") == []
+    told = release(pipeline, city)
+    assert told is not None
+    assert told.alarms == ()
+    assert events(told, "unzoned")
+    assert events(told, "rezoned") == []
+    assert rows(pipeline.database, "SELECT actor, deed, reason FROM zoning.audit") == [
+        ("ann", "accept", "annexed by Boston")
+    ]

@@ -137,7 +137,7 @@ def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
     """Judge what was published since the last release; None where nothing was.
 
     A map is believed as a whole or not at all: one with alarms is noted, and the next is compared with the map before
-    it.
+    it; unless a person says that it is right.
 
     Raises:
         DatabaseUnavailable, StoreError: nothing was written.
@@ -146,15 +146,20 @@ def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
         span = states.span()
         if span.is_empty:
             return None
+        refused = states.refused()
+        known = refused if refused and refused.batch == span.zoning_to else None
+        if known and known.parcels_to == span.parcels_to and not known.accepted_by:
+            return Told(0, {}, 0.0, 0.0, 0.0, tuple(known.alarms), event.none())
         spelled = spellings(states.codes(), jurisdiction)
-        parcels, map_ = (judge(states, span, spelled, jurisdiction) for judge in (_judge_parcels, _judge_zoning))
+        parcels = _judge_parcels(states, span, spelled, jurisdiction)
+        map_ = _judge_zoning(states, span, spelled, jurisdiction, is_right=bool(known and known.accepted_by))
         found = feed.with_history(states, event.together(parcels.changes, map_.changes))
         alarms = map_.alarms
         end = replace(span, zoning_to=span.zoning_from) if alarms else span
         counts = Counter(f"{kind}/{state}" for kind, state in zip(found["kind"], found["state"], strict=True))
-        release = feed.Release(
-            end, rules_of(jurisdiction), map_.drift.drift_m, map_.drift.moved, map_.drift.tolerance_m, alarms, counts
-        )
+        moved, refused_ = map_.drift, span.zoning_to if alarms else None
+        rules = rules_of(jurisdiction)
+        release = feed.Release(end, rules, moved.drift_m, moved.moved, moved.tolerance_m, alarms, refused_, counts)
         srid = int(jurisdiction.target_crs.split(":")[1])
         new = feed.add(states, release, _in_target(found, jurisdiction), srid)
         return Told(new, counts, release.drift_m, release.tolerance_m, release.moved, alarms, found)
@@ -209,14 +214,16 @@ def _judge_parcels(states: States, span: Span, spelled: Mapping[str, str], juris
     return judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds, same=same)
 
 
-def _judge_zoning(states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction) -> event.Judged:
+def _judge_zoning(
+    states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction, *, is_right: bool = False
+) -> event.Judged:
     if not span.zoning_from or span.zoning_from == span.zoning_to:
         return event.Judged(event.none())
     maps = [states.districts(batch) for batch in (span.zoning_from, span.zoning_to)]
     parcels = _said(states.parcels(span.parcels_to, _ground(*maps)), spelled)
     coded = [side.assign(code=side["code_local"].map(spelled)) for side in maps]
     before, after = (facets_of(_metric(side, jurisdiction), jurisdiction) for side in coded)
-    return judge_zoning(_metric(parcels, jurisdiction), before, after)
+    return judge_zoning(_metric(parcels, jurisdiction), before, after, is_right=is_right)
 
 
 def _said(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import typer
 from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid, ZoningError
-from zoning_assets.model import PARCELS, Jurisdiction
+from zoning_assets.model import PARCELS, ZONING, Jurisdiction
 
 
 def probe(
@@ -55,17 +55,30 @@ def accept(
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Say that a layer which shrank by much, or is empty, is right; the next sync publishes it."""
+    """Say that a layer which shrank by much, or a map that raised an alarm, is right; the next sync goes on with it."""
     from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-    from zoning_assets.stores import baselines  # noqa: PLC0415
+    from zoning_assets.stores import baselines, changes  # noqa: PLC0415
     from zoning_assets.stores.objects import Objects  # noqa: PLC0415
 
     settings = environment.settings()
     known = jurisdictions.load(jurisdiction, settings.jurisdictions, FEED_TYPES)
     if feed not in known.feeds:
         raise SettingInvalid(f"{feed!r} is no feed of {known.id}", where="--feed", do="; ".join(known.feeds))
-    before, now = baselines.accept(Objects(settings.store_url), known.id, feed, getpass.getuser(), reason)
+    who, alarms = getpass.getuser(), []
+    if feed == ZONING:
+        alarms = changes.accept(environment.bring_up_database(), known.id, who, reason)
+    if alarms:
+        _accepted(known.id, feed, alarms, json=json)
+        return
+    before, now = baselines.accept(Objects(settings.store_url), known.id, feed, who, reason)
     if json:
         show.document({"jurisdiction": known.id, "feed": feed, "before": before, "rows": now})
     else:
         show.line(f"{known.id} {feed}: {now:,} rows are right; `zoning sync {known.id}` publishes them")
+
+
+def _accepted(jurisdiction: str, feed: str, alarms: list[str], *, json: bool) -> None:
+    if json:
+        show.document({"jurisdiction": jurisdiction, "feed": feed, "alarms": alarms})
+    else:
+        show.line(f"{jurisdiction} {feed} is right, though {'; '.join(alarms)}: the next sync tells its changes")

@@ -55,8 +55,8 @@ def of_changes(told: Told | None) -> dict[str, Any]:
 def alarm(jurisdiction: str, told: Told) -> dg.Failure:
     """A release that is not believed: what speaks against it, and what to do."""
     return dg.Failure(
-        description=f"{jurisdiction} zoning: {'; '.join(told.alarms)}; look at the portal: no change was told, "
-        "the next release is compared with the map before this one",
+        description=f"{jurisdiction} zoning: {'; '.join(told.alarms)}; no change was told. Look at the portal; "
+        f"if it is right: `zoning accept {jurisdiction} --feed zoning --reason ...`",
         metadata={"alarms": dg.MetadataValue.json(list(told.alarms))},
         allow_retries=False,
     )

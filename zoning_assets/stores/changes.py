@@ -29,6 +29,7 @@ class Release:
     moved: float
     tolerance_m: float
     alarms: tuple[str, ...]
+    refused: int | None  # the batch of the map that is not believed
     counts: Mapping[str, int]
 
 
@@ -70,6 +71,18 @@ def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> i
     connection.execute(query["watch"], {"release": row[0]})
     amendments.match(connection, states.jurisdiction)
     return max(new, 0)
+
+
+def accept(url: str, jurisdiction: str, actor: str, reason: str) -> list[str]:
+    """A person says that the map that was not believed is right: the next time its changes are told. Its alarms; none:
+    nothing waits."""
+    with said(url), connect(url) as connection:
+        connection.execute(named("holds")["lock"])
+        row = connection.execute(named("changes")["accept"], {"jurisdiction": jurisdiction, "actor": actor}).fetchone()
+        if row is None:
+            return []
+        holds.note(connection, actor, "accept", {"jurisdiction": jurisdiction, "alarms": row[0]}, reason)
+        return list(row[0])
 
 
 def with_history(states: States, changes: pd.DataFrame) -> pd.DataFrame:

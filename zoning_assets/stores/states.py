@@ -29,6 +29,16 @@ class Span:
         return self.parcels_from == self.parcels_to and self.zoning_from == self.zoning_to
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A map that was not believed, with its alarms; a person may say that it is right."""
+
+    batch: int
+    parcels_to: int
+    alarms: Sequence[str]
+    accepted_by: str | None
+
+
 def note_whole(url: str, jurisdiction: str, feed: str) -> None:
     """Every place of the feed is now of one state of its layer: a state that may be compared with another."""
     with connect(url) as connection:
@@ -49,6 +59,11 @@ class States:
     def codes(self) -> dict[str, str | None]:
         """Every local code that was ever seen, and its settled spelling or None."""
         return codes(self.connection, self.jurisdiction)
+
+    def refused(self) -> Refused | None:
+        """The map that was not believed last, None where the last one was."""
+        rows_ = self._rows("refused")
+        return Refused(*rows_[0]) if rows_ else None
 
     def types(self) -> dict[str, str | None]:
         """The settled type of each canonical code."""

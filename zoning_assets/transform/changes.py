@@ -26,13 +26,16 @@ ZONED, UNZONED = "zoned", "unzoned"
 _SAME_GROUND, _SEVERAL = 0.95, 3
 
 
-def judge_zoning(parcels: gpd.GeoDataFrame, before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> Judged:
+def judge_zoning(
+    parcels: gpd.GeoDataFrame, before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, *, is_right: bool = False
+) -> Judged:
     """Compare two releases of a map.
 
     Args:
         parcels: as they are now: `key`, `zoning_code` (canonical, what the parcel layer says; or None).
         before: `facet`, `code`, `code_local`, `effective`, `content_hash`.
         after: the same.
+        is_right: a person said so, whatever speaks against it.
 
     Returns:
         Changes with COLUMNS. First publications give none.
@@ -42,7 +45,8 @@ def judge_zoning(parcels: gpd.GeoDataFrame, before: gpd.GeoDataFrame, after: gpd
     moved = drift(_ground(before), _ground(after))
     if moved.gone > MOST_GONE:  # a map that was joined by code has lost boundaries that meant nothing
         moved = drift(_joined(before), _joined(after))
-    if found_alarms := alarms(before, after, moved):
+    found_alarms = () if is_right else alarms(before, after, moved)
+    if found_alarms:
         return Judged(table_of([]), moved, found_alarms)
     renamed = _renamed(before, after)
     states = tuple(set_hash(side["content_hash"]) for side in (before, after))

@@ -84,11 +84,13 @@ CREATE TABLE zoning.release (
     moved double precision NOT NULL,
     tolerance_m double precision NOT NULL,
     alarms text[] NOT NULL,
+    refused bigint,
+    accepted_by text,
     counts jsonb NOT NULL,
     judged timestamptz NOT NULL
 );
 CREATE INDEX release_place ON zoning.release (jurisdiction, id DESC);
-COMMENT ON TABLE zoning.release IS 'What was published between batches, judged as one. alarms: why nothing was believed.';
+COMMENT ON TABLE zoning.release IS 'What was published between batches, judged as one. refused: the batch of the map that was not believed, by its alarms.';
 
 CREATE TABLE zoning.whole (
     jurisdiction text NOT NULL,

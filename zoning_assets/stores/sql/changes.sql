@@ -7,10 +7,17 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/changes', 0)
 -- name: release
 -- A release was judged.
 INSERT INTO zoning.release (jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved,
-    tolerance_m, alarms, counts, judged)
+    tolerance_m, alarms, refused, counts, judged)
 VALUES (%(jurisdiction)s, %(parcels_from)s, %(parcels_to)s, %(zoning_from)s, %(zoning_to)s, %(rules)s, %(drift_m)s,
-    %(moved)s, %(tolerance_m)s, %(alarms)s, %(counts)s, clock_timestamp())
+    %(moved)s, %(tolerance_m)s, %(alarms)s, %(refused)s, %(counts)s, clock_timestamp())
 RETURNING id, judged;
+
+-- name: accept
+-- A person says that the map that was not believed is right.
+UPDATE zoning.release SET accepted_by = %(actor)s
+WHERE id = (SELECT max(id) FROM zoning.release WHERE jurisdiction = %(jurisdiction)s)
+    AND refused IS NOT NULL AND accepted_by IS NULL
+RETURNING alarms;
 
 -- name: add
 -- A change; one that is known already stays as it is.

@@ -17,6 +17,12 @@ LEFT JOIN LATERAL (
 LEFT JOIN zoning.whole p ON p.jurisdiction = %(jurisdiction)s AND p.feed = 'parcels'
 LEFT JOIN zoning.whole z ON z.jurisdiction = %(jurisdiction)s AND z.feed = 'zoning';
 
+-- name: refused
+-- The map that was not believed last, if it still is the last that was judged.
+SELECT refused, parcels_to, alarms, accepted_by FROM (
+    SELECT * FROM zoning.release WHERE jurisdiction = %(jurisdiction)s ORDER BY id DESC LIMIT 1
+) last WHERE refused IS NOT NULL;
+
 -- name: types
 -- The type of each canonical code.
 SELECT code, max(zone_type) FROM zoning.code WHERE jurisdiction = %(jurisdiction)s GROUP BY code;
