@@ -17,6 +17,7 @@ from zoning_assets.cli.rollback import rollback
 from zoning_assets.cli.status import status
 from zoning_assets.cli.test import test
 from zoning_assets.cli.up import up
+from zoning_assets.cli.verify import verify
 from zoning_assets.errors import ZoningError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app.command("amendments")(amendments)
 app.command("pause")(pause)
 app.command("resume")(resume)
 app.command("rollback")(rollback)
+app.command("verify")(verify)
 app.command("probe")(probe)
 app.command("accept")(accept)
 app.command("onboard")(onboard)

@@ -17,6 +17,8 @@ from zoning_assets.model import Cover, Harvest, Page, Place
 from zoning_assets.stores.objects import Objects
 
 _LARGEST_PAGE = 1 << 30
+#: A page that is no longer what was compressed.
+BrokenPage = zstandard.ZstdError
 
 
 def latest(objects: Objects, place: Place, feed: str) -> Harvest:
@@ -29,7 +31,16 @@ def latest(objects: Objects, place: Place, feed: str) -> Harvest:
     pointer = objects.find_json(f"{folder}/latest.json")
     if pointer is None:
         raise HarvestMissing(f"no harvest of {feed} yet", where=str(place), do="materialize raw_feed first")
-    document = orjson.loads(objects.get(f"{folder}/harvests/{pointer['harvest']}.json"))
+    return of(objects, place, feed, pointer["harvest"])
+
+
+def of(objects: Objects, place: Place, feed: str, harvest: str) -> Harvest:
+    """A harvest by its id.
+
+    Raises:
+        HarvestMissing: it is not stored.
+    """
+    document = orjson.loads(objects.get(f"{folder_of(place, feed)}/harvests/{harvest}.json"))
     return Harvest(**{**document, "pages": tuple(Page(**page) for page in document["pages"])})
 
 
