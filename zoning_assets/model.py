@@ -36,6 +36,7 @@ class Feed:
     on_repeated_key: str = "reject"  # reject | dissolve | suffix
     hidden_rows: str = "refuse"  # refuse | accept: a portal that may have rows that it never shows
     full_refresh_days: int = 30
+    probe_hours: int = 24  # how often the portal is asked whether anything changed
     page_size: int | None = None  # rows asked for at a time; None: what the portal offers
     layer: str | None = None  # which layer of a file that holds several
     fields: Mapping[str, str] = field(default_factory=dict)  # ours = theirs

@@ -105,7 +105,17 @@ class _Reader:
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
         allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
-        more = ("hidden_rows", "page_size", "layer", "geometry", "strategy", "format", "may_shrink", "fields")
+        more = (
+            "probe_hours",
+            "hidden_rows",
+            "page_size",
+            "layer",
+            "geometry",
+            "strategy",
+            "format",
+            "may_shrink",
+            "fields",
+        )
         self._keys(table, at, (*allowed, *more))
         fields = table.get("fields", {})
         self._keys(fields, f"{at}.fields", FIELDS[name])
@@ -119,6 +129,7 @@ class _Reader:
             on_repeated_key=self._choice(table, at, "on_repeated_key", _REPEATS, "reject"),
             hidden_rows=self._choice(table, at, "hidden_rows", ("refuse", "accept"), "refuse"),
             full_refresh_days=self._whole(table, at, "full_refresh_days", 1, 3650, 30),
+            probe_hours=self._whole(table, at, "probe_hours", 1, 24 * 30, 24),
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
             geometry=self._text(table, at, "geometry") if "geometry" in table else None,

@@ -1,11 +1,15 @@
 """All of it put together: the assets over all known jurisdictions, and how they run."""
 
+import warnings
+from functools import partial
+
 import dagster as dg
 
 from zoning_assets import jurisdictions
 from zoning_assets.orchestration.assets import parcels_by_tile, whole_assets
-from zoning_assets.orchestration.jobs import JOBS
+from zoning_assets.orchestration.jobs import JOBS, harvest_job
 from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.orchestration.sensors import feed_changed
 from zoning_assets.settings import Settings
 
 
@@ -15,10 +19,14 @@ def definitions(settings: Settings) -> dg.Definitions:
     Jurisdiction files are listed here and read when they are needed, so that one typo does not take the others away; a
     run of that jurisdiction says what is wrong with its file.
     """
-    return dg.Definitions(
+    # Dagster 1.13 warns of a parameter of its own whenever a sensor meets resources.
+    warnings.filterwarnings("ignore", "Parameter `owners` of initializer", dg.BetaWarning)
+    # One process a run: the pipeline has its own pool, and a process a step would cost seconds (DESIGN).
+    assets = partial(
+        dg.Definitions,
         assets=[parcels_by_tile, *whole_assets(jurisdictions.files(settings.jurisdictions))],
-        jobs=JOBS,
         resources={"zoning": Zoning()},
-        # One process a run: the pipeline has its own pool, and a process a step would cost seconds (DESIGN).
         executor=dg.in_process_executor,
     )
+    harvest = harvest_job(assets())
+    return assets(jobs=[*JOBS, harvest], sensors=[feed_changed(harvest)])

@@ -7,6 +7,7 @@ import dagster as dg
 from zoning_assets import undoing
 from zoning_assets.orchestration.assets import one_line
 from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.orchestration.syncing import Sync
 from zoning_assets.stores import holds
 from zoning_assets.stores.objects import Objects
 
@@ -95,6 +96,32 @@ def rollback() -> None:
 
 
 JOBS = (pause, resume, rollback)
+
+
+class Harvest(dg.Config):
+    """Which jurisdiction is brought up to date, and which of its feeds; empty: all."""
+
+    jurisdiction: str
+    feed: str = ""
+
+
+def harvest_job(assets: dg.Definitions) -> dg.JobDefinition:
+    """What `zoning sync` does, as a job: its runs stand in the list beside it."""
+
+    @dg.op(description="Tiles, their parcels, districts, shares and changes of one jurisdiction.")
+    def harvest_feed(context: dg.OpExecutionContext, config: Harvest, zoning: Zoning) -> None:
+        with one_line():
+            jurisdiction = zoning.jurisdictions([config.jurisdiction])[config.jurisdiction]
+            reports = Sync(assets, context.instance, jurisdiction).all(feed=config.feed or None)
+        failed = [str(report["error"]) for report in reports if not report["complete"]]
+        if failed:
+            raise dg.Failure(description="\n".join(failed[:50]), allow_retries=False)
+
+    @dg.job(name="harvest", description="Bring a jurisdiction up to date, as `zoning sync` does.")
+    def harvest() -> None:
+        harvest_feed()
+
+    return harvest
 
 
 def _what(config: Pause | Resume) -> dict[str, str | None]:

@@ -1,0 +1,96 @@
+"""Bringing a jurisdiction up to date, run after run: tiles, their parcels, districts, shares and changes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import dagster as dg
+
+from zoning_assets.errors import SettingInvalid
+from zoning_assets.model import PARCELS, ZONING, Jurisdiction, Place
+from zoning_assets.orchestration import partitions, runs
+
+_COUNTS = ("fetched", "accepted", "rejected", "repaired", "added", "changed", "unchanged", "retired")
+_COSTS = ("requests", "bytes", "seconds")
+
+#: What is done, in how many steps -> what is told of each.
+Watch = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
+
+
+@contextmanager
+def unwatched(_what: str, _steps: int) -> Iterator[Callable[[str], None]]:
+    """Nobody looks."""
+    yield lambda _: None
+
+
+class Sync:
+    """The runs of one jurisdiction, in this process, recorded in the same instance as those of the UI."""
+
+    def __init__(
+        self,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        jurisdiction: Jurisdiction,
+        *,
+        force: bool = False,
+        watch: Watch = unwatched,
+    ) -> None:
+        self.definitions, self.instance, self.jurisdiction = definitions, instance, jurisdiction
+        self.force, self.watch = force, watch
+
+    def all(self, tile: str | None = None, feed: str | None = None) -> list[dict[str, Any]]:
+        """Tiles and parcels, then districts, as far as they are wanted and there are such feeds."""
+        feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
+        reports: list[dict[str, Any]] = []
+        if PARCELS in feeds:
+            reports += self._parcels(tile)
+        if ZONING in feeds and tile is None:
+            reports += self._run(["districts"], [self.jurisdiction.id], ZONING)
+        reports += self._judge() if any(report["complete"] for report in reports) else []
+        if not reports:
+            raise SettingInvalid(
+                f"it has no feed {feed!r}", where=self.jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
+            )
+        return reports
+
+    def _parcels(self, tile: str | None) -> list[dict[str, Any]]:
+        tags = {runs.FORCE: "true"} if self.force else {}
+        found = runs.materialize(self.definitions, self.instance, ["tiles"], [self.jurisdiction.id], tags=tags)
+        if found.failed:
+            return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
+        keys = partitions.keys_of(self.instance, self.jurisdiction.id)
+        if tile is not None:
+            wanted = partitions.key_of(Place(self.jurisdiction.id, tile))
+            if wanted not in keys:
+                raise SettingInvalid(
+                    f"{tile} is none of the tiles of {self.jurisdiction.id}",
+                    where="--tile",
+                    do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
+                )
+            keys = [wanted]
+        return self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
+
+    def _judge(self) -> list[dict[str, Any]]:
+        """Shares and changes; a report only where they failed, as they are no harvest."""
+        with self.watch(f"{self.jurisdiction.id}: zoning of each parcel, and what really changed", 1) as step:
+            result = runs.materialize(
+                self.definitions, self.instance, ["parcel_zoning", "changes"], [self.jurisdiction.id], progress=step
+            )
+        return [_failed(Place(self.jurisdiction.id), "changes", why) for why in result.failed.values()]
+
+    def _run(self, assets: list[str], keys: list[str], feed: str) -> list[dict[str, Any]]:
+        with self.watch(f"{self.jurisdiction.id} {feed}", len(keys)) as step:
+            result = runs.materialize(self.definitions, self.instance, assets, keys, progress=step)
+        done = [_report(partitions.place_of(key), feed, said) for key, said in sorted(result.done.items())]
+        return done + [_failed(partitions.place_of(key), feed, why) for key, why in sorted(result.failed.items())]
+
+
+def _report(place: Place, feed: str, said: dict[str, Any]) -> dict[str, Any]:
+    counts = {name: said[name] for name in (*_COUNTS, *_COSTS, "content_hash")}
+    return {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed, **counts, "complete": True}
+
+
+def _failed(place: Place, feed: str, error: str) -> dict[str, Any]:
+    nothing = {**dict.fromkeys((*_COUNTS, *_COSTS), 0), "content_hash": None}
+    where = {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed}
+    return {**where, **nothing, "complete": False, "error": error}
