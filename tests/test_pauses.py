@@ -61,9 +61,9 @@ def test_three_processes_stop_at_once_and_go_on(database: str, tmp_path: Path) -
         until(lambda: rows(database, begun) == [(3,)])
         held(database)
         before, parcels = rows(database, _COMMITTED), rows(database, "SELECT count(*) FROM zoning.parcel")
-        time.sleep(1)
+        time.sleep(1)  # within a second nobody asks any more: the promise
         asked = rows(database, _ASKED)
-        time.sleep(2)
+        time.sleep(2)  # long enough for a run that does not wait to publish
         assert [run.poll() for run in runs] == [None] * 3, "they wait"
         assert rows(database, _ASKED) == asked
         assert rows(database, _COMMITTED) == before

@@ -103,7 +103,7 @@ def _to_judge(
     if ground is None or len(ground) > _MOST_GROUND:
         parcels = _metric(desk.all_parcels(), jurisdiction)
         return parcels, best_lots(parcels, districts)
-    srid = int(jurisdiction.target_crs.split(":")[1])
+    srid = jurisdiction.srid
     touched = desk.parcels_on(shapely.to_wkb(ground["geometry"]), srid)
     changed = np.concatenate([_metric(each, jurisdiction).geometry.to_numpy() for each in (touched, ground)])
     at = np.unique(shapely.STRtree(districts.geometry.to_numpy()).query(changed, "intersects")[1])
@@ -160,8 +160,7 @@ def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
         moved, refused_ = map_.drift, span.zoning_to if alarms else None
         rules = rules_of(jurisdiction)
         release = feed.Release(end, rules, moved.drift_m, moved.moved, moved.tolerance_m, alarms, refused_, counts)
-        srid = int(jurisdiction.target_crs.split(":")[1])
-        new = feed.add(states, release, _in_target(found, jurisdiction), srid)
+        new = feed.add(states, release, _in_target(found, jurisdiction), jurisdiction.srid)
         return Told(new, counts, release.drift_m, release.tolerance_m, release.moved, alarms, found)
 
 

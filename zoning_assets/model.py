@@ -84,6 +84,11 @@ class Jurisdiction:
     codes: CodeRules = CodeRules()
     file: str = ""  # where it was read from; for messages, and for paths beside it
 
+    @property
+    def srid(self) -> int:
+        """The target CRS as PostGIS knows it."""
+        return int(self.target_crs.removeprefix("EPSG:"))
+
 
 @dataclass(frozen=True)
 class Place:
@@ -134,6 +139,10 @@ class Cover:
     listed: Mapping[str, Sequence[int]] = field(default_factory=dict)  # tile -> ids it asks for one by one
     rows: int = 0  # rows of the layer that have a place
     doubted: bool = False  # a publish met a repeated key this cover does not know: look at every key next time
+
+
+#: What is counted of the rows of a published partition, in the order in which it is shown.
+COUNTED = ("fetched", "accepted", "rejected", "repaired", "added", "changed", "unchanged", "retired")
 
 
 @dataclass(frozen=True)

@@ -147,22 +147,22 @@ class Pipeline:
             def opener(jurisdiction: Jurisdiction) -> asyncio.Task[Opened]:
                 task = opened.get(jurisdiction.id)
                 if task is None or (task.done() and isinstance(task.exception(), Held)):
-                    opened[jurisdiction.id] = asyncio.create_task(
-                        self._harvesting.open_for_run(jurisdiction, feed, http)
-                    )
-                return opened[jurisdiction.id]
+                    task = asyncio.create_task(self._harvesting.open_for_run(jurisdiction, feed, http))
+                    opened[jurisdiction.id] = task
+                return task
 
             for place in places:
                 await slots.acquire()
                 group.create_task(take(place))
-        for jurisdiction, task in opened.items():
-            if not task.exception():
-                mine = {place for place in published if place.jurisdiction == jurisdiction}
-                await asyncio.to_thread(self._note_published, jurisdiction, feed, task.result(), mine)
+        known = {jurisdiction: task.result() for jurisdiction, task in opened.items() if not task.exception()}
+        await asyncio.to_thread(self._note_published, feed, known, published)
 
-    def _note_published(self, jurisdiction: str, feed: str, opened: Opened, published: set[Place]) -> None:
-        if self._harvesting.note_published(jurisdiction, feed, opened, published):
-            states.note_whole(self.database, jurisdiction, feed)
+    def _note_published(self, feed: str, opened: Mapping[str, Opened], published: set[Place]) -> None:
+        """What each feed is now; and where all of it is of one state, that it may be compared with another."""
+        for jurisdiction, each in opened.items():
+            mine = {place for place in published if place.jurisdiction == jurisdiction}
+            if self._harvesting.note_published(jurisdiction, feed, each, mine):
+                states.note_whole(self.database, jurisdiction, feed)
 
     async def _take(
         self,

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+from zoning_assets.errors import SettingInvalid
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,16 @@ class Settings:
             store_url=environ.get("ZONING_STORE_URL") or str(home / "store"),
             jurisdictions=Path(environ.get("ZONING_JURISDICTIONS") or "jurisdictions").absolute(),
         )
+
+
+def moment(text: str, where: str) -> datetime:
+    """A moment that a person gave, ISO 8601; UTC where no zone is said.
+
+    Raises:
+        SettingInvalid: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingInvalid(f"{text!r} is no moment", where=where, do="give it like 2026-11-24T18:00Z") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -12,7 +12,7 @@ import typer
 from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import STATUSES, Amendment
+from zoning_assets.model import STATUSES, Amendment, Jurisdiction
 from zoning_assets.transform import crs
 from zoning_assets.transform.amendments import name_of
 
@@ -40,7 +40,6 @@ def amend(  # noqa: PLR0913 - an amendment has as many sides
 ) -> None:
     """Tell of an ordinance or a case, or let a document tell; changes that it explains are matched at once."""
     from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-    from zoning_assets.stores import amendments  # noqa: PLC0415
 
     known = jurisdictions.load(jurisdiction, environment.settings().jurisdictions, FEED_TYPES)
     if status not in STATUSES:
@@ -62,20 +61,7 @@ def amend(  # noqa: PLR0913 - an amendment has as many sides
             evidence={"told_by": getpass.getuser()},
         )
     ]
-    told = said if document is None else _read(document, known.id, source)
-    if not any(
-        each.geometry or each.case_numbers or each.ordinance_numbers or each.parcel_ids or each.new_codes
-        for each in told
-    ):
-        what = "the document tells of no amendment" if document else "nothing was told"
-        raise SettingInvalid(what, where="zoning amend", do="give --case, --ordinance, --parcel or --to")
-    srid = int(known.target_crs.split(":")[1])
-    new_ = amendments.tell(environment.bring_up_database(), known.id, told, srid)
-    rows = [_row(name_of(each), each, is_new=new_[name_of(each)]) for each in told]
-    if json:
-        show.document({"amendments": rows})
-    else:
-        show.table("Amendments", rows)
+    _tell(known, said if document is None else _read(document, known.id, source), json=json)
 
 
 def amendments(
@@ -96,6 +82,25 @@ def amendments(
         return
     for name, rows in found.items():
         show.table(f"{name}: {len(rows)}", [{key: _said(value) for key, value in row.items()} for row in rows[:50]])
+
+
+def _tell(jurisdiction: Jurisdiction, told: list[Amendment], *, json: bool) -> None:
+    """Store them, and say which said anything new."""
+    from zoning_assets.stores import amendments  # noqa: PLC0415
+
+    if not any(map(_says_something, told)):
+        do = "give --case, --ordinance, --parcel, --to or --ground, or another document"
+        raise SettingInvalid("nothing was told", where="zoning amend", do=do)
+    new = amendments.tell(environment.bring_up_database(), jurisdiction.id, told, jurisdiction.srid)
+    rows = [_row(name_of(each), each, is_new=new[name_of(each)]) for each in told]
+    if json:
+        show.document({"amendments": rows})
+    else:
+        show.table("Amendments", rows)
+
+
+def _says_something(told: Amendment) -> bool:
+    return any((told.case_numbers, told.ordinance_numbers, told.parcel_ids, told.new_codes, told.geometry))
 
 
 def _dated(text: str) -> tuple[str, str]:

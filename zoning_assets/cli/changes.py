@@ -8,6 +8,7 @@ import typer
 
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import NothingFound, SettingInvalid
+from zoning_assets.settings import moment
 
 _SHOWN = ("id", "jurisdiction", "kind", "parcels", "old", "new", "share", "confidence", "effective", "detected")
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -27,10 +28,10 @@ def changes(  # noqa: PLR0913 - each is one way to narrow the feed
     """What really changed, newest first."""
     from zoning_assets.stores import changes as feed  # noqa: PLC0415
 
-    moment = _moment(since, "--since")
+    start = moment(since, "--since").isoformat() if since else None
     url = environment.bring_up_database()
     state = None if review else "event"
-    found = feed.find(url, jurisdiction=jurisdiction, since=moment, kind=kind, state=state, limit=limit)
+    found = feed.find(url, jurisdiction=jurisdiction, since=start, kind=kind, state=state, limit=limit)
     if json:
         show.document({"changes": found})
     elif not found:
@@ -49,7 +50,7 @@ def parcel(
     """One parcel's whole life: rows, zoning, lineage, amendments, evidence."""
     from zoning_assets.stores import changes as feed  # noqa: PLC0415
 
-    day = (_moment(as_of, "--as-of") or "")[:10] or None
+    day = moment(as_of, "--as-of").date().isoformat() if as_of else None
     url = environment.bring_up_database()
     life = feed.life(url, jurisdiction, parcel_id)
     life["changes"] = feed.find(url, jurisdiction=jurisdiction, parcel=parcel_id)
@@ -178,11 +179,3 @@ def _said(value: Any) -> Any:
     if value is None:
         return ""
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
-
-
-def _moment(text: str | None, where: str) -> str | None:
-    """ISO 8601, judged here so that the database need not."""
-    try:
-        return None if text is None else datetime.fromisoformat(text).isoformat()
-    except ValueError:
-        raise SettingInvalid(f"{text!r} is no moment", where=where, do="give it like 2026-11-24") from None

@@ -23,12 +23,13 @@ def demo(
     from zoning_assets.simulation.county import ID  # noqa: PLC0415
     from zoning_assets.simulation.process import switch_release  # noqa: PLC0415
     from zoning_assets.stores import changes as feed  # noqa: PLC0415
+    from zoning_assets.stores.status import published  # noqa: PLC0415
 
     started = time.monotonic()
     show.line("PostGIS ...")
     url = environment.bring_up_database()
     # The county that an earlier demo published has changed already: it stays as it is, and nothing new is found.
-    before = bool(feed.releases(url, ID))
+    before = ID in published(url)
     known = {each["id"] for each in feed.find(url, jurisdiction=ID)}
     with _county(parcels, release=2 if before else 1) as portal:
         show.line(f"Harvest 1 of {ID}, a simulated county at {portal}")

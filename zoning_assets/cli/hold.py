@@ -2,13 +2,13 @@
 
 import getpass
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
+from zoning_assets.settings import moment
 
 _What = Annotated[str | None, typer.Argument(metavar="[JURISDICTION]", help="Which jurisdiction.")]
 _Host = Annotated[str | None, typer.Option(help="Everything that is asked from this host.")]
@@ -29,8 +29,9 @@ def pause(  # noqa: PLR0913 - what, why, until when
     from zoning_assets.stores import holds  # noqa: PLC0415
 
     _one_of(jurisdiction, host, all_=all_)
-    url, moment = environment.bring_up_database(), _moment(until)
-    hold = holds.pause(url, jurisdiction=jurisdiction, host=host, reason=reason, actor=getpass.getuser(), until=moment)
+    end = moment(until, "--until") if until else None
+    url = environment.bring_up_database()
+    hold = holds.pause(url, jurisdiction=jurisdiction, host=host, reason=reason, actor=getpass.getuser(), until=end)
     if json:
         show.document({"hold": asdict(hold)})
     else:
@@ -63,11 +64,3 @@ def resume(
 def _one_of(jurisdiction: str | None, host: str | None, *, all_: bool) -> None:
     if sum((jurisdiction is not None, host is not None, all_)) != 1:
         raise SettingInvalid("say what: just one of the three", where="zoning", do="JURISDICTION, --host H or --all")
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        moment = None if text is None else datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingInvalid(f"{text!r} is no moment", where="--until", do="give it like 2026-11-24T18:00Z") from None
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

@@ -2,7 +2,6 @@
 
 import getpass
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
+from zoning_assets.settings import moment
 
 
 def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnest
@@ -31,7 +31,7 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
     known = jurisdictions.load(jurisdiction, settings.jurisdictions, FEED_TYPES)
     if (to is None) == (batch is None) or (tile and batch is None):
         raise SettingInvalid("say back to what", where="zoning rollback", do="give --to TIME, or --batch B [--tile T]")
-    target = batch if batch is not None else _moment(to or "")
+    target = batch if batch is not None else moment(to or "", "--to")
     url, objects = environment.bring_up_database(), Objects(settings.store_url)
     done = undoing.undo(
         url, objects, known, to=target, tile=tile, actor=getpass.getuser(), reason=reason, in_earnest=yes
@@ -45,11 +45,3 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
     changes = f"{done.retracted} changes retracted, {done.restored} told again"
     show.line(f"{done.parcels_rezoned} parcels have other shares; {changes}")
     show.line(f"{known.id} is paused; `zoning resume {known.id}` lets harvests go on" if yes else "--yes does it")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingInvalid(f"{text!r} is no moment", where="--to", do="give it like 2026-11-24T18:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

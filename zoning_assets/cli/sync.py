@@ -9,11 +9,8 @@ import typer
 from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import PARCELS, ZONING, Jurisdiction
+from zoning_assets.model import COUNTED, PARCELS, ZONING, Jurisdiction
 from zoning_assets.transform.tiles import is_tile
-
-_COUNTS = ("fetched", "accepted", "rejected", "repaired", "added", "changed", "unchanged", "retired")
-_COSTS = ("requests", "bytes", "seconds")
 
 
 def sync(
@@ -75,8 +72,8 @@ def _load(jurisdiction: str) -> Jurisdiction:
 def show_reports(reports: Sequence[dict[str, Any]], title: str = "Published") -> None:
     """The reports as a table, and each error as a line."""
     good = [report for report in reports if report["complete"]]
-    rows = [{"feed": r["feed"], "tile": r["tile"] or "whole", **{n: r[n] for n in (*_COUNTS, "seconds")}} for r in good]
-    totals = {name: sum(report[name] for report in good) for name in _COUNTS}
+    rows = [{"feed": r["feed"], "tile": r["tile"] or "whole", **{n: r[n] for n in (*COUNTED, "seconds")}} for r in good]
+    totals = {name: sum(report[name] for report in good) for name in COUNTED}
     show.table(title, [*rows, {"feed": "total", "tile": "", **totals, "seconds": ""}] if len(rows) > 1 else rows)
     for report in reports:
         if not report["complete"]:

@@ -59,6 +59,11 @@ def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterat
 def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
     """The assets of which a partition is a whole jurisdiction."""
     whole = partitions.jurisdictions(ids)
+    return [*_harvested(whole), *_judged(whole)]
+
+
+def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+    """What portals are asked for."""
 
     @dg.asset(partitions_def=whole, group_name="parcels", description="The H3 tiles that own a jurisdiction's parcels.")
     def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
@@ -87,8 +92,14 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
         _take(context, zoning, ZONING, metadata.WHOLE_ASSETS)
         yield from ()
 
+    return [tiles, districts]
+
+
+def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+    """What is made of what was published."""
+
     @dg.asset(
-        deps=[dg.AssetDep("parcels", partition_mapping=dg.AllPartitionMapping()), districts],
+        deps=[dg.AssetDep("parcels", partition_mapping=dg.AllPartitionMapping()), "districts"],
         partitions_def=whole,
         group_name="zoning",
         kinds={"postgres"},
@@ -112,7 +123,7 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
             raise told.alarm(context.partition_key, found)
         return dg.MaterializeResult(metadata=told.of_changes(found))
 
-    return [tiles, districts, parcel_zoning, changes]
+    return [parcel_zoning, changes]
 
 
 def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> None:

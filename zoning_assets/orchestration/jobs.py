@@ -1,13 +1,12 @@
 """Jobs with config, for what a person does in the UI in an emergency: the same words as on the command line."""
 
-from datetime import UTC, datetime
-
 import dagster as dg
 
 from zoning_assets import undoing
 from zoning_assets.orchestration.assets import one_line
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.syncing import Sync
+from zoning_assets.settings import moment
 from zoning_assets.stores import holds
 from zoning_assets.stores.objects import Objects
 
@@ -44,8 +43,8 @@ class Rollback(dg.Config):
 @dg.op(description="Nothing new is asked, nothing is published; runs wait.")
 def place_hold(context: dg.OpExecutionContext, config: Pause, zoning: Zoning) -> None:
     """`zoning pause`."""
-    until = _moment(config.until) if config.until else None
     with one_line():
+        until = moment(config.until, "until") if config.until else None
         hold = holds.pause(zoning.database(), **_what(config), reason=config.reason, actor=_actor(context), until=until)
     context.log.info(f"{hold.what} is paused")
 
@@ -69,7 +68,7 @@ def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> No
             zoning.database(),
             Objects(zoning.settings.store_url),
             jurisdiction,
-            to=config.batch or _moment(config.to),
+            to=config.batch or moment(config.to, "to"),
             actor=_actor(context),
             reason=config.reason,
             in_earnest=config.in_earnest,
@@ -128,14 +127,6 @@ def _what(config: Pause | Resume) -> dict[str, str | None]:
     if sum((bool(config.jurisdiction), bool(config.host), config.everything)) != 1:
         raise dg.Failure(description="give one of jurisdiction, host, everything", allow_retries=False)
     return {"jurisdiction": config.jurisdiction or None, "host": config.host or None}
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise dg.Failure(description=f"{text!r} is no moment in ISO 8601", allow_retries=False) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _actor(context: dg.OpExecutionContext) -> str:

@@ -7,10 +7,9 @@ from typing import Any
 import dagster as dg
 
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import PARCELS, ZONING, Jurisdiction, Place
+from zoning_assets.model import COUNTED, PARCELS, ZONING, Jurisdiction, Place
 from zoning_assets.orchestration import partitions, runs
 
-_COUNTS = ("fetched", "accepted", "rejected", "repaired", "added", "changed", "unchanged", "retired")
 _COSTS = ("requests", "bytes", "seconds")
 
 #: What is done, in how many steps -> what is told of each.
@@ -86,11 +85,11 @@ class Sync:
 
 
 def _report(place: Place, feed: str, said: dict[str, Any]) -> dict[str, Any]:
-    counts = {name: said[name] for name in (*_COUNTS, *_COSTS, "content_hash")}
+    counts = {name: said[name] for name in (*COUNTED, *_COSTS, "content_hash")}
     return {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed, **counts, "complete": True}
 
 
 def _failed(place: Place, feed: str, error: str) -> dict[str, Any]:
-    nothing = {**dict.fromkeys((*_COUNTS, *_COSTS), 0), "content_hash": None}
+    nothing = {**dict.fromkeys((*COUNTED, *_COSTS), 0), "content_hash": None}
     where = {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed}
     return {**where, **nothing, "complete": False, "error": error}

@@ -40,7 +40,6 @@ _CONDITIONAL = re.compile(
 _OVERLAY = re.compile(
     r"\boverlay\s(?:district|zone|zoning)|\boverlay\b[^.;]{0,60}\b(?:add|establish|remov|appl)", re.IGNORECASE
 )
-_PUD = re.compile(r"\bplanned\s(?:unit\s|area\s|residential\s)?(?:development|district|unit)", re.IGNORECASE)
 _PUD_CODE = re.compile(r"(?:PUD|PD|PDD|PMD|PAD|PRD)(?:\b|[-\d ].*)")
 _PLACE = re.compile(
     r"\b(?:commonly\s(?:known|identified)\sas|generally\sknown\sas|propert(?:y|ies)\sknown\sas|known\sas|"

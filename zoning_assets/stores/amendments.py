@@ -35,8 +35,9 @@ def tell(url: str, jurisdiction: str, told: Sequence[Amendment], srid: int = 432
 def match(connection: Connection, jurisdiction: str) -> int:
     """Which changes are whose, from all that is known of both; how many."""
     query, values = named("amendments"), {"jurisdiction": jurisdiction}
+    connection.execute(query["lock"], values)  # a release and a telling may come at once
     known = _known(connection, jurisdiction, None)
-    found = amendments.match(known, dicts(connection, named("amendments")["changes"], values)) if known else []
+    found = amendments.match(known, dicts(connection, query["changes"], values)) if known else []
     connection.execute(query["forget_matches"], values)
     with connection.cursor() as cursor:
         cursor.executemany(query["match"], [{**asdict(each), "reasons": list(each.reasons)} for each in found])

@@ -15,6 +15,7 @@ from zoning_assets.stores.database import connect, dicts
 from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
 from zoning_assets.stores.states import Span, States
+from zoning_assets.transform.event import records
 
 MOST = 100_000
 
@@ -63,7 +64,7 @@ def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> i
             "srid": srid,
             "release": row[0],
         }
-        for change in (dict(zip(changes.columns, row, strict=True)) for row in changes.itertuples(index=False))
+        for change in records(changes)
     ]
     with connection.cursor() as cursor:
         cursor.executemany(query["add"], values)
@@ -88,10 +89,7 @@ def accept(url: str, jurisdiction: str, actor: str, reason: str) -> list[str]:
 def with_history(states: States, changes: pd.DataFrame) -> pd.DataFrame:
     """Changes in the light of earlier ones: zoning that goes back is `reverted`, and forth again `reinstated`; what
     happens once more, or in another jurisdiction, has an id of its own."""
-    query, rows = (
-        named("changes"),
-        [dict(zip(changes.columns, row, strict=True)) for row in changes.itertuples(index=False)],
-    )
+    query, rows = named("changes"), records(changes)
     for row in rows:
         row["id"] = _name(f"{states.jurisdiction}/{row['id']}")
     parcels = sorted({row["parcel_ids"][0] for row in rows if row["kind"] == "rezoned"})
@@ -138,7 +136,7 @@ def find(  # noqa: PLR0913 - each is one way to narrow the feed
 
 
 def life(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:
-    """What a parcel was and is: `parcel` and `zoning`, oldest first, and `changes`, newest first."""
+    """What a parcel was and is: `parcel` and `zoning`, oldest first."""
     values = {"jurisdiction": jurisdiction, "parcel": parcel}
     with said(url), connect(url) as connection:
         return {
@@ -161,9 +159,3 @@ def watch(url: str, jurisdiction: str, parcels: Sequence[str]) -> list[dict[str,
     with said(url), connect(url) as connection:
         connection.execute(named("changes")["watch_these"], {"jurisdiction": jurisdiction, "parcels": list(parcels)})
         return dicts(connection, named("changes")["watched"], {"jurisdiction": jurisdiction})
-
-
-def releases(url: str, jurisdiction: str, limit: int = 20) -> list[dict[str, Any]]:
-    """The releases of a jurisdiction, newest first."""
-    with said(url), connect(url) as connection:
-        return dicts(connection, named("changes")["releases"], {"jurisdiction": jurisdiction, "limit": limit})

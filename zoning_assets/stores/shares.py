@@ -63,12 +63,12 @@ class Shares:
         return frame(self._rows("districts"), ("district_id", "code", "code_local", "effective"))
 
     def changed_ground(self) -> pd.DataFrame | None:
-        """The ground of what came, went or changed: `table` (parcel, district), `geometry` (target CRS). None: all, as
-        the rules are others."""
+        """The `geometry` (target CRS) of parcels and districts that came, went or changed. None: all, as the rules are
+        others."""
         rules, parcels, zoning = self.made_of
         if rules != self.rules:
             return None
-        return frame(self._rows("changed_ground", parcels=parcels, zoning=zoning), ("table",))
+        return frame(self._rows("changed_ground", parcels=parcels, zoning=zoning), ())
 
     def all_parcels(self) -> pd.DataFrame:
         """All parcels: `key`, `geometry` (target CRS)."""
@@ -151,7 +151,7 @@ def opened(url: str, jurisdiction: str, rules: str) -> Iterator[Shares]:
 
 def of(connection: Connection, jurisdiction: str, rules: str) -> Shares:
     """A jurisdiction's shares, in a transaction that holds its locks."""
-    row = connection.execute(named("shares")["newest"], {"jurisdiction": jurisdiction}).fetchone() or (0,) * 6
+    row = connection.execute(named("shares")["newest"], {"jurisdiction": jurisdiction}).fetchone() or (0,) * 5
     return Shares(connection, jurisdiction, rules, row[0], row[1], (row[2], row[3], row[4]))
 
 

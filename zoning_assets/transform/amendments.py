@@ -89,25 +89,39 @@ def match(amendments: Mapping[str, Amendment], changes: Sequence[Mapping[str, An
         amendments: by id.
         changes: `id`, `parcel_ids`, `old`, `new`, `detected`, `geom` (WKB or None), `evidence`.
     """
-    told = {name: each for name, each in amendments.items() if each.confidence >= REVIEW_BELOW}
-    able = {name: each for name, each in told.items() if each.status in (*ADOPTED, *UNDONE)}
+    by_code = _by_new_code(amendments)
     found = []
     for change in changes:
-        scored = [_match(name, each, change) for name, each in able.items()]
+        names = [*by_code.get(fold(str(change["new"] or "")), ()), *by_code.get(None, ())]
+        scored = [_match(name, amendments[name], change) for name in names]
         best = max(scored, key=lambda each: (each.score, each.amendment), default=None)
         if best and best.score >= LEAST_SCORE:
             found.append(best)
     return found
 
 
-def _match(name: str, amendment: Amendment, change: Mapping[str, Any]) -> Match:
-    """How much speaks for it. An annulled amendment explains the way back."""
+def _by_new_code(amendments: Mapping[str, Amendment]) -> dict[str | None, list[str]]:
+    """The amendments that can explain a change, by the code that they bring; None: they do not say. One that is sure of
+    its new code explains no other, whatever else agrees."""
+    found: dict[str | None, list[str]] = {}
+    for name, each in amendments.items():
+        if each.confidence >= REVIEW_BELOW and each.status in (*ADOPTED, *UNDONE):
+            codes: set[str | None] = {*_codes(each)[1]}
+            for code in codes or {None}:
+                found.setdefault(code, []).append(name)
+    return found
+
+
+def _codes(amendment: Amendment) -> tuple[set[str], set[str]]:
+    """The old and the new codes, folded. An annulled amendment explains the way back."""
     olds, news = ({fold(code) for code in codes} for codes in (amendment.old_codes, amendment.new_codes))
-    if amendment.status in UNDONE:
-        olds, news = news, olds
+    return (news, olds) if amendment.status in UNDONE else (olds, news)
+
+
+def _match(name: str, amendment: Amendment, change: Mapping[str, Any]) -> Match:
+    """How much speaks for it."""
+    olds, news = _codes(amendment)
     old, new = (fold(str(change[side] or "")) for side in ("old", "new"))
-    if news and new not in news:
-        return Match(name, change["id"], 0.0, ("another code",), None)
     day = _day(amendment)
     lag = (change["detected"].date() - day).days if day else None
     same = sorted(set(amendment.parcel_ids) & set(change["parcel_ids"]))

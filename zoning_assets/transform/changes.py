@@ -52,7 +52,7 @@ def judge_zoning(
     states = tuple(set_hash(side["content_hash"]) for side in (before, after))
     evidence = {"maps": states, "drift_m": moved.drift_m, "tolerance_m": moved.tolerance_m}
     known = before.assign(code=[renamed.get(code, code) for code in before["code"]])
-    found = rezoning.rezonings(parcels, known[known["code"].notna()], after[after["code"].notna()], moved.tolerance_m)
+    found = rezoning.rezonings(parcels, known, after, moved.tolerance_m)
     said = dict(zip(parcels["key"], parcels["zoning_code"], strict=True))
     rows = [
         *_recoded(before, after, renamed, evidence),

@@ -16,6 +16,10 @@ import shapely
 from zoning_assets.transform.shares import BASE, TIE_M2, Geometries, areal, latest, pieces, ranked_by_area, union_by
 
 REZONED, PARTLY = "rezoned", "partly_rezoned"
+COLUMNS = (
+    "parcel_id", "facet", "old", "new", "kind", "largest_old", "largest_new", "area_m2", "share", "width_m",
+    "confirmed", "effective", "geometry",
+)  # fmt: skip
 #: A lot whose largest code gave up so much of its ground has no boundary noise to be afraid of: it is enough that the
 #: ground around it is wide.
 _WHOLE = 0.9
@@ -43,48 +47,41 @@ def rezonings(
         `area_m2`, `share` (of the parcel), `width_m` (of the changed ground, about), `confirmed` (wider than the
         tolerance), `effective` (the latest date of the new code's districts there), `geometry`.
     """
-    before, after = (side[side["code"].notna()] for side in (before, after))
+    before, after = before[before["code"].notna()], after[after["code"].notna()]
     was, now = (_by_code(parcels, each) for each in (before, after))
     which = _differing(parcels, was, now)
     was, now = was[was["parcel"].isin(which)], now[now["parcel"].isin(which)]
     changed = _changed(parcels, was, now)
-    shapes, whole = changed["geometry"].to_numpy(), shapely.area(parcels.geometry.to_numpy())[changed["parcel"]]
+    shapes, lots = changed["geometry"].to_numpy(), parcels.geometry.to_numpy()[changed["parcel"]]
     area = shapely.area(shapes)
-    wide = ~shapely.is_empty(shapely.buffer(shapes, -tolerance_m / 2))
-    largest_was, largest_now = (_largest(side, changed) for side in (was, now))
-    kinds = np.where(largest_was != largest_now, REZONED, PARTLY).astype(object)
-    share = np.minimum(area / whole, 1.0)
-    named = changed["new"].notna().to_numpy()
-    gave_up = (kinds == REZONED) & (changed["old"].to_numpy() == largest_was) & (area >= _WHOLE * _had(changed, was))
-    doubtful = np.flatnonzero(~wide & named & gave_up)
-    wide[doubtful] = _on_wide_ground(changed.iloc[doubtful], before, after, tolerance_m)
-    wide &= ~changed["beside"].to_numpy()
+    largest_old, largest_new = (_largest(side, changed) for side in (was, now))
     found = changed.assign(
         parcel_id=parcels["key"].to_numpy()[changed["parcel"]],
-        kind=kinds,
-        largest_old=largest_was,
-        largest_new=largest_now,
+        kind=np.where(largest_old != largest_new, REZONED, PARTLY).astype(object),
+        largest_old=largest_old,
+        largest_new=largest_new,
         area_m2=np.round(area, 2),
-        share=np.round(share, 6),
+        share=np.round(np.minimum(area / shapely.area(lots), 1.0), 6),
         width_m=np.round(2 * area / np.maximum(shapely.length(shapes), 1e-9), 2),
-        confirmed=wide,
     )
-    columns = [
-        "parcel_id",
-        "facet",
-        "old",
-        "new",
-        "kind",
-        "largest_old",
-        "largest_new",
-        "area_m2",
-        "share",
-        "width_m",
-        "confirmed",
-        "effective",
-        "geometry",
-    ]
-    return found[columns].sort_values(["parcel_id", "facet", "old", "new"], ignore_index=True)
+    found["confirmed"] = _confirmed(found, area, _had(changed, was), (before, after), tolerance_m)
+    return found[list(COLUMNS)].sort_values(["parcel_id", "facet", "old", "new"], ignore_index=True)
+
+
+def _confirmed(
+    found: pd.DataFrame,
+    area: npt.NDArray[np.float64],
+    had: npt.NDArray[np.float64],
+    maps: tuple[gpd.GeoDataFrame, gpd.GeoDataFrame],
+    tolerance_m: float,
+) -> npt.NDArray[np.bool_]:
+    """Which ground is wider than the tolerance; or is all that a lot's largest code had (`had`), of ground that is."""
+    wide: npt.NDArray[np.bool_] = ~shapely.is_empty(shapely.buffer(found["geometry"].to_numpy(), -tolerance_m / 2))
+    gave_up = (found["kind"] == REZONED) & (found["old"] == found["largest_old"]) & (area >= _WHOLE * had)
+    doubtful = np.flatnonzero(~wide & found["new"].notna() & gave_up)
+    wide[doubtful] = _on_wide_ground(found.iloc[doubtful], *maps, tolerance_m)
+    wide &= ~found["beside"].to_numpy()
+    return wide
 
 
 def _by_code(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> pd.DataFrame:

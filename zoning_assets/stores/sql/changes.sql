@@ -81,11 +81,6 @@ WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(state)s::text IS NULL OR c.state = %(state)s)
 ORDER BY c.detected DESC, c.kind, c.id LIMIT %(limit)s;
 
--- name: releases
--- The releases of a jurisdiction, newest first.
-SELECT id, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved, tolerance_m, alarms, counts, judged
-FROM zoning.release WHERE jurisdiction = %(jurisdiction)s ORDER BY id DESC LIMIT %(limit)s;
-
 -- name: life
 -- What a parcel was and is: versions, oldest first.
 SELECT system_from, system_to, legal_from, zoning_code, zoning_code_local, land_use, address, area_m2, content_hash

@@ -10,7 +10,7 @@ FROM unnest(ARRAY['parcel_zoning', 'parcels', 'zoning']) AS feed;
 SELECT
     coalesce((SELECT max(id) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = 'parcels'), 0),
     coalesce((SELECT max(id) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = 'zoning'), 0),
-    b.rules, (b.counts->>'parcels')::bigint, (b.counts->>'zoning')::bigint, b.counts
+    b.rules, (b.counts->>'parcels')::bigint, (b.counts->>'zoning')::bigint
 FROM (SELECT 1) AS one LEFT JOIN LATERAL (
     SELECT rules, counts FROM zoning.batch
     WHERE jurisdiction = %(jurisdiction)s AND feed = 'parcel_zoning' ORDER BY id DESC LIMIT 1
@@ -59,14 +59,14 @@ SELECT parcel_id, ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(ju
 
 -- name: changed_ground
 -- The ground of parcels and districts that came, went or changed since, as it is and as it was.
-SELECT 'parcel', ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s
+SELECT ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s
 UNION ALL
-SELECT 'parcel', ST_AsBinary(geom) FROM zoning.parcel_version
+SELECT ST_AsBinary(geom) FROM zoning.parcel_version
 WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(parcels)s
 UNION ALL
-SELECT 'district', ST_AsBinary(geom) FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s
+SELECT ST_AsBinary(geom) FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s
 UNION ALL
-SELECT 'district', ST_AsBinary(geom) FROM zoning.district_version
+SELECT ST_AsBinary(geom) FROM zoning.district_version
 WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s;
 
 -- name: parcels_on
