@@ -2,17 +2,23 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import typer
 
+from zoning_assets.cli.retry import retry
 from zoning_assets.cli.status import status
+from zoning_assets.errors import NothingWaits, PortalUnreachable, SettingInvalid, TooManyRejections, ZoningError
 from zoning_assets.http.budget import Budget, Said, Stated, take, told
-from zoning_assets.model import Portal
+from zoning_assets.model import Outcome, Place, Portal
+from zoning_assets.stores import failures, freshness, holds
 from zoning_assets.stores.ledger import PostgresLedger
 
 
@@ -52,20 +58,28 @@ def failing(budget: Budget, now: float) -> Budget:
     return budget
 
 
-def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    status(json=True)
+def document(capsys: pytest.CaptureFixture[str], exits: int = 1) -> dict[str, Any]:
+    """What it says; it needs a person, as the one file is wrong."""
+    try:
+        status(json=True)
+        said = 0
+    except typer.Exit as end:
+        said = end.exit_code
+    assert said == exits
     return json.loads(capsys.readouterr().out)
 
 
 def test_a_fresh_installation_has_nothing_but_files(at_home, capsys):
     """Every known jurisdiction is named with its feeds, unpublished; a file that is wrong says what is wrong."""
     found = document(capsys)
-    assert list(found) == ["jurisdictions", "hosts", "holds", "queues"]
-    assert found["hosts"] == found["holds"] == found["queues"] == []
+    assert list(found) == ["jurisdictions", "failures", "hosts", "holds", "queues", "needs"]
+    assert [each["where"] for each in found["needs"]] == ["us-xx-wrong"]
+    assert found["failures"] == found["hosts"] == found["holds"] == found["queues"] == []
     by_id = {each["id"]: each for each in found["jurisdictions"]}
-    nothing = {"last_batch": None, "parcels": 0}
-    cambridge = {"id": "us-ma-cambridge", "feeds": ["parcels", "zoning"], **nothing, "fault": None}
-    assert by_id["us-ma-cambridge"] == cambridge
+    cambridge = {"feeds": ["parcels", "zoning"], "parcels": 0, "promise_hours": 48, "waiting": 0, "dead": 0}
+    never = dict.fromkeys(("last_batch", "harvested", "current", "fresh", "next_probe", "fault"))
+    nothing = {"id": "us-ma-cambridge", **cambridge, **never, "rejections": {}, "alarms": []}
+    assert by_id["us-ma-cambridge"] == nothing
     assert by_id["us-xx-wrong"]["fault"].startswith("id: must be text")
 
 
@@ -100,9 +114,114 @@ def test_a_host_says_how_it_takes_it(at_home, capsys):
 def test_people_see_tables(at_home, capsys):
     """Without --json the same is shown as tables, empty where there is nothing."""
     keep(at_home, **{"a.example.org": refused})
-    status()
+    with pytest.raises(typer.Exit):
+        status()
     shown = capsys.readouterr().out
     assert "Hosts" in shown
     assert "a.example.org" in shown
     assert "us-ma-cambridge" in shown
     assert "None" not in shown
+
+
+_TOML = """
+id = "us-xx-mine"
+name = "Mine"
+bounds = [-71.2, 42.3, -71.0, 42.4]
+fresh_hours = 36
+[feeds.zoning]
+type = "arcgis"
+url = "https://gis.example.org/arcgis/rest/services/Zoning/FeatureServer/0"
+probe = "0 3 * * *"
+[feeds.zoning.fields]
+code = "ZONE"
+"""
+
+
+@pytest.fixture
+def mine(at_home: str, tmp_path: Path) -> str:
+    """One jurisdiction, and its file is right."""
+    (tmp_path / "jurisdictions" / "us-xx-wrong.toml").unlink()
+    (tmp_path / "jurisdictions" / "us-xx-mine.toml").write_text(_TOML)
+    return at_home
+
+
+def current(database: str, hours_ago: float) -> None:
+    at = datetime.now(UTC) - timedelta(hours=hours_ago)
+    freshness.note_harvested(database, "us-xx-mine", "zoning", at)
+
+
+def failed(database: str, error: ZoningError | None) -> None:
+    failures.note(database, [Outcome(Place("us-xx-mine"), "zoning", error=error)], "run", datetime.now(UTC))
+
+
+def test_a_promise_is_kept_or_needs_a_person(mine, capsys):
+    """Cron's exit status: 0 while what stands was found to be the portal's within the promise. A pause is a person's
+    own word."""
+    current(mine, 35)
+    (found,) = [each for each in document(capsys, 0)["jurisdictions"] if each["id"] == "us-xx-mine"]
+    assert (found["fresh"], found["promise_hours"]) == (True, 36)
+    with psycopg.connect(mine) as connection:
+        connection.execute("UPDATE zoning.feed SET current = current - interval '2 hours'")
+    late = document(capsys, 1)
+    assert [each["where"] for each in late["needs"]] == ["us-xx-mine/zoning"]
+    assert late["needs"][0]["what"].startswith("not found up to date within 1 day, 12:00")
+    holds.pause(mine, jurisdiction="us-xx-mine", host=None, reason="?", actor="me", until=None)
+    assert document(capsys, 0)["holds"][0]["what"] == "us-xx-mine"
+
+
+def test_what_failed_says_when_it_is_asked_for_again_and_what_is_dead_needs_a_person(mine, capsys):
+    failed(mine, PortalUnreachable("gone", where="gis.example.org", do="wait"))
+    (waits,) = document(capsys, 0)["failures"]
+    assert (waits["state"], waits["tries"], waits["kind"]) == ("waiting", 1, "PortalUnreachable")
+    assert timedelta(minutes=9) < datetime.fromisoformat(waits["next"]) - datetime.now(UTC) < timedelta(minutes=13)
+    failed(mine, TooManyRejections("half of it", where="us-xx-mine", do="look"))
+    found = document(capsys, 1)
+    assert [(each["where"], each["what"]) for each in found["needs"]] == [("us-xx-mine zoning", "TooManyRejections")]
+    retry("us-xx-mine", json=True)
+    assert json.loads(capsys.readouterr().out)["failures"][0]["state"] == "waiting"
+    assert document(capsys, 0)["needs"] == []
+    with pytest.raises(SettingInvalid):
+        retry(None)
+    with pytest.raises(NothingWaits):
+        retry("17")
+    failed(mine, None)
+    assert document(capsys, 0)["failures"] == []
+
+
+def test_a_map_that_was_not_believed_needs_a_person(mine, capsys):
+    with psycopg.connect(mine) as connection:
+        connection.execute(
+            """INSERT INTO zoning.release (jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules,
+                drift_m, moved, tolerance_m, alarms, refused, counts, judged)
+            VALUES ('us-xx-mine', 0, 1, 0, 2, '', 0, 0, 0, '{lost its codes}', 2, '{}', now())"""
+        )
+    assert document(capsys, 1)["needs"][0]["what"] == "lost its codes"
+    with psycopg.connect(mine) as connection:
+        connection.execute("UPDATE zoning.release SET accepted_by = 'me'")
+    assert document(capsys, 0)["needs"] == []
+
+
+def test_it_is_fast_and_loads_no_dagster(mine):
+    """A look, with 300,000 rows held back and 5,000 failures: under a second."""
+    with psycopg.connect(mine) as connection:
+        connection.execute(
+            """WITH b AS (INSERT INTO zoning.batch (jurisdiction, feed, harvest, rules, started, committed)
+                VALUES ('us-xx-mine', 'zoning', 'h', 'r', now(), now()) RETURNING id)
+            INSERT INTO zoning.rejection (batch_id, jurisdiction, feed, reason, raw)
+            SELECT b.id, 'us-xx-mine', 'zoning', 'r', '{}' FROM b, generate_series(1, 300000)"""
+        )
+        connection.execute(
+            """INSERT INTO zoning.failure (jurisdiction, feed, tile, kind, message, passes, tries, first, last, state)
+            SELECT 'us-xx-mine', 'zoning', n::text, 'K', 'm', true, 1, now(), now(), 'waiting'
+            FROM generate_series(1, 5000) n"""
+        )
+    look = (
+        "import sys, time; from datetime import UTC, datetime; from zoning_assets.cli import environment, standing;"
+        "from zoning_assets.cli.status import PARTS; import zoning_assets.stores.cluster; began = time.monotonic();"
+        "s = standing.look(environment.bring_up_database(), environment.settings(), datetime.now(UTC));"
+        "[find(s) for find in PARTS.values()]; print(time.monotonic() - began, 'dagster' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=60)
+    seconds, dagster = done.stdout.split()
+    assert float(seconds) < 1.0
+    assert dagster == "False"

@@ -14,47 +14,125 @@ from hypothesis import strategies as st
 from tests.conftest import read_toml, rows
 from zoning_assets.model import Feed as FeedOf
 from zoning_assets.model import Jurisdiction, Portal
-from zoning_assets.orchestration import build, waking
+from zoning_assets.orchestration import build, freshness, retrying, waking
 from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.orchestration.waking import Entry
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county import BOUNDS, ID, county_toml
 from zoning_assets.simulation.process import serving, switch_release
+from zoning_assets.stores.failures import Failure
+from zoning_assets.stores.freshness import Known
+from zoning_assets.stores.holds import Hold
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def feed(name: str = "us-xx-a", hours: int = 24, quiet: tuple[str, ...] = ()) -> waking.Feed:
-    described = FeedOf("zoning", "arcgis", "https://gis.example.org/0", probe_hours=hours)
+def feed(name: str = "us-xx-a", hours: int = 24, quiet: tuple[str, ...] = (), probe: str | None = None) -> waking.Feed:
+    described = FeedOf("zoning", "arcgis", "https://gis.example.org/0", probe_hours=hours, probe=probe)
     return waking.Feed(
         Jurisdiction(name, name, BOUNDS, {"zoning": described}, portal=Portal(quiet_hours=quiet)), "zoning"
     )
 
 
-@given(st.lists(st.integers(-100, 100), max_size=9, unique=True))
+def cursor_of(**times: datetime) -> dict[str, Entry]:
+    return {f"{name.replace('_', '-')}/zoning": Entry(at.isoformat()) for name, at in times.items()}
+
+
+def failed(state: str = "waiting", *, passes: bool = True) -> Failure:
+    evidence = ("PortalUnreachable", "no answer", passes, 1, NOW, NOW, None)
+    return Failure(1, "us-xx-a", "zoning", None, *evidence, state, None, None)
+
+
+@given(st.lists(st.integers(-100, 100), max_size=20, unique=True))
 def test_the_longest_overdue_come_first_and_few_at_a_time(hours: list[int]) -> None:
     feeds = [feed(f"us-xx-{number}") for number in range(len(hours))]
-    cursor = {each.key: (NOW + timedelta(hours=at)).isoformat() for each, at in zip(feeds, hours, strict=True)}
-    late = [at for each in waking.due(cursor, feeds, NOW) for at in [hours[feeds.index(each)]]]
+    cursor = {each.key: Entry((NOW + timedelta(hours=at)).isoformat()) for each, at in zip(feeds, hours, strict=True)}
+    late = [at for each in waking.due(cursor, {}, feeds, (), NOW) for at in [hours[feeds.index(each)]]]
     assert late == sorted(at for at in hours if at <= 0)[: waking.MOST_PROBES]
 
 
-@given(st.integers(1, 720), st.booleans())
-def test_the_next_time_is_an_interval_away_and_a_little_late(hours: int, failed: bool) -> None:
-    waits = datetime.fromisoformat(waking.after(feed(hours=hours), NOW, failed=failed)) - NOW
-    least = timedelta(hours=1 if failed else hours)
+@given(st.integers(1, 720), st.integers(0, 99))
+def test_the_next_time_is_an_interval_away_and_a_little_late(hours: int, failures: int) -> None:
+    """A portal without an answer is asked sooner, but less and less often."""
+    waits = waking.after(feed(hours=hours), NOW, failures) - NOW
+    least = timedelta(hours=min(hours, 2 ** (failures - 1)) if failures else hours)
     assert least <= waits <= least * 1.1
 
 
-def test_a_portal_that_rests_is_not_due() -> None:
-    assert waking.due({}, [feed(quiet=("11:00-13:00 UTC",))], NOW) == []
-    assert len(waking.due({}, [feed(quiet=("13:00-14:00 UTC",))], NOW)) == 1
+@given(st.integers(0, 200), st.integers(0, 3600 * 24 * 400))
+def test_a_stated_time_is_kept_up_to_an_hour_late(number: int, seconds: int) -> None:
+    """A hundred feeds of one time do not ask in one minute, and each keeps its own."""
+    now, mine = NOW + timedelta(seconds=seconds), feed(f"us-xx-{number}", probe="0 3 * * *")
+    at = waking.after(mine, now)
+    assert now < at <= now + timedelta(hours=25)
+    assert timedelta(0) <= at - at.replace(hour=3, minute=0, second=0, microsecond=0) <= timedelta(hours=1)
+    later = waking.after(mine, at) - at
+    assert timedelta(hours=23) < later < timedelta(hours=25)
+
+
+def test_a_hundred_feeds_do_not_ask_in_one_minute() -> None:
+    minutes = {waking.after(feed(f"us-xx-{number}", probe="0 3 * * *"), NOW).minute for number in range(100)}
+    assert len(minutes) > 40
+
+
+def test_a_portal_that_rests_or_is_paused_is_not_due_until_that_is_over_and_then_once() -> None:
+    mine, hold = feed(quiet=("11:00-13:00 UTC",)), Hold(1, None, "gis.example.org", "?", "me", NOW, None)
+    assert waking.blocked([mine], [], NOW) == {mine.key} == waking.blocked([feed()], [hold], NOW)
+    assert waking.blocked([feed("us-xx-b")], [Hold(1, "us-xx-a", None, "?", "me", NOW, None)], NOW) == set()
+    assert waking.due({}, {}, [mine], {mine.key}, NOW) == []
+    later = NOW + timedelta(hours=1)
+    assert waking.blocked([mine], [], later) == set()
+    cursor = cursor_of(us_xx_a=NOW - timedelta(days=3))
+    assert waking.due(cursor, {}, [mine], (), later) == [mine]
+    assert waking.due({mine.key: Entry(waking.after(mine, later).isoformat())}, {}, [mine], (), later) == []
 
 
 def test_the_same_tick_asks_for_the_same_and_the_next_for_another() -> None:
-    cursor = {feed().key: NOW.isoformat()}
-    later = {feed().key: waking.after(feed(), NOW, failed=False)}
-    assert waking.run_key(feed(), cursor, "count 1 -> 2") == waking.run_key(feed(), cursor, "count 1 -> 2")
-    assert waking.run_key(feed(), cursor, "count 1 -> 2") != waking.run_key(feed(), later, "count 1 -> 2")
+    now, later = Entry(NOW.isoformat()), Entry(waking.after(feed(), NOW).isoformat())
+    assert waking.run_key(feed(), now, "count 1 -> 2") == waking.run_key(feed(), now, "count 1 -> 2")
+    assert waking.run_key(feed(), now, "count 1 -> 2") != waking.run_key(feed(), later, "count 1 -> 2")
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{", '{"a": 1}', '{"a": {"b": 2}}', '{"a": "2026-01-01"}'])
+def test_a_cursor_that_cannot_be_read_is_a_lost_one(text: str | None) -> None:
+    assert waking.entries(text) == {}
+    assert retrying.entries(text) == {}
+
+
+def test_a_lost_cursor_does_not_storm_the_portals() -> None:
+    """What is known beside it says when each is due; only what was found changed is looked at again, few at a time."""
+    feeds = [feed(f"us-xx-{number}") for number in range(100)]
+    soon = NOW + timedelta(hours=3)
+    known = {each.key: Known(each.jurisdiction.id, each.name, NOW, soon) for each in feeds}
+    assert waking.due({}, known, feeds, (), NOW) == []
+    known[feeds[7].key] = Known("us-xx-7", "zoning", NOW, soon, why="count 1 -> 2")
+    assert waking.due({}, known, feeds, (), NOW) == [feeds[7]]
+    assert len(waking.due({}, {}, feeds, (), NOW)) == waking.MOST_PROBES
+
+
+def test_what_was_asked_for_is_not_asked_for_again_while_it_may_be_under_way() -> None:
+    asked = Entry(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())
+    assert not waking.worth(asked, None, [], NOW)
+    assert not waking.worth(asked, "count 1 -> 2", [], NOW + timedelta(hours=24))
+    assert waking.worth(asked, "count 1 -> 2", [], NOW + timedelta(hours=27)), "its run was lost"
+    assert waking.worth(asked, "count 1 -> 3", [failed()], NOW), "it changed once more"
+    assert not waking.worth(asked, "count 1 -> 2", [failed()], NOW + timedelta(days=9)), "asked for again by itself"
+    assert not waking.worth(asked, "count 1 -> 2", [failed("dead", passes=False)], NOW + timedelta(days=9))
+    assert waking.worth(asked, "count 1 -> 2", [failed("dead")], NOW + timedelta(days=9)), "the portal is back"
+
+
+def test_a_promise_that_is_broken_is_asked_for_once_each_time_it_runs_out() -> None:
+    mine, known = feed(hours=12), Known("us-xx-a", "zoning", current=NOW)
+    assert mine.promise(NOW) == timedelta(hours=24)
+
+    def asked(hours: int, closed: tuple[str, ...] = ()) -> list[str]:
+        return [key for _, key in freshness.broken([mine], {mine.key: known}, closed, NOW + timedelta(hours=hours))]
+
+    assert asked(23) == asked(30, (mine.key,)) == []
+    assert asked(25) == asked(47)
+    assert len(asked(25)) == 1
+    assert asked(25) != asked(49)
+    assert freshness.broken([mine], {}, (), NOW) == []
 
 
 @pytest.fixture
@@ -91,7 +169,8 @@ def test_what_changed_is_harvested_once_and_told(county: str, database: str) -> 
         assert [key.split()[0] for key in first] == [f"{ID}/parcels", f"{ID}/zoning"]
         assert set(json.loads(cursor)) == {f"{ID}/parcels", f"{ID}/zoning"}
         assert asked(cursor)[0] == [], "nothing is due"
-        overdue = json.dumps(dict.fromkeys(json.loads(cursor), NOW.replace(year=2020).isoformat()))
+        entries = waking.entries(cursor)
+        overdue = json.dumps({key: {"next": "2020-01-01T00:00:00+00:00"} for key in entries})
         assert asked(overdue)[0] == [], "nothing has changed"
         switch_release(county, 2)
         again = [request.run_key for request in tick(overdue).run_requests]
@@ -113,5 +192,5 @@ def test_a_portal_that_is_gone_is_asked_again_in_an_hour(county: str, database: 
         found = definitions.resolve_sensor_def("feed_changed").evaluate_tick(context)
     assert not found.run_requests
     assert "us-xx-simulated/parcels: " in str(found.skip_message)
-    waits = datetime.fromisoformat(json.loads(found.cursor or "")[f"{ID}/zoning"]) - datetime.now(UTC)
+    waits = datetime.fromisoformat(waking.entries(found.cursor)[f"{ID}/zoning"].next) - datetime.now(UTC)
     assert timedelta(minutes=55) < waits <= timedelta(hours=1)

@@ -37,9 +37,13 @@ class ZoningError(Exception):
     """Something a person can act on: `where` it happened, `what` happened, what to `do`. One line each."""
 
     exit_status = 1
+    #: What the operator does next: nothing, as asking again later may succeed; else it waits for a person.
+    passes = False
 
-    def __init__(self, what: str, *, where: str, do: str) -> None:
+    def __init__(self, what: str, *, where: str, do: str, wait_s: float | None = None) -> None:
+        """`wait_s`: from now, in seconds; asking again sooner is in vain. None: nobody said."""
         self.what, self.where, self.do = map(_one_line, (what, where, do))
+        self.wait_s = wait_s
         super().__init__(f"{self.where}: {self.what}; {self.do}")
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -84,17 +88,19 @@ class PortalError(ZoningError):
 class PortalUnreachable(PortalError):
     """No answer came, again and again. Check the address, or wait."""
 
+    passes = True
+
 
 class PortalBusy(PortalError):
     """The portal asked us to wait; `wait_s` says how long, in seconds, where it said so."""
 
-    def __init__(self, what: str, *, where: str, do: str, wait_s: float | None = None) -> None:
-        super().__init__(what, where=where, do=do)
-        self.wait_s = wait_s
+    passes = True
 
 
 class PortalResting(PortalError):
     """The portal's own maintenance window or quiet hours are open, for longer than a run should wait."""
+
+    passes = True
 
 
 class PortalUntrusted(PortalError):
@@ -120,6 +126,8 @@ class HarvestError(ZoningError):
 class HarvestIncomplete(HarvestError):
     """The rows received do not add up to what the portal says it has; the message is the evidence."""
 
+    passes = True
+
 
 class AcceptanceNeeded(HarvestError):
     """A layer shrank by much, or is empty; nothing is retired until a person says that it is right."""
@@ -127,6 +135,8 @@ class AcceptanceNeeded(HarvestError):
 
 class CoverStale(HarvestError):
     """The layer changed since its tiles were found; materialize `tiles` again."""
+
+    passes = True
 
 
 class NothingWaits(ZoningError):
@@ -160,9 +170,13 @@ class RollbackRefused(ZoningError):
 class Held(ZoningError):
     """A person paused the jurisdiction, its host or everything; what was fetched is kept, nothing was published."""
 
+    passes = True
+
 
 class Stopping(ZoningError):
     """This program was asked to stop. What was fetched and published stays; the same command goes on from here."""
+
+    passes = True
 
 
 class Defect(ZoningError):
@@ -172,6 +186,8 @@ class Defect(ZoningError):
 class StoreError(ZoningError):
     """Our own side: the database or the object store."""
 
+    passes = True
+
 
 class DatabaseUnavailable(StoreError):
     """No database answers, or there is no way to bring one up on this machine."""
@@ -180,6 +196,10 @@ class DatabaseUnavailable(StoreError):
 class SchemaMismatch(StoreError):
     """The database's schema and this program are of different versions."""
 
+    passes = False
+
 
 class HarvestMissing(StoreError):
     """Nothing is stored under that name; materialize the asset before it."""
+
+    passes = False

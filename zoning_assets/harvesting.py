@@ -116,7 +116,9 @@ class Harvesting:
             raise
         return await asyncio.to_thread(partial(draft.commit, form=source.form, layer=source.layer, proof=proof))
 
-    def note_published(self, jurisdiction: str, feed: str, opened: Opened, published: Set[Place]) -> bool:
+    def note_published(
+        self, jurisdiction: str, feed: str, opened: Opened, published: Set[Place], began: datetime
+    ) -> bool:
         """What a feed is now, for the next probe and against the next fall; only when the whole of it was published.
 
         Returns:
@@ -128,7 +130,7 @@ class Harvesting:
             tiles = baselines.published_of(self.objects, jurisdiction, feed, layer, tiles)
         whole = tiles >= set(cover.tiles) if cover.tiles else bool(published)
         if whole:
-            baselines.put(self.objects, jurisdiction, feed, cover.rows, opened.signals)
+            baselines.put(self.objects, jurisdiction, feed, cover.rows, opened.signals, began)
         return whole
 
     def known_cover(self, jurisdiction: Jurisdiction, feed: str) -> Cover:

@@ -37,6 +37,7 @@ class Feed:
     hidden_rows: str = "refuse"  # refuse | accept: a portal that may have rows that it never shows
     full_refresh_days: int = 30
     probe_hours: int = 24  # how often the portal is asked whether anything changed
+    probe: str | None = None  # the same as a time; see cron.py. Then probe_hours says nothing
     page_size: int | None = None  # rows asked for at a time; None: what the portal offers
     layer: str | None = None  # which layer of a file that holds several
     fields: Mapping[str, str] = field(default_factory=dict)  # ours = theirs
@@ -82,6 +83,9 @@ class Jurisdiction:
     tile_resolution: int | None = None  # an H3 resolution; None: auto
     portal: Portal = Portal()
     codes: CodeRules = CodeRules()
+    fresh_hours: int | None = (
+        None  # what stands was so at the portal within so long; None: twice the way between probes
+    )
     file: str = ""  # where it was read from; for messages, and for paths beside it
 
     @property

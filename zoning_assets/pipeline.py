@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, P
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
 from zoning_assets.stages import HELD_COLUMNS, Work, normalize_page, parts_of, publish_place, validate_part
-from zoning_assets.stores import harvests, states
+from zoning_assets.stores import freshness, harvests, states
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import close_idle, find_published
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
@@ -74,6 +74,7 @@ class Pipeline:
     scratch: Path
     pool: Pool
     http: Callable[[], Http] = Http
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
     def _harvesting(self) -> Harvesting:
@@ -114,7 +115,7 @@ class Pipeline:
         report: Callable[[Outcome], None],
     ) -> None:
         """Take each place through the stages; `report` is told each outcome as it is known."""
-        slots = asyncio.Semaphore(_PLACES_AT_ONCE)
+        slots, began = asyncio.Semaphore(_PLACES_AT_ONCE), self.now()
         opened: dict[str, asyncio.Task[Opened]] = {}
         published: set[Place] = set()
         async with (
@@ -155,14 +156,15 @@ class Pipeline:
                 await slots.acquire()
                 group.create_task(take(place))
         known = {jurisdiction: task.result() for jurisdiction, task in opened.items() if not task.exception()}
-        await asyncio.to_thread(self._note_published, feed, known, published)
+        await asyncio.to_thread(self._note_published, feed, known, published, began)
 
-    def _note_published(self, feed: str, opened: Mapping[str, Opened], published: set[Place]) -> None:
+    def _note_published(self, feed: str, opened: Mapping[str, Opened], published: set[Place], began: datetime) -> None:
         """What each feed is now; and where all of it is of one state, that it may be compared with another."""
         for jurisdiction, each in opened.items():
             mine = {place for place in published if place.jurisdiction == jurisdiction}
-            if self._harvesting.note_published(jurisdiction, feed, each, mine):
+            if self._harvesting.note_published(jurisdiction, feed, each, mine, began):
                 states.note_whole(self.database, jurisdiction, feed)
+                freshness.note_harvested(self.database, jurisdiction, feed, began)
 
     async def _take(
         self,

@@ -46,7 +46,7 @@ def parse(text: str) -> Window:
     first, last, *numbers, zone = found.groups()
     begin, end = (60 * int(hours) + int(minutes) for hours, minutes in (numbers[:2], numbers[2:]))
     length = timedelta(minutes=(end - begin) % _DAY_MINUTES or _DAY_MINUTES)
-    return Window(_days(first, last), timedelta(minutes=begin), length, _zone(zone))
+    return Window(_days(first, last), timedelta(minutes=begin), length, zone_of(zone))
 
 
 def _days(first: str | None, last: str | None) -> frozenset[int]:
@@ -56,7 +56,12 @@ def _days(first: str | None, last: str | None) -> frozenset[int]:
     return frozenset((begin + n) % 7 for n in range((DAYS.index(last or first) - begin) % 7 + 1))
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its name.
+
+    Raises:
+        ValueError: there is none.
+    """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder of zones

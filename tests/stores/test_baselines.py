@@ -30,7 +30,7 @@ def guard(objects: Objects, rows: int, **changes: object) -> None:
 )
 def test_a_fall_by_a_tenth_waits_for_a_person(objects: Objects, rows: int, fine: bool) -> None:
     """OpenAddresses' alarm: below it a layer may shrink, at it nothing is retired unasked."""
-    baselines.put(objects, "us-xx-a", "parcels", 1000, None)
+    baselines.put(objects, "us-xx-a", "parcels", 1000, None, datetime.now(UTC))
     if fine:
         guard(objects, rows)
     else:
@@ -47,7 +47,7 @@ def test_an_empty_layer_is_never_taken_for_a_first_harvest(objects: Objects) -> 
 
 def test_the_file_may_say_otherwise(objects: Objects) -> None:
     """`may_shrink = 1` never asks, `may_shrink = 0.5` asks at a half."""
-    baselines.put(objects, "us-xx-a", "parcels", 1000, None)
+    baselines.put(objects, "us-xx-a", "parcels", 1000, None, datetime.now(UTC))
     guard(objects, 0, may_shrink=1.0)
     guard(objects, 501, may_shrink=0.5)
     with pytest.raises(AcceptanceNeeded):
@@ -56,7 +56,7 @@ def test_the_file_may_say_otherwise(objects: Objects) -> None:
 
 def test_what_a_person_accepted_is_the_new_measure(objects: Objects) -> None:
     """The accepted number passes; another fall from there asks again; nothing is accepted twice."""
-    baselines.put(objects, "us-xx-a", "parcels", 1000, {"count": 1000})
+    baselines.put(objects, "us-xx-a", "parcels", 1000, {"count": 1000}, datetime.now(UTC))
     with pytest.raises(AcceptanceNeeded):
         guard(objects, 400)
     assert baselines.accept(objects, "us-xx-a", "parcels", "ann", "two towns left the county") == (1000, 400)

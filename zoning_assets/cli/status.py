@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
-from zoning_assets.errors import JurisdictionInvalid
+from zoning_assets.cli.standing import Standing, look
 from zoning_assets.http import budget
 from zoning_assets.http.budget import Budget
 
@@ -20,14 +19,22 @@ def status(
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show what is published and how the portals take it: asked, refused, what is left, who rests until when."""
-    url = environment.bring_up_database()
-    found = {name: find(url) for name, find in PARTS.items()}
+    """Show how everything stands; exit status 1 where something needs a person, which is said in the last lines."""
+    standing = look(environment.bring_up_database(), environment.settings(), datetime.now(UTC))
+    found = {name: find(standing) for name, find in PARTS.items()}
     if json:
         show.document(found)
-        return
+    else:
+        _tell(found)
+    if found["needs"]:
+        raise typer.Exit(1)
+
+
+def _tell(found: Mapping[str, Rows]) -> None:
     for name, rows in found.items():
-        show.table(name.capitalize(), [{key.replace("_", " "): _shown(row[key]) for key in row} for row in rows])
+        columns = _SHOWN.get(name)
+        shown = [{key.replace("_", " "): _shown(row[key]) for key in columns or row} for row in rows]
+        show.table(name.capitalize(), shown)
     if not any(found.values()):
         show.line("Nothing yet: `zoning sync JURISDICTION` makes the beginning.")
 
@@ -36,35 +43,17 @@ def _shown(value: Any) -> Any:
     """For people: empty where there is nothing, times in seconds."""
     if isinstance(value, list):
         return ", ".join(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{count:,} {name}" for name, count in value.items())
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return "" if value is None else value
 
 
-def _jurisdictions(url: str) -> Rows:
-    """Those published, and those of the user's and the packaged files that could be."""
-    from zoning_assets.stores.status import Published, published  # noqa: PLC0415
-
-    done, files = published(url), jurisdictions.files(environment.settings().jurisdictions)
-    nothing = Published([], None, 0)
-    return [_jurisdiction(each, done.get(each, nothing), files.get(each)) for each in sorted({*done, *files})]
-
-
-def _jurisdiction(name: str, done: Any, file: Any) -> dict[str, Any]:
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-
-    feeds, fault = done.feeds, None
-    try:
-        feeds = sorted(jurisdictions.read(file, FEED_TYPES).feeds) if file else feeds
-    except JurisdictionInvalid as error:
-        fault = error.what
-    return {"id": name, "feeds": feeds, "last_batch": done.last_batch, "parcels": done.parcels, "fault": fault}
-
-
-def _hosts(url: str) -> Rows:
+def _hosts(standing: Standing) -> Rows:
     from zoning_assets.stores.ledger import read_budgets  # noqa: PLC0415
 
-    return [{"host": host, **_host(*known)} for host, known in read_budgets(url).items()]
+    return [{"host": host, **_host(*known)} for host, known in read_budgets(standing.url).items()]
 
 
 def _host(known: Budget, now: float) -> dict[str, Any]:
@@ -90,20 +79,29 @@ def _time(at: float, now: float) -> datetime | None:
     return datetime.fromtimestamp(at, UTC) if at > now else None
 
 
-def _holds(url: str) -> Rows:
-    from zoning_assets.stores import holds  # noqa: PLC0415
-
-    return [{"what": hold.what, **asdict(hold)} for hold in holds.active(url)]
+def _holds(standing: Standing) -> Rows:
+    return [{"what": hold.what, **asdict(hold)} for hold in standing.holds]
 
 
-def _none(_: str) -> Rows:
+def _none(_: Standing) -> Rows:
     return []
 
 
+#: What people see of the longer parts; the document has all.
+_SHOWN: Mapping[str, tuple[str, ...]] = {
+    "jurisdictions": (
+        "id", "feeds", "parcels", "current", "promise_hours", "fresh", "next_probe", "rejections", "waiting", "dead",
+        "fault",
+    ),
+    "failures": ("id", "jurisdiction", "tile", "feed", "kind", "tries", "last", "state", "next"),
+}  # fmt: skip
+
 #: The document, part by part, in its order.
-PARTS: Mapping[str, Callable[[str], Rows]] = {
-    "jurisdictions": _jurisdictions,
+PARTS: Mapping[str, Callable[[Standing], Rows]] = {
+    "jurisdictions": Standing.jurisdictions,
+    "failures": Standing.failures,
     "hosts": _hosts,
     "holds": _holds,
     "queues": _none,
+    "needs": Standing.needs,
 }

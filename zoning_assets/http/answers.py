@@ -265,5 +265,5 @@ def too_long(url: str, turn: Turn, last: str = "") -> PortalBusy | PortalUnreach
     if turn.why == BREAKER:
         do = f"check the address, or try again in {turn.wait_s:.0f} s"
         what = "it failed again and again, and is left alone" + (f" ({last})" if last else "")
-        return PortalUnreachable(what, where=without_secrets(url), do=do)
+        return PortalUnreachable(what, where=without_secrets(url), do=do, wait_s=turn.wait_s)
     return busy(url, "it asked to be left alone", turn.wait_s)

@@ -262,7 +262,7 @@ class Http:
             left_s = (until - self.now()).total_seconds()
             what = f"it is not to be asked until {until.isoformat(timespec='minutes')}"
             if waited_s + left_s > _LONGEST_WINDOW_S:
-                raise PortalResting(what, where=question.where, do="run again after it")
+                raise PortalResting(what, where=question.where, do="run again after it", wait_s=left_s)
             if (question.host, until) not in self._announced:
                 self._announced.add((question.host, until))
                 _log.warning("%s: %s; goes on by itself then", question.host, what)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyproj
 
+from zoning_assets import cron
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
 from zoning_assets.model import PARCELS, ZONE_TYPES, ZONING, CodeRules, Feed, Jurisdiction, Portal
 from zoning_assets.windows import parse
@@ -83,7 +84,7 @@ class _Reader:
         self.path, self.feed_types = path, feed_types
 
     def jurisdiction(self, document: dict[str, Any]) -> Jurisdiction:
-        allowed = ("id", "name", "bounds", "target_crs", "tile_resolution", "feeds", "portal", "codes")
+        allowed = ("id", "name", "bounds", "target_crs", "tile_resolution", "feeds", "portal", "codes", "fresh_hours")
         self._keys(document, "", allowed)
         found = self._text(document, "", "id")
         if not _ID.fullmatch(found) or found != self.path.stem:
@@ -99,6 +100,7 @@ class _Reader:
             feeds={name: self._feed(name, self._table(feeds, "feeds", name)) for name in feeds},
             portal=self._portal(document.get("portal", {})),
             codes=self._codes(document["codes"]) if "codes" in document else CodeRules(),
+            fresh_hours=self._whole(document, "", "fresh_hours", 1, 24 * 365, None),
             file=str(self.path),
         )
 
@@ -107,6 +109,7 @@ class _Reader:
         allowed = ("type", "url", "crs", "key", "on_null_key", "on_repeated_key", "full_refresh_days")
         more = (
             "probe_hours",
+            "probe",
             "hidden_rows",
             "page_size",
             "layer",
@@ -130,6 +133,7 @@ class _Reader:
             hidden_rows=self._choice(table, at, "hidden_rows", ("refuse", "accept"), "refuse"),
             full_refresh_days=self._whole(table, at, "full_refresh_days", 1, 3650, 30),
             probe_hours=self._whole(table, at, "probe_hours", 1, 24 * 30, 24),
+            probe=self._cron(table, at),
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
             geometry=self._text(table, at, "geometry") if "geometry" in table else None,
@@ -138,6 +142,18 @@ class _Reader:
             may_shrink=self._share(table, at, "may_shrink", 0.1),
             fields={ours: self._text(fields, f"{at}.fields", ours) for ours in fields},
         )
+
+    def _cron(self, table: dict[str, Any], at: str) -> str | None:
+        if "probe" not in table:
+            return None
+        text = self._text(table, at, "probe")
+        if "probe_hours" in table:
+            self._wrong(f"{at}.probe", "say either `probe` or `probe_hours`")
+        try:
+            cron.parse(text)
+        except ValueError as error:
+            self._wrong(f"{at}.probe", str(error))
+        return text
 
     def _portal(self, table: Any) -> Portal:
         if not isinstance(table, dict):

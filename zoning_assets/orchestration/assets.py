@@ -7,17 +7,20 @@ are still being fetched, and a tile that fails keeps none waiting. Each partitio
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from zoning_assets import judging
-from zoning_assets.errors import ZoningError
 from zoning_assets.model import PARCELS, ZONING, Outcome
-from zoning_assets.orchestration import metadata, partitions, told
+from zoning_assets.orchestration import metadata, partitions, policies, told
+from zoning_assets.orchestration.noting import note, noted
+from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.runs import FORCE
+from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.pipeline import STAGES
+from zoning_assets.stores import failures
 
 _ABOUT = {
     "raw_feed": "Pages as the portal sent them, and the proof that they are all. Immutable, named by content.",
@@ -46,6 +49,7 @@ def specs() -> list[dg.AssetSpec]:
     partitions_def=partitions.TILES,
     backfill_policy=dg.BackfillPolicy.single_run(),
     can_subset=True,
+    retry_policy=policies.PASSING,
     name="parcels_by_tile",
 )
 def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.AssetMaterialization]:
@@ -65,12 +69,18 @@ def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
 def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
     """What portals are asked for."""
 
-    @dg.asset(partitions_def=whole, group_name="parcels", description="The H3 tiles that own a jurisdiction's parcels.")
+    @dg.asset(
+        partitions_def=whole,
+        group_name="parcels",
+        description="The H3 tiles that own a jurisdiction's parcels.",
+        retry_policy=policies.PASSING,
+    )
     def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
         place = partitions.place_of(context.partition_key)
-        with one_line(), zoning.pipeline() as pipeline:
+        with one_line(), noted(context, zoning, PARCELS), zoning.pipeline() as pipeline:
             described = zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]
             cover = asyncio.run(pipeline.find_cover(described, force=FORCE in context.run.tags))
+            failures.note_gone(pipeline.database, place.jurisdiction, PARCELS, cover.tiles, datetime.now(UTC))
         came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
         return dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))
 
@@ -86,6 +96,7 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
         ],
         partitions_def=whole,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=policies.PASSING,
         name="districts_by_jurisdiction",
     )
     def districts(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.AssetMaterialization]:
@@ -103,10 +114,11 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
         partitions_def=whole,
         group_name="zoning",
         kinds={"postgres"},
+        retry_policy=policies.PASSING,
         description="The PostGIS table zoning.parcel_zoning: each parcel's share in each code, exact, with history.",
     )
     def parcel_zoning(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
-        with one_line(), zoning.judged(context.partition_key) as (url, jurisdiction):
+        with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
             return dg.MaterializeResult(metadata=told.of_shares(judging.overlay(url, jurisdiction)))
 
     @dg.asset(
@@ -114,10 +126,11 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
         partitions_def=whole,
         group_name="zoning",
         kinds={"postgres"},
+        retry_policy=policies.PASSING,
         description="The PostGIS table zoning.change: what a release really changed, typed and explained.",
     )
     def changes(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
-        with one_line(), zoning.judged(context.partition_key) as (url, jurisdiction):
+        with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
             found = judging.tell(url, jurisdiction)
         if found and found.alarms:
             raise told.alarm(context.partition_key, found)
@@ -129,7 +142,7 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
 def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> None:
     """The run's partitions through the pipeline; each is reported when it is done, failures together at the end."""
     places = [partitions.place_of(key) for key in context.partition_keys]
-    failed: list[Outcome] = []
+    outcomes: list[Outcome] = []
     written: list[Future[None]] = []
 
     def write(outcome: Outcome) -> None:
@@ -137,7 +150,7 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
             context.log_event(event)
 
     def report(outcome: Outcome) -> None:
-        failed.extend([outcome] if outcome.error else [])
+        outcomes.append(outcome)
         written.append(scribe.submit(write, outcome))
 
     # Dagster writes an event in milliseconds and waits for the disk: in the loop, all places would wait with it.
@@ -150,22 +163,11 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
         asyncio.run(pipeline.run(known, good, feed, _stages(feed, assets), report))
     for each in written:
         each.result()
-    if failed:
+    note(context, zoning, outcomes)
+    if failed := [outcome for outcome in outcomes if outcome.error]:
         raise metadata.failure(failed)
 
 
 def _stages(feed: str, assets: Mapping[str, str]) -> Sequence[str]:
     """The stages to go through. A district has no asset for the way there, so all of them are gone."""
     return STAGES if feed == ZONING else [stage for stage in STAGES if stage in assets]
-
-
-@contextmanager
-def one_line() -> Iterator[None]:
-    """An error that a person can act on is shown as what it says, not as a stack."""
-    try:
-        yield
-    except ZoningError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from None
-    except BaseExceptionGroup as group:  # Ctrl-C arrives inside a group of tasks; Dagster knows it only by itself
-        interrupts, _ = group.split((KeyboardInterrupt, dg.DagsterExecutionInterruptedError))
-        raise (interrupts or group).exceptions[0] from None

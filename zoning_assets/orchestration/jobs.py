@@ -1,13 +1,19 @@
 """Jobs with config, for what a person does in the UI in an emergency: the same words as on the command line."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 import dagster as dg
+from pydantic import Field
 
 from zoning_assets import undoing
-from zoning_assets.orchestration.assets import one_line
+from zoning_assets.orchestration import policies
+from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.syncing import Sync
+from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import moment
-from zoning_assets.stores import holds
+from zoning_assets.stores import failures, holds
 from zoning_assets.stores.objects import Objects
 
 
@@ -98,20 +104,28 @@ JOBS = (pause, resume, rollback)
 
 
 class Harvest(dg.Config):
-    """Which jurisdiction is brought up to date, and which of its feeds; empty: all."""
+    """Which jurisdiction is brought up to date, which of its feeds and which tiles of it; empty: all."""
 
     jurisdiction: str
     feed: str = ""
+    tiles: list[str] = Field(default_factory=list)
 
 
 def harvest_job(assets: dg.Definitions) -> dg.JobDefinition:
     """What `zoning sync` does, as a job: its runs stand in the list beside it."""
 
-    @dg.op(description="Tiles, their parcels, districts, shares and changes of one jurisdiction.")
+    @dg.op(
+        description="Tiles, their parcels, districts, shares and changes of one jurisdiction.",
+        retry_policy=policies.PASSING,
+    )
     def harvest_feed(context: dg.OpExecutionContext, config: Harvest, zoning: Zoning) -> None:
         with one_line():
             jurisdiction = zoning.jurisdictions([config.jurisdiction])[config.jurisdiction]
-            reports = Sync(assets, context.instance, jurisdiction).all(feed=config.feed or None)
+            wanted = (config.jurisdiction, config.feed, config.tiles)
+            if config.feed:
+                failures.note_asked(zoning.database(), *wanted, context.run_id, datetime.now(UTC))
+            sync = Sync(assets, context.instance, jurisdiction)
+            reports = sync.all(config.tiles, config.feed or None, or_all=True)
         failed = [str(report["error"]) for report in reports if not report["complete"]]
         if failed:
             raise dg.Failure(description="\n".join(failed[:50]), allow_retries=False)
@@ -121,6 +135,16 @@ def harvest_job(assets: dg.Definitions) -> dg.JobDefinition:
         harvest_feed()
 
     return harvest
+
+
+def harvest_request(run_key: str, feed: Feed, tiles: Sequence[str] = (), name: str = "") -> dg.RunRequest:
+    """A run of the job for a feed, or for the `changes` of its jurisdiction; dagster.yaml bounds the runs of a host."""
+    config = {"jurisdiction": feed.jurisdiction.id, "feed": name or feed.name, "tiles": list(tiles)}
+    return dg.RunRequest(
+        run_key,
+        {"ops": {"harvest_feed": {"config": config}}},
+        tags={policies.HOST: feed.host, "zoning/jurisdiction": feed.jurisdiction.id},
+    )
 
 
 def _what(config: Pause | Resume) -> dict[str, str | None]:

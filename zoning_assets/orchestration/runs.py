@@ -8,6 +8,8 @@ from typing import Any
 
 import dagster as dg
 
+from zoning_assets.orchestration import policies
+
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 #: The tag of a run whose `tiles` are to be looked for anew.
@@ -44,7 +46,7 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
         run = job.execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey(name) for name in assets],
-            tags={**(tags or {}), _START: start, _END: end},
+            tags={**(tags or {}), policies.ONCE: "0", _START: start, _END: end},
             run_config={"loggers": {"console": {}}},  # unnamed, Dagster's own logger would speak instead
             raise_on_error=False,
         )
@@ -109,8 +111,14 @@ def _collect(
         table = data.user_failure_data.metadata.get("failed") if data.user_failure_data else None
         if isinstance(table, dg.TableMetadataValue):
             result.failed |= {str(r.data["partition"]): str(r.data["error"]) for r in table.records}
-    why = next((data.error_display_string for data in said), "the run failed before its first step")
+    why = next(map(_why, said), "the run failed before its first step")
     described = next((d.user_failure_data.description for d in said if d.user_failure_data), why)
     for key in keys:
         if key not in result.done and key not in result.failed:
             result.failed[key] = str(described).splitlines()[0]
+
+
+def _why(data: Any) -> str:
+    """What went wrong, and not that it was tried again."""
+    last = data.error.cause if data.error and data.error.cls_name == "RetryRequestedFromPolicy" else None
+    return str(last.message if last else data.error_display_string)

@@ -1,67 +1,120 @@
-"""Waking up: sensors, each a thin coat over a pure decision (waking.py)."""
+"""Waking up: sensors, each a thin coat over a pure decision in a module of its own.
+
+    feed_changed      waking      probes feeds in their time, and asks for what changed
+    retry_failed      retrying    asks again for the partitions that failed, and for those only
+    promise_broken    freshness   asks for what was not found up to date within its promise
+
+A hold that is lifted and a maintenance that is over need no sensor: what was due meanwhile is due then, once.
+"""
 
 import asyncio
-import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
 from zoning_assets import jurisdictions
-from zoning_assets.errors import JurisdictionInvalid, ZoningError
+from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES
-from zoning_assets.orchestration import waking
+from zoning_assets.orchestration import freshness, probing, retrying, waking
+from zoning_assets.orchestration.jobs import harvest_request
 from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.orchestration.syncing import CHANGES
+from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import Settings
+from zoning_assets.stores import failures, holds
+from zoning_assets.stores import freshness as stored
+from zoning_assets.stores.failures import Failure
 
-#: Seconds between two ticks, and for which one portal may keep a tick waiting.
-_TICK_S, _PROBE_S = 60, 20.0
+#: Seconds between two ticks.
+_TICK_S = 60
 
 
-def feed_changed(harvest: dg.JobDefinition) -> dg.SensorDefinition:
-    """Probes each feed of the user's own jurisdictions every `probe_hours`; asks for a harvest where one changed."""
+@dataclass(frozen=True)
+class Seen:
+    """What a tick looks at."""
+
+    url: str
+    now: datetime
+    feeds: Sequence[Feed]
+    known: Mapping[str, stored.Known]
+    failed: Sequence[Failure]
+    closed: set[str]
+
+    def failures_of(self, feed: Feed) -> list[Failure]:
+        """What failed of a feed and is not solved."""
+        return [each for each in self.failed if (each.jurisdiction, each.feed) == (feed.jurisdiction.id, feed.name)]
+
+
+def look(zoning: Zoning, now: datetime) -> Seen:
+    """What there is to decide upon."""
+    url, feeds = zoning.database(), watched(zoning.settings)
+    closed = waking.blocked(feeds, holds.active(url), now)
+    return Seen(url, now, feeds, stored.feeds(url), failures.unsolved(url), closed)
+
+
+def sensors(harvest: dg.JobDefinition) -> list[dg.SensorDefinition]:
+    """All of them; `zoning up` runs them."""
+    common: Mapping[str, Any] = {
+        "job": harvest,
+        "minimum_interval_seconds": _TICK_S,
+        "default_status": dg.DefaultSensorStatus.RUNNING,
+    }
 
     @dg.sensor(
-        job=harvest,
-        minimum_interval_seconds=_TICK_S,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks the portals of your own jurisdictions whether anything changed, and harvests what did.",
+        **common,
+        description="Asks the portals of your own jurisdictions what changed, and harvests that.",
     )
     def feed_changed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        cursor: dict[str, str] = json.loads(context.cursor or "{}")
-        now, feeds = datetime.now(UTC), _watched(zoning.settings)
-        requests, said = [], []
-        for feed in waking.due(cursor, feeds, now):
-            try:
-                why = _probe(zoning, feed, now)
-            except (ZoningError, TimeoutError) as error:
-                said.append(f"{feed.key}: {error or 'no answer in time'}")
-                cursor[feed.key] = waking.after(feed, now, failed=True)
-                continue
-            if why:
-                config = {"jurisdiction": feed.jurisdiction.id, "feed": feed.name}
-                run_key = waking.run_key(feed, cursor, why)
-                requests.append(dg.RunRequest(run_key, {"ops": {"harvest_feed": {"config": config}}}))
-            cursor[feed.key] = waking.after(feed, now, failed=False)
-        known = {feed.key for feed in feeds}
-        kept = json.dumps({key: at for key, at in sorted(cursor.items()) if key in known})
-        reason = None if requests else dg.SkipReason("; ".join(said) or "no feed is due, or none has changed")
-        return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=kept)
-
-    return feed_changed
-
-
-def _probe(zoning: Zoning, feed: waking.Feed, now: datetime) -> str | None:
-    async def asked() -> str | None:
+        seen, cursor = look(zoning, datetime.now(UTC)), waking.entries(context.cursor)
+        chosen = waking.due(cursor, seen.known, seen.feeds, seen.closed, seen.now)
         with zoning.pipeline() as pipeline:
-            return (await asyncio.wait_for(pipeline.probe(feed.jurisdiction, feed.name, now), _PROBE_S)).why
+            found = asyncio.run(probing.ask(pipeline, chosen, seen.now))
+        asks = probing.decide(cursor, found, seen.failures_of, seen.now)
+        for each in asks:
+            stored.note_probed(seen.url, each.known)
+        said = "; ".join(f"{each.feed.key}: {each.known.error}" for each in asks if each.known.error)
+        requests = [harvest_request(each.run_key, each.feed) for each in asks if each.run_key]
+        after = waking.written({**cursor, **{each.feed.key: each.entry for each in asks}}, seen.feeds)
+        return _result(requests, after, said or "no feed is due, or none has changed")
 
-    return asyncio.run(asked())
+    @dg.sensor(
+        **common,
+        description="Asks again for what failed, later and later, a few times; then it is a person's.",
+    )
+    def retry_failed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
+        seen, cursor = look(zoning, datetime.now(UTC)), retrying.entries(context.cursor)
+        asks, after = retrying.due(cursor, seen.failed, seen.closed, seen.now)
+        by_key = {key: feed for feed in seen.feeds for key in (f"{feed.jurisdiction.id}/{CHANGES}", feed.key)}
+        mine = [(ask, by_key[key]) for ask in asks if (key := f"{ask.jurisdiction}/{ask.feed}") in by_key]
+        requests = [harvest_request(ask.run_key, feed, ask.tiles, ask.feed) for ask, feed in mine]
+        return _result(requests, retrying.written(after, seen.failed), "nothing that failed is due")
+
+    @dg.sensor(
+        **common, description="Harvests what was not found up to date within its promise, whatever its probes say."
+    )
+    def promise_broken(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
+        seen = look(zoning, datetime.now(UTC))
+        closed = seen.closed | {feed.key for feed in seen.feeds if seen.failures_of(feed)}
+        found = freshness.broken(seen.feeds, seen.known, closed, seen.now)
+        before = set((context.cursor or "").splitlines())
+        requests = [harvest_request(key, feed) for feed, key in found if key not in before]
+        return _result(requests, "\n".join(key for _, key in found), "every promise is kept, or asked for already")
+
+    return [feed_changed, retry_failed, promise_broken]
 
 
-def _watched(settings: Settings) -> list[waking.Feed]:
+def _result(requests: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
+    reason = None if requests else dg.SkipReason(why_none)
+    return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=cursor)
+
+
+def watched(settings: Settings) -> list[Feed]:
     """The feeds of the user's own files; the packaged examples are nobody's to ask. A file that is wrong is left out:
     a run of its jurisdiction says why."""
-    found: list[waking.Feed] = []
+    found: list[Feed] = []
     for path in jurisdictions.files(settings.jurisdictions).values():
         if path.parent != settings.jurisdictions:
             continue
@@ -69,5 +122,5 @@ def _watched(settings: Settings) -> list[waking.Feed]:
             described = jurisdictions.read(path, FEED_TYPES)
         except JurisdictionInvalid:
             continue
-        found += [waking.Feed(described, name) for name in described.feeds]
+        found += [Feed(described, name) for name in described.feeds]
     return found

@@ -1,6 +1,6 @@
 """Bringing a jurisdiction up to date, run after run: tiles, their parcels, districts, shares and changes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -10,6 +10,8 @@ from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import COUNTED, PARCELS, ZONING, Jurisdiction, Place
 from zoning_assets.orchestration import partitions, runs
 
+#: What is made of both feeds; as a feed it stands for shares and changes alone.
+CHANGES = "changes"
 _COSTS = ("requests", "bytes", "seconds")
 
 #: What is done, in how many steps -> what is told of each.
@@ -37,13 +39,22 @@ class Sync:
         self.definitions, self.instance, self.jurisdiction = definitions, instance, jurisdiction
         self.force, self.watch = force, watch
 
-    def all(self, tile: str | None = None, feed: str | None = None) -> list[dict[str, Any]]:
-        """Tiles and parcels, then districts, as far as they are wanted and there are such feeds."""
+    def all(self, tiles: Sequence[str] = (), feed: str | None = None, *, or_all: bool = False) -> list[dict[str, Any]]:
+        """Tiles and parcels, then districts, as far as they are wanted and there are such feeds; `changes`: only shares
+        and changes.
+
+        Args:
+            tiles: just these; none: all.
+            feed: just this; None: all.
+            or_all: where one of the tiles is none any more, what became of it is new: all of them.
+        """
+        if feed == CHANGES:
+            return self._judge()
         feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
         reports: list[dict[str, Any]] = []
         if PARCELS in feeds:
-            reports += self._parcels(tile)
-        if ZONING in feeds and tile is None:
+            reports += self._parcels(tiles, or_all=or_all)
+        if ZONING in feeds and not tiles:
             reports += self._run(["districts"], [self.jurisdiction.id], ZONING)
         reports += self._judge() if any(report["complete"] for report in reports) else []
         if not reports:
@@ -52,30 +63,31 @@ class Sync:
             )
         return reports
 
-    def _parcels(self, tile: str | None) -> list[dict[str, Any]]:
+    def _parcels(self, tiles: Sequence[str], *, or_all: bool) -> list[dict[str, Any]]:
         tags = {runs.FORCE: "true"} if self.force else {}
         found = runs.materialize(self.definitions, self.instance, ["tiles"], [self.jurisdiction.id], tags=tags)
         if found.failed:
             return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
         keys = partitions.keys_of(self.instance, self.jurisdiction.id)
-        if tile is not None:
-            wanted = partitions.key_of(Place(self.jurisdiction.id, tile))
-            if wanted not in keys:
-                raise SettingInvalid(
-                    f"{tile} is none of the tiles of {self.jurisdiction.id}",
-                    where="--tile",
-                    do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
-                )
-            keys = [wanted]
+        wanted = {partitions.key_of(Place(self.jurisdiction.id, tile)) for tile in tiles}
+        gone = sorted(wanted - set(keys))
+        if gone and not or_all:
+            raise SettingInvalid(
+                f"{gone[0].split(':')[1]} is none of the tiles of {self.jurisdiction.id}",
+                where="--tile",
+                do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
+            )
+        if wanted and not gone:
+            keys = sorted(wanted)
         return self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
 
     def _judge(self) -> list[dict[str, Any]]:
         """Shares and changes; a report only where they failed, as they are no harvest."""
         with self.watch(f"{self.jurisdiction.id}: zoning of each parcel, and what really changed", 1) as step:
             result = runs.materialize(
-                self.definitions, self.instance, ["parcel_zoning", "changes"], [self.jurisdiction.id], progress=step
+                self.definitions, self.instance, ["parcel_zoning", CHANGES], [self.jurisdiction.id], progress=step
             )
-        return [_failed(Place(self.jurisdiction.id), "changes", why) for why in result.failed.values()]
+        return [_failed(Place(self.jurisdiction.id), CHANGES, why) for why in result.failed.values()]
 
     def _run(self, assets: list[str], keys: list[str], feed: str) -> list[dict[str, Any]]:
         with self.watch(f"{self.jurisdiction.id} {feed}", len(keys)) as step:

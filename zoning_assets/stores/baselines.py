@@ -7,7 +7,7 @@ raw/JURISDICTION/FEED/published.json  the tiles that were published from the lay
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from zoning_assets.errors import AcceptanceNeeded, NothingWaits
@@ -32,9 +32,11 @@ def find(objects: Objects, jurisdiction: str, feed: str) -> Baseline | None:
     return Baseline(**document) if document else None
 
 
-def put(objects: Objects, jurisdiction: str, feed: str, rows: int, signals: Mapping[str, Any] | None) -> None:
-    """Note what was published."""
-    baseline = Baseline(rows, signals, datetime.now(UTC).isoformat())
+def put(  # noqa: PLR0913 - what a feed was, and when
+    objects: Objects, jurisdiction: str, feed: str, rows: int, signals: Mapping[str, Any] | None, at: datetime
+) -> None:
+    """Note what was published, as the portal had it at that time."""
+    baseline = Baseline(rows, signals, at.isoformat())
     objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(baseline))
 
 

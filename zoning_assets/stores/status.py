@@ -1,4 +1,4 @@
-"""How things stand, for a look: what was published. Hosts are the ledger's (stores/ledger.py)."""
+"""How things stand, for a look: what was published, held back, not believed. Hosts are the ledger's (ledger.py)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,3 +24,18 @@ def published(url: str) -> dict[str, Published]:
     """
     with connect(url) as connection:
         return {name: Published(*rest) for name, *rest in connection.execute(named("status")["jurisdictions"])}
+
+
+def rejections(url: str) -> dict[str, dict[str, int]]:
+    """Rows held back, by jurisdiction and state."""
+    found: dict[str, dict[str, int]] = {}
+    with connect(url) as connection:
+        for jurisdiction, state, count in connection.execute(named("status")["rejections"]):
+            found.setdefault(jurisdiction, {})[state] = count
+    return found
+
+
+def alarms(url: str) -> dict[str, list[str]]:
+    """By jurisdiction, why its last map was not believed; where a person has not said that it is right."""
+    with connect(url) as connection:
+        return dict(connection.execute(named("status")["alarms"]).fetchall())

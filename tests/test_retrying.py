@@ -1,0 +1,163 @@
+"""What failed is asked for again, just that, later and later, and not for ever; what cannot pass waits for a person."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoning_assets import errors
+from zoning_assets.errors import CoverStale, Held, NothingWaits, PortalBusy, PortalUnreachable, ZoningError
+from zoning_assets.model import PARCELS, Outcome, Place
+from zoning_assets.orchestration import retrying
+from zoning_assets.stores import failures
+from zoning_assets.stores.failures import MOST_AGAIN, Failure
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SAID = {"where": "us-xx-a", "do": "wait"}
+
+
+def failure(id_: int = 1, tile: str | None = "t1", **changes: object) -> Failure:
+    plain = Failure(
+        id_, "us-xx-a", PARCELS, tile, "PortalUnreachable", "?", True, 1, NOW, NOW, None, "waiting", None, ""
+    )
+    return replace(plain, **changes)
+
+
+def kinds() -> Iterator[type[ZoningError]]:
+    waiting = [ZoningError]
+    while waiting:
+        yield (kind := waiting.pop())
+        waiting += kind.__subclasses__()
+
+
+def test_every_error_says_whether_it_passes() -> None:
+    """What a person must do something about is never asked for by itself."""
+    passing = {kind.__name__ for kind in kinds() if kind.passes and kind.__module__ == errors.__name__}
+    assert passing == {
+        "PortalUnreachable", "PortalBusy", "PortalResting", "HarvestIncomplete", "CoverStale", "Held", "Stopping",
+        "StoreError", "DatabaseUnavailable",
+    }  # fmt: skip
+
+
+@given(st.integers(1, MOST_AGAIN))
+def test_each_time_is_later(tries: int) -> None:
+    """10 minutes, then three times as long each time, a little late; five times take less than two days."""
+    first, then = (retrying.next_try(failure(tries=number)) for number in (tries, tries + 1))
+    assert first is not None
+    assert then is not None
+    assert timedelta(minutes=10) * 3 ** (tries - 1) <= first - NOW <= timedelta(minutes=12) * 3 ** (tries - 1)
+    assert first < then <= NOW + timedelta(days=2 if tries < MOST_AGAIN else 3)
+
+
+def test_the_portals_own_word_is_waited_for() -> None:
+    until = NOW + timedelta(hours=5)
+    assert retrying.next_try(failure(not_before=until)) == until
+    assert retrying.next_try(failure(kind="PortalResting", not_before=until, tries=4)) == until
+    assert retrying.next_try(failure(kind="Held")) == NOW, "as soon as the hold is lifted"
+    assert retrying.next_try(failure(state="dead")) is None
+
+
+def test_only_what_failed_is_asked_for_and_the_same_tick_asks_for_the_same() -> None:
+    failed = [
+        failure(1, "t1"),
+        failure(2, "t2"),
+        failure(3, "t3", last=NOW + timedelta(hours=2)),
+        failure(4, "t4", state="dead"),
+    ]
+    later = NOW + timedelta(hours=1)
+    (ask,), cursor = retrying.due({}, failed, (), later)
+    assert (ask.tiles, ask.ids) == (("t1", "t2"), (1, 2))
+    assert retrying.due({}, failed, (), later + timedelta(minutes=1))[0] == [ask], "a cursor that was lost"
+    read = retrying.entries(retrying.written(cursor, failed))
+    assert read == cursor
+    assert retrying.due(read, failed, (), later)[0] == []
+    assert retrying.due({}, failed, ["us-xx-a/parcels"], later)[0] == [], "paused, or at rest"
+    (next_,), _ = retrying.due(read, [failed[0], failed[2]], (), NOW + timedelta(hours=3))
+    assert next_.tiles == ("t3",), "t1 was asked for, and its run has not ended"
+    (again,), _ = retrying.due(read, [failed[0]], (), later + timedelta(hours=27))
+    assert again.run_key != ask.run_key, "its run was lost"
+
+
+def test_a_whole_feed_is_asked_for_where_it_failed_as_a_whole() -> None:
+    (ask,), _ = retrying.due({}, [failure(1, None), failure(2, "t2")], (), NOW + timedelta(hours=1))
+    assert (ask.tiles, ask.ids) == ((), (1, 2))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["waiting", "asked", "dead"]), st.integers(0, 6), st.integers(-90, 90)), max_size=12
+    ),
+    st.lists(st.integers(0, 4000), max_size=12),
+)
+def test_whenever_it_ticks_a_failure_is_asked_for_once_a_day_at_most(
+    given_: list[tuple[str, int, int]], ticks: list[int]
+) -> None:
+    failed = [
+        failure(number, f"t{number}", state=state, tries=tries, last=NOW + timedelta(hours=hours))
+        for number, (state, tries, hours) in enumerate(given_)
+    ]
+    cursor, asked = {}, dict[int, list[datetime]]()
+    for minutes in sorted(ticks):
+        now = NOW + timedelta(minutes=minutes)
+        asks, cursor = retrying.due(cursor, failed, (), now)
+        for id_ in (id_ for ask in asks for id_ in ask.ids):
+            asked.setdefault(id_, []).append(now)
+            failed[id_] = replace(failed[id_], state="asked", asked=now)
+    for id_, times in asked.items():
+        assert given_[id_][0] != "dead"
+        assert all(later - sooner > timedelta(hours=26) for sooner, later in pairwise(times))
+
+
+def noted(database: str, error: ZoningError | None, minutes: int = 0) -> list[Failure]:
+    outcome = Outcome(Place("us-xx-a", "t1"), PARCELS, error=error)
+    failures.note(database, [outcome], "run", NOW + timedelta(minutes=minutes))
+    return failures.unsolved(database)
+
+
+def test_a_failure_is_one_row_until_it_is_solved(database: str) -> None:
+    (first,) = noted(database, PortalBusy("busy", **SAID, wait_s=600))
+    assert (first.tries, first.state, first.not_before) == (1, "waiting", NOW + timedelta(minutes=10))
+    (second,) = noted(database, PortalUnreachable("gone", **SAID), 5)
+    assert (second.id, second.kind, second.tries, second.not_before) == (first.id, "PortalUnreachable", 2, None)
+    assert (second.first, second.last) == (NOW, NOW + timedelta(minutes=5))
+    failures.note_asked(database, "us-xx-a", PARCELS, ["t1"], "run2", NOW)
+    assert failures.unsolved(database)[0].state == "asked"
+    assert noted(database, None) == []
+    (fresh,) = noted(database, PortalUnreachable("gone", **SAID))
+    assert (fresh.tries, fresh.id != first.id) == (1, True)
+
+
+def test_it_is_dead_after_five_more_tries_and_a_person_may_ask_again(database: str) -> None:
+    for number in range(MOST_AGAIN):
+        (found,) = noted(database, PortalUnreachable("gone", **SAID), number)
+        assert found.state == "waiting"
+    (found,) = noted(database, PortalUnreachable("gone", **SAID), MOST_AGAIN)
+    assert (found.state, found.tries) == ("dead", MOST_AGAIN + 1)
+    (again,) = failures.ask_again(database, dead=True)
+    assert (again.state, again.tries, retrying.next_try(again)) == ("waiting", 0, again.last)
+    with pytest.raises(NothingWaits):
+        failures.ask_again(database, dead=True)
+    with pytest.raises(NothingWaits):
+        failures.ask_again(database, id_=again.id + 1)
+
+
+def test_what_cannot_pass_is_dead_at_once(database: str) -> None:
+    (found,) = noted(database, errors.TooManyRejections("half of it", **SAID))
+    assert (found.state, found.kind, found.message) == ("dead", "TooManyRejections", "us-xx-a: half of it; wait")
+
+
+def test_a_tile_that_is_gone_has_nothing_to_be_asked_for(database: str) -> None:
+    noted(database, CoverStale("split", **SAID))
+    failures.note_gone(database, "us-xx-a", PARCELS, ["t1", "t2"], NOW)
+    assert len(failures.unsolved(database)) == 1
+    failures.note_gone(database, "us-xx-a", PARCELS, ["t2"], NOW)
+    assert failures.unsolved(database) == []
+
+
+def test_a_hold_is_kept_as_one(database: str) -> None:
+    (found,) = noted(database, Held("paused", **SAID))
+    assert (found.kind, found.state) == ("Held", "waiting")

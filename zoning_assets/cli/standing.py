@@ -1,0 +1,130 @@
+"""How each jurisdiction stands against its promise, and what needs a person: what `zoning status` says of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from zoning_assets import jurisdictions
+from zoning_assets.errors import JurisdictionInvalid
+from zoning_assets.feeds import FEED_TYPES
+from zoning_assets.model import Jurisdiction
+from zoning_assets.orchestration import freshness, retrying
+from zoning_assets.orchestration.waking import Feed
+from zoning_assets.settings import Settings
+from zoning_assets.stores import failures, holds
+from zoning_assets.stores import freshness as stored
+from zoning_assets.stores import status as published
+from zoning_assets.stores.failures import Failure
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All that there is to know of the jurisdictions, read once."""
+
+    url: str
+    now: datetime
+    files: Mapping[str, Jurisdiction]
+    faults: Mapping[str, str]  # of files that are wrong
+    mine: frozenset[str]  # ids of the user's own files; the packaged ones are nobody's to ask
+    done: Mapping[str, published.Published]
+    known: Mapping[str, stored.Known]
+    rejections: Mapping[str, Mapping[str, int]]
+    alarms: Mapping[str, Sequence[str]]
+    failed: Sequence[Failure]
+    holds: Sequence[holds.Hold]
+
+    def jurisdictions(self) -> Rows:
+        """Those published, and those of the user's and the packaged files that could be."""
+        return [self._jurisdiction(each) for each in sorted({*self.done, *self.files, *self.faults})]
+
+    def _jurisdiction(self, name: str) -> dict[str, Any]:
+        feeds, done = self._feeds(name), self.done.get(name, published.Published([], None, 0))
+        known = [self.known[feed.key] for feed in feeds if feed.key in self.known]
+        current = [each.current for each in known if each.current]
+        return {
+            "id": name,
+            "feeds": sorted(feed.name for feed in feeds) or done.feeds,
+            "last_batch": done.last_batch,
+            "parcels": done.parcels,
+            "fault": self.faults.get(name),
+            "harvested": min((each.harvested for each in known if each.harvested), default=None),
+            "current": min(current) if current and len(current) == len(feeds) else None,
+            "promise_hours": min((int(f.promise(self.now).total_seconds() // 3600) for f in feeds), default=None),
+            "fresh": not self._broken(feeds) if current else None,
+            "next_probe": min((each.next_probe for each in known if each.next_probe), default=None),
+            "rejections": dict(self.rejections.get(name, {})),
+            "alarms": list(self.alarms.get(name, ())),
+            "waiting": sum(each.jurisdiction == name and each.state != "dead" for each in self.failed),
+            "dead": sum(each.jurisdiction == name and each.state == "dead" for each in self.failed),
+        }
+
+    def _feeds(self, name: str) -> list[Feed]:
+        described = self.files.get(name)
+        return [Feed(described, feed) for feed in described.feeds] if described else []
+
+    def _broken(self, feeds: Sequence[Feed]) -> list[tuple[Feed, str]]:
+        return freshness.broken(feeds, self.known, (), self.now)
+
+    def failures(self) -> Rows:
+        """What failed and is not solved, and when it is asked for again."""
+        names = ("id", "jurisdiction", "tile", "feed", "kind", "tries", "first", "last", "state", "message", "run")
+        return [{**{n: getattr(each, n) for n in names}, "next": retrying.next_try(each)} for each in self.failed]
+
+    def needs(self) -> Rows:
+        """What a person must do something about; where there is nothing, all is well."""
+        return [{"where": where, "what": what, "do": do} for where, what, do in self._needs()]
+
+    def _needs(self) -> Iterator[tuple[str, str, str]]:
+        for name in sorted({*self.mine, *self.done} & set(self.faults)):
+            yield name, self.faults[name], "mend the file"
+        for name, alarms in self.alarms.items():
+            yield name, "; ".join(alarms), f"look at the map; `zoning accept {name} --feed zoning --reason ...`"
+        for each in self.failed:
+            if each.state == "dead":
+                tries = f"{each.tries} tries, {each.kind}" if each.passes else each.kind
+                yield each.where, tries, f"`zoning status --json` says why; then `zoning retry {each.id}`"
+        for feed, _ in self._broken([feed for name in sorted(self.mine) for feed in self._feeds(name)]):
+            if not holds.of(self.holds, feed.jurisdiction.id, [feed.host]):
+                promise = feed.promise(self.now)
+                yield (
+                    feed.key,
+                    f"not found up to date within {promise}",
+                    "look at its failures and its host; is `up` on?",
+                )
+
+
+def look(url: str, settings: Settings, now: datetime) -> Standing:
+    """Read what there is; asks no portal and needs no Dagster.
+
+    Raises:
+        DatabaseUnavailable: nobody answers.
+    """
+    paths = jurisdictions.files(settings.jurisdictions)
+    files, faults = _read(paths)
+    return Standing(
+        url=url,
+        now=now,
+        files=files,
+        faults=faults,
+        mine=frozenset(name for name, path in paths.items() if path.parent == settings.jurisdictions),
+        done=published.published(url),
+        known=stored.feeds(url),
+        rejections=published.rejections(url),
+        alarms=published.alarms(url),
+        failed=failures.unsolved(url),
+        holds=holds.active(url),
+    )
+
+
+def _read(paths: Mapping[str, Path]) -> tuple[dict[str, Jurisdiction], dict[str, str]]:
+    files, faults = {}, {}
+    for name, path in paths.items():
+        try:
+            files[name] = jurisdictions.read(path, FEED_TYPES)
+        except JurisdictionInvalid as error:
+            faults[name] = error.what
+    return files, faults

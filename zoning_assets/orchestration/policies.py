@@ -1,0 +1,31 @@
+"""What is tried again by whom. Requests are tried again by the client (http/), what failed of a run by the sensor
+`retry_failed`, a run that was killed by Dagster; here: a step that our own side failed, for a minute or so."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from zoning_assets.errors import StoreError, ZoningError
+
+#: The database is restarted, a worker was killed: 2, 4 and 8 seconds, each more or less. What a portal did is never
+#: tried again here, as the whole step would be.
+PASSING = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+#: The tag by which dagster.yaml bounds the runs that ask one host.
+HOST = "zoning/host"
+#: The tag of runs that are part of another: with it, Dagster does not start one again that was killed.
+ONCE = "dagster/max_retries"
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """An error that a person can act on is shown as what it says, not as a stack."""
+    try:
+        yield
+    except ZoningError as error:
+        ours = isinstance(error, StoreError) and error.passes
+        raise dg.Failure(description=str(error), allow_retries=ours) from None
+    except BaseExceptionGroup as group:  # Ctrl-C arrives inside a group of tasks; Dagster knows it only by itself
+        interrupts, _ = group.split((KeyboardInterrupt, dg.DagsterExecutionInterruptedError))
+        raise (interrupts or group).exceptions[0] from None
