@@ -42,7 +42,7 @@ def measure(
     rows = [(name,) for name in FAULTS] + mixtures(_SEED, mixed)
     found: list[dict[str, Any]] = []
     try:
-        with _database(server) as empty, Pool(prepare_worker) as pool, Matrix(empty, folder, pool) as matrix:
+        with fresh_database(server) as empty, Pool(prepare_worker) as pool, Matrix(empty, folder, pool) as matrix:
             for number, names in enumerate(rows):
                 cells = [Cell(names, _SEED + number, each, published=number % 2 == 1) for each in strategies]
                 verdicts = [matrix.verdict(cell) for cell in cells]
@@ -98,9 +98,9 @@ def table(found: dict[str, Any]) -> list[dict[str, str]]:
 
 
 @contextmanager
-def _database(server: str) -> Iterator[str]:
-    """A fresh database with the schema; its URL."""
-    name = f"bench_chaos_{os.getpid()}"
+def fresh_database(server: str) -> Iterator[str]:
+    """A fresh database with the schema; its URL. Dropped at the end."""
+    name = f"bench_{os.getpid()}"
     url = urlsplit(server)._replace(path=f"/{name}").geturl()
     with psycopg.connect(server, autocommit=True) as connection:
         try:

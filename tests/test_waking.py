@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -126,13 +127,16 @@ def test_a_promise_that_is_broken_is_asked_for_once_each_time_it_runs_out() -> N
     assert mine.promise(NOW) == timedelta(hours=24)
 
     def asked(hours: int, closed: tuple[str, ...] = ()) -> list[str]:
-        return [key for _, key in freshness.broken([mine], {mine.key: known}, closed, NOW + timedelta(hours=hours))]
+        return [key for _, key in freshness.due([mine], {mine.key: known}, closed, NOW + timedelta(hours=hours))]
 
     assert asked(23) == asked(30, (mine.key,)) == []
     assert asked(25) == asked(47)
     assert len(asked(25)) == 1
     assert asked(25) != asked(49)
-    assert freshness.broken([mine], {}, (), NOW) == []
+    assert freshness.due([mine], {}, (), NOW) == []
+    known = replace(known, error="no answer")
+    assert asked(25) == [], "its probes are without an answer: its rows will be, too"
+    assert len(asked(49)) == 1
 
 
 @pytest.fixture

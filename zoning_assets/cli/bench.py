@@ -65,6 +65,26 @@ def chaos(
 
 
 @app.command()
+def week(*, json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
+    """A week of twenty simulated portals on a clock of its own: every change in time, no portal asked too much."""
+    measurement = _load("week")
+    server = environment.bring_up_database()
+    found = measurement.measure_apart(server, environment.settings().home, show.line)
+    if json:
+        show.document(found)
+    else:
+        show.table(
+            f"{found['changes']} changes, the last published after {found['lag_hours_most']} h; {found['probes']} probes, "
+            f"{found['requests']:,} requests, {found['requests_a_probe_most']} a probe where nothing changed",
+            measurement.table(found),
+        )
+    for each in found["faults"]:
+        show.line(f"zoning: {each}")
+    if found["faults"]:
+        raise typer.Exit(1)
+
+
+@app.command()
 def pbf(
     parcels: Annotated[int, typer.Option(min=_FEWEST, help="How many parcels the layer has.")] = 50_000,
     *,

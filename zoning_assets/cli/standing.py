@@ -54,7 +54,7 @@ class Standing:
             "harvested": min((each.harvested for each in known if each.harvested), default=None),
             "current": min(current) if current and len(current) == len(feeds) else None,
             "promise_hours": min((int(f.promise(self.now).total_seconds() // 3600) for f in feeds), default=None),
-            "fresh": not self._broken(feeds) if current else None,
+            "fresh": not any(map(self._overdue, feeds)) if current else None,
             "next_probe": min((each.next_probe for each in known if each.next_probe), default=None),
             "rejections": dict(self.rejections.get(name, {})),
             "alarms": list(self.alarms.get(name, ())),
@@ -66,8 +66,8 @@ class Standing:
         described = self.files.get(name)
         return [Feed(described, feed) for feed in described.feeds] if described else []
 
-    def _broken(self, feeds: Sequence[Feed]) -> list[tuple[Feed, str]]:
-        return freshness.broken(feeds, self.known, (), self.now)
+    def _overdue(self, feed: Feed) -> int:
+        return freshness.overdue(feed, self.known.get(feed.key), self.now)
 
     def failures(self) -> Rows:
         """What failed and is not solved, and when it is asked for again."""
@@ -87,8 +87,8 @@ class Standing:
             if each.state == "dead":
                 tries = f"{each.tries} tries, {each.kind}" if each.passes else each.kind
                 yield each.where, tries, f"`zoning status --json` says why; then `zoning retry {each.id}`"
-        for feed, _ in self._broken([feed for name in sorted(self.mine) for feed in self._feeds(name)]):
-            if not holds.of(self.holds, feed.jurisdiction.id, [feed.host]):
+        for feed in (feed for name in sorted(self.mine) for feed in self._feeds(name)):
+            if self._overdue(feed) and not holds.of(self.holds, feed.jurisdiction.id, [feed.host]):
                 promise = feed.promise(self.now)
                 yield (
                     feed.key,

@@ -1,21 +1,25 @@
 """Which feeds are older than their promise, and so are fetched whatever their probes say: pure decisions."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from zoning_assets.orchestration.waking import Feed
 from zoning_assets.stores.freshness import Known
 
 
-def age(known: Known | None, now: datetime) -> timedelta | None:
-    """How long ago what stands was found to be what the portal has; None: nothing stands yet."""
-    return now - known.current if known and known.current else None
+def overdue(feed: Feed, known: Known | None, now: datetime) -> int:
+    """How often its promise has run out since what stands was found to be the portal's; 0: it is kept, or nothing
+    stands yet."""
+    return (now - known.current) // feed.promise(now) if known and known.current else 0
 
 
-def broken(
+def due(
     feeds: Sequence[Feed], known: Mapping[str, Known], closed: Collection[str], now: datetime
 ) -> list[tuple[Feed, str]]:
     """The feeds that are to be fetched, and the run key of each: once for each time that the promise has run out.
+
+    A portal that did not answer its probes is not asked for all its rows, too; not before the promise has run out twice,
+    as then it may be the probe that is wrong.
 
     Args:
         feeds: those that are watched.
@@ -26,7 +30,7 @@ def broken(
     found = []
     for feed in feeds:
         state = known.get(feed.key)
-        old, promise = age(state, now), feed.promise(now)
-        if state and state.current and old and old > promise and feed.key not in closed:
-            found.append((feed, f"fresh {feed.key} {state.current.isoformat()} {old // promise}"))
+        times = overdue(feed, state, now)
+        if state and state.current and times > bool(state.error) and feed.key not in closed:
+            found.append((feed, f"fresh {feed.key} {state.current.isoformat()} {times}"))
     return found

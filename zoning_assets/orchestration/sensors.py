@@ -43,6 +43,12 @@ class Seen:
     failed: Sequence[Failure]
     closed: set[str]
 
+    @classmethod
+    def at(cls, url: str, feeds: Sequence[Feed], now: datetime) -> "Seen":
+        """As the database has it at that time."""
+        closed = waking.blocked(feeds, holds.active(url), now)
+        return cls(url, now, feeds, stored.feeds(url), failures.unsolved(url), closed)
+
     def failures_of(self, feed: Feed) -> list[Failure]:
         """What failed of a feed and is not solved."""
         return [each for each in self.failed if (each.jurisdiction, each.feed) == (feed.jurisdiction.id, feed.name)]
@@ -50,9 +56,7 @@ class Seen:
 
 def look(zoning: Zoning, now: datetime) -> Seen:
     """What there is to decide upon."""
-    url, feeds = zoning.database(), watched(zoning.settings)
-    closed = waking.blocked(feeds, holds.active(url), now)
-    return Seen(url, now, feeds, stored.feeds(url), failures.unsolved(url), closed)
+    return Seen.at(zoning.database(), watched(zoning.settings), now)
 
 
 def sensors(harvest: dg.JobDefinition) -> list[dg.SensorDefinition]:
@@ -98,7 +102,7 @@ def sensors(harvest: dg.JobDefinition) -> list[dg.SensorDefinition]:
     def promise_broken(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
         seen = look(zoning, datetime.now(UTC))
         closed = seen.closed | {feed.key for feed in seen.feeds if seen.failures_of(feed)}
-        found = freshness.broken(seen.feeds, seen.known, closed, seen.now)
+        found = freshness.due(seen.feeds, seen.known, closed, seen.now)
         before = set((context.cursor or "").splitlines())
         requests = [harvest_request(key, feed) for feed, key in found if key not in before]
         return _result(requests, "\n".join(key for _, key in found), "every promise is kept, or asked for already")

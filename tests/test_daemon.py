@@ -1,0 +1,143 @@
+"""The real daemon of Dagster: a run a portal, a slow portal starves nobody, and what is killed is done all the same."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from aiohttp import web
+
+from tests.conftest import rows
+from zoning_assets.orchestration.launcher import WORKER
+from zoning_assets.orchestration.policies import HOST
+from zoning_assets.simulation.county import ID, county_toml
+from zoning_assets.simulation.portal import CountyReleases, county_portal
+
+_OURS, _THEIRS = "us-xx-slow", "us-xx-quick"
+_DONE = dg.DagsterRunStatus.SUCCESS
+
+
+@contextmanager
+def portal(slow_s: float) -> Iterator[str]:
+    """A county whose rows take long to come; what it says of itself comes at once."""
+    address: list[str] = []
+    ready, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+
+    async def fault(request: web.Request) -> None:
+        if {**request.query, **await request.post()}.get("outFields"):
+            await asyncio.sleep(slow_s)
+
+    async def serve() -> None:
+        async with county_portal(CountyReleases(400), fault=fault).running() as url:
+            address.append(url)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(60)
+        yield address[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def daemon(environ: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Dagster's daemon; killed with all that it started, as by a power cut."""
+    home = Path(environ["DAGSTER_HOME"])
+    command = [str(Path(sys.executable).with_name("dagster-daemon")), "run", "-m", "zoning_assets.definitions"]
+    with (home / "daemon.log").open("ab") as log:
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield process
+    finally:
+        kill_group(process)
+
+
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for(what: Callable[[], object], most_s: float, said: str) -> object:
+    until = time.monotonic() + most_s
+    while not (found := what()):
+        assert time.monotonic() < until, said
+        time.sleep(0.3)
+    return found
+
+
+def harvests(instance: dg.DagsterInstance, jurisdiction: str) -> list[dg.DagsterRun]:
+    """The runs that the sensors asked for, and those that Dagster started again; the oldest first."""
+    filters = dg.RunsFilter(job_name="harvest", tags={"zoning/jurisdiction": jurisdiction})
+    return list(reversed(instance.get_runs(filters)))
+
+
+@pytest.fixture
+def environ(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    (tmp_path / "toml").mkdir()
+    monkeypatch.setenv("ZONING_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
+    monkeypatch.setenv("ZONING_JURISDICTIONS", str(tmp_path / "toml"))
+    monkeypatch.setenv("ZONING_DATABASE_URL", database)
+    with portal(4.0) as slow, portal(0.0) as quick:
+        for name, address in ((_OURS, slow), (_THEIRS, quick)):
+            text = county_toml(address).replace(ID, name)
+            (tmp_path / "toml" / f"{name}.toml").write_text(text)
+        yield dict(os.environ)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+def test_a_run_a_portal_and_what_is_killed_is_done_all_the_same(environ: dict[str, str], database: str) -> None:
+    """Two feeds of a slow portal run one after the other, while the other portal's are done. The slow run's process is
+    killed: it is started again. Then all is killed, the daemon too: a new one finds the dead run, and does it."""
+    from zoning_assets.cli import environment  # noqa: PLC0415
+
+    def state(run: dg.DagsterRun) -> dg.DagsterRunStatus:
+        return run.status
+
+    with environment.dagster_instance() as instance:
+
+        def running() -> dg.DagsterRun | None:
+            found = [run for run in harvests(instance, _OURS) if run.status == dg.DagsterRunStatus.STARTED]
+            assert len(found) <= 1, "one run a host"
+            return next((run for run in found if WORKER in run.tags and run.run_id in run.tags[WORKER]), None)
+
+        with daemon(environ):
+            first = wait_for(running, 90, "the slow portal's run has not begun")
+            wait_for(
+                lambda: [state(run) for run in harvests(instance, _THEIRS)] == [_DONE, _DONE] and running(),
+                90,
+                "the quick portal waits for the slow one",
+            )
+            mine = harvests(instance, _OURS)
+            assert sorted(map(state, mine), key=str) == [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED]
+            assert len({run.tags[HOST] for run in mine}) == 1
+            os.kill(int(first.tags[WORKER].split()[1]), signal.SIGKILL)
+            again = wait_for(
+                lambda: (run := running()) and run.run_id != first.run_id and run, 90, "it was not started again"
+            )
+        with daemon(environ):
+            wait_for(
+                lambda: instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.FAILURE,
+                120,
+                "the dead run was not found",
+            )
+            published = "SELECT DISTINCT feed FROM zoning.feed WHERE harvested IS NOT NULL AND jurisdiction = %s"
+            wait_for(lambda: running() is None and len(rows(database, published, _OURS)) == 2, 150, "not all was done")
+        for name in (_OURS, _THEIRS):
+            counts = rows(database, "SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %s", name)
+            assert counts == rows(database, "SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %s", _THEIRS)
