@@ -7,7 +7,7 @@ What belongs here: the order in which feeds and stores are asked. What does not:
 import asyncio
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ class Harvesting:
             baselines.guard(self.objects, jurisdiction.id, request.feed, cover.rows)
         if feed != ZONING:
             harvests.put_cover(self.objects, cover)
+        if force:
+            harvests.forget_marks(self.objects, cover)
         return Opened(source, cover)
 
     async def open_for_run(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Opened:
@@ -94,8 +96,16 @@ class Harvesting:
         before = baselines.find(self.objects, jurisdiction.id, feed)
         return baselines.changed(before, signals, request.feed.full_refresh_days, now)
 
-    async def fetch(self, source: Source, place: Place, cover: Cover) -> Harvest:
-        """All pages of a place, kept as they came, and the proof that they are all.
+    async def fetch(self, source: Source, place: Place, cover: Cover, now: datetime, oldest: timedelta) -> Harvest:
+        """All pages of a place, kept as they came, and the proof that they are all: those that are here already, where
+        the portal says of the place what it said then, and that is not too long ago.
+
+        Args:
+            source: the layer.
+            place: a tile, or all of it.
+            cover: the feed's tiles.
+            now: the time.
+            oldest: no harvest older than this is taken for what the portal has.
 
         Raises:
             HarvestIncomplete: they are not; the pages that came are forgotten.
@@ -108,13 +118,21 @@ class Harvesting:
                 where=str(place),
                 do="materialize `tiles`, then its new tiles",
             )
+        mark = await source.fingerprint(place, cover)
+        if mark is not None:
+            known = await asyncio.to_thread(harvests.find_unmoved, self.objects, place, cover.feed, mark, now - oldest)
+            if known and known.form == source.form and known.layer == source.layer:
+                return known
         draft = Draft(self.objects, place, cover.feed)
         try:
             proof = await source.fetch(place, cover, draft)
         except HarvestIncomplete:
             await asyncio.to_thread(draft.abandon)
             raise
-        return await asyncio.to_thread(partial(draft.commit, form=source.form, layer=source.layer, proof=proof))
+        harvest = await asyncio.to_thread(partial(draft.commit, form=source.form, layer=source.layer, proof=proof))
+        if mark is not None:
+            await asyncio.to_thread(harvests.put_mark, self.objects, harvest, mark, now)
+        return harvest
 
     def note_published(
         self, jurisdiction: str, feed: str, opened: Opened, published: Set[Place], began: datetime

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -181,7 +181,8 @@ class Pipeline:
             if RAW in stages:
                 opened = await opener(jurisdiction)
                 cover = opened.cover
-                outcome.harvest = await self._harvesting.fetch(opened.source, place, cover)
+                oldest = timedelta(days=jurisdiction.feeds[feed].full_refresh_days)
+                outcome.harvest = await self._harvesting.fetch(opened.source, place, cover, self.now(), oldest)
             else:
                 cover = self._harvesting.known_cover(jurisdiction, feed)
                 outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, feed)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,8 @@ async def test_the_doctor_finds_renamed_columns_by_their_values(tmp_path: Path, 
         )
         cover = await source.cover(exact=False)
         for tile in cover.tiles:
-            await Harvesting(objects, tmp_path).fetch(source, Place(ID, tile), cover)
+            now = datetime.now(UTC)
+            await Harvesting(objects, tmp_path).fetch(source, Place(ID, tile), cover, now, timedelta(0))
         well = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)
         portal.layers[0] = renamed(portal.layers[0], PIN="PARCEL_KEY_2026", ZONE="DISTRICT")
         found = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)

@@ -74,8 +74,8 @@ def week(*, json: Annotated[bool, typer.Option("--json", help="One JSON document
         show.document(found)
     else:
         show.table(
-            f"{found['changes']} changes, the last published after {found['lag_hours_most']} h; {found['probes']} probes, "
-            f"{found['requests']:,} requests, {found['requests_a_probe_most']} a probe where nothing changed",
+            f"{found['changes']} changes, published after {found['lag_hours_most']} h at most; "
+            f"{found['probes']} probes of {found['requests_a_probe_most']} requests, {found['requests']:,} in all",
             measurement.table(found),
         )
     for each in found["faults"]:

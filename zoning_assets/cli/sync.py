@@ -19,7 +19,7 @@ def sync(
     feed: Annotated[str | None, typer.Option(help="Only this feed: parcels or zoning.")] = None,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Look for the tiles anew though nothing seems changed.")
+        bool, typer.Option("--force", help="Look for the tiles anew, and fetch them all, though nothing seems changed.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

@@ -204,6 +204,12 @@ class Arcgis:
 
     # The pages
 
+    async def fingerprint(self, place: Place, cover: Cover) -> dict[str, Any] | None:
+        """See source.Source."""
+        if place.tile is None:
+            return None
+        return await arcgis_probe.fingerprint(self.service, place.tile, cover.listed.get(place.tile, ()))
+
     async def fetch(self, place: Place, cover: Cover, draft: Draft) -> dict[str, Any]:
         """See source.Source."""
         proof: dict[str, Any] = {}

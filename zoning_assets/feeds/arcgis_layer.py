@@ -45,6 +45,7 @@ class Layer:
     forms: Sequence[str]  # in which whole rows may be asked for, best first; keys of transform.pages.PEEKERS
     area: str | None  # the column in which the server keeps each shape's area
     edited: int | None  # epoch milliseconds of the last edit, where the server tells
+    edits: str | None = None  # the column in which the server keeps when each row was edited
 
     def extent_degrees(self, layer_crs: str) -> Bounds | None:
         """The layer's own extent in degrees; None where it is not told or makes no sense."""
@@ -112,6 +113,7 @@ def describe(document: Mapping[str, Any], where: str) -> Layer:
         forms=_forms(document),
         area=_area(document, fields),
         edited=_number((document.get("editingInfo") or {}).get("lastEditDate")),
+        edits=_edits(document, fields),
     )
 
 
@@ -166,6 +168,11 @@ def _area(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> s
         if told and isinstance(told, str)
         else next((field["name"] for field in fields if str(field["name"]).lower() in usual), None)
     )
+
+
+def _edits(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> str | None:
+    name = (document.get("editFieldsInfo") or {}).get("editDateField")
+    return name if isinstance(name, str) and any(field["name"] == name for field in fields) else None
 
 
 def _managed(document: Mapping[str, Any]) -> list[str]:

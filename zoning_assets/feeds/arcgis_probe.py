@@ -4,6 +4,7 @@ Statistics are a hint, never a proof: they may lie, and a change may leave them 
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -13,10 +14,13 @@ from zoning_assets.feeds.arcgis_query import Params, Service, inside
 from zoning_assets.transform import tiles
 
 _MOST_GROUPS = 2000
+#: More rows than this that a tile asks for one by one are asked for at once.
+_MOST_LISTED = 500
 
 
 async def groups(service: Service, which: Params) -> dict[str, Any] | None:
-    """Count, largest id and summed area of some rows, grouped by zoning code where the layer has one; one request.
+    """Count, largest id, summed area and last edit of some rows, as far as the layer has these, grouped by zoning code
+    where it has one; one request.
 
     Returns:
         `count`, `last_id`, `area` (in the layer's own unit) and `groups` (a hash of all groups); None where the server
@@ -25,6 +29,7 @@ async def groups(service: Service, which: Params) -> dict[str, Any] | None:
     code, area = _code(service), service.about.area
     wanted = [("count", service.about.id, "n"), ("max", service.about.id, "last_id")]
     wanted += [("sum", area, "area")] if area else []
+    wanted += [("max", service.about.edits, "last_edit")] if service.about.edits else []
     names = ("statisticType", "onStatisticField", "outStatisticFieldName")
     statistics = [dict(zip(names, each, strict=True)) for each in wanted]
     params = {**which, "outStatistics": orjson.dumps(statistics).decode(), "returnGeometry": "false"}
@@ -41,9 +46,21 @@ async def groups(service: Service, which: Params) -> dict[str, Any] | None:
         return None
 
 
-async def by_tile(service: Service, cover_tiles: list[str]) -> dict[str, dict[str, Any] | None]:
-    """The same for each tile's envelope, one request each, so that only the tiles that moved need be asked for."""
-    return {tile: await groups(service, inside(tiles.fetch_envelope(tile))) for tile in cover_tiles}
+async def fingerprint(service: Service, tile: str, listed: Sequence[int]) -> dict[str, Any] | None:
+    """The same of a tile's envelope, and of the rows that it asks for one by one: whether any of them was edited, added
+    or taken away; two requests at most.
+
+    Returns:
+        None where the server does not keep when each row was edited: an edit could leave all else as it was.
+    """
+    if not service.about.edits or len(listed) > _MOST_LISTED:
+        return None
+    inside_ = await groups(service, inside(tiles.fetch_envelope(tile)))
+    if inside_ is None or not listed:
+        return inside_
+    ids = ",".join(map(str, sorted(listed)))
+    beside = await groups(service, {"where": "1=1", "objectIds": ids})
+    return beside and {**inside_, "listed": {"ids": ids, **beside}}
 
 
 def _code(service: Service) -> str | None:

@@ -76,6 +76,14 @@ class Source(Protocol):
         """Find the tiles, and what is owned in an unusual way. `exact`: trust no summary of the portal's."""
         ...
 
+    async def fingerprint(self, place: Place, cover: Cover) -> dict[str, Any] | None:
+        """What the portal says of a place's rows, by which any change of them shows; None where it cannot say so much.
+
+        Raises:
+            PortalError: see errors.py.
+        """
+        ...
+
     async def fetch(self, place: Place, cover: Cover, draft: Draft) -> dict[str, Any]:
         """Put all pages of a place into the draft; the proof that they are all.
 

@@ -112,6 +112,9 @@ class Whole:
         owners = tiles.owners(np.array(list(smallest.values()), dtype=np.uint64), found)
         return {key: tiles.to_str(owner) for key, owner in zip(smallest, owners.tolist(), strict=True)}
 
+    async def fingerprint(self, place: Place, cover: Cover) -> None:
+        """None: the rows are here already."""
+
     async def fetch(self, place: Place, cover: Cover, draft: Draft) -> dict[str, Any]:
         """See source.Source."""
         if place.tile is None:

@@ -18,8 +18,8 @@ def due(
 ) -> list[tuple[Feed, str]]:
     """The feeds that are to be fetched, and the run key of each: once for each time that the promise has run out.
 
-    A portal that did not answer its probes is not asked for all its rows, too; not before the promise has run out twice,
-    as then it may be the probe that is wrong.
+    A portal that did not answer its probes is not asked for all its rows, too, before the promise has run out twice:
+    then it may be the probe that is wrong.
 
     Args:
         feeds: those that are watched.

@@ -42,6 +42,7 @@ class About:
     epsg: int = 2249  # x, y order
     edited_ms: int = 0  # when it was edited last, milliseconds since 1970
     page_rows: int = 2000  # the most rows in one answer (maxRecordCount)
+    edits: str | None = None  # the column of editor tracking: when each row was edited
     step: float | None = 1e-4  # the resolution in units of the CRS; None: the corners are kept as they are
 
 
@@ -91,7 +92,7 @@ class Layer:
         columns = {str(name): _typed(values) for name, values in zip(meta["fields"], fields, strict=True)}
         ids = columns.pop(oid, np.arange(1, len(wkb) + 1)).astype(np.int64)
         edited_ms = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
-        about = About(oid, None, epsg, edited_ms, page_rows, None)
+        about = About(oid, None, epsg, edited_ms, page_rows, step=None)
         return cls(Path(path).stem, {oid: ids, **columns}, Shapes.from_shapely(shapely.from_wkb(wkb)), about)
 
     def __len__(self) -> int:

@@ -63,6 +63,7 @@ def _feature_service_only(layer_: Layer) -> dict[str, Any]:
         "geometryField": {"name": "Shape", "type": "esriFieldTypeGeometry", "alias": "Shape"},
         "geometryProperties": measured if area and length else None,
         "editingInfo": {"lastEditDate": layer_.about.edited_ms},
+        **({"editFieldsInfo": {"editDateField": layer_.about.edits}} if layer_.about.edits else {}),
         "hasAttachments": False,
         "isDataVersioned": False,
     }

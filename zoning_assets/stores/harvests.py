@@ -3,11 +3,15 @@
 raw/JURISDICTION/FEED/TILE/pages/SHA256.zst     a page
 raw/JURISDICTION/FEED/TILE/harvests/ID.json     a manifest; without it the pages are no harvest
 raw/JURISDICTION/FEED/TILE/latest.json          the id of the newest
+raw/JURISDICTION/FEED/TILE/mark.json             what the portal said of the tile then, where it can say so much
 raw/JURISDICTION/FEED/TILE/draft/...            what was asked in a harvest that is not whole yet; see drafts.py
 raw/JURISDICTION/FEED/cover.json                the tiles, and what is owned in an unusual way
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
+from typing import Any
 
 import orjson
 import zstandard
@@ -42,6 +46,26 @@ def of(objects: Objects, place: Place, feed: str, harvest: str) -> Harvest:
     """
     document = orjson.loads(objects.get(f"{folder_of(place, feed)}/harvests/{harvest}.json"))
     return Harvest(**{**document, "pages": tuple(Page(**page) for page in document["pages"])})
+
+
+def put_mark(objects: Objects, harvest: Harvest, mark: Mapping[str, Any], at: datetime) -> None:
+    """Keep what the portal said of a place before this harvest of it was fetched, and when that was."""
+    folder = folder_of(Place(harvest.jurisdiction, harvest.tile), harvest.feed)
+    objects.put_json(f"{folder}/mark.json", {"harvest": harvest.id, "mark": dict(mark), "at": at.isoformat()})
+
+
+def find_unmoved(objects: Objects, place: Place, feed: str, mark: Mapping[str, Any], since: datetime) -> Harvest | None:
+    """The newest harvest, if the portal said the same of the place then, and that was not before `since`."""
+    known = objects.find_json(f"{folder_of(place, feed)}/mark.json")
+    if not known or known["mark"] != dict(mark) or datetime.fromisoformat(known["at"]) < since:
+        return None
+    newest = latest(objects, place, feed)
+    return newest if newest.id == known["harvest"] else None
+
+
+def forget_marks(objects: Objects, cover: Cover) -> None:
+    """Let every tile be fetched the next time, whatever the portal says of it."""
+    objects.delete([f"{folder_of(Place(cover.jurisdiction, tile), cover.feed)}/mark.json" for tile in cover.tiles])
 
 
 def read_page(objects: Objects, harvest: Harvest, page: Page) -> bytes:
