@@ -20,13 +20,14 @@ FLEET, LOTS = 20, 400
 #: How each is to be asked; the rest of its file is the simulated county's.
 PROBES = ("probe_hours = 6", "probe_hours = 12", "probe_hours = 24", 'probe = "0 3 * * *"')
 #: Portal -> when it changes (hours after START), when it says 503 to half of what is asked, when it is away, when it
-#: rests by its own word. The last portal is dead: nobody listens there.
+#: tells of itself but gives no row, when it rests by its own word. The last portal is dead: nobody listens there.
 CHANGES: Mapping[int, tuple[float, ...]] = {
     **{number: (30.5 + 5.7 * number,) for number in range(12)},
     3: (20.2, 90.7), 7: (40.1, 41.9), 12: (50.3,), 13: (74.0,), 14: (33.3, 130.2),
 }  # fmt: skip
 STORMS: Mapping[int, tuple[float, float]] = {0: (24, 34), 5: (55, 62), 12: (48, 58)}
 AWAY: Mapping[int, tuple[float, float]] = {2: (40, 54), 13: (70, 88), 16: (100, 106)}
+ROWLESS: Mapping[int, tuple[float, float]] = {1: (36, 40), 8: (76, 82)}
 RESTS: Mapping[int, str] = {4: "01:00-05:00 UTC", 14: "Sat 02:00-20:00 UTC", 17: "22:00-06:00 UTC"}
 DEAD = FLEET - 1
 
@@ -98,7 +99,7 @@ class One:
         self.portal.layers = self.releases(self.release)
 
     def troubled(self, hours: float) -> bool:
-        return any(_within(each.get(self.number), hours) for each in (STORMS, AWAY))
+        return any(_within(each.get(self.number), hours) for each in (STORMS, AWAY, ROWLESS))
 
     async def _fault(self, request: web.Request) -> web.StreamResponse | None:
         self.asked += 1
@@ -108,6 +109,8 @@ class One:
             return web.Response(status=503, headers={"Retry-After": "90"}, text="busy")
         said = {**request.query, **{key: str(value) for key, value in (await request.post()).items()}}
         if "outFields" in said and "outStatistics" not in said:
+            if _within(ROWLESS.get(self.number), self.clock.hours):
+                return web.Response(status=502, text="no rows today")
             self.rows[(self.release, request.path, *sorted(said.items()))] += 1
         return None
 

@@ -180,6 +180,7 @@ def _found(week: Week, seconds: float) -> dict[str, Any]:
         "portals": table,
         "requests": len(week.ledger.granted),
         "runs": len(week.runs),
+        "runs_again": sum(why == "again" for _, _, why, _ in week.runs),
         "runs_failed": sum(not well for *_, well in week.runs),
         "probes": sum(week.probes.values()),
         "changes": len(lags),

@@ -1,18 +1,26 @@
 """What failed is asked for again, just that, later and later, and not for ever; what cannot pass waits for a person."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
+import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import read_toml, rows
 from zoning_assets import errors
 from zoning_assets.errors import CoverStale, Held, NothingWaits, PortalBusy, PortalUnreachable, ZoningError
 from zoning_assets.model import PARCELS, Outcome, Place
-from zoning_assets.orchestration import retrying
+from zoning_assets.orchestration import build, retrying
+from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.settings import Settings
+from zoning_assets.simulation.county import ID, County, county_toml
+from zoning_assets.simulation.process import serving
 from zoning_assets.stores import failures
 from zoning_assets.stores.failures import MOST_AGAIN, Failure
 
@@ -161,3 +169,44 @@ def test_a_tile_that_is_gone_has_nothing_to_be_asked_for(database: str) -> None:
 def test_a_hold_is_kept_as_one(database: str) -> None:
     (found,) = noted(database, Held("paused", **SAID))
     assert (found.kind, found.state) == ("Held", "waiting")
+
+
+def test_what_a_run_failed_over_is_noted_and_what_went_well_solves_it(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with a wrong address: its tiles cannot be found, nor its zoning fetched; a person must mend it. Then
+    both are asked for again, once, and the table is as the portal has it."""
+    homes = {"ZONING_HOME": "home", "ZONING_STORE_URL": "store", "ZONING_JURISDICTIONS": "toml"}
+    for name, folder in homes.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setenv("ZONING_DATABASE_URL", database)
+    read_toml(tmp_path / "toml", county_toml("http://127.0.0.1:1"), ID)
+    definitions = build.definitions(Settings.of(os.environ))
+    job, sensor = definitions.resolve_job_def("harvest"), definitions.resolve_sensor_def("retry_failed")
+
+    def ran(config: dict[str, object], instance: dg.DagsterInstance) -> bool:
+        return job.execute_in_process(run_config=config, instance=instance, raise_on_error=False).success
+
+    def tick(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+        with dg.build_sensor_context(instance=instance, cursor=None, resources={"zoning": Zoning()}) as context:
+            return list(sensor.evaluate_tick(context).run_requests or ())
+
+    with dg.instance_for_test() as instance, serving(400) as address:
+        wrong = county_toml(address).replace("FeatureServer/0", "FeatureServer/8").replace("Server/1", "Server/9")
+        read_toml(tmp_path / "toml", wrong, ID)
+        assert not ran({"ops": {"harvest_feed": {"config": {"jurisdiction": ID}}}}, instance)
+        failed = failures.unsolved(database)
+        assert [(each.feed, each.tile, each.state) for each in failed] == [
+            ("parcels", None, "dead"),
+            ("zoning", None, "dead"),
+        ]
+        assert tick(instance) == []
+        read_toml(tmp_path / "toml", county_toml(address), ID)
+        failures.ask_again(database, jurisdiction=ID)
+        requests = tick(instance)
+        assert len({request.run_key for request in requests}) == 2
+        assert [request.run_key for request in tick(instance)] == [request.run_key for request in requests]
+        assert all(ran(dict(request.run_config), instance) for request in requests)
+    assert failures.unsolved(database) == []
+    published = rows(database, "SELECT count(*) FROM zoning.parcel")
+    assert published == [(County.build(400).parcels_by_policy()["dissolve"],)]

@@ -56,6 +56,7 @@ class Standing:
             "promise_hours": min((int(f.promise(self.now).total_seconds() // 3600) for f in feeds), default=None),
             "fresh": not any(map(self._overdue, feeds)) if current else None,
             "next_probe": min((each.next_probe for each in known if each.next_probe), default=None),
+            "probe_error": next((each.error for each in known if each.error), None),
             "rejections": dict(self.rejections.get(name, {})),
             "alarms": list(self.alarms.get(name, ())),
             "waiting": sum(each.jurisdiction == name and each.state != "dead" for each in self.failed),

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zoning_assets.cli import environment, show
-from zoning_assets.cli.standing import Standing, look
 from zoning_assets.http import budget
 from zoning_assets.http.budget import Budget
+
+if TYPE_CHECKING:
+    from zoning_assets.cli.standing import Standing
 
 Rows = list[dict[str, Any]]
 
@@ -20,6 +22,8 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show how everything stands; exit status 1 where something needs a person, which is said in the last lines."""
+    from zoning_assets.cli.standing import look  # noqa: PLC0415
+
     standing = look(environment.bring_up_database(), environment.settings(), datetime.now(UTC))
     found = {name: find(standing) for name, find in PARTS.items()}
     if json:
@@ -50,7 +54,7 @@ def _shown(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _hosts(standing: Standing) -> Rows:
+def _hosts(standing: "Standing") -> Rows:
     from zoning_assets.stores.ledger import read_budgets  # noqa: PLC0415
 
     return [{"host": host, **_host(*known)} for host, known in read_budgets(standing.url).items()]
@@ -79,11 +83,11 @@ def _time(at: float, now: float) -> datetime | None:
     return datetime.fromtimestamp(at, UTC) if at > now else None
 
 
-def _holds(standing: Standing) -> Rows:
+def _holds(standing: "Standing") -> Rows:
     return [{"what": hold.what, **asdict(hold)} for hold in standing.holds]
 
 
-def _none(_: Standing) -> Rows:
+def _none(_: "Standing") -> Rows:
     return []
 
 
@@ -97,11 +101,11 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 #: The document, part by part, in its order.
-PARTS: Mapping[str, Callable[[Standing], Rows]] = {
-    "jurisdictions": Standing.jurisdictions,
-    "failures": Standing.failures,
+PARTS: Mapping[str, Callable[["Standing"], Rows]] = {
+    "jurisdictions": lambda standing: standing.jurisdictions(),
+    "failures": lambda standing: standing.failures(),
     "hosts": _hosts,
     "holds": _holds,
     "queues": _none,
-    "needs": Standing.needs,
+    "needs": lambda standing: standing.needs(),
 }

@@ -9,6 +9,7 @@ import dagster as dg
 
 from zoning_assets.errors import StoreError, ZoningError
 from zoning_assets.model import Outcome, Place
+from zoning_assets.orchestration.policies import PASSING, ours
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.stores import failures
 
@@ -25,11 +26,12 @@ def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[O
 
 @contextmanager
 def noted(context: dg.AssetExecutionContext, zoning: Zoning, feed: str) -> Iterator[None]:
-    """Keep what becomes of the block, as that of a feed of the whole jurisdiction."""
+    """Keep what becomes of the block, as that of a feed of the whole jurisdiction; once where it is tried again."""
     place = Place(context.partition_key)
     try:
         yield
     except ZoningError as error:
-        note(context, zoning, [Outcome(place, feed, error=error)])
+        if not ours(error) or context.op_execution_context.retry_number == PASSING.max_retries:
+            note(context, zoning, [Outcome(place, feed, error=error)])
         raise
     note(context, zoning, [Outcome(place, feed)])

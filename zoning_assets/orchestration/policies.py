@@ -24,8 +24,12 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except ZoningError as error:
-        ours = isinstance(error, StoreError) and error.passes
-        raise dg.Failure(description=str(error), allow_retries=ours) from None
+        raise dg.Failure(description=str(error), allow_retries=ours(error)) from None
     except BaseExceptionGroup as group:  # Ctrl-C arrives inside a group of tasks; Dagster knows it only by itself
         interrupts, _ = group.split((KeyboardInterrupt, dg.DagsterExecutionInterruptedError))
         raise (interrupts or group).exceptions[0] from None
+
+
+def ours(error: ZoningError) -> bool:
+    """Whether our own side failed, in a way that may pass."""
+    return isinstance(error, StoreError) and error.passes
