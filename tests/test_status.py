@@ -61,7 +61,9 @@ def test_a_fresh_installation_has_nothing_but_files(at_home, capsys):
     """Every known jurisdiction is named with its feeds, unpublished; a file that is wrong says what is wrong."""
     found = document(capsys)
     assert list(found) == ["jurisdictions", "hosts", "holds", "queues"]
-    assert found["hosts"] == found["holds"] == found["queues"] == []
+    assert found["hosts"] == found["holds"] == []
+    empty = {"ready": 0, "leased": 0, "dead": 0, "oldest_s": None, "fault": None}
+    assert found["queues"] == [{"name": "amendments", **empty}, {"name": "tiles", **empty}]
     by_id = {each["id"]: each for each in found["jurisdictions"]}
     nothing = {"last_batch": None, "parcels": 0}
     cambridge = {"id": "us-ma-cambridge", "feeds": ["parcels", "zoning"], **nothing, "fault": None}

@@ -96,8 +96,10 @@ def _holds(url: str) -> Rows:
     return [{"what": hold.what, **asdict(hold)} for hold in holds.active(url)]
 
 
-def _none(_: str) -> Rows:
-    return []
+def _queues(url: str) -> Rows:
+    from zoning_assets.cli.queue import depths  # noqa: PLC0415
+
+    return depths(url)
 
 
 #: The document, part by part, in its order.
@@ -105,5 +107,5 @@ PARTS: Mapping[str, Callable[[str], Rows]] = {
     "jurisdictions": _jurisdictions,
     "hosts": _hosts,
     "holds": _holds,
-    "queues": _none,
+    "queues": _queues,
 }

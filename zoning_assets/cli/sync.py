@@ -54,7 +54,7 @@ def run(
     with environment.dagster_instance() as instance:
         definitions = build.definitions(environment.settings())
         syncs = [syncing.Sync(definitions, instance, each, force=force, watch=_watched) for each in wanted]
-        return [report for each in syncs for report in each.all(tile, feed)]
+        return [report for each in syncs for report in each.all([tile] if tile else (), feed)]
 
 
 @contextmanager

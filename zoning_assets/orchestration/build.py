@@ -9,7 +9,7 @@ from zoning_assets import jurisdictions
 from zoning_assets.orchestration.assets import parcels_by_tile, whole_assets
 from zoning_assets.orchestration.jobs import JOBS, harvest_job
 from zoning_assets.orchestration.resources import Zoning
-from zoning_assets.orchestration.sensors import feed_changed
+from zoning_assets.orchestration.sensors import amendment_arrived, feed_changed
 from zoning_assets.settings import Settings
 
 
@@ -29,4 +29,4 @@ def definitions(settings: Settings) -> dg.Definitions:
         executor=dg.in_process_executor,
     )
     harvest = harvest_job(assets())
-    return assets(jobs=[*JOBS, harvest], sensors=[feed_changed(harvest)])
+    return assets(jobs=[*JOBS, harvest], sensors=[feed_changed(harvest), amendment_arrived(harvest)])

@@ -98,10 +98,11 @@ JOBS = (pause, resume, rollback)
 
 
 class Harvest(dg.Config):
-    """Which jurisdiction is brought up to date, and which of its feeds; empty: all."""
+    """Which jurisdiction is brought up to date, which of its feeds, and which tiles of its parcels; empty: all."""
 
     jurisdiction: str
     feed: str = ""
+    tiles: list[str] = []  # noqa: RUF012 - Pydantic copies it
 
 
 def harvest_job(assets: dg.Definitions) -> dg.JobDefinition:
@@ -111,7 +112,7 @@ def harvest_job(assets: dg.Definitions) -> dg.JobDefinition:
     def harvest_feed(context: dg.OpExecutionContext, config: Harvest, zoning: Zoning) -> None:
         with one_line():
             jurisdiction = zoning.jurisdictions([config.jurisdiction])[config.jurisdiction]
-            reports = Sync(assets, context.instance, jurisdiction).all(feed=config.feed or None)
+            reports = Sync(assets, context.instance, jurisdiction).all(config.tiles, config.feed or None)
         failed = [str(report["error"]) for report in reports if not report["complete"]]
         if failed:
             raise dg.Failure(description="\n".join(failed[:50]), allow_retries=False)

@@ -1,6 +1,6 @@
 """Bringing a jurisdiction up to date, run after run: tiles, their parcels, districts, shares and changes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -37,13 +37,14 @@ class Sync:
         self.definitions, self.instance, self.jurisdiction = definitions, instance, jurisdiction
         self.force, self.watch = force, watch
 
-    def all(self, tile: str | None = None, feed: str | None = None) -> list[dict[str, Any]]:
-        """Tiles and parcels, then districts, as far as they are wanted and there are such feeds."""
+    def all(self, tiles: Collection[str] = (), feed: str | None = None) -> list[dict[str, Any]]:
+        """Tiles and parcels, then districts, as far as they are wanted and there are such feeds; of some tiles only the
+        parcels."""
         feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
         reports: list[dict[str, Any]] = []
         if PARCELS in feeds:
-            reports += self._parcels(tile)
-        if ZONING in feeds and tile is None:
+            reports += self._parcels(tiles)
+        if ZONING in feeds and not tiles:
             reports += self._run(["districts"], [self.jurisdiction.id], ZONING)
         reports += self._judge() if any(report["complete"] for report in reports) else []
         if not reports:
@@ -52,21 +53,21 @@ class Sync:
             )
         return reports
 
-    def _parcels(self, tile: str | None) -> list[dict[str, Any]]:
+    def _parcels(self, tiles: Collection[str]) -> list[dict[str, Any]]:
         tags = {runs.FORCE: "true"} if self.force else {}
         found = runs.materialize(self.definitions, self.instance, ["tiles"], [self.jurisdiction.id], tags=tags)
         if found.failed:
             return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
         keys = partitions.keys_of(self.instance, self.jurisdiction.id)
-        if tile is not None:
-            wanted = partitions.key_of(Place(self.jurisdiction.id, tile))
-            if wanted not in keys:
+        if tiles:
+            wanted = {partitions.key_of(Place(self.jurisdiction.id, tile)) for tile in tiles} & set(keys)
+            if not wanted:
                 raise SettingInvalid(
-                    f"{tile} is none of the tiles of {self.jurisdiction.id}",
+                    f"{', '.join(sorted(tiles)[:3])} is none of the tiles of {self.jurisdiction.id}",
                     where="--tile",
                     do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
                 )
-            keys = [wanted]
+            keys = sorted(wanted)
         return self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
 
     def _judge(self) -> list[dict[str, Any]]:

@@ -1,0 +1,130 @@
+"""RabbitMQ 3.10 or later: a quorum queue, persistent messages, publisher confirms, its own dead letter exchange.
+
+A lease is the connection: what a consumer that died had taken comes again at once.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
+
+from zoning_assets.errors import QueueUnavailable
+from zoning_assets.queues.line import Depth, Message, message_of, words_of
+from zoning_assets.queues.queue import MOST_DELIVERIES
+
+_CONNECT_S, _ANSWER_S = 10.0, 30.0
+#: Between two looks while waiting.
+_LOOK_S = 0.2
+_DEAD = ".dead"
+
+
+class Line:
+    """The queue `zoning.NAME`."""
+
+    def __init__(self, url: str, name: str, lease_s: float) -> None:  # noqa: ARG002 - the broker knows who died
+        self._url, self._name = url, f"zoning.{name}"
+        self._connection: AbstractConnection | None = None
+        self._queue: AbstractQueue | None = None
+
+    async def put(self, messages: Sequence[Message]) -> None:
+        """See Line."""
+        async with self._opened() as queue:
+            publish = queue.channel.default_exchange.publish
+            sent = [publish(_persistent(each), self._name, mandatory=True, timeout=_ANSWER_S) for each in messages]
+            await asyncio.gather(*sent)
+
+    async def take(self, most: int, wait_s: float) -> list[Message]:
+        """See Line."""
+        until, found = time.monotonic() + wait_s, list[Message]()
+        async with self._opened() as queue:
+            while len(found) < most:
+                if got := await queue.get(fail=False, timeout=_ANSWER_S):
+                    found.append(_message(got))
+                elif found or time.monotonic() >= until:
+                    break
+                else:
+                    await asyncio.sleep(min(_LOOK_S, max(until - time.monotonic(), 0)))
+        return found
+
+    async def acknowledge(self, messages: Sequence[Message]) -> None:
+        """See Line."""
+        async with self._opened():
+            for each in messages:
+                await each.receipt.ack()
+
+    async def release(self, messages: Sequence[Message]) -> None:
+        """See Line. It counts as a delivery."""
+        async with self._opened():
+            for each in messages:
+                await each.receipt.nack(requeue=True)
+
+    async def peek(self, most: int) -> list[Message]:
+        """See Line. It counts as a delivery."""
+        found = await self.take(most, 0.0)
+        await self.release(found)
+        return found
+
+    async def count(self) -> Depth:
+        """See Line. The broker says only how many are ready."""
+        async with self._opened() as queue:
+            said = await queue.channel.get_queue(self._name, ensure=True)
+        return Depth(said.declaration_result.message_count or 0, None)
+
+    async def close(self) -> None:
+        """See Line."""
+        connection, self._connection, self._queue = self._connection, None, None
+        if connection is not None:
+            await connection.close()
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[AbstractQueue]:
+        try:
+            if self._queue is None:
+                self._queue = await self._open()
+            yield self._queue
+        except (*CONNECTION_EXCEPTIONS, AMQPError, OSError, TimeoutError) as error:
+            await self.close()
+            parts = urlsplit(self._url)
+            where = f"queue at {parts.hostname}:{parts.port or 5672}"
+            do = "wait until RabbitMQ answers, or check ZONING_QUEUE_URL"
+            raise QueueUnavailable(str(error) or type(error).__name__, where=where, do=do) from None
+
+    async def _open(self) -> AbstractQueue:
+        self._connection = await aio_pika.connect(self._url, timeout=_CONNECT_S)
+        channel = await self._connection.channel(publisher_confirms=True)
+        return await channel.declare_queue(self._name, durable=True, arguments=_kind(self._name), timeout=_ANSWER_S)
+
+
+def _kind(name: str) -> dict[str, Any]:
+    """A quorum queue counts deliveries, and buries by itself whom nobody finishes; dead letters are never buried."""
+    if name.endswith(_DEAD):
+        return {"x-queue-type": "classic"}
+    return {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": MOST_DELIVERIES,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": name + _DEAD,
+    }
+
+
+def _persistent(message: Message) -> aio_pika.Message:
+    return aio_pika.Message(
+        message.body.encode(),
+        headers=dict(words_of(message)),
+        content_type="application/json",
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
+
+
+def _message(got: AbstractIncomingMessage) -> Message:
+    words = {"id": got.message_id, **(got.headers or {})}
+    if "x-death" in words and not words.get("why"):
+        words["why"] = f"taken {MOST_DELIVERIES} times, and nobody finished it"
+    before = words.get("x-delivery-count")
+    return message_of(got.body, words, deliveries=1 + (before if isinstance(before, int) else 0), receipt=got)
