@@ -65,7 +65,7 @@ async def _judged(
     for message in taken:
         try:
             read = read_amendment(message.body)
-            told.append((message, amendment_of(read, find(read.jurisdiction), message.id)))
+            told.append((message, amendment_of(read, find(read.jurisdiction))))
         except (MessageRefused, WrongUsage) as error:
             await queue.bury(message, str(error))
             done.refused.append(str(error))
@@ -122,11 +122,10 @@ async def _stored(
 
 def _asked(url: str, jurisdiction: Jurisdiction, told: Sequence[tuple[Message, Amendment]]) -> list[str]:
     """What amendments that have passed ask for: their tiles, and the zoning map on which they should show."""
+    passed = [(message, amendment) for message, amendment in told if amendment.status in (*ADOPTED, *UNDONE)]
+    tiles = amendments.tiles_of(url, [amendment for _, amendment in passed], jurisdiction.srid)
     asked = []
-    for message, amendment in told:
-        if amendment.status not in (*ADOPTED, *UNDONE):
-            continue
-        touched = tuple(amendments.tiles_of(url, amendment, jurisdiction.srid))
+    for (message, amendment), touched in zip(passed, tiles, strict=True):
         numbers = ", ".join((*amendment.case_numbers, *amendment.ordinance_numbers))[:200]
         why = f"amendment {numbers} by message {message.id}"
         if touched and PARCELS in jurisdiction.feeds:

@@ -36,11 +36,15 @@ def receive(url: str, jurisdiction: str, told: Mapping[str, Amendment], srid: in
         return new
 
 
-def tiles_of(url: str, told: Amendment, srid: int = 4326) -> list[str]:
-    """The tiles of the parcels that it names or whose ground it is about, as far as they are known."""
-    values = {"jurisdiction": told.jurisdiction, "parcel_ids": list(told.parcel_ids), "ground": told.geometry}
+def tiles_of(url: str, told: Sequence[Amendment], srid: int = 4326) -> list[tuple[str, ...]]:
+    """For each, the tiles of the parcels that it names or whose ground it is about, as far as they are known."""
     with said(url), connect(url) as connection:
-        return [tile for (tile,) in connection.execute(named("amendments")["tiles"], {**values, "srid": srid})]
+        return [_tiles(connection, each, srid) for each in told]
+
+
+def _tiles(connection: Connection, told: Amendment, srid: int) -> tuple[str, ...]:
+    values = {"jurisdiction": told.jurisdiction, "parcel_ids": list(told.parcel_ids), "ground": told.geometry}
+    return tuple(tile for (tile,) in connection.execute(named("amendments")["tiles"], {**values, "srid": srid}))
 
 
 def match(connection: Connection, jurisdiction: str) -> int:

@@ -85,7 +85,7 @@ def read_amendment(body: str) -> AmendmentMessage:
         MessageRefused: it is none.
     """
     told = _read(body, AmendmentMessage)
-    amendment = _amendment(told, None, "")
+    amendment = _amendment(told, None)
     if not says_something(amendment) and told.ground is None:
         raise _refused("nothing is told: no case, ordinance, parcel, new code or ground")
     return told
@@ -105,14 +105,14 @@ def write(message: AmendmentMessage | TileMessage) -> str:
     return json.dumps(msgspec.to_builtins(message), separators=(",", ":"))
 
 
-def amendment_of(told: AmendmentMessage, jurisdiction: Jurisdiction, message_id: str) -> Amendment:
+def amendment_of(told: AmendmentMessage, jurisdiction: Jurisdiction) -> Amendment:
     """What a message tells, as it is stored.
 
     Raises:
         MessageRefused: its ground is none.
     """
     ground = None if told.ground is None else ground_of(msgspec.json.encode(told.ground), jurisdiction.target_crs)
-    return _amendment(told, ground, message_id)
+    return _amendment(told, ground)
 
 
 def ground_of(geojson: bytes, target_crs: str) -> bytes:
@@ -146,10 +146,10 @@ def _read(body: str, kind: type[_Kind]) -> _Kind:
         raise _refused(str(error)) from None
 
 
-def _amendment(told: AmendmentMessage, ground: bytes | None, message_id: str) -> Amendment:
+def _amendment(told: AmendmentMessage, ground: bytes | None) -> Amendment:
     same: Sequence[str] = ("case_numbers", "ordinance_numbers", "parcel_ids", "old_codes", "new_codes", "place", "kind")
     said = {name: getattr(told, name) for name in (*same, "jurisdiction", "status", "dates", "source", "confidence")}
-    evidence = {key: text for key, text in (("told_by", told.told_by), ("message", message_id)) if text}
+    evidence = {"told_by": told.told_by} if told.told_by else {}
     return Amendment(**said, geometry=ground, evidence=evidence)
 
 
