@@ -185,6 +185,13 @@ async def test_what_is_no_queue_is_said(url_: str) -> None:
             pass
 
 
+@pytest.mark.parametrize("url_", ["redis://h:secret", "amqp://[x", "postgresql://h:99999/x"])
+async def test_what_is_no_address_is_said(url_: str) -> None:
+    with pytest.raises(SettingInvalid, match="ZONING_QUEUE_URL: no address"):
+        async with open_queue(url_, "x"):
+            pass
+
+
 async def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "redis.asyncio", None)
     monkeypatch.delitem(__import__("sys").modules, "zoning_assets.queues.redis_streams", raising=False)
