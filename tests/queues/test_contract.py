@@ -28,7 +28,7 @@ async def queue(url: str, name: str) -> AsyncIterator[Queue]:
 async def all_of(queue: Queue, many: int) -> list[str]:
     """Take and acknowledge messages until so many came, or none comes any more."""
     found: list[str] = []
-    while len(found) < many and (taken := await queue.take(100, 2.0)):
+    while len(found) < many and (taken := await queue.take(100, 0.5)):
         found += [each.body for each in taken]
         await queue.acknowledge(taken)
     return found
