@@ -1,6 +1,7 @@
-"""RabbitMQ 3.10 or later: a quorum queue, persistent messages, publisher confirms, its own dead letter exchange.
+"""RabbitMQ: a durable queue, persistent messages, publisher confirms.
 
-A lease is the connection: what a consumer that died had taken comes again at once.
+A lease is the connection: what a consumer that died had taken comes again at once. How often is counted here: a classic
+queue does not, and a quorum queue of 3.10 that was killed in the minutes after it was made does not come back.
 """
 
 import asyncio
@@ -16,12 +17,13 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
 
 from zoning_assets.errors import QueueUnavailable
 from zoning_assets.queues.line import Depth, Message, message_of, words_of
-from zoning_assets.queues.queue import MOST_DELIVERIES
 
 _CONNECT_S, _ANSWER_S = 10.0, 30.0
 #: Between two looks while waiting.
 _LOOK_S = 0.2
-_DEAD = ".dead"
+#: The header that says how often a message had been taken when it was put.
+_TAKEN = "taken"
+_KIND: dict[str, Any] = {"x-queue-type": "classic"}
 
 
 class Line:
@@ -35,16 +37,17 @@ class Line:
     async def put(self, messages: Sequence[Message]) -> None:
         """See Line."""
         async with self._opened() as queue:
-            publish = queue.channel.default_exchange.publish
-            sent = [publish(_persistent(each), self._name, mandatory=True, timeout=_ANSWER_S) for each in messages]
-            await asyncio.gather(*sent)
+            await asyncio.gather(*(self._sent(queue, _persistent(each)) for each in messages))
 
     async def take(self, most: int, wait_s: float) -> list[Message]:
         """See Line."""
         until, found = time.monotonic() + wait_s, list[Message]()
         async with self._opened() as queue:
             while len(found) < most:
-                if got := await queue.get(fail=False, timeout=_ANSWER_S):
+                got = await queue.get(fail=False, timeout=_ANSWER_S)
+                if got and got.redelivered:
+                    await self._counted(queue, got)
+                elif got:
                     found.append(_message(got))
                 elif found or time.monotonic() >= until:
                     break
@@ -82,6 +85,15 @@ class Line:
         if connection is not None:
             await connection.close()
 
+    async def _sent(self, queue: AbstractQueue, message: aio_pika.Message) -> None:
+        """Durable when this returns."""
+        await queue.channel.default_exchange.publish(message, self._name, mandatory=True, timeout=_ANSWER_S)
+
+    async def _counted(self, queue: AbstractQueue, got: AbstractIncomingMessage) -> None:
+        """One that had been taken before: to the end of the line, where it says so itself."""
+        await self._sent(queue, _persistent(_message(got), taken=_taken(got) + 1))
+        await got.ack()
+
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[AbstractQueue]:
         try:
@@ -98,25 +110,13 @@ class Line:
     async def _open(self) -> AbstractQueue:
         self._connection = await aio_pika.connect(self._url, timeout=_CONNECT_S)
         channel = await self._connection.channel(publisher_confirms=True)
-        return await channel.declare_queue(self._name, durable=True, arguments=_kind(self._name), timeout=_ANSWER_S)
+        return await channel.declare_queue(self._name, durable=True, arguments=_KIND, timeout=_ANSWER_S)
 
 
-def _kind(name: str) -> dict[str, Any]:
-    """A quorum queue counts deliveries, and buries by itself whom nobody finishes; dead letters are never buried."""
-    if name.endswith(_DEAD):
-        return {"x-queue-type": "classic"}
-    return {
-        "x-queue-type": "quorum",
-        "x-delivery-limit": MOST_DELIVERIES,
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": name + _DEAD,
-    }
-
-
-def _persistent(message: Message) -> aio_pika.Message:
+def _persistent(message: Message, *, taken: int = 0) -> aio_pika.Message:
     return aio_pika.Message(
         message.body.encode(),
-        headers=dict(words_of(message)),
+        headers={**words_of(message), _TAKEN: taken},
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
     )
@@ -124,7 +124,9 @@ def _persistent(message: Message) -> aio_pika.Message:
 
 def _message(got: AbstractIncomingMessage) -> Message:
     words = {"id": got.message_id, **(got.headers or {})}
-    if "x-death" in words and not words.get("why"):
-        words["why"] = f"taken {MOST_DELIVERIES} times, and nobody finished it"
-    before = words.get("x-delivery-count")
-    return message_of(got.body, words, deliveries=1 + (before if isinstance(before, int) else 0), receipt=got)
+    return message_of(got.body, words, deliveries=1 + _taken(got), receipt=got)
+
+
+def _taken(got: AbstractIncomingMessage) -> int:
+    said = (got.headers or {}).get(_TAKEN)
+    return said if isinstance(said, int) else 0
