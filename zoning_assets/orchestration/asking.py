@@ -39,9 +39,9 @@ async def ask(
         QueueUnavailable: nothing is lost.
     """
     taken = await tiles.take(_MOST)
-    done = [each for each in taken if each.id in asked and is_recorded(asked[each.id])]
-    await tiles.acknowledge(done)
-    new = [each for each in taken if each not in done]
+    recorded = {each.id for each in taken if each.id in asked and is_recorded(asked[each.id])}
+    await tiles.acknowledge([each for each in taken if each.id in recorded])
+    new = [each for each in taken if each.id not in recorded]
     read = [(each, said) for each in new if (said := await _read(tiles, each))]
     wanted = together(read)
     await tiles.release([each for each, _ in read])
