@@ -51,9 +51,9 @@ class Consumers:
         one.join()
         self.running.remove(one)
 
-    def let_take(self, seconds: float) -> None:
-        """Leave them for so long, and until one of them took something; for a few seconds at most."""
-        before, until = self._size(), time.monotonic() + 5
+    def let_take(self, seconds: float, most_s: float) -> None:
+        """Leave them for so long, and until one of them took something; for `most_s` at most."""
+        before, until = self._size(), time.monotonic() + most_s
         time.sleep(seconds)
         while self._size() == before and time.monotonic() < until:
             time.sleep(0.02)
@@ -144,7 +144,7 @@ def test_consumers_killed_at_random(
                 now = time.monotonic()
                 consumers.put(waiting[:wave])
                 sent_s, waiting = sent_s + time.monotonic() - now, waiting[wave:]
-            consumers.let_take(chance.uniform(0.1, 0.5))
+            consumers.let_take(chance.uniform(0.1, 0.5), 5 if consumers.stored() < many else 0)
             consumers.kill(chance.choice(consumers.running))
             consumers.kills += 1
             consumers.start()
