@@ -74,7 +74,9 @@ def test_a_fresh_installation_has_nothing_but_files(at_home, capsys):
     found = document(capsys)
     assert list(found) == ["jurisdictions", "failures", "hosts", "holds", "queues", "needs"]
     assert [each["where"] for each in found["needs"]] == ["us-xx-wrong"]
-    assert found["failures"] == found["hosts"] == found["holds"] == found["queues"] == []
+    assert found["failures"] == found["hosts"] == found["holds"] == []
+    empty = {"ready": 0, "leased": 0, "dead": 0, "oldest_s": None, "fault": None}
+    assert found["queues"] == [{"name": "amendments", **empty}, {"name": "tiles", **empty}]
     by_id = {each["id"]: each for each in found["jurisdictions"]}
     cambridge = {"feeds": ["parcels", "zoning"], "parcels": 0, "promise_hours": 48, "waiting": 0, "dead": 0}
     never = dict.fromkeys(("last_batch", "harvested", "current", "fresh", "next_probe", "probe_error", "fault"))

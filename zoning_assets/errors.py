@@ -19,6 +19,7 @@ ZoningError                 one line: where, what, what to do
 ├── NothingWaits            there is nothing of that kind to be done
 ├── NothingFound            nothing has this name: look for its spelling
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
+├── MessageRefused          a message says what cannot be: it becomes a dead letter
 ├── DocumentRefused         a document is not one that ordinances can be read from, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
@@ -28,6 +29,7 @@ ZoningError                 one line: where, what, what to do
 ├── Defect                  this program's own fault: report it
 └── StoreError              our own side: the database, the object store
     ├── DatabaseUnavailable     nobody answers, or no way to bring one up here
+    ├── QueueUnavailable        nobody answers there; messages stay where they are
     ├── SchemaMismatch          the database is newer or older than this program
     └── HarvestMissing          nothing stored under that name: materialize the asset before it
 """
@@ -151,6 +153,10 @@ class FileRefused(ZoningError):
     """A downloaded file is not what it should be, is not safe to open, or is larger than allowed."""
 
 
+class MessageRefused(ZoningError):
+    """A message is not one, by its published schema or by what its jurisdiction is; sent again it fares no better."""
+
+
 class DocumentRefused(ZoningError):
     """A document is neither HTML nor a PDF with text, or reading it takes more than is allowed."""
 
@@ -191,6 +197,10 @@ class StoreError(ZoningError):
 
 class DatabaseUnavailable(StoreError):
     """No database answers, or there is no way to bring one up on this machine."""
+
+
+class QueueUnavailable(StoreError):
+    """The broker of messages does not answer, or not as it should. Messages that were put stay where they are."""
 
 
 class SchemaMismatch(StoreError):

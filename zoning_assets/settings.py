@@ -15,6 +15,7 @@ class Settings:
     home: Path  # ZONING_HOME
     store_url: str  # ZONING_STORE_URL
     jurisdictions: Path  # ZONING_JURISDICTIONS
+    queue_url: str | None = None  # ZONING_QUEUE_URL; None: the database
 
     @property
     def scratch(self) -> Path:
@@ -29,6 +30,7 @@ class Settings:
             home=home,
             store_url=environ.get("ZONING_STORE_URL") or str(home / "store"),
             jurisdictions=Path(environ.get("ZONING_JURISDICTIONS") or "jurisdictions").absolute(),
+            queue_url=environ.get("ZONING_QUEUE_URL") or None,
         )
 
 

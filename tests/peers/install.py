@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,11 @@ from zoning_assets.stores.cluster.site import locked
 
 HOME = Path(__file__).parents[2] / ".zoning" / "peers"
 DEBIAN = ("cgi-mapserver", "lighttpd", "libsqlite3-mod-spatialite")
+BROKERS = ("redis-server", "rabbitmq-server")
+#: What these need and the machine may have, but not below our folder.
+BESIDE = ("mapserver-bin", "libmapserver2", "redis-tools", "erlang-base", "erlang-crypto", "erlang-mnesia")
+#: Amazon's services for tests: 180 MB with what it needs, so it is no dependency of ours.
+MOTO = ("moto[server]==5.2.5",)
 #: The version that the recorded answers are of; later ones want a later Python.
 PYGEOAPI = ("pygeoapi==0.21.0", "gunicorn")
 TIPG = ("tipg==1.6.1", "uvicorn")
@@ -40,21 +46,37 @@ def debian() -> Debian:
     """MapServer, lighttpd and SpatiaLite."""
     if not packages.possible():
         pytest.skip("MapServer and lighttpd come from Debian's packages, and this is no Debian")
-    HOME.mkdir(parents=True, exist_ok=True)
-    tree = HOME / "debian"
-    with locked(HOME / "lock"):
-        if not tree.is_dir():
-            _unpack(tree)
+    tree = _tree("debian", DEBIAN)
     inside = sorted({str(path.parent) for path in tree.glob("usr/lib/**/*.so*")})
     found = {"PROJ_DATA": "proj", "PROJ_LIB": "proj", "GDAL_DATA": "gdal"}
     shares = {name: str(tree / "usr/share" / folder) for name, folder in found.items()}
     return Debian(tree, {**os.environ, "LD_LIBRARY_PATH": ":".join(inside), **shares})
 
 
-def _unpack(tree: Path) -> None:
+@cache
+def brokers() -> Debian:
+    """Redis and RabbitMQ, with the Erlang that it needs."""
+    if not packages.possible():
+        pytest.skip("Redis and RabbitMQ come from Debian's packages, and this is no Debian")
+    tree = _tree("brokers", BROKERS)
+    inside = sorted({str(path.parent) for path in tree.glob("usr/lib/*-linux-*/*.so*")})
+    return Debian(tree, {**os.environ, "LD_LIBRARY_PATH": ":".join(inside)})
+
+
+def _tree(name: str, wanted: Sequence[str]) -> Path:
+    """Packages unpacked into a folder of that name, once."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    tree = HOME / name
+    with locked(HOME / "lock"):
+        if not tree.is_dir():
+            _unpack(tree, wanted)
+    return tree
+
+
+def _unpack(tree: Path, wanted: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="zoning-apt-") as name, tempfile.TemporaryDirectory(dir=HOME) as draft:
         try:
-            for deb in _download(Path(name)):
+            for deb in _download(Path(name), wanted):
                 packages._run(["dpkg-deb", "-x", str(deb), draft], dict(os.environ), HOME)
         except ZoningError as error:
             pytest.skip(f"Debian's packages cannot be had: {error.what}")
@@ -62,14 +84,14 @@ def _unpack(tree: Path) -> None:
         Path(draft).mkdir()  # for the one who cleans up
 
 
-def _download(top: Path) -> list[Path]:
+def _download(top: Path, wanted: Sequence[str]) -> list[Path]:
     """The packages and what they need; those that the machine has, too, as far as they are named."""
     environ = packages._private_apt(top)
     status = (top / "status").read_text().split("\n\n")
-    named = [f"Package: {name}\n" for name in (*DEBIAN, "mapserver-bin", "libmapserver2")]
+    named = [f"Package: {name}\n" for name in (*wanted, *BESIDE)]
     (top / "status").write_text("\n\n".join(entry for entry in status if not entry.startswith(tuple(named))))
     packages._run(["apt-get", "-q", "update"], environ, top)
-    plan = packages._run(["apt-get", "-q", "-s", "--no-install-recommends", "install", *DEBIAN], environ, top)
+    plan = packages._run(["apt-get", "-q", "-s", "--no-install-recommends", "install", *wanted], environ, top)
     needed = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
     (top / "debs").mkdir()
     packages._run(["apt-get", "-q", "download", *needed], environ, top / "debs")
@@ -99,6 +121,11 @@ def pygeoapi() -> Path:
     site = next(found.parents[1].glob("lib/python*/site-packages"))
     (site / "sitecustomize.py").write_text(SQLITE)
     return found
+
+
+def moto() -> Path:
+    """moto in server mode: its Python."""
+    return python("moto", *MOTO)
 
 
 def tipg() -> Path:

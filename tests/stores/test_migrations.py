@@ -39,6 +39,8 @@ TABLES = {
     "audit",
     "feed",
     "failure",
+    "queue",
+    "received",
     "schema_version",
 }
 #: What a catalog says of the schema, by kind; nothing in it depends on the order in which things were made.

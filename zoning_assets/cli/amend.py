@@ -4,17 +4,15 @@ import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import orjson
-import shapely
 import typer
 
 from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
-from zoning_assets.errors import SettingInvalid
+from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.model import STATUSES, Amendment, Jurisdiction
-from zoning_assets.transform import crs
-from zoning_assets.transform.amendments import name_of
+from zoning_assets.transform.amendments import name_of, says_something
+from zoning_assets.transform.messages import ground_of
 
 _LARGEST_GROUND = 10 << 20  # bytes
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -88,7 +86,7 @@ def _tell(jurisdiction: Jurisdiction, told: list[Amendment], *, json: bool) -> N
     """Store them, and say which said anything new."""
     from zoning_assets.stores import amendments  # noqa: PLC0415
 
-    if not any(map(_says_something, told)):
+    if not any(map(says_something, told)):
         do = "give --case, --ordinance, --parcel, --to or --ground, or another document"
         raise SettingInvalid("nothing was told", where="zoning amend", do=do)
     new = amendments.tell(environment.bring_up_database(), jurisdiction.id, told, jurisdiction.srid)
@@ -97,10 +95,6 @@ def _tell(jurisdiction: Jurisdiction, told: list[Amendment], *, json: bool) -> N
         show.document({"amendments": rows})
     else:
         show.table("Amendments", rows)
-
-
-def _says_something(told: Amendment) -> bool:
-    return any((told.case_numbers, told.ordinance_numbers, told.parcel_ids, told.new_codes, told.geometry))
 
 
 def _dated(text: str) -> tuple[str, str]:
@@ -113,15 +107,10 @@ def _dated(text: str) -> tuple[str, str]:
 def _ground(path: Path, target: str) -> bytes:
     """The ground of a GeoJSON geometry, in the target CRS, as WKB."""
     try:
-        shape = shapely.from_geojson(path.read_bytes()[:_LARGEST_GROUND])
-    except (shapely.errors.GEOSException, OSError) as error:
-        what = f"no GeoJSON geometry: {error}"
-        raise SettingInvalid(what, where=str(path), do="give a Polygon or MultiPolygon in degrees") from None
-    if shape.geom_type not in ("Polygon", "MultiPolygon") or not shape.is_valid:
-        do = "give a valid Polygon or MultiPolygon in degrees"
-        raise SettingInvalid(f"a {shape.geom_type} is no ground", where=str(path), do=do)
-    (moved,) = crs.reproject(np.array([shape], dtype=object), crs.DEGREES, target)
-    return bytes(shapely.to_wkb(moved))
+        return ground_of(path.read_bytes()[:_LARGEST_GROUND], target)
+    except (MessageRefused, OSError) as error:
+        what = error.what if isinstance(error, MessageRefused) else f"cannot be read: {error.strerror}"
+        raise SettingInvalid(what, where=str(path), do="give a valid Polygon or MultiPolygon in degrees") from None
 
 
 def _read(path: Path, jurisdiction: str, source: str) -> list[Amendment]:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import typer
 
-from zoning_assets.cli import bench, database, show, sync
+from zoning_assets.cli import bench, database, queue, show, sync
 from zoning_assets.cli.amend import amend, amendments
 from zoning_assets.cli.changes import changes, explain, parcel, preview_rules, watch
 from zoning_assets.cli.demo import demo
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(database.app, name="db", help="The database: up, down, url, psql.")
 app.add_typer(bench.app, name="bench", help="Measurements.")
+app.add_typer(queue.app, name="queue", help="Messages: peek, replay, purge, schema.")
 app.command("demo")(demo)
 app.command("sync")(sync.sync)
 app.command("changes")(changes)
@@ -40,6 +41,7 @@ app.command("watch")(watch)
 app.command("preview-rules")(preview_rules)
 app.command("amend")(amend)
 app.command("amendments")(amendments)
+app.command("publish-amendment")(queue.publish_amendment)
 app.command("pause")(pause)
 app.command("resume")(resume)
 app.command("rollback")(rollback)

@@ -87,8 +87,10 @@ def _holds(standing: "Standing") -> Rows:
     return [{"what": hold.what, **asdict(hold)} for hold in standing.holds]
 
 
-def _none(_: "Standing") -> Rows:
-    return []
+def _queues(standing: "Standing") -> Rows:
+    from zoning_assets.cli.queue import depths  # noqa: PLC0415
+
+    return depths(standing.url)
 
 
 #: What people see of the longer parts; the document has all.
@@ -106,6 +108,6 @@ PARTS: Mapping[str, Callable[["Standing"], Rows]] = {
     "failures": lambda standing: standing.failures(),
     "hosts": _hosts,
     "holds": _holds,
-    "queues": _none,
+    "queues": _queues,
     "needs": lambda standing: standing.needs(),
 }

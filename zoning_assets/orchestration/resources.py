@@ -2,8 +2,8 @@
 
 import gc
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import dagster as dg
@@ -16,6 +16,7 @@ from zoning_assets.model import Jurisdiction, Place
 from zoning_assets.orchestration.launcher import WORKER, this_process
 from zoning_assets.pipeline import Pipeline, defect
 from zoning_assets.pool import Pool
+from zoning_assets.queues import AMENDMENTS, TILES, Queue, open_queue
 from zoning_assets.settings import Settings
 from zoning_assets.stages import prepare_worker
 from zoning_assets.stores import cluster, database
@@ -61,6 +62,21 @@ class Zoning(dg.ConfigurableResource[None]):
             except WrongUsage as error:
                 wrong[each] = error
         return known, wrong
+
+    def jurisdiction(self, id_: str) -> Jurisdiction:
+        """The jurisdiction of this id.
+
+        Raises:
+            WrongUsage: it is not known, or its file is wrong.
+        """
+        return self.jurisdictions([id_])[id_]
+
+    @asynccontextmanager
+    async def queues(self, url: str) -> AsyncIterator[tuple[Queue, Queue]]:
+        """The queues of amendments and of tiles; `url`: of the database, which is where they are by default."""
+        where = self.settings.queue_url or url
+        async with open_queue(where, AMENDMENTS) as amendments, open_queue(where, TILES) as tiles:
+            yield amendments, tiles
 
     @contextmanager
     def pipeline(self) -> Iterator[Pipeline]:

@@ -23,13 +23,28 @@ def tell(url: str, jurisdiction: str, told: Sequence[Amendment], srid: int = 432
     """
     with said(url), connect(url) as connection:
         connection.execute(named("amendments")["lock"], {"jurisdiction": jurisdiction})
-        new = {}
-        for each in told:
-            name = amendments.name_of(each)
-            new[name] = _put(connection, name, amendments.judged(each), srid)
-        if any(new.values()):
-            match(connection, jurisdiction)
+        return _tell(connection, jurisdiction, told, srid)
+
+
+def receive(url: str, jurisdiction: str, told: Mapping[str, Amendment], srid: int = 4326) -> set[str]:
+    """The same of messages, by their ids; one that was received before tells nothing, so that a late repetition of what
+    was filed does not undo what was adopted since. The ids that were new."""
+    with said(url), connect(url) as connection:
+        connection.execute(named("amendments")["lock"], {"jurisdiction": jurisdiction})
+        new = {name for (name,) in connection.execute(named("amendments")["receive"], {"ids": list(told)})}
+        _tell(connection, jurisdiction, [each for name, each in told.items() if name in new], srid)
         return new
+
+
+def tiles_of(url: str, told: Sequence[Amendment], srid: int = 4326) -> list[tuple[str, ...]]:
+    """For each, the tiles of the parcels that it names or whose ground it is about, as far as they are known."""
+    with said(url), connect(url) as connection:
+        return [_tiles(connection, each, srid) for each in told]
+
+
+def _tiles(connection: Connection, told: Amendment, srid: int) -> tuple[str, ...]:
+    values = {"jurisdiction": told.jurisdiction, "parcel_ids": list(told.parcel_ids), "ground": told.geometry}
+    return tuple(tile for (tile,) in connection.execute(named("amendments")["tiles"], {**values, "srid": srid}))
 
 
 def match(connection: Connection, jurisdiction: str) -> int:
@@ -50,6 +65,16 @@ def queue(url: str, name: str, jurisdiction: str | None) -> list[dict[str, Any]]
     values = {"jurisdiction": jurisdiction, "least": amendments.REVIEW_BELOW, "statuses": [*ADOPTED, *UNDONE]}
     with said(url), connect(url) as connection:
         return dicts(connection, named("amendments")[name], values)
+
+
+def _tell(connection: Connection, jurisdiction: str, told: Sequence[Amendment], srid: int) -> dict[str, bool]:
+    new = {}
+    for each in told:
+        name = amendments.name_of(each)
+        new[name] = _put(connection, name, amendments.judged(each), srid)
+    if any(new.values()):
+        match(connection, jurisdiction)
+    return new
 
 
 def _put(connection: Connection, name: str, told: Amendment, srid: int) -> bool:

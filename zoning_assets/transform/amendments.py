@@ -47,6 +47,11 @@ def name_of(amendment: Amendment) -> str:
     return hashlib.blake2b(orjson.dumps(said), digest_size=12).hexdigest()
 
 
+def says_something(told: Amendment) -> bool:
+    """Whether it tells which ordinance, where or what."""
+    return any((told.case_numbers, told.ordinance_numbers, told.parcel_ids, told.new_codes, told.geometry))
+
+
 def judged(amendment: Amendment) -> Amendment:
     """With only dates that are days of the calendar; of the others, and of days out of order, a question is made."""
     good, questions = {}, list(amendment.questions)

@@ -30,6 +30,19 @@ ON CONFLICT (id) DO UPDATE SET case_numbers = excluded.case_numbers, ordinance_n
     confidence = excluded.confidence, questions = excluded.questions, evidence = excluded.evidence,
     last_changed = excluded.last_changed;
 
+-- name: receive
+-- Which of these messages were not received before; they are now.
+INSERT INTO zoning.received (message_id) SELECT unnest(%(ids)s::text[]) ON CONFLICT DO NOTHING RETURNING message_id;
+
+-- name: tiles
+-- The tiles of some parcels, and of those on some ground.
+SELECT tile FROM zoning.parcel
+WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(parcel_ids)s) AND tile IS NOT NULL
+UNION
+SELECT tile FROM zoning.parcel
+WHERE jurisdiction = %(jurisdiction)s AND ST_Intersects(geom, ST_GeomFromWKB(%(ground)s, %(srid)s)) AND tile IS NOT NULL
+ORDER BY tile LIMIT 2000;
+
 -- name: changes
 -- The changes of zoning that an amendment may explain.
 SELECT id, parcel_ids, old, new, detected, ST_AsBinary(geom) AS geom, evidence FROM zoning.change

@@ -419,6 +419,34 @@ CREATE TABLE zoning.failure (
 );
 CREATE UNIQUE INDEX failure_open ON zoning.failure (jurisdiction, feed, coalesce(tile, '')) WHERE state <> 'solved';
 COMMENT ON TABLE zoning.failure IS 'A partition that failed. kind: the error''s name; passes: asking again may succeed; not_before: before it is in vain; asked: when a run that asks again began; dead: it waits for a person.';
+CREATE TABLE zoning.queue (
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    queue text NOT NULL,
+    id text NOT NULL,
+    body text NOT NULL CHECK (octet_length(body) <= 1048576),
+    sent timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tries integer NOT NULL DEFAULT 0,
+    why text NOT NULL DEFAULT '',
+    deliveries integer NOT NULL DEFAULT 0,
+    leased_until timestamptz,
+    PRIMARY KEY (queue, number)
+);
+CREATE UNIQUE INDEX queue_number ON zoning.queue (number);
+COMMENT ON TABLE zoning.queue IS 'Messages that wait, unless ZONING_QUEUE_URL names another queue. NAME.dead: its dead letters.';
+
+CREATE FUNCTION zoning.queue_wakes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NOTIFY zoning_queue;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER queue_wakes AFTER INSERT ON zoning.queue
+    FOR EACH STATEMENT EXECUTE FUNCTION zoning.queue_wakes();
+
+CREATE TABLE zoning.received (
+    message_id text PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE zoning.received IS 'Messages whose amendment is stored: one that is delivered again tells nothing.';
 
 -- Alembic's own: which migration came last.
 CREATE TABLE zoning.schema_version (

@@ -1,0 +1,125 @@
+"""An amendment that arrives: stored, its tiles asked for once whatever dies, and harvested."""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tests.conftest import read_toml, rows
+from zoning_assets.orchestration import asking, build
+from zoning_assets.orchestration.resources import Zoning as Resource
+from zoning_assets.queues import open_queue
+from zoning_assets.settings import Settings
+from zoning_assets.simulation.county import ID, county_toml
+from zoning_assets.simulation.process import serving
+from zoning_assets.transform.messages import TileMessage, write
+
+TILE, OTHER = "882a306603fffff", "882a306605fffff"
+
+
+@pytest.fixture
+def county(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A county of the user's own, served by a portal of its own."""
+    homes = {"ZONING_HOME": "home", "ZONING_STORE_URL": "store", "ZONING_JURISDICTIONS": "toml"}
+    for name, folder in homes.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setenv("ZONING_DATABASE_URL", database)
+    monkeypatch.delenv("ZONING_QUEUE_URL", raising=False)
+    with serving(400) as portal:
+        read_toml(tmp_path / "toml", county_toml(portal), ID)
+        yield portal
+
+
+def waiting(database: str, queue: str) -> int:
+    return int(rows(database, "SELECT count(*) FROM zoning.queue WHERE queue = %s", queue)[0][0])
+
+
+def put(database: str, queue: str, *bodies: str) -> None:
+    async def sent() -> None:
+        async with open_queue(database, queue) as opened:
+            await opened.put(bodies)
+
+    asyncio.run(sent())
+
+
+def test_what_arrives_is_stored_and_harvested_once(county: str, database: str) -> None:
+    """A tick asks for its tile and for the map; told again it asks for the same, until these runs are recorded."""
+    definitions = build.definitions(Settings.of(os.environ))
+    sensor, job = definitions.resolve_sensor_def("amendment_arrived"), definitions.resolve_job_def("harvest")
+    with dg.instance_for_test() as instance:
+
+        def tick(cursor: str | None) -> dg.SensorResult:
+            resources = {"zoning": Resource()}
+            with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+                return sensor.evaluate_tick(context)
+
+        def harvest(config: dict[str, object], **tags: str) -> None:
+            assert job.execute_in_process(run_config=config, tags=tags, instance=instance).success
+
+        harvest({"ops": {"harvest_feed": {"config": {"jurisdiction": ID, "feed": "parcels"}}}})
+        ((parcel, tile),) = rows(database, "SELECT parcel_id, tile FROM zoning.parcel ORDER BY 1 LIMIT 1")
+        nothing = tick(None)
+        assert (nothing.run_requests, nothing.skip_message) == ([], "no amendment has arrived")
+
+        told = {"jurisdiction": ID, "case_numbers": ["Z-7"], "status": "effective", "parcel_ids": [parcel]}
+        put(database, "amendments", json.dumps(told), "poison")
+        first = tick(nothing.cursor)
+        configs = [request.run_config["ops"]["harvest_feed"]["config"] for request in first.run_requests]
+        assert configs == [
+            {"jurisdiction": ID, "feed": "parcels", "tiles": [tile]},
+            {"jurisdiction": ID, "feed": "zoning", "tiles": []},
+        ]
+        assert rows(database, "SELECT status FROM zoning.amendment") == [("effective",)]
+        assert (waiting(database, "amendments"), waiting(database, "amendments.dead")) == (0, 1)
+        assert waiting(database, "tiles") == 2, "not acknowledged before their runs are recorded"
+
+        keys = [request.run_key for request in first.run_requests]
+        assert [request.run_key for request in tick(nothing.cursor).run_requests] == keys, "as if the tick had died"
+        batches = rows(database, "SELECT max(id) FROM zoning.batch")
+        parcels, zoning = first.run_requests
+        harvest(dict(parcels.run_config), **{"dagster/run_key": str(parcels.run_key)})
+        second = tick(first.cursor)
+        assert [request.run_key for request in second.run_requests] == [zoning.run_key], "it has no run yet"
+        assert waiting(database, "tiles") == 1
+        assert rows(database, "SELECT max(id) FROM zoning.batch") == batches, "the portal had nothing new"
+
+
+def test_without_a_queue_the_tick_says_so(county: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZONING_QUEUE_URL", "redis://127.0.0.1:1")
+    sensor = build.definitions(Settings.of(os.environ)).resolve_sensor_def("amendment_arrived")
+    with (
+        dg.instance_for_test() as instance,
+        dg.build_sensor_context(instance=instance, cursor='{"a": "b"}', resources={"zoning": Resource()}) as context,
+    ):
+        found = sensor.evaluate_tick(context)
+    assert "queue at 127.0.0.1:1" in str(found.skip_message)
+    assert found.cursor == '{"a": "b"}'
+
+
+def test_what_is_wanted_together_is_asked_for_together(database: str) -> None:
+    """One run for each jurisdiction and feed, however many messages; poison is buried, and nothing is lost."""
+    wanted = [("us-xx-a", "parcels", (TILE,)), ("us-xx-a", "parcels", (OTHER, TILE)), ("us-xx-a", "zoning", ())]
+    wanted += [("us-xx-b", "parcels", (TILE,)), ("us-xx-b", "parcels", ())]
+    bodies = [write(TileMessage(where, feed, "why", of)) for where, feed, of in wanted]
+    put(database, "tiles", *bodies, "{}")
+
+    async def asked(before: dict[str, str], *recorded: str) -> tuple[list[asking.Wanted], dict[str, str]]:
+        async with open_queue(database, "tiles") as tiles:
+            return await asking.ask(tiles, before, lambda key: key in recorded)
+
+    first, cursor = asyncio.run(asked({}))
+    assert [(each.config["jurisdiction"], each.config["feed"], each.config["tiles"]) for each in first] == [
+        ("us-xx-a", "parcels", [TILE, OTHER]),
+        ("us-xx-a", "zoning", []),
+        ("us-xx-b", "parcels", []),
+    ]
+    again, same = asyncio.run(asked({}))
+    assert ([each.run_key for each in again], same) == ([each.run_key for each in first], cursor)
+    left, cursor = asyncio.run(asked(cursor, first[0].run_key, first[2].run_key))
+    assert [each.run_key for each in left] == [first[1].run_key]
+    assert asyncio.run(asked(cursor, first[1].run_key)) == ([], {})
+    assert rows(database, "SELECT queue, count(*) FROM zoning.queue GROUP BY 1") == [("tiles.dead", 1)]

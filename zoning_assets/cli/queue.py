@@ -1,0 +1,188 @@
+"""`zoning publish-amendment`, `zoning queue ...`: messages sent, looked at, sent again, deleted."""
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+
+from zoning_assets.cli import environment, show
+from zoning_assets.errors import MessageRefused, SettingInvalid
+from zoning_assets.queues import AMENDMENTS, NAMES, Message, Queue, open_queue
+from zoning_assets.transform import messages
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+_LARGEST_FILE = 64 << 20  # bytes
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_Name = Annotated[str, typer.Option("--queue", help=f"One of: {', '.join(NAMES)}.")]
+_Dead = Annotated[bool, typer.Option("--dead", help="The dead letters.")]
+_Found = TypeVar("_Found")
+
+
+def publish_amendment(
+    file: Annotated[Path, typer.Argument(help="JSON, one message or one a line; `-`: standard input.")],
+    *,
+    json: _Json = False,
+) -> None:
+    """Send amendments to the queue; all are judged before one is sent. `zoning queue schema` says what they may say."""
+    bodies = [messages.write(each) for each in _told(file)]
+    ids = _with_queue(AMENDMENTS, lambda queue: queue.put(bodies))
+    if json:
+        show.document({"queue": AMENDMENTS, "sent": len(ids), "ids": ids})
+    else:
+        show.line(f"{len(ids)} sent")
+
+
+@app.command("peek")
+def peek(
+    queue: _Name = AMENDMENTS,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    *,
+    dead: _Dead = False,
+    json: _Json = False,
+) -> None:
+    """The first messages, left where they are."""
+    found = _with_queue(queue, lambda opened: opened.peek(limit, dead=dead))
+    if json:
+        show.document({"queue": queue, "dead": dead, "messages": [_row(each, _parsed(each.body)) for each in found]})
+    else:
+        show.table(f"{queue}{', dead letters' * dead}", [_row(each, each.body[:200]) for each in found])
+
+
+@app.command("replay")
+def replay(
+    queue: _Name = AMENDMENTS,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1000,
+    *,
+    json: _Json = False,
+) -> None:
+    """Dead letters are tried again, as if they had never failed."""
+    ids = _with_queue(queue, lambda opened: opened.replay(limit))
+    if json:
+        show.document({"queue": queue, "replayed": len(ids), "ids": ids})
+    else:
+        show.line(f"{len(ids)} back in the queue {queue}")
+
+
+@app.command("purge")
+def purge(  # noqa: PLR0913 - what, how many, why, and whether in earnest
+    queue: _Name = AMENDMENTS,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100_000,
+    *,
+    dead: _Dead = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say how many there are.")] = False,
+    json: _Json = False,
+) -> None:
+    """Delete messages for good, but those that are being handled."""
+    if yes and not reason.strip():
+        raise SettingInvalid("no reason is given", where="--reason", do="say why these messages may be deleted")
+    depth = _with_queue(queue, lambda opened: opened.depth())
+    done = {"queue": queue, "dead": dead, "found": depth.dead if dead else depth.ready, "purged": 0}
+    if yes:
+        _note(done, reason)
+        done["purged"] = len(_with_queue(queue, lambda opened: opened.purge(limit, dead=dead)))
+    if json:
+        show.document(done)
+    else:
+        show.line(f"{done['found']} messages, {done['purged']} deleted" + ("" if yes else "; with --yes they are"))
+
+
+@app.command("schema")
+def schema(queue: _Name = AMENDMENTS) -> None:
+    """The JSON Schema of a queue's messages, for those who write them."""
+    show.document(messages.schema(_known(queue)))
+
+
+def depths(url: str) -> list[dict[str, Any]]:
+    """For `zoning status`: how deep the queues are, or why that is not known."""
+    from zoning_assets.errors import StoreError  # noqa: PLC0415
+
+    rows = []
+    for name in NAMES:
+        row: dict[str, Any] = {"name": name, **dict.fromkeys(("ready", "leased", "dead", "oldest_s", "fault"))}
+        try:
+            row |= asdict(_with_queue(name, lambda opened: opened.depth(), url))
+        except (StoreError, SettingInvalid) as error:
+            row["fault"] = str(error)
+        rows.append(row)
+    return rows
+
+
+def _with_queue(name: str, work: Callable[[Queue], Awaitable[_Found]], url: str = "") -> _Found:
+    """`url`: of the database, where it is known already."""
+    named = _known(name)
+    where = environment.settings().queue_url or url or environment.bring_up_database()
+
+    async def opened() -> _Found:
+        async with open_queue(where, named) as queue:
+            return await work(queue)
+
+    return asyncio.run(opened())
+
+
+def _known(name: str) -> str:
+    if name not in NAMES:
+        raise SettingInvalid(f"{name!r} is no queue", where="--queue", do=f"choose one of: {', '.join(NAMES)}")
+    return name
+
+
+def _told(file: Path) -> Iterator[messages.AmendmentMessage]:
+    """Each message of a file; none, where one of them is wrong."""
+    text = _text(file)
+    lines = list(enumerate(text.splitlines(), 1)) if _is_lines(text) else [(1, text)]
+    for number, line in lines:
+        if line.strip():
+            try:
+                yield messages.read_amendment(line)
+            except MessageRefused as error:
+                where = f"{file} line {number}"
+                raise SettingInvalid(error.what, where=where, do="mend it by `zoning queue schema`") from None
+
+
+def _text(file: Path) -> str:
+    try:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as opened:
+            body = opened.read(_LARGEST_FILE + 1)
+        if len(body) > _LARGEST_FILE:
+            raise SettingInvalid("it is larger than 64 MiB", where=str(file), do="publish it in parts")
+        return body.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingInvalid(f"cannot be read: {error}", where=str(file), do="give a file of JSON in UTF-8") from None
+
+
+def _is_lines(text: str) -> bool:
+    """One document may be spread over many lines; of several documents each is a line."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return True
+    return False
+
+
+def _row(message: Message, body: Any) -> dict[str, Any]:
+    return {"id": message.id, "sent": message.sent, "tries": message.tries, "why": message.why, "body": body}
+
+
+def _parsed(body: str) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+
+
+def _note(what: dict[str, Any], reason: str) -> None:
+    """Into the audit first: who dies in between has said what was meant."""
+    from zoning_assets.stores import database, holds  # noqa: PLC0415
+    from zoning_assets.stores.queries import named  # noqa: PLC0415
+
+    with database.connect(environment.bring_up_database()) as connection:
+        connection.execute(named("holds")["lock"])
+        subject = {key: what[key] for key in ("queue", "dead", "found")}
+        holds.note(connection, getpass.getuser(), "purge", subject, reason)
