@@ -69,7 +69,7 @@ def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
     objects.put_json(_name(jurisdiction, feed.name, "waiting"), {"rows": rows})
     fell = f"fell from {before.rows:,} to {rows:,} rows" if before and before.rows else f"has {rows:,} rows"
     raise AcceptanceNeeded(
-        f"the layer {fell}",
+        f"count_drop: the layer {fell}",
         where=f"{jurisdiction} {feed.name}",
         do=f"look at the portal; if that is right: `zoning accept {jurisdiction} --feed {feed.name} --reason ...`",
     )
