@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests import town
-from tests.conftest import rows, sync
+from tests.conftest import read_toml, rows, sync
+from tests.shared_data import cambridge
+from zoning_assets import judging
 from zoning_assets.errors import AcceptanceNeeded, NothingWaits
 from zoning_assets.model import PARCELS, ZONING, Outcome
-from zoning_assets.pipeline import Pipeline
+from zoning_assets.pipeline import _PLACES_AT_ONCE, Pipeline
 from zoning_assets.simulation.county import ID, County
 from zoning_assets.simulation.plan import Plan
 from zoning_assets.stores import surveys
@@ -112,6 +114,24 @@ def test_what_is_accepted_is_published_and_nothing_else(pipeline: Pipeline, tmp_
     )
 
 
+def test_a_map_that_was_accepted_is_believed_when_its_changes_are_told(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Whoever says that it is right before it is published is not asked again afterwards."""
+    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
+    told = None
+    for edit in (lambda rows: rows, town.one_code("ZONE_CODE")):
+        town.release(tmp_path, county, zoning=edit)
+        good(sync(pipeline, jurisdiction))
+        outcomes = sync(pipeline, jurisdiction, ZONING)
+        if outcomes[0].error:
+            surveys.decide(pipeline.database, ID, ZONING, surveys.ACCEPTED, actor="ann", reason="one zone for all")
+            good(sync(pipeline, jurisdiction, ZONING))
+        judging.overlay(pipeline.database, jurisdiction)
+        told = judging.tell(pipeline.database, jurisdiction)
+    assert told is not None
+    assert told.alarms == ()
+    assert (told.changes["kind"] == "rezoned").sum() > LOTS / 2
+
+
 def test_the_countys_own_changes_trip_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
     """A district rezoned, lots split, merged, renumbered, all shapes re-digitised: what counties do."""
     jurisdiction, county = town.town(tmp_path), County.build(LOTS)
@@ -121,3 +141,98 @@ def test_the_countys_own_changes_trip_nothing(pipeline: Pipeline, tmp_path: Path
             good(sync(pipeline, jurisdiction, feed))
     states = rows(pipeline.database, "SELECT feed, state, count(*)::int FROM zoning.survey GROUP BY 1, 2 ORDER BY 1")
     assert states == [(PARCELS, "passed", 3), (ZONING, "passed", 3)]
+
+
+def test_more_places_than_work_at_a_time_wait_for_one_another(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A place that waits gives its slot back, so the others get there; none is published before the last is judged."""
+    jurisdiction, county = town.town(tmp_path, tiles=9), County.build(LOTS)
+    town.release(tmp_path, county)
+    good(sync(pipeline, jurisdiction))
+    town.release(tmp_path, county, parcels=town.edited)
+    outcomes = sync(pipeline, jurisdiction)
+    good(outcomes)
+    assert len(outcomes) > 2 * _PLACES_AT_ONCE
+    (committed, judged) = rows(
+        pipeline.database,
+        "SELECT (SELECT max(judged) FROM zoning.survey), min(started) FROM zoning.batch WHERE id > %s",
+        len(outcomes),
+    )[0]
+    assert committed < judged
+
+
+def test_a_place_that_fails_keeps_none_waiting(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A tile that is none any more ends with its own error; the others are judged and published without it."""
+    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
+    town.release(tmp_path, county)
+    good(sync(pipeline, jurisdiction))
+    town.release(tmp_path, county, parcels=town.edited)
+    gone = "882a306603fffff"
+    outcomes = sync(pipeline, jurisdiction, choose=lambda tiles: [gone, *tiles])
+    assert [outcome.place.tile for outcome in outcomes if outcome.error] == [gone]
+    assert sum(outcome.counts.changed for outcome in outcomes) > LOTS / 3
+
+
+def test_one_bad_tile_by_itself_is_judged_by_its_own_rows(pipeline: Pipeline, tmp_path: Path) -> None:
+    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
+    town.release(tmp_path, county)
+    good(sync(pipeline, jurisdiction))
+    town.release(tmp_path, county, parcels=town.swapped("USE_CODE", "SITE_ADDR"))
+    (tile,) = rows(pipeline.database, "SELECT tile FROM zoning.parcel GROUP BY 1 ORDER BY count(*) DESC LIMIT 1")[0]
+    held(sync(pipeline, jurisdiction, choose=lambda _: [tile]), "columns_changed")
+    assert rows(pipeline.database, "SELECT whole FROM zoning.survey WHERE state = 'held'") == [(False,)]
+
+
+def test_a_limit_in_the_file_is_the_limit(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Who knows that a county reformats all its addresses says so."""
+    folder, county = tmp_path, County.build(LOTS)
+    jurisdiction = town.town(folder, more="[tripwires]\ncolumns_changed = 1.0")
+    town.release(folder, county)
+    good(sync(pipeline, jurisdiction))
+    town.release(folder, county, parcels=town.swapped("USE_CODE", "SITE_ADDR"))
+    good(sync(pipeline, jurisdiction))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_thirty_releases_trip_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Two and a half years of a county: rezonings, plats, merges, renumbered blocks, re-digitised maps; 0 false alarms,
+    and then a bad release is caught by limits that follow the usual."""
+    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
+    for number in range(30):
+        town.release(tmp_path, county)
+        for feed in (PARCELS, ZONING):
+            good(sync(pipeline, jurisdiction, feed))
+        county = county.after_changes(Plan(blocks=1 + number % 2, edited=20, split=3, merged=3))
+    tripped = """
+        SELECT DISTINCT f->>'name' FROM zoning.survey, jsonb_array_elements(findings) f WHERE (f->>'tripped')::boolean
+    """
+    assert rows(pipeline.database, tripped) == []
+    assert rows(pipeline.database, "SELECT state, count(*)::int FROM zoning.survey GROUP BY 1") == [("passed", 60)]
+    town.release(tmp_path, county, parcels=town.one_code("ZONE"))
+    assert "usual" in held(sync(pipeline, jurisdiction), "mass_rezoning")
+
+
+CAMBRIDGE = """
+id = "us-ma-cambridge"
+name = "Cambridge, Massachusetts"
+bounds = [-71.17, 42.35, -71.06, 42.41]
+[feeds.parcels]
+type = "download"
+url = "{url}"
+key = "ML"
+on_repeated_key = "dissolve"
+"""
+
+
+def test_a_city_that_is_drawn_anew_trips_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Cambridge, FY2013 to FY2014: 12,980 of the 12,982 lots that stayed differ, by up to 1.02 m."""
+    for year in (2013, 2014):
+        (url,) = cambridge().glob(f"parcels_FY{year}_2249*")
+        outcomes = sync(pipeline, read_toml(tmp_path / "toml", CAMBRIDGE.format(url=url)))
+        good(outcomes)
+    assert sum(outcome.counts.changed for outcome in outcomes) > 12_000
+    (shifted,) = rows(
+        pipeline.database,
+        "SELECT f->>'value' FROM zoning.survey, jsonb_array_elements(findings) f WHERE f->>'name' = 'shifted'",
+    )[0]
+    assert float(shifted) < 1.1

@@ -16,7 +16,7 @@ _TOML = """
 id = "{id}"
 name = "A town of files"
 bounds = {bounds}
-tile_resolution = 8
+tile_resolution = {tiles}
 [feeds.parcels]
 type = "download"
 url = "{folder}/parcels.geojson"
@@ -37,9 +37,9 @@ may_shrink = {may_shrink}
 """
 
 
-def town(folder: Path, *, may_shrink: float = 0.1, more: str = "") -> Jurisdiction:
+def town(folder: Path, *, may_shrink: float = 0.1, tiles: int = 8, more: str = "") -> Jurisdiction:
     """The town's jurisdiction; its files lie in the same folder."""
-    text = _TOML.format(id=ID, bounds=list(BOUNDS), folder=folder, may_shrink=may_shrink, more=more)
+    text = _TOML.format(id=ID, bounds=list(BOUNDS), folder=folder, may_shrink=may_shrink, tiles=tiles, more=more)
     return read_toml(folder / "toml", text, ID)
 
 
@@ -84,3 +84,8 @@ def shrunk(rows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 def rekeyed(rows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Half of the rows have other keys."""
     return rows.assign(PIN=[pin and (f"{pin}-X" if row % 2 else pin) for row, pin in enumerate(rows["PIN"])])
+
+
+def edited(rows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Two rows of five have another land use: much, and less than a swapped column."""
+    return rows.assign(USE_CODE=["999" if row % 5 < 2 else use for row, use in enumerate(rows["USE_CODE"])])

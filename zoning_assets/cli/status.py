@@ -91,9 +91,24 @@ def _time(at: float, now: float) -> datetime | None:
 
 
 def _holds(url: str) -> Rows:
-    from zoning_assets.stores import holds  # noqa: PLC0415
+    """Pauses, and the releases that wait for a person's word."""
+    from zoning_assets.stores import holds, surveys  # noqa: PLC0415
 
-    return [{"what": hold.what, **asdict(hold)} for hold in holds.active(url)]
+    paused = [{"what": hold.what, **asdict(hold)} for hold in holds.active(url)]
+    return paused + [_waiting(each) for each in surveys.held(url)]
+
+
+def _waiting(held: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "what": f"{held['jurisdiction']} {held['feed']}",
+        "id": None,
+        "jurisdiction": held["jurisdiction"],
+        "host": None,
+        "reason": "; ".join(held["why"]),
+        "actor": "tripwires",
+        "since": held["judged"],
+        "until": None,
+    }
 
 
 def _none(_: str) -> Rows:

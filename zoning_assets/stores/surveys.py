@@ -138,14 +138,18 @@ def decide(  # noqa: PLR0913 - what, how, who, why
         if not found:
             raise NothingWaits("no harvest is held", where=f"{jurisdiction} {feed}", do="look at `zoning status`")
         (survey,) = found
-        tripped = [each for each in survey["findings"] if each["tripped"] and each["blocks"]]
-        why = [each["sentence"] for each in tripped]
+        why = _why(survey["findings"])
         subject = {"jurisdiction": jurisdiction, "feed": feed, "survey": survey["id"], "why": why}
         holds.note(connection, actor, deed, {**subject, "measured": survey["measured"]}, reason)
         return why
 
 
 def held(url: str) -> list[dict[str, Any]]:
-    """What waits for a person: jurisdiction, feed, findings, judged, places."""
+    """What waits for a person: jurisdiction, feed, why (sentences), judged, places (how many)."""
     with said(url), connect(url) as connection:
-        return dicts(connection, named("surveys")["held"], {})
+        found = dicts(connection, named("surveys")["held"], {})
+    return [{**each, "why": _why(each.pop("findings"))} for each in found]
+
+
+def _why(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [each["sentence"] for each in findings if each["tripped"] and each["blocks"]]

@@ -104,7 +104,7 @@ def _of_map(release: Release, bounds: Bounds, target: str) -> dict[str, Measure]
     shares = [(after.get(code, 0.0) / max(whole, 1e-9), before.get(code, 0.0) / was) for code in {*after, *before}]
     words = f", from {was / 1e6:.2f} to {whole / 1e6:.2f} km2"
     found = {
-        "mass_rezoning": Measure(sum(abs(now - then) for now, then in shares) / 2),
+        "mass_rezoning": Measure(min(sum(abs(now - then) for now, then in shares) / 2, 1.0)),
         "shifted": Measure(_map_shift_m(release, bounds, target)),
     }
     if not release.shrinks_rightly:

@@ -18,8 +18,8 @@ from zoning_assets.transform.measures import Measure
 ENOUGH, MOST_PAST = 5, 30
 #: Robust standard deviations (1.4826 MAD) that a release may lie above the usual.
 _DEVIATIONS = 10 * 1.4826
-#: Fewer rows than these, or than this share of all, are an ordinary deed (a plat, a block rezoned), no bad release.
-_FEWEST_ROWS, _FEWEST_SHARE = 20, 0.01
+#: Fewer rows than these are an ordinary deed (a plat, some lots rezoned), no bad release.
+_FEWEST_ROWS = 20
 
 
 class Tripwire(NamedTuple):
@@ -30,16 +30,17 @@ class Tripwire(NamedTuple):
     slack: float  # while the past says little
     least: float  # once it says enough
     blocks: bool = True
+    fewest: float = 0.01  # rows that must be concerned, as a share of the jurisdiction's: a run may be of one tile
     is_level: bool = False  # a release has always some of it: without a past there is nothing to compare with
 
 
 WIRES: Mapping[str, Tripwire] = {
     "completeness": Tripwire("{value} of the rows are neither accepted nor rejected", "share", 0.0, 0.0),
     "count_drop": Tripwire("{value} less {things} than stand published", "share", 0.1, 0.1),
-    "mass_rezoning": Tripwire("{value} of the {things} got another zoning code", "share", 0.25, 0.1),
+    "mass_rezoning": Tripwire("{value} of the {things} got another zoning code", "share", 0.25, 0.1, fewest=0.05),
     "shifted": Tripwire("the shapes moved together by {value}", "m", 5.0, 5.0),
     "columns_changed": Tripwire("{value} of the parcels got another value in", "share", 0.5, 0.25),
-    "code_entropy": Tripwire("{value} of the variety of the zoning codes is gone", "share", 0.6, 0.4),
+    "code_entropy": Tripwire("{value} of the variety of the zoning codes is gone", "share", 0.6, 0.4, fewest=0.05),
     "unknown_codes": Tripwire("{value} of the {things} got a code that was never seen here", "share", 0.25, 0.1),
     "key_turnover": Tripwire("{value} of the keys gave way to others", "share", 0.25, 0.1),
     "bad_keys": Tripwire("{value} of the rows have no key, or share one", "share", 0.1, 0.05, is_level=True),
@@ -96,12 +97,11 @@ def judge(
         feed: parcels or zoning.
         standing: rows of the whole jurisdiction that stand.
     """
-    fewest = max(_FEWEST_ROWS, _FEWEST_SHARE * standing)
     found = []
     for name in (each for each in TRIPWIRES if each in measured):
         (value, rows, words), wire, usual = measured[name], WIRES[name], usual_of(name, past)
         limit = limit_of(name, past, given)
-        tripped = limit is not None and value > limit and rows >= fewest
+        tripped = limit is not None and value > limit and rows >= max(_FEWEST_ROWS, wire.fewest * standing)
         sentence = _sentence(name, value, (usual, limit), words, feed)
         found.append(Finding(name, wire.blocks, value, usual, limit, tripped, sentence))
     return tuple(found)
