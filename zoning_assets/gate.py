@@ -14,7 +14,7 @@ from zoning_assets.errors import AcceptanceNeeded, CoverStale
 from zoning_assets.model import Jurisdiction, Outcome, Place
 from zoning_assets.stores import baselines, surveys
 from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.surveys import ACCEPTED, HELD, PASSED, Surveys
+from zoning_assets.stores.surveys import ACCEPTED, HELD, PASSED, Contents, Surveys
 from zoning_assets.transform import tripwires
 from zoning_assets.transform.measures import Measure, Release, measures
 from zoning_assets.transform.survey import Survey
@@ -80,7 +80,7 @@ class Gate:
         if self.awaited:
             return
         try:
-            if self._contents:
+            if self._came:
                 await asyncio.to_thread(self._judge, begun=await self.compares())
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
             self._error = error
@@ -96,21 +96,27 @@ class Gate:
         outcome.waited_s = time.monotonic() - since
 
     def _judge(self, *, begun: bool) -> None:
-        contents = {place.tile or "": said for place, said in self._contents.items()}
         with surveys.opened(self.database, self.jurisdiction.id, self.feed) as desk:
+            contents = {place.tile or "": said for place, said in self._contents.items()}
             state, known = desk.last()
-            if state == ACCEPTED and all(known.get(tile, [None])[0] == said[0] for tile, said in contents.items()):
-                return
-            whole = {place.tile or "" for place in self._came} >= {*self._tiles}
-            release = self._release(desk, whole=whole) if begun else Release(self.feed, self._survey)
-            measured = measures(release, self.jurisdiction.bounds, self.jurisdiction.target_crs)
-            findings = self._findings(measured, desk.past(), release.standing) if begun else ()
-            held = any(each.tripped and each.blocks for each in findings)
-            comparable = [name for name in measured if begun or tripwires.WIRES[name].is_level]
-            values = {name: measured[name].value for name in comparable}
-            said = [asdict(each) for each in findings]
-            desk.note(HELD if held else PASSED, contents, values, said, self._survey.fields, whole=whole)
-        self._say(Verdict(self.jurisdiction.id, self.feed, findings, held=held))
+            accepted = state == ACCEPTED and all(known.get(tile, [""])[0] == said[0] for tile, said in contents.items())
+            if accepted or not contents:  # what is or will be published was judged before
+                verdict = Verdict(self.jurisdiction.id, self.feed, desk.believed())
+            else:
+                verdict = self._judged(desk, contents, begun=begun)
+        self._say(verdict)
+
+    def _judged(self, desk: Surveys, contents: Contents, *, begun: bool) -> Verdict:
+        """The release beside what stands; nothing holds a first one, which is published already."""
+        whole = {place.tile or "" for place in self._came} >= {*self._tiles}
+        release = self._release(desk, whole=whole) if begun else Release(self.feed, self._survey)
+        measured = measures(release, self.jurisdiction.bounds, self.jurisdiction.target_crs)
+        findings = self._findings(measured, desk.past(), release.standing)
+        held = begun and any(each.tripped and each.blocks for each in findings)
+        values = {name: value for name, (value, _, _) in measured.items() if begun or tripwires.WIRES[name].is_level}
+        said = [asdict(each) for each in findings]
+        desk.note(HELD if held else PASSED, contents, values, said, self._survey.fields, whole=whole)
+        return Verdict(self.jurisdiction.id, self.feed, findings, held=held)
 
     def _findings(
         self, measured: Mapping[str, Measure], past: Sequence[Mapping[str, float]], standing: int

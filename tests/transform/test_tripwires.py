@@ -17,7 +17,7 @@ from zoning_assets.transform import survey, tripwires
 from zoning_assets.transform.crs import metric_frame
 from zoning_assets.transform.measures import Measure, Release, measures
 from zoning_assets.transform.survey import Ground, Survey, compared, surveyed
-from zoning_assets.transform.tripwires import ENOUGH, WIRES, judge, limit_of
+from zoning_assets.transform.tripwires import ENOUGH, WIRES, Finding, judge, limit_of
 
 BOUNDS = (-71.2, 42.3, -71.0, 42.5)
 FRAME = metric_frame(BOUNDS)
@@ -108,6 +108,13 @@ def test_lots_that_are_redrawn_each_their_own_way_have_not_moved_together() -> N
     assert together_m < 2
 
 
+def word(name: str, measure: Measure, past: list[dict[str, float]], standing: int = 0) -> Finding:
+    """What one tripwire says of parcels."""
+    found = {each.name: each for each in judge({name: measure}, past, {}, feed=PARCELS, standing=standing)}
+    assert {other for other, each in found.items() if each.value is None} == {*found} - {name}
+    return found[name]
+
+
 VALUES = st.dictionaries(st.sampled_from(TRIPWIRES), st.floats(0, 1), min_size=1)
 
 
@@ -147,8 +154,7 @@ def test_a_few_wild_releases_do_not_move_the_limit(calm: list[float], wild: list
 def test_the_usual_is_the_jurisdictions_own() -> None:
     """A county that makes a third of its keys anew each month may; in another one a third is too much."""
     restless, quiet = ([{"key_turnover": share}] * ENOUGH for share in (0.33, 0.001))
-    measured = {"key_turnover": Measure(0.34)}
-    (one,), (other,) = (judge(measured, past, {}, feed=PARCELS) for past in (restless, quiet))
+    one, other = (word("key_turnover", Measure(0.34), past) for past in (restless, quiet))
     assert (one.tripped, other.tripped) == (False, True)
     assert one.usual == pytest.approx(0.33)
 
@@ -163,16 +169,13 @@ def test_few_rows_are_no_bad_release() -> None:
         ("key_turnover", 90, 10_000, False),
         ("key_turnover", 101, 10_000, True),
     ):
-        (found,) = judge({name: Measure(1.0, rows)}, [], {}, feed=PARCELS, standing=standing)
-        assert found.tripped == tripped
+        assert word(name, Measure(1.0, rows), [], standing=standing).tripped == tripped
 
 
 def test_a_level_is_compared_with_the_last_and_not_with_nothing() -> None:
     """A fifth of a county's rows never had a key: that is no news."""
-    measured = {"bad_keys": Measure(0.22)}
     for past, tripped in (([], False), ([{"bad_keys": 0.2}], False), ([{"bad_keys": 0.01}], True)):
-        (found,) = judge(measured, past, {}, feed=PARCELS)
-        assert found.tripped == tripped
+        assert word("bad_keys", Measure(0.22), past).tripped == tripped
 
 
 def test_a_map_that_grew_has_not_moved() -> None:
@@ -192,6 +195,6 @@ def test_every_tripwire_has_a_name_that_a_file_may_say() -> None:
 def test_a_finding_is_a_sentence() -> None:
     """What, how much, and how much is usual."""
     past = [{"mass_rezoning": 0.002}] * ENOUGH
-    (found,) = judge({"mass_rezoning": Measure(0.84)}, past, {}, feed=PARCELS)
+    found = word("mass_rezoning", Measure(0.84), past)
     assert found.sentence == "mass_rezoning: 84.0% of the parcels got another zoning code (usual 0.2%, limit 10.2%)"
     assert replace(tripwires.Verdict("us-xx-a", PARCELS, (found,)), held=True).why == found.sentence

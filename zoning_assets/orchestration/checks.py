@@ -9,7 +9,7 @@ import dagster as dg
 
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING
-from zoning_assets.transform.tripwires import WIRES, Finding, Verdict
+from zoning_assets.transform.tripwires import WIRES, Finding, Verdict, names_of
 
 #: feed -> the asset that is held back.
 ASSETS = {PARCELS: "parcels", ZONING: "districts"}
@@ -19,8 +19,8 @@ _COLUMNS = ("tripwire", "value", "usual", "limit", "tripped", "says")
 def specs(feed: str) -> list[dg.AssetCheckSpec]:
     """The checks of a feed's last asset; where one that blocks fails, nothing of the release is published."""
     return [
-        dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=wire.blocks, description=_about(name))
-        for name, wire in WIRES.items()
+        dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=WIRES[name].blocks, description=_about(name))
+        for name in names_of(feed)
     ]
 
 

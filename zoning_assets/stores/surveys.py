@@ -5,7 +5,7 @@ A release that is held has its evidence here: what was measured, what spoke agai
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ from zoning_assets.stores.publish import said, session
 from zoning_assets.stores.queries import named
 from zoning_assets.stores.shares import codes
 from zoning_assets.transform.survey import COMPARED, MOST_MOVES, Ground
+from zoning_assets.transform.tripwires import Finding
 
 PASSED, HELD, ACCEPTED, DISCARDED = "passed", "held", "accepted", "discarded"
 
@@ -79,6 +80,13 @@ class Surveys:
     def fields(self) -> tuple[str, ...]:
         """The layer's columns as they were last."""
         return tuple(name for (names,) in self._rows("fields") for name in names)
+
+    def believed(self) -> tuple[Finding, ...]:
+        """The findings on what was published last; what a person accepted speaks against it no longer."""
+        found = self._rows("believed")
+        state, findings = found[0] if found else ("", [])
+        kept = [Finding(**each) for each in findings]
+        return tuple(replace(each, tripped=False) if state == ACCEPTED else each for each in kept)
 
     def last(self) -> tuple[str, Contents]:
         """The newest survey's state, and what it is of."""

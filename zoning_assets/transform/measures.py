@@ -64,7 +64,7 @@ def measures(release: Release, bounds: Bounds, target: str) -> dict[str, Measure
         words = "".join(
             f", {word} {', '.join(sorted(some)[:8])}" for word, some in (("new", came), ("gone", went)) if some
         )
-        found["schema"] = Measure(len(came | went), words=words)
+        found["schema"] = Measure(float(len(came | went)), words=words)
     if release.age_days is not None:
         found["freshness"] = Measure(release.age_days)
     return found

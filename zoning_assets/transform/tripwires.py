@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoning_assets.model import TRIPWIRES, ZONING
+from zoning_assets.model import PARCELS, TRIPWIRES, ZONING
 from zoning_assets.transform.measures import Measure
 
 #: So many past releases say what is usual; more than these are not looked at.
 ENOUGH, MOST_PAST = 5, 30
 #: Robust standard deviations (1.4826 MAD) that a release may lie above the usual.
 _DEVIATIONS = 10 * 1.4826
+_OF_PARCELS = ("columns_changed", "key_turnover")
 #: Fewer rows than these are an ordinary deed (a plat, some lots rezoned), no bad release.
 _FEWEST_ROWS = 20
 
@@ -54,11 +55,12 @@ WIRES: Mapping[str, Tripwire] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """A tripwire's word on a release. `usual`: None, the past says nothing. `limit`: None, nothing to compare with."""
+    """A tripwire's word on a release. None: of `value`, it could not be measured; of `usual`, the past is too short; of
+    `limit`, there is nothing to compare with."""
 
     name: str
     blocks: bool
-    value: float
+    value: float | None
     usual: float | None
     limit: float | None
     tripped: bool
@@ -98,13 +100,31 @@ def judge(
         standing: rows of the whole jurisdiction that stand.
     """
     found = []
-    for name in (each for each in TRIPWIRES if each in measured):
+    for name in names_of(feed):
+        if name not in measured:
+            found.append(
+                Finding(
+                    name,
+                    WIRES[name].blocks,
+                    None,
+                    None,
+                    None,
+                    tripped=False,
+                    sentence=f"{name}: nothing to compare with",
+                )
+            )
+            continue
         (value, rows, words), wire, usual = measured[name], WIRES[name], usual_of(name, past)
         limit = limit_of(name, past, given)
         tripped = limit is not None and value > limit and rows >= max(_FEWEST_ROWS, wire.fewest * standing)
         sentence = _sentence(name, value, (usual, limit), words, feed)
         found.append(Finding(name, wire.blocks, value, usual, limit, tripped, sentence))
     return tuple(found)
+
+
+def names_of(feed: str) -> list[str]:
+    """The tripwires of a feed. A map is measured by its ground: its districts are cut, joined and renamed at will."""
+    return [name for name in TRIPWIRES if feed == PARCELS or name not in _OF_PARCELS]
 
 
 def usual_of(name: str, past: Sequence[Mapping[str, float]]) -> float | None:

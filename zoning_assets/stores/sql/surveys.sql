@@ -51,6 +51,11 @@ SELECT fields FROM zoning.survey
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND whole AND state IN ('passed', 'accepted')
 ORDER BY id DESC LIMIT 1;
 
+-- name: believed
+-- What spoke for and against the release that was published last.
+SELECT state, findings FROM zoning.survey
+WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND state IN ('passed', 'accepted') ORDER BY id DESC LIMIT 1;
+
 -- name: last
 -- The newest survey: an acceptance is of that one alone.
 SELECT state, contents FROM zoning.survey
