@@ -60,7 +60,7 @@ class Gate:
         place, contents = outcome.place, [outcome.content_hash, outcome.harvest.id if outcome.harvest else ""]
         begun = await self.compares()
         if place in self.awaited:
-            self._survey, self._tiles = self._survey + outcome.survey, tiles
+            self._survey, self._tiles, outcome.survey = self._survey + outcome.survey, tiles, None
             self._came.add(place)
             self._contents |= {place: contents} if publishes else {}
             await self.leave(place)
@@ -145,9 +145,7 @@ class Gate:
         if verdict.findings:
             self.tell(verdict)
         if verdict.held:
-            where, words = (
-                f"{self.jurisdiction.id} {self.feed}",
-                f"{self.jurisdiction.id} --feed {self.feed} --reason ...",
-            )
+            where = f"{verdict.jurisdiction} {verdict.feed}"
+            words = f"{verdict.jurisdiction} --feed {verdict.feed} --reason ..."
             do = f"look at the portal, then `zoning accept {words}` or `zoning discard {words}`"
             self._error = AcceptanceNeeded(f"nothing is published: {verdict.why}", where=where, do=do)

@@ -165,10 +165,8 @@ class Pipeline:
             outcome.error = error
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
             outcome.error = defect(place, error)
-        if work and VALIDATED in outcome.stages:  # last, as a place may wait for others, and these are large
-            table = work.table(VALIDATED)
-            outcome.rejections = await asyncio.to_thread(table.rejections, self.objects)
-            outcome.picture = await asyncio.to_thread(table.picture, self.objects)
+        if work and VALIDATED in outcome.stages:
+            await self._show(work, outcome)
         seconds = round(time.monotonic() - started - outcome.waited_s, 3)
         outcome.counts += Counts(requests=tally.requests, bytes=tally.bytes, seconds=seconds)
         return outcome
@@ -228,13 +226,22 @@ class Pipeline:
         outcome.counts = replace(counts, received=outcome.counts.received)
         outcome.content_hash = said["content_hash"]
 
+    async def _show(self, work: Work, outcome: Outcome) -> None:
+        """What a person sees of a validated table: read last, as a place may wait for others, and this is large."""
+        table = work.table(VALIDATED)
+        try:
+            outcome.rejections = await asyncio.to_thread(table.rejections, self.objects)
+            outcome.picture = await asyncio.to_thread(table.picture, self.objects)
+        except ZoningError as error:
+            outcome.error = outcome.error or error
+            outcome.stages = outcome.stages[: outcome.stages.index(VALIDATED)]
+
     async def _publish(self, work: Work, outcome: Outcome, gate: Gate) -> None:
         """The validated table into PostGIS, in one transaction; if all that its jurisdiction would publish is right."""
         self.pool.at_exit(close_idle)
         done = await asyncio.to_thread(find_published, self.database, work.edition)
         if done:
-            rows = outcome.survey.rows
-            outcome.survey += Survey(kept=rows)
+            outcome.survey += Survey(kept=outcome.survey.rows)
         elif await gate.compares():
             outcome.survey += await self.pool.run(compare_place, work, self.database)
         await gate.come(outcome, work.scope.tiles, publishes=done is None)

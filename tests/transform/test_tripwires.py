@@ -148,7 +148,7 @@ def test_a_higher_limit_in_the_file_is_never_stricter(
 def test_a_few_wild_releases_do_not_move_the_limit(calm: list[float], wild: list[float]) -> None:
     """Median and MAD: the minority of a past says nothing."""
     past = [{"mass_rezoning": value} for value in (*wild, *calm)]
-    assert limit_of("mass_rezoning", past, {}) <= 0.01 + max(0.1, 10 * 1.4826 * 0.01)
+    assert limit_of("mass_rezoning", past, {}) <= 0.01 + max(0.25, 10 * 1.4826 * 0.01)
 
 
 def test_the_usual_is_the_jurisdictions_own() -> None:
@@ -196,5 +196,5 @@ def test_a_finding_is_a_sentence() -> None:
     """What, how much, and how much is usual."""
     past = [{"mass_rezoning": 0.002}] * ENOUGH
     found = word("mass_rezoning", Measure(0.84), past)
-    assert found.sentence == "mass_rezoning: 84.0% of the parcels got another zoning code (usual 0.2%, limit 10.2%)"
+    assert found.sentence == "mass_rezoning: 84.0% of the parcels got another zoning code (usual 0.2%, limit 25.2%)"
     assert replace(tripwires.Verdict("us-xx-a", PARCELS, (found,)), held=True).why == found.sentence

@@ -14,8 +14,8 @@ import numpy as np
 from zoning_assets.model import PARCELS, TRIPWIRES, ZONING
 from zoning_assets.transform.measures import Measure
 
-#: So many past releases say what is usual; more than these are not looked at.
-ENOUGH, MOST_PAST = 5, 30
+#: So many past releases say what is usual.
+ENOUGH = 5
 #: Robust standard deviations (1.4826 MAD) that a release may lie above the usual.
 _DEVIATIONS = 10 * 1.4826
 _OF_PARCELS = ("columns_changed", "key_turnover")
@@ -38,10 +38,10 @@ class Tripwire(NamedTuple):
 WIRES: Mapping[str, Tripwire] = {
     "completeness": Tripwire("{value} of the rows are neither accepted nor rejected", "share", 0.0, 0.0),
     "count_drop": Tripwire("{value} less {things} than stand published", "share", 0.1, 0.1),
-    "mass_rezoning": Tripwire("{value} of the {things} got another zoning code", "share", 0.25, 0.1, fewest=0.05),
+    "mass_rezoning": Tripwire("{value} of the {things} got another zoning code", "share", 0.35, 0.25, fewest=0.05),
     "shifted": Tripwire("the shapes moved together by {value}", "m", 5.0, 5.0),
     "columns_changed": Tripwire("{value} of the parcels got another value in", "share", 0.5, 0.25),
-    "code_entropy": Tripwire("{value} of the variety of the zoning codes is gone", "share", 0.6, 0.4, fewest=0.05),
+    "code_entropy": Tripwire("{value} of the variety of the zoning codes is gone", "share", 0.6, 0.5, fewest=0.05),
     "unknown_codes": Tripwire("{value} of the {things} got a code that was never seen here", "share", 0.25, 0.1),
     "key_turnover": Tripwire("{value} of the keys gave way to others", "share", 0.25, 0.1),
     "bad_keys": Tripwire("{value} of the rows have no key, or share one", "share", 0.1, 0.05, is_level=True),
@@ -60,11 +60,11 @@ class Finding:
 
     name: str
     blocks: bool
-    value: float | None
-    usual: float | None
-    limit: float | None
-    tripped: bool
     sentence: str
+    value: float | None = None
+    usual: float | None = None
+    limit: float | None = None
+    tripped: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,23 +102,13 @@ def judge(
     found = []
     for name in names_of(feed):
         if name not in measured:
-            found.append(
-                Finding(
-                    name,
-                    WIRES[name].blocks,
-                    None,
-                    None,
-                    None,
-                    tripped=False,
-                    sentence=f"{name}: nothing to compare with",
-                )
-            )
+            found.append(Finding(name, WIRES[name].blocks, f"{name}: nothing to compare with"))
             continue
         (value, rows, words), wire, usual = measured[name], WIRES[name], usual_of(name, past)
         limit = limit_of(name, past, given)
         tripped = limit is not None and value > limit and rows >= max(_FEWEST_ROWS, wire.fewest * standing)
         sentence = _sentence(name, value, (usual, limit), words, feed)
-        found.append(Finding(name, wire.blocks, value, usual, limit, tripped, sentence))
+        found.append(Finding(name, wire.blocks, sentence, value, usual, limit, tripped))
     return tuple(found)
 
 
@@ -147,11 +137,11 @@ def limit_of(name: str, past: Sequence[Mapping[str, float]], given: Mapping[str,
 
 
 def _past(name: str, past: Sequence[Mapping[str, float]]) -> list[float]:
-    return [each[name] for each in past[:MOST_PAST] if name in each]
+    return [each[name] for each in past if name in each]
 
 
 def _sentence(name: str, value: float, known: tuple[float | None, float | None], words: str, feed: str) -> str:
-    """`mass_rezoning: 84.0% of the parcels got another zoning code (usual 0.2%, limit 25.0%)`."""
+    """`mass_rezoning: 84.0% of the parcels got another zoning code (usual 0.2%, limit 25.2%)`."""
     wire = WIRES[name]
     things = "ground" if feed == ZONING else "parcels"
     said = wire.what.format(value=_in_words(value, wire.unit), things=things)
