@@ -1,6 +1,8 @@
 """Bad releases are caught by name before anything of them is published; good ones are not."""
 
+import asyncio
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -9,11 +11,12 @@ from tests.conftest import read_toml, rows, sync
 from tests.shared_data import cambridge, need
 from zoning_assets import judging
 from zoning_assets.errors import AcceptanceNeeded, NothingWaits
-from zoning_assets.model import PARCELS, ZONING, Outcome
-from zoning_assets.pipeline import _PLACES_AT_ONCE, Pipeline
+from zoning_assets.model import PARCELS, ZONING, Outcome, Place
+from zoning_assets.pipeline import _PLACES_AT_ONCE, STAGES, Pipeline
 from zoning_assets.simulation.county import ID, County
 from zoning_assets.simulation.plan import Plan
-from zoning_assets.stores import surveys
+from zoning_assets.stores import holds, surveys
+from zoning_assets.transform.tripwires import Verdict
 
 TABLE = {PARCELS: "parcel", ZONING: "district"}
 LOTS = 1200
@@ -175,6 +178,31 @@ def test_a_place_that_fails_keeps_none_waiting(pipeline: Pipeline, tmp_path: Pat
     outcomes = sync(pipeline, jurisdiction, choose=lambda tiles: [gone, *tiles])
     assert [outcome.place.tile for outcome in outcomes if outcome.error] == [gone]
     assert sum(outcome.counts.changed for outcome in outcomes) > LOTS / 3
+
+
+def test_a_pause_at_the_gate_is_obeyed_and_outlived(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A person pauses at the moment when the release is judged: nothing is published until `resume`, then all of it."""
+    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
+    town.release(tmp_path, county)
+    good(sync(pipeline, jurisdiction))
+    town.release(tmp_path, county, parcels=town.edited)
+    before, seen, outcomes = told(pipeline, PARCELS), [], list[Outcome]()
+    words = {"jurisdiction": ID, "host": None, "actor": "ann"}
+
+    def lift() -> None:
+        seen.append(told(pipeline, PARCELS))
+        holds.resume(pipeline.database, **words, reason="over")
+
+    def pause(_: Verdict) -> None:
+        holds.pause(pipeline.database, **words, reason="wait", until=None)
+        Timer(1.5, lift).start()
+
+    tiles = asyncio.run(pipeline.find_cover(jurisdiction)).tiles
+    places = [Place(ID, tile) for tile in tiles]
+    asyncio.run(pipeline.run({ID: jurisdiction}, places, PARCELS, STAGES, outcomes.append, pause))
+    good(outcomes)
+    assert seen == [before]
+    assert told(pipeline, PARCELS) != before
 
 
 def test_one_bad_tile_by_itself_is_judged_by_its_own_rows(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from zoning_assets.transform.tripwires import Finding, Verdict
 class Gate:
     """The places of one jurisdiction's feed in one run. A place comes once, or leaves.
 
-    The first harvest of a feed has nothing to be compared with: its places pass as they come, and are noted together.
+    Until a feed was published whole there is nothing to compare with: its places pass as they come, noted together.
     """
 
     database: str
@@ -39,12 +39,12 @@ class Gate:
     _contents: dict[Place, list[str]] = field(default_factory=dict)  # of those that have something to publish
     _came: set[Place] = field(default_factory=set)
     _tiles: Collection[str] = ()  # of the whole jurisdiction
-    _begun: asyncio.Task[bool] | None = None  # whether anything stood published before this run
+    _begun: asyncio.Task[bool] | None = None  # whether the feed was whole before this run
     _error: Exception | None = None
     _open: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def compares(self) -> bool:
-        """Whether anything stands published that a place can be compared with."""
+        """Whether what stands published is whole, so that a place can be compared with it."""
         if self._begun is None:
             looked = asyncio.to_thread(surveys.begun, self.database, self.jurisdiction.id, self.feed)
             self._begun = asyncio.create_task(looked)

@@ -29,7 +29,7 @@ Contents = Mapping[str, Sequence[str]]
 
 
 def begun(url: str, jurisdiction: str, feed: str) -> bool:
-    """Whether anything was published of a feed.
+    """Whether a feed was ever published whole.
 
     Raises:
         DatabaseUnavailable, StoreError: see errors.py.
@@ -57,7 +57,7 @@ class Surveys:
     feed: str
 
     def begun(self) -> bool:
-        """Whether anything was published."""
+        """Whether the feed was ever published whole."""
         return bool(self._rows("begun")[0][0])
 
     def standing(self, tiles: Collection[str] | None) -> dict[str, Ground]:

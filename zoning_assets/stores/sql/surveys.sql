@@ -1,8 +1,8 @@
 -- What releases looked like. Each query has a name and one sentence; stores/queries.py loads them.
 
 -- name: begun
--- Whether anything was published of a feed.
-SELECT EXISTS (SELECT FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s);
+-- Whether a feed was ever published whole; beside half a city the other half looks strange.
+SELECT EXISTS (SELECT FROM zoning.whole WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s);
 
 -- name: standing_parcels
 -- What stands, by code: in some tiles, or (NULL) in all.
