@@ -191,6 +191,11 @@ url = "map.geojson"
 may_shrink = 1.0
   [feeds.zoning.fields]
   code = "ZONE_TYPE"
+[tripwires]                                  # what comes through them is judged once more, with the parcels
+mass_rezoning = 1
+code_entropy = 1
+unknown_codes = 1
+shifted = 1000
 """
 
 

@@ -269,3 +269,15 @@ def test_arcgis_addresses_are_layers(path, tmp_path):
     found = jurisdictions.load(path.stem, tmp_path, FEED_TYPES)
     for feed in found.feeds.values():
         assert feed.type != "arcgis" or re.search(r"/(Feature|Map)Server/\d+$", feed.url)
+
+
+def test_limits_of_tripwires_are_numbers_by_name(tmp_path: Path) -> None:
+    """A limit of one's own; a name that is none, and a limit that is none, are one line."""
+    good = written(tmp_path, GOOD + "[tripwires]\nmass_rezoning = 0.4\nshifted = 10\n")
+    assert jurisdictions.read(good, FEED_TYPES).tripwires == {
+        "mass_rezoning": 0.4,
+        "shifted": 10.0,
+    }
+    for table, why in (("mass_rezonin = 1", "did you mean 'mass_rezoning'"), ("shifted = -1", "not negative")):
+        with pytest.raises(JurisdictionInvalid, match=why):
+            jurisdictions.read(written(tmp_path, f"{GOOD}[tripwires]\n{table}\n"), FEED_TYPES)

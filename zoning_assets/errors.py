@@ -14,7 +14,7 @@ ZoningError                 one line: where, what, what to do
 │   └── NotALayer               the address is not a layer: mend the address
 ├── HarvestError            the harvest is not proven; what was published before stays
 │   ├── HarvestIncomplete       the rows do not add up
-│   ├── AcceptanceNeeded        a layer shrank by much: a person must say that it is right
+│   ├── AcceptanceNeeded        a tripwire was tripped: a person must say that the release is right
 │   └── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
 ├── NothingWaits            there is nothing of that kind to be done
 ├── NothingFound            nothing has this name: look for its spelling
@@ -132,7 +132,7 @@ class HarvestIncomplete(HarvestError):
 
 
 class AcceptanceNeeded(HarvestError):
-    """A layer shrank by much, or is empty; nothing is retired until a person says that it is right."""
+    """A tripwire was tripped, which the message names; nothing is published until a person says that it is right."""
 
 
 class CoverStale(HarvestError):

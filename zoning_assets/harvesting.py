@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,11 @@ class Opened:
     source: Source
     cover: Cover
     signals: Mapping[str, Any] | None = None
+
+    @cached_property
+    def tiles(self) -> tuple[str, ...]:
+        """Of the cover; one for all places, of which many may wait."""
+        return tuple(self.cover.tiles)
 
 
 def layer_of(cover: Cover) -> str:

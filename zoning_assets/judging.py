@@ -152,7 +152,8 @@ def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
             return Told(0, {}, 0.0, 0.0, 0.0, tuple(known.alarms), event.none())
         spelled = spellings(states.codes(), jurisdiction)
         parcels = _judge_parcels(states, span, spelled, jurisdiction)
-        map_ = _judge_zoning(states, span, spelled, jurisdiction, is_right=bool(known and known.accepted_by))
+        is_right = bool(known and known.accepted_by) or states.is_accepted(span.zoning_to)
+        map_ = _judge_zoning(states, span, spelled, jurisdiction, is_right=is_right)
         found = feed.with_history(states, event.together(parcels.changes, map_.changes))
         alarms = map_.alarms
         end = replace(span, zoning_to=span.zoning_from) if alarms else span

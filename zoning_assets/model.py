@@ -19,6 +19,24 @@ ZONE_TYPES = (
     "Overlay Not Affecting Use",
 )
 
+#: What a release is looked at for before it is published (transform/tripwires.py).
+TRIPWIRES = (
+    "completeness",
+    "count_drop",
+    "mass_rezoning",
+    "shifted",
+    "columns_changed",
+    "code_entropy",
+    "unknown_codes",
+    "key_turnover",
+    "bad_keys",
+    "crs_bounds",
+    "rejected",
+    "invalid",
+    "schema",
+    "freshness",
+)
+
 #: Bounding box: west, south, east, north; degrees, EPSG:4326, longitude first.
 Bounds = tuple[float, float, float, float]
 
@@ -83,9 +101,9 @@ class Jurisdiction:
     tile_resolution: int | None = None  # an H3 resolution; None: auto
     portal: Portal = Portal()
     codes: CodeRules = CodeRules()
-    fresh_hours: int | None = (
-        None  # what stands was so at the portal within so long; None: twice the way between probes
-    )
+    #: What stands was so at the portal within so many hours; None: twice the way between probes.
+    fresh_hours: int | None = None
+    tripwires: Mapping[str, float] = field(default_factory=dict)  # name -> limit; what is not named follows the usual
     file: str = ""  # where it was read from; for messages, and for paths beside it
 
     @property
@@ -187,7 +205,9 @@ class Outcome:
     content_hash: str = ""  # of the validated rows, whatever their order
     rejections: Any = None  # table of page, row, reason, detail
     picture: bytes = b""  # PNG
+    survey: Any = None  # transform.survey.Survey
     judged: dict[int, Any] = field(default_factory=dict)  # parts that were judged while they were normalized
+    waited_s: float = 0.0  # for other places
     batch: int | None = None  # None: nothing was published, or it had been published already
     error: ZoningError | None = None
 

@@ -4,9 +4,10 @@
                                       validated -> districts      a partition is a jurisdiction
     parcels + districts -> parcel_zoning -> changes               the same; goes on in judging.py
 
-A run takes many places. Their pages are fetched by one asyncio loop, a few places at a time; each page then goes to a
-worker process to be normalized and validated, and each place is published by one transaction. A place that fails, fails
-alone: its error is its outcome, and what was published for it before stays.
+A run takes many places (running.py). Their pages are fetched by one asyncio loop, a few places at a time; each page
+then goes to a worker process to be normalized and validated, and each place is published by one transaction. Before
+that, the places of a jurisdiction wait for one another, and tripwires judge what all of them would publish (gate.py). A
+place that fails, fails alone: its error is its outcome, and what was published for it before stays.
 """
 
 import asyncio
@@ -21,20 +22,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoning_assets.errors import (
-    CoverStale,
-    Defect,
-    Held,
-    TooManyRejections,
-    ZoningError,
-)
+from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningError
+from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, Opened, layer_of
 from zoning_assets.http import PAUSED, TALLY, Http, Tally
 from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
-from zoning_assets.stages import HELD_COLUMNS, Work, normalize_page, parts_of, publish_place, validate_part
+from zoning_assets.running import Run
+from zoning_assets.stages import (
+    HELD_COLUMNS,
+    Work,
+    compare_place,
+    normalize_page,
+    parts_of,
+    publish_place,
+    validate_part,
+)
 from zoning_assets.stores import freshness, harvests, states
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import close_idle, find_published
@@ -42,6 +47,8 @@ from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.columns import Scope
 from zoning_assets.transform.geometry import NO_GEOMETRY
+from zoning_assets.transform.survey import Survey
+from zoning_assets.transform.tripwires import Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -106,57 +113,31 @@ class Pipeline:
             why = await self._harvesting.probe(jurisdiction, feed, http, now)
         return Probed(jurisdiction.id, feed, why, tally.requests)
 
-    async def run(
+    async def run(  # noqa: PLR0913 - what is to be done where, and who is told
         self,
         jurisdictions: Mapping[str, Jurisdiction],
         places: Sequence[Place],
         feed: str,
         stages: Sequence[str],
         report: Callable[[Outcome], None],
+        tell: Callable[[Verdict], None] = lambda _: None,
     ) -> None:
-        """Take each place through the stages; `report` is told each outcome as it is known."""
-        slots, began = asyncio.Semaphore(_PLACES_AT_ONCE), self.now()
-        opened: dict[str, asyncio.Task[Opened]] = {}
-        published: set[Place] = set()
-        async with (
-            self.http() as http,
-            on_sigterm(http.drain),
-            watching(self.database) as pauses,
-            asyncio.TaskGroup() as group,
-        ):
+        """Take each place through the stages; `report` is told each outcome as it is known, and `tell` what the
+        tripwires say of a jurisdiction's release."""
+        slots, published, began = asyncio.Semaphore(_PLACES_AT_ONCE), set[Place](), self.now()
 
-            async def take(place: Place) -> None:
-                try:
-                    outcome = await through(place)
-                    published.update([place] if PUBLISHED in outcome.stages else [])
-                    report(outcome)
-                finally:
-                    slots.release()
+        def note(outcome: Outcome) -> None:
+            published.update([outcome.place] if PUBLISHED in outcome.stages else [])
+            report(outcome)
 
-            async def through(place: Place) -> Outcome:
-                """As far as it gets; where a person pauses it, it waits and goes on."""
-                jurisdiction, outcome = jurisdictions[place.jurisdiction], None
-                hosts = hosts_of(jurisdiction, feed)
-                PAUSED.set(partial(pauses.held, jurisdiction.id, hosts))
-                while outcome is None or isinstance(outcome.error, Held):
-                    stopped = partial(http.stopped, str(place))
-                    if error := stopped() or await pauses.over(jurisdiction.id, hosts, stopped):
-                        return Outcome(place, feed, error=error)
-                    outcome = await self._take(jurisdiction, place, feed, stages, opener)
-                return outcome
-
-            def opener(jurisdiction: Jurisdiction) -> asyncio.Task[Opened]:
-                task = opened.get(jurisdiction.id)
-                if task is None or (task.done() and isinstance(task.exception(), Held)):
-                    task = asyncio.create_task(self._harvesting.open_for_run(jurisdiction, feed, http))
-                    opened[jurisdiction.id] = task
-                return task
-
-            for place in places:
-                await slots.acquire()
-                group.create_task(take(place))
-        known = {jurisdiction: task.result() for jurisdiction, task in opened.items() if not task.exception()}
-        await asyncio.to_thread(self._note_published, feed, known, published, began)
+        async with self.http() as http, on_sigterm(http.drain), watching(self.database) as pauses:
+            gates = {
+                each.id: Gate(self.database, self.objects, each, feed, _places_of(each, places), slots, tell)
+                for each in jurisdictions.values()
+            }
+            run = Run(jurisdictions, feed, self._harvesting, http, pauses, slots, gates)
+            await run.all(places, partial(self._take, stages), note)
+        await asyncio.to_thread(self._note_published, feed, run.known(), published, began)
 
     def _note_published(self, feed: str, opened: Mapping[str, Opened], published: set[Place], began: datetime) -> None:
         """What each feed is now; and where all of it is of one state, that it may be compared with another."""
@@ -166,43 +147,46 @@ class Pipeline:
                 states.note_whole(self.database, jurisdiction, feed)
                 freshness.note_harvested(self.database, jurisdiction, feed, began)
 
-    async def _take(
-        self,
-        jurisdiction: Jurisdiction,
-        place: Place,
-        feed: str,
-        stages: Sequence[str],
-        opener: Callable[[Jurisdiction], asyncio.Task[Opened]],
-    ) -> Outcome:
+    async def _take(self, stages: Sequence[str], run: Run, place: Place) -> Outcome:
         """One place through the stages; an error ends its way and is said, not raised."""
-        started, tally, outcome = time.monotonic(), Tally(), Outcome(place, feed)
+        started, tally, outcome = time.monotonic(), Tally(), Outcome(place, run.feed)
         TALLY.set(tally)
+        work = None
         try:
-            if RAW in stages:
-                opened = await opener(jurisdiction)
-                cover = opened.cover
-                oldest = timedelta(days=jurisdiction.feeds[feed].full_refresh_days)
-                outcome.harvest = await self._harvesting.fetch(opened.source, place, cover, self.now(), oldest)
-            else:
-                cover = self._harvesting.known_cover(jurisdiction, feed)
-                outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, feed)
+            work = await self._fetch(stages, run, outcome)
             outcome.stages.append(RAW)
-            scope = Scope(place.tile, tuple(cover.tiles), dict(cover.repeated), layer_of(cover))
-            work = Work(self.objects, jurisdiction, jurisdiction.feeds[feed], outcome.harvest, scope)
-            for stage, step in ((NORMALIZED, self._normalize), (VALIDATED, self._validate), (PUBLISHED, self._publish)):
+            publish = partial(self._publish, gate=run.gates[place.jurisdiction])
+            for stage, step in ((NORMALIZED, self._normalize), (VALIDATED, self._validate), (PUBLISHED, publish)):
                 if stage in stages:
                     await step(work, outcome)
                     outcome.stages.append(stage)
         except CoverStale as error:
             outcome.error = error
-            self._harvesting.doubt_cover(jurisdiction, feed)
+            self._harvesting.doubt_cover(run.jurisdictions[place.jurisdiction], run.feed)
         except ZoningError as error:
             outcome.error = error
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
             outcome.error = defect(place, error)
-        spent = Counts(requests=tally.requests, bytes=tally.bytes, seconds=round(time.monotonic() - started, 3))
-        outcome.counts += spent
+        if work and VALIDATED in outcome.stages:
+            await self._show(work, outcome)
+        seconds = round(time.monotonic() - started - outcome.waited_s, 3)
+        outcome.counts += Counts(requests=tally.requests, bytes=tally.bytes, seconds=seconds)
         return outcome
+
+    async def _fetch(self, stages: Sequence[str], run: Run, outcome: Outcome) -> Work:
+        """The harvest of a place: from its portal, or the one that was fetched last."""
+        place, jurisdiction = outcome.place, run.jurisdictions[outcome.place.jurisdiction]
+        if RAW in stages:
+            opened = await run.open(jurisdiction)
+            cover, tiles = opened.cover, opened.tiles
+            oldest = timedelta(days=jurisdiction.feeds[run.feed].full_refresh_days)
+            outcome.harvest = await self._harvesting.fetch(opened.source, place, cover, self.now(), oldest)
+        else:
+            cover = self._harvesting.known_cover(jurisdiction, run.feed)
+            tiles = tuple(cover.tiles)
+            outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, run.feed)
+        scope = Scope(place.tile, tiles, cover.repeated, layer_of(cover))
+        return Work(self.objects, jurisdiction, jurisdiction.feeds[run.feed], outcome.harvest, scope)
 
     async def _normalize(self, work: Work, outcome: Outcome) -> None:
         """Each page in our columns and the target CRS, only rows that this place owns."""
@@ -212,16 +196,18 @@ class Pipeline:
             alone = {numbers[0]: part for part, (numbers, listed) in enumerate(parts_of(work.harvest)) if not listed}
             tasks = (self.pool.run(normalize_page, work, number, alone.get(number)) for number in pages)
             done = await asyncio.gather(*tasks)
-            outcome.judged = {alone[number]: judged for number, (_, judged) in enumerate(done) if judged}
-            said = {"fetched": sum(fetched for fetched, _ in done)}
+            outcome.judged = {alone[number]: each.judged for number, each in enumerate(done) if each.judged}
+            fields = sorted({name for each in done for name in each.fields})
+            said = {"fetched": sum(each.fetched for each in done), "fields": fields}
             await asyncio.to_thread(table.commit, work.objects, len(pages), said)
         outcome.counts = Counts(received=sum(page.rows for page in work.harvest.pages), fetched=said["fetched"])
+        outcome.survey = Survey(fields=tuple(said.get("fields", ())))
 
     async def _validate(self, work: Work, outcome: Outcome) -> None:
         """Each row judged: a valid MultiPolygon with its hash, or a rejection with its reason."""
         table = work.table(VALIDATED)
         said = await asyncio.to_thread(table.find_summary, work.objects)
-        if said is None:
+        if said is None or "survey" not in said:
             known, groups = outcome.judged, list(enumerate(parts_of(work.harvest)))
             missing = [(part, group) for part, group in groups if part not in known]
             tasks = (self.pool.run(validate_part, work, part, *group) for part, group in missing)
@@ -231,21 +217,37 @@ class Pipeline:
             said = {
                 "counts": sum((part.counts for part in judged), Counts()).as_dict(),
                 "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
+                "survey": sum((part.survey for part in judged), Survey()).as_dict(),
             }
             image = await self.pool.run(picture.draw, [part.sketch for part in judged])
             await asyncio.to_thread(table.finish, work.objects, len(groups), said, held, image)
         outcome.judged = {}
         counts = Counts(**said["counts"])
-        outcome.rejections = await asyncio.to_thread(table.rejections, work.objects)
-        _check(work.place, counts, outcome.rejections["reason"])
+        seen = Survey.of(said["survey"])
+        _check(work.place, counts, seen.rejected)
+        outcome.survey = (outcome.survey or Survey()) + seen
         outcome.counts = replace(counts, received=outcome.counts.received)
         outcome.content_hash = said["content_hash"]
-        outcome.picture = await asyncio.to_thread(table.picture, work.objects)
 
-    async def _publish(self, work: Work, outcome: Outcome) -> None:
-        """The validated table into PostGIS, in one transaction."""
+    async def _show(self, work: Work, outcome: Outcome) -> None:
+        """What a person sees of a validated table: read last, as a place may wait for others, and this is large."""
+        table = work.table(VALIDATED)
+        try:
+            outcome.rejections = await asyncio.to_thread(table.rejections, self.objects)
+            outcome.picture = await asyncio.to_thread(table.picture, self.objects)
+        except ZoningError as error:
+            outcome.error = outcome.error or error
+            outcome.stages = outcome.stages[: outcome.stages.index(VALIDATED)]
+
+    async def _publish(self, work: Work, outcome: Outcome, gate: Gate) -> None:
+        """The validated table into PostGIS, in one transaction; if all that its jurisdiction would publish is right."""
         self.pool.at_exit(close_idle)
         done = await asyncio.to_thread(find_published, self.database, work.edition)
+        if done:
+            outcome.survey += Survey(kept=outcome.survey.rows)
+        elif await gate.compares():
+            outcome.survey += await self.pool.run(compare_place, work, self.database)
+        await gate.come(outcome, work.scope.tiles, publishes=done is None)
         if done is None:
             # In a worker: in a thread of this process it would hold up the loop (p99 10-16 ms and not 15-19).
             done = await self.pool.run(publish_place, work, self.database)
@@ -264,7 +266,11 @@ def defect(place: Place, error: Exception) -> Defect:
     return Defect(what[:500], where=str(place), do="report this; nothing was published")
 
 
-def _check(place: Place, counts: Counts, reasons: pd.Series) -> None:
+def _places_of(jurisdiction: Jurisdiction, places: Sequence[Place]) -> set[Place]:
+    return {place for place in places if place.jurisdiction == jurisdiction.id}
+
+
+def _check(place: Place, counts: Counts, rejected: Mapping[str, int]) -> None:
     """Fetched = accepted + rejected, and not too many rejected.
 
     Rows without a shape say nothing of the tile that they are kept at: all of a layer are kept at one. That a layer
@@ -279,11 +285,11 @@ def _check(place: Place, counts: Counts, reasons: pd.Series) -> None:
             where=str(place),
             do="report this; nothing was published",
         )
-    shapeless = int((reasons == NO_GEOMETRY).sum()) if place.tile else 0
-    rejected, of = counts.rejected - shapeless, counts.fetched - shapeless
-    if of >= _ENOUGH_ROWS and rejected > _MOST_REJECTED * of:
+    shapeless = rejected.get(NO_GEOMETRY, 0) if place.tile else 0
+    held, of = counts.rejected - shapeless, counts.fetched - shapeless
+    if of >= _ENOUGH_ROWS and held > _MOST_REJECTED * of:
         raise TooManyRejections(
-            f"{rejected} of {of} rows were rejected",
+            f"rejected: {held} of {of} rows were rejected",
             where=str(place),
             do="look at the rejections of `validated`, then mend the jurisdiction file",
         )

@@ -12,19 +12,23 @@ import geopandas as gpd
 import numpy as np
 import orjson
 import pandas as pd
+import pyarrow as pa
+import shapely
 
-from zoning_assets.model import Counts, Feed, Harvest, Jurisdiction, Page, Place
+from zoning_assets.model import PARCELS, Counts, Feed, Harvest, Jurisdiction, Page, Place
 from zoning_assets.pauses import hosts_of
-from zoning_assets.stores import harvests, publish
+from zoning_assets.stores import harvests, publish, surveys
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
-from zoning_assets.transform import canonical, columns, judge, pages, picture
+from zoning_assets.transform import canonical, columns, crs, judge, pages, picture, survey
 from zoning_assets.transform.rows import Rows
 
 #: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
 RULES_VERSION = 2
 
 
+#: Rows of a page that are looked at for the layer's columns.
+_FEW = 20
 #: What is kept of a row that is held back: why, and all of it as the portal gave it (JSON).
 HELD_COLUMNS = (*judge.REJECTION_COLUMNS, "raw")
 
@@ -78,6 +82,7 @@ class PartJudged:
     hashes: list[str]
     rejections: pd.DataFrame  # HELD_COLUMNS
     sketch: picture.Sketch
+    survey: survey.Survey
 
 
 def parts_of(harvest: Harvest) -> list[tuple[list[int], bool]]:
@@ -91,8 +96,17 @@ def parts_of(harvest: Harvest) -> list[tuple[list[int], bool]]:
     return alone + ([(together, True)] if together else [])
 
 
-def normalize_page(work: Work, number: int, part: int | None = None) -> tuple[int, PartJudged | None]:
-    """One raw page to one part of the normalized table, and the number of rows this place owns.
+@dataclass(frozen=True)
+class PageNormalized:
+    """What came of one page: rows that the place owns, the layer's columns, and its part where it was judged."""
+
+    fetched: int
+    fields: set[str]
+    judged: PartJudged | None
+
+
+def normalize_page(work: Work, number: int, part: int | None = None) -> PageNormalized:
+    """One raw page to one part of the normalized table.
 
     `part`: the page alone is that part of the validated table; it is judged while it is in memory.
     """
@@ -108,7 +122,8 @@ def normalize_page(work: Work, number: int, part: int | None = None) -> tuple[in
     )
     frame["page"] = pd.Series([page.name] * len(frame), dtype=object)
     work.table(NORMALIZED).write(work.objects, number, frame)
-    return len(frame), None if part is None else _judge(work, part, frame, {page.name: rows}, listed=False)
+    judged = None if part is None else _judge(work, part, frame, {page.name: rows}, listed=False)
+    return PageNormalized(len(frame), {name for row in rows.attributes[:_FEW] for name in row}, judged)
 
 
 def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -> PartJudged:
@@ -136,7 +151,8 @@ def _judge(work: Work, part: int, rows: gpd.GeoDataFrame, read: Mapping[str, Row
     )
     sketch = picture.sketch(judged.table, rows, judged.rejections)
     held = judged.rejections.assign(raw=pd.Series(_raws(work, judged.rejections, read), dtype=object))
-    return PartJudged(counts, judged.table["content_hash"].tolist(), held, sketch)
+    seen = survey.surveyed(judged.table, work.feed.name, counts, held["reason"])
+    return PartJudged(counts, judged.table["content_hash"].tolist(), held, sketch, seen)
 
 
 def _raws(work: Work, rejections: pd.DataFrame, read: Mapping[str, Rows]) -> list[str]:
@@ -156,6 +172,31 @@ def publish_place(work: Work, url: str) -> publish.Published:
     """The validated table into PostGIS, in one transaction."""
     table = work.table(VALIDATED)
     return publish.publish(url, work.edition, table.parts(work.objects), _held(table.rejections(work.objects)))
+
+
+def compare_place(work: Work, url: str) -> survey.Survey:
+    """The validated table beside what stands published; only rows that differ are looked at."""
+    found = survey.Survey()
+    if work.feed.name == PARCELS:
+        for part in work.table(VALIDATED).parts(work.objects):
+            found += _compared(work, url, part)
+    return found
+
+
+def _compared(work: Work, url: str, part: pa.Table) -> survey.Survey:
+    keys, hashes = (part.column(name).to_pylist() for name in ("key", "content_hash"))
+    kept, old = surveys.differing(url, work.jurisdiction.id, keys, hashes)
+    position = {key: row for row, key in enumerate(keys)}
+    now = part.take(pa.array([position[key] for key in old["key"]], pa.int64()))
+    new = pd.DataFrame(
+        {name: now.column(name).to_pylist() for name in (*survey.COMPARED, "content_hash")}, dtype=object
+    )
+    shapes = np.full(len(old), None, dtype=object)
+    there = np.flatnonzero(old["geometry"].notna().to_numpy())
+    shapes[there] = shapely.from_wkb(now.column("geometry").take(pa.array(there)).to_pylist())
+    frame = crs.metric_frame(work.jurisdiction.bounds)
+    target = work.jurisdiction.target_crs
+    return survey.compared(old, new.assign(geometry=pd.Series(shapes, dtype=object)), kept, target, frame)
 
 
 def _held(rejections: pd.DataFrame) -> Iterator[publish.Rejection]:

@@ -41,6 +41,7 @@ TABLES = {
     "failure",
     "queue",
     "received",
+    "survey",
     "schema_version",
 }
 #: What a catalog says of the schema, by kind; nothing in it depends on the order in which things were made.

@@ -7,12 +7,13 @@ from typing import NoReturn
 import typer
 
 from zoning_assets.cli import bench, database, queue, show, sync
+from zoning_assets.cli.accept import accept, discard
 from zoning_assets.cli.amend import amend, amendments
 from zoning_assets.cli.changes import changes, explain, parcel, preview_rules, watch
 from zoning_assets.cli.demo import demo
 from zoning_assets.cli.hold import pause, resume
 from zoning_assets.cli.onboard import doctor, onboard
-from zoning_assets.cli.probe import accept, probe
+from zoning_assets.cli.probe import probe
 from zoning_assets.cli.retry import retry
 from zoning_assets.cli.rollback import rollback
 from zoning_assets.cli.status import status
@@ -49,6 +50,7 @@ app.command("verify")(verify)
 app.command("probe")(probe)
 app.command("accept")(accept)
 app.command("retry")(retry)
+app.command("discard")(discard)
 app.command("onboard")(onboard)
 app.command("doctor")(doctor)
 app.command("status")(status)

@@ -1,7 +1,6 @@
-"""`zoning probe` and `zoning accept`: whether a portal changed, and a person's word that a fall is right."""
+"""`zoning probe`: whether a portal changed."""
 
 import asyncio
-import getpass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid, ZoningError
-from zoning_assets.model import PARCELS, ZONING, Jurisdiction
+from zoning_assets.model import Jurisdiction
 
 
 def probe(
@@ -46,39 +45,3 @@ def _probed(jurisdiction: Jurisdiction, feed: str) -> dict[str, Any]:
         return {**row, "error": str(error)}
     why = said.why or "nothing that the portal tells of itself has changed"
     return {**row, "changed": said.why is not None, "why": why, "requests": said.requests, "error": None}
-
-
-def accept(
-    jurisdiction: Annotated[str, typer.Argument(metavar="JURISDICTION")],
-    reason: Annotated[str, typer.Option(help="Why it is right; kept with your name.")],
-    feed: Annotated[str, typer.Option(help="Which feed: parcels or zoning.")] = PARCELS,
-    *,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-) -> None:
-    """Say that a layer which shrank by much, or a map that raised an alarm, is right; the next sync goes on with it."""
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-    from zoning_assets.stores import baselines, changes  # noqa: PLC0415
-    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
-
-    settings = environment.settings()
-    known = jurisdictions.load(jurisdiction, settings.jurisdictions, FEED_TYPES)
-    if feed not in known.feeds:
-        raise SettingInvalid(f"{feed!r} is no feed of {known.id}", where="--feed", do="; ".join(known.feeds))
-    who, alarms = getpass.getuser(), []
-    if feed == ZONING:
-        alarms = changes.accept(environment.bring_up_database(), known.id, who, reason)
-    if alarms:
-        _accepted(known.id, feed, alarms, json=json)
-        return
-    before, now = baselines.accept(Objects(settings.store_url), known.id, feed, who, reason)
-    if json:
-        show.document({"jurisdiction": known.id, "feed": feed, "before": before, "rows": now})
-    else:
-        show.line(f"{known.id} {feed}: {now:,} rows are right; `zoning sync {known.id}` publishes them")
-
-
-def _accepted(jurisdiction: str, feed: str, alarms: list[str], *, json: bool) -> None:
-    if json:
-        show.document({"jurisdiction": jurisdiction, "feed": feed, "alarms": alarms})
-    else:
-        show.line(f"{jurisdiction} {feed} is right, though {'; '.join(alarms)}: the next sync tells its changes")

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from zoning_assets import jurisdictions
-from zoning_assets.errors import JurisdictionInvalid
+from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import Jurisdiction
 from zoning_assets.orchestration import freshness, retrying
 from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import Settings
-from zoning_assets.stores import failures, holds
+from zoning_assets.stores import failures, holds, surveys
 from zoning_assets.stores import freshness as stored
 from zoning_assets.stores import status as published
 from zoning_assets.stores.failures import Failure
@@ -36,6 +36,7 @@ class Standing:
     alarms: Mapping[str, Sequence[str]]
     failed: Sequence[Failure]
     holds: Sequence[holds.Hold]
+    held: Rows  # releases that wait for a person's word; see surveys.held
 
     def jurisdictions(self) -> Rows:
         """Those published, and those of the user's and the packaged files that could be."""
@@ -84,8 +85,11 @@ class Standing:
             yield name, self.faults[name], "mend the file"
         for name, alarms in self.alarms.items():
             yield name, "; ".join(alarms), f"look at the map; `zoning accept {name} --feed zoning --reason ...`"
+        for held in self.held:
+            words = f"{held['jurisdiction']} --feed {held['feed']} --reason ..."
+            yield held["jurisdiction"], "; ".join(held["why"]), f"`zoning accept {words}` or `zoning discard {words}`"
         for each in self.failed:
-            if each.state == "dead":
+            if each.state == "dead" and each.kind != AcceptanceNeeded.__name__:
                 tries = f"{each.tries} tries, {each.kind}" if each.passes else each.kind
                 yield each.where, tries, f"`zoning status --json` says why; then `zoning retry {each.id}`"
         for feed in (feed for name in sorted(self.mine) for feed in self._feeds(name)):
@@ -118,6 +122,7 @@ def look(url: str, settings: Settings, now: datetime) -> Standing:
         alarms=published.alarms(url),
         failed=failures.unsolved(url),
         holds=holds.active(url),
+        held=surveys.held(url),
     )
 
 

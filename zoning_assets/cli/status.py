@@ -84,7 +84,22 @@ def _time(at: float, now: float) -> datetime | None:
 
 
 def _holds(standing: "Standing") -> Rows:
-    return [{"what": hold.what, **asdict(hold)} for hold in standing.holds]
+    """Pauses, and the releases that wait for a person's word."""
+    paused = [{"what": hold.what, **asdict(hold)} for hold in standing.holds]
+    return paused + [_waiting(each) for each in standing.held]
+
+
+def _waiting(held: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "what": f"{held['jurisdiction']} {held['feed']}",
+        "id": None,
+        "jurisdiction": held["jurisdiction"],
+        "host": None,
+        "reason": "; ".join(held["why"]),
+        "actor": "tripwires",
+        "since": held["judged"],
+        "until": None,
+    }
 
 
 def _queues(standing: "Standing") -> Rows:

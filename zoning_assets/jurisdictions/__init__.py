@@ -5,6 +5,7 @@ Files beside this one are examples; a user's own lie in the folder that ZONING_J
 """
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -15,7 +16,7 @@ import pyproj
 
 from zoning_assets import cron
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
-from zoning_assets.model import PARCELS, ZONE_TYPES, ZONING, CodeRules, Feed, Jurisdiction, Portal
+from zoning_assets.model import PARCELS, TRIPWIRES, ZONE_TYPES, ZONING, CodeRules, Feed, Jurisdiction, Portal
 from zoning_assets.windows import parse
 
 PACKAGED = Path(__file__).parent
@@ -101,8 +102,17 @@ class _Reader:
             portal=self._portal(document.get("portal", {})),
             codes=self._codes(document["codes"]) if "codes" in document else CodeRules(),
             fresh_hours=self._whole(document, "", "fresh_hours", 1, 24 * 365, None),
+            tripwires=self._tripwires(document.get("tripwires", {})),
             file=str(self.path),
         )
+
+    def _tripwires(self, table: Any) -> dict[str, float]:
+        """Limits by name. How much a layer may shrink is said where the layer is (`may_shrink`)."""
+        self._keys(table, "tripwires", tuple(name for name in TRIPWIRES if name != "count_drop"))
+        for name, limit in table.items():
+            if type(limit) not in (int, float) or not 0 <= limit < math.inf:
+                self._wrong(f"tripwires.{name}", "must be a number that is not negative")
+        return {name: float(limit) for name, limit in table.items()}
 
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"

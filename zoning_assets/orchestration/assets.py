@@ -5,22 +5,24 @@ are still being fetched, and a tile that fails keeps none waiting. Each partitio
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from zoning_assets import judging
-from zoning_assets.model import PARCELS, ZONING, Outcome
-from zoning_assets.orchestration import metadata, partitions, policies, told
+from zoning_assets.errors import AcceptanceNeeded
+from zoning_assets.model import PARCELS, ZONING, Cover, Jurisdiction, Outcome
+from zoning_assets.orchestration import checks, metadata, partitions, policies, told
 from zoning_assets.orchestration.noting import note, noted
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.runs import FORCE
 from zoning_assets.orchestration.syncing import CHANGES
-from zoning_assets.pipeline import STAGES
+from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.stores import failures
+from zoning_assets.transform.tripwires import Verdict
 
 _ABOUT = {
     "raw_feed": "Pages as the portal sent them, and the proof that they are all. Immutable, named by content.",
@@ -46,6 +48,7 @@ def specs() -> list[dg.AssetSpec]:
 
 @dg.multi_asset(
     specs=specs(),
+    check_specs=checks.specs(PARCELS),
     partitions_def=partitions.TILES,
     backfill_policy=dg.BackfillPolicy.single_run(),
     can_subset=True,
@@ -79,7 +82,7 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
         place = partitions.place_of(context.partition_key)
         with one_line(), noted(context, zoning, PARCELS), zoning.pipeline() as pipeline:
             described = zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]
-            cover = asyncio.run(pipeline.find_cover(described, force=FORCE in context.run.tags))
+            cover = _cover(context, pipeline, described)
             failures.note_gone(pipeline.database, place.jurisdiction, PARCELS, cover.tiles, datetime.now(UTC))
         came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
         return dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))
@@ -94,9 +97,11 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
                 skippable=True,
             )
         ],
+        check_specs=checks.specs(ZONING),
         partitions_def=whole,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=policies.PASSING,
+        can_subset=True,  # a release that has nothing new is not checked
         name="districts_by_jurisdiction",
     )
     def districts(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.AssetMaterialization]:
@@ -139,19 +144,36 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
     return [parcel_zoning, changes]
 
 
+def _cover(context: dg.AssetExecutionContext, pipeline: Pipeline, jurisdiction: Jurisdiction) -> Cover:
+    try:
+        return asyncio.run(pipeline.find_cover(jurisdiction, force=FORCE in context.run.tags))
+    except AcceptanceNeeded as error:
+        context.log_event(checks.of_fall(jurisdiction.id, PARCELS, error))
+        raise
+
+
 def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> None:
     """The run's partitions through the pipeline; each is reported when it is done, failures together at the end."""
     places = [partitions.place_of(key) for key in context.partition_keys]
     outcomes: list[Outcome] = []
     written: list[Future[None]] = []
+    checked: set[str] = set()
 
-    def write(outcome: Outcome) -> None:
-        for event in metadata.events(outcome, assets):
+    def write(events: Iterable[dg.AssetMaterialization | dg.AssetCheckEvaluation]) -> None:
+        for event in events:
             context.log_event(event)
 
     def report(outcome: Outcome) -> None:
         outcomes.append(outcome)
-        written.append(scribe.submit(write, outcome))
+        written.append(scribe.submit(write, metadata.events(outcome, assets)))
+        where = outcome.place.jurisdiction
+        if isinstance(outcome.error, AcceptanceNeeded) and where not in checked:
+            checked.add(where)
+            written.append(scribe.submit(write, [checks.of_fall(where, feed, outcome.error)]))
+
+    def tell(verdict: Verdict) -> None:
+        checked.add(verdict.jurisdiction)
+        written.append(scribe.submit(write, checks.evaluations(verdict)))
 
     # Dagster writes an event in milliseconds and waits for the disk: in the loop, all places would wait with it.
     with one_line(), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
@@ -160,7 +182,7 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
             if place.jurisdiction in wrong:
                 report(Outcome(place, feed, error=wrong[place.jurisdiction]))
         good = [place for place in places if place.jurisdiction in known]
-        asyncio.run(pipeline.run(known, good, feed, _stages(feed, assets), report))
+        asyncio.run(pipeline.run(known, good, feed, _stages(feed, assets), report, tell))
     for each in written:
         each.result()
     note(context, zoning, outcomes)

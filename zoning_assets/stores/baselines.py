@@ -71,7 +71,7 @@ def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
     objects.put_json(_name(jurisdiction, feed.name, "waiting"), {"rows": rows})
     fell = f"fell from {before.rows:,} to {rows:,} rows" if before and before.rows else f"has {rows:,} rows"
     raise AcceptanceNeeded(
-        f"the layer {fell}",
+        f"count_drop: the layer {fell}",
         where=f"{jurisdiction} {feed.name}",
         do=f"look at the portal; if that is right: `zoning accept {jurisdiction} --feed {feed.name} --reason ...`",
     )
@@ -83,14 +83,25 @@ def accept(objects: Objects, jurisdiction: str, feed: str, who: str, reason: str
     Raises:
         NothingWaits: no fall was refused.
     """
-    waiting = objects.find_json(_name(jurisdiction, feed, "waiting"))
+    rows = discard(objects, jurisdiction, feed)
+    before = find(objects, jurisdiction, feed)
+    accepted = replace(before or Baseline(0), rows=rows, accepted_by=who, reason=reason)
+    objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(accepted))
+    return before.rows if before else None, accepted.rows
+
+
+def discard(objects: Objects, jurisdiction: str, feed: str) -> int:
+    """A fall that was refused waits no longer; its rows.
+
+    Raises:
+        NothingWaits: no fall was refused.
+    """
+    name = _name(jurisdiction, feed, "waiting")
+    waiting = objects.find_json(name)
     if waiting is None:
         raise NothingWaits("nothing waits for a person", where=f"{jurisdiction} {feed}", do="nothing is to be done")
-    before = find(objects, jurisdiction, feed)
-    accepted = replace(before or Baseline(0), rows=waiting["rows"], accepted_by=who, reason=reason)
-    objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(accepted))
-    objects.delete([_name(jurisdiction, feed, "waiting")])
-    return before.rows if before else None, accepted.rows
+    objects.delete([name])
+    return int(waiting["rows"])
 
 
 def changed(baseline: Baseline | None, signals: Mapping[str, Any], full_refresh_days: int, now: datetime) -> str | None:

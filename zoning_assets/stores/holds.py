@@ -115,6 +115,13 @@ def note(connection: Connection, actor: str, deed: str, subject: Mapping[str, An
     connection.execute(named("holds")["note"], values)
 
 
+def record(url: str, actor: str, deed: str, subject: Mapping[str, Any], reason: str) -> None:
+    """Write a deed that was done elsewhere into the audit."""
+    with connect(url) as connection:
+        connection.execute(named("holds")["lock"])
+        note(connection, actor, deed, subject, reason)
+
+
 def broken(url: str) -> list[int]:
     """The deeds of the audit that were changed, or whose neighbours are missing."""
     with connect(url) as connection:

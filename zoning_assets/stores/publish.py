@@ -83,7 +83,7 @@ def find_published(url: str, edition: Edition) -> Published | None:
     Raises:
         DatabaseUnavailable, StoreError: as publish.
     """
-    with said(url), _session(url) as connection:
+    with said(url), session(url) as connection:
         return _find_published(connection, edition.values)
 
 
@@ -107,7 +107,7 @@ def publish(url: str, edition: Edition, parts: Iterable[pa.Table], rejections: I
         DatabaseUnavailable: nobody answers.
         StoreError: the database refused.
     """
-    with said(url), _session(url) as connection:
+    with said(url), session(url) as connection:
         return _find_published(connection, edition.values) or _publish(connection, edition, parts, rejections)
 
 
@@ -122,7 +122,7 @@ def close_idle() -> None:
 
 
 @contextmanager
-def _session(url: str) -> Iterator[Connection]:
+def session(url: str) -> Iterator[Connection]:
     """A transaction on a connection that is kept for the next one, unless it fails."""
     connection = _awake(url)
     try:

@@ -65,6 +65,10 @@ class States:
         rows_ = self._rows("refused")
         return Refused(*rows_[0]) if rows_ else None
 
+    def is_accepted(self, batch: int) -> bool:
+        """Whether a person said that a map is right before it was published with a batch."""
+        return bool(self._rows("accepted", batch=batch)[0][0])
+
     def types(self) -> dict[str, str | None]:
         """The settled type of each canonical code."""
         return dict(self._rows("types"))

@@ -23,6 +23,13 @@ SELECT refused, parcels_to, alarms, accepted_by FROM (
     SELECT * FROM zoning.release WHERE jurisdiction = %(jurisdiction)s ORDER BY id DESC LIMIT 1
 ) last WHERE refused IS NOT NULL;
 
+-- name: accepted
+-- Whether a person said that a map is right before it was published.
+SELECT EXISTS (
+    SELECT FROM zoning.batch b JOIN zoning.survey s USING (jurisdiction, feed)
+    WHERE b.id = %(batch)s AND s.state = 'accepted' AND s.contents->''->>1 = b.harvest
+);
+
 -- name: types
 -- The type of each canonical code.
 SELECT code, max(zone_type) FROM zoning.code WHERE jurisdiction = %(jurisdiction)s GROUP BY code;

@@ -1,0 +1,70 @@
+"""Tripwires as asset checks: one of each name on `parcels` and on `districts`.
+
+A check is of an asset and not of a partition in this Dagster, so an evaluation names its jurisdiction in the metadata.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from zoning_assets.errors import AcceptanceNeeded
+from zoning_assets.model import PARCELS, ZONING
+from zoning_assets.transform.tripwires import WIRES, Finding, Verdict, names_of
+
+#: feed -> the asset that is held back.
+ASSETS = {PARCELS: "parcels", ZONING: "districts"}
+_COLUMNS = ("tripwire", "value", "usual", "limit", "tripped", "says")
+
+
+def specs(feed: str) -> list[dg.AssetCheckSpec]:
+    """The checks of a feed's last asset; where one that blocks fails, nothing of the release is published."""
+    return [
+        dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=WIRES[name].blocks, description=_about(name))
+        for name in names_of(feed)
+    ]
+
+
+def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
+    """What each tripwire said of a release."""
+    table = _table(verdict)
+    for each in verdict.findings:
+        numbers = {"value": each.value, "usual": each.usual, "limit": each.limit}
+        yield dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(ASSETS[verdict.feed]),
+            check_name=each.name,
+            passed=not each.tripped,
+            severity=dg.AssetCheckSeverity.ERROR if each.blocks else dg.AssetCheckSeverity.WARN,
+            description=f"{verdict.jurisdiction}: {each.sentence}",
+            metadata={
+                "jurisdiction": dg.MetadataValue.text(verdict.jurisdiction),
+                **{name: dg.MetadataValue.float(number) for name, number in numbers.items() if number is not None},
+                "findings": table,
+            },
+        )
+
+
+def of_fall(jurisdiction: str, feed: str, error: AcceptanceNeeded) -> dg.AssetCheckEvaluation:
+    """A layer that shrank by much, or that is empty: seen when it is opened, before a row of it is fetched."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(ASSETS[feed]),
+        check_name="count_drop",
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=str(error),
+        metadata={"jurisdiction": dg.MetadataValue.text(jurisdiction)},
+    )
+
+
+def _about(name: str) -> str:
+    return WIRES[name].what.format(value="so much", things="rows or ground")
+
+
+def _table(verdict: Verdict) -> dg.TableMetadataValue:
+    records = [dg.TableRecord(dict(zip(_COLUMNS, _row(each), strict=True))) for each in verdict.findings]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in _COLUMNS]))
+
+
+def _row(finding: Finding) -> list[str]:
+    numbers = (finding.value, finding.usual, finding.limit)
+    shown = ["" if number is None else f"{number:.4g}" for number in numbers]
+    return [finding.name, *shown, "yes" if finding.tripped else "", finding.sentence]
