@@ -19,6 +19,7 @@ ZoningError                 one line: where, what, what to do
 ├── NothingWaits            there is nothing of that kind to be done
 ├── NothingFound            nothing has this name: look for its spelling
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
+├── FixRefused              a fix would not help: nothing was kept
 ├── DocumentRefused         a document is not one that ordinances can be read from, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
@@ -126,7 +127,11 @@ class AcceptanceNeeded(HarvestError):
 
 
 class CoverStale(HarvestError):
-    """The layer changed since its tiles were found; materialize `tiles` again."""
+    """The layer changed since its tiles were found; materialize `tiles` again. `key`: which was met twice."""
+
+    def __init__(self, what: str, *, where: str, do: str, key: str | None = None) -> None:
+        super().__init__(what, where=where, do=do)
+        self.key = key
 
 
 class NothingWaits(ZoningError):
@@ -139,6 +144,10 @@ class NothingFound(ZoningError):
 
 class FileRefused(ZoningError):
     """A downloaded file is not what it should be, is not safe to open, or is larger than allowed."""
+
+
+class FixRefused(ZoningError):
+    """What a person said of a row would not help, or cannot be; nothing was kept."""
 
 
 class DocumentRefused(ZoningError):

@@ -28,20 +28,19 @@ from zoning_assets.errors import (
     TooManyRejections,
     ZoningError,
 )
-from zoning_assets.harvesting import Harvesting, Opened, layer_of
+from zoning_assets.fixing import check, fixed_by, work_of
+from zoning_assets.harvesting import Harvesting, Opened
 from zoning_assets.http import PAUSED, TALLY, Http, Tally
 from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
-from zoning_assets.stages import HELD_COLUMNS, Work, normalize_page, parts_of, publish_place, validate_part
-from zoning_assets.stores import harvests, states
+from zoning_assets.stages import HELD_COLUMNS, Work, held, normalize_page, parts_of, publish_place, validate_part
+from zoning_assets.stores import fixes, harvests, states
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import close_idle, find_published
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
-from zoning_assets.transform.columns import Scope
-from zoning_assets.transform.geometry import NO_GEOMETRY
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +50,6 @@ STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
 
 #: Places in flight at a time: enough to keep the workers fed while portals answer, few enough to bound memory.
 _PLACES_AT_ONCE = 8
-#: More than this share rejected, and it is not the rows that are wrong (where there are rows enough to tell).
-_MOST_REJECTED, _ENOUGH_ROWS = 0.5, 20
 
 
 @dataclass(frozen=True)
@@ -156,6 +153,8 @@ class Pipeline:
                 group.create_task(take(place))
         known = {jurisdiction: task.result() for jurisdiction, task in opened.items() if not task.exception()}
         await asyncio.to_thread(self._note_published, feed, known, published)
+        replayed = {each.jurisdiction for each in published} - {*opened}
+        await asyncio.to_thread(self._note_replayed, feed, [jurisdictions[each] for each in replayed])
 
     def _note_published(self, feed: str, opened: Mapping[str, Opened], published: set[Place]) -> None:
         """What each feed is now; and where all of it is of one state, that it may be compared with another."""
@@ -163,6 +162,12 @@ class Pipeline:
             mine = {place for place in published if place.jurisdiction == jurisdiction}
             if self._harvesting.note_published(jurisdiction, feed, each, mine):
                 states.note_whole(self.database, jurisdiction, feed)
+
+    def _note_replayed(self, feed: str, replayed: Sequence[Jurisdiction]) -> None:
+        """Feeds of which no row was asked for are of one state if they were."""
+        for jurisdiction in replayed:
+            if self._harvesting.is_whole(jurisdiction, feed):
+                states.note_whole(self.database, jurisdiction.id, feed)
 
     async def _take(
         self,
@@ -184,15 +189,13 @@ class Pipeline:
                 cover = self._harvesting.known_cover(jurisdiction, feed)
                 outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, feed)
             outcome.stages.append(RAW)
-            scope = Scope(place.tile, tuple(cover.tiles), dict(cover.repeated), layer_of(cover))
-            work = Work(self.objects, jurisdiction, jurisdiction.feeds[feed], outcome.harvest, scope)
+            work = work_of(self.objects, jurisdiction, cover, outcome.harvest)
             for stage, step in ((NORMALIZED, self._normalize), (VALIDATED, self._validate), (PUBLISHED, self._publish)):
                 if stage in stages:
-                    await step(work, outcome)
+                    work = await step(work, outcome)
                     outcome.stages.append(stage)
         except CoverStale as error:
-            outcome.error = error
-            self._harvesting.doubt_cover(jurisdiction, feed)
+            outcome.error = await asyncio.to_thread(self._doubt, jurisdiction, feed, error)
         except ZoningError as error:
             outcome.error = error
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
@@ -201,7 +204,14 @@ class Pipeline:
         outcome.counts += spent
         return outcome
 
-    async def _normalize(self, work: Work, outcome: Outcome) -> None:
+    def _doubt(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
+        """A key stands twice: a person's fix gives it and gives way, or the layer changed."""
+        if not (error.key and fixes.end_of_key(self.database, jurisdiction.id, feed, error.key)):
+            self._harvesting.doubt_cover(jurisdiction, feed)
+            return error
+        return CoverStale(f"{error.what}; the fix that gave it was withdrawn", where=error.where, do="run again")
+
+    async def _normalize(self, work: Work, outcome: Outcome) -> Work:
         """Each page in our columns and the target CRS, only rows that this place owns."""
         table, pages = work.table(NORMALIZED), range(len(work.harvest.pages))
         said = await asyncio.to_thread(table.find_summary, work.objects)
@@ -213,8 +223,23 @@ class Pipeline:
             said = {"fetched": sum(fetched for fetched, _ in done)}
             await asyncio.to_thread(table.commit, work.objects, len(pages), said)
         outcome.counts = Counts(received=sum(page.rows for page in work.harvest.pages), fetched=said["fetched"])
+        return work
 
-    async def _validate(self, work: Work, outcome: Outcome) -> None:
+    async def _validate(self, work: Work, outcome: Outcome) -> Work:
+        """Each row judged; where a person fixed some that were rejected, all once more with the fixes."""
+        await self._judge(work, outcome)
+        fixed = await asyncio.to_thread(fixed_by, self.database, work, outcome.rejections)
+        if fixed.fixes:
+            await self._normalize(fixed, outcome)
+            await self._judge(fixed, outcome)
+        try:
+            await asyncio.to_thread(check, self.database, fixed, outcome)
+        except TooManyRejections:
+            await asyncio.to_thread(fixes.hold_back, self.database, fixed.edition, held(outcome.rejections))
+            raise
+        return fixed
+
+    async def _judge(self, work: Work, outcome: Outcome) -> None:
         """Each row judged: a valid MultiPolygon with its hash, or a rejection with its reason."""
         table = work.table(VALIDATED)
         said = await asyncio.to_thread(table.find_summary, work.objects)
@@ -234,20 +259,23 @@ class Pipeline:
         outcome.judged = {}
         counts = Counts(**said["counts"])
         outcome.rejections = await asyncio.to_thread(table.rejections, work.objects)
-        _check(work.place, counts, outcome.rejections["reason"])
         outcome.counts = replace(counts, received=outcome.counts.received)
         outcome.content_hash = said["content_hash"]
         outcome.picture = await asyncio.to_thread(table.picture, work.objects)
 
-    async def _publish(self, work: Work, outcome: Outcome) -> None:
+    async def _publish(self, work: Work, outcome: Outcome) -> Work:
         """The validated table into PostGIS, in one transaction."""
         self.pool.at_exit(close_idle)
+        if VALIDATED not in outcome.stages:
+            plain = await asyncio.to_thread(work.table(VALIDATED).rejections, self.objects)
+            work = await asyncio.to_thread(fixed_by, self.database, work, plain)
         done = await asyncio.to_thread(find_published, self.database, work.edition)
         if done is None:
             # In a worker: in a thread of this process it would hold up the loop (p99 10-16 ms and not 15-19).
             done = await self.pool.run(publish_place, work, self.database)
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
+        return work
 
 
 _NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).astype({"row": "int64"})
@@ -259,28 +287,3 @@ def defect(place: Place, error: Exception) -> Defect:
     at = traceback.extract_tb(error.__traceback__)[-1]
     what = f"{type(error).__name__}: {error} ({Path(at.filename).name}:{at.lineno})"
     return Defect(what[:500], where=str(place), do="report this; nothing was published")
-
-
-def _check(place: Place, counts: Counts, reasons: pd.Series) -> None:
-    """Fetched = accepted + rejected, and not too many rejected.
-
-    Rows without a shape say nothing of the tile that they are kept at: all of a layer are kept at one. That a layer
-    lost its shapes is seen by the number of rows that have a place (baselines.guard).
-
-    Raises:
-        TooManyRejections: publishing the rest would retire what stands.
-    """
-    if counts.fetched != counts.accepted + counts.rejected:
-        raise Defect(
-            f"{counts.fetched} fetched, {counts.accepted} accepted, {counts.rejected} rejected: this does not add up",
-            where=str(place),
-            do="report this; nothing was published",
-        )
-    shapeless = int((reasons == NO_GEOMETRY).sum()) if place.tile else 0
-    rejected, of = counts.rejected - shapeless, counts.fetched - shapeless
-    if of >= _ENOUGH_ROWS and rejected > _MOST_REJECTED * of:
-        raise TooManyRejections(
-            f"{rejected} of {of} rows were rejected",
-            where=str(place),
-            do="look at the rejections of `validated`, then mend the jurisdiction file",
-        )

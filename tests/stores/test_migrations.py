@@ -37,6 +37,7 @@ TABLES = {
     "watch",
     "hold",
     "audit",
+    "fix",
     "schema_version",
 }
 #: What a catalog says of the schema, by kind; nothing in it depends on the order in which things were made.

@@ -16,8 +16,8 @@ from zoning_assets.errors import ZoningError
 from zoning_assets.model import PARCELS, ZONING, Outcome
 from zoning_assets.orchestration import metadata, partitions, told
 from zoning_assets.orchestration.resources import Zoning
-from zoning_assets.orchestration.runs import FORCE
-from zoning_assets.pipeline import STAGES
+from zoning_assets.orchestration.runs import FORCE, REPLAY
+from zoning_assets.pipeline import RAW, STAGES
 
 _ABOUT = {
     "raw_feed": "Pages as the portal sent them, and the proof that they are all. Immutable, named by content.",
@@ -147,16 +147,17 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
             if place.jurisdiction in wrong:
                 report(Outcome(place, feed, error=wrong[place.jurisdiction]))
         good = [place for place in places if place.jurisdiction in known]
-        asyncio.run(pipeline.run(known, good, feed, _stages(feed, assets), report))
+        asyncio.run(pipeline.run(known, good, feed, _stages(context, feed, assets), report))
     for each in written:
         each.result()
     if failed:
         raise metadata.failure(failed)
 
 
-def _stages(feed: str, assets: Mapping[str, str]) -> Sequence[str]:
+def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, str]) -> Sequence[str]:
     """The stages to go through. A district has no asset for the way there, so all of them are gone."""
-    return STAGES if feed == ZONING else [stage for stage in STAGES if stage in assets]
+    stages = [stage for stage in STAGES if feed == ZONING or stage in assets]
+    return [stage for stage in stages if stage != RAW] if REPLAY in context.run.tags else stages
 
 
 @contextmanager

@@ -32,9 +32,7 @@ class Zoning(dg.ConfigurableResource[None]):
 
     def database(self) -> str:
         """The database's URL; it is brought up and up to date where that is ours to do."""
-        url = cluster.ensure(self.settings.home, os.environ)
-        database.migrate(url)
-        return url
+        return database.migrate(cluster.ensure(self.settings.home, os.environ))
 
     def jurisdictions(self, ids: Collection[str]) -> dict[str, Jurisdiction]:
         """The jurisdictions of these ids.

@@ -1,6 +1,6 @@
 """Bringing a jurisdiction up to date, run after run: tiles, their parcels, districts, shares and changes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -52,22 +52,37 @@ class Sync:
             )
         return reports
 
+    def replay(self, tile: str | None = None, feed: str | None = None) -> list[dict[str, Any]]:
+        """What was harvested last, under today's rules and fixes; no portal is asked."""
+        feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
+        reports: list[dict[str, Any]] = []
+        if PARCELS in feeds:
+            tags = {runs.REPLAY: "true"}
+            reports += self._run(["normalized", "validated", "parcels"], self._keys(tile), PARCELS, tags)
+        if ZONING in feeds and tile is None:
+            reports += self._run(["districts"], [self.jurisdiction.id], ZONING, {runs.REPLAY: "true"})
+        return reports + (self._judge() if any(report["complete"] for report in reports) else [])
+
     def _parcels(self, tile: str | None) -> list[dict[str, Any]]:
         tags = {runs.FORCE: "true"} if self.force else {}
         found = runs.materialize(self.definitions, self.instance, ["tiles"], [self.jurisdiction.id], tags=tags)
         if found.failed:
             return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
+        return self._run(["raw_feed", "normalized", "validated", "parcels"], self._keys(tile), PARCELS)
+
+    def _keys(self, tile: str | None) -> list[str]:
+        """The partitions of all tiles, or of one."""
         keys = partitions.keys_of(self.instance, self.jurisdiction.id)
-        if tile is not None:
-            wanted = partitions.key_of(Place(self.jurisdiction.id, tile))
-            if wanted not in keys:
-                raise SettingInvalid(
-                    f"{tile} is none of the tiles of {self.jurisdiction.id}",
-                    where="--tile",
-                    do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
-                )
-            keys = [wanted]
-        return self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
+        if tile is None:
+            return keys
+        wanted = partitions.key_of(Place(self.jurisdiction.id, tile))
+        if wanted not in keys:
+            raise SettingInvalid(
+                f"{tile} is none of the tiles of {self.jurisdiction.id}",
+                where="--tile",
+                do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
+            )
+        return [wanted]
 
     def _judge(self) -> list[dict[str, Any]]:
         """Shares and changes; a report only where they failed, as they are no harvest."""
@@ -77,9 +92,11 @@ class Sync:
             )
         return [_failed(Place(self.jurisdiction.id), "changes", why) for why in result.failed.values()]
 
-    def _run(self, assets: list[str], keys: list[str], feed: str) -> list[dict[str, Any]]:
+    def _run(
+        self, assets: list[str], keys: list[str], feed: str, tags: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
         with self.watch(f"{self.jurisdiction.id} {feed}", len(keys)) as step:
-            result = runs.materialize(self.definitions, self.instance, assets, keys, progress=step)
+            result = runs.materialize(self.definitions, self.instance, assets, keys, tags=tags, progress=step)
         done = [_report(partitions.place_of(key), feed, said) for key, said in sorted(result.done.items())]
         return done + [_failed(partitions.place_of(key), feed, why) for key, why in sorted(result.failed.items())]
 

@@ -69,6 +69,7 @@ class Edition:
     tiles: Sequence[str]
     layer: str = ""
     hosts: Sequence[str] = ()  # which the feed is asked from
+    fixes: Sequence[str] = ()  # the ids of the rows that a person fixed
 
     @property
     def values(self) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def find_published(url: str, edition: Edition) -> Published | None:
     Raises:
         DatabaseUnavailable, StoreError: as publish.
     """
-    with said(url), _session(url) as connection:
+    with said(url), session(url) as connection:
         return _find_published(connection, edition.values)
 
 
@@ -107,7 +108,7 @@ def publish(url: str, edition: Edition, parts: Iterable[pa.Table], rejections: I
         DatabaseUnavailable: nobody answers.
         StoreError: the database refused.
     """
-    with said(url), _session(url) as connection:
+    with said(url), session(url) as connection:
         return _find_published(connection, edition.values) or _publish(connection, edition, parts, rejections)
 
 
@@ -122,7 +123,7 @@ def close_idle() -> None:
 
 
 @contextmanager
-def _session(url: str) -> Iterator[Connection]:
+def session(url: str) -> Iterator[Connection]:
     """A transaction on a connection that is kept for the next one, unless it fails."""
     connection = _awake(url)
     try:
@@ -183,6 +184,7 @@ def _publish(
     merged, changed = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0)
     retired = connection.execute(query[f"retire_{kind}"], values).rowcount
     held = _reject(connection, values, rejections)
+    connection.execute(query["used"], {**values, "fixes": list(edition.fixes)})
     published = Published(values["batch"], merged - changed, changed, staged - merged, retired)
     counts = {
         "added": published.added,
@@ -231,6 +233,7 @@ def _once(found: tuple[Any, ...] | None, values: Mapping[str, Any], what: str) -
             f"the key {found[0]!r} {what}",
             where=f"{values['jurisdiction']} tile {values['tile']} {values['feed']}",
             do="materialize `tiles` again",
+            key=found[0],
         )
 
 
