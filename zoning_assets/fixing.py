@@ -4,7 +4,7 @@ A fix applies to a row that would be rejected without it, wherever it stands, wh
 the fixed row goes the way of all rows and is judged as they are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 
 from zoning_assets.errors import Defect, FixRefused, SettingInvalid, TooManyRejections, ZoningError
 from zoning_assets.harvesting import Harvesting, layer_of
-from zoning_assets.model import Cover, Harvest, Jurisdiction, Outcome
+from zoning_assets.model import Counts, Cover, Harvest, Jurisdiction, Place
 from zoning_assets.stages import Work, columns_of, try_fix
 from zoning_assets.stores import fixes, harvests
 from zoning_assets.stores.fixes import Rejected, Word
@@ -59,7 +59,7 @@ def taken(work: Work) -> set[str | None]:
     return {*(work.scope.repeated or ()), *(key for part in parts for key in part["key"].to_pylist())}
 
 
-def check(database: str, work: Work, outcome: Outcome) -> None:
+def check(place: Place, counts: Counts, rejections: pd.DataFrame, known_among: Callable[[Sequence[str]], int]) -> None:
     """Fetched = accepted + rejected, and not too many rejected.
 
     Rows without a shape say nothing of the tile that they are kept at: all of a layer are kept at one. That a layer
@@ -69,7 +69,6 @@ def check(database: str, work: Work, outcome: Outcome) -> None:
     Raises:
         TooManyRejections: publishing the rest would retire what stands.
     """
-    place, counts, rejections = work.place, outcome.counts, outcome.rejections
     if counts.fetched != counts.accepted + counts.rejected:
         raise Defect(
             f"{counts.fetched} fetched, {counts.accepted} accepted, {counts.rejected} rejected: this does not add up",
@@ -80,7 +79,7 @@ def check(database: str, work: Work, outcome: Outcome) -> None:
     rejected, of = len(placed), counts.fetched - (len(rejections) - len(placed))
     if of < _ENOUGH_ROWS or rejected <= _MOST_REJECTED * of:
         return
-    known = fixes.known(database, place.jurisdiction, work.feed.name, placed["raw"].tolist())
+    known = known_among(placed["raw"].tolist())
     if rejected - known > _MOST_REJECTED * (of - known):
         raise TooManyRejections(
             f"{rejected} of {of} rows were rejected",

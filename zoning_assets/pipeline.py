@@ -233,7 +233,8 @@ class Pipeline:
             await self._normalize(fixed, outcome)
             await self._judge(fixed, outcome)
         try:
-            await asyncio.to_thread(check, self.database, fixed, outcome)
+            known_among = partial(fixes.known, self.database, work.place.jurisdiction, work.feed.name)
+            await asyncio.to_thread(check, work.place, outcome.counts, outcome.rejections, known_among)
         except TooManyRejections:
             await asyncio.to_thread(fixes.hold_back, self.database, fixed.edition, held(outcome.rejections))
             raise

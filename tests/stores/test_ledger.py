@@ -177,7 +177,7 @@ async def test_a_ledger_out_of_reach_is_one_line(database):
         await PostgresLedger(url).__aenter__()
     assert "\n" not in str(caught.value)
     async with PostgresLedger(database) as ledger:
-        with psycopg.connect(database, autocommit=True) as connection:
+        with psycopg.connect(as_role(database, None), autocommit=True) as connection:
             connection.execute("DROP TABLE zoning.host_budget")
         with pytest.raises(StoreError, match="host_budget") as refused:
             await ledger.change(HOST, seen)

@@ -28,7 +28,7 @@ def status(
         return
     for name, rows in found.items():
         show.table(name.capitalize(), [{key.replace("_", " "): _shown(row[key]) for key in row} for row in rows])
-    if not any(found.values()):
+    if not any(found[name] for name in found if name != "database"):
         show.line("Nothing yet: `zoning sync JURISDICTION` makes the beginning.")
 
 
@@ -96,6 +96,13 @@ def _holds(url: str) -> Rows:
     return [{"what": hold.what, **asdict(hold)} for hold in holds.active(url)]
 
 
+def _database(url: str) -> Rows:
+    from zoning_assets.stores import database  # noqa: PLC0415
+
+    rights = database.rights(url)
+    return [{"address": database.address(url), "schema": database.HEAD, **asdict(rights), "warning": rights.line}]
+
+
 def _none(_: str) -> Rows:
     return []
 
@@ -106,4 +113,5 @@ PARTS: Mapping[str, Callable[[str], Rows]] = {
     "hosts": _hosts,
     "holds": _holds,
     "queues": _none,
+    "database": _database,
 }

@@ -17,7 +17,7 @@ from zoning_assets.pipeline import Pipeline, defect
 from zoning_assets.pool import Pool
 from zoning_assets.settings import Settings
 from zoning_assets.stages import prepare_worker
-from zoning_assets.stores import cluster, database
+from zoning_assets.stores import database
 from zoning_assets.stores.ledger import PostgresLedger
 from zoning_assets.stores.objects import Objects
 
@@ -32,7 +32,7 @@ class Zoning(dg.ConfigurableResource[None]):
 
     def database(self) -> str:
         """The database's URL; it is brought up and up to date where that is ours to do."""
-        return database.migrate(cluster.ensure(self.settings.home, os.environ))
+        return database.bring_up(self.settings.home, os.environ)
 
     def jurisdictions(self, ids: Collection[str]) -> dict[str, Jurisdiction]:
         """The jurisdictions of these ids.

@@ -3,6 +3,7 @@
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -10,6 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from zoning_assets.errors import DatabaseUnavailable, SchemaMismatch, StoreError
+from zoning_assets.stores import cluster
 from zoning_assets.stores.queries import named
 
 if TYPE_CHECKING:
@@ -68,6 +70,17 @@ def address(url: str) -> str:
 def first_line(error: psycopg.Error) -> str:
     """What PostgreSQL says, without the query."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def bring_up(home: Path, environ: "Mapping[str, str]") -> str:
+    """A database that answers and has this program's schema: the URL to work with, see migrate. A cluster of ours is
+    worked with by a login that cannot be its owner.
+
+    Raises:
+        SettingInvalid, DatabaseUnavailable, SchemaMismatch: see cluster.ensure and migrate.
+    """
+    url = migrate(cluster.ensure(home, environ))
+    return cluster.login(home, url, WRITER) or url
 
 
 def migrate(url: str) -> str:

@@ -184,7 +184,8 @@ def _publish(
     merged, changed = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0)
     retired = connection.execute(query[f"retire_{kind}"], values).rowcount
     held = _reject(connection, values, rejections)
-    connection.execute(query["used"], {**values, "fixes": list(edition.fixes)})
+    if edition.fixes:
+        connection.execute(query["used"], {**values, "fixes": list(edition.fixes)})
     published = Published(values["batch"], merged - changed, changed, staged - merged, retired)
     counts = {
         "added": published.added,
