@@ -1,5 +1,6 @@
 """Rows that were held back: a person fixes or knows them, and the harvest is replayed without asking the portal."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +15,10 @@ from tests.test_rejections import CITY, lot
 from zoning_assets import fixing, undoing
 from zoning_assets.errors import FixRefused, SettingInvalid, TooManyRejections, ZoningError
 from zoning_assets.fixing import Wish
-from zoning_assets.model import Jurisdiction, Outcome
+from zoning_assets.model import ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import PUBLISHED, STAGES, Pipeline
+from zoning_assets.simulation.county import ID, county_toml
+from zoning_assets.simulation.process import serving
 from zoning_assets.stores import fixes, holds
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform.fixes import read_shape
@@ -270,3 +273,26 @@ def test_a_shape_may_say_its_crs() -> None:
     said = {**feet, "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::2249"}}}
     west, south, _, _ = shapely.bounds(shapely.from_wkb(read_shape(json.dumps(said).encode())))
     assert (round(west, 1), round(south, 1)) == (-71.2, 42.4)
+
+
+def test_a_replay_asks_the_portal_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Parcels and districts are made anew from the kept pages though the portal is gone; only the place of the fixed
+    row gets a new batch, and the feed is as whole as it was."""
+    with serving(400) as portal:
+        described = read_toml(tmp_path / "toml", county_toml(portal), ID)
+        outcomes = [*sync(pipeline, described), *sync(pipeline, described, ZONING)]
+    places = {each.place for each in outcomes}
+    ((row_id,),) = rows(pipeline.database, "SELECT min(row_id) FROM zoning.rejection WHERE reason = 'null_key'")
+    found = fixes.rejected(pipeline.database, [row_id])
+    wish = Wish({"key": "NEW-1"})
+    assert fixing.fix(pipeline.database, pipeline.objects, described, found, wish, actor="ann", reason="seen") == {}
+    done: list[Outcome] = []
+    for feed, mine in (("parcels", [each for each in places if each.tile]), (ZONING, [Place(ID)])):
+        asyncio.run(pipeline.run({ID: described}, mine, feed, REPLAY, done.append))
+    assert errors(done) == []
+    assert (len(done), sum(each.counts.requests for each in done)) == (len(places), 0)
+    assert [each.place.tile for each in done if each.batch] == [found[0].tile]
+    assert rows(pipeline.database, "SELECT count(*) FROM zoning.parcel WHERE parcel_id = 'NEW-1'") == [(1,)]
+    newest = "SELECT batch_id = (SELECT max(id) FROM zoning.batch b WHERE b.feed = w.feed) FROM zoning.whole w"
+    assert rows(pipeline.database, newest) == [(True,), (True,)]
+    assert verify(pipeline.database, pipeline.objects).faults == ()

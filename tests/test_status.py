@@ -60,8 +60,9 @@ def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_a_fresh_installation_has_nothing_but_files(at_home, capsys):
     """Every known jurisdiction is named with its feeds, unpublished; a file that is wrong says what is wrong."""
     found = document(capsys)
-    assert list(found) == ["jurisdictions", "hosts", "holds", "queues"]
+    assert list(found) == ["jurisdictions", "hosts", "holds", "queues", "database"]
     assert found["hosts"] == found["holds"] == found["queues"] == []
+    assert [(each["role"], each["warning"]) for each in found["database"]] == [("zoning_writer", None)]
     by_id = {each["id"]: each for each in found["jurisdictions"]}
     nothing = {"last_batch": None, "parcels": 0}
     cambridge = {"id": "us-ma-cambridge", "feeds": ["parcels", "zoning"], **nothing, "fault": None}

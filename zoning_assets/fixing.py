@@ -13,8 +13,8 @@ import pandas as pd
 
 from zoning_assets.errors import Defect, FixRefused, SettingInvalid, TooManyRejections, ZoningError
 from zoning_assets.harvesting import Harvesting, layer_of
-from zoning_assets.model import Counts, Cover, Harvest, Jurisdiction, Place
-from zoning_assets.stages import Work, columns_of, try_fix
+from zoning_assets.model import Counts, Cover, Harvest, Jurisdiction, Page, Place
+from zoning_assets.stages import Work, columns_of, try_fixes
 from zoning_assets.stores import fixes, harvests
 from zoning_assets.stores.fixes import Rejected, Word
 from zoning_assets.stores.objects import Objects
@@ -144,47 +144,57 @@ def _tried(  # noqa: PLR0913 - as fix, and where to say what is refused
         here = list(group)
         cover = Harvesting(objects, Path()).known_cover(jurisdiction, feed)
         work = work_of(objects, jurisdiction, cover, harvests.latest(objects, here[0].place, feed))
-        rejections = work.table(VALIDATED).rejections(objects)
-        ids = fixes.identify(url, jurisdiction.id, feed, rejections["raw"].tolist())
-        keys = taken(work)
-        for row in here:
-            try:
-                yield _try(
-                    url, work, row, wish, [n for n, each in enumerate(ids) if each == row.row_id], rejections, keys
-                )
-            except FixRefused as error:
-                refused[row.row_id] = error
+        found = _standing(url, work, here, refused)
+        for page in work.harvest.pages:
+            if standing := found.get(page.name):
+                yield from _tried_on(url, work, page, standing, wish, refused)
 
 
-def _try(  # noqa: PLR0913 - a row, where it stands, and what it must not become
+def _standing(
+    url: str, work: Work, rows: Sequence[Rejected], refused: dict[str, ZoningError]
+) -> dict[str, dict[int, Rejected]]:
+    """Page -> index -> row: where the rows stand in the harvest, under its rules without fixes."""
+    rejections = work.table(VALIDATED).rejections(work.objects)
+    numbers: dict[str, list[int]] = {}
+    ids = fixes.identify(url, work.place.jurisdiction, work.feed.name, rejections["raw"].tolist())
+    for number, row_id in enumerate(ids):
+        numbers.setdefault(row_id, []).append(number)
+    found: dict[str, dict[int, Rejected]] = {}
+    for row in rows:
+        stands = numbers.get(row.row_id, [])
+        if len(stands) == 1:
+            page, at = rejections["page"].iloc[stands[0]], int(rejections["row"].iloc[stands[0]])
+            found.setdefault(page, {})[at] = row
+        else:
+            what = "several rows are the very same" if stands else "the newest harvest has it no more"
+            do = "say that they are --known, or `zoning replay` and look again"
+            refused[row.row_id] = _refused(row, what, do)
+    return found
+
+
+def _tried_on(  # noqa: PLR0913 - as above, for one page
     url: str,
     work: Work,
-    row: Rejected,
+    page: Page,
+    rows: Mapping[int, Rejected],
     wish: Wish,
-    numbers: Sequence[int],
-    rejections: pd.DataFrame,
-    keys: set[str | None],
-) -> Word:
-    """A word that would be kept.
-
-    Raises:
-        FixRefused: the judge would reject the row all the same, or its key is another row's.
-    """
-    if len(numbers) != 1:
-        same = (
-            "several rows are the very same: nobody could say which" if numbers else "the newest harvest has it no more"
-        )
-        raise _refused(row, same, "look at `zoning rejections`; the very same rows can be `--known`")
-    name, at = rejections["page"].iloc[numbers[0]], int(rejections["row"].iloc[numbers[0]])
-    page = next(page for page in work.harvest.pages if page.name == name)
-    fix_ = Fix(row.row_id, _columns(work, columns_of(work, page, at), wish, row), wish.shape)
-    reason, key = try_fix(replace(work, fixes={name: {at: fix_}}), page, at)
-    if reason:
-        raise _refused(row, f"it would still be rejected: {reason}")
-    together = page.kind == "listed" and work.feed.key not in fix_.columns
-    if key and not together and (key in keys or fixes.has_key(url, row.jurisdiction, row.feed, key)):
-        raise _refused(row, f"another row has the key {key!r}", "give it a key of its own, or say that it is --known")
-    return Word(row, fix_, key)
+    refused: dict[str, ZoningError],
+) -> Iterator[Word]:
+    """A page's rows with their fixes, where the judge would accept them and no other row has their key."""
+    said = columns_of(work, page)
+    tried = {at: Fix(row.row_id, _columns(work, said[at], wish, row), wish.shape) for at, row in rows.items()}
+    judged = try_fixes(replace(work, fixes={page.name: tried}), page)
+    keys = [key for _, key in judged.values() if key]
+    others = taken(work) | fixes.keys_in_use(url, work.place.jurisdiction, work.feed.name, keys)
+    for at, (reason, key) in judged.items():
+        together = page.kind == "listed" and work.feed.key not in tried[at].columns
+        if reason:
+            refused[rows[at].row_id] = _refused(rows[at], f"it would still be rejected: {reason}")
+        elif key and key in others and not together:
+            do = "give it a key of its own, or say that it is --known"
+            refused[rows[at].row_id] = _refused(rows[at], f"another row has the key {key!r}", do)
+        else:
+            yield Word(rows[at], tried[at], key)
 
 
 def _columns(work: Work, now: Mapping[str, object], wish: Wish, row: Rejected) -> dict[str, str | None]:

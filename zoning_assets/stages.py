@@ -129,18 +129,18 @@ def _normalized(work: Work, page: Page, rows: Rows) -> gpd.GeoDataFrame:
     )
 
 
-def try_fix(work: Work, page: Page, row: int) -> tuple[str | None, str | None]:
-    """What would become of one row of a page under the work's fixes: why it would be rejected, and its key."""
+def try_fixes(work: Work, page: Page) -> dict[int, tuple[str | None, str | None]]:
+    """What would become of the rows of a page that the work has fixes for: why each would be rejected, and its key."""
     frame = _normalized(work, page, _read(work, page))
-    one = frame[frame["row"] == row].assign(page=page.name).reset_index(drop=True)
-    judged = judge.judge(one, jurisdiction=work.jurisdiction, feed=work.feed)
-    reasons: list[str] = judged.rejections["reason"].tolist()
-    return (reasons[0] if reasons else None), one["key"].iloc[0]
+    fixed = frame[frame["row"].isin(list(work.fixes[page.name]))].assign(page=page.name).reset_index(drop=True)
+    judged = judge.judge(fixed, jurisdiction=work.jurisdiction, feed=work.feed)
+    why = dict(zip(judged.rejections["row"].tolist(), judged.rejections["reason"].tolist(), strict=True))
+    return {row: (why.get(row), key) for row, key in zip(fixed["row"].tolist(), fixed["key"].tolist(), strict=True)}
 
 
-def columns_of(work: Work, page: Page, row: int) -> dict[str, Any]:
-    """A row's columns as the portal gave them."""
-    return _read(work, page).attributes[row]
+def columns_of(work: Work, page: Page) -> Sequence[Mapping[str, Any]]:
+    """A page's rows as the portal gave them, without their shapes."""
+    return _read(work, page).attributes
 
 
 def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -> PartJudged:

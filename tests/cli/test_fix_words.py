@@ -14,6 +14,7 @@ from zoning_assets.simulation.process import serving
 BATCHES = "SELECT count(*) FROM zoning.batch WHERE feed IN ('parcels', 'zoning')"
 
 
+@pytest.mark.slow
 def test_a_replay_asks_the_portal_nothing(
     zoning: Zoning, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -28,7 +29,7 @@ def test_a_replay_asks_the_portal_nothing(
         return json.loads(out)
 
     with serving(400) as portal:
-        (tmp_path / "jurisdictions" / f"{ID}.toml").write_text(county_toml(portal))
+        (tmp_path / "jurisdictions" / f"{ID}.toml").write_text(county_toml(portal, tile_resolution=5))
         said("sync", ID)
     ((batches,),) = rows(database, BATCHES)
     group = next(each for each in said("rejections", ID)["rejections"] if each["reason"] == "null_key")

@@ -27,6 +27,10 @@ def status(
         show.document(found)
         return
     for name, rows in found.items():
+        if name == "database":
+            for each in rows:
+                show.line(f"zoning: {each['warning']}") if each["warning"] else None
+            continue
         show.table(name.capitalize(), [{key.replace("_", " "): _shown(row[key]) for key in row} for row in rows])
     if not any(found[name] for name in found if name != "database"):
         show.line("Nothing yet: `zoning sync JURISDICTION` makes the beginning.")

@@ -99,11 +99,11 @@ def rejected(url: str, ids: Sequence[str] = (), **which: str | None) -> list[Rej
     return [Rejected(*row) for row in rows]
 
 
-def has_key(url: str, jurisdiction: str, feed: str, key: str) -> bool:
-    """Whether a published row has this key."""
-    values = {"jurisdiction": jurisdiction, "feed": feed, "key": key}
+def keys_in_use(url: str, jurisdiction: str, feed: str, keys: Sequence[str]) -> set[str]:
+    """Those of the keys that published rows have."""
+    values = {"jurisdiction": jurisdiction, "feed": feed, "keys": list(keys)}
     with connect(url) as connection:
-        return connection.execute(named("fixes")["owner"], values).fetchone() is not None
+        return {key for (key,) in connection.execute(named("fixes")["in_use"], values)}
 
 
 def put(url: str, words: Sequence[Word], actor: str, reason: str) -> list[Word]:

@@ -45,12 +45,13 @@ WHERE ended IS NULL AND deed = 'mend' AND jurisdiction = %(jurisdiction)s AND ro
 SELECT row_id FROM zoning.fix
 WHERE ended IS NULL AND deed = 'known' AND jurisdiction = %(jurisdiction)s AND row_id = ANY (%(ids)s);
 
--- name: owner
--- Who has a key now.
-SELECT parcel_id FROM zoning.parcel WHERE %(feed)s = 'parcels' AND jurisdiction = %(jurisdiction)s AND parcel_id = %(key)s
+-- name: in_use
+-- Which keys published rows have.
+SELECT parcel_id FROM zoning.parcel
+WHERE %(feed)s = 'parcels' AND jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(keys)s)
 UNION ALL
 SELECT district_id FROM zoning.district
-WHERE %(feed)s = 'zoning' AND jurisdiction = %(jurisdiction)s AND district_id = %(key)s;
+WHERE %(feed)s = 'zoning' AND jurisdiction = %(jurisdiction)s AND district_id = ANY (%(keys)s);
 
 -- name: fix
 -- A person's word on a row; none where there is one already, or where another fix gives its key.
