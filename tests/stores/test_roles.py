@@ -16,7 +16,7 @@ from tests.conftest import rows, sync
 from tests.test_fixing import City
 from tests.test_rejections import lot
 from zoning_assets import undoing
-from zoning_assets.errors import SchemaMismatch
+from zoning_assets.errors import SchemaMismatch, StoreError
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.stores import database as db
 from zoning_assets.stores import holds
@@ -154,6 +154,13 @@ def test_a_user_who_is_only_a_writer_can_work(database: str, user: str) -> None:
     assert rows(working, "SELECT current_user::text") == [(db.WRITER,)]
     rights = db.rights(working)
     assert (rights.login, rights.role, rights.line) == (urlsplit(user).username, db.WRITER, None)
+
+
+def test_a_user_who_was_granted_nothing_is_told_what_is_missing(database: str, user: str) -> None:
+    """One line, and not a stack."""
+    with pytest.raises(StoreError, match="permission denied for schema zoning; let the schema's owner GRANT") as caught:
+        db.migrate(user)
+    assert ("\n" in str(caught.value), "secret" in str(caught.value)) == (False, False)
 
 
 def test_an_older_schema_that_is_not_the_users_to_change_is_one_line(database: str, user: str) -> None:

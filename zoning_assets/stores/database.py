@@ -92,6 +92,7 @@ def migrate(url: str) -> str:
 
     Raises:
         SchemaMismatch: the database is newer than this program, or older and not this user's to change.
+        StoreError: this user may not look at it.
         DatabaseUnavailable: nobody answers, or PostGIS is not to be had there.
     """
     working = as_role(url, WRITER)
@@ -100,7 +101,7 @@ def migrate(url: str) -> str:
     given = as_role(url, None)
     with connect(given) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
-        found = revision(connection)
+        found = _seen_revision(connection, url)
         if found is not None and found > HEAD:
             raise SchemaMismatch(
                 f"the schema is of version {found}, this program knows {HEAD}",
@@ -198,6 +199,14 @@ def revision(connection: Connection) -> str | None:
         return None
     version = connection.execute("SELECT version_num FROM zoning.schema_version").fetchone()
     return None if version is None else str(version[0])
+
+
+def _seen_revision(connection: Connection, url: str) -> str | None:
+    try:
+        return revision(connection)
+    except psycopg.errors.InsufficientPrivilege as error:
+        do = f"let the schema's owner GRANT {WRITER} to this user"
+        raise StoreError(first_line(error), where=address(url), do=do) from error
 
 
 def _run_alembic(url: str, found: str | None) -> None:
