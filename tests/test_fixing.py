@@ -21,6 +21,7 @@ from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving
 from zoning_assets.stores import fixes, holds
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
+from zoning_assets.transform.columns import is_managed
 from zoning_assets.transform.fixes import read_shape
 from zoning_assets.verifying import verify
 
@@ -296,3 +297,19 @@ def test_a_replay_asks_the_portal_nothing(pipeline: Pipeline, tmp_path: Path) ->
     newest = "SELECT batch_id = (SELECT max(id) FROM zoning.batch b WHERE b.feed = w.feed) FROM zoning.whole w"
     assert rows(pipeline.database, newest) == [(True,), (True,)]
     assert verify(pipeline.database, pipeline.objects).faults == ()
+
+
+def test_a_row_is_named_without_what_servers_renumber(database: str) -> None:
+    """The pattern in SQL and that of transform/columns.py leave out the same columns."""
+    managed = ["OBJECTID", "objectid_12", "Db.DBO.OBJECTID", "FID", "ogc_fid", "GlobalID", "Shape", "Shape_Area"]
+    managed += ["SHAPE.STArea()", "st_area(shape)", "Shape__Length", "Shape_Leng_1", "perimeter(SHAPE)"]
+    kept = ["PARCEL_ID", "fid_no", "IDENT", "shape_name", "SHAPELY", "AREA", "Length", "objectid_", "guid"]
+    assert [is_managed(name) for name in (*managed, *kept)] == [True] * len(managed) + [False] * len(kept)
+    query = """
+        SELECT zoning.row_id('a', 'b', jsonb_build_object('properties', jsonb_build_object(%s::text, 1)))
+            = zoning.row_id('a', 'b', jsonb_build_object('properties', jsonb_build_object(%s::text, 2)))
+    """
+    assert [rows(database, query, name, name) == [(is_managed(name),)] for name in (*managed, *kept)] == [True] * 22
+    hostile = """SELECT count(DISTINCT zoning.row_id('a', 'b', raw)) FROM (VALUES ('{}'::jsonb),
+        ('{"properties": null}'), ('{"properties": [1]}'), ('{"attributes": "x"}')) AS t (raw)"""
+    assert rows(database, hostile) == [(1,)]
