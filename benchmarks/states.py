@@ -56,6 +56,10 @@ _TABLES = """
     WHERE t.relnamespace = 'zoning'::regnamespace AND t.relkind = 'r' AND t.relname <> 'schema_version'
     GROUP BY t.relname
 """
+_COLUMNS = """
+    SELECT attname FROM pg_attribute
+    WHERE attrelid = ('zoning.' || %s)::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+"""
 
 
 def _tables(connection: psycopg.Connection) -> list[str]:
@@ -86,5 +90,7 @@ def set_back(url: str, name: str) -> None:
         for table in reversed(tables):
             connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("zoning", table)))
         for table in tables:
-            names = {"kept": sql.Identifier(name, table), "table": sql.Identifier("zoning", table)}
-            connection.execute(sql.SQL("INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE {kept}").format(**names))
+            columns = sql.SQL(", ").join(sql.Identifier(each) for (each,) in connection.execute(_COLUMNS, [table]))
+            names = {"kept": sql.Identifier(name, table), "table": sql.Identifier("zoning", table), "columns": columns}
+            back = "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {kept}"
+            connection.execute(sql.SQL(back).format(**names))

@@ -45,18 +45,18 @@ def template(server: str) -> str:
 
 @contextmanager
 def copied(server: str, template: str) -> Iterator[tuple[str, str]]:
-    """A copy of a database while the block runs: its name and its URL."""
+    """A copy of a database while the block runs: its name, and its URL for who writes and owns nothing."""
     name = f"test_{uuid.uuid4().hex[:8]}"
     names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy").format(**names))
-        yield name, _named(server, name)
+        yield name, db.as_role(_named(server, name), db.WRITER)
         connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
 
 
 @pytest.fixture
 def database(server: str, template: str) -> Iterator[str]:
-    """A fresh database with the schema."""
+    """A fresh database with the schema, as programs work with it: without the owner's rights."""
     with copied(server, template) as (_, url):
         yield url
 

@@ -19,6 +19,7 @@ from zoning_assets.orchestration import build, partitions, runs
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county import ID, County, county_toml
 from zoning_assets.simulation.process import serving
+from zoning_assets.stores.database import as_role
 
 _PARCELS = 2000
 TILE_ASSETS = ["raw_feed", "normalized", "validated", "parcels"]
@@ -61,9 +62,11 @@ def test_sync_is_a_real_run_in_either_storage(
     """`zoning sync` publishes the county and leaves its runs in Dagster's own storage, wherever that is."""
     with copied(server, template) as (_, url):
         if storage == "postgres":
-            environ["ZONING_DAGSTER_DATABASE_URL"] = url
+            environ["ZONING_DAGSTER_DATABASE_URL"] = as_role(url, None)
         reports = zoning(environ, "sync", ID)["harvests"]
-        recorded = rows(url, "SELECT status, count(*) FROM runs GROUP BY 1") if storage == "postgres" else None
+        recorded = (
+            rows(as_role(url, None), "SELECT status, count(*) FROM runs GROUP BY 1") if storage == "postgres" else None
+        )
     parcels = [report for report in reports if report["feed"] == "parcels"]
     assert len(parcels) > 1
     assert all(report["complete"] for report in reports)

@@ -19,6 +19,7 @@ from zoning_assets.pipeline import Pipeline
 from zoning_assets.simulation.county import ID, County, county_toml
 from zoning_assets.simulation.process import serving
 from zoning_assets.stores import holds
+from zoning_assets.stores.database import as_role
 
 _PARCELS = 6000
 _COMMITTED = "SELECT count(*) FROM zoning.batch"
@@ -141,9 +142,10 @@ def test_the_audit_only_grows_and_shows_where_it_was_changed(database: str) -> N
     told = rows(database, "SELECT actor, deed, reason FROM zoning.audit ORDER BY id")
     assert told == [("ann", "pause", "the portal lies"), ("bob", "resume", "mended")] * 3
     assert holds.broken(database) == []
+    owner = as_role(database, None)
     with pytest.raises(psycopg.errors.RaiseException, match="only grows"):
-        rows(database, "DELETE FROM zoning.audit RETURNING 1")
+        rows(owner, "DELETE FROM zoning.audit RETURNING 1")
     around = "ALTER TABLE zoning.audit DISABLE TRIGGER ALL; UPDATE zoning.audit SET actor = 'eve' WHERE id = 3"
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(owner) as connection:
         connection.execute(around)
     assert holds.broken(database) == [3]

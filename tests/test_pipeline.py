@@ -1,19 +1,25 @@
 """What stops a place from being published."""
 
+import pandas as pd
 import pytest
 
 from zoning_assets.errors import Defect, TooManyRejections
+from zoning_assets.fixing import check
 from zoning_assets.model import Counts, Place
-from zoning_assets.pipeline import _check
 from zoning_assets.transform.geometry import NO_GEOMETRY
 from zoning_assets.transform.judge import NULL_KEY
 
 TILE, WHOLE = Place("us-xx-a", "872a33c10ffffff"), Place("us-xx-a")
 
 
-def checked(place: Place, fetched: int, **reasons: int) -> None:
-    rejected = sum(reasons.values())
-    _check(place, Counts(fetched=fetched, accepted=fetched - rejected, rejected=rejected), reasons)
+def held(*reasons: str) -> pd.DataFrame:
+    return pd.DataFrame({"reason": pd.Series(reasons, dtype=object), "raw": "{}"})
+
+
+def checked(place: Place, fetched: int, known: int = 0, **reasons: int) -> None:
+    rejected = [reason for reason, n in reasons.items() for _ in range(n)]
+    counts = Counts(fetched=fetched, accepted=fetched - len(rejected), rejected=len(rejected))
+    check(place, counts, held(*rejected), lambda _: known)
 
 
 def test_rows_without_a_shape_do_not_stop_the_tile_that_keeps_them() -> None:
@@ -21,6 +27,13 @@ def test_rows_without_a_shape_do_not_stop_the_tile_that_keeps_them() -> None:
     checked(TILE, 285, **{NO_GEOMETRY: 200})
     with pytest.raises(TooManyRejections, match="50 of 85"):
         checked(TILE, 285, **{NO_GEOMETRY: 200, NULL_KEY: 50})
+
+
+def test_rows_that_a_person_knows_do_not_count() -> None:
+    """They leave both sides: what is left is judged as if they were not there."""
+    checked(TILE, 100, known=60, **{NULL_KEY: 80})
+    with pytest.raises(TooManyRejections, match="81 of 100"):
+        checked(TILE, 100, known=60, **{NULL_KEY: 81})
 
 
 def test_a_map_that_lost_its_shapes_is_not_published() -> None:
@@ -32,4 +45,4 @@ def test_a_map_that_lost_its_shapes_is_not_published() -> None:
 def test_rows_that_do_not_add_up_are_a_defect() -> None:
     """Promise 4, checked for each place before it is published."""
     with pytest.raises(Defect, match="does not add up"):
-        _check(TILE, Counts(fetched=3, accepted=1, rejected=1), {NULL_KEY: 1})
+        check(TILE, Counts(fetched=3, accepted=1, rejected=1), held(NULL_KEY), lambda _: 0)

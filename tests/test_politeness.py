@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from tests.simulated_host import SimulatedHost
+from zoning_assets.stores.database import as_role
 from zoning_assets.stores.ledger import read_budgets
 
 ROOT = Path(__file__).parents[1]
@@ -155,7 +156,7 @@ async def test_a_process_may_lose_its_connection_to_the_ledger(database):
     task = {"portal": {"requests_per_minute": 1200, "connections": 2}, "questions": 20}
     async with host.running() as url, asking(database, url, [task] * 2) as askers:
         await host.reached(8)
-        with psycopg.connect(database, autocommit=True) as connection:
+        with psycopg.connect(as_role(database, None), autocommit=True) as connection:
             ours = "datname = current_database() AND application_name = 'zoning_assets ledger'"
             dropped = connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
             assert dropped.fetchall() == [(True,)] * 2

@@ -72,7 +72,8 @@ def document(capsys: pytest.CaptureFixture[str], exits: int = 1) -> dict[str, An
 def test_a_fresh_installation_has_nothing_but_files(at_home, capsys):
     """Every known jurisdiction is named with its feeds, unpublished; a file that is wrong says what is wrong."""
     found = document(capsys)
-    assert list(found) == ["jurisdictions", "failures", "hosts", "holds", "queues", "needs"]
+    assert list(found) == ["jurisdictions", "failures", "hosts", "holds", "queues", "database", "needs"]
+    assert [(each["role"], each["warning"]) for each in found["database"]] == [("zoning_writer", None)]
     assert [each["where"] for each in found["needs"]] == ["us-xx-wrong"]
     assert found["failures"] == found["hosts"] == found["holds"] == []
     empty = {"ready": 0, "leased": 0, "dead": 0, "oldest_s": None, "fault": None}

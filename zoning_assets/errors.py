@@ -20,6 +20,7 @@ ZoningError                 one line: where, what, what to do
 ├── NothingFound            nothing has this name: look for its spelling
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
 ├── MessageRefused          a message says what cannot be: it becomes a dead letter
+├── FixRefused              a fix would not help: nothing was kept
 ├── DocumentRefused         a document is not one that ordinances can be read from, or is not safe
 ├── CrsRefused              the coordinates cannot be what the portal says they are
 ├── TooManyRejections       so much was rejected that publishing would do harm
@@ -136,7 +137,11 @@ class AcceptanceNeeded(HarvestError):
 
 
 class CoverStale(HarvestError):
-    """The layer changed since its tiles were found; materialize `tiles` again."""
+    """The layer changed since its tiles were found; materialize `tiles` again. `key`: which was met twice."""
+
+    def __init__(self, what: str, *, where: str, do: str, key: str | None = None) -> None:
+        super().__init__(what, where=where, do=do)
+        self.key = key
 
     passes = True
 
@@ -155,6 +160,10 @@ class FileRefused(ZoningError):
 
 class MessageRefused(ZoningError):
     """A message is not one, by its published schema or by what its jurisdiction is; sent again it fares no better."""
+
+
+class FixRefused(ZoningError):
+    """What a person said of a row would not help, or cannot be; nothing was kept."""
 
 
 class DocumentRefused(ZoningError):

@@ -156,6 +156,12 @@ class Harvesting:
             baselines.put(self.objects, jurisdiction, feed, cover.rows, opened.signals, began)
         return whole
 
+    def is_whole(self, jurisdiction: Jurisdiction, feed: str) -> bool:
+        """Whether every place of a feed was published from one state of its layer, the one known."""
+        cover = self.known_cover(jurisdiction, feed)
+        layer, tiles = layer_of(cover), set(cover.tiles)
+        return not tiles or baselines.published_of(self.objects, jurisdiction.id, feed, layer, ()) >= tiles
+
     def known_cover(self, jurisdiction: Jurisdiction, feed: str) -> Cover:
         """The tiles found last.
 

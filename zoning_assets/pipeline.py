@@ -23,8 +23,9 @@ from pathlib import Path
 import pandas as pd
 
 from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningError
+from zoning_assets.fixing import check, fixed_by, work_of
 from zoning_assets.gate import Gate
-from zoning_assets.harvesting import Harvesting, Opened, layer_of
+from zoning_assets.harvesting import Harvesting, Opened
 from zoning_assets.http import PAUSED, TALLY, Http, Tally
 from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
@@ -35,18 +36,17 @@ from zoning_assets.stages import (
     HELD_COLUMNS,
     Work,
     compare_place,
+    held,
     normalize_page,
     parts_of,
     publish_place,
     validate_part,
 )
-from zoning_assets.stores import freshness, harvests, states
+from zoning_assets.stores import fixes, freshness, harvests, states
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import close_idle, find_published
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
-from zoning_assets.transform.columns import Scope
-from zoning_assets.transform.geometry import NO_GEOMETRY
 from zoning_assets.transform.survey import Survey
 from zoning_assets.transform.tripwires import Verdict
 
@@ -58,8 +58,6 @@ STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
 
 #: Places in flight at a time: enough to keep the workers fed while portals answer, few enough to bound memory.
 _PLACES_AT_ONCE = 8
-#: More than this share rejected, and it is not the rows that are wrong (where there are rows enough to tell).
-_MOST_REJECTED, _ENOUGH_ROWS = 0.5, 20
 
 
 @dataclass(frozen=True)
@@ -138,6 +136,8 @@ class Pipeline:
             run = Run(jurisdictions, feed, self._harvesting, http, pauses, slots, gates)
             await run.all(places, partial(self._take, stages), note)
         await asyncio.to_thread(self._note_published, feed, run.known(), published, began)
+        replayed = {each.jurisdiction for each in published} - {*run.known()}
+        await asyncio.to_thread(self._note_replayed, feed, [jurisdictions[each] for each in replayed])
 
     def _note_published(self, feed: str, opened: Mapping[str, Opened], published: set[Place], began: datetime) -> None:
         """What each feed is now; and where all of it is of one state, that it may be compared with another."""
@@ -146,6 +146,12 @@ class Pipeline:
             if self._harvesting.note_published(jurisdiction, feed, each, mine, began):
                 states.note_whole(self.database, jurisdiction, feed)
                 freshness.note_harvested(self.database, jurisdiction, feed, began)
+
+    def _note_replayed(self, feed: str, replayed: Sequence[Jurisdiction]) -> None:
+        """Feeds of which no row was asked for are of one state if they were."""
+        for jurisdiction in replayed:
+            if self._harvesting.is_whole(jurisdiction, feed):
+                states.note_whole(self.database, jurisdiction.id, feed)
 
     async def _take(self, stages: Sequence[str], run: Run, place: Place) -> Outcome:
         """One place through the stages; an error ends its way and is said, not raised."""
@@ -158,11 +164,10 @@ class Pipeline:
             publish = partial(self._publish, gate=run.gates[place.jurisdiction])
             for stage, step in ((NORMALIZED, self._normalize), (VALIDATED, self._validate), (PUBLISHED, publish)):
                 if stage in stages:
-                    await step(work, outcome)
+                    work = await step(work, outcome)
                     outcome.stages.append(stage)
         except CoverStale as error:
-            outcome.error = error
-            self._harvesting.doubt_cover(run.jurisdictions[place.jurisdiction], run.feed)
+            outcome.error = await asyncio.to_thread(self._doubt, run.jurisdictions[place.jurisdiction], run.feed, error)
         except ZoningError as error:
             outcome.error = error
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
@@ -185,10 +190,16 @@ class Pipeline:
             cover = self._harvesting.known_cover(jurisdiction, run.feed)
             tiles = tuple(cover.tiles)
             outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, run.feed)
-        scope = Scope(place.tile, tiles, cover.repeated, layer_of(cover))
-        return Work(self.objects, jurisdiction, jurisdiction.feeds[run.feed], outcome.harvest, scope)
+        return work_of(self.objects, jurisdiction, cover, outcome.harvest, tiles)
 
-    async def _normalize(self, work: Work, outcome: Outcome) -> None:
+    def _doubt(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
+        """A key stands twice: a person's fix gives it and gives way, or the layer changed."""
+        if not (error.key and fixes.end_of_key(self.database, jurisdiction.id, feed, error.key)):
+            self._harvesting.doubt_cover(jurisdiction, feed)
+            return error
+        return CoverStale(f"{error.what}; the fix that gave it was withdrawn", where=error.where, do="run again")
+
+    async def _normalize(self, work: Work, outcome: Outcome) -> Work:
         """Each page in our columns and the target CRS, only rows that this place owns."""
         table, pages = work.table(NORMALIZED), range(len(work.harvest.pages))
         said = await asyncio.to_thread(table.find_summary, work.objects)
@@ -202,8 +213,24 @@ class Pipeline:
             await asyncio.to_thread(table.commit, work.objects, len(pages), said)
         outcome.counts = Counts(received=sum(page.rows for page in work.harvest.pages), fetched=said["fetched"])
         outcome.survey = Survey(fields=tuple(said.get("fields", ())))
+        return work
 
-    async def _validate(self, work: Work, outcome: Outcome) -> None:
+    async def _validate(self, work: Work, outcome: Outcome) -> Work:
+        """Each row judged; where a person fixed some that were rejected, all once more with the fixes."""
+        rejections = await self._judge(work, outcome)
+        fixed = await asyncio.to_thread(fixed_by, self.database, work, rejections)
+        if fixed.fixes:
+            await self._normalize(fixed, outcome)
+            rejections = await self._judge(fixed, outcome)
+        try:
+            known_among = partial(fixes.known, self.database, work.place.jurisdiction, work.feed.name)
+            await asyncio.to_thread(check, work.place, outcome.counts, rejections, known_among)
+        except TooManyRejections:
+            await asyncio.to_thread(fixes.hold_back, self.database, fixed.edition, held(rejections))
+            raise
+        return fixed
+
+    async def _judge(self, work: Work, outcome: Outcome) -> pd.DataFrame:
         """Each row judged: a valid MultiPolygon with its hash, or a rejection with its reason."""
         table = work.table(VALIDATED)
         said = await asyncio.to_thread(table.find_summary, work.objects)
@@ -224,10 +251,10 @@ class Pipeline:
         outcome.judged = {}
         counts = Counts(**said["counts"])
         seen = Survey.of(said["survey"])
-        _check(work.place, counts, seen.rejected)
         outcome.survey = (outcome.survey or Survey()) + seen
         outcome.counts = replace(counts, received=outcome.counts.received)
         outcome.content_hash = said["content_hash"]
+        return await asyncio.to_thread(table.rejections, work.objects)
 
     async def _show(self, work: Work, outcome: Outcome) -> None:
         """What a person sees of a validated table: read last, as a place may wait for others, and this is large."""
@@ -239,9 +266,12 @@ class Pipeline:
             outcome.error = outcome.error or error
             outcome.stages = outcome.stages[: outcome.stages.index(VALIDATED)]
 
-    async def _publish(self, work: Work, outcome: Outcome, gate: Gate) -> None:
+    async def _publish(self, work: Work, outcome: Outcome, gate: Gate) -> Work:
         """The validated table into PostGIS, in one transaction; if all that its jurisdiction would publish is right."""
         self.pool.at_exit(close_idle)
+        if VALIDATED not in outcome.stages:
+            plain = await asyncio.to_thread(work.table(VALIDATED).rejections, self.objects)
+            work = await asyncio.to_thread(fixed_by, self.database, work, plain)
         done = await asyncio.to_thread(find_published, self.database, work.edition)
         if done:
             outcome.survey += Survey(kept=outcome.survey.rows)
@@ -253,6 +283,7 @@ class Pipeline:
             done = await self.pool.run(publish_place, work, self.database)
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
+        return work
 
 
 _NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).astype({"row": "int64"})
@@ -268,28 +299,3 @@ def defect(place: Place, error: Exception) -> Defect:
 
 def _places_of(jurisdiction: Jurisdiction, places: Sequence[Place]) -> set[Place]:
     return {place for place in places if place.jurisdiction == jurisdiction.id}
-
-
-def _check(place: Place, counts: Counts, rejected: Mapping[str, int]) -> None:
-    """Fetched = accepted + rejected, and not too many rejected.
-
-    Rows without a shape say nothing of the tile that they are kept at: all of a layer are kept at one. That a layer
-    lost its shapes is seen by the number of rows that have a place (baselines.guard).
-
-    Raises:
-        TooManyRejections: publishing the rest would retire what stands.
-    """
-    if counts.fetched != counts.accepted + counts.rejected:
-        raise Defect(
-            f"{counts.fetched} fetched, {counts.accepted} accepted, {counts.rejected} rejected: this does not add up",
-            where=str(place),
-            do="report this; nothing was published",
-        )
-    shapeless = rejected.get(NO_GEOMETRY, 0) if place.tile else 0
-    held, of = counts.rejected - shapeless, counts.fetched - shapeless
-    if of >= _ENOUGH_ROWS and held > _MOST_REJECTED * of:
-        raise TooManyRejections(
-            f"rejected: {held} of {of} rows were rejected",
-            where=str(place),
-            do="look at the rejections of `validated`, then mend the jurisdiction file",
-        )

@@ -5,22 +5,22 @@ Only names and counts cross the border between processes, never a shape.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import orjson
 import pandas as pd
-import pyarrow as pa
-import shapely
 
-from zoning_assets.model import PARCELS, Counts, Feed, Harvest, Jurisdiction, Page, Place
+from zoning_assets.model import Counts, Feed, Harvest, Jurisdiction, Page, Place
 from zoning_assets.pauses import hosts_of
-from zoning_assets.stores import harvests, publish, surveys
+from zoning_assets.stores import harvests, publish
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
-from zoning_assets.transform import canonical, columns, crs, judge, pages, picture, survey
+from zoning_assets.transform import canonical, columns, judge, pages, picture, survey
+from zoning_assets.transform.fixes import Fix
 from zoning_assets.transform.rows import Rows
 
 #: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
@@ -42,6 +42,7 @@ class Work:
     feed: Feed
     harvest: Harvest
     scope: columns.Scope
+    fixes: Mapping[str, Mapping[int, Fix]] = field(default_factory=dict)  # page -> row -> a person's fix
 
     @property
     def place(self) -> Place:
@@ -54,15 +55,25 @@ class Work:
         feed = [self.feed.crs, self.feed.key, self.feed.on_null_key, self.feed.on_repeated_key, dict(self.feed.fields)]
         here = [self.jurisdiction.bounds, self.jurisdiction.target_crs]
         scope = [self.scope.tile, sorted(self.scope.tiles)[:1], dict(self.scope.repeated or {})]
-        document = orjson.dumps([RULES_VERSION, feed, here, scope], option=orjson.OPT_SORT_KEYS)
+        said = [RULES_VERSION, feed, here, scope]
+        if self.fixes:
+            said.append([[f.row_id, dict(f.columns), (f.shape or b"").hex()] for f in self.fixes_sorted])
+        document = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(document).hexdigest()[:16]
+
+    @property
+    def fixes_sorted(self) -> list[Fix]:
+        """The fixes, wherever their rows stand."""
+        return sorted((fix for page in self.fixes.values() for fix in page.values()), key=lambda fix: fix.row_id)
 
     @property
     def edition(self) -> publish.Edition:
         """What it is published as."""
         tiles = sorted(self.scope.tiles)
         hosts = tuple(hosts_of(self.jurisdiction, self.feed.name))
-        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles, self.scope.layer, hosts)
+        fixes = [fix.row_id for fix in self.fixes_sorted]
+        layer = self.scope.layer
+        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles, layer, hosts, fixes)
 
     def table(self, stage: str) -> Table:
         """The stage's table of this harvest."""
@@ -112,18 +123,37 @@ def normalize_page(work: Work, number: int, part: int | None = None) -> PageNorm
     """
     page = work.harvest.pages[number]
     rows = _read(work, page)
-    frame = columns.normalize(
+    frame = _normalized(work, page, rows)
+    frame["page"] = pd.Series([page.name] * len(frame), dtype=object)
+    work.table(NORMALIZED).write(work.objects, number, frame)
+    judged = None if part is None else _judge(work, part, frame, {page.name: rows}, listed=False)
+    return PageNormalized(len(frame), {name for row in rows.attributes[:_FEW] for name in row}, judged)
+
+
+def _normalized(work: Work, page: Page, rows: Rows) -> gpd.GeoDataFrame:
+    return columns.normalize(
         rows,
         jurisdiction=work.jurisdiction,
         feed=work.feed,
         layer=work.harvest.layer,
         scope=work.scope,
         owned=page.kind != "area",
+        fixes=work.fixes.get(page.name, {}),
     )
-    frame["page"] = pd.Series([page.name] * len(frame), dtype=object)
-    work.table(NORMALIZED).write(work.objects, number, frame)
-    judged = None if part is None else _judge(work, part, frame, {page.name: rows}, listed=False)
-    return PageNormalized(len(frame), {name for row in rows.attributes[:_FEW] for name in row}, judged)
+
+
+def try_fixes(work: Work, page: Page) -> dict[int, tuple[str | None, str | None]]:
+    """What would become of the rows of a page that the work has fixes for: why each would be rejected, and its key."""
+    frame = _normalized(work, page, _read(work, page))
+    fixed = frame[frame["row"].isin(list(work.fixes[page.name]))].assign(page=page.name).reset_index(drop=True)
+    judged = judge.judge(fixed, jurisdiction=work.jurisdiction, feed=work.feed)
+    why = dict(zip(judged.rejections["row"].tolist(), judged.rejections["reason"].tolist(), strict=True))
+    return {row: (why.get(row), key) for row, key in zip(fixed["row"].tolist(), fixed["key"].tolist(), strict=True)}
+
+
+def columns_of(work: Work, page: Page) -> Sequence[Mapping[str, Any]]:
+    """A page's rows as the portal gave them, without their shapes."""
+    return _read(work, page).attributes
 
 
 def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -> PartJudged:
@@ -171,7 +201,7 @@ def _raws(work: Work, rejections: pd.DataFrame, read: Mapping[str, Rows]) -> lis
 def publish_place(work: Work, url: str) -> publish.Published:
     """The validated table into PostGIS, in one transaction."""
     table = work.table(VALIDATED)
-    return publish.publish(url, work.edition, table.parts(work.objects), _held(table.rejections(work.objects)))
+    return publish.publish(url, work.edition, table.parts(work.objects), held(table.rejections(work.objects)))
 
 
 def compare_place(work: Work, url: str) -> survey.Survey:
@@ -199,8 +229,8 @@ def _compared(work: Work, url: str, part: pa.Table) -> survey.Survey:
     return survey.compared(old, new.assign(geometry=pd.Series(shapes, dtype=object)), kept, target, frame)
 
 
-def _held(rejections: pd.DataFrame) -> Iterator[publish.Rejection]:
-    """As publishing wants them, page by page."""
+def held(rejections: pd.DataFrame) -> Iterator[publish.Rejection]:
+    """Rejections as publishing wants them, page by page."""
     ordered = rejections.sort_values(["page", "row"])
     for reason, detail, raw in zip(ordered["reason"], ordered["detail"], ordered["raw"], strict=True):
         yield publish.Rejection(reason, None if pd.isna(detail) else detail, orjson.loads(raw))

@@ -15,6 +15,7 @@ from tests.conftest import rows
 from zoning_assets.errors import DatabaseUnavailable, StoreError
 from zoning_assets.http.budget import Budget
 from zoning_assets.http.ledger import Ledger, Memory
+from zoning_assets.stores.database import as_role
 from zoning_assets.stores.ledger import PostgresLedger, read_budgets
 
 HOST = "maps.example.org"
@@ -163,7 +164,7 @@ async def test_a_lost_connection_is_opened_once_more(database):
     async with PostgresLedger(database) as ledger, PostgresLedger(database) as other:
         assert await ledger.try_slot(HOST, 2) == 0
         await ledger.change(HOST, asked_once_more)
-        with psycopg.connect(database, autocommit=True) as connection:
+        with psycopg.connect(as_role(database, None), autocommit=True) as connection:
             connection.execute("SELECT pg_terminate_backend(%s)", [ledger._connection.info.backend_pid])
         assert await ledger.change(HOST, asked_once_more) == 1
         assert [await other.try_slot(HOST, 2) for _ in range(2)] == [1, None]
@@ -176,7 +177,7 @@ async def test_a_ledger_out_of_reach_is_one_line(database):
         await PostgresLedger(url).__aenter__()
     assert "\n" not in str(caught.value)
     async with PostgresLedger(database) as ledger:
-        with psycopg.connect(database, autocommit=True) as connection:
+        with psycopg.connect(as_role(database, None), autocommit=True) as connection:
             connection.execute("DROP TABLE zoning.host_budget")
         with pytest.raises(StoreError, match="host_budget") as refused:
             await ledger.change(HOST, seen)

@@ -11,6 +11,7 @@ from zoning_assets.cli.accept import accept, discard
 from zoning_assets.cli.amend import amend, amendments
 from zoning_assets.cli.changes import changes, explain, parcel, preview_rules, watch
 from zoning_assets.cli.demo import demo
+from zoning_assets.cli.fix import fix, rejections
 from zoning_assets.cli.hold import pause, resume
 from zoning_assets.cli.onboard import doctor, onboard
 from zoning_assets.cli.probe import probe
@@ -43,6 +44,9 @@ app.command("preview-rules")(preview_rules)
 app.command("amend")(amend)
 app.command("amendments")(amendments)
 app.command("publish-amendment")(queue.publish_amendment)
+app.command("rejections")(rejections)
+app.command("fix")(fix)
+app.command("replay")(sync.replay)
 app.command("pause")(pause)
 app.command("resume")(resume)
 app.command("rollback")(rollback)

@@ -11,19 +11,25 @@ from typing import Annotated
 import typer
 
 from zoning_assets.cli import show
-from zoning_assets.errors import DatabaseUnavailable
+from zoning_assets.errors import DatabaseUnavailable, SettingInvalid
 from zoning_assets.stores import cluster
 from zoning_assets.stores.cluster import remote
 
 app = typer.Typer(name="db", help="The database: PostgreSQL with PostGIS.", no_args_is_help=True)
 
+_ROLES = {"owner": "", "writer": "zoning_writer", "reader": "zoning_reader"}
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @app.command()
 def up(json_: Json = False) -> None:
-    """Find or start the database, and print its address."""
-    _report(cluster.ensure(_home(), os.environ), as_json=json_)
+    """Find or start the database, bring its schema up to date, and print its address."""
+    from zoning_assets.stores import database  # noqa: PLC0415
+
+    address = cluster.ensure(_home(), os.environ)
+    if warning := database.rights(database.bring_up(_home(), os.environ)).line:
+        show.line(f"zoning: {warning}")
+    _report(address, as_json=json_)
 
 
 @app.command()
@@ -37,9 +43,25 @@ def down() -> None:
 
 
 @app.command()
-def url(json_: Json = False) -> None:
+def url(
+    role: Annotated[
+        str, typer.Option(help="For whom: its owner, a writer, or a reader, who can change nothing.")
+    ] = "owner",
+    *,
+    json_: Json = False,
+) -> None:
     """Print the address of the running database, password and all."""
-    _report(_running(), as_json=json_)
+    if role not in _ROLES:
+        raise SettingInvalid(f"{role!r} is none", where="--role", do=f"choose {', '.join(_ROLES)}")
+    address = _running()
+    found = address if role == "owner" else cluster.login(_home(), address, _ROLES[role])
+    if found is None:
+        raise DatabaseUnavailable(
+            "it is not ours to give logins for, or has no such role yet",
+            where=remote.masked(address, address),
+            do=f"let its administrator GRANT {_ROLES[role]} to a login, or run `zoning db up`",
+        )
+    _report(found, as_json=json_)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -75,10 +75,9 @@ def check_store() -> None:
 
 def bring_up_database() -> str:
     """A database that answers and has this program's schema; its URL is handed on to every process started here."""
-    from zoning_assets.stores import cluster, database  # noqa: PLC0415
+    from zoning_assets.stores import database  # noqa: PLC0415
 
-    url = cluster.ensure(settings().home, os.environ)
-    database.migrate(url)
+    url = database.bring_up(settings().home, os.environ)
     os.environ["ZONING_DATABASE_URL"] = url
     return url
 

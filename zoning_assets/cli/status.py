@@ -36,10 +36,14 @@ def status(
 
 def _tell(found: Mapping[str, Rows]) -> None:
     for name, rows in found.items():
+        if name == "database":
+            for each in rows:
+                show.line(f"zoning: {each['warning']}") if each["warning"] else None
+            continue
         columns = _SHOWN.get(name)
         shown = [{key.replace("_", " "): _shown(row[key]) for key in columns or row} for row in rows]
         show.table(name.capitalize(), shown)
-    if not any(found.values()):
+    if not found["jurisdictions"] and not found["hosts"]:
         show.line("Nothing yet: `zoning sync JURISDICTION` makes the beginning.")
 
 
@@ -102,6 +106,14 @@ def _waiting(held: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _database(standing: "Standing") -> Rows:
+    from zoning_assets.stores import database  # noqa: PLC0415
+
+    rights = database.rights(standing.url)
+    about = {"address": database.address(standing.url), "schema": database.HEAD}
+    return [{**about, **asdict(rights), "warning": rights.line}]
+
+
 def _queues(standing: "Standing") -> Rows:
     from zoning_assets.cli.queue import depths  # noqa: PLC0415
 
@@ -124,5 +136,6 @@ PARTS: Mapping[str, Callable[["Standing"], Rows]] = {
     "hosts": _hosts,
     "holds": _holds,
     "queues": _queues,
+    "database": _database,
     "needs": lambda standing: standing.needs(),
 }

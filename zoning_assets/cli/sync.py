@@ -24,7 +24,22 @@ def sync(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Harvest, normalize, validate and publish."""
-    reports = run(ids, tile=tile, feed=feed, force=force)
+    told(run(ids, tile=tile, feed=feed, force=force), json=json)
+
+
+def replay(
+    ids: Annotated[list[str], typer.Argument(metavar="JURISDICTION...", help="Which jurisdictions.")],
+    tile: Annotated[str | None, typer.Option(help="Only this H3 tile of the parcels.")] = None,
+    feed: Annotated[str | None, typer.Option(help="Only this feed: parcels or zoning.")] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Publish what was harvested last under today's rules and fixes; no portal is asked."""
+    told(run(ids, tile=tile, feed=feed, is_replay=True), json=json)
+
+
+def told(reports: Sequence[dict[str, Any]], *, json: bool) -> None:
+    """Show the reports; exit status 1 where one is of a failure."""
     if json:
         show.document({"harvests": reports})
     else:
@@ -34,9 +49,14 @@ def sync(
 
 
 def run(
-    ids: Sequence[str], *, tile: str | None = None, feed: str | None = None, force: bool = False
+    ids: Sequence[str],
+    *,
+    tile: str | None = None,
+    feed: str | None = None,
+    force: bool = False,
+    is_replay: bool = False,
 ) -> list[dict[str, Any]]:
-    """Bring jurisdictions up to date; one report for each partition.
+    """Bring jurisdictions up to date, or only publish anew what is kept of them; one report for each partition.
 
     Raises:
         WrongUsage: a jurisdiction, a tile or a feed is not what it should be.
@@ -54,7 +74,8 @@ def run(
     with environment.dagster_instance() as instance:
         definitions = build.definitions(environment.settings())
         syncs = [syncing.Sync(definitions, instance, each, force=force, watch=_watched) for each in wanted]
-        return [report for each in syncs for report in each.all([tile] if tile else (), feed)]
+        reports = ((each.replay if is_replay else each.all)([tile] if tile else (), feed) for each in syncs)
+        return [report for some in reports for report in some]
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from zoning_assets.orchestration import checks, metadata, partitions, policies, 
 from zoning_assets.orchestration.noting import note, noted
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
-from zoning_assets.orchestration.runs import FORCE
+from zoning_assets.orchestration.runs import FORCE, REPLAY
 from zoning_assets.orchestration.syncing import CHANGES
-from zoning_assets.pipeline import STAGES, Pipeline
+from zoning_assets.pipeline import RAW, STAGES, Pipeline
 from zoning_assets.stores import failures
 from zoning_assets.transform.tripwires import Verdict
 
@@ -182,7 +182,7 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
             if place.jurisdiction in wrong:
                 report(Outcome(place, feed, error=wrong[place.jurisdiction]))
         good = [place for place in places if place.jurisdiction in known]
-        asyncio.run(pipeline.run(known, good, feed, _stages(feed, assets), report, tell))
+        asyncio.run(pipeline.run(known, good, feed, _stages(context, feed, assets), report, tell))
     for each in written:
         each.result()
     note(context, zoning, outcomes)
@@ -190,6 +190,7 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
         raise metadata.failure(failed)
 
 
-def _stages(feed: str, assets: Mapping[str, str]) -> Sequence[str]:
+def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, str]) -> Sequence[str]:
     """The stages to go through. A district has no asset for the way there, so all of them are gone."""
-    return STAGES if feed == ZONING else [stage for stage in STAGES if stage in assets]
+    stages = [stage for stage in STAGES if feed == ZONING or stage in assets]
+    return [stage for stage in stages if stage != RAW] if REPLAY in context.run.tags else stages

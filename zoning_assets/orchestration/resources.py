@@ -19,7 +19,7 @@ from zoning_assets.pool import Pool
 from zoning_assets.queues import AMENDMENTS, TILES, Queue, open_queue
 from zoning_assets.settings import Settings
 from zoning_assets.stages import prepare_worker
-from zoning_assets.stores import cluster, database
+from zoning_assets.stores import database
 from zoning_assets.stores.ledger import PostgresLedger
 from zoning_assets.stores.objects import Objects
 
@@ -39,9 +39,7 @@ class Zoning(dg.ConfigurableResource[None]):
 
     def database(self) -> str:
         """The database's URL; it is brought up and up to date where that is ours to do."""
-        url = cluster.ensure(self.settings.home, os.environ)
-        database.migrate(url)
-        return url
+        return database.bring_up(self.settings.home, os.environ)
 
     def jurisdictions(self, ids: Collection[str]) -> dict[str, Jurisdiction]:
         """The jurisdictions of these ids.

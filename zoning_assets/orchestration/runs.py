@@ -14,6 +14,8 @@ _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_r
 
 #: The tag of a run whose `tiles` are to be looked for anew.
 FORCE = "zoning/force"
+#: The tag of a run that asks no portal: districts, too, are made of the raw pages that are kept.
+REPLAY = "zoning/replay"
 
 #: Called with a partition key whenever a partition's last asset was materialized.
 Progress = Callable[[str], None]

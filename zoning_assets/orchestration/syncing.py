@@ -1,6 +1,6 @@
 """Bringing a jurisdiction up to date, run after run: tiles, their parcels, districts, shares and changes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -63,11 +63,27 @@ class Sync:
             )
         return reports
 
+    def replay(self, tiles: Sequence[str] = (), feed: str | None = None) -> list[dict[str, Any]]:
+        """What was harvested last, under today's rules and fixes; no portal is asked."""
+        feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
+        reports: list[dict[str, Any]] = []
+        if PARCELS in feeds:
+            keys = self._keys(tiles, or_all=False)
+            reports += self._run(["normalized", "validated", "parcels"], keys, PARCELS, {runs.REPLAY: "true"})
+        if ZONING in feeds and not tiles:
+            reports += self._run(["districts"], [self.jurisdiction.id], ZONING, {runs.REPLAY: "true"})
+        return reports + (self._judge() if any(report["complete"] for report in reports) else [])
+
     def _parcels(self, tiles: Sequence[str], *, or_all: bool) -> list[dict[str, Any]]:
         tags = {runs.FORCE: "true"} if self.force else {}
         found = runs.materialize(self.definitions, self.instance, ["tiles"], [self.jurisdiction.id], tags=tags)
         if found.failed:
             return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
+        keys = self._keys(tiles, or_all=or_all)
+        return self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
+
+    def _keys(self, tiles: Sequence[str], *, or_all: bool) -> list[str]:
+        """The partitions of these tiles; none: of all."""
         keys = partitions.keys_of(self.instance, self.jurisdiction.id)
         wanted = {partitions.key_of(Place(self.jurisdiction.id, tile)) for tile in tiles}
         gone = sorted(wanted - set(keys))
@@ -77,9 +93,7 @@ class Sync:
                 where="--tile",
                 do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
             )
-        if wanted and not gone:
-            keys = sorted(wanted)
-        return self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
+        return sorted(wanted) if wanted and not gone else keys
 
     def _judge(self) -> list[dict[str, Any]]:
         """Shares and changes; a report only where they failed, as they are no harvest."""
@@ -89,9 +103,11 @@ class Sync:
             )
         return [_failed(Place(self.jurisdiction.id), CHANGES, why) for why in result.failed.values()]
 
-    def _run(self, assets: list[str], keys: list[str], feed: str) -> list[dict[str, Any]]:
+    def _run(
+        self, assets: list[str], keys: list[str], feed: str, tags: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
         with self.watch(f"{self.jurisdiction.id} {feed}", len(keys)) as step:
-            result = runs.materialize(self.definitions, self.instance, assets, keys, progress=step)
+            result = runs.materialize(self.definitions, self.instance, assets, keys, tags=tags, progress=step)
         done = [_report(partitions.place_of(key), feed, said) for key, said in sorted(result.done.items())]
         return done + [_failed(partitions.place_of(key), feed, why) for key, why in sorted(result.failed.items())]
 

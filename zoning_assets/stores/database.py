@@ -1,14 +1,18 @@
 """PostGIS: connecting, and bringing the schema up to this program's version."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 from psycopg.rows import dict_row
 
 from zoning_assets.errors import DatabaseUnavailable, SchemaMismatch, StoreError
+from zoning_assets.stores import cluster
+from zoning_assets.stores.queries import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +22,10 @@ HEAD = "0008"
 #: One migration at a time on one database, whoever starts it.
 _MIGRATION_LOCK = 7_240_511
 _CONNECT_S = 10
+
+#: What programs work as, and what may be given to people who look.
+WRITER, READER = "zoning_writer", "zoning_reader"
+_AS_WRITER = f"-c role={WRITER}"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -64,37 +72,124 @@ def first_line(error: psycopg.Error) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def migrate(url: str) -> None:
-    """Bring the schema to this program's version; does nothing where it is there already.
+def bring_up(home: Path, environ: "Mapping[str, str]") -> str:
+    """A database that answers and has this program's schema: the URL to work with, see migrate. A cluster of ours is
+    worked with by a login that cannot be its owner.
 
     Raises:
-        SchemaMismatch: the database is newer than this program.
+        SettingInvalid, DatabaseUnavailable, SchemaMismatch: see cluster.ensure and migrate.
+    """
+    url = migrate(cluster.ensure(home, environ))
+    return cluster.login(home, url, WRITER) or url
+
+
+def migrate(url: str) -> str:
+    """Bring the schema to this program's version; does nothing where it is there already.
+
+    Returns:
+        The URL to work with: of a session that may write and owns nothing, where the server lets us have one, else the
+        one given.
+
+    Raises:
+        SchemaMismatch: the database is newer than this program, or older and not this user's to change.
+        StoreError: this user may not look at it.
         DatabaseUnavailable: nobody answers, or PostGIS is not to be had there.
     """
-    with connect(url) as connection:
-        if revision(connection) == HEAD:
-            return
-    with connect(url) as connection:
+    working = as_role(url, WRITER)
+    if _is_ready(working):
+        return working
+    given = as_role(url, None)
+    with connect(given) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
-        found = revision(connection)
+        found = _seen_revision(connection, url)
         if found is not None and found > HEAD:
             raise SchemaMismatch(
                 f"the schema is of version {found}, this program knows {HEAD}",
                 where=address(url),
                 do="install the newer zoning-assets",
             )
-        try:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS postgis")
-            connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")  # exclusion constraints on text
-            connection.execute("CREATE SCHEMA IF NOT EXISTS zoning")
-        except psycopg.Error as error:
-            raise DatabaseUnavailable(
-                first_line(error),
-                where=address(url),
-                do="let a superuser CREATE EXTENSION postgis and btree_gist there",
-            ) from error
-        connection.commit()
-    _run_alembic(url)
+        if found is None:
+            _make_room(connection, url)
+    if found != HEAD:
+        _run_alembic(given, found)
+    with connect(given) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
+        _grant(connection)
+    return working if _is_ready(working) else given
+
+
+def as_role(url: str, role: str | None) -> str:
+    """The URL of sessions that work as one of our roles; None: as whoever connects."""
+    base, _, said = url.partition("?")
+    query = dict(parse_qsl(said, keep_blank_values=True))
+    options = [query.pop("options", "").replace(_AS_WRITER, "").strip(), f"-c role={role}" if role else ""]
+    if any(options):
+        query["options"] = " ".join(filter(None, options))
+    return f"{base}?{urlencode(query, quote_via=quote)}" if query else base
+
+
+def _is_ready(url: str) -> bool:
+    """Whether sessions of this URL can be had, and find this program's schema."""
+    try:
+        with psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets") as connection:
+            return revision(connection) == HEAD
+    except psycopg.Error:  # no such role, or not ours to be; or nobody answers, which is said when it matters
+        return False
+
+
+def _make_room(connection: Connection, url: str) -> None:
+    try:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS postgis")
+        connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")  # exclusion constraints on text
+        connection.execute("CREATE SCHEMA IF NOT EXISTS zoning")
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(
+            first_line(error),
+            where=address(url),
+            do="let a superuser CREATE EXTENSION postgis and btree_gist there",
+        ) from error
+
+
+def _grant(connection: Connection) -> None:
+    """The roles and what they may, as far as this user may give it; what was given before stays."""
+    query = named("roles")
+    for step in ("create", "grant", "join"):
+        there, ours = connection.execute(query["exist"]).fetchone() or (False, False)
+        if step == "create" and there:
+            continue
+        if step == "grant" and not (there and ours):
+            return
+        with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+            connection.execute(query[step])
+
+
+@dataclass(frozen=True)
+class Rights:
+    """As whom a program came to the database, and as whom it works."""
+
+    login: str
+    role: str
+    is_owner: bool  # it could change the schema, and the audit with it
+
+    @property
+    def line(self) -> str | None:
+        """What a person should know; None where all is as it should be."""
+        if not self.is_owner:
+            return None
+        return (
+            f"the database lets {self.login} make no roles: everything runs as {self.role}, who owns the schema; let"
+            f" a superuser CREATE ROLE zoning_reader, zoning_writer and GRANT zoning_writer TO {self.login}"
+        )
+
+
+def rights(url: str) -> Rights:
+    """As whom sessions of this URL work.
+
+    Raises:
+        DatabaseUnavailable: nobody answers.
+    """
+    with connect(url) as connection:
+        return Rights(*(connection.execute(named("roles")["who"]).fetchone() or ("", "", True)))
 
 
 def revision(connection: Connection) -> str | None:
@@ -106,7 +201,15 @@ def revision(connection: Connection) -> str | None:
     return None if version is None else str(version[0])
 
 
-def _run_alembic(url: str) -> None:
+def _seen_revision(connection: Connection, url: str) -> str | None:
+    try:
+        return revision(connection)
+    except psycopg.errors.InsufficientPrivilege as error:
+        do = f"let the schema's owner GRANT {WRITER} to this user"
+        raise StoreError(first_line(error), where=address(url), do=do) from error
+
+
+def _run_alembic(url: str, found: str | None) -> None:
     # Imported here: Alembic takes 0.3 s to import and is needed once in a database's life.
     import sqlalchemy as sa  # noqa: PLC0415
     from alembic import command  # noqa: PLC0415
@@ -121,6 +224,12 @@ def _run_alembic(url: str) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except sa.exc.SQLAlchemyError as error:
+        if isinstance(getattr(error, "orig", None), psycopg.errors.InsufficientPrivilege) and found is not None:
+            raise SchemaMismatch(
+                f"the schema is of version {found}, this program needs {HEAD}, and this user may not change it",
+                where=address(url),
+                do="let the schema's owner run `zoning db up`",
+            ) from error
         raise StoreError(str(error).splitlines()[0], where=address(url), do="report this migration's fault") from error
     finally:
         engine.dispose()

@@ -69,6 +69,7 @@ class Edition:
     tiles: Sequence[str]
     layer: str = ""
     hosts: Sequence[str] = ()  # which the feed is asked from
+    fixes: Sequence[str] = ()  # the ids of the rows that a person fixed
 
     @property
     def values(self) -> dict[str, Any]:
@@ -183,6 +184,8 @@ def _publish(
     merged, changed = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0)
     retired = connection.execute(query[f"retire_{kind}"], values).rowcount
     held = _reject(connection, values, rejections)
+    if edition.fixes:
+        connection.execute(query["used"], {**values, "fixes": list(edition.fixes)})
     published = Published(values["batch"], merged - changed, changed, staged - merged, retired)
     counts = {
         "added": published.added,
@@ -231,6 +234,7 @@ def _once(found: tuple[Any, ...] | None, values: Mapping[str, Any], what: str) -
             f"the key {found[0]!r} {what}",
             where=f"{values['jurisdiction']} tile {values['tile']} {values['feed']}",
             do="materialize `tiles` again",
+            key=found[0],
         )
 
 

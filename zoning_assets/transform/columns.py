@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import geopandas as gpd
@@ -14,6 +15,7 @@ import shapely
 
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
 from zoning_assets.transform import canonical, crs, tiles
+from zoning_assets.transform.fixes import Fix, fixed, with_shapes
 from zoning_assets.transform.rows import Rows
 
 #: feed -> our columns that its jurisdiction file may fill, in the order in which they are hashed.
@@ -48,7 +50,14 @@ class Scope:
 
 
 def normalize(  # noqa: PLR0913 - a page, and everything that decides what becomes of it
-    rows: Rows, *, jurisdiction: Jurisdiction, feed: Feed, layer: Mapping[str, Any], scope: Scope, owned: bool = False
+    rows: Rows,
+    *,
+    jurisdiction: Jurisdiction,
+    feed: Feed,
+    layer: Mapping[str, Any],
+    scope: Scope,
+    owned: bool = False,
+    fixes: Mapping[int, Fix] = MappingProxyType({}),
 ) -> gpd.GeoDataFrame:
     """Rows in our columns and the target CRS; only those that this place owns, nothing judged yet.
 
@@ -59,6 +68,7 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
         layer: what the feed type found out: `crs`, `dates` (columns of epoch milliseconds), `managed` (columns).
         scope: see Scope.
         owned: these rows were picked because this place owns them, wherever they lie.
+        fixes: by row; what was held back here stays here, wherever its new shape lies.
 
     Returns:
         Columns `key`, COLUMNS of the feed, `attributes` (JSON text), `row` (index in the page), `flaw`,
@@ -68,13 +78,17 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
         CrsRefused: the rows do not lie where the jurisdiction is.
     """
     source = crs.declared(layer.get("crs"), feed.crs)
+    rows = fixed(rows, fixes) if fixes else rows
     shapes = crs.reproject(rows.geometry, source, jurisdiction.target_crs)
+    shapes = with_shapes(shapes, fixes, jurisdiction.target_crs)
     points = representative_points(shapes, jurisdiction.target_crs)
     read_as = crs.spoken(layer.get("crs"), feed.crs)
     crs.gate(points, jurisdiction.bounds, crs=read_as, where=f"{jurisdiction.id} {feed.name}")
     # Ownership first: the rows of other tiles, which an envelope meets too, need no more work.
     keys = _keys(rows.attributes, feed)
-    keep = np.flatnonzero(_owned(points, keys, scope, owned=owned))
+    mine = _owned(points, keys, scope, owned=owned)
+    mine[list(fixes)] = True
+    keep = np.flatnonzero(mine)
     kept = keep.tolist()
     record = _columns([rows.attributes[row] for row in kept], feed, layer)
     record["key"] = [keys[row] for row in kept]

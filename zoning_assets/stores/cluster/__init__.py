@@ -10,11 +10,13 @@ What does not: tables, migrations, queries.
     binaries    PostgreSQL installed on this machine, with PostGIS
     packages    PostgreSQL unpacked from the distribution's own packages, changing nothing of the system
     server      initdb, start, stop
+    logins      ways in for those who own nothing
     processes   who is alive in a data folder
     settings    postgresql.conf, with reasons
     engine      a container, where docker compose answers
 """
 
 from zoning_assets.stores.cluster.ladder import ensure, psql, remove, stop, url
+from zoning_assets.stores.cluster.logins import login
 
-__all__ = ["ensure", "psql", "remove", "stop", "url"]
+__all__ = ["ensure", "login", "psql", "remove", "stop", "url"]

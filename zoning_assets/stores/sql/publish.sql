@@ -45,13 +45,20 @@ UPDATE zoning.batch SET counts = %(counts)s, committed = clock_timestamp() WHERE
 
 -- name: supersede_rejections
 -- Rejections of the place's former batches are answered by this one.
-UPDATE zoning.rejection SET state = 'superseded'
-WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND tile IS NOT DISTINCT FROM %(tile)s AND state = 'open';
+UPDATE zoning.rejection SET state = 'superseded' WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
+    AND tile IS NOT DISTINCT FROM %(tile)s AND state <> 'superseded';
 
 -- name: reject
--- A row held back.
-INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail, raw)
-VALUES (%(batch)s, %(jurisdiction)s, %(tile)s, %(feed)s, %(reason)s, %(detail)s, %(raw)s);
+-- A row held back; a person may have said that it is known.
+INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail, raw, state)
+VALUES (%(batch)s, %(jurisdiction)s, %(tile)s, %(feed)s, %(reason)s, %(detail)s, %(raw)s, CASE WHEN EXISTS (
+    SELECT FROM zoning.fix WHERE deed = 'known' AND ended IS NULL AND jurisdiction = %(jurisdiction)s
+        AND row_id = zoning.row_id(%(jurisdiction)s, %(feed)s, %(raw)s)
+) THEN 'known' ELSE 'open' END);
+
+-- name: used
+-- The fixes that this batch was made with.
+UPDATE zoning.fix SET used = %(batch)s, tile = %(tile)s WHERE row_id = ANY (%(fixes)s) AND ended IS NULL;
 
 -- name: stage_parcels
 -- Where COPY puts the harvest before it is compared. No index: it is read as a whole.

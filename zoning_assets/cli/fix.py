@@ -1,0 +1,166 @@
+"""`zoning rejections` and `zoning fix`: what was held back and why, and what a person says of it."""
+
+import getpass
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoning_assets import jurisdictions
+from zoning_assets.cli import environment, show
+from zoning_assets.errors import FixRefused, NothingFound, SettingInvalid, ZoningError
+from zoning_assets.model import Jurisdiction
+
+_LARGEST_FILE = 10_000_000
+_STATES = ("open", "known")
+_SHOWN = 12
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_Feed = Annotated[str | None, typer.Option(help="Only this feed: parcels or zoning.")]
+_Tile = Annotated[str | None, typer.Option(help="Only this H3 tile.")]
+
+
+def rejections(  # noqa: PLR0913 - which rows, and how many are shown
+    jurisdiction: Annotated[str | None, typer.Argument(help="Only this jurisdiction.")] = None,
+    feed: _Feed = None,
+    reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
+    tile: _Tile = None,
+    state: Annotated[str | None, typer.Option(help="Only open, known or superseded ones.")] = None,
+    limit: Annotated[int, typer.Option(min=0, max=10_000, help="How many samples of each reason.")] = 3,
+    *,
+    json: _Json = False,
+) -> None:
+    """Rows that are held back, counted by reason, with samples; and what was said of rows."""
+    from zoning_assets.stores import fixes  # noqa: PLC0415
+
+    if state not in (None, *_STATES, "superseded"):
+        raise SettingInvalid(f"{state!r} is no state", where="--state", do="choose open, known or superseded")
+    url = environment.bring_up_database()
+    which = {"jurisdiction": jurisdiction, "feed": feed, "reason": reason, "tile": tile}
+    groups = fixes.groups(url, limit, states=[state] if state else _STATES, **which)
+    for group in groups:
+        key = _key_column(group["jurisdiction"], group["feed"])
+        for sample in group["samples"]:
+            sample["key"] = (sample["raw"].get("attributes") or sample["raw"].get("properties") or {}).get(key)
+    said = fixes.in_force(url, jurisdiction)
+    if json:
+        show.document({"rejections": groups, "fixes": said})
+        return
+    show.table("Held back", [{name: each[name] for name in each if name != "samples"} for each in groups])
+    for group in groups:
+        show.table(f"{group['jurisdiction']} {group['feed']}: {group['reason']}", list(map(_sample, group["samples"])))
+    show.table("Fixes", [{name: "" if each[name] is None else each[name] for name in each} for each in said])
+    if not groups:
+        show.line("Nothing is held back.")
+
+
+def _sample(sample: dict[str, Any]) -> dict[str, Any]:
+    """A sample for people: the row's columns in a line."""
+    columns = sample["raw"].get("attributes") or sample["raw"].get("properties") or {}
+    text = ", ".join(f"{name}={value}" for name, value in columns.items())
+    shown = {name: "" if sample[name] is None else str(sample[name]) for name in ("id", "tile", "key", "detail")}
+    return {**shown, "columns": f"{text[:100]}..." if len(text) > 100 else text}
+
+
+def _key_column(jurisdiction: str, feed: str) -> str | None:
+    try:
+        return _load(jurisdiction).feeds[feed].key
+    except (ZoningError, KeyError):  # its file is gone or wrong, and its rows are still held back
+        return None
+
+
+def fix(  # noqa: PLR0913 - which rows, what, why
+    what: Annotated[str, typer.Argument(metavar="ID|JURISDICTION", help="A row's id; with --all a jurisdiction.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with your name.")],
+    all_: Annotated[str | None, typer.Option("--all", help="All open rows of this reason.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="COLUMN=VALUE or COLUMN=@OTHER.")] = None,
+    geometry: Annotated[Path | None, typer.Option(help="A GeoJSON file with the row's shape.")] = None,
+    feed: _Feed = None,
+    tile: _Tile = None,
+    *,
+    known: Annotated[bool, typer.Option("--known", help="It stays held back, and that is known.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take back what was said of it.")] = False,
+    json: _Json = False,
+) -> None:
+    """Fix a row that was held back, or say that it is known; applies while the portal sends the very same row."""
+    from zoning_assets import fixing  # noqa: PLC0415
+    from zoning_assets.stores import fixes  # noqa: PLC0415
+    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+
+    if sum((bool(set_ or geometry), known, withdraw)) != 1 or (withdraw and all_):
+        raise SettingInvalid(
+            "say what, in one way", where="zoning fix", do="--set and --geometry, or --known, or --withdraw"
+        )
+    if geometry and all_:
+        raise SettingInvalid("many rows have not one shape", where="--geometry", do="name a row's id")
+    wish = None if known or withdraw else fixing.Wish(_columns(set_ or []), _shape(geometry))
+    url, actor = environment.bring_up_database(), getpass.getuser()
+    if withdraw:
+        ended = fixes.withdraw(url, [what], actor, reason)
+        if not ended:
+            raise NothingFound("nothing was said of it", where=what, do="look at `zoning rejections`")
+        _told([], sorted({each["jurisdiction"] for each in ended}), {}, json=json, withdrawn=[what])
+        return
+    which = {"jurisdiction": what, "reason": all_, "feed": feed, "tile": tile} if all_ else {}
+    rows = fixes.rejected(url, [] if all_ else [what], **which)
+    if not rows:
+        raise NothingFound("no such row is held back", where=what, do="look at `zoning rejections`")
+    described, objects = _load(rows[0].jurisdiction), Objects(environment.settings().store_url)
+    refused = fixing.fix(url, objects, described, rows, wish, actor=actor, reason=reason)
+    kept = [row.row_id for row in rows if row.row_id not in refused]
+    if refused and not kept and len(rows) == 1:
+        raise next(iter(refused.values()))
+    _told(kept, [described.id] if wish else [], refused, json=json)
+
+
+def _told(
+    kept: Sequence[str],
+    to_replay: Sequence[str],
+    refused: dict[str, ZoningError],
+    *,
+    json: bool,
+    withdrawn: Sequence[str] = (),
+) -> None:
+    if json:
+        errors = {row_id: str(error) for row_id, error in refused.items()}
+        show.document({"fixed": kept, "withdrawn": withdrawn, "refused": errors})
+    else:
+        for error in list(refused.values())[:_SHOWN]:
+            show.line(f"zoning: {error}")
+        words = {"kept": len(kept), "withdrawn": len(withdrawn), "refused": len(refused)}
+        show.line(", ".join(f"{number} {word}" for word, number in words.items() if number))
+        for each in to_replay if kept or withdrawn else []:
+            show.line(f"`zoning replay {each}` publishes it; the portal is not asked")
+    if refused:
+        raise typer.Exit(1)
+
+
+def _columns(said: Sequence[str]) -> dict[str, str]:
+    wrong = next((each for each in said if not each.partition("=")[0] or "=" not in each), None)
+    if wrong is not None:
+        raise SettingInvalid(f"{wrong!r} names no column", where="--set", do="write COLUMN=VALUE or COLUMN=@OTHER")
+    return {name: value for name, _, value in (each.partition("=") for each in said)}
+
+
+def _shape(file: Path | None) -> bytes | None:
+    """The shape in a person's file, or on stdin (-)."""
+    from zoning_assets.transform.fixes import read_shape  # noqa: PLC0415
+
+    if file is None:
+        return None
+    try:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as handle:
+            body = handle.read(_LARGEST_FILE + 1)
+        if len(body) > _LARGEST_FILE:
+            raise FixRefused(f"more than {_LARGEST_FILE:,} bytes", where=str(file), do="give one row's shape")
+        return read_shape(body)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise FixRefused(said or "it cannot be read", where=str(file), do="give GeoJSON of one polygon") from error
+
+
+def _load(jurisdiction: str) -> Jurisdiction:
+    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+
+    return jurisdictions.load(jurisdiction, environment.settings().jurisdictions, FEED_TYPES)

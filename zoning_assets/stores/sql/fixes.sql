@@ -1,0 +1,111 @@
+-- Rows that were held back, and what a person said of them. Each query has a name and one sentence.
+
+-- name: groups
+-- The rejections of today, counted.
+SELECT jurisdiction, feed, reason, state, count(*) AS count, count(DISTINCT tile) AS tiles
+FROM zoning.rejection
+WHERE state = ANY (%(states)s) AND (%(jurisdiction)s::text IS NULL OR jurisdiction = %(jurisdiction)s)
+    AND (%(feed)s::text IS NULL OR feed = %(feed)s) AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+    AND (%(tile)s::text IS NULL OR tile = %(tile)s)
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 5 DESC, 3, 4;
+
+-- name: samples
+-- Some of a group, always the same.
+SELECT row_id AS id, tile, detail, raw FROM zoning.rejection
+WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND reason = %(reason)s AND state = %(state)s
+    AND (%(tile)s::text IS NULL OR tile = %(tile)s)
+ORDER BY row_id, id LIMIT %(limit)s;
+
+-- name: rejected
+-- The rows held back today that are meant: by their ids, or by what they share.
+SELECT DISTINCT ON (row_id, feed, tile) row_id, jurisdiction, feed, tile, reason FROM zoning.rejection
+WHERE state <> 'superseded' AND (row_id = ANY (%(ids)s) OR state = 'open' AND jurisdiction = %(jurisdiction)s
+    AND reason = %(reason)s AND (%(feed)s::text IS NULL OR feed = %(feed)s)
+    AND (%(tile)s::text IS NULL OR tile = %(tile)s))
+ORDER BY row_id, feed, tile;
+
+-- name: identified
+-- The ids of raw rows, in their order.
+SELECT zoning.row_id(%(jurisdiction)s, %(feed)s, r.raw::jsonb)
+FROM unnest(%(raws)s::text[]) WITH ORDINALITY AS r (raw, n) ORDER BY r.n;
+
+-- name: live
+-- Whether anything was said of rows of a feed.
+SELECT EXISTS (
+    SELECT FROM zoning.fix WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND deed = %(deed)s AND ended IS NULL
+);
+
+-- name: mends
+-- The fixes of these rows.
+SELECT row_id, columns, ST_AsBinary(geom, 'NDR') AS shape, key FROM zoning.fix
+WHERE ended IS NULL AND deed = 'mend' AND jurisdiction = %(jurisdiction)s AND row_id = ANY (%(ids)s) ORDER BY row_id;
+
+-- name: known
+-- Which of these rows a person knows.
+SELECT row_id FROM zoning.fix
+WHERE ended IS NULL AND deed = 'known' AND jurisdiction = %(jurisdiction)s AND row_id = ANY (%(ids)s);
+
+-- name: in_use
+-- Which keys published rows have.
+SELECT parcel_id FROM zoning.parcel
+WHERE %(feed)s = 'parcels' AND jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(keys)s)
+UNION ALL
+SELECT district_id FROM zoning.district
+WHERE %(feed)s = 'zoning' AND jurisdiction = %(jurisdiction)s AND district_id = ANY (%(keys)s);
+
+-- name: fix
+-- A person's word on a row; none where there is one already, or where another fix gives its key.
+INSERT INTO zoning.fix (row_id, jurisdiction, feed, tile, deed, columns, geom, key, reason, actor, since)
+VALUES (%(row_id)s, %(jurisdiction)s, %(feed)s, %(tile)s, %(deed)s, %(columns)s,
+    ST_GeomFromWKB(%(shape)s, 4326), %(key)s, %(reason)s, %(actor)s, clock_timestamp())
+ON CONFLICT DO NOTHING RETURNING id;
+
+-- name: mark
+-- A row that a person knows, or knows no longer.
+UPDATE zoning.rejection SET state = %(state)s WHERE row_id = ANY (%(ids)s) AND state <> 'superseded';
+
+-- name: end
+-- The end of fixes, by their rows or because the portal has a row of that key now.
+UPDATE zoning.fix SET ended = clock_timestamp(), ended_by = %(actor)s, ended_why = %(why)s
+WHERE ended IS NULL AND (row_id = ANY (%(ids)s) OR jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND key = %(key)s)
+RETURNING row_id, jurisdiction, feed, tile, deed;
+
+-- name: fixes
+-- What was said of rows, and whether it still applies: the newest batch of the place was made with it, or holds the row
+-- back as known.
+SELECT f.row_id AS id, f.jurisdiction, f.feed, f.tile, f.deed, f.columns, f.geom IS NOT NULL AS shape, f.key, f.reason,
+    f.actor, f.since, f.used AS batch, CASE
+        WHEN f.deed = 'known' THEN CASE WHEN EXISTS (
+            SELECT FROM zoning.rejection r WHERE r.row_id = f.row_id AND r.state = 'known'
+        ) THEN 'applies' ELSE 'the portal''s row is another or gone' END
+        WHEN EXISTS (SELECT FROM zoning.rejection r WHERE r.row_id = f.row_id AND r.state <> 'superseded')
+            THEN 'not applied: `zoning replay`, or another row has its key'
+        WHEN f.used = (
+            SELECT max(b.id) FROM zoning.batch b WHERE b.jurisdiction = f.jurisdiction AND b.feed = f.feed
+                AND b.tile IS NOT DISTINCT FROM f.tile AND b.undoes IS NULL
+        ) THEN 'applies'
+        ELSE 'the portal''s row is another or gone' END AS state
+FROM zoning.fix f
+WHERE f.ended IS NULL AND (%(jurisdiction)s::text IS NULL OR f.jurisdiction = %(jurisdiction)s)
+ORDER BY f.jurisdiction, f.feed, f.row_id;
+
+-- name: hold_back
+-- The rejections of a harvest that is not published for their number: what was kept of the one before is brought up to
+-- date, and rows that are there already stay.
+WITH held AS (
+    SELECT DISTINCT ON (row_id) h.*, row_id FROM unnest(%(reasons)s::text[], %(details)s::text[], %(raws)s::text[])
+        AS h (reason, detail, raw), zoning.row_id(%(jurisdiction)s, %(feed)s, h.raw::jsonb) AS row_id
+),
+gone AS (
+    UPDATE zoning.rejection SET state = 'superseded' WHERE batch_id IS NULL AND jurisdiction = %(jurisdiction)s
+        AND feed = %(feed)s AND tile IS NOT DISTINCT FROM %(tile)s AND state <> 'superseded'
+        AND row_id NOT IN (SELECT row_id FROM held)
+)
+INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail, raw, state)
+SELECT NULL, %(jurisdiction)s, %(tile)s, %(feed)s, reason, detail, raw::jsonb, CASE WHEN EXISTS (
+    SELECT FROM zoning.fix f WHERE f.row_id = held.row_id AND f.deed = 'known' AND f.ended IS NULL
+) THEN 'known' ELSE 'open' END
+FROM held WHERE row_id NOT IN (
+    SELECT row_id FROM zoning.rejection WHERE batch_id IS NULL AND jurisdiction = %(jurisdiction)s AND feed = %(feed)s
+        AND tile IS NOT DISTINCT FROM %(tile)s AND state <> 'superseded'
+);

@@ -1,0 +1,41 @@
+-- Who may do what, beside the owner, who is whoever made the schema. Each query has a name and one sentence. Run again
+-- after each migration, so that its tables are covered.
+
+-- name: create
+-- Two roles of the whole server, without a login; another database may have made them, perhaps at this moment.
+DO $$ BEGIN
+    BEGIN CREATE ROLE zoning_reader NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
+    BEGIN CREATE ROLE zoning_writer NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
+END $$;
+
+-- name: exist
+-- Whether the roles are there, and whether the user who connected may change what the schema holds.
+SELECT to_regrole('zoning_reader') IS NOT NULL AND to_regrole('zoning_writer') IS NOT NULL,
+    pg_has_role(current_user, (SELECT nspowner FROM pg_namespace WHERE nspname = 'zoning'), 'USAGE');
+
+-- name: grant
+-- A reader sees everything. A writer adds and changes; it is no owner: it can alter, truncate and disable nothing, what
+-- is history only grows, and only migrations write the schema's version.
+GRANT USAGE ON SCHEMA zoning TO zoning_reader, zoning_writer;
+GRANT SELECT ON ALL TABLES IN SCHEMA zoning TO zoning_reader, zoning_writer;
+GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA zoning TO zoning_writer;
+REVOKE UPDATE, DELETE ON zoning.audit, zoning.parcel_version, zoning.district_version, zoning.parcel_zoning_version,
+    zoning.amendment_version FROM zoning_writer;
+REVOKE DELETE ON zoning.batch, zoning.rejection, zoning.release, zoning.change, zoning.hold, zoning.fix,
+    zoning.survey, zoning.failure, zoning.received FROM zoning_writer;
+REVOKE INSERT, UPDATE, DELETE ON zoning.schema_version FROM zoning_writer;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA zoning TO zoning_writer;
+ALTER DEFAULT PRIVILEGES IN SCHEMA zoning GRANT SELECT ON TABLES TO zoning_reader, zoning_writer;
+ALTER DEFAULT PRIVILEGES IN SCHEMA zoning GRANT INSERT, UPDATE, DELETE ON TABLES TO zoning_writer;
+ALTER DEFAULT PRIVILEGES IN SCHEMA zoning GRANT USAGE ON SEQUENCES TO zoning_writer;
+
+-- name: join
+-- Who connected may become a writer; a superuser may without being told.
+DO $$ BEGIN
+    IF NOT pg_has_role(current_user, 'zoning_writer', 'MEMBER') THEN GRANT zoning_writer TO CURRENT_USER; END IF;
+END $$;
+
+-- name: who
+-- As whom this connection came and works, and whether that is the schema's owner.
+SELECT session_user::text, current_user::text, n.nspowner = to_regrole(current_user::text) OR r.rolsuper
+FROM pg_namespace n, pg_roles r WHERE n.nspname = 'zoning' AND r.rolname = current_user;
