@@ -13,13 +13,15 @@ import geopandas as gpd
 import numpy as np
 import orjson
 import pandas as pd
+import pyarrow as pa
+import shapely
 
-from zoning_assets.model import Counts, Feed, Harvest, Jurisdiction, Page, Place
+from zoning_assets.model import PARCELS, Counts, Feed, Harvest, Jurisdiction, Page, Place
 from zoning_assets.pauses import hosts_of
-from zoning_assets.stores import harvests, publish
+from zoning_assets.stores import harvests, publish, surveys
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
-from zoning_assets.transform import canonical, columns, judge, pages, picture, survey
+from zoning_assets.transform import canonical, columns, crs, judge, pages, picture, survey
 from zoning_assets.transform.fixes import Fix
 from zoning_assets.transform.rows import Rows
 

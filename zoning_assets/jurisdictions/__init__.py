@@ -85,7 +85,18 @@ class _Reader:
         self.path, self.feed_types = path, feed_types
 
     def jurisdiction(self, document: dict[str, Any]) -> Jurisdiction:
-        allowed = ("id", "name", "bounds", "target_crs", "tile_resolution", "feeds", "portal", "codes", "fresh_hours")
+        allowed = (
+            "id",
+            "name",
+            "bounds",
+            "target_crs",
+            "tile_resolution",
+            "feeds",
+            "portal",
+            "codes",
+            "tripwires",
+            "fresh_hours",
+        )
         self._keys(document, "", allowed)
         found = self._text(document, "", "id")
         if not _ID.fullmatch(found) or found != self.path.stem:
