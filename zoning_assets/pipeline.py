@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoning_assets import logs
 from zoning_assets.errors import (
     CoverStale,
     Defect,
@@ -126,7 +127,9 @@ class Pipeline:
 
             async def take(place: Place) -> None:
                 try:
-                    outcome = await through(place)
+                    with logs.about(jurisdiction=place.jurisdiction, tile=place.tile, feed=feed):
+                        outcome = await through(place)
+                        _tell(outcome)
                     published.update([place] if PUBLISHED in outcome.stages else [])
                     report(outcome)
                 finally:
@@ -259,6 +262,14 @@ def defect(place: Place, error: Exception) -> Defect:
     at = traceback.extract_tb(error.__traceback__)[-1]
     what = f"{type(error).__name__}: {error} ({Path(at.filename).name}:{at.lineno})"
     return Defect(what[:500], where=str(place), do="report this; nothing was published")
+
+
+def _tell(outcome: Outcome) -> None:
+    """What became of a place, for the logs."""
+    if outcome.error:
+        logs.OUTCOMES.warning("failed", extra={"error": str(outcome.error), "kind": type(outcome.error).__name__})
+    else:
+        logs.OUTCOMES.info("done", extra={"stages": outcome.stages, **outcome.counts.as_dict()})
 
 
 def _check(place: Place, counts: Counts, reasons: pd.Series) -> None:
