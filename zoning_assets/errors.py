@@ -35,9 +35,11 @@ ZoningError                 one line: where, what, what to do
     └── HarvestMissing          nothing stored under that name: materialize the asset before it
 """
 
+from zoning_assets.secrecy import scrubbed
+
 
 class ZoningError(Exception):
-    """Something a person can act on: `where` it happened, `what` happened, what to `do`. One line each."""
+    """Something a person can act on: `where` it happened, `what` happened, what to `do`. One line each, no secrets."""
 
     exit_status = 1
     #: What the operator does next: nothing, as asking again later may succeed; else it waits for a person.
@@ -55,8 +57,8 @@ class ZoningError(Exception):
 
 
 def _one_line(text: str) -> str:
-    """One line of printable text: a portal's own words may carry a terminal's commands."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    """One line of printable text without secrets: a portal's own words may carry a terminal's commands."""
+    return " ".join("".join(each if each.isprintable() else " " for each in scrubbed(text)).split())
 
 
 def _rebuild(kind: type[ZoningError], what: str, where: str, do: str, state: dict[str, object]) -> ZoningError:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from zoning_assets import logs
 from zoning_assets.errors import Held
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, Opened
@@ -39,7 +40,9 @@ class Run:
 
         async def one(place: Place) -> None:
             try:
-                outcome = await self._through(place, take)
+                with logs.about(jurisdiction=place.jurisdiction, tile=place.tile, feed=self.feed):
+                    outcome = await self._through(place, take)
+                    _tell(outcome)
                 await self.gates[place.jurisdiction].leave(place)
                 report(outcome)
             finally:
@@ -72,3 +75,11 @@ class Run:
     def known(self) -> dict[str, Opened]:
         """What was opened, by jurisdiction."""
         return {id_: task.result() for id_, task in self._opened.items() if not task.exception()}
+
+
+def _tell(outcome: Outcome) -> None:
+    """What became of a place, for the logs."""
+    if outcome.error:
+        logs.OUTCOMES.warning("failed", extra={"error": str(outcome.error), "kind": type(outcome.error).__name__})
+    else:
+        logs.OUTCOMES.info("done", extra={"stages": outcome.stages, **outcome.counts.as_dict()})

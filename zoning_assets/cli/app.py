@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import typer
 
+from zoning_assets import logs
 from zoning_assets.cli import bench, database, queue, show, sync
 from zoning_assets.cli.accept import accept, discard
 from zoning_assets.cli.amend import amend, amendments
@@ -67,6 +68,7 @@ _FAILED, _MISUSED, _STOPPED = 1, 2, 130
 
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
+    logs.for_people()
     try:
         status = app(prog_name="zoning", standalone_mode=False)
     except typer.TyperException as error:

@@ -19,6 +19,7 @@ from zoning_assets.feeds.arcgis_listed import by_ids, listed_ids, walk
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Service, in_box, inside
 from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, Source, check_columns, prove
 from zoning_assets.model import Cover, Place
+from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import columns, crs, esri, tiles
 
 T = TypeVar("T")
@@ -213,7 +214,7 @@ class Arcgis:
     async def fetch(self, place: Place, cover: Cover, draft: Draft) -> dict[str, Any]:
         """See source.Source."""
         proof: dict[str, Any] = {}
-        state = {"url": self.request.feed.url, "tile": place.tile, **self.stamp}
+        state = {"url": without_secrets(self.request.feed.url), "tile": place.tile, **self.stamp}
         resumed = await asyncio.to_thread(draft.begin, state)
         if resumed:
             proof["resumed"] = resumed

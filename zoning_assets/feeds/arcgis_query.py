@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ import shapely
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
 from zoning_assets.feeds.arcgis_layer import FORMS, Layer, describe, no_error
 from zoning_assets.feeds.source import Draft, Request
-from zoning_assets.http import without_secrets
+from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import documents, esri, pages
 from zoning_assets.transform.rows import Peek
 
@@ -72,10 +73,12 @@ class Service:
             PortalError: see errors.py.
         """
         ask = partial(self.request.http.ask, tries=_FEW_TRIES) if few_tries else self.request.http.ask
-        url = f"{self.request.feed.url.rstrip('/')}/query"
+        url, own = layer_address(self.request.feed.url)
         read = partial(self._read, params)
         try:
-            answer = await ask(self.request.jurisdiction.portal, url, {"f": "json", **params}, read=read)
+            answer = await ask(
+                self.request.jurisdiction.portal, f"{url}/query", {"f": "json", **own, **params}, read=read
+            )
         except PortalBusy:  # a portal that asks for patience is not one that cannot bear the question
             if not few_tries:
                 raise
@@ -204,14 +207,20 @@ class Service:
         return HarvestIncomplete(what, where=self.request.where, do=do)
 
 
+def layer_address(url: str) -> tuple[str, dict[str, str]]:
+    """A layer's address, and what goes with every question to it (`?token=...`)."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", "")), dict(parse_qsl(parts.query))
+
+
 async def about_layer(request: Request) -> Layer:
     """The layer's description.
 
     Raises:
         NotALayer, FeedRefused, PortalError: see errors.py.
     """
-    url = request.feed.url.rstrip("/")
-    answer = await request.http.ask(request.jurisdiction.portal, url, {"f": "json"}, read=_decode)
+    url, own = layer_address(request.feed.url)
+    answer = await request.http.ask(request.jurisdiction.portal, url, {"f": "json", **own}, read=_decode)
     return describe(answer.value, where=f"{request.where} at {without_secrets(url)}")
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from zoning_assets.errors import PortalBusy
 from zoning_assets.feeds.source import Request
-from zoning_assets.http import Answer, retry_after_s, without_secrets
+from zoning_assets.http import Answer, retry_after_s
+from zoning_assets.secrecy import without_secrets
 
 PREPARING = 202
 #: How often a question is asked that fails.

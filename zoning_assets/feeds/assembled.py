@@ -23,6 +23,7 @@ from zoning_assets.feeds import asking, notes
 from zoning_assets.feeds.asking import TRIES
 from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
+from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import columns
 from zoning_assets.transform.features import SCHEMA
 
@@ -104,7 +105,7 @@ async def assemble(request: Request, paged: Paged) -> Whole:
     check_columns(request, list(paged.columns))
     stamp = dict(await paged.stamp())
     # The address and how it is read belong to it: another layer's count and signals may be the same.
-    of = {"url": request.feed.url, "layer": dict(paged.layer), "stamp": stamp}
+    of = {"url": without_secrets(request.feed.url), "layer": dict(paged.layer), "stamp": stamp}
     note = await asyncio.to_thread(notes.find, request.folder / _FILE, of)
     if note is None:
         try:
@@ -123,7 +124,7 @@ async def assemble(request: Request, paged: Paged) -> Whole:
 async def _walked(request: Request, paged: Paged, stamp: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any]:
     """Walk through the layer and prove the walk; the note of the file."""
     proof: dict[str, Any] = {}
-    resumed = await asyncio.to_thread(request.draft.begin, {"url": request.feed.url, **stamp})
+    resumed = await asyncio.to_thread(request.draft.begin, {"url": without_secrets(request.feed.url), **stamp})
     if resumed:
         proof["resumed"] = resumed
     request.folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from zoning_assets.feeds.ckan_package import Address, Resource
 from zoning_assets.feeds.source import Request
 from zoning_assets.feeds.tables import Table, find_geometry
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import without_secrets
+from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import written
 from zoning_assets.transform.documents import decode
 

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 from zoning_assets.errors import FeedRefused, NotALayer
 from zoning_assets.feeds import members
-from zoning_assets.http import without_secrets
 from zoning_assets.http.answers import onward
+from zoning_assets.secrecy import without_secrets
 
 _PAGE = re.compile(r"(?P<root>.*?)/dataset/(?P<package>[^/]+)(?:/resource/(?P<resource>[^/]+))?(?:/.*)?")
 _API = re.compile(r"(?P<root>.*?)/api/(?:\d/)?action/(?P<action>\w+)/?")

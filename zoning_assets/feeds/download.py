@@ -23,7 +23,8 @@ from zoning_assets.feeds import copies, exports, files, formats, ftp, scratch
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request, check_columns
 from zoning_assets.feeds.whole import Here, Whole
-from zoning_assets.http import Answer, without_secrets
+from zoning_assets.http import Answer
+from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import columns
 
 #: A file beside the jurisdiction file is hashed by a probe up to this size.

@@ -18,7 +18,8 @@ import orjson
 from zoning_assets.errors import FeedRefused, PortalBusy
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request
-from zoning_assets.http import Answer, retry_after_s, without_secrets
+from zoning_assets.http import Answer, retry_after_s
+from zoning_assets.secrecy import without_secrets
 
 MOST_POLLS = 12
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 60.0

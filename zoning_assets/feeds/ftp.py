@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnreachable, Stopping
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request
-from zoning_assets.http import TALLY, without_secrets
+from zoning_assets.http import TALLY
+from zoning_assets.secrecy import without_secrets
 
 _Result = TypeVar("_Result")
 

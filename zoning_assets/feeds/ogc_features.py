@@ -18,7 +18,8 @@ from zoning_assets.feeds.ogc_layer import Address
 from zoning_assets.feeds.source import Request
 from zoning_assets.feeds.walked import PAGE, Walked, incomplete, other_size, patiently
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import Answer, without_secrets
+from zoning_assets.http import Answer
+from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import axes, collection, documents, features, identity
 from zoning_assets.transform.collection import Collection
 from zoning_assets.transform.rows import Rows

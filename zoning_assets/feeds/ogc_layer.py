@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from zoning_assets.errors import FeedRefused, NotALayer
-from zoning_assets.http import without_secrets
 from zoning_assets.model import Feed
+from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import axes
 
 #: How JSON is asked for; the first that is understood. By `f=json` tipg gives rows in another JSON than GeoJSON.

@@ -22,7 +22,7 @@ from zoning_assets.feeds.files import LayerFile
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
-from zoning_assets.http import without_secrets
+from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import columns
 from zoning_assets.transform.documents import decode
 

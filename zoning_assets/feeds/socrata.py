@@ -18,7 +18,7 @@ from zoning_assets.feeds.assembled import Ask, assemble
 from zoning_assets.feeds.source import Request
 from zoning_assets.feeds.tables import Table
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import without_secrets
+from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import crs
 from zoning_assets.transform.documents import decode
 

@@ -13,10 +13,10 @@ all processes (stores/ledger).
     drain     stopping without losing what is on its way
 """
 
-from zoning_assets.http.answers import retry_after_s, without_secrets
+from zoning_assets.http.answers import retry_after_s
 from zoning_assets.http.bodies import TALLY, Tally
 from zoning_assets.http.client import Http
 from zoning_assets.http.drain import PAUSED
 from zoning_assets.http.questions import Answer, Part
 
-__all__ = ["PAUSED", "TALLY", "Answer", "Http", "Part", "Tally", "retry_after_s", "without_secrets"]
+__all__ = ["PAUSED", "TALLY", "Answer", "Http", "Part", "Tally", "retry_after_s"]

@@ -16,6 +16,7 @@ import orjson
 
 from zoning_assets.errors import FeedRefused, PortalBusy, PortalUnreachable, PortalUntrusted
 from zoning_assets.http.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
+from zoning_assets.secrecy import scrubbed, without_secrets
 
 _MOST_STATED = 10_000_000
 
@@ -94,29 +95,8 @@ def host_of(url: str) -> str:
     return re.sub(r":(80|443)?$", "", _host_and_port(url).lower())
 
 
-def without_secrets(url: str) -> str:
-    """An address fit for messages: no query, no user, no password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{_host_and_port(url)}{parts.path}"
-
-
 def _host_and_port(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
-
-
-_ADDRESS = re.compile(r"\w+://[^\s'\"<>]+")
-
-
-def scrubbed(text: str) -> str:
-    """A text with its addresses fit for messages."""
-    return _ADDRESS.sub(lambda found: _shown(found[0]), text)
-
-
-def _shown(url: str) -> str:
-    try:
-        return without_secrets(url)
-    except ValueError:  # `http://[`, as a stranger may write
-        return "an address that is none"
 
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>(.{0,200}?)</title", re.IGNORECASE | re.DOTALL)

@@ -9,7 +9,8 @@ import aiohttp
 
 from zoning_assets.errors import FeedRefused, FileRefused
 from zoning_assets.http import answers
-from zoning_assets.http.answers import Unreadable, without_secrets
+from zoning_assets.http.answers import Unreadable
+from zoning_assets.secrecy import without_secrets
 
 _LARGEST_ANSWER, _LARGEST_COMPLAINT = 256 << 20, 1 << 20
 

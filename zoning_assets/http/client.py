@@ -20,7 +20,7 @@ import aiohttp
 
 from zoning_assets.errors import FeedRefused, FileRefused, PortalResting, PortalUnreachable, Stopping
 from zoning_assets.http import answers
-from zoning_assets.http.answers import Unreadable, host_of, retry_after_s, without_secrets
+from zoning_assets.http.answers import Unreadable, host_of, retry_after_s
 from zoning_assets.http.bodies import TALLY, Tally, read_body, value_of
 from zoning_assets.http.budget import Said, Turn, told
 from zoning_assets.http.drain import PAUSED, Drain
@@ -30,7 +30,7 @@ from zoning_assets.http.turns import Granted, Turns
 from zoning_assets.model import Portal
 from zoning_assets.windows import open_window_until
 
-__all__ = ["TALLY", "Answer", "Http", "Tally", "open_window_until", "retry_after_s", "without_secrets"]
+__all__ = ["TALLY", "Answer", "Http", "Tally", "open_window_until", "retry_after_s"]
 
 _log = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import aiohttp
 
 from zoning_assets.errors import ZoningError
-from zoning_assets.http.answers import host_of, without_secrets
+from zoning_assets.http.answers import host_of
 from zoning_assets.http.budget import Said
 from zoning_assets.model import Portal
+from zoning_assets.secrecy import without_secrets
 
 #: How often a question is asked at most.
 TRIES = 6

@@ -6,6 +6,7 @@ Files beside this one are examples; a user's own lie in the folder that ZONING_J
 
 import difflib
 import math
+import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -30,6 +31,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 _REPEATS = ("reject", "dissolve", "suffix")
 _STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
 _FORMATS = ("auto", "json", "geojson", "pbf")
+_VARIABLE = re.compile(r"\$\{(\w{1,64})\}")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -146,7 +148,7 @@ class _Reader:
         return Feed(
             name=name,
             type=self._choice(table, at, "type", tuple(sorted(self.feed_types))),
-            url=self._text(table, at, "url"),
+            url=self._url(table, at),
             crs=self._crs(table, at),
             key=self._text(table, at, "key") if name == PARCELS or "key" in table else None,
             on_null_key=self._choice(table, at, "on_null_key", ("reject",), "reject"),
@@ -278,6 +280,14 @@ class _Reader:
         if not isinstance(value, str) or not value.strip():
             self._wrong(f"{at}.{key}".lstrip("."), "must be text that is not empty" if key in table else "is missing")
         return str(value)
+
+    def _url(self, table: dict[str, Any], at: str) -> str:
+        """With what the environment holds in place of `${NAME}`: a token need not stand in the file."""
+        text = self._text(table, at, "url")
+        for name in _VARIABLE.findall(text):
+            if not os.environ.get(name):
+                self._wrong(f"{at}.url", f"the environment has no variable {name}")
+        return _VARIABLE.sub(lambda found: os.environ[found[1]], text)
 
     def _choice(
         self, table: dict[str, Any], at: str, key: str, choices: tuple[str, ...], default: str | None = None

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import orjson
 
 from zoning_assets.errors import NotALayer, PortalError
-from zoning_assets.http import Http, without_secrets
+from zoning_assets.http import Http
 from zoning_assets.model import PARCELS, ZONING, Portal
+from zoning_assets.secrecy import without_secrets
 
 #: Folders and services of one ArcGIS server that are looked into, at most.
 _MOST_SERVICES = 30

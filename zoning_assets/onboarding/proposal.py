@@ -9,11 +9,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zoning_assets.errors import NotALayer, PortalError
-from zoning_assets.http import Http, without_secrets
+from zoning_assets.http import Http
 from zoning_assets.model import PARCELS, ZONING, Bounds
 from zoning_assets.onboarding import portals, roles, sample
 from zoning_assets.onboarding.roles import Candidate
 from zoning_assets.onboarding.sample import Sample
+from zoning_assets.secrecy import without_secrets
 
 #: Layers of each kind that are looked into, at most.
 _MOST_LOOKED_AT = 5

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from zoning_assets import judging
+from zoning_assets import judging, logs
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
@@ -176,7 +176,7 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
         written.append(scribe.submit(write, checks.evaluations(verdict)))
 
     # Dagster writes an event in milliseconds and waits for the disk: in the loop, all places would wait with it.
-    with one_line(), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
+    with one_line(), logs.about(run=context.run_id), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
         known, wrong = zoning.sorted_out([place.jurisdiction for place in places])
         for place in places:
             if place.jurisdiction in wrong:
