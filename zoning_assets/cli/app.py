@@ -14,6 +14,7 @@ from zoning_assets.cli.changes import changes, explain, parcel, preview_rules, w
 from zoning_assets.cli.demo import demo
 from zoning_assets.cli.fix import fix, rejections
 from zoning_assets.cli.hold import pause, resume
+from zoning_assets.cli.metrics import metrics
 from zoning_assets.cli.onboard import doctor, onboard
 from zoning_assets.cli.probe import probe
 from zoning_assets.cli.retry import retry
@@ -59,6 +60,7 @@ app.command("discard")(discard)
 app.command("onboard")(onboard)
 app.command("doctor")(doctor)
 app.command("status")(status)
+app.command("metrics")(metrics)
 app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 app.command("up")(up)
 app.command("serve", hidden=True)(up)

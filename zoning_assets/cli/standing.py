@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from zoning_assets import jurisdictions
-from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid
+from zoning_assets.cli.queue import depths
+from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import Jurisdiction
 from zoning_assets.orchestration import freshness, retrying
@@ -76,11 +78,23 @@ class Standing:
         names = ("id", "jurisdiction", "tile", "feed", "kind", "tries", "first", "last", "state", "message", "run")
         return [{**{n: getattr(each, n) for n in names}, "next": retrying.next_try(each)} for each in self.failed]
 
+    @cached_property
+    def queues(self) -> Rows:
+        """How deep the queues are, or why that is not known."""
+        return depths(self.url)
+
     def needs(self) -> Rows:
         """What a person must do something about; where there is nothing, all is well."""
         return [{"where": where, "what": what, "do": do} for where, what, do in self._needs()]
 
     def _needs(self) -> Iterator[tuple[str, str, str]]:
+        yield from self._wrong()
+        yield from self._failed()
+        yield from self._stuck()
+        yield from self._broken()
+
+    def _wrong(self) -> Iterator[tuple[str, str, str]]:
+        """Files that cannot be read; maps and releases that are not believed."""
         for name in sorted({*self.mine, *self.done} & set(self.faults)):
             yield name, self.faults[name], "mend the file"
         for name, alarms in self.alarms.items():
@@ -88,18 +102,30 @@ class Standing:
         for held in self.held:
             words = f"{held['jurisdiction']} --feed {held['feed']} --reason ..."
             yield held["jurisdiction"], "; ".join(held["why"]), f"`zoning accept {words}` or `zoning discard {words}`"
+
+    def _failed(self) -> Iterator[tuple[str, str, str]]:
+        held = {(each["jurisdiction"], each["feed"]) for each in self.held}
         for each in self.failed:
-            if each.state == "dead" and each.kind != AcceptanceNeeded.__name__:
+            if each.state == "dead" and (each.jurisdiction, each.feed) not in held:
                 tries = f"{each.tries} tries, {each.kind}" if each.passes else each.kind
                 yield each.where, tries, f"`zoning status --json` says why; then `zoning retry {each.id}`"
+
+    def _stuck(self) -> Iterator[tuple[str, str, str]]:
+        """Queues out of reach, and dead letters."""
+        for queue in self.queues:
+            name, words = f"queue {queue['name']}", f"--queue {queue['name']}"
+            if why := queue["fault"]:
+                yield name, why, "look at ZONING_QUEUE_URL and its broker"
+            elif queue["dead"]:
+                do = f"`zoning queue peek {words} --dead` says why; then `queue replay` or `queue purge`"
+                yield name, f"{queue['dead']} dead letter(s)", do
+
+    def _broken(self) -> Iterator[tuple[str, str, str]]:
+        """Promises."""
         for feed in (feed for name in sorted(self.mine) for feed in self._feeds(name)):
             if self._overdue(feed) and not holds.of(self.holds, feed.jurisdiction.id, [feed.host]):
-                promise = feed.promise(self.now)
-                yield (
-                    feed.key,
-                    f"not found up to date within {promise}",
-                    "look at its failures and its host; is `up` on?",
-                )
+                what = f"not found up to date within {feed.promise(self.now)}"
+                yield feed.key, what, "look at its failures and its host; is `up` on?"
 
 
 def look(url: str, settings: Settings, now: datetime) -> Standing:

@@ -114,12 +114,6 @@ def _database(standing: "Standing") -> Rows:
     return [{**about, **asdict(rights), "warning": rights.line}]
 
 
-def _queues(standing: "Standing") -> Rows:
-    from zoning_assets.cli.queue import depths  # noqa: PLC0415
-
-    return depths(standing.url)
-
-
 #: What people see of the longer parts; the document has all.
 _SHOWN: Mapping[str, tuple[str, ...]] = {
     "jurisdictions": (
@@ -135,7 +129,7 @@ PARTS: Mapping[str, Callable[["Standing"], Rows]] = {
     "failures": lambda standing: standing.failures(),
     "hosts": _hosts,
     "holds": _holds,
-    "queues": _queues,
+    "queues": lambda standing: standing.queues,
     "database": _database,
     "needs": lambda standing: standing.needs(),
 }

@@ -16,13 +16,13 @@ from typing import Annotated
 
 import typer
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import environment, metrics, show
 from zoning_assets.errors import StoreError
 from zoning_assets.stores.database import address
 
 _MODULE = ["-m", "zoning_assets.definitions"]
 _READY_S, _STOP_S = 120, 20
-_LAST_PORT = 65_535
+_LAST_PORT, _METRICS_PORT = 65_535, 9464
 
 
 def up(
@@ -52,10 +52,14 @@ def up(
         _wait_for(free, running)
         _check_definitions(free)
         addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
+        addresses["metrics"] = metrics.serve(url, _free_port(_METRICS_PORT))
         if json:
             show.document(addresses)
             sys.stdout.flush()
-        show.line(f"Dagster UI  {ui}\nPostGIS     {addresses['database']}  (`zoning db psql`)\nCtrl-C stops all of it.")
+        show.line(
+            f"Dagster UI  {ui}\nPostGIS     {addresses['database']}  (`zoning db psql`)\n"
+            f"Prometheus  {addresses['metrics']}\nCtrl-C stops all of it."
+        )
         _watch(running)
     show.line("Stopped.")
 

@@ -39,3 +39,15 @@ def alarms(url: str) -> dict[str, list[str]]:
     """By jurisdiction, why its last map was not believed; where a person has not said that it is right."""
     with connect(url) as connection:
         return dict(connection.execute(named("status")["alarms"]).fetchall())
+
+
+def batches(url: str) -> list[tuple[str, str, int, int, int, int]]:
+    """What batches did so far: jurisdiction, feed, batches, rows added, changed, retired."""
+    with connect(url) as connection:
+        return connection.execute(named("status")["batches"]).fetchall()
+
+
+def changes(url: str) -> list[tuple[str, str, str, int]]:
+    """What was told so far: jurisdiction, kind, state, how many."""
+    with connect(url) as connection:
+        return connection.execute(named("status")["changes"]).fetchall()

@@ -16,3 +16,14 @@ SELECT jurisdiction, alarms FROM (
     SELECT DISTINCT ON (jurisdiction) jurisdiction, alarms, refused, accepted_by FROM zoning.release
     ORDER BY jurisdiction, id DESC
 ) last WHERE refused IS NOT NULL AND accepted_by IS NULL ORDER BY jurisdiction;
+
+-- name: batches
+-- What batches did so far, by jurisdiction and feed: how many there are, and rows by what became of them.
+SELECT jurisdiction, feed, count(*), coalesce(sum((counts->>'added')::bigint), 0),
+    coalesce(sum((counts->>'changed')::bigint), 0), coalesce(sum((counts->>'retired')::bigint), 0)
+FROM zoning.batch WHERE committed IS NOT NULL GROUP BY jurisdiction, feed ORDER BY jurisdiction, feed;
+
+-- name: changes
+-- What was told so far, by jurisdiction, kind and state.
+SELECT jurisdiction, kind, state, count(*) FROM zoning.change
+GROUP BY jurisdiction, kind, state ORDER BY jurisdiction, kind, state;
