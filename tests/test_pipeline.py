@@ -1,11 +1,17 @@
 """What stops a place from being published."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from tests.conftest import read_toml, sync
 from zoning_assets.errors import Defect, TooManyRejections
 from zoning_assets.fixing import check
 from zoning_assets.model import Counts, Place
+from zoning_assets.pipeline import PUBLISHED, STAGES, Pipeline
+from zoning_assets.simulation.county import ID, county_toml
+from zoning_assets.simulation.process import serving, switch_release
 from zoning_assets.transform.geometry import NO_GEOMETRY
 from zoning_assets.transform.judge import NULL_KEY
 
@@ -46,3 +52,17 @@ def test_rows_that_do_not_add_up_are_a_defect() -> None:
     """Promise 4, checked for each place before it is published."""
     with pytest.raises(Defect, match="does not add up"):
         check(TILE, Counts(fetched=3, accepted=1, rejected=1), held(NULL_KEY), lambda _: 0)
+
+
+def test_what_was_validated_is_published_by_itself(pipeline: Pipeline, tmp_path: Path) -> None:
+    """As when a person materializes `parcels` alone; also of a later release, which is judged as any."""
+    with serving(200) as portal:
+        jurisdiction = read_toml(tmp_path / "toml", county_toml(portal), ID)
+        for release, changes in ((1, "added"), (2, "changed")):
+            switch_release(portal, release)
+            before = sync(pipeline, jurisdiction, stages=STAGES[:3])
+            assert not [outcome.error for outcome in before if outcome.error]
+            after = sync(pipeline, jurisdiction, stages=[PUBLISHED])
+            assert not [outcome.error for outcome in after if outcome.error]
+            assert sum(each.counts.accepted for each in after) == sum(each.counts.accepted for each in before) > 100
+            assert sum(getattr(each.counts, changes) for each in after) > 0

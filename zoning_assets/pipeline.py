@@ -31,7 +31,7 @@ from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
-from zoning_assets.running import Run
+from zoning_assets.running import Run, places_of
 from zoning_assets.stages import (
     HELD_COLUMNS,
     Work,
@@ -129,10 +129,8 @@ class Pipeline:
             report(outcome)
 
         async with self.http() as http, on_sigterm(http.drain), watching(self.database) as pauses:
-            gates = {
-                each.id: Gate(self.database, self.objects, each, feed, _places_of(each, places), slots, tell)
-                for each in jurisdictions.values()
-            }
+            gate = partial(Gate, self.database, self.objects, feed=feed, slots=slots, tell=tell)
+            gates = {name: gate(each, awaited=places_of(name, places)) for name, each in jurisdictions.items()}
             run = Run(jurisdictions, feed, self._harvesting, http, pauses, slots, gates)
             await run.all(places, partial(self._take, stages), note)
         await asyncio.to_thread(self._note_published, feed, run.known(), published, began)
@@ -142,7 +140,7 @@ class Pipeline:
     def _note_published(self, feed: str, opened: Mapping[str, Opened], published: set[Place], began: datetime) -> None:
         """What each feed is now; and where all of it is of one state, that it may be compared with another."""
         for jurisdiction, each in opened.items():
-            mine = {place for place in published if place.jurisdiction == jurisdiction}
+            mine = places_of(jurisdiction, published)
             if self._harvesting.note_published(jurisdiction, feed, each, mine, began):
                 states.note_whole(self.database, jurisdiction, feed)
                 freshness.note_harvested(self.database, jurisdiction, feed, began)
@@ -269,9 +267,8 @@ class Pipeline:
     async def _publish(self, work: Work, outcome: Outcome, gate: Gate) -> Work:
         """The validated table into PostGIS, in one transaction; if all that its jurisdiction would publish is right."""
         self.pool.at_exit(close_idle)
-        if VALIDATED not in outcome.stages:
-            plain = await asyncio.to_thread(work.table(VALIDATED).rejections, self.objects)
-            work = await asyncio.to_thread(fixed_by, self.database, work, plain)
+        if VALIDATED not in outcome.stages:  # only `parcels` was asked for: what was validated is read
+            work = await self._validate(work, outcome)
         done = await asyncio.to_thread(find_published, self.database, work.edition)
         if done:
             outcome.survey += Survey(kept=outcome.survey.rows)
@@ -295,7 +292,3 @@ def defect(place: Place, error: Exception) -> Defect:
     at = traceback.extract_tb(error.__traceback__)[-1]
     what = f"{type(error).__name__}: {error} ({Path(at.filename).name}:{at.lineno})"
     return Defect(what[:500], where=str(place), do="report this; nothing was published")
-
-
-def _places_of(jurisdiction: Jurisdiction, places: Sequence[Place]) -> set[Place]:
-    return {place for place in places if place.jurisdiction == jurisdiction.id}

@@ -4,7 +4,7 @@ What belongs here: when a place may work. What does not: what is done with it (p
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -75,6 +75,11 @@ class Run:
     def known(self) -> dict[str, Opened]:
         """What was opened, by jurisdiction."""
         return {id_: task.result() for id_, task in self._opened.items() if not task.exception()}
+
+
+def places_of(jurisdiction: str, places: Iterable[Place]) -> set[Place]:
+    """Those of one jurisdiction."""
+    return {place for place in places if place.jurisdiction == jurisdiction}
 
 
 def _tell(outcome: Outcome) -> None:
