@@ -26,7 +26,11 @@ class Started(dict[str, str]):
         return self.setdefault(kind, broker.url)
 
 
-@pytest.fixture(params=["postgresql", "redis", "rabbitmq", "sqs"])
+#: A hundred megabytes to fetch, and many seconds to start: not every day.
+HEAVY = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("rabbitmq", "sqs")]
+
+
+@pytest.fixture(params=["postgresql", "redis", *HEAVY])
 def url(request: pytest.FixtureRequest, urls: dict[str, str]) -> str:
     """ZONING_QUEUE_URL, of each kind in turn."""
     if request.param == "postgresql":

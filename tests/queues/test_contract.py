@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.queues.conftest import HEAVY
 from zoning_assets.errors import QueueUnavailable, SettingInvalid
 from zoning_assets.queues import MOST_TRIES, Queue, open_queue
 
@@ -88,7 +89,7 @@ async def test_what_a_dead_consumer_took_comes_again(url: str, name: str) -> Non
         await other.acknowledge([again])
 
 
-@pytest.mark.parametrize("url", ["rabbitmq", "sqs"], indirect=True)
+@pytest.mark.parametrize("url", HEAVY, indirect=True)
 async def test_what_nobody_finishes_becomes_a_dead_letter(queue: Queue) -> None:
     """Whoever takes it dies each time: it does not kill for ever. These count what is given back, too."""
     await queue.put(["{}"])
