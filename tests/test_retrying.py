@@ -47,7 +47,7 @@ def test_every_error_says_whether_it_passes() -> None:
     passing = {kind.__name__ for kind in kinds() if kind.passes and kind.__module__ == errors.__name__}
     assert passing == {
         "PortalUnreachable", "PortalBusy", "PortalResting", "HarvestIncomplete", "CoverStale", "Held", "Stopping",
-        "StoreError", "DatabaseUnavailable",
+        "StoreError", "DatabaseUnavailable", "QueueUnavailable",
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from zoning_assets.errors import PortalUnreachable
 from zoning_assets.secrecy import scrubbed
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving
+from zoning_assets.stores.database import as_role
 
 TOKEN, USER, PASSWORD, DATABASE = "TOKENplanted7", "USERplanted7", "PASSWORDplanted7", "DATABASEplanted7"
 PLANTED = (TOKEN, USER, PASSWORD, DATABASE)
@@ -87,7 +88,7 @@ def gated(gate: Gate) -> Iterator[str]:
 @contextmanager
 def login(database: str) -> Iterator[str]:
     """The database's address with a login whose password is planted."""
-    role = sql.Identifier(f"secret_{os.getpid()}")
+    role, database = sql.Identifier(f"secret_{os.getpid()}"), as_role(database, None)
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}").format(role, DATABASE))
         parts = urlsplit(database)

@@ -290,7 +290,6 @@ def test_a_wrong_password_is_one_line_that_does_not_say_it(home: Path, password:
     text = str(caught.value)
     assert "\n" not in text
     assert "127.0.0.1" in text
-    assert "***" in text
     for spelled in (password, password.replace("/", "%2F"), "s3cr3t", "pe%r/ce@nt", "zo:ning "):
         assert spelled not in text
 

@@ -16,6 +16,7 @@ from zoning_assets.model import STATUSES, Feed, Jurisdiction
 from zoning_assets.queues import Queue, open_queue
 from zoning_assets.receiving import Received
 from zoning_assets.stores import amendments
+from zoning_assets.stores.database import as_role
 from zoning_assets.transform import messages
 
 HERE = "us-xx-town"
@@ -164,7 +165,7 @@ def test_whatever_is_sent_is_read_or_refused(body: str) -> None:
 def test_a_fault_of_ours_is_tried_again_and_the_others_are_stored(database: str) -> None:
     """The database takes no amendment of one case; after five tries it is a dead letter with the reason, the others
     were stored at the first."""
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(as_role(database, None)) as connection:
         connection.execute("ALTER TABLE zoning.amendment ADD CHECK (case_numbers <> ARRAY['Z-13'])")
     done, _ = run(database, [json.dumps({**TOLD, "case_numbers": [f"Z-{number}"]}) for number in range(10, 20)])
     assert (done.stored, len(done.failed)) == (9, 1)
