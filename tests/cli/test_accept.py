@@ -31,7 +31,7 @@ def test_a_person_accepts_or_discards(
     sync(pipeline, jurisdiction)
     town.release(tmp_path, county, parcels=town.one_code("ZONE"))
     sync(pipeline, jurisdiction)
-    (waits,) = said("status")["holds"]
+    (waits,) = said("status", expect=1)["holds"]
     assert waits["what"] == f"{ID} parcels"
     assert "mass_rezoning: " in waits["reason"]
     assert "mass_rezoning" in said("discard", ID, "--reason", "a test release")["why"][0]
