@@ -1,12 +1,15 @@
-"""Which runs Dagster's run monitoring takes for dead."""
+"""Which runs Dagster's run monitoring takes for dead, and what its programs are told beside."""
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution import asset_backfill
 from dagster._core.launcher import WorkerStatus
 
+from zoning_assets.cli import environment
 from zoning_assets.orchestration.launcher import WORKER, WatchedRunLauncher, this_process
 
 _LAUNCHER = {"module": "zoning_assets.orchestration.launcher", "class": "WatchedRunLauncher"}
@@ -48,3 +51,11 @@ def test_a_run_started_again_is_not_taken_for_the_dead_one(instance: dg.DagsterI
     inherited = {WORKER: this_process("another-run")}
     assert _state(instance, inherited, 60) == WorkerStatus.RUNNING
     assert _state(instance, inherited, -1) == WorkerStatus.FAILED
+
+
+def test_a_backfill_survives_a_killed_code_server() -> None:
+    """Killed while it starts, the assets look gone, and Dagster gives the backfill up (seen with kill -9), unless told
+    not to by a variable that this Dagster must still read."""
+    told = [name for name in environment.patient() if name.startswith("DAGSTER_BACKFILL")]
+    assert told
+    assert all(name in inspect.getsource(asset_backfill) for name in told)
