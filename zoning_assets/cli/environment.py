@@ -88,6 +88,12 @@ def prepare_storage() -> Path:
         return Path(os.environ["DAGSTER_HOME"])
 
 
+def patient() -> dict[str, str]:
+    """The environment of Dagster's programs: a backfill waits for definitions that cannot be loaded just now, as their
+    server was killed; left to itself, Dagster gives the backfill up."""
+    return {"DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1", **os.environ}
+
+
 @contextmanager
 def dagster_instance() -> "Iterator[dg.DagsterInstance]":
     """The instance in which all runs are recorded.

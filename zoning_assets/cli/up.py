@@ -83,7 +83,9 @@ def _process(command: list[str], home: Path) -> "Iterator[subprocess.Popen[bytes
     program = str(Path(sys.executable).with_name(command[0]))
     with log.open("ab") as file:
         # A session of its own, so that Ctrl-C reaches only us and we stop things in order.
-        process = subprocess.Popen([program, *command[1:]], stdout=file, stderr=file, start_new_session=True)
+        process = subprocess.Popen(
+            [program, *command[1:]], env=environment.patient(), stdout=file, stderr=file, start_new_session=True
+        )
     try:
         yield process
     finally:

@@ -6,6 +6,7 @@ So each run says which process it is, and Dagster's run monitoring looks whether
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -24,20 +25,32 @@ def this_process(run_id: str) -> str:
 class WatchedRunLauncher(dg.DefaultRunLauncher):
     """Dagster's default, and it knows whether a run's process lives."""
 
+    #: A run that began says within so many seconds which process it is; one that was killed before it did never will.
+    says_within_s = 120.0
+
     @property
     def supports_check_run_worker_health(self) -> bool:
         """Run monitoring may ask."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether its process lives; of a run on another machine, or of one that never said, nothing is known."""
+        """Whether its process lives; of a run on another machine nothing is known."""
         said = run.tags.get(WORKER, "").split()
-        if len(said) != 4 or (said[0], said[3]) != (socket.gethostname(), run.run_id):
+        if len(said) != 4 or said[3] != run.run_id:
+            return self._silent(run)
+        if said[0] != socket.gethostname():
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         pid, began = said[1:3]
         if _began(int(pid)) == began:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, f"its process {pid} is gone")
+
+    def _silent(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Of a run that has not said which process it is."""
+        record = self._instance.get_run_record_by_id(run.run_id)
+        if record and record.start_time and time.time() - record.start_time > self.says_within_s:
+            return CheckRunHealthResult(WorkerStatus.FAILED, "it never said which process it is")
+        return CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
 def _began(pid: int) -> str:
