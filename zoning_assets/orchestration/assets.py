@@ -75,7 +75,7 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
     @dg.asset(
         partitions_def=whole,
         group_name="parcels",
-        description="The H3 tiles that own a jurisdiction's parcels.",
+        description="The H3 tiles that own a jurisdiction's parcels; first of all, as it registers the partitions.",
         retry_policy=policies.PASSING,
     )
     def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
@@ -176,7 +176,7 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
         written.append(scribe.submit(write, checks.evaluations(verdict)))
 
     # Dagster writes an event in milliseconds and waits for the disk: in the loop, all places would wait with it.
-    with one_line(), logs.about(run=context.run_id), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
+    with one_line(), logs.about(run=context.run.run_id), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
         known, wrong = zoning.sorted_out([place.jurisdiction for place in places])
         for place in places:
             if place.jurisdiction in wrong:
