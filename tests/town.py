@@ -39,8 +39,12 @@ may_shrink = {may_shrink}
 
 def town(folder: Path, *, may_shrink: float = 0.1, tiles: int = 8, more: str = "") -> Jurisdiction:
     """The town's jurisdiction; its files lie in the same folder."""
-    text = _TOML.format(id=ID, bounds=list(BOUNDS), folder=folder, may_shrink=may_shrink, tiles=tiles, more=more)
-    return read_toml(folder / "toml", text, ID)
+    return read_toml(folder / "toml", text(folder, may_shrink=may_shrink, tiles=tiles, more=more), ID)
+
+
+def text(folder: Path, name: str = ID, *, may_shrink: float = 0.1, tiles: int = 8, more: str = "") -> str:
+    """Its jurisdiction file."""
+    return _TOML.format(id=name, bounds=list(BOUNDS), folder=folder, may_shrink=may_shrink, tiles=tiles, more=more)
 
 
 def release(folder: Path, county: County, parcels: EDIT = lambda rows: rows, zoning: EDIT = lambda rows: rows) -> None:

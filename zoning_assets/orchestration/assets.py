@@ -75,7 +75,7 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
     @dg.asset(
         partitions_def=whole,
         group_name="parcels",
-        description="The H3 tiles that own a jurisdiction's parcels.",
+        description="The H3 tiles that own a jurisdiction's parcels; first of all, as it registers the partitions.",
         retry_policy=policies.PASSING,
     )
     def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:

@@ -9,17 +9,19 @@ import dagster as dg
 
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING
-from zoning_assets.transform.tripwires import WIRES, Finding, Verdict, names_of
+from zoning_assets.transform.tripwires import THINGS, WIRES, Finding, Verdict, names_of
 
 #: feed -> the asset that is held back.
 ASSETS = {PARCELS: "parcels", ZONING: "districts"}
 _COLUMNS = ("tripwire", "value", "usual", "limit", "tripped", "says")
+_SO_MUCH = {"share": "X%", "m": "X m", "days": "X", "fields": "X"}
+_REST = {"columns_changed": " a column"}
 
 
 def specs(feed: str) -> list[dg.AssetCheckSpec]:
     """The checks of a feed's last asset; where one that blocks fails, nothing of the release is published."""
     return [
-        dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=WIRES[name].blocks, description=_about(name))
+        dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=WIRES[name].blocks, description=_about(name, feed))
         for name in names_of(feed)
     ]
 
@@ -34,7 +36,7 @@ def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
             check_name=each.name,
             passed=not each.tripped,
             severity=dg.AssetCheckSeverity.ERROR if each.blocks else dg.AssetCheckSeverity.WARN,
-            description=f"{verdict.jurisdiction}: {each.sentence}",
+            description=f"{verdict.jurisdiction}: {_said(each)}",
             metadata={
                 "jurisdiction": dg.MetadataValue.text(verdict.jurisdiction),
                 **{name: dg.MetadataValue.float(number) for name, number in numbers.items() if number is not None},
@@ -55,8 +57,10 @@ def of_fall(jurisdiction: str, feed: str, error: AcceptanceNeeded) -> dg.AssetCh
     )
 
 
-def _about(name: str) -> str:
-    return WIRES[name].what.format(value="so much", things="rows or ground")
+def _about(name: str, feed: str) -> str:
+    wire = WIRES[name]
+    share = wire.what.format(value=_SO_MUCH[wire.unit], things=THINGS[feed])
+    return f"Fails if X is above its limit: {share}{_REST.get(name, '')}. README, tripwires, says what to do."
 
 
 def _table(verdict: Verdict) -> dg.TableMetadataValue:
@@ -67,4 +71,9 @@ def _table(verdict: Verdict) -> dg.TableMetadataValue:
 def _row(finding: Finding) -> list[str]:
     numbers = (finding.value, finding.usual, finding.limit)
     shown = ["" if number is None else f"{number:.4g}" for number in numbers]
-    return [finding.name, *shown, "yes" if finding.tripped else "", finding.sentence]
+    return [finding.name, *shown, "yes" if finding.tripped else "", _said(finding)]
+
+
+def _said(finding: Finding) -> str:
+    """The sentence without its name, which stands beside it."""
+    return finding.sentence.removeprefix(f"{finding.name}: ")

@@ -16,34 +16,39 @@ from zoning_assets.settings import moment
 from zoning_assets.stores import failures, holds
 from zoning_assets.stores.objects import Objects
 
+_WHY = "Why; kept in the audit."
+_WHERE = "The id of a jurisdiction."
+_HOST = "Or a portal's host, as `zoning status` spells it."
+_ALL = "Or everything."
+
 
 class Pause(dg.Config):
-    """What to pause: one of jurisdiction, host, everything; `until` in ISO 8601, empty: until it is resumed."""
+    """What to pause: one of jurisdiction, host, everything."""
 
-    reason: str
-    jurisdiction: str = ""
-    host: str = ""
-    everything: bool = False
-    until: str = ""
+    reason: str = Field(description=_WHY)
+    jurisdiction: str = Field("", description=_WHERE)
+    host: str = Field("", description=_HOST)
+    everything: bool = Field(default=False, description=_ALL)
+    until: str = Field("", description="ISO 8601 with zone, 2026-11-25T06:00Z; empty: until it is resumed.")
 
 
 class Resume(dg.Config):
     """What to resume: one of jurisdiction, host, everything."""
 
-    reason: str = "over"
-    jurisdiction: str = ""
-    host: str = ""
-    everything: bool = False
+    reason: str = Field("over", description=_WHY)
+    jurisdiction: str = Field("", description=_WHERE)
+    host: str = Field("", description=_HOST)
+    everything: bool = Field(default=False, description=_ALL)
 
 
 class Rollback(dg.Config):
-    """Back to a moment (ISO 8601) or without one batch; not in earnest it is only shown, in the run's log."""
+    """Back to a moment, or without one batch."""
 
-    jurisdiction: str
-    reason: str
-    to: str = ""
-    batch: int = 0
-    in_earnest: bool = False
+    jurisdiction: str = Field(description=_WHERE)
+    reason: str = Field(description=_WHY)
+    to: str = Field("", description="Back to this moment: ISO 8601 with zone, 2026-11-24T18:00Z.")
+    batch: int = Field(0, description="Or without this batch; `parcels` and `districts` show its number.")
+    in_earnest: bool = Field(default=False, description="Do it; else the run's log says what would be done.")
 
 
 @dg.op(description="Nothing new is asked, nothing is published; runs wait.")
@@ -79,7 +84,7 @@ def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> No
             reason=config.reason,
             in_earnest=config.in_earnest,
         )
-    context.log.info(f"{'rolled back' if config.in_earnest else 'would be rolled back'}: {done}")
+    context.log.info(_told(config, done))
 
 
 @dg.job
@@ -106,9 +111,9 @@ JOBS = (pause, resume, rollback)
 class Harvest(dg.Config):
     """Which jurisdiction is brought up to date, which of its feeds and which tiles of it; empty: all."""
 
-    jurisdiction: str
-    feed: str = ""
-    tiles: list[str] = Field(default_factory=list)
+    jurisdiction: str = Field(description=_WHERE)
+    feed: str = Field("", description="`parcels` or `zoning`; empty: both, their shares and changes.")
+    tiles: list[str] = Field(default_factory=list, description="H3 cells; none: all.")
 
 
 def harvest_job(assets: dg.Definitions) -> dg.JobDefinition:
@@ -143,8 +148,22 @@ def harvest_request(run_key: str, feed: Feed, tiles: Sequence[str] = (), name: s
     return dg.RunRequest(
         run_key,
         {"ops": {"harvest_feed": {"config": config}}},
-        tags={policies.HOST: feed.host, "zoning/jurisdiction": feed.jurisdiction.id},
+        tags={
+            policies.HOST: feed.host,
+            policies.JURISDICTION: feed.jurisdiction.id,
+            policies.FEED: name or feed.name,
+        },
     )
+
+
+def _told(config: Rollback, done: undoing.Undone) -> str:
+    feeds = "; ".join(
+        f"{feed}: {done.ended[feed]} rows end, {done.begun[feed]} are there again, as batch {batch}"
+        for feed, batch in done.batches.items()
+    )
+    changes = f"{done.parcels_rezoned} parcels have other shares, {done.retracted} changes are retracted"
+    after = "it is paused until the job `resume`" if config.in_earnest else "nothing was done: set `in_earnest: true`"
+    return f"{config.jurisdiction}: {feeds}; {changes}, {done.restored} told again; {after}"
 
 
 def _what(config: Pause | Resume) -> dict[str, str | None]:

@@ -13,8 +13,8 @@ import dagster as dg
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 
 #: The tag that says which process a run is: host, process id, when that began, and the run; one that is started again
-#: inherits the tags of the dead one.
-WORKER = "zoning/worker"
+#: inherits the tags of the dead one. By Dagster's prefix the list of runs leaves it out; "View all tags" has it.
+WORKER = "dagster/zoning-worker"
 
 
 def this_process(run_id: str) -> str:

@@ -14,6 +14,7 @@ from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 
 _DATA_VERSION = "dagster/data_version"
 _MOST_REJECTIONS = 50
+_OF_NAME = 12  # letters of a page's name: enough to find its file, and the table stays as narrow as the UI
 
 
 def events(outcome: Outcome, assets: Mapping[str, str]) -> Iterator[dg.AssetMaterialization]:
@@ -71,9 +72,10 @@ def _picture(png: bytes) -> dg.MarkdownMetadataValue:
 
 def _rejections(outcome: Outcome) -> dg.TableMetadataValue:
     rows = outcome.rejections.head(_MOST_REJECTIONS)
-    names = ("reason", "detail", "page", "row")
+    names = ("reason", "detail", "row", "page")
     records = [
-        dict(zip(names, map(_shown, row), strict=True)) for row in zip(*(rows[name] for name in names), strict=True)
+        dict(zip(names, (*map(_shown, row), page[:_OF_NAME]), strict=True))
+        for *row, page in zip(*(rows[name] for name in names), strict=True)
     ]
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in names])
     return dg.MetadataValue.table([dg.TableRecord(record) for record in records], schema=schema)

@@ -17,6 +17,8 @@ PASSING = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL,
 
 #: The tag by which dagster.yaml bounds the runs that ask one host.
 HOST = "zoning/host"
+#: The tags by which a person finds a run in the list.
+JURISDICTION, FEED = "zoning/jurisdiction", "zoning/feed"
 #: The tag of runs that are part of another: with it, Dagster does not start one again that was killed.
 ONCE = "dagster/max_retries"
 

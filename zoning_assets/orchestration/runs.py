@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from zoning_assets.orchestration import policies
+from zoning_assets.orchestration import partitions, policies
 
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -48,7 +48,7 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
         run = job.execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey(name) for name in assets],
-            tags={**(tags or {}), policies.ONCE: "0", _START: start, _END: end},
+            tags={**(tags or {}), **_found_by(start), policies.ONCE: "0", _START: start, _END: end},
             run_config={"loggers": {"console": {}}},  # unnamed, Dagster's own logger would speak instead
             raise_on_error=False,
         )
@@ -56,6 +56,10 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
             raise KeyboardInterrupt
         _collect(instance, run, assets[-1], result, known[known.index(start) : known.index(end) + 1])
     return result
+
+
+def _found_by(key: str) -> dict[str, str]:
+    return {policies.JURISDICTION: partitions.place_of(key).jurisdiction}
 
 
 class _Watcher(logging.Handler):

@@ -47,7 +47,7 @@ def of_changes(told: Told | None) -> dict[str, Any]:
         "drift_m": told.drift_m,
         "tolerance_m": told.tolerance_m,
         "boundary_moved": told.moved,
-        "map": _picture(told),
+        **({"map": _picture(told)} if told.changes["geometry"].notna().any() else {}),
         "changes": _table(names, rows),
     }
 

@@ -21,6 +21,8 @@ _DEVIATIONS = 10 * 1.4826
 _OF_PARCELS = ("columns_changed", "key_turnover")
 #: Fewer rows than these are an ordinary deed (a plat, some lots rezoned), no bad release.
 _FEWEST_ROWS = 20
+#: What a feed's tripwires count.
+THINGS = {PARCELS: "parcels", ZONING: "ground"}
 
 
 class Tripwire(NamedTuple):
@@ -143,8 +145,7 @@ def _past(name: str, past: Sequence[Mapping[str, float]]) -> list[float]:
 def _sentence(name: str, value: float, known: tuple[float | None, float | None], words: str, feed: str) -> str:
     """`mass_rezoning: 84.0% of the parcels got another zoning code (usual 0.2%, limit 25.2%)`."""
     wire = WIRES[name]
-    things = "ground" if feed == ZONING else "parcels"
-    said = wire.what.format(value=_in_words(value, wire.unit), things=things)
+    said = wire.what.format(value=_in_words(value, wire.unit), things=THINGS[feed])
     beside = [
         f"{word} {_in_words(each, wire.unit)}"
         for word, each in zip(("usual", "limit"), known, strict=True)
