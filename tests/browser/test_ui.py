@@ -195,8 +195,8 @@ def pause(world: World) -> None:
     assert [hold["reason"] for hold in world.status()["holds"]] == ["a look at the map"]
     switch_release(world.portal, 4)
     waiting = screen.launch("harvest", HARVEST.format(ID))
-    screen.ends("Started")
-    screen.page.wait_for_timeout(15_000)
+    screen.sees("This run waits. ")
+    screen.page.wait_for_timeout(5_000)
     screen.picture("4-waits")
     assert world.parcels() == before
     screen.launch("resume", f"ops: {{lift_hold: {{config: {{jurisdiction: {ID}, reason: it is right}}}}}}")

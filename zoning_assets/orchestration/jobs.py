@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
-from zoning_assets import undoing
+from zoning_assets import pauses, undoing
 from zoning_assets.orchestration import policies
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
@@ -127,6 +127,9 @@ def harvest_job(assets: dg.Definitions) -> dg.JobDefinition:
         with one_line():
             jurisdiction = zoning.jurisdictions([config.jurisdiction])[config.jurisdiction]
             wanted = (config.jurisdiction, config.feed, config.tiles)
+            hosts = pauses.hosts_of(jurisdiction, config.feed or None)
+            if hold := holds.of(holds.active(zoning.database()), jurisdiction.id, hosts):
+                context.log.warning(f"This run waits. {hold.error()}")
             if config.feed:
                 failures.note_asked(zoning.database(), *wanted, context.run_id, datetime.now(UTC))
             sync = Sync(assets, context.instance, jurisdiction)
