@@ -1,6 +1,7 @@
 """What a rollback means to all that remembers what was published: probes, acceptances, fixes, runs that waited."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests import town
 from tests.conftest import rows, sync
+from tests.stores import synthetic
 from tests.test_rollback import CHANGES, go_on, harvest, now, undo
 from zoning_assets import fixing, judging
 from zoning_assets.errors import AcceptanceNeeded
@@ -15,9 +17,11 @@ from zoning_assets.fixing import Wish
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import NORMALIZED, PUBLISHED, STAGES, VALIDATED, Pipeline
 from zoning_assets.simulation.county import ID, County
-from zoning_assets.stores import fixes, holds, surveys
+from zoning_assets.stores import fixes, holds, rollback, surveys
+from zoning_assets.stores.publish import publish
 
 LOTS = 400
+COVER = synthetic.COVERS[0]
 REPLAY = (NORMALIZED, VALIDATED, PUBLISHED)
 
 
@@ -189,3 +193,26 @@ def test_what_was_not_told_before_a_rollback_is_told_after_it(
     assert kinds.count("split") == len(county.truth.split) > 0
     assert kinds.count("merged") == len(county.truth.merged) > 0
     assert judging.tell(pipeline.database, described) is None
+
+
+def test_a_parcel_that_had_passed_to_another_tile_passes_again(database: str) -> None:
+    """The tile in which it stands again says nothing of today's state of the layer any more."""
+
+    def publish_(tile: str, layer: str, **mine: synthetic.Fact) -> None:
+        edition = replace(synthetic.edition(ID, tile, mine, COVER), layer=layer)
+        publish(database, edition, synthetic.in_parts(synthetic.table(mine)), [])
+
+    north, south = {"A": synthetic.Fact(1, "a")}, {"B": synthetic.Fact(4, "a")}
+    publish_(synthetic.NORTH, "1", **north, K=synthetic.Fact(0, "a"))
+    publish_(synthetic.SOUTH, "1", **south)
+    before = now(database)
+    for _ in range(2):
+        publish_(synthetic.SOUTH, "2", **south, K=synthetic.Fact(3, "b"))
+        where = rows(database, "SELECT tile FROM zoning.parcel WHERE parcel_id = 'K'")
+        assert where == [(synthetic.SOUTH,)]
+        publish_(synthetic.NORTH, "2", **north)
+        with rollback.undoing(database, ID, in_earnest=True) as work:
+            work.to(before)
+            work.finish()
+        where = rows(database, "SELECT tile FROM zoning.parcel WHERE parcel_id = 'K'")
+        assert where == [(synthetic.NORTH,)]
