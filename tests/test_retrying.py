@@ -46,8 +46,8 @@ def test_every_error_says_whether_it_passes() -> None:
     """What a person must do something about is never asked for by itself."""
     passing = {kind.__name__ for kind in kinds() if kind.passes and kind.__module__ == errors.__name__}
     assert passing == {
-        "PortalUnreachable", "PortalBusy", "PortalResting", "HarvestIncomplete", "CoverStale", "Held", "Stopping",
-        "StoreError", "DatabaseUnavailable", "QueueUnavailable",
+        "PortalUnreachable", "PortalBusy", "PortalResting", "HarvestIncomplete", "CoverStale", "UndoneMeanwhile",
+        "Held", "Stopping", "StoreError", "DatabaseUnavailable", "QueueUnavailable",
     }  # fmt: skip
 
 

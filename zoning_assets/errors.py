@@ -15,7 +15,8 @@ ZoningError                 one line: where, what, what to do
 ├── HarvestError            the harvest is not proven; what was published before stays
 │   ├── HarvestIncomplete       the rows do not add up
 │   ├── AcceptanceNeeded        a tripwire was tripped: a person must say that the release is right
-│   └── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
+│   ├── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
+│   └── UndoneMeanwhile         it was rolled back while the run was under way: run it again
 ├── NothingWaits            there is nothing of that kind to be done
 ├── NothingFound            nothing has this name: look for its spelling
 ├── FileRefused             a downloaded file is not what it should be, or is not safe
@@ -144,6 +145,12 @@ class CoverStale(HarvestError):
     def __init__(self, what: str, *, where: str, do: str, key: str | None = None) -> None:
         super().__init__(what, where=where, do=do)
         self.key = key
+
+    passes = True
+
+
+class UndoneMeanwhile(HarvestError):
+    """What stood when the run began was rolled back since; the next run judges its harvest beside what stands now."""
 
     passes = True
 

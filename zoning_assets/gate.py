@@ -39,12 +39,26 @@ class Gate:
     _contents: dict[Place, list[str]] = field(default_factory=dict)  # of those that have something to publish
     _came: set[Place] = field(default_factory=set)
     _tiles: Collection[str] = ()  # of the whole jurisdiction
-    _begun: asyncio.Task[bool] | None = None  # whether the feed was whole before this run
+    _begun: asyncio.Task[tuple[bool, int]] | None = (
+        None  # before this run: whether the feed was whole; its last rollback
+    )
     _error: Exception | None = None
     _open: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def compares(self) -> bool:
         """Whether what stands published is whole, so that a place can be compared with it."""
+        return (await self._looked())[0]
+
+    async def undone(self) -> int:
+        """The newest rollback of the feed as this run found it; after another nothing that it judged is right."""
+        return (await self._looked())[1]
+
+    async def stands(self) -> bool:
+        """Whether what this run published, or found published, was not rolled back meanwhile."""
+        now = await asyncio.to_thread(surveys.begun, self.database, self.jurisdiction.id, self.feed)
+        return now[1] == await self.undone()
+
+    async def _looked(self) -> tuple[bool, int]:
         if self._begun is None:
             looked = asyncio.to_thread(surveys.begun, self.database, self.jurisdiction.id, self.feed)
             self._begun = asyncio.create_task(looked)

@@ -133,7 +133,8 @@ class Pipeline:
             gates = {name: gate(each, awaited=places_of(name, places)) for name, each in jurisdictions.items()}
             run = Run(jurisdictions, feed, self._harvesting, http, pauses, slots, gates)
             await run.all(places, partial(self._take, stages), note)
-        await asyncio.to_thread(self._note_published, feed, run.known(), published, began)
+        opened = {each: opened for each, opened in run.known().items() if await gates[each].stands()}
+        await asyncio.to_thread(self._note_published, feed, opened, published, began)
         replayed = {each.jurisdiction for each in published} - {*run.known()}
         await asyncio.to_thread(self._note_replayed, feed, [jurisdictions[each] for each in replayed])
 
@@ -277,7 +278,7 @@ class Pipeline:
         await gate.come(outcome, work.scope.tiles, publishes=done is None)
         if done is None:
             # In a worker: in a thread of this process it would hold up the loop (p99 10-16 ms and not 15-19).
-            done = await self.pool.run(publish_place, work, self.database)
+            done = await self.pool.run(publish_place, work, self.database, await gate.undone())
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
         return work

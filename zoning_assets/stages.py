@@ -200,10 +200,11 @@ def _raws(work: Work, rejections: pd.DataFrame, read: Mapping[str, Rows]) -> lis
     return raws
 
 
-def publish_place(work: Work, url: str) -> publish.Published:
-    """The validated table into PostGIS, in one transaction."""
+def publish_place(work: Work, url: str, undone: int) -> publish.Published:
+    """The validated table into PostGIS, in one transaction; if it was not rolled back since (`undone`)."""
     table = work.table(VALIDATED)
-    return publish.publish(url, work.edition, table.parts(work.objects), held(table.rejections(work.objects)))
+    rejections = held(table.rejections(work.objects))
+    return publish.publish(url, work.edition, table.parts(work.objects), rejections, undone)
 
 
 def compare_place(work: Work, url: str) -> survey.Survey:

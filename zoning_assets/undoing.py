@@ -54,7 +54,6 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
         holds.place(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
         subject = {"jurisdiction": jurisdiction.id, "batches": work.batches}
         holds.note(work.connection, actor, "rollback", subject, reason)
-    if in_earnest:
-        for feed in work.batches:
-            baselines.forget_published(objects, jurisdiction.id, feed)
+        for feed in work.batches if in_earnest else ():  # before the commit: who dies between has forgotten too much
+            baselines.roll_back(objects, jurisdiction.id, feed)
     return Undone(work.batches, work.ended, work.begun, rezoned, work.retracted, work.restored)

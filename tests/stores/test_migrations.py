@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from alembic import command
 from psycopg import sql
 
 from tests.conftest import rows
 from zoning_assets.errors import SchemaMismatch
 from zoning_assets.stores import database as db
+from zoning_assets.stores import holds, surveys
 
 STORES = files("zoning_assets.stores")
 TABLES = {
@@ -129,6 +131,44 @@ def test_two_migrations_at_once_give_one_schema(empty: str, database: str) -> No
     assert [process.returncode for process in both] == [0, 0], said
     assert catalog(empty) == catalog(database)
     assert rows(empty, "SELECT version_num FROM zoning.schema_version") == [(db.HEAD,)]
+
+
+#: What a database of version 0004 may hold; the last rows are hostile.
+OLD = """
+    INSERT INTO zoning.batch (jurisdiction, tile, feed, harvest, rules, started, committed)
+        VALUES ('us-xx-old', 't', 'parcels', 'h', 'r', now(), now());
+    INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, raw, state) SELECT
+        1, 'us-xx-old', 't', 'parcels', 'null_key', raw, state
+        FROM (VALUES ('{"attributes": {"OBJECTID": 1, "N": 2}}'::jsonb, 'open'), ('{"properties": {"N": 3}}', 'open'),
+            ('{"attributes": {"N": 1}}', 'superseded'), ('{}', 'open'), ('{"attributes": null}', 'open'),
+            ('{"attributes": [1, {"a": "b"}], "geometry": "x"}', 'open')) AS old (raw, state);
+    INSERT INTO zoning.whole VALUES ('us-xx-old', 'parcels', 1);
+    INSERT INTO zoning.hold (jurisdiction, reason, actor, since) VALUES ('us-xx-old', 'odd', 'ann', now());
+    INSERT INTO zoning.audit
+        SELECT (a).id, (a).at, (a).actor, (a).deed, (a).subject, (a).reason, zoning.audit_hash('', a)
+        FROM (SELECT ROW(1, now(), 'ann', 'pause', '{}'::jsonb, 'odd', '')::zoning.audit AS a) one;
+"""
+
+
+def test_what_an_older_database_holds_is_kept(empty: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejections get the ids that they would have today, the hold is in force, the chain is whole and goes on."""
+    upgrade = command.upgrade
+    with monkeypatch.context() as old:  # a program of then
+        old.setattr(command, "upgrade", lambda config, _: upgrade(config, "0004"))
+        old.setattr(db, "HEAD", "0004")
+        old.setattr(db, "_grant", lambda _: None)
+        db.migrate(empty)
+    with psycopg.connect(empty) as connection:
+        connection.execute(OLD)
+    url = db.migrate(empty)
+    assert catalog(empty) == catalog(database)
+    named = "SELECT count(*), count(DISTINCT row_id), bool_and(row_id = zoning.row_id(jurisdiction, feed, raw)) FROM {}"
+    assert rows(url, named.format("zoning.rejection")) == [(6, 5, True)]
+    assert [hold.jurisdiction for hold in holds.active(url)] == ["us-xx-old"]
+    assert holds.broken(url) == []
+    holds.resume(url, jurisdiction="us-xx-old", host=None, reason="mended", actor="bob")
+    assert holds.broken(url) == []
+    assert surveys.begun(url, "us-xx-old", "parcels") == (True, 0)
 
 
 def test_a_newer_database_is_left_alone(database: str) -> None:

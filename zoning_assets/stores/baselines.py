@@ -24,6 +24,7 @@ class Baseline:
     at: str = ""  # ISO 8601
     accepted_by: str | None = None
     reason: str | None = None
+    rolled_back: bool = False  # and not harvested since
 
 
 def find(objects: Objects, jurisdiction: str, feed: str) -> Baseline | None:
@@ -49,9 +50,12 @@ def published_of(objects: Objects, jurisdiction: str, feed: str, layer: str, til
     return together
 
 
-def forget_published(objects: Objects, jurisdiction: str, feed: str) -> None:
-    """Whatever was published of the layer's newest state stands no longer."""
+def roll_back(objects: Objects, jurisdiction: str, feed: str) -> None:
+    """Whatever was published of the layer's newest state stands no longer; the next probe says that it is missing."""
     objects.delete([_name(jurisdiction, feed, "published")])
+    if before := find(objects, jurisdiction, feed):
+        undone = replace(before, signals=None, accepted_by=None, reason=None, rolled_back=True)
+        objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(undone))
 
 
 def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
@@ -110,6 +114,8 @@ def changed(baseline: Baseline | None, signals: Mapping[str, Any], full_refresh_
     A signal may only skip work, and only within a bounded age: some portals move theirs without a change, and some
     change without moving it (FACTS 2).
     """
+    if baseline is not None and baseline.rolled_back:
+        return "it was rolled back"
     if baseline is None or baseline.signals is None:
         return "it was not harvested yet"
     if now - datetime.fromisoformat(baseline.at) > timedelta(days=full_refresh_days):

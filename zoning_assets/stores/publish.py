@@ -19,7 +19,7 @@ import pyproj
 import shapely
 from psycopg.types.json import Jsonb
 
-from zoning_assets.errors import CoverStale, StoreError
+from zoning_assets.errors import CoverStale, StoreError, UndoneMeanwhile
 from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.stores import copying, holds
 from zoning_assets.stores.database import Connection, address, first_line, open_
@@ -93,7 +93,13 @@ def _find_published(connection: Connection, values: Mapping[str, Any]) -> Publis
     return last if intact and not _obsolete_tiles(connection, values) else None
 
 
-def publish(url: str, edition: Edition, parts: Iterable[pa.Table], rejections: Iterable[Rejection]) -> Published:
+def publish(
+    url: str,
+    edition: Edition,
+    parts: Iterable[pa.Table],
+    rejections: Iterable[Rejection],
+    undone: int | None = None,
+) -> Published:
     """Publish a validated table in one transaction; rows published for the place before and absent now are retired.
 
     Args:
@@ -101,15 +107,24 @@ def publish(url: str, edition: Edition, parts: Iterable[pa.Table], rejections: I
         edition: what it is.
         parts: GeoParquet tables of what judge.judge gives; read once, one after the other.
         rejections: the rows held back.
+        undone: the newest rollback of the feed when it was judged, as `newest_undo` says; None: whichever.
 
     Raises:
+        UndoneMeanwhile: there was another since.
         CoverStale: a key stands in several rows that were not known to belong together.
         Held: a person paused it; nothing was published.
         DatabaseUnavailable: nobody answers.
         StoreError: the database refused.
     """
     with said(url), session(url) as connection:
-        return _find_published(connection, edition.values) or _publish(connection, edition, parts, rejections)
+        found = _find_published(connection, edition.values)
+        return found or _publish(connection, edition, parts, rejections, undone)
+
+
+def newest_undo(connection: Connection, values: Mapping[str, Any]) -> int:
+    """The newest rollback of a feed; 0: there was none."""
+    row = connection.execute(named("publish")["undone"], values).fetchone()
+    return int(row[0]) if row else 0
 
 
 #: Connections to one database that are between two transactions: opening one costs both sides 20 ms and more.
@@ -163,6 +178,7 @@ def _publish(
     edition: Edition,
     parts: Iterable[pa.Table],
     rejections: Iterable[Rejection],
+    undone: int | None,
 ) -> Published:
     query, values = named("publish"), edition.values
     kind, columns = _STAGED[values["feed"]]
@@ -171,6 +187,9 @@ def _publish(
     connection.execute("ANALYZE stage (key)")  # the planner must know how many; geometry's statistics would take longer
     _once(connection.execute(query["repeated"]).fetchone(), values, "stands in several rows, and was not known to")
     connection.execute(query["lock"], values)
+    if undone is not None and newest_undo(connection, values) != undone:
+        where = f"{edition.place} {edition.feed}"
+        raise UndoneMeanwhile("it was rolled back meanwhile; nothing was published", where=where, do="run it again")
     adopted = _adopt(connection, values)
     last, intact = _last(connection, values)
     if last and intact and not adopted:

@@ -29,6 +29,9 @@ class Undoing:
     keys: set[str] = field(default_factory=set)  # of parcels that were touched
     retracted: int = 0
     restored: int = 0
+    moment: datetime | None = None  # to which it goes back
+    kept: dict[str, int] = field(default_factory=dict)  # feed -> its last batch that stands
+    undone: list[int] = field(default_factory=list)
 
     def to(self, moment: datetime) -> None:
         """Back to what was published at a moment.
@@ -36,6 +39,7 @@ class Undoing:
         Raises:
             NothingFound: nothing was published after it.
         """
+        self.moment = moment
         found = {feed: self._row("at", feed=feed, moment=moment) for feed in _TABLES}
         later = {feed: (batch, first) for feed, (batch, first) in found.items() if first is not None}
         if not later:
@@ -43,13 +47,13 @@ class Undoing:
             raise NothingFound(what, where=self.jurisdiction, do="take an earlier time")
         for feed, (batch, first) in later.items():
             self._apply(feed, f"{_TABLES[feed]}_at", batch, first)
-        kept = {feed: batch for feed, (batch, _) in found.items()}
-        undone = [
+        self.kept = {feed: batch for feed, (batch, _) in found.items()}
+        self.undone = [
             number
             for feed, undo in self.batches.items()
-            for number in self._row("undone", feed=feed, batch=kept[feed], undo=undo)[0]
+            for number in self._row("undone", feed=feed, batch=self.kept[feed], undo=undo)[0]
         ]
-        self._changes(kept, undone, None)
+        self._changes(self.kept, None)
 
     def without(self, batch: int, tile: str | None) -> None:
         """Back to before one batch, where no later one has touched what it did.
@@ -68,14 +72,20 @@ class Undoing:
             do = "roll back to a time before both, with --to"
             raise RollbackRefused(what, where=f"{self.jurisdiction} batch {batch}", do=do)
         self._apply(feed, f"{_TABLES[feed]}_without", batch, batch)
-        others = {other: 2**62 for other in _TABLES if other != feed}
-        self._changes({feed: batch - 1, **others}, [batch], sorted(self.keys) if feed == PARCELS else None)
+        self.kept, self.undone = dict.fromkeys(_TABLES, 2**62), [batch]
+        self._changes({**self.kept, feed: batch - 1}, sorted(self.keys) if feed == PARCELS else None)
 
     def finish(self) -> None:
-        """The state is the one that the next release is compared with."""
-        for feed, batch in self.batches.items():
-            self._do("whole", feed=feed, batch=batch)
-        self._do("release")
+        """The next release is compared with this state; if not all of it was told yet, with the one that was told last.
+        What was undone was never accepted, and is no measure of what is usual."""
+        told = dict(zip(_TABLES, self._row("told", **self.kept) or (0, 0), strict=True))
+        for feed, undo in self.batches.items():
+            known = {"told": told[feed], "kept": self.kept[feed], "undone": self.undone, "undo": undo}
+            told[feed] = told[feed] if self._row("untold", feed=feed, **known)[0] else undo
+            self._do("whole", feed=feed, batch=told[feed])
+        self._do("not_whole", moment=self.moment)
+        self._do("release", **told)
+        self._do("disbelieve", undone=self.undone)
 
     def _apply(self, feed: str, target: str, batch: int, first: int) -> None:
         table = _TABLES[feed]
@@ -89,10 +99,10 @@ class Undoing:
         self.batches[feed], self.ended[feed], self.begun[feed] = row[0], len(ended), len(begun)
         self.keys |= {key for (key,) in (*ended, *begun)} if feed == PARCELS else set()
 
-    def _changes(self, kept: Mapping[str, int], undone: list[int], keys: list[str] | None) -> None:
+    def _changes(self, kept: Mapping[str, int], keys: list[str] | None) -> None:
         """Tell again what undone rollbacks had retracted, and retract what the undone batches told."""
         told = {"batch": max(self.batches.values()), "parcels": kept[PARCELS], "zoning": kept[ZONING], "keys": keys}
-        self.restored = self._do("restore", undone=undone).rowcount
+        self.restored = self._do("restore", undone=self.undone).rowcount
         self.retracted = self._do("retract", **told).rowcount
 
     def _row(self, query: str, **values: Any) -> Any:

@@ -16,7 +16,7 @@ from zoning_assets.errors import NothingWaits
 from zoning_assets.model import PARCELS
 from zoning_assets.stores import holds
 from zoning_assets.stores.database import Connection, connect, dicts
-from zoning_assets.stores.publish import said, session
+from zoning_assets.stores.publish import newest_undo, said, session
 from zoning_assets.stores.queries import named
 from zoning_assets.stores.shares import codes
 from zoning_assets.transform.survey import COMPARED, MOST_MOVES, Ground
@@ -28,14 +28,14 @@ PASSED, HELD, ACCEPTED, DISCARDED = "passed", "held", "accepted", "discarded"
 Contents = Mapping[str, Sequence[str]]
 
 
-def begun(url: str, jurisdiction: str, feed: str) -> bool:
-    """Whether a feed was ever published whole.
+def begun(url: str, jurisdiction: str, feed: str) -> tuple[bool, int]:
+    """Whether a feed was ever published whole, and its newest rollback.
 
     Raises:
         DatabaseUnavailable, StoreError: see errors.py.
     """
     with opened(url, jurisdiction, feed) as desk:
-        return desk.begun()
+        return desk.begun(), newest_undo(desk.connection, {"jurisdiction": jurisdiction, "feed": feed})
 
 
 def differing(url: str, jurisdiction: str, keys: Sequence[str], hashes: Sequence[str]) -> tuple[int, pd.DataFrame]:

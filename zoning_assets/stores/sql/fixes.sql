@@ -78,6 +78,14 @@ SELECT f.row_id AS id, f.jurisdiction, f.feed, f.tile, f.deed, f.columns, f.geom
         WHEN f.deed = 'known' THEN CASE WHEN EXISTS (
             SELECT FROM zoning.rejection r WHERE r.row_id = f.row_id AND r.state = 'known'
         ) THEN 'applies' ELSE 'the portal''s row is another or gone' END
+        WHEN f.used < (
+            SELECT max(b.id) FROM zoning.batch b
+            WHERE b.jurisdiction = f.jurisdiction AND b.feed = f.feed AND b.undoes IS NOT NULL
+        ) AND NOT EXISTS (
+            SELECT FROM zoning.parcel p WHERE p.jurisdiction = f.jurisdiction AND p.parcel_id = f.key
+        ) AND NOT EXISTS (
+            SELECT FROM zoning.district d WHERE d.jurisdiction = f.jurisdiction AND d.district_id = f.key
+        ) THEN 'rolled back: `zoning replay`, or the next harvest, applies it again'
         WHEN EXISTS (SELECT FROM zoning.rejection r WHERE r.row_id = f.row_id AND r.state <> 'superseded')
             THEN 'not applied: `zoning replay`, or another row has its key'
         WHEN f.used = (

@@ -15,6 +15,11 @@ WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
     AND (tile IS NOT DISTINCT FROM %(tile)s OR undoes IS NOT NULL)  -- a rollback was everywhere
 ORDER BY id DESC LIMIT 1;
 
+-- name: undone
+-- The newest rollback of a feed; 0: there is none.
+SELECT coalesce(max(id), 0) FROM zoning.batch
+WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND undoes IS NOT NULL;
+
 -- name: taken
 -- A staged key that stands in another of today's tiles. Here and below OFFSET 0 has the table looked up key by key: a
 -- planner that hashed it would read a whole county for each tile.
@@ -30,7 +35,8 @@ SELECT s.key FROM stage s, LATERAL (
 ) p
 WHERE p.tile <> %(tile)s AND p.tile = ANY (%(tiles)s) AND %(layer)s <> '' AND %(layer)s = (
     SELECT b.counts->>'layer' FROM zoning.batch b
-    WHERE b.jurisdiction = %(jurisdiction)s AND b.feed = %(feed)s AND b.tile = p.tile ORDER BY b.id DESC LIMIT 1
+    WHERE b.jurisdiction = %(jurisdiction)s AND b.feed = %(feed)s AND (b.tile = p.tile OR b.undoes IS NOT NULL)
+    ORDER BY b.id DESC LIMIT 1
 ) ORDER BY s.key LIMIT 1;
 
 -- name: open_batch

@@ -155,18 +155,43 @@ WHERE c.jurisdiction = %(jurisdiction)s AND c.state = 'retracted' AND (c.evidenc
 SELECT coalesce(array_agg(id), '{}') FROM zoning.batch
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND id > %(batch)s AND id < %(undo)s;
 
+-- name: told
+-- Up to which batches the last release goes of which nothing is undone.
+SELECT parcels_to, zoning_to FROM zoning.release
+WHERE jurisdiction = %(jurisdiction)s AND parcels_to <= %(parcels)s AND zoning_to <= %(zoning)s ORDER BY id DESC LIMIT 1;
+
+-- name: untold
+-- Whether something stands that was published since; perhaps of some tiles alone.
+SELECT EXISTS (
+    SELECT FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
+        AND id > %(told)s AND id <= %(kept)s AND id < %(undo)s AND id <> ALL (%(undone)s)
+);
+
 -- name: whole
--- The state after a rollback is the one that the next release is compared with.
+-- The state that the next release is compared with.
 INSERT INTO zoning.whole (jurisdiction, feed, batch_id) VALUES (%(jurisdiction)s, %(feed)s, %(batch)s)
 ON CONFLICT (jurisdiction, feed) DO UPDATE SET batch_id = excluded.batch_id;
+
+-- name: not_whole
+-- Feeds of which nothing was told yet, and that were not whole at the moment either.
+DELETE FROM zoning.whole w WHERE jurisdiction = %(jurisdiction)s AND batch_id = 0 AND NOT EXISTS (
+    SELECT FROM zoning.survey s WHERE s.jurisdiction = w.jurisdiction AND s.feed = w.feed AND s.whole
+        AND s.state IN ('passed', 'accepted') AND s.judged <= coalesce(%(moment)s, clock_timestamp())
+);
 
 -- name: release
 -- What leads to that state was told before, or is retracted.
 INSERT INTO zoning.release (jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved,
     tolerance_m, alarms, counts, judged)
-SELECT %(jurisdiction)s, p.batch_id, p.batch_id, z.batch_id, z.batch_id, 'rollback', 0, 0, 0, '{}', '{}',
-    clock_timestamp()
-FROM (SELECT coalesce(max(batch_id), 0) AS batch_id FROM zoning.whole
-    WHERE jurisdiction = %(jurisdiction)s AND feed = 'parcels') p,
-(SELECT coalesce(max(batch_id), 0) AS batch_id FROM zoning.whole
-    WHERE jurisdiction = %(jurisdiction)s AND feed = 'zoning') z;
+VALUES (%(jurisdiction)s, %(parcels)s, %(parcels)s, %(zoning)s, %(zoning)s, 'rollback', 0, 0, 0, '{}', '{}',
+    clock_timestamp());
+
+-- name: disbelieve
+-- The surveys with which undone batches were published: an acceptance goes with what was accepted.
+UPDATE zoning.survey SET state = 'superseded' WHERE id IN (
+    SELECT (
+        SELECT max(s.id) FROM zoning.survey s
+        WHERE s.jurisdiction = b.jurisdiction AND s.feed = b.feed AND s.state IN ('passed', 'accepted')
+            AND s.judged < b.started AND s.contents->coalesce(b.tile, '')->>1 = b.harvest
+    ) FROM zoning.batch b WHERE b.jurisdiction = %(jurisdiction)s AND b.id = ANY (%(undone)s) AND b.undoes IS NULL
+);
