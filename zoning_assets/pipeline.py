@@ -133,7 +133,7 @@ class Pipeline:
             gates = {name: gate(each, awaited=places_of(name, places)) for name, each in jurisdictions.items()}
             run = Run(jurisdictions, feed, self._harvesting, http, pauses, slots, gates)
             await run.all(places, partial(self._take, stages), note)
-        opened = {each: opened for each, opened in run.known().items() if await gates[each].stands()}
+        opened = {each: opened for each, opened in run.known().items() if published and await gates[each].stands()}
         await asyncio.to_thread(self._note_published, feed, opened, published, began)
         replayed = {each.jurisdiction for each in published} - {*run.known()}
         await asyncio.to_thread(self._note_replayed, feed, [jurisdictions[each] for each in replayed])
