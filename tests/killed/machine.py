@@ -37,6 +37,9 @@ UNFINISHED = [
 ]
 
 
+_RELOAD = "mutation { reloadWorkspace { __typename } }"
+
+
 class Machine:
     """All of it. `broker` None: the queues are tables of the database."""
 
@@ -46,7 +49,7 @@ class Machine:
         self.url = ""
         self.programs: dict[str, subprocess.Popen[bytes]] = {}
         self.sessions: set[int] = set()
-        self.restarts = 0
+        self.restarts = self.reloads = 0
 
     @property
     def data(self) -> Path:
@@ -117,9 +120,12 @@ class Machine:
                     said = json.load(answer)
                     assert "errors" not in said, said
                     return said["data"]
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
                 if time.monotonic() > until:
                     raise
+                if isinstance(error, urllib.error.HTTPError) and query != _RELOAD:
+                    self.ask(_RELOAD)  # its code server was killed: a person presses "Reload"
+                    self.reloads += 1
                 self.tend("dagster-webserver")
                 time.sleep(0.5)
 
