@@ -124,10 +124,14 @@ class Machine:
                 if time.monotonic() > until:
                     raise
                 if isinstance(error, urllib.error.HTTPError) and query != _RELOAD:
-                    self.ask(_RELOAD)  # its code server was killed: a person presses "Reload"
-                    self.reloads += 1
+                    self.reload()
                 self.tend("dagster-webserver")
                 time.sleep(0.5)
+
+    def reload(self) -> None:
+        """The button "Reload": the webserver starts no code server again that was killed."""
+        self.ask(_RELOAD)
+        self.reloads += 1
 
     def zoning(self, *words: str) -> Any:
         """A word of the command line; the document that it prints."""
