@@ -191,9 +191,7 @@ def test_whoever_is_killed_the_tables_are_the_same(
         count = operator.instance.get_runs_count()
         again = operator.instance.get_runs_count(dg.RunsFilter(tags={"dagster/is_resume_retry": "true"}))
     say(f"{time.monotonic() - since:.0f} s; killed {dict(sorted(killer.done.items()))}")
-    say(
-        f"{count} runs, {again} resumed, asked again {operator.again}, reloaded {operator.machine.reloads} times"
-    )
+    say(f"{count} runs, {again} resumed, asked again {operator.again}, reloaded {operator.machine.reloads} times")
     differing = content.differences(found.tables, undisturbed.tables)
     assert not differing, json.dumps(differing, indent=1)
     assert all(undisturbed.tables[name] for name in ("versions", "changes", "amendments", "matches"))
