@@ -9,11 +9,13 @@ TABLES = {
     "districts": "SELECT district_id, code, code_local, zone_type, content_hash FROM zoning.district",
     "old districts": "SELECT district_id, code, content_hash FROM zoning.district_version",
     "rejections": "SELECT tile, feed, reason, state, raw::text FROM zoning.rejection WHERE state <> 'superseded'",
-    "batches": "SELECT tile, feed, harvest, counts - 'layer' FROM zoning.batch",
+    "batches": "SELECT tile, feed, harvest, counts - 'layer' FROM zoning.batch"
+    " WHERE feed IN ('parcels', 'zoning')",  # shares follow what stands when they are made
     "shares": "SELECT parcel_id, facet, code, area_m2, fraction, rank, listed, effective FROM zoning.parcel_zoning",
     "best lots": "SELECT district_id, parcel_id FROM zoning.best_lot",
     "codes": "SELECT local, code, zone_type FROM zoning.code",
-    "changes": "SELECT id, kind, state, facet, parcel_ids, old, new, area_m2, share, confidence, effective,"
+    # not its confidence: who tells it before the parcel layer says the same is less sure
+    "changes": "SELECT id, kind, state, facet, parcel_ids, old, new, area_m2, share, effective,"
     " ST_AsEWKB(geom) FROM zoning.change",
     "amendments": "SELECT id, case_numbers, ordinance_numbers, kind, status, dates::text, parcel_ids, old_codes,"
     " new_codes, source, confidence, questions FROM zoning.amendment",

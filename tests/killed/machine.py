@@ -37,6 +37,9 @@ UNFINISHED = [
 ]
 
 
+_RELOAD = "mutation { reloadWorkspace { __typename } }"
+
+
 class Machine:
     """All of it. `broker` None: the queues are tables of the database."""
 
@@ -46,7 +49,7 @@ class Machine:
         self.url = ""
         self.programs: dict[str, subprocess.Popen[bytes]] = {}
         self.sessions: set[int] = set()
-        self.restarts = 0
+        self.restarts = self.reloads = 0
 
     @property
     def data(self) -> Path:
@@ -117,11 +120,18 @@ class Machine:
                     said = json.load(answer)
                     assert "errors" not in said, said
                     return said["data"]
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
                 if time.monotonic() > until:
                     raise
+                if isinstance(error, urllib.error.HTTPError) and query != _RELOAD:
+                    self.reload()
                 self.tend("dagster-webserver")
                 time.sleep(0.5)
+
+    def reload(self) -> None:
+        """The button "Reload": the webserver starts no code server again that was killed."""
+        self.ask(_RELOAD)
+        self.reloads += 1
 
     def zoning(self, *words: str) -> Any:
         """A word of the command line; the document that it prints."""

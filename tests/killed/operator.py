@@ -59,7 +59,11 @@ class Operator:
         where = {"repositoryLocationName": "zoning_assets.definitions", "repositoryName": "__repository__"}
         config = {"ops": {"harvest_feed": {"config": {"jurisdiction": ID}}}}
         words = {"selector": {**where, "jobName": "harvest"}, "runConfigData": config}
-        assert self.machine.ask(_RUN, p=words)["launchRun"]["__typename"] == "LaunchRunSuccess"
+        for _ in range(5):
+            if self.machine.ask(_RUN, p=words)["launchRun"]["__typename"] == "LaunchRunSuccess":
+                return
+            self.machine.reload()
+        raise AssertionError
 
     def publish(self, bodies: list[str]) -> None:
         """As `zoning publish-amendment`; again where nobody says that it was sent."""
