@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -23,6 +24,7 @@ from psycopg import sql
 
 from zoning_assets import logs
 from zoning_assets.errors import PortalUnreachable
+from zoning_assets.pipeline import defect
 from zoning_assets.secrecy import scrubbed
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving
@@ -183,6 +185,7 @@ def test_an_address_in_any_text_loses_its_secrets(around: str, secret: str) -> N
         f"{around} host=h password={secret} {around}",
         f'{around} {{"token": "{secret}"}} {around}',
         f"{around} Authorization: Bearer {secret} {around}",
+        f"{around} password='{secret}",  # cut off before its end
     ):
         assert secret not in scrubbed(text)
 
@@ -216,3 +219,15 @@ def test_errors_hold_no_secret() -> None:
 @pytest.mark.parametrize("text", ["the key is gone; check the key", "error 499: Token Required", "EPSG:2249 at 1:2"])
 def test_plain_words_stay(text: str) -> None:
     assert scrubbed(text) == text
+
+
+def test_an_unforeseen_error_that_is_cut_off_in_an_address_holds_no_secret() -> None:
+    error = ValueError(f"{'x' * 450} http://{USER}:{PASSWORD * 20}@h/?token={TOKEN}")
+    assert not [secret for secret in PLANTED if secret in str(defect("us-x", error))]
+
+
+@pytest.mark.parametrize("word", ["a", "x-", "password='", "token=", "a://", "a+"])
+def test_a_hostile_text_takes_no_time(word: str) -> None:
+    began = time.process_time()
+    scrubbed(word * (500_000 // len(word)))
+    assert time.process_time() - began < 2

@@ -113,7 +113,6 @@ def test_a_lost_cursor_does_not_storm_the_portals() -> None:
 
 def test_what_was_asked_for_is_not_asked_for_again_while_it_may_be_under_way() -> None:
     asked = Entry(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())
-    assert not waking.worth(asked, None, [], NOW)
     assert not waking.worth(asked, "count 1 -> 2", [], NOW + timedelta(hours=24))
     assert waking.worth(asked, "count 1 -> 2", [], NOW + timedelta(hours=27)), "its run was lost"
     assert waking.worth(asked, "count 1 -> 3", [failed()], NOW), "it changed once more"

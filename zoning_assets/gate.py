@@ -39,9 +39,8 @@ class Gate:
     _contents: dict[Place, list[str]] = field(default_factory=dict)  # of those that have something to publish
     _came: set[Place] = field(default_factory=set)
     _tiles: Collection[str] = ()  # of the whole jurisdiction
-    _begun: asyncio.Task[tuple[bool, int]] | None = (
-        None  # before this run: whether the feed was whole; its last rollback
-    )
+    #: As it was before this run: whether the feed was ever whole, and its newest rollback.
+    _begun: asyncio.Task[tuple[bool, int]] | None = None
     _error: Exception | None = None
     _open: asyncio.Event = field(default_factory=asyncio.Event)
 

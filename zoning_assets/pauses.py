@@ -54,9 +54,9 @@ class Pauses:
         return None
 
     def look(self) -> None:
-        """See what is paused now; where nobody answers, what was seen stays."""
+        """See what is paused now; where nobody answers, what was seen stays. Who has no database waits for nobody."""
         with suppress(StoreError):
-            self.seen = holds.active(self.database)
+            self.seen = holds.active(self.database) if self.database else []
 
     def _tell(self, error: ZoningError) -> None:
         ids = {hold.id for hold in self.seen}

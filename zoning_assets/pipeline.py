@@ -32,6 +32,7 @@ from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, P
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
 from zoning_assets.running import Run, places_of
+from zoning_assets.secrecy import scrubbed
 from zoning_assets.stages import (
     HELD_COLUMNS,
     Work,
@@ -44,7 +45,8 @@ from zoning_assets.stages import (
 )
 from zoning_assets.stores import fixes, freshness, harvests, states
 from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.publish import close_idle, find_published
+from zoning_assets.stores.publish import find_published
+from zoning_assets.stores.sessions import close_idle
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.survey import Survey
@@ -75,7 +77,7 @@ class Pipeline:
     """What runs work with."""
 
     objects: Objects
-    database: str
+    database: str  # "": a trial, which publishes nothing and asks nobody
     scratch: Path
     pool: Pool
     http: Callable[[], Http] = Http
@@ -170,7 +172,7 @@ class Pipeline:
         except ZoningError as error:
             outcome.error = error
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
-            outcome.error = defect(place, error)
+            outcome.error = defect(str(place), error)
         if work and VALIDATED in outcome.stages:
             await self._show(work, outcome)
         seconds = round(time.monotonic() - started - outcome.waited_s, 3)
@@ -242,14 +244,14 @@ class Pipeline:
             tasks = (self.pool.run(validate_part, work, part, *group) for part, group in missing)
             known.update(zip((part for part, _ in missing), await asyncio.gather(*tasks), strict=True))
             judged = [known[part] for part, _ in groups]
-            held = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
+            rejections = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
             said = {
                 "counts": sum((part.counts for part in judged), Counts()).as_dict(),
                 "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
                 "survey": sum((part.survey for part in judged), Survey()).as_dict(),
             }
             image = await self.pool.run(picture.draw, [part.sketch for part in judged])
-            await asyncio.to_thread(table.finish, work.objects, len(groups), said, held, image)
+            await asyncio.to_thread(table.finish, work.objects, len(groups), said, rejections, image)
         outcome.judged = {}
         counts = Counts(**said["counts"])
         seen = Survey.of(said["survey"])
@@ -290,9 +292,10 @@ class Pipeline:
 _NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).astype({"row": "int64"})
 
 
-def defect(place: Place, error: Exception) -> Defect:
+def defect(where: str, error: Exception) -> Defect:
     """An unforeseen error as a line; the stack goes to the log."""
-    _log.error("%s: unforeseen", place, exc_info=error)
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    what = f"{type(error).__name__}: {error} ({Path(at.filename).name}:{at.lineno})"
-    return Defect(what[:500], where=str(place), do="report this; nothing was published")
+    _log.error("%s: unforeseen", where, exc_info=error)
+    at = traceback.extract_tb(error.__traceback__)[-1:]
+    here = f" ({Path(at[0].filename).name}:{at[0].lineno})" if at else ""
+    what = scrubbed(f"{type(error).__name__}: {error}")[:500]  # before it is cut: half an address is none
+    return Defect(f"{what}{here}", where=where, do="report this; nothing was published")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -176,8 +177,15 @@ async def test_the_doctor_finds_a_layer_that_moved(tmp_path: Path) -> None:
         assert portal.requests
 
 
-def test_a_trial_harvests_one_tile_and_publishes_nothing(tmp_path: Path) -> None:
-    """What `zoning onboard` reports of its trial adds up."""
+def test_a_trial_harvests_one_tile_and_publishes_nothing(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `zoning onboard` reports of its trial adds up. It asks no database, also where one would answer."""
+    parts = urlsplit(server)
+    for name, value in (("HOST", parts.hostname), ("PORT", parts.port), ("USER", parts.username)):
+        monkeypatch.setenv(f"PG{name}", str(value))
+    monkeypatch.setenv("PGPASSWORD", parts.password or "")
+    monkeypatch.setenv("PGDATABASE", "postgres")
     url = cambridge() / "parcels_FY2014_4326.geojson"
 
     async def proposed() -> str:

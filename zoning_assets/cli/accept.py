@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import NothingWaits, SettingInvalid
 from zoning_assets.model import PARCELS, ZONING
@@ -67,9 +66,8 @@ def _tried_again(url: str, jurisdiction: str) -> None:
 
 
 def _known(jurisdiction: str, feed: str) -> str:
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
 
-    known = jurisdictions.load(jurisdiction, environment.settings().jurisdictions, FEED_TYPES)
+    known = environment.jurisdiction(jurisdiction)
     if feed not in known.feeds:
         raise SettingInvalid(f"{feed!r} is no feed of {known.id}", where="--feed", do="; ".join(known.feeds))
     return known.id

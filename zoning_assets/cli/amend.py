@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.model import STATUSES, Amendment, Jurisdiction
@@ -37,9 +36,7 @@ def amend(  # noqa: PLR0913 - an amendment has as many sides
     json: _Json = False,
 ) -> None:
     """Tell of an ordinance or a case, or let a document tell; changes that it explains are matched at once."""
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-
-    known = jurisdictions.load(jurisdiction, environment.settings().jurisdictions, FEED_TYPES)
+    known = environment.jurisdiction(jurisdiction)
     if status not in STATUSES:
         raise SettingInvalid(f"{status!r} is no status", where="--status", do=f"choose one of: {', '.join(STATUSES)}")
     said = [

@@ -108,10 +108,9 @@ def preview_rules(
     jurisdiction: Annotated[str, typer.Argument(help="Whose file was edited.")], *, json: _Json = False
 ) -> None:
     """What the codes of an edited jurisdiction file would make of all that is published; nothing is written."""
-    from zoning_assets import judging, jurisdictions  # noqa: PLC0415
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+    from zoning_assets import judging  # noqa: PLC0415
 
-    known = jurisdictions.load(jurisdiction, environment.settings().jurisdictions, FEED_TYPES)
+    known = environment.jurisdiction(jurisdiction)
     found = judging.preview(environment.bring_up_database(), known)
     if json:
         show.document(asdict(found))

@@ -1,12 +1,15 @@
 """What a command needs around it: the settings, Dagster's home, the database."""
 
 import os
+import sys
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoning_assets import jurisdictions
 from zoning_assets.errors import SettingInvalid
+from zoning_assets.model import Jurisdiction
 from zoning_assets.settings import Settings
 from zoning_assets.stores.cluster import remote
 from zoning_assets.stores.cluster.site import locked
@@ -28,6 +31,33 @@ storage:
 def settings() -> Settings:
     """The settings of this process."""
     return Settings.of(os.environ)
+
+
+def jurisdiction(id_: str) -> Jurisdiction:
+    """What its file says, a user's before a packaged one's.
+
+    Raises:
+        JurisdictionUnknown, JurisdictionInvalid: as jurisdictions.load.
+    """
+    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+
+    return jurisdictions.load(id_, settings().jurisdictions, FEED_TYPES)
+
+
+def read(file: Path, most: int, do: str) -> bytes:
+    """A person's file, or standard input (-).
+
+    Raises:
+        SettingInvalid: it cannot be read, or has more than `most` bytes; `do` says what to give.
+    """
+    try:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as opened:
+            body = opened.read(most + 1)
+    except OSError as error:
+        raise SettingInvalid(f"cannot be read: {error.strerror}", where=str(file), do=do) from error
+    if len(body) > most:
+        raise SettingInvalid(f"it has more than {most:,} bytes", where=str(file), do=do)
+    return body
 
 
 def prepare_dagster() -> Path:

@@ -1,17 +1,14 @@
 """`zoning rejections` and `zoning fix`: what was held back and why, and what a person says of it."""
 
 import getpass
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import FixRefused, NothingFound, SettingInvalid, ZoningError
-from zoning_assets.model import Jurisdiction
 
 _LARGEST_FILE = 10_000_000
 _STATES = ("open", "known")
@@ -65,7 +62,7 @@ def _sample(sample: dict[str, Any]) -> dict[str, Any]:
 
 def _key_column(jurisdiction: str, feed: str) -> str | None:
     try:
-        return _load(jurisdiction).feeds[feed].key
+        return environment.jurisdiction(jurisdiction).feeds[feed].key
     except (ZoningError, KeyError):  # its file is gone or wrong, and its rows are still held back
         return None
 
@@ -106,7 +103,7 @@ def fix(  # noqa: PLR0913 - which rows, what, why
     rows = fixes.rejected(url, [] if all_ else [what], **which)
     if not rows:
         raise NothingFound("no such row is held back", where=what, do="look at `zoning rejections`")
-    described, objects = _load(rows[0].jurisdiction), Objects(environment.settings().store_url)
+    described, objects = environment.jurisdiction(rows[0].jurisdiction), Objects(environment.settings().store_url)
     refused = fixing.fix(url, objects, described, rows, wish, actor=actor, reason=reason)
     kept = [row.row_id for row in rows if row.row_id not in refused]
     if refused and not kept and len(rows) == 1:
@@ -149,18 +146,8 @@ def _shape(file: Path | None) -> bytes | None:
 
     if file is None:
         return None
+    body = environment.read(file, _LARGEST_FILE, "give one row's shape")
     try:
-        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as handle:
-            body = handle.read(_LARGEST_FILE + 1)
-        if len(body) > _LARGEST_FILE:
-            raise FixRefused(f"more than {_LARGEST_FILE:,} bytes", where=str(file), do="give one row's shape")
         return read_shape(body)
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise FixRefused(said or "it cannot be read", where=str(file), do="give GeoJSON of one polygon") from error
-
-
-def _load(jurisdiction: str) -> Jurisdiction:
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-
-    return jurisdictions.load(jurisdiction, environment.settings().jurisdictions, FEED_TYPES)
+    except ValueError as error:
+        raise FixRefused(str(error), where=str(file), do="give GeoJSON of one polygon") from error

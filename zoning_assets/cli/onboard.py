@@ -99,13 +99,12 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Look at a feed that broke, and propose a patch of its file."""
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
     from zoning_assets.http import TALLY, Http, Tally  # noqa: PLC0415
     from zoning_assets.onboarding import doctor as doctors  # noqa: PLC0415
     from zoning_assets.stores.objects import Objects  # noqa: PLC0415
 
     settings = environment.settings()
-    described = jurisdictions.load(jurisdiction, settings.jurisdictions, FEED_TYPES)
+    described = environment.jurisdiction(jurisdiction)
 
     async def examined(folder: Path) -> list[doctors.Finding]:
         TALLY.set(Tally())

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid, ZoningError
 from zoning_assets.model import Jurisdiction
@@ -18,13 +17,11 @@ def probe(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Ask the portals whether anything changed: three requests a feed at most, and no row."""
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-
     folder = environment.settings().jurisdictions
     chosen = ids or sorted(path.stem for path in folder.glob("*.toml"))
     if not chosen:
         raise SettingInvalid("no jurisdiction of yours", where=str(folder), do="name one, or write its file there")
-    wanted = [jurisdictions.load(each, folder, FEED_TYPES) for each in dict.fromkeys(chosen)]
+    wanted = [environment.jurisdiction(each) for each in dict.fromkeys(chosen)]
     found = [_probed(each, feed) for each in wanted for feed in each.feeds]
     if json:
         show.document({"feeds": found})

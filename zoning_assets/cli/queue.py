@@ -2,7 +2,6 @@
 
 import asyncio
 import getpass
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -148,12 +147,8 @@ def _told(file: Path) -> Iterator[messages.AmendmentMessage]:
 
 def _text(file: Path) -> str:
     try:
-        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as opened:
-            body = opened.read(_LARGEST_FILE + 1)
-        if len(body) > _LARGEST_FILE:
-            raise SettingInvalid("it is larger than 64 MiB", where=str(file), do="publish it in parts")
-        return body.decode()
-    except (OSError, UnicodeDecodeError) as error:
+        return environment.read(file, _LARGEST_FILE, "publish it in parts of 64 MiB").decode()
+    except UnicodeDecodeError as error:
         raise SettingInvalid(f"cannot be read: {error}", where=str(file), do="give a file of JSON in UTF-8") from None
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.settings import moment
@@ -24,11 +23,10 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
 ) -> None:
     """Undo what was published: as a new batch, which can be undone too; afterwards the jurisdiction is paused."""
     from zoning_assets import undoing  # noqa: PLC0415
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
     from zoning_assets.stores.objects import Objects  # noqa: PLC0415
 
     settings = environment.settings()
-    known = jurisdictions.load(jurisdiction, settings.jurisdictions, FEED_TYPES)
+    known = environment.jurisdiction(jurisdiction)
     if (to is None) == (batch is None) or (tile and batch is None):
         raise SettingInvalid("say back to what", where="zoning rollback", do="give --to TIME, or --batch B [--tile T]")
     target = batch if batch is not None else moment(to or "", "--to")

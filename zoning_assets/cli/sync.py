@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import jurisdictions
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import COUNTED, PARCELS, ZONING, Jurisdiction
+from zoning_assets.model import COUNTED, PARCELS, ZONING
 from zoning_assets.transform.tiles import is_tile
 
 
@@ -64,7 +63,7 @@ def run(
     """
     from zoning_assets.orchestration import build, syncing  # noqa: PLC0415
 
-    wanted = [_load(each) for each in dict.fromkeys(ids)]
+    wanted = [environment.jurisdiction(each) for each in dict.fromkeys(ids)]
     if feed not in (None, PARCELS, ZONING):
         raise SettingInvalid(f"{feed!r} is no feed", where="--feed", do=f"choose {PARCELS} or {ZONING}")
     if tile is not None and not is_tile(tile):
@@ -82,12 +81,6 @@ def run(
 def _watched(what: str, steps: int) -> Iterator[Callable[[str], None]]:
     with show.progress(what, steps) as bar:
         yield bar.step
-
-
-def _load(jurisdiction: str) -> Jurisdiction:
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-
-    return jurisdictions.load(jurisdiction, environment.settings().jurisdictions, FEED_TYPES)
 
 
 def show_reports(reports: Sequence[dict[str, Any]], title: str = "Published") -> None:

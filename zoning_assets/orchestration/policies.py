@@ -1,15 +1,13 @@
 """What is tried again by whom. Requests are tried again by the client (http/), what failed of a run by the sensor
 `retry_failed`, a run that was killed by Dagster; here: a step that our own side failed, for a minute or so."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
 
-from zoning_assets.errors import Defect, StoreError, ZoningError
-
-_log = logging.getLogger(__name__)
+from zoning_assets.errors import StoreError, ZoningError
+from zoning_assets.pipeline import defect
 
 #: The database is restarted, a worker was killed: 2, 4 and 8 seconds, each more or less. What a portal did is never
 #: tried again here, as the whole step would be.
@@ -36,10 +34,7 @@ def one_line() -> Iterator[None]:
         interrupts, _ = group.split((KeyboardInterrupt, dg.DagsterExecutionInterruptedError))
         raise (interrupts or group).exceptions[0] from None
     except Exception as error:  # noqa: BLE001 - its words may hold secrets; its stack goes to the log, without them
-        _log.exception("unforeseen")
-        what = f"{type(error).__name__}: {error}"
-        defect = Defect(what, where="this step", do="report it with the stack in the run's stderr")
-        raise dg.Failure(description=str(defect)) from None
+        raise dg.Failure(description=str(defect("this step", error))) from None
 
 
 def ours(error: ZoningError) -> bool:

@@ -63,11 +63,10 @@ def _unheard(before: Entry | None, feed: Feed, error: Exception, now: datetime) 
 
 def _heard(before: Entry | None, feed: Feed, said: Probed, failures: Sequence[Failure], now: datetime) -> Decided:
     again, why = waking.after(feed, now), said.why
-    asked = waking.worth(before, why, failures, now)
-    key = waking.run_key(feed, before, why) if asked and why else None
     current = None if why else now
     known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=said.requests, current=current)
-    if key and why:
-        return Decided(feed, known, Entry(again.isoformat(), why=why, asked=now.isoformat()), key)
+    if why and waking.worth(before, why, failures, now):
+        entry = Entry(again.isoformat(), why=why, asked=now.isoformat())
+        return Decided(feed, known, entry, waking.run_key(feed, before, why))
     kept = (before.why, before.asked) if before and why else ("", "")
     return Decided(feed, known, Entry(again.isoformat(), 0, *kept), None)

@@ -12,7 +12,7 @@ from zoning_assets import jurisdictions, pauses
 from zoning_assets.errors import WrongUsage, ZoningError
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.http import Http
-from zoning_assets.model import Jurisdiction, Place
+from zoning_assets.model import Jurisdiction
 from zoning_assets.orchestration.launcher import WORKER, this_process
 from zoning_assets.pipeline import Pipeline, defect
 from zoning_assets.pool import Pool
@@ -101,7 +101,7 @@ class Zoning(dg.ConfigurableResource[None]):
         except ZoningError:
             raise
         except Exception as error:
-            raise defect(Place(id_), error) from error
+            raise defect(id_, error) from error
 
 
 def _asking(url: str) -> Http:

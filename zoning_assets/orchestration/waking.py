@@ -110,8 +110,9 @@ def _next(entry: Entry | None, known: Known | None) -> datetime:
     if entry:
         return datetime.fromisoformat(entry.next)
     # A cursor was lost. What was found to be worth fetching may not have been asked for: it is looked at again.
-    lost = known is None or known.next_probe is None or known.why is not None
-    return datetime(1970, 1, 1, tzinfo=UTC) if lost or not known or not known.next_probe else known.next_probe
+    if known is None or known.next_probe is None or known.why is not None:
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    return known.next_probe
 
 
 def after(feed: Feed, now: datetime, failed: int = 0, wait_s: float | None = None) -> datetime:
@@ -127,11 +128,9 @@ def after(feed: Feed, now: datetime, failed: int = 0, wait_s: float | None = Non
     return cron.parse(described.probe).after(now) + min(_JITTER * interval, _LATEST) * late
 
 
-def worth(entry: Entry | None, why: str | None, failures: Sequence[Failure], now: datetime) -> bool:
+def worth(entry: Entry | None, why: str, failures: Sequence[Failure], now: datetime) -> bool:
     """Whether what a probe found is asked for: not while the same was asked for and may be under way, nor while the
     same failed and is asked for again by itself, or needs a person. A portal that did not answer does now."""
-    if why is None:
-        return False
     if entry is None or why != entry.why:
         return True
     if failures:

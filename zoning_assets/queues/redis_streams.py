@@ -60,9 +60,9 @@ class Line:
 
     async def release(self, messages: Sequence[Message]) -> None:
         """See Line. It is as old as a lease, and the next who looks claims it."""
-        async with self._connected() as redis:
+        async with self._connected() as redis, redis.pipeline(transaction=True) as together:
             for each in messages:
-                await redis.xclaim(
+                together.xclaim(
                     self._key,
                     _GROUP,
                     self._consumer,
@@ -72,6 +72,7 @@ class Line:
                     retrycount=max(each.deliveries - 1, 0),
                     justid=True,
                 )
+            await together.execute()
 
     async def peek(self, most: int) -> list[Message]:
         """See Line."""

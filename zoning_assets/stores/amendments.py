@@ -8,8 +8,8 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.model import ADOPTED, UNDONE, Amendment
 from zoning_assets.stores.database import Connection, connect, dicts
-from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said
 from zoning_assets.transform import amendments
 
 QUEUES = ("unmapped", "unexplained", "matched", "questions")

@@ -12,8 +12,8 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.stores import amendments, holds
 from zoning_assets.stores.database import connect, dicts
-from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said
 from zoning_assets.stores.states import Span, States
 from zoning_assets.transform.event import records
 

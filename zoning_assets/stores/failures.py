@@ -8,8 +8,8 @@ from typing import Any
 from zoning_assets.errors import NothingWaits, ZoningError
 from zoning_assets.model import Outcome, Place
 from zoning_assets.stores.database import connect, dicts
-from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said
 
 #: Asked for once, and again so often; then it is dead, and waits for a person.
 MOST_AGAIN = 5

@@ -4,6 +4,7 @@ A word is kept by the row's id, a hash of the row as the portal gave it: it appl
 sends the very same row, and at no other.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,9 @@ from psycopg.types.json import Jsonb
 from zoning_assets.model import Place
 from zoning_assets.stores import holds
 from zoning_assets.stores.database import Connection, connect, dicts
-from zoning_assets.stores.publish import Edition, Rejection, said, session
+from zoning_assets.stores.publish import Edition, Rejection
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said, session
 from zoning_assets.transform import canonical
 from zoning_assets.transform.fixes import Fix
 
@@ -58,8 +60,9 @@ def mends(url: str, jurisdiction: str, feed: str, raws: Sequence[str]) -> dict[i
             return {}
         ids = _identified(connection, values, raws)
         rows = dicts(connection, named("fixes")["mends"], {**values, "ids": list(set(ids))})
+    once = {row_id for row_id, count in Counter(ids).items() if count == 1}
     found = {row["row_id"]: (Fix(row["row_id"], row["columns"], row["shape"]), row["key"]) for row in rows}
-    return {ids.index(row_id): fix for row_id, fix in found.items() if ids.count(row_id) == 1}
+    return {number: found[row_id] for number, row_id in enumerate(ids) if row_id in found and row_id in once}
 
 
 def identify(url: str, jurisdiction: str, feed: str, raws: Sequence[str]) -> list[str]:
@@ -73,8 +76,8 @@ def known(url: str, jurisdiction: str, feed: str, raws: Sequence[str]) -> int:
     values = {"jurisdiction": jurisdiction, "feed": feed}
     with said(url), session(url) as connection:
         ids = _identified(connection, values, raws)
-        rows = connection.execute(named("fixes")["known"], {**values, "ids": list(set(ids))}).fetchall()
-    return sum(each in {row_id for (row_id,) in rows} for each in ids)
+        found = {row_id for (row_id,) in connection.execute(named("fixes")["known"], {**values, "ids": list(set(ids))})}
+    return sum(each in found for each in ids)
 
 
 def _identified(connection: Connection, values: Mapping[str, Any], raws: Sequence[str]) -> list[str]:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zoning_assets.stores.database import connect, dicts
-from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,23 @@ at any moment has published everything or nothing. The same harvest under the sa
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import orjson
-import psycopg
 import pyarrow as pa
 import pyproj
 import shapely
 from psycopg.types.json import Jsonb
 
-from zoning_assets.errors import CoverStale, StoreError, UndoneMeanwhile
+from zoning_assets.errors import CoverStale, UndoneMeanwhile
 from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.stores import copying, holds
-from zoning_assets.stores.database import Connection, address, first_line, open_
+from zoning_assets.stores.database import Connection
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said, session
 from zoning_assets.transform import canonical
 from zoning_assets.transform.tiles import finest_cells, owners, to_int
 
@@ -125,52 +124,6 @@ def newest_undo(connection: Connection, values: Mapping[str, Any]) -> int:
     """The newest rollback of a feed; 0: there was none."""
     row = connection.execute(named("publish")["undone"], values).fetchone()
     return int(row[0]) if row else 0
-
-
-#: Connections to one database that are between two transactions: opening one costs both sides 20 ms and more.
-_idle: list[tuple[str, Connection]] = []
-
-
-def close_idle() -> None:
-    """Close the connections that wait for the next publish; call it when there will be none."""
-    while _idle:
-        _idle.pop()[1].close()
-
-
-@contextmanager
-def session(url: str) -> Iterator[Connection]:
-    """A transaction on a connection that is kept for the next one, unless it fails."""
-    connection = _awake(url)
-    try:
-        yield connection
-        connection.commit()
-    except BaseException:
-        connection.close()
-        raise
-    _idle.append((url, connection))
-
-
-def _awake(url: str) -> Connection:
-    """An idle connection that still answers, or a new one."""
-    while _idle:
-        address_, connection = _idle.pop()
-        with suppress(psycopg.Error):
-            if address_ == url:
-                connection.execute("")
-                return connection
-        connection.close()
-    connection = open_(url)
-    connection.prepare_threshold = None  # `stage` is another table each time
-    return connection
-
-
-@contextmanager
-def said(url: str) -> Iterator[None]:
-    """The database's errors as ours."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise StoreError(first_line(error), where=address(url), do="run again; nothing was published") from error
 
 
 def _publish(

@@ -11,8 +11,8 @@ from psycopg.types.json import Jsonb
 from zoning_assets.errors import NothingFound, RollbackRefused
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.stores.database import Connection, connect
-from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said
 
 _TABLES = {PARCELS: "parcels", ZONING: "districts"}
 

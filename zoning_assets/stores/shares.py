@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.stores import copying, holds
 from zoning_assets.stores.database import Connection, connect
-from zoning_assets.stores.publish import said
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said
 
 FEED = "parcel_zoning"
 _TEXTS, _NUMBERS = ("parcel_id", "facet", "code", "effective"), ("area_m2", "fraction", "rank", "listed")

@@ -16,8 +16,9 @@ from zoning_assets.errors import NothingWaits
 from zoning_assets.model import PARCELS
 from zoning_assets.stores import holds
 from zoning_assets.stores.database import Connection, connect, dicts
-from zoning_assets.stores.publish import newest_undo, said, session
+from zoning_assets.stores.publish import newest_undo
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said, session
 from zoning_assets.stores.shares import codes
 from zoning_assets.transform.survey import COMPARED, MOST_MOVES, Ground
 from zoning_assets.transform.tripwires import Finding
