@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import read_toml, rows, sync
 from tests.shared_data import cambridge
-from zoning_assets import judging
-from zoning_assets.model import ZONING, Jurisdiction
+from zoning_assets import judging, undoing
+from zoning_assets.model import PARCELS, ZONING, Jurisdiction
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.simulation.county import ID, County, county_toml
 from zoning_assets.simulation.process import serving, switch_release
@@ -97,6 +97,11 @@ def everything(url: str) -> list[tuple]:
     return rows(url, "SELECT id, kind, state, parcel_ids, old, new, share FROM zoning.change ORDER BY id")
 
 
+def sureness(url: str) -> dict[str, float]:
+    """Each change's confidence in the feed, by its id."""
+    return {each["id"]: each["confidence"] for each in feed.find(url, jurisdiction=ID)}
+
+
 def test_a_county_tells_its_truth_and_nothing_else(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:
     """Rezonings whole and partial, a split, a merger, a new number: each once; noise, edits and a rerun: nothing."""
     county = simulated(tmp_path, portal, 1)
@@ -141,13 +146,13 @@ def test_tiles_in_any_order_give_the_same_changes(pipeline: Pipeline, tmp_path: 
         release(pipeline, county)
     sync(pipeline, county, ZONING)
     release(pipeline, county)
-    mine = everything(pipeline.database)
+    mine = sureness(pipeline.database)
     assert len(mine) == 75
-    assert {row[0] for row in mine} == IDS or not IDS.update(row[0] for row in mine)
+    assert mine == SURE or not SURE.update(mine)
 
 
-#: The ids of the county's changes, however they were found.
-IDS: set[str] = set()
+#: The ids of the county's changes and how sure they are, however they were found.
+SURE: dict[str, float] = {}
 
 
 def test_at_once_the_same_ids(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:
@@ -157,9 +162,31 @@ def test_at_once_the_same_ids(pipeline: Pipeline, tmp_path: Path, portal: str) -
         sync(pipeline, county)
         sync(pipeline, county, ZONING)
         release(pipeline, county)
-    ids = {row[0] for row in everything(pipeline.database)}
-    assert ids == IDS or not IDS.update(ids)
-    assert len(ids) == 75
+    mine = sureness(pipeline.database)
+    assert len(mine) == 75
+    assert mine == SURE or not SURE.update(mine)
+
+
+def test_a_parcel_layer_that_comes_after_the_map_makes_its_changes_as_sure(
+    pipeline: Pipeline, tmp_path: Path, portal: str
+) -> None:
+    """The map tells alone, then the parcel layer agrees: as sure as the other way round. Undone, it says nothing."""
+    for number, feeds in ((1, (PARCELS, ZONING)), (2, (ZONING,))):
+        county = simulated(tmp_path, portal, number)
+        for each in feeds:
+            sync(pipeline, county, each)
+        release(pipeline, county)
+    before = sureness(pipeline.database)
+    ((moment,),) = rows(pipeline.database, "SELECT clock_timestamp()")
+    sync(pipeline, county)
+    release(pipeline, county)
+    mine = sureness(pipeline.database)
+    assert mine == SURE or not SURE.update(mine)
+    risen = [id_ for id_ in before if mine[id_] > before[id_]]
+    assert len(risen) >= 68
+    assert all(mine[id_] == pytest.approx(min(before[id_] + 0.1, 0.95)) for id_ in risen)
+    undoing.undo(pipeline.database, pipeline.objects, county, to=moment, actor="ann", reason="wrong", in_earnest=True)
+    assert {id_: sure for id_, sure in sureness(pipeline.database).items() if id_ in before} == before
 
 
 def test_what_goes_back_is_undone_change_by_change(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:

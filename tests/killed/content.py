@@ -14,8 +14,7 @@ TABLES = {
     "shares": "SELECT parcel_id, facet, code, area_m2, fraction, rank, listed, effective FROM zoning.parcel_zoning",
     "best lots": "SELECT district_id, parcel_id FROM zoning.best_lot",
     "codes": "SELECT local, code, zone_type FROM zoning.code",
-    # not its confidence: who tells it before the parcel layer says the same is less sure
-    "changes": "SELECT id, kind, state, facet, parcel_ids, old, new, area_m2, share, effective,"
+    "changes": "SELECT id, kind, state, facet, parcel_ids, old, new, area_m2, share, confidence, effective,"
     " ST_AsEWKB(geom) FROM zoning.change",
     "amendments": "SELECT id, case_numbers, ordinance_numbers, kind, status, dates::text, parcel_ids, old_codes,"
     " new_codes, source, confidence, questions FROM zoning.amendment",

@@ -145,7 +145,7 @@ def _rezoned(
             new=text_of(new),
             area_m2=round(sum(part["area_m2"] for part in parts), 2),
             share=share,
-            confidence=_confidence(width_m, share, moved.tolerance_m, agrees=said.get(parcel) == new),
+            confidence=_confidence(width_m, share, moved.tolerance_m),
             effective=latest([part["effective"] for part in parts]),
             evidence={"parts": _strips(parts), "parcel_layer_says": said.get(parcel), **evidence},
             geometry=shapely.union_all([part["geometry"] for part in parts]),
@@ -165,11 +165,12 @@ def _facet_kind(row: Mapping[str, Any]) -> str:
     return f"{row['facet']}_{deed}"
 
 
-def _confidence(width_m: float, share: float, tolerance_m: float, *, agrees: bool) -> float:
-    """0.6 for ground wider than the tolerance; 0.2 more as it grows to four tolerances, 0.1 for a whole lot, 0.1 where
-    the parcel layer says the new code too; 0.95 at most without an ordinance. Ours; no source gives numbers."""
+def _confidence(width_m: float, share: float, tolerance_m: float) -> float:
+    """What the ground alone says: 0.6 where it is wider than the tolerance; 0.2 more as it grows to four tolerances,
+    0.1 for a whole lot. The parcel layer and ordinances add theirs whenever they come (`changes` in changes.sql); 0.95
+    at most without an ordinance. Ours; no source gives numbers."""
     wider = min(max(width_m / tolerance_m - 1, 0) / 3, 1)
-    return round(min(0.6 + 0.2 * wider + 0.1 * (share >= 0.9) + 0.1 * agrees, 0.95), 3)
+    return round(0.6 + 0.2 * wider + 0.1 * (share >= 0.9), 3)
 
 
 def _coverage(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

@@ -62,9 +62,21 @@ WHERE jurisdiction = %(jurisdiction)s AND state = 'event' AND facet = 'base' AND
 ORDER BY parcel_ids[1], detected DESC;
 
 -- name: changes
--- The change feed, newest first. An ordinance that explains a change makes it sure, and says since when.
+-- The change feed, newest first. An ordinance that explains a change makes it sure, and says since when; a parcel layer
+-- that says the new code too, whether it came before the map or after it, adds 0.1 (0.95 at most).
 SELECT c.id, c.jurisdiction, c.kind, c.state, c.facet, c.parcel_ids, c.old, c.new, c.area_m2, c.share,
-    greatest(c.confidence, m.confidence) AS confidence, coalesce(m.effective, c.effective) AS effective, c.detected,
+    greatest(m.confidence, CASE WHEN c.state = 'event' AND c.facet = 'base'
+        AND c.kind IN ('rezoned', 'partly_rezoned', 'reverted', 'reinstated') AND EXISTS (
+            SELECT FROM (
+                SELECT p.zoning_code_local FROM zoning.parcel p
+                WHERE p.jurisdiction = c.jurisdiction AND p.parcel_id = c.parcel_ids[1]
+                UNION ALL
+                SELECT v.zoning_code_local FROM zoning.parcel_version v JOIN zoning.batch b ON b.id = v.ended_by
+                WHERE v.jurisdiction = c.jurisdiction AND v.parcel_id = c.parcel_ids[1]
+                    AND v.system_to > c.detected AND b.undoes IS NULL  -- what a rollback ended was not so
+            ) AS since JOIN zoning.code k ON k.jurisdiction = c.jurisdiction AND k.local = since.zoning_code_local
+            WHERE k.code = c.new
+        ) THEN least(round((c.confidence + 0.1)::numeric, 3), 0.95) ELSE c.confidence END) AS confidence, coalesce(m.effective, c.effective) AS effective, c.detected,
     c.evidence, m.amendments
 FROM zoning.change c LEFT JOIN LATERAL (
     SELECT max(a.effective) AS effective, max(0.9 + x.score / 10) AS confidence,
