@@ -134,9 +134,9 @@ def harvest_job(assets: dg.Definitions) -> dg.JobDefinition:
                 failures.note_asked(zoning.database(), *wanted, context.run_id, datetime.now(UTC))
             sync = Sync(assets, context.instance, jurisdiction)
             reports = sync.all(config.tiles, config.feed or None, or_all=True)
-        failed = [str(report["error"]) for report in reports if not report["complete"]]
+        failed = dict.fromkeys(str(report["error"]) for report in reports if not report["complete"])  # each once
         if failed:
-            raise dg.Failure(description="\n".join(failed[:50]), allow_retries=False)
+            raise dg.Failure(description="\n".join(list(failed)[:50]), allow_retries=False)
 
     @dg.job(name="harvest", description="Bring a jurisdiction up to date, as `zoning sync` does.")
     def harvest() -> None:

@@ -1,7 +1,7 @@
 """What a person sees of a materialization in the UI."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -102,8 +102,11 @@ def of_cover(cover: Cover, came: int, went: int) -> dict[str, Any]:
 
 
 def failure(failed: list[Outcome]) -> dg.Failure:
-    """One failure that names each partition and its error."""
-    lines = [f"{key_of(outcome.place)}: {outcome.error}" for outcome in failed]
+    """One failure that names each partition and its error; what several say stands once above the table."""
+    by_error: dict[str, list[str]] = {}
+    for outcome in failed:
+        by_error.setdefault(str(outcome.error), []).append(key_of(outcome.place))
+    lines = [f"{some(keys)}: {error}" for error, keys in by_error.items()]
     return dg.Failure(
         description=f"{len(failed)} partition(s) failed, the others are published:\n" + "\n".join(lines[:50]),
         metadata={
@@ -120,3 +123,8 @@ def failure(failed: list[Outcome]) -> dg.Failure:
 #: Assets by stage, for tiles and for the whole jurisdiction.
 TILE_ASSETS = {RAW: "raw_feed", NORMALIZED: "normalized", VALIDATED: "validated", PUBLISHED: "parcels"}
 WHOLE_ASSETS = {PUBLISHED: "districts"}
+
+
+def some(ids: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(ids[:2]) + (f" and {len(ids) - 2} more" if len(ids) > 2 else "")

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from zoning_assets.judging import Overlaid, Told
+from zoning_assets.orchestration.metadata import some
 from zoning_assets.transform import picture
 from zoning_assets.transform.event import records
 
@@ -38,7 +39,7 @@ def of_changes(told: Told | None) -> dict[str, Any]:
     names = ("id", "kind", "state", "parcels", "old", "new", "share", "confidence")
     zoning_first = told.changes.assign(last=told.changes["facet"] == "parcel").sort_values("last", kind="stable")
     rows = [
-        [each["id"][:12], *(each[n] for n in names[1:3]), _some(each["parcel_ids"]), *(each[n] for n in names[4:])]
+        [each["id"][:12], *(each[n] for n in names[1:3]), some(each["parcel_ids"]), *(each[n] for n in names[4:])]
         for each in records(zoning_first.head(_MOST))
     ]
     return {
@@ -60,10 +61,6 @@ def alarm(jurisdiction: str, told: Told) -> dg.Failure:
         metadata={"alarms": dg.MetadataValue.json(list(told.alarms))},
         allow_retries=False,
     )
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:2]) + (f" and {len(ids) - 2} more" if len(ids) > 2 else "")
 
 
 def _picture(told: Told) -> dg.MarkdownMetadataValue:
