@@ -1,8 +1,11 @@
 """The worker processes: what they survive, and what stands in for them."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +46,45 @@ def test_where_there_are_no_semaphores_threads_do_the_work(
     with Pool() as pool:
         assert asyncio.run(pool.run(process_id)) == os.getpid()
     assert "working in threads" in caplog.text
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def sleep_long() -> None:
+    time.sleep(60)
+
+
+def work_until_killed(told: str) -> None:
+    """A run whose workers wait, one of them in the middle of a task."""
+
+    async def run(pool: Pool) -> None:
+        pids = {await pool.run(process_id) for _ in range(20)}
+        Path(told).write_text(" ".join(map(str, pids)))
+        await pool.run(sleep_long)
+
+    with Pool(workers=2) as pool:
+        asyncio.run(run(pool))
+
+
+def test_workers_end_with_the_run_that_started_them(tmp_path: Path) -> None:
+    """kill -9 of a run leaves no worker behind, idle or busy: each would keep its memory for ever."""
+    told = tmp_path / "pids"
+    process = multiprocessing.get_context("spawn").Process(target=work_until_killed, args=(str(told),))
+    process.start()
+    until = time.monotonic() + 60
+    while not (told.exists() and told.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    workers = [int(pid) for pid in told.read_text().split()]
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    until = time.monotonic() + 10
+    while any(map(lives, workers)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(workers) > 0
+    assert not any(map(lives, workers))

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -82,10 +83,19 @@ def _warm_up(prepare: Callable[[], object]) -> None:
     Workers stand back behind the loop that feeds them: where cores are few it would wait for them in turn.
     """
     os.nice(5)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     prepare()
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+
+
+def _end_with_parent() -> None:
+    """Who is killed cannot end its workers: each would wait for its next task, and keep its memory, for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
