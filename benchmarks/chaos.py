@@ -20,7 +20,6 @@ from psycopg import sql
 from benchmarks.cells import EXACT, REFUSED, STRATEGIES, Cell, Matrix, Verdict
 from zoning_assets.pool import Pool
 from zoning_assets.simulation.chaos import FAULTS, mixtures
-from zoning_assets.stages import prepare_worker
 from zoning_assets.stores import database as db
 
 _SEED, _WIDTH = 2, 60
@@ -42,7 +41,7 @@ def measure(
     rows = [(name,) for name in FAULTS] + mixtures(_SEED, mixed)
     found: list[dict[str, Any]] = []
     try:
-        with fresh_database(server) as empty, Pool(prepare_worker) as pool, Matrix(empty, folder, pool) as matrix:
+        with fresh_database(server) as empty, Pool() as pool, Matrix(empty, folder, pool) as matrix:
             for number, names in enumerate(rows):
                 cells = [Cell(names, _SEED + number, each, published=number % 2 == 1) for each in strategies]
                 verdicts = [matrix.verdict(cell) for cell in cells]

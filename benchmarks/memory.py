@@ -1,4 +1,4 @@
-"""Peak memory of a process and all that it started, read from /proc; Linux only.
+"""Peak memory and processor time of a process and all that it started, read from /proc; Linux only.
 
 The sum of the processes' resident sets: pages that several of them share (libraries) are counted once for each, so the
 true figure is somewhat lower.
@@ -11,15 +11,16 @@ from typing import Self
 
 _EVERY_S = 0.05
 _LOOK_FOR_CHILDREN_EVERY = 5  # samples
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
 
 
 class Peak:
-    """Samples in a thread of its own while the block runs; `bytes` is the highest sum seen."""
+    """Samples in a thread of its own while the block runs; `bytes` is the highest sum seen, `cpu_s` what all used."""
 
     def __init__(self, pid: int) -> None:
         self.bytes, self.processes = 0, 1
+        self._cpu_s: dict[int, float] = {}
         self._pid, self._stop = pid, threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -39,6 +40,12 @@ class Peak:
             number += 1
             self.bytes = max(self.bytes, sum(map(resident, family)))
             self.processes = max(self.processes, len(family))
+            self._cpu_s |= {pid: used for pid in family if (used := cpu_s(pid))}
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds, also of processes that have ended; of each up to the last sample."""
+        return round(sum(self._cpu_s.values()), 2)
 
 
 def descendants(pid: int) -> set[int]:
@@ -57,6 +64,15 @@ def resident(pid: int) -> int:
         return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of a processor that a process used, its children's not among them; 0 where it has ended."""
+    try:
+        user, system = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[11:13]
+    except (OSError, ValueError):
+        return 0.0
+    return (int(user) + int(system)) / _TICKS
 
 
 def _parent(folder: Path) -> int:

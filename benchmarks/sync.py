@@ -8,7 +8,6 @@ with the contestant, and are not counted in its memory.
 import http.client
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -110,7 +109,6 @@ def _heat(module: str, layer: str, database: str, folder: Path, portal: str) -> 
     (folder / f"{ID}.toml").write_text(county_toml(portal, tile_resolution="auto"))
     with psycopg.connect(database, autocommit=True) as connection, suppress(psycopg.errors.InsufficientPrivilege):
         connection.execute("CHECKPOINT")  # what the one before has left to write is not this one's
-    spent_s = _children_cpu_s()
     task = Task(layer, database, folder, time.monotonic())
     command = [sys.executable, "-m", f"benchmarks.{module}", *task.arguments]
     with (
@@ -121,14 +119,7 @@ def _heat(module: str, layer: str, database: str, folder: Path, portal: str) -> 
     if process.returncode:
         message = f"benchmarks.{module} failed with exit status {process.returncode}; its messages stand above"
         raise RuntimeError(message)
-    cpu_s = round(_children_cpu_s() - spent_s, 2)
-    return {**json.loads(told), "cpu_s": cpu_s, "peak_rss_bytes": peak.bytes, "processes": peak.processes}
-
-
-def _children_cpu_s() -> float:
-    """Processor seconds of the processes that were started here and have ended, with all that they started."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return {**json.loads(told), "cpu_s": peak.cpu_s, "peak_rss_bytes": peak.bytes, "processes": peak.processes}
 
 
 def _environment(folder: Path, database: str) -> dict[str, str]:

@@ -28,7 +28,6 @@ from zoning_assets.orchestration.waking import Entry, Feed
 from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
 from zoning_assets.simulation.county import ID, county_toml
-from zoning_assets.stages import prepare_worker
 from zoning_assets.stores import database, failures
 from zoning_assets.stores import freshness as stored
 from zoning_assets.stores.objects import Objects
@@ -140,7 +139,7 @@ def measure(server: str, home: Path, say: Callable[[str], None]) -> dict[str, An
     def http() -> Http:
         return Http(sleep=clock.sleep, jitter=lambda: 0.5, clock=clock.monotonic, now=clock.now, ledger=ledger)
 
-    with fleet.serving(clock) as portals, Pool(prepare_worker) as pool:
+    with fleet.serving(clock) as portals, Pool() as pool:
         pipeline = Pipeline(Objects(str(home / "store")), server, home / "scratch", pool, http, clock.now)
         feeds = [feed for each in portals for feed in _feeds(home, each)]
         week = Week(clock, portals, pipeline, ledger, feeds)

@@ -9,7 +9,6 @@ from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import PARCELS, Outcome, Place
 from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
-from zoning_assets.stages import prepare_worker
 from zoning_assets.stores.objects import Objects
 
 
@@ -17,7 +16,7 @@ def main() -> None:
     file, store, database, scratch, part, parts = sys.argv[1:]
     jurisdiction = jurisdictions.read(Path(file), FEED_TYPES)
     outcomes: list[Outcome] = []
-    with Pool(prepare_worker) as pool:
+    with Pool() as pool:
         pipeline = Pipeline(Objects(store), database, Path(scratch), pool)
         tiles = sorted(asyncio.run(pipeline.find_cover(jurisdiction)).tiles)[int(part) :: int(parts)]
         places = [Place(jurisdiction.id, tile) for tile in tiles]

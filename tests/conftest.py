@@ -18,7 +18,6 @@ from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
-from zoning_assets.stages import prepare_worker
 from zoning_assets.stores import database as db
 from zoning_assets.stores.objects import Objects
 
@@ -63,7 +62,7 @@ def database(server: str, template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[Pool]:
-    with Pool(prepare_worker) as started:
+    with Pool() as started:
         yield started
 
 

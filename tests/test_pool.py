@@ -63,13 +63,12 @@ def sleep_long() -> None:
 def work_until_killed(told: str) -> None:
     """A run whose workers wait, one of them in the middle of a task."""
 
-    async def run(pool: Pool) -> None:
-        pids = {await pool.run(process_id) for _ in range(20)}
-        Path(told).write_text(" ".join(map(str, pids)))
-        await pool.run(sleep_long)
+    async def pids(pool: Pool) -> set[int]:
+        return {await pool.run(process_id) for _ in range(20)}
 
     with Pool(workers=2) as pool:
-        asyncio.run(run(pool))
+        Path(told).write_text(" ".join(map(str, asyncio.run(pids(pool)))))
+        asyncio.run(pool.run(sleep_long))
 
 
 def test_workers_end_with_the_run_that_started_them(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from zoning_assets.errors import CoverStale, HarvestIncomplete, HarvestMissing, 
 from zoning_assets.feeds import FEED_TYPES, Request, Source
 from zoning_assets.http import Http
 from zoning_assets.model import ZONING, Cover, Harvest, Jurisdiction, Place
+from zoning_assets.pool import preload
 from zoning_assets.stores import baselines, harvests
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
@@ -67,6 +68,7 @@ class Harvesting:
         elif feed == ZONING:
             cover = Cover(jurisdiction.id, feed, stamp, {}, rows=source.rows or 0)
         else:
+            preload()  # pages will come; the portal counts as long as the workers' imports take
             cover = replace(await source.cover(exact=bool(known and known.doubted)), stamp=stamp)
         if source.rows is not None or feed != ZONING:
             baselines.guard(self.objects, jurisdiction.id, request.feed, cover.rows)

@@ -10,13 +10,18 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
 
 from zoning_assets.errors import StoreError
 
 _log = logging.getLogger(__name__)
+
+#: The module of the workers' tasks; imported with all it needs it takes a second.
+WORK = "zoning_assets.stages"
 
 T = TypeVar("T")
 
@@ -25,11 +30,10 @@ class Pool:
     """Worker processes for what takes the processor's time, started with the first task: a run that finds nothing
     changed starts none. A worker that dies fails its task, not the run."""
 
-    def __init__(self, prepare: Callable[[], object] = gc.collect, workers: int | None = None) -> None:
-        """`prepare` is run in each worker while the first page is still on its way: for imports."""
-        self._prepare = prepare
+    def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or max(2, os.cpu_count() or 2)
         self._executor: Executor | None = None
+        self._starting = threading.Lock()
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
@@ -51,40 +55,59 @@ class Pool:
             StoreError: the worker died (killed, or out of memory).
         """
         try:
+            if self._executor is None:  # the first start waits for imports, and the loop must not
+                await asyncio.to_thread(self._started)
             return await asyncio.wrap_future(self._submit(task, *args))
         except BrokenProcessPool as error:
             raise StoreError(
                 "a worker process died", where=task.__name__, do="run again; if memory ran out, take smaller pages"
             ) from error
 
+    def _started(self) -> Executor:
+        with self._starting:
+            self._executor = self._executor or self._start()
+            return self._executor
+
     def _submit(self, task: Callable[..., T], *args: Any) -> "Future[T]":
         try:
-            self._executor = self._executor or self._start()
-            return self._executor.submit(task, *args)
+            return self._started().submit(task, *args)
         except BrokenProcessPool:  # an earlier task's worker died; the others go on in new ones
             self._executor = self._start()
             return self._executor.submit(task, *args)
 
     def _start(self) -> Executor:
         try:
-            executor = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+            executor = ProcessPoolExecutor(self.workers, mp_context=_context())
         except (OSError, ImportError) as error:  # a bare chroot's /dev/shm, without which there are no semaphores
             _log.warning("no worker processes (%s; is /dev/shm writable?): working in threads, slower", error)
             return ThreadPoolExecutor(self.workers)
         with _nameless_main():
             for _ in range(self.workers):
-                executor.submit(_warm_up, self._prepare)
+                executor.submit(_warm_up)
         return executor
 
 
-def _warm_up(prepare: Callable[[], object]) -> None:
+def _context() -> BaseContext:
+    """Workers are forks of a server that has imported what they need, once for all of them, and started nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([WORK])
+    return context
+
+
+def preload() -> None:
+    """Let that server import in the background, so that it has done so when the first page comes."""
+    _context()
+    with suppress(OSError):  # where it cannot be started, `Pool` says so
+        forkserver.ensure_running()
+
+
+def _warm_up() -> None:
     """What is imported stays, and a page's lists hold no cycles: the collector need not look through them again.
 
     Workers stand back behind the loop that feeds them: where cores are few it would wait for them in turn.
     """
     os.nice(5)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    prepare()
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)

@@ -83,10 +83,6 @@ class Work:
         return Table(stage, name.jurisdiction, name.feed, name.tile, name.id, self.rules)
 
 
-def prepare_worker() -> None:
-    """Nothing but this module's imports, which take a second: a worker that unpickles this function has made them."""
-
-
 @dataclass(frozen=True)
 class PartJudged:
     """What came of one part: counts, hashes, rejections (few), and a sketch for the picture."""

@@ -61,7 +61,6 @@ def _trial(file: Path, folder: Path) -> dict[str, Any]:
     from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
     from zoning_assets.pipeline import STAGES, Pipeline  # noqa: PLC0415
     from zoning_assets.pool import Pool  # noqa: PLC0415
-    from zoning_assets.stages import prepare_worker  # noqa: PLC0415
     from zoning_assets.stores.objects import Objects  # noqa: PLC0415
 
     described = jurisdictions.read(file, FEED_TYPES)
@@ -75,7 +74,7 @@ def _trial(file: Path, folder: Path) -> dict[str, Any]:
         feed = next(iter(described.feeds))
         await pipeline.run({described.id: described}, [place], feed, STAGES[:-1], outcomes.append)
 
-    with Pool(prepare_worker) as pool:
+    with Pool() as pool:
         asyncio.run(tried(Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)))
     return _told(described, outcomes[0])
 

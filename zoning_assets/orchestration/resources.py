@@ -18,7 +18,6 @@ from zoning_assets.pipeline import Pipeline, defect
 from zoning_assets.pool import Pool
 from zoning_assets.queues import AMENDMENTS, TILES, Queue, open_queue
 from zoning_assets.settings import Settings
-from zoning_assets.stages import prepare_worker
 from zoning_assets.stores import database
 from zoning_assets.stores.ledger import PostgresLedger
 from zoning_assets.stores.objects import Objects
@@ -80,7 +79,7 @@ class Zoning(dg.ConfigurableResource[None]):
     def pipeline(self) -> Iterator[Pipeline]:
         """A pipeline with its own process pool; the database is brought up and up to date where that is ours to do."""
         settings = self.settings
-        with Pool(prepare_worker) as pool, _undisturbed():
+        with Pool() as pool, _undisturbed():
             url = self.database()
             http = partial(_asking, url)
             yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool, http)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Mask = npt.NDArray[np.bool_]
 Literal = int | float | str
@@ -183,7 +184,9 @@ class _Reader:
         self._need(")")
         if any(each.is_text != left.is_text for each in wanted):
             _refuse("text and numbers are not compared")
-        among = np.isin(left.values, np.array([each.values for each in wanted]))
+        these = np.array([each.values for each in wanted]).ravel()
+        # numbers, as object ids are, are hashed: numpy would sort a whole county for each question
+        among = np.isin(left.values, these) if left.is_text else pd.Series(left.values).isin(these).to_numpy()
         return Truths(self._wide(among & left.known), self._wide(~among & left.known))
 
     def _truths(self, compare: Callable[[Any, Any], Any], left: Values, right: Values) -> Truths:
