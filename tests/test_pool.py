@@ -18,6 +18,11 @@ def process_id() -> int:
     return os.getpid()
 
 
+def slow_process_id() -> int:
+    time.sleep(0.2)
+    return os.getpid()
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -64,7 +69,7 @@ def work_until_killed(told: str) -> None:
     """A run whose workers wait, one of them in the middle of a task."""
 
     async def pids(pool: Pool) -> set[int]:
-        return {await pool.run(process_id) for _ in range(20)}
+        return set(await asyncio.gather(*(pool.run(slow_process_id) for _ in range(8))))
 
     with Pool(workers=2) as pool:
         Path(told).write_text(" ".join(map(str, asyncio.run(pids(pool)))))
@@ -85,5 +90,5 @@ def test_workers_end_with_the_run_that_started_them(tmp_path: Path) -> None:
     until = time.monotonic() + 10
     while any(map(lives, workers)) and time.monotonic() < until:
         time.sleep(0.05)
-    assert len(workers) > 0
+    assert len(workers) == 2
     assert not any(map(lives, workers))

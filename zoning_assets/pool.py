@@ -69,21 +69,21 @@ class Pool:
             return self._executor
 
     def _submit(self, task: Callable[..., T], *args: Any) -> "Future[T]":
-        try:
-            return self._started().submit(task, *args)
-        except BrokenProcessPool:  # an earlier task's worker died; the others go on in new ones
-            self._executor = self._start()
-            return self._executor.submit(task, *args)
+        with _nameless_main():  # a worker is started by the first task that finds none idle
+            try:
+                return self._started().submit(task, *args)
+            except BrokenProcessPool:  # an earlier task's worker died; the others go on in new ones
+                self._executor = self._start()
+                return self._executor.submit(task, *args)
 
     def _start(self) -> Executor:
         try:
-            executor = ProcessPoolExecutor(self.workers, mp_context=_context())
+            executor = ProcessPoolExecutor(self.workers, _context(), _warm_up)
         except (OSError, ImportError) as error:  # a bare chroot's /dev/shm, without which there are no semaphores
             _log.warning("no worker processes (%s; is /dev/shm writable?): working in threads, slower", error)
             return ThreadPoolExecutor(self.workers)
         with _nameless_main():
-            for _ in range(self.workers):
-                executor.submit(_warm_up)
+            executor.submit(os.getpid)  # the first worker waits for the server's imports
         return executor
 
 
