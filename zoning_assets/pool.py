@@ -21,7 +21,9 @@ from zoning_assets.errors import StoreError
 _log = logging.getLogger(__name__)
 
 #: The module of the workers' tasks; imported with all it needs it takes a second.
-WORK = "zoning_assets.stages"
+_WORK = "zoning_assets.stages"
+#: Apple's libraries do not survive a fork.
+_WAY = "spawn" if sys.platform == "darwin" else "forkserver"
 
 T = TypeVar("T")
 
@@ -89,16 +91,16 @@ class Pool:
 
 def _context() -> BaseContext:
     """Workers are forks of a server that has imported what they need, once for all of them, and started nothing."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([WORK])
+    context = multiprocessing.get_context(_WAY)
+    context.set_forkserver_preload([_WORK])
     return context
 
 
 def preload() -> None:
     """Let that server import in the background, so that it has done so when the first page comes."""
-    _context()
-    with suppress(OSError):  # where it cannot be started, `Pool` says so
-        forkserver.ensure_running()
+    if _context().get_start_method() == "forkserver":
+        with suppress(OSError):  # where it cannot be started, `Pool` says so
+            forkserver.ensure_running()
 
 
 def _warm_up() -> None:
