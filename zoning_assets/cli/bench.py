@@ -1,6 +1,7 @@
 """`zoning bench`: measurements, with units. They live in the repository's `benchmarks/`, which is not installed."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ app = typer.Typer(no_args_is_help=True)
 
 _ROOT = Path(__file__).parents[2]
 _FEWEST = 1000
+_MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
 @app.callback()
@@ -29,7 +31,7 @@ def sync(
 ) -> None:
     """Harvest synthetic parcels by the ArcGIS protocol: ours, the classic pattern, and the floor."""
     measurement = _load("sync")
-    server = environment.bring_up_database()
+    server = _server()
     found = measurement.measure(parcels, server, environment.settings().home, show.line)
     if json:
         show.document(found)
@@ -50,7 +52,7 @@ def chaos(
 ) -> None:
     """Every fault of a lying portal against every strategy: exactly the portal's rows, or refused by name."""
     measurement = _load("chaos")
-    server = environment.bring_up_database()
+    server = _server()
     found = measurement.measure(server, environment.settings().home, show.line, mixed=mixed)
     if json:
         show.document(found)
@@ -68,7 +70,7 @@ def chaos(
 def week(*, json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
     """A week of twenty simulated portals on a clock of its own: every change in time, no portal asked too much."""
     measurement = _load("week")
-    server = environment.bring_up_database()
+    server = _server()
     found = measurement.measure_apart(server, environment.settings().home, show.line)
     if json:
         show.document(found)
@@ -131,6 +133,25 @@ def changes(
     show.table(f"Overlay of {found['lots']:,} lots", _lines(found["overlay"]))
     for release in found["releases"]:
         show.table(f"A drift of {release['drift_m']} m", _lines({**release, "kinds": _named(release["kinds"])}))
+
+
+def _server() -> str:
+    """The database as its owner, who may make others beside it; a writer may not.
+
+    Raises:
+        SettingInvalid: this user may not either.
+    """
+    from zoning_assets.stores import cluster, database  # noqa: PLC0415
+
+    url = database.as_role(cluster.ensure(environment.settings().home, os.environ), None)
+    with database.connect(url) as connection:
+        if connection.execute(_MAY_CREATE).fetchone() != (True,):
+            raise SettingInvalid(
+                "its user may not create databases, as each contestant gets one",
+                where=database.address(url),
+                do="unset ZONING_DATABASE_URL, or grant CREATEDB",
+            )
+    return url
 
 
 def _named(kinds: dict[tuple[str, str], int]) -> dict[str, int]:

@@ -1,0 +1,52 @@
+"""`zoning bench` makes databases, which the pipeline's own role may not."""
+
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+
+from tests.cli.conftest import Zoning
+from tests.conftest import rows
+from zoning_assets.cli import bench
+from zoning_assets.stores.database import as_role
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, database: str, zoning: Zoning) -> list[str]:
+    """The servers that were measured; a week takes minutes, and what matters here is who makes its database."""
+    servers: list[str] = []
+
+    def measure_apart(server: str, *_: object) -> dict[str, object]:
+        servers.append(server)
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE bench_words")
+            connection.execute("DROP DATABASE bench_words")
+        return {"faults": []}
+
+    monkeypatch.setattr(bench, "_load", lambda _: SimpleNamespace(measure_apart=measure_apart))
+    monkeypatch.setenv("ZONING_DATABASE_URL", database)
+    return servers
+
+
+def test_a_benchmark_works_as_the_owner(zoning: Zoning, measured: list[str]) -> None:
+    assert zoning("bench", "week", "--json")[0] == 0
+    assert len(measured) == 1
+
+
+def test_who_may_make_no_database_is_told(
+    zoning: Zoning, measured: list[str], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = as_role(database, None)
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("CREATE ROLE bench_nobody LOGIN PASSWORD 'x' IN ROLE zoning_writer")
+    try:
+        host = owner.partition("@")[2]
+        monkeypatch.setenv("ZONING_DATABASE_URL", f"postgresql://bench_nobody:x@{host}")
+        status, out, err = zoning("bench", "week")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert "may not create databases" in err
+    finally:
+        with psycopg.connect(owner, autocommit=True) as connection:
+            connection.execute("DROP ROLE bench_nobody")
+    assert rows(owner, "SELECT count(*) FROM pg_roles WHERE rolname = 'bench_nobody'") == [(0,)]
+    assert measured == []
