@@ -102,6 +102,20 @@ def sureness(url: str) -> dict[str, float]:
     return {each["id"]: each["confidence"] for each in feed.find(url, jurisdiction=ID)}
 
 
+def without_words_for_nothing(url: str) -> bool:
+    """Whether no text in the schema is how Python or pandas spell that there is nothing."""
+    columns = "SELECT table_name, column_name FROM information_schema.columns c JOIN information_schema.tables t"
+    columns += " USING (table_schema, table_name) WHERE table_schema = 'zoning' AND table_type = 'BASE TABLE'"
+    found = {}
+    for table, column in rows(url, f"{columns} AND c.data_type IN ('text', 'jsonb', 'ARRAY')"):
+        nothing = r"'(^|[\"{,\s])(NaN|nan|None|NaT|<NA>)([\"},\s]|$)'"
+        name = f"{table}.{column}"
+        found[name] = rows(url, f'SELECT "{column}" FROM zoning.{table} WHERE "{column}"::text ~ {nothing} LIMIT 3')
+    assert len(found) > 60
+    assert {name: some for name, some in found.items() if some} == {}
+    return True
+
+
 def test_a_county_tells_its_truth_and_nothing_else(pipeline: Pipeline, tmp_path: Path, portal: str) -> None:
     """Rezonings whole and partial, a split, a merger, a new number: each once; noise, edits and a rerun: nothing."""
     county = simulated(tmp_path, portal, 1)
@@ -127,6 +141,9 @@ def test_a_county_tells_its_truth_and_nothing_else(pipeline: Pipeline, tmp_path:
     assert of("renumbered") == {tuple(sorted(pair)) for pair in truth.renumbered.items()}
     assert of("added") == {(pin,) for pin in truth.added}
     assert of("retired") == {(pin,) for pin in truth.retired}
+    sides = {each["kind"]: (each["old"], each["new"]) for each in found}
+    assert (sides["added"][0], sides["retired"][1]) == (None, None)
+    assert without_words_for_nothing(pipeline.database)
     assert len(found) == 68 + 2 + 5
 
 

@@ -144,6 +144,13 @@ OLD = """
             ('{"attributes": [1, {"a": "b"}], "geometry": "x"}', 'open')) AS old (raw, state);
     INSERT INTO zoning.whole VALUES ('us-xx-old', 'parcels', 1);
     INSERT INTO zoning.hold (jurisdiction, reason, actor, since) VALUES ('us-xx-old', 'odd', 'ann', now());
+    INSERT INTO zoning.release (
+        jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved, tolerance_m, alarms,
+        counts, judged
+    ) VALUES ('us-xx-old', 0, 1, 0, 1, '', 0, 0, 1, '{}', '{}', now());
+    INSERT INTO zoning.change (
+        id, jurisdiction, kind, state, facet, parcel_ids, old, new, confidence, detected, evidence, release_id
+    ) VALUES ('c', 'us-xx-old', 'added', 'event', 'parcel', '{P}', 'NaN', 'P', 1, now(), '{}', 1);
     INSERT INTO zoning.audit
         SELECT (a).id, (a).at, (a).actor, (a).deed, (a).subject, (a).reason, zoning.audit_hash('', a)
         FROM (SELECT ROW(1, now(), 'ann', 'pause', '{}'::jsonb, 'odd', '')::zoning.audit AS a) one;
@@ -169,6 +176,7 @@ def test_what_an_older_database_holds_is_kept(empty: str, database: str, monkeyp
     holds.resume(url, jurisdiction="us-xx-old", host=None, reason="mended", actor="bob")
     assert holds.broken(url) == []
     assert surveys.begun(url, "us-xx-old", "parcels") == (True, 0)
+    assert rows(url, "SELECT old, new FROM zoning.change") == [(None, "P")]
 
 
 def test_a_newer_database_is_left_alone(database: str) -> None:

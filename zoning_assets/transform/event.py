@@ -42,7 +42,9 @@ def change(kind: str, *, of: Sequence[Any], state: str = EVENT, facet: str = BAS
 
 def table_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Changes as a table with COLUMNS, in an order of their own."""
-    table = pd.DataFrame({name: _objects([row[name] for row in rows]) for name in COLUMNS})
+    # Series of objects: of an array of texts pandas would make a text column, where None becomes NaN
+    columns = {name: pd.Series(_objects([row[name] for row in rows]), dtype=object) for name in COLUMNS}
+    table = pd.DataFrame(columns)
     return table.sort_values(["kind", "id"], ignore_index=True)
 
 
