@@ -16,7 +16,7 @@ from zoning_assets.simulation.county import County
 from zoning_assets.simulation.portal import CountyReleases, Portal, county_portal
 
 START = datetime(2026, 11, 23, tzinfo=UTC)  # a Monday
-FLEET, LOTS = 20, 300  # of 400 a new district is a third, which a tripwire holds until a person accepts it
+FLEET, LOTS = 20, 1500  # a new district is a fifteenth of them; of 400 it is a third, which a tripwire holds
 #: How each is to be asked; the rest of its file is the simulated county's.
 PROBES = ("probe_hours = 6", "probe_hours = 12", "probe_hours = 24", 'probe = "0 3 * * *"')
 #: Portal -> when it changes (hours after START), when it says 503 to half of what is asked, when it is away, when it

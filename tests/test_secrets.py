@@ -221,6 +221,13 @@ def test_plain_words_stay(text: str) -> None:
     assert scrubbed(text) == text
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_long_token_is_hidden_to_its_end(quote: str) -> None:
+    """A signed token has a thousand letters and more."""
+    assert scrubbed(f"token={quote}{'x' * 2000}{PASSWORD}{quote} and more").endswith(" and more")
+    assert PASSWORD not in scrubbed(f"token={quote}{'x' * 2000}{PASSWORD}{quote} and more")
+
+
 def test_an_unforeseen_error_that_is_cut_off_in_an_address_holds_no_secret() -> None:
     error = ValueError(f"{'x' * 450} http://{USER}:{PASSWORD * 20}@h/?token={TOKEN}")
     assert not [secret for secret in PLANTED if secret in str(defect("us-x", error))]

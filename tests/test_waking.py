@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from tests.conftest import read_toml, rows
 from zoning_assets.model import Feed as FeedOf
 from zoning_assets.model import Jurisdiction, Portal
-from zoning_assets.orchestration import build, freshness, retrying, waking
+from zoning_assets.orchestration import build, freshness, probing, retrying, waking
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.waking import Entry
+from zoning_assets.pipeline import Probed
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county import BOUNDS, ID, county_toml
 from zoning_assets.simulation.process import serving, switch_release
@@ -119,6 +120,14 @@ def test_what_was_asked_for_is_not_asked_for_again_while_it_may_be_under_way() -
     assert not waking.worth(asked, "count 1 -> 2", [failed()], NOW + timedelta(days=9)), "asked for again by itself"
     assert not waking.worth(asked, "count 1 -> 2", [failed("dead", passes=False)], NOW + timedelta(days=9))
     assert waking.worth(asked, "count 1 -> 2", [failed("dead")], NOW + timedelta(days=9)), "the portal is back"
+
+
+def test_a_probe_that_finds_nothing_asks_for_nothing() -> None:
+    """What was asked for before it counts no more: it is there, or it is no longer so."""
+    asked = {feed().key: Entry(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())}
+    for before in ({}, asked):
+        (found,) = probing.decide(before, [(feed(), Probed("us-xx-a", "zoning", None, 2))], lambda _: [], NOW)
+        assert (found.run_key, found.entry.why, found.known.current) == (None, "", NOW)
 
 
 def test_a_promise_that_is_broken_is_asked_for_once_each_time_it_runs_out() -> None:

@@ -34,7 +34,7 @@ from zoning_assets.pool import Pool
 from zoning_assets.running import Run, places_of
 from zoning_assets.secrecy import scrubbed
 from zoning_assets.stages import (
-    HELD_COLUMNS,
+    NONE_HELD,
     Work,
     compare_place,
     held,
@@ -244,7 +244,7 @@ class Pipeline:
             tasks = (self.pool.run(validate_part, work, part, *group) for part, group in missing)
             known.update(zip((part for part, _ in missing), await asyncio.gather(*tasks), strict=True))
             judged = [known[part] for part, _ in groups]
-            rejections = pd.concat([_NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
+            rejections = pd.concat([NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
             said = {
                 "counts": sum((part.counts for part in judged), Counts()).as_dict(),
                 "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
@@ -287,9 +287,6 @@ class Pipeline:
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
         return work
-
-
-_NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).astype({"row": "int64"})
 
 
 def defect(where: str, error: Exception) -> Defect:

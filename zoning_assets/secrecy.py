@@ -6,12 +6,13 @@ Everything that is written for people or programs to read (errors, logs, metadat
 import re
 from urllib.parse import urlsplit
 
-#: Bounded, as strangers write what is looked through here: a longer scheme is looked for in its last letters.
+#: Strangers write what is looked through here: a scheme is looked for in its last letters, and a quote that nobody
+#: closed hides all that follows, so that nothing is looked through twice.
 _ADDRESS = re.compile(r"\w[\w+.-]{0,20}://[^\s'\"<>]+")
 #: `password=...` of libpq, `Authorization: Bearer ...` of HTTP, `"token": "..."` of JSON: a word and what follows it.
 _SAID = re.compile(
     r"(?i)\b(password|passwd|pwd|secret|token|api[_-]?key|x-[\w-]{0,40}token|signature|sig|authorization)\b"
-    r"(['\"]?\s*[=:]\s*)(?:(bearer|basic)\s+)?('[^']{0,500}'?|\"[^\"]{0,500}\"?|[^\s&,;'\"<>)}\]]+)"
+    r"(['\"]?\s*[=:]\s*)(?:(bearer|basic)\s+)?('[^']*'?|\"[^\"]*\"?|[^\s&,;'\"<>)}\]]+)"
 )
 
 

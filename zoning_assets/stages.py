@@ -33,6 +33,7 @@ RULES_VERSION = 2
 _FEW = 20
 #: What is kept of a row that is held back: why, and all of it as the portal gave it (JSON).
 HELD_COLUMNS = (*judge.REJECTION_COLUMNS, "raw")
+NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).astype({"row": "int64"})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import psycopg
 import pytest
 
 from tests.cli.conftest import Zoning
-from tests.conftest import rows
 from zoning_assets.cli import bench
 from zoning_assets.stores.database import as_role
 
@@ -48,5 +47,4 @@ def test_who_may_make_no_database_is_told(
     finally:
         with psycopg.connect(owner, autocommit=True) as connection:
             connection.execute("DROP ROLE bench_nobody")
-    assert rows(owner, "SELECT count(*) FROM pg_roles WHERE rolname = 'bench_nobody'") == [(0,)]
     assert measured == []

@@ -66,7 +66,6 @@ def _tried_again(url: str, jurisdiction: str) -> None:
 
 
 def _known(jurisdiction: str, feed: str) -> str:
-
     known = environment.jurisdiction(jurisdiction)
     if feed not in known.feeds:
         raise SettingInvalid(f"{feed!r} is no feed of {known.id}", where="--feed", do="; ".join(known.feeds))
