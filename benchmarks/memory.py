@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 from typing import Self
 
-_EVERY_S = 0.05
-_LOOK_FOR_CHILDREN_EVERY = 5  # samples
+_EVERY_S = 0.1
+_LOOK_FOR_CHILDREN_EVERY = 10  # samples
 _PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
 

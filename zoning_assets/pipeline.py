@@ -205,10 +205,11 @@ class Pipeline:
         table, pages = work.table(NORMALIZED), range(len(work.harvest.pages))
         said = await asyncio.to_thread(table.find_summary, work.objects)
         if said is None:
-            alone = {numbers[0]: part for part, (numbers, listed) in enumerate(parts_of(work.harvest)) if not listed}
-            tasks = (self.pool.run(normalize_page, work, number, alone.get(number)) for number in pages)
+            groups = enumerate(parts_of(work.harvest))
+            alone = {numbers[0]: (part, listed) for part, (numbers, listed) in groups if len(numbers) == 1}
+            tasks = (self.pool.run(normalize_page, work, number, *alone.get(number, ())) for number in pages)
             done = await asyncio.gather(*tasks)
-            outcome.judged = {alone[number]: each.judged for number, each in enumerate(done) if each.judged}
+            outcome.judged = {alone[number][0]: each.judged for number, each in enumerate(done) if each.judged}
             fields = sorted({name for each in done for name in each.fields})
             said = {"fetched": sum(each.fetched for each in done), "fields": fields}
             await asyncio.to_thread(table.commit, work.objects, len(pages), said)

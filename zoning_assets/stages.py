@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import orjson
 import pandas as pd
@@ -115,21 +114,22 @@ class PageNormalized:
     judged: PartJudged | None
 
 
-def normalize_page(work: Work, number: int, part: int | None = None) -> PageNormalized:
+def normalize_page(work: Work, number: int, part: int | None = None, listed: bool = False) -> PageNormalized:
     """One raw page to one part of the normalized table.
 
-    `part`: the page alone is that part of the validated table; it is judged while it is in memory.
+    `part`: the page alone is that part of the validated table; it is judged while it is in memory. `listed`: as
+    validate_part.
     """
     page = work.harvest.pages[number]
     rows = _read(work, page)
     frame = _normalized(work, page, rows)
     frame["page"] = pd.Series([page.name] * len(frame), dtype=object)
-    work.table(NORMALIZED).write(work.objects, number, frame)
-    judged = None if part is None else _judge(work, part, frame, {page.name: rows}, listed=False)
+    work.table(NORMALIZED).write(work.objects, number, frame, work.jurisdiction.target_crs)
+    judged = None if part is None else _judge(work, part, frame, {page.name: rows}, listed=listed)
     return PageNormalized(len(frame), {name for row in rows.attributes[:_FEW] for name in row}, judged)
 
 
-def _normalized(work: Work, page: Page, rows: Rows) -> gpd.GeoDataFrame:
+def _normalized(work: Work, page: Page, rows: Rows) -> pd.DataFrame:
     return columns.normalize(
         rows,
         jurisdiction=work.jurisdiction,
@@ -159,18 +159,17 @@ def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -
     """Normalized parts to one part of the validated table. `listed`: whole keys stand together, see judge.judge."""
     normalized = work.table(NORMALIZED)
     frames = [normalized.read(work.objects, number) for number in numbers]
-    whole = gpd.GeoDataFrame(pd.concat(frames, ignore_index=True), crs=frames[0].crs) if len(frames) > 1 else frames[0]
-    return _judge(work, part, whole, {}, listed=listed)
+    return _judge(work, part, pd.concat(frames, ignore_index=True), {}, listed=listed)
 
 
 def _read(work: Work, page: Page) -> Rows:
     return pages.READERS[work.harvest.form](harvests.read_page(work.objects, work.harvest, page), work.harvest.layer)
 
 
-def _judge(work: Work, part: int, rows: gpd.GeoDataFrame, read: Mapping[str, Rows], *, listed: bool) -> PartJudged:
+def _judge(work: Work, part: int, rows: pd.DataFrame, read: Mapping[str, Rows], *, listed: bool) -> PartJudged:
     """`read`: the pages that are in memory, by name."""
     judged = judge.judge(rows, jurisdiction=work.jurisdiction, feed=work.feed, listed=listed)
-    work.table(VALIDATED).write(work.objects, part, judged.table)
+    work.table(VALIDATED).write(work.objects, part, judged.table, work.jurisdiction.target_crs)
     counts = Counts(
         fetched=len(rows),
         accepted=judged.accepted,

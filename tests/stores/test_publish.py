@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import geopandas as gpd
 import orjson
 import psycopg
 import pyarrow as pa
@@ -193,7 +194,12 @@ def test_hostile_text_arrives_as_text(database: str, *, keys: bool) -> None:
     """Whatever a portal writes arrives as it is, but for NUL and half characters; never as SQL, never as an end."""
     made = judged(HOSTILE[:-1] if keys else HOSTILE, keys=keys)
     assert made.accepted == len(HOSTILE) - keys
-    publish(database, replace(edition("j", NORTH, {}, COVER), harvest="h"), [stored(made.table)], [])
+    publish(
+        database,
+        replace(edition("j", NORTH, {}, COVER), harvest="h"),
+        [stored(gpd.GeoDataFrame(made.table, geometry="geometry", crs="EPSG:4326"))],
+        [],
+    )
     clean = [canonical.value(text) for text in HOSTILE][: made.accepted]
     found = rows(
         database, "SELECT parcel_id, zoning_code, address, attributes FROM zoning.parcel ORDER BY ST_XMin(geom)"

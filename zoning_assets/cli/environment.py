@@ -20,12 +20,23 @@ if TYPE_CHECKING:
     import dagster as dg
 
 DAGSTER_STORAGE = "ZONING_DAGSTER_DATABASE_URL"
-_STORAGE = f"""
+_POSTGRES = f"""
 storage:
   postgres:
     postgres_url:
       env: {DAGSTER_STORAGE}
 """
+_SQLITE = """
+event_log_storage:
+  module: zoning_assets.orchestration.event_log
+  class: PlanningEventLog
+  config:
+    home:
+      env: DAGSTER_HOME
+"""
+#: Dagster hands an event log many events at once where this says so; in PostgreSQL it would gain nothing. SQLite takes
+#: 32,766 values in a statement, and an event is seven.
+_BATCH, _MOST_AT_ONCE = "DAGSTER_EVENT_BATCH_SIZE", "2000"
 
 
 def settings() -> Settings:
@@ -75,10 +86,13 @@ def prepare_dagster() -> Path:
     storage = os.environ.get(DAGSTER_STORAGE)
     if storage:
         os.environ[DAGSTER_STORAGE] = remote.answering(storage, DAGSTER_STORAGE)
-    text = _dagster_yaml() + (_STORAGE if storage else "")
+    text = _dagster_yaml() + (_POSTGRES if storage else _SQLITE)
     target = home / "dagster.yaml"
     found = target.read_text() if target.exists() else text.splitlines()[0]
-    if found != text and found.startswith(text.splitlines()[0]):
+    ours = found.startswith(text.splitlines()[0])
+    if ours and not storage:
+        os.environ.setdefault(_BATCH, _MOST_AT_ONCE)
+    if ours and found != text:
         draft = target.with_suffix(f".{os.getpid()}")
         draft.write_text(text)
         draft.replace(target)

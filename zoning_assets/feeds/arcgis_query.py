@@ -108,8 +108,10 @@ class Service:
             return None
         if "objectIds" not in value:
             return None
+        listed = value["objectIds"] or ()
         try:
-            return np.sort(np.array([int(each) for each in value["objectIds"] or ()], dtype=np.int64))
+            ints = listed if set(map(type, listed)) <= {int} else [int(each) for each in listed]
+            return np.sort(np.array(ints, dtype=np.int64))
         except (TypeError, ValueError, OverflowError):
             return None
 

@@ -67,7 +67,7 @@ def _picture(told: Told) -> dg.MarkdownMetadataValue:
     """Where it changed: what waits for review grey, parcels amber, zoning red."""
     drawn = told.changes[told.changes["geometry"].notna()]
     review, of_parcels = drawn["state"] == "review", drawn["facet"] == "parcel"
-    shapes = (drawn["geometry"][which] for which in (review, ~review & of_parcels, ~review & ~of_parcels))
+    shapes = (drawn["geometry"][which].to_numpy() for which in (review, ~review & of_parcels, ~review & ~of_parcels))
     png = base64.b64encode(picture.draw([picture.Sketch(*map(picture.packed, shapes))])).decode()
     return dg.MetadataValue.md(f"![review grey, parcels amber, zoning red](data:image/png;base64,{png})")
 

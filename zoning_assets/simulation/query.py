@@ -22,7 +22,7 @@ _SELECT = ("where", "objectIds", "geometry", "geometryType", "inSR", "spatialRel
 FORMS: Mapping[str, Form] = {"json": JSON, "pjson": JSON, "geojson": GEOJSON, "pbf": pbf.FORM}
 #: Parameters whose answer is no rows of the layer.
 _NOT_ROWS = ("returnCountOnly", "returnIdsOnly", "returnExtentOnly", "outStatistics", "returnDistinctValues")
-_MOST_SELECTIONS = 32  # kept per layer: pages of one query ask for the same rows again and again
+_MOST_SELECTIONS = 128  # kept per layer: pages of one query ask for the same rows again and again
 
 
 def answer(layer: Layer, params: Mapping[str, str]) -> bytes:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import geopandas as gpd
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -42,14 +41,14 @@ class Table:
             (self.stage, self.jurisdiction, self.feed, self.tile or "whole", f"{self.harvest}-{self.rules}")
         )
 
-    def write(self, objects: Objects, part: int, frame: gpd.GeoDataFrame) -> None:
-        """Write one part."""
+    def write(self, objects: Objects, part: int, frame: pd.DataFrame, crs: str) -> None:
+        """Write one part; `crs`: of its shapes, EPSG:..."""
         buffer = io.BytesIO()
         # No column is read by ranges or by its values, and most values are their own: neither pays for its making.
-        pq.write_table(_table(frame), buffer, compression="zstd", use_dictionary=False, write_statistics=False)
+        pq.write_table(_table(frame, crs), buffer, compression="zstd", use_dictionary=False, write_statistics=False)
         objects.put(self._part(part), buffer.getvalue())
 
-    def read(self, objects: Objects, part: int) -> gpd.GeoDataFrame:
+    def read(self, objects: Objects, part: int) -> pd.DataFrame:
         """Read one part."""
         return _frame(pq.read_table(io.BytesIO(objects.get(self._part(part)))))
 
@@ -97,45 +96,35 @@ class Table:
         return f"{self.folder}/{part:05d}.parquet"
 
 
-def _table(frame: gpd.GeoDataFrame) -> pa.Table:
-    """A GeoParquet table (geoparquet.org, 1.0.0) of a frame in a CRS that is known by an EPSG code.
+def _table(frame: pd.DataFrame, crs: str) -> pa.Table:
+    """A GeoParquet table (geoparquet.org, 1.0.0) of a frame whose shapes stand in `geometry`.
 
     As GeoDataFrame.to_parquet, but the CRS is not spelled anew for each part, and text is taken as it is.
     """
     names = [str(name) for name in frame.columns if name != "geometry"]
     arrays = {name: pa.array(frame[name].to_numpy(), from_pandas=True) for name in names}
-    wkbs = shapely.to_wkb(frame.geometry.to_numpy(), byte_order=1, flavor="iso")
+    wkbs = shapely.to_wkb(frame["geometry"].to_numpy(), byte_order=1, flavor="iso")
     arrays["geometry"] = pa.array(wkbs, pa.binary())
-    about = {"encoding": "WKB", "crs": _projjson(frame.crs.to_epsg()), "geometry_types": []}
-    geo = {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": about}}
-    return pa.table(arrays).replace_schema_metadata({b"geo": orjson.dumps(geo)})
+    return pa.table(arrays).replace_schema_metadata({b"geo": _about(crs)})
 
 
 @lru_cache(maxsize=16)
-def _projjson(epsg: int) -> Any:
-    return pyproj.CRS.from_epsg(epsg).to_json_dict()
+def _about(crs: str) -> bytes:
+    """What GeoParquet says of a table's shapes."""
+    about = {"encoding": "WKB", "crs": pyproj.CRS.from_user_input(crs).to_json_dict(), "geometry_types": []}
+    return orjson.dumps({"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": about}})
 
 
-def _frame(table: pa.Table) -> gpd.GeoDataFrame:
-    """A GeoParquet table that `write` wrote.
-
-    As gpd.read_parquet, but the CRS is not looked up anew for each part (13 ms), and text is Python's own.
-    """
-    about = orjson.loads((table.schema.metadata or {})[b"geo"])["columns"]["geometry"]
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """A table that `write` wrote, as it was: text is Python's own."""
     columns = {
         name: pd.Series(table.column(name).to_numpy(zero_copy_only=False), dtype=_dtype(table.schema.field(name)))
         for name in table.column_names
         if name != "geometry"
     }
     shapes = shapely.from_wkb(table.column("geometry").to_numpy(zero_copy_only=False))
-    crs = _crs(orjson.dumps(about["crs"]))
-    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(shapes, crs=crs))
+    return pd.DataFrame({**columns, "geometry": pd.Series(shapes, dtype=object)})
 
 
 def _dtype(field: pa.Field) -> type | None:
     return object if pa.types.is_string(field.type) or pa.types.is_null(field.type) else None
-
-
-@lru_cache(maxsize=16)
-def _crs(projjson: bytes) -> pyproj.CRS:
-    return pyproj.CRS.from_json(projjson.decode())

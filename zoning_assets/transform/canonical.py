@@ -56,10 +56,23 @@ def value(raw: Any) -> Any:
     return raw
 
 
+def texts(raws: Sequence[str | None]) -> list[str | None]:
+    """As `value`, for a column of texts; letters that need care are looked for in all of them at once."""
+    whole = "".join(filter(None, raws))
+    if "\x00" in whole or not whole.isascii():
+        return [None if raw is None else _text(raw) for raw in raws]
+    return [_dated(raw.strip()) if raw else None for raw in raws]
+
+
 def _text(raw: str) -> str | None:
     text = raw.strip() if "\x00" not in raw else raw.replace("\x00", "").strip()
     if not text.isascii():  # half a surrogate pair is no text; databases refuse it
         text = text.encode("utf-8", "replace").decode()
+    return _dated(text)
+
+
+def _dated(text: str) -> str | None:
+    """Trimmed text; a date in one form."""
     if len(text) >= 10 and text[4] in "/-" and (found := _DATE.fullmatch(text)):
         return _date(*found.groups())
     return text or None

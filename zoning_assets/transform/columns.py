@@ -7,7 +7,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -58,7 +57,7 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
     scope: Scope,
     owned: bool = False,
     fixes: Mapping[int, Fix] = MappingProxyType({}),
-) -> gpd.GeoDataFrame:
+) -> pd.DataFrame:
     """Rows in our columns and the target CRS; only those that this place owns, nothing judged yet.
 
     Args:
@@ -90,12 +89,23 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
     mine[list(fixes)] = True
     keep = np.flatnonzero(mine)
     kept = keep.tolist()
-    record = _columns([rows.attributes[row] for row in kept], feed, layer)
-    record["key"] = [keys[row] for row in kept]
-    record["flaw"] = [rows.flaws.get(row) for row in kept]
-    data = {name: pd.Series(_objects(record[name]), dtype=object) for name in record}
+    texts = {
+        "key": [keys[row] for row in kept],
+        **_columns([rows.attributes[row] for row in kept], feed, layer),
+        "flaw": [rows.flaws.get(row) for row in kept],
+    }
     places = {"row": keep, "lon": points[keep, 0], "lat": points[keep, 1]}
-    return gpd.GeoDataFrame({**data, **places}, geometry=shapes[keep], crs=jurisdiction.target_crs)
+    return framed({**texts, "geometry": shapes[keep]}, places)
+
+
+def framed(
+    objects: Mapping[str, Sequence[Any] | npt.NDArray[Any]], numbers: Mapping[str, npt.NDArray[Any]]
+) -> pd.DataFrame:
+    """A table of columns of Python objects (text or None, shapes), whatever pandas would make of them, and of numbers.
+
+    No GeoDataFrame: it asks for its CRS at each step, which for a page takes longer than the step.
+    """
+    return pd.DataFrame({**{name: pd.Series(values, dtype=object) for name, values in objects.items()}, **numbers})
 
 
 def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.NDArray[np.float64]:
@@ -124,17 +134,15 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
 
     Column by column, which is three times as fast as row by row.
     """
-    named = {feed.key, *feed.fields.values()} - {None}
-    managed = set(layer.get("managed", ())) - named
-    names = sorted({name for row in rows for name in row})
-    names = [name for name in names if name in named or not (name in managed or is_managed(name))]
+    ours, managed = set(feed.fields.values()), set(layer.get("managed", ()))
+    names = sorted(set[str]().union(*rows) - ({feed.key} - ours))
+    names = [name for name in names if name in ours or not (name in managed or is_managed(name))]
     cleaned = {
         name: _cleaned([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in names
     }
     nothing: list[Any] = [None] * len(rows)
-    result = {ours: _texts(cleaned.get(feed.fields.get(ours, ""), nothing)) for ours in COLUMNS[feed.name]}
-    result = {"key": nothing, **result}
-    rest = [name for name in names if name not in named]
+    result = {name: _texts(cleaned.get(feed.fields.get(name, ""), nothing)) for name in COLUMNS[feed.name]}
+    rest = [name for name in names if name not in ours]
     values = zip(*(cleaned[name] for name in rest), strict=True) if rest else ((),) * len(rows)
     result["attributes"] = [
         canonical.dumps({name: value for name, value in zip(rest, row, strict=True) if value is not None})
@@ -150,10 +158,12 @@ def _keys(rows: Sequence[Mapping[str, Any]], feed: Feed) -> list[str | None]:
 
 
 def _cleaned(values: list[Any], *, is_date: bool) -> list[Any]:
-    """A column's canonical values. Text repeats itself, and equal text is looked at once."""
+    """A column's canonical values. Dates repeat themselves, and equal ones are looked at once."""
     form = _date if is_date else canonical.value
     kinds = set(map(type, values)) - {type(None)}
-    if kinds <= {str} or (is_date and kinds <= {int}):
+    if kinds <= {str}:
+        return canonical.texts(values)
+    if is_date and kinds <= {int}:
         once = {value: form(value) for value in set(values)}
         return [once[value] for value in values]
     if kinds == {float} and not is_date:
@@ -175,13 +185,6 @@ def _day(number: int) -> Any:
 
 def _texts(values: list[Any]) -> list[str | None]:
     return [None if value is None else str(value) for value in values]
-
-
-def _objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
-    """A column as Python objects: text and None, whatever pandas would make of them."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,8 @@
 """JSON of strangers: read within limits, and its lists of corners made flat."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any, TypedDict
 
@@ -23,7 +24,7 @@ def decode(body: bytes) -> Any:
     Raises:
         ValueError: the bytes are not JSON, or it is too large or too deep.
     """
-    _limit(body)
+    limit(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -50,7 +51,7 @@ def decode_attributes(body: bytes) -> Any:
     Raises:
         ValueError: as decode; also where the bytes are not UTF-8.
     """
-    _limit(body)
+    limit(body)
     try:
         page = _PAGE.decode(body)
     except (msgspec.MsgspecError, RecursionError):  # another document, or one that only the patient understand
@@ -60,10 +61,29 @@ def decode_attributes(body: bytes) -> Any:
     return page if "features" in page or "error" in page else decode(body)
 
 
-def _limit(body: bytes) -> None:
+def limit(body: bytes) -> None:
+    """Refuse a document that would be gigabytes of lists.
+
+    Raises:
+        ValueError: it has too many values.
+    """
     if len(body) > _MOST_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
         message = f"more than {_MOST_VALUES:,} values in one page"
         raise ValueError(message)
+
+
+class _Written(msgspec.Struct):
+    features: list[msgspec.Raw]
+
+
+def written(body: bytes) -> Callable[[int], dict[str, Any]]:
+    """Single rows of a sound page as they stand there; it is looked through with the first that is asked for."""
+
+    @cache
+    def rows() -> list[msgspec.Raw]:
+        return msgspec.json.decode(body, type=_Written).features
+
+    return lambda row: orjson.loads(bytes(rows()[row]))
 
 
 def _decode_patiently(body: bytes) -> Any:

@@ -4,23 +4,53 @@ Source: ArcGIS REST API, "Geometry objects" and "Query (Feature Service/Layer)".
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+import msgspec
 import numpy as np
+import orjson
 
 from zoning_assets.transform import curves
-from zoning_assets.transform.documents import attributes_of, corners, decode, features_in, features_of, whole
-from zoning_assets.transform.rings import Geometries, Rings
+from zoning_assets.transform.documents import (
+    attributes_of,
+    corners,
+    decode,
+    features_in,
+    features_of,
+    limit,
+    whole,
+    written,
+)
+from zoning_assets.transform.rings import Geometries, Ints, Rings
 from zoning_assets.transform.rings import shapes_of as rings_to_shapes
 from zoning_assets.transform.rows import Peek, Rows
 
 CURVE = "curve"
 CHORDS = "curves were drawn as chords"
 MULTIPATCH = "multipatch"
+_MULTIPATCH = "esriGeometryMultiPatch"
 NO_AREA = "points or lines, no area"
 
 _WITHOUT_AREA = {"x", "points", "paths", "curvePaths", "xmin"}
 _BROKEN = [None]  # a ring whose only corner is no number
+
+
+class _Polygon(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    rings: list[list[tuple[float, float]]]
+
+
+class _Row(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    attributes: dict[str, Any]
+    geometry: _Polygon | None = None
+
+
+class _Page(msgspec.Struct, rename="camel"):
+    features: list[_Row]
+    geometry_type: Any = None
+
+
+_PLAIN = msgspec.json.Decoder(_Page)
 
 
 def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
@@ -29,12 +59,42 @@ def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
     Raises:
         ValueError: the bytes are not such an answer.
     """
+    plain = _plain(body)
+    return _read(body) if plain is None else plain
+
+
+def _plain(body: bytes) -> Rows | None:
+    """A page of nothing but rings of x and y, in half the time; None for another."""
+    limit(body)
+    try:
+        page = _PLAIN.decode(body)
+        attributes = [each.attributes for each in page.features]
+        orjson.dumps(attributes)  # what cannot be written again is odd
+        body.isascii() or body.decode()  # what is skipped is not looked at
+    except (msgspec.MsgspecError, RecursionError, TypeError, ValueError):
+        return None
+    if page.geometry_type == _MULTIPATCH:
+        return None
+    rings = [each.geometry.rings if each.geometry else [] for each in page.features]
+    flat = list(chain.from_iterable(rings))
+    points = list(chain.from_iterable(flat))
+    xy = np.fromiter(chain.from_iterable(points), dtype=np.float64, count=2 * len(points)).reshape(-1, 2)
+    owner = np.repeat(np.arange(len(rings)), _lengths(rings))
+    shapes, flaws = rings_to_shapes(Rings(xy, _lengths(flat), owner), len(rings))
+    return Rows(attributes, shapes, flaws, written(body))
+
+
+def _read(body: bytes) -> Rows:
     document, features = features_of(body)
     attributes = attributes_of(features, "attributes")
     shapes, flaws = shapes_of([feature.get("geometry") or {} for feature in features])
-    if document.get("geometryType") == "esriGeometryMultiPatch":
+    if document.get("geometryType") == _MULTIPATCH:
         shapes, flaws = np.full(len(features), None, dtype=object), dict.fromkeys(range(len(features)), MULTIPATCH)
-    return Rows(attributes, shapes, flaws, features)
+    return Rows(attributes, shapes, flaws, features.__getitem__)
+
+
+def _lengths(lists: Sequence[Sequence[Any]]) -> Ints:
+    return np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
 
 
 def peek(body: bytes, id_column: str) -> Peek:
@@ -69,8 +129,9 @@ def shapes_of(geometries: Sequence[Any]) -> tuple[Geometries, dict[int, str]]:
         owner += [i] * len(found)
     if not set(map(type, rings)) <= {list}:
         rings = [ring if type(ring) is list else _BROKEN for ring in rings]
-    lengths = np.fromiter(map(len, rings), dtype=np.int64, count=len(rings))
-    shapes, odd = rings_to_shapes(Rings(corners(rings), lengths, np.array(owner, dtype=np.int64)), len(geometries))
+    shapes, odd = rings_to_shapes(
+        Rings(corners(rings), _lengths(rings), np.array(owner, dtype=np.int64)), len(geometries)
+    )
     return shapes, flaws | odd
 
 

@@ -37,7 +37,7 @@ def read(body: bytes, layer: Mapping[str, Any]) -> Rows:
     rows = zip(attributes_of(features, "properties"), features, strict=True)
     attributes = [_with_id(row, feature, column) for row, feature in rows]
     shapes, flaws = shapes_of([feature.get("geometry") for feature in features])
-    return Rows(attributes, shapes, flaws, features)
+    return Rows(attributes, shapes, flaws, features.__getitem__)
 
 
 def peek(body: bytes, id_column: str) -> Peek:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import orjson
@@ -13,7 +12,7 @@ import shapely
 
 from zoning_assets.model import Feed, Jurisdiction
 from zoning_assets.transform import canonical, crs, esri, geometry
-from zoning_assets.transform.columns import COLUMNS
+from zoning_assets.transform.columns import COLUMNS, framed
 
 NULL_KEY, REPEATED_KEY, REPEATED_ROW = "null_key", "repeated_key", "repeated_row"
 OUT_OF_BOUNDS, CURVED = "out_of_bounds", "curve"
@@ -25,13 +24,13 @@ REJECTION_COLUMNS = ("page", "row", "reason", "detail")
 class Judged:
     """`rows_in == accepted + len(rejections)`; `table` may have fewer rows than accepted, where keys were dissolved."""
 
-    table: gpd.GeoDataFrame
+    table: pd.DataFrame
     rejections: pd.DataFrame  # REJECTION_COLUMNS
     accepted: int
     repaired: int
 
 
-def judge(normalized: gpd.GeoDataFrame, *, jurisdiction: Jurisdiction, feed: Feed, listed: bool = False) -> Judged:
+def judge(normalized: pd.DataFrame, *, jurisdiction: Jurisdiction, feed: Feed, listed: bool = False) -> Judged:
     """Judge normalized rows.
 
     Args:
@@ -45,40 +44,44 @@ def judge(normalized: gpd.GeoDataFrame, *, jurisdiction: Jurisdiction, feed: Fee
         target CRS), `area_m2` (jurisdiction's equal-area frame), `content_hash`, `repair` (what was wrong),
         `repair_area_m2` (area after minus before), `page`, `row`.
     """
-    before = normalized.geometry.to_numpy()
+    before = normalized["geometry"].to_numpy()
     mended = geometry.mend(before, canonical.GRID[jurisdiction.target_crs])
     reasons = _reasons(normalized, mended, jurisdiction, feed)
-    fine = pd.isna(reasons)
-    repair = np.where(pd.isna(mended.repaired), normalized["flaw"].to_numpy(), mended.repaired)
+    fine = _nothing(reasons)
+    repair = np.where(_nothing(mended.repaired), normalized["flaw"].to_numpy(), mended.repaired)
     accepted = _accepted(normalized, mended.geometry, repair, fine, jurisdiction, feed)
-    rejections = _rejections(normalized.assign(repair=repair)[~fine], reasons[~fine]) if not fine.all() else _none()
-    repaired = int(accepted["repair"].notna().sum())
+    rejections = _rejections(normalized[~fine], reasons[~fine], repair[~fine]) if not fine.all() else _none()
+    repaired = int(np.count_nonzero(~_nothing(repair[fine])))
     settle = resolve_repeats if feed.key else _same_rows
     settled, repeats = settle(accepted, feed, jurisdiction) if listed else (accepted, _none())
     rejections = pd.concat([rejections, repeats], ignore_index=True) if len(repeats) else rejections
     return Judged(_hashed(settled, feed), rejections, len(normalized) - len(rejections), repaired)
 
 
+def _nothing(values: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    """Where a column of objects says nothing."""
+    nothing: npt.NDArray[np.bool_] = pd.isna(values)
+    return nothing
+
+
 def _accepted(  # noqa: PLR0913 - a table is made of rows, and of what was found out about them
-    rows: gpd.GeoDataFrame,
+    rows: pd.DataFrame,
     shapes: npt.NDArray[np.object_],
     repair: npt.NDArray[np.object_],
     fine: npt.NDArray[np.bool_],
     jurisdiction: Jurisdiction,
     feed: Feed,
-) -> gpd.GeoDataFrame:
+) -> pd.DataFrame:
     """The rows that nothing speaks against, with their mended shapes and measures."""
     target, frame = jurisdiction.target_crs, crs.metric_frame(jurisdiction.bounds)
     texts = {name: rows[name].to_numpy()[fine] for name in ("key", *COLUMNS[feed.name], "attributes", "page")}
-    texts["repair"] = repair[fine]
-    columns: dict[str, Any] = {name: pd.Series(values, dtype=object) for name, values in texts.items()}
-    columns["row"], columns["area_m2"] = rows["row"].to_numpy()[fine], areas_m2(shapes[fine], target, frame)
-    touched = columns["repair"].notna().to_numpy()
+    objects = {**texts, "repair": repair[fine], "geometry": shapes[fine]}
+    areas = areas_m2(objects["geometry"], target, frame)
+    touched = ~_nothing(objects["repair"])
     gained = np.full(len(touched), np.nan)
-    was = areas_m2(rows.geometry.to_numpy()[fine][touched], target, frame)
-    gained[touched] = np.round(columns["area_m2"][touched] - was, 4)
-    columns["repair_area_m2"] = gained  # NaN where nothing was repaired
-    return gpd.GeoDataFrame(columns, geometry=shapes[fine], crs=rows.crs)
+    was = areas_m2(rows["geometry"].to_numpy()[fine][touched], target, frame)
+    gained[touched] = np.round(areas[touched] - was, 4)  # NaN where nothing was repaired
+    return framed(objects, {"row": rows["row"].to_numpy()[fine], "area_m2": areas, "repair_area_m2": gained})
 
 
 def areas_m2(shapes: npt.NDArray[np.object_], source: str, frame: str) -> npt.NDArray[np.float64]:
@@ -89,16 +92,16 @@ def areas_m2(shapes: npt.NDArray[np.object_], source: str, frame: str) -> npt.ND
 
 
 def _reasons(
-    rows: gpd.GeoDataFrame, mended: geometry.Mended, jurisdiction: Jurisdiction, feed: Feed
+    rows: pd.DataFrame, mended: geometry.Mended, jurisdiction: Jurisdiction, feed: Feed
 ) -> npt.NDArray[np.object_]:
     """The gravest thing that speaks against each row, None where nothing does."""
-    outside = crs.outside(rows[["lon", "lat"]].to_numpy(), jurisdiction.bounds)
-    no_key = rows["key"].isna().to_numpy() if feed.key else np.zeros(len(rows), dtype=bool)
-    curved = (rows["flaw"] == esri.CURVE).to_numpy()
+    outside = crs.outside(np.column_stack([rows["lon"], rows["lat"]]), jurisdiction.bounds)
+    no_key = _nothing(rows["key"].to_numpy()) if feed.key else np.zeros(len(rows), dtype=bool)
+    curved = rows["flaw"].to_numpy() == esri.CURVE
     reasons: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
     for speaks, reason in ((outside, OUT_OF_BOUNDS), (no_key, NULL_KEY)):
         reasons[speaks] = reason
-    shapeless = ~pd.isna(mended.rejected)
+    shapeless = ~_nothing(mended.rejected)
     reasons[shapeless] = mended.rejected[shapeless]
     reasons[curved] = CURVED
     return reasons
@@ -109,19 +112,19 @@ def _none() -> pd.DataFrame:
     return _NONE.copy()
 
 
-def _rejections(rows: gpd.GeoDataFrame, reasons: Iterable[str], detail: str | None = None) -> pd.DataFrame:
-    details = rows["repair"] if detail is None else np.full(len(rows), detail, dtype=object)
-    columns = (rows["page"], rows["row"], list(reasons), details)
-    held = pd.DataFrame({name: list(column) for name, column in zip(REJECTION_COLUMNS, columns, strict=True)})
-    return held.astype({"row": "int64"})  # an empty list would make it another kind
+def _rejections(rows: pd.DataFrame, reasons: Iterable[str], details: Iterable[str | None]) -> pd.DataFrame:
+    said: dict[str, Any] = {"page": rows["page"].to_numpy(), "reason": list(reasons), "detail": list(details)}
+    return framed(said, {"row": rows["row"].to_numpy()})[list(REJECTION_COLUMNS)]
+
+
+def _all_rejected(rows: pd.DataFrame, reason: str, detail: str) -> pd.DataFrame:
+    return _rejections(rows, [reason] * len(rows), [detail] * len(rows))
 
 
 _NONE = pd.DataFrame({name: pd.Series([], dtype=object) for name in REJECTION_COLUMNS}).astype({"row": "int64"})
 
 
-def resolve_repeats(
-    rows: gpd.GeoDataFrame, feed: Feed, jurisdiction: Jurisdiction
-) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+def resolve_repeats(rows: pd.DataFrame, feed: Feed, jurisdiction: Jurisdiction) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Apply the feed's policy to keys that stand in several rows; never "first one wins".
 
     `reject`: all rows of the key are held back. `dissolve`: one parcel, the union of the shapes; where the rows
@@ -134,26 +137,28 @@ def resolve_repeats(
         return rows, none
     again = rows[repeated]
     if feed.on_repeated_key == "reject":
-        return rows[~repeated], _rejections(again, [REPEATED_KEY] * len(again), "several rows share this key")
+        return rows[~repeated], _all_rejected(again, REPEATED_KEY, "several rows share this key")
     settled = _suffixed(again, feed) if feed.on_repeated_key == "suffix" else _dissolved(again, feed, jurisdiction)
-    return gpd.GeoDataFrame(pd.concat([rows[~repeated], settled], ignore_index=True), crs=rows.crs), none
+    return pd.concat([rows[~repeated], settled], ignore_index=True), none
 
 
-def _suffixed(rows: gpd.GeoDataFrame, feed: Feed) -> gpd.GeoDataFrame:
+def _suffixed(rows: pd.DataFrame, feed: Feed) -> pd.DataFrame:
     """Each row under its key and a number, from west to east; rows of one shape by what they say."""
     said = zip(*(_plain(rows[name]) for name in (*COLUMNS[feed.name], "attributes")), strict=True)
-    order = rows.bounds.assign(key=rows["key"], shape=shapely.to_wkb(rows.geometry.to_numpy(), hex=True))
+    shapes = rows["geometry"].to_numpy()
+    order = pd.DataFrame(shapely.bounds(shapes), rows.index, ["minx", "miny", "maxx", "maxy"])
+    order["key"], order["shape"] = rows["key"], shapely.to_wkb(shapes, hex=True)
     order["said"] = [orjson.dumps(row).decode() for row in said]
     ranked = order.sort_values(["key", "minx", "miny", "maxx", "maxy", "shape", "said"])
     numbers = ranked.groupby("key").cumcount() + 1
     return rows.assign(key=rows["key"] + "#" + numbers.reindex(rows.index).astype(str))
 
 
-def _dissolved(rows: gpd.GeoDataFrame, feed: Feed, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
+def _dissolved(rows: pd.DataFrame, feed: Feed, jurisdiction: Jurisdiction) -> pd.DataFrame:
     """One row a key: what its rows agree on, and a list of values where they do not."""
     grid, frame = canonical.GRID[jurisdiction.target_crs], crs.metric_frame(jurisdiction.bounds)
     groups = [positions for _, positions in sorted(rows.groupby("key").indices.items())]
-    shapes = rows.geometry.to_numpy()
+    shapes = rows["geometry"].to_numpy()
     whole = geometry.mend(np.array([shapely.union_all(shapes[g], grid_size=grid) for g in groups]), grid).geometry
     attributes = [orjson.loads(text) for text in rows["attributes"]]
     merged = [_merged([attributes[i] for i in g]) for g in groups]
@@ -165,17 +170,16 @@ def _dissolved(rows: gpd.GeoDataFrame, feed: Feed, jurisdiction: Jurisdiction) -
         for into, (_, several) in zip(merged, agreed, strict=True):
             into.update({name: several} if several else {})
     mends = _plain(rows["repair"])
-    one = rows.iloc[[g[0] for g in groups]].assign(
-        **columns,
-        attributes=[canonical.dumps(each) for each in merged],
-        repair=["; ".join(sorted({mends[i] or "" for i in g} - {""})) or None for g in groups],
+    columns["attributes"] = [canonical.dumps(each) for each in merged]
+    columns["repair"] = ["; ".join(sorted({mends[i] or "" for i in g} - {""})) or None for g in groups]
+    first = rows.iloc[[g[0] for g in groups]]
+    return first.assign(
+        **{name: pd.Series(values, first.index, dtype=object) for name, values in columns.items()},
+        geometry=pd.Series(whole, first.index, dtype=object),
         area_m2=areas_m2(whole, jurisdiction.target_crs, frame),
-        repair_area_m2=rows.groupby("key")["repair_area_m2"]
-        .sum(min_count=1)
-        .round(4)
-        .to_numpy(),  # NaN: none was mended
+        # NaN: none was mended
+        repair_area_m2=rows.groupby("key")["repair_area_m2"].sum(min_count=1).round(4).to_numpy(),
     )
-    return one.set_geometry(gpd.GeoSeries(whole, index=one.index, crs=rows.crs))
 
 
 def _agreed(values: list[str | None]) -> tuple[str | None, list[str]]:
@@ -197,18 +201,16 @@ def _merged(rows: list[dict[str, object]]) -> dict[str, object]:
     return merged
 
 
-def _same_rows(
-    rows: gpd.GeoDataFrame, feed: Feed, _jurisdiction: Jurisdiction
-) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+def _same_rows(rows: pd.DataFrame, feed: Feed, _jurisdiction: Jurisdiction) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of a feed without a key are named by content; one of several that are the same in everything is kept."""
     again = _hashed(rows, feed)["key"].duplicated().to_numpy()
-    return rows[~again], _rejections(rows[again], [REPEATED_ROW] * int(again.sum()), "the same row stands twice")
+    return rows[~again], _all_rejected(rows[again], REPEATED_ROW, "the same row stands twice")
 
 
-def _hashed(rows: gpd.GeoDataFrame, feed: Feed) -> gpd.GeoDataFrame:
+def _hashed(rows: pd.DataFrame, feed: Feed) -> pd.DataFrame:
     """With `content_hash`; rows of a feed without a key are named by their content."""
     columns = [_plain(rows[name]) for name in ("key", *COLUMNS[feed.name], "attributes")]
-    hashes = canonical.content_hashes(columns, rows.geometry.to_numpy())
+    hashes = canonical.content_hashes(columns, rows["geometry"].to_numpy())
     keys = rows["key"] if feed.key else [each[:16] for each in hashes]
     return rows.assign(content_hash=pd.Series(hashes, rows.index, dtype=object), key=keys)
 

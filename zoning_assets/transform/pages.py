@@ -38,7 +38,7 @@ PEEKERS: Mapping[str, Callable[[bytes, str], Peek]] = {
 def raw_rows(rows: Rows, indices: Sequence[int]) -> list[dict[str, Any]]:
     """Single rows of a page as the portal gave them, fit for JSON; for what is held back."""
     if rows.raw is not None:
-        return [_storable(rows.raw[i]) for i in indices]
+        return [_storable(rows.raw(i)) for i in indices]
     return [{"attributes": rows.attributes[i], "wkt": _wkt(rows.geometry[i])} for i in indices]
 
 

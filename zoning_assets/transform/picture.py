@@ -4,8 +4,8 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import shapely
 from PIL import Image, ImageDraw
@@ -27,20 +27,22 @@ class Sketch:
     rejected: tuple[bytes, ...] = ()
 
 
-def sketch(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, rejections: pd.DataFrame) -> Sketch:
+def sketch(table: pd.DataFrame, before: pd.DataFrame, rejections: pd.DataFrame) -> Sketch:
     """The outlines worth drawing of one part: a sample of the accepted, all repaired, all rejected that have one."""
     mended = table["repair"].notna().to_numpy()
-    fine = table.geometry.to_numpy()[~mended]
+    shapes = table["geometry"].to_numpy()
+    fine = shapes[~mended]
     step = max(1, len(fine) * 4 // _MOST_SHAPES)
     names = set(zip(rejections["page"], rejections["row"], strict=True))
-    held = before.geometry.to_numpy()[[each in names for each in zip(before["page"], before["row"], strict=True)]]
-    return Sketch(packed(fine[::step]), packed(table.geometry.to_numpy()[mended]), packed(held))
+    likely = before[before["row"].isin(rejections["row"])]
+    held = [each in names for each in zip(likely["page"], likely["row"], strict=True)]
+    return Sketch(packed(fine[::step]), packed(shapes[mended]), packed(likely["geometry"].to_numpy()[held]))
 
 
-def packed(shapes: Iterable[shapely.Geometry]) -> tuple[bytes, ...]:
+def packed(shapes: npt.NDArray[np.object_]) -> tuple[bytes, ...]:
     """Outlines as WKB, as many as a picture bears."""
-    array = np.array([s for s in shapes if s is not None and not s.is_empty][:_MOST_SHAPES], dtype=object)
-    return tuple(shapely.to_wkb(array))
+    there = shapes[~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)]
+    return tuple(shapely.to_wkb(there[:_MOST_SHAPES]).tolist())
 
 
 def draw(sketches: Iterable[Sketch]) -> bytes:

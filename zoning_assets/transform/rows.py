@@ -1,6 +1,6 @@
 """What a page holds, before anything is judged."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 class Rows:
     """Rows as the portal gave them, in its order: attributes, shapes in the layer's CRS (x, y), and what was odd.
 
-    `flaws` maps a row's index to what its shape lost or cannot say (a curve, a ring of two points). `raw`: each row as
-    it was written, where the form is JSON.
+    `flaws` maps a row's index to what its shape lost or cannot say (a curve, a ring of two points). `raw` gives a
+    row as it was written, where the form is JSON.
     """
 
     attributes: list[dict[str, Any]]
     geometry: npt.NDArray[np.object_]  # None where the portal gave none
     flaws: Mapping[int, str]
-    raw: Sequence[Mapping[str, Any]] | None = field(default=None, compare=False, repr=False)
+    raw: Callable[[int], Mapping[str, Any]] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.attributes)

@@ -1,0 +1,91 @@
+"""What Dagster says of a run before it begins: written at once, and the same as when it is written one by one."""
+
+import sqlite3
+
+import dagster as dg
+import pytest
+
+from zoning_assets.cli import environment
+
+TILES = [f"us-xx-simulated/{number}" for number in range(7)]
+NAMES = ("raw", "fine", "there")
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec(name, skippable=True) for name in NAMES],
+    check_specs=[dg.AssetCheckSpec("right", asset="there")],
+    partitions_def=dg.StaticPartitionsDefinition(TILES),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    can_subset=True,
+)
+def by_tile(context: dg.AssetExecutionContext):
+    context.log_event(dg.AssetMaterialization("raw", partition=TILES[2]))
+    yield from ()
+
+
+def run(home):
+    """A run over five tiles, recorded at home; what both of its files say, and Dagster's entry of each asset."""
+    definitions = dg.Definitions(assets=[by_tile])
+    ends = {"dagster/asset_partition_range_start": TILES[1], "dagster/asset_partition_range_end": TILES[5]}
+    with dg.DagsterInstance.get() as instance:
+        job = definitions.resolve_implicit_global_asset_job_def()
+        done = job.execute_in_process(instance=instance, tags=ends, raise_on_error=False)
+        keys = [dg.AssetKey(name) for name in NAMES]
+        entries = [record.asset_entry.last_run_id == done.run_id for record in instance.get_asset_records(keys)]
+        storage = type(instance.event_log_storage).__name__
+        plan = instance.event_log_storage.get_latest_planned_materialization_info(keys[1], TILES[3])
+        said = [_said(home / "history" / "runs" / f"{shard}.db") for shard in (done.run_id, "index")]
+    return storage, plan.run_id == done.run_id, entries, said
+
+
+def _said(file):
+    """Event by event: kind, asset, tile, step."""
+    with sqlite3.connect(file) as connection:
+        query = "SELECT dagster_event_type, asset_key, partition, step_key FROM event_logs"
+        return sorted(map(repr, connection.execute(query)))
+
+
+@pytest.fixture
+def homes(tmp_path, monkeypatch):
+    monkeypatch.delenv("ZONING_DAGSTER_DATABASE_URL", raising=False)
+
+    def home(name):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / name))
+        monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "0")
+        return tmp_path / name
+
+    return home
+
+
+def test_a_plan_written_at_once_is_the_plan(homes, monkeypatch, capfd):
+    """Both files and the assets' entries are what Dagster's own event log makes of the same run; no batch failed."""
+    one = run(homes("dagster"))
+    ours = homes("zoning")
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    environment.prepare_dagster()
+    capfd.readouterr()
+    other = run(ours)
+    assert "batch" not in capfd.readouterr().err
+    assert (one[0], other[0]) == ("SqliteEventLogStorage", "PlanningEventLog")
+    assert one[1:] == other[1:]
+    assert sum("PLANNED" in event for event in other[3][0]) == 5 * len(NAMES) + 1
+
+
+def test_a_plan_is_two_transactions(homes, monkeypatch):
+    """However many events it has: one in the run's file, one in the index; and one more an asset."""
+    home = homes("zoning")
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    environment.prepare_dagster()
+    with dg.DagsterInstance.get() as instance:
+        opened = []
+        log = instance.event_log_storage
+        for name in ("run_connection", "index_connection"):
+            real = getattr(log, name)
+            monkeypatch.setattr(log, name, lambda *a, _real=real, _name=name: opened.append(_name) or _real(*a))
+        job = dg.Definitions(assets=[by_tile]).resolve_implicit_global_asset_job_def()
+        ends = {"dagster/asset_partition_range_start": TILES[0], "dagster/asset_partition_range_end": TILES[6]}
+        instance.create_run_for_job(job, tags=ends)
+    assert home.is_dir()
+    assert opened.count("run_connection") <= 3
+    assert opened.count("index_connection") <= 3 * len(NAMES)
