@@ -69,7 +69,8 @@ def measure(
 
 
 def warm(layer: str) -> None:
-    """Every page once, and one query by area: what the portal makes when it is first asked is made."""
+    """Every page once, one query by area, and groups by key and code: what the portal makes when it is first asked, as
+    its indexes, is made."""
     address = urlsplit(layer)
     connection = http.client.HTTPConnection(address.netloc, timeout=600)
 
@@ -80,6 +81,9 @@ def warm(layer: str) -> None:
     connection.request("GET", f"{address.path}?f=json")
     connection.getresponse().read()
     ask(geometry=",".join(map(str, BOUNDS)), geometryType="esriGeometryEnvelope", inSR="4326", returnCountOnly="true")
+    for column in ("PIN", "ZONE"):
+        counted = {"statisticType": "count", "onStatisticField": "OBJECTID", "outStatisticFieldName": "n"}
+        ask(groupByFieldsForStatistics=column, outStatistics=json.dumps([counted]), having="COUNT(OBJECTID) > 1")
     count = json.loads(ask(returnCountOnly="true"))["count"]
     for offset in range(0, count, _PAGE):
         ask(outFields="*", orderByFields="OBJECTID ASC", resultOffset=str(offset), resultRecordCount=str(_PAGE))

@@ -67,7 +67,7 @@ def test_a_plan_written_at_once_is_the_plan(homes, monkeypatch, capfd):
     capfd.readouterr()
     other = run(ours)
     assert "batch" not in capfd.readouterr().err
-    assert (one[0], other[0]) == ("SqliteEventLogStorage", "PlanningEventLog")
+    assert (one[0], other[0]) == ("SqliteEventLogStorage", "ThriftyEventLog")
     assert one[1:] == other[1:]
     assert sum("PLANNED" in event for event in other[3][0]) == 5 * len(NAMES) + 1
 

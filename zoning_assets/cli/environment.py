@@ -29,7 +29,7 @@ storage:
 _SQLITE = """
 event_log_storage:
   module: zoning_assets.orchestration.event_log
-  class: PlanningEventLog
+  class: ThriftyEventLog
   config:
     home:
       env: DAGSTER_HOME

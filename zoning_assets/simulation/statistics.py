@@ -56,8 +56,9 @@ def grouped(layer: Layer, rows: Ints, by: Sequence[str]) -> tuple[Ints, Ints]:
     """For each row its group's number, and for each group one of its rows (as a place in `rows`); nulls first."""
     if not by:
         return np.zeros(len(rows), dtype=np.int64), np.zeros(1, dtype=np.int64)
-    codes = np.stack([ranks(layer, name)[rows] for name in by], axis=1)
-    _, firsts, groups = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    codes = [ranks(layer, name)[rows] for name in by]
+    both = codes[0] if len(by) == 1 else np.stack(codes, axis=1)  # numpy takes long over rows of one
+    _, firsts, groups = np.unique(both, axis=0, return_index=True, return_inverse=True)
     return groups.ravel(), firsts
 
 
@@ -66,8 +67,7 @@ def ranks(layer: Layer, name: str) -> Ints:
     found = layer.values(name)
     if found is None:
         raise RefusalError("Invalid or missing input parameters.", f"no column {name!r}")
-    _, places = np.unique(found.values, return_inverse=True)
-    return np.where(found.known, places.ravel() + 1, 0)
+    return np.where(found.known, found.ordered[1] + 1, 0)
 
 
 def _wanted(layer: Layer, text: str) -> list[tuple[str, str, str]]:

@@ -14,11 +14,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 Mask = npt.NDArray[np.bool_]
 Literal = int | float | str
@@ -56,6 +56,21 @@ class Values:
     def is_text(self) -> bool:
         """Whether it is compared as text."""
         return self.values.dtype.kind == "U"
+
+    @cached_property
+    def ordered(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """The column's index: its values in order, each once, and each row's place among them."""
+        distinct, places = np.unique(self.values, return_inverse=True)
+        return distinct, places.ravel()
+
+    def among(self, wanted: npt.NDArray[Any]) -> Mask:
+        """The rows whose value is one of these, by the index."""
+        distinct, places = self.ordered
+        at = np.minimum(np.searchsorted(distinct, wanted), max(0, len(distinct) - 1))
+        found = np.zeros(len(distinct), dtype=bool)
+        if len(distinct):
+            found[at[distinct[at] == wanted]] = True
+        return found[places]
 
 
 @dataclass(frozen=True)
@@ -184,9 +199,7 @@ class _Reader:
         self._need(")")
         if any(each.is_text != left.is_text for each in wanted):
             _refuse("text and numbers are not compared")
-        these = np.array([each.values for each in wanted]).ravel()
-        # numbers, as object ids are, are hashed: numpy would sort a whole county for each question
-        among = np.isin(left.values, these) if left.is_text else pd.Series(left.values).isin(these).to_numpy()
+        among = left.among(np.array([each.values for each in wanted]).ravel())
         return Truths(self._wide(among & left.known), self._wide(~among & left.known))
 
     def _truths(self, compare: Callable[[Any, Any], Any], left: Values, right: Values) -> Truths:
