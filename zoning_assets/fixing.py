@@ -14,6 +14,7 @@ import pandas as pd
 from zoning_assets.errors import Defect, FixRefused, SettingInvalid, TooManyRejections, ZoningError
 from zoning_assets.harvesting import Harvesting, layer_of
 from zoning_assets.model import Counts, Cover, Harvest, Jurisdiction, Page, Place
+from zoning_assets.pauses import hosts_of
 from zoning_assets.stages import Work, columns_of, try_fixes
 from zoning_assets.stores import fixes, harvests
 from zoning_assets.stores.fixes import Rejected, Word
@@ -33,7 +34,8 @@ def work_of(
     """A harvest, and everything that decides what becomes of it but a person's fixes. `tiles`: the cover's, where many
     places share them."""
     scope = Scope(harvest.tile, tiles or tuple(cover.tiles), cover.repeated, layer_of(cover))
-    return Work(objects, jurisdiction, jurisdiction.feeds[harvest.feed], harvest, scope)
+    hosts = tuple(sorted(hosts_of(jurisdiction, harvest.feed)))
+    return Work(objects, jurisdiction, jurisdiction.feeds[harvest.feed], harvest, scope, hosts)
 
 
 def fixed_by(database: str, work: Work, rejections: pd.DataFrame) -> Work:

@@ -16,7 +16,6 @@ import pyarrow as pa
 import shapely
 
 from zoning_assets.model import PARCELS, Counts, Feed, Harvest, Jurisdiction, Page, Place
-from zoning_assets.pauses import hosts_of
 from zoning_assets.stores import harvests, publish, surveys
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
@@ -44,6 +43,7 @@ class Work:
     feed: Feed
     harvest: Harvest
     scope: columns.Scope
+    hosts: Sequence[str] = ()  # which the feed is asked from
     fixes: Mapping[str, Mapping[int, Fix]] = field(default_factory=dict)  # page -> row -> a person's fix
 
     @property
@@ -72,10 +72,9 @@ class Work:
     def edition(self) -> publish.Edition:
         """What it is published as."""
         tiles = sorted(self.scope.tiles)
-        hosts = tuple(hosts_of(self.jurisdiction, self.feed.name))
         fixes = [fix.row_id for fix in self.fixes_sorted]
         layer = self.scope.layer
-        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles, layer, hosts, fixes)
+        return publish.Edition(self.place, self.feed.name, self.harvest.id, self.rules, tiles, layer, self.hosts, fixes)
 
     def table(self, stage: str) -> Table:
         """The stage's table of this harvest."""

@@ -101,8 +101,8 @@ def _table(frame: pd.DataFrame, crs: str) -> pa.Table:
 
     As GeoDataFrame.to_parquet, but the CRS is not spelled anew for each part, and text is taken as it is.
     """
-    names = [str(name) for name in frame.columns if name != "geometry"]
-    arrays = {name: pa.array(frame[name].to_numpy(), from_pandas=True) for name in names}
+    columns = frame.drop(columns="geometry").items()
+    arrays = {str(name): pa.array(column.to_numpy(), from_pandas=True) for name, column in columns}
     wkbs = shapely.to_wkb(frame["geometry"].to_numpy(), byte_order=1, flavor="iso")
     arrays["geometry"] = pa.array(wkbs, pa.binary())
     return pa.table(arrays).replace_schema_metadata({b"geo": _about(crs)})

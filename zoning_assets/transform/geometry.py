@@ -43,9 +43,20 @@ def mend(shapes: Geometries, grid: float) -> Mended:
     repaired = np.full(len(shapes), None, dtype=object)
     repaired[wrong] = [reason.split("[")[0] for reason in shapely.is_valid_reason(snapped[wrong])]
     snapped[wrong] = _valid(snapped[wrong], grid)
-    areas = polygons_only(snapped, least=0.0)
+    areas = _areas(snapped, sound=~wrong)
     rejected[open_ & shapely.is_missing(areas)] = NOT_AN_AREA
     return Mended(canonical.normal(areas), repaired, rejected)
+
+
+def _areas(shapes: Geometries, sound: npt.NDArray[np.bool_]) -> Geometries:
+    """Each shape's polygons that have an area; a sound MultiPolygon of one part is taken as it is."""
+    of_one = (shapely.get_type_id(shapes) == shapely.GeometryType.MULTIPOLYGON) & (
+        shapely.get_num_geometries(shapes) == 1
+    )
+    others = ~(of_one & sound & ~shapely.is_empty(shapes))
+    areas = shapes.copy()
+    areas[others] = polygons_only(shapes[others], least=0.0)
+    return areas
 
 
 def _only(where: npt.NDArray[np.bool_], values: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:

@@ -209,7 +209,7 @@ def _same_rows(rows: pd.DataFrame, feed: Feed, _jurisdiction: Jurisdiction) -> t
 
 def _hashed(rows: pd.DataFrame, feed: Feed) -> pd.DataFrame:
     """With `content_hash`; rows of a feed without a key are named by their content."""
-    columns = [_plain(rows[name]) for name in ("key", *COLUMNS[feed.name], "attributes")]
+    columns = [rows[name].tolist() for name in ("key", *COLUMNS[feed.name], "attributes")]
     hashes = canonical.content_hashes(columns, rows["geometry"].to_numpy())
     keys = rows["key"] if feed.key else [each[:16] for each in hashes]
     return rows.assign(content_hash=pd.Series(hashes, rows.index, dtype=object), key=keys)

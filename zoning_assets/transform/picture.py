@@ -34,9 +34,10 @@ def sketch(table: pd.DataFrame, before: pd.DataFrame, rejections: pd.DataFrame) 
     fine = shapes[~mended]
     step = max(1, len(fine) * 4 // _MOST_SHAPES)
     names = set(zip(rejections["page"], rejections["row"], strict=True))
-    likely = before[before["row"].isin(rejections["row"])]
-    held = [each in names for each in zip(likely["page"], likely["row"], strict=True)]
-    return Sketch(packed(fine[::step]), packed(shapes[mended]), packed(likely["geometry"].to_numpy()[held]))
+    pages, drawn = before["page"].to_numpy(), before["geometry"].to_numpy()
+    likely = np.flatnonzero(before["row"].isin(rejections["row"])).tolist() if names else []
+    held = [at for at in likely if (pages[at], before["row"].iat[at]) in names]
+    return Sketch(packed(fine[::step]), packed(shapes[mended]), packed(drawn[held]))
 
 
 def packed(shapes: npt.NDArray[np.object_]) -> tuple[bytes, ...]:
