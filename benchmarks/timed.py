@@ -17,6 +17,7 @@ _STAGES = {
     **dict.fromkeys(("validate_part", "draw", "finish", "rejections", "picture"), "normalized, validated"),
     **dict.fromkeys(("publish_place", "find_published"), "parcels"),
 }
+_PUBLISHES = "publish_place"
 
 
 class Busy:
@@ -41,8 +42,10 @@ class Busy:
             return result
 
         async def to_thread(task: Callable[..., Any], *args: Any, **named: Any) -> Any:
-            result, seconds = await in_thread(timed, time.thread_time, task, *args, **named)
-            self.seconds[_STAGES.get(getattr(task, "__name__", ""), "raw_feed")] += seconds
+            name = getattr(task, "__name__", "")
+            clock = time.monotonic if name == _PUBLISHES else time.thread_time
+            result, seconds = await in_thread(timed, clock, task, *args, **named)
+            self.seconds[_STAGES.get(name, "raw_feed")] += seconds
             return result
 
         async def timed_cover(*args: Any, **named: Any) -> Any:

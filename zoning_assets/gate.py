@@ -35,6 +35,8 @@ class Gate:
     awaited: set[Place]
     slots: asyncio.Semaphore
     tell: Callable[[Verdict], None]
+    #: Who publishes: one place at a time, as the database would have it anyway.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _survey: Survey = field(default_factory=Survey)
     _contents: dict[Place, list[str]] = field(default_factory=dict)  # of those that have something to publish
     _came: set[Place] = field(default_factory=set)

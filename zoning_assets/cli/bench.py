@@ -27,12 +27,13 @@ def bench() -> None:
 def sync(
     parcels: Annotated[int, typer.Option(min=_FEWEST, help="How many parcels are harvested.")] = 200_000,
     *,
+    rounds: Annotated[int, typer.Option(min=1, help="How often, in turns; medians are told.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Harvest synthetic parcels by the ArcGIS protocol: ours, the classic pattern, and the floor."""
     measurement = _load("sync")
     server = _server()
-    found = measurement.measure(parcels, server, environment.settings().home, show.line)
+    found = measurement.measure(parcels, server, environment.settings().home, show.line, rounds=rounds)
     if json:
         show.document(found)
     else:
