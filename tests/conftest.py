@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from tests.cluster_fixture import session_cluster
+from tests.feeds import judged
 from zoning_assets import jurisdictions
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
@@ -20,6 +21,12 @@ from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
 from zoning_assets.stores import database as db
 from zoning_assets.stores.objects import Objects
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where a test unpacks files, pytest clears them away."""
+    judged.SCRATCH = tmp_path_factory.mktemp("scratch")
 
 
 @pytest.fixture(scope="session")

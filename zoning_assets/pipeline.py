@@ -283,10 +283,8 @@ class Pipeline:
             outcome.survey += await self.pool.run(compare_place, work, self.database)
         await gate.come(outcome, work.scope.tiles, publishes=done is None)
         if done is None:
-            undone = await gate.undone()
-            # In a thread: it waits for PostgreSQL most of the time, and a worker that waits works on no page.
-            async with gate.turn:
-                done = await asyncio.to_thread(publish_place, work, self.database, undone)
+            async with gate.turn:  # in a thread: a worker that waits for PostgreSQL works on no page
+                done = await asyncio.to_thread(publish_place, work, self.database, await gate.undone())
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
         return work

@@ -1,4 +1,5 @@
-"""What the worker processes do: one page through one stage, from the store to the store.
+"""What the worker processes do: one page through one stage, from the store to the store; and publishing, which has a
+thread, as it waits for PostgreSQL most of the time.
 
 Only names and counts cross the border between processes, never a shape.
 """

@@ -1,5 +1,6 @@
 """A file's rows as they would be published: read, brought into a page, normalized, judged."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,21 @@ from zoning_assets.feeds.slices import page_of
 from zoning_assets.model import PARCELS, Feed, Jurisdiction
 from zoning_assets.transform import columns, judge, pages
 
+#: A folder of this session; conftest sets it.
+SCRATCH: Path | None = None
+
+
+def below_pytest() -> Path:
+    """A new folder, for what a test unpacks."""
+    return Path(tempfile.mkdtemp(dir=SCRATCH))
+
 
 def judged(path: Path, *, bounds: tuple[float, float, float, float], layer: str | None = None, **feed: Any) -> Any:
     """What judging says of a file's rows."""
     made = Feed(**{"name": PARCELS, "type": "download", "url": str(path), "key": "ml", **feed})
     town = Jurisdiction("us-xx-town", "Town", bounds, {PARCELS: made})
     named = [str(made.key), *made.fields.values()]
-    found = files.find_layer(path, where="the feed", layer=layer, named=named)
+    found = files.find_layer(path, where="the feed", layer=layer, into=below_pytest(), named=named)
     body = page_of([pa.Table.from_batches(list(files.batches(found))).combine_chunks().to_batches()[0]])
     about = {"crs": found.crs, "managed": ["fid", *found.managed]}
     scope = columns.Scope()

@@ -149,12 +149,12 @@ def test_the_jurisdiction_file_may_name_the_column(tmp_path):
     """Of a point and an area in one row, the one that is named; a name that is not there is told."""
     write(tmp_path / "a.csv", f'ml,the_geom,outline\n1,POINT (0 0),"{BOX}"\n')
     assert shapes(read(tmp_path / "a.csv"))[0].geom_type == "Point"
-    found = files.find_layer(tmp_path / "a.csv", where="w", layer=None, geometry="outline")
+    found = files.find_layer(tmp_path / "a.csv", where="w", layer=None, into=tmp_path, geometry="outline")
     batch = next(files.batches(found))
     assert shapely.from_wkb(batch.column("geometry").to_pylist()[0]).equals(AREA)
     assert batch.column("the_geom").to_pylist() == ["POINT (0 0)"]
     with pytest.raises(FileRefused, match="no column 'x', but: ml, the_geom, outline; mend `geometry`"):
-        files.find_layer(tmp_path / "a.csv", where="w", layer=None, geometry="x")
+        files.find_layer(tmp_path / "a.csv", where="w", layer=None, into=tmp_path, geometry="x")
 
 
 def test_a_table_has_the_name_of_its_file(tmp_path):
@@ -227,4 +227,4 @@ def test_a_head_is_looked_at_without_harm():
         found = delimited.head_of(start)
         assert found is None or len(found.columns) >= 2
     with pytest.raises(FileRefused):
-        delimited.ready(Path(), b"a,b\n", "w", None)
+        delimited.ready(Path(), b"a,b\n", "w", Path())

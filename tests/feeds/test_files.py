@@ -18,6 +18,7 @@ import pytest
 import shapely
 from pyarrow import parquet
 
+from tests.feeds.judged import below_pytest
 from tests.shared_data import cambridge, need
 from zoning_assets.errors import FileRefused
 from zoning_assets.feeds import files
@@ -27,7 +28,7 @@ VRT = f"<OGRVRTDataSource>{_VRT_LAYER}</OGRVRTDataSource>"
 
 
 def find(path: Path, layer: str | None = None, into: Path | None = None) -> files.LayerFile:
-    return files.find_layer(path, where="the feed", layer=layer, into=into)
+    return files.find_layer(path, where="the feed", layer=layer, into=into or below_pytest())
 
 
 def read(path: Path, layer: str | None = None, into: Path | None = None, rows: int = 2000) -> pa.Table:
@@ -391,7 +392,7 @@ _PEAK = """
 import re, sys
 from pathlib import Path
 from zoning_assets.feeds import files
-found = files.find_layer(Path(sys.argv[1]), where="w", layer=None)
+found = files.find_layer(Path(sys.argv[1]), where="w", layer=None, into=Path(sys.argv[2]))
 rows = sum(map(len, files.batches(found)))
 print(rows, int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
@@ -404,7 +405,8 @@ def peak(path: Path) -> tuple[int, int]:
     """
     if not Path("/proc/self/status").exists():
         pytest.skip("peak RSS is read from /proc")
-    done = subprocess.run([sys.executable, "-c", _PEAK, str(path)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", _PEAK, str(path), str(below_pytest())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows, mib = done.stdout.split()
     return int(rows), int(mib)
 

@@ -167,5 +167,6 @@ def test_a_cut_name_is_found_only_where_it_is_clear(tmp_path):
     """Ten letters that begin the wanted name; a column that has the name itself comes first."""
     lots = table(2).rename(columns={"ml": "parcel_number", "n": "parcel_id"})
     write(lots, tmp_path / "a.shp")
-    named = files.find_layer(tmp_path / "a.shp", where="w", layer=None, named=["parcel_number", "parcel_identifier"])
+    columns = ["parcel_number", "parcel_identifier"]
+    named = files.find_layer(tmp_path / "a.shp", where="w", layer=None, into=tmp_path, named=columns)
     assert [name for name, _ in named.columns] == ["parcel_number", "parcel_id"]

@@ -10,7 +10,6 @@ import hashlib
 import io
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -129,14 +128,14 @@ def _shapes_in(head: Head, rows: list[list[str]]) -> Head:
     return Head(head.separator, head.columns, points=points)
 
 
-def ready(path: Path, start: bytes, where: str, into: Path | None, told: str | None = None) -> Table:
+def ready(path: Path, start: bytes, where: str, into: Path, told: str | None = None) -> Table:
     """The table made ready for GDAL.
 
     Args:
         path: the file.
         start: its first bytes, in which `head_of` found a table.
         where: how messages call it.
-        into: a folder to write to; None: a temporary one.
+        into: a folder to write to.
         told: the column that holds the shapes, where the jurisdiction file names it.
 
     Raises:
@@ -151,9 +150,8 @@ def ready(path: Path, start: bytes, where: str, into: Path | None, told: str | N
             raise FileRefused(f"the table has no column {told!r}, but: {names}", where=where, do="mend `geometry`")
         head = replace(head, shape=told, srid=head.srid if head.shape == told else None)
     encoding = _encoding(path, start, where)
-    below = into or Path(tempfile.mkdtemp(prefix="zoning-files-"))
     name = hashlib.sha256(f"{path.resolve()} {path.stat().st_mtime_ns} {path.stat().st_size}".encode()).hexdigest()[:16]
-    folder = below.resolve() / f"table-{name}"
+    folder = into.resolve() / f"table-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "table.csv"  # alone in its folder: GDAL reads a .csvt or a .prj beside it
     if not target.exists():

@@ -6,7 +6,6 @@ what a row means, and whether the coordinates can be what the file says (the CRS
 
 import errno
 import hashlib
-import tempfile
 import warnings
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -53,7 +52,7 @@ _SETTINGS = {
 @dataclass(frozen=True)
 class _Search:
     where: str
-    into: Path | None
+    into: Path
     most_bytes: int
     geometry: str | None
 
@@ -77,12 +76,12 @@ def find_layer(  # noqa: PLR0913 - which layer, and where to work
     *,
     where: str,
     layer: str | None,
-    into: Path | None = None,
+    into: Path,
     named: Collection[str] = (),
     geometry: str | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> LayerFile:
-    """The one layer meant in the file or folder at `path`; a zip is unpacked below `into` (None: a temporary one).
+    """The one layer meant in the file or folder at `path`; a zip is unpacked below `into`, and a CSV made UTF-8.
 
     Without `layer`, the only one that may hold polygons. A shapefile without .prj has `crs` None: the CRS gate asks for
     `crs = ` in the jurisdiction file. `named`: columns that the jurisdiction file names; a shapefile, whose names end
@@ -164,9 +163,7 @@ def _unpacked(path: Path, search: _Search) -> Path:
     """Named by content, so that whoever asks again for the same download finds it."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    below = search.into or Path(tempfile.mkdtemp(prefix="zoning-files-"))
-    into = below.resolve() / digest[:32]
-    return archives.unpack(path, into, where=search.where, most_bytes=search.most_bytes)
+    return archives.unpack(path, search.into.resolve() / digest[:32], where=search.where, most_bytes=search.most_bytes)
 
 
 def _inside(folder: Path, search: _Search) -> Iterator[_Candidate]:

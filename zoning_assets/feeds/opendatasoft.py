@@ -58,7 +58,7 @@ async def open_source(request: Request) -> Whole:
     note = await asyncio.to_thread(notes.find, file, of)
     if note is None:
         note = await _export(request, url, dataset, file, of)
-    found = await asyncio.to_thread(partial(files.find_layer, file, where=where, layer=None))
+    found = await asyncio.to_thread(_layer, file, where)
     return Whole(request, _here(request, found, dataset, note), request.folder / note["sha256"][:32])
 
 
@@ -138,9 +138,13 @@ async def _export(request: Request, url: str, dataset: Dataset, file: Path, of: 
         return await asyncio.to_thread(notes.keep, part.path, file, of, {"sha256": sha256, "proof": proof})
 
 
+def _layer(file: Path, where: str) -> LayerFile:
+    """What an export holds, whatever it was asked for as."""
+    return files.find_layer(file, where=where, layer=None, into=file.parent / "unpacked")
+
+
 def _rows(file: Path, where: str) -> int:
-    found = files.find_layer(file, where=where, layer=None)
-    return sum(map(len, files.batches(found)))
+    return sum(map(len, files.batches(_layer(file, where))))
 
 
 def _here(request: Request, found: LayerFile, dataset: Dataset, note: Mapping[str, Any]) -> Here:
