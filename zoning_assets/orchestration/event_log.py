@@ -78,6 +78,4 @@ class ThriftyEventLog(SqliteEventLogStorage):
 
 @lru_cache(maxsize=32)
 def _engine(address: str) -> sa.Engine:
-    return sa.create_engine(
-        address, poolclass=sa.NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}, query_cache_size=50
-    )
+    return sa.create_engine(address, poolclass=sa.NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
