@@ -4,8 +4,10 @@ import sqlite3
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from zoning_assets.cli import environment
+from zoning_assets.orchestration import event_log
 
 TILES = [f"us-xx-simulated/{number}" for number in range(7)]
 NAMES = ("raw", "fine", "there")
@@ -89,3 +91,77 @@ def test_a_plan_is_two_transactions(homes, monkeypatch):
     assert home.is_dir()
     assert opened.count("run_connection") <= 3
     assert opened.count("index_connection") <= 3 * len(NAMES)
+
+
+def told(home, *, fails=False):
+    """What both files hold after four events were told together, the fourth of which may fail; and the exception."""
+    by_asset = [dg.AssetMaterialization(name, partition=TILES[3], metadata={"rows": 3}) for name in NAMES]
+    check = dg.AssetCheckEvaluation(asset_key=dg.AssetKey("there"), check_name="right", passed=True)
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec(name, skippable=True) for name in NAMES],
+        check_specs=[dg.AssetCheckSpec("right", asset="there")],
+        partitions_def=dg.StaticPartitionsDefinition(TILES),
+        can_subset=True,
+    )
+    def by_tile(context: dg.AssetExecutionContext):
+        with event_log.together(context.instance):
+            for event in (*by_asset, check):
+                context.log_event(event)
+            if fails:
+                raise OSError("killed")
+        yield from ()
+
+    with dg.DagsterInstance.get() as instance:
+        job = dg.Definitions(assets=[by_tile]).resolve_implicit_global_asset_job_def()
+        done = job.execute_in_process(instance=instance, partition_key=TILES[3], raise_on_error=False)
+        found = instance.fetch_materializations(dg.AssetKey("there"), limit=9).records
+        last = instance.get_latest_materialization_event(dg.AssetKey("raw"))
+        said = [_said(home / "history" / "runs" / f"{shard}.db") for shard in (done.run_id, "index")]
+    return done.success, [record.partition_key for record in found], last is not None, said
+
+
+def test_what_is_told_together_is_what_is_told_one_by_one(homes, monkeypatch):
+    one = told(homes("dagster"))
+    ours = homes("zoning")
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    environment.prepare_dagster()
+    other = told(ours)
+    assert one == other
+    assert other[:3] == (True, [TILES[3]], True)
+
+
+def test_told_together_is_all_or_nothing(homes, monkeypatch):
+    """A step that dies in the midst leaves none of them in either file, and the run's end is told as ever."""
+    home = homes("zoning")
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    environment.prepare_dagster()
+    success, found, last, said = told(home, fails=True)
+    assert (success, found, last) == (False, [], False)
+    assert not any("'ASSET_MATERIALIZATION'" in event for shard in said for event in shard)
+    assert any("STEP_FAILURE" in event for event in said[0])
+
+
+def test_told_together_is_one_transaction_a_file(homes, monkeypatch):
+    home = homes("zoning")
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    environment.prepare_dagster()
+    begun = []
+    with dg.DagsterInstance.get() as instance:
+        log = instance.event_log_storage
+        with log.run_connection("a"), log.index_connection():
+            pass
+        note = begun.append
+        sa.event.listen(sa.Engine, "begin", note)
+        try:
+            with log.together():
+                for _ in range(4):
+                    with log.run_connection("a") as run, log.index_connection() as index:
+                        assert run is not index
+            assert len(begun) == 2
+            with log.run_connection("a"):
+                pass
+            assert len(begun) == 3
+        finally:
+            sa.event.remove(sa.Engine, "begin", note)
+    assert home.is_dir()

@@ -30,7 +30,7 @@ from zoning_assets.http import PAUSED, TALLY, Http, Tally
 from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import hosts_of, watching
-from zoning_assets.pool import Pool
+from zoning_assets.pool import RANK, Pool
 from zoning_assets.running import Run, places_of
 from zoning_assets.secrecy import scrubbed
 from zoning_assets.stages import (
@@ -158,6 +158,7 @@ class Pipeline:
         """One place through the stages; an error ends its way and is said, not raised."""
         started, tally, outcome = time.monotonic(), Tally(), Outcome(place, run.feed)
         TALLY.set(tally)
+        RANK.set(run.rank())
         work = None
         try:
             work = await self._fetch(stages, run, outcome)

@@ -2,15 +2,18 @@
 
 import asyncio
 import gc
+import heapq
+import itertools
 import logging
 import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from types import ModuleType, TracebackType
@@ -27,6 +30,9 @@ _WAY = "spawn" if sys.platform == "darwin" else "forkserver"
 
 T = TypeVar("T")
 
+#: Whose tasks go first: each place that works with a pool sets its own, lower ones before higher ones.
+RANK: ContextVar[int] = ContextVar("rank", default=0)
+
 
 class Pool:
     """Worker processes for what takes the processor's time, started with the first task: a run that finds nothing
@@ -37,6 +43,9 @@ class Pool:
         self._executor: Executor | None = None
         self._starting = threading.Lock()
         self._leaving = ExitStack()
+        #: Tasks that were given out, and those that wait, by rank and by when they came.
+        self._out, self._waiting = 0, list[tuple[int, int, asyncio.Future[None]]]()
+        self._came = itertools.count()
 
     def __enter__(self) -> Self:
         return self
@@ -59,11 +68,40 @@ class Pool:
         try:
             if self._executor is None:  # the first start waits for imports, and the loop must not
                 await asyncio.to_thread(self._started)
-            return await asyncio.wrap_future(self._submit(task, *args))
+            async with self._turn():
+                return await asyncio.wrap_future(self._submit(task, *args))
         except BrokenProcessPool as error:
             raise StoreError(
                 "a worker process died", where=task.__name__, do="run again; if memory ran out, take smaller pages"
             ) from error
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Not more tasks are given out than keep the workers fed: of those that wait, a place's last goes before the
+        first of one that came later, so that places end one after the other and not all at the end."""
+        if self._out < 2 * self.workers:
+            self._out += 1
+        else:
+            turn = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (RANK.get(), next(self._came), turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():
+                    self._pass_on()
+                raise
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._out -= 1
 
     def _started(self) -> Executor:
         with self._starting:

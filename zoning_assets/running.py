@@ -4,7 +4,8 @@ What belongs here: when a place may work. What does not: what is done with it (p
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -29,6 +30,7 @@ class Run:
     slots: asyncio.Semaphore
     gates: Mapping[str, Gate]
     _opened: dict[str, asyncio.Task[Opened]] = field(default_factory=dict)
+    _ranks: Iterator[int] = field(default_factory=itertools.count)
 
     async def all(
         self,
@@ -63,6 +65,10 @@ class Run:
                 return Outcome(place, self.feed, error=error)
             outcome = await take(self, place)
         return outcome
+
+    def rank(self) -> int:
+        """Who begins first is served first."""
+        return next(self._ranks)
 
     async def open(self, jurisdiction: Jurisdiction) -> Opened:
         """The feed's layer and its tiles; found once a run."""

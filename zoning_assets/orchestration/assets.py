@@ -15,6 +15,7 @@ from zoning_assets import judging, logs
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
+from zoning_assets.orchestration.event_log import together
 from zoning_assets.orchestration.noting import note, noted
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
@@ -160,8 +161,10 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
     checked: set[str] = set()
 
     def write(events: Iterable[dg.AssetMaterialization | dg.AssetCheckEvaluation]) -> None:
-        for event in events:
-            context.log_event(event)
+        made = list(events)
+        with together(context.instance):
+            for event in made:
+                context.log_event(event)
 
     def report(outcome: Outcome) -> None:
         outcomes.append(outcome)

@@ -1,13 +1,14 @@
 """Dagster's SQLite event log, which does once what Dagster does again and again.
 
 Dagster writes event by event, two files each, and for each of them makes an engine that compiles its statements anew:
-7 ms an event, and a run of a county plans four events a tile before it begins. Here an engine is kept, and a plan is
-written at once. The files are closed after each event, as ever: the webserver watches for that.
+7 ms an event, and a run of a county plans four events a tile before it begins, and has four to tell of each. Here an
+engine is kept; a plan is written at once, and so is what is told of a tile. The files are closed after that, as ever:
+the webserver watches for it.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -24,7 +25,10 @@ class ThriftyEventLog(SqliteEventLogStorage):
     """Dagster's default event log, in its place and its form."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._made, self._alone = set[str](), threading.Lock()
+        self._made, self._alone = set[str](), threading.RLock()
+        #: Connections that stay open while `together` lasts, by file, and what ends them.
+        self._kept: dict[str, sa.Connection] = {}
+        self._together: ExitStack | None = None
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -46,18 +50,41 @@ class ThriftyEventLog(SqliteEventLogStorage):
         return self._transaction("index", super().index_connection)
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread writes meanwhile is one transaction a file; other threads wait."""
+        with self._alone, ExitStack() as files:
+            self._together = files
+            try:
+                yield
+            finally:
+                self._together = None
+                self._kept.clear()
+
+    @contextmanager
     def _transaction(
         self, shard: str, first: Callable[[], AbstractContextManager[sa.Connection]]
     ) -> Iterator[sa.Connection]:
-        """Dagster opens a file the first time, as it may have to make it."""
         with self._alone:
-            if shard in self._made and Path(self.path_for_shard(shard)).exists():
-                with _engine(self.conn_string_for_shard(shard)).begin() as connection:
+            if self._together is None:
+                with self._opened(shard, first) as connection:
                     yield connection
-            else:
-                with first() as connection:
-                    yield connection
-                self._made.add(shard)
+                return
+            if shard not in self._kept:
+                self._kept[shard] = self._together.enter_context(self._opened(shard, first))
+            yield self._kept[shard]
+
+    @contextmanager
+    def _opened(
+        self, shard: str, first: Callable[[], AbstractContextManager[sa.Connection]]
+    ) -> Iterator[sa.Connection]:
+        """Dagster opens a file the first time, as it may have to make it."""
+        if shard in self._made and Path(self.path_for_shard(shard)).exists():
+            with _engine(self.conn_string_for_shard(shard)).begin() as connection:
+                yield connection
+            return
+        with first() as connection:
+            yield connection
+        self._made.add(shard)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """A run's planned materializations in one transaction a file; other events one by one."""
@@ -79,3 +106,9 @@ class ThriftyEventLog(SqliteEventLogStorage):
 @lru_cache(maxsize=32)
 def _engine(address: str) -> sa.Engine:
     return sa.create_engine(address, poolclass=sa.NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+
+
+def together(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
+    """The events that this thread tells an instance meanwhile, at once where that is faster."""
+    log = instance.event_log_storage
+    return log.together() if isinstance(log, ThriftyEventLog) else nullcontext()

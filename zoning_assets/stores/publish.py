@@ -149,11 +149,10 @@ def _publish(
         return last
     if last:  # rows that did not change here were taken by another tile: it, too, has their keys, or had them
         _once(connection.execute(query["taken"], values).fetchone(), values, "stands in another tile as well")
-    if values["tile"] is not None:
-        _once(connection.execute(query["shared"], values).fetchone(), values, "stands in another tile as well")
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
-    merged, changed = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0)
+    merged, changed, *shared = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0, None)
+    _once(shared, values, "stands in another tile as well")
     retired = connection.execute(query[f"retire_{kind}"], values).rowcount
     held = _reject(connection, values, rejections)
     if edition.fixes:
@@ -199,9 +198,9 @@ def _last(connection: Connection, values: Mapping[str, Any]) -> tuple[Published 
     return Published(None, 0, 0, counts["added"] + counts["changed"] + counts["unchanged"], 0), row[3]
 
 
-def _once(found: tuple[Any, ...] | None, values: Mapping[str, Any], what: str) -> None:
+def _once(found: Sequence[Any] | None, values: Mapping[str, Any], what: str) -> None:
     """Refuse a key that was found where it should not be."""
-    if found:
+    if found and found[0] is not None:
         raise CoverStale(
             f"the key {found[0]!r} {what}",
             where=f"{values['jurisdiction']} tile {values['tile']} {values['feed']}",

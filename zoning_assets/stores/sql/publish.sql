@@ -28,17 +28,6 @@ SELECT s.key FROM stage s, LATERAL (
 ) p
 WHERE p.tile <> %(tile)s AND p.tile = ANY (%(tiles)s) ORDER BY s.key LIMIT 1;
 
--- name: shared
--- A staged key that stands in another of today's tiles, which was published from the same state of the layer.
-SELECT s.key FROM stage s, LATERAL (
-    SELECT p.tile FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key OFFSET 0
-) p
-WHERE p.tile <> %(tile)s AND p.tile = ANY (%(tiles)s) AND %(layer)s <> '' AND %(layer)s = (
-    SELECT b.counts->>'layer' FROM zoning.batch b
-    WHERE b.jurisdiction = %(jurisdiction)s AND b.feed = %(feed)s AND (b.tile = p.tile OR b.undoes IS NOT NULL)
-    ORDER BY b.id DESC LIMIT 1
-) ORDER BY s.key LIMIT 1;
-
 -- name: open_batch
 -- A new batch; its time is taken under the lock, so that times agree with the order of the batches.
 INSERT INTO zoning.batch (jurisdiction, tile, feed, harvest, rules, started)
@@ -100,9 +89,10 @@ UPDATE zoning.parcel SET tile = %(tile)s WHERE jurisdiction = %(jurisdiction)s A
 
 -- name: merge_parcels
 -- One comparison, three deeds: rows that differ become versions, are overwritten, or are new; rows that only come from
--- another tile pass over. A parcel that comes back was first seen when it was.
+-- another tile pass over. A parcel that comes back was first seen when it was. Said are the rows merged, those changed,
+-- and a key that stands in another of today's tiles, which was published from the same state of the layer.
 WITH different AS MATERIALIZED (
-    SELECT s.*, old.content_hash AS old_hash
+    SELECT s.*, old.content_hash AS old_hash, old.tile AS old_tile
     FROM stage s LEFT JOIN LATERAL (
         SELECT p.parcel_id, p.content_hash, p.tile FROM zoning.parcel p
         WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key OFFSET 0
@@ -138,7 +128,14 @@ merged AS (
     WHERE p.content_hash <> excluded.content_hash
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept);
+SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept), (
+    SELECT min(d.key) FROM different d
+    WHERE d.old_tile <> %(tile)s AND d.old_tile = ANY (%(tiles)s) AND %(layer)s <> '' AND %(layer)s = (
+        SELECT b.counts->>'layer' FROM zoning.batch b
+        WHERE b.jurisdiction = %(jurisdiction)s AND b.feed = %(feed)s AND (b.tile = d.old_tile OR b.undoes IS NOT NULL)
+        ORDER BY b.id DESC LIMIT 1
+    )
+);
 
 -- name: retire_parcels
 -- What the place had and the harvest has not becomes a version. NOT IN is hashed whatever the planner believes.
@@ -158,7 +155,7 @@ CREATE TEMPORARY TABLE stage (
 ) ON COMMIT DROP;
 
 -- name: merge_districts
--- One comparison, two deeds: rows that differ become versions and are overwritten, or are new.
+-- One comparison, two deeds: rows that differ become versions and are overwritten, or are new. Said as of parcels.
 WITH different AS MATERIALIZED (
     SELECT s.*, old.content_hash AS old_hash
     FROM stage s LEFT JOIN zoning.district old ON old.jurisdiction = %(jurisdiction)s AND old.district_id = s.key
@@ -188,7 +185,7 @@ merged AS (
     WHERE p.content_hash <> excluded.content_hash
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept);
+SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept), NULL;
 
 -- name: retire_districts
 -- What the map had and the harvest has not becomes a version. NOT IN is hashed whatever the planner believes.
