@@ -5,12 +5,14 @@ contestant is a process of its own with a fresh database on the same server. Por
 with the contestant, and are not counted in its memory.
 """
 
+import asyncio
 import http.client
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,8 +25,14 @@ from psycopg import sql
 
 from benchmarks.contestant import Task
 from benchmarks.memory import Peak
-from zoning_assets.simulation.county import BOUNDS, ID, county_toml
+from zoning_assets import jurisdictions
+from zoning_assets.feeds import FEED_TYPES
+from zoning_assets.model import PARCELS, Outcome, Place
+from zoning_assets.pipeline import RAW, Pipeline
+from zoning_assets.pool import Pool
+from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving
+from zoning_assets.stores.objects import Objects
 
 ROOT = Path(__file__).parents[1]
 _PAGE = 2000
@@ -62,7 +70,7 @@ def measure(  # noqa: PLR0913 - how much, where, who, and how often
     say(f"{parcels:,} parcels: the portal draws them")
     with serving(parcels) as portal:
         say("the portal answers everything once")
-        warm(f"{portal}/{_LAYER}")
+        warm(portal)
         heats = [_round(server, home / "bench" / str(os.getpid()), portal, say, only) for _ in range(rounds)]
     return _document(parcels, [_median(each) for each in zip(*heats, strict=True)])
 
@@ -93,26 +101,36 @@ def _median(heats: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**told, "failed": failed} if "failed" in told else told
 
 
-def warm(layer: str) -> None:
-    """Every page once, one query by area, and groups by key and code: what the portal makes when it is first asked, as
-    its indexes, is made."""
-    address = urlsplit(layer)
+def warm(portal: str) -> None:
+    """Everything that a contestant asks for, once: what the portal makes when it is first asked, is made."""
+    address = urlsplit(f"{portal}/{_LAYER}")
     connection = http.client.HTTPConnection(address.netloc, timeout=600)
 
     def ask(**params: str) -> bytes:
-        connection.request("GET", f"{address.path}/query?{urlencode({'f': 'json', 'where': '1=1', **params})}")
+        query = urlencode({"f": "json", "where": "1=1", **params})
+        connection.request("GET", f"{address.path}/query?{query}", headers={"Accept-Encoding": "gzip"})
         return connection.getresponse().read()
 
-    connection.request("GET", f"{address.path}?f=json")
-    connection.getresponse().read()
-    ask(geometry=",".join(map(str, BOUNDS)), geometryType="esriGeometryEnvelope", inSR="4326", returnCountOnly="true")
-    for column in ("PIN", "ZONE"):
-        counted = {"statisticType": "count", "onStatisticField": "OBJECTID", "outStatisticFieldName": "n"}
-        ask(groupByFieldsForStatistics=column, outStatistics=json.dumps([counted]), having="COUNT(OBJECTID) > 1")
     count = json.loads(ask(returnCountOnly="true"))["count"]
     for offset in range(0, count, _PAGE):
         ask(outFields="*", orderByFields="OBJECTID ASC", resultOffset=str(offset), resultRecordCount=str(_PAGE))
     connection.close()
+    with tempfile.TemporaryDirectory(prefix="zoning-bench-") as folder:
+        asyncio.run(_by_tiles(portal, Path(folder)))
+
+
+async def _by_tiles(portal: str, folder: Path) -> None:
+    """What ours asks for: the tiles, and the pages of each."""
+    file = folder / f"{ID}.toml"
+    file.write_text(county_toml(portal, tile_resolution="auto"))
+    county = jurisdictions.read(file, FEED_TYPES)
+    done: list[Outcome] = []
+    with Pool() as pool:
+        pipeline = Pipeline(Objects(str(folder / "store")), "", folder / "scratch", pool)
+        places = [Place(county.id, tile) for tile in (await pipeline.find_cover(county)).tiles]
+        await pipeline.run({county.id: county}, places, PARCELS, [RAW], done.append)
+    if errors := [str(each.error) for each in done if each.error]:
+        raise RuntimeError(errors[0])
 
 
 @contextmanager

@@ -52,13 +52,17 @@ class ThriftyEventLog(SqliteEventLogStorage):
     @contextmanager
     def together(self) -> Iterator[None]:
         """What this thread writes meanwhile is one transaction a file; other threads wait."""
-        with self._alone, ExitStack() as files:
-            self._together = files
-            try:
+        with self._alone:
+            if self._together is not None:
                 yield
-            finally:
-                self._together = None
-                self._kept.clear()
+                return
+            with ExitStack() as files:
+                self._together = files
+                try:
+                    yield
+                finally:
+                    self._together = None
+                    self._kept.clear()
 
     @contextmanager
     def _transaction(
@@ -87,13 +91,16 @@ class ThriftyEventLog(SqliteEventLogStorage):
         self._made.add(shard)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """A run's planned materializations in one transaction a file; other events one by one."""
+        """A run's planned materializations by one statement a file, and what else there is with them."""
         planned, others = list[EventLogEntry](), list[EventLogEntry]()
         for each in events:
             (planned if each.get_dagster_event().is_asset_materialization_planned else others).append(each)
-        super().store_event_batch(others)
-        if not planned:
-            return
+        with self.together():
+            super().store_event_batch(others)
+            if planned:
+                self._store_plan(planned)
+
+    def _store_plan(self, planned: Sequence[EventLogEntry]) -> None:
         statement = self.prepare_insert_event_batch(planned)
         with self.run_connection(planned[0].run_id) as connection:
             connection.execute(statement)

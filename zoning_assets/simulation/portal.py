@@ -11,6 +11,7 @@ address when it is ready, and ends on SIGTERM.
 
 import argparse
 import asyncio
+import hashlib
 import inspect
 import json
 import signal
@@ -41,6 +42,7 @@ MOST_RELEASES = 20
 _MOST_BODY = 64 * 1024 * 1024
 _SMALL = 1400  # bytes that fit a packet: not worth compressing
 _AT_ONCE = 32 * 1024  # bytes compressed without leaving the loop
+_MOST_PACKED = 400  # larger answers that are remembered compressed, as by a cache before a portal; about 100 MB
 
 #: Gets each request first; returns an answer, or None where the portal shall answer. May be async.
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None] | web.StreamResponse | None]
@@ -69,6 +71,7 @@ class Portal:
         self.layers, self.releases, self.fault, self.chaos = list(layers), releases, fault, chaos
         self.requests: Counter[str] = Counter()  # by path
         self._files: dict[tuple[int, str], asyncio.Task[files.File]] = {}
+        self._packed: dict[bytes, bytes] = {}
 
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[str]:
@@ -114,7 +117,22 @@ class Portal:
             return await send(request, self.chaos.answer(Asked("/".join(path), params, address), self._truth))
         body = self._body(path, params, self.layers)
         binary = params.get("f") == "pbf" and not body.startswith(b"{")  # an error is JSON, whatever was asked for
-        return await _compressed(request, body, "application/x-protobuf" if binary else "application/json")
+        return await self._compressed(request, body, "application/x-protobuf" if binary else "application/json")
+
+    async def _compressed(self, request: web.Request, body: bytes, content_type: str) -> web.Response:
+        answer = web.Response(content_type=content_type, charset="utf-8" if content_type.endswith("json") else None)
+        if len(body) > _SMALL and "gzip" in request.headers.get("Accept-Encoding", ""):
+            body = _gzip(body) if len(body) < _AT_ONCE else await asyncio.to_thread(self._pack, body)
+            answer.headers["Content-Encoding"] = "gzip"
+        answer.body = body
+        return answer
+
+    def _pack(self, body: bytes) -> bytes:
+        name = hashlib.sha256(body).digest()
+        packed = self._packed.get(name) or _gzip(body)
+        while len(self._packed) >= _MOST_PACKED and name not in self._packed:
+            self._packed.pop(next(iter(self._packed)), None)
+        return self._packed.setdefault(name, packed)
 
     def _truth(self, asked: Asked) -> Reply:
         return Reply(self._body(asked.path.split("/"), asked.params, [asked.edit(self.layers[0]), *self.layers[1:]]))
@@ -191,15 +209,6 @@ def _has(request: web.Request, file: files.File) -> bool:
     if request.if_none_match is not None:
         return any(each.value in (file.etag, "*") for each in request.if_none_match)
     return request.if_modified_since is not None and file.modified <= request.if_modified_since
-
-
-async def _compressed(request: web.Request, body: bytes, content_type: str) -> web.Response:
-    answer = web.Response(content_type=content_type, charset="utf-8" if content_type.endswith("json") else None)
-    if len(body) > _SMALL and "gzip" in request.headers.get("Accept-Encoding", ""):
-        body = _gzip(body) if len(body) < _AT_ONCE else await asyncio.to_thread(_gzip, body)
-        answer.headers["Content-Encoding"] = "gzip"
-    answer.body = body
-    return answer
 
 
 def _gzip(body: bytes) -> bytes:
