@@ -73,9 +73,9 @@ class Arcgis:
         start = tiles.start_tiles(arcgis_whole.reach(self.service))
         found, met = await self._split(start)
         found = found or {start[0]: 0}  # an empty layer has a tile too, in which what it had is retired
-        if len(np.setdiff1d(met, self.ids, assume_unique=True)):
+        if len(_without(met, self.ids)):
             raise self.service.incomplete("by area the server lists rows that its list of all rows lacks")
-        missed = np.setdiff1d(self.ids, met, assume_unique=True)
+        missed = _without(self.ids, met)
         await self._check_missed(missed)
         listed: dict[str, list[int]] = {}
         repeated: dict[str, str] = {}
@@ -179,11 +179,10 @@ class Arcgis:
             return None
         if not await self._adds_up(key, [group[count] for group in groups]):
             return None
-        found: list[int] = []
-        for batch in _batches([group[key] for group in groups if group[key] is not None], 50):
-            where = f"{key} IN ({', '.join(_literal(each) for each in batch)})"
-            found += (await listed_ids(self.service, {"where": where})).tolist()
-        return found
+        batches = _batches([group[key] for group in groups if group[key] is not None], 50)
+        wheres = [f"{key} IN ({', '.join(_literal(each) for each in batch)})" for batch in batches]
+        listed = await _together(listed_ids(self.service, {"where": where}) for where in wheres)
+        return [number for ids in listed for number in ids.tolist()]
 
     async def _adds_up(self, key: str, repeats: Sequence[Any]) -> bool:
         """Whether all rows are the rows of the groups, and one of each other key: groups may have been left out."""
@@ -249,6 +248,14 @@ def _distinct(ids: Ids) -> Ids:
     """Sorted ids, each once. np.unique would hash them first, which takes ten times as long."""
     once: Ids = ids[np.concatenate([np.ones(min(1, len(ids)), dtype=bool), ids[1:] != ids[:-1]])]
     return once
+
+
+def _without(ids: Ids, others: Ids) -> Ids:
+    """Those of sorted ids that are not among others, sorted as well. np.setdiff1d would sort both again."""
+    at = np.searchsorted(others, ids)
+    found = at < len(others)
+    found[found] = others[at[found]] == ids[found]
+    return ids[~found]
 
 
 async def _together(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -50,12 +50,12 @@ class Table:
 
     def read(self, objects: Objects, part: int) -> pd.DataFrame:
         """Read one part."""
-        return _frame(pq.read_table(io.BytesIO(objects.get(self._part(part)))))
+        return _frame(_read(objects.get(self._part(part))))
 
     def parts(self, objects: Objects) -> Iterator[pa.Table]:
         """The parts as they are stored, one after the other, so that memory holds one."""
         for part in range(int(self.summary(objects)["parts"])):
-            yield pq.read_table(io.BytesIO(objects.get(self._part(part))))
+            yield _read(objects.get(self._part(part)))
 
     def finish(
         self, objects: Objects, parts: int, summary: Mapping[str, Any], rejections: pd.DataFrame, picture: bytes
@@ -113,6 +113,12 @@ def _about(crs: str) -> bytes:
     """What GeoParquet says of a table's shapes."""
     about = {"encoding": "WKB", "crs": pyproj.CRS.from_user_input(crs).to_json_dict(), "geometry_types": []}
     return orjson.dumps({"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": about}})
+
+
+def _read(body: bytes) -> pa.Table:
+    """As pq.read_table, which looks for a folder of files first and takes twice as long."""
+    with pq.ParquetFile(pa.BufferReader(body)) as file:
+        return file.read(use_threads=False)
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
