@@ -92,3 +92,29 @@ def test_workers_end_with_the_run_that_started_them(tmp_path: Path) -> None:
         time.sleep(0.05)
     assert len(workers) == 2
     assert not any(map(lives, workers))
+
+
+def test_a_place_that_came_first_is_served_first() -> None:
+    """What waits for a worker goes by who came first, whenever its tasks came; nobody waits for ever."""
+    served: list[int] = []
+
+    async def task(pool: Pool, rank: int, *, gone: bool = False) -> None:
+        pools.RANK.set(rank)
+        await pool.run(slow_process_id)
+        assert not gone
+        served.append(rank)
+
+    async def run(pool: Pool) -> None:
+        await pool.run(process_id)  # it starts with its first task
+        ranks = (0, 0, 7, 3, 5, 3, 1)  # the first two are given out at once
+        tasks = [asyncio.create_task(task(pool, rank)) for rank in ranks]
+        leaving = [asyncio.create_task(task(pool, 2, gone=True)) for _ in range(3)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for each in leaving:
+            each.cancel()
+        await asyncio.gather(*tasks)
+        assert await asyncio.gather(*(pool.run(process_id) for _ in range(5)))
+
+    with Pool(1) as pool:
+        asyncio.run(asyncio.wait_for(run(pool), 60))
+    assert served == [0, 0, 1, 3, 3, 5, 7]
