@@ -165,3 +165,17 @@ def test_told_together_is_one_transaction_a_file(homes, monkeypatch):
         finally:
             sa.event.remove(sa.Engine, "begin", note)
     assert home.is_dir()
+
+
+@pytest.mark.timeout(60)
+def test_told_together_where_all_files_are_new(homes):
+    """Dagster's own lock lets one file be opened at a time."""
+    log = event_log.ThriftyEventLog(str(homes("zoning")))
+    with (
+        log.together(),
+        log.run_connection("a") as one,
+        log.run_connection("b") as two,
+        log.index_connection() as index,
+    ):
+        for each in (one, two, index):
+            assert each.execute(sa.text("SELECT count(*) FROM event_logs")).scalar() == 0

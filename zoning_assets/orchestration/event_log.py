@@ -81,14 +81,12 @@ class ThriftyEventLog(SqliteEventLogStorage):
     def _opened(
         self, shard: str, first: Callable[[], AbstractContextManager[sa.Connection]]
     ) -> Iterator[sa.Connection]:
-        """Dagster opens a file the first time, as it may have to make it."""
-        if shard in self._made and Path(self.path_for_shard(shard)).exists():
-            with _engine(self.conn_string_for_shard(shard)).begin() as connection:
-                yield connection
-            return
-        with first() as connection:
+        """Dagster opens a file first, as it may have to make it; and closes it, as it opens one at a time."""
+        if shard not in self._made or not Path(self.path_for_shard(shard)).exists():
+            with first():
+                self._made.add(shard)
+        with _engine(self.conn_string_for_shard(shard)).begin() as connection:
             yield connection
-        self._made.add(shard)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """A run's planned materializations by one statement a file, and what else there is with them."""
