@@ -179,3 +179,19 @@ def test_told_together_where_all_files_are_new(homes):
     ):
         for each in (one, two, index):
             assert each.execute(sa.text("SELECT count(*) FROM event_logs")).scalar() == 0
+
+
+def test_a_failure_is_left_until_its_run_has_the_status(homes, monkeypatch):
+    """Dagster's daemon reads it once; a young one, and what came after it, is for its next look."""
+    homes("zoning")
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    environment.prepare_dagster()
+    failures = {dg.DagsterEventType.RUN_FAILURE}
+    with dg.DagsterInstance.get() as instance:
+        job = dg.Definitions(assets=[by_tile]).resolve_implicit_global_asset_job_def()
+        log = instance.event_log_storage
+        for _ in range(2):
+            instance.report_run_failed(instance.create_run_for_job(job))
+        assert log.get_logs_for_all_runs_by_log_id(-1, failures) == {}
+        monkeypatch.setattr(event_log, "_SETTLED_S", 0.0)
+        assert len(log.get_logs_for_all_runs_by_log_id(-1, failures)) == 2

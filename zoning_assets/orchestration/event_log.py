@@ -7,9 +7,11 @@ the webserver watches for it.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +21,9 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
+
+#: A run's status stands this long after its event at the latest, seconds.
+_SETTLED_S = 2.0
 
 
 class ThriftyEventLog(SqliteEventLogStorage):
@@ -87,6 +92,21 @@ class ThriftyEventLog(SqliteEventLogStorage):
                 self._made.add(shard)
         with _engine(self.conn_string_for_shard(shard)).begin() as connection:
             yield connection
+
+    def get_logs_for_all_runs_by_log_id(
+        self,
+        after_cursor: int = -1,
+        dagster_event_type: dg.DagsterEventType | set[dg.DagsterEventType] | None = None,
+        limit: int | None = None,
+    ) -> Mapping[int, EventLogEntry]:
+        """What the daemon that starts killed runs again reads, each event once; the young are left for its next look.
+
+        A run's failure is written before its status: who looked between saw a run that had not failed, and never looked
+        again (seen once, with a run and its daemon killed).
+        """
+        found = super().get_logs_for_all_runs_by_log_id(after_cursor, dagster_event_type, limit)
+        now = time.time()
+        return dict(takewhile(lambda each: abs(now - each[1].timestamp) > _SETTLED_S, sorted(found.items())))
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """A run's planned materializations by one statement a file, and what else there is with them."""
