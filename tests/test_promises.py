@@ -27,19 +27,20 @@ def test_the_loop_is_never_blocked(pipeline: Pipeline, tmp_path: Path) -> None:
     late_ms = []
     for seed in range(_TRIES):
         with serving(12_000, seed=seed) as portal:
-            late_ms.append(percentile(_lags_ms(pipeline, tmp_path, portal), 0.99))
+            # Each county is its own: beside another's parcels a tripwire would hold it.
+            late_ms.append(percentile(_lags_ms(pipeline, tmp_path, portal, f"us-xx-county{seed}"), 0.99))
         if late_ms[-1] < 50.0:
             return
     pytest.fail(f"99 of 100 times within {late_ms} ms")
 
 
-def _lags_ms(pipeline: Pipeline, tmp_path: Path, portal: str) -> list[float]:
+def _lags_ms(pipeline: Pipeline, tmp_path: Path, portal: str, name: str) -> list[float]:
     """How late the loop was while all of the county was published."""
-    county = read_toml(tmp_path, county_toml(portal), ID)
+    county = read_toml(tmp_path, county_toml(portal).replace(ID, name), name)
     tiles = asyncio.run(pipeline.find_cover(county)).tiles
     outcomes: list[Outcome] = []
-    places = [Place(ID, tile) for tile in sorted(tiles)]
-    lags = asyncio.run(lags_ms(pipeline.run({ID: county}, places, PARCELS, STAGES, outcomes.append)))
+    places = [Place(name, tile) for tile in sorted(tiles)]
+    lags = asyncio.run(lags_ms(pipeline.run({name: county}, places, PARCELS, STAGES, outcomes.append)))
     assert [str(outcome.error) for outcome in outcomes if outcome.error] == []
     assert sum(outcome.counts.fetched for outcome in outcomes) > 0.99 * 12_000
     return lags
