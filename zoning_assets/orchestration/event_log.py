@@ -3,7 +3,7 @@
 Dagster writes event by event, two files each, and for each of them makes an engine that compiles its statements anew:
 7 ms an event, and a run of a county plans four events a tile before it begins, and has four to tell of each. Here an
 engine is kept; a plan is written at once, and so is what is told of a tile. The files are closed after that, as ever:
-the webserver watches for it.
+the webserver watches for it. And a failure is shown to Dagster's daemon when its run has the status.
 """
 
 import threading

@@ -131,7 +131,7 @@ class Portal:
         name = hashlib.sha256(body).digest()
         packed = self._packed.get(name) or _gzip(body)
         while len(self._packed) >= _MOST_PACKED and name not in self._packed:
-            self._packed.pop(next(iter(self._packed)), None)
+            self._packed.pop(next(iter(tuple(self._packed))), None)  # a copy: other threads pack, too
         return self._packed.setdefault(name, packed)
 
     def _truth(self, asked: Asked) -> Reply:
