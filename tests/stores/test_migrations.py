@@ -101,7 +101,8 @@ def test_migrations_from_nothing_give_the_schema_that_can_be_read(database: str,
         connection.execute("CREATE EXTENSION postgis")
         connection.execute("CREATE EXTENSION btree_gist")
         connection.execute("CREATE SCHEMA zoning")
-        connection.execute(STORES.joinpath("sql", "schema.sql").read_bytes())
+        for name in ("schema.sql", "comments.sql"):
+            connection.execute(STORES.joinpath("sql", name).read_bytes())
     written, migrated = catalog(empty), catalog(database)
     for kind in CATALOG:
         assert migrated[kind] == written[kind], kind

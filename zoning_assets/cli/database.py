@@ -64,6 +64,14 @@ def url(
     _report(found, as_json=json_)
 
 
+@app.command()
+def tables() -> None:
+    """Print what every table and column means, as Markdown (docs/tables.md)."""
+    from zoning_assets.stores import database, reference  # noqa: PLC0415
+
+    typer.echo(reference.markdown(database.migrate(_running())), nl=False)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def psql(context: typer.Context) -> None:
     """Open psql in the database; further words are psql's own (`zoning db psql -c 'SELECT 1'`)."""

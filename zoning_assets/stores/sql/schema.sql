@@ -1,5 +1,6 @@
 -- The whole schema of today in one file, to be read. What a database gets are the migrations; a test proves that they
 -- give this (tests/stores/test_migrations.py). Needs: CREATE EXTENSION postgis, btree_gist; CREATE SCHEMA zoning.
+-- What each table and column means stands in comments.sql.
 
 CREATE TABLE zoning.batch (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -14,7 +15,6 @@ CREATE TABLE zoning.batch (
     undoes bigint REFERENCES zoning.batch (id)
 );
 CREATE INDEX batch_place ON zoning.batch (jurisdiction, feed, tile, id DESC);
-COMMENT ON TABLE zoning.batch IS 'One transaction that published one harvest. rules: hash of the rules it was judged by.';
 
 -- Rows name their batch without a foreign key: checked row by row it would cost a fifth of a first publish, and the
 -- publish transaction, which alone writes them, has written the batch before.
@@ -28,7 +28,7 @@ CREATE TABLE zoning.parcel (
     address text,
     attributes jsonb NOT NULL,
     area_m2 double precision NOT NULL,
-    geom geometry(MultiPolygon) NOT NULL CHECK (st_srid(geom) IN (4326, 3857)),
+    geom geometry(MultiPolygon) NOT NULL CHECK (NOT (st_srid(geom) <> 4326 AND st_srid(geom) <> 3857)),
     content_hash text NOT NULL,
     batch_id bigint NOT NULL,
     first_seen timestamptz NOT NULL,
@@ -37,7 +37,6 @@ CREATE TABLE zoning.parcel (
 );
 CREATE INDEX parcel_geom ON zoning.parcel USING gist (geom);
 CREATE INDEX parcel_tile ON zoning.parcel (jurisdiction, tile);
-COMMENT ON TABLE zoning.parcel IS 'A parcel now. geom: target CRS of the jurisdiction; area_m2: in its equal-area frame.';
 
 CREATE TABLE zoning.parcel_version (
     LIKE zoning.parcel INCLUDING CONSTRAINTS,
@@ -49,7 +48,6 @@ CREATE TABLE zoning.parcel_version (
     CHECK (system_from <= system_to)
 );
 CREATE INDEX parcel_version_key ON zoning.parcel_version (jurisdiction, parcel_id, system_from);
-COMMENT ON TABLE zoning.parcel_version IS 'What a parcel was, and when we knew it so. ended_by: the batch that ended it.';
 
 -- A date that a portal gives as text; what is none stays a question to a person and does not stop the rest.
 CREATE FUNCTION zoning.date_or_null(said text) RETURNS date LANGUAGE plpgsql IMMUTABLE AS $$
@@ -69,7 +67,7 @@ CREATE TABLE zoning.district (
     effective date,
     attributes jsonb NOT NULL,
     area_m2 double precision NOT NULL,
-    geom geometry(MultiPolygon) NOT NULL CHECK (st_srid(geom) IN (4326, 3857)),
+    geom geometry(MultiPolygon) NOT NULL CHECK (NOT (st_srid(geom) <> 4326 AND st_srid(geom) <> 3857)),
     content_hash text NOT NULL,
     batch_id bigint NOT NULL,
     first_seen timestamptz NOT NULL,
@@ -77,7 +75,6 @@ CREATE TABLE zoning.district (
     PRIMARY KEY (jurisdiction, district_id)
 );
 CREATE INDEX district_geom ON zoning.district USING gist (geom);
-COMMENT ON TABLE zoning.district IS 'A polygon of the zoning map now. Without a key column district_id is made of the content.';
 
 CREATE TABLE zoning.district_version (
     LIKE zoning.district INCLUDING CONSTRAINTS,
@@ -116,8 +113,6 @@ CREATE TABLE zoning.rejection (
 );
 CREATE INDEX rejection_place ON zoning.rejection (jurisdiction, feed, tile) WHERE state <> 'superseded';
 CREATE INDEX rejection_row ON zoning.rejection (row_id) WHERE state <> 'superseded';
-COMMENT ON TABLE zoning.rejection IS
-    'A row held back. known: a person said so. superseded: a newer batch of its place judged the rows anew. batch_id NULL: so much was held back that nothing was published.';
 
 -- The columns are those of budget.Budget, where they are explained; a time of NULL is long ago. Times are this server's.
 CREATE TABLE zoning.host_budget (
@@ -145,7 +140,6 @@ CREATE TABLE zoning.host_budget (
     refused bigint NOT NULL DEFAULT 0,
     failed bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 20);  -- a row is written with each request: its next version belongs on the same page
-COMMENT ON TABLE zoning.host_budget IS 'What a host may be asked. To forget what it taught us, delete its row.';
 
 ALTER TABLE zoning.parcel_version ADD CONSTRAINT parcel_version_once EXCLUDE USING gist (
     jurisdiction WITH =, parcel_id WITH =, tstzrange(system_from, system_to) WITH &&
@@ -163,7 +157,8 @@ CREATE TABLE zoning.code (
     since timestamptz NOT NULL,
     PRIMARY KEY (jurisdiction, local)
 );
-COMMENT ON TABLE zoning.code IS 'How each code that was ever seen is spelled here, for ever, and the National Zoning Atlas type of its district.';
+
+CREATE INDEX code_canonical ON zoning.code (code, jurisdiction);
 
 CREATE TABLE zoning.parcel_zoning (
     jurisdiction text NOT NULL,
@@ -179,8 +174,6 @@ CREATE TABLE zoning.parcel_zoning (
     last_changed timestamptz NOT NULL,
     PRIMARY KEY (jurisdiction, parcel_id, facet, code)
 );
-COMMENT ON TABLE zoning.parcel_zoning IS
-    'How much of a parcel lies in a code now. listed: NYC DCP''s rule (transform/shares.py).';
 
 CREATE TABLE zoning.parcel_zoning_version (
     LIKE zoning.parcel_zoning INCLUDING CONSTRAINTS,
@@ -194,7 +187,6 @@ CREATE TABLE zoning.parcel_zoning_version (
         jurisdiction WITH =, parcel_id WITH =, facet WITH =, code WITH =, tstzrange(system_from, system_to) WITH &&
     )
 );
-COMMENT ON TABLE zoning.parcel_zoning_version IS 'Shares as they were: a parcel''s rows of one system_from belong together.';
 
 CREATE TABLE zoning.best_lot (
     jurisdiction text NOT NULL,
@@ -202,12 +194,17 @@ CREATE TABLE zoning.best_lot (
     parcel_id text NOT NULL,
     PRIMARY KEY (jurisdiction, district_id)
 );
-COMMENT ON TABLE zoning.best_lot IS 'The parcel that holds most of a district: it lists the district''s code.';
 
--- A parcel's zoning in one row, by the rules of transform/shares.py. agrees: whether the parcel layer says the same.
+-- A parcel's zoning in one row, by the rules of transform/shares.py. `zoning_code` is the answer of the map; what the parcel
+-- layer itself states is `parcel_layer_code`. `id` is for programs that need one column as a key.
 CREATE VIEW zoning.zoned_parcel AS
-SELECT p.jurisdiction, p.parcel_id, z.code, z.codes, z.split_zoned, z.fraction AS zoned_fraction,
-    z.overlays, z.conditions, z.puds, p.zoning_code AS said_code, p.zoning_code = z.code AS agrees
+SELECT hashtextextended(p.jurisdiction || '/' || p.parcel_id, 0) AS id, p.jurisdiction, p.parcel_id,
+    z.code AS zoning_code, z.codes AS zoning_codes, (
+        SELECT max(c.zone_type) FROM zoning.code c WHERE c.jurisdiction = p.jurisdiction AND c.code = z.code
+    ) AS zone_type,
+    z.split_zoned, z.fraction AS zoned_fraction, z.overlays, z.conditions, z.puds,
+    p.zoning_code AS parcel_layer_code, p.zoning_code = z.code AS agrees,
+    p.address, p.land_use, p.area_m2, p.last_changed, p.geom
 FROM zoning.parcel p LEFT JOIN LATERAL (
     SELECT min(s.code) FILTER (WHERE s.facet = 'base' AND s.rank = 1) AS code,
         array_agg(s.code ORDER BY s.rank) FILTER (WHERE s.facet = 'base' AND s.listed) AS codes,
@@ -237,7 +234,6 @@ CREATE TABLE zoning.release (
     judged timestamptz NOT NULL
 );
 CREATE INDEX release_place ON zoning.release (jurisdiction, id DESC);
-COMMENT ON TABLE zoning.release IS 'What was published between batches, judged as one. refused: the batch of the map that was not believed, by its alarms.';
 
 CREATE TABLE zoning.whole (
     jurisdiction text NOT NULL,
@@ -245,7 +241,6 @@ CREATE TABLE zoning.whole (
     batch_id bigint NOT NULL,
     PRIMARY KEY (jurisdiction, feed)
 );
-COMMENT ON TABLE zoning.whole IS 'With this batch every place of the feed was of one state of its layer; only such states are compared.';
 
 CREATE TABLE zoning.change (
     id text PRIMARY KEY,
@@ -262,12 +257,11 @@ CREATE TABLE zoning.change (
     effective date,
     detected timestamptz NOT NULL,
     evidence jsonb NOT NULL,
-    geom geometry CHECK (st_srid(geom) IN (4326, 3857)),
+    geom geometry CHECK (NOT (st_srid(geom) <> 4326 AND st_srid(geom) <> 3857)),
     release_id bigint NOT NULL REFERENCES zoning.release (id)
 );
 CREATE INDEX change_place ON zoning.change (jurisdiction, detected);
 CREATE INDEX change_parcels ON zoning.change USING gin (parcel_ids);
-COMMENT ON TABLE zoning.change IS 'One typed event. id: of what happened, not of when it was found. review: thinner than the tolerance.';
 
 CREATE TABLE zoning.amendment (
     id text PRIMARY KEY,
@@ -282,7 +276,7 @@ CREATE TABLE zoning.amendment (
     place text,
     old_codes text[] NOT NULL,
     new_codes text[] NOT NULL,
-    geom geometry CHECK (st_srid(geom) IN (4326, 3857)),
+    geom geometry CHECK (NOT (st_srid(geom) <> 4326 AND st_srid(geom) <> 3857)),
     source text,
     source_hash text,
     confidence double precision NOT NULL,
@@ -292,7 +286,6 @@ CREATE TABLE zoning.amendment (
     last_changed timestamptz NOT NULL
 );
 CREATE INDEX amendment_place ON zoning.amendment (jurisdiction, received);
-COMMENT ON TABLE zoning.amendment IS 'That an ordinance or case exists. questions: what a person must answer, such as a date that is none.';
 
 CREATE TABLE zoning.amendment_version (
     LIKE zoning.amendment INCLUDING CONSTRAINTS,
@@ -316,7 +309,6 @@ CREATE TABLE zoning.watch (
     came_from text,
     PRIMARY KEY (jurisdiction, parcel_id)
 );
-COMMENT ON TABLE zoning.watch IS 'Parcels that somebody watches; what they become is watched too (came_from).';
 
 -- What applied on a day, as known at a moment: of the states known then that had begun to apply, the last; a state that
 -- was known to have ended by that day is none. A state begins on its legal day where one is stated, else when we knew
@@ -376,7 +368,6 @@ CREATE TABLE zoning.hold (
     CHECK (jurisdiction IS NULL OR host IS NULL)
 );
 CREATE INDEX hold_open ON zoning.hold (id) WHERE lifted IS NULL;
-COMMENT ON TABLE zoning.hold IS 'An emergency pause of a jurisdiction, of a host, or (both NULL) of everything.';
 
 CREATE TABLE zoning.audit (
     id bigint PRIMARY KEY,
@@ -387,7 +378,6 @@ CREATE TABLE zoning.audit (
     reason text NOT NULL,
     hash text NOT NULL
 );
-COMMENT ON TABLE zoning.audit IS 'Who did what and why, append-only. hash: SHA-256 of the row and of the hash before it.';
 
 CREATE FUNCTION zoning.audit_hash(before text, a zoning.audit) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT encode(sha256(convert_to(jsonb_build_array(
@@ -414,7 +404,6 @@ CREATE TABLE zoning.feed (
     harvested timestamptz,
     PRIMARY KEY (jurisdiction, feed)
 );
-COMMENT ON TABLE zoning.feed IS 'How far a feed is up to date. why: it was worth fetching; error: it could not be asked; current: what stands was last found to be what the portal has; harvested: all of it was published last.';
 
 CREATE TABLE zoning.failure (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -433,7 +422,6 @@ CREATE TABLE zoning.failure (
     run text
 );
 CREATE UNIQUE INDEX failure_open ON zoning.failure (jurisdiction, feed, coalesce(tile, '')) WHERE state <> 'solved';
-COMMENT ON TABLE zoning.failure IS 'A partition that failed. kind: the error''s name; passes: asking again may succeed; not_before: before it is in vain; asked: when a run that asks again began; dead: it waits for a person.';
 CREATE TABLE zoning.queue (
     number bigint GENERATED ALWAYS AS IDENTITY,
     queue text NOT NULL,
@@ -447,7 +435,6 @@ CREATE TABLE zoning.queue (
     PRIMARY KEY (queue, number)
 );
 CREATE UNIQUE INDEX queue_number ON zoning.queue (number);
-COMMENT ON TABLE zoning.queue IS 'Messages that wait, unless ZONING_QUEUE_URL names another queue. NAME.dead: its dead letters.';
 
 CREATE FUNCTION zoning.queue_wakes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -461,7 +448,6 @@ CREATE TABLE zoning.received (
     message_id text PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE zoning.received IS 'Messages whose amendment is stored: one that is delivered again tells nothing.';
 CREATE TABLE zoning.survey (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     jurisdiction text NOT NULL,
@@ -476,7 +462,6 @@ CREATE TABLE zoning.survey (
 );
 CREATE INDEX survey_place ON zoning.survey (jurisdiction, feed, id DESC);
 CREATE UNIQUE INDEX survey_held ON zoning.survey (jurisdiction, feed) WHERE state = 'held';
-COMMENT ON TABLE zoning.survey IS 'What a release looked like before it was published, and what spoke against it. held: it waits for a person. contents: tile -> content hash and harvest.';
 CREATE TABLE zoning.fix (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     row_id text NOT NULL,
@@ -497,7 +482,6 @@ CREATE TABLE zoning.fix (
 );
 CREATE UNIQUE INDEX fix_row ON zoning.fix (row_id) WHERE ended IS NULL;
 CREATE UNIQUE INDEX fix_key ON zoning.fix (jurisdiction, feed, key) WHERE ended IS NULL;
-COMMENT ON TABLE zoning.fix IS 'A person''s word on a row that was held back; in force while the portal sends the very same row. columns: the portal''s. used: the last batch made with it.';
 
 -- Alembic's own: which migration came last.
 CREATE TABLE zoning.schema_version (
