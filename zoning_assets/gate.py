@@ -116,7 +116,7 @@ class Gate:
             state, known = desk.last()
             accepted = state == ACCEPTED and all(known.get(tile, [""])[0] == said[0] for tile, said in contents.items())
             if accepted or not contents:  # what is or will be published was judged before
-                verdict = Verdict(self.jurisdiction.id, self.feed, desk.believed())
+                verdict = Verdict(self.jurisdiction.id, self.feed, desk.believed(), tiles=self._judged_tiles())
             else:
                 verdict = self._judged(desk, contents, begun=begun)
         self._say(verdict)
@@ -131,7 +131,10 @@ class Gate:
         values = {name: value for name, (value, _, _) in measured.items() if begun or tripwires.WIRES[name].is_level}
         said = [asdict(each) for each in findings]
         desk.note(HELD if held else PASSED, contents, values, said, self._survey.fields, whole=whole)
-        return Verdict(self.jurisdiction.id, self.feed, findings, held=held)
+        return Verdict(self.jurisdiction.id, self.feed, findings, held=held, tiles=self._judged_tiles())
+
+    def _judged_tiles(self) -> tuple[str, ...]:
+        return tuple(sorted(place.tile for place in self._came if place.tile))
 
     def _findings(
         self, measured: Mapping[str, Measure], past: Sequence[Mapping[str, float]], standing: int

@@ -252,7 +252,7 @@ class Pipeline:
                 "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
                 "survey": sum((part.survey for part in judged), Survey()).as_dict(),
             }
-            image = await self.pool.run(picture.draw, [part.sketch for part in judged])
+            image = await self.pool.run(picture.of_sketches, [part.sketch for part in judged])
             await asyncio.to_thread(table.finish, work.objects, len(groups), said, rejections, image)
         outcome.judged = {}
         counts = Counts(**said["counts"])

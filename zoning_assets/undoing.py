@@ -16,7 +16,8 @@ from zoning_assets.stores.objects import Objects
 class Undone:
     """What a rollback did, or would do; by feed."""
 
-    batches: dict[str, int]  # the batch that undoes
+    batches: dict[str, int | None]  # the batch that undoes; None: a preview, there is no such batch
+    undone: tuple[int, ...]  # the batches that are undone
     ended: dict[str, int]  # rows that are no more, or no more so
     begun: dict[str, int]  # rows that are there again
     parcels_rezoned: int  # whose shares are others
@@ -56,4 +57,5 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
         holds.note(work.connection, actor, "rollback", subject, reason)
         for feed in work.batches if in_earnest else ():  # before the commit: who dies between has forgotten too much
             baselines.roll_back(objects, jurisdiction.id, feed)
-    return Undone(work.batches, work.ended, work.begun, rezoned, work.retracted, work.restored)
+    batches = {feed: batch if in_earnest else None for feed, batch in work.batches.items()}
+    return Undone(batches, tuple(sorted(work.undone)), work.ended, work.begun, rezoned, work.retracted, work.restored)

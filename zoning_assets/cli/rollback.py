@@ -2,13 +2,16 @@
 
 import getpass
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.settings import moment
+
+if TYPE_CHECKING:
+    from zoning_assets.undoing import Undone
 
 
 def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnest
@@ -37,9 +40,16 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
     if json:
         show.document({"result" if yes else "preview": asdict(done)})
         return
-    names = {"rows ended": done.ended, "rows again": done.begun, "batch": done.batches}
-    rows = [{"feed": feed, **{name: each[feed] for name, each in names.items()}} for feed in done.batches]
+    rows = [_row(done, feed) for feed in done.batches]
     show.table("Rolled back" if yes else "Would be rolled back", rows)
+    show.line(f"batches undone: {', '.join(map(str, done.undone))}")
     changes = f"{done.retracted} changes retracted, {done.restored} told again"
     show.line(f"{done.parcels_rezoned} parcels have other shares; {changes}")
     show.line(f"{known.id} is paused; `zoning resume {known.id}` lets harvests go on" if yes else "--yes does it")
+
+
+def _row(done: "Undone", feed: str) -> dict[str, object]:
+    """One line of the table; the number of the batch that undoes exists only once it is done."""
+    batch = done.batches[feed]
+    row = {"feed": feed, "rows ended": done.ended[feed], "rows again": done.begun[feed]}
+    return row if batch is None else {**row, "as batch": batch}

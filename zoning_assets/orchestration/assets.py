@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 
@@ -22,7 +23,7 @@ from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.runs import FORCE, REPLAY
 from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.pipeline import RAW, STAGES, Pipeline
-from zoning_assets.stores import failures
+from zoning_assets.stores import failures, fixes
 from zoning_assets.transform.tripwires import Verdict
 
 _ABOUT = {
@@ -168,7 +169,9 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
 
     def report(outcome: Outcome) -> None:
         outcomes.append(outcome)
-        written.append(scribe.submit(write, metadata.events(outcome, assets)))
+        written.append(
+            scribe.submit(write, metadata.events(outcome, assets, partial(fixes.identify, zoning.database())))
+        )
         where = outcome.place.jurisdiction
         if isinstance(outcome.error, AcceptanceNeeded) and where not in checked:
             checked.add(where)

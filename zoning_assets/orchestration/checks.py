@@ -1,6 +1,6 @@
 """Tripwires as asset checks: one of each name on `parcels` and on `districts`.
 
-A check is of an asset and not of a partition in this Dagster, so an evaluation names its jurisdiction in the metadata.
+A release of parcels covers several partitions, so an evaluation names them in its description and its metadata.
 """
 
 from collections.abc import Iterator
@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import dagster as dg
 
 from zoning_assets.errors import AcceptanceNeeded
-from zoning_assets.model import PARCELS, ZONING
+from zoning_assets.model import PARCELS, ZONING, Place
+from zoning_assets.orchestration.metadata import some
+from zoning_assets.orchestration.partitions import key_of
 from zoning_assets.transform.tripwires import THINGS, WIRES, Finding, Verdict, names_of
 
 #: feed -> the asset that is held back.
 ASSETS = {PARCELS: "parcels", ZONING: "districts"}
-_COLUMNS = ("tripwire", "value", "usual", "limit", "tripped", "says")
 _SO_MUCH = {"share": "X%", "m": "X m", "days": "X", "fields": "X"}
 _REST = {"columns_changed": " a column"}
 
@@ -27,8 +28,8 @@ def specs(feed: str) -> list[dg.AssetCheckSpec]:
 
 
 def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
-    """What each tripwire said of a release."""
-    table = _table(verdict)
+    """What each tripwire found in a release: its own finding, and the partitions that were judged."""
+    judged = [key_of(Place(verdict.jurisdiction, tile)) for tile in verdict.tiles] or [verdict.jurisdiction]
     for each in verdict.findings:
         numbers = {"value": each.value, "usual": each.usual, "limit": each.limit}
         yield dg.AssetCheckEvaluation(
@@ -36,11 +37,11 @@ def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
             check_name=each.name,
             passed=not each.tripped,
             severity=dg.AssetCheckSeverity.ERROR if each.blocks else dg.AssetCheckSeverity.WARN,
-            description=f"{verdict.jurisdiction}: {_said(each)}",
+            description=f"{some(judged)}: {_said(each)}",
             metadata={
                 "jurisdiction": dg.MetadataValue.text(verdict.jurisdiction),
+                "partitions": dg.MetadataValue.text(some(judged)),
                 **{name: dg.MetadataValue.float(number) for name, number in numbers.items() if number is not None},
-                "findings": table,
             },
         )
 
@@ -53,7 +54,10 @@ def of_fall(jurisdiction: str, feed: str, error: AcceptanceNeeded) -> dg.AssetCh
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
         description=str(error),
-        metadata={"jurisdiction": dg.MetadataValue.text(jurisdiction)},
+        metadata={
+            "jurisdiction": dg.MetadataValue.text(jurisdiction),
+            "partitions": dg.MetadataValue.text(jurisdiction),
+        },
     )
 
 
@@ -61,17 +65,6 @@ def _about(name: str, feed: str) -> str:
     wire = WIRES[name]
     share = wire.what.format(value=_SO_MUCH[wire.unit], things=THINGS[feed])
     return f"Fails if X is above its limit: {share}{_REST.get(name, '')}. README, tripwires, says what to do."
-
-
-def _table(verdict: Verdict) -> dg.TableMetadataValue:
-    records = [dg.TableRecord(dict(zip(_COLUMNS, _row(each), strict=True))) for each in verdict.findings]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in _COLUMNS]))
-
-
-def _row(finding: Finding) -> list[str]:
-    numbers = (finding.value, finding.usual, finding.limit)
-    shown = ["" if number is None else f"{number:.4g}" for number in numbers]
-    return [finding.name, *shown, "yes" if finding.tripped else "", _said(finding)]
 
 
 def _said(finding: Finding) -> str:

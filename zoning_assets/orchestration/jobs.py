@@ -161,7 +161,8 @@ def harvest_request(run_key: str, feed: Feed, tiles: Sequence[str] = (), name: s
 
 def _told(config: Rollback, done: undoing.Undone) -> str:
     feeds = "; ".join(
-        f"{feed}: {done.ended[feed]} rows end, {done.begun[feed]} are there again, as batch {batch}"
+        f"{feed}: {done.ended[feed]} rows end, {done.begun[feed]} are there again"
+        + (f", as batch {batch}" if batch else "")
         for feed, batch in done.batches.items()
     )
     changes = f"{done.parcels_rezoned} parcels have other shares, {done.retracted} changes are retracted"

@@ -1,7 +1,7 @@
 """What a person sees of a materialization in the UI."""
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -17,14 +17,18 @@ _MOST_REJECTIONS = 50
 _OF_NAME = 12  # letters of a page's name: enough to find its file, and the table stays as narrow as the UI
 
 
-def events(outcome: Outcome, assets: Mapping[str, str]) -> Iterator[dg.AssetMaterialization]:
+#: (jurisdiction, feed, raw rows as JSON) -> their ids, as `zoning fix` takes them.
+Identify = Callable[[str, str, Sequence[str]], list[str]]
+
+
+def events(outcome: Outcome, assets: Mapping[str, str], identify: Identify) -> Iterator[dg.AssetMaterialization]:
     """One materialization for each stage that was completed and has an asset in this run."""
     for stage in STAGES:
         if stage in outcome.stages and stage in assets:
             yield dg.AssetMaterialization(
                 asset_key=assets[stage],
                 partition=key_of(outcome.place),
-                metadata=_of_stage(stage, outcome),
+                metadata=_of_stage(stage, outcome, identify),
                 tags={_DATA_VERSION: DataVersion(_version(stage, outcome)).value},
             )
 
@@ -34,7 +38,7 @@ def _version(stage: str, outcome: Outcome) -> str:
     return outcome.harvest.id if by_harvest and outcome.harvest else outcome.content_hash
 
 
-def _of_stage(stage: str, outcome: Outcome) -> dict[str, Any]:
+def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any]:
     counts = outcome.counts
     if stage == RAW and outcome.harvest:
         pages = outcome.harvest.pages
@@ -53,10 +57,10 @@ def _of_stage(stage: str, outcome: Outcome) -> dict[str, Any]:
     judged = {
         "content_hash": outcome.content_hash,
         **_numbers(counts, "fetched", "accepted", "repaired", "rejected", "dissolved"),
-        "map": _picture(outcome.picture),
+        "map": image(outcome.picture, "map by zoning code; repaired amber, rejected red; legend below"),
     }
     if stage == VALIDATED:
-        return {**judged, "rejections": _rejections(outcome)}
+        return {**judged, "rejections": _rejections(outcome, identify)}
     published = _numbers(counts, "added", "changed", "unchanged", "retired", "bytes", "requests", "seconds")
     return {**judged, **published, "batch": "published before" if outcome.batch is None else outcome.batch}
 
@@ -65,17 +69,20 @@ def _numbers(counts: Counts, *names: str) -> dict[str, Any]:
     return {name: getattr(counts, name) for name in names}
 
 
-def _picture(png: bytes) -> dg.MarkdownMetadataValue:
+def image(png: bytes, about: str) -> dg.MarkdownMetadataValue:
+    """A picture that Dagster's UI shows; `about` is its text for screen readers."""
     text = base64.b64encode(png).decode()
-    return dg.MetadataValue.md(f"![the tile: repaired amber, rejected red](data:image/png;base64,{text})")
+    return dg.MetadataValue.md(f"![{about}](data:image/png;base64,{text})")
 
 
-def _rejections(outcome: Outcome) -> dg.TableMetadataValue:
+def _rejections(outcome: Outcome, identify: Identify) -> dg.TableMetadataValue:
+    """The first rejections; `id` is what `zoning fix` takes."""
     rows = outcome.rejections.head(_MOST_REJECTIONS)
-    names = ("reason", "detail", "row", "page")
+    ids = identify(outcome.place.jurisdiction, outcome.feed, rows["raw"].tolist()) if len(rows) else []
+    names = ("id", "reason", "detail", "row", "page")
     records = [
         dict(zip(names, (*map(_shown, row), page[:_OF_NAME]), strict=True))
-        for *row, page in zip(*(rows[name] for name in names), strict=True)
+        for *row, page in zip(ids, *(rows[name] for name in names[1:]), strict=True)
     ]
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in names])
     return dg.MetadataValue.table([dg.TableRecord(record) for record in records], schema=schema)

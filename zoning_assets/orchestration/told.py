@@ -1,12 +1,12 @@
 """What a person sees of `parcel_zoning` and `changes` in the UI."""
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
 from zoning_assets.judging import Overlaid, Told
+from zoning_assets.orchestration import metadata
 from zoning_assets.orchestration.metadata import some
 from zoning_assets.transform import picture
 from zoning_assets.transform.event import records
@@ -64,12 +64,16 @@ def alarm(jurisdiction: str, told: Told) -> dg.Failure:
 
 
 def _picture(told: Told) -> dg.MarkdownMetadataValue:
-    """Where it changed: what waits for review grey, parcels amber, zoning red."""
+    """Where it changed: what waits for review, what happened to parcels, what happened to zoning."""
     drawn = told.changes[told.changes["geometry"].notna()]
-    review, of_parcels = drawn["state"] == "review", drawn["facet"] == "parcel"
-    shapes = (drawn["geometry"][which].to_numpy() for which in (review, ~review & of_parcels, ~review & ~of_parcels))
-    png = base64.b64encode(picture.draw([picture.Sketch(*map(picture.packed, shapes))])).decode()
-    return dg.MetadataValue.md(f"![review grey, parcels amber, zoning red](data:image/png;base64,{png})")
+    review, of_parcels = (drawn["state"] == "review").to_numpy(), (drawn["facet"] == "parcel").to_numpy()
+    shapes = drawn["geometry"].to_numpy()
+    layers = [
+        picture.Layer("for review", (189, 195, 203), shapes[review]),
+        picture.Layer("parcels changed", (86, 180, 233), shapes[~review & of_parcels]),
+        picture.Layer("zoning changed", (209, 36, 47), shapes[~review & ~of_parcels]),
+    ]
+    return metadata.image(picture.draw([layer for layer in layers if len(layer.shapes)]), "what changed")
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:

@@ -77,6 +77,7 @@ class Verdict:
     feed: str
     findings: tuple[Finding, ...] = ()
     held: bool = False
+    tiles: tuple[str, ...] = ()  # H3 cells that were judged; none: the whole jurisdiction
 
     @property
     def why(self) -> str:
