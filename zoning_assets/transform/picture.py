@@ -4,6 +4,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -102,32 +103,31 @@ def by_code(shapes: Geometries, codes: Geometries) -> list[Layer]:
 
 def draw(layers: Sequence[Layer]) -> bytes:
     """One PNG: the layers on white, the first at the bottom, north up; below them the legend."""
-    rows = -(-len(layers) // 3)
-    image = Image.new("RGB", (_SIZE, _SIZE + _MARGIN + rows * _LINE), "white")
+    frame = _frame([layer for layer in layers if not layer.marked] or layers)
+    image = Image.new("RGB", (_SIZE, frame.height + _MARGIN + -(-len(layers) // 3) * _LINE), "white")
     pen = ImageDraw.Draw(image)
-    box = _box([layer for layer in layers if not layer.marked] or layers)
     for layer in layers:
-        for ring in _rings(layer.shapes, box):
+        for ring in _rings(layer.shapes, frame):
             _draw_ring(pen, ring, layer)
-    _draw_legend(pen, layers)
+    _draw_legend(pen, layers, frame.height)
     buffer = io.BytesIO()
-    image.quantize(32).save(buffer, "PNG", compress_level=6)
+    image.quantize(32, Image.Quantize.FASTOCTREE).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 
-def _draw_ring(pen: ImageDraw.ImageDraw, ring: list[tuple[float, float]], layer: Layer) -> None:
+def _draw_ring(pen: ImageDraw.ImageDraw, ring: list[float], layer: Layer) -> None:
     if not layer.marked:
         pen.polygon(ring, fill=layer.colour, outline=_INK)
         return
     pen.line(ring, fill=layer.colour, width=2)
-    x, y = ring[0]
+    x, y = ring[:2]
     pen.ellipse((x - 5, y - 5, x + 5, y + 5), outline=layer.colour, width=2)
 
 
-def _draw_legend(pen: ImageDraw.ImageDraw, layers: Sequence[Layer]) -> None:
+def _draw_legend(pen: ImageDraw.ImageDraw, layers: Sequence[Layer], top: int) -> None:
     font = ImageFont.load_default(_FONT_SIZE)
     for number, layer in enumerate(layers):
-        x, y = _MARGIN + (number % 3) * (_SIZE // 3), _SIZE + _MARGIN // 2 + (number // 3) * _LINE
+        x, y = _MARGIN + (number % 3) * (_SIZE // 3), top + (number // 3) * _LINE
         frame = (x, y, x + 14, y + 14)
         pen.rectangle(
             frame, fill=None if layer.marked else layer.colour, outline=layer.colour if layer.marked else _INK
@@ -153,22 +153,31 @@ def _shapes(wkbs: Iterator[bytes]) -> Geometries:
     return np.asarray(shapely.from_wkb(np.array(list(wkbs)[:_MOST_SHAPES], dtype=object)), dtype=object)
 
 
-def _box(layers: Sequence[Layer]) -> tuple[float, float, float, float]:
+class Frame(NamedTuple):
+    """Where the ground lies in the picture: its north-west corner, pixels a unit in x and y, height in pixels."""
+
+    west: float
+    north: float
+    across: float
+    down: float
+    height: int
+
+
+def _frame(layers: Sequence[Layer]) -> Frame:
+    """The smallest frame of all shapes; one scale in both directions as seen on the ground."""
     shapes = np.concatenate([layer.shapes for layer in layers]) if layers else np.array([])
-    if not len(shapes):
-        return 0.0, 0.0, 1.0, 1.0
-    west, south, east, north = shapely.total_bounds(shapes)
-    return float(west), float(south), float(max(east, west + 1e-9)), float(max(north, south + 1e-9))
+    west, south, east, north = shapely.total_bounds(shapes) if len(shapes) else (0.0, 0.0, 1.0, 1.0)
+    squeeze = float(np.cos(np.radians((south + north) / 2))) if abs(north) <= 90 else 1.0
+    wide, high = max(east - west, 1e-9) * squeeze, max(north - south, 1e-9)
+    scale = (_SIZE - 2 * _MARGIN) / max(wide, high)
+    return Frame(float(west), float(north), squeeze * scale, scale, round(high * scale) + 2 * _MARGIN)
 
 
-def _rings(shapes: Geometries, box: tuple[float, float, float, float]) -> Iterator[list[tuple[float, float]]]:
-    """Outer rings in pixels, north up, at one scale in both directions as seen on the ground."""
-    west, south, east, north = box
-    squeeze = np.cos(np.radians((south + north) / 2)) if abs(north) <= 90 else 1.0
-    scale = (_SIZE - 2 * _MARGIN) / max((east - west) * squeeze, north - south)
-    for polygon in shapely.get_parts(shapes):
-        if polygon.geom_type != "Polygon":
-            continue
-        xy = shapely.get_coordinates(polygon.exterior)
-        pixels = np.column_stack([(xy[:, 0] - west) * squeeze * scale, (north - xy[:, 1]) * scale]) + _MARGIN
-        yield [(x, y) for x, y in np.clip(pixels, -9999, 9999).tolist()]
+def _rings(shapes: Geometries, frame: Frame) -> Iterator[list[float]]:
+    """Outer rings in pixels (x, y, x, y, ...), north up."""
+    polygons = shapely.get_parts(shapes)
+    rings = shapely.get_exterior_ring(polygons[shapely.get_type_id(polygons) == shapely.GeometryType.POLYGON])
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    pixels = (xy - (frame.west, frame.north)) * (frame.across, -frame.down) + _MARGIN
+    for each in np.split(np.clip(pixels, -9999, 9999), np.flatnonzero(np.diff(ring)) + 1) if len(ring) else ():
+        yield each.ravel().tolist()
