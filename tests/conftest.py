@@ -30,9 +30,10 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The session's PostGIS."""
-    return session_cluster(tmp_path_factory.mktemp("cluster"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The PostGIS of this process. With pytest-xdist each worker starts its own."""
+    with session_cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
 
 
 def _named(url: str, name: str) -> str:
