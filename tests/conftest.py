@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from tests.cluster_fixture import session_cluster
@@ -21,6 +22,10 @@ from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
 from zoning_assets.stores import database as db
 from zoning_assets.stores.objects import Objects
+
+# Properties are judged by their result, not by the load of the machine: pytest's timeout ends what hangs.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
