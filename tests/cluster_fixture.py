@@ -1,10 +1,11 @@
-"""The tests' own database: TEST_DATABASE_URL, else a private cluster that ends with the process.
+"""The tests' own database: TEST_DATABASE_URL, else a private cluster that ends with the test session.
 
 Never ZONING_DATABASE_URL: tests drop databases.
 """
 
-import atexit
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from zoning_assets.stores import cluster
@@ -13,12 +14,16 @@ from zoning_assets.stores.cluster import remote
 REPO = Path(__file__).parents[1]
 
 
-def session_cluster(tmp_home: Path) -> str:
-    """The URL of a database with PostGIS whose user may create and drop databases; call it once a session."""
+@contextmanager
+def session_cluster(tmp_home: Path) -> Iterator[str]:
+    """The URL of a database with PostGIS whose user may create and drop databases."""
     if configured := os.environ.get("TEST_DATABASE_URL"):
-        return remote.check(configured)
-    atexit.register(cluster.remove, tmp_home)
-    return cluster.ensure(tmp_home, {}, fsync=False, shared=shared_packages())
+        yield remote.check(configured)
+        return
+    try:
+        yield cluster.ensure(tmp_home, {}, fsync=False, shared=shared_packages())
+    finally:
+        cluster.remove(tmp_home)
 
 
 def shared_packages() -> Path | None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from tests.cluster_fixture import session_cluster
@@ -22,6 +23,10 @@ from zoning_assets.pool import Pool
 from zoning_assets.stores import database as db
 from zoning_assets.stores.objects import Objects
 
+# Properties are judged by their result, not by the load of the machine: pytest's timeout ends what hangs.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -30,9 +35,10 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The session's PostGIS."""
-    return session_cluster(tmp_path_factory.mktemp("cluster"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The PostGIS of this process. With pytest-xdist each worker starts its own."""
+    with session_cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
 
 
 def _named(url: str, name: str) -> str:

@@ -16,6 +16,8 @@ from zoning_assets.pipeline import Pipeline
 from zoning_assets.simulation.process import serving
 from zoning_assets.transform import canonical, crs
 
+#: One worker of pytest-xdist starts the portal once, for all tests of this module.
+pytestmark = pytest.mark.xdist_group("real data")
 CAMBRIDGE = """
 id = "us-ma-cambridge"
 name = "Cambridge, Massachusetts"

@@ -167,7 +167,7 @@ PORTALS = {
     "ckan": (ckan.open_source, f"/dataset/a/resource/{TABLE}", of_ckan, "ml"),
     "opendatasoft": (opendatasoft.open_source, "/explore/dataset/a/", of_opendatasoft, "ml"),
 }
-FUZZ = settings(max_examples=50, deadline=10_000, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("name", PORTALS)

@@ -108,7 +108,7 @@ async def test_answers_that_are_not_mutated_are_proven(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-@settings(max_examples=15, deadline=10_000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), one_in=st.sampled_from([2, 5, 9]))
 @example(seed=229728, one_in=2)  # the properties of a row became text
 def test_mutated_answers_are_proven_or_refused(name: str, seed: int, one_in: int) -> None:
@@ -119,7 +119,7 @@ def test_mutated_answers_are_proven_or_refused(name: str, seed: int, one_in: int
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", SERVERS)
-@settings(max_examples=1000, deadline=10_000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), one_in=st.sampled_from([2, 5, 9, 15]))
 def test_very_many_mutated_answers_are_proven_or_refused(name: str, seed: int, one_in: int) -> None:
     """The same, a thousand times."""

@@ -1,7 +1,5 @@
 """Real ArcGIS layers as they were recorded: what each says of itself, what its pages hold, and what is refused."""
 
-from datetime import timedelta
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -212,7 +210,7 @@ def test_a_reference_is_understood_or_not(reference, name):
     assert crs_of(reference) == name
 
 
-@settings(max_examples=150, deadline=timedelta(seconds=10), suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_mangled_description_is_understood_or_refused(data):
     """Whatever stands in a description, it is a layer, or one line that says why not."""

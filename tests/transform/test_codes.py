@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.effort import assert_linear
 from tests.shared_data import cambridge, need
 from zoning_assets import jurisdictions
 from zoning_assets.feeds import FEED_TYPES
@@ -312,7 +313,8 @@ HOSTILE = [
     "(PD)",
     "/HP",
 ]
-LONG = ["A" * 10_000, "A" + "(PD)" * 2_500, "- " * 5_000, "(ORD " + "1" * 10_000, "1- " * 4_000, "A" + "/HP" * 66]
+#: What a long text begins with, and what it then repeats.
+LONG = [("", "A"), ("A", "(PD)"), ("", "- "), ("(ORD ", "1"), ("", "1- "), ("A", "/HP")]
 
 
 @given(st.text(max_size=60))
@@ -321,11 +323,17 @@ def test_any_text_is_a_code(text):
     _survives(text)
 
 
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("text", [*HOSTILE, *LONG], ids=lambda text: ascii(text[:12]))
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_hostile_texts_are_codes(text):
-    """Neither are these, nor do they take long."""
+    """Neither does one of these."""
     _survives(text)
+
+
+@pytest.mark.parametrize(("begin", "repeated"), LONG)
+def test_long_texts_are_codes(begin, repeated):
+    """Nor does a long one, and it takes what its length takes."""
+    assert_linear(lambda size: _survives(begin + repeated * (size // len(repeated))), 20_000)
+    _survives("A" + "/HP" * 66)
 
 
 def _survives(text: str) -> None:

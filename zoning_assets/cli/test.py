@@ -1,5 +1,6 @@
 """`zoning test`: everything that must hold before a change lands."""
 
+import os
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ _CHECKS = {
     "contracts": ["importlinter.cli"],
     "types": ["mypy"],
 }
+#: One worker more than cores: many tests wait for a process that they started. Tests of one `xdist_group` share one.
+_PARALLEL = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup"]
 
 
 def test(
@@ -34,7 +37,7 @@ def test(
         )
     failed = [name for name, command in _CHECKS.items() if not _run(name, command)]
     chosen = [] if everything else ["-m", "not slow"]
-    if not _run("tests", ["pytest", *chosen, *context.args]):
+    if not _run("tests", ["pytest", *_PARALLEL, *chosen, *context.args]):
         failed.append("tests")
     if failed:
         line(f"zoning: failed: {', '.join(failed)}")

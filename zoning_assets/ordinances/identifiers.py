@@ -111,7 +111,7 @@ def ordinances(text: str) -> Iterator[Mention]:
     for match in sparse(_ORDINANCE.finditer(text), text):
         if (match["mark"] and match["mark"].strip() != ":") or re.search(r"[-‐-―#]", match["id"]):
             yield _number(ORDINANCE, text, match.span(), squeezed(match["id"]), _ASIDE_ORDINANCE)
-    for match in _CHICAGO.finditer(text):
+    for match in sparse(_CHICAGO.finditer(text), text):
         yield _number(ORDINANCE, text, match.span(), match[0], _ASIDE_ORDINANCE)
 
 

@@ -1,0 +1,58 @@
+"""How much work something takes, compared with other work of the same run.
+
+No everyday test compares seconds with a constant: another machine, or a busy one, would fail it.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+#: Work that is too much is too much each time. What else the machine does makes a try longer, now and then.
+_TRIES = 5
+
+
+def assert_cost(work: Callable[[], object], yardstick: Callable[[], object], *, at_most: float) -> None:
+    """Fail unless the work takes at most so many times the processor time of the yardstick.
+
+    The cheapest try of each counts; the first try within the limit is the last.
+    """
+    work_s, yardstick_s = float("inf"), float("inf")
+    for _ in range(_TRIES):
+        yardstick_s, work_s = min(yardstick_s, _processor_s(yardstick)), min(work_s, _processor_s(work))
+        if work_s <= at_most * yardstick_s:
+            return
+    message = f"{work_s:.3g} s, {work_s / yardstick_s:.1f} times the yardstick's; {at_most:g} times are allowed"
+    raise AssertionError(message)
+
+
+def assert_linear(work: Callable[[int], object], size: int) -> None:
+    """Fail unless an input of four times the size takes less than eight times the work; quadratic work takes sixteen.
+
+    Args:
+        work: what is done with an input of that size.
+        size: large enough that a quadratic part would show.
+    """
+    assert_cost(lambda: work(4 * size), lambda: work(size), at_most=8)
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions the work calls, Python's and C's; the same on every machine."""
+    found = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal found
+        found += event in {"call", "c_call"}
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+def _processor_s(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
