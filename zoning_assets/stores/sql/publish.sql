@@ -1,4 +1,11 @@
 -- The publish transaction. Each query has a name and one sentence; stores/queries.py loads them.
+--
+-- The planner cannot know how many rows a jurisdiction has that comes for the first time, and where it expects one, each
+-- plan that reads all of it looks free. So nothing here is left to its estimates, whatever statistics say:
+-- * Rows are looked up key by key, in a LATERAL subquery that OFFSET 0 keeps one: (jurisdiction, parcel_id) has one index.
+-- * Rows found once are not looked for again: they are changed by their ctid, from an array. Who writes holds the lock.
+-- * Rows of a tile are asked for with `jurisdiction || ''`, as the index parcel_tile has it and no other.
+-- * Two sets are compared in one GROUP BY or EXCEPT, which is linear; never joined, as a join may be a product.
 
 -- name: lock
 -- One publish at a time for a jurisdiction's feed, so that a parcel may pass from tile to tile without a race.
@@ -8,12 +15,15 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/' || %(feed)
 -- What was published last for a place, to do nothing when it is this very harvest; and whether the place still holds
 -- all of it, as another tile may have taken a row since.
 SELECT harvest, rules, counts, tile IS NULL OR (
-    SELECT count(*) FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.tile = b.tile
+    SELECT count(*) FROM zoning.parcel p WHERE p.jurisdiction || '' = %(jurisdiction)s AND p.tile = b.tile
 ) = (counts->>'added')::bigint + (counts->>'changed')::bigint + (counts->>'unchanged')::bigint
-FROM zoning.batch b
-WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
-    AND (tile IS NOT DISTINCT FROM %(tile)s OR undoes IS NOT NULL)  -- a rollback was everywhere
-ORDER BY id DESC LIMIT 1;
+FROM zoning.batch b WHERE b.id = greatest((
+    SELECT max(id) FROM zoning.batch
+    WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND coalesce(tile, '') = coalesce(%(tile)s, '')
+), (
+    SELECT max(id) FROM zoning.batch  -- a rollback was everywhere
+    WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND undoes IS NOT NULL
+));
 
 -- name: undone
 -- The newest rollback of a feed; 0: there is none.
@@ -21,8 +31,7 @@ SELECT coalesce(max(id), 0) FROM zoning.batch
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND undoes IS NOT NULL;
 
 -- name: taken
--- A staged key that stands in another of today's tiles. Here and below OFFSET 0 has the table looked up key by key: a
--- planner that hashed it would read a whole county for each tile.
+-- A staged key that stands in another of today's tiles.
 SELECT s.key FROM stage s, LATERAL (
     SELECT p.tile FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key OFFSET 0
 ) p
@@ -41,14 +50,14 @@ UPDATE zoning.batch SET counts = %(counts)s, committed = clock_timestamp() WHERE
 -- name: supersede_rejections
 -- Rejections of the place's former batches are answered by this one.
 UPDATE zoning.rejection SET state = 'superseded' WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
-    AND tile IS NOT DISTINCT FROM %(tile)s AND state <> 'superseded';
+    AND coalesce(tile, '') = coalesce(%(tile)s, '') AND state <> 'superseded';
 
 -- name: reject
 -- A row held back; a person may have said that it is known.
 INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail, raw, state)
 VALUES (%(batch)s, %(jurisdiction)s, %(tile)s, %(feed)s, %(reason)s, %(detail)s, %(raw)s, CASE WHEN EXISTS (
-    SELECT FROM zoning.fix WHERE deed = 'known' AND ended IS NULL AND jurisdiction = %(jurisdiction)s
-        AND row_id = zoning.row_id(%(jurisdiction)s, %(feed)s, %(raw)s)
+    SELECT FROM zoning.fix
+    WHERE deed = 'known' AND ended IS NULL AND row_id = zoning.row_id(%(jurisdiction)s, %(feed)s, %(raw)s)
 ) THEN 'known' ELSE 'open' END);
 
 -- name: used
@@ -67,48 +76,57 @@ CREATE TEMPORARY TABLE stage (
 SELECT key FROM stage GROUP BY key HAVING count(*) > 1 ORDER BY key LIMIT 1;
 
 -- name: obsolete_tiles
--- Tiles that rows still name though the cover has them no more (they were split, joined or emptied).
-WITH RECURSIVE named AS (
-    (SELECT tile FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s ORDER BY tile LIMIT 1)
+-- Tiles that rows still name though the cover has them no more (they were split, joined or emptied); of all tiles that
+-- were ever published, which the index gives one by one.
+WITH RECURSIVE published AS (
+    SELECT min(coalesce(tile, '')) AS tile FROM zoning.batch
+    WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND coalesce(tile, '') > ''
     UNION ALL
     SELECT (
-        SELECT p.tile FROM zoning.parcel p
-        WHERE p.jurisdiction = %(jurisdiction)s AND p.tile > named.tile ORDER BY p.tile LIMIT 1
-    ) FROM named WHERE named.tile IS NOT NULL
+        SELECT min(coalesce(b.tile, '')) FROM zoning.batch b
+        WHERE b.jurisdiction = %(jurisdiction)s AND b.feed = %(feed)s AND coalesce(b.tile, '') > published.tile
+    ) FROM published WHERE published.tile IS NOT NULL
 )
-SELECT tile FROM named WHERE tile IS NOT NULL AND tile <> ALL (%(tiles)s);
+SELECT tile FROM published WHERE tile <> ALL (%(tiles)s) AND EXISTS (
+    SELECT FROM zoning.parcel p WHERE p.jurisdiction || '' = %(jurisdiction)s AND p.tile = published.tile OFFSET 0
+);
 
 -- name: orphans
 -- Rows of such tiles, so that their new owners can be found.
-SELECT parcel_id, ST_AsBinary(ST_Transform(ST_PointOnSurface(geom), 4326)) FROM zoning.parcel
-WHERE jurisdiction = %(jurisdiction)s AND tile = ANY (%(obsolete)s);
+SELECT p.parcel_id, ST_AsBinary(ST_Transform(ST_PointOnSurface(p.geom), 4326))
+FROM unnest(%(obsolete)s::text[]) AS o (tile), LATERAL (
+    SELECT parcel_id, geom FROM zoning.parcel WHERE jurisdiction || '' = %(jurisdiction)s AND tile = o.tile OFFSET 0
+) p;
 
 -- name: adopt
 -- A tile is where we keep a row, no fact about it: passing to another is no change.
-UPDATE zoning.parcel SET tile = %(tile)s WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(keys)s);
+UPDATE zoning.parcel SET tile = %(tile)s WHERE ctid = ANY (ARRAY(
+    SELECT p.at FROM unnest(%(keys)s::text[]) AS k (key), LATERAL (
+        SELECT ctid AS at FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.key OFFSET 0
+    ) p
+));
 
 -- name: merge_parcels
 -- One comparison, three deeds: rows that differ become versions, are overwritten, or are new; rows that only come from
 -- another tile pass over. A parcel that comes back was first seen when it was. Said are the rows merged, those changed,
 -- and a key that stands in another of today's tiles, which was published from the same state of the layer.
 WITH different AS MATERIALIZED (
-    SELECT s.*, old.content_hash AS old_hash, old.tile AS old_tile
+    SELECT s.*, old.at, old.content_hash AS old_hash, old.tile AS old_tile
     FROM stage s LEFT JOIN LATERAL (
-        SELECT p.parcel_id, p.content_hash, p.tile FROM zoning.parcel p
+        SELECT p.ctid AS at, p.content_hash, p.tile FROM zoning.parcel p
         WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key OFFSET 0
     ) old ON true
-    WHERE old.parcel_id IS NULL OR old.content_hash <> s.content_hash OR old.tile <> %(tile)s
+    WHERE old.at IS NULL OR old.content_hash <> s.content_hash OR old.tile <> %(tile)s
 ),
 kept AS (
     INSERT INTO zoning.parcel_version
-    SELECT p.*, p.last_changed, %(now)s, NULL, NULL, %(batch)s
-    FROM zoning.parcel p JOIN different d ON p.parcel_id = d.key
-    WHERE p.jurisdiction = %(jurisdiction)s AND d.old_hash <> d.content_hash
+    SELECT p.*, p.last_changed, %(now)s, NULL, NULL, %(batch)s FROM zoning.parcel p
+    WHERE p.ctid = ANY (ARRAY(SELECT d.at FROM different d WHERE d.old_hash <> d.content_hash))
     RETURNING 1
 ),
 passed AS (
-    UPDATE zoning.parcel p SET tile = %(tile)s FROM different d
-    WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = d.key AND d.old_hash = d.content_hash
+    UPDATE zoning.parcel p SET tile = %(tile)s
+    WHERE p.ctid = ANY (ARRAY(SELECT d.at FROM different d WHERE d.old_hash = d.content_hash))
 ),
 merged AS (
     INSERT INTO zoning.parcel AS p
@@ -131,19 +149,28 @@ merged AS (
 SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept), (
     SELECT min(d.key) FROM different d
     WHERE d.old_tile <> %(tile)s AND d.old_tile = ANY (%(tiles)s) AND %(layer)s <> '' AND %(layer)s = (
-        SELECT b.counts->>'layer' FROM zoning.batch b
-        WHERE b.jurisdiction = %(jurisdiction)s AND b.feed = %(feed)s AND (b.tile = d.old_tile OR b.undoes IS NOT NULL)
-        ORDER BY b.id DESC LIMIT 1
+        SELECT b.counts->>'layer' FROM zoning.batch b WHERE b.id = greatest((
+            SELECT max(id) FROM zoning.batch
+            WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND coalesce(tile, '') = d.old_tile
+        ), (
+            SELECT max(id) FROM zoning.batch
+            WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND undoes IS NOT NULL
+        ))
     )
 );
 
 -- name: retire_parcels
--- What the place had and the harvest has not becomes a version. NOT IN is hashed whatever the planner believes.
+-- What the place had and the harvest has not becomes a version.
 WITH gone AS (
-    DELETE FROM zoning.parcel p
-    WHERE p.jurisdiction = %(jurisdiction)s AND p.tile = %(tile)s
-        AND p.parcel_id NOT IN (SELECT key FROM stage)
-    RETURNING p.*
+    DELETE FROM zoning.parcel WHERE ctid = ANY (ARRAY(
+        SELECT (array_agg(at))[1] FROM (
+            SELECT p.parcel_id AS key, p.ctid AS at FROM zoning.parcel p
+            WHERE p.jurisdiction || '' = %(jurisdiction)s AND p.tile = %(tile)s
+            UNION ALL
+            SELECT key, NULL FROM stage
+        ) AS both_sides GROUP BY key HAVING count(*) = count(at)
+    ))
+    RETURNING *
 )
 INSERT INTO zoning.parcel_version SELECT gone.*, gone.last_changed, %(now)s, NULL, NULL, %(batch)s FROM gone;
 
@@ -157,15 +184,17 @@ CREATE TEMPORARY TABLE stage (
 -- name: merge_districts
 -- One comparison, two deeds: rows that differ become versions and are overwritten, or are new. Said as of parcels.
 WITH different AS MATERIALIZED (
-    SELECT s.*, old.content_hash AS old_hash
-    FROM stage s LEFT JOIN zoning.district old ON old.jurisdiction = %(jurisdiction)s AND old.district_id = s.key
-    WHERE old.district_id IS NULL OR old.content_hash <> s.content_hash
+    SELECT s.*, old.at
+    FROM stage s LEFT JOIN LATERAL (
+        SELECT p.ctid AS at, p.content_hash FROM zoning.district p
+        WHERE p.jurisdiction = %(jurisdiction)s AND p.district_id = s.key OFFSET 0
+    ) old ON true
+    WHERE old.at IS NULL OR old.content_hash <> s.content_hash
 ),
 kept AS (
     INSERT INTO zoning.district_version
-    SELECT p.*, p.last_changed, %(now)s, p.effective, NULL, %(batch)s
-    FROM zoning.district p JOIN different d ON p.district_id = d.key
-    WHERE p.jurisdiction = %(jurisdiction)s
+    SELECT p.*, p.last_changed, %(now)s, p.effective, NULL, %(batch)s FROM zoning.district p
+    WHERE p.ctid = ANY (ARRAY(SELECT d.at FROM different d))
     RETURNING 1
 ),
 merged AS (
@@ -188,11 +217,16 @@ merged AS (
 SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept), NULL;
 
 -- name: retire_districts
--- What the map had and the harvest has not becomes a version. NOT IN is hashed whatever the planner believes.
+-- What the map had and the harvest has not becomes a version.
 WITH gone AS (
-    DELETE FROM zoning.district d
-    WHERE d.jurisdiction = %(jurisdiction)s AND d.district_id NOT IN (SELECT key FROM stage)
-    RETURNING d.*
+    DELETE FROM zoning.district WHERE ctid = ANY (ARRAY(
+        SELECT (array_agg(at))[1] FROM (
+            SELECT d.district_id AS key, d.ctid AS at FROM zoning.district d WHERE d.jurisdiction = %(jurisdiction)s
+            UNION ALL
+            SELECT key, NULL FROM stage
+        ) AS both_sides GROUP BY key HAVING count(*) = count(at)
+    ))
+    RETURNING *
 )
 INSERT INTO zoning.district_version
 SELECT gone.*, gone.last_changed, %(now)s, gone.effective, NULL, %(batch)s FROM gone;

@@ -14,7 +14,9 @@ CREATE TABLE zoning.batch (
     committed timestamptz,
     undoes bigint REFERENCES zoning.batch (id)
 );
-CREATE INDEX batch_place ON zoning.batch (jurisdiction, feed, tile, id DESC);
+CREATE INDEX batch_place ON zoning.batch (jurisdiction, feed, coalesce(tile, ''), id);
+CREATE INDEX batch_feed ON zoning.batch (jurisdiction, feed, id);
+CREATE INDEX batch_undo ON zoning.batch (jurisdiction, feed, id) WHERE undoes IS NOT NULL;
 
 -- Rows name their batch without a foreign key: checked row by row it would cost a fifth of a first publish, and the
 -- publish transaction, which alone writes them, has written the batch before.
@@ -36,7 +38,9 @@ CREATE TABLE zoning.parcel (
     PRIMARY KEY (jurisdiction, parcel_id)
 );
 CREATE INDEX parcel_geom ON zoning.parcel USING gist (geom);
-CREATE INDEX parcel_tile ON zoning.parcel (jurisdiction, tile);
+-- No other index begins with the jurisdiction: a look-up by key has the primary key alone to take. See 0010_any_size.sql.
+CREATE INDEX parcel_tile ON zoning.parcel (tile, (jurisdiction || ''));
+ALTER INDEX zoning.parcel_tile ALTER COLUMN 2 SET STATISTICS 0;
 
 CREATE TABLE zoning.parcel_version (
     LIKE zoning.parcel INCLUDING CONSTRAINTS,
@@ -47,6 +51,7 @@ CREATE TABLE zoning.parcel_version (
     ended_by bigint NOT NULL,
     CHECK (system_from <= system_to)
 );
+CREATE INDEX parcel_version_geom ON zoning.parcel_version USING gist (geom);
 CREATE INDEX parcel_version_key ON zoning.parcel_version (jurisdiction, parcel_id, system_from);
 
 -- A date that a portal gives as text; what is none stays a question to a person and does not stop the rest.
@@ -111,7 +116,7 @@ CREATE TABLE zoning.rejection (
     state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'known', 'superseded')),
     row_id text NOT NULL GENERATED ALWAYS AS (zoning.row_id(jurisdiction, feed, raw)) STORED
 );
-CREATE INDEX rejection_place ON zoning.rejection (jurisdiction, feed, tile) WHERE state <> 'superseded';
+CREATE INDEX rejection_place ON zoning.rejection (jurisdiction, feed, coalesce(tile, '')) WHERE state <> 'superseded';
 CREATE INDEX rejection_row ON zoning.rejection (row_id) WHERE state <> 'superseded';
 
 -- The columns are those of budget.Budget, where they are explained; a time of NULL is long ago. Times are this server's.
@@ -262,6 +267,8 @@ CREATE TABLE zoning.change (
 );
 CREATE INDEX change_place ON zoning.change (jurisdiction, detected);
 CREATE INDEX change_parcels ON zoning.change USING gin (parcel_ids);
+CREATE INDEX change_release ON zoning.change (release_id);
+CREATE INDEX change_again ON zoning.change ((evidence->>'again')) WHERE evidence->>'again' IS NOT NULL;
 
 CREATE TABLE zoning.amendment (
     id text PRIMARY KEY,
@@ -301,6 +308,7 @@ CREATE TABLE zoning.amendment_match (
     lag_days integer,
     PRIMARY KEY (amendment_id, change_id)
 );
+CREATE INDEX amendment_match_change ON zoning.amendment_match (change_id);
 
 CREATE TABLE zoning.watch (
     jurisdiction text NOT NULL,
@@ -332,27 +340,30 @@ $$;
 -- had begun whole, what had begun of one applies.
 CREATE FUNCTION zoning.zoning_as_of(jurisdiction text, legal_time date, system_time timestamptz)
 RETURNS SETOF zoning.parcel_zoning_version LANGUAGE sql STABLE AS $$
-    WITH known AS (
-        SELECT v.* FROM zoning.parcel_zoning_version v WHERE v.jurisdiction = $1
-        UNION ALL
-        SELECT z.*, z.last_changed, 'infinity'::timestamptz, z.effective, NULL, 0
-        FROM zoning.parcel_zoning z WHERE z.jurisdiction = $1
-    ),
-    state AS (
-        SELECT parcel_id, facet, system_from, max(system_to) AS system_to, max(legal_to) AS legal_to,
-            coalesce(min(legal_from), (min(system_from) AT TIME ZONE 'UTC')::date) AS begins,
-            coalesce(max(legal_from), (min(system_from) AT TIME ZONE 'UTC')::date) AS begun
-        FROM known WHERE system_from <= coalesce($3, 'infinity') GROUP BY parcel_id, facet, system_from
-    ),
-    chosen AS (
-        SELECT DISTINCT ON (parcel_id, facet) parcel_id, facet, system_from FROM state
+    SELECT jurisdiction, parcel_id, facet, code, area_m2, fraction, rank, listed, effective, batch_id, last_changed,
+        system_from, system_to, legal_from, legal_to, ended_by
+    FROM (
+        SELECT *, first_value(system_from) OVER (
+            PARTITION BY parcel_id, facet ORDER BY ($2 IS NULL OR begun <= $2) DESC, system_from DESC
+        ) AS chosen
+        FROM (
+            SELECT *, max(system_to) OVER state AS ends, max(legal_to) OVER state AS legal_ends,
+                coalesce(min(legal_from) OVER state, (system_from AT TIME ZONE 'UTC')::date) AS begins,
+                coalesce(max(legal_from) OVER state, (system_from AT TIME ZONE 'UTC')::date) AS begun
+            FROM (
+                SELECT v.* FROM zoning.parcel_zoning_version v WHERE v.jurisdiction = $1
+                UNION ALL
+                SELECT z.*, z.last_changed, 'infinity'::timestamptz, z.effective, NULL, 0
+                FROM zoning.parcel_zoning z WHERE z.jurisdiction = $1
+            ) known
+            WHERE system_from <= coalesce($3, 'infinity')
+            WINDOW state AS (PARTITION BY parcel_id, facet, system_from)
+        ) known
         WHERE ($2 IS NULL OR begins <= $2)
-            AND NOT (system_to <= coalesce($3, 'infinity') AND system_to <> 'infinity'
-                AND ($2 IS NULL OR coalesce(legal_to, (system_to AT TIME ZONE 'UTC')::date) <= $2))
-        ORDER BY parcel_id, facet, ($2 IS NULL OR begun <= $2) DESC, system_from DESC
-    )
-    SELECT known.* FROM known JOIN chosen USING (parcel_id, facet, system_from)
-    WHERE $2 IS NULL OR known.legal_from IS NULL OR known.legal_from <= $2
+            AND NOT (ends <= coalesce($3, 'infinity') AND ends <> 'infinity'
+                AND ($2 IS NULL OR coalesce(legal_ends, (ends AT TIME ZONE 'UTC')::date) <= $2))
+    ) known
+    WHERE system_from = chosen AND ($2 IS NULL OR legal_from IS NULL OR legal_from <= $2)
 $$;
 
 CREATE TABLE zoning.hold (
@@ -482,6 +493,24 @@ CREATE TABLE zoning.fix (
 );
 CREATE UNIQUE INDEX fix_row ON zoning.fix (row_id) WHERE ended IS NULL;
 CREATE UNIQUE INDEX fix_key ON zoning.fix (jurisdiction, feed, key) WHERE ended IS NULL;
+
+-- Statistics of jurisdictions are never of the jurisdiction that comes next: without them the planner takes each for a
+-- 200th of the table as large as it is now. Where there are some already, they stay in use: nobody but a superuser could
+-- take them away, and nothing here relies on either.
+DO $$
+DECLARE each regclass;
+BEGIN
+    FOR each IN
+        SELECT a.attrelid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE c.relnamespace = 'zoning'::regnamespace AND c.relkind = 'r' AND a.attname = 'jurisdiction'
+            AND NOT EXISTS (
+                SELECT FROM pg_stats s
+                WHERE s.schemaname = 'zoning' AND s.tablename = c.relname AND s.attname = 'jurisdiction'
+            )
+    LOOP
+        EXECUTE 'ALTER TABLE ' || each || ' ALTER COLUMN jurisdiction SET STATISTICS 0';
+    END LOOP;
+END $$;
 
 -- Alembic's own: which migration came last.
 CREATE TABLE zoning.schema_version (
