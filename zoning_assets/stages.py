@@ -23,6 +23,7 @@ from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
 from zoning_assets.transform import canonical, columns, crs, judge, pages, picture, survey
 from zoning_assets.transform.fixes import Fix
 from zoning_assets.transform.rows import Rows
+from zoning_assets.transform.spelling import respelled
 
 #: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
 RULES_VERSION = 2
@@ -163,7 +164,9 @@ def validate_part(work: Work, part: int, numbers: Sequence[int], listed: bool) -
 
 
 def _read(work: Work, page: Page) -> Rows:
-    return pages.READERS[work.harvest.form](harvests.read_page(work.objects, work.harvest, page), work.harvest.layer)
+    body, feed = harvests.read_page(work.objects, work.harvest, page), work.feed
+    rows = pages.READERS[work.harvest.form](body, work.harvest.layer)
+    return respelled(rows, [name for name in (feed.key, *feed.fields.values()) if name])
 
 
 def _judge(work: Work, part: int, rows: pd.DataFrame, read: Mapping[str, Rows], *, listed: bool) -> PartJudged:

@@ -242,11 +242,10 @@ def test_a_zip_with_a_damaged_member(tmp_path, shapefile):
 
 
 def test_fewer_rows_than_promised(tmp_path):
-    table().to_file(tmp_path / "a.gpkg")
-    with sqlite3.connect(tmp_path / "a.gpkg") as database:
-        database.execute("UPDATE gpkg_ogr_contents SET feature_count = 6")
-    database.close()
-    refused(tmp_path / "a.gpkg", "promises 6 rows and gives 5")
+    """A null element stands for no row in GeoJSON, and a line that is cut for one in a sequence."""
+    text = "".join(json.dumps(each) + "\n" for each in table().to_crs(4326).iterfeatures())
+    (tmp_path / "a.geojsonl").write_text(text[:-40])
+    refused(tmp_path / "a.geojsonl", "promises 5 rows and gives 4|cut short|damaged")
 
 
 # Text.

@@ -170,8 +170,6 @@ def test_an_answer_that_is_no_page_says_what_it_is(path, why):
         ({"extent": [1]}, "its extent are no dict"),
         ({"editingInfo": "today"}, "its editingInfo are no dict"),
         ({"geometryType": {"a": 1}}, "not a layer of polygons"),
-        ({"fields": []}, "names no object id"),
-        ({"fields": None}, "names no object id"),
     ],
 )
 def test_a_damaged_description_is_refused(changes, words):

@@ -6,9 +6,9 @@ layer that does not is walked through as a whole (arcgis_whole.py) and cut into 
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import orjson
@@ -16,18 +16,15 @@ import orjson
 from zoning_assets.errors import FeedRefused, PortalUnreachable
 from zoning_assets.feeds import arcgis_probe, arcgis_whole
 from zoning_assets.feeds.arcgis_listed import by_ids, listed_ids, walk
-from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Service, in_box, inside
-from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, Source, check_columns, prove
+from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Service, inside
+from zoning_assets.feeds.arcgis_sample import completed, wanted
+from zoning_assets.feeds.arcgis_tiles import check_missed, distinct, find_tiles, places, together
+from zoning_assets.feeds.source import Draft, Request, Source, check_columns, prove
 from zoning_assets.model import Cover, Place
 from zoning_assets.secrecy import without_secrets
-from zoning_assets.transform import columns, crs, esri, tiles
-
-T = TypeVar("T")
-
-#: Rows that no area meets are looked at one by one, up to so many.
-_MOST_MISSED = 20_000
-#: A box in the Gulf of Guinea, where no county lies; west, south, east, north; degrees.
-_NOWHERE = (0.0, 0.0, 0.001, 0.001)
+from zoning_assets.transform import columns, esri, tiles
+from zoning_assets.transform.rows import Rows
+from zoning_assets.transform.spelling import respelled, spelled
 
 
 async def open_source(request: Request) -> Source:
@@ -40,11 +37,12 @@ async def open_source(request: Request) -> Source:
         PortalError: see errors.py.
     """
     service = await Service.of(request)
-    check_columns(request, list(service.about.columns))
+    service.about = await completed(service)
+    check_columns(request, _as_wanted(request, service.about.columns))
     await service.choose_form()
     count, ids = await service.count(EVERY_ROW), await service.ids(EVERY_ROW)
-    distinct = ids is not None and len(_distinct(ids)) == len(ids)
-    if ids is not None and distinct and count in (None, len(ids)) and request.feed.strategy != "area":
+    unique = ids is not None and len(distinct(ids)) == len(ids)
+    if ids is not None and unique and count in (None, len(ids)) and request.feed.strategy != "area":
         # A layer that does not say when it was edited is told by its statistics, as far as they go.
         signals = None if service.about.edited is not None else await arcgis_probe.groups(service, EVERY_ROW)
         return Arcgis(service, ids, signals)
@@ -65,18 +63,17 @@ class Arcgis:
     # The cover
 
     async def cover(self, *, exact: bool) -> Cover:
-        """Count tile by tile from coarse to fine; find repeated keys, and rows that no tile's envelope meets.
+        """Find the tiles, repeated keys, and rows that no tile's envelope meets.
 
         Raises:
             HarvestIncomplete: the answers by area contradict the list of all ids.
         """
-        start = tiles.start_tiles(arcgis_whole.reach(self.service))
-        found, met = await self._split(start)
-        found = found or {start[0]: 0}  # an empty layer has a tile too, in which what it had is retired
-        if len(_without(met, self.ids)):
+        searched = await find_tiles(self.service, self.ids)
+        found = searched.rows
+        if len(_without(searched.met, self.ids)):
             raise self.service.incomplete("by area the server lists rows that its list of all rows lacks")
-        missed = _without(self.ids, met)
-        await self._check_missed(missed)
+        missed = _without(self.ids, searched.met)
+        await check_missed(self.service, searched, missed)
         listed: dict[str, list[int]] = {}
         repeated: dict[str, str] = {}
         for key, ids, cells in await self._repeats(exact=exact):
@@ -89,54 +86,6 @@ class Arcgis:
         rows = len(self.ids) - len(missed)
         return Cover(self.request.jurisdiction.id, self.request.feed.name, self.stamp, found, repeated, listed, rows)
 
-    async def _check_missed(self, missed: Ids) -> None:
-        """Rows that no tile's area met must have no place there.
-
-        Raises:
-            HarvestIncomplete: one has: what the server says of areas is not to be believed.
-        """
-        if len(missed) > _MOST_MISSED:
-            raise self.service.incomplete(
-                f"of {len(self.ids):,} rows that the server lists it does not find {len(missed):,} by area"
-            )
-        west, south, east, north = arcgis_whole.reach(self.service)
-        async for page in by_ids(self.service, missed.tolist(), {"outFields": self.about.id, "returnGeometry": "true"}):
-            x, y = self._points(esri.read(page.body, {}).geometry).T
-            within = (west <= x) & (x <= east) & (south <= y) & (y <= north)
-            if within.any():
-                raise self.service.incomplete(
-                    f"by area the server does not find rows that lie there, like {self.about.id} {page.ids[within][0]}"
-                )
-
-    def _points(self, shapes: Any) -> Any:
-        """Representative points in degrees (n, 2); NaN where there is no place."""
-        source = crs.declared(self.about.crs, self.request.feed.crs)
-        return columns.representative_points(crs.reproject(shapes, source, crs.DEGREES), crs.DEGREES)
-
-    async def _split(self, start: Sequence[str]) -> tuple[dict[str, int], Ids]:
-        """Tiles with the number of rows that each envelope meets, and the ids of all of these rows.
-
-        A tile that may be kept lists its ids, for the price of counting them: what no tile lists is then known.
-        """
-        fixed, cover, met = self.request.jurisdiction.tile_resolution, dict[str, int](), [np.empty(0, np.int64)]
-        if len(self.ids) and len(await listed_ids(self.service, in_box(_NOWHERE))):
-            raise self.service.incomplete("the server ignores the area that it is asked for")
-        level = list(start)
-        while level:
-            listed = await _together(map(self._ids_within, level))
-            rows = {tile: ids for tile, ids in zip(level, listed, strict=True) if len(ids)}
-            level = []
-            for tile, ids in rows.items():
-                if tiles.wants_split(tile, len(ids), MOST_ROWS_A_TILE, fixed):
-                    level += tiles.children(tile)
-                else:
-                    cover[tile] = len(ids)
-                    met.append(ids)
-        return dict(sorted(cover.items())), _distinct(np.sort(np.concatenate(met)))
-
-    async def _ids_within(self, tile: str) -> Ids:
-        return await listed_ids(self.service, inside(tiles.fetch_envelope(tile)))
-
     async def _repeats(self, *, exact: bool) -> list[tuple[str, list[int], list[int]]]:
         """Each repeated key with the ids and the finest cells of its rows."""
         ids = None if exact else await self._repeated_by_statistics()
@@ -145,8 +94,8 @@ class Arcgis:
         groups: dict[str, tuple[list[int], list[int]]] = {}
         keys = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "true"}
         async for page in by_ids(self.service, sorted(ids), keys):
-            rows = esri.read(page.body, {})
-            cells = tiles.finest_cells(np.nan_to_num(self._points(rows.geometry), nan=tiles.OFF_GLOBE)).tolist()
+            rows = self._read(page)
+            cells = tiles.finest_cells(np.nan_to_num(places(self.service, rows.geometry), nan=tiles.OFF_GLOBE)).tolist()
             for number, row, cell in zip(page.ids.tolist(), rows.attributes, cells, strict=True):
                 key = columns.key_of(row.get(self.request.feed.key or ""))
                 if key is not None:
@@ -181,7 +130,7 @@ class Arcgis:
             return None
         batches = _batches([group[key] for group in groups if group[key] is not None], 50)
         wheres = [f"{key} IN ({', '.join(_literal(each) for each in batch)})" for batch in batches]
-        listed = await _together(listed_ids(self.service, {"where": where}) for where in wheres)
+        listed = await together(listed_ids(self.service, {"where": where}) for where in wheres)
         return [number for ids in listed for number in ids.tolist()]
 
     async def _adds_up(self, key: str, repeats: Sequence[Any]) -> bool:
@@ -196,7 +145,7 @@ class Arcgis:
         seen: dict[str, list[int]] = {}
 
         def look(page: Page) -> None:
-            for number, row in zip(page.ids.tolist(), esri.read(page.body, {}).attributes, strict=True):
+            for number, row in zip(page.ids.tolist(), self._read(page).attributes, strict=True):
                 key = columns.key_of(row.get(self.request.feed.key or ""))
                 if key is not None:
                     seen.setdefault(key, []).append(number)
@@ -204,6 +153,10 @@ class Arcgis:
         fields = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "false"}
         await walk(self.service, EVERY_ROW, {}, look, seen.clear, fields=fields)
         return [each for ids in seen.values() if len(ids) > 1 for each in ids]
+
+    def _read(self, page: Page) -> Rows:
+        """A page's rows, their keys under the name that the jurisdiction file has."""
+        return respelled(esri.read(page.body, {}), [self.request.feed.key or ""])
 
     # The pages
 
@@ -244,10 +197,9 @@ class Arcgis:
         prove(self.request.where, {"rows asked for by id": (received, len(ids))}, proof)
 
 
-def _distinct(ids: Ids) -> Ids:
-    """Sorted ids, each once. np.unique would hash them first, which takes ten times as long."""
-    once: Ids = ids[np.concatenate([np.ones(min(1, len(ids)), dtype=bool), ids[1:] != ids[:-1]])]
-    return once
+def _as_wanted(request: Request, described: Sequence[str]) -> list[str]:
+    """The columns, those that the jurisdiction file only spells otherwise under its names too."""
+    return [*described, *(name for name in wanted(request) if spelled(name, described))]
 
 
 def _without(ids: Ids, others: Ids) -> Ids:
@@ -256,17 +208,6 @@ def _without(ids: Ids, others: Ids) -> Ids:
     found = at < len(others)
     found[found] = others[at[found]] == ids[found]
     return ids[~found]
-
-
-async def _together(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All answers; when one fails nobody asks on."""
-    tasks = [asyncio.ensure_future(each) for each in questions]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _keep(draft: Draft, kind: str, page: Page) -> None:

@@ -33,7 +33,7 @@ _KINDS: Mapping[str, type[Any]] = {
 class Layer:
     """The layer's description, understood."""
 
-    id: str  # the object id's column
+    id: str  # the object id's column; "" where the description names none (arcgis_sample finds it)
     columns: Sequence[str]
     dates: Sequence[str]  # columns of epoch milliseconds
     managed: Sequence[str]  # columns the server keeps for itself
@@ -49,14 +49,19 @@ class Layer:
 
     def extent_degrees(self, layer_crs: str) -> Bounds | None:
         """The layer's own extent in degrees; None where it is not told or makes no sense."""
-        try:
-            west, south, east, north = (float(self.extent[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
-            found = crs.transformer(layer_crs, crs.DEGREES).transform_bounds(west, south, east, north)
-        except (KeyError, TypeError, ValueError, OverflowError, pyproj.exceptions.ProjError):
-            return None
-        west, south, east, north = found
-        sound = bool(np.isfinite(found).all()) and -180 <= west < east <= 180 and -90 <= south < north <= 90
-        return (west, south, east, north) if sound else None
+        return degrees_of(self.extent, layer_crs)
+
+
+def degrees_of(extent: Mapping[str, Any], extent_crs: str) -> Bounds | None:
+    """An Esri extent in degrees; None where it has not four numbers, or they make no sense in its CRS."""
+    try:
+        west, south, east, north = (float(extent[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
+        found = crs.transformer(extent_crs, crs.DEGREES).transform_bounds(west, south, east, north)
+    except (KeyError, TypeError, ValueError, OverflowError, pyproj.exceptions.ProjError):
+        return None
+    west, south, east, north = found
+    sound = bool(np.isfinite(found).all()) and -180 <= west < east <= 180 and -90 <= south < north <= 90
+    return (west, south, east, north) if sound else None
 
 
 def no_error(document: Any) -> Any:
@@ -101,7 +106,7 @@ def describe(document: Mapping[str, Any], where: str) -> Layer:
     fields = document.get("fields") or []
     can = document.get("advancedQueryCapabilities") or {}
     return Layer(
-        id=_id_column(document, fields, where),
+        id=_id_column(document, fields),
         columns=[field["name"] for field in fields],
         dates=[field["name"] for field in fields if field.get("type") == "esriFieldTypeDate"],
         managed=_managed(document),
@@ -146,12 +151,10 @@ def _most_rows(document: Mapping[str, Any]) -> int:
     return said if 0 < said <= _MOST_A_PAGE else _MODEST_PAGE
 
 
-def _id_column(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]], where: str) -> str:
+def _id_column(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> str:
     named = document.get("objectIdField") if isinstance(document.get("objectIdField"), str) else None
     found = [field["name"] for field in fields if field.get("type") == "esriFieldTypeOID"]
-    if not named and not found:
-        raise NotALayer("the layer names no object id", where=where, do="use another layer of this service")
-    return str(named or found[0])
+    return str(named or next(iter(found), ""))
 
 
 def _forms(document: Mapping[str, Any]) -> list[str]:

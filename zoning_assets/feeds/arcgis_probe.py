@@ -34,7 +34,7 @@ async def groups(service: Service, which: Params) -> dict[str, Any] | None:
     statistics = [dict(zip(names, each, strict=True)) for each in wanted]
     params = {**which, "outStatistics": orjson.dumps(statistics).decode(), "returnGeometry": "false"}
     grouped = {"groupByFieldsForStatistics": code} if code else {}
-    if not service.about.statistics:
+    if not (service.about.statistics and service.about.id):
         return None
     try:
         value, _ = await service.query({**params, **grouped}, few_tries=True)

@@ -17,11 +17,12 @@ import orjson
 import shapely
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
-from zoning_assets.feeds.arcgis_layer import FORMS, Layer, describe, no_error
+from zoning_assets.feeds.arcgis_layer import FORMS, Layer, crs_of, describe, no_error
 from zoning_assets.feeds.source import Draft, Request
 from zoning_assets.secrecy import without_secrets
-from zoning_assets.transform import documents, esri, pages
+from zoning_assets.transform import crs, documents, esri, pages
 from zoning_assets.transform.rows import Peek
+from zoning_assets.transform.spelling import spelled
 
 Ids = npt.NDArray[np.int64]
 Params = Mapping[str, str]
@@ -187,18 +188,34 @@ class Service:
     def _page(self, params: Params, body: bytes, value: Any) -> Page:
         value = self._accepted(value)
         try:
-            peek = value if isinstance(value, Peek) else esri.peek_at(value, self.about.id)
+            peek = value if isinstance(value, Peek) else esri.peek_at(value, self._id_in(value))
         except ValueError as error:
             raise self.incomplete(f"the answer is no page of rows: {error}") from error
         if peek.rows and params["outFields"] == "*":
             self._check_columns(peek.columns)
+            self._check_reference(value)
         return Page(body, np.array(peek.ids, dtype=np.int64), peek.more, params)
 
     def _check_columns(self, columns: Collection[str]) -> None:
         feed = self.request.feed
-        gone = [name for name in (feed.key, *feed.fields.values()) if name and name not in columns]
+        gone = [name for name in (feed.key, *feed.fields.values()) if name and spelled(name, columns) is None]
         if gone:
             raise self.incomplete(f"the column {gone[0]!r} is gone since the layer was described")
+
+    def _check_reference(self, page: Any) -> None:
+        """A page's own spatial reference must be the layer's, unless the jurisdiction file says what they are in."""
+        own = crs_of(page.get("spatialReference")) if isinstance(page, dict) else None
+        told = self.about.crs
+        if own and told and not self.request.feed.crs and not crs.agree(own, told, self.request.jurisdiction.bounds):
+            do = "look at the layer, and set `crs` of the feed to what its rows are in"
+            raise self.incomplete(f"the rows are in {own}, and the layer is described as in {told}", do)
+
+    def _id_in(self, page: Any) -> str:
+        """The object id's column as the rows of a page spell it."""
+        try:
+            return spelled(self.about.id, page["features"][0]["attributes"]) or self.about.id
+        except (LookupError, TypeError):  # no row, or none of that form: esri.peek_at says what is wrong
+            return self.about.id
 
     def page_size(self) -> int:
         """How many rows to ask for at a time."""

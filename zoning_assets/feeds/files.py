@@ -7,9 +7,10 @@ what a row means, and whether the coordinates can be what the file says (the CRS
 import errno
 import hashlib
 import warnings
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyproj
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.feeds import archives, delimited, formats, kml, layers
+from zoning_assets.feeds import archives, delimited, formats, kml, layers, row_counts, shapefiles
 from zoning_assets.feeds.layers import LayerFile
 
 __all__ = ["LayerFile", "batches", "find_layer"]
@@ -65,6 +66,8 @@ class _Candidate:
     polygons: bool  # or not known before reading
     table: delimited.Table | None = None  # of a CSV
     info: Mapping[str, Any] | None = None  # what GDAL says of it, where it was asked already
+    rows: int | None = None  # how many it holds, where they were counted already
+    ready: Callable[[], Path] | None = None  # makes it fit for GDAL, once it is chosen
 
     def called(self, name: str) -> bool:
         """A one-layer file may also be called by its stem: a GeoJSON's inner name is seldom known."""
@@ -94,7 +97,14 @@ def find_layer(  # noqa: PLR0913 - which layer, and where to work
     with _translated(where):
         chosen = _choose(list(_candidates(path, _Search(where, into, most_bytes, geometry))), where, layer)
         return layers.describe(
-            chosen.path, chosen.format, chosen.layer, where, named=named, table=chosen.table, info=chosen.info
+            chosen.ready() if chosen.ready else chosen.path,
+            chosen.format,
+            chosen.layer,
+            where,
+            named=named,
+            table=chosen.table,
+            info=chosen.info,
+            rows=chosen.rows,
         )
 
 
@@ -199,7 +209,9 @@ def _files(folder: Path) -> list[Path]:
 def _layers(path: Path, format_: str, search: _Search) -> Iterator[_Candidate]:
     where = search.where
     if format_ == formats.SHAPEFILE:
-        formats.shapefile_rows(path, where)
+        polygons = shapefiles.may_hold_polygons(path)
+        yield _Candidate(path, format_, path.stem, polygons, ready=partial(shapefiles.ready, path, where, search.into))
+        return
     if format_ == formats.PARQUET:
         yield _Candidate(path, format_, path.stem, polygons=True)
         return
@@ -210,6 +222,11 @@ def _layers(path: Path, format_: str, search: _Search) -> Iterator[_Candidate]:
     if format_ in (formats.GEOJSON, formats.GEOJSON_LINES):  # one layer, and a question is a reading of the whole file
         info = pyogrio.read_info(layers.source(path, format_))
         yield _Candidate(path, format_, str(info["layer_name"]), _may_hold_polygons(info["geometry_type"]), info=info)
+        return
+    if format_ == formats.FLATGEOBUF:
+        path, rows = row_counts.flatgeobuf(path, search.into, where)
+        info = pyogrio.read_info(path)
+        yield _Candidate(path, format_, str(info["layer_name"]), _may_hold_polygons(info["geometry_type"]), rows=rows)
         return
     placemarks = kml.placemarks(path, where) if format_ == formats.KML else None  # before GDAL sees it
     path = _named_gdb(path) if format_ == formats.FILE_GDB else path

@@ -9,11 +9,8 @@ import json
 import re
 import sqlite3
 import struct
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-
-import numpy as np
 
 from zoning_assets.errors import FileRefused
 from zoning_assets.feeds import delimited
@@ -29,7 +26,6 @@ KNOWN = "zip, shapefile, GeoPackage, FileGDB, FlatGeobuf, GeoParquet, GeoJSON, T
 AGAIN = "download it again; what was published before stays"
 
 HEAD_BYTES = 64 * 1024
-_CHUNK_ROWS = 4096
 _LONGEST_LINE = 64 << 20
 _MOST_TOPOJSON_BYTES = 256 * 2**20  # GDAL holds the whole topology in memory
 _GPKG_IDS = (b"GPKG", b"GP10", b"GP11")
@@ -169,86 +165,3 @@ def records(path: Path) -> int:
             count += line.count(b"\x1e") if separated else ended and not blank
             blank = blank or ended
     return count + (not separated and not blank)
-
-
-def companion(path: Path, suffix: str) -> Path | None:
-    """The file beside a .shp with the same stem and that suffix, whatever their case."""
-    wanted = (path.stem + suffix).casefold()
-    return next((other for other in sorted(path.parent.iterdir()) if other.name.casefold() == wanted), None)
-
-
-def shapefile_rows(path: Path, where: str) -> int:
-    """The rows of a shapefile whose three files agree; rows marked as deleted are none.
-
-    GDAL gives null geometries for a .shp that was cut and fewer rows for a .dbf that was, both without a word.
-
-    Raises:
-        FileRefused: a companion is missing, a file is shorter than it says, or their counts differ.
-
-    """
-    index, table = companion(path, ".shx"), companion(path, ".dbf")
-    if index is None or table is None:
-        missing = " and ".join(s for s, found in ((".shx", index), (".dbf", table)) if found is None)
-        raise FileRefused(f"{path.name} lacks its {missing}", where=where, do="a zip with all of its files is needed")
-    shapes, (records, deleted) = _shx_count(path, index, where), _dbf_count(table, where)
-    if shapes != records:
-        what = f"{path.name} has {shapes:,} shapes and {records:,} records"
-        raise FileRefused(what, where=where, do=AGAIN)
-    return records - deleted
-
-
-def _shx_count(path: Path, index: Path, where: str) -> int:
-    """Every index entry must point inside the .shp; all numbers are big-endian counts of 16-bit words."""
-    for file in (path, index):
-        header = np.fromfile(file, ">i4", 7)
-        if len(header) < 7 or header[0] != 9994 or int(header[6]) * 2 > file.stat().st_size:
-            raise FileRefused(f"{file.name} is cut short", where=where, do=AGAIN)
-    entries = (int(header[6]) * 2 - 100) // 8
-    for first in range(0, entries, _CHUNK_ROWS):
-        pairs = np.fromfile(index, ">i4", min(_CHUNK_ROWS, entries - first) * 2, offset=100 + first * 8)
-        ends = (pairs[0::2].astype(np.int64) + pairs[1::2] + 4) * 2
-        if pairs.min() < 0 or int(ends.max()) > path.stat().st_size:
-            raise FileRefused(f"{path.name} is cut short", where=where, do=AGAIN)
-    return entries
-
-
-def _dbf_count(table: Path, where: str) -> tuple[int, int]:
-    """Records, and how many of them are marked as deleted."""
-    size = table.stat().st_size
-    with table.open("rb") as file:
-        start = file.read(32)
-    records, header, width = struct.unpack_from("<IHH", start, 4) if len(start) == 32 else (0, 0, 0)
-    if not header or not width or size < header + records * width:
-        raise FileRefused(f"{table.name} is cut short", where=where, do=AGAIN)
-    return records, sum(_deleted(table, header, width, records))
-
-
-def _deleted(table: Path, header: int, width: int, records: int) -> Iterator[int]:
-    """Records marked as deleted, chunk by chunk: a mapped file would count as memory."""
-    with table.open("rb") as file:
-        file.seek(header)
-        for first in range(0, records, _CHUNK_ROWS):
-            rows = min(_CHUNK_ROWS, records - first)
-            yield file.read(rows * width)[::width].count(b"*")
-
-
-def gdb_counts(folder: Path) -> set[int]:
-    """Row counts of a FileGDB's undamaged tables, by their own headers; GDAL reads a cut table as an empty one."""
-    return {rows for table in folder.glob("a*.gdbtable") if (rows := _gdb_rows(table)) is not None}
-
-
-def _gdb_rows(table: Path) -> int | None:
-    """None where the table or its index is not as long as its header says."""
-    with table.open("rb") as file:
-        start = file.read(32)
-    index = table.with_suffix(".gdbtablx")
-    if len(start) < 32 or not index.is_file():
-        return None
-    with index.open("rb") as file:
-        blocks = file.read(16)
-    if len(blocks) < 16 or table.stat().st_size < int(struct.unpack_from("<Q", start, 24)[0]):
-        return None
-    _, pages, _, width = struct.unpack("<4I", blocks)  # pages of 1,024 offsets, each `width` bytes
-    if index.stat().st_size < 16 + pages * 1024 * width:
-        return None
-    return int(struct.unpack_from("<I", start, 4)[0])

@@ -19,7 +19,8 @@ import pyproj
 from pyarrow import parquet
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.feeds import delimited, formats, kml, mending
+from zoning_assets.feeds import delimited, formats, kml, mending, row_counts, shapefiles
+from zoning_assets.transform.spelling import spelled
 
 Batches = Generator[pa.RecordBatch, None, None]
 
@@ -69,6 +70,7 @@ def describe(  # noqa: PLR0913 - a layer, and what is known of it
     named: Collection[str],
     table: delimited.Table | None,
     info: Mapping[str, Any] | None,
+    rows: int | None,
 ) -> LayerFile:
     """What the layer holds, without its rows. See files.find_layer.
 
@@ -77,15 +79,16 @@ def describe(  # noqa: PLR0913 - a layer, and what is known of it
 
     """
     if format_ == formats.PARQUET:
-        return _parquet_layer(path, layer, where)
+        return _parquet_layer(path, layer, where, named)
     if table is not None:
-        return _table_layer(table, layer, where)
+        return _table_layer(table, layer, where, named)
     info = info or pyogrio.read_info(source(path, format_), layer=layer)
     _check_info(info, format_, layer, where)
-    rows = _rows(path, format_, layer, info["features"], where)
+    rows = _rows(path, format_, layer, info["features"], where) if rows is None else rows
     schema, encoding = _schema(source(path, format_), layer)
     columns = _columns(list(schema)[1:-1])
     columns = _uncut(columns, named) if format_ == formats.SHAPEFILE else columns
+    columns = _respelled(columns, named)
     found = LayerFile(where, path, format_, layer, info["crs"], rows, columns, info["geometry_name"], encoding)
     return _kml_layer(found) if format_ == formats.KML else found
 
@@ -109,14 +112,21 @@ def _uncut(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> tupl
     return tuple((longer.get(name, name), kind) for name, kind in columns)
 
 
-def _table_layer(table: delimited.Table, layer: str, where: str) -> LayerFile:
+def _respelled(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Columns under the names that the jurisdiction file has for them, where only the spelling differs."""
+    names = [name for name, _ in columns]
+    ours = {spelled(wanted, names): wanted for wanted in named if wanted not in names}
+    return tuple((ours.get(name, name), kind) for name, kind in columns)
+
+
+def _table_layer(table: delimited.Table, layer: str, where: str, named: Collection[str]) -> LayerFile:
     opened, options = source(table.path, formats.CSV), table.options
     info = pyogrio.read_info(opened, **options)
     _check_info(info, formats.CSV, layer, where)
     inner = list(_names_read(opened, None, None, options))[1:-1]
     at = next((i for i, field in enumerate(inner) if field.name == table.head.shape), None)
     crs = f"EPSG:{table.head.srid}" if table.head.srid else info["crs"]
-    columns, name = _columns(inner), info["geometry_name"]
+    columns, name = _respelled(_columns(inner), named), info["geometry_name"]
     found = LayerFile(where, table.path, formats.CSV, layer, crs, table.rows, columns, name, shapes_at=at)
     return replace(found, options=tuple(options.items()))
 
@@ -187,10 +197,12 @@ def _names_read(path: str, layer: str | None, encoding: str | None, options: Map
 
 def _rows(path: Path, format_: str, layer: str, features: int, where: str) -> int | None:
     if format_ == formats.SHAPEFILE:
-        return formats.shapefile_rows(path, where)
+        return shapefiles.rows(path, where)
     if format_ == formats.GEOJSON_LINES:
         return formats.records(path)  # GDAL leaves out a line that is cut, without a word
-    if format_ == formats.FILE_GDB and features not in formats.gdb_counts(path):
+    if format_ == formats.GEOPACKAGE:
+        return row_counts.geopackage(path, layer, where)
+    if format_ == formats.FILE_GDB and not row_counts.is_gdb_whole(path, features):
         raise FileRefused(f"the table of {layer!r} is cut short", where=where, do=formats.AGAIN)
     return features if features >= 0 else None
 
@@ -232,10 +244,10 @@ def _geo(file: parquet.ParquetFile, where: str) -> tuple[str, dict[str, Any]]:
     return str(name), column
 
 
-def _parquet_layer(path: Path, layer: str, where: str) -> LayerFile:
+def _parquet_layer(path: Path, layer: str, where: str, named: Collection[str]) -> LayerFile:
     with parquet.ParquetFile(path) as file:
         geometry, column = _geo(file, where)
-        columns = _columns(field for field in file.schema_arrow if field.name != geometry)
+        columns = _respelled(_columns(field for field in file.schema_arrow if field.name != geometry), named)
         rows = file.metadata.num_rows
     return LayerFile(where, path, formats.PARQUET, layer, _parquet_crs(column), rows, columns, geometry)
 

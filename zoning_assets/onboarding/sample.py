@@ -13,6 +13,7 @@ import shapely
 from zoning_assets.errors import CrsRefused
 from zoning_assets.feeds import FEED_TYPES, Request
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, Service
+from zoning_assets.feeds.arcgis_sample import completed
 from zoning_assets.feeds.whole import Whole
 from zoning_assets.http import Http
 from zoning_assets.model import PARCELS, Bounds, Feed, Jurisdiction, Place
@@ -67,6 +68,7 @@ async def taken(http: Http, layer: Layer, folder: Path, name: str = "us-xx-new")
 
 async def _of_arcgis(request: Request, layer: Layer) -> Sample:
     service = await Service.of(request)
+    service.about = await completed(service)
     count = await service.count(EVERY_ROW)
     size = str(min(service.page_size(), MOST_ROWS))
     page = await service.page({**EVERY_ROW, "outFields": "*", "returnGeometry": "false", "resultRecordCount": size})

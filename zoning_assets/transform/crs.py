@@ -36,6 +36,16 @@ def is_same(one: str, other: str) -> bool:
     return one == other or bool(pyproj.CRS(one).equals(pyproj.CRS(other), ignore_axis_order=True))
 
 
+@lru_cache(maxsize=64)
+def agree(one: str, other: str, bounds: Bounds) -> bool:
+    """Whether two names give a place in the middle of the bounds the same coordinates, to a part in a million."""
+    if is_same(one, other):
+        return True
+    x, y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
+    here, there = (np.array(transformer(DEGREES, each).transform(x, y)) for each in (one, other))
+    return bool(np.isfinite([here, there]).all() and np.allclose(here, there, rtol=1e-6, atol=1e-7))
+
+
 def reproject(shapes: Geometries, source: str, target: str) -> Geometries:
     """The shapes in another CRS; what cannot be transformed gets infinite coordinates."""
     if is_same(source, target):

@@ -39,6 +39,7 @@ class _Feature(TypedDict, total=False):
 class _Page(TypedDict, total=False):
     features: list[_Feature]
     exceededTransferLimit: Any
+    spatialReference: Any
     error: Any
 
 

@@ -37,6 +37,8 @@ _PAD_EDGES, _PAD_M = 0.25, 10.0
 _METRES_PER_DEGREE = 111_320.0
 #: Of a hexagon's three directions of edges one runs within 30 degrees of north: the tallest edge tells the longest.
 _LONGEST_TO_TALLEST = 1.16
+#: Above this latitude, or where it is wider than this, a tile has no outline in longitudes: it is a cap. Degrees.
+_POLAR, _WIDEST = 89.9, 170.0
 
 
 def finest_cells(points: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
@@ -131,13 +133,14 @@ def start_tiles(bounds: Bounds, finest: int = 6) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def fetch_envelope(tile: str) -> shapely.Polygon:
+def fetch_envelope(tile: str) -> shapely.Polygon | shapely.MultiPolygon:
     """What to ask a portal for so that nothing the tile owns escapes: its descendants' outline, padded.
 
-    Near the antimeridian and the poles it is a whole band of latitudes instead.
+    At the antimeridian it is cut in two. Only a tile that reaches a pole is a cap: all longitudes from its lowest
+    latitude on.
 
     Returns:
-        A polygon in longitude, latitude; degrees, EPSG:4326.
+        A shape in longitude, latitude; degrees, EPSG:4326.
     """
     level = min(resolution_of(tile) + _OUTLINE_LEVELS, FINEST)
     rings = _boundaries(h3s.cell_to_children(tile, level), h3s.cell_to_latlng(tile)[1])
@@ -145,9 +148,21 @@ def fetch_envelope(tile: str) -> shapely.Polygon:
     pad_deg = _PAD_EDGES * edge_deg + _PAD_M / _METRES_PER_DEGREE
     west, south, east, north = np.concatenate([np.min(rings, axis=(0, 1)), np.max(rings, axis=(0, 1))])
     south, north = south - pad_deg, north + pad_deg
-    if min(south, -north) < -85 or west < -179 or east > 179:
-        return shapely.box(-180, -90 if south < -80 else south, 180, 90 if north > 80 else north)
-    return _padded(shapely.polygons(rings), pad_deg, 1 / math.cos(math.radians(max(-south, north))))
+    highest = max(-south, north)
+    stretch = 1 / math.cos(math.radians(highest)) if highest < _POLAR else math.inf
+    if east - west + 2 * pad_deg * stretch > _WIDEST:
+        return shapely.box(-180, -90 if south < 0 else south, 180, 90 if north > 0 else north)
+    return _cut(_padded(shapely.polygons(rings), pad_deg, stretch))
+
+
+def _cut(shape: shapely.Polygon) -> shapely.Polygon | shapely.MultiPolygon:
+    """The shape with all longitudes within 180 degrees: what lies beyond the antimeridian moves to its other side."""
+    west, _, east, _ = shape.bounds
+    if west > -180 and east < 180:
+        return shape
+    globe = shapely.box(-180, -90, 180, 90)
+    moved = [shapely.transform(shape, lambda c, turn=turn: c + np.array([turn, 0.0])) for turn in (-360.0, 0.0, 360.0)]
+    return shapely.union_all(shapely.intersection(moved, globe))
 
 
 def _boundaries(cells: Iterable[str], near_lon: float) -> npt.NDArray[np.float64]:
