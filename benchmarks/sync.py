@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -159,10 +160,16 @@ def _heat(module: str, layer: str, database: str, folder: Path, portal: str) -> 
     task = Task(layer, database, folder, time.monotonic())
     command = [sys.executable, "-m", f"benchmarks.{module}", *task.arguments]
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, env=_environment(folder, database), cwd=ROOT) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, env=_environment(folder, database), cwd=ROOT, start_new_session=True
+        ) as process,
         Peak(process.pid) as peak,
     ):
-        told, _ = process.communicate()
+        try:
+            told, _ = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     if process.returncode:
         message = f"benchmarks.{module} failed with exit status {process.returncode}; its messages stand above"
         raise RuntimeError(message)

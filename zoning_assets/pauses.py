@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from zoning_assets import stopping
 from zoning_assets.errors import StoreError, ZoningError
 from zoning_assets.http.answers import host_of
 from zoning_assets.model import Jurisdiction
@@ -90,11 +91,12 @@ def wait(database: str, jurisdiction: Jurisdiction) -> None:
 
     Raises:
         Held: it is paused for longer than a run waits.
+        Stopping: this process was asked to stop.
     """
 
     async def over() -> ZoningError | None:
         async with watching(database) as pauses:
             return await pauses.over(jurisdiction.id, hosts_of(jurisdiction))
 
-    if error := asyncio.run(over()):
+    if error := stopping.run(over()):
         raise error

@@ -27,7 +27,6 @@ from zoning_assets.fixing import check, fixed_by, work_of
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, Opened
 from zoning_assets.http import PAUSED, TALLY, Http, Tally
-from zoning_assets.http.drain import on_sigterm
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import RANK, Pool
@@ -43,6 +42,7 @@ from zoning_assets.stages import (
     publish_place,
     validate_part,
 )
+from zoning_assets.stopping import called_in_loop
 from zoning_assets.stores import fixes, freshness, harvests, states
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import find_published
@@ -95,7 +95,7 @@ class Pipeline:
         """
         TALLY.set(Tally())
         hosts = hosts_of(jurisdiction, PARCELS)
-        async with self.http() as http, on_sigterm(http.drain), watching(self.database) as pauses:
+        async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
             if error := await pauses.over(jurisdiction.id, hosts, partial(http.stopped, jurisdiction.id)):
                 raise error
             PAUSED.set(partial(pauses.held, jurisdiction.id, hosts))
@@ -130,7 +130,7 @@ class Pipeline:
             published.update([outcome.place] if PUBLISHED in outcome.stages else [])
             report(outcome)
 
-        async with self.http() as http, on_sigterm(http.drain), watching(self.database) as pauses:
+        async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
             gate = partial(Gate, self.database, self.objects, feed=feed, slots=slots, tell=tell)
             gates = {name: gate(each, awaited=places_of(name, places)) for name, each in jurisdictions.items()}
             run = Run(jurisdictions, feed, self._harvesting, http, pauses, slots, gates)
@@ -173,7 +173,7 @@ class Pipeline:
         except ZoningError as error:
             outcome.error = error
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
-            outcome.error = defect(str(place), error)
+            outcome.error = run.http.stopped(str(place)) or defect(str(place), error)
         if work and VALIDATED in outcome.stages:
             await self._show(work, outcome)
         seconds = round(time.monotonic() - started - outcome.waited_s, 3)

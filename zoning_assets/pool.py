@@ -7,6 +7,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,12 +15,13 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.context import BaseContext
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
 
 from zoning_assets.errors import StoreError
+from zoning_assets.stopping import LAST_CALLS, STOP
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class Pool:
             async with self._turn():
                 return await asyncio.wrap_future(self._submit(task, *args))
         except BrokenProcessPool as error:
+            STOP.check(task.__name__)
             raise StoreError(
                 "a worker process died", where=task.__name__, do="run again; if memory ran out, take smaller pages"
             ) from error
@@ -112,7 +115,9 @@ class Pool:
         with _nameless_main():  # a worker is started by the first task that finds none idle
             try:
                 return self._started().submit(task, *args)
-            except BrokenProcessPool:  # an earlier task's worker died; the others go on in new ones
+            except BrokenProcessPool:
+                STOP.check(task.__name__)
+                # An earlier task's worker died; the others go on in new ones.
                 self._executor = self._start()
                 return self._executor.submit(task, *args)
 
@@ -127,6 +132,17 @@ class Pool:
         return executor
 
 
+def _kill_workers() -> None:
+    """Workers whose run is cut off do not finish their page. Their semaphores are cleared away, which Python leaves to
+    its usual end: else it reports them as leaked."""
+    for each in multiprocessing.active_children():
+        each.kill()
+    util._run_finalizers(0)  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
+
+
+LAST_CALLS.append(_kill_workers)
+
+
 def _context() -> BaseContext:
     """Workers are forks of a server that has imported what they need, once for all of them, and started nothing."""
     context = multiprocessing.get_context(_WAY)
@@ -137,7 +153,7 @@ def _context() -> BaseContext:
 def preload() -> None:
     """Let that server import in the background, so that it has done so when the first page comes."""
     if _context().get_start_method() == "forkserver":
-        with suppress(OSError):  # where it cannot be started, `Pool` says so
+        with suppress(OSError), _nameless_main():  # where it cannot be started, `Pool` says so
             forkserver.ensure_running()
 
 
@@ -164,10 +180,14 @@ def _end_with_parent() -> None:
 @contextmanager
 def _nameless_main() -> Iterator[None]:
     """Workers need our functions, not the program that started them: without this each one imports all of Dagster's
-    command line again (2.4-3.1 s, DESIGN)."""
+    command line again (2.4-3.1 s, DESIGN). A terminal's Ctrl-C, which reaches all processes, is left to the run."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    resource_tracker.ensure_running()  # which unblocks signals of this thread when it starts its process
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sys.modules["__main__"] = main

@@ -6,14 +6,18 @@ Heavy imports (Dagster takes seconds) stand inside the commands that need them.
 
 import sys
 
+from zoning_assets.cli import signals
+
 _STOPPED = 130
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C is one line from the first moment on: importing the words takes a second itself."""
-    try:
-        from zoning_assets.cli.app import main as run  # noqa: PLC0415
-    except KeyboardInterrupt:
-        sys.stderr.write("zoning: stopped before anything was begun\n")
-        sys.exit(_STOPPED)
-    run()
+    """Run the command line. A signal is one line from the first moment on: importing the words takes a second."""
+    with signals.watched():
+        try:
+            from zoning_assets.cli.app import main as run  # noqa: PLC0415
+        except KeyboardInterrupt:
+            signals.end_if_one_came()
+            sys.stderr.write("zoning: stopped before anything was begun\n")
+            sys.exit(_STOPPED)
+        run()

@@ -7,7 +7,7 @@ from typing import NoReturn
 import typer
 
 from zoning_assets import logs
-from zoning_assets.cli import bench, database, queue, show, sync
+from zoning_assets.cli import bench, database, queue, show, signals, sync
 from zoning_assets.cli.accept import accept, discard
 from zoning_assets.cli.amend import amend, amendments
 from zoning_assets.cli.changes import changes, explain, parcel, preview_rules, watch
@@ -72,7 +72,7 @@ def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
     logs.for_people()
     try:
-        status = app(prog_name="zoning", standalone_mode=False)
+        status = _run()
     except typer.TyperException as error:
         _misused(error)
     except (typer.Abort, KeyboardInterrupt):
@@ -85,8 +85,20 @@ def main() -> None:
     except OSError as error:
         _refuse(f"{error.filename or 'this machine'}: {error.strerror or error}; mend that, then try again", _FAILED)
     if status == _STOPPED:
-        _refuse("stopped; what was published stays, the same command does the rest", _STOPPED)
+        _refuse(signals.STOPPED, _STOPPED)
     sys.exit(status if isinstance(status, int) else 0)  # what typer.Exit was given
+
+
+def _run() -> object:
+    """What the word gives, or raises. After a signal its errors are no news: whatever it was at was broken off."""
+    try:
+        status = app(prog_name="zoning", standalone_mode=False)
+    except BaseException:
+        signals.end_if_one_came()
+        raise
+    if status:  # Typer makes a status of KeyboardInterrupt
+        signals.end_if_one_came()
+    return status
 
 
 def _refuse(why: str, status: int) -> NoReturn:

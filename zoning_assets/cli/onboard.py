@@ -1,13 +1,12 @@
 """`zoning onboard` and `zoning doctor`: propose a jurisdiction file; repair one."""
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import jurisdictions
+from zoning_assets import jurisdictions, stopping
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import PARCELS, Counts, Jurisdiction, Outcome, Place
@@ -31,7 +30,7 @@ def onboard(
 
     with tempfile.TemporaryDirectory(prefix="zoning-onboard-") as folder:
         show.line("Looking at the portal ...")
-        found = asyncio.run(proposed())
+        found = stopping.run(proposed())
         text = found.toml()
         file = _kept(found.id, text, Path(folder), write=write)
         trial = _trial(file, Path(folder))
@@ -75,7 +74,7 @@ def _trial(file: Path, folder: Path) -> dict[str, Any]:
         await pipeline.run({described.id: described}, [place], feed, STAGES[:-1], outcomes.append)
 
     with Pool() as pool:
-        asyncio.run(tried(Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)))
+        stopping.run(tried(Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)))
     return _told(described, outcomes[0])
 
 
@@ -112,7 +111,7 @@ def doctor(
             return [await doctors.examine(http, described, feed, objects, folder) for feed in described.feeds.values()]
 
     with tempfile.TemporaryDirectory(prefix="zoning-doctor-") as folder:
-        findings = asyncio.run(examined(Path(folder)))
+        findings = stopping.run(examined(Path(folder)))
     diff = doctors.patch(Path(described.file), findings)
     rows = [{"feed": f.feed, "wrong": f.wrong or "nothing", "proposed": "; ".join(f.why)} for f in findings]
     if json:

@@ -1,11 +1,11 @@
 """`zoning probe`: whether a portal changed."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
+from zoning_assets import stopping
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import SettingInvalid, ZoningError
 from zoning_assets.model import Jurisdiction
@@ -37,7 +37,7 @@ def _probed(jurisdiction: Jurisdiction, feed: str) -> dict[str, Any]:
     row: dict[str, Any] = {"jurisdiction": jurisdiction.id, "feed": feed, "changed": None, "why": None, "requests": 0}
     try:
         with Zoning().pipeline() as pipeline:
-            said = asyncio.run(pipeline.probe(jurisdiction, feed, datetime.now(UTC)))
+            said = stopping.run(pipeline.probe(jurisdiction, feed, datetime.now(UTC)))
     except ZoningError as error:
         return {**row, "error": str(error)}
     why = said.why or "nothing that the portal tells of itself has changed"

@@ -1,6 +1,5 @@
 """`zoning publish-amendment`, `zoning queue ...`: messages sent, looked at, sent again, deleted."""
 
-import asyncio
 import getpass
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import orjson
 import typer
 
+from zoning_assets import stopping
 from zoning_assets.cli import environment, show
 from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.queues import AMENDMENTS, NAMES, Message, Queue, open_queue
@@ -123,7 +123,7 @@ def _with_queue(name: str, work: Callable[[Queue], Awaitable[_Found]], url: str 
         async with open_queue(where, named) as queue:
             return await work(queue)
 
-    return asyncio.run(opened())
+    return stopping.run(opened())
 
 
 def _known(name: str) -> str:

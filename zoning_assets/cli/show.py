@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from zoning_assets.cli import signals
+
 #: Where nobody watches, a table may be as wide as it needs.
 _WIDE = 160
 
@@ -18,6 +20,7 @@ console = Console(stderr=True, highlight=False)
 
 def document(value: Any) -> None:
     """The command's one JSON document."""
+    signals.answered()
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
 
 

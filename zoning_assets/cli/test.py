@@ -1,6 +1,7 @@
 """`zoning test`: everything that must hold before a change lands."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from zoning_assets.cli.show import line
 from zoning_assets.errors import SettingInvalid
 
 _ROOT = Path(__file__).parents[2]
+#: An interrupted pytest has so long to end its database, seconds.
+_PYTEST_ENDS_S = 7.0
 
 #: name -> the command, as a module of this Python. Order: what fails soonest, first.
 _CHECKS = {
@@ -48,6 +51,12 @@ def _run(name: str, command: list[str]) -> bool:
     started = time.monotonic()
     entry = ["-c", "from importlinter.cli import lint_imports_command as run; run()"]
     arguments = entry if name == "contracts" else ["-m", *command]
-    done = subprocess.run([sys.executable, *arguments], cwd=_ROOT, check=False)
-    line(f"zoning test: {name} {'passed' if done.returncode == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s")
-    return done.returncode == 0
+    with subprocess.Popen([sys.executable, *arguments], cwd=_ROOT) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:  # pytest ends its database and its other programs itself
+            process.send_signal(signal.SIGINT)
+            process.wait(_PYTEST_ENDS_S)
+            raise
+    line(f"zoning test: {name} {'passed' if status == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s")
+    return status == 0

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ from zoning_assets.errors import StoreError
 from zoning_assets.stores.database import address
 
 _MODULE = ["-m", "zoning_assets.definitions"]
-_READY_S, _STOP_S = 120, 20
+_READY_S, _STOP_S = 120, 4.0
 _LAST_PORT, _METRICS_PORT = 65_535, 9464
 
 
@@ -37,7 +37,6 @@ def up(
 
     ours = not os.environ.get("ZONING_DATABASE_URL")
     with ExitStack() as stack:
-        signal.signal(signal.SIGTERM, _stop)
         environment.check_store()
         url = environment.bring_up_database()
         if ours:
@@ -46,9 +45,7 @@ def up(
         free = _free_port(port)
         ui = f"http://127.0.0.1:{free}"
         web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free)]
-        running = [
-            stack.enter_context(_process(command, home)) for command in (web, ["dagster-daemon", "run", *_MODULE])
-        ]
+        running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *_MODULE]], home))
         _wait_for(free, running)
         _check_definitions(free)
         addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
@@ -61,11 +58,6 @@ def up(
             f"Prometheus  {addresses['metrics']}\nCtrl-C stops all of it."
         )
         _watch(running)
-    show.line("Stopped.")
-
-
-def _stop(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _free_port(first: int) -> int:
@@ -77,34 +69,46 @@ def _free_port(first: int) -> int:
 
 
 @contextmanager
-def _process(command: list[str], home: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    """A program beside this Python, its words in a log; stopped when the block ends, however it ends."""
-    log = home / f"{command[0]}.log"
-    program = str(Path(sys.executable).with_name(command[0]))
-    with log.open("ab") as file:
-        # A session of its own, so that Ctrl-C reaches only us and we stop things in order.
-        process = subprocess.Popen(
-            [program, *command[1:]], env=environment.patient(), stdout=file, stderr=file, start_new_session=True
-        )
+def _programs(commands: list[list[str]], home: Path) -> "Iterator[list[subprocess.Popen[bytes]]]":
+    """Programs beside this Python, the output of each in a log; ended when the block ends, however it ends."""
+    running: list[subprocess.Popen[bytes]] = []
     try:
-        yield process
+        for command in commands:
+            program = str(Path(sys.executable).with_name(command[0]))
+            with (home / f"{command[0]}.log").open("ab") as log:
+                # A session of its own, so that Ctrl-C reaches only us and we end them before the database.
+                running.append(
+                    subprocess.Popen(
+                        [program, *command[1:]],
+                        env=environment.patient(),
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
+                )
+        yield running
     finally:
-        _end(process)
+        _end(running)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask, wait, then insist; children of the program too."""
-    for sign, patience_s in ((signal.SIGINT, _STOP_S), (signal.SIGKILL, 5)):
-        if process.poll() is None:
-            process.send_signal(sign)
-            try:
-                process.wait(patience_s)
-            except subprocess.TimeoutExpired:
-                continue
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return
+def _end(running: "list[subprocess.Popen[bytes]]") -> None:
+    """Ask all of them and what they have started, code servers and runs, wait, then insist."""
+    for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, 1.0)):
+        deadline = time.monotonic() + patience_s
+        for process in running:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        while any(map(_lives, running)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _lives(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether a program or anything in its session lives."""
+    process.poll()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, 0)
+        return True
+    return False
 
 
 def _wait_for(port: int, running: "list[subprocess.Popen[bytes]]") -> None:
@@ -142,13 +146,11 @@ _DEFINITIONS = """
 
 
 def _watch(running: "list[subprocess.Popen[bytes]]") -> None:
-    """Until Ctrl-C, or until one of them ends by itself; the document was printed, so that is a line and a status."""
+    """Until one of them ends by itself; the document was printed, so that is a line and a status."""
     try:
         while True:
             _check(running)
             time.sleep(1)
-    except KeyboardInterrupt:
-        return
     except StoreError as error:
         show.line(f"zoning: {error}")
         raise typer.Exit(1) from None

@@ -46,7 +46,7 @@ _PATIENCE_S = 1800.0
 #: A window that closes later than this is not waited for; while one is, the clock is looked at so often.
 _LONGEST_WINDOW_S, _WINDOW_LOOK_S = 12 * 3600.0, 900.0
 #: How long pages that are on their way may take when this program is asked to stop.
-_DRAIN_S = 20.0
+_DRAIN_S = 3.0
 _DOWNLOAD_TIMEOUT = aiohttp.ClientTimeout(total=3 * 3600, sock_connect=20, sock_read=120)
 
 

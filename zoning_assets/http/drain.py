@@ -1,8 +1,6 @@
 """Stopping without losing anything: nobody begins or waits any longer, what is under way has a little time to end."""
 
 import asyncio
-import signal
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -47,26 +45,3 @@ class Drain:
             raise
         finally:
             self._limits.pop(limit, None)
-
-
-@asynccontextmanager
-async def on_sigterm(stop: Callable[[], None]) -> AsyncIterator[None]:
-    """While the block runs, SIGTERM stops instead of killing; then it goes to whoever minded it before (Dagster, the
-    default). Elsewhere than in the main thread nothing is changed, as signals arrive there only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop, before, came = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM), asyncio.Event()
-
-    def minded() -> None:
-        came.set()
-        stop()
-
-    loop.add_signal_handler(signal.SIGTERM, minded)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
-        if came.is_set():
-            signal.raise_signal(signal.SIGTERM)

@@ -4,7 +4,6 @@
 are still being fetched, and a tile that fails keeps none waiting. Each partition reports for itself.
 """
 
-import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from functools import partial
 
 import dagster as dg
 
-from zoning_assets import judging, logs
+from zoning_assets import judging, logs, stopping
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
@@ -26,6 +25,8 @@ from zoning_assets.pipeline import RAW, STAGES, Pipeline
 from zoning_assets.stores import failures, fixes
 from zoning_assets.transform.tripwires import Verdict
 
+#: After a stop, places that are under way have so long to end, seconds.
+_GRACE_S = 4.5
 _ABOUT = {
     "raw_feed": "Pages as the portal sent them, and the proof that they are all. Immutable, named by content.",
     "normalized": "The harvest in our columns and the target CRS (GeoParquet), only rows that the tile owns.",
@@ -148,7 +149,7 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
 
 def _cover(context: dg.AssetExecutionContext, pipeline: Pipeline, jurisdiction: Jurisdiction) -> Cover:
     try:
-        return asyncio.run(pipeline.find_cover(jurisdiction, force=FORCE in context.run.tags))
+        return stopping.run(pipeline.find_cover(jurisdiction, force=FORCE in context.run.tags), _GRACE_S)
     except AcceptanceNeeded as error:
         context.log_event(checks.of_fall(jurisdiction.id, PARCELS, error))
         raise
@@ -188,10 +189,12 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
             if place.jurisdiction in wrong:
                 report(Outcome(place, feed, error=wrong[place.jurisdiction]))
         good = [place for place in places if place.jurisdiction in known]
-        asyncio.run(pipeline.run(known, good, feed, _stages(context, feed, assets), report, tell))
-    for each in written:
-        each.result()
-    note(context, zoning, outcomes)
+        try:
+            stopping.run(pipeline.run(known, good, feed, _stages(context, feed, assets), report, tell), _GRACE_S)
+        finally:  # what became of its places is kept of a stopped run, too
+            for each in written:
+                each.result()
+            note(context, zoning, outcomes)
     if failed := [outcome for outcome in outcomes if outcome.error]:
         raise metadata.failure(failed)
 

@@ -30,9 +30,6 @@ def one_line() -> Iterator[None]:
         raise dg.Failure(description=str(error), allow_retries=ours(error)) from None
     except (dg.Failure, dg.RetryRequested):
         raise
-    except BaseExceptionGroup as group:  # Ctrl-C arrives inside a group of tasks; Dagster knows it only by itself
-        interrupts, _ = group.split((KeyboardInterrupt, dg.DagsterExecutionInterruptedError))
-        raise (interrupts or group).exceptions[0] from None
     except Exception as error:  # noqa: BLE001 - its words may hold secrets; its stack goes to the log, without them
         raise dg.Failure(description=str(defect("this step", error))) from None
 

@@ -3,12 +3,15 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 import dagster as dg
 
+from zoning_assets import stopping
 from zoning_assets.orchestration import partitions, policies
+from zoning_assets.stopping import STOP
 
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -38,24 +41,46 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
     tags: Mapping[str, str] | None = None,
     progress: Progress = lambda _: None,
 ) -> Result:
-    """Materialize assets for partitions in this process: one run for each unbroken range of keys."""
+    """Materialize assets for partitions in this process: one run for each unbroken range of keys.
+
+    A key that another process has unregistered meanwhile is a failure of that partition.
+
+    Raises:
+        Stopping: this process was asked to stop.
+    """
     result = Result()
     ordered = definitions.resolve_asset_graph().get(dg.AssetKey(assets[-1])).partitions_def
     known = list(ordered.get_partition_keys(dynamic_partitions_store=instance)) if ordered else []
     watched = dg.Definitions.merge(definitions, dg.Definitions(loggers={"console": _watcher(assets[-1], progress)}))
     job = watched.resolve_implicit_global_asset_job_def()
+    execute = partial(
+        job.execute_in_process,
+        instance=instance,
+        asset_selection=[dg.AssetKey(name) for name in assets],
+        run_config={"loggers": {"console": {}}},  # unnamed, Dagster's own logger would speak instead
+        raise_on_error=False,
+    )
+    result.failed |= {key: _gone(key) for key in sorted(set(keys) - set(known))}
     for start, end in _ranges(known, keys):
-        run = job.execute_in_process(
-            instance=instance,
-            asset_selection=[dg.AssetKey(name) for name in assets],
-            tags={**(tags or {}), **_found_by(start), policies.ONCE: "0", _START: start, _END: end},
-            run_config={"loggers": {"console": {}}},  # unnamed, Dagster's own logger would speak instead
-            raise_on_error=False,
-        )
-        if _interrupted(run):
-            raise KeyboardInterrupt
-        _collect(instance, run, assets[-1], result, known[known.index(start) : known.index(end) + 1])
+        members = known[known.index(start) : known.index(end) + 1]
+        run_tags = {**(tags or {}), **_found_by(start), policies.ONCE: "0", _START: start, _END: end}
+        try:
+            run = stopping.apart(partial(execute, tags=run_tags))
+        except dg.DagsterError as error:  # what it was to do was unregistered before it began
+            result.failed |= dict.fromkeys(members, _refused(start, error))
+        else:
+            _collect(instance, run, assets[-1], result, members)
+        STOP.check(partitions.place_of(start).jurisdiction)
     return result
+
+
+def _gone(key: str) -> str:
+    return f"{partitions.place_of(key)}: another process found other tiles meanwhile; run again"
+
+
+def _refused(key: str, error: dg.DagsterError) -> str:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{partitions.place_of(key).jurisdiction}: Dagster refused the run ({first}); run again"
 
 
 def _found_by(key: str) -> dict[str, str]:
@@ -89,16 +114,10 @@ def _watcher(asset: str, progress: Progress) -> dg.LoggerDefinition:
 def _ranges(known: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Unbroken ranges of the registered keys."""
     position = {key: number for number, key in enumerate(known)}
-    numbers = sorted(position[key] for key in keys)
+    numbers = sorted(position[key] for key in keys if key in position)
     for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
         members = [number for _, number in run]
         yield known[members[0]], known[members[-1]]
-
-
-def _interrupted(run: dg.ExecuteInProcessResult) -> bool:
-    """Whether Ctrl-C ended it; Dagster makes a failed step of it."""
-    errors = (event.step_failure_data.error for event in run.all_events if event.is_step_failure)
-    return any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in errors)
 
 
 def _collect(

@@ -39,7 +39,8 @@ def serving(
     words = [word for name, value in numbers.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "zoning_assets.simulation.portal", "--with-parent", *words]
     command += ["--file", str(file)] if file else []
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    # A session of its own: a terminal's Ctrl-C is for who started it, who stops it then.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
         try:
             yield _address(process, wait_most_s)
         finally:

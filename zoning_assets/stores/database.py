@@ -1,5 +1,6 @@
 """PostGIS: connecting, and bringing the schema up to this program's version."""
 
+import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,6 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from zoning_assets.errors import DatabaseUnavailable, SchemaMismatch, StoreError
+from zoning_assets.stopping import LAST_CALLS
 from zoning_assets.stores import cluster
 from zoning_assets.stores.queries import named
 
@@ -28,6 +30,9 @@ WRITER, READER = "zoning_writer", "zoning_reader"
 _AS_WRITER = f"-c role={WRITER}"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+#: The connections of this process.
+_opened = weakref.WeakSet[Connection]()
+_CANCEL_S = 0.5
 
 
 @contextmanager
@@ -48,11 +53,23 @@ def open_(url: str) -> Connection:
         DatabaseUnavailable: as connect.
     """
     try:
-        return psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
+        connection = psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
     except psycopg.Error as error:
         raise DatabaseUnavailable(
             first_line(error), where=address(url), do="check ZONING_DATABASE_URL, or start it with `zoning db up`"
         ) from None
+    _opened.add(connection)
+    return connection
+
+
+def _cancel_statements() -> None:
+    """A process that is cut off leaves no statement behind that works on, holding its locks."""
+    for connection in list(_opened):
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=_CANCEL_S)
+
+
+LAST_CALLS.append(_cancel_statements)
 
 
 def dicts(connection: Connection, query: bytes, values: "Mapping[str, Any]") -> list[dict[str, Any]]:

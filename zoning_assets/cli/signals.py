@@ -1,0 +1,168 @@
+"""One signal ends a command: SIGINT (Ctrl-C), SIGTERM, or SIGHUP of a terminal that was closed.
+
+The main thread is interrupted by KeyboardInterrupt, and work in other threads is asked to stop (stopping.py). What has
+not ended then is cut off: a killed run loses nothing, as publishing is one transaction a place. A thread reads the
+signals from a pipe that Python's own C code writes to, so that no call of a library and no handler of Dagster's holds
+them up.
+
+Few imports, as a signal may come while the commands are imported, which takes a second.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+#: A command that has not ended this long after the signal is cut off, seconds.
+CUT_OFF_S = 8.0
+#: A stopped command's line, and the `error` of its document.
+STOPPED = "stopped; the same command goes on from here"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Its last words and calls may take so long, seconds.
+_LAST_WORDS_S = 1.0
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+@dataclass
+class _Command:
+    """What is known of the command that this process runs."""
+
+    signal: int | None = None
+    interrupted: bool = False  # the main thread was
+    answered: bool = False  # its document, or a part of it, stands on stdout
+    ending: threading.Lock = field(default_factory=threading.Lock)  # whoever has it ends the process
+
+
+_commands = [_Command()]
+
+
+def came() -> bool:
+    """Whether a signal asked this command to end."""
+    return _commands[-1].signal is not None
+
+
+def answered() -> None:
+    """To be called before a command's document is written: a stop does not write another one behind it."""
+    _commands[-1].answered = True
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+    """Let one signal end what the block does; where none came, the handlers of before are put back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _commands.append(_Command())
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, _interrupt) for number in _SIGNALS if not _kept_ignored(number)}
+    threading.Thread(target=_watch, args=(reader,), name="zoning-signals", daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # `./zoning` blocks them until there are handlers
+    try:
+        yield
+    finally:
+        if not came():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(before_fd)
+            os.close(writer)
+            _commands.pop()
+
+
+def _kept_ignored(number: int) -> bool:
+    """Whether `nohup` asked that the terminal's end be ignored. SIGINT, which shells ignore for `&`, stops us all the
+    same when somebody sends it."""
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    """Interrupt the main thread, once: what it does to end is not to be interrupted again."""
+    command = _commands[-1]
+    command.signal = command.signal or number
+    if not command.interrupted:
+        command.interrupted = True
+        raise KeyboardInterrupt
+
+
+def _watch(reader: int) -> None:
+    """Wait for a signal, request a stop, and see to it that the process ends. The writer's end ends the wait."""
+    number = _first_of(reader)
+    if number is None:
+        return
+    command = _commands[-1]
+    command.signal = command.signal or number
+    from zoning_assets.stopping import STOP  # noqa: PLC0415
+
+    STOP.request()
+    threading.Event().wait(CUT_OFF_S)
+    _end(command)
+
+
+def _first_of(reader: int) -> int | None:
+    with os.fdopen(reader, "rb", buffering=0) as signals:
+        while byte := signals.read(1):
+            if byte[0] in _SIGNALS:
+                return byte[0]
+    return None
+
+
+def end_if_one_came() -> None:
+    """Where a signal came, end this process, whatever it looks like from inside; else return."""
+    if came():
+        _end(_commands[-1])
+
+
+def _end(command: _Command) -> NoReturn:
+    """Say how to go on, end what this process started, and leave without waiting for its threads.
+
+    Nothing here may hold it up: not a pipe that nobody reads, nor a database that is away. Who comes second, when the
+    time is over, leaves at once.
+    """
+    status = 128 + (command.signal or signal.SIGINT)
+    if command.ending.acquire(blocking=False):
+        last = threading.Thread(target=_say_and_clear, args=(command, status), daemon=True)
+        last.start()
+        last.join(_LAST_WORDS_S)
+    os._exit(status)
+
+
+def _say_and_clear(command: _Command, status: int) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{cursor}zoning: {STOPPED}\n")
+        sys.stderr.flush()
+        if "--json" in sys.argv and not command.answered:
+            sys.stdout.write(json.dumps({"error": STOPPED, "exit_status": status}) + "\n")
+        sys.stdout.flush()
+    for pid in _started_by(os.getpid()):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
+    stopping = sys.modules.get("zoning_assets.stopping")
+    for call in stopping.LAST_CALLS if stopping else ():
+        call()
+
+
+def _started_by(ours: int) -> list[int]:
+    """The processes that this one and its children started, without those that were given a session of their own, as
+    PostgreSQL is. Where there is no /proc, children end when they find their parent gone."""
+    parents = dict(_parents(os.getsid(ours)))
+    found = [ours]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found[1:]
+
+
+def _parents(session: int) -> Iterator[tuple[int, int]]:
+    """Each process of a session, and its parent."""
+    for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():  # noqa: PTH112, PTH208 - few imports
+        if entry.isdigit():
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{entry}/stat", "rb") as stat:  # noqa: PTH123
+                _, parent, _, of = stat.read().rpartition(b")")[2].split()[:4]
+                if int(of) == session:
+                    yield int(entry), int(parent)

@@ -1,0 +1,140 @@
+"""Ending early without losing anything: whether this process was asked to stop, and how work hears of it.
+
+What does not belong here: which signals request it (cli/signals.py for a command; Dagster's own handlers for a run that
+Dagster started).
+"""
+
+import asyncio
+import contextvars
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import Future, wait
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+from zoning_assets.errors import Stopping
+
+#: Work that is not awaited any longer after a stop is left behind after so many seconds.
+ENDS_WITHIN_S = 6.0
+
+T = TypeVar("T")
+
+
+class Stop:
+    """The request to stop, which concerns the whole process as a signal does."""
+
+    def __init__(self) -> None:
+        self._requested = threading.Event()
+        self._changing = threading.RLock()
+        self._calls: list[Callable[[], None]] = []
+
+    @property
+    def requested(self) -> bool:
+        """Whether nothing new is to be begun."""
+        return self._requested.is_set()
+
+    def request(self) -> None:
+        """Stop. May be called from any thread, and more than once; calls that were registered are made once."""
+        with self._changing:
+            if self._requested.is_set():
+                return
+            self._requested.set()
+            for call in self._calls:
+                call()
+
+    def withdraw(self) -> None:
+        """Forget the request; for programs that outlive a command, such as tests."""
+        self._requested.clear()
+
+    @contextmanager
+    def calls(self, call: Callable[[], None]) -> Iterator[None]:
+        """Make a short call when a stop is requested while the block runs, or at once where it was already."""
+        with self._changing:
+            self._calls.append(call)
+            if self.requested:
+                call()
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._calls.remove(call)
+
+    def check(self, where: str) -> None:
+        """Raise Stopping where a stop was requested."""
+        if self.requested:
+            raise Stopping("stopped", where=where, do="the same command goes on from here")
+
+
+#: The request of this process.
+STOP = Stop()
+#: What is done before a process that did not end in time is cut off; short calls that wait for nothing.
+LAST_CALLS: list[Callable[[], None]] = []
+
+
+@asynccontextmanager
+async def called_in_loop(call: Callable[[], None]) -> AsyncIterator[None]:
+    """As Stop.calls, for a call that must be made in the running event loop."""
+    loop = asyncio.get_running_loop()
+
+    def from_any_thread() -> None:
+        loop.call_soon_threadsafe(call)
+
+    with STOP.calls(from_any_thread):
+        yield
+
+
+def apart(work: Callable[[], T]) -> T:
+    """Do work in a thread of its own while the main thread waits for nothing but it and signals.
+
+    Dagster and asyncio replace signal handlers in the main thread only, and an exception that a handler raises inside
+    their code may be swallowed. Called in another thread, the work is done there.
+
+    Raises:
+        What the work raises. KeyboardInterrupt, or what another signal handler raises: a stop was requested, and the
+        work has ended or was left behind.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    done: Future[T] = Future()
+    context = contextvars.copy_context()
+    threading.Thread(target=_do, args=(done, context, work), name="zoning-work", daemon=True).start()
+    try:
+        return done.result()
+    except BaseException:
+        if not done.done():
+            STOP.request()
+            wait([done], ENDS_WITHIN_S)
+        raise
+
+
+def _do(done: "Future[T]", context: contextvars.Context, work: Callable[[], T]) -> None:
+    # Programs that the work starts inherit this: a terminal's Ctrl-C, which is sent to all, is this process's to answer.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        done.set_result(context.run(work))
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
+        done.set_exception(error)
+
+
+def run(work: Coroutine[Any, Any, T], grace_s: float = 0.0) -> T:
+    """Run a coroutine as asyncio.run does, but `apart`; a stop cancels it after `grace_s` seconds.
+
+    Raises:
+        Stopping: it was cancelled.
+        What it raises, and as `apart`.
+    """
+
+    async def bounded() -> T:
+        task = asyncio.ensure_future(work)
+
+        def cancel() -> None:
+            asyncio.get_running_loop().call_later(grace_s, task.cancel)
+
+        async with called_in_loop(cancel):
+            return await task
+
+    try:
+        return apart(lambda: asyncio.run(bounded()))
+    except asyncio.CancelledError:
+        raise Stopping("stopped", where="this command", do="the same command goes on from here") from None
