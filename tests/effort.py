@@ -3,9 +3,11 @@
 No everyday test compares seconds with a constant: another machine, or a busy one, would fail it.
 """
 
+import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 #: Work that is too much is too much each time. What else the machine does makes a try longer, now and then.
 _TRIES = 5
@@ -56,3 +58,24 @@ def _processor_s(work: Callable[[], object]) -> float:
     started = time.process_time()
     work()
     return time.process_time() - started
+
+
+async def loop_work_ms(work: Awaitable[object]) -> list[float]:
+    """Await the work; the milliseconds of processor time that the loop's thread took between two turns of a task that
+    is due every 20 ms. What blocks the loop is one long piece; what other processes do is not counted."""
+    found: list[float] = []
+    sampler = asyncio.create_task(_sample(found))
+    try:
+        await work
+    finally:
+        sampler.cancel()
+        with suppress(asyncio.CancelledError):
+            await sampler
+    return found
+
+
+async def _sample(found: list[float]) -> None:
+    while True:
+        started = time.thread_time()
+        await asyncio.sleep(0.02)
+        found.append((time.thread_time() - started) * 1000)

@@ -21,6 +21,7 @@ from aiohttp import web
 from tests.feeds.desk import FileDesk, request_for
 from tests.feeds.download_child import _Rows
 from tests.http_desk import Answers, Clock, served
+from tests.waiting import until
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete
 from zoning_assets.feeds import download, scratch
 from zoning_assets.feeds.parts import AGAIN_BYTES
@@ -164,10 +165,7 @@ class _Slow(FileDesk):
 
 
 def _wait_for(folder: Path, size: int) -> None:
-    deadline = time.monotonic() + 100
-    while sum(each.stat().st_size for each in folder.glob("*.part")) < size:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: sum(each.stat().st_size for each in folder.glob("*.part")) >= size, f"{size} bytes")
 
 
 async def test_a_killed_download_goes_on(tmp_path):

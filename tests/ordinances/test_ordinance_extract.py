@@ -177,7 +177,7 @@ def test_no_text_is_slow(seed):
 )
 def test_a_text_of_numbers_is_no_prose(seed):
     """Each number is looked at closely: ten thousand of them in a million characters are refused."""
-    with pytest.raises(DocumentRefused, match="repeats words like .* more than 10,000 times"):
+    with pytest.raises(DocumentRefused, match=r"repeats words like .* more than 10,000 times"):
         extract(repeated(seed, 1_000_000))
 
 
