@@ -71,7 +71,7 @@ def test_three_processes_stop_at_once_and_go_on(database: str, tmp_path: Path) -
         assert rows(database, _COMMITTED) == before
         assert rows(database, "SELECT count(*) FROM zoning.parcel") == parcels
         lifted(database)
-        said = [run.communicate(timeout=250)[1].decode() for run in runs]
+        said = [run.communicate(timeout=500)[1].decode() for run in runs]
     assert [run.returncode for run in runs] == [0] * 3, said
     assert all(text.count("paused by ann: the portal lies") == 1 for text in said)
     whole = County.build(_PARCELS).parcels_by_policy()["dissolve"]

@@ -91,7 +91,7 @@ async def test_four_processes_share_one_budget(database):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_shared_budget_is_used(database):
     """By the clock: ten thousand questions take at most twice the time that the budget gives them."""
     host = await shared(database, 2500, 6000)
@@ -112,7 +112,7 @@ async def test_a_wish_to_wait_holds_for_all_processes(database):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_maintenance_window_holds_for_all_processes(database):
     """By the real clock: a window of the next whole minute; nothing comes in it, then all go on by themselves."""
     now = datetime.now(UTC)

@@ -233,7 +233,7 @@ def looked() -> float:
         "    [find(s) for find in PARTS.values()]; print(time.monotonic() - began)\n"
         "print('dagster' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=250)
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=500)
     *seconds, dagster = done.stdout.split()
     assert dagster == "False"
     return min(map(float, seconds))

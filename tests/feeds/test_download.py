@@ -194,7 +194,7 @@ def test_processes_that_slice_the_same_layer_at_once(tmp_path):
     (tmp_path / "lots.geojson").write_bytes(lots(3000))
     command = [sys.executable, "-m", "tests.feeds.download_child", "lots.geojson", str(tmp_path)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = [each.communicate(timeout=120)[0].split()[0] for each in running]
+    said = [each.communicate(timeout=500)[0].split()[0] for each in running]
     assert said == ["3000"] * 3
     [content] = (tmp_path / "scratch/us-xx-town/parcels").glob("?" * 32)
     assert len([path for path in content.iterdir() if path.name.startswith("sliced-")]) == 1
