@@ -121,10 +121,13 @@ def test_shares_and_changes_are_not_published_either(pipeline: Pipeline, tmp_pat
 
 
 def test_a_pause_may_end_by_itself(database: str) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=0.5)
-    holds.pause(database, jurisdiction=ID, host=None, reason="", actor="ann", until=soon)
-    assert len(holds.active(database)) == 1
-    until(lambda: holds.active(database) == [], "its end")
+    def paused(jurisdiction: str, seconds: float) -> None:
+        soon = datetime.now(UTC) + timedelta(seconds=seconds)
+        holds.pause(database, jurisdiction=jurisdiction, host=None, reason="", actor="ann", until=soon)
+
+    paused(ID, 3600)
+    paused("us-xx-other", 0.3)
+    until(lambda: [hold.jurisdiction for hold in holds.active(database)] == [ID], "the end of the shorter one")
 
 
 def test_only_what_is_paused_can_be_resumed(database: str) -> None:
