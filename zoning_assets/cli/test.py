@@ -21,7 +21,10 @@ _QUICK = {
     "contracts": ["-c", "from importlinter.cli import lint_imports_command as run; run()"],
 }
 #: One worker more than cores, as many tests wait for processes. The tests of an `xdist_group` share a worker.
-_TESTS = ["-m", "pytest", "-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup"]
+_EVERYDAY = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup", "-m", "not slow"]
+#: One after the other: some measure by the clock.
+_SLOW = ["-m", "slow"]
+_NO_TESTS = 5  # pytest's exit status where it was given words that select none
 
 
 def test(
@@ -34,22 +37,24 @@ def test(
         raise SettingInvalid(
             "the tests need a clone of the repository", where="zoning test", do="clone it and run `./zoning test` there"
         )
-    failed = [name for name, command in _QUICK.items() if not _run(name, command)]
+    failed = [name for name, command in _QUICK.items() if _run(name, command)]
     with _started(["-m", "mypy"]) as types:  # beside the tests: it takes a minute where nothing is cached
-        chosen = [] if everything else ["-m", "not slow"]
-        failed += [] if _run("tests", [*_TESTS, *chosen, *context.args]) else ["tests"]
-        failed += [] if _ended("types", types) else ["types"]
+        rounds = {"tests": _EVERYDAY, "slow tests": _SLOW} if everything else {"tests": _EVERYDAY}
+        ended = {name: _run(name, ["-m", "pytest", *words, *context.args]) for name, words in rounds.items()}
+        failed += [name for name, status in ended.items() if status not in {0, _NO_TESTS}]
+        failed += ["tests"] if {*ended.values()} == {_NO_TESTS} else []
+        failed += ["types"] if _ended("types", types) else []
     if failed:
         line(f"zoning: failed: {', '.join(failed)}")
         raise typer.Exit(1)
 
 
-def _run(name: str, arguments: list[str]) -> bool:
-    """Run a command of this Python to its end; whether it passed."""
+def _run(name: str, arguments: list[str]) -> int:
+    """Run a command of this Python to its end; its exit status."""
     began = time.monotonic()
-    done = subprocess.run([sys.executable, *arguments], cwd=_ROOT, check=False)
-    line(f"zoning test: {name} {'passed' if done.returncode == 0 else 'FAILED'} in {time.monotonic() - began:.1f} s")
-    return done.returncode == 0
+    status = subprocess.run([sys.executable, *arguments], cwd=_ROOT, check=False).returncode
+    _report(name, status, f" in {time.monotonic() - began:.1f} s")
+    return status
 
 
 def _started(arguments: list[str]) -> "subprocess.Popen[str]":
@@ -58,9 +63,14 @@ def _started(arguments: list[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, *arguments], cwd=_ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
 
-def _ended(name: str, process: "subprocess.Popen[str]") -> bool:
-    """Wait for a command that was started, and print what it printed; whether it passed."""
+def _ended(name: str, process: "subprocess.Popen[str]") -> int:
+    """Wait for a command that was started, and print what it printed; its exit status."""
     printed, _ = process.communicate()
     line(printed.rstrip())
-    line(f"zoning test: {name} {'passed' if process.returncode == 0 else 'FAILED'}")
-    return process.returncode == 0
+    _report(name, process.returncode)
+    return process.returncode
+
+
+def _report(name: str, status: int, took: str = "") -> None:
+    outcome = {0: "passed", _NO_TESTS: "had nothing to do"}.get(status, "FAILED")
+    line(f"zoning test: {name} {outcome}{took}")
