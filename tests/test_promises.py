@@ -39,16 +39,16 @@ class InTheLoop(Pool):
 
 
 def test_the_loop_leaves_the_work_to_the_pool(pipeline: Pipeline, tmp_path: Path) -> None:
-    """Promise 9, on any machine: what the loop does at a time is a small part of what it does without the pool.
+    """Promise 9, on any machine: what the loop does at a time is less than half of what it does without the pool.
 
-    A part of the pages' work in the loop is a third or more (measured: a tenth with the pool).
+    Measured in processor time: a tenth; nine tenths where pages are normalized in the loop.
     """
     blocked = replace(pipeline, pool=InTheLoop(), objects=Objects(str(tmp_path / "blocked")))
     with serving(3000) as portal:
         # Each county is its own: beside another's parcels a tripwire would hold it.
         without = percentile(_measured(loop_work_ms, blocked, tmp_path, portal, "us-xx-without"), 0.99)
         within = percentile(_measured(loop_work_ms, pipeline, tmp_path, portal, "us-xx-with"), 0.99)
-    assert within < without / 3
+    assert within < without / 2
 
 
 @pytest.mark.slow
