@@ -4,7 +4,6 @@ No everyday test compares seconds with a constant: another machine, or a busy on
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -35,23 +34,6 @@ def assert_linear(work: Callable[[int], object], size: int) -> None:
         size: large enough that a quadratic part would show.
     """
     assert_cost(lambda: work(4 * size), lambda: work(size), at_most=8)
-
-
-def calls(work: Callable[[], object]) -> int:
-    """How many functions the work calls, Python's and C's; the same on every machine."""
-    found = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal found
-        found += event in {"call", "c_call"}
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return found
 
 
 def _processor_s(work: Callable[[], object]) -> float:
