@@ -3,9 +3,10 @@
 No everyday test compares seconds with a constant: another machine, or a busy one, would fail it.
 """
 
-import sys
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 #: Work that is too much is too much each time. What else the machine does makes a try longer, now and then.
 _TRIES = 5
@@ -35,24 +36,28 @@ def assert_linear(work: Callable[[int], object], size: int) -> None:
     assert_cost(lambda: work(4 * size), lambda: work(size), at_most=8)
 
 
-def calls(work: Callable[[], object]) -> int:
-    """How many functions the work calls, Python's and C's; the same on every machine."""
-    found = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal found
-        found += event in {"call", "c_call"}
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return found
-
-
 def _processor_s(work: Callable[[], object]) -> float:
     started = time.process_time()
     work()
     return time.process_time() - started
+
+
+async def loop_work_ms(work: Awaitable[object]) -> list[float]:
+    """Await the work; the milliseconds of processor time that the loop's thread took between two turns of a task that
+    is due every 20 ms. What blocks the loop is one long piece; what other processes do is not counted."""
+    found: list[float] = []
+    sampler = asyncio.create_task(_sample(found))
+    try:
+        await work
+    finally:
+        sampler.cancel()
+        with suppress(asyncio.CancelledError):
+            await sampler
+    return found
+
+
+async def _sample(found: list[float]) -> None:
+    while True:
+        started = time.thread_time()
+        await asyncio.sleep(0.02)
+        found.append((time.thread_time() - started) * 1000)

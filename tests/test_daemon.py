@@ -100,7 +100,7 @@ def environ(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_a_run_a_portal_and_what_is_killed_is_done_all_the_same(environ: dict[str, str], database: str) -> None:
     """Two feeds of a slow portal run one after the other, while the other portal's are done. The slow run's process is
     killed: it is started again. Then all is killed, the daemon too: a new one finds the dead run, and does it."""

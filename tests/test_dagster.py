@@ -52,7 +52,7 @@ def environ(tmp_path: Path, portal: str, database: str) -> dict[str, str]:
 def zoning(environ: dict[str, str], *words: str, expect: int = 0) -> Any:
     """`zoning WORDS --json` as a process; its document."""
     command = [sys.executable, "-m", "zoning_assets.cli", *words, "--json"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == expect, done.stderr
     return json.loads(done.stdout)
 
@@ -164,12 +164,12 @@ _STATUS = "query($b: String!) { partitionBackfillOrError(backfillId: $b) { ... o
 def _ask(ui: str, query: str, **variables: Any) -> Any:
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"{ui}/graphql", body, {"content-type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=500) as answer:  # noqa: S310
         return json.load(answer)["data"]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_backfill_of_all_tiles_through_the_daemon(environ: dict[str, str], database: str) -> None:
     """`zoning up`, then a backfill started through Dagster's API, run by the daemon; SIGTERM stops all of it."""
     zoning(environ, "sync", ID, "--feed", "zoning")

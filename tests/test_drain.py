@@ -69,13 +69,13 @@ def test_sigterm_ends_a_sync(tmp_path: Path, database: str) -> None:
         }
         command = [sys.executable, "-m", "zoning_assets.cli", "sync", ID]
         process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 400
         while not rows(database, "SELECT 1 FROM zoning.host_budget WHERE asked > 7") and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=60)[1].decode()
+        said = process.communicate(timeout=500)[1].decode()
         assert time.monotonic() - begun < 30
         assert process.returncode == 130, said
         assert "the same command does the rest" in said
@@ -83,6 +83,6 @@ def test_sigterm_ends_a_sync(tmp_path: Path, database: str) -> None:
         assert asked < 15
         before = rows(database, "SELECT count(*) FROM zoning.parcel")[0][0]
         file.write_text(county_toml(portal))
-        subprocess.run(command, env=environ, check=True, timeout=120, capture_output=True)
+        subprocess.run(command, env=environ, check=True, timeout=500, capture_output=True)
     after = rows(database, "SELECT count(*) FROM zoning.parcel")[0][0]
     assert before < after

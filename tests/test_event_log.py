@@ -167,7 +167,6 @@ def test_told_together_is_one_transaction_a_file(homes, monkeypatch):
     assert home.is_dir()
 
 
-@pytest.mark.timeout(60)
 def test_told_together_where_all_files_are_new(homes):
     """Dagster's own lock lets one file be opened at a time."""
     log = event_log.ThriftyEventLog(str(homes("zoning")))

@@ -44,7 +44,7 @@ def portal() -> Iterator[tuple[str, list[float]]]:
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        yield told.get(timeout=60), arrived
+        yield told.get(timeout=500), arrived
     finally:
         loop.call_soon_threadsafe(over.set)
         thread.join()
@@ -89,7 +89,7 @@ class Backfill:
         """`zoning pause` in a fourth process; when it had returned."""
         settings = {"ZONING_DATABASE_URL": self.database, "ZONING_HOME": str(self.folder / "home")}
         command = [sys.executable, "-m", "zoning_assets.cli", "pause", what, "--reason", "odd"]
-        subprocess.run(command, check=True, timeout=60, env={**os.environ, **settings}, capture_output=True)
+        subprocess.run(command, check=True, timeout=500, env={**os.environ, **settings}, capture_output=True)
         return time.time()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
 from zoning_assets import pool as pools
 from zoning_assets.errors import StoreError
 from zoning_assets.pool import Pool
@@ -62,7 +63,7 @@ def lives(pid: int) -> bool:
 
 
 def sleep_long() -> None:
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def work_until_killed(told: str) -> None:
@@ -81,17 +82,12 @@ def test_workers_end_with_the_run_that_started_them(tmp_path: Path) -> None:
     told = tmp_path / "pids"
     process = multiprocessing.get_context("spawn").Process(target=work_until_killed, args=(str(told),))
     process.start()
-    until = time.monotonic() + 60
-    while not (told.exists() and told.read_text()) and time.monotonic() < until:
-        time.sleep(0.05)
+    until(lambda: told.exists() and told.read_text(), "the workers' numbers")
     workers = [int(pid) for pid in told.read_text().split()]
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
-    until = time.monotonic() + 10
-    while any(map(lives, workers)) and time.monotonic() < until:
-        time.sleep(0.05)
     assert len(workers) == 2
-    assert not any(map(lives, workers))
+    until(lambda: not any(map(lives, workers)), "no worker lives")
 
 
 def test_a_place_that_came_first_is_served_first() -> None:
@@ -116,5 +112,5 @@ def test_a_place_that_came_first_is_served_first() -> None:
         assert await asyncio.gather(*(pool.run(process_id) for _ in range(5)))
 
     with Pool(1) as pool:
-        asyncio.run(asyncio.wait_for(run(pool), 60))
+        asyncio.run(asyncio.wait_for(run(pool), 200))
     assert served == [0, 0, 1, 3, 3, 5, 7]

@@ -9,14 +9,16 @@ import pyogrio
 import pytest
 import shapely
 
-from tests.conftest import read_toml, rows, sync
+from tests.conftest import copied, read_toml, rows, sync
 from tests.shared_data import cambridge, need
 from zoning_assets.model import ZONING, Counts, Jurisdiction, Outcome
 from zoning_assets.pipeline import Pipeline
+from zoning_assets.pool import Pool
 from zoning_assets.simulation.process import serving
+from zoning_assets.stores.objects import Objects
 from zoning_assets.transform import canonical, crs
 
-#: One worker of pytest-xdist starts the portal once, for all tests of this module.
+#: One worker of pytest-xdist publishes Cambridge once, for all tests of this module.
 pytestmark = pytest.mark.xdist_group("real data")
 CAMBRIDGE = """
 id = "us-ma-cambridge"
@@ -31,6 +33,8 @@ on_repeated_key = "{policy}"
 requests_per_minute = 60000
 connections = 8
 """
+#: Each day the three ways are compared by one policy, and the three policies by one way.
+OTHER_WAYS = ("geojson", "arcgis")
 EVERY_HASH = "SELECT parcel_id, content_hash FROM zoning.parcel ORDER BY 1"
 
 
@@ -51,6 +55,19 @@ def by_way(way: str, folder: Path, policy: str, arcgis_url: str) -> Jurisdiction
     return read_toml(folder / way, CAMBRIDGE.format(type=kind, url=url, policy=policy))
 
 
+@pytest.fixture(scope="module")
+def published(
+    server: str, template: str, pool: Pool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Pipeline, Jurisdiction]]:
+    """Cambridge's shapefile, published once for the tests that only look at it."""
+    folder = tmp_path_factory.mktemp("cambridge")
+    with copied(server, template) as (_, url):
+        pipeline = Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)
+        jurisdiction = by_way("shapefile", folder, "dissolve", "")
+        sync(pipeline, jurisdiction)
+        yield pipeline, jurisdiction
+
+
 def total(outcomes: list[Outcome]) -> Counts:
     """The sum over all tiles, none of which failed."""
     assert [str(outcome.error) for outcome in outcomes if outcome.error] == []
@@ -62,7 +79,7 @@ def reasons(outcomes: list[Outcome]) -> Counter[str]:
 
 
 @pytest.mark.parametrize(("policy", "parcels"), [("dissolve", 13_034), ("suffix", 13_114), ("reject", 13_021)])
-@pytest.mark.parametrize("way", ["shapefile", "geojson", "arcgis"])
+@pytest.mark.parametrize("way", ["shapefile", *(pytest.param(way, marks=pytest.mark.slow) for way in OTHER_WAYS)])
 def test_every_row_of_cambridge_is_accounted_for(
     pipeline: Pipeline, tmp_path: Path, arcgis_url: str, way: str, policy: str, parcels: int
 ) -> None:
@@ -131,10 +148,9 @@ def test_what_differs_between_feet_and_degrees_and_why() -> None:
     assert not np.array_equal(shapely.get_coordinates(coarse), shapely.get_coordinates(written[1]))
 
 
-def test_publishing_again_changes_nothing(pipeline: Pipeline, tmp_path: Path, arcgis_url: str) -> None:
+def test_publishing_again_changes_nothing(published: tuple[Pipeline, Jurisdiction]) -> None:
     """The same harvest again writes no row, not even a batch."""
-    jurisdiction = by_way("shapefile", tmp_path, "dissolve", arcgis_url)
-    sync(pipeline, jurisdiction)
+    pipeline, jurisdiction = published
     snapshot = rows(pipeline.database, "SELECT xmin::text, ctid::text, parcel_id FROM zoning.parcel ORDER BY 3")
     again = sync(pipeline, jurisdiction)
     assert [outcome.batch for outcome in again] == [None] * len(again)
@@ -142,9 +158,9 @@ def test_publishing_again_changes_nothing(pipeline: Pipeline, tmp_path: Path, ar
     assert rows(pipeline.database, "SELECT count(*) FROM zoning.batch") == [(len(again),)]
 
 
-def test_what_is_published_is_valid_metric_and_owned(pipeline: Pipeline, tmp_path: Path, arcgis_url: str) -> None:
+def test_what_is_published_is_valid_metric_and_owned(published: tuple[Pipeline, Jurisdiction]) -> None:
     """PostGIS, which is not ours, agrees: valid MultiPolygons in the target CRS, areas in square metres."""
-    sync(pipeline, by_way("shapefile", tmp_path, "dissolve", arcgis_url))
+    pipeline, _ = published
     query = """
         SELECT count(*) FILTER (WHERE NOT ST_IsValid(geom)), count(*) FILTER (WHERE ST_SRID(geom) <> 4326),
             max(abs(area_m2 - ST_Area(geom::geography)) / greatest(area_m2, 1)) FROM zoning.parcel

@@ -78,7 +78,7 @@ def _key(query: Mapping[str, str]) -> bytes:
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param(4, marks=pytest.mark.timeout(300)),
+        4,
         pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(1500)]),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_killed_harvest_goes_on_and_asks_for_nothing_twice(tmp_path: Path, dat
             before, known = len(portal.asked), list(portal.asked)
             had = {_key(each) for each, stored in zip(known, _stored(store, known), strict=True) if stored}
             process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 400
             upto = before + rng.randint(2, 40)
             while process.poll() is None and len(portal.asked) < upto and time.monotonic() < deadline:
                 time.sleep(0.002)
@@ -106,9 +106,9 @@ def test_a_killed_harvest_goes_on_and_asks_for_nothing_twice(tmp_path: Path, dat
             now = list(map(_key, portal.asked[before:]))
             asked_in_vain += len(had.intersection(now))
             kept += len(had)
-        subprocess.run(command, check=True, timeout=120)
+        subprocess.run(command, check=True, timeout=500)
         killed = rows(database, _STATE)
-        subprocess.run(command, check=True, timeout=120)
+        subprocess.run(command, check=True, timeout=500)
         assert asked_in_vain == 0
         assert kept > 0, "no run was killed in the middle of a tile"
         assert len(killed) > 1900

@@ -10,6 +10,7 @@ import pytest
 
 from tests.http_client import QUICK
 from tests.simulated_host import SimulatedHost
+from tests.waiting import until
 from zoning_assets.errors import StoreError
 from zoning_assets.http import TALLY, Http, Tally, turns
 from zoning_assets.http.ledger import Memory
@@ -43,8 +44,7 @@ async def test_a_connection_that_nobody_wants_is_closed(monkeypatch):
     async with host.running() as url, Http(ledger=ledger) as http:
         await ask(http, url)
         assert host.open == 1
-        await asyncio.sleep(0.2)
-        assert host.open == 0
+        await asyncio.to_thread(until, lambda: not host.open, "the connection is closed")
         name = url.split("/")[2]
         assert [await ledger.try_slot(name, 1), await ledger.try_slot(name, 1)] == [0, None]
 
@@ -72,7 +72,7 @@ async def test_a_process_has_twenty_connections():
         urls = [await stack.enter_async_context(host.running()) for host in hosts]
         http = await stack.enter_async_context(Http())
         watching = asyncio.create_task(watch())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(200):
             await asyncio.gather(*(ask(http, url, Portal(60_000, 8)) for url in urls for _ in range(24)))
         watching.cancel()
     assert max(at_once) == 20
@@ -104,7 +104,7 @@ async def test_every_process_has_its_turn(monkeypatch):
             done[name] += 1
 
     async with host.running() as url, Http(ledger=ledger) as one, Http(ledger=ledger) as other:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(200):
             await asyncio.gather(*(work(http, url, name) for http, name in ((one, "one"), (other, "other")) * 3))
     assert min(done["one"], done["other"]) >= 20
     assert host.most_open == 1
@@ -120,7 +120,7 @@ async def test_one_who_gives_up_holds_nothing():
             question.cancel()
         await asyncio.gather(*questions, return_exceptions=True)
         host.slow_s = 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(200):
             await ask(http, url, Portal(60_000, 1), times=2)
         assert host.most_open <= 2  # the server may see the end of the first a moment later
 
@@ -147,6 +147,6 @@ async def test_a_ledger_that_fails_leaves_no_connection_behind(moment):
         ledger.fails = moment
         with pytest.raises(StoreError, match="gone"):
             await ask(http, url, Portal(60_000, 1))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(200):
             await ask(http, url, Portal(60_000, 1), times=3)
     assert host.most_open == 1

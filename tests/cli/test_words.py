@@ -124,7 +124,7 @@ def test_ctrl_c_while_the_words_are_imported_is_one_line() -> None:
     )
     program += "sys.meta_path.insert(0, Interrupt())\n"
     program += "from zoning_assets.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=500, check=False)
     assert (done.returncode, done.stderr) == (130, "zoning: stopped before anything was begun\n")
 
 

@@ -35,7 +35,7 @@ def up(home: Path) -> str:
 
 
 def ask(url: str, query: str) -> object:
-    with psycopg.connect(url, connect_timeout=10) as connection:
+    with psycopg.connect(url, connect_timeout=100) as connection:
         row = connection.execute(query).fetchone()
         return row[0] if row else None
 
@@ -131,7 +131,7 @@ def test_a_stale_pid_file_that_names_somebody_else_is_no_obstacle(home: Path) ->
         pid_file = data_of(home) / "postmaster.pid"
         lines = pid_file.read_text().splitlines()
         kill_postmaster(home)
-        assert processes.gone(data_of(home), 10)
+        assert processes.gone(data_of(home), 200)
         pid_file.write_text("\n".join([str(bystander.pid), *lines[1:]]) + "\n")
         assert ask(up(home), "SELECT 1") == 1
         assert bystander.poll() is None
@@ -165,7 +165,7 @@ def test_three_starts_at_once_give_one_cluster(tmp_path: Path) -> None:
     with removed_after(tmp_path / "home") as home:
         command = [sys.executable, "-c", script, str(home), str(SHARED or "")]
         starts = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) for _ in range(3)]
-        answers = [start.communicate(timeout=120)[0].strip() for start in starts]
+        answers = [start.communicate(timeout=500)[0].strip() for start in starts]
         assert len(set(answers)) == 1
         assert ask(answers[0], "SELECT datcollate FROM pg_database WHERE datname = 'zoning'") in ("C.UTF-8", "C")
         assert ask(answers[0], "SHOW fsync") == "off"

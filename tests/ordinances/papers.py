@@ -11,7 +11,8 @@ from typing import Any
 from zoning_assets.ordinances import Document, Found, extract, legistar, read
 
 CORPUS = Path(__file__).parent / "corpus"
-#: Findings by document, as each is asked for by several tests.
+#: Documents and findings by name, as each is asked for by several tests.
+_DOCUMENTS: dict[str, Document] = {}
 _FOUND: dict[str, tuple[Found, ...]] = {}
 FIELDS = ("old_code", "new_code", "case", "ordinance", "parcel", "date", "status", "kind")
 
@@ -40,7 +41,9 @@ class Paper:
     def document(self) -> Document:
         if self.is_matter:
             return legistar.document_of(**json.loads(self.body()))
-        return read(self.body(), name=self.name)
+        if self.name not in _DOCUMENTS:
+            _DOCUMENTS[self.name] = read(self.body(), name=self.name)
+        return _DOCUMENTS[self.name]
 
     def found(self) -> tuple[Found, ...]:
         if self.name not in _FOUND:

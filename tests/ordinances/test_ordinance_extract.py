@@ -15,6 +15,8 @@ from zoning_assets.ordinances import Document, extract
 from zoning_assets.ordinances.document import joined
 from zoning_assets.ordinances.extract import mentions
 
+#: One worker of pytest-xdist reads each document once, for all tests of this module.
+pytestmark = pytest.mark.xdist_group("documents")
 READABLE = [paper for paper in papers() if "refused" not in paper.expected]
 HELD_OUT = [paper for paper in READABLE if paper.is_held_out]
 SURE = ("old_code", "new_code", "status")
@@ -177,7 +179,7 @@ def test_no_text_is_slow(seed):
 )
 def test_a_text_of_numbers_is_no_prose(seed):
     """Each number is looked at closely: ten thousand of them in a million characters are refused."""
-    with pytest.raises(DocumentRefused, match="repeats words like .* more than 10,000 times"):
+    with pytest.raises(DocumentRefused, match=r"repeats words like .* more than 10,000 times"):
         extract(repeated(seed, 1_000_000))
 
 

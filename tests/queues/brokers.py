@@ -25,7 +25,7 @@ log.console = true
 log.console.level = error
 log.file = false
 """
-_START_MOST_S = 90.0
+_START_MOST_S = 400.0
 
 
 class Broker(Protocol):

@@ -128,7 +128,7 @@ def test_two_migrations_at_once_give_one_schema(empty: str, database: str) -> No
         assert process.stdin is not None
         process.stdin.write(b"\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=60)[1].decode() for process in both]
+    said = [process.communicate(timeout=500)[1].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert catalog(empty) == catalog(database)
     assert rows(empty, "SELECT version_num FROM zoning.schema_version") == [(db.HEAD,)]

@@ -88,7 +88,7 @@ def test_an_error_of_the_one_who_reads_publishes_nothing(database: str) -> None:
 
 def test_two_publishes_of_one_edition_at_once_give_one_batch(database: str) -> None:
     """Two runs that took the same tile publish it once; the other finds it done."""
-    together, done = threading.Barrier(2, timeout=30), []
+    together, done = threading.Barrier(2, timeout=200), []
 
     def run() -> None:
         parts = parts_until(database, WORLD, lambda _: together.wait() and None)

@@ -18,14 +18,16 @@ _ROOT = Path(__file__).parents[2]
 _PYTEST_ENDS_S = 7.0
 
 #: name -> the command, as a module of this Python. Order: what fails soonest, first.
-_CHECKS = {
-    "lint": ["ruff", "check", "."],
-    "format": ["ruff", "format", "--check", "."],
-    "contracts": ["importlinter.cli"],
-    "types": ["mypy"],
+_QUICK = {
+    "lint": ["-m", "ruff", "check", "."],
+    "format": ["-m", "ruff", "format", "--check", "."],
+    "contracts": ["-c", "from importlinter.cli import lint_imports_command as run; run()"],
 }
-#: One worker more than cores: many tests wait for a process that they started. Tests of one `xdist_group` share one.
-_PARALLEL = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup"]
+#: One worker more than cores, as many tests wait for processes. The tests of an `xdist_group` share a worker.
+_EVERYDAY = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup", "-m", "not slow"]
+#: One after the other: some measure by the clock.
+_SLOW = ["-m", "slow"]
+_NO_TESTS = 5  # pytest's exit status where it was given words that select none
 
 
 def test(
@@ -38,19 +40,25 @@ def test(
         raise SettingInvalid(
             "the tests need a clone of the repository", where="zoning test", do="clone it and run `./zoning test` there"
         )
-    failed = [name for name, command in _CHECKS.items() if not _run(name, command)]
-    chosen = [] if everything else ["-m", "not slow"]
-    if not _run("tests", ["pytest", *_PARALLEL, *chosen, *context.args]):
-        failed.append("tests")
+    failed = [name for name, command in _QUICK.items() if _run(name, command)]
+    with _started(["-m", "mypy"]) as types:  # beside the tests: it takes a minute where nothing is cached
+        rounds = {"tests": _EVERYDAY, "slow tests": _SLOW} if everything else {"tests": _EVERYDAY}
+        try:
+            ended = {name: _run(name, ["-m", "pytest", *words, *context.args]) for name, words in rounds.items()}
+        except KeyboardInterrupt:
+            types.kill()
+            raise
+        failed += [name for name, status in ended.items() if status not in {0, _NO_TESTS}]
+        failed += ["tests"] if {*ended.values()} == {_NO_TESTS} else []
+        failed += ["types"] if _ended("types", types) else []
     if failed:
         line(f"zoning: failed: {', '.join(failed)}")
         raise typer.Exit(1)
 
 
-def _run(name: str, command: list[str]) -> bool:
-    started = time.monotonic()
-    entry = ["-c", "from importlinter.cli import lint_imports_command as run; run()"]
-    arguments = entry if name == "contracts" else ["-m", *command]
+def _run(name: str, arguments: list[str]) -> int:
+    """Run a command of this Python to its end; its exit status."""
+    began = time.monotonic()
     with subprocess.Popen([sys.executable, *arguments], cwd=_ROOT) as process:
         try:
             status = process.wait()
@@ -58,5 +66,24 @@ def _run(name: str, command: list[str]) -> bool:
             process.send_signal(signal.SIGINT)
             process.wait(_PYTEST_ENDS_S)
             raise
-    line(f"zoning test: {name} {'passed' if status == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s")
-    return status == 0
+    _report(name, status, f" in {time.monotonic() - began:.1f} s")
+    return status
+
+
+def _started(arguments: list[str]) -> "subprocess.Popen[str]":
+    """Start a command of this Python, and keep what it prints for later."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, *arguments], cwd=_ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+
+
+def _ended(name: str, process: "subprocess.Popen[str]") -> int:
+    """Wait for a command that was started, and print what it printed; its exit status."""
+    printed, _ = process.communicate()
+    line(printed.rstrip())
+    _report(name, process.returncode)
+    return process.returncode
+
+
+def _report(name: str, status: int, took: str = "") -> None:
+    outcome = {0: "passed", _NO_TESTS: "had nothing to do"}.get(status, "FAILED")
+    line(f"zoning test: {name} {outcome}{took}")
