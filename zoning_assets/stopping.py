@@ -109,7 +109,7 @@ def apart(work: Callable[[], T]) -> T:
 
 
 def _do(done: "Future[T]", context: contextvars.Context, work: Callable[[], T]) -> None:
-    # Programs that the work starts inherit this: a terminal's Ctrl-C, which is sent to all, is this process's to answer.
+    # Programs that the work starts inherit this: a terminal sends Ctrl-C to all, and this process answers it.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         done.set_result(context.run(work))
