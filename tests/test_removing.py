@@ -134,15 +134,10 @@ def test_it_starts_as_new_when_it_comes_back(
     """The same rows again, first seen when they first were, and no event says that they came."""
     county, _, _ = counties
     url = pipeline.database
-    seen = {
-        name: rows(url, query.format(f"zoning.{name} WHERE jurisdiction = '{ID}'")) for name, query in STATE.items()
-    }
+    seen = state_of(url)
     remove(pipeline)
     harvest(pipeline, county)
-    after = {
-        name: rows(url, query.format(f"zoning.{name} WHERE jurisdiction = '{ID}'")) for name, query in STATE.items()
-    }
-    assert after == seen
+    assert state_of(url) == seen
     assert rows(url, "SELECT kind FROM zoning.change WHERE jurisdiction = %s AND state <> 'retracted'", ID) == []
     assert removal.removed(url) == set()
     assert not verify(url, pipeline.objects).faults
