@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -184,7 +185,7 @@ def test_a_backfill_of_all_tiles_through_the_daemon(environ: dict[str, str], dat
             assert _finished(ui, wanted) == "COMPLETED_SUCCESS"
         finally:
             up.terminate()
-            assert up.wait(60) == 0
+            assert up.wait(60) == 128 + signal.SIGTERM
     count = rows(database, "SELECT count(*) FROM zoning.parcel")
     assert count == [(County.build(_PARCELS).parcels_by_policy()["dissolve"],)]
 

@@ -14,7 +14,7 @@ from tests.signals.moments import AMENDMENT, Moment, paused, portal, silent_data
 from zoning_assets.simulation.county import ID
 
 #: One signal ends a command within this, seconds: the promise itself, looked at in the slow run only.
-_PROMISED_S = 10.0
+PROMISED_S = 10.0
 _SCHEMA = table("zoning.schema_version")
 
 #: Words, the moments, and whether the county is published before.
@@ -49,14 +49,14 @@ COMMANDS: dict[str, tuple[list[str], Sequence[Moment], bool]] = {
 }
 
 
-def _stopped(place: Place, words: list[str], moment: Moment, number: int, *, group: bool) -> Ended:
+def stopped(place: Place, words: list[str], moment: Moment, number: int, *, group: bool) -> Ended:
     folder = place.folder / f"{moment.__qualname__}-{number}".replace("<locals>.", "")
     with moment(place) as happened, started(words, place.environ, folder) as command:
         command.until(lambda: happened(command))
         return command.stopped(number, group=group)
 
 
-def _completes(place: Place, words: list[str], statuses: Sequence[int] = (0,)) -> str:
+def completes(place: Place, words: list[str], statuses: Sequence[int] = (0,)) -> str:
     with started(words, place.environ, place.folder / "again") as command:
         assert command.process.wait(250) in statuses, command.err.read_text()
         return command.out.read_text()
@@ -77,16 +77,16 @@ def test_one_signal_ends_it_and_the_same_command_completes(place: Place, name: s
     """Status 130 or 143, one line, the document with --json, no process left, within ten seconds."""
     words, moments, published = COMMANDS[name]
     if published:
-        _completes(place, ["sync", ID])
+        completes(place, ["sync", ID])
     words = _words(place, words)
     seconds = []
     for moment, number in itertools.product(moments, (signal.SIGINT, signal.SIGTERM)):
-        ended = _stopped(place, [*words, "--json"], moment, number, group=number == signal.SIGINT)
+        ended = stopped(place, [*words, "--json"], moment, number, group=number == signal.SIGINT)
         judged(ended, number, as_json=True)
         seconds.append(ended.seconds)
     print(f"\n{name}: {len(seconds)} signals, {max(seconds):.1f} s at most")  # noqa: T201 - figures, by `pytest -s`
-    assert max(seconds) < _PROMISED_S
-    out = _completes(place, [*words, "--json"], (0, 1) if name in ("status", "retry", "doctor") else (0,))
+    assert max(seconds) < PROMISED_S
+    out = completes(place, [*words, "--json"], (0, 1) if name in ("status", "retry", "doctor") else (0,))
     assert "exit_status" not in json.loads(out) or name == "retry"
     if name == "sync":
         assert rows(place.database, "SELECT count(*) > 1000 FROM zoning.parcel") == [(True,)]
