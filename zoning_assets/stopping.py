@@ -100,11 +100,12 @@ def apart(work: Callable[[], T], grace_s: float = GRACE_S) -> T:
         return work()
     done: Future[T] = Future()
     context = contextvars.copy_context()
-    threading.Thread(target=_do, args=(done, context, work), name="zoning-work", daemon=True).start()
+    thread = threading.Thread(target=_do, args=(done, context, work), name="zoning-work", daemon=True)
     try:
+        thread.start()
         return done.result()
     except BaseException:
-        if not done.done():
+        if thread.ident is not None and not done.done():
             STOP.request()
             wait([done], grace_s + _ENDS_S)
         raise

@@ -89,7 +89,8 @@ def test_a_pipe_that_nobody_reads_does_not_keep_a_command(place: Place) -> None:
     with psycopg.connect(place.database) as connection:
         connection.execute(
             "INSERT INTO zoning.release (jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules,"
-            " drift_m, moved, tolerance_m, alarms, counts, judged) VALUES (%s, 0, 1, 0, 1, '', 0, 0, 0, '{}', '{}', now())",
+            " drift_m, moved, tolerance_m, alarms, counts, judged)"
+            " VALUES (%s, 0, 1, 0, 1, '', 0, 0, 0, '{}', '{}', now())",
             [ID],
         )
         connection.execute(
