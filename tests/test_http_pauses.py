@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
@@ -18,7 +16,6 @@ from zoning_assets.errors import PortalBusy, PortalResting, PortalUnreachable, S
 from zoning_assets.http import TALLY, Tally
 from zoning_assets.http import client as http
 from zoning_assets.http.answers import Unreadable
-from zoning_assets.http.drain import on_sigterm
 from zoning_assets.http.ledger import Memory
 from zoning_assets.model import Portal
 
@@ -243,36 +240,6 @@ async def test_a_timeout_is_no_stop(clock):
         return body
 
     assert (await ask(Desk(OK), clock, read=read)).value == OK[1]
-
-
-async def test_sigterm_drains_and_goes_on_to_who_minded_it():
-    """While the block runs SIGTERM stops gently; afterwards it reaches the handler that was there, which stays."""
-    seen: list[str] = []
-    before = signal.signal(signal.SIGTERM, lambda *_: seen.append("before"))
-    try:
-        stopped = asyncio.Event()
-        async with on_sigterm(stopped.set):
-            os.kill(os.getpid(), signal.SIGTERM)
-            await stopped.wait()
-            assert seen == []
-        assert seen == ["before"]
-        async with on_sigterm(lambda: seen.append("never")):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert seen == ["before", "before"]
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-async def test_elsewhere_than_in_the_main_thread_nothing_is_minded():
-    """A run in another thread leaves the process's signals alone."""
-
-    async def run() -> object:
-        async with on_sigterm(lambda: None):
-            return signal.getsignal(signal.SIGTERM)
-
-    before = signal.getsignal(signal.SIGTERM)
-    assert await asyncio.to_thread(lambda: asyncio.run(run())) is before
 
 
 async def test_the_end_of_a_window_is_not_missed_by_a_second(clock):

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from zoning_assets.errors import SettingInvalid
 
+#: The folder that the package lies in: a clone has the script `zoning` there.
+CLONE = Path(__file__).parents[1]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -29,9 +32,21 @@ class Settings:
         return cls(
             home=home,
             store_url=environ.get("ZONING_STORE_URL") or str(home / "store"),
-            jurisdictions=Path(environ.get("ZONING_JURISDICTIONS") or "jurisdictions").absolute(),
+            jurisdictions=_jurisdictions(environ.get("ZONING_JURISDICTIONS"), home),
             queue_url=environ.get("ZONING_QUEUE_URL") or None,
         )
+
+
+def _jurisdictions(named: str | None, home: Path) -> Path:
+    """The folder of the user's jurisdiction files: the one that is named; else `jurisdictions` in the current folder,
+    in the clone that this program runs from, or in ZONING_HOME, whichever there is first. So a command that cron starts
+    finds the files of its clone. Where there is none yet: in the clone, or in the current folder when installed."""
+    if named:
+        return Path(named).absolute()
+    clone = [CLONE / "jurisdictions"] if (CLONE / "zoning").is_file() else []
+    here = Path("jurisdictions").absolute()
+    folders = [here, *clone, home / "jurisdictions"]
+    return next((each for each in folders if each.is_dir()), (clone or [here])[0])
 
 
 def moment(text: str, where: str) -> datetime:

@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 
 from zoning_assets.errors import Stopping
 
-#: Work that is not awaited any longer after a stop is left behind after so many seconds.
-ENDS_WITHIN_S = 6.0
+#: Work that was asked to stop has so long to end after its grace, and then is left behind; seconds.
+_ENDS_S = 1.5
+#: The longest grace: after a stop, places that are under way have so long to end, seconds.
+GRACE_S = 4.5
 
 T = TypeVar("T")
 
@@ -84,7 +86,7 @@ async def called_in_loop(call: Callable[[], None]) -> AsyncIterator[None]:
         yield
 
 
-def apart(work: Callable[[], T]) -> T:
+def apart(work: Callable[[], T], grace_s: float = GRACE_S) -> T:
     """Do work in a thread of its own while the main thread waits for nothing but it and signals.
 
     Dagster and asyncio replace signal handlers in the main thread only, and an exception that a handler raises inside
@@ -98,18 +100,19 @@ def apart(work: Callable[[], T]) -> T:
         return work()
     done: Future[T] = Future()
     context = contextvars.copy_context()
-    threading.Thread(target=_do, args=(done, context, work), name="zoning-work", daemon=True).start()
+    thread = threading.Thread(target=_do, args=(done, context, work), name="zoning-work", daemon=True)
     try:
+        thread.start()
         return done.result()
     except BaseException:
-        if not done.done():
+        if thread.ident is not None and not done.done():
             STOP.request()
-            wait([done], ENDS_WITHIN_S)
+            wait([done], grace_s + _ENDS_S)
         raise
 
 
 def _do(done: "Future[T]", context: contextvars.Context, work: Callable[[], T]) -> None:
-    # Programs that the work starts inherit this: a terminal's Ctrl-C, which is sent to all, is this process's to answer.
+    # Programs that the work starts inherit this: a terminal sends Ctrl-C to all, and this process answers it.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         done.set_result(context.run(work))
@@ -135,6 +138,6 @@ def run(work: Coroutine[Any, Any, T], grace_s: float = 0.0) -> T:
             return await task
 
     try:
-        return apart(lambda: asyncio.run(bounded()))
+        return apart(lambda: asyncio.run(bounded()), grace_s)
     except asyncio.CancelledError:
         raise Stopping("stopped", where="this command", do="the same command goes on from here") from None

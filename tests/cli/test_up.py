@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def ui(environ: dict[str, str], database: str) -> Iterator[str]:
             yield json.loads("".join(iter(up.stdout.readline, "}\n")) + "}")["ui"]
         finally:
             up.terminate()
-            assert up.wait(60) == 0
+            assert up.wait(60) == 128 + signal.SIGTERM
 
 
 @pytest.mark.slow

@@ -125,10 +125,10 @@ def judged(ended: Ended, number: int, *, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def table_locked(url: str, table: str) -> Iterator[Callable[[], bool]]:
+def table_locked(url: str, table: str, mode: str = "ACCESS EXCLUSIVE") -> Iterator[Callable[[], bool]]:
     """Nobody else can use a table; whether somebody waits for it."""
     with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as looker:
-        holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        holder.execute(f"LOCK TABLE {table} IN {mode} MODE")
 
         def waited_for() -> bool:
             query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s::regclass"

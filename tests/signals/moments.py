@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import json
+import os
 import socket
 import threading
 import urllib.request
@@ -18,6 +20,8 @@ from zoning_assets.stores.database import as_role
 Happened = Callable[[Command], object]
 Moment = Callable[[Place], contextlib.AbstractContextManager[Happened]]
 _SIGTERM_BIT = 1 << 14
+#: What `publish-amendment` sends.
+AMENDMENT = json.dumps({"jurisdiction": ID, "case_numbers": ["Z-1"], "source": "https://example.org/z-1"})
 
 
 @contextlib.contextmanager
@@ -44,12 +48,12 @@ def portal(passed: int) -> Moment:
     return held
 
 
-def table(name: str) -> Moment:
+def table(name: str, mode: str = "ACCESS EXCLUSIVE") -> Moment:
     """It waits for a table that somebody else has locked."""
 
     @contextlib.contextmanager
     def locked(place: Place) -> Iterator[Happened]:
-        with table_locked(as_role(place.database, None), name) as waited_for:
+        with table_locked(as_role(place.database, None), name, mode) as waited_for:
             yield lambda _: waited_for()
 
     return locked
@@ -107,6 +111,25 @@ def silent_database(place: Place) -> Iterator[Happened]:
             each.close()
 
 
+@contextlib.contextmanager
+def unfinished_file(place: Place) -> Iterator[Happened]:
+    """The file that it reads is a pipe into which nobody has written yet."""
+    path, writers = place.folder.with_name("amendment.json"), list[int]()
+    path.unlink()
+    os.mkfifo(path)
+
+    def opened(_: Command) -> bool:
+        with contextlib.suppress(OSError):
+            writers.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(writers)
+
+    yield opened
+    for each in writers:
+        os.close(each)
+    path.unlink()
+    path.write_text(AMENDMENT)
+
+
 def locked_file(name: str) -> Moment:
     """It waits for the lock of a file under its home."""
 
@@ -146,4 +169,4 @@ def scraped(name: str) -> Moment:
 
 def _read(url: str) -> None:
     with contextlib.suppress(OSError, ValueError):
-        urllib.request.urlopen(url, timeout=60).read()
+        urllib.request.urlopen(url, timeout=60).read()  # noqa: S310 - of a server of ours

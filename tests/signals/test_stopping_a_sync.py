@@ -42,8 +42,8 @@ def test_a_sync_under_a_pause_ends(place: Place) -> None:
 def test_a_statement_that_waits_is_broken_off(place: Place) -> None:
     """A publish that waits for the database ends too, and its session leaves no lock behind."""
     owner = as_role(place.database, None)
-    with table_locked(owner, "zoning.parcel") as waited_for:
-        with started(["sync", ID, "--feed", "parcels", "--json"], place.environ, place.folder) as command:
-            command.until(waited_for)
-            judged(command.stopped(signal.SIGINT, group=True), signal.SIGINT, as_json=True)
+    words = ["sync", ID, "--feed", "parcels", "--json"]
+    with table_locked(owner, "zoning.parcel") as waited_for, started(words, place.environ, place.folder) as command:
+        command.until(waited_for)
+        judged(command.stopped(signal.SIGINT, group=True), signal.SIGINT, as_json=True)
     completes(place)

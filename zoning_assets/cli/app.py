@@ -17,6 +17,7 @@ from zoning_assets.cli.hold import pause, resume
 from zoning_assets.cli.metrics import metrics
 from zoning_assets.cli.onboard import doctor, onboard
 from zoning_assets.cli.probe import probe
+from zoning_assets.cli.remove import remove
 from zoning_assets.cli.retry import retry
 from zoning_assets.cli.rollback import rollback
 from zoning_assets.cli.status import status
@@ -52,6 +53,7 @@ app.command("replay")(sync.replay)
 app.command("pause")(pause)
 app.command("resume")(resume)
 app.command("rollback")(rollback)
+app.command("remove")(remove)
 app.command("verify")(verify)
 app.command("probe")(probe)
 app.command("accept")(accept)

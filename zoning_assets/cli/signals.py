@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 #: A command that has not ended this long after the signal is cut off, seconds.
 CUT_OFF_S = 8.0
@@ -97,11 +97,20 @@ def _watch(reader: int) -> None:
         return
     command = _commands[-1]
     command.signal = command.signal or number
-    from zoning_assets.stopping import STOP  # noqa: PLC0415
-
-    STOP.request()
+    sys.unraisablehook = threading.excepthook = _silent
+    if stop := _of_stopping("STOP"):
+        stop.request()
     threading.Event().wait(CUT_OFF_S)
     _end(command)
+
+
+def _of_stopping(name: str) -> Any:
+    """What stopping.py has under a name; None where the signal came before it was imported."""
+    return getattr(sys.modules.get("zoning_assets.stopping"), name, None)
+
+
+def _silent(_: object) -> None:
+    """After a signal, what a thread or a destructor fails with is no news."""
 
 
 def _first_of(reader: int) -> int | None:
@@ -143,8 +152,7 @@ def _say_and_clear(command: _Command, status: int) -> None:
     for pid in _started_by(os.getpid()):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
-    stopping = sys.modules.get("zoning_assets.stopping")
-    for call in stopping.LAST_CALLS if stopping else ():
+    for call in _of_stopping("LAST_CALLS") or ():
         call()
 
 

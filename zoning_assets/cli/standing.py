@@ -15,7 +15,7 @@ from zoning_assets.model import Jurisdiction
 from zoning_assets.orchestration import freshness, retrying
 from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import Settings
-from zoning_assets.stores import failures, holds, surveys
+from zoning_assets.stores import failures, holds, removal, surveys
 from zoning_assets.stores import freshness as stored
 from zoning_assets.stores import status as published
 from zoning_assets.stores.failures import Failure
@@ -88,24 +88,32 @@ class Standing:
         return [{"where": where, "what": what, "do": do} for where, what, do in self._needs()]
 
     def _needs(self) -> Iterator[tuple[str, str, str]]:
+        for name in sorted(self._without_file):
+            yield name, "its file is gone", f"put it back, or `zoning remove {name} --reason ...`"
         yield from self._wrong()
         yield from self._failed()
         yield from self._stuck()
         yield from self._broken()
 
+    @cached_property
+    def _without_file(self) -> frozenset[str]:
+        """Jurisdictions that were published or failed, and that no file describes any more."""
+        failed, held = {each.jurisdiction for each in self.failed}, {each["jurisdiction"] for each in self.held}
+        return frozenset({*self.done, *self.alarms, *failed, *held} - {*self.files, *self.faults})
+
     def _wrong(self) -> Iterator[tuple[str, str, str]]:
         """Files that cannot be read; maps and releases that are not believed."""
         for name in sorted({*self.mine, *self.done} & set(self.faults)):
             yield name, self.faults[name], "mend the file"
-        for name, alarms in self.alarms.items():
+        for name, alarms in ((each, why) for each, why in self.alarms.items() if each not in self._without_file):
             yield name, "; ".join(alarms), f"look at the map; `zoning accept {name} --feed zoning --reason ...`"
-        for held in self.held:
+        for held in (each for each in self.held if each["jurisdiction"] not in self._without_file):
             words = f"{held['jurisdiction']} --feed {held['feed']} --reason ..."
             yield held["jurisdiction"], "; ".join(held["why"]), f"`zoning accept {words}` or `zoning discard {words}`"
 
     def _failed(self) -> Iterator[tuple[str, str, str]]:
         held = {(each["jurisdiction"], each["feed"]) for each in self.held}
-        for each in self.failed:
+        for each in (each for each in self.failed if each.jurisdiction not in self._without_file):
             if each.state == "dead" and (each.jurisdiction, each.feed) not in held:
                 tries = f"{each.tries} tries, {each.kind}" if each.passes else each.kind
                 yield each.where, tries, f"`zoning status --json` says why; then `zoning retry {each.id}`"
@@ -136,13 +144,14 @@ def look(url: str, settings: Settings, now: datetime) -> Standing:
     """
     paths = jurisdictions.files(settings.jurisdictions)
     files, faults = _read(paths)
+    removed = removal.removed(url)
     return Standing(
         url=url,
         now=now,
         files=files,
         faults=faults,
         mine=frozenset(name for name, path in paths.items() if path.parent == settings.jurisdictions),
-        done=published.published(url),
+        done={name: each for name, each in published.published(url).items() if name not in removed},
         known=stored.feeds(url),
         rejections=published.rejections(url),
         alarms=published.alarms(url),

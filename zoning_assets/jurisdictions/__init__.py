@@ -1,7 +1,7 @@
 """A jurisdiction is data: one TOML file, no code. This finds, reads and judges those files.
 
-Files beside this one are examples; a user's own lie in the folder that ZONING_JURISDICTIONS names (default
-`./jurisdictions`) and win over an example with the same id.
+Files beside this one are examples; a user's own lie in one folder (settings.py says which) and win over an example with
+the same id.
 """
 
 import difflib
@@ -41,9 +41,14 @@ def load(jurisdiction: str, folder: Path, feed_types: Collection[str]) -> Jurisd
         raise JurisdictionUnknown(
             "no file describes this jurisdiction",
             where=repr(jurisdiction),
-            do=f"write {folder}/{name}.toml, or choose one of: {near}",
+            do=f"write {folder}/{name}.toml, or choose one of: {near} (searched: {_searched(folder)})",
         )
     return read(known[jurisdiction], feed_types)
+
+
+def _searched(folder: Path) -> str:
+    """Where a file was looked for, in words."""
+    return f"{folder}{'' if folder.is_dir() else ', which does not exist'}, and the packaged examples"
 
 
 def read(path: Path, feed_types: Collection[str]) -> Jurisdiction:

@@ -25,8 +25,6 @@ from zoning_assets.pipeline import RAW, STAGES, Pipeline
 from zoning_assets.stores import failures, fixes
 from zoning_assets.transform.tripwires import Verdict
 
-#: After a stop, places that are under way have so long to end, seconds.
-_GRACE_S = 4.5
 _ABOUT = {
     "raw_feed": "Pages as the portal sent them, and the proof that they are all. Immutable, named by content.",
     "normalized": "The harvest in our columns and the target CRS (GeoParquet), only rows that the tile owns.",
@@ -149,7 +147,7 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
 
 def _cover(context: dg.AssetExecutionContext, pipeline: Pipeline, jurisdiction: Jurisdiction) -> Cover:
     try:
-        return stopping.run(pipeline.find_cover(jurisdiction, force=FORCE in context.run.tags), _GRACE_S)
+        return stopping.run(pipeline.find_cover(jurisdiction, force=FORCE in context.run.tags), stopping.GRACE_S)
     except AcceptanceNeeded as error:
         context.log_event(checks.of_fall(jurisdiction.id, PARCELS, error))
         raise
@@ -190,7 +188,9 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
                 report(Outcome(place, feed, error=wrong[place.jurisdiction]))
         good = [place for place in places if place.jurisdiction in known]
         try:
-            stopping.run(pipeline.run(known, good, feed, _stages(context, feed, assets), report, tell), _GRACE_S)
+            stopping.run(
+                pipeline.run(known, good, feed, _stages(context, feed, assets), report, tell), stopping.GRACE_S
+            )
         finally:  # what became of its places is kept of a stopped run, too
             for each in written:
                 each.result()

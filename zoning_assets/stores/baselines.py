@@ -58,6 +58,12 @@ def roll_back(objects: Objects, jurisdiction: str, feed: str) -> None:
         objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(undone))
 
 
+def forget(objects: Objects, jurisdiction: str, feed: str) -> None:
+    """The next harvest is a first one."""
+    for each in ("baseline", "waiting", "published"):
+        objects.delete([_name(jurisdiction, feed, each)])
+
+
 def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
     """Let nothing be retired on a layer that shrank by much, or that is empty, unless a person said that it is right.
 

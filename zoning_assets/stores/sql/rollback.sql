@@ -158,7 +158,8 @@ WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND id > %(batch)s AND
 -- name: told
 -- Up to which batches the last release goes of which nothing is undone.
 SELECT parcels_to, zoning_to FROM zoning.release
-WHERE jurisdiction = %(jurisdiction)s AND parcels_to <= %(parcels)s AND zoning_to <= %(zoning)s ORDER BY id DESC LIMIT 1;
+WHERE jurisdiction = %(jurisdiction)s AND parcels_to <= %(parcels)s AND zoning_to <= %(zoning)s AND rules <> 'removal'
+ORDER BY id DESC LIMIT 1;
 
 -- name: untold
 -- Whether something stands that was published since; perhaps of some tiles alone.

@@ -1,0 +1,100 @@
+"""How work hears of a stop, in one process."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from zoning_assets import stopping
+from zoning_assets.errors import Stopping
+from zoning_assets.stopping import STOP
+
+
+@pytest.fixture(autouse=True)
+def _stop_withdrawn() -> Iterator[None]:
+    yield
+    STOP.withdraw()
+
+
+def test_who_registers_is_called_once_and_who_comes_late_at_once() -> None:
+    """A stop that was requested before the block is heard in it, too; after the block nobody is called."""
+    calls: list[str] = []
+    with STOP.calls(lambda: calls.append("gone")):
+        pass
+    with STOP.calls(lambda: calls.append("early")):
+        STOP.request()
+        STOP.request()
+        with STOP.calls(lambda: calls.append("late")):
+            pass
+    assert calls == ["early", "late"]
+    with pytest.raises(Stopping):
+        STOP.check("here")
+
+
+@pytest.mark.parametrize("grace_s", [0.0, 0.05])
+def test_a_stop_cancels_what_waits(grace_s: float) -> None:
+    """A coroutine that would wait for ever ends with Stopping, and can clean up."""
+    cleaned = threading.Event()
+
+    async def wait() -> None:
+        threading.Thread(target=STOP.request).start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.set()
+
+    with pytest.raises(Stopping):
+        stopping.run(wait(), grace_s)
+    assert cleaned.is_set()
+
+
+def test_work_gives_what_it_has_and_raises_what_it_raises() -> None:
+    """Apart from the main thread, as in it."""
+    assert stopping.apart(threading.current_thread) is not threading.main_thread()
+    with pytest.raises(ZeroDivisionError):
+        stopping.apart(lambda: 1 // 0)
+
+    async def three() -> int:
+        return 3
+
+    assert stopping.run(three()) == 3
+
+
+def test_an_interrupt_asks_the_work_to_stop_and_waits_for_it() -> None:
+    """The main thread is interrupted while it waits, never the work; which is asked, and ends by itself."""
+    ended = threading.Event()
+
+    def work() -> None:
+        asked = threading.Event()
+        with STOP.calls(asked.set):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert asked.wait(60)
+        ended.set()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stopping.apart(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.is_set()
+
+
+def test_work_that_does_not_end_is_left_behind() -> None:
+    """The main thread goes on without it."""
+    release = threading.Event()
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        release.wait(60)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stopping.apart(work, grace_s=0.0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        release.set()
