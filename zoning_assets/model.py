@@ -213,6 +213,7 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """As `zoning sync --json` reports it."""
+        left_out = self.harvest.proof.get("left out") if self.harvest else None
         return {
             "jurisdiction": self.place.jurisdiction,
             "tile": self.place.tile,
@@ -220,6 +221,7 @@ class Outcome:
             **self.counts.as_dict(),
             "content_hash": self.content_hash,
             "complete": self.error is None,
+            **({"left_out": left_out} if left_out else {}),
             **({"error": str(self.error)} if self.error else {}),
         }
 

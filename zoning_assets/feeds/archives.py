@@ -7,35 +7,44 @@ import re
 import shutil
 import stat
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from zoning_assets.errors import FileRefused
+from zoning_assets.feeds import inflating
 
 MOST_MEMBERS = 2_000  # a FileGDB has about ten files for each table
 MOST_RATIO = 300  # bytes out for each byte in; blank .dbf columns reach 100, a bomb 1,000 and more
 FREE_BYTES = 100 * 2**20  # below this the ratio does no harm, and one wide blank column could exceed it honestly
-CHUNK_BYTES = 2**20
 
 #: Made by machines for themselves; no city publishes parcels there.
-_LITTER = re.compile(r"^__MACOSX/|(^|/)(\.DS_Store|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
-_NESTED = (".zip", ".kmz", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ENCRYPTED = 0x1
+_LITTER = re.compile(r"^__MACOSX/|(^|/)(\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
+_ENCRYPTED, _UTF8 = 0x1, 0x800
 #: What the standard library raises on a damaged archive; NotImplementedError is a method or version it cannot read.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, ValueError)
 
 
-def unpack(path: Path, into: Path, *, where: str, most_bytes: int, most_members: int = MOST_MEMBERS) -> Path:
+def unpack(  # noqa: PLR0913 - what, where to, and the bounds
+    path: Path,
+    into: Path,
+    *,
+    where: str,
+    most_bytes: int,
+    most_members: int = MOST_MEMBERS,
+    packed: int | None = None,
+) -> Path:
     """The folder `into`, holding what the zip at `path` holds: at most `most_bytes` bytes in `most_members` files.
 
     `into` appears whole or not at all, so a folder that is already there is taken as it is: name it by content.
-    `where` is how messages call the file.
+    `where` is how messages call the file. `packed`: the bytes that were downloaded, where the zip was in another one.
+    Names are relative, with `/` between folders, though the zip may have backslashes. A zip in it stays one.
 
     Raises:
-        FileRefused: the zip is not one, is damaged, too large, encrypted, nested, or has names that are not safe.
+        FileRefused: the zip is not one, is damaged, too large, encrypted, or has names that are not safe.
 
     """
     if into.is_dir():
@@ -43,8 +52,10 @@ def unpack(path: Path, into: Path, *, where: str, most_bytes: int, most_members:
     into.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=into.parent))
     try:
-        _unpack(path, draft, where, most_bytes, most_members)
+        _unpack(path, draft, where, most_bytes, most_members, packed or path.stat().st_size)
         _publish(draft, into)
+    except inflating.TooMuchMemoryError as refusal:
+        raise _refused(f"the zip cannot be unpacked: {refusal}", where, "ask for one packed with deflate") from refusal
     except _DAMAGE as damage:
         raise _refused(f"the zip is damaged or not a zip ({damage})", where, "download it again") from damage
     finally:
@@ -61,13 +72,15 @@ def _publish(draft: Path, into: Path) -> None:
             raise
 
 
-def _unpack(path: Path, draft: Path, where: str, most_bytes: int, most_members: int) -> None:
+def _unpack(  # noqa: PLR0913 - what, where to, and the bounds
+    path: Path, draft: Path, where: str, most_bytes: int, most_members: int, packed: int
+) -> None:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        members = [entry for entry in entries if not _LITTER.search(entry.filename)]
+        members = [entry for entry in entries if not _LITTER.search(_name(entry)) and _name(entry) != "./"]
         if len(members) > most_members:
             raise _refused(f"the zip has {len(members):,} members, allowed are {most_members:,}", where)
-        _check_sizes(members, path.stat().st_size, where, most_bytes)
+        _check_sizes(members, packed, where, most_bytes)
         for entry in members:
             _check_kind(entry, where)
         names = [_safe_name(entry, where) for entry in members]
@@ -94,17 +107,28 @@ def _check_kind(entry: zipfile.ZipInfo, where: str) -> None:
         raise _refused(f"the zip's member {name} is encrypted", where, "ask the publisher for one without a password")
     if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
         raise _refused(f"the zip's member {name} is a link or a device, not a file", where)
-    if entry.compress_type not in _METHODS:
-        raise _refused(f"the zip's member {name} is packed with a rare method", where, "repack it with deflate")
-    if entry.filename.lower().endswith(_NESTED):
-        raise _refused(f"the zip holds another archive, {name}", where, "give the address of the inner one")
+    if not inflating.is_known(entry.compress_type):
+        method = inflating.name_of(entry.compress_type)
+        do = "ask the publisher for one packed with deflate"
+        raise _refused(f"the zip's member {name} is packed with {method}, which is not read", where, do)
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    """The member's name, with `/` between folders: .NET before 4.6.1 and PowerShell write backslashes. UTF-8 where it
+    is that without saying so (macOS), and composed, as jurisdiction files are.
+    """
+    raw = entry.orig_filename  # `filename` is already cut at a NUL
+    if not entry.flag_bits & _UTF8:
+        with suppress(UnicodeError):
+            raw = raw.encode("cp437").decode()
+    return unicodedata.normalize("NFC", raw).replace("\\", "/")
 
 
 def _safe_name(entry: zipfile.ZipInfo, where: str) -> PurePosixPath:
     """The member's name as a relative path below any folder, on any system."""
-    raw = entry.orig_filename  # `filename` is already cut at a NUL
+    raw = _name(entry)
     parts = PurePosixPath(raw).parts
-    if raw.startswith("/") or ".." in parts or re.match(r"^[A-Za-z]:", raw) or "\\" in raw:
+    if raw.startswith("/") or ".." in parts or re.match(r"^[A-Za-z]:", raw):
         raise _refused(f"the zip's member {_shown(entry)} climbs out of its folder", where)
     if not parts or not raw.isprintable() or ":" in raw or any(len(part.encode()) > 200 for part in parts):
         raise _refused(f"the zip's member {_shown(entry)} has a name that is not safe to write", where)
@@ -122,9 +146,9 @@ def _check_distinct(names: list[PurePosixPath], where: str) -> None:
 
 
 def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, where: str, left: int) -> int:
-    """The bytes written: at most `left`. zipfile compares the CRC when the last of them is read."""
+    """The bytes written: at most `left`. `inflating` compares the CRC when the last of them is read."""
     try:
-        if entry.is_dir():
+        if _name(entry).endswith("/"):
             target.mkdir(parents=True, exist_ok=True)
             return 0
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -135,12 +159,12 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, where
 
 def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, where: str, left: int) -> int:
     written = 0
-    with archive.open(entry) as source, target.open("xb") as sink:
-        while chunk := source.read(CHUNK_BYTES):
-            written += len(chunk)
-            if written > left:
+    with target.open("xb") as sink:
+        for piece in inflating.pieces(archive, entry):
+            written += len(piece)
+            if written > min(left, entry.file_size):
                 raise _refused("the zip expands beyond what it declares and what is allowed", where)
-            sink.write(chunk)
+            sink.write(piece)
     if written != entry.file_size:
         raise _refused(f"the zip's member {_shown(entry)} is shorter than declared", where, "download it again")
     return written

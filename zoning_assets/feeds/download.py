@@ -123,6 +123,7 @@ def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, ke
         values = batch.column(key).to_pylist() if key else [None] * len(batch)
         return list(map(columns.key_of, values))
 
+    left_out = {"left out": list(found.left_out)} if found.left_out else {}
     return Here(
         form="arrow",
         layer={"crs": found.crs, "managed": ["fid", *found.managed]},
@@ -130,7 +131,7 @@ def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, ke
         rows=found.rows,
         batches=batches,
         keys=keys,
-        proof={"file": fetched.sha256, **fetched.said},
+        proof={"file": fetched.sha256, **fetched.said, **left_out},
     )
 
 

@@ -37,12 +37,21 @@ _MAGIC = (
     (b"PAR1", PARQUET),
 )
 _NOT_READ = (
-    (b"\x1f\x8b", "a gzip"),
-    (b"7z\xbc\xaf", "a 7z archive"),
     (b"%PDF", "a PDF"),
     (b"<OGRVRT", "a GDAL virtual dataset (VRT), which can read other files and the network"),
     (b"<VRT", "a GDAL virtual dataset (VRT), which can read other files and the network"),
 )
+
+#: Archives that are not opened.
+_PACKED = (
+    (b"\x1f\x8b", "a gzip"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"BZh", "a bzip2"),
+    (b"\xfd7zXZ\0", "an xz"),
+    (b"\x28\xb5\x2f\xfd", "a zstd"),
+)
+_TAR = (257, b"ustar")
 
 _KML = re.compile(rb"(?is)(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype\s+)?(\w+:)?kml\b")
 
@@ -63,10 +72,20 @@ def recognise(path: Path, where: str) -> str:
         return found
     if head.startswith(b"SQLite format 3\0"):
         return _sqlite(path, head, where)
+    if packed := _packed(head):
+        do = "ask the publisher for a zip, or unpack it and name the file in it as `url`"
+        raise FileRefused(f"the file is {packed}, which is not opened here", where=where, do=do)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith((b"{", b"\x1e{")):
         return _json(path, text, where)
     return KML if _KML.match(text) else _table(head, text, where)
+
+
+def _packed(head: bytes) -> str | None:
+    """What kind of archive a file is that is not opened; None: none of these."""
+    if head[_TAR[0] :].startswith(_TAR[1]):
+        return "a tar archive"
+    return next((name for magic, name in _PACKED if head.startswith(magic)), None)
 
 
 def start_of(path: Path) -> bytes:

@@ -19,6 +19,11 @@ AGAIN = "download it again; what was published before stays"
 #: Shape types in the header that may hold polygons: with Z, with M, multipatches.
 POLYGONS = frozenset({5, 15, 25, 31})
 _CHUNK_ROWS = 4096
+#: What belongs to a shapefile: its rows, its coordinate system, its indexes, its metadata.
+SUFFIXES = frozenset(
+    {".shp", ".shx", ".dbf", ".prj", ".cpg", ".qpj", ".sbn", ".sbx", ".fbn", ".fbx", ".ain", ".aih", ".ixs", ".mxs"}
+    | {".atx", ".idm", ".ind", ".qix", ".qmd", ".cst", ".shp.xml"}
+)
 _PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 

@@ -62,7 +62,14 @@ def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any
     if stage == VALIDATED:
         return {**judged, "rejections": _rejections(outcome, identify)}
     published = _numbers(counts, "added", "changed", "unchanged", "retired", "bytes", "requests", "seconds")
-    return {**judged, **published, "batch": "published before" if outcome.batch is None else outcome.batch}
+    said = {"batch": "published before" if outcome.batch is None else outcome.batch, **_left_out(outcome)}
+    return {**judged, **published, **said}
+
+
+def _left_out(outcome: Outcome) -> dict[str, Any]:
+    """What the input holds that is not of this layer, where there is any."""
+    names = outcome.harvest.proof.get("left out") if outcome.harvest else None
+    return {"left_out": dg.MetadataValue.json(list(names))} if names else {}
 
 
 def _numbers(counts: Counts, *names: str) -> dict[str, Any]:
