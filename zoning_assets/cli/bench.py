@@ -136,6 +136,25 @@ def changes(
         show.table(f"A drift of {release['drift_m']} m", _lines({**release, "kinds": _named(release["kinds"])}))
 
 
+@app.command()
+def counties(
+    first: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of the county that is there before.")] = 1_000_000,
+    others: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of each county that comes after it.")] = 50_000,
+    count: Annotated[int, typer.Option(min=1, help="How many come after it.")] = 5,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """A large county, then small ones into its database, each beside itself alone: `zoning sync` takes as long."""
+    found = _load("counties").measure(first, others, count, _server(), environment.settings().home, show.line)
+    if json:
+        show.document(found)
+    else:
+        show.table(f"Counties of {others:,} parcels beside one of {first:,}", found["counties"])
+        show.table("Times the same county alone", found["ratios"])
+    if not all(each["kept"] for each in found["ratios"]):
+        raise typer.Exit(1)
+
+
 def _server() -> str:
     """The database as its owner, who may make others beside it; a writer may not.
 

@@ -88,7 +88,9 @@ class States:
 
     def parcels(self, batch: int, ground: Sequence[bytes] | None = None) -> pd.DataFrame:
         """Parcels with a batch: `key`, `zoning_code_local`, `content_hash`, `geometry`; about some ground (WKB)."""
-        return frame(self._rows("parcels", batch=batch, ground=None if ground is None else list(ground)), _PARCEL)
+        if ground is None:
+            return frame(self._rows("parcels", batch=batch), _PARCEL)
+        return frame(self._rows("parcels_on", batch=batch, ground=list(ground)), _PARCEL)
 
     def parcels_that_differ(self, start: int, end: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Parcels that are not the same in two states, as they were and as they are."""

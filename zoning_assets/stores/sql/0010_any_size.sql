@@ -15,26 +15,30 @@ CREATE INDEX batch_undo ON zoning.batch (jurisdiction, feed, id) WHERE undoes IS
 DROP INDEX zoning.rejection_place;
 CREATE INDEX rejection_place ON zoning.rejection (jurisdiction, feed, coalesce(tile, '')) WHERE state <> 'superseded';
 
--- The changes of a release, those with an id made of another, and the matches of a change.
+-- The changes of a parcel (without a list of pending entries, which each look-up would read, whoever's they are), those of
+-- a release, those with an id made of another, and the matches of a change.
+DROP INDEX zoning.change_parcels;
+CREATE INDEX change_parcels ON zoning.change USING gin (parcel_ids) WITH (fastupdate = off);
 CREATE INDEX change_release ON zoning.change (release_id);
 CREATE INDEX change_again ON zoning.change ((evidence->>'again')) WHERE evidence->>'again' IS NOT NULL;
 CREATE INDEX amendment_match_change ON zoning.amendment_match (change_id);
 
--- Statistics of jurisdictions are never of the jurisdiction that comes next: without them the planner takes each for a
--- 200th of the table as large as it is now. Where there are some already, they stay in use: nobody but a superuser could
--- take them away, and nothing here relies on either.
+-- Statistics of jurisdictions (and of releases) are never of the one that comes next: without them the planner takes each
+-- for a 200th of the table as large as it is now. Where there are some already they stay in use, as nobody but a superuser
+-- could take them away; no look-up by key relies on either.
 DO $$
-DECLARE each regclass;
+DECLARE each record;
 BEGIN
     FOR each IN
-        SELECT a.attrelid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-        WHERE c.relnamespace = 'zoning'::regnamespace AND c.relkind = 'r' AND a.attname = 'jurisdiction'
+        SELECT a.attrelid::regclass AS table_name, a.attname AS column_name
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE c.relnamespace = 'zoning'::regnamespace AND c.relkind = 'r' AND a.attname IN ('jurisdiction', 'release_id')
             AND NOT EXISTS (
                 SELECT FROM pg_stats s
-                WHERE s.schemaname = 'zoning' AND s.tablename = c.relname AND s.attname = 'jurisdiction'
+                WHERE s.schemaname = 'zoning' AND s.tablename = c.relname AND s.attname = a.attname
             )
     LOOP
-        EXECUTE 'ALTER TABLE ' || each || ' ALTER COLUMN jurisdiction SET STATISTICS 0';
+        EXECUTE 'ALTER TABLE ' || each.table_name || ' ALTER COLUMN ' || each.column_name || ' SET STATISTICS 0';
     END LOOP;
 END $$;
 

@@ -36,11 +36,14 @@ INSERT INTO zoning.received (message_id) SELECT unnest(%(ids)s::text[]) ON CONFL
 
 -- name: tiles
 -- The tiles of some parcels, and of those on some ground.
-SELECT tile FROM zoning.parcel
-WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(parcel_ids)s) AND tile IS NOT NULL
+SELECT p.tile FROM unnest(%(parcel_ids)s::text[]) AS k (key), LATERAL (
+    SELECT tile FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.key OFFSET 0
+) p
 UNION
-SELECT tile FROM zoning.parcel
-WHERE jurisdiction = %(jurisdiction)s AND ST_Intersects(geom, ST_GeomFromWKB(%(ground)s, %(srid)s)) AND tile IS NOT NULL
+SELECT p.tile FROM (SELECT ST_GeomFromWKB(%(ground)s, %(srid)s) AS shape OFFSET 0) AS ground, LATERAL (
+    SELECT tile FROM zoning.parcel
+    WHERE jurisdiction || '' = %(jurisdiction)s AND ST_Intersects(geom, ground.shape) OFFSET 0
+) p
 ORDER BY tile LIMIT 2000;
 
 -- name: changes

@@ -31,9 +31,9 @@ ON CONFLICT (id) DO NOTHING;
 -- What watched parcels became is watched too.
 INSERT INTO zoning.watch (jurisdiction, parcel_id, since, came_from)
 SELECT DISTINCT ON (child) c.jurisdiction, child, c.detected, w.parcel_id
-FROM zoning.change c
-JOIN zoning.watch w ON w.jurisdiction = c.jurisdiction AND c.evidence->'parents' ? w.parcel_id,
-    jsonb_array_elements_text(c.evidence->'children') AS child
+FROM zoning.change c, jsonb_array_elements_text(c.evidence->'parents') AS parent, LATERAL (
+    SELECT parcel_id FROM zoning.watch WHERE jurisdiction = c.jurisdiction AND parcel_id = parent OFFSET 0
+) w, jsonb_array_elements_text(c.evidence->'children') AS child
 WHERE c.release_id = %(release)s AND c.facet = 'parcel' AND c.state = 'event'
 ON CONFLICT DO NOTHING;
 
@@ -45,21 +45,28 @@ SELECT %(jurisdiction)s, id, clock_timestamp() FROM unnest(%(parcels)s::text[]) 
 -- name: watched
 -- What is watched, what it came from, and how many changes it had since.
 SELECT w.parcel_id, w.came_from, w.since, count(c.id) AS changes, max(c.detected) AS last_change
-FROM zoning.watch w LEFT JOIN zoning.change c ON c.jurisdiction = w.jurisdiction AND c.state = 'event'
-    AND c.parcel_ids @> ARRAY[w.parcel_id] AND c.detected >= w.since
+FROM zoning.watch w LEFT JOIN LATERAL (
+    SELECT id, jurisdiction, state, detected FROM zoning.change WHERE parcel_ids @> ARRAY[w.parcel_id] OFFSET 0
+) c ON c.jurisdiction = w.jurisdiction AND c.state = 'event' AND c.detected >= w.since
 WHERE w.jurisdiction = %(jurisdiction)s GROUP BY w.jurisdiction, w.parcel_id ORDER BY 1;
 
 -- name: existing
 -- Which of these ids, or ids made of them, were given before, and how often.
-SELECT coalesce(evidence->>'again', id), count(*) FROM zoning.change
-WHERE id = ANY (%(ids)s) OR evidence->>'again' = ANY (%(ids)s) GROUP BY 1;
+SELECT given.name, count(*) FROM unnest(%(ids)s::text[]) AS asked (id), LATERAL (
+    SELECT coalesce(evidence->>'again', id) AS name FROM zoning.change WHERE id = asked.id
+    UNION ALL
+    SELECT evidence->>'again' FROM zoning.change WHERE evidence->>'again' = asked.id
+    OFFSET 0
+) given GROUP BY 1;
 
 -- name: before
 -- The last change of zoning of each of these parcels, while it stands by itself.
-SELECT DISTINCT ON (parcel_ids[1]) parcel_ids[1], id, kind, old, new FROM zoning.change
-WHERE jurisdiction = %(jurisdiction)s AND state = 'event' AND facet = 'base' AND cardinality(parcel_ids) = 1
-    AND parcel_ids && %(parcels)s AND kind IN ('rezoned', 'reverted', 'reinstated')
-ORDER BY parcel_ids[1], detected DESC;
+SELECT DISTINCT ON (k.parcel) k.parcel, c.id, c.kind, c.old, c.new FROM unnest(%(parcels)s::text[]) AS k (parcel), LATERAL (
+    SELECT * FROM zoning.change WHERE parcel_ids @> ARRAY[k.parcel] OFFSET 0
+) c
+WHERE c.jurisdiction = %(jurisdiction)s AND c.state = 'event' AND c.facet = 'base' AND cardinality(c.parcel_ids) = 1
+    AND c.kind IN ('rezoned', 'reverted', 'reinstated')
+ORDER BY k.parcel, c.detected DESC;
 
 -- name: changes
 -- The change feed, newest first. An ordinance that explains a change makes it sure, and says since when; a parcel layer
@@ -88,7 +95,9 @@ FROM zoning.change c LEFT JOIN LATERAL (
 WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(since)s::timestamptz IS NULL OR c.detected >= %(since)s)
     AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
-    AND (%(parcel)s::text IS NULL OR c.parcel_ids @> ARRAY[%(parcel)s])
+    AND (%(parcel)s::text IS NULL OR c.id = ANY (ARRAY(
+        SELECT id FROM zoning.change WHERE parcel_ids @> ARRAY[%(parcel)s::text]
+    )))
     AND (%(id)s::text IS NULL OR c.id LIKE %(id)s || '%%')
     AND (%(state)s::text IS NULL OR c.state = %(state)s)
 ORDER BY c.detected DESC, c.kind, c.id LIMIT %(limit)s;

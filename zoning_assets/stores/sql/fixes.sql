@@ -47,11 +47,14 @@ WHERE ended IS NULL AND deed = 'known' AND jurisdiction = %(jurisdiction)s AND r
 
 -- name: in_use
 -- Which keys published rows have.
-SELECT parcel_id FROM zoning.parcel
-WHERE %(feed)s = 'parcels' AND jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(keys)s)
-UNION ALL
-SELECT district_id FROM zoning.district
-WHERE %(feed)s = 'zoning' AND jurisdiction = %(jurisdiction)s AND district_id = ANY (%(keys)s);
+SELECT row.key FROM unnest(%(keys)s::text[]) AS k (key), LATERAL (
+    SELECT parcel_id AS key FROM zoning.parcel
+    WHERE %(feed)s = 'parcels' AND jurisdiction = %(jurisdiction)s AND parcel_id = k.key
+    UNION ALL
+    SELECT district_id FROM zoning.district
+    WHERE %(feed)s = 'zoning' AND jurisdiction = %(jurisdiction)s AND district_id = k.key
+    OFFSET 0
+) row;
 
 -- name: fix
 -- A person's word on a row; none where there is one already, or where another fix gives its key.
@@ -76,21 +79,21 @@ RETURNING row_id, jurisdiction, feed, tile, deed;
 SELECT f.row_id AS id, f.jurisdiction, f.feed, f.tile, f.deed, f.columns, f.geom IS NOT NULL AS shape, f.key, f.reason,
     f.actor, f.since, f.used AS batch, CASE
         WHEN f.deed = 'known' THEN CASE WHEN EXISTS (
-            SELECT FROM zoning.rejection r WHERE r.row_id = f.row_id AND r.state = 'known'
+            SELECT FROM zoning.rejection r WHERE r.row_id = f.row_id AND r.state <> 'superseded' AND r.state = 'known' OFFSET 0
         ) THEN 'applies' ELSE 'the portal''s row is another or gone' END
         WHEN f.used < (
             SELECT max(b.id) FROM zoning.batch b
             WHERE b.jurisdiction = f.jurisdiction AND b.feed = f.feed AND b.undoes IS NOT NULL
         ) AND NOT EXISTS (
-            SELECT FROM zoning.parcel p WHERE p.jurisdiction = f.jurisdiction AND p.parcel_id = f.key
+            SELECT FROM zoning.parcel p WHERE p.jurisdiction = f.jurisdiction AND p.parcel_id = f.key OFFSET 0
         ) AND NOT EXISTS (
-            SELECT FROM zoning.district d WHERE d.jurisdiction = f.jurisdiction AND d.district_id = f.key
+            SELECT FROM zoning.district d WHERE d.jurisdiction = f.jurisdiction AND d.district_id = f.key OFFSET 0
         ) THEN 'rolled back: `zoning replay`, or the next harvest, applies it again'
-        WHEN EXISTS (SELECT FROM zoning.rejection r WHERE r.row_id = f.row_id AND r.state <> 'superseded')
+        WHEN EXISTS (SELECT FROM zoning.rejection r WHERE r.row_id = f.row_id AND r.state <> 'superseded' OFFSET 0)
             THEN 'not applied: `zoning replay`, or another row has its key'
         WHEN f.used = (
             SELECT max(b.id) FROM zoning.batch b WHERE b.jurisdiction = f.jurisdiction AND b.feed = f.feed
-                AND b.tile IS NOT DISTINCT FROM f.tile AND b.undoes IS NULL
+                AND coalesce(b.tile, '') = coalesce(f.tile, '') AND b.undoes IS NULL
         ) THEN 'applies'
         ELSE 'the portal''s row is another or gone' END AS state
 FROM zoning.fix f
@@ -106,7 +109,7 @@ WITH held AS (
 ),
 gone AS (
     UPDATE zoning.rejection SET state = 'superseded' WHERE batch_id IS NULL AND jurisdiction = %(jurisdiction)s
-        AND feed = %(feed)s AND tile IS NOT DISTINCT FROM %(tile)s AND state <> 'superseded'
+        AND feed = %(feed)s AND coalesce(tile, '') = coalesce(%(tile)s, '') AND state <> 'superseded'
         AND row_id NOT IN (SELECT row_id FROM held)
 )
 INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail, raw, state)
@@ -115,5 +118,5 @@ SELECT NULL, %(jurisdiction)s, %(tile)s, %(feed)s, reason, detail, raw::jsonb, C
 ) THEN 'known' ELSE 'open' END
 FROM held WHERE row_id NOT IN (
     SELECT row_id FROM zoning.rejection WHERE batch_id IS NULL AND jurisdiction = %(jurisdiction)s AND feed = %(feed)s
-        AND tile IS NOT DISTINCT FROM %(tile)s AND state <> 'superseded'
+        AND coalesce(tile, '') = coalesce(%(tile)s, '') AND state <> 'superseded'
 );

@@ -1,4 +1,5 @@
--- The inverse of batches, as a batch. Each query has a name and one sentence; stores/queries.py loads them.
+-- The inverse of batches, as a batch. Each query has a name and one sentence; stores/queries.py loads them. Written so
+-- that no plan can cost more than the jurisdiction's own rows: see publish.sql.
 
 -- name: lock
 -- Nothing of the jurisdiction is published or judged meanwhile; nobody pauses.
@@ -20,16 +21,22 @@ SELECT feed, tile FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND id
 -- A parcel of a batch that a later batch has changed, and that batch.
 SELECT parcel_id, ended_by FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND batch_id = %(batch)s
 UNION ALL
-SELECT t.parcel_id, t.batch_id FROM zoning.parcel_version v JOIN zoning.parcel t USING (jurisdiction, parcel_id)
-WHERE jurisdiction = %(jurisdiction)s AND v.ended_by = %(batch)s AND t.batch_id > %(batch)s
+SELECT t.parcel_id, t.batch_id FROM zoning.parcel_version v, LATERAL (
+    SELECT parcel_id, batch_id FROM zoning.parcel
+    WHERE jurisdiction = %(jurisdiction)s AND parcel_id = v.parcel_id OFFSET 0
+) t
+WHERE v.jurisdiction = %(jurisdiction)s AND v.ended_by = %(batch)s AND t.batch_id > %(batch)s
 ORDER BY 1 LIMIT 1;
 
 -- name: later_districts
 -- A district of a batch that a later batch has changed, and that batch.
 SELECT district_id, ended_by FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND batch_id = %(batch)s
 UNION ALL
-SELECT t.district_id, t.batch_id FROM zoning.district_version v JOIN zoning.district t USING (jurisdiction, district_id)
-WHERE jurisdiction = %(jurisdiction)s AND v.ended_by = %(batch)s AND t.batch_id > %(batch)s
+SELECT t.district_id, t.batch_id FROM zoning.district_version v, LATERAL (
+    SELECT district_id, batch_id FROM zoning.district
+    WHERE jurisdiction = %(jurisdiction)s AND district_id = v.district_id OFFSET 0
+) t
+WHERE v.jurisdiction = %(jurisdiction)s AND v.ended_by = %(batch)s AND t.batch_id > %(batch)s
 ORDER BY 1 LIMIT 1;
 
 -- name: open
@@ -64,9 +71,13 @@ FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND ended_by = 
 -- name: end_parcels
 -- What is not, or not so, in the target becomes a version; the keys of it.
 WITH gone AS (
-    DELETE FROM zoning.parcel t WHERE t.jurisdiction = %(jurisdiction)s AND NOT EXISTS (
-        SELECT FROM target WHERE target.parcel_id = t.parcel_id AND target.content_hash = t.content_hash
-    ) RETURNING t.*
+    DELETE FROM zoning.parcel WHERE ctid = ANY (ARRAY(
+        SELECT (array_agg(at))[1] FROM (
+            SELECT parcel_id, content_hash, ctid AS at FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s
+            UNION ALL
+            SELECT parcel_id, content_hash, NULL FROM target
+        ) AS both_sides GROUP BY parcel_id, content_hash HAVING count(*) = count(at)
+    )) RETURNING *
 ),
 kept AS (
     INSERT INTO zoning.parcel_version SELECT gone.*, gone.last_changed, %(now)s, NULL, NULL, %(undo)s FROM gone
@@ -78,9 +89,8 @@ SELECT parcel_id FROM gone;
 INSERT INTO zoning.parcel
 SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, address, attributes, area_m2, geom,
     content_hash, %(undo)s, first_seen, %(now)s
-FROM target WHERE NOT EXISTS (
-    SELECT FROM zoning.parcel t WHERE t.jurisdiction = %(jurisdiction)s AND t.parcel_id = target.parcel_id
-) RETURNING parcel_id;
+FROM target
+ON CONFLICT (jurisdiction, parcel_id) DO NOTHING RETURNING parcel_id;
 
 -- name: districts_at
 -- The districts as they were with a batch.
@@ -108,9 +118,13 @@ FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND ended_by 
 -- name: end_districts
 -- What is not, or not so, in the target becomes a version; the keys of it.
 WITH gone AS (
-    DELETE FROM zoning.district t WHERE t.jurisdiction = %(jurisdiction)s AND NOT EXISTS (
-        SELECT FROM target WHERE target.district_id = t.district_id AND target.content_hash = t.content_hash
-    ) RETURNING t.*
+    DELETE FROM zoning.district WHERE ctid = ANY (ARRAY(
+        SELECT (array_agg(at))[1] FROM (
+            SELECT district_id, content_hash, ctid AS at FROM zoning.district WHERE jurisdiction = %(jurisdiction)s
+            UNION ALL
+            SELECT district_id, content_hash, NULL FROM target
+        ) AS both_sides GROUP BY district_id, content_hash HAVING count(*) = count(at)
+    )) RETURNING *
 ),
 kept AS (
     INSERT INTO zoning.district_version SELECT gone.*, gone.last_changed, %(now)s, gone.effective, NULL, %(undo)s FROM gone
@@ -122,9 +136,8 @@ SELECT district_id FROM gone;
 INSERT INTO zoning.district
 SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attributes, area_m2, geom, content_hash,
     %(undo)s, first_seen, %(now)s
-FROM target WHERE NOT EXISTS (
-    SELECT FROM zoning.district t WHERE t.jurisdiction = %(jurisdiction)s AND t.district_id = target.district_id
-) RETURNING district_id;
+FROM target
+ON CONFLICT (jurisdiction, district_id) DO NOTHING RETURNING district_id;
 
 -- name: drop
 -- The target has served.
@@ -138,10 +151,24 @@ UPDATE zoning.batch SET counts = %(counts)s, committed = clock_timestamp() WHERE
 -- The changes that the undone batches made.
 UPDATE zoning.change c SET state = 'retracted',
     evidence = c.evidence || jsonb_build_object('was', c.state, 'retracted_by', %(batch)s::bigint)
-FROM zoning.release r
-WHERE r.id = c.release_id AND c.jurisdiction = %(jurisdiction)s AND c.state <> 'retracted'
-    AND (r.parcels_to > %(parcels)s OR r.zoning_to > %(zoning)s)
-    AND (%(keys)s::text[] IS NULL OR c.parcel_ids && %(keys)s);
+WHERE c.ctid = ANY (ARRAY(
+    SELECT told.at FROM (
+        SELECT ctid AS at, state, release_id FROM zoning.change
+        WHERE jurisdiction = %(jurisdiction)s AND %(keys)s::text[] IS NULL
+    ) told, LATERAL (
+        SELECT FROM zoning.release r WHERE r.id = told.release_id
+            AND (r.parcels_to > %(parcels)s OR r.zoning_to > %(zoning)s) OFFSET 0
+    ) r
+    WHERE told.state <> 'retracted'
+    UNION ALL
+    SELECT told.at FROM unnest(%(keys)s::text[]) AS k (key), LATERAL (
+        SELECT ctid AS at, state, release_id FROM zoning.change WHERE parcel_ids @> ARRAY[k.key] OFFSET 0
+    ) told, LATERAL (
+        SELECT FROM zoning.release r WHERE r.id = told.release_id AND r.jurisdiction = %(jurisdiction)s
+            AND (r.parcels_to > %(parcels)s OR r.zoning_to > %(zoning)s) OFFSET 0
+    ) r
+    WHERE told.state <> 'retracted'
+));
 
 -- name: restore
 -- The changes that an undone rollback had retracted.

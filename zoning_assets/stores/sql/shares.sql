@@ -36,17 +36,27 @@ ON CONFLICT (jurisdiction, local) DO UPDATE SET code = excluded.code, zone_type 
 WHERE (c.code, c.zone_type) IS DISTINCT FROM (excluded.code, excluded.zone_type);
 
 -- name: spell_districts
--- Canonical codes into the map, and types where the portal gives none.
-UPDATE zoning.district d SET code = c.code, zone_type = coalesce(c.zone_type, d.zone_type)
-FROM zoning.code c
-WHERE d.jurisdiction = %(jurisdiction)s AND c.jurisdiction = d.jurisdiction AND d.code_local = c.local
-    AND (d.code, d.zone_type) IS DISTINCT FROM (c.code, coalesce(c.zone_type, d.zone_type));
+-- Canonical codes into the map, and types where the portal gives none. Here and below codes are looked up row by row: a
+-- join by estimates may read the county once for each code.
+UPDATE zoning.district d SET
+    code = (SELECT c.code FROM zoning.code c WHERE c.jurisdiction = %(jurisdiction)s AND c.local = d.code_local),
+    zone_type = coalesce(
+        (SELECT c.zone_type FROM zoning.code c WHERE c.jurisdiction = %(jurisdiction)s AND c.local = d.code_local),
+        d.zone_type
+    )
+WHERE d.jurisdiction = %(jurisdiction)s AND (
+    SELECT (d.code, d.zone_type) IS DISTINCT FROM (c.code, coalesce(c.zone_type, d.zone_type))
+    FROM zoning.code c WHERE c.jurisdiction = %(jurisdiction)s AND c.local = d.code_local
+);
 
 -- name: spell_parcels
 -- The same for what the parcel layer says.
-UPDATE zoning.parcel p SET zoning_code = c.code FROM zoning.code c
-WHERE p.jurisdiction = %(jurisdiction)s AND c.jurisdiction = p.jurisdiction AND p.zoning_code_local = c.local
-    AND p.zoning_code IS DISTINCT FROM c.code;
+UPDATE zoning.parcel p SET
+    zoning_code = (SELECT c.code FROM zoning.code c WHERE c.jurisdiction = %(jurisdiction)s AND c.local = p.zoning_code_local)
+WHERE p.jurisdiction = %(jurisdiction)s AND p.zoning_code_local IS NOT NULL AND (
+    SELECT p.zoning_code IS DISTINCT FROM c.code
+    FROM zoning.code c WHERE c.jurisdiction = %(jurisdiction)s AND c.local = p.zoning_code_local
+);
 
 -- name: districts
 -- The map now.
@@ -70,14 +80,20 @@ SELECT ST_AsBinary(geom) FROM zoning.district_version
 WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s;
 
 -- name: parcels_on
--- The parcels that touch some ground (WKB), and those of some ids.
-SELECT parcel_id, ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id IN (
-    SELECT p.parcel_id FROM unnest(%(ground)s::bytea[]) AS g, LATERAL (
+-- The parcels that touch some ground (WKB), and those of some ids. The jurisdiction is no part of what the index is asked
+-- for: a planner that does not know it yet would read the whole county for each shape.
+SELECT p.parcel_id, ST_AsBinary(p.geom) FROM (
+    SELECT p.parcel_id FROM (
+        SELECT ST_GeomFromWKB(g, %(srid)s) AS shape FROM unnest(%(ground)s::bytea[]) AS g OFFSET 0
+    ) AS ground, LATERAL (
         SELECT parcel_id FROM zoning.parcel
-        WHERE jurisdiction = %(jurisdiction)s AND ST_Intersects(geom, ST_GeomFromWKB(g, %(srid)s))
+        WHERE jurisdiction || '' = %(jurisdiction)s AND ST_Intersects(geom, ground.shape) OFFSET 0
     ) p
     UNION SELECT unnest(%(keys)s::text[])
-) ORDER BY parcel_id;
+) AS wanted, LATERAL (
+    SELECT parcel_id, geom FROM zoning.parcel
+    WHERE jurisdiction = %(jurisdiction)s AND parcel_id = wanted.parcel_id OFFSET 0
+) p ORDER BY 1;
 
 -- name: best_lots
 -- The parcel that holds most of each district, as it was found last.
@@ -105,27 +121,36 @@ WITH new AS (
     SELECT parcel_id, facet, code, area_m2, fraction, rank::integer, listed = 1 AS listed, effective::date FROM stage
 ),
 old AS (
-    SELECT z.parcel_id, z.facet, z.code, z.area_m2, z.fraction, z.rank, z.listed, z.effective
-    FROM zoning.parcel_zoning z WHERE z.jurisdiction = %(jurisdiction)s AND z.parcel_id = ANY (%(judged)s)
+    SELECT z.* FROM unnest(%(judged)s::text[]) AS k(parcel_id), LATERAL (
+        SELECT parcel_id, facet, code, area_m2, fraction, rank, listed, effective
+        FROM zoning.parcel_zoning WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.parcel_id OFFSET 0
+    ) z
 )
 SELECT parcel_id FROM ((TABLE new EXCEPT TABLE old) UNION ALL (TABLE old EXCEPT TABLE new)) AS d
 UNION
-SELECT DISTINCT z.parcel_id FROM zoning.parcel_zoning z WHERE z.jurisdiction = %(jurisdiction)s AND NOT EXISTS (
-    SELECT FROM zoning.parcel p WHERE p.jurisdiction = z.jurisdiction AND p.parcel_id = z.parcel_id
+SELECT z.parcel_id FROM zoning.parcel_zoning z WHERE z.jurisdiction = %(jurisdiction)s AND NOT EXISTS (
+    SELECT FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = z.parcel_id OFFSET 0
 );
 
 -- name: supersede
 -- What the shares of those parcels were becomes a version; its legal end is the day from which the new ones of its facet
 -- apply.
-WITH gone AS (
-    DELETE FROM zoning.parcel_zoning z USING different d
-    WHERE z.jurisdiction = %(jurisdiction)s AND z.parcel_id = d.parcel_id RETURNING z.*
+WITH begins AS MATERIALIZED (
+    SELECT jsonb_object_agg(parcel_id || chr(10) || facet, legal) AS days FROM (
+        SELECT parcel_id, facet, max(effective) AS legal FROM stage GROUP BY parcel_id, facet
+    ) each WHERE legal IS NOT NULL
+),
+gone AS (
+    DELETE FROM zoning.parcel_zoning WHERE ctid = ANY (ARRAY(
+        SELECT z.at FROM different d, LATERAL (
+            SELECT ctid AS at FROM zoning.parcel_zoning
+            WHERE jurisdiction = %(jurisdiction)s AND parcel_id = d.parcel_id OFFSET 0
+        ) z
+    )) RETURNING *
 )
 INSERT INTO zoning.parcel_zoning_version
-SELECT gone.*, gone.last_changed, %(now)s, gone.effective, begins.legal, %(batch)s
-FROM gone LEFT JOIN (
-    SELECT s.parcel_id, s.facet, max(s.effective::date) AS legal FROM stage s GROUP BY s.parcel_id, s.facet
-) begins USING (parcel_id, facet);
+SELECT gone.*, gone.last_changed, %(now)s, gone.effective,
+    ((SELECT days FROM begins)->>(gone.parcel_id || chr(10) || gone.facet))::date, %(batch)s FROM gone;
 
 -- name: insert
 -- What they are now.
@@ -137,8 +162,11 @@ FROM stage s JOIN different USING (parcel_id);
 -- name: disagreements
 -- Parcels whose layer says another code than the map, by both codes; as the view zoned_parcel says of each.
 SELECT p.zoning_code, z.code, count(*), (array_agg(p.parcel_id ORDER BY p.parcel_id))[1:3]
-FROM zoning.parcel p JOIN zoning.parcel_zoning z USING (jurisdiction, parcel_id)
-WHERE jurisdiction = %(jurisdiction)s AND z.facet = 'base' AND z.rank = 1 AND p.zoning_code <> z.code
+FROM zoning.parcel p, LATERAL (
+    SELECT code FROM zoning.parcel_zoning
+    WHERE jurisdiction = %(jurisdiction)s AND parcel_id = p.parcel_id AND facet = 'base' AND rank = 1 OFFSET 0
+) z
+WHERE p.jurisdiction = %(jurisdiction)s AND p.zoning_code <> z.code
 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 100;
 
 -- name: split

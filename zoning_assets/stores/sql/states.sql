@@ -54,26 +54,40 @@ WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %
 ORDER BY 1;
 
 -- name: parcels
--- The parcels as they were published with a batch, on or about some ground (WKB; NULL: all).
-WITH standing AS (
+-- The parcels as they were published with a batch.
+SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM zoning.parcel
+WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s
+UNION ALL
+SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM zoning.parcel_version
+WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %(batch)s
+ORDER BY 1;
+
+-- name: parcels_on
+-- Of those, the ones on or about some ground (WKB), now or then. The ground alone is looked up, then each parcel by its
+-- key (see publish.sql).
+WITH ground AS MATERIALIZED (
+    SELECT ST_GeomFromWKB(g, (
+        SELECT ST_SRID(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s LIMIT 1
+    )) AS shape FROM unnest(%(ground)s::bytea[]) AS g
+),
+near AS MATERIALIZED (
+    SELECT p.parcel_id FROM ground, LATERAL (
+        SELECT jurisdiction, parcel_id FROM zoning.parcel WHERE geom && shape OFFSET 0
+    ) p WHERE p.jurisdiction = %(jurisdiction)s
+    UNION
+    SELECT v.parcel_id FROM ground, LATERAL (
+        SELECT jurisdiction, parcel_id, batch_id, ended_by FROM zoning.parcel_version WHERE geom && shape OFFSET 0
+    ) v WHERE v.jurisdiction = %(jurisdiction)s AND v.batch_id <= %(batch)s AND v.ended_by > %(batch)s
+)
+SELECT s.parcel_id, s.zoning_code_local, s.content_hash, ST_AsBinary(s.geom) FROM near, LATERAL (
     SELECT parcel_id, zoning_code_local, content_hash, geom FROM zoning.parcel
-    WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s
+    WHERE jurisdiction = %(jurisdiction)s AND parcel_id = near.parcel_id AND batch_id <= %(batch)s
     UNION ALL
     SELECT parcel_id, zoning_code_local, content_hash, geom FROM zoning.parcel_version
-    WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %(batch)s
-),
-ground AS MATERIALIZED (
-    SELECT ST_GeomFromWKB(g, (SELECT ST_SRID(geom) FROM standing LIMIT 1)) AS shape FROM unnest(%(ground)s::bytea[]) AS g
-),
-near AS (
-    SELECT p.parcel_id FROM ground JOIN zoning.parcel p ON p.geom && shape WHERE p.jurisdiction = %(jurisdiction)s
-    UNION
-    SELECT v.parcel_id FROM zoning.parcel_version v JOIN ground ON v.geom && shape
-    WHERE v.jurisdiction = %(jurisdiction)s AND v.batch_id <= %(batch)s AND v.ended_by > %(batch)s
-)
-SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM standing
-WHERE %(ground)s::bytea[] IS NULL OR parcel_id IN (SELECT parcel_id FROM near)
-ORDER BY parcel_id;
+    WHERE jurisdiction = %(jurisdiction)s AND parcel_id = near.parcel_id AND batch_id <= %(batch)s AND ended_by > %(batch)s
+    OFFSET 0
+) s
+ORDER BY 1;
 
 -- name: parcels_before
 -- The parcels of the first state that are not, or not the same, in the second.

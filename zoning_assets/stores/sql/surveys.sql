@@ -8,7 +8,15 @@ SELECT EXISTS (SELECT FROM zoning.whole WHERE jurisdiction = %(jurisdiction)s AN
 -- What stands, by code: in some tiles, or (NULL) in all.
 SELECT coalesce(zoning_code_local, ''), count(*), sum(area_m2),
     min(ST_XMin(geom)), min(ST_YMin(geom)), max(ST_XMax(geom)), max(ST_YMax(geom))
-FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND (%(tiles)s::text[] IS NULL OR tile = ANY (%(tiles)s))
+FROM (
+    SELECT zoning_code_local, area_m2, geom FROM zoning.parcel
+    WHERE %(tiles)s::text[] IS NULL AND jurisdiction = %(jurisdiction)s
+    UNION ALL
+    SELECT p.* FROM unnest(%(tiles)s::text[]) AS t (tile), LATERAL (
+        SELECT zoning_code_local, area_m2, geom FROM zoning.parcel
+        WHERE jurisdiction || '' = %(jurisdiction)s AND tile = t.tile OFFSET 0
+    ) p
+) AS standing
 GROUP BY 1;
 
 -- name: standing_zoning

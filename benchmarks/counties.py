@@ -1,0 +1,212 @@
+"""One large county, then several small ones into the same database, each beside the same county alone in an empty one.
+
+Whole commands (`zoning sync`), each with a fresh home; the large county is synced once, and each variant works on a copy
+of that database. In each round all variants and the lone county take their turns: machines that others share are faster
+and slower within a minute, so that only times of one round are compared.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from zoning_assets.model import Bounds
+from zoning_assets.simulation.county import ID, county_toml
+from zoning_assets.simulation.process import serving
+from zoning_assets.stores import database
+
+ROOT = Path(__file__).parents[1]
+#: The promise: a county beside others, by the same county alone.
+MOST_RATIO = 1.3
+ALONE, AS_IS, NO_AUTOVACUUM, NO_STATISTICS = "alone", "as is", "autovacuum off", "statistics deleted"
+#: Holds the towns of a county of 1,000,000 lots; west, south, east, north; degrees.
+_BOUNDS: Bounds = (-72.1, 41.9, -71.1, 42.7)
+_READY_S = 1800.0
+_TABLES = "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'zoning'::regnamespace AND relkind = 'r'"
+_FORGET = (
+    "DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'zoning'::regnamespace)",
+    "UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE relnamespace = 'zoning'::regnamespace",
+)
+#: What the batches' own times say: the transactions that published, from the merge on.
+_PUBLISHED_S = """
+    SELECT coalesce(sum(extract(epoch FROM committed - started)), 0)::float8 FROM zoning.batch WHERE jurisdiction = %s
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the measurement takes place."""
+
+    server: str
+    folder: Path
+    say: Callable[[str], None]
+
+    def name(self, what: str) -> str:
+        """A database's name, of this process alone."""
+        return f"bench_counties_{what.replace(' ', '_')}_{os.getpid()}"
+
+    def url(self, what: str) -> str:
+        """A database's URL, as its owner."""
+        return urlsplit(self.server)._replace(path=f"/{self.name(what)}").geturl()
+
+    def drop(self, what: str) -> None:
+        """Drop a database if it is there."""
+        self._execute("DROP DATABASE IF EXISTS {name} WITH (FORCE)", what)
+
+    def create(self, what: str, of: str | None = None) -> None:
+        """Make a database anew, empty and migrated, or as a copy of another."""
+        self.drop(what)
+        self._execute("CREATE DATABASE {name} TEMPLATE {of}" if of else "CREATE DATABASE {name}", what, of or what)
+        if of is None:
+            database.migrate(self.url(what))
+
+    def _execute(self, statement: str, what: str, of: str = "") -> None:
+        names = {"name": sql.Identifier(self.name(what)), "of": sql.Identifier(self.name(of))}
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(**names))
+
+
+def measure(first: int, others: int, count: int, server: str, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Time `zoning sync` of small counties beside a large one.
+
+    Args:
+        first: parcels of the large county.
+        others: parcels of each small county.
+        count: how many small counties.
+        server: URL of a PostGIS whose user may create databases.
+        home: where files may lie meanwhile.
+        say: told what is going on.
+
+    Returns:
+        `first` (parcels, publish_s, whole_s) and `counties`: variant, number, publish_s, whole_s, and both divided by
+        the same round's county alone.
+
+    Raises:
+        RuntimeError: a sync failed.
+    """
+    bench = Bench(server, home / "bench" / f"counties-{os.getpid()}", say)
+    bench.folder.mkdir(parents=True)
+    variants = [AS_IS, NO_AUTOVACUUM, *([NO_STATISTICS] if _is_superuser(server) else [])]
+    try:
+        large = _large(bench, first)
+        for variant in variants:
+            say(f"{variant}: the database is copied")
+            bench.create(variant, of="base")
+            _prepare(bench.url(variant), variant)
+        counties = list(_rounds(bench, variants, others, count))
+    finally:
+        for what in ("base", ALONE, *variants):
+            bench.drop(what)
+        shutil.rmtree(bench.folder, ignore_errors=True)
+    return {"first": {"parcels": first, **large}, "others": others, "counties": counties, "ratios": _ratios(counties)}
+
+
+def _large(bench: Bench, parcels: int) -> dict[str, float]:
+    bench.say(f"{parcels:,} parcels: the county is drawn")
+    bench.create("base")
+    with serving(parcels, wait_most_s=_READY_S) as portal:
+        return _sync(bench, "base", portal, f"{ID}-large")
+
+
+def _rounds(bench: Bench, variants: list[str], parcels: int, count: int) -> Iterator[dict[str, Any]]:
+    with serving(parcels, wait_most_s=_READY_S) as portal:
+        bench.create(ALONE)
+        bench.say(f"{parcels:,} parcels: the portal answers everything once, which does not count")
+        _sync(bench, ALONE, portal, f"{ID}-0")
+        for number in range(1, count + 1):
+            bench.create(ALONE)
+            alone = _sync(bench, ALONE, portal, f"{ID}-{number}")
+            yield {"variant": ALONE, "number": number, **alone}
+            for variant in variants:
+                found = _sync(bench, variant, portal, f"{ID}-{number}")
+                times = {f"{name[:-2]}_times": round(found[name] / alone[name], 2) for name in found}
+                yield {"variant": variant, "number": number, **found, **times}
+
+
+def _sync(bench: Bench, what: str, portal: str, county: str) -> dict[str, float]:
+    """One `zoning sync` in a fresh home: seconds of the publishing transactions, and of the whole command."""
+    with _home(bench.folder, portal, county) as folder:
+        began = time.monotonic()
+        command = [sys.executable, "-m", "zoning_assets.cli", "sync", county]
+        done = subprocess.run(  # noqa: S603 - ours
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=_environment(folder, bench.url(what)), cwd=ROOT
+        )
+        whole_s = time.monotonic() - began
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
+        message = f"`zoning sync {county}` failed with exit status {done.returncode}: {' / '.join(last)}"
+        raise RuntimeError(message)
+    with psycopg.connect(bench.url(what)) as connection:
+        (publish_s,) = connection.execute(_PUBLISHED_S, [county]).fetchone() or (0.0,)
+    bench.say(f"{what}: {county} published in {publish_s:.1f} s, whole sync {whole_s:.1f} s")
+    return {"publish_s": round(publish_s, 2), "whole_s": round(whole_s, 2)}
+
+
+@contextmanager
+def _home(folder: Path, portal: str, county: str) -> Iterator[Path]:
+    """A folder with the county's file alone; gone afterwards."""
+    home = folder / county
+    home.mkdir()
+    text = county_toml(portal, bounds=_BOUNDS, tile_resolution="auto")
+    (home / f"{county}.toml").write_text(text.replace(f'id = "{ID}"', f'id = "{county}"'))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _environment(folder: Path, url: str) -> dict[str, str]:
+    """A home of its own; nothing of the caller's."""
+    ours = {
+        "ZONING_HOME": str(folder / "home"),
+        "ZONING_DATABASE_URL": url,
+        "ZONING_JURISDICTIONS": str(folder),
+        "PYTHONPATH": str(ROOT),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+    rest = {name: text for name, text in os.environ.items() if not name.startswith(("ZONING_", "DAGSTER_"))}
+    return {**rest, **ours}
+
+
+def _is_superuser(server: str) -> bool:
+    with psycopg.connect(server) as connection:
+        return connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,)
+
+
+def _prepare(url: str, variant: str) -> None:
+    """Make a copied database one of a variant."""
+    if variant == AS_IS:
+        return
+    with psycopg.connect(url, autocommit=True) as connection:
+        for (table,) in connection.execute(_TABLES).fetchall():
+            connection.execute(sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(sql.SQL(table)))
+        for statement in _FORGET if variant == NO_STATISTICS else ():
+            connection.execute(statement)
+
+
+def _ratios(counties: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By variant, the median and the highest of the whole commands' ratios, and the median of the publishing."""
+    found = []
+    for variant in dict.fromkeys(each["variant"] for each in counties if each["variant"] != ALONE):
+        mine = [each for each in counties if each["variant"] == variant]
+        whole = [each["whole_times"] for each in mine]
+        publish = [each["publish_times"] for each in mine]
+        found.append({
+            "variant": variant,
+            "publish_times": statistics.median(publish),
+            "whole_times": statistics.median(whole),
+            "whole_most": max(whole),
+            "kept": max(whole) <= MOST_RATIO,
+        })  # fmt: skip
+    return found
