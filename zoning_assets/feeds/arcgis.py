@@ -18,6 +18,7 @@ from zoning_assets.feeds import arcgis_probe, arcgis_whole
 from zoning_assets.feeds.arcgis_listed import by_ids, listed_ids, walk
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Service, in_box, inside
 from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, Source, check_columns, prove
+from zoning_assets.feeds.whole import Hashes, hashes_of, repeats
 from zoning_assets.model import Cover, Place
 from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import columns, crs, esri, tiles
@@ -193,17 +194,18 @@ class Arcgis:
 
     async def _repeated_by_looking(self) -> list[int]:
         """Ids of rows whose key repeats, from every row's key."""
-        seen: dict[str, list[int]] = {}
+        seen: list[tuple[Ids, Hashes]] = []  # 16 bytes a row
 
         def look(page: Page) -> None:
-            for number, row in zip(page.ids.tolist(), esri.read(page.body, {}).attributes, strict=True):
-                key = columns.key_of(row.get(self.request.feed.key or ""))
-                if key is not None:
-                    seen.setdefault(key, []).append(number)
+            keys = [columns.key_of(row.get(self.request.feed.key or "")) for row in esri.read(page.body, {}).attributes]
+            seen.append((page.ids, hashes_of(keys)))
 
         fields = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "false"}
         await walk(self.service, EVERY_ROW, {}, look, seen.clear, fields=fields)
-        return [each for ids in seen.values() if len(ids) > 1 for each in ids]
+        ids = np.concatenate([np.empty(0, np.int64), *(each for each, _ in seen)])
+        hashes = np.concatenate([np.empty(0, np.uint64), *(each for _, each in seen)])
+        found: list[int] = ids[repeats(hashes)].tolist()
+        return found
 
     # The pages
 

@@ -7,6 +7,7 @@ are still being fetched, and a tile that fails keeps none waiting. Each partitio
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -167,7 +168,7 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
                 context.log_event(event)
 
     def report(outcome: Outcome) -> None:
-        outcomes.append(outcome)
+        outcomes.append(replace(outcome, rejections=None, picture=b"", survey=None))  # what is large is told below
         written.append(scribe.submit(write, metadata.events(outcome, assets)))
         where = outcome.place.jurisdiction
         if isinstance(outcome.error, AcceptanceNeeded) and where not in checked:
