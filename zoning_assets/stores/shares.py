@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, count
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,6 @@ FEED = "parcel_zoning"
 #: Parcels whose shapes or shares are in memory at a time.
 AT_ONCE = 10_000
 _TEXTS, _NUMBERS = ("parcel_id", "facet", "code", "effective"), ("area_m2", "fraction", "rank", "listed")
-
-
-#: Cursors of one transaction have names of their own.
-_NUMBERS_OF_CURSORS = count()
-
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 
@@ -182,8 +177,8 @@ class Shares:
         return ([key for (key,) in some] for some in self._streamed(query, **values))
 
     def _streamed(self, query: str, **values: Any) -> Iterator[list[Any]]:
-        """A query's rows, `at_once` at a time, by a cursor of the server's."""
-        with self.connection.cursor(f"shares_{next(_NUMBERS_OF_CURSORS)}", binary=True) as cursor:
+        """A query's rows, `at_once` at a time, by a cursor of the server's; one of a query at a time."""
+        with self.connection.cursor(query, binary=True) as cursor:
             cursor.execute(named("shares")[query], {"jurisdiction": self.jurisdiction, **values})
             while some := cursor.fetchmany(self.at_once):
                 yield some
