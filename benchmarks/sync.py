@@ -81,12 +81,12 @@ def _round(
 ) -> list[dict[str, Any]]:
     """Each contestant once, in a fresh database."""
     found = []
-    with _databases(server, {CONTESTANTS[name][1] for name in only}) as databases:
+    with databases(server, {CONTESTANTS[name][1] for name in only}) as urls:
         try:
             for name in only:
                 module, whose = CONTESTANTS[name]
                 say(f"{name} ...")
-                heat = _heat(module, f"{portal}/{_LAYER}", databases[whose], folder / whose, portal)
+                heat = _heat(module, f"{portal}/{_LAYER}", urls[whose], folder / whose, portal)
                 found.append({"contestant": name, **heat})
                 say(f"{name}: {found[-1]['seconds']:.1f} s")
         finally:
@@ -135,7 +135,7 @@ async def _by_tiles(portal: str, folder: Path) -> None:
 
 
 @contextmanager
-def _databases(server: str, names: set[str]) -> Iterator[dict[str, str]]:
+def databases(server: str, names: set[str]) -> Iterator[dict[str, str]]:
     """A fresh database with PostGIS for each; dropped at the end."""
     real = {name: f"bench_{name}_{os.getpid()}" for name in names}
     urls = {name: urlsplit(server)._replace(path=f"/{each}").geturl() for name, each in real.items()}

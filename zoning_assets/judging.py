@@ -8,13 +8,14 @@ and the SQL (stores/).
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import shapely
 
@@ -25,7 +26,7 @@ from zoning_assets.stores.states import Span, States
 from zoning_assets.transform import codes, crs, event
 from zoning_assets.transform.changes import judge_zoning
 from zoning_assets.transform.parcel_changes import judge_parcels
-from zoning_assets.transform.shares import BASE, COLUMNS, best_lots, shares
+from zoning_assets.transform.shares import BASE, COLUMNS, best_lots, leading_lots, shares
 
 #: Where more came, went or changed, all is judged anew.
 _MOST_GROUND = 20_000
@@ -35,7 +36,7 @@ RULES_VERSION = 2
 
 @dataclass(frozen=True)
 class Overlaid:
-    """What `parcel_zoning` did. `judged` 0: nothing they are made of had changed."""
+    """What `parcel_zoning` did. `judged` 0: nothing they are made of had changed, or there is no map."""
 
     districts: int
     judged: int
@@ -84,36 +85,61 @@ def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
     alike = codes.collisions(seen, jurisdiction.codes, _settled(seen))
     map_ = desk.districts()
     districts = _metric(map_, jurisdiction)
-    parcels, best = _to_judge(desk, map_, districts, jurisdiction)
-    found = shares(parcels, facets_of(districts, jurisdiction), best)
-    changed = desk.publish(found[list(COLUMNS)], parcels["key"].tolist())
+    chosen, best = _choose(desk, map_, districts, jurisdiction)
+    facets, no_map = facets_of(districts, jurisdiction), districts.empty
+    judged = (_judged(_metric(some, jurisdiction), facets, best) for some in desk.chosen()) if not no_map else ()
+    changed = desk.publish(judged, no_map=no_map)
     desk.put_best_lots(best)
-    return Overlaid(len(districts), len(parcels), changed, spelled, untyped, alike, desk.split())
+    return Overlaid(len(districts), chosen, changed, spelled, untyped, alike, desk.split())
 
 
-def _to_judge(
+def _judged(
+    parcels: gpd.GeoDataFrame, facets: gpd.GeoDataFrame, best: Mapping[str, str]
+) -> tuple[list[str], pd.DataFrame]:
+    return parcels["key"].tolist(), shares(parcels, facets, best)[list(COLUMNS)]
+
+
+def _choose(
     desk: store.Shares, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
-) -> tuple[gpd.GeoDataFrame, dict[str, str]]:
-    """The parcels whose shares may have changed, and the one that holds most of each district.
+) -> tuple[int, dict[str, str]]:
+    """Choose the parcels whose shares may have changed; how many, and the one that holds most of each district.
 
     A parcel that comes or goes may take that place in its districts from another: those change, too. `map_`: the
-    districts in the target CRS.
+    districts in the target CRS. Without districts no shape is looked at.
     """
-    ground = desk.changed_ground()
-    if ground is None or len(ground) > _MOST_GROUND:
-        parcels = _metric(desk.all_parcels(), jurisdiction)
-        return parcels, best_lots(parcels, districts)
-    srid = jurisdiction.srid
-    touched = desk.parcels_on(shapely.to_wkb(ground["geometry"]), srid)
-    changed = np.concatenate([_metric(each, jurisdiction).geometry.to_numpy() for each in (touched, ground)])
-    at = np.unique(shapely.STRtree(districts.geometry.to_numpy()).query(changed, "intersects")[1])
-    around = desk.parcels_on(shapely.to_wkb(map_["geometry"].iloc[at]), srid)
-    known, now = desk.best_lots(), best_lots(_metric(around, jurisdiction), districts.iloc[at])
-    near, ids = set(map_["district_id"].iloc[at]), set(map_["district_id"])
+    if districts.empty:
+        return 0, {}
+    ground = desk.changed_ground(_MOST_GROUND)
+    if ground is None:
+        return desk.choose_all(), _best_of(desk.chosen(), districts, jurisdiction)
+    chosen = desk.choose_on(shapely.to_wkb(ground["geometry"]), jurisdiction.srid)
+    at = _touching(chain([ground], desk.chosen()), districts, jurisdiction)
+    near = map_["district_id"].iloc[at].tolist()
+    others = set(map_["district_id"]).difference(near)
+    known, now = desk.best_lots(), _best_of(desk.parcels_in(near), districts.iloc[at], jurisdiction)
     moved = {side[each] for each in near for side in (known, now) if each in side and known.get(each) != now.get(each)}
-    parcels = desk.parcels_on((), srid, sorted({*touched["key"], *moved}))
-    best = {each: lot for each, lot in known.items() if each in ids - near} | now
-    return _metric(parcels, jurisdiction), best
+    chosen += desk.choose_keys(sorted(moved))
+    return chosen, {each: lot for each, lot in known.items() if each in others} | now
+
+
+def _best_of(
+    parcels: Iterable[pd.DataFrame], districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
+) -> dict[str, str]:
+    """The parcel that holds most of each district."""
+    leading = None
+    for some in parcels:
+        leading = leading_lots(_metric(some, jurisdiction), districts, leading)
+    return {} if leading is None else best_lots(leading)
+
+
+def _touching(
+    ground: Iterable[pd.DataFrame], districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
+) -> npt.NDArray[np.int64]:
+    """The rows of the districts that some ground touches."""
+    tree, touched = shapely.STRtree(districts.geometry.to_numpy()), np.zeros(len(districts), dtype=bool)
+    for some in ground:
+        touched[tree.query(_metric(some, jurisdiction).geometry.to_numpy(), "intersects")[1]] = True
+    return np.flatnonzero(touched)
 
 
 def _spell(desk: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:

@@ -1,21 +1,19 @@
 """`zoning bench`: measurements, with units. They live in the repository's `benchmarks/`, which is not installed."""
 
-import importlib
-import os
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from zoning_assets.cli import environment, show
+from zoning_assets.cli.bench_memory import memory
+from zoning_assets.cli.benchmarks import load as _load
+from zoning_assets.cli.benchmarks import server as _server
 from zoning_assets.errors import SettingInvalid
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(memory)
 
-_ROOT = Path(__file__).parents[2]
 _FEWEST = 1000
-_MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
 @app.callback()
@@ -155,47 +153,12 @@ def counties(
         raise typer.Exit(1)
 
 
-def _server() -> str:
-    """The database as its owner, who may make others beside it; a writer may not.
-
-    Raises:
-        SettingInvalid: this user may not either.
-    """
-    from zoning_assets.stores import cluster, database  # noqa: PLC0415
-
-    url = database.as_role(cluster.ensure(environment.settings().home, os.environ), None)
-    with database.connect(url) as connection:
-        if connection.execute(_MAY_CREATE).fetchone() != (True,):
-            raise SettingInvalid(
-                "its user may not create databases, as each contestant gets one",
-                where=database.address(url),
-                do="unset ZONING_DATABASE_URL, or grant CREATEDB",
-            )
-    return url
-
-
 def _named(kinds: dict[tuple[str, str], int]) -> dict[str, int]:
     return {f"{kind}, {state}": int(count) for (kind, state), count in kinds.items()}
 
 
 def _lines(figures: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"figure": name.replace("_", " "), "value": str(value)} for name, value in figures.items()]
-
-
-def _load(name: str) -> Any:
-    """A module of `benchmarks/`.
-
-    Raises:
-        SettingInvalid: this program was installed without it.
-    """
-    if not (_ROOT / "benchmarks" / f"{name}.py").is_file():
-        raise SettingInvalid(
-            "benchmarks need a clone of the repository",
-            where="zoning bench",
-            do="clone it and run `./zoning bench` there",
-        )
-    sys.path.insert(0, str(_ROOT))
-    return importlib.import_module(f"benchmarks.{name}")
 
 
 def _tell(found: dict[str, Any]) -> None:

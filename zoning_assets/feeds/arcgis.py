@@ -20,6 +20,7 @@ from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, S
 from zoning_assets.feeds.arcgis_sample import completed, wanted
 from zoning_assets.feeds.arcgis_tiles import check_missed, distinct, find_tiles, places, together
 from zoning_assets.feeds.source import Draft, Request, Source, check_columns, prove
+from zoning_assets.feeds.whole import Hashes, hashes_of, repeats
 from zoning_assets.model import Cover, Place
 from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import columns, esri, tiles
@@ -142,17 +143,18 @@ class Arcgis:
 
     async def _repeated_by_looking(self) -> list[int]:
         """Ids of rows whose key repeats, from every row's key."""
-        seen: dict[str, list[int]] = {}
+        seen: list[tuple[Ids, Hashes]] = []  # 16 bytes a row
 
         def look(page: Page) -> None:
-            for number, row in zip(page.ids.tolist(), self._read(page).attributes, strict=True):
-                key = columns.key_of(row.get(self.request.feed.key or ""))
-                if key is not None:
-                    seen.setdefault(key, []).append(number)
+            keys = [columns.key_of(row.get(self.request.feed.key or "")) for row in self._read(page).attributes]
+            seen.append((page.ids, hashes_of(keys)))
 
         fields = {"outFields": f"{self.about.id},{self.request.feed.key}", "returnGeometry": "false"}
         await walk(self.service, EVERY_ROW, {}, look, seen.clear, fields=fields)
-        return [each for ids in seen.values() if len(ids) > 1 for each in ids]
+        ids = np.concatenate([np.empty(0, np.int64), *(each for each, _ in seen)])
+        hashes = np.concatenate([np.empty(0, np.uint64), *(each for _, each in seen)])
+        found: list[int] = ids[repeats(hashes)].tolist()
+        return found
 
     def _read(self, page: Page) -> Rows:
         """A page's rows, their keys under the name that the jurisdiction file has."""

@@ -23,6 +23,8 @@ from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, prove
 from zoning_assets.model import Cover, Place
 from zoning_assets.transform import columns, crs, tiles
 
+Hashes = npt.NDArray[np.uint64]
+
 
 @dataclass(frozen=True)
 class Here:
@@ -52,7 +54,7 @@ class _Scan:
     """What the first pass found, one entry a row: its finest cell, and the hash of its key (0: it has none)."""
 
     cells: npt.NDArray[np.uint64]
-    keys: npt.NDArray[np.uint64]
+    keys: Hashes
 
 
 class Whole:
@@ -87,7 +89,7 @@ class Whole:
         cells, keys = [], []
         for batch in self.here.batches():
             cells.append(self._cells(batch))
-            keys.append(np.array([_key_hash(key) for key in self.here.keys(batch)], dtype=np.uint64))
+            keys.append(hashes_of(self.here.keys(batch)))
         scan = _Scan(
             np.concatenate(cells or [np.empty(0, np.uint64)]), np.concatenate(keys or [np.empty(0, np.uint64)])
         )
@@ -97,8 +99,7 @@ class Whole:
 
     def _repeated(self, scan: _Scan, found: dict[str, int]) -> dict[str, str]:
         """Each repeated key with the tile that owns its rows: that of the smallest of their cells."""
-        hashes, counts = np.unique(scan.keys, return_counts=True)
-        suspects = np.isin(scan.keys, hashes[(counts > 1) & (hashes != 0)])
+        suspects = repeats(scan.keys)
         groups: dict[str, list[int]] = {}
         if suspects.any():
             at = 0
@@ -179,6 +180,17 @@ class Whole:
 def _put(slices: Slices, tile: str, draft: Draft) -> None:
     for kind, rows, body in slices.of(tile):
         draft.add(body, rows=rows, kind=kind)
+
+
+def hashes_of(keys: Sequence[str | None]) -> Hashes:
+    """A hash of each key, 8 bytes; 0: there is no key. Of equal keys they are equal."""
+    return np.array([_key_hash(key) for key in keys], dtype=np.uint64)
+
+
+def repeats(hashes: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of the hashes stand there several times; 0 is none."""
+    each, counts = np.unique(hashes, return_counts=True)
+    return np.isin(hashes, each[(counts > 1) & (each != 0)])
 
 
 def _key_hash(key: str | None) -> int:

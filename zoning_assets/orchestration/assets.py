@@ -6,6 +6,7 @@ are still being fetched, and a tile that fails keeps none waiting. Each partitio
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -167,10 +168,9 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
                 context.log_event(event)
 
     def report(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        written.append(
-            scribe.submit(write, metadata.events(outcome, assets, partial(fixes.identify, zoning.database())))
-        )
+        outcomes.append(replace(outcome, rejections=None, picture=b"", survey=None))  # those are large
+        identify = partial(fixes.identify, zoning.database())
+        written.append(scribe.submit(write, metadata.events(outcome, assets, identify)))
         where = outcome.place.jurisdiction
         if isinstance(outcome.error, AcceptanceNeeded) and where not in checked:
             checked.add(where)

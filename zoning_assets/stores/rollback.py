@@ -26,7 +26,6 @@ class Undoing:
     batches: dict[str, int] = field(default_factory=dict)  # feed -> the batch that undoes
     ended: dict[str, int] = field(default_factory=dict)  # feed -> rows that are no more, or no more so
     begun: dict[str, int] = field(default_factory=dict)  # feed -> rows that are there again
-    keys: set[str] = field(default_factory=set)  # of parcels that were touched
     retracted: int = 0
     restored: int = 0
     moment: datetime | None = None  # to which it goes back
@@ -71,9 +70,9 @@ class Undoing:
             what = f"batch {later[1]} has changed {later[0]!r} since"
             do = "roll back to a time before both, with --to"
             raise RollbackRefused(what, where=f"{self.jurisdiction} batch {batch}", do=do)
-        self._apply(feed, f"{_TABLES[feed]}_without", batch, batch)
+        keys = self._apply(feed, f"{_TABLES[feed]}_without", batch, batch)
         self.kept, self.undone = dict.fromkeys(_TABLES, 2**62), [batch]
-        self._changes({**self.kept, feed: batch - 1}, sorted(self.keys) if feed == PARCELS else None)
+        self._changes({**self.kept, feed: batch - 1}, sorted(set(keys)) if feed == PARCELS else None)
 
     def finish(self) -> None:
         """The next release is compared with this state; if not all of it was told yet, with the one that was told last.
@@ -87,17 +86,19 @@ class Undoing:
         self._do("release", **told)
         self._do("disbelieve", undone=self.undone)
 
-    def _apply(self, feed: str, target: str, batch: int, first: int) -> None:
+    def _apply(self, feed: str, target: str, batch: int, first: int) -> Iterator[str]:
+        """Let a feed's table be the target; the keys of what that touched, for who needs them."""
         table = _TABLES[feed]
         row = self._row("open", feed=feed, undoes=first)
         self._do(target, batch=batch)
         undo = {"undo": row[0], "now": row[1]}
-        ended, begun = (self._do(f"{deed}_{table}", **undo).fetchall() for deed in ("end", "begin"))
+        touched = [self._do(f"{deed}_{table}", **undo) for deed in ("end", "begin")]
         self._do("drop")
-        counts = {"added": len(begun), "changed": 0, "unchanged": 0, "retired": len(ended), "rejected": 0, "layer": ""}
+        ended, begun = (each.rowcount for each in touched)
+        counts = {"added": begun, "changed": 0, "unchanged": 0, "retired": ended, "rejected": 0, "layer": ""}
         self._do("close", batch=row[0], counts=counts)
-        self.batches[feed], self.ended[feed], self.begun[feed] = row[0], len(ended), len(begun)
-        self.keys |= {key for (key,) in (*ended, *begun)} if feed == PARCELS else set()
+        self.batches[feed], self.ended[feed], self.begun[feed] = row[0], ended, begun
+        return (key for each in touched for (key,) in each)
 
     def _changes(self, kept: Mapping[str, int], keys: list[str] | None) -> None:
         """Tell again what undone rollbacks had retracted, and retract what the undone batches told."""

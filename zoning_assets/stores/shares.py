@@ -1,13 +1,19 @@
-"""Zoning per parcel in PostGIS: what the shares are to be made of, and the transaction that publishes them."""
+"""Zoning per parcel in PostGIS: what the shares are to be made of, and the transaction that publishes them.
 
-from collections.abc import Iterator, Mapping, Sequence
+Parcels are read, and their shares are written, a bounded number at a time: memory does not grow with a jurisdiction.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import psycopg
 import pyarrow as pa
 import shapely
 from psycopg.types.json import Jsonb
@@ -18,7 +24,10 @@ from zoning_assets.stores.queries import named
 from zoning_assets.stores.sessions import said
 
 FEED = "parcel_zoning"
+#: Parcels whose shapes or shares are in memory at a time.
+AT_ONCE = 10_000
 _TEXTS, _NUMBERS = ("parcel_id", "facet", "code", "effective"), ("area_m2", "fraction", "rank", "listed")
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Shares:
     parcels: int  # newest batch of each feed
     zoning: int
     made_of: tuple[str | None, int | None, int | None]  # rules and batches that the published shares were made of
+    at_once: int = AT_ONCE
 
     @property
     def is_current(self) -> bool:
@@ -53,30 +63,41 @@ class Shares:
 
     def spell(self, spellings: Sequence[Mapping[str, str | None]]) -> int:
         """Settle how codes are spelled (`local`, `code`, `zone_type`); how many rows are spelled anew by that."""
-        values = {"jurisdiction": self.jurisdiction, "spellings": Jsonb(list(spellings)), "rules": self.rules}
-        self.connection.execute(named("shares")["settle"], values)
-        steps = ("spell_districts", "spell_parcels")
-        return sum(self.connection.execute(named("shares")[step], values).rowcount for step in steps)
+        self._do("settle", spellings=Jsonb(list(spellings)), rules=self.rules)
+        return sum(self._do(step).rowcount for step in ("spell_districts", "spell_parcels"))
 
     def districts(self) -> pd.DataFrame:
         """The map now: `district_id`, `code`, `code_local`, `effective`, `geometry` (target CRS)."""
         return frame(self._rows("districts"), ("district_id", "code", "code_local", "effective"))
 
-    def changed_ground(self) -> pd.DataFrame | None:
-        """The `geometry` (target CRS) of parcels and districts that came, went or changed. None: all, as the rules are
-        others."""
+    def changed_ground(self, most: int) -> pd.DataFrame | None:
+        """The `geometry` (target CRS) of parcels and districts that came, went or changed. None: all may have, as the
+        rules are others or there are more than `most`."""
         rules, parcels, zoning = self.made_of
         if rules != self.rules:
             return None
-        return frame(self._rows("changed_ground", parcels=parcels, zoning=zoning), ())
+        found = self._rows("changed_ground", parcels=parcels, zoning=zoning, most=most + 1)
+        return None if len(found) > most else frame(found, ())
 
-    def all_parcels(self) -> pd.DataFrame:
-        """All parcels: `key`, `geometry` (target CRS)."""
-        return frame(self._rows("all_parcels"), ("key",))
+    def choose_all(self) -> int:
+        """Judge every parcel; how many there are."""
+        return self._choose("choose_all")
 
-    def parcels_on(self, ground: Sequence[bytes], srid: int, keys: Sequence[str] = ()) -> pd.DataFrame:
-        """The parcels that touch some ground (WKB), and those of some keys; as `all_parcels`."""
-        return frame(self._rows("parcels_on", ground=list(ground), srid=srid, keys=list(keys)), ("key",))
+    def choose_on(self, ground: Sequence[bytes], srid: int) -> int:
+        """Judge the parcels that touch some ground (WKB); how many there are."""
+        return self._choose("choose_on", ground=list(ground), srid=srid)
+
+    def choose_keys(self, keys: Sequence[str]) -> int:
+        """Judge the parcels of some keys as well; how many were not chosen before."""
+        return self._do("choose_keys", keys=list(keys)).rowcount
+
+    def chosen(self) -> Iterator[pd.DataFrame]:
+        """The parcels that are judged, `at_once` at a time: `key`, `geometry` (target CRS)."""
+        return self._parcels("chosen_parcels")
+
+    def parcels_in(self, districts: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """The parcels that touch some districts (ids), once for each; as `chosen`."""
+        return self._parcels("parcels_in", districts=list(districts))
 
     def best_lots(self) -> dict[str, str]:
         """The parcel that holds most of each district, as it was found last."""
@@ -84,23 +105,37 @@ class Shares:
 
     def put_best_lots(self, best: Mapping[str, str]) -> None:
         """Keep it for the next time."""
-        values = {"jurisdiction": self.jurisdiction, "districts": list(best), "parcels": list(best.values())}
-        self.connection.execute(named("shares")["put_best_lots"], values)
+        self._do("put_best_lots", districts=list(best), parcels=list(best.values()))
 
-    def publish(self, shares: pd.DataFrame, judged: Sequence[str]) -> int:
-        """Make these the shares of the judged parcels, and note what they are made of; how many parcels changed."""
-        query, values = named("shares"), {"jurisdiction": self.jurisdiction, "judged": list(judged)}
-        self.connection.execute(query["stage"])
-        self._copy(shares)
-        changed = self.connection.execute(query["different"], values).rowcount
-        made_of = {"parcels": self.parcels, "zoning": self.zoning, "changed": changed}
+    def publish(self, found: Iterable[tuple[Sequence[str], pd.DataFrame]], *, no_map: bool) -> int:
+        """Make the found shares those of the parcels that were judged, and note what they are made of.
+
+        Args:
+            found: keys of judged parcels, `at_once` at most, and their shares.
+            no_map: there are no districts: no parcel has a share.
+
+        Returns:
+            How many parcels have other shares than before.
+        """
         batch, now = self._open_batch()
-        if changed:
-            self.connection.execute(query["supersede"], {**values, "batch": batch, "now": now})
-            self.connection.execute(query["insert"], {**values, "batch": batch, "now": now})
-        closing = {"counts": Jsonb(made_of), "batch": batch}
-        self.connection.execute(named("publish")["close_batch"], closing)
+        self._do("stage")
+        self._do("stage_key")
+        gone = ((keys, None) for keys in self._keys("gone", no_map=no_map))
+        changed = sum(self._replace(keys, shares, batch, now) for keys, shares in chain(gone, found))
+        made_of = {"parcels": self.parcels, "zoning": self.zoning, "changed": changed}
+        self.connection.execute(named("publish")["close_batch"], {"counts": Jsonb(made_of), "batch": batch})
         return changed
+
+    def _replace(self, keys: Sequence[str], shares: pd.DataFrame | None, batch: int, now: datetime) -> int:
+        """Make these the shares of some parcels (None: they have none); of how many parcels they were others."""
+        self._do("unstage")
+        if shares is not None:
+            self._copy(shares)
+        changed = [key for (key,) in self._do("different", keys=list(keys)).fetchall()]
+        if changed:
+            for step in ("supersede", "insert"):
+                self._do(step, keys=changed, batch=batch, now=now)
+        return len(changed)
 
     def split(self) -> Split:
         """The outcome in numbers."""
@@ -130,7 +165,28 @@ class Shares:
             if len(shares):
                 copy.write(copying.rows(fields))
             copy.write(copying.TAIL)
-        self.connection.execute("ANALYZE stage")
+
+    def _choose(self, query: str, **values: Any) -> int:
+        self._do("chosen")
+        return self._do(query, **values).rowcount
+
+    def _parcels(self, query: str, **values: Any) -> Iterator[pd.DataFrame]:
+        return (frame(some, ("key",)) for some in self._streamed(query, **values))
+
+    def _keys(self, query: str, **values: Any) -> Iterator[list[str]]:
+        return ([key for (key,) in some] for some in self._streamed(query, **values))
+
+    def _streamed(self, query: str, **values: Any) -> Iterator[list[Any]]:
+        """A query's rows, `at_once` at a time, by a cursor of the server's; one of a query at a time."""
+        with self.connection.cursor(query, binary=True) as cursor:
+            cursor.execute(named("shares")[query], {"jurisdiction": self.jurisdiction, **values})
+            while some := cursor.fetchmany(self.at_once):
+                yield some
+
+    def _do(self, query: str, **values: Any) -> Cursor:
+        """A statement, planned for its values: one prepared for any would not know how many keys there are."""
+        known = {"jurisdiction": self.jurisdiction, **values}
+        return self.connection.execute(named("shares")[query], known, prepare=False)
 
     def _rows(self, query: str, **values: Any) -> list[Any]:
         return rows(self.connection, named("shares")[query], {"jurisdiction": self.jurisdiction, **values})

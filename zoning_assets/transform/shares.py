@@ -34,7 +34,7 @@ def shares(
     Args:
         parcels: `key`; valid polygons.
         districts: `facet`, `code` (None: ground without one), `effective` (date or None); valid polygons; may overlap.
-        best: best_lots, where these are not all parcels; then districts have `district_id`.
+        best: best_lots of all parcels, where these are not all; then districts have `district_id`.
 
     Returns:
         One row for each parcel, facet and code that share ground, sorted so: `parcel_id`, `facet`, `code`, `area_m2`,
@@ -128,13 +128,45 @@ def latest(dates: list[Any]) -> Any:
     return max((each for each in dates if not pd.isna(each)), default=None)
 
 
-def best_lots(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> dict[str, str]:
-    """The parcel (`key`) that holds most of each district (`district_id`); of those that hold as much, the first."""
+def leading_lots(
+    parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame, others: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The lots that may hold most of each district, among these parcels and those of which `others` was made.
+
+    Args:
+        parcels: `key`; valid polygons. May be a part of a jurisdiction's.
+        districts: `district_id`; valid polygons.
+        others: the result for other parcels.
+
+    Returns:
+        `district` (id), `key`, `area_m2`: a few rows for each district, however many parcels there are.
+    """
     parts = pieces(parcels.geometry.to_numpy(), districts.geometry.to_numpy())
-    found = parts.assign(area_m2=shapely.area(parts["geometry"].to_numpy()))
-    found["key"] = parcels["key"].to_numpy()[parts["parcel"]]
-    chosen = found[_best(found)]
-    return dict(zip(districts["district_id"].to_numpy()[chosen["district"]], chosen["key"], strict=True))
+    found = pd.DataFrame(
+        {
+            "district": districts["district_id"].to_numpy()[parts["district"]],
+            "key": parcels["key"].to_numpy()[parts["parcel"]],
+            "area_m2": shapely.area(parts["geometry"].to_numpy()),
+        }
+    )
+    known = found if others is None else pd.concat([others, found])
+    return _unbeaten(known.sort_values(["district", "key"], ignore_index=True))
+
+
+def best_lots(leading: pd.DataFrame) -> dict[str, str]:
+    """The parcel (`key`) that holds most of each district, of leading lots; of those that hold as much, the first."""
+    chosen = leading[_best(leading)]
+    return dict(zip(chosen["district"], chosen["key"], strict=True))
+
+
+def _unbeaten(found: pd.DataFrame) -> pd.DataFrame:
+    """Sorted lots without those that another beats whatever comes: one that is first by key and as large, or larger by
+    more than a tie."""
+    of_district = found.groupby("district")["area_m2"]
+    before = of_district.cummax().groupby(found["district"]).shift(fill_value=0.0)
+    beaten = (found["area_m2"] <= before) | (found["area_m2"] <= of_district.transform("max") - TIE_M2)
+    kept: pd.DataFrame = found[~beaten].reset_index(drop=True)
+    return kept
 
 
 def _best(found: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -63,37 +63,59 @@ WHERE p.jurisdiction = %(jurisdiction)s AND p.zoning_code_local IS NOT NULL AND 
 SELECT district_id, code, code_local, effective, ST_AsBinary(geom) FROM zoning.district
 WHERE jurisdiction = %(jurisdiction)s ORDER BY district_id;
 
--- name: all_parcels
--- Every parcel now.
-SELECT parcel_id, ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s ORDER BY parcel_id;
-
 -- name: changed_ground
--- The ground of parcels and districts that came, went or changed since, as it is and as it was.
-SELECT ST_AsBinary(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s
-UNION ALL
-SELECT ST_AsBinary(geom) FROM zoning.parcel_version
-WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(parcels)s
-UNION ALL
-SELECT ST_AsBinary(geom) FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s
-UNION ALL
-SELECT ST_AsBinary(geom) FROM zoning.district_version
-WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s;
+-- The ground of parcels and districts that came, went or changed since, as it is and as it was; not more than that.
+SELECT ST_AsBinary(geom) FROM (
+    SELECT geom FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s
+    UNION ALL
+    SELECT geom FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(parcels)s
+    UNION ALL
+    SELECT geom FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s
+    UNION ALL
+    SELECT geom FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s
+) AS changed LIMIT %(most)s;
 
--- name: parcels_on
--- The parcels that touch some ground (WKB), and those of some ids. The jurisdiction is no part of what the index is asked
--- for: a planner that does not know it yet would read the whole county for each shape.
-SELECT p.parcel_id, ST_AsBinary(p.geom) FROM (
-    SELECT p.parcel_id FROM (
-        SELECT ST_GeomFromWKB(g, %(srid)s) AS shape FROM unnest(%(ground)s::bytea[]) AS g OFFSET 0
-    ) AS ground, LATERAL (
-        SELECT parcel_id FROM zoning.parcel
+-- name: chosen
+-- The parcels whose shares are judged, in the order in which they are read.
+CREATE TEMPORARY TABLE chosen (parcel_id text NOT NULL) ON COMMIT DROP;
+
+-- name: choose_all
+-- Every parcel, neighbours together.
+INSERT INTO chosen SELECT parcel_id FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s ORDER BY tile, parcel_id;
+
+-- name: choose_on
+-- The parcels that touch some ground (WKB), neighbours together. Here and below the jurisdiction is no part of what the
+-- index is asked for: a planner that does not know it yet would read the whole county for each shape.
+INSERT INTO chosen SELECT parcel_id FROM (
+    SELECT DISTINCT p.tile, p.parcel_id
+    FROM (SELECT ST_GeomFromWKB(g, %(srid)s) AS shape FROM unnest(%(ground)s::bytea[]) AS g OFFSET 0) AS ground,
+    LATERAL (
+        SELECT tile, parcel_id FROM zoning.parcel
         WHERE jurisdiction || '' = %(jurisdiction)s AND ST_Intersects(geom, ground.shape) OFFSET 0
     ) p
-    UNION SELECT unnest(%(keys)s::text[])
-) AS wanted, LATERAL (
+) AS touched ORDER BY tile, parcel_id;
+
+-- name: choose_keys
+-- The parcels of some ids, too.
+INSERT INTO chosen SELECT p.parcel_id FROM unnest(%(keys)s::text[]) AS k(parcel_id), LATERAL (
+    SELECT parcel_id FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.parcel_id OFFSET 0
+) p
+EXCEPT SELECT parcel_id FROM chosen;
+
+-- name: chosen_parcels
+-- Those that were chosen and are there.
+SELECT c.parcel_id, ST_AsBinary(p.geom) FROM chosen c, LATERAL (
+    SELECT geom FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = c.parcel_id OFFSET 0
+) p;
+
+-- name: parcels_in
+-- The parcels that touch some districts; once for each.
+SELECT p.parcel_id, ST_AsBinary(p.geom) FROM unnest(%(districts)s::text[]) AS n(district_id), LATERAL (
+    SELECT geom FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND district_id = n.district_id OFFSET 0
+) d, LATERAL (
     SELECT parcel_id, geom FROM zoning.parcel
-    WHERE jurisdiction = %(jurisdiction)s AND parcel_id = wanted.parcel_id OFFSET 0
-) p ORDER BY 1;
+    WHERE jurisdiction || '' = %(jurisdiction)s AND ST_Intersects(geom, d.geom) OFFSET 0
+) p;
 
 -- name: best_lots
 -- The parcel that holds most of each district, as it was found last.
@@ -107,57 +129,59 @@ SELECT %(jurisdiction)s, * FROM unnest(%(districts)s::text[], %(parcels)s::text[
 ON CONFLICT (jurisdiction, district_id) DO UPDATE SET parcel_id = excluded.parcel_id;
 
 -- name: stage
--- Where COPY puts the shares before they are compared.
+-- Where COPY puts the shares of some parcels before they are compared.
 CREATE TEMPORARY TABLE stage (
     parcel_id text NOT NULL, facet text NOT NULL, code text NOT NULL, effective text,
     area_m2 double precision NOT NULL, fraction double precision NOT NULL, rank double precision NOT NULL,
     listed double precision NOT NULL
 ) ON COMMIT DROP;
 
+-- name: stage_key
+-- By which a parcel's staged shares are found.
+CREATE INDEX stage_key ON stage (parcel_id, facet);
+
+-- name: unstage
+-- Room for the next parcels.
+TRUNCATE stage;
+
 -- name: different
--- The parcels of which any share is another, or that are gone; %(judged)s: those that were looked at.
-CREATE TEMPORARY TABLE different ON COMMIT DROP AS
+-- Of some parcels those of which any share is another.
 WITH new AS (
     SELECT parcel_id, facet, code, area_m2, fraction, rank::integer, listed = 1 AS listed, effective::date FROM stage
 ),
 old AS (
-    SELECT z.* FROM unnest(%(judged)s::text[]) AS k(parcel_id), LATERAL (
+    SELECT z.* FROM unnest(%(keys)s::text[]) AS k(parcel_id), LATERAL (
         SELECT parcel_id, facet, code, area_m2, fraction, rank, listed, effective
         FROM zoning.parcel_zoning WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.parcel_id OFFSET 0
     ) z
 )
-SELECT parcel_id FROM ((TABLE new EXCEPT TABLE old) UNION ALL (TABLE old EXCEPT TABLE new)) AS d
-UNION
-SELECT z.parcel_id FROM zoning.parcel_zoning z WHERE z.jurisdiction = %(jurisdiction)s AND NOT EXISTS (
-    SELECT FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = z.parcel_id OFFSET 0
-);
+SELECT DISTINCT parcel_id FROM ((TABLE new EXCEPT TABLE old) UNION ALL (TABLE old EXCEPT TABLE new)) AS d;
+
+-- name: gone
+-- Parcels that have shares and are there no longer; where there is no map, all that have shares.
+SELECT DISTINCT z.parcel_id FROM zoning.parcel_zoning z LEFT JOIN LATERAL (
+    SELECT true AS stands FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = z.parcel_id OFFSET 0
+) p ON true
+WHERE z.jurisdiction = %(jurisdiction)s AND (%(no_map)s OR p.stands IS NULL);
 
 -- name: supersede
--- What the shares of those parcels were becomes a version; its legal end is the day from which the new ones of its facet
+-- What the shares of some parcels were becomes a version; its legal end is the day from which the new ones of its facet
 -- apply.
-WITH begins AS MATERIALIZED (
-    SELECT jsonb_object_agg(parcel_id || chr(10) || facet, legal) AS days FROM (
-        SELECT parcel_id, facet, max(effective) AS legal FROM stage GROUP BY parcel_id, facet
-    ) each WHERE legal IS NOT NULL
-),
-gone AS (
-    DELETE FROM zoning.parcel_zoning WHERE ctid = ANY (ARRAY(
-        SELECT z.at FROM different d, LATERAL (
-            SELECT ctid AS at FROM zoning.parcel_zoning
-            WHERE jurisdiction = %(jurisdiction)s AND parcel_id = d.parcel_id OFFSET 0
-        ) z
-    )) RETURNING *
+WITH gone AS (
+    DELETE FROM zoning.parcel_zoning WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(keys)s) RETURNING *
 )
 INSERT INTO zoning.parcel_zoning_version
-SELECT gone.*, gone.last_changed, %(now)s, gone.effective,
-    ((SELECT days FROM begins)->>(gone.parcel_id || chr(10) || gone.facet))::date, %(batch)s FROM gone;
+SELECT gone.*, gone.last_changed, %(now)s, gone.effective, begins.legal, %(batch)s
+FROM gone LEFT JOIN LATERAL (
+    SELECT max(s.effective::date) AS legal FROM stage s WHERE s.parcel_id = gone.parcel_id AND s.facet = gone.facet OFFSET 0
+) begins ON true;
 
 -- name: insert
 -- What they are now.
 INSERT INTO zoning.parcel_zoning
 SELECT %(jurisdiction)s, s.parcel_id, s.facet, s.code, s.area_m2, s.fraction, s.rank::integer, s.listed = 1,
     s.effective::date, %(batch)s, %(now)s
-FROM stage s JOIN different USING (parcel_id);
+FROM stage s WHERE s.parcel_id = ANY (%(keys)s);
 
 -- name: disagreements
 -- Parcels whose layer says another code than the map, by both codes; as the view zoned_parcel says of each.

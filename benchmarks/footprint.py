@@ -1,0 +1,71 @@
+"""Peak proportional set size (PSS) of a command: its main process, the processes that it started, and all of them.
+
+PSS counts a page that several processes share once in all, so that libraries in forked workers do not count twice.
+Linux only. PostgreSQL's processes are not counted, whoever started them.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from benchmarks.memory import descendants
+
+_EVERY_S = 0.25
+_SERVER = ("postgres", "postmaster")
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Highest PSS seen, bytes: of the main process, of the others together, and of all at one moment."""
+
+    main: int = 0
+    workers: int = 0
+    total: int = 0
+
+    def raised(self, main: int, workers: int) -> "Peaks":
+        """With one more sample."""
+        return Peaks(max(self.main, main), max(self.workers, workers), max(self.total, main + workers))
+
+
+class Footprint:
+    """Samples a process and its descendants in a thread while the block runs."""
+
+    def __init__(self, pid: int) -> None:
+        self.peaks = Peaks()
+        self._pid, self._stop = pid, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_EVERY_S):
+            self.sample()
+
+    def sample(self) -> None:
+        """Look once."""
+        others = [pid for pid in descendants(self._pid) - {self._pid} if not _is_server(pid)]
+        self.peaks = self.peaks.raised(pss(self._pid), sum(map(pss, others)))
+
+
+def pss(pid: int) -> int:
+    """The proportional set size of a process in bytes; 0 where it has ended."""
+    try:
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def _is_server(pid: int) -> bool:
+    try:
+        return (_PROC / str(pid) / "comm").read_text().strip() in _SERVER
+    except OSError:
+        return False

@@ -1,0 +1,74 @@
+"""`zoning bench memory`: peak memory of whole commands at two sizes of a county."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from zoning_assets.cli import environment, show
+from zoning_assets.cli.benchmarks import load, server
+
+_FEWEST = 2000
+
+
+class FeedType(StrEnum):
+    """Where the parcels come from."""
+
+    DOWNLOAD = "download"
+    ARCGIS = "arcgis"
+
+
+def memory(
+    small: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of the small county.")] = 200_000,
+    large: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of the large county.")] = 1_000_000,
+    *,
+    feed_type: Annotated[list[FeedType] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    every_command: Annotated[
+        bool, typer.Option("--every-command", help="Also a second sync, replay, verify and rollback.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Peak memory (PSS) of `zoning sync`, from start to exit, with all its processes; without PostgreSQL and portal."""
+    measurement = load("whole_command")
+    found = measurement.measure(
+        (small, large),
+        server(),
+        environment.settings().home,
+        show.line,
+        feed_types=feed_type or list(FeedType),
+        commands=measurement.ALL if every_command else measurement.FIRST,
+    )
+    if json:
+        show.document(found)
+    else:
+        _tell(found)
+    broken = [each for each in found["growth"] if not each["kept"]]
+    for each in broken:
+        show.line(
+            f"zoning: {each['command']} ({each['feed_type']}): {_mb(each['peak'])} MB, {each['ratio']} times the small "
+            f"county's; promised: at most {measurement.MOST_RATIO} times and {_mb(measurement.MOST_BYTES)} MB"
+        )
+    if broken:
+        raise typer.Exit(1)
+
+
+def _tell(found: dict[str, Any]) -> None:
+    rows = [
+        {
+            "feed type": each["feed_type"],
+            "command": each["command"],
+            "parcels": each["parcels"],
+            "main, MB": _mb(each["main"]),
+            "workers, MB": _mb(each["workers"]),
+            "all, MB": _mb(each["total"]),
+            "seconds": round(each["seconds"]),
+        }
+        for each in found["figures"]
+    ]
+    show.table("Peak memory (PSS)", rows)
+    ratios = [{**each, "peak": _mb(each["peak"]), "kept": "yes" if each["kept"] else "no"} for each in found["growth"]]
+    show.table("The large county's peak (MB), and by the small one's", ratios)
+
+
+def _mb(value: float) -> int:
+    return round(value / 1e6)

@@ -1,0 +1,48 @@
+"""What every word of `zoning bench` needs: a module of the repository's `benchmarks/`, and a server for databases."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from zoning_assets.cli import environment
+from zoning_assets.errors import SettingInvalid
+
+_ROOT = Path(__file__).parents[2]
+_MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+
+
+def load(name: str) -> Any:
+    """A module of `benchmarks/`.
+
+    Raises:
+        SettingInvalid: this program was installed without it.
+    """
+    if not (_ROOT / "benchmarks" / f"{name}.py").is_file():
+        raise SettingInvalid(
+            "benchmarks need a clone of the repository",
+            where="zoning bench",
+            do="clone it and run `./zoning bench` there",
+        )
+    sys.path.insert(0, str(_ROOT))
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def server() -> str:
+    """The database as its owner, who may make others beside it; a writer may not.
+
+    Raises:
+        SettingInvalid: this user may not either.
+    """
+    from zoning_assets.stores import cluster, database  # noqa: PLC0415
+
+    url = database.as_role(cluster.ensure(environment.settings().home, os.environ), None)
+    with database.connect(url) as connection:
+        if connection.execute(_MAY_CREATE).fetchone() != (True,):
+            raise SettingInvalid(
+                "its user may not create databases, as each contestant gets one",
+                where=database.address(url),
+                do="unset ZONING_DATABASE_URL, or grant CREATEDB",
+            )
+    return url
