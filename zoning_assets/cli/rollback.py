@@ -37,9 +37,9 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
     if json:
         show.document({"result" if yes else "preview": asdict(done)})
         return
-    names = {"rows ended": done.ended, "rows again": done.begun, "batch": done.batches}
+    names = {"rows ended": done.ended, "rows again": done.begun, **({"batch": done.batches} if yes else {})}
     rows = [{"feed": feed, **{name: each[feed] for name, each in names.items()}} for feed in done.batches]
-    show.table("Rolled back" if yes else "Would be rolled back", rows)
-    changes = f"{done.retracted} changes retracted, {done.restored} told again"
-    show.line(f"{done.parcels_rezoned} parcels have other shares; {changes}")
+    show.table(f"{known.id}: {'rolled back' if yes else 'would be rolled back'}", rows)
+    changes = f"{done.retracted:,} changes retracted, {done.restored:,} told again"
+    show.say(f"{done.parcels_rezoned:,} parcels have other shares; {changes}")
     show.line(f"{known.id} is paused; `zoning resume {known.id}` lets harvests go on" if yes else "--yes does it")

@@ -91,6 +91,7 @@ WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(parcel)s::text IS NULL OR c.parcel_ids @> ARRAY[%(parcel)s])
     AND (%(id)s::text IS NULL OR c.id LIKE %(id)s || '%%')
     AND (%(state)s::text IS NULL OR c.state = %(state)s)
+    AND (%(min_area)s::float8 IS NULL OR c.area_m2 >= %(min_area)s)
 ORDER BY c.detected DESC, c.kind, c.id LIMIT %(limit)s;
 
 -- name: life
