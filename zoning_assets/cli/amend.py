@@ -8,6 +8,7 @@ import orjson
 import typer
 
 from zoning_assets.cli import environment, show
+from zoning_assets.cli.change_feed import short
 from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.model import STATUSES, Amendment, Jurisdiction
 from zoning_assets.transform.amendments import name_of, says_something
@@ -80,7 +81,9 @@ def amendments(
     for name, rows in found.items():
         shown = rows[:_MOST_SHOWN]
         counted = f"showing {len(shown):,} of {len(rows):,}" if len(shown) < len(rows) else f"{len(rows):,}"
-        show.table(f"{name}: {counted}", [_waiting(row, jurisdiction) for row in shown])
+        names = {row["jurisdiction"] for row in shown}
+        where = f" in {next(iter(names))}" if len(names) == 1 else ""
+        show.table(f"{name}{where}: {counted}", [_waiting(row, is_one=len(names) == 1) for row in shown])
     if not any(found.values()):
         show.line("no amendment waits")
 
@@ -155,7 +158,11 @@ def _row(name: str, told: Amendment, *, is_new: bool) -> dict[str, Any]:
     }
 
 
-def _waiting(row: dict[str, Any], jurisdiction: str | None) -> dict[str, Any]:
-    """A row for people, without the jurisdiction where one was asked for; `noticed` and `legal` as in `changes`."""
+def _waiting(row: dict[str, Any], *, is_one: bool) -> dict[str, Any]:
+    """A row for people, without the jurisdiction where there is one only; a change's `noticed`, `legal` and short id as
+    in `zoning changes`."""
     dates = {"detected": "noticed", "effective": "legal"}
-    return {dates.get(name, name): value for name, value in row.items() if name != "jurisdiction" or not jurisdiction}
+    shown = {dates.get(name, name): value for name, value in row.items() if name != "jurisdiction" or not is_one}
+    if show.is_terminal() and "detected" in row:
+        shown |= {"id": short(row["id"]), "noticed": row["detected"].date()}
+    return shown

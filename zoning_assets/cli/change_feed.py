@@ -113,6 +113,11 @@ def _nothing() -> None:
     show.line("no change was found; `zoning sync JURISDICTION` looks for some")
 
 
+def short(id_: str) -> str:
+    """A change's id for a terminal: `zoning explain` takes it."""
+    return id_[:_SHORT_ID]
+
+
 def row_of(change: Mapping[str, Any]) -> dict[str, Any]:
     """A change as a row of a table: `noticed` is when it was detected, `legal` since when it applies by law.
 
@@ -122,7 +127,7 @@ def row_of(change: Mapping[str, Any]) -> dict[str, Any]:
     is_short, of_parcels = show.is_terminal(), change["facet"] == "parcel"
     evidence = change["evidence"] if of_parcels else {}
     return {
-        "id": change["id"][:_SHORT_ID] if is_short else change["id"],
+        "id": short(change["id"]) if is_short else change["id"],
         "jurisdiction": change["jurisdiction"],
         "state": change["state"],
         "kind": change["kind"],

@@ -40,7 +40,7 @@ def parcel(
         return
     for title, rows in life.items():
         row = _change if title == "changes" else _version
-        show.table(f"{title.replace('_', ' ').capitalize()} of {parcel_id}", [row(each) for each in rows])
+        show.table(f"{parcel_id}: {_TITLES.get(title, title.replace('_', ' '))}", [row(each) for each in rows])
 
 
 def explain(change: Annotated[str, typer.Argument(help="Its id, or how it begins.")], *, json: _Json = False) -> None:
@@ -145,12 +145,15 @@ def _part(part: dict[str, Any]) -> str:
 
 
 #: Columns that are dates, as tables call them: when it was noticed, until when it stood, since when by law.
+_TITLES = {"parcel": "versions", "zoning": "versions of its zoning"}
+_LAST = ("zoning_code_local", "content_hash")
 _DATES = {"system_from": "noticed", "system_to": "until", "legal_from": "legal"}
 
 
 def _version(row: dict[str, Any]) -> dict[str, Any]:
-    """A version of a parcel, or of its zoning, as a row of a table."""
-    return {_DATES.get(name, name): value for name, value in row.items()}
+    """A version of a parcel, or of its zoning, as a row of a table; what is of less interest stands last."""
+    ordered = [name for name in row if name not in _LAST] + [name for name in row if name in _LAST]
+    return {_DATES.get(name, name): row[name] for name in ordered}
 
 
 def _change(change: dict[str, Any]) -> dict[str, Any]:

@@ -50,10 +50,12 @@ def rejections(  # noqa: PLR0913 - which rows, and how many are shown
     where = f" in {jurisdiction}" if jurisdiction else ""
     show.table(f"Held back{where}", [{name: each[name] for name in each if name not in left_out} for each in groups])
     for group in groups:
-        title = f"{group['jurisdiction']} {group['feed']}: {group['reason']}, {group['state']}"
         shown, count = len(group["samples"]), group["count"]
-        more = f" (showing {shown:,} of {count:,}; --limit N shows more)" if shown < count else ""
-        show.table(f"{title}{more}", list(map(_sample, group["samples"])))
+        title = f"{group['jurisdiction']} {group['feed']}: {group['reason']} ({group['state']})"
+        counted = f", showing {shown:,} of {count:,}" if shown < count else ""
+        show.table(f"{title}{counted}", list(map(_sample, group["samples"])))
+    if any(len(group["samples"]) < group["count"] for group in groups):
+        show.line("--limit N shows more rows of each reason")
     show.table(f"Fixes{where}", [{name: each[name] for name in each if name not in left_out} for each in said])
     if not groups:
         show.line("Nothing is held back.")

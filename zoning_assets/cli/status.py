@@ -10,6 +10,7 @@ import typer
 from zoning_assets.cli import environment, show
 from zoning_assets.http import budget
 from zoning_assets.http.budget import Budget
+from zoning_assets.model import PARCELS, ZONING
 
 if TYPE_CHECKING:
     from zoning_assets.cli.standing import Standing
@@ -37,7 +38,8 @@ def _tell(found: Mapping[str, Rows], standing: "Standing") -> None:
     show.table("Jurisdictions", list(map(_jurisdiction, jurisdictions)))
     _tell_failures(found["failures"])
     for name, columns in _SHOWN.items():
-        show.table(name.capitalize(), [{key.replace("_", " "): row[key] for key in columns} for row in found[name]])
+        rows = [{_HEADS.get(key, key.replace("_", " ")): row[key] for key in columns} for row in found[name]]
+        show.table(name.capitalize(), rows)
     for each in found["database"]:
         show.line(f"zoning: {each['warning']}") if each["warning"] else None
     if others := sorted({each["id"] for each in found["jurisdictions"]} - mine):
@@ -59,7 +61,7 @@ def _jurisdiction(row: dict[str, Any]) -> dict[str, Any]:
         "waiting": row["waiting"],
         "dead": row["dead"],
         "next probe": row["next_probe"],
-        "feeds": row["feeds"],
+        "feeds": [feed for feed in row["feeds"] if feed in (PARCELS, ZONING)],
         "promise, hours": row["promise_hours"],
     }
 
@@ -150,6 +152,7 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
     "holds": ("what", "reason", "actor", "since", "until"),
     "queues": ("name", "ready", "leased", "dead", "oldest_s", "fault"),
 }  # fmt: skip
+_HEADS = {"pace_per_minute": "pace/min", "budget_per_minute": "budget/min"}
 _MOST_IDS, _MOST_ROWS = 8, 40
 
 #: The document, part by part, in its order.

@@ -95,8 +95,9 @@ def printable(text: str) -> str:
 
 def _column(name: str, values: Sequence[Any], *, is_short: bool) -> Column:
     kinds = {type(each) for each in values if each is not None}
+    is_text = any(isinstance(each, str) and " " in each for each in values)
     cells = [list(_pieces(each, is_short=is_short)) for each in values]
-    return Column(name, cells, is_number=bool(kinds) and kinds <= {int, float}, is_text=str in kinds)
+    return Column(name, cells, is_number=bool(kinds) and kinds <= {int, float}, is_text=is_text)
 
 
 def _pieces(value: Any, *, is_short: bool) -> Iterator[str]:

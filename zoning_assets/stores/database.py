@@ -80,7 +80,7 @@ def address(url: str) -> str:
 def failed(error: psycopg.Error, url: str) -> StoreError:
     """A statement that the database did not carry out, as an error of ours."""
     why = reason(error)
-    return StoreError(f"{why.what}; nothing was written", where=where(url), do=why.do)
+    return StoreError(why.what, where=where(url), do=f"{why.do}; nothing was published")
 
 
 def where(url: str) -> str:
