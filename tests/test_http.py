@@ -173,7 +173,7 @@ async def test_a_silent_address_is_named(clock):
     async with served(Desk(OK)) as url:
         pass
     async with client(clock) as asking:
-        with pytest.raises(PortalUnreachable, match=r"ClientConnectorError.*check the address") as caught:
+        with pytest.raises(PortalUnreachable, match=r"nothing listens there.*check the address") as caught:
             await asking.ask(QUICK, url, {}, read=orjson.loads)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value.what, str)

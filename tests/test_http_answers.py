@@ -116,7 +116,7 @@ async def test_a_log_in_page_is_not_asked_again(clock):
 
 async def test_noise_is_named_as_what_it_is_not(clock):
     """What is neither data nor a page is said as the reader says it."""
-    with pytest.raises(PortalUnreachable, match=r"JSONDecodeError: .* \(6 tries\)"):
+    with pytest.raises(PortalUnreachable, match=r"its answer is not JSON \(line 1, column 12\) \(6 tries\)"):
         await ask(Desk((200, b'{"count": 7', {})), clock)
 
 

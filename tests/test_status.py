@@ -72,7 +72,9 @@ def document(capsys: pytest.CaptureFixture[str], exits: int = 1) -> dict[str, An
 def test_a_fresh_installation_has_nothing_but_files(at_home, capsys):
     """Every known jurisdiction is named with its feeds, unpublished; a file that is wrong says what is wrong."""
     found = document(capsys)
-    assert list(found) == ["jurisdictions", "failures", "hosts", "holds", "queues", "database", "needs"]
+    parts = ["jurisdictions", "failures", "hosts", "holds", "queues", "database", "needs"]
+    assert list(found) == [*parts, "error", "exit_status"]
+    assert found["error"].startswith("us-xx-wrong: id: must be text")
     assert [(each["role"], each["warning"]) for each in found["database"]] == [("zoning_writer", None)]
     assert [each["where"] for each in found["needs"]] == ["us-xx-wrong"]
     assert found["failures"] == found["hosts"] == found["holds"] == []
@@ -179,7 +181,11 @@ def test_what_failed_says_when_it_is_asked_for_again_and_what_is_dead_needs_a_pe
     assert timedelta(minutes=9) < datetime.fromisoformat(waits["next"]) - datetime.now(UTC) < timedelta(minutes=13)
     failed(mine, TooManyRejections("half of it", where="us-xx-mine", do="look"))
     found = document(capsys, 1)
-    assert [(each["where"], each["what"]) for each in found["needs"]] == [("us-xx-mine zoning", "TooManyRejections")]
+    (need,) = found["needs"]
+    assert (need["where"], need["what"]) == ("us-xx-mine zoning", "us-xx-mine: half of it; look")
+    (dead,) = found["failures"]
+    said = f"us-xx-mine zoning: us-xx-mine: half of it; look; then `zoning retry {dead['id']}`"
+    assert (found["error"], found["exit_status"]) == (said, 1)
     retry("us-xx-mine", json=True)
     assert json.loads(capsys.readouterr().out)["failures"][0]["state"] == "waiting"
     assert document(capsys, 0)["needs"] == []

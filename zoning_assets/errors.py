@@ -29,6 +29,7 @@ ZoningError                 one line: where, what, what to do
 ├── Held                    a person paused it: wait, or `zoning resume`
 ├── Stopping                asked to stop: the same command goes on from here
 ├── Defect                  this program's own fault: report it
+├── MachineRefused          this machine: a full disk, a missing right
 └── StoreError              our own side: the database, the object store
     ├── DatabaseUnavailable     nobody answers, or no way to bring one up here
     ├── QueueUnavailable        nobody answers there; messages stay where they are
@@ -36,6 +37,7 @@ ZoningError                 one line: where, what, what to do
     └── HarvestMissing          nothing stored under that name: materialize the asset before it
 """
 
+from zoning_assets import os_errors
 from zoning_assets.secrecy import scrubbed
 
 
@@ -205,6 +207,22 @@ class Stopping(ZoningError):
 
 class Defect(ZoningError):
     """This program met what it was not made for. The message is for a report; nothing was published."""
+
+
+class MachineRefused(ZoningError):
+    """This machine did not do what it was asked for: its disk is full, a right is missing."""
+
+    passes = True
+
+
+def of_machine(error: BaseException, where: str) -> MachineRefused | None:
+    """A failure of this machine's own as an error; None where it is of another kind. `where`: what was worked on."""
+    found = os_errors.machine(error)
+    if found is None:
+        return None
+    what, do = found
+    path = getattr(error, "filename", None)
+    return MachineRefused(what, where=str(path or where), do=f"{do}, then run the same command again")
 
 
 class StoreError(ZoningError):

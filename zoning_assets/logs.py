@@ -7,7 +7,9 @@ An object has `timestamp` (ISO 8601, UTC), `level`, `logger`, `event`, and where
 import logging
 import sys
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
@@ -23,10 +25,29 @@ _ROOT = "zoning_assets"
 OUTCOMES = logging.getLogger(f"{_ROOT}.outcomes")
 
 
-def for_people(stream: TextIO | None = None) -> None:
-    """Warnings as plain lines on stderr."""
+def for_people(stream: TextIO | None = None, faults: Path | None = None) -> None:
+    """Warnings as plain lines on stderr; stacks, which are for who mends this program, in the file `faults`."""
     _listen(stream, [_plain], logging.WARNING)
     OUTCOMES.setLevel(logging.CRITICAL)
+    if faults:
+        logging.getLogger(_ROOT).addHandler(_Faults(faults))
+
+
+class _Faults(logging.Handler):
+    """Appends the stack of an unforeseen error to a file, without secrets; where that cannot be, it is lost."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(logging.ERROR)
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info is None:
+            return
+        text = scrubbed(f"{datetime.now(UTC).isoformat()} {logging.Formatter().format(record)}\n")
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(text)
 
 
 def for_machines(stream: TextIO | None = None) -> None:
@@ -53,8 +74,7 @@ def _listen(stream: TextIO | None, processors: list[Processor], level: int) -> N
 
 
 def _plain(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
-    said = format_exc_info(None, "", event)
-    return scrubbed("\n".join(filter(None, (str(said["event"]), said.get("exception")))))
+    return scrubbed(str(event["event"]))
 
 
 def _without_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

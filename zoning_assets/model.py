@@ -164,7 +164,7 @@ class Cover:
 
 
 #: What is counted of the rows of a published partition, in the order in which it is shown.
-COUNTED = ("fetched", "accepted", "rejected", "repaired", "added", "changed", "unchanged", "retired")
+COUNTED = ("fetched", "accepted", "rejected", "repaired", "dissolved", "added", "changed", "unchanged", "retired")
 
 
 @dataclass(frozen=True)
@@ -255,3 +255,11 @@ STATUSES = (
 )  # fmt: skip
 ADOPTED = ("adopted", "enacted", "effective", "reinstated")
 UNDONE = ("annulled", "repealed")
+
+#: What a change may be: of zoning, of a facet of zoning, of parcels.
+CHANGE_KINDS = (
+    "rezoned", "partly_rezoned", "reverted", "reinstated", "zoned", "unzoned", "recoded", "redrawn",
+    "overlay_added", "overlay_removed", "overlay_changed", "condition_added", "condition_removed", "condition_changed",
+    "pud_added", "pud_removed", "pud_changed",
+    "renumbered", "split", "merged", "replatted", "adjusted", "reshaped", "added", "retired",
+)  # fmt: skip

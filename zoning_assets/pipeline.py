@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningError
+from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningError, of_machine
 from zoning_assets.fixing import check, fixed_by, work_of
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, Opened
@@ -31,7 +31,6 @@ from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, P
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import RANK, Pool
 from zoning_assets.running import Run, places_of
-from zoning_assets.secrecy import scrubbed
 from zoning_assets.stages import (
     NONE_HELD,
     Work,
@@ -291,10 +290,11 @@ class Pipeline:
         return work
 
 
-def defect(where: str, error: Exception) -> Defect:
-    """An unforeseen error as a line; the stack goes to the log."""
+def defect(where: str, error: Exception) -> ZoningError:
+    """An unforeseen error as a line: what this machine refused, else a fault of ours, whose stack goes to the log."""
+    if known := of_machine(error, where):
+        return known
     _log.error("%s: unforeseen", where, exc_info=error)
     at = traceback.extract_tb(error.__traceback__)[-1:]
-    here = f" ({Path(at[0].filename).name}:{at[0].lineno})" if at else ""
-    what = scrubbed(f"{type(error).__name__}: {error}")[:500]  # before it is cut: half an address is none
-    return Defect(f"{what}{here}", where=where, do="report this; nothing was published")
+    here = f" (at {Path(at[0].filename).name}:{at[0].lineno})" if at else ""
+    return Defect(f"a fault of this program{here}", where=where, do="report it with the log; nothing was published")

@@ -6,6 +6,7 @@ request, as Dagster stores what a sensor asks for only after the sensor has ende
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from zoning_assets.model import ADOPTED, PARCELS, UNDONE, ZONING, Amendment, Jur
 from zoning_assets.queues import Message, Queue
 from zoning_assets.stores import amendments
 from zoning_assets.transform.messages import TileMessage, amendment_of, read_amendment, write
+
+_log = logging.getLogger(__name__)
 
 #: Messages in one transaction.
 _BATCH = 100
@@ -113,7 +116,10 @@ async def _stored(
     except ZoningError as error:
         return error
     except Exception as error:  # noqa: BLE001 - a message that shows a fault of ours must not stop the others
-        return Defect(f"{type(error).__name__}: {error}", where=jurisdiction.id, do="report it, with the dead letter")
+        _log.error("%s: unforeseen", jurisdiction.id, exc_info=error)
+        return Defect(
+            "a fault of this program", where=jurisdiction.id, do="report it, with the dead letter and the log"
+        )
     await tiles.put(asked)
     done.asked += len(asked)
     done.repeated += len(by_id) - len(new)

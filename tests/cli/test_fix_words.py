@@ -57,7 +57,7 @@ def test_a_replay_asks_the_portal_nothing(
         (["fix", "0" * 16, "--known", "--set", "a=b"], 2, "say what, in one way"),
         (["fix", "0" * 16, "--set", "ab"], 2, "'ab' names no column"),
         (["fix", "us-xx", "--all", "null_key", "--geometry", "x.json"], 2, "many rows have not one shape"),
-        (["fix", "0" * 16, "--geometry", "absent.json"], 2, "absent.json: cannot be read: No such file"),
+        (["fix", "0" * 16, "--geometry", "absent.json"], 2, "absent.json: cannot be read: there is no such file"),
     ],
 )
 def test_a_fix_that_cannot_be_is_one_line(

@@ -77,7 +77,7 @@ def test_a_home_that_cannot_be_used_is_one_line(
     monkeypatch.setenv("ZONING_HOME", str(tmp_path / "file" / "home"))
     status, out, err = zoning("sync", "us-xx-mytown")
     assert (status, out) == (1, "")
-    assert re.fullmatch(r"zoning: [^\n]*/file[^\n]*; set ZONING_HOME [^\n]+\n", err)
+    assert re.fullmatch(r"Starting \.\.\.\nzoning: [^\n]*/file[^\n]*; set ZONING_HOME [^\n]+\n", err)
 
 
 @pytest.mark.parametrize("url", ["foo://bucket", "s3://", "{}/file/store"])
@@ -103,12 +103,16 @@ def test_dagsters_database_is_asked_first(
     monkeypatch.setenv("ZONING_DAGSTER_DATABASE_URL", wrong)
     status, out, err = zoning("sync", "us-xx-mytown")
     assert (status, out) == (1, "")
-    assert re.fullmatch(r"zoning: [^\n]*password authentication failed[^\n]*ZONING_DAGSTER_DATABASE_URL\)\n", err)
+    assert re.fullmatch(
+        r"Starting \.\.\.\nzoning: [^\n]*the user or the password is wrong[^\n]*ZONING_DAGSTER_DATABASE_URL\)\n", err
+    )
     assert "s3cr3t" not in err
     monkeypatch.setenv("ZONING_DAGSTER_DATABASE_URL", "mysql://u:s3cr3t@localhost/x")
     status, out, err = zoning("sync", "us-xx-mytown")
     assert (status, out) == (2, "")
-    assert re.fullmatch(r"zoning: ZONING_DAGSTER_DATABASE_URL: is not an address of a PostgreSQL [^\n]+\n", err)
+    assert re.fullmatch(
+        r"Starting \.\.\.\nzoning: ZONING_DAGSTER_DATABASE_URL: is not an address of a PostgreSQL [^\n]+\n", err
+    )
 
 
 def test_what_a_portal_says_cannot_command_the_terminal() -> None:

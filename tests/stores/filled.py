@@ -96,7 +96,11 @@ class Filling:
     west: float
 
 
-SMALL, OTHER, LARGE = Filling("us-small", 1_000, 10.0), Filling("us-other", 2_000, 20.0), Filling("us-large", 20_000, 30.0)
+SMALL, OTHER, LARGE = (
+    Filling("us-small", 1_000, 10.0),
+    Filling("us-other", 2_000, 20.0),
+    Filling("us-large", 20_000, 30.0),
+)
 COUNTIES = (SMALL, OTHER, LARGE)
 _FEW = 10
 

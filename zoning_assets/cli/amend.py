@@ -8,12 +8,14 @@ import orjson
 import typer
 
 from zoning_assets.cli import environment, show
+from zoning_assets.cli.change_feed import short
 from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.model import STATUSES, Amendment, Jurisdiction
 from zoning_assets.transform.amendments import name_of, says_something
 from zoning_assets.transform.messages import ground_of
 
 _LARGEST_GROUND = 10 << 20  # bytes
+_MOST_SHOWN = 50
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Several = list[str] | None
 
@@ -71,12 +73,19 @@ def amendments(
     if queue not in (None, *store.QUEUES):
         raise SettingInvalid(f"{queue!r} is no queue", where="--queue", do=f"choose one of: {', '.join(store.QUEUES)}")
     url = environment.bring_up_database()
+    environment.check_known(jurisdiction, url, "--jurisdiction")
     found = {name: store.queue(url, name, jurisdiction) for name in ([queue] if queue else store.QUEUES)}
     if json:
         show.document({"queues": found})
         return
     for name, rows in found.items():
-        show.table(f"{name}: {len(rows)}", [{key: _said(value) for key, value in row.items()} for row in rows[:50]])
+        shown = rows[:_MOST_SHOWN]
+        counted = f"showing {len(shown):,} of {len(rows):,}" if len(shown) < len(rows) else f"{len(rows):,}"
+        names = {row["jurisdiction"] for row in shown}
+        where = f" in {next(iter(names))}" if len(names) == 1 else ""
+        show.table(f"{name}{where}: {counted}", [_waiting(row, is_one=len(names) == 1) for row in shown])
+    if not any(found.values()):
+        show.line("no amendment waits")
 
 
 def _tell(jurisdiction: Jurisdiction, told: list[Amendment], *, json: bool) -> None:
@@ -131,16 +140,17 @@ def _matter(path: Path) -> tuple[Any, Any]:
     try:
         said = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
-        raise SettingInvalid(f"not JSON: {error}", where=str(path), do="give what the Web API answered") from None
+        what = f"it is not JSON (line {error.lineno}, column {error.colno})"
+        raise SettingInvalid(what, where=str(path), do="give what the Web API answered") from None
     return (said["matter"], said.get("histories", [])) if isinstance(said, dict) and "matter" in said else (said, [])
 
 
 def _row(name: str, told: Amendment, *, is_new: bool) -> dict[str, Any]:
     return {
         "id": name,
+        "status": told.status,
         "cases": ", ".join(told.case_numbers),
         "ordinances": ", ".join(told.ordinance_numbers),
-        "status": told.status,
         "from": ", ".join(told.old_codes),
         "to": ", ".join(told.new_codes),
         "confidence": told.confidence,
@@ -148,5 +158,11 @@ def _row(name: str, told: Amendment, *, is_new: bool) -> dict[str, Any]:
     }
 
 
-def _said(value: Any) -> Any:
-    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else value
+def _waiting(row: dict[str, Any], *, is_one: bool) -> dict[str, Any]:
+    """A row for people, without the jurisdiction where there is one only; a change's `noticed`, `legal` and short id as
+    in `zoning changes`."""
+    dates = {"detected": "noticed", "effective": "legal"}
+    shown = {dates.get(name, name): value for name, value in row.items() if name != "jurisdiction" or not is_one}
+    if show.is_terminal() and "detected" in row:
+        shown |= {"id": short(row["id"]), "noticed": row["detected"].date()}
+    return shown

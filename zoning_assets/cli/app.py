@@ -1,16 +1,19 @@
 """The words and what they start; and the one place where an error becomes a line and an exit status."""
 
+import logging
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import typer
 
 from zoning_assets import logs
-from zoning_assets.cli import bench, database, queue, show, signals, sync
+from zoning_assets.cli import bench, database, environment, queue, show, signals, sync
 from zoning_assets.cli.accept import accept, discard
 from zoning_assets.cli.amend import amend, amendments
-from zoning_assets.cli.changes import changes, explain, parcel, preview_rules, watch
+from zoning_assets.cli.change_feed import changes
+from zoning_assets.cli.changes import explain, parcel, preview_rules, watch
 from zoning_assets.cli.demo import demo
 from zoning_assets.cli.fix import fix, rejections
 from zoning_assets.cli.hold import pause, resume
@@ -24,7 +27,9 @@ from zoning_assets.cli.status import status
 from zoning_assets.cli.test import test
 from zoning_assets.cli.up import up
 from zoning_assets.cli.verify import verify
-from zoning_assets.errors import ZoningError
+from zoning_assets.errors import Defect, ZoningError, of_machine
+
+_log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="zoning",
@@ -72,7 +77,8 @@ _FAILED, _MISUSED, _STOPPED = 1, 2, 130
 
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
-    logs.for_people()
+    faults = environment.settings().home / "faults.log"
+    logs.for_people(faults=faults)
     try:
         status = _run()
     except typer.TyperException as error:
@@ -80,14 +86,14 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         status = _STOPPED
     except ZoningError as error:
-        _refuse(str(error), error.exit_status)
+        show.failed(str(error), error.exit_status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_FAILED)
-    except OSError as error:
-        _refuse(f"{error.filename or 'this machine'}: {error.strerror or error}; mend that, then try again", _FAILED)
+    except Exception as error:  # noqa: BLE001 - no stack for people: it goes to a file
+        show.failed(_unforeseen(error, faults), _FAILED)
     if status == _STOPPED:
-        _refuse(signals.STOPPED, _STOPPED)
+        show.failed(signals.STOPPED, _STOPPED)
     sys.exit(status if isinstance(status, int) else 0)  # what typer.Exit was given
 
 
@@ -103,12 +109,12 @@ def _run() -> object:
     return status
 
 
-def _refuse(why: str, status: int) -> NoReturn:
-    """Why there is no result: a line, with --json a document too; what follows a pipe reads one whatever happened."""
-    show.line(f"zoning: {why}")
-    if "--json" in sys.argv:
-        show.document({"error": why, "exit_status": status})
-    sys.exit(status)
+def _unforeseen(error: Exception, faults: Path) -> str:
+    """What this machine refused, in a line; else that it is a fault of ours, whose stack is kept."""
+    if known := of_machine(error, "this machine"):
+        return str(known)
+    _log.error("zoning: unforeseen", exc_info=error)
+    return str(Defect("a fault of this program", where="zoning", do=f"report it, with the end of {faults}"))
 
 
 def _misused(error: typer.TyperException) -> NoReturn:
@@ -120,4 +126,4 @@ def _misused(error: typer.TyperException) -> NoReturn:
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "zoning"
     said = said.rstrip(" .")
-    _refuse(f"{said}{' See' if said.endswith('?') else '; see'} `{where} --help`", _MISUSED)
+    show.failed(f"{said}{' See' if said.endswith('?') else '; see'} `{where} --help`", _MISUSED)

@@ -1,43 +1,16 @@
-"""`zoning changes`, `parcel`, `explain`, `watch`: the change feed, and why something is in it."""
+"""`zoning parcel`, `explain`, `watch`, `preview-rules`: one parcel, and why something is in the change feed."""
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from zoning_assets.cli import environment, show
+from zoning_assets.cli.change_feed import row_of
 from zoning_assets.errors import NothingFound, SettingInvalid
 from zoning_assets.settings import moment
 
-_SHOWN = ("id", "jurisdiction", "kind", "parcels", "old", "new", "share", "confidence", "effective", "detected")
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-
-
-def changes(  # noqa: PLR0913 - each is one way to narrow the feed
-    jurisdiction: Annotated[str | None, typer.Option(help="Only of this jurisdiction.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only found since: ISO 8601, 2026-11-24 or with time and zone.")
-    ] = None,
-    kind: Annotated[str | None, typer.Option(help="Only of this kind: rezoned, split, recoded, ...")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 1000,
-    *,
-    review: Annotated[bool, typer.Option("--review", help="What is thinner than the tolerance, too.")] = False,
-    json: _Json = False,
-) -> None:
-    """What really changed, newest first."""
-    from zoning_assets.stores import changes as feed  # noqa: PLC0415
-
-    start = moment(since, "--since").isoformat() if since else None
-    url = environment.bring_up_database()
-    state = None if review else "event"
-    found = feed.find(url, jurisdiction=jurisdiction, since=start, kind=kind, state=state, limit=limit)
-    if json:
-        show.document({"changes": found})
-    elif not found:
-        show.line("no change was found; `zoning sync JURISDICTION` looks for some")
-    else:
-        show.table(f"{len(found)} changes", [_row(each) for each in found])
 
 
 def parcel(
@@ -52,6 +25,7 @@ def parcel(
 
     day = moment(as_of, "--as-of").date().isoformat() if as_of else None
     url = environment.bring_up_database()
+    environment.check_known(jurisdiction, url, "zoning parcel")
     life = feed.life(url, jurisdiction, parcel_id)
     life["changes"] = feed.find(url, jurisdiction=jurisdiction, parcel=parcel_id)
     life["zoning_now" if day is None else "zoning_as_of"] = feed.zoning_as_of(url, jurisdiction, parcel_id, day, None)
@@ -65,8 +39,8 @@ def parcel(
         show.document({"jurisdiction": jurisdiction, "parcel_id": parcel_id, **life})
         return
     for title, rows in life.items():
-        shown = [_row(each) for each in rows] if title == "changes" else rows
-        show.table(title.replace("_", " "), [{name: _said(value) for name, value in row.items()} for row in shown])
+        row = _change if title == "changes" else _version
+        show.table(f"{parcel_id}: {_TITLES.get(title, title.replace('_', ' '))}", [row(each) for each in rows])
 
 
 def explain(change: Annotated[str, typer.Argument(help="Its id, or how it begins.")], *, json: _Json = False) -> None:
@@ -97,11 +71,13 @@ def watch(
     """Watch parcels, and what they become; without anything new, what is watched and what changed there."""
     from zoning_assets.stores import changes as feed  # noqa: PLC0415
 
-    watched = feed.watch(environment.bring_up_database(), jurisdiction, parcel_ids)
+    url = environment.bring_up_database()
+    environment.check_known(jurisdiction, url, "zoning watch")
+    watched = feed.watch(url, jurisdiction, parcel_ids)
     if json:
         show.document({"watched": watched})
     else:
-        show.table("Watched", [{name: _said(value) for name, value in row.items()} for row in watched])
+        show.table(f"Watched in {jurisdiction}", [{**row, "parcel_id": [row["parcel_id"]]} for row in watched])
 
 
 def preview_rules(
@@ -118,7 +94,7 @@ def preview_rules(
     show.table("Codes", [{"local": local, "is": was, "would be": now} for local, was, now in found.codes])
     show.table("Types", [{"code": code, "is": was, "would be": now} for code, was, now in found.types])
     for title, rows in (("would come", found.come), ("would go", found.gone)):
-        shown = [{"parcels": ", ".join(ids[:3]), "from": old, "to": new, "state": s} for _, s, _, ids, old, new in rows]
+        shown = [{"parcels": ids, "from": old, "to": new, "state": state} for _, state, _, ids, old, new in rows]
         show.table(f"{len(rows)} changes {title}", shown[:50])
     if found == judging.Preview([], [], [], []):
         show.line("nothing would change")
@@ -168,13 +144,17 @@ def _part(part: dict[str, Any]) -> str:
     return f"  {part['old']} -> {part['new']}: {ground}"
 
 
-def _row(change: dict[str, Any]) -> dict[str, Any]:
-    ids = change["parcel_ids"]
-    parcels = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-    return {name: _said(parcels if name == "parcels" else change[name]) for name in _SHOWN}
+#: Columns that are dates, as tables call them: when it was noticed, until when it stood, since when by law.
+_TITLES = {"parcel": "versions", "zoning": "versions of its zoning"}
+_LAST = ("zoning_code_local", "content_hash")
+_DATES = {"system_from": "noticed", "system_to": "until", "legal_from": "legal"}
 
 
-def _said(value: Any) -> Any:
-    if value is None:
-        return ""
-    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+def _version(row: dict[str, Any]) -> dict[str, Any]:
+    """A version of a parcel, or of its zoning, as a row of a table; what is of less interest stands last."""
+    ordered = [name for name in row if name not in _LAST] + [name for name in row if name in _LAST]
+    return {_DATES.get(name, name): row[name] for name in ordered}
+
+
+def _change(change: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row_of(change).items() if name not in ("jurisdiction", "state")}

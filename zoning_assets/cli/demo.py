@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, show, sync
+from zoning_assets.cli import environment, show, sync, sync_report
 
 _FEWEST, _MOST = 200, 5_000_000  # two towns need some; the county is built in memory
 
@@ -26,8 +26,8 @@ def demo(
     from zoning_assets.stores.status import published  # noqa: PLC0415
 
     started = time.monotonic()
-    show.line("PostGIS ...")
-    url = environment.bring_up_database()
+    with show.working("Starting"):
+        url = environment.bring_up_database()
     # The county that an earlier demo published has changed already: it stays as it is, and nothing new is found.
     before = ID in published(url)
     known = {each["id"] for each in feed.find(url, jurisdiction=ID)}
@@ -37,17 +37,14 @@ def demo(
         switch_release(portal, 2)
         show.line("The county has changed: rezonings, a split, a merge, and much noise. Harvest 2")
         rounds.append(sync.run([ID]))
-    reports = [report for each in rounds for report in each]
+    reports = [report for each in rounds for report in each.reports]
     changes = [each for each in feed.find(url, jurisdiction=ID, state="event") if each["id"] not in known]
     seconds = round(time.monotonic() - started, 1)
-    if json:
-        show.document(
-            {"harvests": reports, "changes": dict(Counter(each["kind"] for each in changes)), "seconds": seconds}
-        )
-    else:
+    if not json:
         _tell(rounds, changes, seconds)
-    if not all(report["complete"] for report in reports):
-        raise typer.Exit(1)
+    kinds = dict(Counter(each["kind"] for each in changes))
+    document = {"harvests": reports, "changes": kinds, "seconds": seconds}
+    show.finish(document if json else None, [error for each in rounds for error in each.errors])
 
 
 @contextmanager
@@ -64,25 +61,25 @@ def _county(parcels: int, release: int) -> Iterator[str]:
         yield portal
 
 
-def _tell(rounds: list[list[dict[str, Any]]], changes: list[Any], seconds: float) -> None:
+def _tell(rounds: list[sync_report.Done], changes: list[Any], seconds: float) -> None:
     for number, each in enumerate(rounds, 1):
-        sync.show_reports(each, f"Published by harvest {number}")
+        show.table(f"Published by harvest {number}", sync_report.rows_of(each.reports))
     kinds = Counter(each["kind"] for each in changes)
     rows = [{"what": kind, "changes": n, "for example": _example(changes, kind)} for kind, n in sorted(kinds.items())]
     show.table("What really changed", rows or [{"what": "nothing", "changes": 0, "for example": ""}])
-    good = [report for reports in rounds for report in reports if report["complete"]]
+    good = [report for each in rounds for report in each.reports if report["complete"]]
     fetched, accepted, rejected = (sum(r[name] for r in good) for name in ("fetched", "accepted", "rejected"))
     show.line(
         f"Both harvests: fetched {fetched:,} = accepted {accepted:,} + rejected {rejected:,}; {seconds} s\n"
         "Where to look next:\n"
-        "  ./zoning changes                               each change; `./zoning explain ID` says why it is one\n"
-        "  ./zoning db psql -c 'TABLE zoning.rejection'   what was held back, and why\n"
-        "  ./zoning up                                    Dagster's UI: assets, runs, pictures\n"
-        "  ./zoning sync us-ma-cambridge                  a real city\n"
-        "  README.md                                      add a county of your own"
+        "  ./zoning changes                what changed; `./zoning explain ID` says why\n"
+        "  ./zoning rejections             rows that are held back, and why\n"
+        "  ./zoning up                     Dagster's UI: assets, runs, pictures\n"
+        "  ./zoning sync us-ma-cambridge   a real city\n"
+        "  README.md                       add a county of your own"
     )
 
 
 def _example(changes: list[dict[str, Any]], kind: str) -> str:
     first = next(each for each in changes if each["kind"] == kind)
-    return f"{first['id'][:8]}  {', '.join(first['parcel_ids'][:2])}: {first['old'] or '-'} -> {first['new'] or '-'}"
+    return f"{', '.join(first['parcel_ids'][:2])}: {first['old'] or '-'} -> {first['new'] or '-'}"

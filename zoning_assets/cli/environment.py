@@ -1,5 +1,6 @@
 """What a command needs around it: the settings, Dagster's home, the database."""
 
+import difflib
 import os
 import sys
 from contextlib import contextmanager
@@ -7,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoning_assets import jurisdictions
-from zoning_assets.errors import SettingInvalid
+from zoning_assets import jurisdictions, os_errors
+from zoning_assets.errors import JurisdictionUnknown, SettingInvalid
 from zoning_assets.model import Jurisdiction
 from zoning_assets.settings import Settings
 from zoning_assets.stores.cluster import remote
@@ -55,6 +56,28 @@ def jurisdiction(id_: str) -> Jurisdiction:
     return jurisdictions.load(id_, settings().jurisdictions, FEED_TYPES)
 
 
+def check_known(id_: str | None, url: str, where: str) -> None:
+    """That a jurisdiction has a file, or that something of it was published; None is not asked about.
+
+    Raises:
+        JurisdictionUnknown: neither.
+    """
+    from zoning_assets.stores.status import known  # noqa: PLC0415
+
+    described = jurisdictions.files(settings().jurisdictions)
+    if id_ is None or id_ in described:
+        return
+    done = known(url)
+    if id_ in done:
+        return
+    near = difflib.get_close_matches(id_, {*done, *described}, 3) or done[:8] or sorted(described)[:8]
+    raise JurisdictionUnknown(
+        "nothing was published of it, and no file describes it",
+        where=f"{where} {id_!r}",
+        do=f"choose one of: {', '.join(near)}",
+    )
+
+
 def read(file: Path, most: int, do: str) -> bytes:
     """A person's file, or standard input (-).
 
@@ -65,7 +88,8 @@ def read(file: Path, most: int, do: str) -> bytes:
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as opened:
             body = opened.read(most + 1)
     except OSError as error:
-        raise SettingInvalid(f"cannot be read: {error.strerror}", where=str(file), do=do) from error
+        why, _ = os_errors.machine(error) or ("", "")
+        raise SettingInvalid(f"cannot be read: {why or error.strerror}", where=str(file), do=do) from error
     if len(body) > most:
         raise SettingInvalid(f"it has more than {most:,} bytes", where=str(file), do=do)
     return body

@@ -13,6 +13,7 @@ from zoning_assets.errors import FixRefused, NothingFound, SettingInvalid, Zonin
 _LARGEST_FILE = 10_000_000
 _STATES = ("open", "known")
 _SHOWN = 12
+_MOST_TEXT = 100  # letters of a raw row that a terminal shows
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Feed = Annotated[str | None, typer.Option(help="Only this feed: parcels or zoning.")]
 _Tile = Annotated[str | None, typer.Option(help="Only this H3 tile.")]
@@ -34,6 +35,7 @@ def rejections(  # noqa: PLR0913 - which rows, and how many are shown
     if state not in (None, *_STATES, "superseded"):
         raise SettingInvalid(f"{state!r} is no state", where="--state", do="choose open, known or superseded")
     url = environment.bring_up_database()
+    environment.check_known(jurisdiction, url, "zoning rejections")
     which = {"jurisdiction": jurisdiction, "feed": feed, "reason": reason, "tile": tile}
     groups = fixes.groups(url, limit, states=[state] if state else _STATES, **which)
     for group in groups:
@@ -44,10 +46,17 @@ def rejections(  # noqa: PLR0913 - which rows, and how many are shown
     if json:
         show.document({"rejections": groups, "fixes": said})
         return
-    show.table("Held back", [{name: each[name] for name in each if name != "samples"} for each in groups])
+    left_out = {"samples", *(["jurisdiction"] if jurisdiction else [])}
+    where = f" in {jurisdiction}" if jurisdiction else ""
+    show.table(f"Held back{where}", [{name: each[name] for name in each if name not in left_out} for each in groups])
     for group in groups:
-        show.table(f"{group['jurisdiction']} {group['feed']}: {group['reason']}", list(map(_sample, group["samples"])))
-    show.table("Fixes", [{name: "" if each[name] is None else each[name] for name in each} for each in said])
+        shown, count = len(group["samples"]), group["count"]
+        title = f"{group['jurisdiction']} {group['feed']}: {group['reason']} ({group['state']})"
+        counted = f", showing {shown:,} of {count:,}" if shown < count else ""
+        show.table(f"{title}{counted}", list(map(_sample, group["samples"])))
+    if any(len(group["samples"]) < group["count"] for group in groups):
+        show.line("--limit N shows more rows of each reason")
+    show.table(f"Fixes{where}", [{name: each[name] for name in each if name not in left_out} for each in said])
     if not groups:
         show.line("Nothing is held back.")
 
@@ -55,9 +64,11 @@ def rejections(  # noqa: PLR0913 - which rows, and how many are shown
 def _sample(sample: dict[str, Any]) -> dict[str, Any]:
     """A sample for people: the row's columns in a line."""
     columns = sample["raw"].get("attributes") or sample["raw"].get("properties") or {}
-    text = ", ".join(f"{name}={value}" for name, value in columns.items())
-    shown = {name: "" if sample[name] is None else str(sample[name]) for name in ("id", "tile", "key", "detail")}
-    return {**shown, "columns": f"{text[:100]}..." if len(text) > 100 else text}
+    text = ", ".join(f"{name}={'' if value is None else value}" for name, value in columns.items())
+    is_long = show.is_terminal() and len(text) > _MOST_TEXT
+    key = [] if sample["key"] is None else [sample["key"]]
+    row = {"id": sample["id"], "key": key, "detail": sample["detail"], "tile": sample["tile"]}
+    return {**row, "columns": f"{text[:_MOST_TEXT]}..." if is_long else text}
 
 
 def _key_column(jurisdiction: str, feed: str) -> str | None:
@@ -119,18 +130,14 @@ def _told(
     json: bool,
     withdrawn: Sequence[str] = (),
 ) -> None:
-    if json:
-        errors = {row_id: str(error) for row_id, error in refused.items()}
-        show.document({"fixed": kept, "withdrawn": withdrawn, "refused": errors})
-    else:
-        for error in list(refused.values())[:_SHOWN]:
-            show.line(f"zoning: {error}")
+    errors = {row_id: str(error) for row_id, error in refused.items()}
+    if not json:
         words = {"kept": len(kept), "withdrawn": len(withdrawn), "refused": len(refused)}
         show.line(", ".join(f"{number} {word}" for word, number in words.items() if number))
         for each in to_replay if kept or withdrawn else []:
             show.line(f"`zoning replay {each}` publishes it; the portal is not asked")
-    if refused:
-        raise typer.Exit(1)
+    document = {"fixed": kept, "withdrawn": withdrawn, "refused": errors}
+    show.finish(document if json else None, list(errors.values()))
 
 
 def _columns(said: Sequence[str]) -> dict[str, str]:

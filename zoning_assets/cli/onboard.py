@@ -1,13 +1,15 @@
 """`zoning onboard` and `zoning doctor`: propose a jurisdiction file; repair one."""
 
 import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from zoning_assets import jurisdictions, stopping
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import environment, proposals, show
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import PARCELS, Counts, Jurisdiction, Outcome, Place
 
@@ -19,40 +21,65 @@ def onboard(
     write: Annotated[bool, typer.Option("--write", help="Write the file to your folder of jurisdictions.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Propose a jurisdiction file for a portal, and try it on one tile."""
+    """Propose a jurisdiction file for a portal, and try it on one tile; with --write after that, keep that proposal."""
+    home, folder = environment.settings().home, environment.settings().jurisdictions
+    known = proposals.find(home, url, datetime.now(UTC)) if write else None
+    found = known.called(name) if known else _proposed(url, name)
+    file = folder / f"{found.id}.toml"
+    if write:
+        _write(file, found.toml)
+    elif "error" not in found.trial:
+        proposals.keep(home, url, found)
+    if not json:
+        typer.echo(found.toml)
+        show.table("Trial of the smallest tile", [found.trial])
+        if known:
+            show.line(f"proposed at {known.at}; the portal was not asked again")
+        show.line(f"{file}; `zoning sync {found.id}` publishes it" if write else "`--write` keeps it")
+    document = {**found.proposal, "written": str(file) if write else None, "trial": found.trial}
+    errors = [str(found.trial["error"])] if "error" in found.trial else []
+    show.finish(document if json else None, errors)
+
+
+def _proposed(url: str, name: str | None) -> proposals.Proposed:
+    """Ask the portal, and try what it says on one tile."""
     from zoning_assets.http import TALLY, Http, Tally  # noqa: PLC0415
     from zoning_assets.onboarding.proposal import propose  # noqa: PLC0415
 
-    async def proposed() -> Any:
+    async def asked(folder: Path, tell: Callable[[str], None]) -> Any:
         TALLY.set(Tally())
         async with Http() as http:
-            return await propose(http, url, Path(folder), name)
+            return await propose(http, url, folder, name, tell)
 
-    with tempfile.TemporaryDirectory(prefix="zoning-onboard-") as folder:
-        show.line("Looking at the portal ...")
-        found = stopping.run(proposed())
-        text = found.toml()
-        file = _kept(found.id, text, Path(folder), write=write)
-        trial = _trial(file, Path(folder))
-    if json:
-        show.document({**found.as_dict(), "written": str(file) if write else None, "trial": trial})
-    else:
-        typer.echo(text)
-        show.table("Trial", [trial])
-        where = f"{file}; `zoning sync {found.id}` publishes it" if write else "`--write` keeps it"
-        show.line(where)
-    if "error" in trial:
-        raise typer.Exit(1)
+    with (
+        tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch,
+        show.working("Looking at the portal") as tell,
+    ):
+        folder = Path(scratch)
+        found = stopping.run(asked(folder, tell))
+        file = folder / f"{found.id}.toml"
+        file.write_text(found.toml(), encoding="utf-8")
+        tell("Harvesting the smallest tile, as a trial")
+        return proposals.made(found.as_dict(), _trial(file, folder))
 
 
-def _kept(name: str, text: str, folder: Path, *, write: bool) -> Path:
-    into = environment.settings().jurisdictions if write else folder
-    file = into / f"{name}.toml"
+def _write(file: Path, text: str) -> None:
+    """Write the file, once it is known to be a good one; it appears whole.
+
+    Raises:
+        SettingInvalid: there is one of this name already.
+        JurisdictionInvalid: what `--id` says is no id.
+    """
+    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+
     if file.exists():
         raise SettingInvalid("this file exists already", where=str(file), do="give another --id, or move it away")
-    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch:
+        draft = Path(scratch) / file.name
+        draft.write_text(text, encoding="utf-8")
+        jurisdictions.read(draft, FEED_TYPES)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-    return file
 
 
 def _trial(file: Path, folder: Path) -> dict[str, Any]:
@@ -114,10 +141,8 @@ def doctor(
         findings = stopping.run(examined(Path(folder)))
     diff = doctors.patch(Path(described.file), findings)
     rows = [{"feed": f.feed, "wrong": f.wrong or "nothing", "proposed": "; ".join(f.why)} for f in findings]
-    if json:
-        show.document({"jurisdiction": described.id, "feeds": rows, "patch": diff})
-    else:
+    if not json:
         show.table(f"{described.id}", rows)
         typer.echo(diff)
-    if any(finding.wrong for finding in findings):
-        raise typer.Exit(1)
+    wrong = [f"{described.id} {finding.feed}: {finding.wrong}" for finding in findings if finding.wrong]
+    show.finish({"jurisdiction": described.id, "feeds": rows, "patch": diff} if json else None, wrong)

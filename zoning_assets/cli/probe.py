@@ -23,12 +23,14 @@ def probe(
         raise SettingInvalid("no jurisdiction of yours", where=str(folder), do="name one, or write its file there")
     wanted = [environment.jurisdiction(each) for each in dict.fromkeys(chosen)]
     found = [_probed(each, feed) for each in wanted for feed in each.feeds]
-    if json:
-        show.document({"feeds": found})
-    else:
-        show.table("Probed", [{name: "" if value is None else value for name, value in row.items()} for row in found])
-    if any(row["error"] for row in found):
-        raise typer.Exit(1)
+    if not json:
+        show.table("Probed", list(map(_shown, found)))
+    show.finish({"feeds": found} if json else None, [row["error"] for row in found if row["error"]])
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    names = ("jurisdiction", "feed", "changed", "requests")
+    return {**{name: row[name] for name in names}, "why": row["why"] or "it cannot be asked"}
 
 
 def _probed(jurisdiction: Jurisdiction, feed: str) -> dict[str, Any]:

@@ -51,7 +51,10 @@ def peek(
     if json:
         show.document({"queue": queue, "dead": dead, "messages": [_row(each, _parsed(each.body)) for each in found]})
     else:
-        show.table(f"{queue}{', dead letters' * dead}", [_row(each, each.body[:200]) for each in found])
+        rows = [{**_row(each, each.body), "id": [each.id]} for each in found]
+        show.table(f"{queue}{', dead letters' * dead}", rows)
+        if not found:
+            show.line(f"no {'dead letter is' if dead else 'message waits'} in the queue {queue}")
 
 
 @app.command("replay")
@@ -149,7 +152,8 @@ def _text(file: Path) -> str:
     try:
         return environment.read(file, _LARGEST_FILE, "publish it in parts of 64 MiB").decode()
     except UnicodeDecodeError as error:
-        raise SettingInvalid(f"cannot be read: {error}", where=str(file), do="give a file of JSON in UTF-8") from None
+        what = f"cannot be read: it is not UTF-8 text (byte {error.start:,})"
+        raise SettingInvalid(what, where=str(file), do="give a file of JSON in UTF-8") from None
 
 
 def _is_lines(text: str) -> bool:

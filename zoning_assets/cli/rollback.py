@@ -41,10 +41,10 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
         show.document({"result" if yes else "preview": asdict(done)})
         return
     rows = [_row(done, feed) for feed in done.batches]
-    show.table("Rolled back" if yes else "Would be rolled back", rows)
-    show.line(f"batches undone: {', '.join(map(str, done.undone))}")
-    changes = f"{done.retracted} changes retracted, {done.restored} told again"
-    show.line(f"{done.parcels_rezoned} parcels have other shares; {changes}")
+    show.table(f"{known.id}: {'rolled back' if yes else 'would be rolled back'}", rows)
+    show.say(f"batches undone: {', '.join(map(str, done.undone))}")
+    changes = f"{done.retracted:,} changes retracted, {done.restored:,} told again"
+    show.say(f"{done.parcels_rezoned:,} parcels have other shares; {changes}")
     show.line(f"{known.id} is paused; `zoning resume {known.id}` lets harvests go on" if yes else "--yes does it")
 
 

@@ -46,6 +46,11 @@ def came() -> bool:
     return _commands[-1].signal is not None
 
 
+def exit_status() -> int:
+    """The exit status of a command that a signal ended: 128 and the signal's number."""
+    return 128 + (_commands[-1].signal or signal.SIGINT)
+
+
 def answered() -> None:
     """To be called before a command's document is written: a stop does not write another one behind it."""
     _commands[-1].answered = True
@@ -133,7 +138,7 @@ def _end(command: _Command) -> NoReturn:
     Nothing here may hold it up: not a pipe that nobody reads, nor a database that is away. Who comes second, when the
     time is over, leaves at once.
     """
-    status = 128 + (command.signal or signal.SIGINT)
+    status = exit_status()
     if command.ending.acquire(blocking=False):
         last = threading.Thread(target=_say_and_clear, args=(command, status), daemon=True)
         last.start()

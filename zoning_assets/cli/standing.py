@@ -115,8 +115,8 @@ class Standing:
         held = {(each["jurisdiction"], each["feed"]) for each in self.held}
         for each in (each for each in self.failed if each.jurisdiction not in self._without_file):
             if each.state == "dead" and (each.jurisdiction, each.feed) not in held:
-                tries = f"{each.tries} tries, {each.kind}" if each.passes else each.kind
-                yield each.where, tries, f"`zoning status --json` says why; then `zoning retry {each.id}`"
+                tries = f" (after {each.tries} tries)" if each.passes else ""
+                yield each.where, f"{each.message}{tries}", f"then `zoning retry {each.id}`"
 
     def _stuck(self) -> Iterator[tuple[str, str, str]]:
         """Queues out of reach, and dead letters."""

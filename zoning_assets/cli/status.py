@@ -10,6 +10,7 @@ import typer
 from zoning_assets.cli import environment, show
 from zoning_assets.http import budget
 from zoning_assets.http.budget import Budget
+from zoning_assets.model import PARCELS, ZONING
 
 if TYPE_CHECKING:
     from zoning_assets.cli.standing import Standing
@@ -26,36 +27,64 @@ def status(
 
     standing = look(environment.bring_up_database(), environment.settings(), datetime.now(UTC))
     found = {name: find(standing) for name, find in PARTS.items()}
-    if json:
-        show.document(found)
-    else:
-        _tell(found)
-    if found["needs"]:
-        raise typer.Exit(1)
+    if not json:
+        _tell(found, standing)
+    show.finish(found if json else None, _summed(found["needs"]))
 
 
-def _tell(found: Mapping[str, Rows]) -> None:
-    for name, rows in found.items():
-        if name == "database":
-            for each in rows:
-                show.line(f"zoning: {each['warning']}") if each["warning"] else None
-            continue
-        columns = _SHOWN.get(name)
-        shown = [{key.replace("_", " "): _shown(row[key]) for key in columns or row} for row in rows]
-        show.table(name.capitalize(), shown)
-    if not found["jurisdictions"] and not found["hosts"]:
-        show.line("Nothing yet: `zoning sync JURISDICTION` makes the beginning.")
+def _tell(found: Mapping[str, Rows], standing: "Standing") -> None:
+    mine = {*standing.mine, *standing.done}
+    jurisdictions = [each for each in found["jurisdictions"] if each["id"] in mine]
+    show.table("Jurisdictions", list(map(_jurisdiction, jurisdictions)))
+    _tell_failures(found["failures"])
+    for name, columns in _SHOWN.items():
+        rows = [{_HEADS.get(key, key.replace("_", " ")): row[key] for key in columns} for row in found[name]]
+        show.table(name.capitalize(), rows)
+    for each in found["database"]:
+        show.line(f"zoning: {each['warning']}") if each["warning"] else None
+    if others := sorted({each["id"] for each in found["jurisdictions"]} - mine):
+        show.say(f"Examples that `zoning sync` knows: {', '.join(others)}")
+    if not jurisdictions:
+        show.say("Nothing is published yet: `zoning sync JURISDICTION` makes the beginning.")
+    for each in found["needs"]:
+        show.say(f"{each['where']}: {each['what']}")
+        show.say(f"    -> {each['do']}")
 
 
-def _shown(value: Any) -> Any:
-    """For people: empty where there is nothing, times in seconds."""
-    if isinstance(value, list):
-        return ", ".join(value)
-    if isinstance(value, dict):
-        return ", ".join(f"{count:,} {name}" for name, count in value.items())
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
-    return "" if value is None else value
+def _jurisdiction(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "parcels": row["parcels"],
+        "current": row["current"],
+        "fresh": row["fresh"],
+        "held back": row["rejections"].get("open", 0),
+        "waiting": row["waiting"],
+        "dead": row["dead"],
+        "next probe": row["next_probe"],
+        "feeds": [feed for feed in row["feeds"] if feed in (PARCELS, ZONING)],
+        "promise, hours": row["promise_hours"],
+    }
+
+
+def _tell_failures(rows: Rows) -> None:
+    """What failed, and below it each reason once, with the ids that it is the reason of."""
+    names = ("id", "jurisdiction", "tile", "feed", "state", "tries", "next", "last")
+    more = f": showing {_MOST_ROWS:,} of {len(rows):,}" if len(rows) > _MOST_ROWS else ""
+    show.table(f"Failures{more}", [{name: row[name] for name in names} for row in rows[:_MOST_ROWS]])
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        reasons.setdefault(row["message"], []).append(str(row["id"]))
+    for message, ids in reasons.items():
+        more = f" and {len(ids) - _MOST_IDS:,} more" if len(ids) > _MOST_IDS else ""
+        show.say(f"{', '.join(ids[:_MOST_IDS])}{more}: {message}")
+
+
+def _summed(needs: Rows) -> list[str]:
+    """That a person is needed, in one line; none where nothing is to be done."""
+    first = next((f"{each['where']}: {each['what']}; {each['do']}" for each in needs), None)
+    if first is None:
+        return []
+    return [first if len(needs) == 1 else f"{len(needs):,} things need a person; the first is {first}"]
 
 
 def _hosts(standing: "Standing") -> Rows:
@@ -114,14 +143,17 @@ def _database(standing: "Standing") -> Rows:
     return [{**about, **asdict(rights), "warning": rights.line}]
 
 
-#: What people see of the longer parts; the document has all.
+#: What people see of the other parts; the document has all.
 _SHOWN: Mapping[str, tuple[str, ...]] = {
-    "jurisdictions": (
-        "id", "feeds", "parcels", "current", "promise_hours", "fresh", "next_probe", "rejections", "waiting", "dead",
-        "fault",
+    "hosts": (
+        "host", "asked", "refused", "failed", "pace_per_minute", "breaker", "rests_until", "breaker_until",
+        "budget_per_minute", "connections", "left", "left_until",
     ),
-    "failures": ("id", "jurisdiction", "tile", "feed", "kind", "tries", "last", "state", "next"),
+    "holds": ("what", "reason", "actor", "since", "until"),
+    "queues": ("name", "ready", "leased", "dead", "oldest_s", "fault"),
 }  # fmt: skip
+_HEADS = {"pace_per_minute": "pace/min", "budget_per_minute": "budget/min"}
+_MOST_IDS, _MOST_ROWS = 8, 40
 
 #: The document, part by part, in its order.
 PARTS: Mapping[str, Callable[["Standing"], Rows]] = {

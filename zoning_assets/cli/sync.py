@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import environment, show, sync_report
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import COUNTED, PARCELS, ZONING
+from zoning_assets.model import PARCELS, ZONING
+from zoning_assets.stores import change_feed
+from zoning_assets.stores.status import known, rejections
 from zoning_assets.transform.tiles import is_tile
 
 
@@ -23,7 +26,7 @@ def sync(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Harvest, normalize, validate and publish."""
-    told(run(ids, tile=tile, feed=feed, force=force), json=json)
+    _told(run(ids, tile=tile, feed=feed, force=force), json=json)
 
 
 def replay(
@@ -34,17 +37,14 @@ def replay(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Publish what was harvested last under today's rules and fixes; no portal is asked."""
-    told(run(ids, tile=tile, feed=feed, is_replay=True), json=json)
+    _told(run(ids, tile=tile, feed=feed, is_replay=True), json=json)
 
 
-def told(reports: Sequence[dict[str, Any]], *, json: bool) -> None:
-    """Show the reports; exit status 1 where one is of a failure."""
-    if json:
-        show.document({"harvests": reports})
-    else:
-        show_reports(reports)
-    if not all(report["complete"] for report in reports):
-        raise typer.Exit(1)
+def _told(done: sync_report.Done, *, json: bool) -> None:
+    """Show what was done; exit status 1 where a partition failed."""
+    if not json:
+        sync_report.tell(done)
+    show.finish(done.as_dict() if json else None, done.errors)
 
 
 def run(
@@ -54,40 +54,45 @@ def run(
     feed: str | None = None,
     force: bool = False,
     is_replay: bool = False,
-) -> list[dict[str, Any]]:
-    """Bring jurisdictions up to date, or only publish anew what is kept of them; one report for each partition.
+) -> sync_report.Done:
+    """Bring jurisdictions up to date, or only publish anew what is kept of them.
 
     Raises:
         WrongUsage: a jurisdiction, a tile or a feed is not what it should be.
         DatabaseUnavailable: there is no database.
     """
-    from zoning_assets.orchestration import build, syncing  # noqa: PLC0415
-
     wanted = [environment.jurisdiction(each) for each in dict.fromkeys(ids)]
     if feed not in (None, PARCELS, ZONING):
         raise SettingInvalid(f"{feed!r} is no feed", where="--feed", do=f"choose {PARCELS} or {ZONING}")
     if tile is not None and not is_tile(tile):
         raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
     environment.check_store()
-    environment.bring_up_database()
-    with environment.dagster_instance() as instance:
+    with show.working("Starting"):
+        url = environment.bring_up_database()
+        began, before = change_feed.now(url), known(url)
+        from zoning_assets.orchestration import build, syncing  # noqa: PLC0415 - it takes seconds
+
         definitions = build.definitions(environment.settings())
+    with environment.dagster_instance() as instance:
         syncs = [syncing.Sync(definitions, instance, each, force=force, watch=_watched) for each in wanted]
         reports = ((each.replay if is_replay else each.all)([tile] if tile else (), feed) for each in syncs)
-        return [report for some in reports for report in some]
+        found = [report for some in reports for report in some]
+    news = [_news(url, each.id, began, is_first=each.id not in before) for each in wanted]
+    return sync_report.Done(found, news)
+
+
+def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sync_report.News:
+    kinds = change_feed.kinds(url, jurisdiction, began)
+    held_back = rejections(url).get(jurisdiction, {}).get("open", 0)
+    return sync_report.News(jurisdiction, began, is_first, kinds, held_back)
 
 
 @contextmanager
 def _watched(what: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """A bar where there are several steps, else only that it goes on."""
+    if steps == 1:
+        with show.working(what):
+            yield lambda _: None
+        return
     with show.progress(what, steps) as bar:
         yield bar.step
-
-
-def show_reports(reports: Sequence[dict[str, Any]], title: str = "Published") -> None:
-    """The reports as a table, and each error as a line."""
-    good = [report for report in reports if report["complete"]]
-    rows = [{"feed": r["feed"], "tile": r["tile"] or "whole", **{n: r[n] for n in (*COUNTED, "seconds")}} for r in good]
-    totals = {name: sum(report[name] for report in good) for name in COUNTED}
-    show.table(title, [*rows, {"feed": "total", "tile": "", **totals, "seconds": ""}] if len(rows) > 1 else rows)
-    for error in dict.fromkeys(report["error"] for report in reports if not report["complete"]):
-        show.line(f"zoning: {error}")

@@ -17,11 +17,7 @@ def verify(
     from zoning_assets.stores.objects import Objects  # noqa: PLC0415
 
     found = verifying.verify(environment.bring_up_database(), Objects(environment.settings().store_url))
-    if json:
-        show.document({"ok": not found.faults, **asdict(found)})
-    else:
-        show.line(f"{found.places} places, {found.pages} pages, {found.rows:,} rows: {len(found.faults)} faults")
-        for fault in found.faults:
-            show.line(f"zoning: {fault}")
-    if found.faults:
-        raise typer.Exit(1)
+    if not json:
+        counted = f"{found.places:,} places, {found.pages:,} pages, {found.rows:,} rows"
+        show.say(f"{counted}: {len(found.faults):,} faults")
+    show.finish({"ok": not found.faults, **asdict(found)} if json else None, found.faults)

@@ -19,6 +19,7 @@ import shapely
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
 from zoning_assets.feeds.arcgis_layer import FORMS, Layer, crs_of, describe, no_error
 from zoning_assets.feeds.source import Draft, Request
+from zoning_assets.http.answers import named
 from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import crs, documents, esri, pages
 from zoning_assets.transform.rows import Peek
@@ -190,7 +191,7 @@ class Service:
         try:
             peek = value if isinstance(value, Peek) else esri.peek_at(value, self._id_in(value))
         except ValueError as error:
-            raise self.incomplete(f"the answer is no page of rows: {error}") from error
+            raise self.incomplete(f"the answer is no page of rows: {named(error)}") from error
         if peek.rows and params["outFields"] == "*":
             self._check_columns(peek.columns)
             self._check_reference(value)

@@ -17,6 +17,7 @@ from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnr
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request
 from zoning_assets.http import TALLY
+from zoning_assets.os_errors import network
 from zoning_assets.secrecy import without_secrets
 
 _Result = TypeVar("_Result")
@@ -162,4 +163,5 @@ def _brief(error: Exception, url: str) -> str:
     """A server's words, in one printable line, without our password."""
     text = "".join(each if each.isprintable() else " " for each in str(error))
     secret = unquote(urlsplit(url).password or "")
-    return f"{type(error).__name__}: {text.replace(secret, '***') if secret else text}"[:200]
+    said = text.replace(secret, "***") if secret else text
+    return network(error) or (f"it answers: {said}" if said.strip() else "it broke the connection off")[:200]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import shapely
 
 from zoning_assets.errors import HarvestIncomplete, NotALayer
+from zoning_assets.http.answers import named
 from zoning_assets.transform import features, written
 from zoning_assets.transform.rows import Rows
 
@@ -44,7 +45,7 @@ class Table:
             return features.batch([self._identity(row) for row in rows], Rows(attributes, shapes, flaws))
         except (ValueError, RecursionError) as error:  # RecursionError: a row nested without end
             raise HarvestIncomplete(
-                f"a page cannot be read: {type(error).__name__}: {str(error)[:200]}",
+                f"a page cannot be read: {named(error)[:200]}",
                 where=where,
                 do="use another feed of this portal; nothing was published",
             ) from error

@@ -11,6 +11,7 @@ from zoning_assets.feeds import wfs_layer
 from zoning_assets.feeds.source import Request
 from zoning_assets.feeds.walked import incomplete
 from zoning_assets.feeds.wfs_layer import Address, Capabilities, Schema, Type
+from zoning_assets.http.answers import named
 from zoning_assets.transform import collection, identity, markup
 from zoning_assets.transform.collection import Collection
 from zoning_assets.transform.markup import Element
@@ -139,7 +140,7 @@ class Service:
         try:
             page = collection.of_geojson(body) if way.geojson else collection.of_gml(body, self.kinds)
         except ValueError as error:
-            raise incomplete(self.request.where, f"a page cannot be read: {str(error)[:200]}") from error
+            raise incomplete(self.request.where, f"a page cannot be read: {named(error)[:200]}") from error
         if page.returned not in (None, len(page.rows)):
             raise incomplete(self.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
         return page

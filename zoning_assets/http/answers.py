@@ -5,6 +5,7 @@ Pure. What does not belong here: what a feed type's own answer means.
 
 import html
 import ipaddress
+import json
 import re
 import ssl
 from collections.abc import Mapping
@@ -12,10 +13,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
+import aiohttp
 import orjson
 
 from zoning_assets.errors import FeedRefused, PortalBusy, PortalUnreachable, PortalUntrusted
 from zoning_assets.http.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
+from zoning_assets.os_errors import network
 from zoning_assets.secrecy import scrubbed, without_secrets
 
 _MOST_STATED = 10_000_000
@@ -211,17 +214,38 @@ def untrusted(url: str, error: Exception) -> PortalUntrusted | None:
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if not isinstance(inner, ssl.SSLError) or isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return None
-    what, do = _VERIFY.get(getattr(inner, "verify_code", 0), (f"TLS failed: {inner}", _TELL))
+    what, do = _VERIFY.get(getattr(inner, "verify_code", 0), ("the encrypted connection (TLS) was refused", _TELL))
     if "LEGACY_RENEGOTIATION" in str(inner):
         what = "it wants TLS renegotiation as of before 2010, which is refused as unsafe"
     return PortalUntrusted(scrubbed(what), where=without_secrets(url), do=do)
 
 
 def named(error: Exception) -> str:
-    """A client's error, fit for messages."""
-    if isinstance(error, Unreadable):
-        return str(error)
-    return f"{type(error).__name__}: {scrubbed(str(error)) or 'no answer in time'}"
+    """Why there is no answer that counts, in words fit for messages."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"its answer is not JSON (line {error.lineno}, column {error.colno})"
+    if isinstance(error, UnicodeDecodeError):
+        return f"its answer is not {error.encoding.upper()} text (byte {error.start})"
+    if isinstance(error, aiohttp.ClientError):
+        return network(error) or next(words for kind, words in _BROKEN if isinstance(error, kind))
+    if isinstance(error, RecursionError):
+        return "its answer is nested without end"
+    if isinstance(error, ValueError):  # ours: see `read` of Http.ask
+        return scrubbed(str(error)) or "its answer cannot be read"
+    return network(error) or "the connection failed"
+
+
+#: What aiohttp raises -> what happened; the first that fits.
+_BROKEN: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, "its answer broke off"),
+    (aiohttp.InvalidURL, "this is no address of the web"),
+    (aiohttp.ClientSSLError, "the encrypted connection was not made"),
+    (aiohttp.ClientConnectorDNSError, "the name of its host is not known"),
+    (aiohttp.ClientResponseError, "its answer is not HTTP"),
+    (aiohttp.ClientConnectionError, "the connection failed"),
+    (aiohttp.ClientError, "the connection failed"),
+)
 
 
 def refused(url: str, why: str, status: int) -> FeedRefused:

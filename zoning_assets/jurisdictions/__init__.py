@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Collection
 from pathlib import Path
 
+from zoning_assets import os_errors
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
 from zoning_assets.jurisdictions.reader import ID, Reader
 from zoning_assets.model import Jurisdiction
@@ -59,8 +60,14 @@ def read(path: Path, feed_types: Collection[str]) -> Jurisdiction:
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise JurisdictionInvalid(f"not TOML: {error}", where=str(path), do="mend the file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise JurisdictionInvalid(f"it is not TOML: {error}", where=str(path), do="mend the file") from error
+    except UnicodeDecodeError as error:
+        what = f"it is not UTF-8 text (byte {error.start:,})"
+        raise JurisdictionInvalid(what, where=str(path), do="save it as UTF-8") from error
+    except RecursionError as error:
+        raise JurisdictionInvalid("it is nested too deep", where=str(path), do="mend the file") from error
     except OSError as error:
-        raise JurisdictionInvalid(f"cannot be read: {error.strerror}", where=str(path), do="mend the file") from error
+        what, do = os_errors.machine(error) or ("it cannot be read", "mend the file")
+        raise JurisdictionInvalid(what, where=str(path), do=do) from error
     return Reader(path, feed_types).jurisdiction(document)

@@ -191,7 +191,8 @@ class Reader:
         return tuple(texts)
 
     def _bounds(self, document: dict[str, Any]) -> tuple[float, float, float, float]:
-        box: Any = document.get("bounds")
+        self._present(document, "", "bounds")
+        box: Any = document["bounds"]
         numbers = isinstance(box, list) and len(box) == 4 and all(type(each) in (int, float) for each in box)
         if not numbers or not (-180 <= box[0] < box[2] <= 180 and -90 <= box[1] < box[3] <= 90):
             self._wrong("bounds", "must be [west, south, east, north] in degrees, west below east, south below north")
@@ -219,20 +220,25 @@ class Reader:
             self._wrong(at, "must be a table")
         for key in table:
             if key not in allowed:
-                near = difflib.get_close_matches(key, allowed, 1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
-                self._wrong(f"{at}.{key}".lstrip("."), f"unknown key; {hint}valid are: {', '.join(allowed)}")
+                valid = f"valid are: {', '.join(allowed)}"
+                self._wrong(f"{at}.{key}".lstrip("."), f"unknown key; {valid}{_nearest(key, allowed)}")
 
     def _table(self, table: dict[str, Any], at: str, key: str) -> dict[str, Any]:
-        value = table.get(key)
+        self._present(table, at, key)
+        value = table[key]
         if not isinstance(value, dict) or not value:
             self._wrong(f"{at}.{key}".lstrip("."), "must be a table that is not empty")
-        return dict(value or {})
+        return dict(value)
+
+    def _present(self, table: dict[str, Any], at: str, key: str) -> None:
+        if key not in table:
+            self._complain(f"{at}.{key} is missing".lstrip("."))
 
     def _text(self, table: dict[str, Any], at: str, key: str) -> str:
-        value = table.get(key)
+        self._present(table, at, key)
+        value = table[key]
         if not isinstance(value, str) or not value.strip():
-            self._wrong(f"{at}.{key}".lstrip("."), "must be text that is not empty" if key in table else "is missing")
+            self._wrong(f"{at}.{key}".lstrip("."), "must be text that is not empty")
         return str(value)
 
     def _url(self, table: dict[str, Any], at: str) -> str:
@@ -246,9 +252,12 @@ class Reader:
     def _choice(
         self, table: dict[str, Any], at: str, key: str, choices: tuple[str, ...], default: str | None = None
     ) -> str:
+        name = f"{at}.{key}".lstrip(".")
+        if default is None and key not in table:
+            self._complain(f"{name} is missing; choose one of: {', '.join(choices)}")
         value = table.get(key, default)
         if value not in choices:
-            self._wrong(f"{at}.{key}".lstrip("."), f"{value!r} is not one of: {', '.join(choices)}")
+            self._wrong(name, f"{value!r} is not one of: {', '.join(choices)}{_nearest(value, choices)}")
         return str(value)
 
     def _whole(  # noqa: PLR0913 - where, what, and between what
@@ -266,4 +275,13 @@ class Reader:
         return float(value)
 
     def _wrong(self, key: str, what: str) -> None:
-        raise JurisdictionInvalid(f"{key}: {what}", where=str(self.path), do="mend the file")
+        self._complain(f"{key}: {what}")
+
+    def _complain(self, what: str) -> None:
+        raise JurisdictionInvalid(what, where=str(self.path), do="mend the file")
+
+
+def _nearest(given: object, choices: Collection[str]) -> str:
+    """Which choice was probably meant; nothing where none is near."""
+    near = difflib.get_close_matches(str(given), choices, 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,10 @@ class Proposal:
         }
 
 
-async def propose(http: Http, url: str, folder: Path, name: str | None) -> Proposal:
-    """Look at an address and propose a file.
+async def propose(
+    http: Http, url: str, folder: Path, name: str | None, tell: Callable[[str], None] = lambda _: None
+) -> Proposal:
+    """Look at an address and propose a file; `tell` is called with what is done next.
 
     Raises:
         NotALayer: no layer there can be parcels or zoning.
@@ -110,9 +112,10 @@ async def propose(http: Http, url: str, folder: Path, name: str | None) -> Propo
         named[PARCELS] = [each for each in found if each.polygons][:_MOST_LOOKED_AT]
     chosen = []
     for feed, layers in named.items():
-        looked_at = [
-            each for layer in layers[:_MOST_LOOKED_AT] if (each := await _looked(http, feed, layer, folder, passed))
-        ]
+        looked_at = []
+        for layer in layers[:_MOST_LOOKED_AT]:
+            tell(f"Reading some rows of the layer {_remark(layer.name)}")
+            looked_at += [each] if (each := await _looked(http, feed, layer, folder, passed)) else []
         if looked_at:
             best = max(looked_at, key=lambda each: each.score)
             chosen.append(best)

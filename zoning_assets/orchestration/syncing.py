@@ -76,7 +76,10 @@ class Sync:
 
     def _parcels(self, tiles: Sequence[str], *, or_all: bool) -> list[dict[str, Any]]:
         tags = {runs.FORCE: "true"} if self.force else {}
-        found = runs.materialize(self.definitions, self.instance, ["tiles"], [self.jurisdiction.id], tags=tags)
+        with self.watch(f"{self.jurisdiction.id} parcels: finding the tiles", 1) as step:
+            found = runs.materialize(
+                self.definitions, self.instance, ["tiles"], [self.jurisdiction.id], tags=tags, progress=step
+            )
         if found.failed:
             return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
         keys = self._keys(tiles, or_all=or_all)

@@ -53,9 +53,9 @@ def _line_of(url: str) -> OpenLine:
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - that it is none shows when it is asked for
-    except ValueError as error:
+    except ValueError:
         do = "give it like redis://HOST:6379"
-        raise SettingInvalid(f"no address: {error}", where="ZONING_QUEUE_URL", do=do) from None
+        raise SettingInvalid("is no address of a broker", where="ZONING_QUEUE_URL", do=do) from None
     if (scheme := parts.scheme) not in LINES:
         do = f"begin it with one of: {', '.join(f'{each}://' for each in LINES)}"
         raise SettingInvalid(f"{scheme or 'nothing'}:// is no queue", where="ZONING_QUEUE_URL", do=do)

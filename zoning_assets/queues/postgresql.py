@@ -10,7 +10,8 @@ from psycopg.rows import dict_row
 
 from zoning_assets.errors import QueueUnavailable
 from zoning_assets.queues.line import Depth, Message
-from zoning_assets.stores.database import address, first_line
+from zoning_assets.stores.database import address
+from zoning_assets.stores.database_errors import reason
 from zoning_assets.stores.queries import named
 
 _CONNECT_S = 10
@@ -89,7 +90,7 @@ class Line:
         except psycopg.Error as error:
             await self.close()
             do = "wait until the database answers, or check ZONING_QUEUE_URL"
-            raise QueueUnavailable(first_line(error), where=f"queue at {address(self._url)}", do=do) from None
+            raise QueueUnavailable(reason(error).what, where=f"queue at {address(self._url)}", do=do) from None
 
 
 def _message(row: dict[str, Any]) -> Message:

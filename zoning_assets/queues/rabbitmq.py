@@ -16,6 +16,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQu
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
 
 from zoning_assets.errors import QueueUnavailable
+from zoning_assets.os_errors import network
 from zoning_assets.queues.line import Depth, Message, message_of, words_of
 
 _CONNECT_S, _ANSWER_S = 10.0, 30.0
@@ -105,7 +106,7 @@ class Line:
             parts = urlsplit(self._url)
             where = f"queue at {parts.hostname}:{parts.port or 5672}"
             do = "wait until RabbitMQ answers, or check ZONING_QUEUE_URL"
-            raise QueueUnavailable(str(error) or type(error).__name__, where=where, do=do) from None
+            raise QueueUnavailable(network(error) or "it refuses to work with us", where=where, do=do) from None
 
     async def _open(self) -> AbstractQueue:
         self._connection = await aio_pika.connect(self._url, timeout=_CONNECT_S)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from zoning_assets.errors import QueueUnavailable
+from zoning_assets.os_errors import network
 from zoning_assets.queues.line import Depth, Message, message_of, words_of
 
 _GROUP = "zoning"
@@ -124,7 +125,7 @@ class Line:
             parts = urlsplit(self._url)
             where = f"queue at {parts.hostname}:{parts.port or 6379}"
             do = "wait until Redis answers, or check ZONING_QUEUE_URL"
-            raise QueueUnavailable(str(error) or type(error).__name__, where=where, do=do) from None
+            raise QueueUnavailable(network(error) or "it refuses to work with us", where=where, do=do) from None
 
 
 async def _make_group(redis: "Redis", key: str) -> None:

@@ -14,6 +14,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from zoning_assets.errors import QueueUnavailable
+from zoning_assets.os_errors import network
 from zoning_assets.queues.line import Depth, Message, message_of, words_of
 
 #: SQS's own limits: messages in a call, bytes in a call, seconds of a long poll, seconds that a message is kept.
@@ -113,7 +114,7 @@ class Line:
             yield self._kept
         except (BotoCoreError, ClientError, OSError) as error:
             await self.close()
-            raise self._error(str(error) or type(error).__name__) from None
+            raise self._error(network(error) or "it refuses to work with us") from None
 
     async def _open(self) -> tuple[Any, str]:
         client = get_session().create_client("sqs", region_name=self._region)

@@ -132,7 +132,7 @@ def find(  # noqa: PLR0913 - each is one way to narrow the feed
     """The change feed, newest first; `since` ISO 8601, `id_` the beginning of an id."""
     narrowed = {"jurisdiction": jurisdiction, "since": since, "kind": kind, "parcel": parcel, "id": id_, "state": state}
     with said(url), connect(url) as connection:
-        return dicts(connection, named("changes")["changes"], {**narrowed, "limit": limit})
+        return dicts(connection, named("changes")["changes"], {**narrowed, "min_area": None, "limit": limit})
 
 
 def life(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:

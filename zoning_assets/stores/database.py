@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from zoning_assets.errors import DatabaseUnavailable, SchemaMismatch, StoreError
 from zoning_assets.stopping import LAST_CALLS
 from zoning_assets.stores import cluster
+from zoning_assets.stores.database_errors import Reason, reason
 from zoning_assets.stores.queries import named
 
 if TYPE_CHECKING:
@@ -41,9 +42,13 @@ def connect(url: str) -> "Iterator[Connection]":
 
     Raises:
         DatabaseUnavailable: nobody answers, or the password is wrong. The message never holds the password.
+        StoreError: the database failed, or refused, in the block.
     """
-    with open_(url) as connection:
-        yield connection
+    try:
+        with open_(url) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise failed(error, url) from error
 
 
 def open_(url: str) -> Connection:
@@ -55,9 +60,7 @@ def open_(url: str) -> Connection:
     try:
         connection = psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
     except psycopg.Error as error:
-        raise DatabaseUnavailable(
-            first_line(error), where=address(url), do="check ZONING_DATABASE_URL, or start it with `zoning db up`"
-        ) from None
+        raise unavailable(error, url) from None
     _opened.add(connection)
     return connection
 
@@ -72,6 +75,13 @@ def _cancel_statements() -> None:
 LAST_CALLS.append(_cancel_statements)
 
 
+def unavailable(error: psycopg.Error, url: str) -> DatabaseUnavailable:
+    """A connection that was not made, as an error of ours."""
+    why = reason(error)
+    do = f"{why.do} (ZONING_DATABASE_URL; `zoning db up` starts one of our own)"
+    return DatabaseUnavailable(why.what, where=where(url), do=do)
+
+
 def dicts(connection: Connection, query: bytes, values: "Mapping[str, Any]") -> list[dict[str, Any]]:
     """A query's rows, by the names of its columns."""
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -84,9 +94,15 @@ def address(url: str) -> str:
     return f"{parts.hostname or 'local'}:{parts.port or 5432}{parts.path}"
 
 
-def first_line(error: psycopg.Error) -> str:
-    """What PostgreSQL says, without the query."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def failed(error: psycopg.Error, url: str) -> StoreError:
+    """A statement that the database did not carry out, as an error of ours."""
+    why = reason(error)
+    return StoreError(why.what, where=where(url), do=f"{why.do}; nothing was published")
+
+
+def where(url: str) -> str:
+    """Where a database is, as errors name it."""
+    return f"the database {address(url)}"
 
 
 def bring_up(home: Path, environ: "Mapping[str, str]") -> str:
@@ -160,11 +176,8 @@ def _make_room(connection: Connection, url: str) -> None:
         connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")  # exclusion constraints on text
         connection.execute("CREATE SCHEMA IF NOT EXISTS zoning")
     except psycopg.Error as error:
-        raise DatabaseUnavailable(
-            first_line(error),
-            where=address(url),
-            do="let a superuser CREATE EXTENSION postgis and btree_gist there",
-        ) from error
+        do = "let a superuser CREATE EXTENSION postgis and btree_gist there"
+        raise DatabaseUnavailable(reason(error).what, where=where(url), do=do) from error
 
 
 def _grant(connection: Connection) -> None:
@@ -223,7 +236,7 @@ def _seen_revision(connection: Connection, url: str) -> str | None:
         return revision(connection)
     except psycopg.errors.InsufficientPrivilege as error:
         do = f"let the schema's owner GRANT {WRITER} to this user"
-        raise StoreError(first_line(error), where=address(url), do=do) from error
+        raise StoreError(reason(error).what, where=where(url), do=do) from error
 
 
 def _run_alembic(url: str, found: str | None) -> None:
@@ -247,6 +260,8 @@ def _run_alembic(url: str, found: str | None) -> None:
                 where=address(url),
                 do="let the schema's owner run `zoning db up`",
             ) from error
-        raise StoreError(str(error).splitlines()[0], where=address(url), do="report this migration's fault") from error
+        cause = getattr(error, "orig", None)
+        why = reason(cause) if isinstance(cause, psycopg.Error) else Reason("a migration failed", "report it")
+        raise StoreError(f"the schema was not brought up: {why.what}", where=where(url), do=why.do) from error
     finally:
         engine.dispose()

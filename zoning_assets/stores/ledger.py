@@ -18,10 +18,11 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from zoning_assets.errors import DatabaseUnavailable, StoreError
+from zoning_assets.errors import StoreError
 from zoning_assets.http.budget import Budget
 from zoning_assets.http.ledger import Step
-from zoning_assets.stores.database import address, connect, first_line
+from zoning_assets.stores.database import connect, unavailable, where
+from zoning_assets.stores.database_errors import reason
 from zoning_assets.stores.queries import named
 
 T = TypeVar("T")
@@ -93,7 +94,8 @@ class PostgresLedger:
                         raise
                 return await work(await self._connected())
             except psycopg.Error as error:
-                raise StoreError(first_line(error), where=address(self._url), do="run again") from error
+                why = reason(error)
+                raise StoreError(why.what, where=where(self._url), do=why.do) from error
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -137,9 +139,7 @@ async def _open(url: str) -> Connection:
             row_factory=dict_row,
         )
     except psycopg.Error as error:
-        raise DatabaseUnavailable(
-            first_line(error), where=address(url), do="check ZONING_DATABASE_URL, or start it with `zoning db up`"
-        ) from None
+        raise unavailable(error, url) from None
     await connection.execute(named("ledger")["session"])
     return connection
 

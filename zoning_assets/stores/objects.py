@@ -10,6 +10,7 @@ import orjson
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from zoning_assets import os_errors
 from zoning_assets.errors import HarvestMissing, SettingInvalid, StoreError
 
 
@@ -26,9 +27,10 @@ class Objects:
         try:
             self._store = _open(url)
         except (BaseError, OSError) as error:
-            why = str(error).splitlines()[0]
             raise SettingInvalid(
-                f"{url} cannot be opened: {why}", where="ZONING_STORE_URL", do="give a path, s3://, gs:// or az://"
+                f"{url} cannot be opened: {_why(error)}",
+                where="ZONING_STORE_URL",
+                do="give a path, s3://, gs:// or az://",
             ) from error
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -103,5 +105,10 @@ def _open(url: str) -> ObjectStore:
 
 
 def _failed(deed: str, name: str, url: str, error: Exception) -> StoreError:
-    first_line = str(error).splitlines()[0]
-    return StoreError(f"{name} cannot be {deed}: {first_line}", where=url, do="check the store and run again")
+    return StoreError(f"{name} cannot be {deed}: {_why(error)}", where=url, do="check the store and run again")
+
+
+def _why(error: BaseException) -> str:
+    """Why the store refused: the disk's or the network's reason, else what the store says."""
+    found = os_errors.machine(error)
+    return found[0] if found else os_errors.network(error) or str(error).splitlines()[0]

@@ -5,8 +5,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-from zoning_assets.errors import StoreError
-from zoning_assets.stores.database import Connection, address, first_line, open_
+from zoning_assets.stores.database import Connection, failed, open_
 
 #: Connections to one database that are between two transactions: opening one costs both sides 20 ms and more.
 _idle: list[tuple[str, Connection]] = []
@@ -51,4 +50,4 @@ def said(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise StoreError(first_line(error), where=address(url), do="run again; nothing was published") from error
+        raise failed(error, url) from error

@@ -51,3 +51,9 @@ def changes(url: str) -> list[tuple[str, str, str, int]]:
     """What was told so far: jurisdiction, kind, state, how many."""
     with connect(url) as connection:
         return connection.execute(named("status")["changes"]).fetchall()
+
+
+def known(url: str) -> list[str]:
+    """The jurisdictions of which anything was ever published."""
+    with connect(url) as connection:
+        return [name for (name,) in connection.execute(named("status")["known"])]

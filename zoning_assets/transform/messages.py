@@ -123,8 +123,8 @@ def ground_of(geojson: bytes, target_crs: str) -> bytes:
     """
     try:
         shape = shapely.from_geojson(geojson)
-    except shapely.errors.GEOSException as error:
-        raise _refused(f"ground: no GeoJSON geometry: {error}") from None
+    except shapely.errors.GEOSException:
+        raise _refused("ground: it is not a GeoJSON geometry") from None
     if shape.geom_type not in ("Polygon", "MultiPolygon") or shape.is_empty or not shape.is_valid:
         raise _refused(f"ground: no valid Polygon or MultiPolygon, but {shape.geom_type}")
     west, south, east, north = shape.bounds

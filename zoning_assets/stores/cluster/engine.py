@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from zoning_assets import os_errors
 from zoning_assets.errors import DatabaseUnavailable
 from zoning_assets.stores.cluster import remote
 from zoning_assets.stores.cluster.server import free_ports
@@ -74,6 +75,7 @@ def _run(command: list[str], settings: Mapping[str, str], most_s: float) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
+        known = os_errors.machine(error)
+        return known[0] if known else "it did not end in time"
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     return "" if done.returncode == 0 else (lines[-1] if lines else f"exit status {done.returncode}")

@@ -8,6 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from zoning_assets.errors import DatabaseUnavailable, SettingInvalid
+from zoning_assets.stores.database_errors import reason
 
 ANSWER_MOST_S = 10
 HIDDEN = "***"
@@ -86,12 +87,13 @@ def _add_postgis(connection: psycopg.Connection, url: str) -> None:
     except psycopg.Error as error:
         if not has_postgis(connection):  # somebody else may have added it meanwhile
             do = "run CREATE EXTENSION postgis there as an administrator, or install PostGIS for that server"
-            raise _unavailable(url, f"has no PostGIS, and adding it failed: {error}", do, SETTING) from error
+            what = f"has no PostGIS, and adding it failed: {reason(error).what}"
+            raise _unavailable(url, what, do, SETTING) from error
 
 
 def _silent(url: str, error: psycopg.Error, setting: str) -> DatabaseUnavailable:
-    do = "check that it runs, the address and the password"
-    return _unavailable(url, f"does not answer: {error}", do, setting)
+    why = reason(error)
+    return _unavailable(url, f"does not answer: {why.what}", why.do, setting)
 
 
 def _unavailable(url: str, what: str, do: str, setting: str) -> DatabaseUnavailable:

@@ -23,6 +23,7 @@ from zoning_assets.stores.cluster.binaries import Binaries
 from zoning_assets.stores.cluster.settings import ACCESS, conf
 from zoning_assets.stores.cluster.site import Site, own, write
 from zoning_assets.stores.cluster.state import DATABASE, HOST, USER, State, save
+from zoning_assets.stores.database_errors import reason
 
 PORTS = range(25432, 29432)  # below the range from which the kernel takes ports for outgoing connections
 START_TRIES, START_MOST_S, STOP_MOST_S = 5, 120.0, 60.0
@@ -183,10 +184,9 @@ def _fill(state: State) -> None:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
     except psycopg.Error as error:
-        what = remote.masked(f"the server started, but: {error}", state.url)
-        raise DatabaseUnavailable(
-            what, where=f"{HOST}:{state.port}", do="run `zoning db down`, then `zoning db up`"
-        ) from error
+        do = "run `zoning db down`, then `zoning db up`"
+        what = f"the server started, but {reason(error).what}"
+        raise DatabaseUnavailable(what, where=f"{HOST}:{state.port}", do=do) from error
     remote.check(state.url)
 
 

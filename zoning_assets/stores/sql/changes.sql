@@ -100,6 +100,7 @@ WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     )))
     AND (%(id)s::text IS NULL OR c.id LIKE %(id)s || '%%')
     AND (%(state)s::text IS NULL OR c.state = %(state)s)
+    AND (%(min_area)s::float8 IS NULL OR c.area_m2 >= %(min_area)s)
 ORDER BY c.detected DESC, c.kind, c.id LIMIT %(limit)s;
 
 -- name: life

@@ -27,3 +27,7 @@ FROM zoning.batch WHERE committed IS NOT NULL GROUP BY jurisdiction, feed ORDER 
 -- What was told so far, by jurisdiction, kind and state.
 SELECT jurisdiction, kind, state, count(*) FROM zoning.change
 GROUP BY jurisdiction, kind, state ORDER BY jurisdiction, kind, state;
+
+-- name: known
+-- The jurisdictions of which anything was ever published.
+SELECT DISTINCT jurisdiction FROM zoning.batch ORDER BY jurisdiction;

@@ -1,0 +1,153 @@
+"""`zoning changes`: what really changed, as a table, a summary, CSV or JSON."""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoning_assets.cli import csv_rows, environment, show
+from zoning_assets.errors import SettingInvalid
+from zoning_assets.model import CHANGE_KINDS
+from zoning_assets.settings import moment
+
+if TYPE_CHECKING:
+    from zoning_assets.stores.change_feed import Feed
+
+#: Rows of a table: few enough to read on a terminal; elsewhere as many as a table can be laid out for.
+_MOST_READ, _MOST_PIPED = 100, 10_000
+#: Letters of an id that are enough for `zoning explain`: the chance that two of a million changes share them is 0.2%.
+_SHORT_ID = 12
+_CSV = (
+    "id", "jurisdiction", "kind", "state", "parcel_ids", "old", "new", "area_m2", "share", "confidence", "legal",
+    "noticed", "ordinances",
+)  # fmt: skip
+_CSV_SUMMARY = ("kind", "old", "new", "changes", "parcels", "area_m2")
+
+
+def changes(  # noqa: PLR0913 - each is one way to narrow the feed, or to show it
+    jurisdiction: Annotated[str | None, typer.Option(help="Only of this jurisdiction.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only noticed since: a date like 2026-11-24, or ISO 8601 with time and zone.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind: rezoned, split, recoded, ...")] = None,
+    parcel: Annotated[str | None, typer.Option(help="Only of this parcel.")] = None,
+    min_area: Annotated[float | None, typer.Option(min=0, help="Only of so much ground, in m2.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
+    *,
+    review: Annotated[bool, typer.Option("--review", help="What is thinner than the tolerance, too.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Counted by kind and by old and new code.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV on stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, with all of them.")] = False,
+) -> None:
+    """What really changed, newest first."""
+    from zoning_assets.stores import change_feed as feed  # noqa: PLC0415
+
+    _check(kind, limit, csv=csv, json=json, summary=summary)
+    start = moment(since, "--since") if since else None
+    url = environment.bring_up_database()
+    environment.check_known(jurisdiction, url, "--jurisdiction")
+    wanted = feed.Wanted(jurisdiction, start, kind, parcel, min_area, None if review else "event")
+    with feed.opened(url, wanted) as found:
+        if summary:
+            _summed(found, csv=csv, json=json)
+        elif csv:
+            csv_rows.write(_CSV, map(_record, found.rows(limit)))
+        elif json:
+            total = found.total()
+            show.streamed({"total": total, "shown": min(total, limit or total)}, "changes", found.rows(limit))
+        else:
+            _listed(found, limit)
+
+
+def _check(kind: str | None, limit: int | None, *, csv: bool, json: bool, summary: bool) -> None:
+    if kind not in (None, *CHANGE_KINDS):
+        raise SettingInvalid(f"{kind!r} is no kind", where="--kind", do=f"choose one of: {', '.join(CHANGE_KINDS)}")
+    if csv and json:
+        raise SettingInvalid("there is one form of output", where="zoning changes", do="give --csv or --json")
+    if summary and limit:
+        raise SettingInvalid("a summary counts all changes", where="--limit", do="leave out --limit or --summary")
+
+
+def _summed(found: "Feed", *, csv: bool, json: bool) -> None:
+    total, rows = found.total(), found.summary()
+    if csv:
+        csv_rows.write(_CSV_SUMMARY, rows)
+    elif json:
+        show.document({"total": total, "summary": rows})
+    elif not rows:
+        _nothing()
+    else:
+        show.table(_title(total, total, found.wanted.jurisdiction), [_whole_area(each) for each in rows])
+
+
+def _whole_area(row: Mapping[str, Any]) -> dict[str, Any]:
+    area = None if row["area_m2"] is None else round(row["area_m2"])
+    return {**{name: row[name] for name in _CSV_SUMMARY[:-1]}, "area m2": area}
+
+
+def _listed(found: "Feed", limit: int | None) -> None:
+    total, most = found.total(), limit or (_MOST_READ if show.is_terminal() else _MOST_PIPED)
+    rows = list(islice(found.rows(most), most))
+    if not rows:
+        _nothing()
+        return
+    names = {each["jurisdiction"] for each in rows}
+    asked_for = {"jurisdiction": len(names) > 1, "state": found.wanted.state is None, "kind": not found.wanted.kind}
+    left_out = {name for name, is_news in asked_for.items() if not is_news}
+    shown = [{name: value for name, value in row_of(each).items() if name not in left_out} for each in rows]
+    title = _title(total, len(rows), next(iter(names)) if len(names) == 1 else None)
+    show.table(f"{title}: {found.wanted.kind}" if found.wanted.kind else title, shown)
+    if len(rows) < total:
+        show.line("--limit N shows more, --summary counts them, --csv and --json give all")
+
+
+def _title(total: int, shown: int, jurisdiction: str | None) -> str:
+    where = f" of {jurisdiction}" if jurisdiction else ""
+    if shown < total:
+        return f"Changes{where}, newest first: showing {shown:,} of {total:,}"
+    return f"{total:,} change{'s' * (total != 1)}{where}"
+
+
+def _nothing() -> None:
+    show.line("no change was found; `zoning sync JURISDICTION` looks for some")
+
+
+def short(id_: str) -> str:
+    """A change's id for a terminal: `zoning explain` takes it."""
+    return id_[:_SHORT_ID]
+
+
+def row_of(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change as a row of a table: `noticed` is when it was detected, `legal` since when it applies by law.
+
+    On a terminal ids of changes and dates are short (`zoning explain` takes such an id), and the parcels of a split, a
+    merger or their like stand in `old` and `new` only.
+    """
+    is_short, of_parcels = show.is_terminal(), change["facet"] == "parcel"
+    evidence = change["evidence"] if of_parcels else {}
+    return {
+        "id": short(change["id"]) if is_short else change["id"],
+        "jurisdiction": change["jurisdiction"],
+        "state": change["state"],
+        "kind": change["kind"],
+        "parcels": [] if is_short and of_parcels else change["parcel_ids"],
+        "old": evidence.get("parents", change["old"]),
+        "new": evidence.get("children", change["new"]),
+        "noticed": change["detected"].date() if is_short else change["detected"],
+        "legal": change["effective"],
+        "share": change["share"],
+        "confidence": change["confidence"],
+    }
+
+
+def _record(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change as a record of the CSV."""
+    ordinances = sorted({number for each in change["amendments"] or [] for number in each["ordinance_numbers"]})
+    return {
+        **change,
+        "parcel_ids": "; ".join(change["parcel_ids"]),
+        "legal": change["effective"],
+        "noticed": change["detected"].isoformat(),
+        "ordinances": "; ".join(ordinances),
+    }

@@ -1,0 +1,82 @@
+"""What the operating system's and the network's failures mean, in plain words.
+
+What belongs here: an exception -> a few words, and what to do. What does not: whose fault it is, and where it happened.
+"""
+
+import errno
+import re
+import socket
+
+_ROOM, _RIGHTS = "make room on the disk", "give this user the right, or name another place"
+
+#: errno -> what happened, and what to do about it on this machine.
+_MACHINE = {
+    errno.ENOSPC: ("the disk is full", _ROOM),
+    errno.EDQUOT: ("this user's quota of the disk is used up", _ROOM),
+    errno.EACCES: ("this user has no right to it", _RIGHTS),
+    errno.EPERM: ("this user has no right to it", _RIGHTS),
+    errno.EROFS: ("it lies on a read-only disk", "name another place"),
+    errno.ENOENT: ("there is no such file or folder", "check the path"),
+    errno.ENOTDIR: ("a part of its path is a file, not a folder", "check the path"),
+    errno.EISDIR: ("it is a folder, not a file", "check the path"),
+    errno.ENAMETOOLONG: ("its path is too long", "name a shorter one"),
+    errno.EMFILE: ("too many files are open at once", "raise the limit (`ulimit -n`)"),
+    errno.ENFILE: ("too many files are open at once on this machine", "end other programs"),
+    errno.ENOMEM: ("this machine has no memory left", "end other programs, or take a larger machine"),
+    errno.EIO: ("the disk cannot be read or written", "look at the disk"),
+    errno.EADDRINUSE: ("another program uses this port", "give another port"),
+}
+#: errno -> what happened on the way to another machine.
+_NETWORK = {
+    errno.ECONNREFUSED: "nothing listens there: it refuses the connection",
+    errno.ECONNRESET: "it broke the connection off",
+    errno.ECONNABORTED: "it broke the connection off",
+    errno.EPIPE: "it broke the connection off",
+    errno.ETIMEDOUT: "no answer in time",
+    errno.EHOSTUNREACH: "there is no way to its host",
+    errno.EHOSTDOWN: "there is no way to its host",
+    errno.ENETUNREACH: "there is no way to its host: is the network up?",
+    errno.ENETDOWN: "there is no way to its host: is the network up?",
+}
+_UNKNOWN_HOST = "the name of its host is not known"
+_NO_RESOLVER = "the name of its host cannot be looked up just now: is the network up?"
+_NUMBERED = re.compile(r"\[?(?:errno|os error)[ :]+(-?\d+)", re.IGNORECASE)
+_CAUSES = 6
+
+
+def network(error: BaseException) -> str | None:
+    """Why another machine was not reached; None where it is no failure of that kind."""
+    for each in _chain(error):
+        if isinstance(each, socket.gaierror):
+            return _NO_RESOLVER if each.errno == socket.EAI_AGAIN else _UNKNOWN_HOST
+        if isinstance(each, TimeoutError):
+            return "no answer in time"
+        if (number := _number(each)) in _NETWORK:
+            return _NETWORK[number]
+        if number is not None and number < 0:
+            return _UNKNOWN_HOST
+    return None
+
+
+def machine(error: BaseException) -> tuple[str, str] | None:
+    """What this machine refused, and what to do; None where it is no failure of that kind."""
+    return next((_MACHINE[number] for each in _chain(error) if (number := _number(each)) in _MACHINE), None)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error, and what it was made of: what libraries wrap is what happened."""
+    found = [error]
+    for each in found:
+        inner = (getattr(each, "os_error", None), each.__cause__, *getattr(each, "exceptions", ()))
+        found += [more for more in inner if isinstance(more, BaseException) and more not in found]
+        if len(found) >= _CAUSES:
+            break
+    return found
+
+
+def _number(error: BaseException) -> int | None:
+    """Its errno; some libraries only write it into their text."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    written = _NUMBERED.search(str(error))
+    return int(written[1]) if written else None

@@ -1,0 +1,75 @@
+"""What PostgreSQL's failures mean, in plain words. libpq's and psycopg's own texts are for programmers.
+
+What belongs here: an error -> what happened, and what to do. What does not: which address it was, and who raises it.
+"""
+
+import re
+from dataclasses import dataclass
+
+import psycopg
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What happened, and what a person does about it."""
+
+    what: str
+    do: str
+
+
+_AGAIN = "run the same command again"
+_LOST = Reason("it ended the connection", f"look whether it was stopped or restarted, then {_AGAIN}")
+
+#: SQLSTATE, or its class -> why. {said}: PostgreSQL's own sentence.
+_STATES = {
+    "08": _LOST,
+    "28P01": Reason("the user or the password is wrong", "check the user and the password"),
+    "28": Reason("this user may not log in there", "check the user, and the server's pg_hba.conf"),
+    "3D000": Reason("there is no database of this name", "check the name, or create it with CREATE DATABASE"),
+    "25006": Reason("it is read-only, as a standby is", "give the address of the primary server"),
+    "42501": Reason("{said}", "let the owner of the schema run `zoning db up`, or grant the right"),
+    "53100": Reason("its disk is full", f"make room on the database's disk, then {_AGAIN}"),
+    "53200": Reason("it has no memory left", f"give the server more memory, then {_AGAIN}"),
+    "53300": Reason("it takes no more connections", "end other programs that use it, or raise max_connections"),
+    "55P03": Reason("another program holds a lock for too long", _AGAIN),
+    "40": Reason("another program changed the same rows", _AGAIN),
+    "57014": Reason("it took longer than the server allows", f"raise statement_timeout, or {_AGAIN}"),
+    "57P": Reason("it is being started, stopped or restarted", f"wait a moment, then {_AGAIN}"),
+    "58": Reason("it cannot read or write its own files", "look at the server's log and its disk"),
+    "XX": Reason("it reports damaged data ({said})", "look at the server's log, and restore a backup"),
+}
+#: What a connection that was not made says -> why; the text of the server or of libpq, in English.
+_TEXTS = (
+    (r"password authentication failed|no password supplied|SCRAM", _STATES["28P01"]),
+    (r"role \S+ does not exist", Reason("there is no user of this name", "check the user, or create it")),
+    (r"database \S+ does not exist", _STATES["3D000"]),
+    (r"pg_hba\.conf|authentication failed", _STATES["28"]),
+    (r"too many (clients|connections)|remaining connection slots", _STATES["53300"]),
+    (r"starting up|shutting down|recovery mode|not yet accepting", _STATES["57P"]),
+    (r"getaddrinfo|translate host name|Name or service not known|name resolution|nodename nor", Reason(
+        "the name of its host is not known", "check the host's name in the address, and the network")),
+    (r"Connection refused", Reason("nothing listens at this address", "start the server, or check host and port")),
+    (r"No such file or directory.*socket|socket.*No such file", Reason(
+        "no server listens at this socket", "start the server, or give a host in the address")),
+    (r"timeout expired|timed out|timeout", Reason(
+        "no answer came in time", "check host, port and firewall, and whether the server is overloaded")),
+    (r"No route to host|Network is unreachable|Host is down", Reason(
+        "there is no way to its host", "check the network, and the host in the address")),
+    (r"certificate|SSL|TLS", Reason(
+        "the encrypted connection was not made", "check sslmode and the certificates in the address")),
+    (r"No space left", _STATES["53100"]),
+    (r"closed|lost|terminated|EOF|reset by peer|consuming input|Broken pipe", _LOST),
+)  # fmt: skip
+
+
+def reason(error: psycopg.Error) -> Reason:
+    """Why the database did not do what it was asked for."""
+    state = error.sqlstate or ""
+    found = next((_STATES[state[:length]] for length in (5, 3, 2) if state[:length] in _STATES), None)
+    if found is None and not error.diag.message_primary:
+        text = " ".join(str(error).split())
+        found = next((why for pattern, why in _TEXTS if re.search(pattern, text, re.IGNORECASE)), None)
+        words = re.findall(r"(?:FATAL|ERROR): +(.+?)(?=$| connection to server| - host)", text)
+        found = found or Reason("it refuses the connection" + (f": {words[-1]}" if words else ""), "look at its log")
+    said = error.diag.message_primary or ""
+    return Reason(found.what.format(said=said), found.do) if found else Reason(said, _AGAIN)
