@@ -14,37 +14,37 @@ _WITH_JURISDICTION = """
     SELECT attrelid::regclass::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
     WHERE c.relnamespace = 'zoning'::regnamespace AND c.relkind = 'r' AND attname = 'jurisdiction'
 """
-_VERSION = "'2026-01-01'::timestamptz, '2026-02-01'::timestamptz, NULL, NULL, %(last)s::int"
+_VERSION = "'2026-01-01'::timestamptz, '2026-02-01'::timestamptz, NULL, NULL, %(last)s"
 #: Rows `first` to `last` of a county: parcels in tiles of 300, their history and zoning, batches, changes, rejections.
 _ROWS = (
     """
     INSERT INTO zoning.parcel
     SELECT %(id)s, 'P' || n, 'T' || n / 300, 'R-1', 'R1', NULL, NULL, '{}', 400, ST_Multi(ST_MakeEnvelope(
-        %(west)s::float8 + n %% 200 * 0.001, 10 + n / 200 * 0.001, %(west)s::float8 + n %% 200 * 0.001 + 0.0009,
+        %(west)s + n %% 200 * 0.001, 10 + n / 200 * 0.001, %(west)s + n %% 200 * 0.001 + 0.0009,
         10 + n / 200 * 0.001 + 0.0009, 4326
     )), 'h', 1, now(), now()
-    FROM generate_series(%(first)s::int, %(last)s::int) n
+    FROM generate_series(%(first)s, %(last)s) n
     """,
     f"""
     INSERT INTO zoning.parcel_version SELECT p.*, {_VERSION} FROM zoning.parcel p
-    WHERE jurisdiction = %(id)s AND substr(parcel_id, 2)::int BETWEEN %(first)s::int AND %(last)s::int
+    WHERE jurisdiction = %(id)s AND substr(parcel_id, 2)::int BETWEEN %(first)s AND %(last)s
         AND substr(parcel_id, 2)::int %% 4 = 0
     """,
     """
     INSERT INTO zoning.parcel_zoning
-    SELECT %(id)s, 'P' || n, 'base', 'R-1', 400, 1, 1, true, NULL, 1, now() FROM generate_series(%(first)s::int, %(last)s::int) n
+    SELECT %(id)s, 'P' || n, 'base', 'R-1', 400, 1, 1, true, NULL, 1, now() FROM generate_series(%(first)s, %(last)s) n
     """,
     f"""
     INSERT INTO zoning.parcel_zoning_version SELECT z.*, {_VERSION} FROM zoning.parcel_zoning z
-    WHERE jurisdiction = %(id)s AND substr(parcel_id, 2)::int BETWEEN %(first)s::int AND %(last)s::int
+    WHERE jurisdiction = %(id)s AND substr(parcel_id, 2)::int BETWEEN %(first)s AND %(last)s
         AND substr(parcel_id, 2)::int %% 4 = 0
     """,
     """
     INSERT INTO zoning.district
     SELECT %(id)s, 'D' || n, 'R-1', 'R1', NULL, NULL, '{}', 4000, ST_Multi(ST_MakeEnvelope(
-        %(west)s::float8 + n %% 20 * 0.01, 10 + n / 20 * 0.01, %(west)s::float8 + n %% 20 * 0.01 + 0.009, 10 + n / 20 * 0.01 + 0.009, 4326
+        %(west)s + n %% 20 * 0.01, 10 + n / 20 * 0.01, %(west)s + n %% 20 * 0.01 + 0.009, 10.009 + n / 20 * 0.01, 4326
     )), 'h', 1, now(), now()
-    FROM generate_series(%(first)s::int / 10, %(last)s::int / 10 - 1) n
+    FROM generate_series(%(first)s / 10, %(last)s / 10 - 1) n
     """,
     """
     INSERT INTO zoning.best_lot SELECT jurisdiction, district_id, 'P1' FROM zoning.district
@@ -54,30 +54,31 @@ _ROWS = (
     INSERT INTO zoning.batch (jurisdiction, tile, feed, harvest, rules, counts, started, committed)
     SELECT %(id)s, 'T' || n / 300, 'parcels', 'h', 'r', '{"added": 1, "changed": 0, "unchanged": 0, "layer": "l"}',
         now(), now()
-    FROM generate_series(%(first)s::int, %(last)s::int, 100) n
+    FROM generate_series(%(first)s, %(last)s, 100) n
     """,
     """
     INSERT INTO zoning.release (
-        jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved, tolerance_m, alarms, counts,
-        judged
-    ) SELECT %(id)s, n, n + 1, n, n + 1, '', 0, 0, 1, '{}', '{}', now() FROM generate_series(%(first)s::int, %(last)s::int, 100) n
+        jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved, tolerance_m, alarms,
+        counts, judged
+    ) SELECT %(id)s, n, n + 1, n, n + 1, '', 0, 0, 1, '{}', '{}', now() FROM generate_series(%(first)s, %(last)s, 100) n
     """,
     """
     INSERT INTO zoning.change (
         id, jurisdiction, kind, state, facet, parcel_ids, old, new, confidence, detected, evidence, release_id
     ) SELECT %(id)s || n, %(id)s, 'rezoned', 'event', 'base', ARRAY['P' || n], 'R-1', 'R-2', 1, now(),
         '{"parents": ["P1"], "children": ["P2"]}', r.ids[1 + n %% cardinality(r.ids)]
-    FROM generate_series(%(first)s::int, %(last)s::int) n,
+    FROM generate_series(%(first)s, %(last)s) n,
         (SELECT array_agg(id) AS ids FROM zoning.release WHERE jurisdiction = %(id)s) r
     """,
     """
     INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, raw)
-    SELECT NULL, %(id)s, 'T' || n / 300, 'parcels', 'null_key', jsonb_build_object('attributes', jsonb_build_object('N', n))
-    FROM generate_series(%(first)s::int, %(last)s::int, 20) n
+    SELECT NULL, %(id)s, 'T' || n / 300, 'parcels', 'null_key', format('{"attributes": {"N": %%s}}', n)::jsonb
+    FROM generate_series(%(first)s, %(last)s, 20) n
     """,
     """
     INSERT INTO zoning.survey (jurisdiction, feed, state, whole, contents, measured, findings, fields, judged)
-    SELECT %(id)s, 'parcels', 'passed', true, '{}', '{}', '[]', '{}', now() FROM generate_series(%(first)s::int, %(last)s::int, 300)
+    SELECT %(id)s, 'parcels', 'passed', true, '{}', '{}', '[]', '{}', now()
+    FROM generate_series(%(first)s, %(last)s, 300)
     """,
 )
 _ONCE = (
@@ -108,8 +109,9 @@ _FEW = 10
 def fill(connection: psycopg.Connection, county: Filling, first: int = 1, last: int | None = None) -> None:
     """Rows of a county, counted from 1."""
     values = {"id": county.id, "west": county.west, "first": first, "last": last or county.rows}
-    for query in (*_ROWS, *(_ONCE if first == 1 else ())):
-        connection.execute(query, values)
+    with psycopg.ClientCursor(connection) as cursor:  # numbers as they are written
+        for query in (*_ROWS, *(_ONCE if first == 1 else ())):
+            cursor.execute(query, values)
 
 
 def _nothing(_: psycopg.Connection) -> None:

@@ -162,12 +162,12 @@ WHERE c.ctid = ANY (ARRAY(
     WHERE told.state <> 'retracted'
     UNION ALL
     SELECT told.at FROM unnest(%(keys)s::text[]) AS k (key), LATERAL (
-        SELECT ctid AS at, state, release_id FROM zoning.change WHERE parcel_ids @> ARRAY[k.key] OFFSET 0
+        SELECT ctid AS at, jurisdiction, state, release_id FROM zoning.change WHERE parcel_ids @> ARRAY[k.key] OFFSET 0
     ) told, LATERAL (
         SELECT FROM zoning.release r WHERE r.id = told.release_id AND r.jurisdiction = %(jurisdiction)s
             AND (r.parcels_to > %(parcels)s OR r.zoning_to > %(zoning)s) OFFSET 0
     ) r
-    WHERE told.state <> 'retracted'
+    WHERE told.jurisdiction = %(jurisdiction)s AND told.state <> 'retracted'
 ));
 
 -- name: restore
@@ -178,21 +178,24 @@ WHERE c.jurisdiction = %(jurisdiction)s AND c.state = 'retracted' AND (c.evidenc
 );
 
 -- name: undone
--- The batches of a feed after one.
-SELECT coalesce(array_agg(id), '{}') FROM zoning.batch
-WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND id > %(batch)s AND id < %(undo)s;
+-- The batches of a feed after one. Here and below OFFSET 0 has the jurisdiction's rows found first: by their numbers alone
+-- all later ones would be read, whoever's they are.
+SELECT coalesce(array_agg(id), '{}') FROM (
+    SELECT id FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s OFFSET 0
+) own WHERE id > %(batch)s AND id < %(undo)s;
 
 -- name: told
 -- Up to which batches the last release goes of which nothing is undone.
-SELECT parcels_to, zoning_to FROM zoning.release
-WHERE jurisdiction = %(jurisdiction)s AND parcels_to <= %(parcels)s AND zoning_to <= %(zoning)s AND rules <> 'removal'
-ORDER BY id DESC LIMIT 1;
+SELECT parcels_to, zoning_to FROM (
+    SELECT id, parcels_to, zoning_to FROM zoning.release WHERE jurisdiction = %(jurisdiction)s AND rules <> 'removal' OFFSET 0
+) own WHERE parcels_to <= %(parcels)s AND zoning_to <= %(zoning)s ORDER BY id DESC LIMIT 1;
 
 -- name: untold
 -- Whether something stands that was published since; perhaps of some tiles alone.
 SELECT EXISTS (
-    SELECT FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
-        AND id > %(told)s AND id <= %(kept)s AND id < %(undo)s AND id <> ALL (%(undone)s)
+    SELECT FROM (
+        SELECT id FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s OFFSET 0
+    ) own WHERE id > %(told)s AND id <= %(kept)s AND id < %(undo)s AND id <> ALL (%(undone)s)
 );
 
 -- name: whole
