@@ -223,6 +223,13 @@ async def test_the_cover_leaves_no_row_out(tmp_path: Path) -> None:
         )
 
 
+async def test_repeated_keys_are_the_same_by_statistics_and_by_looking_at_every_row(tmp_path: Path) -> None:
+    async with opened(tmp_path, Desk()) as (_, source, _request):
+        found = [await source.cover(exact=exact) for exact in (False, True)]
+    assert found[0].repeated
+    assert (found[1].repeated, found[1].listed) == (found[0].repeated, found[0].listed)
+
+
 def _inside(tile: str) -> Mapping[str, str]:
     return inside(tiles.fetch_envelope(tile))
 

@@ -86,10 +86,11 @@ INSERT INTO chosen SELECT parcel_id FROM zoning.parcel WHERE jurisdiction = %(ju
 -- name: choose_on
 -- The parcels that touch some ground (WKB), neighbours together. Here and below the jurisdiction is no part of what the
 -- index is asked for: a planner that does not know it yet would read the whole county for each shape.
+WITH ground AS MATERIALIZED (
+    SELECT ST_GeomFromWKB(g, %(srid)s) AS shape FROM unnest(%(ground)s::bytea[]) AS g
+)
 INSERT INTO chosen SELECT parcel_id FROM (
-    SELECT DISTINCT p.tile, p.parcel_id
-    FROM (SELECT ST_GeomFromWKB(g, %(srid)s) AS shape FROM unnest(%(ground)s::bytea[]) AS g OFFSET 0) AS ground,
-    LATERAL (
+    SELECT DISTINCT p.tile, p.parcel_id FROM ground, LATERAL (
         SELECT tile, parcel_id FROM zoning.parcel
         WHERE jurisdiction || '' = %(jurisdiction)s AND ST_Intersects(geom, ground.shape) OFFSET 0
     ) p
@@ -166,9 +167,14 @@ WHERE z.jurisdiction = %(jurisdiction)s AND (%(no_map)s OR p.stands IS NULL);
 
 -- name: supersede
 -- What the shares of some parcels were becomes a version; its legal end is the day from which the new ones of its facet
--- apply.
+-- apply. Rows are deleted by their place: asked for by keys, a planner may read all shares of the county.
 WITH gone AS (
-    DELETE FROM zoning.parcel_zoning WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(keys)s) RETURNING *
+    DELETE FROM zoning.parcel_zoning WHERE ctid = ANY (ARRAY(
+        SELECT z.row_place FROM unnest(%(keys)s::text[]) AS k(parcel_id), LATERAL (
+            SELECT ctid AS row_place FROM zoning.parcel_zoning
+            WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.parcel_id OFFSET 0
+        ) z
+    )) RETURNING *
 )
 INSERT INTO zoning.parcel_zoning_version
 SELECT gone.*, gone.last_changed, %(now)s, gone.effective, begins.legal, %(batch)s
