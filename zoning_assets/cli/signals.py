@@ -124,10 +124,11 @@ def _silent(_: object) -> None:
 
 
 def _first_of(reader: int) -> int | None:
-    with os.fdopen(reader, "rb", buffering=0) as signals:
-        while byte := signals.read(1):
-            if byte[0] in _SIGNALS:
-                return byte[0]
+    """The first signal; None at the writer's end. After a signal the pipe stays open, as more may come."""
+    while byte := os.read(reader, 1):
+        if byte[0] in _SIGNALS:
+            return byte[0]
+    os.close(reader)
     return None
 
 
