@@ -139,12 +139,15 @@ def locked_file(name: str) -> Moment:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield lambda command: any(
-                str(path.resolve()) == str(each.readlink())
-                for each in Path(f"/proc/{command.process.pid}/fd").iterdir()
-            )
+            yield lambda command: path.resolve() in set(_open_files(command.process.pid))
 
     return locked
+
+
+def _open_files(pid: int) -> Iterator[Path]:
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            yield each.readlink()
 
 
 def scraped(name: str) -> Moment:
@@ -156,7 +159,7 @@ def scraped(name: str) -> Moment:
             begun: list[threading.Thread] = []
 
             def happened(command: Command) -> bool:
-                line = next((each for each in command.err.read_text().split() if each.endswith("/metrics")), "")
+                line = next((each for each in command.err.read_text().split() if "/metrics" in each), "").strip(";")
                 if line and not begun:
                     begun.append(threading.Thread(target=_read, args=(line,), daemon=True))
                     begun[0].start()

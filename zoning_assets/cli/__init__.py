@@ -15,9 +15,11 @@ def main() -> None:
     """Run the command line. A signal is one line from the first moment on: importing the words takes a second."""
     with signals.watched():
         try:
+            signals.listen()
             from zoning_assets.cli.app import main as run  # noqa: PLC0415
-        except KeyboardInterrupt:
+
+            run()
+        except KeyboardInterrupt:  # before or after what `run` answers itself
             signals.end_if_one_came()
             sys.stderr.write("zoning: stopped before anything was begun\n")
             sys.exit(_STOPPED)
-        run()

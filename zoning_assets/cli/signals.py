@@ -58,17 +58,20 @@ def answered() -> None:
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Let one signal end what the block does; where none came, the handlers of before are put back."""
+    """Let one signal end what the block does; where none came, the handlers of before are put back.
+
+    Signals wait until `listen`, as an interrupt in here could not be answered; `./zoning` has them wait before, too.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _commands.append(_Command())
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     before = {number: signal.signal(number, _interrupt) for number in _SIGNALS if not _kept_ignored(number)}
     threading.Thread(target=_watch, args=(reader,), name="zoning-signals", daemon=True).start()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # `./zoning` blocks them until there are handlers
     try:
         yield
     finally:
@@ -78,6 +81,11 @@ def watched() -> Iterator[None]:
             signal.set_wakeup_fd(before_fd)
             os.close(writer)
             _commands.pop()
+
+
+def listen() -> None:
+    """Take signals from now on; inside the block of `watched`, where KeyboardInterrupt is answered."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 def _kept_ignored(number: int) -> bool:
@@ -103,6 +111,8 @@ def _watch(reader: int) -> None:
     command = _commands[-1]
     command.signal = command.signal or number
     sys.unraisablehook = threading.excepthook = _silent
+    if not command.interrupted:  # the kernel may have woken another thread than the main one
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
     if stop := _of_stopping("STOP"):
         stop.request()
     threading.Event().wait(CUT_OFF_S)
@@ -119,10 +129,11 @@ def _silent(_: object) -> None:
 
 
 def _first_of(reader: int) -> int | None:
-    with os.fdopen(reader, "rb", buffering=0) as signals:
-        while byte := signals.read(1):
-            if byte[0] in _SIGNALS:
-                return byte[0]
+    """The first signal; None at the writer's end. After a signal the pipe stays open, as more may come."""
+    while byte := os.read(reader, 1):
+        if byte[0] in _SIGNALS:
+            return byte[0]
+    os.close(reader)
     return None
 
 
