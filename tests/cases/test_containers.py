@@ -4,9 +4,12 @@ import bz2
 import io
 import json
 import lzma
+import os
 import shutil
 import stat
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +23,8 @@ import pytest
 import shapely
 import zstandard
 
-from tests.cases.serving_files import case, cell, expected, feature, keys, lot, proof, served, taken
+from tests.cases.serving_files import cell, expected, feature, keys, lot, proof, served, taken, toml
+from tests.shared_data import case
 from zoning_assets.errors import FileRefused
 from zoning_assets.feeds import archives, files
 from zoning_assets.pipeline import Pipeline
@@ -475,3 +479,25 @@ def test_the_shared_case_is_read_below_a_folder_too(pipeline: Pipeline) -> None:
     """Case 09 in a zip of its own: Deflate64 within deflate."""
     body = zipped([("Download/case09.zip", case("09/case09.zip").read_bytes())])
     assert len(keys(pipeline, served(pipeline, "a.zip", body))) == 20
+
+
+def test_the_sync_says_in_json_what_was_left_out(tmp_path: Path, database: str) -> None:
+    """`zoning sync --json`, through Dagster: twenty rows, and the names of what was not read."""
+    body = zipped([*shapefile(tmp_path / "shp"), ("Map.pdf", b"%PDF-1.4"), ("old.zip", zipped([("a.txt", b"a")]))])
+    folder = tmp_path / "jurisdictions"
+    folder.mkdir()
+    (folder / "a.zip").write_bytes(body)
+    (folder / "us-xx-mine.toml").write_text(toml("a.zip"))
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "ZONING_HOME": str(tmp_path / "home"),
+        "DAGSTER_HOME": str(tmp_path / "home" / "dagster"),
+        "ZONING_JURISDICTIONS": str(folder),
+        "ZONING_DATABASE_URL": database,
+    }
+    command = [sys.executable, "-m", "zoning_assets.cli", "sync", "us-xx-mine", "--json"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [report] = json.loads(done.stdout)["harvests"]
+    assert (report["added"], report["left_out"]) == (20, ["Map.pdf", "old.zip"])
