@@ -28,6 +28,8 @@ from tests.shared_data import case
 from zoning_assets.errors import FileRefused
 from zoning_assets.feeds import archives, files
 from zoning_assets.pipeline import Pipeline
+from zoning_assets.stores.harvests import read_page
+from zoning_assets.transform import pages
 
 Members = Sequence[tuple[str, bytes]]
 
@@ -405,6 +407,31 @@ def test_one_layer_in_two_files_is_not_read_by_half(pipeline: Pipeline, tmp_path
     outcomes = served(pipeline, "a.zip", body, more=f'layer = "{layer}"')
     assert keys(pipeline, outcomes) == expected()[8:]
     assert [name for name in proof(pipeline, outcomes)["left out"] if name.endswith(".shp")] == ["Parcels_1.shp"]
+
+
+@pytest.mark.parametrize("suffix", ["shp", "geojson"])
+def test_another_layer_of_the_same_zip_is_another_layer(pipeline: Pipeline, tmp_path: Path, suffix: str) -> None:
+    """Of the same name in another folder, chosen after the first one was harvested from the same download: what is kept
+    of the one is not taken for the other."""
+    members = []
+    for name, first in (("north", 0), ("south", 10)):
+        if suffix == "shp":
+            members += [(f"{name}/{part}", body) for part, body in shapefile(tmp_path / name, "P", first, first + 10)]
+        else:
+            members.append((f"{name}/P.geojson", json.dumps(collection(*lots(first, first + 10))).encode()))
+    body = zipped(members)
+    for layer, found in (("north/P", expected()[:10]), ("south/P", expected()[10:]), ("north/P", expected()[:10])):
+        outcomes = served(pipeline, "a.zip", body, more=f'layer = "{layer}"')
+        assert outcomes[0].error is None or "key_turnover" in str(outcomes[0].error)
+        read = [row for page in outcomes[0].harvest.pages for row in page_keys(pipeline, outcomes[0].harvest, page)]
+        assert sorted(read) == found
+
+
+def page_keys(pipeline: Pipeline, harvest: Any, page: Any) -> list[str]:
+    """The keys of a raw page."""
+    return [
+        row["PIN"] for row in pages.READERS[harvest.form](read_page(pipeline.objects, harvest, page), {}).attributes
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "gdb"])
