@@ -18,6 +18,11 @@ def recorded(path: str) -> Path:
     return _found(f"recorded/{path}")
 
 
+def case(path: str) -> Path:
+    """A file of the inputs from the field that failed once, below shared/cases."""
+    return _found(f"cases/{path}")
+
+
 def _found(path: str) -> Path:
     found = Path(os.environ.get("ZONING_SHARED", _BESIDE)) / path
     if not found.exists():

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyproj
@@ -13,7 +12,7 @@ from aiohttp import web
 
 from tests.conftest import read_toml, rows, sync
 from tests.feeds.portals import served_aside
-from tests.shared_data import _found
+from tests.shared_data import case
 from zoning_assets.model import Outcome
 from zoning_assets.pipeline import Pipeline
 
@@ -35,11 +34,6 @@ key = "{key}"
 requests_per_minute = 600000
 connections = 4
 """
-
-
-def case(path: str) -> Path:
-    """A file of ../shared/cases; where it is missing the test is skipped with one line."""
-    return _found(f"cases/{path}")
 
 
 def cell(number: int) -> shapely.Polygon:
@@ -143,17 +137,20 @@ def taken(folder: str, pipeline: Pipeline, name: str) -> list[Outcome]:
     return _through(pipeline, portal, text.replace(_ADDRESS, "{address}"), f"us-xx-{name}")
 
 
+def toml(url: str, *, kind: str = "download", key: str = "PIN", more: str = "") -> str:
+    """A jurisdiction file of our own, `us-xx-mine`."""
+    return _TOML.format(bounds=list(BOUNDS), type=kind, url=url, key=key, more=more)
+
+
 def served(pipeline: Pipeline, name: str, body: bytes, *, key: str = "PIN", more: str = "") -> list[Outcome]:
     """A file of our own, downloaded and taken through the pipeline."""
-    text = _TOML.format(bounds=list(BOUNDS), type="download", url=f"{{address}}/{name}", key=key, more=more)
-    return _through(pipeline, Files({name: body}), text, "us-xx-mine")
+    return _through(pipeline, Files({name: body}), toml(f"{{address}}/{name}", key=key, more=more), "us-xx-mine")
 
 
 def asked(pipeline: Pipeline, portal: ArcgisLayer, *, key: str = "PIN", more: str = "") -> list[Outcome]:
     """A layer of our own, harvested and taken through the pipeline."""
     url = "{address}/arcgis/rest/services/T/MapServer/0"
-    text = _TOML.format(bounds=list(BOUNDS), type="arcgis", url=url, key=key, more=more)
-    return _through(pipeline, portal, text, "us-xx-mine")
+    return _through(pipeline, portal, toml(url, kind="arcgis", key=key, more=more), "us-xx-mine")
 
 
 def _through(pipeline: Pipeline, portal: Any, text: str, name: str) -> list[Outcome]:

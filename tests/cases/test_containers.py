@@ -4,9 +4,12 @@ import bz2
 import io
 import json
 import lzma
+import os
 import shutil
 import stat
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +23,13 @@ import pytest
 import shapely
 import zstandard
 
-from tests.cases.serving_files import case, cell, expected, feature, keys, lot, proof, served, taken
+from tests.cases.serving_files import cell, expected, feature, keys, lot, proof, served, taken, toml
+from tests.shared_data import case
 from zoning_assets.errors import FileRefused
 from zoning_assets.feeds import archives, files
 from zoning_assets.pipeline import Pipeline
+from zoning_assets.stores.harvests import read_page
+from zoning_assets.transform import pages
 
 Members = Sequence[tuple[str, bytes]]
 
@@ -403,6 +409,31 @@ def test_one_layer_in_two_files_is_not_read_by_half(pipeline: Pipeline, tmp_path
     assert [name for name in proof(pipeline, outcomes)["left out"] if name.endswith(".shp")] == ["Parcels_1.shp"]
 
 
+@pytest.mark.parametrize("suffix", ["shp", "geojson"])
+def test_another_layer_of_the_same_zip_is_another_layer(pipeline: Pipeline, tmp_path: Path, suffix: str) -> None:
+    """Of the same name in another folder, chosen after the first one was harvested from the same download: what is kept
+    of the one is not taken for the other."""
+    members = []
+    for name, first in (("north", 0), ("south", 10)):
+        if suffix == "shp":
+            members += [(f"{name}/{part}", body) for part, body in shapefile(tmp_path / name, "P", first, first + 10)]
+        else:
+            members.append((f"{name}/P.geojson", json.dumps(collection(*lots(first, first + 10))).encode()))
+    body = zipped(members)
+    for layer, found in (("north/P", expected()[:10]), ("south/P", expected()[10:]), ("north/P", expected()[:10])):
+        outcomes = served(pipeline, "a.zip", body, more=f'layer = "{layer}"')
+        assert outcomes[0].error is None or "key_turnover" in str(outcomes[0].error)
+        read = [row for page in outcomes[0].harvest.pages for row in page_keys(pipeline, outcomes[0].harvest, page)]
+        assert sorted(read) == found
+
+
+def page_keys(pipeline: Pipeline, harvest: Any, page: Any) -> list[str]:
+    """The keys of a raw page."""
+    return [
+        row["PIN"] for row in pages.READERS[harvest.form](read_page(pipeline.objects, harvest, page), {}).attributes
+    ]
+
+
 @pytest.mark.parametrize("suffix", ["gpkg", "gdb"])
 def test_other_layers_of_a_file_are_named(pipeline: Pipeline, tmp_path: Path, suffix: str) -> None:
     """Two layers of polygons: one is chosen; points beside one are left alone."""
@@ -475,3 +506,25 @@ def test_the_shared_case_is_read_below_a_folder_too(pipeline: Pipeline) -> None:
     """Case 09 in a zip of its own: Deflate64 within deflate."""
     body = zipped([("Download/case09.zip", case("09/case09.zip").read_bytes())])
     assert len(keys(pipeline, served(pipeline, "a.zip", body))) == 20
+
+
+def test_the_sync_says_in_json_what_was_left_out(tmp_path: Path, database: str) -> None:
+    """`zoning sync --json`, through Dagster: twenty rows, and the names of what was not read."""
+    body = zipped([*shapefile(tmp_path / "shp"), ("Map.pdf", b"%PDF-1.4"), ("old.zip", zipped([("a.txt", b"a")]))])
+    folder = tmp_path / "jurisdictions"
+    folder.mkdir()
+    (folder / "a.zip").write_bytes(body)
+    (folder / "us-xx-mine.toml").write_text(toml("a.zip"))
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "ZONING_HOME": str(tmp_path / "home"),
+        "DAGSTER_HOME": str(tmp_path / "home" / "dagster"),
+        "ZONING_JURISDICTIONS": str(folder),
+        "ZONING_DATABASE_URL": database,
+    }
+    command = [sys.executable, "-m", "zoning_assets.cli", "sync", "us-xx-mine", "--json"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [report] = json.loads(done.stdout)["harvests"]
+    assert (report["added"], report["left_out"]) == (20, ["Map.pdf", "old.zip"])

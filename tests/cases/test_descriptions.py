@@ -15,8 +15,9 @@ import pyproj
 import pytest
 import shapely
 
-from tests.cases.serving_files import ArcgisLayer, asked, case, cell, expected, keys, lot, served, taken
+from tests.cases.serving_files import ArcgisLayer, asked, cell, expected, keys, lot, served, taken
 from tests.conftest import rows
+from tests.shared_data import case
 from zoning_assets.errors import FileRefused, HarvestIncomplete, NotALayer, ZoningError
 from zoning_assets.feeds import row_counts
 from zoning_assets.pipeline import Pipeline

@@ -242,7 +242,7 @@ def test_a_zip_with_a_damaged_member(tmp_path, shapefile):
 
 
 def test_fewer_rows_than_promised(tmp_path):
-    """A null element stands for no row in GeoJSON, and a line that is cut for one in a sequence."""
+    """The last line of a sequence of features is cut: GDAL would leave it out without a word."""
     text = "".join(json.dumps(each) + "\n" for each in table().to_crs(4326).iterfeatures())
     (tmp_path / "a.geojsonl").write_text(text[:-40])
     refused(tmp_path / "a.geojsonl", "promises 5 rows and gives 4|cut short|damaged")

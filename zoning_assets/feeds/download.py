@@ -68,7 +68,7 @@ async def open_source(request: Request) -> Whole:
     check_columns(request, [name for name, _ in found.columns])
     batches = _unchanged(found, fetched)
     if found.format in formats.SLOW:
-        batches = copies.copied(batches, into / f"{_name(found.layer)}.rows")
+        batches = copies.copied(batches, into / f"{_name(f'{found.at} {found.layer}')}.rows")
     return Whole(request, _here(found, fetched, batches, request.feed.key), into, hold)
 
 
@@ -127,7 +127,7 @@ def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, ke
     return Here(
         form="arrow",
         layer={"crs": found.crs, "managed": ["fid", *found.managed]},
-        stamp={"sha256": fetched.sha256, "layer": found.layer},
+        stamp={"sha256": fetched.sha256, "layer": found.layer, **({"at": found.at} if found.at else {})},
         rows=found.rows,
         batches=batches,
         keys=keys,

@@ -82,7 +82,7 @@ def find_layer(  # noqa: PLR0913 - which layer, and where to work
             info=chosen.info,
             rows=chosen.rows,
         )
-        return replace(described, left_out=left_out(found, chosen))
+        return replace(described, at=chosen.at, left_out=left_out(found, chosen))
 
 
 def batches(layer_file: LayerFile, *, rows: int = ROWS) -> Iterator[pa.RecordBatch]:

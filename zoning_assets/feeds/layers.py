@@ -54,6 +54,7 @@ class LayerFile:
     shapes_at: int | None = None  # the column that holds the shapes as text
     tables_at: int | None = None  # the column whose HTML holds the attributes `told`
     told: tuple[str, ...] = ()
+    at: str = ""  # the file's place in a folder or zip
     left_out: tuple[str, ...] = ()  # what the input holds beside this layer
 
 

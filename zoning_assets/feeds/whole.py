@@ -135,7 +135,8 @@ class Whole:
 
     async def _sliced(self, cover: Cover) -> Slices:
         """The second pass, once for all tiles of a run."""
-        text = orjson.dumps([sorted(cover.tiles), dict(cover.repeated)], option=orjson.OPT_SORT_KEYS)
+        which = [self.stamp.get("layer"), self.stamp.get("at")]  # a file may hold several layers
+        text = orjson.dumps([sorted(cover.tiles), dict(cover.repeated), which], option=orjson.OPT_SORT_KEYS)
         slices = Slices(self.folder / f"sliced-{hashlib.sha256(text).hexdigest()[:16]}")
         async with self._slicing:
             await asyncio.to_thread(self._ready, cover, slices)
