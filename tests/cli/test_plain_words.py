@@ -188,6 +188,26 @@ def test_a_database_that_does_not_let_us_in(
     _plain(out + err)
 
 
+def test_a_database_without_postgis(zoning: Zoning, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a user who may not add it."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS plain_words")
+        connection.execute("DROP ROLE IF EXISTS plain_words")
+        connection.execute("CREATE ROLE plain_words LOGIN PASSWORD 'plain_words'")
+        connection.execute("CREATE DATABASE plain_words TEMPLATE template0")
+    try:
+        own = _with(server, **dict.fromkeys(("user", "password", "name"), "plain_words"))
+        monkeypatch.setenv("ZONING_DATABASE_URL", own)
+        status, out, err = zoning("status", "--json")
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute("DROP DATABASE plain_words WITH (FORCE)")
+            connection.execute("DROP ROLE plain_words")
+    assert status == 1
+    assert "has no PostGIS, and this user may not add it" in json.loads(out)["error"]
+    _plain(out + err)
+
+
 def test_a_database_that_is_read_only(zoning: Zoning, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a standby is: what only reads goes on, what would write says so."""
     owner = db.as_role(database, None)

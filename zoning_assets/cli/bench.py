@@ -32,15 +32,11 @@ def sync(
     measurement = _load("sync")
     server = _server()
     found = measurement.measure(parcels, server, environment.settings().home, show.line, rounds=rounds)
-    if json:
-        show.document(found)
-    else:
+    if not json:
         _tell(found)
     failures = [(each["contestant"], why) for each in found["contestants"] for why in each.get("failed", {}).values()]
-    for contestant, why in failures:
-        show.line(f"zoning: {contestant} did not do all of the work: {why}")
-    if failures:
-        raise typer.Exit(1)
+    errors = [f"{contestant} did not do all of the work: {why}" for contestant, why in failures]
+    show.finish(found if json else None, errors)
 
 
 @app.command()
@@ -53,16 +49,11 @@ def chaos(
     measurement = _load("chaos")
     server = _server()
     found = measurement.measure(server, environment.settings().home, show.line, mixed=mixed)
-    if json:
-        show.document(found)
-    else:
+    if not json:
         show.table(
             f"{found['cells']} cells: {found['exact']} exact, {found['refused']} refused", measurement.table(found)
         )
-    for each in found["failed"]:
-        show.line(f"zoning: {each}")
-    if found["failed"]:
-        raise typer.Exit(1)
+    show.finish(found if json else None, [str(each) for each in found["failed"]])
 
 
 @app.command()
@@ -71,18 +62,13 @@ def week(*, json: Annotated[bool, typer.Option("--json", help="One JSON document
     measurement = _load("week")
     server = _server()
     found = measurement.measure_apart(server, environment.settings().home, show.line)
-    if json:
-        show.document(found)
-    else:
+    if not json:
         show.table(
             f"{found['changes']} changes, published after {found['lag_hours_most']} h at most; "
             f"{found['probes']} probes of {found['requests_a_probe_most']} requests, {found['requests']:,} in all",
             measurement.table(found),
         )
-    for each in found["faults"]:
-        show.line(f"zoning: {each}")
-    if found["faults"]:
-        raise typer.Exit(1)
+    show.finish(found if json else None, [str(each) for each in found["faults"]])
 
 
 @app.command()
@@ -93,12 +79,9 @@ def pbf(
 ) -> None:
     """The forms in which an ArcGIS server gives a page: bytes, seconds, and whether they say the same."""
     found = _load("pbf").measure(parcels, show.line)
-    if json:
-        show.document(found)
-    else:
+    if not json:
         show.table(f"{parcels:,} parcels", found["forms"])
-    if not found["equal"]:
-        raise typer.Exit(1)
+    show.finish(found if json else None, [] if found["equal"] else ["the forms do not say the same"])
 
 
 @app.command()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zoning_assets.stores.change_feed import Feed
 
 #: Rows of a table: few enough to read on a terminal; elsewhere as many as a table can be laid out for.
-_MOST_READ, _MOST_PIPED = 100, 10_000
+_MOST_READ, _MOST_PIPED = 100, 1000
 #: Letters of an id that are enough for `zoning explain`: the chance that two of a million changes share them is 0.2%.
 _SHORT_ID = 12
 _CSV = (

@@ -131,7 +131,12 @@ def why(change: dict[str, Any]) -> list[str]:
     )
     said += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
     said += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
-    return [*said, f"batches {evidence['batches']}, rules {evidence['rules']}, maps {evidence.get('maps', '-')}"]
+    maps = ", ".join(evidence.get("maps", [])) or "-"
+    return [*said, f"batches {_named(evidence['batches'])}, rules {evidence['rules']}, maps {maps}"]
+
+
+def _named(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
 def _ordinance(told: dict[str, Any]) -> str:

@@ -176,8 +176,9 @@ def _make_room(connection: Connection, url: str) -> None:
         connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")  # exclusion constraints on text
         connection.execute("CREATE SCHEMA IF NOT EXISTS zoning")
     except psycopg.Error as error:
-        do = "let a superuser CREATE EXTENSION postgis and btree_gist there"
-        raise DatabaseUnavailable(reason(error).what, where=where(url), do=do) from error
+        what = "PostGIS, btree_gist or our schema cannot be made there by this user"
+        do = "let a superuser CREATE EXTENSION postgis and btree_gist, and give this user CREATE on the database"
+        raise DatabaseUnavailable(what, where=where(url), do=do) from error
 
 
 def _grant(connection: Connection) -> None:

@@ -87,7 +87,9 @@ def _add_postgis(connection: psycopg.Connection, url: str) -> None:
     except psycopg.Error as error:
         if not has_postgis(connection):  # somebody else may have added it meanwhile
             do = "run CREATE EXTENSION postgis there as an administrator, or install PostGIS for that server"
-            what = f"has no PostGIS, and adding it failed: {reason(error).what}"
+            is_forbidden = isinstance(error, psycopg.errors.InsufficientPrivilege)
+            why = "this user may not add it" if is_forbidden else "its server has none that could be added"
+            what = f"has no PostGIS, and {why}"
             raise _unavailable(url, what, do, SETTING) from error
 
 
