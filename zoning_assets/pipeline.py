@@ -291,10 +291,10 @@ class Pipeline:
         return work
 
 
-def defect(where: str, error: Exception) -> Defect:
-    """An unforeseen error as a line; the stack goes to the log."""
+def defect(where: str, error: Exception, stands: str = "nothing was published") -> Defect:
+    """An unforeseen error as a line; the stack goes to the log. `stands`: what of the work stands all the same."""
     _log.error("%s: unforeseen", where, exc_info=error)
     at = traceback.extract_tb(error.__traceback__)[-1:]
     here = f" ({Path(at[0].filename).name}:{at[0].lineno})" if at else ""
     what = scrubbed(f"{type(error).__name__}: {error}")[:500]  # before it is cut: half an address is none
-    return Defect(f"{what}{here}", where=where, do="report this; nothing was published")
+    return Defect(f"{what}{here}", where=where, do=f"report this; {stands}")

@@ -11,13 +11,20 @@ from zoning_assets.errors import NothingFound, SettingInvalid
 from zoning_assets.settings import moment
 
 _SHOWN = ("id", "jurisdiction", "kind", "parcels", "old", "new", "share", "confidence", "effective", "detected")
+#: Which date is which, for whoever reads the document.
+DATES = {
+    "detected": "noticed: when this database first saw the change; `--since` asks for this date",
+    "effective": "legal: from when the new zoning applies, as the map or a matched ordinance states; null: not stated",
+}
+_HEADINGS = {"effective": "legal from", "detected": "noticed"}
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def changes(  # noqa: PLR0913 - each is one way to narrow the feed
     jurisdiction: Annotated[str | None, typer.Option(help="Only of this jurisdiction.")] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only found since: ISO 8601, 2026-11-24 or with time and zone.")
+        str | None,
+        typer.Option(help="Only noticed since (not: legal since): ISO 8601, 2026-11-24 or with time and zone."),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Only of this kind: rezoned, split, recoded, ...")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 1000,
@@ -33,7 +40,7 @@ def changes(  # noqa: PLR0913 - each is one way to narrow the feed
     state = None if review else "event"
     found = feed.find(url, jurisdiction=jurisdiction, since=start, kind=kind, state=state, limit=limit)
     if json:
-        show.document({"changes": found})
+        show.document({"dates": DATES, "changes": found})
     elif not found:
         show.line("no change was found; `zoning sync JURISDICTION` looks for some")
     else:
@@ -132,6 +139,7 @@ def why(change: dict[str, Any]) -> list[str]:
         f"{change['id']}  {change['kind']} ({change['state']}), {change['jurisdiction']}: {ids}",
         f"from {change['old'] or 'nothing'} to {change['new'] or 'nothing'}; confidence {change['confidence']}",
     ]
+    said.append(_dates(change))
     if change["area_m2"] is not None:
         said.append(
             f"{change['area_m2']:,.1f} m2" + (f", {change['share']:.1%} of the parcel" if change["share"] else "")
@@ -158,6 +166,12 @@ def why(change: dict[str, Any]) -> list[str]:
     return [*said, f"batches {evidence['batches']}, rules {evidence['rules']}, maps {evidence.get('maps', '-')}"]
 
 
+def _dates(change: dict[str, Any]) -> str:
+    noticed = change["detected"].isoformat(timespec="seconds")
+    legal = f"legal from {change['effective']}" if change["effective"] else "no legal date is stated"
+    return f"noticed at {noticed} (when this database first saw it); {legal}"
+
+
 def _ordinance(told: dict[str, Any]) -> str:
     numbers = ", ".join([*told["ordinance_numbers"], *told["case_numbers"]]) or told["amendment"]
     return f"ordinance: {numbers} ({told['status']}), score {told['score']}: {', '.join(told['reasons'])}"
@@ -171,7 +185,7 @@ def _part(part: dict[str, Any]) -> str:
 def _row(change: dict[str, Any]) -> dict[str, Any]:
     ids = change["parcel_ids"]
     parcels = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-    return {name: _said(parcels if name == "parcels" else change[name]) for name in _SHOWN}
+    return {_HEADINGS.get(name, name): _said(parcels if name == "parcels" else change[name]) for name in _SHOWN}
 
 
 def _said(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoning_assets import jurisdictions
 from zoning_assets.cli.queue import depths
-from zoning_assets.errors import JurisdictionInvalid
+from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import Jurisdiction
 from zoning_assets.orchestration import freshness, retrying
@@ -100,13 +100,22 @@ class Standing:
         for name, alarms in self.alarms.items():
             yield name, "; ".join(alarms), f"look at the map; `zoning accept {name} --feed zoning --reason ...`"
         for held in self.held:
-            words = f"{held['jurisdiction']} --feed {held['feed']} --reason ..."
-            yield held["jurisdiction"], "; ".join(held["why"]), f"`zoning accept {words}` or `zoning discard {words}`"
+            yield (
+                held["jurisdiction"],
+                "; ".join(held["why"]),
+                AcceptanceNeeded.advice(held["jurisdiction"], held["feed"]),
+            )
 
     def _failed(self) -> Iterator[tuple[str, str, str]]:
         held = {(each["jurisdiction"], each["feed"]) for each in self.held}
         for each in self.failed:
-            if each.state == "dead" and (each.jurisdiction, each.feed) not in held:
+            release = (each.jurisdiction, each.feed)
+            if each.state != "dead" or release in held:
+                continue
+            if each.kind == AcceptanceNeeded.__name__:  # trying again cannot help, and one answer is for all its tiles
+                held.add(release)
+                yield f"{each.jurisdiction} {each.feed}", each.message, AcceptanceNeeded.advice(*release)
+            else:
                 tries = f"{each.tries} tries, {each.kind}" if each.passes else each.kind
                 yield each.where, tries, f"`zoning status --json` says why; then `zoning retry {each.id}`"
 

@@ -34,7 +34,9 @@ def one_line() -> Iterator[None]:
         interrupts, _ = group.split((KeyboardInterrupt, dg.DagsterExecutionInterruptedError))
         raise (interrupts or group).exceptions[0] from None
     except Exception as error:  # noqa: BLE001 - its words may hold secrets; its stack goes to the log, without them
-        raise dg.Failure(description=str(defect("this step", error))) from None
+        raise dg.Failure(
+            description=str(defect("this step", error, "what was published before the error stands"))
+        ) from None
 
 
 def ours(error: ZoningError) -> bool:

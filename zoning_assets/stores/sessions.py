@@ -51,4 +51,6 @@ def said(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise StoreError(first_line(error), where=address(url), do="run again; nothing was published") from error
+        raise StoreError(
+            first_line(error), where=address(url), do="run again; nothing was published by this step"
+        ) from error
