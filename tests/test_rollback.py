@@ -55,8 +55,7 @@ def go_on(pipeline: Pipeline) -> None:
 @pytest.fixture
 def county(tmp_path: Path) -> object:
     with serving(400) as portal:
-        text = county_toml(portal).replace("[feeds.zoning]", "[feeds.zoning]\nmay_shrink = 1.0")
-        yield read_toml(tmp_path / "toml", text, ID), portal
+        yield read_toml(tmp_path / "toml", county_toml(portal), ID), portal
 
 
 def test_any_past_moment_comes_back_row_for_row(pipeline: Pipeline, county: tuple[Jurisdiction, str]) -> None:

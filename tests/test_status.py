@@ -15,7 +15,14 @@ import typer
 
 from zoning_assets.cli.retry import retry
 from zoning_assets.cli.status import status
-from zoning_assets.errors import NothingWaits, PortalUnreachable, SettingInvalid, TooManyRejections, ZoningError
+from zoning_assets.errors import (
+    AcceptanceNeeded,
+    NothingWaits,
+    PortalUnreachable,
+    SettingInvalid,
+    TooManyRejections,
+    ZoningError,
+)
 from zoning_assets.http.budget import Budget, Said, Stated, take, told
 from zoning_assets.model import Outcome, Place, Portal
 from zoning_assets.stores import failures, freshness, holds
@@ -195,6 +202,17 @@ def test_what_failed_says_when_it_is_asked_for_again_and_what_is_dead_needs_a_pe
         retry("17")
     failed(mine, None)
     assert document(capsys, 0)["failures"] == []
+
+
+def test_what_a_person_must_decide_is_never_advised_to_be_tried_again(mine, capsys):
+    """A layer that shrank waits for a word, once, however many of its tiles failed."""
+    held = AcceptanceNeeded.of("us-xx-mine", "zoning", "count_drop: the layer has 0 rows")
+    places = [Place("us-xx-mine", tile) for tile in (None, "882a306603fffff")]
+    failures.note(mine, [Outcome(each, "zoning", error=held) for each in places], "run", datetime.now(UTC))
+    (needs,) = document(capsys, 1)["needs"]
+    assert "count_drop: the layer has 0 rows" in needs["what"]
+    words = "us-xx-mine --feed zoning --reason ..."
+    assert needs["do"] == f"`zoning accept {words}` or `zoning discard {words}`"
 
 
 def test_a_map_that_was_not_believed_needs_a_person(mine, capsys):

@@ -140,6 +140,19 @@ class HarvestIncomplete(HarvestError):
 class AcceptanceNeeded(HarvestError):
     """A tripwire was tripped, which the message names; nothing is published until a person says that it is right."""
 
+    @classmethod
+    def of(cls, jurisdiction: str, feed: str, what: str) -> "AcceptanceNeeded":
+        """The same advice, whichever check holds the release."""
+        return cls(
+            what, where=f"{jurisdiction} {feed}", do=f"look at the portal, then {cls.advice(jurisdiction, feed)}"
+        )
+
+    @staticmethod
+    def advice(jurisdiction: str, feed: str) -> str:
+        """The commands that decide what becomes of a held release."""
+        words = f"{jurisdiction} --feed {feed} --reason ..."
+        return f"`zoning accept {words}` or `zoning discard {words}`"
+
 
 class CoverStale(HarvestError):
     """The layer changed since its tiles were found; materialize `tiles` again. `key`: which was met twice."""

@@ -148,12 +148,14 @@ class Gate:
         tiles = None if whole else [place.tile or "" for place in self._came]
         before = baselines.find(self.objects, self.jurisdiction.id, self.feed)
         age = datetime.now(UTC) - datetime.fromisoformat(before.at) if before and before.at else None
+        seen, has_codes = desk.seen(self._survey.codes.keys())
         return Release(
             self.feed,
             self._survey,
             desk.standing(tiles),
             desk.rows(),
-            desk.codes(),
+            seen,
+            has_codes,
             desk.fields() if whole else (),
             None if age is None else age.total_seconds() / 86_400,
             shrinks_rightly=bool(before and before.accepted_by),
@@ -163,7 +165,5 @@ class Gate:
         if verdict.findings:
             self.tell(verdict)
         if verdict.held:
-            where = f"{verdict.jurisdiction} {verdict.feed}"
-            words = f"{verdict.jurisdiction} --feed {verdict.feed} --reason ..."
-            do = f"look at the portal, then `zoning accept {words}` or `zoning discard {words}`"
-            self._error = AcceptanceNeeded(f"nothing is published: {verdict.why}", where=where, do=do)
+            what = f"nothing is published: {verdict.why}"
+            self._error = AcceptanceNeeded.of(verdict.jurisdiction, verdict.feed, what)

@@ -26,12 +26,13 @@ from zoning_assets.stores.states import Span, States
 from zoning_assets.transform import codes, crs, event
 from zoning_assets.transform.changes import judge_zoning
 from zoning_assets.transform.parcel_changes import judge_parcels
+from zoning_assets.transform.polygon_overlay import polygons
 from zoning_assets.transform.shares import BASE, COLUMNS, best_lots, leading_lots, shares
 
 #: Where more came, went or changed, all is judged anew.
 _MOST_GROUND = 20_000
 #: Goes up when the rules of shares.py, rezoning.py, drift.py or lineage.py change.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def overlay(url: str, jurisdiction: Jurisdiction) -> Overlaid:
     """Bring `parcel_zoning` up to date: only rows that differ are written.
 
     Raises:
-        DatabaseUnavailable, StoreError: nothing was published.
+        DatabaseUnavailable, StoreError: nothing was written.
     """
     with store.opened(url, jurisdiction.id, rules_of(jurisdiction)) as desk:
         return overlaid(desk, jurisdiction)
@@ -279,11 +280,9 @@ def facets_of(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> gpd.Ge
 
 
 def _metric(rows: pd.DataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    """Rows in the jurisdiction's equal-area frame; a shape that the way there made invalid is mended."""
+    """Rows in the jurisdiction's equal-area frame; valid polygons, empty where a shape has no area there."""
     frame = crs.metric_frame(jurisdiction.bounds)
-    shapes = crs.reproject(rows["geometry"].to_numpy(), jurisdiction.target_crs, frame)
-    wrong = ~shapely.is_valid(shapes)
-    shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
+    shapes = polygons(crs.reproject(rows["geometry"].to_numpy(), jurisdiction.target_crs, frame))
     return gpd.GeoDataFrame(rows.drop(columns="geometry"), geometry=shapes, crs=frame)
 
 

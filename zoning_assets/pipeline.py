@@ -290,11 +290,14 @@ class Pipeline:
         return work
 
 
-def defect(where: str, error: Exception) -> ZoningError:
-    """An unforeseen error as a line: what this machine refused, else a fault of ours, whose stack goes to the log."""
+def defect(where: str, error: Exception, stands: str = "nothing was published") -> ZoningError:
+    """An unforeseen error as a line: what this machine refused, else a fault of ours, whose stack goes to the log.
+
+    `stands`: what of the work stands all the same.
+    """
     if known := of_machine(error, where):
         return known
     _log.error("%s: unforeseen", where, exc_info=error)
     at = traceback.extract_tb(error.__traceback__)[-1:]
     here = f" (at {Path(at[0].filename).name}:{at[0].lineno})" if at else ""
-    return Defect(f"a fault of this program{here}", where=where, do="report it with the log; nothing was published")
+    return Defect(f"a fault of this program{here}", where=where, do=f"report it with the log; {stands}")

@@ -26,7 +26,7 @@ from zoning_assets.transform.rows import Rows
 from zoning_assets.transform.spelling import respelled
 
 #: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 
 #: Rows of a page that are looked at for the layer's columns.

@@ -45,7 +45,10 @@ def test_the_words_about_changes(asked: Asked, zoning: Zoning) -> None:
     truth = County.build(_LOTS).after_changes().truth
     assert truth is not None
     parcel, (old, new) = next(iter(truth.rezoned.items()))
-    feed = asked("changes", "--kind", "rezoned")["changes"]
+    document = asked("changes", "--kind", "rezoned")
+    feed = document["changes"]
+    assert document["dates"]["detected"].startswith("noticed")
+    assert document["dates"]["effective"].startswith("legal")
     assert {each["parcel_ids"][0] for each in feed} == set(truth.rezoned)
     (mine,) = (each for each in feed if each["parcel_ids"] == [parcel])
     named = ("id", "jurisdiction", "kind", "parcel_ids", "old", "new", "share", "confidence", "effective", "detected")
@@ -61,6 +64,8 @@ def test_the_words_about_changes(asked: Asked, zoning: Zoning) -> None:
     _, out, _ = zoning("explain", mine["id"])
     assert f"from {old} to {new}" in out
     assert "ordinance: 2023-502 (effective)" in out
+    assert f"noticed at {mine['detected'][:10]}" in out
+    assert "legal from 2023-12-15" in out
 
     life = asked("parcel", ID, parcel)
     assert [each["code"] for each in life["zoning"]] == [old, new]

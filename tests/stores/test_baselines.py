@@ -45,6 +45,15 @@ def test_an_empty_layer_is_never_taken_for_a_first_harvest(objects: Objects) -> 
     guard(objects, 1)
 
 
+def test_the_rule_of_a_map_is_its_ground_and_not_its_rows(objects: Objects) -> None:
+    """Districts are joined at will: only a map without any is refused before it is fetched."""
+    baselines.put(objects, "us-xx-a", "zoning", 297, None, datetime.now(UTC))
+    guard(objects, 254, name="zoning")
+    guard(objects, 1, name="zoning")
+    with pytest.raises(AcceptanceNeeded, match="zoning accept us-xx-a --feed zoning"):
+        guard(objects, 0, name="zoning")
+
+
 def test_the_file_may_say_otherwise(objects: Objects) -> None:
     """`may_shrink = 1` never asks, `may_shrink = 0.5` asks at a half."""
     baselines.put(objects, "us-xx-a", "parcels", 1000, None, datetime.now(UTC))

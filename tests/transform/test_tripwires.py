@@ -178,13 +178,57 @@ def test_a_level_is_compared_with_the_last_and_not_with_nothing() -> None:
         assert word("bad_keys", Measure(0.22), past).tripped == tripped
 
 
+def measured_of(now: Survey, was: Survey, feed: str) -> dict[str, Measure]:
+    """What is measured of a release whose codes were all seen."""
+    release = Release(feed, now, was, seen=frozenset({*was.codes, *now.codes}), has_codes=True)
+    return measures(release, BOUNDS, "EPSG:4326")
+
+
+def side(codes: list[str]) -> Survey:
+    """As many squares of a hectare as codes."""
+    return survey.standing((code, Ground(1, 1e4, -71.15, 42.35, -71.14, 42.36)) for code in codes)
+
+
+@pytest.mark.parametrize("count", [700, 1509, 2000, 10_000, 50_000])
+@pytest.mark.parametrize("feed", [PARCELS, ZONING])
+def test_however_many_codes_both_sides_are_measured_alike(count: int, feed: str) -> None:
+    """The same codes but one: nothing fell, nothing is gone; and what is kept of them is bounded."""
+    was, now = ([f"PD-{n}" for n in range(count)] for _ in range(2))
+    now[count // 2] = "PD-NEW"
+    before, after = side(was), side(now)
+    assert max(len(before.codes), len(after.codes)) <= survey.MOST_CODES
+    found = measured_of(after, before, feed)
+    assert found["count_drop"].value == 0
+    assert found["code_entropy"].value < 0.001
+    assert feed == PARCELS or found["mass_rezoning"].value < 0.002
+
+
+def test_many_codes_that_became_few_are_seen() -> None:
+    """A column of addresses gives way to codes, or the other way round: the variety is gone, or the codes are new."""
+    many, few = side([f"{n} ELM ST" for n in range(50_000)]), side(["R-1", "R-2", "C-1", "C-2"] * 12_500)
+    assert measured_of(few, many, PARCELS)["code_entropy"].value > 0.9
+    strange = measures(Release(PARCELS, many, few, seen=frozenset(), has_codes=True), BOUNDS, "EPSG:4326")
+    assert strange["unknown_codes"].value == 1.0
+
+
+def test_spellings_of_a_code_are_one_however_many_there_are() -> None:
+    """`PD 7` is `PD-7`: what is kept of very many codes is the same in either spelling."""
+    was, now = side([f"PD-{n}" for n in range(20_000)]), side([f"pd {n}" for n in range(20_000)])
+    assert was == now
+
+
+def test_a_small_map_that_lost_ground_is_seen() -> None:
+    """Of four districts one is gone: codes say nothing there, ground does."""
+    assert measured_of(side(["A", "B", "C"]), side(["A", "B", "C", "D"]), ZONING)["count_drop"].value == 0.25
+
+
 def test_a_map_that_grew_has_not_moved() -> None:
     """Annexed ground moves an edge; another false easting moves all."""
     was = {str(n): Ground(3, 1e5, -71.15 + n / 100, 42.35, -71.14 + n / 100, 42.36) for n in range(6)}
     grown = {code: ground._replace(east=ground.east + 0.01) for code, ground in was.items()}
     moved = {code: g._replace(west=g.west + 0.002, east=g.east + 0.002) for code, g in was.items()}
     for now, least, most in ((was, 0, 0), (grown, 0, 0), (moved, 150, 180)):
-        found = measures(Release(ZONING, Survey(codes=now), was, seen=frozenset(was)), BOUNDS, "EPSG:4326")
+        found = measured_of(Survey(rows=18, codes=now), Survey(rows=18, codes=was), ZONING)
         assert least <= found["shifted"].value <= most
 
 

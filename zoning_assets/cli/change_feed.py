@@ -24,11 +24,18 @@ _CSV = (
 )  # fmt: skip
 _CSV_SUMMARY = ("kind", "old", "new", "changes", "parcels", "area_m2")
 
+#: Which date is which, for whoever reads the document.
+DATES = {
+    "detected": "noticed: when this database first saw the change; `--since` asks for this date",
+    "effective": "legal: from when the new zoning applies, as the map or a matched ordinance states; null: not stated",
+}
+
 
 def changes(  # noqa: PLR0913 - each is one way to narrow the feed, or to show it
     jurisdiction: Annotated[str | None, typer.Option(help="Only of this jurisdiction.")] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only noticed since: a date like 2026-11-24, or ISO 8601 with time and zone.")
+        str | None,
+        typer.Option(help="Only noticed since (not: legal since): 2026-11-24, or ISO 8601 with time and zone."),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Only of this kind: rezoned, split, recoded, ...")] = None,
     parcel: Annotated[str | None, typer.Option(help="Only of this parcel.")] = None,
@@ -55,7 +62,8 @@ def changes(  # noqa: PLR0913 - each is one way to narrow the feed, or to show i
             csv_rows.write(_CSV, map(_record, found.rows(limit)))
         elif json:
             total = found.total()
-            show.streamed({"total": total, "shown": min(total, limit or total)}, "changes", found.rows(limit))
+            head = {"total": total, "shown": min(total, limit or total), "dates": DATES}
+            show.streamed(head, "changes", found.rows(limit))
         else:
             _listed(found, limit)
 

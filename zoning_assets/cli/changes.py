@@ -108,6 +108,7 @@ def why(change: dict[str, Any]) -> list[str]:
         f"{change['id']}  {change['kind']} ({change['state']}), {change['jurisdiction']}: {ids}",
         f"from {change['old'] or 'nothing'} to {change['new'] or 'nothing'}; confidence {change['confidence']}",
     ]
+    said.append(_dates(change))
     if change["area_m2"] is not None:
         said.append(
             f"{change['area_m2']:,.1f} m2" + (f", {change['share']:.1%} of the parcel" if change["share"] else "")
@@ -137,6 +138,12 @@ def why(change: dict[str, Any]) -> list[str]:
 
 def _named(values: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
+def _dates(change: dict[str, Any]) -> str:
+    noticed = change["detected"].isoformat(timespec="seconds")
+    legal = f"legal from {change['effective']}" if change["effective"] else "no legal date is stated"
+    return f"noticed at {noticed} (when this database first saw it); {legal}"
 
 
 def _ordinance(told: dict[str, Any]) -> str:

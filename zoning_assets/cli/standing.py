@@ -9,7 +9,7 @@ from typing import Any
 
 from zoning_assets import jurisdictions
 from zoning_assets.cli.queue import depths
-from zoning_assets.errors import JurisdictionInvalid
+from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import Jurisdiction
 from zoning_assets.orchestration import freshness, retrying
@@ -108,13 +108,19 @@ class Standing:
         for name, alarms in ((each, why) for each, why in self.alarms.items() if each not in self._without_file):
             yield name, "; ".join(alarms), f"look at the map; `zoning accept {name} --feed zoning --reason ...`"
         for held in (each for each in self.held if each["jurisdiction"] not in self._without_file):
-            words = f"{held['jurisdiction']} --feed {held['feed']} --reason ..."
-            yield held["jurisdiction"], "; ".join(held["why"]), f"`zoning accept {words}` or `zoning discard {words}`"
+            advice = AcceptanceNeeded.advice(held["jurisdiction"], held["feed"])
+            yield held["jurisdiction"], "; ".join(held["why"]), advice
 
     def _failed(self) -> Iterator[tuple[str, str, str]]:
         held = {(each["jurisdiction"], each["feed"]) for each in self.held}
         for each in (each for each in self.failed if each.jurisdiction not in self._without_file):
-            if each.state == "dead" and (each.jurisdiction, each.feed) not in held:
+            release = (each.jurisdiction, each.feed)
+            if each.state != "dead" or release in held:
+                continue
+            if each.kind == AcceptanceNeeded.__name__:  # a retry cannot help, and one answer is for all its tiles
+                held.add(release)
+                yield f"{each.jurisdiction} {each.feed}", each.message, AcceptanceNeeded.advice(*release)
+            else:
                 tries = f" (after {each.tries} tries)" if each.passes else ""
                 yield each.where, f"{each.message}{tries}", f"then `zoning retry {each.id}`"
 

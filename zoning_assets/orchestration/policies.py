@@ -31,7 +31,9 @@ def one_line() -> Iterator[None]:
     except (dg.Failure, dg.RetryRequested):
         raise
     except Exception as error:  # noqa: BLE001 - its words may hold secrets; its stack goes to the log, without them
-        raise dg.Failure(description=str(defect("this step", error))) from None
+        raise dg.Failure(
+            description=str(defect("this step", error, "what was published before the error stands"))
+        ) from None
 
 
 def ours(error: ZoningError) -> bool:

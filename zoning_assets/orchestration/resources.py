@@ -100,7 +100,8 @@ class Zoning(dg.ConfigurableResource[None]):
         except ZoningError:
             raise
         except Exception as error:
-            raise defect(id_, error) from error
+            stands = "the published parcels and districts stand; this step wrote nothing"
+            raise defect(id_, error, stands) from error
 
 
 def _asking(url: str) -> Http:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from zoning_assets.errors import AcceptanceNeeded, NothingWaits
-from zoning_assets.model import Feed
+from zoning_assets.model import ZONING, Feed
 from zoning_assets.stores.objects import Objects
 
 
@@ -65,13 +65,18 @@ def forget(objects: Objects, jurisdiction: str, feed: str) -> None:
 
 
 def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
-    """Let nothing be retired on a layer that shrank by much, or that is empty, unless a person said that it is right.
+    """Refuse a layer that is empty, or whose parcels became much fewer, before its pages are fetched; unless a person
+    said that it is right.
 
-    A count that falls by a tenth is OpenAddresses' alarm (FACTS 4); `may_shrink` of the jurisdiction file is another.
+    It is the tripwire `count_drop`, as far as the row count decides it: the limit is `may_shrink` (a tenth by default:
+    OpenAddresses' alarm). Of a map only emptiness is refused here, since districts are cut and joined at will: its rule
+    is its ground, which the release gate measures.
 
     Raises:
-        AcceptanceNeeded: it did; what was published before stays.
+        AcceptanceNeeded: what was published before stays.
     """
+    if feed.name == ZONING and rows > 0:
+        return
     before = find(objects, jurisdiction, feed.name)
     if before is not None and rows > 0 and before.rows - rows < max(feed.may_shrink * before.rows, 1):
         return
@@ -80,11 +85,7 @@ def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
         return
     objects.put_json(_name(jurisdiction, feed.name, "waiting"), {"rows": rows})
     fell = f"fell from {before.rows:,} to {rows:,} rows" if before and before.rows else f"has {rows:,} rows"
-    raise AcceptanceNeeded(
-        f"count_drop: the layer {fell}",
-        where=f"{jurisdiction} {feed.name}",
-        do=f"look at the portal; if that is right: `zoning accept {jurisdiction} --feed {feed.name} --reason ...`",
-    )
+    raise AcceptanceNeeded.of(jurisdiction, feed.name, f"count_drop: the layer {fell}")
 
 
 def accept(objects: Objects, jurisdiction: str, feed: str, who: str, reason: str) -> tuple[int | None, int]:

@@ -97,7 +97,7 @@ def address(url: str) -> str:
 def failed(error: psycopg.Error, url: str) -> StoreError:
     """A statement that the database did not carry out, as an error of ours."""
     why = reason(error)
-    return StoreError(why.what, where=where(url), do=f"{why.do}; nothing was published")
+    return StoreError(why.what, where=where(url), do=f"{why.do}; nothing was published by this step")
 
 
 def where(url: str) -> str:

@@ -19,8 +19,7 @@ from zoning_assets.stores.database import Connection, connect, dicts
 from zoning_assets.stores.publish import newest_undo
 from zoning_assets.stores.queries import named
 from zoning_assets.stores.sessions import said, session
-from zoning_assets.stores.shares import codes
-from zoning_assets.transform.survey import COMPARED, MOST_MOVES, Ground
+from zoning_assets.transform.survey import COMPARED, MOST_MOVES, Ground, Survey, mark, standing
 from zoning_assets.transform.tripwires import Finding
 
 PASSED, HELD, ACCEPTED, DISCARDED = "passed", "held", "accepted", "discarded"
@@ -61,18 +60,22 @@ class Surveys:
         """Whether the feed was ever published whole."""
         return bool(self._rows("begun")[0][0])
 
-    def standing(self, tiles: Collection[str] | None) -> dict[str, Ground]:
-        """What stands, by code; in some tiles, or (None) in all."""
-        rows = self._rows(f"standing_{self.feed}", tiles=None if tiles is None else list(tiles))
-        return {code: Ground(*ground) for code, *ground in rows}
+    def standing(self, tiles: Collection[str] | None) -> Survey:
+        """What stands, in some tiles, or (None) in all: `rows`, `m2` and `codes`."""
+        found = self._streamed(named("surveys")[f"standing_{self.feed}"], tiles=None if tiles is None else list(tiles))
+        return standing((code, Ground(*ground)) for code, *ground in found)
 
     def rows(self) -> int:
         """How many parcels stand; of a map it does not matter."""
         return int(self._rows("count")[0][0]) if self.feed == PARCELS else 0
 
-    def codes(self) -> frozenset[str]:
-        """Every code that was ever seen."""
-        return frozenset(codes(self.connection, self.jurisdiction))
+    def seen(self, marks: Collection[str]) -> tuple[frozenset[str], bool]:
+        """Which of some codes (survey.mark) were ever seen, and whether any code was."""
+        found, has_codes = set[str](), False
+        for local, _ in self._streamed(named("shares")["codes"]):
+            has_codes = True
+            found.update({mark(local)}.intersection(marks))
+        return frozenset(found), has_codes
 
     def past(self) -> list[dict[str, float]]:
         """What whole releases measured, the newest first."""
@@ -114,6 +117,12 @@ class Surveys:
             named("surveys")["note"],
             {**values, "fields": list(fields), **{name: Jsonb(each) for name, each in documents.items()}},
         )
+
+    def _streamed(self, query: bytes, **values: Any) -> Iterator[Any]:
+        """Rows as they come from the database, a few at a time: a hostile layer has as many codes as rows."""
+        known = {"jurisdiction": self.jurisdiction, "feed": self.feed}
+        with self.connection.cursor("surveys") as cursor:
+            yield from cursor.execute(query, {**known, **values})
 
     def _rows(self, query: str, **values: Any) -> list[Any]:
         known = {"jurisdiction": self.jurisdiction, "feed": self.feed}

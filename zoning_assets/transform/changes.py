@@ -17,7 +17,8 @@ from zoning_assets.transform.alarms import MOST_GONE, alarms
 from zoning_assets.transform.canonical import set_hash
 from zoning_assets.transform.drift import Drift, drift
 from zoning_assets.transform.event import REVIEW, Judged, change, records, table_of, text_of
-from zoning_assets.transform.shares import BASE, latest, union_by
+from zoning_assets.transform.polygon_overlay import intersection, polygonal, union, union_by
+from zoning_assets.transform.shares import BASE, latest
 
 REZONED, PARTLY, RECODED, REDRAWN = rezoning.REZONED, rezoning.PARTLY, "recoded", "redrawn"
 ZONED, UNZONED = "zoned", "unzoned"
@@ -42,6 +43,7 @@ def judge_zoning(
     """
     if before.empty:
         return Judged(table_of([]))
+    parcels, before, after = (polygonal(side) for side in (parcels, before, after))
     moved = drift(_ground(before), _ground(after))
     if moved.gone > MOST_GONE:  # a map that was joined by code has lost boundaries that meant nothing
         moved = drift(_joined(before), _joined(after))
@@ -83,7 +85,7 @@ def _renamed(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> dict[str, str
     areas = shapely.area(was)[i], shapely.area(now)[j]
     alike = np.minimum(*areas) >= _SAME_GROUND * np.maximum(*areas)  # else they cannot share as much
     i, j, larger = i[alike], j[alike], np.maximum(*areas)[alike]
-    same = shapely.area(shapely.intersection(was[i], now[j])) >= _SAME_GROUND * larger
+    same = shapely.area(intersection(was[i], now[j])) >= _SAME_GROUND * larger
     return dict(zip(gone["code"].to_numpy()[i[same]], come["code"].to_numpy()[j[same]], strict=True))
 
 
@@ -148,7 +150,7 @@ def _rezoned(
             confidence=_confidence(width_m, share, moved.tolerance_m),
             effective=latest([part["effective"] for part in parts]),
             evidence={"parts": _strips(parts), "parcel_layer_says": said.get(parcel), **evidence},
-            geometry=shapely.union_all([part["geometry"] for part in parts]),
+            geometry=union([part["geometry"] for part in parts]),
             of=evidence["maps"],
         )
 
@@ -187,7 +189,7 @@ def _coverage(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict
                 area_m2=round(float(rows["area_m2"].sum()), 2),
                 confidence=0.5,
                 evidence=dict(evidence),
-                geometry=shapely.union_all(rows["geometry"].to_numpy()),
+                geometry=union(rows["geometry"].to_numpy()),
                 of=evidence["maps"],
             )
 
@@ -207,6 +209,6 @@ def _thin(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict[str
             share=float(rows["share"].max()),
             confidence=0.2,
             evidence={"parts": _strips(records(rows)), **evidence},
-            geometry=shapely.union_all(rows["geometry"].to_numpy()),
+            geometry=union(rows["geometry"].to_numpy()),
             of=evidence["maps"],
         )

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from zoning_assets.transform.polygon_overlay import NOISE_M, areal
+
 Geometries = npt.NDArray[np.object_]
 Floats = npt.NDArray[np.float64]
 
@@ -23,8 +25,8 @@ _WITHIN = 0.99
 #: changes; opened by 6 m, none; an eighth more, as 99% of a boundary lie within less than the largest drift), and never
 #: where it is thinner than the floor: two files of one map differ by their grids, in Cambridge by 0.8 m.
 _TIMES, FLOOR_M = 2.25, 1.0
-#: A map is redrawn where more of its boundary than this moved by more than float noise.
-_REDRAWN_SHARE, _MOVED_M = 0.25, 0.001
+#: A map is redrawn where more of its boundary than this moved by more than the rounding of its corners.
+_REDRAWN_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Drift:
     """What was measured, in metres, and what follows from it."""
 
     drift_m: float = 0.0  # 99% of the boundary that stayed moved by less
-    moved: float = 0.0  # share of the boundary that stayed and moved by more than a millimetre
+    moved: float = 0.0  # share of the boundary that stayed and moved by more than NOISE_M
     gone: float = 0.0  # share of the boundary that has no new one nearby
 
     @property
@@ -51,7 +53,7 @@ def drift(before: Geometries, after: Geometries, *, still: float = 0.0) -> Drift
 
     `still`: the share of the map that is not handed in, as it is known to be the same.
     """
-    points, lines = _along(before), _segments(after)
+    points, lines = _along(areal(before)), _segments(areal(after))
     if not len(points) or not len(lines):
         return Drift()
     _, distances = shapely.STRtree(lines).query_nearest(
@@ -62,7 +64,7 @@ def drift(before: Geometries, after: Geometries, *, still: float = 0.0) -> Drift
         return Drift(gone=gone)
     within = max(_WITHIN - still, 0) / (1 - still)  # what stands still lies within any drift
     drift_m = float(np.quantile(distances, within)) if within else 0.0
-    return Drift(round(drift_m, 4), round(float((distances > _MOVED_M).mean()) * (1 - still), 4), gone)
+    return Drift(round(drift_m, 4), round(float((distances > NOISE_M).mean()) * (1 - still), 4), gone)
 
 
 def _along(shapes: Geometries) -> Geometries:

@@ -14,7 +14,7 @@ from zoning_assets.model import Feed, Jurisdiction
 from zoning_assets.transform import canonical, crs, esri, geometry
 from zoning_assets.transform.columns import COLUMNS, framed
 
-NULL_KEY, REPEATED_KEY, REPEATED_ROW = "null_key", "repeated_key", "repeated_row"
+NULL_KEY, REPEATED_KEY = "null_key", "repeated_key"
 OUT_OF_BOUNDS, CURVED = "out_of_bounds", "curve"
 
 REJECTION_COLUMNS = ("page", "row", "reason", "detail")
@@ -52,8 +52,7 @@ def judge(normalized: pd.DataFrame, *, jurisdiction: Jurisdiction, feed: Feed, l
     accepted = _accepted(normalized, mended.geometry, repair, fine, jurisdiction, feed)
     rejections = _rejections(normalized[~fine], reasons[~fine], repair[~fine]) if not fine.all() else _none()
     repaired = int(np.count_nonzero(~_nothing(repair[fine])))
-    settle = resolve_repeats if feed.key else _same_rows
-    settled, repeats = settle(accepted, feed, jurisdiction) if listed else (accepted, _none())
+    settled, repeats = resolve_repeats(accepted, feed, jurisdiction) if listed else (accepted, _none())
     rejections = pd.concat([rejections, repeats], ignore_index=True) if len(repeats) else rejections
     return Judged(_hashed(settled, feed), rejections, len(normalized) - len(rejections), repaired)
 
@@ -125,21 +124,35 @@ _NONE = pd.DataFrame({name: pd.Series([], dtype=object) for name in REJECTION_CO
 
 
 def resolve_repeats(rows: pd.DataFrame, feed: Feed, jurisdiction: Jurisdiction) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Apply the feed's policy to keys that stand in several rows; never "first one wins".
+    """Make identical rows one, and apply the feed's policy to keys that still stand in several rows; never "first one
+    wins".
 
+    Identical rows have the same key, columns, attributes and shape (the same content hash). They count as accepted, and
+    all but one of them as dissolved. Where a feed has no key, rows are named by their content, so no other repeats.
     `reject`: all rows of the key are held back. `dissolve`: one parcel, the union of the shapes; where the rows
     disagree, the column is null and `attributes` lists the values. `suffix`: each row a parcel of its own, `KEY#1`
     and so on, from west to east.
     """
+    none, all_rows = _none(), rows
+    rows = _without_copies(rows, feed)
     repeated = rows["key"].duplicated(keep=False).to_numpy()
-    none = _none()
-    if not repeated.any():
+    if not feed.key or not repeated.any():
         return rows, none
     again = rows[repeated]
     if feed.on_repeated_key == "reject":
-        return rows[~repeated], _all_rejected(again, REPEATED_KEY, "several rows share this key")
+        with_copies = all_rows[all_rows["key"].isin(set(again["key"]))]
+        return rows[~repeated], _all_rejected(with_copies, REPEATED_KEY, "several rows share this key")
     settled = _suffixed(again, feed) if feed.on_repeated_key == "suffix" else _dissolved(again, feed, jurisdiction)
     return pd.concat([rows[~repeated], settled], ignore_index=True), none
+
+
+def _without_copies(rows: pd.DataFrame, feed: Feed) -> pd.DataFrame:
+    """One of each set of identical rows, if possible one that was not repaired; only rows that share a key, or have
+    none, are compared."""
+    suspects = rows[rows["key"].duplicated(keep=False)].sort_values(["repair", "repair_area_m2"], na_position="first")
+    if suspects.empty:
+        return rows
+    return rows.drop(index=suspects.index[_hashed(suspects, feed)["content_hash"].duplicated()])
 
 
 def _suffixed(rows: pd.DataFrame, feed: Feed) -> pd.DataFrame:
@@ -199,12 +212,6 @@ def _merged(rows: list[dict[str, object]]) -> dict[str, object]:
         shared = len(values) == 1 and all(name in row for row in rows)
         merged[name] = next(iter(values.values())) if shared else [values[text] for text in sorted(values)]
     return merged
-
-
-def _same_rows(rows: pd.DataFrame, feed: Feed, _jurisdiction: Jurisdiction) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of a feed without a key are named by content; one of several that are the same in everything is kept."""
-    again = _hashed(rows, feed)["key"].duplicated().to_numpy()
-    return rows[~again], _all_rejected(rows[again], REPEATED_ROW, "the same row stands twice")
 
 
 def _hashed(rows: pd.DataFrame, feed: Feed) -> pd.DataFrame:

@@ -20,6 +20,14 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
+from zoning_assets.transform.polygon_overlay import (
+    buffered,
+    eroded,
+    intersection,
+    polygons,
+    symmetric_difference,
+)
+
 Geometries = npt.NDArray[np.object_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -98,12 +106,8 @@ def trace(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, tolerance_m: float)
 
 def _sorted(parcels: gpd.GeoDataFrame) -> pd.DataFrame:
     """`key` and `shape` (valid) in the order of the keys, so that the order of rows cannot matter."""
-    shapes = parcels.geometry.to_numpy()
-    wrong = ~shapely.is_valid(shapes)
-    shapes = shapes.copy()
     # The way into the metric frame may have made a shape invalid that was valid in degrees.
-    shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
-    rows = pd.DataFrame({"key": parcels["key"].to_numpy(), "shape": shapes})
+    rows = pd.DataFrame({"key": parcels["key"].to_numpy(), "shape": polygons(parcels.geometry.to_numpy())})
     if rows["key"].duplicated().any():
         message = f"the key {rows['key'][rows['key'].duplicated()].min()} stands twice"
         raise ValueError(message)
@@ -122,7 +126,7 @@ def _differing(olds: pd.DataFrame, news: pd.DataFrame, tolerance_m: float) -> tu
 
 def _same_ground(one: Geometries, two: Geometries, tolerance_m: float) -> Flags:
     """Whether each pair differs nowhere by more than the tolerance."""
-    rest = shapely.symmetric_difference(one, two)
+    rest = symmetric_difference(one, two)
     mostly = shapely.area(rest) <= np.minimum(shapely.area(one), shapely.area(two))  # half of the larger is in both
     same = np.zeros(len(one), dtype=bool)
     same[mostly] = ~_is_wide(rest[mostly], tolerance_m)
@@ -133,7 +137,7 @@ def _same_ground(one: Geometries, two: Geometries, tolerance_m: float) -> Flags:
 
 
 def _covers(one: Geometries, two: Geometries, tolerance_m: float) -> Flags:
-    covers: Flags = shapely.covers(shapely.buffer(one, tolerance_m), two)
+    covers: Flags = shapely.covers(buffered(one, tolerance_m), two)
     return covers
 
 
@@ -142,7 +146,7 @@ def _is_wide(shapes: Geometries, tolerance_m: float) -> Flags:
     parts, owner = shapely.get_parts(shapes, return_index=True)
     west, south, east, north = shapely.bounds(parts).T
     roomy = (shapely.area(parts) > np.pi * tolerance_m**2 / 4) & (np.minimum(east - west, north - south) > tolerance_m)
-    left = ~shapely.is_empty(shapely.buffer(parts[roomy], -tolerance_m / 2))
+    left = ~shapely.is_empty(eroded(parts[roomy], tolerance_m / 2))
     wide = np.zeros(len(shapes), dtype=bool)
     wide[owner[roomy][left]] = True
     return wide
@@ -167,7 +171,7 @@ def _overlaps(one: _Side, two: _Side, tolerance_m: float) -> _Overlaps:
     sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
     may = (sides.min(axis=1) > tolerance_m) | (sides.prod(axis=1) >= smaller / 2)
     i, j, smaller = i[may], j[may], smaller[may]
-    common = shapely.intersection(one.shapes[i], two.shapes[j])
+    common = intersection(one.shapes[i], two.shapes[j])
     areas = shapely.area(common)
     kept = areas >= smaller / 2
     kept[~kept] = _is_wide(common[~kept], tolerance_m)
@@ -233,7 +237,7 @@ def _keys(side: _Side, pieces: list[int]) -> tuple[str, ...]:
 def _shares(side: _Side, pieces: Ints, areas: Floats) -> Floats:
     """The part of each piece that lies in overlaps; overlaps of overlapping parcels count once at most."""
     covered = np.bincount(pieces, weights=areas, minlength=len(side.keys))
-    shares: Floats = np.minimum(covered / side.areas, 1.0)
+    shares: Floats = np.minimum(covered / np.maximum(side.areas, 1e-9), 1.0)
     return shares
 
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from zoning_assets.model import PARCELS, ZONING, Bounds
 from zoning_assets.transform import crs
-from zoning_assets.transform.codes import fold
-from zoning_assets.transform.judge import NULL_KEY, OUT_OF_BOUNDS, REPEATED_KEY, REPEATED_ROW
-from zoning_assets.transform.survey import Ground, Survey, shift_m
+from zoning_assets.transform.judge import NULL_KEY, OUT_OF_BOUNDS, REPEATED_KEY
+from zoning_assets.transform.survey import Ground, Survey, alike, shift_m
 
 #: A map of fewer districts says too little of what is usual; one of fewer codes has none to lose.
 _FEWEST_DISTRICTS, _FEWEST_CODES = 5, 3.0
@@ -28,9 +27,10 @@ class Release:
 
     feed: str
     survey: Survey
-    before: Mapping[str, Ground] = field(default_factory=dict)  # what stands, by code
+    before: Survey = field(default_factory=Survey)  # what stands
     standing: int = 0  # rows of the whole jurisdiction that stand
-    seen: frozenset[str] = frozenset()  # every code that was ever seen
+    seen: frozenset[str] = frozenset()  # marks of the survey's codes that were ever seen
+    has_codes: bool = False  # any code was ever seen
     fields: tuple[str, ...] = ()  # columns that the layer had before; none: not known
     age_days: float | None = None  # of the last whole harvest
     shrinks_rightly: bool = False  # a person has said that it is right
@@ -47,7 +47,7 @@ class Measure(NamedTuple):
 def measures(release: Release, bounds: Bounds, target: str) -> dict[str, Measure]:
     """What is measured of a release, by the names of the tripwires; what cannot be, is left out."""
     survey = release.survey
-    told = {name: survey.rejected.get(name, 0) for name in (NULL_KEY, REPEATED_KEY, REPEATED_ROW, OUT_OF_BOUNDS)}
+    told = {name: survey.rejected.get(name, 0) for name in (NULL_KEY, REPEATED_KEY, OUT_OF_BOUNDS)}
     lost = abs(survey.fetched - survey.accepted - sum(survey.rejected.values()))
     keys = told[NULL_KEY] + told[REPEATED_KEY] + survey.dissolved
     found = {
@@ -71,7 +71,7 @@ def measures(release: Release, bounds: Bounds, target: str) -> dict[str, Measure
 
 
 def _of_parcels(release: Release) -> dict[str, Measure]:
-    survey, before = release.survey, sum(ground.rows for ground in release.before.values())
+    survey, before = release.survey, release.before.rows
     fell = before - survey.rows
     gone, new = max(before - survey.kept, 0), max(survey.rows - survey.kept, 0)
     found = {"key_turnover": Measure(_share(min(gone, new), before), min(gone, new))}
@@ -97,29 +97,31 @@ def _columns(survey: Survey) -> Measure:
 
 def _of_map(release: Release, bounds: Bounds, target: str) -> dict[str, Measure]:
     """A map is measured by its ground: districts are cut and joined at will."""
-    after, before = _weights(release.survey.codes), _weights(release.before)
-    if sum(ground.rows for ground in release.before.values()) < _FEWEST_DISTRICTS:
-        return {}
-    whole, was = sum(after.values()), sum(before.values())
-    shares = [(after.get(code, 0.0) / max(whole, 1e-9), before.get(code, 0.0) / was) for code in {*after, *before}]
-    words = f", from {was / 1e6:.2f} to {whole / 1e6:.2f} km2"
-    found = {
-        "mass_rezoning": Measure(min(sum(abs(now - then) for now, then in shares) / 2, 1.0)),
-        "shifted": Measure(_map_shift_m(release, bounds, target)),
-    }
-    if not release.shrinks_rightly:
-        found["count_drop"] = Measure(max(1 - whole / was, 0.0), words=words)
+    whole, was, found = release.survey.m2, release.before.m2, dict[str, Measure]()
+    if release.before.rows and not release.shrinks_rightly:
+        words = f", from {was / 1e6:.2f} to {whole / 1e6:.2f} km2"
+        found["count_drop"] = Measure(max(1 - whole / max(was, 1e-9), 0.0), words=words)
+    if release.before.rows >= _FEWEST_DISTRICTS:
+        found["mass_rezoning"] = Measure(_rezoned(release))
+        found["shifted"] = Measure(_map_shift_m(release, bounds, target))
     return found
+
+
+def _rezoned(release: Release) -> float:
+    """The share of the ground that has another code."""
+    after, before = (_weights(side) for side in alike(release.survey, release.before))
+    sums = [max(sum(side.values()), 1e-9) for side in (after, before)]
+    shares = [(after.get(code, 0.0) / sums[0], before.get(code, 0.0) / sums[1]) for code in {*after, *before}]
+    return min(sum(abs(now - then) for now, then in shares) / 2, 1.0)
 
 
 def _map_shift_m(release: Release, bounds: Bounds, target: str) -> float:
     """How far the codes' boxes moved as they are, in the middle; a box that only grew has not moved."""
-    names = sorted(release.survey.codes.keys() & release.before.keys())
+    after, before = release.survey.codes, release.before.codes
+    names = sorted(after.keys() & before.keys())
     if not names:
         return 0.0
-    was, now = (
-        _boxes([side[name] for name in names], target, bounds) for side in (release.before, release.survey.codes)
-    )
+    was, now = (_boxes([side[name] for name in names], target, bounds) for side in (before, after))
     moved = now - was
     low, high = moved[:, :2], moved[:, 2:]
     way = np.where(low * high > 0, np.sign(low) * np.minimum(np.abs(low), np.abs(high)), 0.0)
@@ -136,12 +138,12 @@ def _boxes(grounds: Sequence[Ground], target: str, bounds: Bounds) -> np.ndarray
 def _of_codes(release: Release) -> dict[str, Measure]:
     """How varied the zoning codes are, and how many were never seen; where there are codes at all."""
     by_rows = release.feed == PARCELS
-    after, before = (_weights(side, by_rows=by_rows) for side in (release.survey.codes, release.before))
-    known = {fold(code) for code in release.seen} | before.keys()
-    if not known - {""} or (not by_rows and sum(g.rows for g in release.before.values()) < _FEWEST_DISTRICTS):
+    if not release.has_codes or (not by_rows and release.before.rows < _FEWEST_DISTRICTS):
         return {}
-    strange = sum(weight for code, weight in after.items() if code and code not in known)
-    found = {"unknown_codes": _measured(strange, sum(after.values()), by_rows=by_rows)}
+    weights = _weights(release.survey.codes, by_rows=by_rows)
+    strange = sum(weight for code, weight in weights.items() if code and code not in release.seen)
+    found = {"unknown_codes": _measured(strange, sum(weights.values()), by_rows=by_rows)}
+    after, before = (_weights(side, by_rows=by_rows) for side in alike(release.survey, release.before))
     if (were := _variety(before)) >= _FEWEST_CODES:
         lost = max(1 - _variety(after) / were, 0.0)
         words = f", from {were:.1f} equal codes to {_variety(after):.1f}"
@@ -154,12 +156,8 @@ def _measured(part: float, whole: float, *, by_rows: bool) -> Measure:
 
 
 def _weights(codes: Mapping[str, Ground], *, by_rows: bool = False) -> dict[str, float]:
-    """Rows or ground by code, spellings of one code together."""
-    found: dict[str, float] = {}
-    for code, ground in codes.items():
-        name = fold(code) if code else ""
-        found[name] = found.get(name, 0.0) + (ground.rows if by_rows else ground.m2)
-    return found
+    """Rows or ground by code."""
+    return {code: ground.rows if by_rows else ground.m2 for code, ground in codes.items()}
 
 
 def _variety(weights: Mapping[str, float]) -> float:

@@ -5,11 +5,11 @@ from typing import Any
 
 import geopandas as gpd
 import pandas as pd
-import shapely
 
 from zoning_assets.transform import lineage
 from zoning_assets.transform.drift import Drift, drift
 from zoning_assets.transform.event import Judged, change, records, table_of
+from zoning_assets.transform.polygon_overlay import polygonal, union
 from zoning_assets.transform.rezoning import REZONED
 
 
@@ -22,6 +22,7 @@ def judge_parcels(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, *, coded: b
         coded: the parcel layer is all that says how parcels are zoned.
         same: how many parcels are the same in both.
     """
+    before, after = (polygonal(side) for side in (before, after))
     still = same / max(same + len(before), 1)
     moved = drift(before.geometry.to_numpy(), after.geometry.to_numpy(), still=still)
     hashes = [dict(zip(side["key"], side["content_hash"], strict=True)) for side in (before, after)]
@@ -50,7 +51,7 @@ def _traced(
         area_m2=round(float(event["after_m2"] or event["before_m2"]), 2),
         confidence=round(float(event["score"]), 3),
         evidence={**evidence, **more, "drift_m": moved.drift_m, "tolerance_m": moved.tolerance_m},
-        geometry=shapely.union_all(ground),
+        geometry=union(ground),
         of=states,
     )
 

@@ -13,7 +13,18 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from zoning_assets.transform.shares import BASE, TIE_M2, Geometries, areal, latest, pieces, ranked_by_area, union_by
+from zoning_assets.transform.polygon_overlay import (
+    NOISE_M,
+    areal,
+    buffered,
+    difference,
+    eroded,
+    intersection,
+    is_wider,
+    union,
+    union_by,
+)
+from zoning_assets.transform.shares import BASE, TIE_M2, Geometries, latest, pieces, ranked_by_area
 
 REZONED, PARTLY = "rezoned", "partly_rezoned"
 COLUMNS = (
@@ -76,7 +87,7 @@ def _confirmed(
     tolerance_m: float,
 ) -> npt.NDArray[np.bool_]:
     """Which ground is wider than the tolerance; or is all that a lot's largest code had (`had`), of ground that is."""
-    wide: npt.NDArray[np.bool_] = ~shapely.is_empty(shapely.buffer(found["geometry"].to_numpy(), -tolerance_m / 2))
+    wide = is_wider(found["geometry"].to_numpy(), tolerance_m)
     gave_up = (found["kind"] == REZONED) & (found["old"] == found["largest_old"]) & (area >= _WHOLE * had)
     doubtful = np.flatnonzero(~wide & found["new"].notna() & gave_up)
     wide[doubtful] = _on_wide_ground(found.iloc[doubtful], *maps, tolerance_m)
@@ -114,16 +125,30 @@ def _changed(parcels: gpd.GeoDataFrame, was: pd.DataFrame, now: pd.DataFrame) ->
     pairs = was.merge(now, on=_PLACE, suffixes=("_was", "_now"))
     pairs = pairs[pairs["code_was"].fillna("") != pairs["code_now"].fillna("")]
     pairs = pairs[~pd.MultiIndex.from_frame(pairs[_PLACE]).isin(twice)]
-    shapes = areal(shapely.intersection(pairs["geometry_was"].to_numpy(), pairs["geometry_now"].to_numpy()))
+    shapes = intersection(pairs["geometry_was"].to_numpy(), pairs["geometry_now"].to_numpy())
     plain = pd.DataFrame(
         {"parcel": pairs["parcel"], "facet": pairs["facet"], "old": pairs["code_was"], "new": pairs["code_now"]}
     ).assign(
         effective=pairs["effective_now"], geometry=pd.Series(shapes, index=pairs.index, dtype=object), beside=False
     )
-    changed = pd.concat([plain, upon], ignore_index=True) if len(upon) else plain
-    area = shapely.area(changed["geometry"].to_numpy())
-    kept: pd.DataFrame = changed[area >= TIE_M2].reset_index(drop=True)
+    changed = pd.concat([plain, upon], ignore_index=True) if len(upon) else plain.reset_index(drop=True)
+    changed = _without_contradictions(changed)
+    shapes = changed["geometry"].to_numpy()
+    ground = (shapely.area(shapes) >= TIE_M2) & is_wider(shapes, NOISE_M)
+    kept: pd.DataFrame = changed[ground].reset_index(drop=True)
     return kept
+
+
+def _without_contradictions(changed: pd.DataFrame) -> pd.DataFrame:
+    """What a code both gained and lost on the same ground of a parcel did not change."""
+    lost, gained = (changed[changed[other].isna()] for other in ("new", "old"))
+    pairs = lost.reset_index().merge(
+        gained.reset_index(), left_on=[*_PLACE, "old"], right_on=[*_PLACE, "new"], suffixes=("_lost", "_gained")
+    )
+    shapes = changed["geometry"].to_numpy(copy=True)
+    one, two = (pairs[f"index_{side}"].to_numpy(dtype=np.int64) for side in ("lost", "gained"))
+    shapes[one], shapes[two] = difference(shapes[one], shapes[two]), difference(shapes[two], shapes[one])
+    return changed.assign(geometry=pd.Series(shapes, index=changed.index, dtype=object))
 
 
 def _with_rest(parcels: gpd.GeoDataFrame, side: pd.DataFrame, was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +158,7 @@ def _with_rest(parcels: gpd.GeoDataFrame, side: pd.DataFrame, was: pd.DataFrame,
     rest = places.merge(covered, on=["parcel", "facet"], how="left")
     whole = parcels.geometry.to_numpy()[rest["parcel"]]
     missing = rest["geometry"].isna().to_numpy()
-    left = areal(shapely.difference(whole, np.where(missing, shapely.Polygon(), rest["geometry"].to_numpy())))
+    left = difference(whole, np.where(missing, shapely.Polygon(), rest["geometry"].to_numpy()))
     rest = rest.assign(geometry=pd.Series(left, dtype=object), code=None, effective=None, area=shapely.area(left))
     return pd.concat([side, rest[rest["area"] >= TIE_M2]], ignore_index=True)
 
@@ -153,9 +178,9 @@ def _upon(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
         had, has = ({code: shape for code, (_, shape) in side.get(place, {}).items()} for side in sides)
         dates = {code: date for code, (date, _) in sides[1].get(place, {}).items()}
         lost, gained = _more(had, has), _more(has, had)
-        rows += [(*place, old, new, dates[new], lost[old] & gained[new], False) for old in lost for new in gained]
-        left = {old: lost[old] - shapely.union_all(list(gained.values())) for old in lost}
-        come = {new: gained[new] - shapely.union_all(list(lost.values())) for new in gained}
+        rows += [(*place, old, new, dates[new], _both(lost[old], gained[new]), False) for old in lost for new in gained]
+        left = {old: _less(lost[old], union([*gained.values()])) for old in lost}
+        come = {new: _less(gained[new], union([*lost.values()])) for new in gained}
         rows += [(*place, old, None, None, shape, _is_beside(place, shape, has)) for old, shape in left.items()]
         rows += [(*place, None, new, dates[new], shape, _is_beside(place, shape, had)) for new, shape in come.items()]
     found = pd.DataFrame(rows, columns=[*_PLACE, "old", "new", "effective", "geometry", "beside"], dtype=object)
@@ -174,12 +199,20 @@ def _by_place(side: pd.DataFrame) -> dict[tuple[int, str], dict[str, tuple[Any, 
 
 def _more(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
     """By code, the ground that one has and two has not."""
-    return {code: shape - two[code] if code in two else shape for code, shape in sorted(one.items())}
+    return {code: _less(shape, two[code]) if code in two else shape for code, shape in sorted(one.items())}
+
+
+def _both(one: Any, two: Any) -> Any:
+    return intersection(np.array([one]), np.array([two]))[0]
+
+
+def _less(one: Any, two: Any) -> Any:
+    return difference(np.array([one]), np.array([two]))[0]
 
 
 def _is_beside(place: tuple[int, str], shape: Any, others: dict[str, Any]) -> bool:
     """Whether ground that a base code came to or left has another base code all the same: an error of the map."""
-    return place[1] == BASE and any(shapely.area(shape & other) >= TIE_M2 for other in others.values())
+    return place[1] == BASE and any(shapely.area(_both(shape, other)) >= TIE_M2 for other in others.values())
 
 
 def _largest(side: pd.DataFrame, changed: pd.DataFrame) -> npt.NDArray[np.object_]:
@@ -203,10 +236,10 @@ def _on_wide_ground(
 ) -> npt.NDArray[np.bool_]:
     """Whether lots that are themselves thinner than the tolerance lie on changed ground that is not."""
     shapes = rows["geometry"].to_numpy()
-    near = shapely.buffer(shapes, 4 * tolerance_m)
-    ground = shapely.intersection(_around(near, rows, "old", before), _around(near, rows, "new", after))
-    opened = shapely.buffer(shapely.buffer(ground, -tolerance_m / 2), tolerance_m / 2)
-    wide: npt.NDArray[np.bool_] = shapely.area(shapely.intersection(opened, shapes)) >= shapely.area(shapes) / 2
+    near = buffered(shapes, 4 * tolerance_m)
+    ground = intersection(_around(near, rows, "old", before), _around(near, rows, "new", after))
+    opened = buffered(eroded(ground, tolerance_m / 2), tolerance_m / 2)
+    wide: npt.NDArray[np.bool_] = shapely.area(intersection(opened, shapes)) >= shapely.area(shapes) / 2
     return wide
 
 
@@ -218,7 +251,7 @@ def _around(near: Geometries, rows: pd.DataFrame, column: str, side: gpd.GeoData
     for mine, theirs in (("facet", "facet"), (column, "code")):
         same &= rows[mine].to_numpy()[row] == side[theirs].to_numpy()[district]
     row, district = row[same], district[same]
-    cut = shapely.intersection(shapes[district], near[row])
+    cut = intersection(shapes[district], near[row])
     found = union_by(pd.DataFrame({"row": row, "geometry": pd.Series(cut, dtype=object)}), ["row"])
     ground[found["row"].to_numpy()] = found["geometry"].to_numpy()
     return ground

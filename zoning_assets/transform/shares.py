@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from zoning_assets.transform.geometry import polygons_only
+from zoning_assets.transform.polygon_overlay import areal, intersection, union_by
 
 Geometries = npt.NDArray[np.object_]
 Ints = npt.NDArray[np.int64]
@@ -60,7 +60,8 @@ def shares(
     whole = shapely.area(parcels.geometry.to_numpy())[summed["parcel"]]
     summed["area_m2"] = np.minimum(summed["area_m2"], whole)
     summed["fraction"] = np.round(summed["area_m2"] / whole, 6)
-    ranked = ranked_by_area(summed[summed["area_m2"] >= TIE_M2].assign(area=summed["area_m2"]))
+    kept = summed[summed["area_m2"] >= TIE_M2]
+    ranked = ranked_by_area(kept.assign(area=kept["area_m2"]))
     ranked["area_m2"] = np.round(ranked["area_m2"], 2)
     ranked["listed"] = (ranked["rank"] == 1) | (ranked["fraction"] >= LISTED_SHARE) | ranked["best"]
     return ranked.sort_values(["parcel_id", "facet", "rank"], ignore_index=True)[list(COLUMNS)]
@@ -71,44 +72,17 @@ def pieces(parcels: Geometries, districts: Geometries) -> pd.DataFrame:
 
     A parcel that lies within a district is its own piece; only what a boundary crosses is cut.
     """
+    parcels, districts = areal(parcels), areal(districts)
     tree = shapely.STRtree(parcels)
     within = tree.query(districts, predicate="contains").T
     touched = tree.query(districts, predicate="intersects").T
     width = max(len(parcels), 1)
     cut = touched[~np.isin(touched @ [width, 1], within @ [width, 1])]
     district, parcel = np.concatenate([within, cut]).T
-    geometry = np.concatenate(
-        [parcels[within[:, 1]], areal(shapely.intersection(districts[cut[:, 0]], parcels[cut[:, 1]]))]
-    )
+    geometry = np.concatenate([parcels[within[:, 1]], intersection(districts[cut[:, 0]], parcels[cut[:, 1]])])
     found = pd.DataFrame({"parcel": parcel, "district": district, "geometry": pd.Series(geometry, dtype=object)})
     kept: pd.DataFrame = found[shapely.area(geometry) > 0].sort_values(["parcel", "district"], ignore_index=True)
     return kept
-
-
-def areal(shapes: Geometries) -> Geometries:
-    """The shapes without the points and lines that an overlay leaves where boundaries touch."""
-    mixed = ~np.isin(shapely.get_type_id(shapes), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
-    if not mixed.any():
-        return shapes
-    areas = shapes.copy()
-    areas[mixed] = polygons_only(shapes[mixed])
-    areas[shapely.is_missing(areas)] = shapely.Polygon()
-    return areas
-
-
-def union_by(parts: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """One row for each combination of `by`: its ground, counted once where its parts overlap."""
-    groups = parts.groupby(by, sort=True, dropna=False)
-    firsts = groups.head(1).sort_values(by, ignore_index=True)
-    number = groups.ngroup().to_numpy()
-    several = np.flatnonzero(np.bincount(number) > 1) if len(number) else number
-    shapes, order = parts["geometry"].to_numpy(), np.argsort(number, kind="stable")
-    starts = np.searchsorted(number[order], several)
-    ends = np.searchsorted(number[order], several, side="right")
-    joined = [shapely.union_all(shapes[order[a:b]]) for a, b in zip(starts, ends, strict=True)]
-    geometry = firsts["geometry"].to_numpy(copy=True)
-    geometry[several] = joined
-    return firsts.assign(geometry=pd.Series(geometry, dtype=object))
 
 
 def _summed(found: pd.DataFrame) -> pd.DataFrame:

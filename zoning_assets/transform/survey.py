@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,9 @@ from zoning_assets.transform.codes import fold
 CODE = {PARCELS: "zoning_code", ZONING: "code"}
 #: What is looked at in a parcel that stands already.
 COMPARED = ("zoning_code", "land_use", "address")
-#: Codes and moves that are kept: those of the smallest hashes, so that the same are kept however tiles are cut.
-MOST_CODES, MOST_MOVES = 512, 400
+#: Codes and moves that are kept: those of the smallest hashes, so that the same are kept however tiles are cut. No city
+#: has as many codes (Chicago: 1,509); a column of addresses taken for codes has as many as rows.
+MOST_CODES, MOST_MOVES = 4096, 400
 #: What a centre moves by without anything having moved, metres.
 _STILL_M = 0.01
 
@@ -55,7 +57,8 @@ class Survey:
     dissolved: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)  # by reason
     rows: int = 0  # that would be published
-    codes: Mapping[str, Ground] = field(default_factory=dict)  # as the portal spells them; "": none
+    m2: float = 0.0  # their area
+    codes: Mapping[str, Ground] = field(default_factory=dict)  # by `mark`; of very many, those of the smallest marks
     fields: tuple[str, ...] = ()  # columns of the layer
     # Beside the rows that stand published:
     kept: int = 0  # rows whose key stands there
@@ -66,7 +69,9 @@ class Survey:
 
     def __add__(self, other: "Survey") -> "Survey":
         summed: dict[str, Any] = {
-            each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self) if each.type is int
+            each.name: getattr(self, each.name) + getattr(other, each.name)
+            for each in fields(self)
+            if each.type in (int, float)
         }
         counted: dict[str, Any] = {
             name: _added(getattr(self, name), getattr(other, name)) for name in ("rejected", "changed", "taken")
@@ -101,7 +106,7 @@ def surveyed(table: pd.DataFrame, feed: str, counts: Counts, reasons: Iterable[s
         counts: of the part.
         reasons: why rows were rejected, one each.
     """
-    codes = [code if isinstance(code, str) else "" for code in table[CODE[feed]]]
+    codes = [mark(code) if isinstance(code, str) else "" for code in table[CODE[feed]]]
     ground = _ground(codes, table["area_m2"].to_numpy(), shapely.bounds(table["geometry"].to_numpy()))
     return Survey(
         fetched=counts.fetched,
@@ -110,6 +115,7 @@ def surveyed(table: pd.DataFrame, feed: str, counts: Counts, reasons: Iterable[s
         dissolved=counts.dissolved,
         rejected=dict(Counter(reasons)),
         rows=len(table),
+        m2=float(table["area_m2"].sum()),
         codes=few(ground),
     )
 
@@ -151,9 +157,37 @@ def compared(old: pd.DataFrame, new: pd.DataFrame, kept: int, target: str, frame
     )
 
 
+def standing(rows: Iterable[tuple[str, Ground]]) -> Survey:
+    """Published rows by code ("": none), read one after the other, measured as a release is."""
+    codes, total, m2 = dict[str, Ground](), 0, 0.0
+    for code, ground in rows:
+        name = mark(code)
+        codes[name] = codes[name].together(ground) if name in codes else ground
+        total, m2 = total + ground.rows, m2 + ground.m2
+        if len(codes) > 2 * MOST_CODES:
+            codes = few(codes)
+    return Survey(rows=total, m2=m2, codes=few(codes))
+
+
+@lru_cache(maxsize=2 * MOST_CODES)
+def mark(code: str) -> str:
+    """A short name for all spellings of a code, evenly spread; "" for none."""
+    return hashlib.blake2b(fold(code).encode("utf-8", "replace"), digest_size=8).hexdigest() if code else ""
+
+
 def few(codes: Mapping[str, Ground]) -> dict[str, Ground]:
     """Not more codes than are kept; the same ones everywhere."""
-    return _fewest(codes, MOST_CODES, lambda code: hashlib.sha256(code.encode()).hexdigest())
+    return _fewest(codes, MOST_CODES, str)
+
+
+def alike(one: Survey, other: Survey) -> tuple[Mapping[str, Ground], Mapping[str, Ground]]:
+    """The codes of both sides that would be kept on either: where one side has too many, the other is cut as it is."""
+    cuts = [max(side.codes) for side in (one, other) if len(side.codes) >= MOST_CODES]
+    if not cuts:
+        return one.codes, other.codes
+    last = min(cuts)
+    first, second = ({name: each for name, each in side.codes.items() if name <= last} for side in (one, other))
+    return first, second
 
 
 def _fewest(values: Mapping[str, Any], most: int, rank: Any) -> dict[str, Any]:
