@@ -89,5 +89,7 @@ def show_reports(reports: Sequence[dict[str, Any]], title: str = "Published") ->
     rows = [{"feed": r["feed"], "tile": r["tile"] or "whole", **{n: r[n] for n in (*COUNTED, "seconds")}} for r in good]
     totals = {name: sum(report[name] for report in good) for name in COUNTED}
     show.table(title, [*rows, {"feed": "total", "tile": "", **totals, "seconds": ""}] if len(rows) > 1 else rows)
+    for feed, remark in dict.fromkeys((r["feed"], r["remark"]) for r in good if "remark" in r):
+        show.line(f"{feed}: {remark}")
     for error in dict.fromkeys(report["error"] for report in reports if not report["complete"]):
         show.line(f"zoning: {error}")

@@ -17,7 +17,7 @@ from zoning_assets.errors import FeedRefused, PortalUnreachable
 from zoning_assets.feeds import arcgis_probe, arcgis_whole
 from zoning_assets.feeds.arcgis_listed import by_ids, listed_ids, walk
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Service, in_box, inside
-from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, Source, check_columns, prove
+from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, Source, check_columns, no_shapes, prove
 from zoning_assets.model import Cover, Place
 from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import columns, crs, esri, tiles
@@ -60,7 +60,13 @@ class Arcgis:
         self.layer = arcgis_whole.reading(service)
         self.rows: int | None = len(ids)
         listed = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
-        self.stamp: dict[str, Any] = {"edited": self.about.edited, "count": len(ids), "ids": listed, **(signals or {})}
+        self.stamp: dict[str, Any] = {
+            "edited": self.about.edited,
+            "count": len(ids),
+            "ids": listed,
+            **(signals or {}),
+            **_named(service),
+        }
 
     # The cover
 
@@ -76,7 +82,9 @@ class Arcgis:
         if len(_without(met, self.ids)):
             raise self.service.incomplete("by area the server lists rows that its list of all rows lacks")
         missed = _without(self.ids, met)
-        await self._check_missed(missed)
+        seen = await self._check_missed(missed)
+        if len(missed) == len(self.ids) > 0 and not seen:
+            raise no_shapes(len(missed), self.request.where)
         listed: dict[str, list[int]] = {}
         repeated: dict[str, str] = {}
         for key, ids, cells in await self._repeats(exact=exact):
@@ -89,8 +97,8 @@ class Arcgis:
         rows = len(self.ids) - len(missed)
         return Cover(self.request.jurisdiction.id, self.request.feed.name, self.stamp, found, repeated, listed, rows)
 
-    async def _check_missed(self, missed: Ids) -> None:
-        """Rows that no tile's area met must have no place there.
+    async def _check_missed(self, missed: Ids) -> int:
+        """Rows that no tile's area met must have no place there; how many of them have a shape.
 
         Raises:
             HarvestIncomplete: one has: what the server says of areas is not to be believed.
@@ -100,13 +108,16 @@ class Arcgis:
                 f"of {len(self.ids):,} rows that the server lists it does not find {len(missed):,} by area"
             )
         west, south, east, north = arcgis_whole.reach(self.service)
+        seen = 0
         async for page in by_ids(self.service, missed.tolist(), {"outFields": self.about.id, "returnGeometry": "true"}):
             x, y = self._points(esri.read(page.body, {}).geometry).T
+            seen += int(np.isfinite(x).sum())
             within = (west <= x) & (x <= east) & (south <= y) & (y <= north)
             if within.any():
                 raise self.service.incomplete(
                     f"by area the server does not find rows that lie there, like {self.about.id} {page.ids[within][0]}"
                 )
+        return seen
 
     def _points(self, shapes: Any) -> Any:
         """Representative points in degrees (n, 2); NaN where there is no place."""
@@ -244,6 +255,13 @@ class Arcgis:
         prove(self.request.where, {"rows asked for by id": (received, len(ids))}, proof)
 
 
+def _named(service: Service) -> dict[str, str]:
+    """What changes when the layer calls its values otherwise."""
+    names = arcgis_whole.named(service)
+    text = orjson.dumps(names, option=orjson.OPT_SORT_KEYS)
+    return {"names": hashlib.sha256(text).hexdigest()[:16]} if names else {}
+
+
 def _distinct(ids: Ids) -> Ids:
     """Sorted ids, each once. np.unique would hash them first, which takes ten times as long."""
     once: Ids = ids[np.concatenate([np.ones(min(1, len(ids)), dtype=bool), ids[1:] != ids[:-1]])]
@@ -293,4 +311,4 @@ async def probe(request: Request) -> dict[str, Any]:
     """
     service = await Service.of(request)
     by_code = await arcgis_probe.groups(service, EVERY_ROW)
-    return {"edited": service.about.edited, **(by_code or {"count": await service.count(EVERY_ROW)})}
+    return {"edited": service.about.edited, **_named(service), **(by_code or {"count": await service.count(EVERY_ROW)})}

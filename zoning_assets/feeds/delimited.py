@@ -60,6 +60,7 @@ class Head:
     shape: str | None = None  # the column of shapes as text
     points: tuple[str, str] | None = None  # the columns of x and y
     srid: str | None = None
+    shapes: tuple[str, ...] = ()  # all columns that look like shapes
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _shapes_in(head: Head, rows: list[list[str]]) -> Head:
     found = [name for name in called if name in looks] or looks or [name for name in called if not first[name]]
     if found:
         srid = _SRID.match(first[found[0]])
-        return Head(head.separator, head.columns, shape=found[0], srid=srid and srid[1])
+        return Head(head.separator, head.columns, shape=found[0], srid=srid and srid[1], shapes=tuple(looks))
     names = {name.strip().casefold(): name for name in head.columns}
     points = next(((names[x], names[y]) for x, y in _POINTS if x in names and y in names), None)
     return Head(head.separator, head.columns, points=points)

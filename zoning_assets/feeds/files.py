@@ -19,7 +19,7 @@ import pyproj
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.feeds import archives, delimited, formats, kml, layers
+from zoning_assets.feeds import archives, delimited, formats, json_text, kml, layers
 from zoning_assets.feeds.layers import LayerFile
 
 __all__ = ["LayerFile", "batches", "find_layer"]
@@ -55,6 +55,7 @@ class _Search:
     into: Path
     most_bytes: int
     geometry: str | None
+    named: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def find_layer(  # noqa: PLR0913 - which layer, and where to work
 
     """
     with _translated(where):
-        chosen = _choose(list(_candidates(path, _Search(where, into, most_bytes, geometry))), where, layer)
+        chosen = _choose(list(_candidates(path, _Search(where, into, most_bytes, geometry, named))), where, layer)
         return layers.describe(
             chosen.path, chosen.format, chosen.layer, where, named=named, table=chosen.table, info=chosen.info
         )
@@ -151,6 +152,7 @@ def _candidates(path: Path, search: _Search) -> Iterator[_Candidate]:
     if path.is_dir() and not (path / "a00000001.gdbtable").is_file():
         yield from _inside(path, search)
         return
+    path = json_text.utf8(path, search.into)
     format_ = formats.recognise(path, search.where)
     if format_ == formats.ZIP:
         folder = _unpacked(path, search)
@@ -208,6 +210,7 @@ def _layers(path: Path, format_: str, search: _Search) -> Iterator[_Candidate]:
         yield _Candidate(path, format_, path.stem, polygons=table.head.shape is not None, table=table)
         return
     if format_ in (formats.GEOJSON, formats.GEOJSON_LINES):  # one layer, and a question is a reading of the whole file
+        path = json_text.ready(path, search.into, search.named)
         info = pyogrio.read_info(layers.source(path, format_))
         yield _Candidate(path, format_, str(info["layer_name"]), _may_hold_polygons(info["geometry_type"]), info=info)
         return

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import orjson
 
-from zoning_assets.errors import FeedRefused, PortalBusy, PortalUnreachable, PortalUntrusted
+from zoning_assets.errors import FeedRefused, Garbled, PortalBusy, PortalUnreachable, PortalUntrusted
 from zoning_assets.http.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
 from zoning_assets.secrecy import scrubbed, without_secrets
 
@@ -219,7 +219,7 @@ def untrusted(url: str, error: Exception) -> PortalUntrusted | None:
 
 def named(error: Exception) -> str:
     """A client's error, fit for messages."""
-    if isinstance(error, Unreadable):
+    if isinstance(error, Unreadable | Garbled):
         return str(error)
     return f"{type(error).__name__}: {scrubbed(str(error)) or 'no answer in time'}"
 
