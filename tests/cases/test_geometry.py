@@ -126,12 +126,11 @@ def proposed(portal: CasePortal, name: str, folder: Path, place: str | None = "u
 
 def test_swapped_axes_are_refused_with_the_remedy(pipeline: Pipeline, tmp_path: Path) -> None:
     """Case 46: the line names the key, and with it the rows lie where they are."""
-    with (
-        running(CasePortal({"a.geojson": case("18/case46.geojson")})) as portal,
-        pytest.raises(CrsRefused, match=r'axes are swapped; set `axes = "lat-lon"`'),
-    ):
-        published(pipeline, portal, portal.file_url("a.geojson"), tmp_path / "refused")
-        done = published(pipeline, portal, portal.file_url("a.geojson"), tmp_path, axes="lat-lon")
+    with running(CasePortal({"a.geojson": case("18/case46.geojson")})) as portal:
+        url = portal.file_url("a.geojson")
+        with pytest.raises(CrsRefused, match=r'axes are swapped; set `axes = "lat-lon"`'):
+            published(pipeline, portal, url, tmp_path / "refused")
+        done = published(pipeline, portal, url, tmp_path, axes="lat-lon")
     assert len(done.keys) == 20
     centres = done.parcels("st_x(st_centroid(geom)), st_y(st_centroid(geom))")
     assert all(-71.12 < x < -71.08 and 42.37 < y < 42.40 for x, y in centres)
@@ -139,12 +138,11 @@ def test_swapped_axes_are_refused_with_the_remedy(pipeline: Pipeline, tmp_path: 
 
 def test_swapped_axes_are_refused_with_the_column_that_is_right(pipeline: Pipeline, tmp_path: Path) -> None:
     """Case 18: another column of the table holds the shapes with x first."""
-    with (
-        running(CasePortal({"a.csv": case("18/case18b.csv")})) as portal,
-        pytest.raises(CrsRefused, match='geometry = "WKT_LNG_LAT"'),
-    ):
-        published(pipeline, portal, portal.file_url("a.csv"), tmp_path / "refused")
-        done = published(pipeline, portal, portal.file_url("a.csv"), tmp_path, geometry="WKT_LNG_LAT")
+    with running(CasePortal({"a.csv": case("18/case18b.csv")})) as portal:
+        url = portal.file_url("a.csv")
+        with pytest.raises(CrsRefused, match='geometry = "WKT_LNG_LAT"'):
+            published(pipeline, portal, url, tmp_path / "refused")
+        done = published(pipeline, portal, url, tmp_path, geometry="WKT_LNG_LAT")
     assert len(done.keys) == 20
 
 
@@ -152,17 +150,12 @@ def test_swapped_axes_are_refused_with_the_column_that_is_right(pipeline: Pipeli
     ("name", "said"), [("case46.geojson", 'axes = "lat-lon"'), ("case18b.csv", 'geometry = "WKT_LNG_LAT"')]
 )
 def test_onboarding_proposes_what_is_right(pipeline: Pipeline, tmp_path: Path, name: str, said: str) -> None:
-    """Never bounds in Antarctica: the column that is right, or the order of the axes; what is proposed can be synced."""
+    """Never bounds in Antarctica: the column that is right, or the order of the axes; that can be synced."""
     with running(CasePortal({name: case(f"18/{name}")})) as portal:
         found = proposed(portal, name, tmp_path)
         feed = tomllib.loads(found.toml())["feeds"]["parcels"]
-        done = published(
-            pipeline,
-            portal,
-            portal.file_url(name),
-            tmp_path,
-            **{k: v for k, v in feed.items() if k in ("axes", "geometry")},
-        )
+        way = {key: feed[key] for key in ("axes", "geometry") if key in feed}
+        done = published(pipeline, portal, portal.file_url(name), tmp_path, **way)
     assert said in found.toml()
     west, south, east, north = found.bounds or (0, 0, 0, 0)
     assert -71.2 < west < east < -71.0

@@ -143,7 +143,7 @@ def test_a_geopackages_domain_is_kept(pipeline: Pipeline, tmp_path: Path) -> Non
         base.execute(f"CREATE TABLE {DOMAINS} (constraint_name, constraint_type, value, description)")
         base.execute("INSERT INTO gpkg_data_columns VALUES ('lots', 'ZONE_CODE', 'z')")
         for number, name in enumerate((ONE, TWO, SHOPS), 1):
-            base.execute(f"INSERT INTO {DOMAINS} VALUES ('z', 'enum', ?, ?)", (str(number), name))  # noqa: S608
+            base.execute(f"INSERT INTO {DOMAINS} VALUES ('z', 'enum', ?, ?)", (str(number), name))
     with running(CasePortal({"a.gpkg": (tmp_path / "a.gpkg").read_bytes()})) as portal:
         done = published(pipeline, portal, portal.file_url("a.gpkg"), tmp_path)
     assert {code for (code,) in done.parcels("zoning_code_local")} == {ONE, TWO, SHOPS}

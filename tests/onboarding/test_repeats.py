@@ -47,7 +47,9 @@ def test_parts_of_one_parcel_are_dissolved() -> None:
 
 def test_rows_that_differ_stay_by_themselves() -> None:
     """Condominiums: one key, another owner and address each."""
-    assert repeats.policy(rows(*unique(20), "7", "7", OWNER="x"), "PIN", ["OBJECTID"]).choice == "suffix"
+    found = rows(*unique(20), "7", "7", ZONE="R1")
+    condominiums = [row | {"OWNER": f"owner {n}", "UNIT": str(n)} for n, row in enumerate(found)]
+    assert repeats.policy(condominiums, "PIN", ["OBJECTID"]).choice == "suffix"
 
 
 def test_one_key_for_very_many_rows_is_no_parcel() -> None:

@@ -17,8 +17,8 @@ _PLACEHOLDER = re.compile(
     r"|(water|river|lake|creek|pond|canal|ocean|gap|sliver|common( area)?s?|open space|park|private|public|exempt)",
     re.IGNORECASE,
 )
-#: Of the rows that share a key, so many columns must agree that they are parts of one parcel.
-_MOST_PARTS, _SAME = 12, 0.8
+#: Of rows that share a key at most so many are parts of one parcel, and so many of their columns of text agree.
+_MOST_PARTS, _SAME = 12, 0.5
 #: More held back than that, and each row becomes a parcel of its own.
 _FEW = 0.02
 
@@ -62,8 +62,10 @@ def policy(rows: Sequence[Mapping[str, Any]], key: str, managed: Collection[str]
 
 
 def _agreement(groups: Sequence[Sequence[Mapping[str, Any]]], beside: Collection[str]) -> float:
-    """The share of columns in which the rows of a key say the same, over all keys."""
+    """The share of columns of text in which the rows of a key say the same, over all keys; areas and dates are each
+    part's own."""
     names = {name for group in groups for row in group for name in row if name not in beside}
-    told = [name for name in names if not columns.is_managed(name)]
+    of_text = {name for group in groups for row in group for name in row if isinstance(row[name], str)}
+    told = [name for name in sorted(names & of_text) if not columns.is_managed(name)]
     pairs = [len({columns.key_of(row.get(name)) for row in group}) == 1 for group in groups for name in told]
     return sum(pairs) / len(pairs) if pairs else 1.0

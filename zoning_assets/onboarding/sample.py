@@ -104,9 +104,10 @@ async def _extent(service: Service) -> Bounds | None:
         told = value.get("extent")
     except (FeedRefused, PortalUnreachable):
         told = None
-    boxes = [replace(about, extent=each).extent_degrees(about.crs) for each in (told, about.extent) if each]
-    best = next(filter(ground.is_possible, boxes), None)
-    return best or await _box_of_rows(service) or next(filter(None, boxes), None)
+    measured, told = (replace(about, extent=each or {}).extent_degrees(about.crs) for each in (told, about.extent))
+    if measured and (ground.is_possible(measured) or ground.in_united_states(measured)):
+        return measured
+    return told if ground.is_possible(told) else await _box_of_rows(service) or measured or told
 
 
 async def _box_of_rows(service: Service) -> Bounds | None:
