@@ -5,9 +5,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import shapely
 
 from tests.cases.publishing import published
-from tests.cases.serving import CasePortal, Raw, case, case_layer, geojson, layer_of, lots, raw_text, running
+from tests.cases.serving import CasePortal, Raw, box, case, case_layer, geojson, layer_of, lots, raw_text, running
 from tests.cases.shapefiles import shapefile
 from tests.http_client import ask
 from tests.http_desk import Clock, Desk
@@ -172,6 +173,18 @@ def test_a_cyrillic_code_page_is_kept(pipeline: Pipeline, tmp_path: Path) -> Non
     with running(CasePortal({"true.zip": body})) as portal:
         done = published(pipeline, portal, portal.file_url("true.zip"), tmp_path)
     assert [address for _, address, _ in done.parcels()] == ["улица Вязов"] * 20
+
+
+def test_a_table_of_two_encodings_keeps_both(pipeline: Pipeline, tmp_path: Path) -> None:
+    """One cell in Windows-1252 makes no mojibake of the others."""
+    addresses = ["Calle Cañón".encode(), "Peña 7".encode("cp1252"), "José".encode("cp1252"), b"Elm St"]
+    rows = [b"PIN;ADDR;ZONE_CODE;WKT"]
+    for number in range(20):
+        wkt = shapely.Polygon(box(number)).wkt.encode()
+        rows.append(b'%d;"%s";R-1;"%s"' % (number, addresses[number % 4], wkt))
+    with running(CasePortal({"two.csv": b"\n".join(rows)})) as portal:
+        done = published(pipeline, portal, portal.file_url("two.csv"), tmp_path)
+    assert {address for _, address, _ in done.parcels()} == {"Calle Cañón", "Peña 7", "José", "Elm St"}
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])

@@ -96,6 +96,18 @@ def test_decimals_of_geoparquet_keep_their_digits(pipeline: Pipeline, tmp_path: 
     assert done.keys == [f"12345678901234567890{n:02d}" for n in range(20)]
 
 
+def test_a_features_own_id_may_be_the_key(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Ids of a GeoJSON's features, beyond 2**53 and beyond 64 bits."""
+    features = json.loads(geojson(lots(20)))["features"]
+    ids = [12345678901234567890123 + n if n % 2 else 2**53 + 1 + n for n in range(20)]
+    for number, feature in zip(ids, features, strict=True):
+        feature["id"] = number
+    body = json.dumps({"type": "FeatureCollection", "features": features}).encode()
+    with running(CasePortal({"ids.geojson": body})) as portal:
+        done = published(pipeline, portal, portal.file_url("ids.geojson"), tmp_path, key="id")
+    assert sorted(map(int, done.keys)) == sorted(ids)
+
+
 def test_keys_of_text_stay_as_they_are_written(pipeline: Pipeline, tmp_path: Path) -> None:
     """Zeros before and behind, slashes that look like a date, and exponents that are complete: each its own key."""
     pins = ["000123", "123", "123.0", "1234/05/06", "1234-05-06", "12E3", "12000", "1.2434516010010002E+16", " 7 7"]
