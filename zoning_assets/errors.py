@@ -41,6 +41,10 @@ from zoning_assets import os_errors
 from zoning_assets.secrecy import scrubbed
 
 
+class Garbled(ValueError):
+    """An answer that came whole and is not in the form that it should be in; asked again it would be the same."""
+
+
 class ZoningError(Exception):
     """Something a person can act on: `where` it happened, `what` happened, what to `do`. One line each, no secrets."""
 

@@ -15,12 +15,12 @@ from typing import Any
 from zoning_assets.errors import CoverStale, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES, Request, Source
 from zoning_assets.http import Http
-from zoning_assets.model import ZONING, Cover, Harvest, Jurisdiction, Place
+from zoning_assets.model import LON_LAT, ZONING, Cover, Harvest, Jurisdiction, Place
 from zoning_assets.pool import preload
 from zoning_assets.stores import baselines, harvests
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
-from zoning_assets.transform import canonical
+from zoning_assets.transform import canonical, shifts
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,14 @@ class Harvesting:
         """
         request = self._request(jurisdiction, feed, http)
         source = await FEED_TYPES[request.feed.type].open_source(request)
+        shift = shifts.check(source.layer.get("crs"), request.feed, jurisdiction.bounds, request.where)
+        source.layer |= {"shift": shift} if shift else {}
         known = None if feed == ZONING else harvests.find_cover(self.objects, jurisdiction.id, feed)
         stamp = source.stamp | {
             "tile_resolution": jurisdiction.tile_resolution,
             "key": request.feed.key,
             "crs": request.feed.crs,
+            **({"axes": request.feed.axes} if request.feed.axes != LON_LAT else {}),
         }
         if known and not known.doubted and not force and known.stamp == stamp:
             cover = known

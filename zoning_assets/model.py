@@ -41,6 +41,10 @@ TRIPWIRES = (
 Bounds = tuple[float, float, float, float]
 
 
+#: The order of the two numbers of a position: x first, as everywhere here, or y first.
+LON_LAT, LAT_LON = "lon-lat", "lat-lon"
+
+
 @dataclass(frozen=True)
 class Feed:
     """One layer of a portal, as its jurisdiction file describes it."""
@@ -63,6 +67,8 @@ class Feed:
     format: str = "auto"  # in which form an arcgis layer's rows are asked for: auto | json | geojson | pbf
     may_shrink: float = 0.1  # share of the rows that may vanish without a person's word
     geometry: str | None = None  # the column with the shapes, of a table where that is not plain
+    axes: str = LON_LAT  # which comes first in the shapes of a file or a table, whatever its CRS says
+    shift_accuracy_m: float = 1.0  # metres by which a datum shift may be off at most
 
 
 @dataclass(frozen=True)
@@ -211,6 +217,11 @@ class Outcome:
     batch: int | None = None  # None: nothing was published, or it had been published already
     error: ZoningError | None = None
 
+    @property
+    def remark(self) -> str | None:
+        """What a person should know of rows that are right only as far as they can be."""
+        return self.harvest.layer.get("shift") if self.harvest else None
+
     def as_dict(self) -> dict[str, Any]:
         """As `zoning sync --json` reports it."""
         left_out = self.harvest.proof.get("left out") if self.harvest else None
@@ -222,6 +233,7 @@ class Outcome:
             "content_hash": self.content_hash,
             "complete": self.error is None,
             **({"left_out": left_out} if left_out else {}),
+            **({"remark": self.remark} if self.remark else {}),
             **({"error": str(self.error)} if self.error else {}),
         }
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import shapely
 
-from zoning_assets.model import PARCELS, Counts, Feed, Harvest, Jurisdiction, Page, Place
+from zoning_assets.model import LON_LAT, PARCELS, Counts, Feed, Harvest, Jurisdiction, Page, Place
 from zoning_assets.stores import harvests, publish, surveys
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.tables import NORMALIZED, VALIDATED, Table
@@ -57,6 +57,7 @@ class Work:
     def rules(self) -> str:
         """The hash of everything but the harvest that decides the result."""
         feed = [self.feed.crs, self.feed.key, self.feed.on_null_key, self.feed.on_repeated_key, dict(self.feed.fields)]
+        feed += [self.feed.axes] if self.feed.axes != LON_LAT else []
         here = [self.jurisdiction.bounds, self.jurisdiction.target_crs]
         scope = [self.scope.tile, sorted(self.scope.tiles)[:1], dict(self.scope.repeated or {})]
         said = [RULES_VERSION, feed, here, scope]

@@ -49,7 +49,10 @@ def renamed(layer: Layer, **names: str) -> Layer:
 
 @pytest.mark.parametrize("path", ["", "/County/FeatureServer", "/County/FeatureServer/0"])
 async def test_a_county_is_proposed_from_any_of_its_addresses(tmp_path: Path, path: str) -> None:
-    """A server, a service or a layer: the natural key is chosen and never the object id, and the file is valid."""
+    """A server, a service or a layer: the natural key is chosen and never the object id, and the file is valid.
+
+    Its rows that share a key have other addresses and uses: they are not proposed to become one parcel.
+    """
     async with portal_and_client() as (_, address, http):
         found = await propose(http, f"{address}/arcgis/rest/services{path}", tmp_path, "us-xx-simulated")
     (tmp_path / "j").mkdir()
@@ -57,7 +60,7 @@ async def test_a_county_is_proposed_from_any_of_its_addresses(tmp_path: Path, pa
     file.write_text(found.toml())
     read = jurisdictions.read(file, FEED_TYPES)
     parcels = read.feeds[PARCELS]
-    assert (parcels.type, parcels.key, parcels.on_repeated_key) == ("arcgis", "PIN", "dissolve")
+    assert (parcels.type, parcels.key, parcels.on_repeated_key) == ("arcgis", "PIN", "suffix")
     assert parcels.fields == {"address": "SITE_ADDR", "land_use": "USE_CODE", "zoning_code": "ZONE"}
     west, south, east, north = read.bounds
     assert west < -71.6 < east

@@ -50,7 +50,7 @@ def tell(done: Done) -> None:
     for each in done.news:
         mine = [report for report in done.reports if report["jurisdiction"] == each.jurisdiction]
         show.table(f"{each.jurisdiction}: published", rows_of(mine))
-        for line in lines_of(each, is_whole=all(report["complete"] for report in mine)):
+        for line in (*remarks_of(mine), *lines_of(each, is_whole=all(report["complete"] for report in mine))):
             show.say(line)
 
 
@@ -67,6 +67,13 @@ def rows_of(reports: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for count in (*COUNTED, "requests")
         ),
     ]
+
+
+def remarks_of(reports: Sequence[dict[str, Any]]) -> list[str]:
+    """What a person should know of the input: inexact transformations, and what was not read; each line once."""
+    lines = [f"{each['feed']}: {each['remark']}" for each in reports if "remark" in each]
+    lines += [f"{each['feed']}: left out: {', '.join(each['left_out'])}" for each in reports if "left_out" in each]
+    return list(dict.fromkeys(lines))
 
 
 def _tiles(reports: Sequence[dict[str, Any]]) -> int | str | None:

@@ -19,7 +19,7 @@ from zoning_assets.feeds.arcgis_listed import by_ids, listed_ids, walk
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Page, Service, inside
 from zoning_assets.feeds.arcgis_sample import completed, wanted
 from zoning_assets.feeds.arcgis_tiles import check_missed, distinct, find_tiles, places, together
-from zoning_assets.feeds.source import Draft, Request, Source, check_columns, prove
+from zoning_assets.feeds.source import Draft, Request, Source, check_columns, no_shapes, prove
 from zoning_assets.feeds.whole import Hashes, hashes_of, repeats
 from zoning_assets.model import Cover, Place
 from zoning_assets.secrecy import without_secrets
@@ -59,7 +59,13 @@ class Arcgis:
         self.layer = arcgis_whole.reading(service)
         self.rows: int | None = len(ids)
         listed = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
-        self.stamp: dict[str, Any] = {"edited": self.about.edited, "count": len(ids), "ids": listed, **(signals or {})}
+        self.stamp: dict[str, Any] = {
+            "edited": self.about.edited,
+            "count": len(ids),
+            "ids": listed,
+            **(signals or {}),
+            **_named(service),
+        }
 
     # The cover
 
@@ -74,7 +80,9 @@ class Arcgis:
         if len(_without(searched.met, self.ids)):
             raise self.service.incomplete("by area the server lists rows that its list of all rows lacks")
         missed = _without(self.ids, searched.met)
-        await check_missed(self.service, searched, missed)
+        seen = await check_missed(self.service, searched, missed)
+        if len(missed) == len(self.ids) > 0 and not seen:
+            raise no_shapes(len(missed), self.request.where)
         listed: dict[str, list[int]] = {}
         repeated: dict[str, str] = {}
         for key, ids, cells in await self._repeats(exact=exact):
@@ -204,6 +212,13 @@ def _as_wanted(request: Request, described: Sequence[str]) -> list[str]:
     return [*described, *(name for name in wanted(request) if spelled(name, described))]
 
 
+def _named(service: Service) -> dict[str, str]:
+    """What changes when the layer calls its values otherwise."""
+    names = arcgis_whole.named(service)
+    text = orjson.dumps(names, option=orjson.OPT_SORT_KEYS)
+    return {"names": hashlib.sha256(text).hexdigest()[:16]} if names else {}
+
+
 def _without(ids: Ids, others: Ids) -> Ids:
     """Those of sorted ids that are not among others, sorted as well. np.setdiff1d would sort both again."""
     at = np.searchsorted(others, ids)
@@ -236,4 +251,4 @@ async def probe(request: Request) -> dict[str, Any]:
     """
     service = await Service.of(request)
     by_code = await arcgis_probe.groups(service, EVERY_ROW)
-    return {"edited": service.about.edited, **(by_code or {"count": await service.count(EVERY_ROW)})}
+    return {"edited": service.about.edited, **_named(service), **(by_code or {"count": await service.count(EVERY_ROW)})}

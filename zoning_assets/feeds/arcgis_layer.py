@@ -1,13 +1,14 @@
 """What an ArcGIS layer says of itself, and what it means."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyproj
 
 from zoning_assets.errors import FeedRefused, NotALayer
+from zoning_assets.feeds.arcgis_domains import names_of
 from zoning_assets.http.answers import Unreadable
 from zoning_assets.model import Bounds
 from zoning_assets.transform import crs
@@ -46,6 +47,7 @@ class Layer:
     area: str | None  # the column in which the server keeps each shape's area
     edited: int | None  # epoch milliseconds of the last edit, where the server tells
     edits: str | None = None  # the column in which the server keeps when each row was edited
+    names: Mapping[str, Any] = field(default_factory=dict)  # what it calls its values, see arcgis_domains
 
     def extent_degrees(self, layer_crs: str) -> Bounds | None:
         """The layer's own extent in degrees; None where it is not told or makes no sense."""
@@ -119,6 +121,7 @@ def describe(document: Mapping[str, Any], where: str) -> Layer:
         area=_area(document, fields),
         edited=_number((document.get("editingInfo") or {}).get("lastEditDate")),
         edits=_edits(document, fields),
+        names=names_of(document, [each["name"] for each in fields]),
     )
 
 

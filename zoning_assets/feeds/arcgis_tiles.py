@@ -62,8 +62,8 @@ async def find_tiles(service: Service, ids: Ids) -> Found:
     return found if found.rows else Found({start[0]: 0}, found.met, found.box)
 
 
-async def check_missed(service: Service, found: Found, missed: Ids) -> None:
-    """Rows that no tile's area met must have no place there.
+async def check_missed(service: Service, found: Found, missed: Ids) -> int:
+    """Rows that no tile's area met must have no place there; the number of them that have a shape.
 
     Raises:
         HarvestIncomplete: one has: what the server says of areas is not to be believed.
@@ -72,13 +72,16 @@ async def check_missed(service: Service, found: Found, missed: Ids) -> None:
         raise service.incomplete(
             f"of {len(missed) + len(found.met):,} rows that the server lists it does not find {len(missed):,} by area"
         )
-    asked = {"outFields": service.about.id, "returnGeometry": "true"}
+    asked, seen = {"outFields": service.about.id, "returnGeometry": "true"}, 0
     async for page in by_ids(service, missed.tolist(), asked):
-        within = _within(places(service, esri.read(page.body, {}).geometry), found.box)
+        points = places(service, esri.read(page.body, {}).geometry)
+        seen += int(np.isfinite(points[:, 0]).sum())
+        within = _within(points, found.box)
         if within.any():
             raise service.incomplete(
                 f"by area the server does not find rows that lie there, like {service.about.id} {page.ids[within][0]}"
             )
+    return seen
 
 
 def places(service: Service, shapes: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:

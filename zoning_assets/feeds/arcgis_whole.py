@@ -28,7 +28,23 @@ def reading(service: Service) -> dict[str, Any]:
     """What reading a page needs. GeoJSON comes in degrees, whatever the layer's own CRS is."""
     about = service.about
     source = crs.DEGREES if service.form == "geojson" else about.crs
-    return {"crs": source, "id": about.id, "dates": about.dates, "managed": about.managed}
+    found = {"crs": source, "id": about.id, "dates": about.dates, "managed": about.managed}
+    return {**found, **named(service)}
+
+
+def named(service: Service) -> dict[str, Any]:
+    """What the layer calls the values of columns that the jurisdiction file names; nothing where it has no names."""
+    ours = set(service.request.feed.fields.values())
+    names = service.about.names
+    by_kind = {
+        kind: {name: values for name, values in each.items() if name in ours}
+        for kind, each in names.get("subtypes", {}).items()
+    }
+    by_kind = {kind: each for kind, each in by_kind.items() if each}
+    columns = {name: values for name, values in names.get("columns", {}).items() if name in ours}
+    found = {"columns": columns} if columns else {}
+    found |= {"subtype": names["subtype"], "subtypes": by_kind} if by_kind else {}
+    return {"names": found} if found else {}
 
 
 def reach(service: Service) -> Box:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from zoning_assets.errors import HarvestIncomplete
@@ -25,7 +24,7 @@ from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import columns
-from zoning_assets.transform.features import SCHEMA
+from zoning_assets.transform.features import SCHEMA, properties_of
 
 _FILE = "assembled.arrow"
 _ROWS_A_BATCH = 2000
@@ -194,7 +193,7 @@ def _here(request: Request, layer: Mapping[str, Any], stamp: Mapping[str, Any], 
         key = request.feed.key
         if not key:
             return [None] * len(batch)
-        return [columns.key_of(orjson.loads(text).get(key)) for text in batch.column("properties").to_pylist()]
+        return [columns.key_of(properties_of(text).get(key)) for text in batch.column("properties").to_pylist()]
 
     return Here("features", layer, {"sha256": note["sha256"], **stamp}, note["rows"], batches, keys, note["proof"])
 

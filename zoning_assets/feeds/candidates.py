@@ -5,7 +5,7 @@ Everything in it is either looked at or named as left out. What belongs here: ch
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,17 @@ from typing import Any
 import pyogrio
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.feeds import archives, delimited, formats, geojson_files, kml, layers, row_counts, shapefiles
+from zoning_assets.feeds import (
+    archives,
+    delimited,
+    formats,
+    geojson_files,
+    json_text,
+    kml,
+    layers,
+    row_counts,
+    shapefiles,
+)
 
 _MOST_NAMED = 50  # of what is left out
 
@@ -30,6 +40,7 @@ class Search:
         most_bytes: what zips may expand to, together.
         geometry: the column of a table that holds the shapes, where the jurisdiction file names it.
         layer: the layer that the jurisdiction file names.
+        named: the columns that it names.
     """
 
     where: str
@@ -37,6 +48,7 @@ class Search:
     most_bytes: int
     geometry: str | None
     layer: str | None
+    named: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,7 @@ def held(path: Path, search: Search) -> Held:
     """
     path = path.resolve()
     is_folder = path.is_dir() and not (path / "a00000001.gdbtable").is_file()
+    path = path if path.is_dir() else json_text.utf8(path, search.into)
     format_ = None if is_folder else formats.recognise(path, search.where)
     if format_ is not None and format_ != formats.ZIP:
         return Held(tuple(_layers(path, format_, search)))
@@ -232,7 +245,8 @@ def _layers(path: Path, format_: str, search: Search) -> Iterator[Candidate]:
         table = delimited.ready(path, formats.start_of(path), where, search.into, search.geometry)
         yield Candidate(path, format_, path.stem, polygons=table.head.shape is not None, table=table)
     elif format_ in (formats.GEOJSON, formats.GEOJSON_LINES):  # a question is a reading of the whole file
-        yield _collection(geojson_files.ready(path, format_, where, search.into))
+        sound = json_text.ready(path, search.into, search.named)
+        yield _collection(geojson_files.ready(sound, format_, where, search.into))
     elif format_ == formats.FLATGEOBUF:
         path, rows = row_counts.flatgeobuf(path, search.into, where)
         info = pyogrio.read_info(path)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from zoning_assets.errors import FileRefused
+from zoning_assets.transform import texts
 
 #: What columns of shapes are called, the likeliest first.
 _SHAPES = (
@@ -44,7 +45,8 @@ _SHAPE = re.compile(
 _SRID = re.compile(r"\s*SRID=(\d{4,6});", re.IGNORECASE)
 _SEPARATORS = {",": "COMMA", ";": "SEMICOLON", "\t": "TAB", "|": "PIPE"}
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_WINDOWS = "cp1252"  # what text that is not Unicode was nearly always written in
+_WINDOWS = texts.WINDOWS
+_CELL = re.compile(rb"[^,;\t|\"\r\n]+")
 _MOST_COLUMNS = 2000
 _MOST_CELL = 64 << 20
 _SAMPLE_ROWS = 50
@@ -60,6 +62,7 @@ class Head:
     shape: str | None = None  # the column of shapes as text
     points: tuple[str, str] | None = None  # the columns of x and y
     srid: str | None = None
+    shapes: tuple[str, ...] = ()  # all columns that look like shapes
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def _shapes_in(head: Head, rows: list[list[str]]) -> Head:
     found = [name for name in called if name in looks] or looks or [name for name in called if not first[name]]
     if found:
         srid = _SRID.match(first[found[0]])
-        return Head(head.separator, head.columns, shape=found[0], srid=srid and srid[1])
+        return Head(head.separator, head.columns, shape=found[0], srid=srid and srid[1], shapes=tuple(looks))
     names = {name.strip().casefold(): name for name in head.columns}
     points = next(((names[x], names[y]) for x, y in _POINTS if x in names and y in names), None)
     return Head(head.separator, head.columns, points=points)
@@ -186,12 +189,23 @@ def _as_utf8(path: Path, target: Path, encoding: str) -> None:
     if encoding == "utf-8":
         target.symlink_to(path.resolve())
         return
+    if encoding == _WINDOWS:
+        _each_cell_as_utf8(path, target)
+        return
     with (
         path.open(encoding=encoding, errors="replace", newline="") as source,
         target.open("w", encoding="utf-8", newline="") as sink,
     ):
         while piece := source.read(1 << 20):
             sink.write(piece)
+
+
+def _each_cell_as_utf8(path: Path, target: Path) -> None:
+    """A table that is not UTF-8 as a whole, cell by cell: tables put together from several have both encodings."""
+    with path.open("rb") as source, target.open("wb") as sink:
+        while line := source.readline(_MOST_CELL):
+            mended = line if texts.is_utf8(line) else _CELL.sub(lambda cell: texts.decoded(cell[0]).encode(), line)
+            sink.write(mended)
 
 
 def _rows(path: Path, head: Head, where: str) -> int:

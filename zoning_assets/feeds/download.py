@@ -24,11 +24,14 @@ from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request, check_columns
 from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.http import Answer
+from zoning_assets.model import Feed
 from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import columns
 
 #: A file beside the jurisdiction file is hashed by a probe up to this size.
 _CHEAP_BYTES = 64 << 20
+#: Goes up when files are read otherwise, so that what was read before is read anew.
+READER = 2
 _CONDITIONS = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
 
 
@@ -68,8 +71,9 @@ async def open_source(request: Request) -> Whole:
     check_columns(request, [name for name, _ in found.columns])
     batches = _unchanged(found, fetched)
     if found.format in formats.SLOW:
-        batches = copies.copied(batches, into / f"{_name(f'{found.at} {found.layer}')}.rows")
-    return Whole(request, _here(found, fetched, batches, request.feed.key), into, hold)
+        which = (found.at, found.layer, request.feed.geometry, named, READER)
+        batches = copies.copied(batches, into / f"{_name(str(which))}.rows")
+    return Whole(request, _here(found, fetched, batches, request.feed), into, hold)
 
 
 async def probe(request: Request) -> dict[str, Any]:
@@ -118,20 +122,31 @@ def _known(**signals: Any) -> dict[str, Any]:
     return known if known.keys() - {"size"} else {}
 
 
-def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, key: str | None) -> Here:
+def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, feed: Feed) -> Here:
+    key, ours = feed.key, set(feed.fields.values())
+
     def keys(batch: pa.RecordBatch) -> Sequence[str | None]:
         values = batch.column(key).to_pylist() if key else [None] * len(batch)
         return list(map(columns.key_of, values))
 
+    named = {column: dict(names) for column, names in found.names.items() if column in ours}
+    names = {"names": {"columns": named}} if named else {}
+    which = {"at": found.at, "geometry": feed.geometry}
     left_out = {"left out": list(found.left_out)} if found.left_out else {}
     return Here(
         form="arrow",
-        layer={"crs": found.crs, "managed": ["fid", *found.managed]},
-        stamp={"sha256": fetched.sha256, "layer": found.layer, **({"at": found.at} if found.at else {})},
+        layer={"crs": found.crs, "managed": ["fid", *found.managed], **names},
+        stamp={
+            "sha256": fetched.sha256,
+            "layer": found.layer,
+            "reader": READER,
+            **{name: value for name, value in which.items() if value},
+        },
         rows=found.rows,
         batches=batches,
         keys=keys,
         proof={"file": fetched.sha256, **fetched.said, **left_out},
+        shapes=found.shapes,
     )
 
 

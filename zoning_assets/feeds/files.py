@@ -69,7 +69,7 @@ def find_layer(  # noqa: PLR0913 - which layer, and where to work
 
     """
     with _translated(where):
-        search = Search(where, into, most_bytes, geometry, layer)
+        search = Search(where, into, most_bytes, geometry, layer, named)
         found = held(path, search)
         chosen = choose(found, search)
         described = layers.describe(

@@ -184,3 +184,24 @@ def records(path: Path) -> int:
             count += line.count(b"\x1e") if separated else ended and not blank
             blank = blank or ended
     return count + (not separated and not blank)
+
+
+def gpkg_names(path: Path, layer: str) -> dict[str, dict[str, str]]:
+    """What a GeoPackage calls the values of a layer's columns: column -> value as text -> name.
+
+    Source: OGC GeoPackage 1.3, annex F.9, "Schema".
+    """
+    query = """
+        SELECT c.column_name, e.value, e.description FROM gpkg_data_columns c
+        JOIN gpkg_data_column_constraints e ON e.constraint_name = c.constraint_name
+        WHERE e.constraint_type = 'enum' AND lower(c.table_name) = lower(?) LIMIT 100000
+    """
+    found: dict[str, dict[str, str]] = {}
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as base:
+            for column, value, name in base.execute(query, (layer,)):
+                if isinstance(name, str) and name.strip() and value is not None:
+                    found.setdefault(str(column), {})[str(value)] = name.strip()
+    except sqlite3.Error:  # it has no such tables
+        return {}
+    return {column: names for column, names in found.items() if any(key != name for key, name in names.items())}

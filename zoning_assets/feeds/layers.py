@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pyproj
 from pyarrow import parquet
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.feeds import delimited, formats, kml, mending, row_counts, shapefiles
+from zoning_assets.feeds import dbf, delimited, formats, kml, mending, row_counts, shapefiles
 from zoning_assets.transform.spelling import spelled
 
 Batches = Generator[pa.RecordBatch, None, None]
@@ -52,10 +52,14 @@ class LayerFile:
     options: tuple[tuple[str, str], ...] = ()  # how GDAL must open it
     managed: tuple[str, ...] = ()  # columns that the format has for its own sake
     shapes_at: int | None = None  # the column that holds the shapes as text
+    shapes: tuple[str, ...] = ()  # other columns that hold shapes as text
     tables_at: int | None = None  # the column whose HTML holds the attributes `told`
     told: tuple[str, ...] = ()
     at: str = ""  # the file's place in a folder or zip
     left_out: tuple[str, ...] = ()  # what the input holds beside this layer
+    table: dbf.Table | None = None  # a shapefile's
+    digits: tuple[tuple[int, pa.DataType], ...] = ()  # its columns of numbers that GDAL cuts
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # column -> value -> what the file calls it
 
 
 def source(path: Path, format_: str) -> str:
@@ -87,11 +91,16 @@ def describe(  # noqa: PLR0913 - a layer, and what is known of it
     info = info or pyogrio.read_info(source(path, format_), layer=layer)
     _check_info(info, format_, layer, where)
     rows = _rows(path, format_, layer, info["features"], where) if rows is None else rows
-    schema, encoding = _schema(source(path, format_), layer)
+    utf8 = format_ == formats.SHAPEFILE and dbf.is_utf8_unsaid(path)
+    schema, encoding = _schema(source(path, format_), layer, "UTF-8" if utf8 else None)
     columns = _columns(list(schema)[1:-1])
     columns = _uncut(columns, named) if format_ == formats.SHAPEFILE else columns
     columns = _respelled(columns, named)
     found = LayerFile(where, path, format_, layer, info["crs"], rows, columns, info["geometry_name"], encoding)
+    if format_ == formats.SHAPEFILE:
+        return _shapefile_layer(found, named)
+    if format_ == formats.GEOPACKAGE:
+        return replace(found, names=formats.gpkg_names(path, layer))
     return _kml_layer(found) if format_ == formats.KML else found
 
 
@@ -121,6 +130,16 @@ def _respelled(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> 
     return tuple((ours.get(name, name), kind) for name, kind in columns)
 
 
+def _shapefile_layer(found: LayerFile, named: Collection[str]) -> LayerFile:
+    """With the digits of numbers that are too long for doubles."""
+    columns, table = found.columns, dbf.beside(found.path)
+    if table is None or len(table.fields) != len(columns):
+        return found
+    digits = dbf.long_columns(table, [place for place, (name, _) in enumerate(columns) if name in named])
+    typed = tuple((name, str(digits.get(place, kind))) for place, (name, kind) in enumerate(columns))
+    return replace(found, columns=typed, table=table, digits=tuple(digits.items()))
+
+
 def _table_layer(table: delimited.Table, layer: str, where: str, named: Collection[str]) -> LayerFile:
     opened, options = source(table.path, formats.CSV), table.options
     info = pyogrio.read_info(opened, **options)
@@ -130,7 +149,8 @@ def _table_layer(table: delimited.Table, layer: str, where: str, named: Collecti
     crs = f"EPSG:{table.head.srid}" if table.head.srid else info["crs"]
     columns, name = _respelled(_columns(inner), named), info["geometry_name"]
     found = LayerFile(where, table.path, formats.CSV, layer, crs, table.rows, columns, name, shapes_at=at)
-    return replace(found, options=tuple(options.items()))
+    others = tuple(each for each in table.head.shapes if each != table.head.shape)
+    return replace(found, options=tuple(options.items()), shapes=others)
 
 
 def _kml_layer(found: LayerFile) -> LayerFile:
@@ -162,6 +182,9 @@ def stream(layer: LayerFile, rows: int) -> Batches:
         if layer.tables_at is not None:
             attributes[layer.tables_at], told = mending.told(attributes[layer.tables_at], layer.told)
             attributes += told
+        for place, kind in layer.digits:
+            if layer.table is not None:
+                attributes[place] = dbf.with_digits(layer.table, place, kind, fid.to_pylist())
         arrays = [*attributes, mending.straight(geometry), fid]
         yield pa.RecordBatch.from_arrays(arrays, names=[*names, "geometry", "fid"])
 
@@ -179,13 +202,13 @@ def _free(names: Iterable[str]) -> list[str]:
     return free
 
 
-def _schema(path: str, layer: str) -> tuple[pa.Schema, str | None]:
+def _schema(path: str, layer: str, encoding: str | None) -> tuple[pa.Schema, str | None]:
     """The columns, and the encoding GDAL must be told to name them.
 
     It must where a shapefile with such column names does not say its own, or says it wrong.
     """
     try:
-        return _names_read(path, layer, None, {}), None
+        return _names_read(path, layer, encoding, {}), encoding
     except UnicodeDecodeError:
         return _names_read(path, layer, mending.WINDOWS, {}), mending.WINDOWS
 

@@ -15,8 +15,9 @@ import shapely
 from pyarrow import compute
 
 from zoning_assets.feeds import kml
+from zoning_assets.transform import texts
 
-WINDOWS = "cp1252"  # what text that does not say its encoding was nearly always written in
+WINDOWS = texts.WINDOWS
 _TEXTS = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
 _ARCS = frozenset(range(8, 13))  # CircularString, CompoundCurve, CurvePolygon, MultiCurve, MultiSurface
 
@@ -75,17 +76,16 @@ def readable(array: pa.Array) -> pa.Array:
         if array.type in _TEXTS:
             array.validate(full=True)
     except pa.ArrowInvalid:
-        return pa.array([_decoded(raw) for raw in _bytes(array).to_pylist()], array.type)
+        return pa.array(_decoded(_bytes(array).to_pylist()), array.type)
     return array
 
 
-def _decoded(raw: bytes | None) -> str | None:
-    if raw is None:
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode(WINDOWS, "replace")
+def _decoded(raws: Sequence[bytes | None]) -> list[str | None]:
+    """The texts of a column; one that fills it may have been cut in its last letter, where others are UTF-8."""
+    known = [raw for raw in raws if raw is not None]
+    utf8 = any(not raw.isascii() and texts.is_utf8(raw) for raw in known)
+    width = max(map(len, known))
+    return [None if raw is None else texts.decoded(raw, utf8=utf8 and len(raw) >= width) for raw in raws]
 
 
 def straight(geometry: pa.Array) -> pa.Array:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from zoning_assets.errors import HarvestIncomplete, JurisdictionInvalid
+from zoning_assets.errors import HarvestIncomplete, JurisdictionInvalid, NotALayer
 from zoning_assets.http import Http
 from zoning_assets.model import Cover, Feed, Jurisdiction, Place
 
@@ -148,3 +148,9 @@ def prove(where: str, evidence: Mapping[str, tuple[Any, Any]], proof: dict[str, 
             raise HarvestIncomplete(
                 f"{name}: received {is_}, the portal says {should}", where=where, do="run again; nothing was published"
             )
+
+
+def no_shapes(rows: int, where: str) -> NotALayer:
+    """The error of a layer of which no row has a shape that can be read."""
+    do = "name another `layer`, or the column of shapes as `geometry`; what was published before stays"
+    return NotALayer(f"none of {rows:,} rows has a shape", where=where, do=do)

@@ -17,11 +17,12 @@ import orjson
 import pyarrow as pa
 import shapely
 
+from zoning_assets.errors import CrsRefused
 from zoning_assets.feeds import scratch
 from zoning_assets.feeds.slices import Slices, page_of
-from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, prove
+from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, no_shapes, prove
 from zoning_assets.model import Cover, Place
-from zoning_assets.transform import columns, crs, tiles
+from zoning_assets.transform import columns, crs, tiles, written
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -38,6 +39,7 @@ class Here:
         batches: all rows, from the first, each time it is called.
         keys: a batch's keys as text.
         proof: how it is known that the file holds all rows of the portal's layer.
+        shapes: columns of text that hold shapes as well, which are not the ones that are read.
     """
 
     form: str
@@ -47,6 +49,7 @@ class Here:
     batches: Callable[[], Iterator[pa.RecordBatch]]
     keys: Callable[[pa.RecordBatch], Sequence[str | None]]
     proof: Mapping[str, Any]
+    shapes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,14 @@ class Whole:
 
     def _cover(self) -> Cover:
         scan = self._scan()
+        if len(scan.cells) and not scan.cells.any():
+            raise no_shapes(len(scan.cells), self.request.where)
         bounds = crs.padded(self.request.jurisdiction.bounds)
         placed = scan.cells[scan.cells != tiles.NOWHERE]
         start = sorted({*tiles.start_tiles(bounds), *tiles.count_by(placed, 3)} if len(placed) else set())
         start = [tile for tile in start if not any(tiles.contains(other, tile) for other in start if other != tile)]
-        found = tiles.split(scan.cells, start, MOST_ROWS_A_TILE, self.request.jurisdiction.tile_resolution)
+        resolution = self.request.jurisdiction.tile_resolution
+        found = tiles.split(scan.cells, start, MOST_ROWS_A_TILE, resolution) if start else {}
         found = found or {tiles.start_tiles(bounds)[0]: 0}
         repeated = self._repeated(scan, found)
         name, rows = self.request.feed.name, len(placed)
@@ -135,8 +141,8 @@ class Whole:
 
     async def _sliced(self, cover: Cover) -> Slices:
         """The second pass, once for all tiles of a run."""
-        which = [self.stamp.get("layer"), self.stamp.get("at")]  # a file may hold several layers
-        text = orjson.dumps([sorted(cover.tiles), dict(cover.repeated), which], option=orjson.OPT_SORT_KEYS)
+        told = [sorted(cover.tiles), dict(cover.repeated), self.stamp, self.request.feed.axes]
+        text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS, default=str)
         slices = Slices(self.folder / f"sliced-{hashlib.sha256(text).hexdigest()[:16]}")
         async with self._slicing:
             await asyncio.to_thread(self._ready, cover, slices)
@@ -170,12 +176,26 @@ class Whole:
 
     def _cells(self, batch: pa.RecordBatch) -> npt.NDArray[np.uint64]:
         wkb = batch.column("geometry").to_numpy(zero_copy_only=False)
-        shapes = shapely.from_wkb(wkb, on_invalid="ignore")
+        shapes = crs.straight(shapely.from_wkb(wkb, on_invalid="ignore"), self.request.feed.axes)
         source = crs.declared(self.layer.get("crs"), self.request.feed.crs)
         points = columns.representative_points(shapes, source)
         read_as = crs.spoken(self.layer.get("crs"), self.request.feed.crs)
-        crs.gate(points, self.request.jurisdiction.bounds, crs=read_as, where=self.request.where)
+        try:
+            crs.gate(points, self.request.jurisdiction.bounds, crs=read_as, where=self.request.where)
+        except CrsRefused as error:
+            raise self._with_other_shapes(error, batch) from error
         return tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE))
+
+    def _with_other_shapes(self, error: CrsRefused, batch: pa.RecordBatch) -> CrsRefused:
+        """The refusal, and the column of the same table whose shapes lie where the jurisdiction is, if there is one."""
+        for name in self.here.shapes:
+            found, _ = written.shapes_of(batch.column(name).to_pylist())
+            points = columns.representative_points(found, crs.declared(self.layer.get("crs"), self.request.feed.crs))
+            placed = points[~np.isnan(points).any(axis=1)]
+            if len(placed) and not crs.outside(placed, self.request.jurisdiction.bounds).any():
+                do = f'set `geometry = "{name}"` of the feed in the jurisdiction file: its shapes lie there'
+                return CrsRefused(error.what, where=error.where, do=do)
+        return error
 
 
 def _put(slices: Slices, tile: str, draft: Draft) -> None:

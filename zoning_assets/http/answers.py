@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import orjson
 
-from zoning_assets.errors import FeedRefused, PortalBusy, PortalUnreachable, PortalUntrusted
+from zoning_assets.errors import FeedRefused, Garbled, PortalBusy, PortalUnreachable, PortalUntrusted
 from zoning_assets.http.budget import BREAKER, LONGEST_WINDOW_S, Stated, Turn
 from zoning_assets.os_errors import network
 from zoning_assets.secrecy import scrubbed, without_secrets
@@ -222,17 +222,22 @@ def untrusted(url: str, error: Exception) -> PortalUntrusted | None:
 
 def named(error: Exception) -> str:
     """Why there is no answer that counts, in words fit for messages."""
+    if isinstance(error, aiohttp.ClientError):
+        return network(error) or next(words for kind, words in _BROKEN if isinstance(error, kind))
+    if isinstance(error, Unreadable | Garbled | ValueError | RecursionError):
+        return _unreadable(error)
+    return network(error) or "the connection failed"
+
+
+def _unreadable(error: Exception) -> str:
+    """Why an answer that came cannot be read."""
     if isinstance(error, json.JSONDecodeError):
         return f"its answer is not JSON (line {error.lineno}, column {error.colno})"
     if isinstance(error, UnicodeDecodeError):
         return f"its answer is not {error.encoding.upper()} text (byte {error.start})"
-    if isinstance(error, aiohttp.ClientError):
-        return network(error) or next(words for kind, words in _BROKEN if isinstance(error, kind))
     if isinstance(error, RecursionError):
         return "its answer is nested without end"
-    if isinstance(error, ValueError):  # ours: see `read` of Http.ask
-        return scrubbed(str(error)) or "its answer cannot be read"
-    return network(error) or "the connection failed"
+    return scrubbed(str(error)) or "its answer cannot be read"  # ours: see `read` of Http.ask
 
 
 #: What aiohttp raises -> what happened; the first that fits.

@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 
 import aiohttp
 
-from zoning_assets.errors import FeedRefused, FileRefused, PortalResting, PortalUnreachable, Stopping
+from zoning_assets.errors import FeedRefused, FileRefused, Garbled, PortalResting, PortalUnreachable, Stopping
 from zoning_assets.http import answers
 from zoning_assets.http.answers import Unreadable, host_of, retry_after_s
 from zoning_assets.http.bodies import TALLY, Tally, read_body, value_of
@@ -39,6 +39,8 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _HOPS = 5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
+#: An answer that came whole and makes no sense is the content's fault, not the network's: it is asked for once more.
+_TRIES_GARBLED = 2
 #: A portal that asks for more patience than this is left alone; the run fails and says until when.
 _LONGEST_RETRY_AFTER_S = 300.0
 #: No question is asked once more after so long.
@@ -186,6 +188,8 @@ class Http:
             heard, attempt = await self._attempt(question), attempt + 1
             if heard.answer:
                 return heard.answer
+            if heard.garbled and attempt >= _TRIES_GARBLED:
+                break
             if heard.wait_s > _LONGEST_RETRY_AFTER_S or self.clock() - started + heard.wait_s > _PATIENCE_S:
                 break
             if not heard.wait_s and attempt < question.tries:
@@ -216,7 +220,9 @@ class Http:
                 answer = await question.once(granted.lease.session, question.url, question.params)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             said = Said(granted.ticket, error.status if isinstance(error, Unreadable) else None)
-            return Heard(said, why=answers.named(error), error=answers.untrusted(question.url, error))
+            garbled = isinstance(error, Garbled)
+            said = Said(granted.ticket, 200) if garbled else said
+            return Heard(said, why=answers.named(error), error=answers.untrusted(question.url, error), garbled=garbled)
         except (FeedRefused, FileRefused) as error:  # it answered, and that is refused
             return Heard(Said(granted.ticket, 200), error=error)
         wait_s = retry_after_s(answer.headers, self.now()) if answer.status in _PASSING else None

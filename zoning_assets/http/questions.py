@@ -52,6 +52,7 @@ class Heard:
     answer: Answer | None = None
     why: str = ""
     error: ZoningError | None = None
+    garbled: bool = False  # it came whole, and is not in the form that it should be in
 
     @property
     def wait_s(self) -> float:

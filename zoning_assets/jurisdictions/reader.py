@@ -12,7 +12,18 @@ import pyproj
 
 from zoning_assets import cron
 from zoning_assets.errors import JurisdictionInvalid
-from zoning_assets.model import PARCELS, TRIPWIRES, ZONE_TYPES, ZONING, CodeRules, Feed, Jurisdiction, Portal
+from zoning_assets.model import (
+    LAT_LON,
+    LON_LAT,
+    PARCELS,
+    TRIPWIRES,
+    ZONE_TYPES,
+    ZONING,
+    CodeRules,
+    Feed,
+    Jurisdiction,
+    Portal,
+)
 from zoning_assets.windows import parse
 
 _TARGETS = ("EPSG:4326", "EPSG:3857")
@@ -24,6 +35,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 _REPEATS = ("reject", "dissolve", "suffix")
 _STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
+_OWN_AXES = ("arcgis", "ogc-features", "wfs")
 _FORMATS = ("auto", "json", "geojson", "pbf")
 _VARIABLE = re.compile(r"\$\{(\w{1,64})\}")
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -91,6 +103,8 @@ class Reader:
             "page_size",
             "layer",
             "geometry",
+            "axes",
+            "shift_accuracy_m",
             "strategy",
             "format",
             "may_shrink",
@@ -114,11 +128,25 @@ class Reader:
             page_size=self._whole(table, at, "page_size", 1, 100_000, None),
             layer=self._text(table, at, "layer") if "layer" in table else None,
             geometry=self._text(table, at, "geometry") if "geometry" in table else None,
+            axes=self._axes(table, at),
+            shift_accuracy_m=self._metres(table, at, "shift_accuracy_m", 1.0),
             strategy=self._choice(table, at, "strategy", _STRATEGIES, "auto"),
             format=self._choice(table, at, "format", _FORMATS, "auto"),
             may_shrink=self._share(table, at, "may_shrink", 0.1),
             fields={ours: self._text(fields, f"{at}.fields", ours) for ours in fields},
         )
+
+    def _axes(self, table: dict[str, Any], at: str) -> str:
+        """Which number comes first. Portals that name their CRS are asked; their rows are tried in both orders."""
+        if "axes" in table and table.get("type") in _OWN_AXES:
+            self._wrong(f"{at}.axes", f"{table['type']} finds the order by itself; leave it out")
+        return self._choice(table, at, "axes", (LON_LAT, LAT_LON), LON_LAT)
+
+    def _metres(self, table: dict[str, Any], at: str, key: str, default: float) -> float:
+        value = table.get(key, default)
+        if type(value) not in (int, float) or not 0 < value <= 1000:
+            self._wrong(f"{at}.{key}", "must be a number of metres, more than 0 and at most 1000")
+        return float(value)
 
     def _cron(self, table: dict[str, Any], at: str) -> str | None:
         if "probe" not in table:

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from zoning_assets.errors import NotALayer, PortalError
 from zoning_assets.http import Http
-from zoning_assets.model import PARCELS, ZONING, Bounds
-from zoning_assets.onboarding import portals, roles, sample
+from zoning_assets.model import LON_LAT, PARCELS, ZONING, Bounds
+from zoning_assets.onboarding import ground, portals, repeats, roles, sample
 from zoning_assets.onboarding.roles import Candidate
 from zoning_assets.onboarding.sample import Sample
 from zoning_assets.secrecy import without_secrets
+from zoning_assets.transform import names
 
 #: Layers of each kind that are looked into, at most.
 _MOST_LOOKED_AT = 5
@@ -115,7 +116,7 @@ async def propose(
         looked_at = []
         for layer in layers[:_MOST_LOOKED_AT]:
             tell(f"Reading some rows of the layer {_remark(layer.name)}")
-            looked_at += [each] if (each := await _looked(http, feed, layer, folder, passed)) else []
+            looked_at += [each] if (each := await _looked(http, feed, layer, folder, passed, name)) else []
         if looked_at:
             best = max(looked_at, key=lambda each: each.score)
             chosen.append(best)
@@ -125,12 +126,15 @@ async def propose(
         what, do = f"no layer can be parcels or zoning ({why})", "give a layer's own address"
         raise NotALayer(what, where=without_secrets(url), do=do)
     boxes = [each.sample.bounds for each in chosen if each.sample.bounds]
-    return Proposal(name or _id(url), _with_room(boxes), chosen, passed)
+    bounds = _with_room(boxes)
+    return Proposal(name or _id(url, bounds), bounds, chosen, passed)
 
 
-async def _looked(http: Http, feed: str, layer: portals.Layer, folder: Path, passed: dict[str, str]) -> Chosen | None:
+async def _looked(  # noqa: PLR0913 - a layer, and what is known of it
+    http: Http, feed: str, layer: portals.Layer, folder: Path, passed: dict[str, str], name: str | None
+) -> Chosen | None:
     try:
-        seen = await sample.taken(http, layer, folder)
+        seen = await sample.taken(http, layer, folder, name)
     except PortalError as error:
         passed[layer.name] = error.what
         return None
@@ -153,6 +157,12 @@ def _feed(chosen: Chosen) -> list[str]:
         f"type = {_quoted(seen.layer.type)}",
         f"url = {_quoted(seen.layer.url)}  # {_remark(seen.layer.name)}; {rows}",
     ]
+    if seen.geometry:
+        lines.append(f"geometry = {_quoted(seen.geometry)}  # its shapes lie where the jurisdiction can be")
+    if seen.axes != LON_LAT:
+        lines.append(f"axes = {_quoted(seen.axes)}  # {_remark(seen.remark)}")
+    if seen.shift:
+        lines.append(f"# shift_accuracy_m = 1000  # {_remark(seen.shift, 160)}")
     if seen.crs is None:
         lines.append('# crs = "EPSG:..."  # the portal does not say; degrees are assumed')
     key = chosen.candidates.get("key")
@@ -162,14 +172,24 @@ def _feed(chosen: Chosen) -> list[str]:
         lines.append(
             f"key = {_quoted(best.column.name)}  # {_remark(best.why)}{f'; or: {_remark(others)}' if others else ''}"
         )
-        lines.append(f'on_repeated_key = "{"dissolve" if best.column.repeats else "reject"}"')
+        policy = repeats.policy(seen.rows, best.column.name, seen.managed)
+        lines.append(f'on_repeated_key = "{policy.choice}"  # {_remark(policy.why, 160)}')
     fields = {role: found[0] for role, found in chosen.candidates.items() if found and role != "key"}
     if fields:
         lines.append(f"  [feeds.{chosen.feed}.fields]")
         lines += [
-            f"  {role} = {_quoted(each.column.name)}  # {_remark(each.why)}" for role, each in sorted(fields.items())
+            f"  {role} = {_quoted(each.column.name)}  # {_remark(each.why + _named(seen, each.column.name), 160)}"
+            for role, each in sorted(fields.items())
         ]
     return lines
+
+
+def _named(seen: Sample, column: str) -> str:
+    """What the portal calls some of a column's values."""
+    found = names.of_column(column, seen.rows, seen.names)
+    pairs = zip([row.get(column) for row in seen.rows], found or (), strict=False)
+    told = list(dict.fromkeys(f"{value} = {name}" for value, name in pairs if name is not None))
+    return f"; the portal names its values, and the names are kept: {', '.join(told[:3])}" if told else ""
 
 
 def _told(chosen: Chosen) -> dict[str, Any]:
@@ -219,11 +239,12 @@ def _bounds(bounds: Bounds | None) -> str:
     return f"bounds = [{', '.join(map(str, bounds))}]  # west, south, east, north; degrees"
 
 
-def _id(url: str) -> str:
+def _id(url: str, bounds: Bounds | None) -> str:
     """An id from the host's name; a person gives a better one."""
     words = [each for each in re.split(r"[^a-z0-9]+", (urlsplit(url).hostname or urlsplit(url).path).lower()) if each]
     telling = [each for each in words if each not in _HOST_NOISE and not each.isdigit()]
-    return "-".join(["us", "xx", *(telling or ["new"])[:2]])
+    country = "us" if bounds is None or ground.in_united_states(bounds) else "xx"
+    return "-".join([country, "xx", *(telling or ["new"])[:2]])
 
 
 def _quoted(text: str) -> str:
@@ -231,6 +252,6 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _remark(text: str) -> str:
+def _remark(text: str, most: int = 80) -> str:
     """A stranger's text fit for a comment: one line, printable, short."""
-    return "".join(each if each.isprintable() else " " for each in text)[:80]
+    return "".join(each if each.isprintable() else " " for each in text)[:most]

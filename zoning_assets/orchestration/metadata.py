@@ -52,6 +52,7 @@ def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any
     if stage == NORMALIZED:
         return {
             "crs": str((outcome.harvest.layer if outcome.harvest else {}).get("crs")),
+            **({"remark": outcome.remark} if outcome.remark else {}),
             **_numbers(counts, "fetched"),
         }
     judged = {

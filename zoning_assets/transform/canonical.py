@@ -2,16 +2,18 @@
 
 Shapes: coordinates on a grid (`GRID`), repeated corners removed, then GEOS's normal form (start corner, direction and
 order of the rings). `normalize` alone is not canonical where a ring repeats a corner (DESIGN, promise 5).
-Attributes: text trimmed, empty text is nothing, whole floats are whole numbers, other floats 12 significant digits,
-dates in ISO 8601 and midnight the day alone; keys sorted; nothing is left out.
+Attributes: text trimmed, empty text is nothing, whole floats are whole numbers with all their digits, other floats 12
+significant digits, dates in ISO 8601 and midnight the day alone; keys sorted; nothing is left out.
+Natural keys: all their digits and letters; only the blanks around them go.
 """
 
 import hashlib
 import math
 import re
+import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,10 @@ _DATE = re.compile(
 )
 #: NUL, as JSON spells it; a backslash before it, spelled with two, is kept.
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)(?:\\u0000)+")
+#: A number as spreadsheets and C write long ones: one digit, some behind the point, and the power of ten.
+_CUT_NUMBER = re.compile(r"[+-]?\d\.(\d{1,20})[eE]\+?(\d{2,3})", re.ASCII)
+_BLANKS = f"{string.whitespace}\x00\x1c\x1d\x1e\x1f\x85\xa0"
+_ALL_DIGITS = Context(prec=400)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -95,7 +101,9 @@ def number(raw: float) -> float | int | None:
     """As `value`, for a float."""
     if not math.isfinite(raw):
         return None
-    return int(raw) if raw.is_integer() and abs(raw) < 2**53 else float(f"{raw:.12g}")
+    if raw.is_integer():
+        return int(raw) if abs(raw) < 2**63 else raw
+    return float(f"{raw:.12g}")
 
 
 def _whole(raw: int) -> int | str:
@@ -106,6 +114,34 @@ def _decimal(raw: Decimal) -> float | int | str | None:
     if raw.is_finite() and raw == raw.to_integral_value():
         return _whole(int(raw))
     return number(float(raw))
+
+
+def key(raw: Any) -> str | None:
+    """A natural key as text; None where it says nothing. Two that differ at their source differ here.
+
+    Numbers have all their digits, and no point where they are whole. Text is what it is: no date, no number.
+    """
+    if isinstance(raw, str):
+        return _key_text(raw)
+    if isinstance(raw, float):
+        return (str(int(raw)) if raw.is_integer() else repr(raw)) if math.isfinite(raw) else None
+    if isinstance(raw, Decimal):
+        return f"{raw.normalize(_ALL_DIGITS):f}" if raw.is_finite() else None
+    found = raw if isinstance(raw, int) else value(raw)
+    return None if found is None else str(found)
+
+
+def _key_text(raw: str) -> str | None:
+    text = raw.strip(_BLANKS) if "\x00" in raw else raw.strip()
+    if "\x00" in text or not text.isascii():  # PostgreSQL has no NUL, UTF-8 no half of a pair
+        text = text.replace("\x00", r"\x00").encode("utf-8", "backslashreplace").decode()
+    return text or None
+
+
+def is_inexact(key: str) -> bool:
+    """Whether a key is a number that was cut when it was written, as spreadsheets and shapefiles do: 1.23457E+17."""
+    found = _CUT_NUMBER.fullmatch(key)
+    return found is not None and len(found[1]) < int(found[2])
 
 
 _FORMS: Sequence[tuple[Any, Callable[[Any], Any]]] = (
@@ -132,15 +168,17 @@ def dumps(attributes: Mapping[str, Any]) -> str:
     """Attributes as JSON text with sorted keys and without NUL, which PostgreSQL refuses."""
     try:
         text = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS, default=str).decode()
-    except orjson.JSONEncodeError:  # half a surrogate pair, in a name or in a raw row
+    except orjson.JSONEncodeError:  # half a surrogate pair, or a long number, in a name or in a raw row
         text = orjson.dumps(_no_halves(attributes), option=orjson.OPT_SORT_KEYS, default=str).decode()
     return text if "\\u0000" not in text else _NUL.sub(r"\1", text)
 
 
 def _no_halves(raw: Any) -> Any:
-    """The same with "?" for each half of a surrogate pair that stands alone."""
+    """The same with "?" for each half of a surrogate pair that stands alone, and numbers beyond 64 bits as text."""
     if isinstance(raw, str):
         return raw.encode("utf-8", "replace").decode()
+    if isinstance(raw, int):
+        return _whole(raw)
     if isinstance(raw, Mapping):
         return {_no_halves(name): _no_halves(each) for name, each in raw.items()}
     return [_no_halves(each) for each in raw] if isinstance(raw, list | tuple) else raw

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoning_assets.transform import curves, geojson, gml, markup
-from zoning_assets.transform.documents import attributes_of, decode_attributes, features_in, features_of
+from zoning_assets.transform import curves, documents, geojson, gml, markup
+from zoning_assets.transform.documents import attributes_of, decode_attributes, features_in
 from zoning_assets.transform.rows import Rows
 
 #: A count above it is no county's.
@@ -38,12 +38,13 @@ def of_geojson(body: bytes) -> Collection:
     Raises:
         ValueError: it is none.
     """
-    document, features = features_of(body)
+    page = documents.read(body, "properties")
+    document, features = page.document, page.features
     shapes, flaws = geojson.shapes_of([feature.get("geometry") for feature in features])
     links = document.get("links")
     named = _member(document, "crs", "properties", "name")
     return Collection(
-        Rows(attributes_of(features, "properties"), shapes, flaws),
+        Rows(page.attributes, shapes, {**page.notes, **flaws}),
         [feature.get("id") for feature in features],
         _number(document.get("numberMatched", document.get("totalFeatures"))),
         _number(document.get("numberReturned")),

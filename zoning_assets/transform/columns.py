@@ -13,7 +13,7 @@ import pandas as pd
 import shapely
 
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
-from zoning_assets.transform import canonical, crs, tiles
+from zoning_assets.transform import canonical, crs, names, tiles
 from zoning_assets.transform.fixes import Fix, fixed, with_shapes
 from zoning_assets.transform.rows import Rows
 
@@ -78,7 +78,7 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
     """
     source = crs.declared(layer.get("crs"), feed.crs)
     rows = fixed(rows, fixes) if fixes else rows
-    shapes = crs.reproject(rows.geometry, source, jurisdiction.target_crs)
+    shapes = crs.reproject(crs.straight(rows.geometry, feed.axes), source, jurisdiction.target_crs)
     shapes = with_shapes(shapes, fixes, jurisdiction.target_crs)
     points = representative_points(shapes, jurisdiction.target_crs)
     read_as = crs.spoken(layer.get("crs"), feed.crs)
@@ -124,9 +124,8 @@ def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.N
 
 
 def key_of(raw: Any) -> str | None:
-    """A natural key as text: trimmed, whole numbers without a point; None where it says nothing."""
-    canonical_value = canonical.value(raw)
-    return None if canonical_value is None else str(canonical_value)
+    """A natural key as text with all its digits, see canonical.key; None where it says nothing."""
+    return canonical.key(raw)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, Any]) -> dict[str, list[str | None]]:
@@ -135,14 +134,16 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     Column by column, which is three times as fast as row by row.
     """
     ours, managed = set(feed.fields.values()), set(layer.get("managed", ()))
-    names = sorted(set[str]().union(*rows) - ({feed.key} - ours))
-    names = [name for name in names if name in ours or not (name in managed or is_managed(name))]
+    theirs = sorted(set[str]().union(*rows) - ({feed.key} - ours))
+    theirs = [name for name in theirs if name in ours or not (name in managed or is_managed(name))]
     cleaned = {
-        name: _cleaned([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in names
+        name: _cleaned([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in theirs
     }
     nothing: list[Any] = [None] * len(rows)
-    result = {name: _texts(cleaned.get(feed.fields.get(name, ""), nothing)) for name in COLUMNS[feed.name]}
-    rest = [name for name in names if name not in ours]
+    called, beside = _called(rows, cleaned, ours, layer)
+    result = {name: _texts(called.get(feed.fields.get(name, ""), nothing)) for name in COLUMNS[feed.name]}
+    rest = [name for name in theirs if name not in ours] + sorted(beside)
+    cleaned |= beside
     values = zip(*(cleaned[name] for name in rest), strict=True) if rest else ((),) * len(rows)
     result["attributes"] = [
         canonical.dumps({name: value for name, value in zip(rest, row, strict=True) if value is not None})
@@ -151,10 +152,28 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     return result
 
 
+def _called(
+    rows: Sequence[Mapping[str, Any]], cleaned: Mapping[str, list[Any]], ours: Collection[str], layer: Mapping[str, Any]
+) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """The columns with what the portal calls their values, and what stands in `attributes` for that: the number that a
+    name took the place of, or the name of a code."""
+    called, beside = dict(cleaned), dict[str, list[Any]]()
+    for name in sorted(set(ours) & set(cleaned)) if layer.get("names") else ():
+        found = names.of_column(name, rows, layer["names"])
+        if found is None:
+            continue
+        if names.are_numbers(values := cleaned[name]):
+            called[name] = [value if said is None else said for said, value in zip(found, values, strict=True)]
+            beside[name] = values
+        else:
+            beside[name + names.BESIDE] = found
+    return called, beside
+
+
 def _keys(rows: Sequence[Mapping[str, Any]], feed: Feed) -> list[str | None]:
     if not feed.key:
         return [None] * len(rows)
-    return _texts(_cleaned([row.get(feed.key) for row in rows], is_date=False))
+    return [canonical.key(row.get(feed.key)) for row in rows]
 
 
 def _cleaned(values: list[Any], *, is_date: bool) -> list[Any]:

@@ -2,7 +2,8 @@
 
 Gate 1: what the portal (or the jurisdiction file, which wins) declares. Gate 2: seen in degrees, the rows must lie in
 the jurisdiction's bounds; this finds swapped axes and feet taken for degrees. Gate 3: where nothing is declared, an
-audited default: degrees, and only if gate 2 agrees. All coordinates are x, y (longitude, latitude), never swapped.
+audited default: degrees, and only if gate 2 agrees. All coordinates are x, y (longitude, latitude); they are swapped
+only where the jurisdiction file says so (`axes`). How exact a datum's shift is: see `shifts`.
 """
 
 from functools import lru_cache
@@ -13,13 +14,15 @@ import pyproj
 import shapely
 
 from zoning_assets.errors import CrsRefused
-from zoning_assets.model import Bounds
+from zoning_assets.model import LAT_LON, LON_LAT, Bounds
 
 Geometries = npt.NDArray[np.object_]
 
 DEGREES = "EPSG:4326"
 #: How far outside its bounds a jurisdiction's rows may lie, in parts of the bounds' size.
 MARGIN = 0.25
+#: What is said of rows that would lie in the bounds if their two numbers changed places.
+SWAPPED = "its axes are swapped"
 #: More rows than this outside the bounds and the CRS is doubted, not the rows.
 MOST_OUTSIDE = 0.5
 
@@ -52,6 +55,14 @@ def reproject(shapes: Geometries, source: str, target: str) -> Geometries:
         return shapes
     moved: Geometries = shapely.transform(shapes, transformer(source, target).transform, interleaved=False)
     return moved
+
+
+def straight(shapes: Geometries, axes: str) -> Geometries:
+    """The shapes with x first, of shapes whose axes come in that order (model.LON_LAT or LAT_LON)."""
+    if axes == LON_LAT:
+        return shapes
+    turned: Geometries = shapely.transform(shapes, lambda points: points[:, ::-1])
+    return turned
 
 
 def metric_frame(bounds: Bounds) -> str:
@@ -95,9 +106,12 @@ def gate(points: npt.NDArray[np.float64], bounds: Bounds, *, crs: str, where: st
     if len(placed) and outside(placed, bounds).mean() > MOST_OUTSIDE:
         swapped = not outside(placed[:, ::-1], bounds).mean() > MOST_OUTSIDE
         x, y = np.median(placed, axis=0)
-        guess = "its axes are swapped" if swapped else f"read as {crs} the rows lie about {x:.4g}, {y:.4g} degrees"
+        guess = SWAPPED if swapped else f"read as {crs} the rows lie about {x:.4g}, {y:.4g} degrees"
+        mend = (
+            f'set `axes = "{LAT_LON}"` of the feed (or its `crs`)' if swapped else "set `crs` of the feed (or `bounds`)"
+        )
         raise CrsRefused(
             f"the rows do not lie in the jurisdiction's bounds: {guess}",
             where=where,
-            do="set `crs` of the feed (or `bounds`) in the jurisdiction file",
+            do=f"{mend} in the jurisdiction file",
         )

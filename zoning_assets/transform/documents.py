@@ -1,7 +1,10 @@
 """JSON of strangers: read within limits, and its lists of corners made flat."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from itertools import chain
 from typing import Any, TypedDict
@@ -10,6 +13,8 @@ import msgspec
 import numpy as np
 import orjson
 
+from zoning_assets.errors import Garbled
+from zoning_assets.transform import texts
 from zoning_assets.transform.rings import Floats
 
 #: Values in one page, counted by commas and brackets; a hostile one of 256 MiB would else be gigabytes of lists.
@@ -18,17 +23,46 @@ _MOST_VALUES = 16_000_000
 _DEEPEST = 200
 
 
+#: Attributes, as orjson writes them, that hold a whole double beyond 2**53: a longer number may have stood there.
+_LONG = re.compile(rb"\de\+?\d\d|\d{16}\.0")
+
+
 def decode(body: bytes) -> Any:
-    """A JSON document. Some servers write a bare NaN (FACTS 1, row 21), which orjson rightly refuses.
+    """A JSON document, its integers with all their digits. What JSON forbids and servers write all the same is read: a
+    bare NaN (FACTS 1, row 21), control characters in strings, backslashes that begin no escape, text that is not UTF-8.
 
     Raises:
+        Garbled: the document is all there, and is no JSON within.
         ValueError: the bytes are not JSON, or it is too large or too deep.
     """
     limit(body)
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return loaded(body)
+    except (*_NOT_PLAIN, RecursionError):
         return _decode_patiently(body)
+
+
+#: What msgspec raises on text that is not plain JSON.
+_NOT_PLAIN = (msgspec.MsgspecError, UnicodeDecodeError)
+
+
+def loaded(text: bytes | str) -> Any:
+    """JSON that is nothing but JSON, its integers with all their digits.
+
+    Raises:
+        msgspec.MsgspecError: it is something else.
+    """
+    return msgspec.json.decode(text)
+
+
+def exact(text: str) -> float | int:
+    """A decimal number: with all its digits where it is whole and has more of them than a double that is written so."""
+    number = float(text)
+    if not number.is_integer() or abs(number) < 2**53:
+        return number
+    said = Decimal(text)
+    written = {Decimal(repr(number)), Decimal(f"{number:.16e}"), Decimal(int(number))}
+    return number if said in written or said != said.to_integral_value() else int(said)
 
 
 class _Feature(TypedDict, total=False):
@@ -50,16 +84,15 @@ def decode_attributes(body: bytes) -> Any:
     """As `decode`, but of a page in either dialect only what proves it complete: shapes, most of it, are skipped.
 
     Raises:
-        ValueError: as decode; also where the bytes are not UTF-8.
+        ValueError: as decode.
     """
     limit(body)
     try:
         page = _PAGE.decode(body)
-    except (msgspec.MsgspecError, RecursionError):  # another document, or one that only the patient understand
+    except (*_NOT_PLAIN, RecursionError):  # another document, or one that only the patient understand
         return decode(body)
-    if not body.isascii():
-        body.decode()  # what is skipped is not looked at
-    return page if "features" in page or "error" in page else decode(body)
+    plain = ("features" in page or "error" in page) and texts.is_utf8(body)  # what is skipped is not looked at
+    return page if plain else decode(body)
 
 
 def limit(body: bytes) -> None:
@@ -84,25 +117,66 @@ def written(body: bytes) -> Callable[[int], dict[str, Any]]:
     def rows() -> list[msgspec.Raw]:
         return msgspec.json.decode(body, type=_Written).features
 
-    return lambda row: orjson.loads(bytes(rows()[row]))
+    return lambda row: msgspec.json.decode(rows()[row])
 
 
-def _decode_patiently(body: bytes) -> Any:
+def _decode_patiently(body: bytes, **how: Any) -> Any:
+    text = texts.of_json(body)
     try:
-        return json.loads(body)
+        return json.loads(text, strict=False, **how)
     except RecursionError:
         message = "the JSON is nested too deep"
         raise ValueError(message) from None
+    except json.JSONDecodeError as error:
+        if "escape" in error.msg and (mended := texts.with_backslashes(text)) != text:
+            return _decode_patiently(mended.encode("utf-8", "replace"), **how)
+        raise _cut_or_garbled(text, error) from error
 
 
-def features_of(body: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A page's document and its rows, in either dialect.
+def _cut_or_garbled(text: str, error: json.JSONDecodeError) -> ValueError:
+    """Where JSON ends too early the rest was lost on its way; where it goes on, asking again gives the same."""
+    text = text.rstrip()
+    cut = error.pos >= len(text) - 1 or error.msg.startswith("Unterminated") or text[-1:] not in ("}", "]")
+    where = f"at character {error.pos + 1:,} of {len(text):,}"
+    return ValueError(f"the JSON ends {where}") if cut else Garbled(f"no JSON {where} ({error.msg})")
+
+
+@dataclass(frozen=True)
+class Features:
+    """A page's rows in either dialect, their attributes, and what is to be noted of a row's texts."""
+
+    document: dict[str, Any]
+    features: list[dict[str, Any]]
+    attributes: list[dict[str, Any]]
+    notes: Mapping[int, str]
+
+
+def read(body: bytes, name: str) -> Features:
+    """A page.
+
+    Args:
+        body: its bytes.
+        name: the dialect's word for attributes.
 
     Raises:
-        ValueError: it has none, as an error in an HTTP 200 or another document has not.
+        ValueError: it has no rows, as an error in an HTTP 200 or another document has not.
     """
     document = decode(body)
-    return document, features_in(document)
+    features = features_in(document)
+    attributes = attributes_of(features, name)
+    if has_long_numbers(attributes):
+        document = _decode_patiently(body, parse_float=exact)
+        features = features_in(document)
+        attributes = attributes_of(features, name)
+    return Features(document, features, attributes, texts.notes(body, attributes))
+
+
+def has_long_numbers(attributes: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a number beyond 2**53 was read as a double, which may have fewer digits than what was written."""
+    try:
+        return _LONG.search(orjson.dumps(attributes)) is not None
+    except TypeError:  # beyond 64 bits, or half a character
+        return True
 
 
 def features_in(document: Any) -> list[dict[str, Any]]:

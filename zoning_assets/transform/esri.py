@@ -9,15 +9,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import orjson
 
-from zoning_assets.transform import curves
+from zoning_assets.transform import curves, documents
 from zoning_assets.transform.documents import (
     attributes_of,
     corners,
     decode,
     features_in,
-    features_of,
+    has_long_numbers,
     limit,
     whole,
     written,
@@ -69,11 +68,10 @@ def _plain(body: bytes) -> Rows | None:
     try:
         page = _PLAIN.decode(body)
         attributes = [each.attributes for each in page.features]
-        orjson.dumps(attributes)  # what cannot be written again is odd
         body.isascii() or body.decode()  # what is skipped is not looked at
     except (msgspec.MsgspecError, RecursionError, TypeError, ValueError):
         return None
-    if page.geometry_type == _MULTIPATCH:
+    if page.geometry_type == _MULTIPATCH or has_long_numbers(attributes):  # or what cannot be written again
         return None
     rings = [each.geometry.rings if each.geometry else [] for each in page.features]
     flat = list(chain.from_iterable(rings))
@@ -85,12 +83,12 @@ def _plain(body: bytes) -> Rows | None:
 
 
 def _read(body: bytes) -> Rows:
-    document, features = features_of(body)
-    attributes = attributes_of(features, "attributes")
+    page = documents.read(body, "attributes")
+    features = page.features
     shapes, flaws = shapes_of([feature.get("geometry") or {} for feature in features])
-    if document.get("geometryType") == _MULTIPATCH:
+    if page.document.get("geometryType") == _MULTIPATCH:
         shapes, flaws = np.full(len(features), None, dtype=object), dict.fromkeys(range(len(features)), MULTIPATCH)
-    return Rows(attributes, shapes, flaws, features.__getitem__)
+    return Rows(page.attributes, shapes, {**page.notes, **flaws}, features.__getitem__)
 
 
 def _lengths(lists: Sequence[Sequence[Any]]) -> Ints:

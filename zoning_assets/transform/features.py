@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import shapely
 
+from zoning_assets.transform.documents import loaded
 from zoning_assets.transform.rows import Rows
 
 #: id: what tells a row from the others on its portal. flaw: what the shape lost or cannot say (Rows.flaws).
@@ -53,11 +55,12 @@ def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
     table = pa.ipc.open_stream(body).read_all()
     geometry = shapely.from_wkb(table.column("geometry").to_numpy(zero_copy_only=False), on_invalid="ignore")
     flaws = {i: flaw for i, flaw in enumerate(table.column("flaw").to_pylist()) if flaw is not None}
-    return Rows([_loaded(text) for text in table.column("properties").to_pylist()], geometry, flaws)
+    return Rows([properties_of(text) for text in table.column("properties").to_pylist()], geometry, flaws)
 
 
-def _loaded(text: str) -> Any:
+def properties_of(text: str) -> Any:
+    """A row's properties from their text, integers with all their digits."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return loaded(text)
+    except msgspec.MsgspecError:
         return json.loads(text)

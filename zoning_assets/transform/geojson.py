@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from zoning_assets.transform.documents import attributes_of, corners, features_of, whole
+from zoning_assets.transform import documents
+from zoning_assets.transform.documents import attributes_of, corners, decode, features_in, whole
 from zoning_assets.transform.esri import NO_AREA
 from zoning_assets.transform.rings import Geometries, Rings
 from zoning_assets.transform.rings import shapes_of as rings_to_shapes
@@ -32,12 +33,12 @@ def read(body: bytes, layer: Mapping[str, Any]) -> Rows:
     Raises:
         ValueError: the bytes are not such a page.
     """
-    _, features = features_of(body)
+    page = documents.read(body, "properties")
     column = layer.get("id") or "id"
-    rows = zip(attributes_of(features, "properties"), features, strict=True)
+    rows = zip(page.attributes, page.features, strict=True)
     attributes = [_with_id(row, feature, column) for row, feature in rows]
-    shapes, flaws = shapes_of([feature.get("geometry") for feature in features])
-    return Rows(attributes, shapes, flaws, features.__getitem__)
+    shapes, flaws = shapes_of([feature.get("geometry") for feature in page.features])
+    return Rows(attributes, shapes, {**page.notes, **flaws}, page.features.__getitem__)
 
 
 def peek(body: bytes, id_column: str) -> Peek:
@@ -46,7 +47,8 @@ def peek(body: bytes, id_column: str) -> Peek:
     Raises:
         ValueError: the bytes are not such a page, or a row has no object id.
     """
-    document, features = features_of(body)
+    document = decode(body)
+    features = features_in(document)
     rows = attributes_of(features, "properties")
     pairs = zip(rows, features, strict=True)
     ids = [whole(row[id_column] if id_column in row else feature.get("id")) for row, feature in pairs]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoning_assets.transform import curves, esri
+from zoning_assets.transform.documents import exact
 from zoning_assets.transform.markup import Element, attribute, children, name, text, within
 
 ELSEWHERE = "part of its shape stands elsewhere"
@@ -98,10 +99,11 @@ def _value(element: Element, kind: str) -> Any:
     return raw
 
 
-def _number(raw: str) -> float | None:
+def _number(raw: str) -> float | int | None:
+    """A decimal number; None where it is none."""
     try:
-        return float(raw) if "_" not in raw else None
-    except ValueError:
+        return exact(raw) if "_" not in raw else None
+    except (ValueError, ArithmeticError):
         return None
 
 

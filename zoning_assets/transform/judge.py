@@ -15,6 +15,7 @@ from zoning_assets.transform import canonical, crs, esri, geometry
 from zoning_assets.transform.columns import COLUMNS, framed
 
 NULL_KEY, REPEATED_KEY = "null_key", "repeated_key"
+INEXACT_KEY = "inexact_key"
 OUT_OF_BOUNDS, CURVED = "out_of_bounds", "curve"
 
 REJECTION_COLUMNS = ("page", "row", "reason", "detail")
@@ -96,9 +97,10 @@ def _reasons(
     """The gravest thing that speaks against each row, None where nothing does."""
     outside = crs.outside(np.column_stack([rows["lon"], rows["lat"]]), jurisdiction.bounds)
     no_key = _nothing(rows["key"].to_numpy()) if feed.key else np.zeros(len(rows), dtype=bool)
+    inexact = np.array([isinstance(key, str) and canonical.is_inexact(key) for key in rows["key"]], dtype=bool)
     curved = rows["flaw"].to_numpy() == esri.CURVE
     reasons: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
-    for speaks, reason in ((outside, OUT_OF_BOUNDS), (no_key, NULL_KEY)):
+    for speaks, reason in ((outside, OUT_OF_BOUNDS), (no_key, NULL_KEY), (inexact, INEXACT_KEY)):
         reasons[speaks] = reason
     shapeless = ~_nothing(mended.rejected)
     reasons[shapeless] = mended.rejected[shapeless]

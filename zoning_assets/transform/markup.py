@@ -6,11 +6,19 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from zoning_assets.transform import texts
+
 Element = etree._Element  # noqa: SLF001 - lxml gives the class no other name
 
 MOST_BYTES = 64 << 20
 #: Elements and attributes of one document, counted by `<` and `=`; each takes a hundred bytes and more in memory.
 _MOST_NODES = 3_000_000
+#: Control characters, as they are or by their number; XML 1.0 has only tab, line feed and carriage return of them.
+_FORBIDDEN = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:0*(?:[0-8]|1[124-9]|2\d|3[01])|[xX]0*(?:[0-8bcBC]|0?[eEfF]|1[0-9a-fA-F]));"
+)
+_ENCODING = re.compile(rb"\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w.-]+)[\"']")
+_TEXT = re.compile(rb"[^<>\"]+")
 _DECLARED = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
@@ -35,11 +43,22 @@ def parse(body: bytes) -> Element:
         remove_pis=True,
     )
     try:
-        root = etree.fromstring(body, parser)
+        return etree.fromstring(body, parser)
     except etree.LxmlError as error:
+        if (mended := _mended(body)) != body:
+            return parse(mended)
         message = f"no XML: {' '.join(str(error).split())[:200]}"
         raise ValueError(message) from error
-    return root
+
+
+def _mended(body: bytes) -> bytes:
+    """The document without the control characters that XML forbids, each of its texts in UTF-8."""
+    body = _FORBIDDEN.sub(b"", body)
+    encoding = _ENCODING.match(body)
+    claimed = encoding is None or encoding[1].lower() in (b"utf-8", b"utf8", b"us-ascii")
+    if claimed and not texts.is_utf8(body):
+        body = _TEXT.sub(lambda text: texts.decoded(text[0]).encode(), body)
+    return body
 
 
 def name(element: Element) -> str:

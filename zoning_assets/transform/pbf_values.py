@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zoning_assets.transform import wire
+from zoning_assets.transform import texts, wire
 from zoning_assets.transform.rings import Floats, Ints
 from zoning_assets.transform.wire import Bytes, Step
 
@@ -52,7 +52,7 @@ def values(body: bytes, data: Bytes, start: Ints, stop: Ints) -> Objects:
 
 def _texts(cells: _Cells) -> list[str]:
     places = zip(cells.step.start.tolist(), cells.step.stop.tolist(), strict=True)
-    return [cells.body[start:stop].decode() for start, stop in places]
+    return [texts.decoded(cells.body[start:stop]) for start, stop in places]
 
 
 def _fixed(cells: _Cells, kind: str) -> npt.NDArray[Any]:

@@ -1,0 +1,136 @@
+"""GeoJSON files of strangers made ready for GDAL, which drops shapes whose height is null, ends texts at a NUL, makes
+doubles of long integers, and refuses the whole file over a backslash that begins no escape.
+
+A file in which nothing of that stands is left as it is.
+"""
+
+import codecs
+import hashlib
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from zoning_assets.transform import canonical
+from zoning_assets.transform.documents import exact
+
+_CHUNK = 8 << 20
+_MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+#: A text; or a position within a list of positions, in which x, y and perhaps a height are followed by nulls.
+_NULL_HEIGHT = re.compile(
+    rb'"(?:[^"\\]|\\.)*"|([\[,]\s*\[\s*-?\d[\d.eE+-]*\s*,\s*-?\d[\d.eE+-]*(?:\s*,\s*-?\d[\d.eE+-]*)?)(?:\s*,\s*null)+\s*\]'
+)
+_NULL_ENDS = re.compile(rb"null\s*\]")
+_NUL = re.compile(rb"\0|(?<!\\)((?:\\\\)*)\\u0000")
+_ESCAPE = re.compile(rb'\\(?:(["\\/bfnrt]|u[0-9a-fA-F]{4})|)')
+_LONG = re.compile(rb":\s*-?(?:\d{16}|\d\.\d+[eE]\+?\d\d)")
+_NUMBER = re.compile(rb'("(?:[^"\\]|\\.){1,400}")(\s*:\s*)(-?\d[\d.eE+-]*)(?=\s*[,}\]])')
+
+
+def utf8(path: Path, into: Path) -> Path:
+    """The file, or a copy of it in UTF-8 where it is JSON in UTF-16."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    encoding = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+    if encoding is None or not start[: len(start) // 2 * 2].decode(encoding, "replace").lstrip().startswith("{"):
+        return path
+    return _copy(path, into, lambda target: _recode(path, target, encoding))
+
+
+def _recode(path: Path, target: Path, encoding: str) -> None:
+    with (
+        path.open(encoding=encoding, errors="replace", newline="") as source,
+        target.open("w", encoding="utf-8", newline="") as sink,
+    ):
+        while piece := source.read(_CHUNK):
+            sink.write(piece)
+
+
+def ready(path: Path, into: Path, named: Collection[str]) -> Path:
+    """The file, or a copy that GDAL reads without loss.
+
+    Args:
+        path: GeoJSON, in UTF-8 or in a code page.
+        into: a folder to write to.
+        named: columns that the jurisdiction file names. A feature's own `id` becomes a column where it is one of them.
+    """
+    quoted = _long_names(path) | {each.encode() for each in named if each == "id"}
+    if not quoted and not any(map(_is_odd, _chunks(path))):
+        return path
+    return _copy(path, into, lambda target: _rewrite(path, target, quoted))
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The file in pieces that begin with an object."""
+    with path.open("rb") as file:
+        left = b""
+        while piece := file.read(_CHUNK):
+            piece = left + piece
+            cut = max(piece.rfind(b"{"), 0)
+            left = piece[cut:]
+            if cut:
+                yield piece[:cut]
+        yield left
+
+
+def _is_odd(chunk: bytes) -> bool:
+    return (
+        b"\0" in chunk
+        or _NULL_ENDS.search(chunk) is not None
+        or (b"\\" in chunk and (b"\\u0000" in chunk or any(not found[1] for found in _ESCAPE.finditer(chunk))))
+    )
+
+
+def _rewrite(path: Path, target: Path, quoted: Collection[bytes]) -> None:
+    with target.open("wb") as sink:
+        for chunk in _chunks(path):
+            sound = _ESCAPE.sub(lambda found: found[0] if found[1] else rb"\\", _NUL.sub(rb"\1", chunk))
+            flat = _NULL_HEIGHT.sub(lambda found: found[1] + b"]" if found[1] else found[0], sound)
+            sink.write(_NUMBER.sub(lambda found: _quoted(found, quoted), flat) if quoted else flat)
+
+
+def _quoted(found: re.Match[bytes], names: Collection[bytes]) -> bytes:
+    if found[1][1:-1] not in names:
+        return found[0]
+    return found[1] + found[2] + b'"' + str(canonical.key(_number(found[3]))).encode() + b'"'
+
+
+def _long_names(path: Path) -> set[bytes]:
+    """Members whose numbers GDAL would cut: beyond 64 bits, or whole and long beside numbers with a point."""
+    longer, long, decimal = set[bytes](), set[bytes](), set[bytes]()
+    if not any(_LONG.search(chunk) for chunk in _chunks(path)):
+        return longer
+    for chunk in _chunks(path):
+        for found in _NUMBER.finditer(chunk):
+            name, number = found[1][1:-1], _number(found[3])
+            if isinstance(number, float):
+                decimal.add(name)
+            elif abs(number) >= 2**63:
+                longer.add(name)
+            elif abs(number) >= 2**53:
+                long.add(name)
+                decimal.update([name] if not found[3].lstrip(b"-").isdigit() else [])
+    return longer | (long & decimal)
+
+
+def _number(text: bytes) -> float | int:
+    """As JSON has it, with all digits; what is none, as the text would be refused anyway, is 0."""
+    try:
+        return int(text) if text.lstrip(b"-").isdigit() else exact(text.decode())
+    except (ValueError, ArithmeticError):
+        return 0
+
+
+def _copy(path: Path, into: Path, write: Callable[[Path], None]) -> Path:
+    """A copy, whole or not at all, under the file's own name: GDAL and people call its layer by it."""
+    about = path.stat()
+    name = hashlib.sha256(f"{path.resolve()} {about.st_mtime_ns} {about.st_size}".encode()).hexdigest()[:16]
+    folder = into.resolve() / f"json-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / path.name
+    if not target.exists():
+        draft = folder / f"{os.getpid()}.{os.urandom(4).hex()}.part"
+        write(draft)
+        draft.replace(target)
+    return target

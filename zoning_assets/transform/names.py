@@ -1,0 +1,41 @@
+"""What a portal calls a value: domains and subtypes. Pure.
+
+A number says nothing by itself, and is renumbered at will: its name takes its place in our column. A text is a code
+already ("R-1") and stays; its name stands beside it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoning_assets.transform import canonical
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
+#: Behind a column's name, for the name of a value that is a code already.
+BESIDE = "_name"
+
+
+def of_column(column: str, rows: Sequence[Mapping[str, Any]], names: Mapping[str, Any]) -> list[str | None] | None:
+    """Each row's value of a column by its name, None where it has none; None where the column has no names.
+
+    Args:
+        column: theirs.
+        rows: as the portal gave them.
+        names: `columns`, `subtype` and `subtypes`, as feeds.arcgis_domains.names_of has them.
+    """
+    common: Mapping[str, str] = names.get("columns", {}).get(column, {})
+    kinds = {kind: each[column] for kind, each in names.get("subtypes", {}).items() if column in each}
+    if not common and not kinds:
+        return None
+    subtype = names.get("subtype", "")
+    found = []
+    for row in rows:
+        own = kinds.get(canonical.key(row.get(subtype)) or "", common) if kinds else common
+        found.append(own.get(canonical.key(row.get(column)) or ""))
+    return found
+
+
+def are_numbers(values: Sequence[Any]) -> bool:
+    """Whether what a column says are numbers, which need their names."""
+    said = [text for value in values if (text := canonical.key(value)) is not None]
+    return all(_NUMBER.fullmatch(text) for text in said)
