@@ -227,9 +227,7 @@ class Defect(ZoningError):
 
 
 class MachineRefused(ZoningError):
-    """This machine did not do what it was asked for: its disk is full, a right is missing."""
-
-    passes = True
+    """This machine did not do what it was asked for: its disk is full, a right is missing. A person must mend that."""
 
 
 def of_machine(error: BaseException, where: str) -> MachineRefused | None:

@@ -158,7 +158,7 @@ async def test_nobody_there(tmp_path):
     """An address where nothing answers is named, and so is a path that would say two commands."""
     with serving_ftp(FtpDesk(BODY)) as url, pytest.raises(PortalUnreachable, match="illegal newline"):
         await fetch(url + "%0d%0aDELE%20x", tmp_path)
-    with pytest.raises(PortalUnreachable, match="refused"):
+    with pytest.raises(PortalUnreachable, match="nothing listens there"):
         await fetch(url, tmp_path)
 
 

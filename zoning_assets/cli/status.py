@@ -62,7 +62,7 @@ def _jurisdiction(row: dict[str, Any]) -> dict[str, Any]:
         "dead": row["dead"],
         "next probe": row["next_probe"],
         "feeds": [feed for feed in row["feeds"] if feed in (PARCELS, ZONING)],
-        "promise, hours": row["promise_hours"],
+        "promise (h)": row["promise_hours"],
     }
 
 
