@@ -99,6 +99,12 @@ TWENTY: dict[str, str] = {
         :-1
     ]
     + ', "type": "FeatureCollection"}',
+    "types that are none": json.dumps(
+        collection(
+            *lots(0, 8),
+            *({**each, "type": kind} for kind, each in zip(([], {}, 7, None) * 3, lots(8, 20), strict=True)),
+        )
+    ),
     "nothing among features": json.dumps(collection(*lots(0, 8), None, *lots(8, 20))),
     "one feature, pretty": "\n".join(json.dumps(each, indent=2) for each in lots(0, 20)),
     "crs in each": json.dumps(

@@ -288,6 +288,8 @@ def test_a_column_name_that_is_not_utf8(tmp_path):
         (b"SQLite format 3\0" + b"\0" * 100, "damaged|not a GeoPackage"),
         (b"PAR1 and no more", "damaged"),
         (b"fgb\x03fgb\x00 and no more", "damaged"),
+        (b"fgb\x03fgb\x00\xff\xff\xff\xff" + bytes(4000), "damaged"),
+        (b"<?xml version='1.0' encoding='U'?><kml xmlns='http://www.opengis.net/kml/2.2'/>", "damaged.*encoding: U"),
     ],
 )
 def test_what_is_not_a_layer(tmp_path, content, says):

@@ -26,10 +26,11 @@ __all__ = ["LayerFile", "batches", "find_layer"]
 MOST_BYTES = 8 * 2**30  # what a zip may expand to
 ROWS = 2000
 
-#: Everything GDAL, pyarrow and pyproj raise on a broken file. UnicodeDecodeError and ArrowInvalid are ValueErrors.
+#: Everything GDAL, pyarrow, pyproj and expat raise on a broken file. UnicodeDecodeError and ArrowInvalid are
+#: ValueErrors; a file without a layer is an IndexError, an encoding that nobody knows a LookupError.
 _BROKEN = (
     *(CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError),
-    *(pa.ArrowException, pyproj.exceptions.CRSError, ValueError, KeyError, OSError),
+    *(pa.ArrowException, pyproj.exceptions.CRSError, ValueError, LookupError, OSError),
     UnboundLocalError,  # pyogrio 0.13, of a .prj that is no text
 )
 

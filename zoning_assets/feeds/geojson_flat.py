@@ -187,17 +187,22 @@ class _Walk:
             return
         kind, parts = found.get("type"), found.get("geometries")
         if kind == "Feature":
-            yield json.dumps(found).encode() if text is None else text
+            yield self._dumped(found) if text is None else text
         elif kind == "GeometryCollection" and isinstance(parts, list) and any(map(_is_feature, parts)):
             for part in parts:
                 yield from self._written(part, None)
-        elif kind in _GEOMETRIES:
-            yield json.dumps({"type": "Feature", "properties": {}, "geometry": found}).encode()
+        elif isinstance(kind, str) and kind in _GEOMETRIES:
+            yield self._dumped({"type": "Feature", "properties": {}, "geometry": found})
         elif "geometry" in found or "properties" in found or self._open:
-            plain = {"properties": {}, "geometry": None, **found, "type": "Feature"}
-            yield json.dumps(plain).encode()
+            yield self._dumped({"properties": {}, "geometry": None, **found, "type": "Feature"})
         else:
             self.flat.members["a document without features"] = None
+
+    def _dumped(self, feature: dict[str, Any]) -> bytes:
+        try:
+            return json.dumps(feature).encode()
+        except (ValueError, RecursionError) as damage:
+            raise self._refused("the GeoJSON is damaged: a feature is nested too deep", AGAIN) from damage
 
     def _check_between(self, text: bytes) -> None:
         if text.strip(_BETWEEN):

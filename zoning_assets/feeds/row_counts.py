@@ -18,6 +18,7 @@ AGAIN = "download it again; what was published before stays"
 _STEPS_A_BYTE, _FEWEST_STEPS = 10, 10_000_000
 #: Field numbers of FlatGeobuf's header (header.fbs), and the size of an index node.
 _FEATURES, _INDEX, _NODE_BYTES = 8, 9, 40
+_LARGEST_HEAD, _SMALLEST_FEATURE = 64 << 20, 12  # bytes
 
 
 def geopackage(path: Path, layer: str, where: str) -> int:
@@ -103,6 +104,8 @@ def _head(file: BinaryIO) -> tuple[int | None, int]:
     """
     file.seek(8)
     size = struct.unpack("<I", file.read(4))[0]
+    if size > _LARGEST_HEAD:
+        raise ValueError(size)
     head = file.read(size)
     root = struct.unpack_from("<I", head)[0]
     table = root - struct.unpack_from("<i", head, root)[0]
@@ -133,7 +136,10 @@ def _walked(file: BinaryIO, size: int) -> int:
     """Features from here to the end, each behind its size."""
     number, at = 0, file.tell()
     while at < size:
-        at += 4 + int(struct.unpack("<I", file.read(4))[0])
+        length = int(struct.unpack("<I", file.read(4))[0])
+        if length < _SMALLEST_FEATURE:
+            raise ValueError(length)
+        at += 4 + length
         file.seek(at)
         number += 1
     if at != size:
