@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -15,6 +16,7 @@ from psycopg import sql
 
 from tests.cluster_fixture import session_cluster
 from tests.feeds import judged
+from tests.scheduling import ByModule
 from zoning_assets import jurisdictions
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
@@ -26,6 +28,12 @@ from zoning_assets.stores.objects import Objects
 # Properties are judged by their result, not by the load of the machine: pytest's timeout ends what hangs.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule | None:
+    """The scheduler of pytest-xdist, unless `--dist` names another."""
+    return ByModule(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,8 +22,6 @@ from zoning_assets.simulation.county import ID, County, county_toml
 from zoning_assets.simulation.process import serving
 from zoning_assets.stores.database import as_role
 
-#: One worker of pytest-xdist starts the portal once, for all tests of this module.
-pytestmark = pytest.mark.xdist_group("dagster")
 _PARCELS = 2000
 TILE_ASSETS = ["raw_feed", "normalized", "validated", "parcels"]
 

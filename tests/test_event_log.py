@@ -186,6 +186,7 @@ def test_a_failure_is_left_until_its_run_has_the_status(homes, monkeypatch):
     monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
     environment.prepare_dagster()
     failures = {dg.DagsterEventType.RUN_FAILURE}
+    monkeypatch.setattr(event_log, "_SETTLED_S", 3600.0)
     with dg.DagsterInstance.get() as instance:
         job = dg.Definitions(assets=[by_tile]).resolve_implicit_global_asset_job_def()
         log = instance.event_log_storage

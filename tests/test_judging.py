@@ -19,8 +19,6 @@ from zoning_assets.simulation.county import ID, County, county_toml
 from zoning_assets.simulation.process import serving, switch_release
 from zoning_assets.stores import changes as feed
 
-#: One worker of pytest-xdist starts the portal once, for all tests of this module.
-pytestmark = pytest.mark.xdist_group("judging")
 CAMBRIDGE = """
 id = "us-ma-cambridge"
 name = "Cambridge, Massachusetts"

@@ -17,8 +17,6 @@ from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving, switch_release
 from zoning_assets.stores.database import as_role
 
-#: One worker of pytest-xdist publishes the first release once, for all tests of this module.
-pytestmark = pytest.mark.xdist_group("kill")
 _PARCELS = 6000
 
 #: What must be the same: everything but ids and times.

@@ -18,8 +18,6 @@ from zoning_assets.simulation.process import serving
 from zoning_assets.stores.objects import Objects
 from zoning_assets.transform import canonical, crs
 
-#: One worker of pytest-xdist publishes Cambridge once, for all tests of this module.
-pytestmark = pytest.mark.xdist_group("real data")
 CAMBRIDGE = """
 id = "us-ma-cambridge"
 name = "Cambridge, Massachusetts"

@@ -23,8 +23,6 @@ from zoning_assets.errors import DatabaseUnavailable, SettingInvalid
 from zoning_assets.stores import cluster
 from zoning_assets.stores.cluster import binaries, engine, ladder, packages, processes, remote, server, site, state
 
-#: One worker of pytest-xdist starts the cluster once, for all tests of this module.
-pytestmark = pytest.mark.xdist_group("cluster")
 REPO = Path(__file__).parents[2]
 SHARED = None if os.geteuid() == 0 else REPO / ".zoning" / "postgres" / "packages"
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -12,9 +12,6 @@ from zoning_assets.cli import database as words
 from zoning_assets.stores import cluster
 from zoning_assets.stores import database as db
 
-#: One worker of pytest-xdist starts the cluster once, for all tests of this module.
-pytestmark = pytest.mark.xdist_group("logins")
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -15,8 +15,6 @@ from zoning_assets.ordinances import Document, extract
 from zoning_assets.ordinances.document import joined
 from zoning_assets.ordinances.extract import mentions
 
-#: One worker of pytest-xdist reads each document once, for all tests of this module.
-pytestmark = pytest.mark.xdist_group("documents")
 READABLE = [paper for paper in papers() if "refused" not in paper.expected]
 HELD_OUT = [paper for paper in READABLE if paper.is_held_out]
 SURE = ("old_code", "new_code", "status")

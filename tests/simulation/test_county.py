@@ -14,8 +14,6 @@ from zoning_assets.simulation.noise import redrawn
 from zoning_assets.simulation.shapes import Shapes
 from zoning_assets.transform import geometry
 
-#: One worker of pytest-xdist builds the county once, for all tests of this module.
-pytestmark = pytest.mark.xdist_group("county")
 SERVER_MADE = ("OBJECTID", "GlobalID")
 
 

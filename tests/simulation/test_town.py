@@ -12,8 +12,6 @@ from zoning_assets.simulation.plan import Plan
 from zoning_assets.simulation.plat import METRES_PER_FOOT
 from zoning_assets.transform import crs, lineage
 
-#: One worker of pytest-xdist builds the town once, for all tests of this module.
-pytestmark = pytest.mark.xdist_group("town")
 LOTS = 4000
 PLAN = Plan.town(3.0, LOTS)
 SQUARE = METRES_PER_FOOT**2

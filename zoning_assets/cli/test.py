@@ -23,8 +23,8 @@ _QUICK = {
     "format": ["-m", "ruff", "format", "--check", "."],
     "contracts": ["-c", "from importlinter.cli import lint_imports_command as run; run()"],
 }
-#: One worker more than cores, as many tests wait for processes. The tests of an `xdist_group` share a worker.
-_EVERYDAY = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup", "-m", "not slow"]
+#: One worker more than cores, as many tests wait for processes.
+_EVERYDAY = ["-n", str((os.cpu_count() or 1) + 1), "-m", "not slow"]
 #: One after the other: some measure by the clock.
 _SLOW = ["-m", "slow"]
 _NO_TESTS = 5  # pytest's exit status where it was given words that select none
