@@ -77,11 +77,16 @@ def lots_on(map_: gpd.GeoDataFrame, side_m: float = 150.0) -> gpd.GeoDataFrame:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", MAPS)
 def test_a_real_map_beside_itself_is_no_event(name: str) -> None:
-    """As it is, with more corners, its rings turned, its rows in another order, and moved by less than the grid."""
+    """As it is, with more corners, its rings turned, its rows in another order, and moved by less than the grid.
+
+    More corners on an edge of a kilometre, straight in degrees, bend it by centimetres in metres: that is for review at
+    most. Otherwise there is not even that.
+    """
     rows = read(need(name), MAPS[name])
     before = published(rows, WAYS[0])
     lots = lots_on(before)
     for way in WAYS:
         after = published(rows.iloc[::-1].reset_index(drop=True), way)
         found = judge_zoning(lots, before, after).changes
-        assert found.empty, found[["kind", "state", "old", "new", "area_m2", "parcel_ids"]].to_string()
+        told = found if way is not renoded else found[found["state"] == "event"]
+        assert told.empty, told[["kind", "state", "old", "new", "area_m2", "parcel_ids"]].to_string()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from zoning_assets.transform.polygon_overlay import NOISE_M, areal
+from zoning_assets.transform.polygon_overlay import NOISE_M, polygons
 
 Geometries = npt.NDArray[np.object_]
 Floats = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ def drift(before: Geometries, after: Geometries, *, still: float = 0.0) -> Drift
 
     `still`: the share of the map that is not handed in, as it is known to be the same.
     """
-    points, lines = _along(areal(before)), _segments(areal(after))
+    points, lines = _along(polygons(before)), _segments(polygons(after))
     if not len(points) or not len(lines):
         return Drift()
     _, distances = shapely.STRtree(lines).query_nearest(

@@ -21,7 +21,6 @@ import pandas as pd
 import shapely
 
 from zoning_assets.transform.polygon_overlay import (
-    buffered,
     eroded,
     intersection,
     polygons,
@@ -106,8 +105,11 @@ def trace(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, tolerance_m: float)
 
 def _sorted(parcels: gpd.GeoDataFrame) -> pd.DataFrame:
     """`key` and `shape` (valid) in the order of the keys, so that the order of rows cannot matter."""
+    shapes = parcels.geometry.to_numpy(copy=True)
+    wrong = ~shapely.is_valid(shapes)
     # The way into the metric frame may have made a shape invalid that was valid in degrees.
-    rows = pd.DataFrame({"key": parcels["key"].to_numpy(), "shape": polygons(parcels.geometry.to_numpy())})
+    shapes[wrong] = polygons(shapes[wrong])
+    rows = pd.DataFrame({"key": parcels["key"].to_numpy(), "shape": shapes})
     if rows["key"].duplicated().any():
         message = f"the key {rows['key'][rows['key'].duplicated()].min()} stands twice"
         raise ValueError(message)
@@ -137,7 +139,8 @@ def _same_ground(one: Geometries, two: Geometries, tolerance_m: float) -> Flags:
 
 
 def _covers(one: Geometries, two: Geometries, tolerance_m: float) -> Flags:
-    covers: Flags = shapely.covers(buffered(one, tolerance_m), two)
+    with np.errstate(invalid="ignore"):  # of a ring without area
+        covers: Flags = shapely.covers(shapely.buffer(one, tolerance_m), two)
     return covers
 
 

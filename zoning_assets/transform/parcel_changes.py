@@ -9,7 +9,7 @@ import pandas as pd
 from zoning_assets.transform import lineage
 from zoning_assets.transform.drift import Drift, drift
 from zoning_assets.transform.event import Judged, change, records, table_of
-from zoning_assets.transform.polygon_overlay import polygonal, union
+from zoning_assets.transform.polygon_overlay import union
 from zoning_assets.transform.rezoning import REZONED
 
 
@@ -22,7 +22,6 @@ def judge_parcels(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, *, coded: b
         coded: the parcel layer is all that says how parcels are zoned.
         same: how many parcels are the same in both.
     """
-    before, after = (polygonal(side) for side in (before, after))
     still = same / max(same + len(before), 1)
     moved = drift(before.geometry.to_numpy(), after.geometry.to_numpy(), still=still)
     hashes = [dict(zip(side["key"], side["content_hash"], strict=True)) for side in (before, after)]
