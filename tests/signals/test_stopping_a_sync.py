@@ -20,7 +20,9 @@ def completes(place: Place) -> None:
     assert rows(place.database, "SELECT count(*) > 1000 FROM zoning.parcel") == [(True,)]
 
 
-@pytest.mark.parametrize(("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+@pytest.mark.parametrize(
+    ("number", "group"), [(signal.SIGINT, True), pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow)]
+)
 def test_a_sync_that_waits_for_a_page_ends(place: Place, number: int, group: bool) -> None:
     """A portal that never answers does not keep a command: Ctrl-C in a terminal, or `kill`, ends it and its workers."""
     place.gate.close_after(6)
@@ -39,6 +41,7 @@ def test_a_sync_under_a_pause_ends(place: Place) -> None:
     assert hold.jurisdiction == ID
 
 
+@pytest.mark.slow
 def test_a_statement_that_waits_is_broken_off(place: Place) -> None:
     """A publish that waits for the database ends too, and its session leaves no lock behind."""
     owner = as_role(place.database, None)

@@ -23,8 +23,8 @@ CUT_OFF_S = 8.0
 #: A stopped command's line, and the `error` of its document.
 STOPPED = "stopped; the same command goes on from here"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: Its last words and calls may take so long, seconds.
-_LAST_WORDS_S = 1.0
+#: Its last words may take so long, and so may clearing up behind it, seconds.
+_LAST_S = 0.8
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -151,13 +151,14 @@ def _end(command: _Command) -> NoReturn:
     """
     status = exit_status()
     if command.ending.acquire(blocking=False):
-        last = threading.Thread(target=_say_and_clear, args=(command, status), daemon=True)
-        last.start()
-        last.join(_LAST_WORDS_S)
+        for work, words in ((_tell, (command, status)), (_clear, ())):
+            aside = threading.Thread(target=work, args=words, daemon=True)
+            aside.start()
+            aside.join(_LAST_S)
     os._exit(status)
 
 
-def _say_and_clear(command: _Command, status: int) -> None:
+def _tell(command: _Command, status: int) -> None:
     with contextlib.suppress(OSError, ValueError):
         cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
         sys.stderr.write(f"{cursor}zoning: {STOPPED}\n")
@@ -165,6 +166,10 @@ def _say_and_clear(command: _Command, status: int) -> None:
         if "--json" in sys.argv and not command.answered:
             sys.stdout.write(json.dumps({"error": STOPPED, "exit_status": status}) + "\n")
         sys.stdout.flush()
+
+
+def _clear() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what threads say of their end is no news
     for pid in _started_by(os.getpid()):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
