@@ -48,3 +48,20 @@ def test_who_may_make_no_database_is_told(
         with psycopg.connect(owner, autocommit=True) as connection:
             connection.execute("DROP ROLE bench_nobody")
     assert measured == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_county_that_others_slow_down_fails_the_bench(
+    zoning: Zoning, monkeypatch: pytest.MonkeyPatch, database: str, *, kept: bool
+) -> None:
+    """Exit status 1 where a county beside others took more than its share of time; sizes are as asked for."""
+    asked: list[tuple[int, int, int]] = []
+
+    def measure(first: int, others: int, count: int, *_: object) -> dict[str, object]:
+        asked.append((first, others, count))
+        return {"counties": [], "ratios": [{"variant": "as is", "kept": kept}]}
+
+    monkeypatch.setattr(bench, "_load", lambda _: SimpleNamespace(measure=measure))
+    monkeypatch.setenv("ZONING_DATABASE_URL", database)
+    assert zoning("bench", "counties", "--first", "9000", "--others", "2000", "--count", "2")[0] == int(not kept)
+    assert asked == [(9000, 2000, 2)]

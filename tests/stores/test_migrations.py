@@ -180,6 +180,37 @@ def test_what_an_older_database_holds_is_kept(empty: str, database: str, monkeyp
     assert rows(url, "SELECT old, new FROM zoning.change") == [(None, "P")]
 
 
+#: A parcel and its history as version 0009 has them, with statistics of the time when it was alone.
+ALONE = """
+    INSERT INTO zoning.parcel SELECT 'us-xx-old', 'P' || n, 't', NULL, NULL, NULL, NULL, '{}', 1,
+        ST_Multi(ST_MakeEnvelope(n, 0, n + 1, 1, 4326)), 'h', 1, now(), now() FROM generate_series(1, 50) n;
+    INSERT INTO zoning.parcel_version SELECT p.*, now(), now(), NULL, NULL, 2 FROM zoning.parcel p;
+    ANALYZE zoning.parcel;
+"""
+TARGETS = """
+    SELECT attrelid::regclass::text, attstattarget FROM pg_attribute
+    WHERE attrelid IN ('zoning.parcel'::regclass, 'zoning.parcel_version'::regclass) AND attname = 'jurisdiction'
+    ORDER BY 1
+"""
+
+
+def test_a_filled_database_gets_the_new_indexes(empty: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows and indexes are those of a new database; statistics of jurisdictions that are there can still be renewed."""
+    upgrade = command.upgrade
+    with monkeypatch.context() as old:  # a program of then
+        old.setattr(command, "upgrade", lambda config, _: upgrade(config, "0009"))
+        old.setattr(db, "HEAD", "0009")
+        db.migrate(empty)
+    with psycopg.connect(empty) as connection:
+        connection.execute(ALONE)
+    url = db.migrate(empty)
+    assert catalog(empty) == catalog(database)
+    counted = "SELECT (SELECT count(*) FROM zoning.parcel), (SELECT count(*) FROM zoning.parcel_version)"
+    assert rows(url, counted) == [(50, 50)]
+    assert rows(url, TARGETS) == [("zoning.parcel", -1), ("zoning.parcel_version", 0)]
+    assert rows(database, TARGETS) == [("zoning.parcel", 0), ("zoning.parcel_version", 0)]
+
+
 def test_a_newer_database_is_left_alone(database: str) -> None:
     """A program older than its database says so in one line, and changes nothing."""
     with psycopg.connect(db.as_role(database, None)) as connection:
