@@ -125,6 +125,7 @@ def test_a_damaged_domain_is_none(domain: Any) -> None:
     """A stranger may send anything."""
     document = {"fields": [{"name": "Z", "domain": domain}], "typeIdField": "Z", "types": [domain, {"domains": domain}]}
     assert names_of(document, ["Z"]) == {}
+    assert names_of({**document, "types": 1, "subtypeField": "Z", "subtypes": domain}, ["Z"]) == {}
 
 
 def test_values_are_found_however_they_are_written() -> None:

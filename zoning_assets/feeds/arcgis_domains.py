@@ -34,7 +34,8 @@ def names_of(document: Mapping[str, Any], columns: Collection[str]) -> dict[str,
 def _subtypes(document: Mapping[str, Any]) -> tuple[str, dict[str, Mapping[str, Any]]]:
     """The column of the subtypes, and each by its value."""
     for column, listed, value in (("subtypeField", "subtypes", "code"), ("typeIdField", "types", "id")):
-        kinds = [each for each in document.get(listed) or () if isinstance(each, dict)]
+        found = document.get(listed)
+        kinds = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
         name = document.get(column)
         if isinstance(name, str) and name and kinds:
             keys = [canonical.key(each.get(value)) for each in kinds]

@@ -30,6 +30,8 @@ _NUMBER = re.compile(rb'("(?:[^"\\]|\\.){1,400}")(\s*:\s*)(-?\d[\d.eE+-]*)(?=\s*
 
 def utf8(path: Path, into: Path) -> Path:
     """The file, or a copy of it in UTF-8 where it is JSON in UTF-16."""
+    if path.is_dir():  # a FileGDB
+        return path
     with path.open("rb") as file:
         start = file.read(64)
     encoding = next((name for mark, name in _MARKS if start.startswith(mark)), None)

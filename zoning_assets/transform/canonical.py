@@ -10,7 +10,6 @@ Natural keys: all their digits and letters; only the blanks around them go.
 import hashlib
 import math
 import re
-import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal
@@ -33,7 +32,6 @@ _DATE = re.compile(
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)(?:\\u0000)+")
 #: A number as spreadsheets and C write long ones: one digit, some behind the point, and the power of ten.
 _CUT_NUMBER = re.compile(r"[+-]?\d\.(\d{1,20})[eE]\+?(\d{2,3})", re.ASCII)
-_BLANKS = f"{string.whitespace}\x00\x1c\x1d\x1e\x1f\x85\xa0"
 _ALL_DIGITS = Context(prec=400)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -132,10 +130,8 @@ def key(raw: Any) -> str | None:
 
 
 def _key_text(raw: str) -> str | None:
-    text = raw.strip(_BLANKS) if "\x00" in raw else raw.strip()
-    if "\x00" in text or not text.isascii():  # PostgreSQL has no NUL, UTF-8 no half of a pair
-        text = text.replace("\x00", r"\x00").encode("utf-8", "backslashreplace").decode()
-    return text or None
+    text = raw.replace("\x00", "").strip()  # PostgreSQL has no NUL, UTF-8 no half of a pair
+    return (text if text.isascii() else text.encode("utf-8", "replace").decode()) or None
 
 
 def is_inexact(key: str) -> bool:
