@@ -217,6 +217,15 @@ def test_spellings_of_a_code_are_one_however_many_there_are() -> None:
     assert was == now
 
 
+def test_a_first_release_has_nothing_to_compare_with() -> None:
+    """Not: no rows less than the none that stand."""
+    first = Survey(fetched=300, accepted=300, rows=300)
+    found = judge(measures(Release(PARCELS, first), BOUNDS, "EPSG:4326"), [], {}, feed=PARCELS)
+    said = {each.name: each.sentence for each in found}
+    for name in ("count_drop", "mass_rezoning", "shifted", "columns_changed", "code_entropy", "key_turnover"):
+        assert said[name] == f"{name}: nothing to compare with"
+
+
 def test_a_small_map_that_lost_ground_is_seen() -> None:
     """Of four districts one is gone: codes say nothing there, ground does."""
     assert measured_of(side(["A", "B", "C"]), side(["A", "B", "C", "D"]), ZONING)["count_drop"].value == 0.25

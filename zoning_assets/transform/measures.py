@@ -74,8 +74,10 @@ def _of_parcels(release: Release) -> dict[str, Measure]:
     survey, before = release.survey, release.before.rows
     fell = before - survey.rows
     gone, new = max(before - survey.kept, 0), max(survey.rows - survey.kept, 0)
-    found = {"key_turnover": Measure(_share(min(gone, new), before), min(gone, new))}
-    if not release.shrinks_rightly:
+    found = dict[str, Measure]()
+    if before:
+        found["key_turnover"] = Measure(_share(min(gone, new), before), min(gone, new))
+    if before and not release.shrinks_rightly:
         found["count_drop"] = Measure(max(_share(fell, before), 0.0), fell, f", from {before:,} to {survey.rows:,}")
     if survey.kept:
         rezoned = survey.changed.get("zoning_code", 0)
