@@ -144,7 +144,7 @@ def test_a_fix_that_does_not_help_is_refused_in_one_line(city: City, wish: Wish,
 
 def test_a_column_that_the_portal_has_not_is_wrong_usage(city: City) -> None:
     city.harvest([*GOOD, lot(7, None)])
-    with pytest.raises(SettingInvalid, match=r"no column 'PINN'.*N, OBJECTID, PIN"):
+    with pytest.raises(SettingInvalid, match=r"no column 'PINN'.*N, PIN, fid"):
         city.fix(Wish({"PINN": "Z"}), *city.ids())
 
 

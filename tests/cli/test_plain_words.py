@@ -100,8 +100,8 @@ def _body(text: bytes) -> bytes:
         (None, "nothing listens there: it refuses the connection"),
         (b"", "it closed the connection without an answer"),
         (b"hello\r\n\r\n", "its answer is not HTTP"),
-        (_body(b"{]"), "its answer is not JSON"),
-        (_body(b'{"name": "\xff"}'), "its answer is not UTF-8 text (byte 10)"),
+        (_body(b'{"name": ], "type": 1}'), "JSON"),
+        (_body(b"{]"), "the JSON ends at character 2 of 2"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "its answer broke off"),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import typer
 
-from zoning_assets.cli import show
+from zoning_assets.cli import show, signals
 from zoning_assets.errors import StoreError
 from zoning_assets.model import CHANGE_KINDS
 from zoning_assets.transform import changes, lineage
@@ -30,7 +30,7 @@ def test_a_stream_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     ("error", "says", "status"),
     [
         (StoreError('it "ended"', where="the database", do="wait"), 'the database: it "ended"; wait', 1),
-        (KeyboardInterrupt(), "stopped", 130),
+        (KeyboardInterrupt(), signals.STOPPED, 130),
     ],
 )
 def test_a_stream_that_breaks_off_is_a_document_that_says_so(

@@ -188,7 +188,7 @@ async def test_what_is_no_queue_is_said(url_: str) -> None:
 
 @pytest.mark.parametrize("url_", ["redis://h:secret", "amqp://[x", "postgresql://h:99999/x"])
 async def test_what_is_no_address_is_said(url_: str) -> None:
-    with pytest.raises(SettingInvalid, match="ZONING_QUEUE_URL: no address"):
+    with pytest.raises(SettingInvalid, match="ZONING_QUEUE_URL: is no address of a broker"):
         async with open_queue(url_, "x"):
             pass
 

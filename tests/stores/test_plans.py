@@ -36,7 +36,8 @@ OF_A_COUNTY = {
     ("changes", "changes"), ("fixes", "groups"), ("fixes", "samples"), ("fixes", "rejected"),
     ("publish", "retire_districts"), ("verify", "districts"), ("amendments", "changes"), ("amendments", "unexplained"),
     ("shares", "codes"), ("shares", "spell_districts"), ("shares", "spell_parcels"), ("shares", "districts"),
-    ("shares", "changed_ground"), ("shares", "all_parcels"), ("shares", "best_lots"), ("shares", "put_best_lots"),
+    ("shares", "changed_ground"), ("shares", "choose_all"), ("shares", "gone"), ("shares", "best_lots"),
+    ("shares", "put_best_lots"),
     ("shares", "different"), ("shares", "disagreements"), ("shares", "split"),
 }  # fmt: skip
 #: A row that is staged or asked for may pass so many nodes of its plan, and touch so many pages (it is written, too).

@@ -59,16 +59,23 @@ def flatten(path: Path, target: Path, where: str) -> Flat:
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f"{target.name}.part")
     walk = _Walk(where)
-    with path.open("rb") as source, draft.open("wb") as sink:
-        for feature in walk.features(source):
-            sink.write(b",\n" if walk.flat.features else b'{"type":"FeatureCollection","features":[\n')
-            sink.write(feature)
-            walk.flat.features += 1
-        sink.write(b"" if walk.flat.features else b'{"type":"FeatureCollection","features":[')
-        crs = walk.crs()
-        sink.write(b"]" + (b',"crs":' + crs if crs else b"") + b"}")
-    draft.replace(target)
+    try:
+        with path.open("rb") as source, draft.open("wb") as sink:
+            _write(walk, source, sink)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
     return walk.flat
+
+
+def _write(walk: "_Walk", source: BinaryIO, sink: BinaryIO) -> None:
+    for feature in walk.features(source):
+        sink.write(b",\n" if walk.flat.features else b'{"type":"FeatureCollection","features":[\n')
+        sink.write(feature)
+        walk.flat.features += 1
+    sink.write(b"" if walk.flat.features else b'{"type":"FeatureCollection","features":[')
+    crs = walk.crs()
+    sink.write(b"]" + (b',"crs":' + crs if crs else b"") + b"}")
 
 
 class _Walk:
