@@ -78,12 +78,14 @@ def lots_on(map_: gpd.GeoDataFrame, side_m: float = 150.0) -> gpd.GeoDataFrame:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", MAPS)
 def test_a_real_map_beside_itself_is_no_event(name: str) -> None:
-    """As it is, with more corners, its rings turned, its rows in another order, and moved by less than the grid: there
-    is neither an event nor a case for review."""
+    """As it is, with more corners, its rings turned, its rows in another order, and moved by less than the grid: no event;
+    and what is left for review is smaller than a hand where a map's districts overlap (0.16 m2 at most, Forest City)."""
     rows = read(need(name), MAPS[name])
     before = published(rows, WAYS[0])
     lots = lots_on(before)
     for way in WAYS:
         after = published(rows.iloc[::-1].reset_index(drop=True), way)
         told = judge_zoning(lots, before, after).changes
-        assert told.empty, told[["kind", "state", "old", "new", "area_m2", "parcel_ids"]].to_string()
+        shown = told[["kind", "state", "old", "new", "area_m2", "parcel_ids"]].to_string()
+        assert (told["state"] == "review").all(), shown
+        assert told["area_m2"].astype(float).sum() < 0.5, shown
