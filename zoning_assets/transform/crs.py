@@ -21,6 +21,8 @@ Geometries = npt.NDArray[np.object_]
 DEGREES = "EPSG:4326"
 #: How far outside its bounds a jurisdiction's rows may lie, in parts of the bounds' size.
 MARGIN = 0.25
+#: The longest edge that is transformed by its ends alone: degrees, and metres of EPSG:3857.
+_EDGE_DEG, _EDGE_M = 0.001, 100.0
 #: What is said of rows that would lie in the bounds if their two numbers changed places.
 SWAPPED = "its axes are swapped"
 #: More rows than this outside the bounds and the CRS is doubted, not the rows.
@@ -55,6 +57,15 @@ def reproject(shapes: Geometries, source: str, target: str) -> Geometries:
         return shapes
     moved: Geometries = shapely.transform(shapes, transformer(source, target).transform, interleaved=False)
     return moved
+
+
+def densified(shapes: Geometries, source: str) -> Geometries:
+    """The shapes with corners at least every 100 m or so, before they are transformed.
+
+    An edge of a kilometre that is straight in degrees bends by centimetres in metres. With this, a boundary lies at the
+    same place however many corners the portal gives it (to 0.1 mm).
+    """
+    return np.asarray(shapely.segmentize(shapes, _EDGE_DEG if is_same(source, DEGREES) else _EDGE_M), dtype=object)
 
 
 def straight(shapes: Geometries, axes: str) -> Geometries:
