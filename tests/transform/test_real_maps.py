@@ -78,8 +78,10 @@ def lots_on(map_: gpd.GeoDataFrame, side_m: float = 150.0) -> gpd.GeoDataFrame:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", MAPS)
 def test_a_real_map_beside_itself_is_no_event(name: str) -> None:
-    """As it is, with more corners, its rings turned, its rows in another order, and moved by less than the grid: no event;
-    and what is left for review is smaller than a hand where a map's districts overlap (0.16 m2 at most, Forest City)."""
+    """As it is, with more corners, its rings turned, its rows in another order, and moved by less than the grid.
+
+    What is left for review is less than half a square metre, where districts of a map overlap (Forest City: 0.16 m2).
+    """
     rows = read(need(name), MAPS[name])
     before = published(rows, WAYS[0])
     lots = lots_on(before)
