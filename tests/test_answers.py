@@ -177,9 +177,9 @@ def test_a_redirect_within_the_site_is_followed(location, target):
         ("https://example.gov.evil.com/0", "another site"),
         ("http://169.254.169.254/latest/meta-data", "another site"),
         ("http://localhost:9000/", "another site"),
-        ("file:///etc/passwd", "no address of the web"),
-        ("ftp://gis.example.gov/0", "no address of the web"),
-        ("http://[::1", "no address of the web"),
+        ("file:///etc/passwd", "not a web address|no address of the web"),
+        ("ftp://gis.example.gov/0", "not a web address|no address of the web"),
+        ("http://[::1", "not a web address|no address of the web"),
         ("", "another|no address"),
     ],
 )

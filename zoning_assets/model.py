@@ -37,6 +37,9 @@ TRIPWIRES = (
     "freshness",
 )
 
+#: Feed types whose portals name the order of the axes; a jurisdiction file must not.
+OWN_AXES = ("arcgis", "ogc-features", "wfs")
+
 #: Bounding box: west, south, east, north; degrees, EPSG:4326, longitude first.
 Bounds = tuple[float, float, float, float]
 
@@ -219,7 +222,7 @@ class Outcome:
 
     @property
     def remark(self) -> str | None:
-        """What a person should know of rows that are right only as far as they can be."""
+        """A warning about limited accuracy, such as an inexact datum shift."""
         return self.harvest.layer.get("shift") if self.harvest else None
 
     def as_dict(self) -> dict[str, Any]:

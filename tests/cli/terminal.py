@@ -48,12 +48,6 @@ def on_terminal(width: int, environ: Mapping[str, str], *words: str) -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def in_pipe(environ: Mapping[str, str], *words: str) -> Ended:
-    """Into a pipe, as a script reads it."""
-    done = subprocess.run([*_COMMAND, *words], env=dict(environ), capture_output=True, text=True, check=False)
-    return Ended(done.returncode, done.stdout, done.stderr)
-
-
 def _read(descriptor: int) -> str:
     pieces = []
     while True:

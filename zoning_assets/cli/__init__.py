@@ -4,11 +4,7 @@ What belongs here: words, progress, tables for people, JSON for programs, exit s
 Heavy imports (Dagster takes seconds) stand inside the commands that need them.
 """
 
-import sys
-
 from zoning_assets.cli import signals
-
-_STOPPED = 130
 
 
 def main() -> None:
@@ -21,5 +17,4 @@ def main() -> None:
             run()
         except KeyboardInterrupt:  # before or after what `run` answers itself
             signals.end_if_one_came()
-            sys.stderr.write("zoning: stopped before anything was begun\n")
-            sys.exit(_STOPPED)
+            raise

@@ -39,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(database.app, name="db", help="The database: up, down, url, psql.")
+app.add_typer(database.app, name="db", help="The database: up, down, url, psql, tables.")
 app.add_typer(bench.app, name="bench", help="Measurements.")
 app.add_typer(queue.app, name="queue", help="Messages: peek, replay, purge, schema.")
 app.command("demo")(demo)
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def _run() -> object:
-    """What the word gives, or raises. After a signal its errors are no news: whatever it was at was broken off."""
+    """What the word gives, or raises. After a signal, errors are expected and are not reported."""
     try:
         status = app(prog_name="zoning", standalone_mode=False)
     except BaseException:

@@ -38,18 +38,16 @@ def memory(
         feed_types=feed_type or list(FeedType),
         commands=measurement.ALL if every_command else measurement.FIRST,
     )
-    if json:
-        show.document(found)
-    else:
+    if not json:
         _tell(found)
-    broken = [each for each in found["growth"] if not each["kept"]]
-    for each in broken:
-        show.line(
-            f"zoning: {each['command']} ({each['feed_type']}): {_mb(each['peak'])} MB, {each['ratio']} times the small "
-            f"county's; promised: at most {measurement.MOST_RATIO} times and {_mb(measurement.MOST_BYTES)} MB"
-        )
-    if broken:
-        raise typer.Exit(1)
+    promised = f"promised: at most {measurement.MOST_RATIO} times and {_mb(measurement.MOST_BYTES)} MB"
+    errors = [
+        f"{each['command']} ({each['feed_type']}): {_mb(each['peak'])} MB, {each['ratio']} times the small county's;"
+        f" {promised}"
+        for each in found["growth"]
+        if not each["kept"]
+    ]
+    show.finish(found if json else None, errors)
 
 
 def _tell(found: dict[str, Any]) -> None:

@@ -70,9 +70,11 @@ def changes(  # noqa: PLR0913 - each is one way to narrow the feed, or to show i
 
 def _check(kind: str | None, limit: int | None, *, csv: bool, json: bool, summary: bool) -> None:
     if kind not in (None, *CHANGE_KINDS):
-        raise SettingInvalid(f"{kind!r} is no kind", where="--kind", do=f"choose one of: {', '.join(CHANGE_KINDS)}")
+        raise SettingInvalid(
+            f"{kind!r} is not a kind of change", where="--kind", do=f"choose one of: {', '.join(CHANGE_KINDS)}"
+        )
     if csv and json:
-        raise SettingInvalid("there is one form of output", where="zoning changes", do="give --csv or --json")
+        raise SettingInvalid("--csv and --json exclude each other", where="zoning changes", do="give only one")
     if summary and limit:
         raise SettingInvalid("a summary counts all changes", where="--limit", do="leave out --limit or --summary")
 

@@ -57,7 +57,7 @@ def jurisdiction(id_: str) -> Jurisdiction:
 
 
 def check_known(id_: str | None, url: str, where: str) -> None:
-    """That a jurisdiction has a file, or that something of it was published; None is not asked about.
+    """Check that a jurisdiction has a file or was published; None: no check.
 
     Raises:
         JurisdictionUnknown: neither.

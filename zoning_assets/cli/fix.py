@@ -12,7 +12,6 @@ from zoning_assets.errors import FixRefused, NothingFound, SettingInvalid, Zonin
 
 _LARGEST_FILE = 10_000_000
 _STATES = ("open", "known")
-_SHOWN = 12
 _MOST_TEXT = 100  # letters of a raw row that a terminal shows
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Feed = Annotated[str | None, typer.Option(help="Only this feed: parcels or zoning.")]

@@ -35,7 +35,7 @@ def onboard(
         show.table("Trial of the smallest tile", [found.trial])
         if known:
             show.line(f"proposed at {known.at}; the portal was not asked again")
-        show.line(f"{file}; `zoning sync {found.id}` publishes it" if write else "`--write` keeps it")
+        show.line(f"{file}; `zoning sync {found.id}` publishes it" if write else "add `--write` to save this file")
     document = {**found.proposal, "written": str(file) if write else None, "trial": found.trial}
     errors = [str(found.trial["error"])] if "error" in found.trial else []
     show.finish(document if json else None, errors)

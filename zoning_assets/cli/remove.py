@@ -79,6 +79,6 @@ def _show(jurisdiction: str, found: Mapping[str, int], back: str | None, *, yes:
     rows = [{"what": name.replace("_", " "), "how many": count} for name, count in found.items() if count]
     show.table(f"{jurisdiction} {'was' if yes else 'would be'} removed", rows)
     if not yes:
-        show.line("--yes does it; history, raw pages and the audit stay")
+        show.line("nothing was removed yet: --yes removes it; history, raw pages and the audit stay")
     elif back:
-        show.line(f"`{back}` brings the rows back, as long as its file is there")
+        show.line(f"to undo: `{back}` (it needs the jurisdiction's file)")

@@ -100,7 +100,7 @@ def _changed(news: News, *, is_whole: bool) -> str:
     if news.kinds:
         return ", ".join(map(_counted, news.kinds))
     if not is_whole:
-        return "some places failed; changes are looked for when all of it is published"
+        return "some places failed; changes are computed when every place is published"
     return "the first harvest: there is nothing to compare it with" if news.is_first else "nothing changed"
 
 

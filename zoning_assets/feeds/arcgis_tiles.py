@@ -79,7 +79,7 @@ async def check_missed(service: Service, found: Found, missed: Ids) -> int:
         within = _within(points, found.box)
         if within.any():
             raise service.incomplete(
-                f"by area the server does not find rows that lie there, like {service.about.id} {page.ids[within][0]}"
+                f"a query by area lacks rows that lie there, for example {service.about.id} {page.ids[within][0]}"
             )
     return seen
 

@@ -1,7 +1,12 @@
-"""A copy of a layer's rows, for formats that are slow to read: text is parsed once, however often its rows are read."""
+"""Copies of what is slow or unfit to read: a layer's rows, parsed once however often they are read; a file made ready.
 
+A copy appears whole or not at all, also where two processes make the same one.
+"""
+
+import hashlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -10,6 +15,23 @@ import pyarrow as pa
 Batches = Callable[[], Iterator[pa.RecordBatch]]
 
 _PACKED = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+def name_of(path: Path) -> str:
+    """A name for what is made of a file as it is now."""
+    about = path.stat()
+    return hashlib.sha256(f"{path.resolve()} {about.st_mtime_ns} {about.st_size}".encode()).hexdigest()[:16]
+
+
+@contextmanager
+def drafted(target: Path) -> Iterator[Path]:
+    """A file to write to; it gets its name when the block ends well, else it is removed."""
+    draft = target.with_name(f"{target.name}.{os.getpid()}.{os.urandom(4).hex()}.part")
+    try:
+        yield draft
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def copied(batches: Batches, path: Path) -> Batches:
@@ -33,12 +55,11 @@ def _copying(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.Recor
     if first is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}.part")
-    try:
-        with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, first.schema, options=_PACKED) as writer:
-            for batch in chain((first,), batches):
-                writer.write_batch(batch)
-                yield batch
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with (
+        drafted(path) as draft,
+        pa.OSFile(str(draft), "wb") as sink,
+        pa.ipc.new_file(sink, first.schema, options=_PACKED) as writer,
+    ):
+        for batch in chain((first,), batches):
+            writer.write_batch(batch)
+            yield batch

@@ -6,9 +6,7 @@ shapes, and lines that do not have the header's columns, which GDAL fills up or 
 
 import codecs
 import csv
-import hashlib
 import io
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zoning_assets.errors import FileRefused
+from zoning_assets.feeds.copies import drafted, name_of
 from zoning_assets.transform import texts
 
 #: What columns of shapes are called, the likeliest first.
@@ -153,14 +152,12 @@ def ready(path: Path, start: bytes, where: str, into: Path, told: str | None = N
             raise FileRefused(f"the table has no column {told!r}, but: {names}", where=where, do="mend `geometry`")
         head = replace(head, shape=told, srid=head.srid if head.shape == told else None)
     encoding = _encoding(path, start, where)
-    name = hashlib.sha256(f"{path.resolve()} {path.stat().st_mtime_ns} {path.stat().st_size}".encode()).hexdigest()[:16]
-    folder = into.resolve() / f"table-{name}"
+    folder = into.resolve() / f"table-{name_of(path)}"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "table.csv"  # alone in its folder: GDAL reads a .csvt or a .prj beside it
     if not target.exists():
-        draft = folder / f"{os.getpid()}.{os.urandom(4).hex()}.part"
-        _as_utf8(path, draft, encoding)
-        draft.replace(target)
+        with drafted(target) as draft:
+            _as_utf8(path, draft, encoding)
     return Table(target, head, _rows(target, head, where))
 
 

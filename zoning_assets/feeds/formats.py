@@ -128,11 +128,17 @@ def _look(text: bytes) -> str:
     return "XML or other markup" if text.startswith(b"<") else "of a format that is not read here"
 
 
+def opened(path: Path) -> sqlite3.Connection:
+    """An SQLite file, only to be read; with what its writer left in a log beside it."""
+    live = path.with_name(f"{path.name}-wal").exists()
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{'' if live else '&immutable=1'}", uri=True)
+
+
 def _sqlite(path: Path, head: bytes, where: str) -> str:
     if head[68:72] in _GPKG_IDS:
         return GEOPACKAGE
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        with closing(opened(path)) as database:
             row = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'gpkg_contents'").fetchone()
     except sqlite3.Error as damage:
         raise FileRefused(f"the SQLite file is damaged ({damage})", where=where, do=AGAIN) from damage
@@ -198,7 +204,7 @@ def gpkg_names(path: Path, layer: str) -> dict[str, dict[str, str]]:
     """
     found: dict[str, dict[str, str]] = {}
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as base:
+        with closing(opened(path)) as base:
             for column, value, name in base.execute(query, (layer,)):
                 if isinstance(name, str) and name.strip() and value is not None:
                     found.setdefault(str(column), {})[str(value)] = name.strip()

@@ -1,6 +1,5 @@
 """A GeoJSON file as GDAL reads all of it: as it is where GDAL counts what stands in it, else written anew."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pyogrio.errors import DataSourceError
 
 from zoning_assets.errors import FileRefused
 from zoning_assets.feeds import formats, layers
+from zoning_assets.feeds.copies import name_of
 from zoning_assets.feeds.geojson_flat import flatten
 from zoning_assets.feeds.geojson_outline import Outline, outline
 
@@ -37,9 +37,7 @@ def ready(path: Path, format_: str, where: str, into: Path) -> Collection:
     info = _info(path, format_)
     if info and info["features"] == found.features and not found.hidden:
         return Collection(path, format_, info, found.features, found.members)
-    about = path.stat()
-    name = hashlib.sha256(f"{path.resolve()} {about.st_mtime_ns} {about.st_size}".encode()).hexdigest()[:16]
-    target = into.resolve() / f"collection-{name}" / path.name
+    target = into.resolve() / f"collection-{name_of(path)}" / path.name
     flat = flatten(path, target, where)
     if flat.members and not flat.features:
         what = f"the GeoJSON is damaged: it has no features of its own, but {', '.join(map(repr, flat.members))}"

@@ -14,9 +14,10 @@ from typing import Any, BinaryIO
 import orjson
 
 from zoning_assets.errors import FileRefused
+from zoning_assets.feeds.copies import drafted
+from zoning_assets.feeds.formats import AGAIN
 from zoning_assets.feeds.geojson_outline import DESCRIBES
 
-AGAIN = "download it again; what was published before stays"
 _CHUNK_BYTES = 1 << 20
 _LARGEST_FEATURE = 64 << 20
 _DEEPEST = 200
@@ -57,14 +58,9 @@ def flatten(path: Path, target: Path, where: str) -> Flat:
         FileRefused: it is cut short, no GeoJSON, or its parts are in several coordinate systems.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f"{target.name}.part")
     walk = _Walk(where)
-    try:
-        with path.open("rb") as source, draft.open("wb") as sink:
-            _write(walk, source, sink)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    with drafted(target) as draft, path.open("rb") as source, draft.open("wb") as sink:
+        _write(walk, source, sink)
     return walk.flat
 
 

@@ -5,12 +5,11 @@ A file in which nothing of that stands is left as it is.
 """
 
 import codecs
-import hashlib
-import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from zoning_assets.feeds.copies import drafted, name_of
 from zoning_assets.transform import canonical
 from zoning_assets.transform.documents import exact
 
@@ -117,7 +116,7 @@ def _long_names(path: Path) -> set[bytes]:
 
 
 def _number(text: bytes) -> float | int:
-    """As JSON has it, with all digits; what is none, as the text would be refused anyway, is 0."""
+    """As JSON has it, with all digits. Text that is not a number gives 0; it is refused later."""
     try:
         return int(text) if text.lstrip(b"-").isdigit() else exact(text.decode())
     except (ValueError, ArithmeticError):
@@ -126,13 +125,10 @@ def _number(text: bytes) -> float | int:
 
 def _copy(path: Path, into: Path, write: Callable[[Path], None]) -> Path:
     """A copy, whole or not at all, under the file's own name: GDAL and people call its layer by it."""
-    about = path.stat()
-    name = hashlib.sha256(f"{path.resolve()} {about.st_mtime_ns} {about.st_size}".encode()).hexdigest()[:16]
-    folder = into.resolve() / f"json-{name}"
+    folder = into.resolve() / f"json-{name_of(path)}"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / path.name
     if not target.exists():
-        draft = folder / f"{os.getpid()}.{os.urandom(4).hex()}.part"
-        write(draft)
-        draft.replace(target)
+        with drafted(target) as draft:
+            write(draft)
     return target

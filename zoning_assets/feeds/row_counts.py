@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zoning_assets.errors import FileRefused
+from zoning_assets.feeds.formats import AGAIN, opened
 
-AGAIN = "download it again; what was published before stays"
 #: Steps of SQLite's machine a byte of the file: a count takes one or two; a hostile view could take for ever.
 _STEPS_A_BYTE, _FEWEST_STEPS = 10, 10_000_000
 #: Field numbers of FlatGeobuf's header (header.fbs), and the size of an index node.
@@ -27,11 +27,9 @@ def geopackage(path: Path, layer: str, where: str) -> int:
     Raises:
         FileRefused: the file is damaged, or the count does not end.
     """
-    live = path.with_name(f"{path.name}-wal").exists()
-    address = f"{path.resolve().as_uri()}?mode=ro{'' if live else '&immutable=1'}"
     table = '"' + layer.replace('"', '""') + '"'  # a name cannot be a parameter
     try:
-        with closing(sqlite3.connect(address, uri=True)) as database:
+        with closing(opened(path)) as database:
             most = max(_FEWEST_STEPS, path.stat().st_size * _STEPS_A_BYTE)
             database.set_progress_handler(lambda: True, most)
             return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608

@@ -4,7 +4,6 @@ GDAL gives null geometries for a .shp that was cut, fewer rows for a .dbf that w
 the header of the .dbf counts too few, all without a word.
 """
 
-import hashlib
 import shutil
 import struct
 from collections.abc import Iterator
@@ -14,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from zoning_assets.errors import FileRefused
+from zoning_assets.feeds.copies import drafted, name_of
+from zoning_assets.feeds.formats import AGAIN
 
-AGAIN = "download it again; what was published before stays"
 #: Shape types in the header that may hold polygons: with Z, with M, multipatches.
 POLYGONS = frozenset({5, 15, 25, 31})
 _CHUNK_ROWS = 4096
@@ -74,8 +74,7 @@ def ready(path: Path, where: str, into: Path) -> Path:
     uniform = {part.stem for part in parts.values()} == {path.stem} and len({_case(p) for p in parts.values()}) == 1
     if uniform and not stale:
         return path
-    name = hashlib.sha256(f"{path.resolve()} {path.stat().st_mtime_ns} {path.stat().st_size}".encode()).hexdigest()[:16]
-    folder = into.resolve() / f"shapefile-{name}"
+    folder = into.resolve() / f"shapefile-{name_of(path)}"
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, part in parts.items():
         _placed(part, folder / f"{path.stem}{suffix}", number if part in stale else None)
@@ -93,12 +92,11 @@ def _placed(part: Path, target: Path, number: int | None) -> None:
     if number is None:
         target.symlink_to(part.resolve())
         return
-    draft = target.with_name(f"{target.name}.part")
-    shutil.copyfile(part, draft)
-    with draft.open("r+b") as file:
-        file.seek(4 if target.suffix == ".dbf" else 24)
-        file.write(struct.pack("<I", number) if target.suffix == ".dbf" else struct.pack(">i", 50 + 4 * number))
-    draft.replace(target)
+    with drafted(target) as draft:
+        shutil.copyfile(part, draft)
+        with draft.open("r+b") as file:
+            file.seek(4 if target.suffix == ".dbf" else 24)
+            file.write(struct.pack("<I", number) if target.suffix == ".dbf" else struct.pack(">i", 50 + 4 * number))
 
 
 def _companions(path: Path, where: str) -> tuple[Path, Path]:

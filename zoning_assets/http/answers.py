@@ -236,7 +236,7 @@ def _unreadable(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"its answer is not {error.encoding.upper()} text (byte {error.start})"
     if isinstance(error, RecursionError):
-        return "its answer is nested without end"
+        return "its answer is nested too deeply"
     return scrubbed(str(error)) or "its answer cannot be read"  # ours: see `read` of Http.ask
 
 
@@ -244,7 +244,7 @@ def _unreadable(error: Exception) -> str:
 _BROKEN: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "its answer broke off"),
-    (aiohttp.InvalidURL, "this is no address of the web"),
+    (aiohttp.InvalidURL, "this is not a web address"),
     (aiohttp.ClientSSLError, "the encrypted connection was not made"),
     (aiohttp.ClientConnectorDNSError, "the name of its host is not known"),
     (aiohttp.ClientResponseError, "its answer is not HTTP"),

@@ -15,6 +15,7 @@ from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.model import (
     LAT_LON,
     LON_LAT,
+    OWN_AXES,
     PARCELS,
     TRIPWIRES,
     ZONE_TYPES,
@@ -35,7 +36,6 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 _REPEATS = ("reject", "dissolve", "suffix")
 _STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
-_OWN_AXES = ("arcgis", "ogc-features", "wfs")
 _FORMATS = ("auto", "json", "geojson", "pbf")
 _VARIABLE = re.compile(r"\$\{(\w{1,64})\}")
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -138,7 +138,7 @@ class Reader:
 
     def _axes(self, table: dict[str, Any], at: str) -> str:
         """Which number comes first. Portals that name their CRS are asked; their rows are tried in both orders."""
-        if "axes" in table and table.get("type") in _OWN_AXES:
+        if "axes" in table and table.get("type") in OWN_AXES:
             self._wrong(f"{at}.axes", f"{table['type']} finds the order by itself; leave it out")
         return self._choice(table, at, "axes", (LON_LAT, LAT_LON), LON_LAT)
 

@@ -81,7 +81,7 @@ def settle(name: str | None, given: Bounds | None, turned: Bounds | None, rows: 
     if name is None and (is_possible(given) or is_possible(turned)):
         return Ground(given) if is_possible(given) else swap
     x, y = _centre(given or turned)
-    where = "the United States" if name is None or name.startswith("us-") else "any place where people live"
+    where = "the United States" if name is None or name.startswith("us-") else "a place where a municipality can be"
     raise CrsRefused(
         f"its rows lie about {x:.4g}, {y:.4g} degrees, which is not in {where}",
         where=name or "the layer",

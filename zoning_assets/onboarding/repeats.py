@@ -53,12 +53,17 @@ def policy(rows: Sequence[Mapping[str, Any]], key: str, managed: Collection[str]
     if empty:
         shown = ", ".join(f"{text!r} in {number} rows" for text, number in empty.most_common(3))
         few = len(empty) == len(repeated) and empty.total() <= _FEW * len(rows)
-        kept = "their rows are held back" if few else "each row stays by itself"
-        return Policy("reject" if few else "suffix", f"{shown}: no parcel, never made one; {kept}")
+        kept = "they are held back" if few else "each row becomes a parcel of its own"
+        return Policy(
+            "reject" if few else "suffix", f"{shown}: a placeholder, not a key, so these rows are not merged; {kept}"
+        )
     largest = max(map(len, repeated.values()))
     if largest <= _MOST_PARTS and _agreement(list(repeated.values()), {key, *managed}) >= _SAME:
         return Policy("dissolve", f"{len(repeated)} keys repeat in rows that agree: parts of one parcel")
-    return Policy("suffix", f"{len(repeated)} keys repeat in up to {largest} rows that differ: each stays by itself")
+    return Policy(
+        "suffix",
+        f"{len(repeated)} keys repeat in up to {largest} rows that differ: each row becomes a parcel of its own",
+    )
 
 
 def _agreement(groups: Sequence[Sequence[Mapping[str, Any]]], beside: Collection[str]) -> float:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
+from zoning_assets.model import OWN_AXES, PARCELS, ZONING, Feed, Jurisdiction
 from zoning_assets.transform import canonical, crs, names, tiles
 from zoning_assets.transform.fixes import Fix, fixed, with_shapes
 from zoning_assets.transform.rows import Rows
@@ -82,7 +82,13 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
     shapes = with_shapes(shapes, fixes, jurisdiction.target_crs)
     points = representative_points(shapes, jurisdiction.target_crs)
     read_as = crs.spoken(layer.get("crs"), feed.crs)
-    crs.gate(points, jurisdiction.bounds, crs=read_as, where=f"{jurisdiction.id} {feed.name}")
+    crs.gate(
+        points,
+        jurisdiction.bounds,
+        crs=read_as,
+        where=f"{jurisdiction.id} {feed.name}",
+        may_turn=feed.type not in OWN_AXES,
+    )
     # Ownership first: the rows of other tiles, which an envelope meets too, need no more work.
     keys = _keys(rows.attributes, feed)
     mine = _owned(points, keys, scope, owned=owned)

@@ -107,8 +107,8 @@ def outside(points: npt.NDArray[np.float64], bounds: Bounds) -> npt.NDArray[np.b
     return (x < west) | (x > east) | (y < south) | (y > north)
 
 
-def gate(points: npt.NDArray[np.float64], bounds: Bounds, *, crs: str, where: str) -> None:
-    """Gate 2, for the rows of a whole page.
+def gate(points: npt.NDArray[np.float64], bounds: Bounds, *, crs: str, where: str, may_turn: bool = True) -> None:
+    """Gate 2, for the rows of a whole page. `may_turn`: whether the jurisdiction file may say the order of the axes.
 
     Raises:
         CrsRefused: most rows lie outside the jurisdiction's bounds.
@@ -118,11 +118,9 @@ def gate(points: npt.NDArray[np.float64], bounds: Bounds, *, crs: str, where: st
         swapped = not outside(placed[:, ::-1], bounds).mean() > MOST_OUTSIDE
         x, y = np.median(placed, axis=0)
         guess = SWAPPED if swapped else f"read as {crs} the rows lie about {x:.4g}, {y:.4g} degrees"
-        mend = (
-            f'set `axes = "{LAT_LON}"` of the feed (or its `crs`)' if swapped else "set `crs` of the feed (or `bounds`)"
-        )
+        mend = f'set `axes = "{LAT_LON}"`' if swapped and may_turn else "set `crs`"
         raise CrsRefused(
             f"the rows do not lie in the jurisdiction's bounds: {guess}",
             where=where,
-            do=f"{mend} in the jurisdiction file",
+            do=f"{mend} of the feed (or `bounds`) in the jurisdiction file",
         )
