@@ -143,6 +143,24 @@ def test_it_starts_as_new_when_it_comes_back(
     assert not verify(url, pipeline.objects).faults
 
 
+def test_a_rollback_to_after_a_removal_leads_to_nothing(
+    pipeline: Pipeline, counties: tuple[Jurisdiction, Jurisdiction, str]
+) -> None:
+    """What was before the removal stays gone: the next harvest is a first one and tells no change."""
+    county, _, portal = counties
+    url = pipeline.database
+    go_on(pipeline)
+    remove(pipeline)
+    moment = now(url)
+    harvest(pipeline, county)
+    undo(pipeline, county, moment)
+    assert rows(url, "SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %s", ID) == [(0,)]
+    go_on(pipeline)
+    switch_release(portal, 2)
+    harvest(pipeline, county)
+    assert rows(url, CHANGES) == []
+
+
 def test_a_run_that_was_under_way_publishes_nothing(
     pipeline: Pipeline, counties: tuple[Jurisdiction, Jurisdiction, str]
 ) -> None:

@@ -225,9 +225,13 @@ class Outcome:
         """A warning about limited accuracy, such as an inexact datum shift."""
         return self.harvest.layer.get("shift") if self.harvest else None
 
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What the input holds that is not of this layer: other files, layers and members."""
+        return self.harvest.proof.get("left out", ()) if self.harvest else ()
+
     def as_dict(self) -> dict[str, Any]:
         """As `zoning sync --json` reports it."""
-        left_out = self.harvest.proof.get("left out") if self.harvest else None
         return {
             "jurisdiction": self.place.jurisdiction,
             "tile": self.place.tile,
@@ -235,7 +239,7 @@ class Outcome:
             **self.counts.as_dict(),
             "content_hash": self.content_hash,
             "complete": self.error is None,
-            **({"left_out": left_out} if left_out else {}),
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
             **({"remark": self.remark} if self.remark else {}),
             **({"error": str(self.error)} if self.error else {}),
         }

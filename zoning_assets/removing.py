@@ -46,7 +46,7 @@ def remove(  # noqa: PLR0913 - what, who, why, and whether in earnest
     """
     with removal.opened(url, jurisdiction, hosts) as work:
         found = work.found()
-        if not in_earnest:
+        if not in_earnest or not any(found.values()):
             return Done(found, None)
         done = work.remove(actor, reason)
         for feed in (PARCELS, ZONING):  # before the commit: who dies between has forgotten too much

@@ -41,7 +41,7 @@ def _values(county: Filling) -> dict[str, Any]:
         "key": "P7", "why": "", "reasons": ["null_key"], "details": [None], "statuses": ["adopted"], "least": 0.5,
         "parcel_ids": ["P7"], "amendment": "a", "change": "c", "score": 1.0, "lag_days": 1, "geometry": None,
         "next": _NOW, "error": None, "requests": 1, "current": _NOW, "at": _NOW, "message": "", "passes": True,
-        "not_before": None, "run": None, "most": 100, "dead": False, "no_map": False, "min_area": None,
+        "not_before": None, "run": None, "most": 100, "dead": False, "no_map": False, "min_area": None, "removed": 0,
         "districts": [f"D{n}" for n in range(1, 50)], "spellings": Jsonb([{"local": "R1", "code": "R-1"}]),
     }  # fmt: skip
 

@@ -27,7 +27,7 @@ OF_A_COUNTY = {
     for name in (
         "at", "later_parcels", "later_districts", "parcels_at", "parcels_without", "end_parcels", "begin_parcels",
         "districts_at", "districts_without", "end_districts", "begin_districts", "restore", "undone", "retract_all",
-        "disbelieve",
+        "disbelieve", "removed",
     )
 } | {
     ("states", "districts"), ("states", "parcels"), ("states", "parcels_before"), ("states", "parcels_after"),

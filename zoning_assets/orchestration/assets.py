@@ -192,9 +192,9 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
                 pipeline.run(known, good, feed, _stages(context, feed, assets), report, tell), stopping.GRACE_S
             )
         finally:  # what became of its places is kept of a stopped run, too
+            note(context, zoning, outcomes)
             for each in written:
                 each.result()
-            note(context, zoning, outcomes)
     if failed := [outcome for outcome in outcomes if outcome.error]:
         raise metadata.failure(failed)
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from dagster import DataVersion
 
+from zoning_assets.errors import ZoningError
 from zoning_assets.model import Counts, Cover, Outcome
 from zoning_assets.orchestration.partitions import key_of
 from zoning_assets.pipeline import PUBLISHED, RAW, STAGES
@@ -52,7 +53,7 @@ def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any
     if stage == NORMALIZED:
         return {
             "crs": str((outcome.harvest.layer if outcome.harvest else {}).get("crs")),
-            **({"remark": outcome.remark} if outcome.remark else {}),
+            **_remark(outcome),
             **_numbers(counts, "fetched"),
         }
     judged = {
@@ -63,14 +64,16 @@ def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any
     if stage == VALIDATED:
         return {**judged, "rejections": _rejections(outcome, identify)}
     published = _numbers(counts, "added", "changed", "unchanged", "retired", "bytes", "requests", "seconds")
-    said = {"batch": "published before" if outcome.batch is None else outcome.batch, **_left_out(outcome)}
-    return {**judged, **published, **said}
+    batch = "published before" if outcome.batch is None else outcome.batch
+    return {**judged, **published, "batch": batch, **_remark(outcome), **_left_out(outcome)}
+
+
+def _remark(outcome: Outcome) -> dict[str, Any]:
+    return {"remark": outcome.remark} if outcome.remark else {}
 
 
 def _left_out(outcome: Outcome) -> dict[str, Any]:
-    """What the input holds that is not of this layer, where there is any."""
-    names = outcome.harvest.proof.get("left out") if outcome.harvest else None
-    return {"left_out": dg.MetadataValue.json(list(names))} if names else {}
+    return {"left_out": dg.MetadataValue.json(list(outcome.left_out))} if outcome.left_out else {}
 
 
 def _numbers(counts: Counts, *names: str) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def image(png: bytes, about: str) -> dg.MarkdownMetadataValue:
 def _rejections(outcome: Outcome, identify: Identify) -> dg.TableMetadataValue:
     """The first rejections; `id` is what `zoning fix` takes."""
     rows = outcome.rejections.head(_MOST_REJECTIONS)
-    ids = identify(outcome.place.jurisdiction, outcome.feed, rows["raw"].tolist()) if len(rows) else []
+    ids = _ids(outcome, rows["raw"].tolist(), identify) if len(rows) else []
     names = ("id", "reason", "detail", "row", "page")
     records = [
         dict(zip(names, (*map(_shown, row), page[:_OF_NAME]), strict=True))
@@ -94,6 +97,14 @@ def _rejections(outcome: Outcome, identify: Identify) -> dg.TableMetadataValue:
     ]
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in names])
     return dg.MetadataValue.table([dg.TableRecord(record) for record in records], schema=schema)
+
+
+def _ids(outcome: Outcome, raws: Sequence[str], identify: Identify) -> list[str]:
+    """Their ids; none where the database is away at this moment, as what was published is reported all the same."""
+    try:
+        return identify(outcome.place.jurisdiction, outcome.feed, raws)
+    except ZoningError:
+        return [""] * len(raws)
 
 
 def _shown(value: object) -> str:

@@ -117,8 +117,8 @@ class Sync:
 
 def _report(place: Place, feed: str, said: dict[str, Any]) -> dict[str, Any]:
     counts = {name: said[name] for name in (*COUNTED, *_COSTS, "content_hash")}
-    left = {"left_out": said["left_out"]} if said.get("left_out") else {}
-    return {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed, **counts, **left, "complete": True}
+    remarks = {name: said[name] for name in ("remark", "left_out") if said.get(name)}
+    return {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed, **counts, **remarks, "complete": True}
 
 
 def _failed(place: Place, feed: str, error: str) -> dict[str, Any]:

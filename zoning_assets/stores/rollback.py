@@ -77,12 +77,13 @@ class Undoing:
     def finish(self) -> None:
         """The next release is compared with this state; if not all of it was told yet, with the one that was told last.
         What was undone was never accepted, and is no measure of what is usual."""
-        told = dict(zip(_TABLES, self._row("told", **self.kept) or (0, 0), strict=True))
+        (removed,) = self._row("removed", **self.kept, undone=self.undone)
+        told = dict(zip(_TABLES, self._row("told", **self.kept, removed=removed) or (0, 0), strict=True))
         for feed, undo in self.batches.items():
             known = {"told": told[feed], "kept": self.kept[feed], "undone": self.undone, "undo": undo}
             told[feed] = told[feed] if self._row("untold", feed=feed, **known)[0] else undo
             self._do("whole", feed=feed, batch=told[feed])
-        self._do("not_whole", moment=self.moment)
+        self._do("not_whole", moment=self.moment, removed=removed)
         self._do("release", **told)
         self._do("disbelieve", undone=self.undone)
 

@@ -29,7 +29,7 @@ _LONG = re.compile(rb"\de\+?\d\d|\d{16}\.0")
 
 def decode(body: bytes) -> Any:
     """A JSON document, its integers with all their digits. What JSON forbids and servers write all the same is read: a
-    bare NaN (FACTS 1, row 21), control characters in strings, backslashes that begin no escape, text that is not UTF-8.
+    bare NaN, control characters in strings, backslashes that begin no escape, text that is not UTF-8.
 
     Raises:
         Garbled: the document is all there, and is no JSON within.

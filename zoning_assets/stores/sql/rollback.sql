@@ -184,11 +184,18 @@ SELECT coalesce(array_agg(id), '{}') FROM (
     SELECT id FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s OFFSET 0
 ) own WHERE id > %(batch)s AND id < %(undo)s;
 
+-- name: removed
+-- The newest batch that stands and took the jurisdiction out; 0: none. What was before it is compared with nothing.
+SELECT coalesce(max(id), 0) FROM (
+    SELECT id, harvest FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s OFFSET 0
+) own WHERE harvest = 'removal' AND id <= greatest(%(parcels)s, %(zoning)s) AND id <> ALL (%(undone)s);
+
 -- name: told
--- Up to which batches the last release goes of which nothing is undone.
+-- Up to which batches the last release goes of which nothing is undone, and which is not of the time before a removal.
 SELECT parcels_to, zoning_to FROM (
     SELECT id, parcels_to, zoning_to FROM zoning.release WHERE jurisdiction = %(jurisdiction)s AND rules <> 'removal' OFFSET 0
-) own WHERE parcels_to <= %(parcels)s AND zoning_to <= %(zoning)s ORDER BY id DESC LIMIT 1;
+) own WHERE parcels_to <= %(parcels)s AND zoning_to <= %(zoning)s AND greatest(parcels_to, zoning_to) > %(removed)s
+ORDER BY id DESC LIMIT 1;
 
 -- name: untold
 -- Whether something stands that was published since; perhaps of some tiles alone.
@@ -208,6 +215,7 @@ ON CONFLICT (jurisdiction, feed) DO UPDATE SET batch_id = excluded.batch_id;
 DELETE FROM zoning.whole w WHERE jurisdiction = %(jurisdiction)s AND batch_id = 0 AND NOT EXISTS (
     SELECT FROM zoning.survey s WHERE s.jurisdiction = w.jurisdiction AND s.feed = w.feed AND s.whole
         AND s.state IN ('passed', 'accepted') AND s.judged <= coalesce(%(moment)s, clock_timestamp())
+        AND s.judged > coalesce((SELECT committed FROM zoning.batch WHERE id = %(removed)s), '-infinity')
 );
 
 -- name: release
