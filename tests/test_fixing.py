@@ -93,8 +93,9 @@ def test_a_key_that_a_person_gives_is_published_and_applies_again_to_the_very_sa
     batches = rows(city.url, "SELECT count(*) FROM zoning.batch")
     city.again(REPLAY, lots)
     assert rows(city.url, "SELECT count(*) FROM zoning.batch") == batches
-    for number, each in enumerate(lots):
-        each["properties"]["OBJECTID"] = 900 - number
+    lots = [
+        {**each, "properties": {**each["properties"], "OBJECTID": 900 - number}} for number, each in enumerate(lots)
+    ]
     lots = [lot(9, "A9"), *lots]
     assert errors(city.harvest(lots)) == []
     assert city.parcels() == ["A0", "A1", "A2", "A3", "A4", "A9", "Z7"]

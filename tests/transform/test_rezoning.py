@@ -22,6 +22,7 @@ from tests.transform.maps import (
     shuffled,
     told,
 )
+from zoning_assets.transform.polygon_overlay import areal
 from zoning_assets.transform.rezoning import rezonings
 from zoning_assets.transform.shares import BASE, shares
 
@@ -57,7 +58,10 @@ def test_where_districts_overlap_no_code_is_lost_either(parcels, before, after):
         for facet in ("base", "overlay"):
             mine = found[(found["parcel_id"] == key) & (found["facet"] == facet)]
             for code in ("A", "B", "C", "PD-1"):
-                was, now = (ground(side, facet=facet, code=code).intersection(lot) for side in (before, after))
+                was, now = (
+                    areal(np.array([ground(side, facet=facet, code=code).intersection(lot)]))[0]
+                    for side in (before, after)
+                )
                 for side, other, column in ((was, now, "old"), (now, was, "new")):
                     told_ = ground(mine, **{column: code})
                     assert told_.symmetric_difference(side.difference(other)).area < 0.1, (key, facet, code, column)
