@@ -7,17 +7,21 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import shapely
 
 from tests.cases.publishing import published
 from tests.cases.serving import CasePortal, box, case, geojson, layer_of, lots, running
 from tests.cases.shapefiles import shapefile
 from zoning_assets.errors import CrsRefused, NotALayer
 from zoning_assets.http import TALLY, Http, Tally
-from zoning_assets.model import PARCELS, Feed
+from zoning_assets.model import OWN_AXES, PARCELS, Feed, Jurisdiction
 from zoning_assets.onboarding.proposal import Proposal, propose
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.transform import crs, shifts
+from zoning_assets.transform.columns import Scope, normalize
+from zoning_assets.transform.rows import Rows
 
 BOX = (-71.12, 42.37, -71.08, 42.40)
 
@@ -144,6 +148,23 @@ def test_swapped_axes_are_refused_with_the_column_that_is_right(pipeline: Pipeli
             published(pipeline, portal, url, tmp_path / "refused")
         done = published(pipeline, portal, url, tmp_path, geometry="WKT_LNG_LAT")
     assert len(done.keys) == 20
+
+
+@pytest.mark.parametrize("kind", sorted(OWN_AXES))
+def test_where_the_file_may_not_turn_the_axes_the_remedy_is_the_crs(kind: str) -> None:
+    """An ArcGIS, OGC or WFS feed refuses `axes`; a message that named it would lead nowhere."""
+    feed = Feed(PARCELS, kind, "https://x/0", key="PIN")
+    place = Jurisdiction("us-xx-case", "A case", BOX, {PARCELS: feed})
+    turned = shapely.Polygon([(lat, lon) for lon, lat in box(0)])
+    with pytest.raises(CrsRefused, match="axes are swapped; set `crs` of the feed") as refused:
+        normalize(
+            Rows([{"PIN": "1"}], np.array([turned], dtype=object), {}),
+            jurisdiction=place,
+            feed=feed,
+            layer={"crs": "EPSG:4326"},
+            scope=Scope(),
+        )
+    assert "lat-lon" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

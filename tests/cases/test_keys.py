@@ -161,6 +161,74 @@ def test_a_dbf_double_that_was_cut_when_it_was_written_is_refused_by_name(pipeli
     assert done.rejections() == [("inexact_key",)] * 4
 
 
+ODD = ("*******************", "12-A", "1 2", "nan", "..")
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("policy", ["reject", "dissolve"])
+def test_one_odd_cell_costs_its_own_row_alone(pipeline: Pipeline, tmp_path: Path, odd: str, policy: str) -> None:
+    """N(19,0) with an overflow or another cell that is no number: that key is null, the others keep their digits."""
+    pins = [f"12345678901234567{n:02d}" for n in range(20)]
+    rows = lots(20, PIN=lambda n: odd if n in {3, 4} else pins[n])
+    with running(CasePortal({"odd.zip": shapefile(tmp_path, rows, ("N", 19, 0))})) as portal:
+        done = published(pipeline, portal, portal.file_url("odd.zip"), tmp_path, on_repeated_key=policy)
+    assert done.keys == [pin for n, pin in enumerate(pins) if n not in {3, 4}]
+    assert done.rejections() == [("null_key",)] * 2
+
+
+@pytest.mark.parametrize("width", [6, 18])
+def test_a_number_with_more_places_than_its_column_has_is_no_other(
+    pipeline: Pipeline, tmp_path: Path, width: int
+) -> None:
+    """GDAL reads 12.5 in a column of whole numbers as 12."""
+    rows = lots(20, PIN=lambda n: "12.5" if n == 3 else f"{n}.0" if n == 4 else str(n))
+    with running(CasePortal({"a.zip": shapefile(tmp_path, rows, ("N", width, 0))})) as portal:
+        done = published(pipeline, portal, portal.file_url("a.zip"), tmp_path, on_repeated_key="dissolve")
+    assert sorted(done.keys, key=float) == sorted(["12.5", *(str(n) for n in range(20) if n != 3)], key=float)
+
+
+@pytest.mark.parametrize("width", [6, 18])
+def test_a_cell_that_only_begins_with_a_number_is_not_that_number(
+    pipeline: Pipeline, tmp_path: Path, width: int
+) -> None:
+    """GDAL reads 12-A as 12, which is another parcel's key; so in a narrow column and where no number is long."""
+    rows = lots(20, PIN=lambda n: "12-A" if n == 3 else str(n))
+    with running(CasePortal({"a.zip": shapefile(tmp_path, rows, ("N", width, 0))})) as portal:
+        done = published(pipeline, portal, portal.file_url("a.zip"), tmp_path, on_repeated_key="dissolve")
+    assert sorted(done.keys, key=int) == [str(n) for n in range(20) if n != 3]
+    assert done.rejections() == [("null_key",)]
+
+
+UNFIT = {
+    "more places than the column has": (("N", 24, 0), "1.5", "1.5"),
+    "exponents": (("N", 24, 4), "1.5000e+003", "1500"),
+    "no digit before the point": (("F", 24, 4), ".5", "0.5"),
+    "more digits than decimals hold": (("N", 100, 0), "9" * 90, "9" * 90),
+    "more places than numbers have": (("N", 24, 200), "7.0", "7"),
+}
+
+
+@pytest.mark.parametrize("form", UNFIT)
+def test_long_keys_stay_apart_beside_any_form_of_a_number(pipeline: Pipeline, tmp_path: Path, form: str) -> None:
+    """However a neighbour is written, it is its number, and the long ones keep all their digits."""
+    column, written, key = UNFIT[form]
+    pins = [f"12345678901234567{n:02d}" for n in range(19)]
+    rows = lots(20, PIN=lambda n: written if n == 19 else pins[n])
+    with running(CasePortal({"a.zip": shapefile(tmp_path, rows, column)})) as portal:
+        done = published(pipeline, portal, portal.file_url("a.zip"), tmp_path, on_repeated_key="dissolve")
+    assert not done.errors
+    assert done.keys == sorted([*pins, key])
+
+
+def test_a_cut_number_leaves_the_other_keys_as_they_are(pipeline: Pipeline, tmp_path: Path) -> None:
+    """ArcGIS writes each number of F(19,11) with an exponent; one that is cut does not change how the others look."""
+    rows = lots(20, PIN=lambda n: "1.23456789012e+018" if n == 0 else f"{1000 + n:.11e}")
+    with running(CasePortal({"a.zip": shapefile(tmp_path, rows, ("F", 19, 11))})) as portal:
+        done = published(pipeline, portal, portal.file_url("a.zip"), tmp_path, on_repeated_key="dissolve")
+    assert done.keys == [str(1000 + n) for n in range(1, 20)]
+    assert done.rejections() == [("inexact_key",)]
+
+
 @pytest.mark.parametrize(
     ("raw", "key"),
     [

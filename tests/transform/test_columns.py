@@ -189,3 +189,30 @@ def test_no_rows_are_no_rows():
     found = normalized()
     assert len(found) == 0
     assert {"key", "zoning_code", "attributes", "row", "flaw", "lon", "lat", "geometry"} <= set(found.columns)
+
+
+NUMBERS = {"columns": {"ZONE": {"1": "One-Family", "2": "Two-Family"}}}
+MIXED = {"columns": {"ZONE": {"1": "One-Family", "2": "Two-Family", "2A": "Two-Family, small"}}}
+BY_KIND = {"columns": NUMBERS["columns"], "subtype": "KIND", "subtypes": {"0": {"ZONE": {"A-1": "Farm"}}}}
+
+
+@pytest.mark.parametrize(
+    ("called", "zone", "attributes"),
+    [
+        (NUMBERS, "Two-Family", {"ZONE": "2"}),
+        (MIXED, "2", {"ZONE_name": "Two-Family"}),
+        (BY_KIND, "2", {"ZONE_name": "Two-Family"}),
+    ],
+)
+@pytest.mark.parametrize("other", ["1", "2A", "A-1", "7", None])
+def test_a_code_has_one_spelling_whatever_stands_beside_it(called, zone, attributes, other):
+    """Whether the name replaces the code is decided by the domain: not by the page, the release or the tile."""
+    found = normalized({"ML": "a", "ZONE": "2"}, {"ML": "b", "ZONE": other}, names=called).iloc[0]
+    assert (found["zoning_code"], orjson.loads(found["attributes"])) == (zone, attributes)
+
+
+@pytest.mark.parametrize("called", [NUMBERS, MIXED])
+def test_a_value_that_its_domain_lacks_stays_as_it_is(called):
+    """Number or text, in a domain of numbers or of codes."""
+    found = normalized({"ZONE": "9"}, {"ZONE": "X-1"}, {"ZONE": None}, names=called)
+    assert found["zoning_code"].fillna("none").tolist() == ["9", "X-1", "none"]

@@ -4,14 +4,14 @@ encoding its text really is.
 Source: dBASE III+ file header: rows, header length and row length at 4, 8 and 10; a field of 32 bytes each from 32.
 """
 
-import mmap
 import re
 import struct
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 
@@ -19,10 +19,13 @@ from zoning_assets.transform import canonical, texts
 
 #: Digits that every double holds.
 _DOUBLE_DIGITS = 15
-#: Digits of pyarrow's widest decimal number.
-_MOST_DIGITS = 76
+#: Digits of pyarrow's widest decimal number, and how many may stand behind its point.
+_MOST_DIGITS, _MOST_PLACES = 76, 60
 _MOST_FIELDS = 2048
-_NUMBER = re.compile(rb"[+-]?\d{1,60}(\.\d{0,15})?")
+#: Bytes of rows that are read at once. A mapped file would count as memory.
+CHUNK = 4 << 20
+_SHORT = re.compile(rb"[+-]?\d{1,15}(?:\.(\d*))?")
+_NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _MOST_LOOKED_AT = 64 << 20
 
@@ -48,16 +51,38 @@ class Table:
     rows: int
     fields: tuple[Field, ...]
 
-    def texts(self, field: Field, rows: Sequence[int] | None = None) -> list[bytes]:
-        """What is written in a column, by the rows' numbers, or in all rows."""
-        with self._mapped() as written:
-            starts = (self.head + row * self.size + field.start for row in (range(self.rows) if rows is None else rows))
-            return [written[start : start + field.width].strip(b" \0") for start in starts]
+    def texts(self, field: Field, rows: Sequence[int]) -> list[bytes]:
+        """What is written in a column, by the rows' numbers; the bytes between the first and the last are read."""
+        with self.path.open("rb") as file:
+            near = (list(each) for _, each in groupby(rows, lambda row: row // self._rows_at_once))
+            return [text for each in near for text in self._near(file, field, each)]
 
-    @contextmanager
-    def _mapped(self) -> Iterator[mmap.mmap]:
-        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            yield mapped
+    def chunks(self) -> Iterator[bytes]:
+        """All rows, some thousand at a time."""
+        with self.path.open("rb") as file:
+            for first in range(0, self.rows, self._rows_at_once):
+                yield self._read(file, first, min(first + self._rows_at_once, self.rows))
+
+    def cells(self, rows: bytes, field: Field) -> Iterable[bytes]:
+        """What is written in a column of some whole rows."""
+        starts = range(field.start, len(rows), self.size)
+        return (rows[start : start + field.width].strip(b" \0") for start in starts)
+
+    def _near(self, file: IO[bytes], field: Field, rows: Sequence[int]) -> list[bytes]:
+        """As `texts`, of rows that lie in one chunk."""
+        first = min(rows)
+        written = list(self.cells(self._read(file, first, max(rows) + 1), field))
+        return [written[row - first] for row in rows]
+
+    def _read(self, file: IO[bytes], first: int, end: int) -> bytes:
+        """Rows from `first` up to `end`; what a file cut in its last byte lacks is blank."""
+        file.seek(self.head + first * self.size)
+        wanted = (end - first) * self.size
+        return file.read(wanted).ljust(wanted)
+
+    @property
+    def _rows_at_once(self) -> int:
+        return max(1, CHUNK // self.size)
 
 
 def beside(shapefile: Path) -> Table | None:
@@ -86,34 +111,64 @@ def _table(path: Path) -> Table | None:
 
 
 def long_columns(table: Table, named: Collection[int]) -> dict[int, pa.DataType]:
-    """Columns that hold numbers which GDAL's doubles do not hold, by place, and the type that does: decimal numbers.
+    """Columns that hold numbers which GDAL reads as other numbers, by place, and the type that holds them.
 
-    A number that was cut when it was written ("1.23456789012e+018") stays text where the jurisdiction file names the
-    column (`named`), so that it can be refused by name, and a double elsewhere.
+    Decimal numbers, where a number is too long for a double; a cell that is no number is null. Where the jurisdiction
+    file names the column (`named`), also for a cell of which GDAL reads the beginning (12-A is not 12), and as text
+    where decimal numbers do not hold all cells. A number that was cut when it was written ("1.23456789012e+018") stays
+    as it is there, so that it can be refused by name; in a column that is not named it is a double.
     """
-    found: dict[int, pa.DataType] = {}
-    for place, field in enumerate(table.fields):
-        if field.kind not in "NF" or field.width <= _DOUBLE_DIGITS:
-            continue
-        written = table.texts(field)
-        if any(map(_is_cut_number, written)):
-            found.update({place: pa.string()} if place in named else {})
-        elif any(map(_is_long, written)) and all(not text or _NUMBER.fullmatch(text) for text in written):
-            found[place] = pa.decimal256(_MOST_DIGITS, field.decimals)
-    return found
+    fields = {
+        place: field
+        for place, field in enumerate(table.fields)
+        if field.kind in "NF" and (field.width > _DOUBLE_DIGITS or place in named)
+    }
+    seen = {place: set[str]() for place in fields}
+    for rows in table.chunks() if fields else ():
+        for place, field in fields.items():
+            seen[place].update(*(_seen(text, field.decimals) for text in table.cells(rows, field)))
+    kinds = {place: _type(seen[place], field.decimals, is_named=place in named) for place, field in fields.items()}
+    return {place: kind for place, kind in kinds.items() if kind is not None}
+
+
+def _seen(text: bytes, places: int) -> tuple[str, ...]:
+    """What is special about a cell of a column with so many places behind the point; nothing of most cells."""
+    short = _SHORT.fullmatch(text)
+    if (short and len(short[1] or b"") <= places) or not text.strip(b"*"):  # asterisks: it did not fit, and is null
+        return ()
+    if _is_cut_number(text):
+        return ("cut",)
+    number = _number(text)
+    if number is None:
+        return ("odd",)
+    whole, exponent = number.adjusted() + 1, number.as_tuple().exponent
+    fits = -int(exponent) <= places and whole + places <= _MOST_DIGITS
+    return ("long",) * (whole > _DOUBLE_DIGITS) + ("unfit",) * (not fits)
+
+
+def _type(seen: Collection[str], places: int, *, is_named: bool) -> pa.DataType | None:
+    """The type of a column in whose cells this was seen; None where GDAL's is right."""
+    misread = "odd" in seen or "cut" in seen or ("unfit" in seen and not places)
+    if "long" not in seen and not (is_named and misread):
+        return None
+    if "cut" in seen or "unfit" in seen or places > _MOST_PLACES:
+        return pa.string() if is_named else None
+    return pa.decimal256(_MOST_DIGITS, places)
 
 
 def with_digits(table: Table, place: int, kind: pa.DataType, rows: Sequence[int]) -> pa.Array:
-    """A column of `long_columns`, as it is written, of the rows of these numbers."""
-    written = table.texts(table.fields[place], rows)
-    if kind == pa.string():
-        return pa.array([text.decode("latin-1") or None for text in written], kind)
-    return pa.array([Decimal(text.decode()) if text else None for text in written], kind)
+    """A column of `long_columns`, of the rows of these numbers; null where a cell is no number."""
+    form = _text if kind == pa.string() else _number
+    return pa.array([form(text) for text in table.texts(table.fields[place], rows)], kind)
 
 
-def _is_long(text: bytes) -> bool:
-    """Whether a double may hold another whole number than this."""
-    return len(text.partition(b".")[0].lstrip(b"+-0")) > _DOUBLE_DIGITS
+def _number(text: bytes) -> Decimal | None:
+    return Decimal(text.decode()) if _NUMBER.fullmatch(text) else None
+
+
+def _text(text: bytes) -> str | None:
+    """A number as keys are written, so that a neighbour does not change how it looks; a cut one as it is."""
+    return text.decode("latin-1") if _is_cut_number(text) else canonical.key(_number(text))
 
 
 def _is_cut_number(text: bytes) -> bool:

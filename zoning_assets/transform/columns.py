@@ -168,9 +168,9 @@ def _called(
         found = names.of_column(name, rows, layer["names"])
         if found is None:
             continue
-        if names.are_numbers(values := cleaned[name]):
-            called[name] = [value if said is None else said for said, value in zip(found, values, strict=True)]
-            beside[name] = values
+        if names.has_numbers(name, layer["names"]):
+            called[name] = [value if said is None else said for said, value in zip(found, cleaned[name], strict=True)]
+            beside[name] = cleaned[name]
         else:
             beside[name + names.BESIDE] = found
     return called, beside

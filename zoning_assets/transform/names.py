@@ -35,7 +35,11 @@ def of_column(column: str, rows: Sequence[Mapping[str, Any]], names: Mapping[str
     return found
 
 
-def are_numbers(values: Sequence[Any]) -> bool:
-    """Whether what a column says are numbers, which need their names."""
-    said = [text for value in values if (text := canonical.key(value)) is not None]
-    return all(_NUMBER.fullmatch(text) for text in said)
+def has_numbers(column: str, names: Mapping[str, Any]) -> bool:
+    """Whether all values that a column's domains name are numbers, which their names replace.
+
+    A property of the layer: the same code has the same form on every page. One value that is no number, in the domain
+    of the column or of any subtype, and the codes of the column stay.
+    """
+    domains = [names.get("columns", {}), *names.get("subtypes", {}).values()]
+    return all(_NUMBER.fullmatch(value) for domain in domains for value in domain.get(column, ()))
