@@ -1,0 +1,55 @@
+"""Large GeoJSON is read piece by piece; where a piece ends changes nothing."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from zoning_assets.feeds import json_pieces, json_text
+
+GUID = "{6F9619FF-8B86-D011-B42D-00C04FC964FF}"
+#: Texts in which brackets, quotes and backslashes stand.
+NOTES = [GUID, '}]{"[', "C:\\{", '\\"{', ""]
+
+
+def text_of(number: int, height: str, note: str) -> str:
+    ring = ",".join(f"[{x},{y}{height}]" for x, y in ((0, 0), (0, 1), (1, 1), (0, 0)))
+    properties = json.dumps({"PIN": 12345678901234567890123 + number, "ID": note, "N": f"[1,2,null]{note}"})
+    shape = f'{{"type":"Polygon","coordinates":[[{ring}]]}}'
+    return f'{{"type":"Feature","properties":{properties},"geometry":{shape}}}'
+
+
+def collection_of(parts: list[str]) -> str:
+    return f'{{"type":"FeatureCollection","features":[{",".join(parts)}]}}'
+
+
+def test_null_heights_are_left_out_wherever_a_piece_ends(tmp_path: Path) -> None:
+    """Positions lose them, texts stay, and long numbers become texts."""
+    rows = [(number, ",null", note) for number, note in enumerate(NOTES)]
+    path = tmp_path / "a.geojson"
+    path.write_text(collection_of([text_of(*row) for row in rows]))
+    right = json.loads(collection_of([text_of(number, "", note) for number, _, note in rows]))
+    for feature in right["features"]:
+        feature["properties"]["PIN"] = str(feature["properties"]["PIN"])
+    for size in range(1, path.stat().st_size + 1):
+        found = json_text.ready(path, tmp_path / str(size), (), piece_bytes=size)
+        assert json.loads(found.read_bytes()) == right, size
+
+
+def test_a_nul_does_not_join_a_backslash_to_the_end_of_its_text(tmp_path: Path) -> None:
+    """The text ends where it ends, and what stands behind it is read."""
+    path = tmp_path / "a.geojson"
+    path.write_bytes(collection_of([text_of(1, ",null", "C:_")]).encode().replace(b"_", b"\\\0"))
+    found = json.loads(json_text.ready(path, tmp_path / "into", ()).read_bytes())
+    assert found["features"][0]["properties"]["ID"] == "C:\\"
+    assert found["features"][0]["geometry"]["coordinates"][0][1] == [0, 1]
+
+
+@pytest.mark.parametrize("letters", [b"\\", b'\\"', b"{"])
+def test_a_text_without_an_end_is_gone_through_once(letters: bytes) -> None:
+    """Pieces end behind an escape, with one more byte at most, and make up the whole."""
+    body = b'{"a":"' + letters * 999
+    found = list(json_pieces.pieces(io.BytesIO(body), 10))
+    assert b"".join(found) == body
+    assert max(map(len, found)) <= 11
