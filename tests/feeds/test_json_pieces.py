@@ -3,10 +3,12 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from zoning_assets.feeds import json_pieces, json_text
+from zoning_assets.errors import FileRefused
+from zoning_assets.feeds import geojson_flat, json_pieces, json_text
 
 GUID = "{6F9619FF-8B86-D011-B42D-00C04FC964FF}"
 #: Texts in which brackets, quotes and backslashes stand.
@@ -44,6 +46,29 @@ def test_a_nul_does_not_join_a_backslash_to_the_end_of_its_text(tmp_path: Path) 
     found = json.loads(json_text.ready(path, tmp_path / "into", ()).read_bytes())
     assert found["features"][0]["properties"]["ID"] == "C:\\"
     assert found["features"][0]["geometry"]["coordinates"][0][1] == [0, 1]
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_nested_features_are_found_wherever_a_piece_ends(tmp_path: Path, note: str) -> None:
+    """Brackets in a text are no structure, also where the text is cut."""
+    features = [text_of(number, "", note) for number in range(3)]
+    path = tmp_path / "a.geojson"
+    path.write_text(collection_of([collection_of(features[:1]), *features[1:]])[:-1] + ',"extent":[0, 1]}')
+    for size in range(1, path.stat().st_size + 1):
+        flat = geojson_flat.flatten(path, tmp_path / f"{size}.geojson", "w", piece_bytes=size)
+        found: Any = json.loads((tmp_path / f"{size}.geojson").read_bytes())
+        assert found["features"] == [json.loads(each) for each in features], size
+        assert (flat.features, list(flat.members)) == (3, []), size
+
+
+@pytest.mark.parametrize("end", ['"', '"{', '"\\', '"\\"'])
+def test_a_text_without_an_end_is_refused(tmp_path: Path, end: str) -> None:
+    """The file is damaged, however long the text is."""
+    path = tmp_path / "a.geojson"
+    path.write_text(collection_of([collection_of([text_of(1, "", GUID)])])[:-2] + f",{end}")
+    for size in (1, 7, 1 << 20):
+        with pytest.raises(FileRefused, match="damaged"):
+            geojson_flat.flatten(path, tmp_path / "b.geojson", "w", piece_bytes=size)
 
 
 @pytest.mark.parametrize("letters", [b"\\", b'\\"', b"{"])
