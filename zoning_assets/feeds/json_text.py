@@ -1,10 +1,12 @@
 """GeoJSON files of strangers made ready for GDAL, which drops shapes whose height is null, ends texts at a NUL, makes
-doubles of long integers, and refuses the whole file over a backslash that begins no escape.
+doubles of long integers, and refuses the whole file over a backslash that begins no escape or a number beyond all
+doubles.
 
 A file in which nothing of that stands is left as it is.
 """
 
 import codecs
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
@@ -27,6 +29,9 @@ _NULL_ENDS = re.compile(rb"null\s*\]")
 _NUL = re.compile(rb"\0|(?<!\\)((?:\\\\)*)\\u0000")
 _ESCAPE = re.compile(rb'\\(?:(["\\/bfnrt]|u[0-9a-fA-F]{4})|)')
 _LONG = re.compile(rb":\s*-?(?:\d{16}|\d\.\d+[eE]\+?\d\d)")
+#: A text; or a member's value that may be too large for a double.
+_HUGE = re.compile(_TEXT + rb"|(:\s*)(-?\d[\d.]*[eE]\+?\d{3,})(?=\s*[,}])", re.DOTALL)
+_HUGE_ENDS = re.compile(rb"[eE]\+?\d{3,}\s*[,}]")
 #: A text, with the number that it names, if it is such a name.
 _NUMBER = re.compile(b"(" + _TEXT + rb")(?:(\s*:\s*)(-?\d[\d.eE+-]*)(?=\s*[,}\]]))?", re.DOTALL)
 
@@ -76,6 +81,7 @@ def _is_odd(chunk: bytes) -> bool:
     return (
         b"\0" in chunk
         or _NULL_ENDS.search(chunk) is not None
+        or _HUGE_ENDS.search(chunk) is not None
         or (b"\\" in chunk and (b"\\u0000" in chunk or any(not found[1] for found in _ESCAPE.finditer(chunk))))
     )
 
@@ -86,13 +92,20 @@ def _rewrite(chunks: Iterable[bytes], target: Path, quoted: Collection[bytes]) -
             escaped = _ESCAPE.sub(lambda found: found[0] if found[1] else rb"\\", chunk)
             sound = _NUL.sub(rb"\1", escaped)  # after it: a NUL between a backslash and a quote keeps them apart
             flat = _NULL_HEIGHT.sub(lambda found: found[1] + b"]" if found[1] else found[0], sound)
-            sink.write(_NUMBER.sub(lambda found: _quoted(found, quoted), flat) if quoted else flat)
+            finite = _HUGE.sub(_finite, flat) if _HUGE_ENDS.search(flat) else flat
+            sink.write(_NUMBER.sub(lambda found: _quoted(found, quoted), finite) if quoted else finite)
 
 
 def _quoted(found: re.Match[bytes], names: Collection[bytes]) -> bytes:
-    if not found[3] or found[1][1:-1] not in names:
-        return found[0]
-    return found[1] + found[2] + b'"' + str(canonical.key(_number(found[3]))).encode() + b'"'
+    number = _number(found[3]) if found[3] and found[1][1:-1] in names else None
+    key = canonical.key(number)
+    return found[0] if key is None else found[1] + found[2] + b'"' + key.encode() + b'"'
+
+
+def _finite(found: re.Match[bytes]) -> bytes:
+    """A member's value, or null where no double is so large."""
+    number = _number(found[2]) if found[2] else None
+    return found[1] + b"null" if isinstance(number, float) and math.isinf(number) else found[0]
 
 
 def _long_names(path: Path, size: int) -> set[bytes]:
@@ -103,6 +116,8 @@ def _long_names(path: Path, size: int) -> set[bytes]:
     for chunk in _chunks(path, size):
         for found in filter(_has_number, _NUMBER.finditer(chunk)):
             name, number = found[1][1:-1], _number(found[3])
+            if number is None:
+                continue
             if isinstance(number, float):
                 decimal.add(name)
             elif abs(number) >= 2**63:
@@ -117,12 +132,12 @@ def _has_number(found: re.Match[bytes]) -> bool:
     return found[3] is not None
 
 
-def _number(text: bytes) -> float | int:
-    """As JSON has it, with all digits. Text that is not a number gives 0; it is refused later."""
+def _number(text: bytes) -> float | int | None:
+    """As JSON has it, with all digits. None: the text is not a number. It stays in the file, which GDAL refuses."""
     try:
         return int(text) if text.lstrip(b"-").isdigit() else exact(text.decode())
     except (ValueError, ArithmeticError):
-        return 0
+        return None
 
 
 def _copy(path: Path, into: Path, write: Callable[[Path], None]) -> Path:
