@@ -78,3 +78,14 @@ def test_a_text_without_an_end_is_gone_through_once(letters: bytes) -> None:
     found = list(json_pieces.pieces(io.BytesIO(body), 10))
     assert b"".join(found) == body
     assert max(map(len, found)) <= 11
+
+
+def test_what_a_copy_holds_depends_on_the_columns_that_are_named(tmp_path: Path) -> None:
+    """A copy made for other columns is not taken for this one."""
+    path = tmp_path / "a.geojson"
+    feature = text_of(0, "", "").replace("{", '{"id":7,', 1)
+    path.write_text(collection_of([feature]))
+    plain, named = (json_text.ready(path, tmp_path / "into", columns) for columns in ((), ("id",)))
+    assert [json.loads(each.read_bytes())["features"][0]["id"] for each in (plain, named)] == [7, "7"]
+    assert json_text.ready(path, tmp_path / "into", ("id",)) == named
+    assert named.name == path.name

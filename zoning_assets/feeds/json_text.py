@@ -6,6 +6,7 @@ A file in which nothing of that stands is left as it is.
 """
 
 import codecs
+import hashlib
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -16,6 +17,8 @@ from zoning_assets.feeds.json_pieces import between_objects
 from zoning_assets.transform import canonical
 from zoning_assets.transform.documents import exact
 
+#: Of what is written. A change of it makes new copies.
+_VERSION = 2
 _PIECE_BYTES = 8 << 20
 _MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -45,7 +48,7 @@ def utf8(path: Path, into: Path) -> Path:
     encoding = next((name for mark, name in _MARKS if start.startswith(mark)), None)
     if encoding is None or not start[: len(start) // 2 * 2].decode(encoding, "replace").lstrip().startswith("{"):
         return path
-    return _copy(path, into, lambda target: _recode(path, target, encoding))
+    return _copy(path, into, "utf8", lambda target: _recode(path, target, encoding))
 
 
 def _recode(path: Path, target: Path, encoding: str) -> None:
@@ -69,7 +72,8 @@ def ready(path: Path, into: Path, named: Collection[str], *, piece_bytes: int = 
     quoted = _long_names(path, piece_bytes) | {each.encode() for each in named if each == "id"}
     if not quoted and not any(map(_is_odd, _chunks(path, piece_bytes))):
         return path
-    return _copy(path, into, lambda target: _rewrite(_chunks(path, piece_bytes), target, quoted))
+    columns = hashlib.sha256(repr(sorted(quoted)).encode()).hexdigest()[:16]
+    return _copy(path, into, columns, lambda target: _rewrite(_chunks(path, piece_bytes), target, quoted))
 
 
 def _chunks(path: Path, size: int) -> Iterator[bytes]:
@@ -140,9 +144,12 @@ def _number(text: bytes) -> float | int | None:
         return None
 
 
-def _copy(path: Path, into: Path, write: Callable[[Path], None]) -> Path:
-    """A copy, whole or not at all, under the file's own name: GDAL and people call its layer by it."""
-    folder = into.resolve() / f"json-{name_of(path)}"
+def _copy(path: Path, into: Path, form: str, write: Callable[[Path], None]) -> Path:
+    """A copy, whole or not at all, under the file's own name: GDAL and people call its layer by it.
+
+    Copies of another form, or by another version of this module, lie elsewhere.
+    """
+    folder = into.resolve() / f"json{_VERSION}-{name_of(path)}-{form}"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / path.name
     if not target.exists():
