@@ -2,6 +2,7 @@
 text changes for the worse."""
 
 import asyncio
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.cases.shapefiles import shapefile
 from tests.http_client import ask
 from tests.http_desk import Clock, Desk
 from zoning_assets.errors import PortalUnreachable
+from zoning_assets.feeds import files
 from zoning_assets.http import TALLY, Tally
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.transform import collection, documents, markup, texts
@@ -104,9 +106,34 @@ def test_other_encodings_of_unicode(pipeline: Pipeline, tmp_path: Path, encoding
     assert [address for _, address, _ in done.parcels()] == ["Calle Cañón"] * 20
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("layer", [None, "lots", "lots.geojson", "a/lots.geojson"])
+def test_other_encodings_of_unicode_in_a_zip(
+    pipeline: Pipeline, tmp_path: Path, encoding: str, layer: str | None
+) -> None:
+    """The layer is called by the name and the place that the file has in the zip; what lies beside it is named."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr("a/lots.geojson", geojson(lots(20, ADDR="Calle Cañón")).decode().encode(encoding))
+        packed.writestr("a/readme.txt", "Lots".encode(encoding))
+    more = {"layer": layer} if layer else {}
+    with running(CasePortal({"a.zip": (tmp_path / "a.zip").read_bytes()})) as portal:
+        done = published(pipeline, portal, portal.file_url("a.zip"), tmp_path, **more)
+    assert not done.errors
+    assert [address for _, address, _ in done.parcels()] == ["Calle Cañón"] * 20
+    assert done.outcomes[0].as_dict()["left_out"] == ["a/readme.txt"]
+
+
+def test_utf_16_in_a_folder(tmp_path: Path) -> None:
+    """As in a zip."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/lots.geojson").write_bytes(geojson(lots(20)).decode().encode("utf-16"))
+    found = files.find_layer(tmp_path / "in", where="w", layer="lots.geojson", into=tmp_path / "into")
+    assert found.rows == 20
+
+
 @pytest.mark.parametrize(
     ("number", "form"),
-    [*((n, f) for n in ("NaN", "Infinity", "-Infinity") for f in ("file", "arcgis")), ("1e999", "arcgis")],
+    [(n, f) for n in ("NaN", "Infinity", "-Infinity", "1e999", "-1.0E+400") for f in ("file", "arcgis")],
 )
 def test_numbers_that_are_none(pipeline: Pipeline, tmp_path: Path, number: str, form: str) -> None:
     """They say nothing, and cost nothing."""

@@ -15,6 +15,7 @@ from pyarrow import parquet
 from tests.cases.publishing import published
 from tests.cases.serving import CasePortal, Raw, box, case, case_layer, geojson, layer_of, lots, running
 from tests.cases.shapefiles import shapefile
+from zoning_assets.feeds import json_text
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.transform import canonical, columns
 
@@ -80,6 +81,25 @@ def test_long_numbers_in_a_geojson_file_keep_their_digits(pipeline: Pipeline, tm
         done = published(pipeline, portal, portal.file_url("long.geojson"), tmp_path, on_repeated_key="dissolve")
     assert not done.errors
     assert done.keys == sorted(["1.5", *(str(int(Decimal(row["PIN"]))) for row in rows[:19])])
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1.0e+400"])
+@pytest.mark.parametrize("others", ["12345678901234567890123", "2"])
+def test_a_number_beyond_all_bounds_is_no_key(pipeline: Pipeline, tmp_path: Path, number: str, others: str) -> None:
+    """Its row is held back by name; no text is made of it, whatever the other keys look like."""
+    rows = lots(20, PIN=lambda n: Raw(number) if n == 7 else Raw(f"{others}{n:02d}"))
+    with running(CasePortal({"long.geojson": geojson(rows)})) as portal:
+        done = published(pipeline, portal, portal.file_url("long.geojson"), tmp_path, on_repeated_key="dissolve")
+    assert done.keys == sorted(f"{others}{n:02d}" for n in range(20) if n != 7)
+    assert done.rejections() == [("null_key",)]
+
+
+@pytest.mark.parametrize("number", ["1-2", "1.2.3", "1e"])
+def test_what_looks_like_a_number_and_is_none_is_no_key(tmp_path: Path, number: str) -> None:
+    """The file is damaged, and stays so."""
+    path = tmp_path / "a.geojson"
+    path.write_bytes(b'{"features":[{"id":' + number.encode() + b',"type":"Feature"}],"type":"FeatureCollection"}')
+    assert json_text.ready(path, tmp_path / "into", ("id",)).read_bytes() == path.read_bytes()
 
 
 def test_decimals_of_geoparquet_keep_their_digits(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -209,22 +209,26 @@ def _inside(folder: Path, search: Search, above: str) -> Held:
     found: list[Candidate] = []
     damaged: list[FileRefused] = []
     files = _files(folder)
-    for path, format_ in sorted(_recognised(files, search.where), key=lambda each: each[1] == formats.CSV):
+    for path, sound, format_ in sorted(_recognised(files, search), key=lambda each: each[2] == formats.CSV):
         if format_ == formats.CSV and any(each.polygons for each in found):
             continue
         at = above + path.relative_to(folder).as_posix()
         try:
-            found += [replace(each, at=at) for each in _layers(path, format_, search)]
+            found += [replace(each, at=at) for each in _layers(sound, format_, search)]
         except FileRefused as refusal:
             damaged.append(refusal)
     return Held(tuple(found), tuple(damaged), tuple(above + path.relative_to(folder).as_posix() for path in files))
 
 
-def _recognised(files: Iterable[Path], where: str) -> Iterator[tuple[Path, str]]:
+def _recognised(files: Iterable[Path], search: Search) -> Iterator[tuple[Path, Path, str]]:
+    """Each file with what is read in its place, a copy where it is UTF-16, and the format of that."""
     for path in files:
+        if path.suffix.lower() == ".shx":
+            continue
         with suppress(FileRefused):
-            if path.suffix.lower() != ".shx" and (format_ := formats.recognise(path, where)) != formats.ZIP:
-                yield path, format_
+            sound = json_text.utf8(path, search.into)
+            if (format_ := formats.recognise(sound, search.where)) != formats.ZIP:
+                yield path, sound, format_
 
 
 def _files(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ that they are features: each becomes a feature, in the order of the file. One fe
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,11 +18,11 @@ from zoning_assets.feeds.copies import drafted
 from zoning_assets.feeds.formats import AGAIN
 from zoning_assets.feeds.geojson_outline import DESCRIBES
 
-_CHUNK_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
 _LARGEST_FEATURE = 64 << 20
 _DEEPEST = 200
-#: A text, a list of numbers, or a bracket.
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|\[[^\[\]{}"]*\]|[{}\[\]]', re.DOTALL)
+#: A text, a list of numbers, or a bracket. A group matches where the bytes at hand end before the text or list does.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(\\?\Z))|\[[^\[\]{}"]*+(?:\]|(\Z))|[{}\[\]]', re.DOTALL)
 _BETWEEN = b" \t\r\n\x1e,\xef\xbb\xbf"  # what may stand between documents
 _GEOMETRIES = frozenset(
     {"Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"}
@@ -51,7 +51,7 @@ class Flat:
     members: dict[str, None] = field(default_factory=dict)
 
 
-def flatten(path: Path, target: Path, where: str) -> Flat:
+def flatten(path: Path, target: Path, where: str, *, piece_bytes: int = _PIECE_BYTES) -> Flat:
     """Write the features of a GeoJSON to `target`, which appears whole or not at all.
 
     Raises:
@@ -60,12 +60,12 @@ def flatten(path: Path, target: Path, where: str) -> Flat:
     target.parent.mkdir(parents=True, exist_ok=True)
     walk = _Walk(where)
     with drafted(target) as draft, path.open("rb") as source, draft.open("wb") as sink:
-        _write(walk, source, sink)
+        _write(walk, walk.features(source, piece_bytes), sink)
     return walk.flat
 
 
-def _write(walk: "_Walk", source: BinaryIO, sink: BinaryIO) -> None:
-    for feature in walk.features(source):
+def _write(walk: "_Walk", features: Iterable[bytes], sink: BinaryIO) -> None:
+    for feature in features:
         sink.write(b",\n" if walk.flat.features else b'{"type":"FeatureCollection","features":[\n')
         sink.write(feature)
         walk.flat.features += 1
@@ -84,13 +84,15 @@ class _Walk:
         self._systems: dict[bytes, None] = {}  # `crs` of collections
         self._unnamed = self._documents = 0  # documents without one; documents
 
-    def features(self, source: BinaryIO) -> Iterator[bytes]:
-        """Each feature as text."""
+    def features(self, source: BinaryIO, size: int) -> Iterator[bytes]:
+        """Each feature as text. What is kept at least doubles with each reading, so that time grows with the file."""
         buffer, base, at = b"", 0, 0
         while True:
-            piece = source.read(_CHUNK_BYTES)
+            piece = source.read(max(size, len(buffer)))
             buffer += piece
             for token in _TOKEN.finditer(buffer, at):
+                if token.lastindex:
+                    break
                 if not self._open:
                     self._check_between(buffer[at : token.start()])
                 at = token.end()

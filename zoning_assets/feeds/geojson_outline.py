@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_CHUNK_BYTES = 1 << 20
+from zoning_assets.feeds.json_pieces import pieces, within_text, without_escapes
+
+_PIECE_BYTES = 1 << 20
 _LOOK_BACK = 512  # a member's name stands so near to its value
 _NAME = b'"features"'
 _KEY = re.compile(rb'"([^"]*)"\s*:\s*$')
@@ -41,7 +43,7 @@ class Outline:
 @dataclass
 class _State:
     depth: int = 0
-    quoted: int = 0  # 1: within a text
+    quoted: bool = False  # within a text
     counting: bool = False  # within an array called `features`
     features: int = 0
     arrays: int = 0  # called `features`, of the documents' own
@@ -53,10 +55,7 @@ def outline(path: Path) -> Outline:
     """The outline of a JSON file; memory holds a piece of it."""
     state, before = _State(), b""
     with path.open("rb") as file:
-        while piece := file.read(_CHUNK_BYTES):
-            while piece.endswith(b"\\") and (more := file.read(1)):
-                piece += more
-            piece = re.sub(rb"\\.", b"__", piece, flags=re.DOTALL) if b"\\" in piece else piece
+        for piece in map(without_escapes, pieces(file, _PIECE_BYTES)):
             _take(state, before, piece)
             before = (before + piece)[-_LOOK_BACK:]
     return Outline(state.features, tuple(state.members), state.names > state.arrays)
@@ -65,11 +64,11 @@ def outline(path: Path) -> Outline:
 def _take(state: _State, before: bytes, piece: bytes) -> None:
     state.names += piece.count(_NAME) + (before[1 - len(_NAME) :] + piece[: len(_NAME) - 1]).count(_NAME)
     letters = np.frombuffer(piece, dtype=np.uint8)
-    quotes = np.cumsum(letters == ord('"'), dtype=np.uint8) + np.uint8(state.quoted)  # only whether it is odd counts
+    within = within_text(letters, state.quoted)
     steps = _STEPS[letters]
-    steps[quotes & 1 == 1] = 0
+    steps[within] = 0
     places = np.flatnonzero(steps)
-    state.quoted = int(quotes[-1] & 1)
+    state.quoted = bool(within[-1])
     if not len(places):
         return
     changes = steps[places]
