@@ -30,6 +30,7 @@ class Standing:
     url: str
     now: datetime
     files: Mapping[str, Jurisdiction]
+    simulated: frozenset[str]  # counties of `zoning demo`, whose portal and file are there only while it runs
     faults: Mapping[str, str]  # of files that are wrong
     mine: frozenset[str]  # ids of the user's own files; the packaged ones are nobody's to ask
     done: Mapping[str, published.Published]
@@ -99,7 +100,7 @@ class Standing:
     def _without_file(self) -> frozenset[str]:
         """Jurisdictions that were published or failed, and that no file describes any more."""
         failed, held = {each.jurisdiction for each in self.failed}, {each["jurisdiction"] for each in self.held}
-        return frozenset({*self.done, *self.alarms, *failed, *held} - {*self.files, *self.faults})
+        return frozenset({*self.done, *self.alarms, *failed, *held} - {*self.files, *self.faults} - self.simulated)
 
     def _wrong(self) -> Iterator[tuple[str, str, str]]:
         """Files that cannot be read; maps and releases that are not believed."""
@@ -155,6 +156,7 @@ def look(url: str, settings: Settings, now: datetime) -> Standing:
         url=url,
         now=now,
         files=files,
+        simulated=frozenset(path.stem for path in (settings.home / "demo").glob("*.toml")),
         faults=faults,
         mine=frozenset(name for name, path in paths.items() if path.parent == settings.jurisdictions),
         done={name: each for name, each in published.published(url).items() if name not in removed},
