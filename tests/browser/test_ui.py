@@ -5,6 +5,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -80,7 +81,7 @@ def up(environ: dict[str, str]) -> Iterator[str]:
             yield json.loads("".join(iter(started.stdout.readline, "}\n")) + "}")["ui"]
         finally:
             started.terminate()
-            assert started.wait(60) == 0
+            assert started.wait(60) == 128 + signal.SIGTERM
 
 
 @pytest.fixture
