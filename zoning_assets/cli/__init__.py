@@ -4,7 +4,11 @@ What belongs here: words, progress, tables for people, JSON for programs, exit s
 Heavy imports (Dagster takes seconds) stand inside the commands that need them.
 """
 
+import sys
+
 from zoning_assets.cli import signals
+
+_STOPPED = 130
 
 
 def main() -> None:
@@ -17,4 +21,5 @@ def main() -> None:
             run()
         except KeyboardInterrupt:  # before or after what `run` answers itself
             signals.end_if_one_came()
-            raise
+            sys.stderr.write("zoning: stopped before anything was begun\n")
+            sys.exit(_STOPPED)

@@ -23,7 +23,7 @@ from zoning_assets.feeds.source import Draft, Request, Source, check_columns, no
 from zoning_assets.feeds.whole import Hashes, hashes_of, repeats
 from zoning_assets.model import Cover, Place
 from zoning_assets.secrecy import without_secrets
-from zoning_assets.transform import columns, esri, tiles
+from zoning_assets.transform import canonical, columns, esri, tiles
 from zoning_assets.transform.rows import Rows
 from zoning_assets.transform.spelling import respelled, spelled
 
@@ -215,7 +215,7 @@ def _as_wanted(request: Request, described: Sequence[str]) -> list[str]:
 def _named(service: Service) -> dict[str, str]:
     """What changes when the layer calls its values otherwise."""
     names = arcgis_whole.named(service)
-    text = orjson.dumps(names, option=orjson.OPT_SORT_KEYS)
+    text = canonical.json_bytes(names)
     return {"names": hashlib.sha256(text).hexdigest()[:16]} if names else {}
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from zoning_assets.errors import FeedRefused, PortalUnreachable
 from zoning_assets.feeds.arcgis_query import Params, Service, inside
-from zoning_assets.transform import tiles
+from zoning_assets.transform import canonical, tiles
 
 _MOST_GROUPS = 2000
 #: More rows than this that a tile asks for one by one are asked for at once.
@@ -75,7 +75,7 @@ def _small(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    said = sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows)
+    said = sorted(canonical.json_bytes(row) for row in rows)
     return {
         "count": sum(int(row["n"]) for row in rows),
         "last_id": max((int(row["last_id"]) for row in rows if row["last_id"] is not None), default=0),

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from zoning_assets.transform import canonical
+
 #: A file fetched so long ago still serves the runs that follow one another (tiles, then parcels).
 _FRESH_S = 600.0
 
@@ -17,7 +19,7 @@ def find(file: Path, of: Mapping[str, Any]) -> dict[str, Any] | None:
     if not file.exists() or not path.exists():
         return None
     note: dict[str, Any] = orjson.loads(path.read_bytes())
-    same = note.get("of") == orjson.loads(orjson.dumps(of)) and 0 <= time.time() - note["at"] < _FRESH_S
+    same = note.get("of") == orjson.loads(canonical.json_bytes(of)) and 0 <= time.time() - note["at"] < _FRESH_S
     return note if same else None
 
 
@@ -27,5 +29,5 @@ def keep(draft: Path, file: Path, of: Mapping[str, Any], note: Mapping[str, Any]
     path = file.with_suffix(".json")
     path.unlink(missing_ok=True)  # between the two moves the note must not speak of another file
     draft.replace(file)
-    path.write_bytes(orjson.dumps(whole))
+    path.write_bytes(canonical.json_bytes(whole))
     return whole

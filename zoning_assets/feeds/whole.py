@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import shapely
 
@@ -22,7 +21,7 @@ from zoning_assets.feeds import scratch
 from zoning_assets.feeds.slices import Slices, page_of
 from zoning_assets.feeds.source import MOST_ROWS_A_TILE, Draft, Request, no_shapes, prove
 from zoning_assets.model import Cover, Place
-from zoning_assets.transform import columns, crs, tiles, written
+from zoning_assets.transform import canonical, columns, crs, tiles, written
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -142,7 +141,7 @@ class Whole:
     async def _sliced(self, cover: Cover) -> Slices:
         """The second pass, once for all tiles of a run."""
         told = [sorted(cover.tiles), dict(cover.repeated), self.stamp, self.request.feed.axes]
-        text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS, default=str)
+        text = canonical.json_bytes(told, default=str)
         slices = Slices(self.folder / f"sliced-{hashlib.sha256(text).hexdigest()[:16]}")
         async with self._slicing:
             await asyncio.to_thread(self._ready, cover, slices)

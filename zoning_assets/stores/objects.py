@@ -12,6 +12,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from zoning_assets import os_errors
 from zoning_assets.errors import HarvestMissing, SettingInvalid, StoreError
+from zoning_assets.transform import canonical
 
 
 class Objects:
@@ -46,7 +47,7 @@ class Objects:
 
     def put_json(self, name: str, document: Any) -> None:
         """Write a JSON document with sorted keys."""
-        self.put(name, orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2))
+        self.put(name, canonical.json_bytes(document, orjson.OPT_INDENT_2))
 
     def get(self, name: str) -> bytes:
         """Read an object.

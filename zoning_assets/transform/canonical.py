@@ -162,11 +162,20 @@ def epoch_ms(raw: Any) -> Any:
 
 def dumps(attributes: Mapping[str, Any]) -> str:
     """Attributes as JSON text with sorted keys and without NUL, which PostgreSQL refuses."""
-    try:
-        text = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS, default=str).decode()
-    except orjson.JSONEncodeError:  # half a surrogate pair, or a long number, in a name or in a raw row
-        text = orjson.dumps(_no_halves(attributes), option=orjson.OPT_SORT_KEYS, default=str).decode()
+    text = json_bytes(attributes, default=str).decode()
     return text if "\\u0000" not in text else _NUL.sub(r"\1", text)
+
+
+def json_bytes(document: Any, option: int = 0, default: Callable[[Any], Any] | None = None) -> bytes:
+    """What a portal said, as JSON with sorted keys: whole, however long its numbers are, and whatever its texts hold.
+
+    `option`, `default`: as of orjson.dumps.
+    """
+    option |= orjson.OPT_SORT_KEYS
+    try:
+        return orjson.dumps(document, option=option, default=default)
+    except orjson.JSONEncodeError:  # half a surrogate pair, or a number beyond 64 bits
+        return orjson.dumps(_no_halves(document), option=option, default=default)
 
 
 def _no_halves(raw: Any) -> Any:
