@@ -30,6 +30,8 @@ from zoning_assets.transform.polygon_overlay import (
 Geometries = npt.NDArray[np.object_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+#: Corners of a quarter of a circle.
+_CORNERS = 8
 Flags = npt.NDArray[np.bool_]
 
 RENUMBERED, SPLIT, MERGED, REPLATTED = "renumbered", "split", "merged", "replatted"
@@ -139,8 +141,10 @@ def _same_ground(one: Geometries, two: Geometries, tolerance_m: float) -> Flags:
 
 
 def _covers(one: Geometries, two: Geometries, tolerance_m: float) -> Flags:
+    """Whether each of the second lies within the tolerance of the first."""
+    round_m = tolerance_m / np.cos(np.pi / (4 * _CORNERS))  # a buffer has corners: the circle must fit into it
     with np.errstate(invalid="ignore"):  # of a ring without area
-        covers: Flags = shapely.covers(shapely.buffer(one, tolerance_m), two)
+        covers: Flags = shapely.covers(shapely.buffer(one, round_m, quad_segs=_CORNERS), two)
     return covers
 
 
