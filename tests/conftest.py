@@ -27,7 +27,7 @@ from zoning_assets.stores import database as db
 from zoning_assets.stores.objects import Objects
 
 # Properties are judged by their result, not by the load of the machine: pytest's timeout ends what hangs.
-#: In CI the examples are always the same, so that what lands is judged by what was tried; elsewhere they are new each time.
+# In CI the examples are always the same, so that what lands is judged by what was tried; elsewhere they are new.
 settings.register_profile(
     "any machine",
     deadline=None,
