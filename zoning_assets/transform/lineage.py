@@ -30,9 +30,10 @@ from zoning_assets.transform.polygon_overlay import (
 Geometries = npt.NDArray[np.object_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-#: Corners of a quarter of a circle.
-_CORNERS = 8
 Flags = npt.NDArray[np.bool_]
+
+#: Corners of a quarter of a buffer's circle.
+_CORNERS = 8
 
 RENUMBERED, SPLIT, MERGED, REPLATTED = "renumbered", "split", "merged", "replatted"
 ADJUSTED, RESHAPED, ADDED, RETIRED = "adjusted", "reshaped", "added", "retired"
