@@ -128,7 +128,7 @@ async def _by_tiles(portal: str, folder: Path) -> None:
     done: list[Outcome] = []
     with Pool() as pool:
         pipeline = Pipeline(Objects(str(folder / "store")), "", folder / "scratch", pool)
-        places = [Place(county.id, tile) for tile in (await pipeline.find_cover(county)).tiles]
+        places = [Place(county.id, tile) for tile in (await pipeline.harvest(county)).tiles]
         await pipeline.run({county.id: county}, places, PARCELS, [RAW], done.append)
     if errors := [str(each.error) for each in done if each.error]:
         raise RuntimeError(errors[0])

@@ -32,7 +32,7 @@ def tracked(county: County, edited_ms: int, *, edit: int | None = None, take_awa
 
 async def harvest(pipeline: Pipeline, county: Jurisdiction) -> list[Outcome]:
     """All tiles, in this loop, in which the portal is too."""
-    tiles = (await pipeline.find_cover(county)).tiles
+    tiles = (await pipeline.harvest(county)).tiles
     outcomes: list[Outcome] = []
     places = [Place(county.id, tile) for tile in tiles]
     await pipeline.run({county.id: county}, places, PARCELS, STAGES, outcomes.append)
@@ -74,7 +74,7 @@ def test_only_what_moved_is_fetched(pipeline: Pipeline, database: str, tmp_path:
             assert 1 <= pages < all_pages / 2
             whole = rows(database, "SELECT count(*) FROM zoning.whole WHERE feed = 'parcels'")
             assert whole == [(1,)], "and it is of one state, that may be compared with another"
-            await pipeline.find_cover(described, force=True)
+            await pipeline.harvest(described, force=True)
             _, pages = await again(tracked(county, 1_700_000_000_001, edit=700, take_away=500))
             assert pages == all_pages, "a person wants it all"
             now[0] += timedelta(days=31)

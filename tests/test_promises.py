@@ -67,7 +67,7 @@ def test_the_loop_answers_within_50_ms(pipeline: Pipeline, tmp_path: Path) -> No
 def _measured(measure: Measure, pipeline: Pipeline, tmp_path: Path, portal: str, name: str) -> list[float]:
     """What is measured of the loop while all of the county is published."""
     county = read_toml(tmp_path, county_toml(portal).replace(ID, name), name)
-    tiles = asyncio.run(pipeline.find_cover(county)).tiles
+    tiles = asyncio.run(pipeline.harvest(county)).tiles
     outcomes: list[Outcome] = []
     places = [Place(name, tile) for tile in sorted(tiles)]
     found = asyncio.run(measure(pipeline.run({name: county}, places, PARCELS, STAGES, outcomes.append)))

@@ -20,7 +20,7 @@ from zoning_assets.model import OWN_AXES, PARCELS, Feed, Jurisdiction
 from zoning_assets.onboarding.proposal import Proposal, propose
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.transform import crs, shifts
-from zoning_assets.transform.columns import Scope, normalize
+from zoning_assets.transform.columns import normalize
 from zoning_assets.transform.rows import Rows
 
 BOX = (-71.12, 42.37, -71.08, 42.40)
@@ -162,7 +162,6 @@ def test_where_the_file_may_not_turn_the_axes_the_remedy_is_the_crs(kind: str) -
             jurisdiction=place,
             feed=feed,
             layer={"crs": "EPSG:4326"},
-            scope=Scope(),
         )
     assert "lat-lon" not in str(refused.value)
 

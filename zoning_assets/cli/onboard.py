@@ -95,7 +95,7 @@ def _trial(file: Path, folder: Path) -> dict[str, Any]:
     async def tried(pipeline: Pipeline) -> None:
         place = Place(described.id)
         if PARCELS in described.feeds:
-            found = (await pipeline.find_cover(described)).tiles
+            found = (await pipeline.harvest(described)).tiles
             place = Place(described.id, min((rows, tile) for tile, rows in found.items())[1])
         feed = next(iter(described.feeds))
         await pipeline.run({described.id: described}, [place], feed, STAGES[:-1], outcomes.append)

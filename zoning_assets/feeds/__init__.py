@@ -20,4 +20,7 @@ FEED_TYPES: Mapping[str, FeedType] = {
     "wfs": wfs,
 }
 
-__all__ = ["FEED_TYPES", "FeedType", "Request", "Source"]
+#: Those whose opened layer states its signals itself, so that no probe need be made for them.
+STATE_SIGNALS = frozenset({"arcgis"})
+
+__all__ = ["FEED_TYPES", "STATE_SIGNALS", "FeedType", "Request", "Source"]

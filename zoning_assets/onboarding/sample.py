@@ -14,8 +14,7 @@ from zoning_assets.errors import CrsRefused, FeedRefused, PortalUnreachable
 from zoning_assets.feeds import FEED_TYPES, Request
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, Service
 from zoning_assets.feeds.arcgis_sample import completed
-from zoning_assets.feeds.slices import page_of
-from zoning_assets.feeds.whole import Whole
+from zoning_assets.feeds.whole import Whole, page_of
 from zoning_assets.http import Http
 from zoning_assets.model import LON_LAT, PARCELS, Bounds, Feed, Jurisdiction, Place
 from zoning_assets.onboarding import ground
@@ -121,7 +120,7 @@ async def _box_of_rows(service: Service) -> Bounds | None:
 
 def _of_whole(source: Whole, layer: Layer, name: str | None) -> Sample:
     batches = list(islice(source.here.batches(), _BATCHES))
-    read = [pages.READERS[source.form](page_of([batch]), source.layer) for batch in batches]
+    read = [pages.READERS[source.form](page_of(batch), source.layer) for batch in batches]
     rows = list(islice((row for each in read for row in each.attributes), MOST_ROWS))
     declared = source.layer.get("crs")
     managed = list(source.layer.get("managed", ()))

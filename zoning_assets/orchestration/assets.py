@@ -148,7 +148,7 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
 
 def _cover(context: dg.AssetExecutionContext, pipeline: Pipeline, jurisdiction: Jurisdiction) -> Cover:
     try:
-        return stopping.run(pipeline.find_cover(jurisdiction, force=FORCE in context.run.tags), stopping.GRACE_S)
+        return stopping.run(pipeline.harvest(jurisdiction, force=FORCE in context.run.tags), stopping.GRACE_S)
     except AcceptanceNeeded as error:
         context.log_event(checks.of_fall(jurisdiction.id, PARCELS, error))
         raise
