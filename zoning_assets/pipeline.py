@@ -125,6 +125,26 @@ class Pipeline:
             why = await self._harvesting.probe(jurisdiction, feed, http, now)
         return Probed(jurisdiction.id, feed, why, tally.requests)
 
+    async def trial(self, jurisdiction: Jurisdiction, feed: str) -> Outcome:
+        """What would become of the first page of a layer; nothing is published, no database is asked.
+
+        Raises:
+            ZoningError: see errors.py.
+        """
+        place = Place(jurisdiction.id)
+        outcome = Outcome(place, feed)
+        async with self.http() as http, called_in_loop(http.drain):
+            work = await self._harvesting.first_page(jurisdiction, feed, http)
+        await self._deal([work])
+        cover = Cover(jurisdiction.id, feed, {}, {})
+        work = await self._prepared(Prepared(cover, {place: work}), outcome, [NORMALIZED])
+        try:
+            await self._validate(work, outcome)
+            outcome.rejections = await asyncio.to_thread(work.table(VALIDATED).rejections, self.objects)
+        except ZoningError as error:
+            outcome.error = error
+        return outcome
+
     async def run(  # noqa: PLR0913 - what is to be done where, and who is told
         self,
         jurisdictions: Mapping[str, Jurisdiction],

@@ -336,8 +336,9 @@ async def test_recorded_pages_are_read_and_counted(tmp_path):
     [batch] = whole.here.batches()
     assert whole.here.proof["rows by the portal's count"] == 80 == len(batch)
     assert whole.here.proof["rows are told apart by"] == "all they say"
-    assert sorted(map(int, whole.here.keys(batch))) == list(range(1, 81))
-    said = json.loads(batch.column("properties")[0].as_py())
+    properties = [json.loads(text) for text in batch.column("properties").to_pylist()]
+    assert sorted(int(each["objectid"]) for each in properties) == list(range(1, 81))
+    said = properties[0]
     assert (said["name"], said["shape"]["latitude"]) == ("St. Paul School", "47.51042025500004")
     assert None not in batch.column("flaw").to_pylist()
 

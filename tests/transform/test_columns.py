@@ -131,7 +131,11 @@ def test_flaws_keep_to_their_rows():
     """What was odd about a shape stays with its row."""
     rows = Rows([{"ML": "a"}, {"ML": "b"}], np.array([lot(), lot(-71.15)]), {1: "curve"})
     found = normalize(rows, jurisdiction=CITY, feed=FEED, layer={})
-    assert (found["key"].tolist(), found["row"].tolist(), found["flaw"].tolist()) == (["a", "b"], [0, 1], [None, "curve"])
+    assert (found["key"].tolist(), found["row"].tolist(), found["flaw"].tolist()) == (
+        ["a", "b"],
+        [0, 1],
+        [None, "curve"],
+    )
 
 
 def test_rows_arrive_in_the_target_crs():

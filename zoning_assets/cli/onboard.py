@@ -11,7 +11,7 @@ import typer
 from zoning_assets import jurisdictions, stopping
 from zoning_assets.cli import environment, proposals, show
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import PARCELS, Counts, Jurisdiction, Outcome, Place
+from zoning_assets.model import Counts, Jurisdiction, Outcome
 
 
 def onboard(
@@ -83,26 +83,17 @@ def _write(file: Path, text: str) -> None:
 
 
 def _trial(file: Path, folder: Path) -> dict[str, Any]:
-    """The smallest tile of the parcels harvested, normalized and validated; nothing is published."""
+    """The first page of the first feed fetched, normalized and validated; nothing is published."""
     from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-    from zoning_assets.pipeline import STAGES, Pipeline  # noqa: PLC0415
+    from zoning_assets.pipeline import Pipeline  # noqa: PLC0415
     from zoning_assets.pool import Pool  # noqa: PLC0415
     from zoning_assets.stores.objects import Objects  # noqa: PLC0415
 
     described = jurisdictions.read(file, FEED_TYPES)
-    outcomes: list[Outcome] = []
-
-    async def tried(pipeline: Pipeline) -> None:
-        place = Place(described.id)
-        if PARCELS in described.feeds:
-            found = (await pipeline.harvest(described)).tiles
-            place = Place(described.id, min((rows, tile) for tile, rows in found.items())[1])
-        feed = next(iter(described.feeds))
-        await pipeline.run({described.id: described}, [place], feed, STAGES[:-1], outcomes.append)
-
     with Pool() as pool:
-        stopping.run(tried(Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)))
-    return _told(described, outcomes[0])
+        pipeline = Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)
+        outcome = stopping.run(pipeline.trial(described, next(iter(described.feeds))))
+    return _told(described, outcome)
 
 
 def _told(described: Jurisdiction, outcome: Outcome) -> dict[str, Any]:
@@ -110,7 +101,6 @@ def _told(described: Jurisdiction, outcome: Outcome) -> dict[str, Any]:
     reasons = {} if outcome.rejections is None else outcome.rejections["reason"].value_counts().to_dict()
     said = {
         "jurisdiction": described.id,
-        "tile": outcome.place.tile,
         "fetched": counts.fetched,
         "accepted": counts.accepted,
     }

@@ -34,7 +34,7 @@ async def open_source(request: Request) -> Source:
     count = groups["count"] if groups else await service.count(EVERY_ROW)
     ids = await service.ids(EVERY_ROW)
     if ids is None or not _is_true(ids, count) or request.feed.strategy == "area":
-        return await arcgis_whole.harvest(service, count, ids)
+        return await arcgis_whole.harvest(service, await service.count(EVERY_ROW) if groups else count, ids)
     signals = {"edited": service.about.edited, **_named(service), **(groups or {"count": count})}
     return Listed(service, ids, signals, tells=service.about.edited is not None or groups is not None)
 

@@ -60,8 +60,7 @@ class Listed:
                 if isinstance(error, FeedRefused) and error.final:
                     raise
                 failed[name] = error
-                await asyncio.to_thread(draft.abandon)
-                await asyncio.to_thread(draft.begin, state)
+                await asyncio.to_thread(self._again, draft, state, error)
             else:
                 proof |= {"tried before": {each: why.what for each, why in failed.items()}} if failed else {}
                 return
@@ -80,6 +79,14 @@ class Listed:
         prove(self.request.where, {"rows by the server's list": (len(mine), len(self.ids))}, {})
         if not np.array_equal(mine, self.ids):
             raise self.service.incomplete("other rows came than the server lists")
+
+    def _again(self, draft: Draft, state: Mapping[str, Any], error: ZoningError) -> None:
+        """Begin another way: what was proven wrong is forgotten; what came of a portal that fell silent is kept, so
+        that it need not be fetched again."""
+        if isinstance(error, HarvestIncomplete):
+            draft.abandon()
+            draft.begin(state)
+        draft.pages.clear()
 
     async def _prove(self, name: str, proof: dict[str, Any]) -> None:
         """The list of ids and the last edit are what they were before.

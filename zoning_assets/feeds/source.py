@@ -13,6 +13,8 @@ from zoning_assets.model import Feed, Jurisdiction, Page
 class Draft(Protocol):
     """A harvest that is being fetched: its pages, and what was asked for them. See stores.drafts.Draft."""
 
+    pages: list[Page]
+
     def begin(self, state: Mapping[str, Any]) -> str:
         """Go on with pages that an earlier try left, while the layer says of itself what it said then; says which."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoning_assets.errors import NotALayer, PortalError, ZoningError
+from zoning_assets.errors import HarvestMissing, NotALayer, PortalError, ZoningError
 from zoning_assets.http import Http
 from zoning_assets.model import Feed, Jurisdiction, Place
 from zoning_assets.onboarding import portals, sample
@@ -19,6 +19,7 @@ from zoning_assets.transform import columns, pages
 _SAME_VALUES = 0.5
 _SAME_NAME = 0.6
 _MOST_LAYERS = 20
+_MOST_PAGES = 20
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,16 @@ def renamed(
 
 
 def known_values(objects: Objects, jurisdiction: str, feed: Feed) -> dict[str, set[str]]:
-    """The values that the feed's columns had when it was harvested last, from a few pages of each tile."""
-    folder = f"raw/{jurisdiction}/{feed.name}"
-    tiles = sorted({name.split("/")[3] for name in objects.names(folder) if name.endswith("/latest.json")})
+    """The values that the feed's columns had when it was harvested last, from a few of its pages."""
     values: dict[str, set[str]] = {name: set() for name in _wanted(feed)}
-    for tile in tiles[:_MOST_LAYERS]:
-        harvest = harvests.latest(objects, Place(jurisdiction, None if tile == "whole" else tile), feed.name)
-        for page in harvest.pages[:2]:
-            rows = pages.READERS[harvest.form](harvests.read_page(objects, harvest, page), harvest.layer).attributes
-            for name, found in values.items():
-                found.update(text for row in rows if (text := columns.key_of(row.get(name))) is not None)
+    try:
+        harvest = harvests.latest(objects, Place(jurisdiction), feed.name)
+    except HarvestMissing:
+        return values
+    for page in harvest.pages[:_MOST_PAGES]:
+        rows = pages.READERS[harvest.form](harvests.read_page(objects, harvest, page), harvest.layer).attributes
+        for name, found in values.items():
+            found.update(text for row in rows if (text := columns.key_of(row.get(name))) is not None)
     return values
 
 
