@@ -88,7 +88,7 @@ class Harvesting:
         layer = Harvest(jurisdiction.id, feed.name, None, source.form, source.layer, (), {})
         work = Work(self.objects, jurisdiction, feed, layer)
         try:
-            read = await self._read(work, source.pages(draft, proof))
+            read = await self._read(work, draft, source.pages(draft, proof))
         except HarvestIncomplete:
             await asyncio.to_thread(draft.abandon)
             raise
@@ -98,13 +98,16 @@ class Harvesting:
         rows = LayerRows.of_pages([read[page.name].rows for page in draft.pages])
         return await asyncio.to_thread(self._cut, work, draft, proof, rows, stamp)
 
-    async def _read(self, work: Work, pages: AsyncGenerator[Page]) -> dict[str, PageRead]:
-        """Each page normalized while others come; what is known of its rows, by its name."""
-        free, tasks = asyncio.Semaphore(_MOST_UNDER_WAY), list[asyncio.Task[tuple[str, PageRead]]]()
+    async def _read(self, work: Work, draft: Draft, pages: AsyncGenerator[Page]) -> dict[str, PageRead]:
+        """Each page normalized while others come; what is known of its rows, by its name.
 
-        async def normalize(page: Page) -> tuple[str, PageRead]:
+        A page that the draft has no more is of a way that failed, and so is what came of it.
+        """
+        free, tasks = asyncio.Semaphore(_MOST_UNDER_WAY), dict[str, asyncio.Task[PageRead]]()
+
+        async def normalize(page: Page) -> PageRead:
             try:
-                return page.name, await self.pool.run(normalize_page, work, page)
+                return await self.pool.run(normalize_page, work, page)
             finally:
                 free.release()
 
@@ -112,14 +115,12 @@ class Harvesting:
             async with aclosing(pages):
                 async for page in pages:
                     await free.acquire()
-                    if any(each.done() and each.exception() for each in tasks[-2 * _MOST_UNDER_WAY :]):
-                        break
-                    tasks.append(asyncio.create_task(normalize(page)))
-            return dict(await asyncio.gather(*tasks))
+                    tasks[page.name] = asyncio.create_task(normalize(page))
+            return {page.name: await tasks[page.name] for page in draft.pages}
         finally:
-            for each in tasks:
+            for each in tasks.values():
                 each.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     def _cut(self, work: Work, draft: Draft, proof: dict[str, Any], rows: LayerRows, stamp: Mapping[str, Any]) -> Cover:
         """The pages become a harvest; its rows are given to their tiles."""

@@ -13,7 +13,7 @@ from zoning_assets.errors import CrsRefused, FeedRefused, HarvestIncomplete, Por
 from zoning_assets.feeds import arcgis_whole
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Service
 from zoning_assets.feeds.arcgis_query import Page as Answer
-from zoning_assets.feeds.arcgis_walks import WALKS, Way, checked, way
+from zoning_assets.feeds.arcgis_walks import WALKS, Way, checked, is_final, way
 from zoning_assets.feeds.source import Draft, prove
 from zoning_assets.model import Page
 from zoning_assets.secrecy import without_secrets
@@ -57,7 +57,7 @@ class Listed:
                     yield page
                 await self._prove(name, proof)
             except (HarvestIncomplete, FeedRefused, PortalUnreachable) as error:
-                if isinstance(error, FeedRefused) and error.final:
+                if is_final(error):
                     raise
                 failed[name] = error
                 await asyncio.to_thread(self._again, draft, state, error)
