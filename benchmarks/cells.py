@@ -246,7 +246,7 @@ async def _alone(work: Coroutine[Any, Any, T]) -> T:
 
 async def _synced(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], Errors]:
     try:
-        tiles = sorted((await pipeline.harvest(county)).tiles)
+        tiles = sorted((await pipeline.harvest(county, force=True)).tiles)
     except Exception as error:  # noqa: BLE001 - a crash is a verdict
         return [], {None: error}
     outcomes: list[Outcome] = []

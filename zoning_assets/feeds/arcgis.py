@@ -34,13 +34,31 @@ async def open_source(request: Request) -> Source:
     count = groups["count"] if groups else await service.count(EVERY_ROW)
     ids = await service.ids(EVERY_ROW)
     if ids is None or not _is_true(ids, count) or request.feed.strategy == "area":
-        return await arcgis_whole.harvest(service, await service.count(EVERY_ROW) if groups else count, ids)
+        return await arcgis_whole.harvest(service, await _contradicted(service, groups, count), ids)
+    if await _ends_early(service, ids):
+        return await arcgis_whole.harvest(service, None, None)
     signals = {"edited": service.about.edited, **_named(service), **(groups or {"count": count})}
     return Listed(service, ids, signals, tells=service.about.edited is not None or groups is not None)
 
 
 def _is_true(ids: Ids, count: int | None) -> bool:
     return len(distinct(ids)) == len(ids) and count in (None, len(ids))
+
+
+async def _contradicted(service: Service, groups: Mapping[str, Any] | None, count: int | None) -> int | None:
+    """The server's count, for a layer whose list of ids it contradicts; the larger one where its statistics count
+    more."""
+    if groups is None:
+        return count
+    told = await service.count(EVERY_ROW)
+    return None if told is None else max(told, int(groups["count"]))
+
+
+async def _ends_early(service: Service, ids: Ids) -> bool:
+    """Whether a list that is as long as a page was cut there: the server has rows behind its end."""
+    if len(ids) != service.about.most_rows:
+        return False
+    return (await service.count({"where": f"{service.about.id} > {int(ids[-1])}"}) or 0) > 0
 
 
 def _as_wanted(request: Request, described: Sequence[str]) -> list[str]:

@@ -137,7 +137,7 @@ class PageTables:
             crs: of the shapes, EPSG:...
             fields: names of the layer's columns.
         """
-        table = _table(frame, crs)
+        table = _one_schema(_table(frame, crs))
         table = table.replace_schema_metadata({**table.schema.metadata, b"fields": orjson.dumps(sorted(fields))})
         for name, values in zip(_INDEX, (rows.cell, rows.key, rows.content), strict=True):
             table = table.append_column(name, pa.array(values, pa.uint64()))
@@ -161,6 +161,12 @@ class PageTables:
 
     def _name(self, page: str) -> str:
         return f"{self.folder}/{page}.arrow"
+
+
+def _one_schema(table: pa.Table) -> pa.Table:
+    """The table with text where a column says nothing in all rows, so that pages can be put together."""
+    texts = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in table.schema]
+    return table.cast(pa.schema(texts, table.schema.metadata))
 
 
 def keep_pages(objects: Objects, jurisdiction: str, feed: str, pages: Collection[str]) -> None:
