@@ -27,7 +27,7 @@ from zoning_assets.stores import failures, fixes
 from zoning_assets.transform.tripwires import Verdict
 
 _ABOUT = {
-    "raw_feed": "Pages as the portal sent them, and the proof that they are all. Immutable, named by content.",
+    "raw_feed": "The tile's rows of the layer's harvest: pages as the portal sent them. Immutable, named by content.",
     "normalized": "The harvest in our columns and the target CRS (GeoParquet), only rows that the tile owns.",
     "validated": "Every row judged: valid MultiPolygons with their hash, and rejections with their reason.",
     "parcels": "The PostGIS table zoning.parcel: one transaction a tile, history in zoning.parcel_version.",
@@ -58,7 +58,7 @@ def specs() -> list[dg.AssetSpec]:
     name="parcels_by_tile",
 )
 def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.AssetMaterialization]:
-    """Harvest, normalize, validate and publish the parcels of the chosen tiles."""
+    """Take the chosen tiles' rows of the layer's harvest; normalize, validate and publish them."""
     chosen = {key.to_user_string() for key in context.selected_asset_keys}
     assets = {stage: name for stage, name in metadata.TILE_ASSETS.items() if name in chosen}
     _take(context, zoning, PARCELS, assets)
@@ -77,7 +77,7 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
     @dg.asset(
         partitions_def=whole,
         group_name="parcels",
-        description="The H3 tiles that own a jurisdiction's parcels; first of all, as it registers the partitions.",
+        description="The harvest of a jurisdiction's parcel layer, and the H3 tiles that own its rows; first of all.",
         retry_policy=policies.PASSING,
     )
     def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:

@@ -119,6 +119,8 @@ def of_cover(cover: Cover, came: int, went: int) -> dict[str, Any]:
         "new": came,
         "gone": went,
         "repeated_keys": len(cover.repeated),
+        "harvest": cover.harvest,
+        **cover.cost,
         "layer": dg.MetadataValue.json(dict(cover.stamp)),
         "rows": dg.MetadataValue.table(
             [dg.TableRecord({"tile": tile, "rows": rows}) for tile, rows in list(cover.tiles.items())[:200]],
