@@ -21,7 +21,7 @@ def onboard(
     write: Annotated[bool, typer.Option("--write", help="Write the file to your folder of jurisdictions.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Propose a jurisdiction file for a portal, and try it on one tile; with --write after that, keep that proposal."""
+    """Propose a jurisdiction file for a portal, and try it on one page; with --write after that, keep that proposal."""
     home, folder = environment.settings().home, environment.settings().jurisdictions
     known = proposals.find(home, url, datetime.now(UTC)) if write else None
     found = known.called(name) if known else _proposed(url, name)
@@ -32,7 +32,7 @@ def onboard(
         proposals.keep(home, url, found)
     if not json:
         typer.echo(found.toml)
-        show.table("Trial of the smallest tile", [found.trial])
+        show.table("Trial of the first page", [found.trial])
         if known:
             show.line(f"proposed at {known.at}; the portal was not asked again")
         show.line(f"{file}; `zoning sync {found.id}` publishes it" if write else "add `--write` to save this file")
@@ -42,7 +42,7 @@ def onboard(
 
 
 def _proposed(url: str, name: str | None) -> proposals.Proposed:
-    """Ask the portal, and try what it says on one tile."""
+    """Ask the portal, and try what it says on one page."""
     from zoning_assets.http import TALLY, Http, Tally  # noqa: PLC0415
     from zoning_assets.onboarding.proposal import propose  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def _proposed(url: str, name: str | None) -> proposals.Proposed:
         found = stopping.run(asked(folder, tell))
         file = folder / f"{found.id}.toml"
         file.write_text(found.toml(), encoding="utf-8")
-        tell("Harvesting the smallest tile, as a trial")
+        tell("Reading the first page, as a trial")
         return proposals.made(found.as_dict(), _trial(file, folder))
 
 
