@@ -14,7 +14,7 @@ from typing import Any
 
 from zoning_assets.errors import CoverStale, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES, Request, Source
-from zoning_assets.http import Http
+from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, ZONING, Cover, Harvest, Jurisdiction, Place
 from zoning_assets.pool import preload
 from zoning_assets.stores import baselines, harvests
@@ -49,7 +49,7 @@ class Harvesting:
     objects: Objects
     scratch: Path
 
-    async def open(self, jurisdiction: Jurisdiction, feed: str, http: Http, *, force: bool = False) -> Opened:
+    async def open(self, jurisdiction: Jurisdiction, feed: str, http: Client, *, force: bool = False) -> Opened:
         """The feed's layer, and its cover: the one known, while the layer says of itself what it said then.
 
         Raises:
@@ -81,13 +81,13 @@ class Harvesting:
             harvests.forget_marks(self.objects, cover)
         return Opened(source, cover)
 
-    async def open_for_run(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Opened:
+    async def open_for_run(self, jurisdiction: Jurisdiction, feed: str, http: Client) -> Opened:
         """The feed's layer; its signals are asked for first, so that what changes meanwhile is seen the next time."""
         request = self._request(jurisdiction, feed, http)
         signals = await FEED_TYPES[request.feed.type].probe(request)
         return replace(await self.open(jurisdiction, feed, http), signals=signals)
 
-    def _request(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Request:
+    def _request(self, jurisdiction: Jurisdiction, feed: str, http: Client) -> Request:
         if feed not in jurisdiction.feeds:
             raise JurisdictionInvalid(
                 f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
@@ -95,7 +95,7 @@ class Harvesting:
         draft = Draft(self.objects, Place(jurisdiction.id), feed)
         return Request(jurisdiction, jurisdiction.feeds[feed], http, self.scratch, draft)
 
-    async def probe(self, jurisdiction: Jurisdiction, feed: str, http: Http, now: datetime) -> str | None:
+    async def probe(self, jurisdiction: Jurisdiction, feed: str, http: Client, now: datetime) -> str | None:
         """Why a feed is worth fetching, None where nothing says so; no row is asked for.
 
         Raises:

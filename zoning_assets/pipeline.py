@@ -26,7 +26,7 @@ from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningEr
 from zoning_assets.fixing import check, fixed_by, work_of
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, Opened
-from zoning_assets.http import PAUSED, TALLY, Http, Tally
+from zoning_assets.http import Client, Http, Tally
 from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import RANK, Pool
@@ -92,13 +92,12 @@ class Pipeline:
         Raises:
             ZoningError: see errors.py.
         """
-        TALLY.set(Tally())
         hosts = hosts_of(jurisdiction, PARCELS)
         async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
             if error := await pauses.over(jurisdiction.id, hosts, partial(http.stopped, jurisdiction.id)):
                 raise error
-            PAUSED.set(partial(pauses.held, jurisdiction.id, hosts))
-            return (await self._harvesting.open(jurisdiction, PARCELS, http, force=force)).cover
+            client = http.for_work(paused=partial(pauses.held, jurisdiction.id, hosts))
+            return (await self._harvesting.open(jurisdiction, PARCELS, client, force=force)).cover
 
     async def probe(self, jurisdiction: Jurisdiction, feed: str, now: datetime) -> Probed:
         """Ask a portal whether a feed is worth fetching; no row is asked for, nothing is changed.
@@ -107,9 +106,8 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         tally = Tally()
-        TALLY.set(tally)
         async with self.http() as http:
-            why = await self._harvesting.probe(jurisdiction, feed, http, now)
+            why = await self._harvesting.probe(jurisdiction, feed, http.for_work(tally), now)
         return Probed(jurisdiction.id, feed, why, tally.requests)
 
     async def run(  # noqa: PLR0913 - what is to be done where, and who is told
@@ -156,11 +154,10 @@ class Pipeline:
     async def _take(self, stages: Sequence[str], run: Run, place: Place) -> Outcome:
         """One place through the stages; an error ends its way and is said, not raised."""
         started, tally, outcome = time.monotonic(), Tally(), Outcome(place, run.feed)
-        TALLY.set(tally)
         RANK.set(run.rank())
         work = None
         try:
-            work = await self._fetch(stages, run, outcome)
+            work = await self._fetch(stages, run, outcome, run.client(place, tally))
             outcome.stages.append(RAW)
             publish = partial(self._publish, gate=run.gates[place.jurisdiction])
             for stage, step in ((NORMALIZED, self._normalize), (VALIDATED, self._validate), (PUBLISHED, publish)):
@@ -179,14 +176,15 @@ class Pipeline:
         outcome.counts += Counts(requests=tally.requests, bytes=tally.bytes, seconds=seconds)
         return outcome
 
-    async def _fetch(self, stages: Sequence[str], run: Run, outcome: Outcome) -> Work:
+    async def _fetch(self, stages: Sequence[str], run: Run, outcome: Outcome, client: Client) -> Work:
         """The harvest of a place: from its portal, or the one that was fetched last."""
         place, jurisdiction = outcome.place, run.jurisdictions[outcome.place.jurisdiction]
         if RAW in stages:
-            opened = await run.open(jurisdiction)
+            opened = await run.open(jurisdiction, client)
             cover, tiles = opened.cover, opened.tiles
             oldest = timedelta(days=jurisdiction.feeds[run.feed].full_refresh_days)
-            outcome.harvest = await self._harvesting.fetch(opened.source, place, cover, self.now(), oldest)
+            source = opened.source.asked_by(client)
+            outcome.harvest = await self._harvesting.fetch(source, place, cover, self.now(), oldest)
         else:
             cover = self._harvesting.known_cover(jurisdiction, run.feed)
             tiles = tuple(cover.tiles)

@@ -13,7 +13,7 @@ from zoning_assets import logs
 from zoning_assets.errors import Held
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, Opened
-from zoning_assets.http import PAUSED, Http
+from zoning_assets.http import Client, Http, Tally
 from zoning_assets.model import Jurisdiction, Outcome, Place
 from zoning_assets.pauses import Pauses, hosts_of
 
@@ -58,7 +58,6 @@ class Run:
     async def _through(self, place: Place, take: Callable[["Run", Place], Awaitable[Outcome]]) -> Outcome:
         """As far as it gets; where a person pauses it, it waits and goes on."""
         outcome, hosts = None, hosts_of(self.jurisdictions[place.jurisdiction], self.feed)
-        PAUSED.set(partial(self.pauses.held, place.jurisdiction, hosts))
         while outcome is None or isinstance(outcome.error, Held):
             stopped = partial(self.http.stopped, str(place))
             if error := stopped() or await self.pauses.over(place.jurisdiction, hosts, stopped):
@@ -70,11 +69,16 @@ class Run:
         """Who begins first is served first."""
         return next(self._ranks)
 
-    async def open(self, jurisdiction: Jurisdiction) -> Opened:
-        """The feed's layer and its tiles; found once a run."""
+    def client(self, place: Place, tally: Tally) -> Client:
+        """Asks for one place."""
+        hosts = hosts_of(self.jurisdictions[place.jurisdiction], self.feed)
+        return self.http.for_work(tally, partial(self.pauses.held, place.jurisdiction, hosts))
+
+    async def open(self, jurisdiction: Jurisdiction, client: Client) -> Opened:
+        """The feed's layer and its tiles; found once a run, for the place that comes first."""
         task = self._opened.get(jurisdiction.id)
         if task is None or (task.done() and isinstance(task.exception(), Held)):
-            task = asyncio.create_task(self.harvesting.open_for_run(jurisdiction, self.feed, self.http))
+            task = asyncio.create_task(self.harvesting.open_for_run(jurisdiction, self.feed, client))
             self._opened[jurisdiction.id] = task
         return await task
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.feeds.desk import request_for
 from zoning_assets.feeds import download
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Http
 from zoning_assets.model import Place
 
 
@@ -22,9 +22,8 @@ class _Rows:
 
 async def main(url: str, folder: Path) -> None:
     """Fetch the file, find its tiles, cut them out; print how many rows came of it."""
-    TALLY.set(Tally())
     async with Http() as http:
-        source = await download.open_source(request_for(url, folder, http))
+        source = await download.open_source(request_for(url, folder, http.for_work()))
         cover, rows = await source.cover(exact=True), _Rows()
         for tile in cover.tiles:
             await source.fetch(Place("us-xx-town", tile), cover, rows)  # type: ignore[arg-type]

@@ -7,8 +7,9 @@ layer that does not is walked through as a whole (arcgis_whole.py) and cut into 
 import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import orjson
@@ -21,6 +22,7 @@ from zoning_assets.feeds.arcgis_sample import completed, wanted
 from zoning_assets.feeds.arcgis_tiles import check_missed, distinct, find_tiles, places, together
 from zoning_assets.feeds.source import Draft, Request, Source, check_columns, no_shapes, prove
 from zoning_assets.feeds.whole import Hashes, hashes_of, repeats
+from zoning_assets.http import Client
 from zoning_assets.model import Cover, Place
 from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import canonical, columns, esri, tiles
@@ -66,6 +68,13 @@ class Arcgis:
             **(signals or {}),
             **_named(service),
         }
+
+    def asked_by(self, http: Client) -> Self:
+        """See source.Source."""
+        same = copy(self)
+        same.service = self.service.asked_by(http)
+        same.request = same.service.request
+        return same
 
     # The cover
 

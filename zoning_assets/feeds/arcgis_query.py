@@ -6,7 +6,8 @@ Source: ArcGIS REST API, "Query (Feature Service/Layer)"; FACTS section 1.
 import asyncio
 import gc
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -19,6 +20,7 @@ import shapely
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
 from zoning_assets.feeds.arcgis_layer import FORMS, Layer, crs_of, describe, no_error
 from zoning_assets.feeds.source import Draft, Request
+from zoning_assets.http import Client
 from zoning_assets.http.answers import named
 from zoning_assets.secrecy import without_secrets
 from zoning_assets.transform import crs, documents, esri, pages
@@ -66,6 +68,12 @@ class Service:
             NotALayer, FeedRefused, PortalError: see errors.py.
         """
         return cls(request, await about_layer(request))
+
+    def asked_by(self, http: Client) -> "Service":
+        """The same layer as it is known, asked for another piece of work."""
+        same = copy(self)
+        same.request = replace(self.request, http=http)
+        return same
 
     async def query(self, params: Params, *, few_tries: bool = False) -> tuple[Any, bytes]:
         """One query's answer, decoded and as it came.

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from zoning_assets.errors import HarvestIncomplete, JurisdictionInvalid, NotALayer
-from zoning_assets.http import Http
+from zoning_assets.http import Client
 from zoning_assets.model import Cover, Feed, Jurisdiction, Place
 
 #: A tile with more rows than this is split (`tile_resolution = "auto"`): a dozen pages, some seconds, little memory.
@@ -43,7 +43,7 @@ class Request:
 
     jurisdiction: Jurisdiction
     feed: Feed
-    http: Http
+    http: Client
     scratch: Path
     draft: Draft
 
@@ -71,6 +71,10 @@ class Source(Protocol):
     layer: dict[str, Any]
     stamp: dict[str, Any]
     rows: int | None
+
+    def asked_by(self, http: Client) -> Self:
+        """The same layer, asked for another piece of work."""
+        ...
 
     async def cover(self, *, exact: bool) -> Cover:
         """Find the tiles, and what is owned in an unusual way. `exact`: trust no summary of the portal's."""

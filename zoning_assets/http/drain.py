@@ -1,14 +1,10 @@
 """Stopping without losing anything: nobody begins or waits any longer, what is under way has a little time to end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 
-from zoning_assets.errors import Stopping, ZoningError
-
-#: Why the task at hand must not ask any more, as a person paused it; each task that works on a place sets its own.
-PAUSED: ContextVar[Callable[[], ZoningError | None]] = ContextVar("paused", default=lambda: None)
+from zoning_assets.errors import Stopping
 
 
 class Drain:
