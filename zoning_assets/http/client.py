@@ -124,7 +124,7 @@ class Http:
             if heard.wait_s > _LONGEST_RETRY_AFTER_S or self.clock() - started + heard.wait_s > _PATIENCE_S:
                 break
             if not heard.wait_s and attempt < question.tries:
-                async with self._drain.unless_stopped(question.where):
+                async with self._drain.unless_stopped(question.url):
                     await self.sleep(self.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1)))
         if heard and heard.wait_s:
             raise answers.busy(question.url, heard.why, heard.wait_s)
@@ -144,7 +144,7 @@ class Http:
 
     async def _send(self, question: Question, granted: Granted) -> Heard:
         try:
-            async with self._drain.unless_stopped(question.where, _DRAIN_S):
+            async with self._drain.unless_stopped(question.url, _DRAIN_S):
                 answer = await question.once(granted.lease.session, question.url, question.params)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             said = Said(granted.ticket, error.status if isinstance(error, Unreadable) else None)
@@ -168,7 +168,7 @@ class Http:
         if self._turns is None:
             message = "enter the client first"
             raise RuntimeError(message)
-        async with self._drain.unless_stopped(question.where):
+        async with self._drain.unless_stopped(question.url):
             granted = await self._turns.take(question, _LONGEST_RETRY_AFTER_S)
         if isinstance(granted, Turn):
             raise answers.too_long(question.url, granted, self._last.get(question.host, ""))

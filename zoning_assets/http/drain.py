@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from zoning_assets.errors import Stopping
+from zoning_assets.secrecy import without_secrets
 
 
 class Drain:
@@ -27,17 +28,17 @@ class Drain:
         return Stopping("stopped", where=where, do="the same command goes on from here")
 
     @asynccontextmanager
-    async def unless_stopped(self, where: str, grace_s: float = 0.0) -> AsyncIterator[None]:
-        """The block ends with Stopping when we stop, and so long after it."""
+    async def unless_stopped(self, url: str, grace_s: float = 0.0) -> AsyncIterator[None]:
+        """The block ends with Stopping when we stop, and so long after it. `url`: what it asks, for the message."""
         if self.stopping:
-            raise self.stopped(where)
+            raise self.stopped(without_secrets(url))
         try:
             async with asyncio.timeout(None) as limit:
                 self._limits[limit] = grace_s
                 yield
         except TimeoutError:
             if limit.expired():
-                raise self.stopped(where) from None
+                raise self.stopped(without_secrets(url)) from None
             raise
         finally:
             self._limits.pop(limit, None)

@@ -101,7 +101,7 @@ class Question:
     also: Collection[int] = ()
     anywhere: bool = False
 
-    @cached_property
+    @property
     def where(self) -> str:
         """The address for messages."""
         return without_secrets(self.url)
