@@ -17,7 +17,7 @@ import numpy as np
 from zoning_assets.errors import CrsRefused, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES, STATE_SIGNALS, Request, Source
 from zoning_assets.feeds.source import no_shapes
-from zoning_assets.http import Http
+from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, ZONING, Cover, Feed, Harvest, Jurisdiction, Page, Place
 from zoning_assets.pool import Pool, preload
 from zoning_assets.stages import PageRead, Work, keys_at, normalize_page
@@ -40,7 +40,7 @@ class Harvesting:
     pool: Pool
 
     async def harvest(
-        self, jurisdiction: Jurisdiction, feed: str, http: Http, now: datetime, *, force: bool = False
+        self, jurisdiction: Jurisdiction, feed: str, http: Client, now: datetime, *, force: bool = False
     ) -> Cover:
         """The newest harvest of a feed's layer: the one that is stored, while the layer states what it stated then and
         that is not too long ago; else a new one. Whoever calls keeps it (stores.harvests.put_cover).
@@ -137,7 +137,7 @@ class Harvesting:
         harvests.put_rows(self.objects, harvest, rows, found)
         return Cover(layer.jurisdiction, feed, stamp, found.tiles, repeated, counted, harvest=harvest.id)
 
-    def _request(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Request:
+    def _request(self, jurisdiction: Jurisdiction, feed: str, http: Client) -> Request:
         if feed not in jurisdiction.feeds:
             raise JurisdictionInvalid(
                 f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
@@ -145,7 +145,7 @@ class Harvesting:
         draft = Draft(self.objects, Place(jurisdiction.id), feed)
         return Request(jurisdiction, jurisdiction.feeds[feed], http, self.scratch, draft)
 
-    async def probe(self, jurisdiction: Jurisdiction, feed: str, http: Http, now: datetime) -> str | None:
+    async def probe(self, jurisdiction: Jurisdiction, feed: str, http: Client, now: datetime) -> str | None:
         """Why a feed is worth fetching, None where nothing says so; no row is asked for.
 
         Raises:
@@ -156,7 +156,7 @@ class Harvesting:
         before = baselines.find(self.objects, jurisdiction.id, feed)
         return baselines.changed(before, signals, request.feed.full_refresh_days, now)
 
-    async def first_page(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Work:
+    async def first_page(self, jurisdiction: Jurisdiction, feed: str, http: Client) -> Work:
         """The first page of a layer, kept as if it were a harvest of its own; for a trial.
 
         Raises:

@@ -30,7 +30,7 @@ from zoning_assets.errors import CoverStale, Defect, HarvestMissing, TooManyReje
 from zoning_assets.fixing import check, fixed_by, work_of
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, doubt_cover, is_whole, known_cover, note_published
-from zoning_assets.http import PAUSED, TALLY, Http, Tally
+from zoning_assets.http import Client, Http, Tally
 from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Harvest, Jurisdiction, Outcome, Page, Place
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
@@ -101,12 +101,11 @@ class Pipeline:
         async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
             if error := await pauses.over(jurisdiction.id, hosts, partial(http.stopped, jurisdiction.id)):
                 raise error
-            PAUSED.set(partial(pauses.held, jurisdiction.id, hosts))
-            return await self._harvested(jurisdiction, feed, http, force=force)
+            client = http.for_work(Tally(), partial(pauses.held, jurisdiction.id, hosts))
+            return await self._harvested(jurisdiction, feed, client, force=force)
 
-    async def _harvested(self, jurisdiction: Jurisdiction, feed: str, http: Http, *, force: bool = False) -> Cover:
-        tally, started = Tally(), time.monotonic()
-        TALLY.set(tally)
+    async def _harvested(self, jurisdiction: Jurisdiction, feed: str, http: Client, *, force: bool = False) -> Cover:
+        tally, started = http.tally, time.monotonic()
         cover = await self._harvesting.harvest(jurisdiction, feed, http, self.now(), force=force)
         seconds = round(time.monotonic() - started, 3)
         cover = replace(cover, cost={"requests": tally.requests, "bytes": tally.bytes, "seconds": seconds})
@@ -120,9 +119,8 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         tally = Tally()
-        TALLY.set(tally)
         async with self.http() as http:
-            why = await self._harvesting.probe(jurisdiction, feed, http, now)
+            why = await self._harvesting.probe(jurisdiction, feed, http.for_work(tally), now)
         return Probed(jurisdiction.id, feed, why, tally.requests)
 
     async def trial(self, jurisdiction: Jurisdiction, feed: str) -> Outcome:
@@ -134,7 +132,7 @@ class Pipeline:
         place = Place(jurisdiction.id)
         outcome = Outcome(place, feed)
         async with self.http() as http, called_in_loop(http.drain):
-            work = await self._harvesting.first_page(jurisdiction, feed, http)
+            work = await self._harvesting.first_page(jurisdiction, feed, http.for_work())
         await self._deal([work])
         cover = Cover(jurisdiction.id, feed, {}, {})
         work = await self._prepared(Prepared(cover, {place: work}), outcome, [NORMALIZED])
@@ -165,7 +163,12 @@ class Pipeline:
         async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
             gate = partial(Gate, self.database, self.objects, feed=feed, slots=slots, tell=tell)
             gates = {name: gate(each, awaited=places_of(name, places)) for name, each in jurisdictions.items()}
-            prepare = partial(self._prepare, http=http, places=places, feed=feed, stages=stages)
+
+            def client_of(jurisdiction: Jurisdiction) -> Client:
+                hosts = hosts_of(jurisdiction, feed)
+                return http.for_work(Tally(), partial(pauses.held, jurisdiction.id, hosts))
+
+            prepare = partial(self._prepare, client_of=client_of, places=places, feed=feed, stages=stages)
             run = Run(jurisdictions, feed, prepare, http, pauses, slots, gates)
             await run.all(places, partial(self._take, stages), note)
         covers = {name: each for name, each in run.covers().items() if places_of(name, published)}
@@ -190,11 +193,17 @@ class Pipeline:
                 states.note_whole(self.database, jurisdiction.id, feed)
 
     async def _prepare(
-        self, jurisdiction: Jurisdiction, *, http: Http, places: Sequence[Place], feed: str, stages: Sequence[str]
+        self,
+        jurisdiction: Jurisdiction,
+        *,
+        client_of: Callable[[Jurisdiction], Client],
+        places: Sequence[Place],
+        feed: str,
+        stages: Sequence[str],
     ) -> Prepared:
         """The layer's harvest, and what each place takes of it, normalized where that is wanted."""
         if RAW in stages and feed == ZONING:
-            cover = await self._harvested(jurisdiction, feed, http)
+            cover = await self._harvested(jurisdiction, feed, client_of(jurisdiction))
         else:
             cover = await asyncio.to_thread(known_cover, self.objects, jurisdiction, feed)
         mine = sorted(places_of(jurisdiction.id, places), key=str)

@@ -11,7 +11,7 @@ from functools import partial
 from zoning_assets import logs
 from zoning_assets.errors import Held, ZoningError
 from zoning_assets.gate import Gate
-from zoning_assets.http import PAUSED, Http
+from zoning_assets.http import Http
 from zoning_assets.model import Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import Pauses, hosts_of
 from zoning_assets.stages import Work
@@ -64,7 +64,6 @@ class Run:
     async def _through(self, place: Place, take: Callable[["Run", Place], Awaitable[Outcome]]) -> Outcome:
         """As far as it gets; where a person pauses it, it waits and goes on."""
         outcome, hosts = None, hosts_of(self.jurisdictions[place.jurisdiction], self.feed)
-        PAUSED.set(partial(self.pauses.held, place.jurisdiction, hosts))
         while outcome is None or isinstance(outcome.error, Held):
             stopped = partial(self.http.stopped, str(place))
             if error := stopped() or await self.pauses.over(place.jurisdiction, hosts, stopped):

@@ -15,7 +15,7 @@ from tests.cases.publishing import published
 from tests.cases.serving import CasePortal, box, case, geojson, layer_of, lots, running
 from tests.cases.shapefiles import shapefile
 from zoning_assets.errors import CrsRefused, NotALayer
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Http
 from zoning_assets.model import OWN_AXES, PARCELS, Feed, Jurisdiction
 from zoning_assets.onboarding.proposal import Proposal, propose
 from zoning_assets.pipeline import Pipeline
@@ -117,9 +117,8 @@ def proposed_at(url: str, folder: Path, place: str | None = "us-xx-case") -> Pro
     """What `zoning onboard` proposes for an address."""
 
     async def ask() -> Proposal:
-        TALLY.set(Tally())
         async with Http() as http:
-            return await propose(http, url, folder, place)
+            return await propose(http.for_work(), url, folder, place)
 
     return asyncio.run(ask())
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import read_toml
 from tests.feeds.test_arcgis import EVERY_ID, RELEASES, Desk, fetched
+from tests.http_client import plain_client
 from tests.http_desk import Clock
 from zoning_assets.feeds import Request, arcgis
-from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import PARCELS, Bounds, Place
 from zoning_assets.simulation import metadata
 from zoning_assets.simulation.county import ID, county_toml
@@ -48,9 +48,11 @@ async def queries_of(folder: Path, bounds: Bounds, extent: Bounds | None, *, tol
             return {"features": []}  # a server that does not know the question
         return None
 
-    TALLY.set(Tally())
     desk, clock = Desk(instead), Clock()
-    async with county_portal(RELEASES, fault=desk).running() as address, Http(sleep=clock.sleep, clock=clock) as http:
+    async with (
+        county_portal(RELEASES, fault=desk).running() as address,
+        plain_client(sleep=clock.sleep, clock=clock) as http,
+    ):
         county = replace(read_toml(folder, county_toml(address), ID), bounds=bounds)
         feed = replace(county.feeds[PARCELS], format="json", crs="EPSG:2249")
         draft = Draft(Objects(str(folder / uuid.uuid4().hex)), Place(ID), PARCELS)

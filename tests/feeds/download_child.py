@@ -7,14 +7,13 @@ from pathlib import Path
 from tests.feeds.desk import request_for
 from tests.feeds.portals import count_of
 from zoning_assets.feeds import download
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Http
 
 
 async def main(url: str, folder: Path) -> None:
     """Fetch the file and read its pages; print how many rows came of it."""
-    TALLY.set(Tally())
     async with Http() as http:
-        source = await download.open_source(request_for(url, folder, http))
+        source = await download.open_source(request_for(url, folder, http.for_work()))
         rows = await count_of(source)
     print(rows, source.stamp["sha256"])  # noqa: T201 - the parent reads it
 

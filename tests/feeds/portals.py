@@ -9,10 +9,10 @@ from typing import Any
 
 import shapely
 
+from tests.http_client import plain_client
 from tests.http_desk import Answers, Clock, served
 from zoning_assets.feeds.source import Request, Source
 from zoning_assets.feeds.whole import Whole, page_of
-from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import PARCELS, Feed, Jurisdiction, Page, Place, Portal
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
@@ -37,9 +37,8 @@ class Counted:
 async def asking(answers: Answers, path: str, folder: Path, **feed: Any) -> AsyncIterator[Request]:
     """A request for the feed at a path of a portal that answers so."""
     clock = Clock()
-    http = Http(sleep=clock.sleep, jitter=lambda: 1.0, clock=clock)
-    TALLY.set(Tally())
-    async with served(answers) as url, http:
+    usual = {"sleep": clock.sleep, "jitter": lambda: 1.0, "clock": clock}
+    async with served(answers) as url, plain_client(**usual) as http:
         described = Feed(PARCELS, feed.pop("type", "socrata"), url.removesuffix("/layer") + path, **feed)
         jurisdiction = Jurisdiction("us-ma-cambridge", "Cambridge", BOUNDS, {PARCELS: described}, portal=PORTAL)
         draft = Draft(Objects(str(folder / "store")), Place(jurisdiction.id), PARCELS)

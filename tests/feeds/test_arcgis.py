@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import read_toml
+from tests.http_client import plain_client
 from tests.http_desk import Clock
 from zoning_assets.errors import HarvestIncomplete, PortalUnreachable
 from zoning_assets.feeds import Request, arcgis
-from zoning_assets.http import TALLY, Http, Tally
 from zoning_assets.model import PARCELS, Place
 from zoning_assets.simulation import metadata
 from zoning_assets.simulation import query as portal_query
@@ -65,9 +65,8 @@ async def opened(
     tmp_path: Path, desk: Desk, clock: Clock | None = None, **changes: object
 ) -> AsyncIterator[tuple[Portal, Any, Request]]:
     """The county's parcels as a source."""
-    TALLY.set(Tally())
     portal, clock = county_portal(RELEASES, fault=desk), clock or Clock()
-    async with portal.running() as address, Http(sleep=clock.sleep, clock=clock) as http:
+    async with portal.running() as address, plain_client(sleep=clock.sleep, clock=clock) as http:
         county = read_toml(tmp_path, county_toml(address), ID)
         feed = replace(county.feeds[PARCELS], **{"format": "json", **changes})
         draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)

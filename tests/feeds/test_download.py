@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,20 +20,19 @@ from aiohttp import web
 
 from tests.feeds.desk import FileDesk, request_for
 from tests.feeds.portals import count_of
+from tests.http_client import plain_client
 from tests.http_desk import Answers, Clock, served
 from tests.waiting import until
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete
 from zoning_assets.feeds import download, scratch
 from zoning_assets.feeds.parts import AGAIN_BYTES
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Client, Tally
 
 
-@pytest.fixture(autouse=True)
-def tally() -> Iterator[Tally]:
-    token = TALLY.set(Tally())
-    yield TALLY.get()
-    TALLY.reset(token)
+@pytest.fixture
+def tally() -> Tally:
+    return Tally()
 
 
 def lots(rows: int = 40, text: str = "") -> bytes:
@@ -49,14 +47,14 @@ def lots(rows: int = 40, text: str = "") -> bytes:
 
 
 async def opened(desk: Answers, folder: Path, **effects: Any) -> Whole:
-    async with served(desk) as url, Http(sleep=Clock().sleep, **effects) as http:
+    async with served(desk) as url, plain_client(sleep=Clock().sleep, **effects) as http:
         return await download.open_source(request_for("http://town.example/lots", folder, _At(http, url)))
 
 
 class _At:
     """A client that finds every address on one desk, so that it may move to another port."""
 
-    def __init__(self, http: Http, url: str) -> None:
+    def __init__(self, http: Client, url: str) -> None:
         self._http, self._url = http, url
 
     def __getattr__(self, name: str) -> Any:
@@ -261,7 +259,7 @@ async def test_a_shapefile_is_all_of_its_files(tmp_path):
     """Where only the .dbf of a local shapefile changed, the layer changed."""
     table = gpd.read_file(lots(3))
     table.to_file(tmp_path / "lots.shp")
-    async with Http() as http:
+    async with plain_client() as http:
         first = await download.open_source(request_for("lots.shp", tmp_path, http))
         table.assign(text="new").to_file(tmp_path / "other.shp")
         (tmp_path / "other.dbf").replace(tmp_path / "lots.dbf")
@@ -273,7 +271,7 @@ async def test_a_shapefile_is_all_of_its_files(tmp_path):
 async def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, name):
     """What was hashed, what was scanned and what is cut out must be one file."""
     gpd.read_file(lots(40)).to_file(tmp_path / name)
-    async with Http() as http:
+    async with plain_client() as http:
         source = await download.open_source(request_for(name, tmp_path, http))
     gpd.read_file(lots(40, "y")).to_file(tmp_path / name)
     with pytest.raises(FileRefused, match="changed while it was read"):
@@ -284,7 +282,7 @@ async def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, name):
 async def test_rows_of_text_are_parsed_once(tmp_path):
     """The scan leaves a copy of the rows, and what is cut out is what was scanned, whatever became of the file."""
     (tmp_path / "lots.geojson").write_bytes(lots(40))
-    async with Http() as http:
+    async with plain_client() as http:
         source = await download.open_source(request_for("lots.geojson", tmp_path, http))
     first = list(source.here.batches())
     (tmp_path / "lots.geojson").write_bytes(b"{}")
@@ -306,15 +304,15 @@ async def test_a_reading_that_breaks_off_leaves_no_copy(tmp_path):
 # Asked about, not fetched.
 
 
-async def probed(desk: Answers, folder: Path) -> dict[str, Any]:
-    async with served(desk) as url, Http(sleep=Clock().sleep) as http:
+async def probed(desk: Answers, folder: Path, tally: Tally | None = None) -> dict[str, Any]:
+    async with served(desk) as url, plain_client(tally, sleep=Clock().sleep) as http:
         return await download.probe(request_for(url, folder, http))
 
 
 async def test_a_probe_is_one_head(tmp_path, tally):
     """What the portal says of the file in one request, without a byte of it; a new version is seen."""
     desk = FileDesk(lots(), {"ETag": '"one"', "Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"})
-    first = await probed(desk, tmp_path)
+    first = await probed(desk, tmp_path, tally)
     assert first == {"etag": '"one"', "changed": "Wed, 01 Jan 2025 00:00:00 GMT", "size": len(desk.body)}
     assert (tally.requests, desk.given, desk.asked[0]["method"]) == (1, 0, "HEAD")
     desk.headers = {"ETag": '"two"'}
@@ -333,7 +331,7 @@ async def test_a_portal_without_head_is_asked_for_a_byte(tmp_path, tally, status
         headers = {"ETag": '"one"', "Content-Range": f"bytes 0-0/{len(body)}"}
         return web.Response(status=206, body=body[:1], headers=headers)
 
-    assert await probed(no_head, tmp_path) == {"etag": '"one"', "size": len(body)}
+    assert await probed(no_head, tmp_path, tally) == {"etag": '"one"', "size": len(body)}
     assert tally.requests == 2
 
 
@@ -351,7 +349,7 @@ async def test_a_file_that_is_being_made_gives_no_signal(tmp_path):
     assert await probed(baking, tmp_path) == {}
 
 
-async def test_a_probe_of_a_local_file(tmp_path, tally, monkeypatch):
+async def test_a_probe_of_a_local_file(tmp_path, monkeypatch):
     """Size and hash, or the time where hashing takes long; nothing is asked of anybody."""
     (tmp_path / "lots.geojson").write_bytes(lots())
     request = request_for("lots.geojson", tmp_path)
@@ -360,13 +358,13 @@ async def test_a_probe_of_a_local_file(tmp_path, tally, monkeypatch):
     assert first["size"] == len(lots())
     (tmp_path / "lots.geojson").write_bytes(lots(text="y"))
     assert (await download.probe(request))["sha256"] != first["sha256"]
-    assert tally.requests == 0
+    assert request.http.tally.requests == 0
     monkeypatch.setattr(download, "_CHEAP_BYTES", 10)
     assert set(await download.probe(request)) == {"changed", "size"}
 
 
 async def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "lots.geojson")
-    async with Http() as http:
+    async with plain_client() as http:
         with pytest.raises(FileRefused, match="neither a file nor a folder"):
             await download.open_source(request_for("lots.geojson", tmp_path, http))

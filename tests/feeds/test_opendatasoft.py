@@ -17,7 +17,6 @@ from zoning_assets.errors import (
 )
 from zoning_assets.feeds import opendatasoft
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import TALLY
 
 LOTS = lots(3000)
 PATH = f"/explore/dataset/{ID}/information/"
@@ -98,7 +97,7 @@ async def test_a_probe_costs_one_request(tmp_path):
     counted = Counted(FakeOpendatasoft(LOTS))
     async with asking(counted, PATH, tmp_path, type="opendatasoft", key="ml") as request:
         assert {"sha256": stamp["sha256"], **await opendatasoft.probe(request)} == stamp
-        assert TALLY.get().requests == 1
+        assert request.http.tally.requests == 1
 
 
 async def test_an_export_in_the_making_is_waited_for(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import read_toml
+from tests.http_client import plain_client
 from tests.http_desk import Clock
 from tests.shared_data import cambridge
 from zoning_assets import jurisdictions
@@ -19,7 +20,7 @@ from zoning_assets.cli import onboard as words
 from zoning_assets.errors import NotALayer
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.harvesting import Harvesting
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Client
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.onboarding import doctor, portals, roles
 from zoning_assets.onboarding.proposal import propose
@@ -33,12 +34,11 @@ RELEASES = CountyReleases(600, page_rows=200)
 
 
 @asynccontextmanager
-async def portal_and_client(layers: list[Layer] | None = None) -> AsyncIterator[tuple[Portal, str, Http]]:
-    TALLY.set(Tally())
+async def portal_and_client(layers: list[Layer] | None = None) -> AsyncIterator[tuple[Portal, str, Client]]:
     portal = county_portal(RELEASES)
     portal.layers = layers or portal.layers
     clock = Clock()
-    async with portal.running() as address, Http(sleep=clock.sleep, clock=clock) as http:
+    async with portal.running() as address, plain_client(sleep=clock.sleep, clock=clock) as http:
         yield portal, address, http
 
 
@@ -184,8 +184,7 @@ def test_a_trial_takes_one_page_and_publishes_nothing(
     url = cambridge() / "parcels_FY2014_4326.geojson"
 
     async def proposed() -> str:
-        TALLY.set(Tally())
-        async with Http() as http:
+        async with plain_client() as http:
             return (await propose(http, str(url), tmp_path, "us-ma-try")).toml()
 
     text = asyncio.run(proposed())

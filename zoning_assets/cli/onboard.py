@@ -43,13 +43,12 @@ def onboard(
 
 def _proposed(url: str, name: str | None) -> proposals.Proposed:
     """Ask the portal, and try what it says on one page."""
-    from zoning_assets.http import TALLY, Http, Tally  # noqa: PLC0415
+    from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.onboarding.proposal import propose  # noqa: PLC0415
 
     async def asked(folder: Path, tell: Callable[[str], None]) -> Any:
-        TALLY.set(Tally())
         async with Http() as http:
-            return await propose(http, url, folder, name, tell)
+            return await propose(http.for_work(), url, folder, name, tell)
 
     with (
         tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch,
@@ -114,7 +113,7 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Look at a feed that broke, and propose a patch of its file."""
-    from zoning_assets.http import TALLY, Http, Tally  # noqa: PLC0415
+    from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.onboarding import doctor as doctors  # noqa: PLC0415
     from zoning_assets.stores.objects import Objects  # noqa: PLC0415
 
@@ -122,10 +121,11 @@ def doctor(
     described = environment.jurisdiction(jurisdiction)
 
     async def examined(folder: Path) -> list[doctors.Finding]:
-        TALLY.set(Tally())
         objects = Objects(settings.store_url)
         async with Http() as http:
-            return [await doctors.examine(http, described, feed, objects, folder) for feed in described.feeds.values()]
+            client = http.for_work()
+            feeds = described.feeds.values()
+            return [await doctors.examine(client, described, feed, objects, folder) for feed in feeds]
 
     with tempfile.TemporaryDirectory(prefix="zoning-doctor-") as folder:
         findings = stopping.run(examined(Path(folder)))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInvalid, NotALayer
-from zoning_assets.http import Http
+from zoning_assets.http import Client
 from zoning_assets.model import Feed, Jurisdiction, Page
 
 
@@ -41,7 +41,7 @@ class Request:
 
     jurisdiction: Jurisdiction
     feed: Feed
-    http: Http
+    http: Client
     scratch: Path
     draft: Draft
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoning_assets.errors import HarvestMissing, NotALayer, PortalError, ZoningError
-from zoning_assets.http import Http
+from zoning_assets.http import Client
 from zoning_assets.model import Feed, Jurisdiction, Place
 from zoning_assets.onboarding import portals, sample
 from zoning_assets.stores import harvests
@@ -32,7 +32,7 @@ class Finding:
     why: Sequence[str] = ()
 
 
-async def examine(http: Http, jurisdiction: Jurisdiction, feed: Feed, objects: Objects, folder: Path) -> Finding:
+async def examine(http: Client, jurisdiction: Jurisdiction, feed: Feed, objects: Objects, folder: Path) -> Finding:
     """Look at one feed. Errors of the portal are findings, not raised."""
     layer = portals.Layer(feed.type, feed.url, feed.name, layer=feed.layer)
     try:
@@ -88,7 +88,7 @@ def known_values(objects: Objects, jurisdiction: str, feed: Feed) -> dict[str, s
     return values
 
 
-async def _moved(http: Http, feed: Feed, error: ZoningError, folder: Path) -> Finding:
+async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> Finding:
     """Look for the layer elsewhere: in its service, then in the services of its server whose names are alike."""
     service = re.sub(r"/\d+/?$", "", feed.url)
     for where in (service, re.sub(r"(/rest/services).*", r"\1", service, flags=re.IGNORECASE)):
@@ -105,7 +105,7 @@ async def _moved(http: Http, feed: Feed, error: ZoningError, folder: Path) -> Fi
 
 
 async def _best(
-    http: Http, feed: Feed, layers: Iterable[portals.Layer], folder: Path
+    http: Client, feed: Feed, layers: Iterable[portals.Layer], folder: Path
 ) -> tuple[portals.Layer, float] | None:
     """The layer that has most of the columns that the file names, at least half of them."""
     wanted, best = set(_wanted(feed)), None

@@ -15,7 +15,7 @@ from zoning_assets.feeds import FEED_TYPES, Request
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, Service
 from zoning_assets.feeds.arcgis_sample import completed
 from zoning_assets.feeds.whole import Whole, page_of
-from zoning_assets.http import Http
+from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, PARCELS, Bounds, Feed, Jurisdiction, Place
 from zoning_assets.onboarding import ground
 from zoning_assets.onboarding.portals import Layer
@@ -47,7 +47,7 @@ class Sample:
     names: Mapping[str, Any] = field(default_factory=dict)  # what the portal calls its values
 
 
-async def taken(http: Http, layer: Layer, folder: Path, name: str | None = None) -> Sample:
+async def taken(http: Client, layer: Layer, folder: Path, name: str | None = None) -> Sample:
     """Look at a layer.
 
     Args:
