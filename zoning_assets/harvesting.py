@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoning_assets.errors import CoverStale, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
-from zoning_assets.feeds import FEED_TYPES, Request, Source
+from zoning_assets.feeds import Request, Source, feed_type
 from zoning_assets.http import Http
 from zoning_assets.model import LON_LAT, ZONING, Cover, Harvest, Jurisdiction, Place
 from zoning_assets.pool import preload
@@ -56,7 +56,7 @@ class Harvesting:
             AcceptanceNeeded: the layer shrank by much; what was published before stays.
         """
         request = self._request(jurisdiction, feed, http)
-        source = await FEED_TYPES[request.feed.type].open_source(request)
+        source = await feed_type(request.feed.type).open_source(request)
         shift = shifts.check(source.layer.get("crs"), request.feed, jurisdiction.bounds, request.where)
         source.layer |= {"shift": shift} if shift else {}
         known = None if feed == ZONING else harvests.find_cover(self.objects, jurisdiction.id, feed)
@@ -84,7 +84,7 @@ class Harvesting:
     async def open_for_run(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Opened:
         """The feed's layer; its signals are asked for first, so that what changes meanwhile is seen the next time."""
         request = self._request(jurisdiction, feed, http)
-        signals = await FEED_TYPES[request.feed.type].probe(request)
+        signals = await feed_type(request.feed.type).probe(request)
         return replace(await self.open(jurisdiction, feed, http), signals=signals)
 
     def _request(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Request:
@@ -102,7 +102,7 @@ class Harvesting:
             ZoningError: see errors.py.
         """
         request = self._request(jurisdiction, feed, http)
-        signals = await FEED_TYPES[request.feed.type].probe(request)
+        signals = await feed_type(request.feed.type).probe(request)
         before = baselines.find(self.objects, jurisdiction.id, feed)
         return baselines.changed(before, signals, request.feed.full_refresh_days, now)
 

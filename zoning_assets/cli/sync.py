@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoning_assets.cli import environment, show, sync_report
+from zoning_assets.cli import environment, progress, show, sync_report
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.stores import change_feed
@@ -67,7 +67,7 @@ def run(
     if tile is not None and not is_tile(tile):
         raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
     environment.check_store()
-    with show.working("Starting"):
+    with progress.working("Starting"):
         url = environment.bring_up_database()
         began, before = change_feed.now(url), known(url)
         from zoning_assets.orchestration import build, syncing  # noqa: PLC0415 - it takes seconds
@@ -91,8 +91,8 @@ def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sy
 def _watched(what: str, steps: int) -> Iterator[Callable[[str], None]]:
     """A bar where there are several steps, else only that it goes on."""
     if steps == 1:
-        with show.working(what):
+        with progress.working(what):
             yield lambda _: None
         return
-    with show.progress(what, steps) as bar:
+    with progress.progress(what, steps) as bar:
         yield bar.step
