@@ -20,20 +20,9 @@ try:
 finally:
     seen.write_text("\\n".join({each.partition(".")[0] for each in sys.modules}))
 """
-HARVESTING = {
-    "dagster",
-    "geopandas",
-    "pandas",
-    "numpy",
-    "pyarrow",
-    "shapely",
-    "pyproj",
-    "h3",
-    "pyogrio",
-    "obstore",
-    "lxml",
-}
-HARVESTING |= {"sqlalchemy", "alembic", "PIL", "structlog", "prometheus_client"}
+#: What a step of a run works with.
+STEPS = {"geopandas", "pandas", "numpy", "pyarrow", "shapely", "pyproj", "h3", "pyogrio", "lxml", "obstore", "PIL"}
+HARVESTING = STEPS | {"dagster", "sqlalchemy", "alembic", "structlog", "prometheus_client"}
 TABLES = {"rich", "pygments"}
 DATABASE = {"psycopg", "asyncio"}
 
@@ -74,6 +63,15 @@ def test_a_look_imports_nothing_that_only_a_harvest_needs(tmp_path: Path, databa
 @pytest.mark.parametrize("words", [["status", "--json"], ["changes", "--json"], ["changes", "--csv"]], ids=" ".join)
 def test_a_document_for_programs_needs_no_tables(tmp_path: Path, database: str, words: list[str]) -> None:
     assert not imported(tmp_path, database, *words) & TABLES
+
+
+def test_definitions_import_nothing_that_only_a_step_needs() -> None:
+    """The UI, the daemon and each run import them."""
+    names = "import sys, zoning_assets.definitions; print(*{each.partition('.')[0] for each in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", names], capture_output=True, text=True, timeout=120, check=True)
+    found = set(done.stdout.split())
+    assert "dagster" in found
+    assert not found & STEPS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

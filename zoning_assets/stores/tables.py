@@ -20,8 +20,6 @@ import shapely
 
 from zoning_assets.stores.objects import Objects
 
-NORMALIZED, VALIDATED = "normalized", "validated"
-
 
 @dataclass(frozen=True)
 class Table:
