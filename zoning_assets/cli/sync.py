@@ -12,7 +12,6 @@ from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.stores import change_feed
 from zoning_assets.stores.status import known, rejections
-from zoning_assets.transform.tiles import is_tile
 
 
 def sync(
@@ -64,8 +63,8 @@ def run(
     wanted = [environment.jurisdiction(each) for each in dict.fromkeys(ids)]
     if feed not in (None, PARCELS, ZONING):
         raise SettingInvalid(f"{feed!r} is no feed", where="--feed", do=f"choose {PARCELS} or {ZONING}")
-    if tile is not None and not is_tile(tile):
-        raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
+    if tile is not None:
+        _check_tile(tile)
     environment.check_store()
     with progress.working("Starting"):
         url = environment.bring_up_database()
@@ -79,6 +78,13 @@ def run(
         found = [report for some in reports for report in some]
     news = [_news(url, each.id, began, is_first=each.id not in before) for each in wanted]
     return sync_report.Done(found, news)
+
+
+def _check_tile(tile: str) -> None:
+    from zoning_assets.transform.tiles import is_tile  # noqa: PLC0415 - imports H3 and shapely
+
+    if not is_tile(tile):
+        raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
 
 
 def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sync_report.News:
