@@ -11,8 +11,6 @@ from typing import cast
 
 from zoning_assets.feeds.source import FeedType, Request, Source
 
-__all__ = ["FEED_TYPES", "FeedType", "Request", "Source", "feed_type"]
-
 #: Feed type -> module of this package. A module is imported when a feed of its type is opened: together they import
 #: GDAL, lxml and pyarrow, which neither a look at the files nor another feed type needs.
 FEED_TYPES: Mapping[str, str] = {
@@ -29,3 +27,6 @@ FEED_TYPES: Mapping[str, str] = {
 def feed_type(name: str) -> FeedType:
     """The feed type of a name, a key of FEED_TYPES."""
     return cast("FeedType", import_module(f"zoning_assets.feeds.{FEED_TYPES[name]}"))
+
+
+__all__ = ["FEED_TYPES", "FeedType", "Request", "Source", "feed_type"]
