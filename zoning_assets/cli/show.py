@@ -67,11 +67,6 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         tables.table(title, rows)
 
 
-def is_terminal() -> bool:
-    """Whether a person reads stdout on a terminal, where lines must be short."""
-    return sys.stdout.isatty()
-
-
 def finish(value: dict[str, Any] | None, errors: Sequence[str], status: int = 1) -> None:
     """End a command: its document (None: people were shown something else), and why it failed, where it did.
 

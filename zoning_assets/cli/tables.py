@@ -16,8 +16,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from zoning_assets.cli import show
-from zoning_assets.cli.printable import printable
+from zoning_assets.cli.terminal import is_terminal, printable
 
 Row = Mapping[str, Any]
 
@@ -61,7 +60,7 @@ def say(text: str) -> None:
 def table(title: str, rows: Sequence[Row]) -> None:
     """Write a table of rows (at least one) to stdout, fitted to the terminal where there is one."""
     out = _out()
-    fitted, left_out = drawn(rows, out.width if show.is_terminal() else None)
+    fitted, left_out = drawn(rows, out.width if is_terminal() else None)
     out.print(Text(printable(title), style="bold"))
     out.print(fitted)
     if left_out:
@@ -70,7 +69,7 @@ def table(title: str, rows: Sequence[Row]) -> None:
 
 
 def _out() -> Console:
-    return Console(highlight=False, emoji=False, markup=False, width=None if show.is_terminal() else _UNBOUNDED)
+    return Console(highlight=False, emoji=False, markup=False, width=None if is_terminal() else _UNBOUNDED)
 
 
 def drawn(rows: Sequence[Row], width: int | None) -> tuple[Table, list[str]]:
