@@ -10,11 +10,11 @@ import orjson
 import pyarrow as pa
 
 from zoning_assets.errors import HarvestMissing
-from zoning_assets.model import Page
+from zoning_assets.model import NORMALIZED, Page
 from zoning_assets.stages import Work
 from zoning_assets.stores import harvests
 from zoning_assets.stores.harvests import OwnedRows
-from zoning_assets.stores.tables import NORMALIZED, Table, without_index
+from zoning_assets.stores.tables import Table, without_index
 
 #: Rows of a part: as many as a worker judges at a time.
 _ROWS_A_PART = 4000

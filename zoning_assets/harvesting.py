@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from zoning_assets.errors import CrsRefused, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
-from zoning_assets.feeds import FEED_TYPES, STATE_SIGNALS, Request, Source
+from zoning_assets.feeds import STATE_SIGNALS, Request, Source, feed_type
 from zoning_assets.feeds.source import no_shapes
 from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, ZONING, Cover, Feed, Harvest, Jurisdiction, Page, Place
@@ -152,7 +152,7 @@ class Harvesting:
             ZoningError: see errors.py.
         """
         request = self._request(jurisdiction, feed, http)
-        signals = await FEED_TYPES[request.feed.type].probe(request)
+        signals = await feed_type(request.feed.type).probe(request)
         before = baselines.find(self.objects, jurisdiction.id, feed)
         return baselines.changed(before, signals, request.feed.full_refresh_days, now)
 
@@ -163,7 +163,7 @@ class Harvesting:
             ZoningError: see errors.py.
         """
         request = self._request(jurisdiction, feed, http)
-        source = await FEED_TYPES[request.feed.type].open_source(request)
+        source = await feed_type(request.feed.type).open_source(request)
         draft = Draft(self.objects, Place(jurisdiction.id), feed)
         async for _ in source.pages(draft, {}):
             break
@@ -174,7 +174,7 @@ class Harvesting:
 async def _opened(request: Request) -> tuple[Source, Mapping[str, Any]]:
     """The layer, and what its probe states; that is asked first, so that what changes meanwhile is seen the next
     time."""
-    kind = FEED_TYPES[request.feed.type]
+    kind = feed_type(request.feed.type)
     signals = None if request.feed.type in STATE_SIGNALS else await kind.probe(request)
     source = await kind.open_source(request)
     return source, source.signals or signals or {}

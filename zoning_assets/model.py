@@ -37,6 +37,9 @@ TRIPWIRES = (
     "freshness",
 )
 
+#: The stages of a tile's rows, in order; each is an asset. The last is the table in PostGIS.
+RAW, NORMALIZED, VALIDATED, PUBLISHED = "raw_feed", "normalized", "validated", "published"
+
 #: Feed types whose portals name the order of the axes; a jurisdiction file must not.
 OWN_AXES = ("arcgis", "ogc-features", "wfs")
 

@@ -31,7 +31,21 @@ from zoning_assets.fixing import check, fixed_by, work_of
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, doubt_cover, is_whole, known_cover, note_published
 from zoning_assets.http import Client, Http, Tally
-from zoning_assets.model import PARCELS, ZONING, Counts, Cover, Harvest, Jurisdiction, Outcome, Page, Place
+from zoning_assets.model import (
+    NORMALIZED,
+    PARCELS,
+    PUBLISHED,
+    RAW,
+    VALIDATED,
+    ZONING,
+    Counts,
+    Cover,
+    Harvest,
+    Jurisdiction,
+    Outcome,
+    Page,
+    Place,
+)
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
 from zoning_assets.running import Prepared, Run, places_of
@@ -51,15 +65,12 @@ from zoning_assets.stores.harvests import OwnedRows
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import find_published
 from zoning_assets.stores.sessions import close_idle
-from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.survey import Survey
 from zoning_assets.transform.tripwires import Verdict
 
 _log = logging.getLogger(__name__)
 
-#: The stages, in order; each is an asset. The last is the table in PostGIS.
-RAW, PUBLISHED = "raw_feed", "published"
 STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
 
 #: Places in flight at a time: enough to keep the workers fed while portals answer, few enough to bound memory.

@@ -17,10 +17,21 @@ import pandas as pd
 import pyarrow as pa
 import shapely
 
-from zoning_assets.model import LON_LAT, PARCELS, Counts, Feed, Harvest, Jurisdiction, Page, Place
+from zoning_assets.model import (
+    LON_LAT,
+    NORMALIZED,
+    PARCELS,
+    VALIDATED,
+    Counts,
+    Feed,
+    Harvest,
+    Jurisdiction,
+    Page,
+    Place,
+)
 from zoning_assets.stores import harvests, publish, surveys
 from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.tables import NORMALIZED, VALIDATED, PageTables, Table, index_of
+from zoning_assets.stores.tables import PageTables, Table, index_of
 from zoning_assets.transform import canonical, columns, crs, judge, ownership, pages, picture, survey, tiles
 from zoning_assets.transform.fixes import Fix
 from zoning_assets.transform.ownership import LayerRows

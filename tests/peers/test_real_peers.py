@@ -19,7 +19,7 @@ from tests.peers import serving
 from tests.shared_data import cambridge
 from tests.test_real_data import CAMBRIDGE, EVERY_HASH, total
 from zoning_assets.errors import HarvestIncomplete
-from zoning_assets.feeds import FEED_TYPES, Request
+from zoning_assets.feeds import Request, feed_type
 from zoning_assets.http import Http, Tally
 from zoning_assets.model import Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import Pipeline
@@ -148,10 +148,10 @@ async def test_plain_files_by_lighttpd(tmp_path: Path, lighttpd: str, name: str)
     tally = Tally()
     async with Http() as http:
         request = Request(described, described.feeds["parcels"], http.for_work(tally), tmp_path / "scratch", draft)
-        whole = await FEED_TYPES["download"].open_source(request)
+        whole = await feed_type("download").open_source(request)
         first = tally.bytes
         assert (whole.rows, first) == (13_116, (cambridge() / name).stat().st_size)
-        await FEED_TYPES["download"].probe(request)
+        await feed_type("download").probe(request)
         assert (tally.requests, tally.bytes) == (2, first)
 
 

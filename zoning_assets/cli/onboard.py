@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from zoning_assets import jurisdictions, stopping
-from zoning_assets.cli import environment, proposals, show
+from zoning_assets.cli import environment, progress, proposals, show
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import Counts, Jurisdiction, Outcome
 
@@ -52,7 +52,7 @@ def _proposed(url: str, name: str | None) -> proposals.Proposed:
 
     with (
         tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch,
-        show.working("Looking at the portal") as tell,
+        progress.working("Looking at the portal") as tell,
     ):
         folder = Path(scratch)
         found = stopping.run(asked(folder, tell))

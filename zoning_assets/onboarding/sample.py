@@ -11,7 +11,7 @@ import pyproj
 import shapely
 
 from zoning_assets.errors import CrsRefused, FeedRefused, PortalUnreachable
-from zoning_assets.feeds import FEED_TYPES, Request
+from zoning_assets.feeds import Request, feed_type
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, Service
 from zoning_assets.feeds.arcgis_sample import completed
 from zoning_assets.feeds.whole import Whole, page_of
@@ -67,7 +67,7 @@ async def taken(http: Client, layer: Layer, folder: Path, name: str | None = Non
     request = Request(whole_world, feed, http, folder / "scratch", draft)
     if layer.type == "arcgis":
         return _with_shift(await _of_arcgis(request, layer, name))
-    source = await FEED_TYPES[layer.type].open_source(request)
+    source = await feed_type(layer.type).open_source(request)
     if not isinstance(source, Whole):
         raise TypeError(layer.type)
     return _with_shift(_of_whole(source, layer, name))

@@ -9,12 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from zoning_assets import judging, logs, stopping
+from zoning_assets import logs, stopping
 from zoning_assets.errors import AcceptanceNeeded
-from zoning_assets.model import PARCELS, ZONING, Cover, Jurisdiction, Outcome
+from zoning_assets.model import PARCELS, RAW, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
 from zoning_assets.orchestration.event_log import together
 from zoning_assets.orchestration.noting import note, noted
@@ -22,9 +23,11 @@ from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.runs import FORCE, REPLAY
 from zoning_assets.orchestration.syncing import CHANGES
-from zoning_assets.pipeline import RAW, STAGES, Pipeline
-from zoning_assets.stores import failures, fixes
+from zoning_assets.stores import failures
 from zoning_assets.transform.tripwires import Verdict
+
+if TYPE_CHECKING:
+    from zoning_assets.pipeline import Pipeline
 
 _ABOUT = {
     "raw_feed": "The tile's rows of the layer's harvest: pages as the portal sent them. Immutable, named by content.",
@@ -125,6 +128,8 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
         description="The PostGIS table zoning.parcel_zoning: each parcel's share in each code, exact, with history.",
     )
     def parcel_zoning(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+        from zoning_assets import judging  # noqa: PLC0415 - see orchestration/__init__
+
         with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
             return dg.MaterializeResult(metadata=told.of_shares(judging.overlay(url, jurisdiction)))
 
@@ -137,6 +142,8 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
         description="The PostGIS table zoning.change: what a release really changed, typed and explained.",
     )
     def changes(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+        from zoning_assets import judging  # noqa: PLC0415 - see orchestration/__init__
+
         with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
             found = judging.tell(url, jurisdiction)
         if found and found.alarms:
@@ -146,7 +153,7 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
     return [parcel_zoning, changes]
 
 
-def _cover(context: dg.AssetExecutionContext, pipeline: Pipeline, jurisdiction: Jurisdiction) -> Cover:
+def _cover(context: dg.AssetExecutionContext, pipeline: "Pipeline", jurisdiction: Jurisdiction) -> Cover:
     try:
         return stopping.run(pipeline.harvest(jurisdiction, force=FORCE in context.run.tags), stopping.GRACE_S)
     except AcceptanceNeeded as error:
@@ -156,6 +163,8 @@ def _cover(context: dg.AssetExecutionContext, pipeline: Pipeline, jurisdiction: 
 
 def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> None:
     """The run's partitions through the pipeline; each is reported when it is done, failures together at the end."""
+    from zoning_assets.stores import fixes  # noqa: PLC0415 - see orchestration/__init__
+
     places = [partitions.place_of(key) for key in context.partition_keys]
     outcomes: list[Outcome] = []
     written: list[Future[None]] = []
@@ -201,5 +210,5 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
 
 def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, str]) -> Sequence[str]:
     """The stages to go through. A district has no asset for the way there, so all of them are gone."""
-    stages = [stage for stage in STAGES if feed == ZONING or stage in assets]
+    stages = [stage for stage in metadata.TILE_ASSETS if feed == ZONING or stage in assets]
     return [stage for stage in stages if stage != RAW] if REPLAY in context.run.tags else stages

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from zoning_assets import pauses, undoing
+from zoning_assets import pauses
 from zoning_assets.orchestration import policies
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
@@ -14,7 +15,9 @@ from zoning_assets.orchestration.syncing import Sync
 from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import moment
 from zoning_assets.stores import failures, holds
-from zoning_assets.stores.objects import Objects
+
+if TYPE_CHECKING:
+    from zoning_assets.undoing import Undone
 
 _WHY = "Why; kept in the audit."
 _WHERE = "The id of a jurisdiction."
@@ -71,6 +74,9 @@ def lift_hold(context: dg.OpExecutionContext, config: Resume, zoning: Zoning) ->
 @dg.op(description="The inverse of what was published, as a batch; then a pause.")
 def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> None:
     """`zoning rollback`."""
+    from zoning_assets import undoing  # noqa: PLC0415 - see orchestration/__init__
+    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+
     if bool(config.to) == bool(config.batch):
         raise dg.Failure(description="give `to` or `batch`", allow_retries=False)
     with one_line():
@@ -159,7 +165,7 @@ def harvest_request(run_key: str, feed: Feed, tiles: Sequence[str] = (), name: s
     )
 
 
-def _told(config: Rollback, done: undoing.Undone) -> str:
+def _told(config: Rollback, done: "Undone") -> str:
     feeds = "; ".join(
         f"{feed}: {done.ended[feed]} rows end, {done.begun[feed]} are there again"
         + (f", as batch {batch}" if batch else "")

@@ -22,10 +22,9 @@ import pyproj
 import shapely
 
 from zoning_assets.errors import HarvestMissing
+from zoning_assets.model import NORMALIZED
 from zoning_assets.stores.objects import Objects
 from zoning_assets.transform.ownership import LayerRows
-
-NORMALIZED, VALIDATED = "normalized", "validated"
 
 
 @dataclass(frozen=True)
