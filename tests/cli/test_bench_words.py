@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
+from benchmarks.variants import VARIANTS
 from tests.cli.conftest import Zoning
-from zoning_assets.cli import bench
+from zoning_assets.cli import bench, bench_sync
 from zoning_assets.stores.database import as_role
 
 
@@ -65,3 +66,28 @@ def test_a_county_that_others_slow_down_fails_the_bench(
     monkeypatch.setenv("ZONING_DATABASE_URL", database)
     assert zoning("bench", "counties", "--first", "9000", "--others", "2000", "--count", "2")[0] == int(not kept)
     assert asked == [(9000, 2000, 2)]
+
+
+@pytest.mark.parametrize("faults", [[], ["plain, ours: 999 of 1,000 parcels are in its database"]])
+def test_a_contestant_that_lacks_rows_fails_the_bench(
+    zoning: Zoning, monkeypatch: pytest.MonkeyPatch, faults: list[str]
+) -> None:
+    """Exit status 1, and the sentence on stderr; size, page, rounds and variants are as asked for."""
+    asked: list[tuple[int, dict[str, object]]] = []
+
+    def measure(parcels: int, *_: object, **options: object) -> dict[str, object]:
+        asked.append((parcels, options))
+        figures = {"parcels": parcels, "page": 500, "rounds": 3, "cores": 2, "left_out": {"ogr2ogr": "no Debian"}}
+        return {**figures, "variants": [{"variant": "plain", "about": "", "contestants": []}], "faults": faults}
+
+    monkeypatch.setattr(bench_sync, "load", lambda _: SimpleNamespace(measure=measure))
+    monkeypatch.setattr(bench_sync, "server", lambda: "postgresql://server")
+    words = ("--parcels", "1000", "--page", "500", "--rounds", "3", "--variant", "plain", "--variant", "limited")
+    status, _, err = zoning("bench", "sync", *words)
+    assert status == len(faults)
+    assert all(fault in err for fault in faults)
+    assert asked == [(1000, {"page": 500, "rounds": 3, "variants": ["plain", "limited"]})]
+
+
+def test_the_variants_are_those_of_the_server() -> None:
+    assert [each.value for each in bench_sync.Variant] == list(VARIANTS)
