@@ -1,6 +1,5 @@
 """Who takes part in `zoning bench sync`: the command of each, its environment, and how its rows are counted."""
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -104,14 +103,13 @@ def ogr2ogr() -> tuple[str, dict[str, str]]:
     Raises:
         ZoningError: neither can be had.
     """
-    if found := shutil.which("ogr2ogr"):
-        return found, {}
+    if own := shutil.which("ogr2ogr"):
+        return own, {}
     tree = debian_packages.unpacked(_PEERS / "gdal", ["gdal-bin"])
-    inside = sorted({str(path.parent) for path in tree.glob("usr/lib/**/*.so*")})
-    shares = {name: str(tree / "usr/share" / name.lower()[:4]) for name in ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA")}
-    there = {name: folder for name, folder in shares.items() if Path(folder).is_dir()}
-    libraries = [*inside, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
-    return str(tree / "usr/bin/ogr2ogr"), {"LD_LIBRARY_PATH": ":".join(libraries), **there}
+    libraries = sorted({str(path.parent) for path in tree.glob("usr/lib/**/*.so*")})
+    folders = {name: tree / "usr/share" / name[:4].lower() for name in ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA")}
+    found = {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
+    return str(tree / "usr/bin/ogr2ogr"), found | ({"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {})
 
 
 def _ours(place: Place) -> tuple[list[str], dict[str, str]]:

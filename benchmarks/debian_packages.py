@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoning_assets.errors import MachineRefused
 from zoning_assets.stores.cluster import packages
 from zoning_assets.stores.cluster.site import locked
 
@@ -21,6 +22,8 @@ def unpacked(tree: Path, wanted: Sequence[str], beside: Sequence[str] = ()) -> P
     Raises:
         ZoningError: the packages cannot be had.
     """
+    if not packages.possible():
+        raise MachineRefused("this is no Debian", where=", ".join(wanted), do="install it yourself")
     tree.parent.mkdir(parents=True, exist_ok=True)
     with locked(tree.parent / "lock"):
         if not tree.is_dir():

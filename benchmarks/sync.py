@@ -80,7 +80,7 @@ def _left_out(names: Sequence[str]) -> dict[str, str]:
     try:
         contestants.ogr2ogr()
     except ZoningError as error:
-        return {OGR2OGR: str(error)}
+        return {OGR2OGR: error.what}
     return {}
 
 
