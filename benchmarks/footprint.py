@@ -46,6 +46,7 @@ class Footprint:
         self._thread.join()
 
     def _watch(self) -> None:
+        self.sample()
         while not self._stop.wait(_EVERY_S):
             self.sample()
 

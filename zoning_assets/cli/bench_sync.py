@@ -68,5 +68,5 @@ def _row(parcels: int, figures: dict[str, Any]) -> dict[str, Any]:
         "x classic": figures["times_classic"],
         "x ogr2ogr": figures["times_ogr2ogr"],
         "x floor": figures["times_floor"],
-        **({"of limit": figures["of_limit"]} if figures["of_limit"] else {}),
+        "of limit": figures["of_limit"],
     }
