@@ -58,7 +58,6 @@ class Place:
     variant: Variant
     page: int
     database: str
-    dagster_database: str
     folder: Path
 
     @property
@@ -117,8 +116,7 @@ def _ours(place: Place) -> tuple[list[str], dict[str, str]]:
     text = _TOML.format(id=ID, service=place.service, pace=pace, connections=CONNECTIONS)
     place.folder.mkdir(parents=True, exist_ok=True)
     (place.folder / f"{ID}.toml").write_text(text)
-    dagster = {"ZONING_DAGSTER_DATABASE_URL": place.dagster_database}
-    return [str(ROOT / "zoning"), "sync", ID], {**environment(place.folder, place.database), **dagster}
+    return [str(ROOT / "zoning"), "sync", ID], environment(place.folder, place.database)
 
 
 CONTESTANTS: Mapping[str, Contestant] = {

@@ -9,7 +9,7 @@ minute. The server and PostgreSQL share the machine with the contestant; of the 
 import os
 import shutil
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def measure(  # noqa: PLR0913 - how much, how often, where, who; who is told
         "cores": os.cpu_count(),
         "left_out": left_out,
         "variants": found,
-        "faults": [fault for each in found for fault in _faults(each, parcels)],
+        "faults": bench.faults,
     }
 
 
@@ -90,6 +90,7 @@ class _Bench:
     def __init__(self, parcels: int, page: int, server: str, folder: Path, say: Callable[[str], None]) -> None:
         self.parcels, self.page, self.server, self.folder, self.say = parcels, page, server, folder, say
         self.edits = min(_EDITS, parcels // 10)
+        self.faults: list[str] = []
 
     def variant(self, variant: Variant, rounds: int, names: Sequence[str]) -> dict[str, Any]:
         """All contestants on one variant of the server, in turns."""
@@ -110,6 +111,7 @@ class _Bench:
         for name in names:
             for figures in self._heat(variant, name):
                 self.say(f"{label}: {figures['contestant']}: {figures['seconds']:.1f} s")
+                self.faults += _faults(f"{label}, {figures['contestant']}", figures, self.parcels)
                 found.append(figures)
         return found
 
@@ -118,10 +120,10 @@ class _Bench:
         contestant, folder = CONTESTANTS[name], self.folder / name
         try:
             with (
-                processes.databases(self.server, {name, f"{name}_dagster"}) as urls,
+                processes.databases(self.server, {name}) as urls,
                 serving(self.parcels, self.page, variant.name) as portal,
             ):
-                place = Place(portal.service, variant, self.page, urls[name], urls[f"{name}_dagster"], folder)
+                place = Place(portal.service, variant, self.page, urls[name], folder)
                 yield {"contestant": name, **_figures(contestant, place, portal), "edited": 0}
                 if contestant.edits is None:
                     return
@@ -179,10 +181,9 @@ def _ratios(seconds: float, known: dict[str, float]) -> dict[str, float | None]:
     return {name: None if other is None else round(other / seconds, 2) for name, other in beside.items()}
 
 
-def _faults(variant: dict[str, Any], parcels: int) -> Iterator[str]:
-    for each in variant["contestants"]:
-        where = f"{variant['variant']}, {each['contestant']}"
-        if each["parcels"] != parcels:
-            yield f"{where}: {each['parcels']:,} of {parcels:,} parcels are in its database"
-        if each.get("found", each["edited"]) != each["edited"]:
-            yield f"{where}: {each['found']:,} of {each['edited']:,} edits are in its database"
+def _faults(where: str, figures: Mapping[str, Any], parcels: int) -> Iterator[str]:
+    """Sentences, where a contestant's database does not hold what the server has."""
+    if figures["parcels"] != parcels:
+        yield f"{where}: {figures['parcels']:,} of {parcels:,} parcels are in its database"
+    if figures.get("found", figures["edited"]) != figures["edited"]:
+        yield f"{where}: {figures['found']:,} of {figures['edited']:,} edits are in its database"

@@ -1,13 +1,14 @@
 """`zoning bench sync` in the small: all end with the same parcels, and what they took from the server is counted."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import sync
-from benchmarks.contestants import CLASSIC, FLOOR, OGR2OGR, OURS
+from benchmarks.contestants import CLASSIC, CONTESTANTS, FLOOR, OGR2OGR, OURS
 from benchmarks.sync import UNCHANGED, measure
 
 PARCELS, PAGE = 1000, 200
@@ -53,17 +54,26 @@ def test_ours_ends_with_the_same_parcels_and_finds_the_edits(server: str, tmp_pa
     assert all(found[name]["map_requests"] > 0 for name in (OURS, UNCHANGED, edited))
 
 
-def test_rows_that_are_missing_are_a_fault() -> None:
-    figures = [
-        {"contestant": "floor", "parcels": 999, "edited": 0},
-        {"contestant": "ours, 100 edited", "parcels": 1000, "edited": 100, "found": 7},
-        {"contestant": "ours", "parcels": 1000, "edited": 0},
-    ]
-    faults = list(sync._faults({"variant": "plain", "contestants": figures}, 1000))
-    assert faults == [
-        "plain, floor: 999 of 1,000 parcels are in its database",
-        "plain, ours, 100 edited: 7 of 100 edits are in its database",
-    ]
+@pytest.mark.parametrize(
+    ("figures", "faults"),
+    [
+        ({"parcels": 1000, "edited": 0}, []),
+        ({"parcels": 999, "edited": 0}, ["999 of 1,000 parcels are in its database"]),
+        ({"parcels": 1000, "edited": 100, "found": 100}, []),
+        ({"parcels": 1000, "edited": 100, "found": 7}, ["7 of 100 edits are in its database"]),
+    ],
+)
+def test_rows_that_are_missing_are_a_fault(figures: dict[str, int], faults: list[str]) -> None:
+    assert list(sync._faults("plain, floor", figures, 1000)) == [f"plain, floor: {each}" for each in faults]
+
+
+def test_a_fault_of_any_round_is_told(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a round that is not the median."""
+    lacking = replace(CONTESTANTS[FLOOR], count="SELECT count(*) - 1 FROM parcel")
+    monkeypatch.setattr(sync, "CONTESTANTS", {FLOOR: lacking})
+    found = measure(PARCELS, server, tmp_path, print, page=PAGE, rounds=2, variants=["plain"], only=[FLOOR])
+    short = "999 of 1,000 parcels are in its database"
+    assert found["faults"] == [f"plain, round {at}, floor: {short}" for at in (1, 2)]
 
 
 def test_a_command_that_fails_is_told_with_its_last_lines(
