@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from benchmarks.lag import lags_ms, percentile
-from benchmarks.sync import measure
+from benchmarks import whole_command
 from tests.conftest import read_toml
 from tests.effort import loop_work_ms
+from tests.lag import lags_ms, percentile
 from zoning_assets.model import PARCELS, Outcome, Place
 from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
@@ -79,10 +79,7 @@ def _measured(measure: Measure, pipeline: Pipeline, tmp_path: Path, portal: str,
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_memory_does_not_grow_with_the_county(server: str, tmp_path: Path) -> None:
-    """Promise 8: four times the parcels through Dagster need no more memory, all processes together."""
-    peaks_mb = {}
-    for parcels in (30_000, 120_000):
-        [found] = measure(parcels, server, tmp_path, print, only=("ours",))["contestants"]
-        assert found["counts"]["fetched"] > 0.99 * parcels
-        peaks_mb[parcels] = found["peak_rss_bytes"] / 1e6
+    """Promise 8: `zoning sync` of four times the parcels needs no more memory, all processes together."""
+    found = whole_command.measure((30_000, 120_000), server, tmp_path, print, feed_types=["arcgis"])
+    peaks_mb = {each["parcels"]: each["total"] / 1e6 for each in found["figures"]}
     assert peaks_mb[120_000] - peaks_mb[30_000] < GROWTH_MOST_MB, peaks_mb
