@@ -8,10 +8,12 @@ and the SQL (stores/).
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -33,6 +35,9 @@ from zoning_assets.transform.shares import BASE, COLUMNS, best_lots, leading_lot
 _MOST_GROUND = 20_000
 #: Goes up when the rules of shares.py, rezoning.py, drift.py or lineage.py change.
 RULES_VERSION = 3
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -88,16 +93,16 @@ def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
     districts = _metric(map_, jurisdiction)
     chosen, best = _choose(desk, map_, districts, jurisdiction)
     facets, no_map = facets_of(districts, jurisdiction), districts.empty
-    judged = (_judged(_metric(some, jurisdiction), facets, best) for some in desk.chosen()) if not no_map else ()
-    changed = desk.publish(judged, no_map=no_map)
+    judge = partial(_judged, jurisdiction=jurisdiction, facets=facets, best=best)
+    changed = desk.publish(() if no_map else ahead(judge, desk.chosen()), no_map=no_map)
     desk.put_best_lots(best)
     return Overlaid(len(districts), chosen, changed, spelled, untyped, alike, desk.split())
 
 
 def _judged(
-    parcels: gpd.GeoDataFrame, facets: gpd.GeoDataFrame, best: Mapping[str, str]
+    parcels: pd.DataFrame, jurisdiction: Jurisdiction, facets: gpd.GeoDataFrame, best: Mapping[str, str]
 ) -> tuple[list[str], pd.DataFrame]:
-    return parcels["key"].tolist(), shares(parcels, facets, best)[list(COLUMNS)]
+    return parcels["key"].tolist(), shares(_metric(parcels, jurisdiction), facets, best)[list(COLUMNS)]
 
 
 def _choose(
@@ -128,9 +133,23 @@ def _best_of(
 ) -> dict[str, str]:
     """The parcel that holds most of each district."""
     leading = None
-    for some in parcels:
-        leading = leading_lots(_metric(some, jurisdiction), districts, leading)
+    for some in ahead(partial(_metric, jurisdiction=jurisdiction), parcels):
+        leading = leading_lots(some, districts, leading)
     return {} if leading is None else best_lots(leading)
+
+
+def ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """What `work` makes of each item; of the next one it is made in a thread while one is used. The items are taken in
+    the caller's thread, as they may come from a connection that the caller uses."""
+    before: Future[T] | None = None
+    with ThreadPoolExecutor(1) as worker:
+        for item in items:
+            coming = worker.submit(work, item)
+            if before is not None:
+                yield before.result()
+            before = coming
+        if before is not None:
+            yield before.result()
 
 
 def _touching(

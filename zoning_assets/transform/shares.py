@@ -73,11 +73,20 @@ def pieces(parcels: Geometries, districts: Geometries) -> pd.DataFrame:
     A parcel that lies within a district is its own piece; only what a boundary crosses is cut.
     """
     parcels, districts = areal(parcels), areal(districts)
+    within, cut = _meetings(parcels, districts)
+    return _cut(parcels, districts, within, cut)
+
+
+def _meetings(parcels: Geometries, districts: Geometries) -> tuple[Ints, Ints]:
+    """Pairs of district and parcel (positions): the parcel lies within the district; a boundary may cross it."""
     tree = shapely.STRtree(parcels)
     within = tree.query(districts, predicate="contains").T
     touched = tree.query(districts, predicate="intersects").T
     width = max(len(parcels), 1)
-    cut = touched[~np.isin(touched @ [width, 1], within @ [width, 1])]
+    return within, touched[~np.isin(touched @ [width, 1], within @ [width, 1])]
+
+
+def _cut(parcels: Geometries, districts: Geometries, within: Ints, cut: Ints) -> pd.DataFrame:
     district, parcel = np.concatenate([within, cut]).T
     geometry = np.concatenate([parcels[within[:, 1]], intersection(districts[cut[:, 0]], parcels[cut[:, 1]])])
     found = pd.DataFrame({"parcel": parcel, "district": district, "geometry": pd.Series(geometry, dtype=object)})
@@ -93,7 +102,9 @@ def _summed(found: pd.DataFrame) -> pd.DataFrame:
     together = (groups.size() > 1).to_numpy()
     areas = whole["area_m2"].to_numpy(copy=True)
     areas[together] = shapely.area(whole["geometry"].to_numpy()[together])
-    dates = [latest(each) for each in groups["effective"].agg(list)]
+    dates = whole["effective"].to_numpy(copy=True)
+    if together.any() and found["effective"].notna().any():
+        dates[together] = [latest(each) for each in groups["effective"].agg(list)[together]]
     return whole.assign(area_m2=areas, best=groups["best"].any().to_numpy(), effective=pd.Series(dates, dtype=object))
 
 
@@ -115,7 +126,7 @@ def leading_lots(
     Returns:
         `district` (id), `key`, `area_m2`: a few rows for each district, however many parcels there are.
     """
-    parts = pieces(parcels.geometry.to_numpy(), districts.geometry.to_numpy())
+    parts = _large_pieces(parcels, districts, others)
     found = pd.DataFrame(
         {
             "district": districts["district_id"].to_numpy()[parts["district"]],
@@ -125,6 +136,18 @@ def leading_lots(
     )
     known = found if others is None else pd.concat([others, found])
     return _unbeaten(known.sort_values(["district", "key"], ignore_index=True))
+
+
+def _large_pieces(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame, others: pd.DataFrame | None) -> pd.DataFrame:
+    """As `pieces`, without lots that are smaller than a piece which is known already: they need not be cut."""
+    lots, ground = areal(parcels.geometry.to_numpy()), areal(districts.geometry.to_numpy())
+    within, cut = _meetings(lots, ground)
+    areas, most = shapely.area(lots), np.zeros(len(ground))
+    np.maximum.at(most, within[:, 0], areas[within[:, 1]])
+    if others is not None:
+        known = others.groupby("district")["area_m2"].max()
+        most = np.maximum(most, known.reindex(districts["district_id"]).fillna(0.0).to_numpy())
+    return _cut(lots, ground, within, cut[areas[cut[:, 1]] > most[cut[:, 0]] - TIE_M2])
 
 
 def best_lots(leading: pd.DataFrame) -> dict[str, str]:
