@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,11 +25,10 @@ from typing import Any
 
 import pandas as pd
 
-from zoning_assets.dealing import deal
-from zoning_assets.errors import CoverStale, Defect, HarvestMissing, TooManyRejections, ZoningError, of_machine
-from zoning_assets.fixing import check, fixed_by, work_of
+from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningError, of_machine
+from zoning_assets.fixing import check, fixed_by
 from zoning_assets.gate import Gate
-from zoning_assets.harvesting import Harvesting, doubt_cover, is_whole, known_cover, note_published
+from zoning_assets.harvesting import Harvesting, doubt_cover, is_whole, note_published
 from zoning_assets.http import Client, Http, Tally
 from zoning_assets.model import (
     NORMALIZED,
@@ -40,14 +39,13 @@ from zoning_assets.model import (
     ZONING,
     Counts,
     Cover,
-    Harvest,
     Jurisdiction,
     Outcome,
-    Page,
     Place,
 )
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
+from zoning_assets.preparing import Preparing
 from zoning_assets.running import Prepared, Run, places_of
 from zoning_assets.stages import (
     NONE_HELD,
@@ -55,13 +53,11 @@ from zoning_assets.stages import (
     compare_place,
     fix_rows,
     held,
-    normalize_page,
     publish_place,
     validate_part,
 )
 from zoning_assets.stopping import called_in_loop
 from zoning_assets.stores import fixes, freshness, harvests, states
-from zoning_assets.stores.harvests import OwnedRows
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import find_published
 from zoning_assets.stores.sessions import close_idle
@@ -144,7 +140,7 @@ class Pipeline:
         outcome = Outcome(place, feed)
         async with self.http() as http, called_in_loop(http.drain):
             work = await self._harvesting.first_page(jurisdiction, feed, http.for_work())
-        await self._deal([work])
+        await Preparing(self.objects, self.pool).deal([work])
         cover = Cover(jurisdiction.id, feed, {}, {})
         work = await self._prepared(Prepared(cover, {place: work}), outcome, [NORMALIZED])
         try:
@@ -179,7 +175,13 @@ class Pipeline:
                 hosts = hosts_of(jurisdiction, feed)
                 return http.for_work(Tally(), partial(pauses.held, jurisdiction.id, hosts))
 
-            prepare = partial(self._prepare, client_of=client_of, places=places, feed=feed, stages=stages)
+            async def prepare(jurisdiction: Jurisdiction) -> Prepared:
+                cover = None
+                if RAW in stages and feed == ZONING:
+                    cover = await self._harvested(jurisdiction, feed, client_of(jurisdiction))
+                mine = sorted(places_of(jurisdiction.id, places), key=str)
+                return await Preparing(self.objects, self.pool).prepared(jurisdiction, feed, cover, mine, stages)
+
             run = Run(jurisdictions, feed, prepare, http, pauses, slots, gates)
             await run.all(places, partial(self._take, stages), note)
         covers = {name: each for name, each in run.covers().items() if places_of(name, published)}
@@ -202,58 +204,6 @@ class Pipeline:
         for jurisdiction in replayed:
             if is_whole(self.objects, jurisdiction, feed):
                 states.note_whole(self.database, jurisdiction.id, feed)
-
-    async def _prepare(
-        self,
-        jurisdiction: Jurisdiction,
-        *,
-        client_of: Callable[[Jurisdiction], Client],
-        places: Sequence[Place],
-        feed: str,
-        stages: Sequence[str],
-    ) -> Prepared:
-        """The layer's harvest, and what each place takes of it, normalized where that is wanted."""
-        if RAW in stages and feed == ZONING:
-            cover = await self._harvested(jurisdiction, feed, client_of(jurisdiction))
-        else:
-            cover = await asyncio.to_thread(known_cover, self.objects, jurisdiction, feed)
-        mine = sorted(places_of(jurisdiction.id, places), key=str)
-        works = await asyncio.to_thread(self._works, jurisdiction, cover, mine, fresh=RAW in stages)
-        if NORMALIZED in stages:
-            await self._deal([each for each in works.values() if isinstance(each, Work)])
-        return Prepared(cover, works)
-
-    def _works(
-        self, jurisdiction: Jurisdiction, cover: Cover, places: Sequence[Place], *, fresh: bool
-    ) -> dict[Place, Work | ZoningError]:
-        """What each place takes of the newest harvest (`fresh`), else what it took last."""
-        find = partial(harvests.latest, self.objects, feed=cover.feed)
-        if fresh:
-            layer = harvests.of(self.objects, Place(cover.jurisdiction), cover.feed, cover.harvest)
-            rows = harvests.get_rows(self.objects, cover.jurisdiction, cover.feed, cover.harvest)
-            find = partial(_taken, self.objects, cover, layer, rows)
-        works = dict[Place, Work | ZoningError]()
-        for place in places:
-            try:
-                works[place] = work_of(self.objects, jurisdiction, cover, _known_form(find(place)))
-            except ZoningError as error:
-                works[place] = error
-        return works
-
-    async def _deal(self, works: Sequence[Work]) -> None:
-        """The normalized tables that are missing."""
-        by_layer = dict[str, list[Work]]()
-        for work in await asyncio.to_thread(_not_normalized, works):
-            by_layer.setdefault(work.harvest.of or work.harvest.id, []).append(work)
-        for id_, mine in by_layer.items():
-            place, feed = Place(mine[0].place.jurisdiction), mine[0].feed.name
-            harvest = await asyncio.to_thread(harvests.of, self.objects, place, feed, id_)
-            layer = replace(mine[0], harvest=harvest, fixes={})
-            wanted = {page.name: page for work in mine for page in work.harvest.pages}
-            missing = await asyncio.to_thread(_missing_pages, layer, wanted.values())
-            await asyncio.gather(*(self.pool.run(normalize_page, layer, page) for page in missing))
-            groups = [group for n in range(self.pool.workers) if (group := mine[n :: self.pool.workers])]
-            await asyncio.gather(*(self.pool.run(deal, layer, group) for group in groups))
 
     async def _take(self, stages: Sequence[str], run: Run, place: Place) -> Outcome:
         """One place through the stages; an error ends its way and is its outcome, not raised."""
@@ -375,40 +325,6 @@ class Pipeline:
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
         return work
-
-
-def _taken(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, place: Place) -> Harvest:
-    """What a place takes of a layer's harvest.
-
-    Raises:
-        CoverStale: the tile is no longer one of the jurisdiction's.
-    """
-    if place.tile is None:
-        return layer
-    if place.tile not in cover.tiles:
-        what = "this tile was split, joined or emptied since"
-        raise CoverStale(what, where=str(place), do="materialize `tiles`, then its new tiles")
-    return harvests.put_tile(objects, layer, rows, place.tile)
-
-
-def _known_form(harvest: Harvest) -> Harvest:
-    """A harvest that can be read.
-
-    Raises:
-        HarvestMissing: an earlier version fetched the tile by itself.
-    """
-    if harvest.tile is not None and not harvest.of:
-        what = "its harvest is of an earlier version of this program"
-        raise HarvestMissing(what, where=f"{harvest.jurisdiction} tile {harvest.tile}", do="run `zoning sync` once")
-    return harvest
-
-
-def _not_normalized(works: Sequence[Work]) -> list[Work]:
-    return [work for work in works if work.table(NORMALIZED).find_summary(work.objects) is None]
-
-
-def _missing_pages(layer: Work, wanted: Iterable[Page]) -> list[Page]:
-    return [page for page in wanted if not layer.pages.has(layer.objects, page.name)]
 
 
 def parts_of(summary: Mapping[str, Any], tile: str | None) -> list[tuple[list[int], bool]]:
