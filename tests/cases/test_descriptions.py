@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sqlite3
 import struct
 import zipfile
@@ -238,6 +239,17 @@ def test_a_view_that_does_not_end_is_given_up(tmp_path: Path) -> None:
         database.commit()
     with pytest.raises(FileRefused, match="damaged"):
         row_counts.geopackage(path, "endless", "the feed")
+
+
+def test_a_large_geopackage_is_counted(tmp_path: Path) -> None:
+    """Of 300 MB (what follows the tables is empty): the limit on the count's steps is a number that SQLite takes."""
+    path = tmp_path / "large.gpkg"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE lots (fid INTEGER PRIMARY KEY)")
+        database.executemany("INSERT INTO lots VALUES (?)", [(number,) for number in range(7)])
+        database.commit()
+    os.truncate(path, 300 << 20)
+    assert row_counts.geopackage(path, "lots", "the feed") == 7
 
 
 @pytest.mark.parametrize("said", [0, 3, 24])

@@ -15,7 +15,7 @@ from zoning_assets.errors import FileRefused
 from zoning_assets.feeds.formats import AGAIN, opened
 
 #: Steps of SQLite's machine a byte of the file: a count takes one or two; a hostile view could take for ever.
-_STEPS_A_BYTE, _FEWEST_STEPS = 10, 10_000_000
+_STEPS_A_BYTE, _FEWEST_STEPS, _MOST_STEPS = 10, 10_000_000, 2**31 - 1  # SQLite's limit
 #: Field numbers of FlatGeobuf's header (header.fbs), and the size of an index node.
 _FEATURES, _INDEX, _NODE_BYTES = 8, 9, 40
 _LARGEST_HEAD, _SMALLEST_FEATURE = 64 << 20, 12  # bytes
@@ -30,7 +30,7 @@ def geopackage(path: Path, layer: str, where: str) -> int:
     table = '"' + layer.replace('"', '""') + '"'  # a name cannot be a parameter
     try:
         with closing(opened(path)) as database:
-            most = max(_FEWEST_STEPS, path.stat().st_size * _STEPS_A_BYTE)
+            most = min(max(_FEWEST_STEPS, path.stat().st_size * _STEPS_A_BYTE), _MOST_STEPS)
             database.set_progress_handler(lambda: True, most)
             return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
     except sqlite3.Error as damage:
