@@ -19,7 +19,7 @@ from zoning_assets.stores.tables import Table, without_index
 #: Rows of a part: as many as a worker judges at a time.
 _ROWS_A_PART = 4000
 #: Rows that wait for their part, of all tiles.
-_MOST_HELD = 100_000
+_MOST_HELD = 50_000
 
 
 def deal(layer: Work, works: Sequence[Work]) -> None:
