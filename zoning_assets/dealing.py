@@ -1,7 +1,8 @@
 """Normalized pages of a layer to the normalized tables of its tiles. A worker process does it; no row is decoded."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,12 +10,11 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from zoning_assets.errors import HarvestMissing
+from zoning_assets.errors import Defect
 from zoning_assets.model import NORMALIZED, Page
-from zoning_assets.stages import Work
+from zoning_assets.stages import Work, normalized_page
 from zoning_assets.stores import harvests
-from zoning_assets.stores.harvests import OwnedRows
-from zoning_assets.stores.tables import Table, without_index
+from zoning_assets.stores.tables import without_index
 
 #: Rows of a part: as many as a worker judges at a time.
 _ROWS_A_PART = 4000
@@ -26,85 +26,88 @@ def deal(layer: Work, works: Sequence[Work]) -> None:
     """Write the normalized tables of some tiles, or of the whole jurisdiction.
 
     Args:
-        layer: the layer's harvest; its pages are normalized.
-        works: harvests that were cut from it, or itself.
+        layer: the layer's harvest.
+        works: harvests that were cut from it in one way, or itself.
+
+    Raises:
+        Defect: other rows came than the harvests have.
     """
-    tables = {work.harvest.tile: work.table(NORMALIZED) for work in works}
-    parts, fields = _Parts(layer, tables), set[str]()
-    if None in tables:
-        picks: Iterator[tuple[Page, Mapping[str | None, npt.NDArray[np.intp]]]] = ((p, {}) for p in layer.harvest.pages)
-    else:
-        harvest = layer.harvest
-        rows = harvests.get_rows(layer.objects, harvest.jurisdiction, harvest.feed, harvest.id)
-        picks = _picked(layer, rows, list(tables))
-    for page, by_tile in picks:
-        table = layer.pages.find(layer.objects, page.name)
-        if table is None:
-            raise HarvestMissing("a normalized page is gone", where=page.name[:12], do="run again")
+    parts, fields = _Parts(works), set[str]()
+    for page, picked in _picked(layer, works):
+        table = normalized_page(layer, page)
         fields |= set(orjson.loads(table.schema.metadata[b"fields"]))
         plain = without_index(table)
-        if not by_tile:
-            parts.add(None, True, plain)
-            continue
-        for tile, picked in by_tile.items():
-            together = rows.together[picked]
-            at = rows.row[picked]
-            for flag in (False, True):
-                if (mine := at[together == flag]).size:
-                    parts.add(tile, flag, plain.take(pa.array(mine)))
+        for tile, together, rows in picked:
+            parts.add((tile, together), plain if rows is None else plain.take(pa.array(rows)))
     parts.finish(sorted(fields))
 
 
-def _picked(
-    layer: Work, rows: OwnedRows, tiles: Sequence[str | None]
-) -> Iterator[tuple[Page, Mapping[str | None, npt.NDArray[np.intp]]]]:
-    """Page after page, the positions of the rows of each tile."""
-    of_page: defaultdict[int, dict[str | None, npt.NDArray[np.intp]]] = defaultdict(dict)
-    for tile in tiles:
-        mine = rows.of(tile)
-        numbers = rows.page[mine]
-        edges = np.flatnonzero(np.diff(numbers)) + 1
-        for group in np.split(mine, edges) if len(mine) else ():
-            of_page[int(rows.page[group[0]])][tile] = group
+#: Of a page: a tile, whether all rows of their keys stand together, and the rows (None: all).
+Pick = tuple[str | None, bool, npt.NDArray[np.uint32] | None]
+
+
+def _picked(layer: Work, works: Sequence[Work]) -> Iterator[tuple[Page, Sequence[Pick]]]:
+    """Page after page, the rows of each tile; of the whole jurisdiction all rows."""
+    harvest = layer.harvest
+    if works[0].harvest.tile is None:
+        yield from ((page, [(None, True, None)]) for page in harvest.pages)
+        return
+    cut = works[0].harvest.cut
+    rows = harvests.get_rows(layer.objects, harvest.jurisdiction, harvest.feed, harvest.id, cut)
+    of_page: defaultdict[int, list[Pick]] = defaultdict(list)
+    for work in works:
+        mine = rows.of(work.harvest.tile)
+        for group in np.split(mine, np.flatnonzero(np.diff(rows.page[mine])) + 1) if len(mine) else ():
+            for flag in (False, True):
+                if (at := group[rows.together[group] == flag]).size:
+                    of_page[int(rows.page[group[0]])].append((work.harvest.tile, flag, rows.row[at]))
     for number in sorted(of_page):
-        yield layer.harvest.pages[number], of_page[number]
+        yield harvest.pages[number], of_page[number]
 
 
 @dataclass
 class _Parts:
-    """Rows on their way to the parts of their tables; memory holds a bounded number of them."""
+    """Rows on their way to the parts of their tables; memory holds a bounded number of them.
 
-    layer: Work
-    tables: Mapping[str | None, Table]
+    Who else deals the same tile at the same time writes parts of other numbers.
+    """
+
+    works: Sequence[Work]
+    _number: int = field(default_factory=lambda: int.from_bytes(os.urandom(6), "little") * 1000)
     _held: dict[tuple[str | None, bool], list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
-    _sizes: dict[tuple[str | None, bool], int] = field(default_factory=lambda: defaultdict(int))
-    _written: dict[str | None, list[bool]] = field(default_factory=lambda: defaultdict(list))
-    _rows: dict[str | None, int] = field(default_factory=lambda: defaultdict(int))
+    _sizes: Counter[tuple[str | None, bool]] = field(default_factory=Counter)
+    _written: dict[str | None, dict[int, bool]] = field(default_factory=lambda: defaultdict(dict))
+    _rows: Counter[str | None] = field(default_factory=Counter)
 
-    def add(self, tile: str | None, together: bool, rows: pa.Table) -> None:
-        """Give a tile rows; `together`: all rows of their keys come so."""
-        at = (tile, together)
+    def add(self, at: tuple[str | None, bool], rows: pa.Table) -> None:
+        """Give a tile rows, of whose keys all rows come together or none."""
         self._held[at].append(rows)
         self._sizes[at] += len(rows)
-        self._rows[tile] += len(rows)
+        self._rows[at[0]] += len(rows)
         if self._sizes[at] >= _ROWS_A_PART:
             self._write(at)
-        while sum(self._sizes.values()) > _MOST_HELD:
+        while self._sizes.total() > _MOST_HELD:
             self._write(max(self._sizes, key=self._sizes.__getitem__))
 
     def finish(self, fields: Sequence[str]) -> None:
         """Write what is held, and commit the tables."""
         for at in sorted(self._held, key=str):
             self._write(at)
-        for tile, table in self.tables.items():
-            written = self._written[tile]
-            together = [number for number, each in enumerate(written) if each]
-            said = {"fetched": self._rows[tile], "fields": list(fields), "together": together}
-            table.commit(self.layer.objects, len(written), said)
+        for work in self.works:
+            tile = work.harvest.tile
+            wanted, written = sum(page.rows for page in work.harvest.pages), self._written[tile]
+            if self._rows[tile] != wanted:
+                what = f"its harvest has {wanted} rows, and {self._rows[tile]} were dealt out"
+                raise Defect(what, where=str(work.place), do="report this; nothing was published")
+            together = [number for number, each in written.items() if each]
+            said = {"fetched": wanted, "fields": list(fields), "numbers": list(written), "together": together}
+            work.table(NORMALIZED).commit(work.objects, len(written), said)
 
     def _write(self, at: tuple[str | None, bool]) -> None:
         tile, together = at
         rows = pa.concat_tables(self._held.pop(at)).combine_chunks()
-        self._sizes.pop(at)
-        self.tables[tile].write_rows(self.layer.objects, len(self._written[tile]), rows)
-        self._written[tile].append(together)
+        del self._sizes[at]
+        work = next(each for each in self.works if each.harvest.tile == tile)
+        work.table(NORMALIZED).write_rows(work.objects, self._number, rows)
+        self._written[tile][self._number] = together
+        self._number += 1

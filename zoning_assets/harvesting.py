@@ -20,11 +20,12 @@ from zoning_assets.feeds.source import no_shapes
 from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, ZONING, Cover, Feed, Harvest, Jurisdiction, Page, Place
 from zoning_assets.pool import Pool, preload
-from zoning_assets.stages import PageRead, Work, keys_at, normalize_page
+from zoning_assets.secrecy import without_secrets
+from zoning_assets.stages import PageRead, Work, check_place, keys_at, normalize_page
 from zoning_assets.stores import baselines, harvests, tables
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
-from zoning_assets.transform import ownership, shifts, tiles
+from zoning_assets.transform import crs, ownership, shifts, tiles
 from zoning_assets.transform.ownership import LayerRows, Ownership
 
 #: Pages that are in the workers or wait for them; the others wait at the portal.
@@ -89,13 +90,14 @@ class Harvesting:
         work = Work(self.objects, jurisdiction, feed, layer)
         try:
             read = await self._read(work, draft, source.pages(draft, proof))
+            await self._check_place(work, draft.pages, read)
         except HarvestIncomplete:
             await asyncio.to_thread(draft.abandon)
             raise
         except CrsRefused as error:
             raise await asyncio.to_thread(source.explained, error) from error
         draft.pages.sort(key=lambda page: page.name)
-        rows = LayerRows.of_pages([read[page.name].rows for page in draft.pages])
+        rows = await asyncio.to_thread(LayerRows.of_pages, [read[page.name].rows for page in draft.pages])
         return await asyncio.to_thread(self._cut, work, draft, proof, rows, stamp)
 
     async def _read(self, work: Work, draft: Draft, pages: AsyncGenerator[Page]) -> dict[str, PageRead]:
@@ -104,10 +106,14 @@ class Harvesting:
         A page that the draft has no more is of a way that failed, and so is what came of it.
         """
         free, tasks = asyncio.Semaphore(_MOST_UNDER_WAY), dict[str, asyncio.Task[PageRead]]()
+        failed = set[str]()
 
         async def normalize(page: Page) -> PageRead:
             try:
                 return await self.pool.run(normalize_page, work, page)
+            except Exception:
+                failed.add(page.name)
+                raise
             finally:
                 free.release()
 
@@ -115,12 +121,31 @@ class Harvesting:
             async with aclosing(pages):
                 async for page in pages:
                     await free.acquire()
+                    if failed and failed.intersection(each.name for each in draft.pages):
+                        break  # the portal need not send the rest
                     tasks[page.name] = asyncio.create_task(normalize(page))
-            return {page.name: await tasks[page.name] for page in draft.pages}
+            return {page.name: await tasks[page.name] for page in draft.pages if page.name in tasks}
         finally:
             for each in tasks.values():
                 each.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _check_place(self, work: Work, pages: Sequence[Page], read: Mapping[str, PageRead]) -> None:
+        """The rows lie where the jurisdiction is, and each page gave the rows that were proven.
+
+        Raises:
+            CrsRefused: most of them lie elsewhere.
+            HarvestIncomplete: a page was read otherwise than it was counted.
+        """
+        found = [read[page.name] for page in pages]
+        for page, each in zip(pages, found, strict=True):
+            if len(each.rows) != page.rows:
+                what = f"a page of {page.rows} rows was read as {len(each.rows)}"
+                where = f"{work.jurisdiction.id} {work.feed.name}"
+                raise HarvestIncomplete(what, where=where, do="run again; nothing was published")
+        if sum(each.outside for each in found) > crs.MOST_OUTSIDE * sum(each.placed for each in found):
+            worst = max(range(len(found)), key=lambda number: found[number].outside)
+            await self.pool.run(check_place, work, pages[worst])
 
     def _cut(self, work: Work, draft: Draft, proof: dict[str, Any], rows: LayerRows, stamp: Mapping[str, Any]) -> Cover:
         """The pages become a harvest; its rows are given to their tiles."""
@@ -134,8 +159,10 @@ class Harvesting:
             found = ownership.by_tile(rows, work.jurisdiction.bounds, work.jurisdiction.tile_resolution)
             repeated, counted = _repeated(work, draft.pages, rows, found), placed
         harvest = draft.commit(form=layer.form, layer=dict(layer.layer), proof=proof)
-        harvests.put_rows(self.objects, harvest, rows, found)
-        return Cover(layer.jurisdiction, feed, stamp, found.tiles, repeated, counted, harvest=harvest.id)
+        rules = work.pages.rules
+        cut = harvests.put_rows(self.objects, harvest, rows, found, rules)
+        cover = Cover(layer.jurisdiction, feed, stamp, found.tiles, repeated, counted)
+        return replace(cover, harvest=harvest.id, cut=cut, rules=rules)
 
     def _request(self, jurisdiction: Jurisdiction, feed: str, http: Client) -> Request:
         if feed not in jurisdiction.feeds:
@@ -165,8 +192,8 @@ class Harvesting:
         request = self._request(jurisdiction, feed, http)
         source = await feed_type(request.feed.type).open_source(request)
         draft = Draft(self.objects, Place(jurisdiction.id), feed)
-        async for _ in source.pages(draft, {}):
-            break
+        async with aclosing(source.pages(draft, {})) as pages:
+            await anext(pages, None)
         harvest = draft.commit(form=source.form, layer=source.layer, proof={})
         return Work(self.objects, jurisdiction, request.feed, harvest)
 
@@ -226,7 +253,8 @@ def doubt_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None
 
 def _settings_of(jurisdiction: Jurisdiction, feed: Feed) -> dict[str, Any]:
     """What of the jurisdiction file decides the tiles."""
-    said = {"tile_resolution": jurisdiction.tile_resolution, "key": feed.key, "crs": feed.crs}
+    said: dict[str, Any] = {"tile_resolution": jurisdiction.tile_resolution, "key": feed.key, "crs": feed.crs}
+    said |= {"url": without_secrets(feed.url), "bounds": list(jurisdiction.bounds)}
     return {**said, **({"axes": feed.axes} if feed.axes != LON_LAT else {})}
 
 

@@ -163,6 +163,7 @@ class Harvest:
         proof: the evidence, by name; see feeds/.
         id: of a layer, SHA-256 over what was received; of a tile, over what its rows say.
         of: the id of the layer's harvest that a tile was cut from; empty: this is a layer's harvest.
+        cut: which of the ways to cut that harvest into tiles.
     """
 
     jurisdiction: str
@@ -174,6 +175,7 @@ class Harvest:
     proof: Mapping[str, Any]
     id: str = ""
     of: str = ""
+    cut: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,8 @@ class Cover:
         rows: rows of the layer that have a place.
         doubted: a publish met a repeated key that is not in `repeated`: the layer is fetched again.
         harvest: id of the layer's harvest.
+        cut: by which it was cut into tiles, see stores.harvests.put_rows.
+        rules: by which its rows were read.
         signals: what the probe of the feed type stated when the harvest began; None: not asked.
         fetched: when the harvest began; ISO 8601.
         seen: when the portal was last found to have just this; ISO 8601.
@@ -201,6 +205,8 @@ class Cover:
     rows: int = 0
     doubted: bool = False
     harvest: str = ""
+    cut: str = ""
+    rules: str = ""
     signals: Mapping[str, Any] | None = None
     fetched: str = ""
     seen: str = ""

@@ -279,12 +279,17 @@ class Pipeline:
         table = work.table(VALIDATED)
         said = await asyncio.to_thread(table.find_summary, work.objects)
         if said is None:
-            groups = parts_of(await asyncio.to_thread(work.table(NORMALIZED).summary, work.objects), work.harvest.tile)
+            summary = await asyncio.to_thread(work.table(NORMALIZED).summary, work.objects)
+            groups = parts_of(summary, work.harvest.tile)
             tasks = (self.pool.run(validate_part, work, part, *group) for part, group in enumerate(groups))
             judged = await asyncio.gather(*tasks)
             rejections = pd.concat([NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
+            counts = sum((part.counts for part in judged), Counts())
+            if counts.fetched != summary["fetched"]:
+                what = f"{summary['fetched']} rows were normalized, and {counts.fetched} were judged"
+                raise Defect(what, where=str(work.place), do="report this; nothing was published")
             said = {
-                "counts": sum((part.counts for part in judged), Counts()).as_dict(),
+                "counts": counts.as_dict(),
                 "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
                 "survey": sum((part.survey for part in judged), Survey()).as_dict(),
             }
@@ -330,7 +335,7 @@ class Pipeline:
 def parts_of(summary: Mapping[str, Any], tile: str | None) -> list[tuple[list[int], bool]]:
     """The parts of the validated table: of which normalized parts each is made, and whether all rows of a key stand in
     them. A jurisdiction's map is judged as a whole."""
-    numbers = list(range(int(summary["parts"])))
+    numbers = list(summary["numbers"])
     together = numbers if tile is None else list(summary["together"])
     alone = [([number], False) for number in numbers if number not in together]
     return alone + ([(together, True)] if together else [])

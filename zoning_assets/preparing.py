@@ -48,10 +48,10 @@ class Preparing:
         self, jurisdiction: Jurisdiction, cover: Cover, places: Sequence[Place], *, fresh: bool
     ) -> dict[Place, Work | ZoningError]:
         """What each place takes of the newest harvest (`fresh`), else what it took last."""
-        find = partial(harvests.latest, self.objects, feed=cover.feed)
+        find = partial(_latest, self.objects, cover)
         if fresh:
             layer = harvests.of(self.objects, Place(cover.jurisdiction), cover.feed, cover.harvest)
-            rows = harvests.get_rows(self.objects, cover.jurisdiction, cover.feed, cover.harvest)
+            rows = harvests.get_rows(self.objects, cover.jurisdiction, cover.feed, cover.harvest, cover.cut)
             find = partial(_taken, self.objects, cover, layer, rows)
         works = dict[Place, Work | ZoningError]()
         for place in places:
@@ -63,10 +63,10 @@ class Preparing:
 
     async def deal(self, works: Sequence[Work]) -> None:
         """The normalized tables that are missing."""
-        by_layer = dict[str, list[Work]]()
+        by_layer = dict[tuple[str, str], list[Work]]()
         for work in await asyncio.to_thread(_not_normalized, works):
-            by_layer.setdefault(work.harvest.of or work.harvest.id, []).append(work)
-        for id_, mine in by_layer.items():
+            by_layer.setdefault((work.harvest.of or work.harvest.id, work.harvest.cut), []).append(work)
+        for (id_, _), mine in by_layer.items():
             place, feed = Place(mine[0].place.jurisdiction), mine[0].feed.name
             harvest = await asyncio.to_thread(harvests.of, self.objects, place, feed, id_)
             layer = replace(mine[0], harvest=harvest, fixes={})
@@ -88,7 +88,17 @@ def _taken(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, plac
     if place.tile not in cover.tiles:
         what = "this tile was split, joined or emptied since"
         raise CoverStale(what, where=str(place), do="materialize `tiles`, then its new tiles")
-    return harvests.put_tile(objects, layer, rows, place.tile)
+    if len(rows.of(place.tile)) != cover.tiles[place.tile]:
+        what = f"it has {cover.tiles[place.tile]} rows, and {len(rows.of(place.tile))} are known"
+        raise CoverStale(what, where=str(place), do="materialize `tiles` again")
+    return harvests.put_tile(objects, cover, layer, rows, place.tile)
+
+
+def _latest(objects: Objects, cover: Cover, place: Place) -> Harvest:
+    """What a place took last; of a map the layer's harvest that its cover names."""
+    if place.tile is None and cover.harvest:
+        return harvests.of(objects, place, cover.feed, cover.harvest)
+    return harvests.latest(objects, place, cover.feed)
 
 
 def _known_form(harvest: Harvest) -> Harvest:

@@ -12,11 +12,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pandas as pd
 import pyarrow as pa
 import shapely
 
+from zoning_assets.errors import HarvestMissing
 from zoning_assets.model import (
     LON_LAT,
     NORMALIZED,
@@ -41,6 +43,8 @@ from zoning_assets.transform.spelling import respelled
 #: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
 RULES_VERSION = 4
 
+#: Rows with a place of which most lie elsewhere: the CRS is wrong. Of fewer the whole layer tells.
+_ENOUGH_PLACED = 200
 #: Rows of a page that are looked at for the layer's columns.
 _FEW = 20
 #: What is kept of a row that is held back: why, and all of it as the portal gave it (JSON).
@@ -124,10 +128,12 @@ def _hash(document: Any) -> str:
 
 @dataclass(frozen=True)
 class PageRead:
-    """What came of one page of a layer: the index of its rows, and names of the layer's columns."""
+    """What came of one page of a layer: the index of its rows; how many have a place, and how many of these lie outside
+    the jurisdiction's bounds."""
 
     rows: LayerRows
-    fields: frozenset[str]
+    placed: int
+    outside: int
 
 
 def normalize_page(work: Work, page: Page) -> PageRead:
@@ -138,21 +144,31 @@ def normalize_page(work: Work, page: Page) -> PageRead:
     """
     table = work.pages.find(work.objects, page.name)
     if table is not None:
-        names = orjson.loads((table.schema.metadata or {})[b"fields"])
-        return PageRead(index_of(table), frozenset(names))
+        points = np.column_stack([table.column(name).to_numpy() for name in ("lon", "lat")])
+        return _page_read(work, index_of(table), points)
     rows = _read(work, page)
-    frame = _normalized(work, page, rows)
-    points = np.nan_to_num(frame[["lon", "lat"]].to_numpy(), nan=tiles.OFF_GLOBE)
+    frame = _normalized(work, page, rows, enough=_ENOUGH_PLACED)
+    points = frame[["lon", "lat"]].to_numpy()
     index = LayerRows(
         page=np.zeros(len(frame), dtype=np.uint64),
         row=np.arange(len(frame), dtype=np.uint64),
-        cell=tiles.finest_cells(points),
+        cell=tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE)),
         key=ownership.key_hashes(frame["key"].tolist()),
         content=_contents(work, frame),
     )
     fields = frozenset(name for row in rows.attributes[:_FEW] for name in row)
     work.pages.write(work.objects, page.name, frame, index, work.jurisdiction.target_crs, fields)
-    return PageRead(index, fields)
+    return _page_read(work, index, points)
+
+
+def _page_read(work: Work, index: LayerRows, points: npt.NDArray[np.float64]) -> PageRead:
+    placed = points[~np.isnan(points).any(axis=1)]
+    return PageRead(index, len(placed), int(np.count_nonzero(crs.outside(placed, work.jurisdiction.bounds))))
+
+
+def check_place(work: Work, page: Page) -> None:
+    """Raise CrsRefused where most rows of a page, however few, lie outside the jurisdiction's bounds."""
+    _normalized(work, page, _read(work, page))
 
 
 def _contents(work: Work, frame: pd.DataFrame) -> ownership.Numbers:
@@ -162,20 +178,31 @@ def _contents(work: Work, frame: pd.DataFrame) -> ownership.Numbers:
     return np.array([int(each[:16], 16) for each in hashes], dtype=np.uint64)
 
 
+def normalized_page(work: Work, page: Page) -> pa.Table:
+    """A layer's page as `normalize_page` left it; made again where it is gone."""
+    table = work.pages.find(work.objects, page.name)
+    if table is None:
+        normalize_page(work, page)
+        table = work.pages.find(work.objects, page.name)
+    if table is None:
+        raise HarvestMissing("a normalized page is gone", where=page.name[:12], do="run again")
+    return table
+
+
 def keys_at(work: Work, page: Page, rows: Sequence[int]) -> list[str | None]:
     """The natural keys of some rows of a normalized page."""
-    table = work.pages.find(work.objects, page.name)
-    found: list[str | None] = [] if table is None else table.column("key").take(pa.array(rows)).to_pylist()
+    found: list[str | None] = normalized_page(work, page).column("key").take(pa.array(rows)).to_pylist()
     return found
 
 
-def _normalized(work: Work, page: Page, rows: Rows) -> pd.DataFrame:
+def _normalized(work: Work, page: Page, rows: Rows, *, enough: int = 0) -> pd.DataFrame:
     frame = columns.normalize(
         rows,
         jurisdiction=work.jurisdiction,
         feed=work.feed,
         layer=work.harvest.layer,
         fixes=work.fixes.get(page.name, {}),
+        enough=enough,
     )
     return frame.assign(page=pd.Series([page.name] * len(frame), dtype=object))
 
@@ -196,7 +223,7 @@ def fix_rows(work: Work, base: Table) -> None:
     """The normalized table of a tile with a person's fixes, made of the one without (`base`)."""
     summary, table = base.summary(work.objects), work.table(NORMALIZED)
     fixed = pd.concat([_fixed(work, page) for page in work.harvest.pages if page.name in work.fixes])
-    for part in range(int(summary["parts"])):
+    for part in summary["numbers"]:
         rows = base.read(work.objects, part)
         at = rows.set_index(["page", "row"]).index
         mine = fixed[fixed.set_index(["page", "row"]).index.isin(at)]

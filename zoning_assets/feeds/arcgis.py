@@ -33,12 +33,15 @@ async def open_source(request: Request) -> Source:
     groups = await arcgis_probe.groups(service, EVERY_ROW)
     count = groups["count"] if groups else await service.count(EVERY_ROW)
     ids = await service.ids(EVERY_ROW)
-    if ids is None or not _is_true(ids, count) or request.feed.strategy == "area":
-        return await arcgis_whole.harvest(service, await _contradicted(service, groups, count), ids)
-    if await _ends_early(service, ids):
-        return await arcgis_whole.harvest(service, None, None)
     signals = {"edited": service.about.edited, **_named(service), **(groups or {"count": count})}
-    return Listed(service, ids, signals, tells=service.about.edited is not None or groups is not None)
+    if ids is None or not _is_true(ids, count) or request.feed.strategy == "area":
+        whole = await arcgis_whole.harvest(service, await _contradicted(service, groups, count), ids)
+    elif await _ends_early(service, ids):
+        whole = await arcgis_whole.harvest(service, None, None)
+    else:
+        return Listed(service, ids, signals, tells=service.about.edited is not None or groups is not None)
+    whole.signals = signals
+    return whole
 
 
 def _is_true(ids: Ids, count: int | None) -> bool:

@@ -34,7 +34,8 @@ class Listed:
         self.form, self.layer, self.tells = service.form, arcgis_whole.reading(service), tells
         self.rows: int | None = len(ids)
         listed = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
-        self.stamp: dict[str, Any] = {**signals, "count": len(ids), "ids": listed}
+        columns = hashlib.sha256("\n".join(sorted(service.about.columns)).encode()).hexdigest()[:16]
+        self.stamp: dict[str, Any] = {**signals, "count": len(ids), "ids": listed, "columns": columns}
 
     def explained(self, error: CrsRefused) -> CrsRefused:
         """See source.Source; the layer knows no better."""

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import zstandard
 
+from zoning_assets.errors import HarvestIncomplete
 from zoning_assets.model import Harvest, Page, Place
 from zoning_assets.stores.harvests import folder_of, page_name, read_packed
 from zoning_assets.stores.objects import Objects
@@ -73,7 +74,15 @@ class Draft:
         self.pages.clear()
 
     def commit(self, *, form: str, layer: dict[str, Any], proof: dict[str, Any]) -> Harvest:
-        """Make the pages a harvest: its manifest, then the pointer to it."""
+        """Make the pages a harvest: its manifest, then the pointer to it.
+
+        Raises:
+            HarvestIncomplete: another process that harvests the same layer has deleted some.
+        """
+        names = {page_name(self.place, self.feed, page.name) for page in self.pages}
+        if not all(map(self.objects.has, names)):
+            what = "pages are gone: another process harvests the same layer"
+            raise HarvestIncomplete(what, where=f"{self.place} {self.feed}", do="run again; nothing was published")
         draft = Harvest(self.place.jurisdiction, self.feed, self.place.tile, form, layer, tuple(self.pages), proof)
         harvest = replace(draft, id=_id(draft))
         self.objects.put_json(f"{self._folder}/harvests/{harvest.id}.json", asdict(harvest))

@@ -2,7 +2,7 @@
 
 raw/JURISDICTION/FEED/whole/pages/SHA256.zst    a page of a layer
 raw/JURISDICTION/FEED/whole/harvests/ID.json    the manifest of a layer's harvest; without it the pages are no harvest
-raw/JURISDICTION/FEED/whole/harvests/ID.arrow   which tile owns each of its rows
+raw/JURISDICTION/FEED/whole/harvests/ID-CUT.arrow   which tile owns each of its rows
 raw/JURISDICTION/FEED/whole/draft/...           what was asked in a harvest that is not whole yet; see drafts.py
 raw/JURISDICTION/FEED/TILE/harvests/ID.json     the manifest of a tile's rows of a layer's harvest
 raw/JURISDICTION/FEED/TILE/latest.json          the id of the newest
@@ -75,8 +75,11 @@ def find_cover(objects: Objects, jurisdiction: str, feed: str) -> Cover | None:
     return Cover(**document) if document.get("harvest") else None
 
 
-def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Ownership) -> None:
-    """Keep which rows a layer's harvest has, and who owns each."""
+def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Ownership, rules: str) -> str:
+    """Keep which rows a layer's harvest has, and who owns each; the name of this cut.
+
+    `rules`: those by which the rows were read. The same cut of the same rows has the same name.
+    """
     columns = {
         "page": rows.page.astype(np.uint32),
         "row": rows.row.astype(np.uint32),
@@ -85,10 +88,12 @@ def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Own
         "together": ownership.together,
     }
     table = pa.table(columns)
+    cut = hashlib.sha256(rules.encode() + rows.content.tobytes() + ownership.owner.tobytes()).hexdigest()[:16]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
-    objects.put(_rows_name(harvest.jurisdiction, harvest.feed, harvest.id), bytes(sink.getvalue()))
+    objects.put(_rows_name(harvest.jurisdiction, harvest.feed, harvest.id, cut), bytes(sink.getvalue()))
+    return cut
 
 
 @dataclass(frozen=True)
@@ -107,22 +112,22 @@ class OwnedRows:
         return np.flatnonzero(self.owner == (EVERYWHERE if tile is None else np.uint64(to_int(tile))))
 
 
-def get_rows(objects: Objects, jurisdiction: str, feed: str, harvest: str) -> OwnedRows:
-    """The rows of a layer's harvest.
+def get_rows(objects: Objects, jurisdiction: str, feed: str, harvest: str, cut: str) -> OwnedRows:
+    """The rows of a layer's harvest, cut in one way.
 
     Raises:
         HarvestMissing: it is not stored.
     """
-    table = pa.ipc.open_file(objects.get(_rows_name(jurisdiction, feed, harvest))).read_all()
+    table = pa.ipc.open_file(objects.get(_rows_name(jurisdiction, feed, harvest, cut))).read_all()
     return OwnedRows(*(table.column(each.name).to_numpy() for each in fields(OwnedRows)))
 
 
-def put_tile(objects: Objects, layer: Harvest, rows: OwnedRows, tile: str) -> Harvest:
-    """Make a tile's rows of a layer's harvest a harvest of the tile; where its rows say what they said before, it is
-    that harvest still."""
+def put_tile(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, tile: str) -> Harvest:
+    """Make a tile's rows of a layer's harvest a harvest of the tile; where its rows say what they said before, read by
+    the same rules, it is that harvest still."""
     mine = rows.of(tile)
     said = np.sort(rows.content[mine] ^ rows.together[mine].astype(np.uint64))
-    name = canonical.json_bytes([layer.jurisdiction, layer.feed, tile, layer.form, layer.layer])
+    name = canonical.json_bytes([layer.jurisdiction, layer.feed, tile, layer.form, layer.layer, cover.rules])
     id_ = hashlib.sha256(name + said.tobytes()).hexdigest()[:32]
     place = Place(layer.jurisdiction, tile)
     folder = folder_of(place, layer.feed)
@@ -131,14 +136,14 @@ def put_tile(objects: Objects, layer: Harvest, rows: OwnedRows, tile: str) -> Ha
     except HarvestMissing:
         numbers, counts = np.unique(rows.page[mine], return_counts=True)
         pages = tuple(replace(layer.pages[n], rows=c) for n, c in zip(numbers.tolist(), counts.tolist(), strict=True))
-        harvest = replace(layer, tile=tile, pages=pages, id=id_, of=layer.id)
+        harvest = replace(layer, tile=tile, pages=pages, id=id_, of=layer.id, cut=cover.cut)
         objects.put_json(f"{folder}/harvests/{id_}.json", asdict(harvest))
     objects.put_json(f"{folder}/latest.json", {"harvest": id_})
     return harvest
 
 
-def _rows_name(jurisdiction: str, feed: str, harvest: str) -> str:
-    return f"{folder_of(Place(jurisdiction), feed)}/harvests/{harvest}.arrow"
+def _rows_name(jurisdiction: str, feed: str, harvest: str, cut: str) -> str:
+    return f"{folder_of(Place(jurisdiction), feed)}/harvests/{harvest}-{cut}.arrow"
 
 
 def folder_of(place: Place, feed: str) -> str:

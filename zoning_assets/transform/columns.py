@@ -33,13 +33,14 @@ _MANAGED = re.compile(
 _DAY_MS = 86_400_000
 
 
-def normalize(
+def normalize(  # noqa: PLR0913 - a page, and everything that decides what becomes of it
     rows: Rows,
     *,
     jurisdiction: Jurisdiction,
     feed: Feed,
     layer: Mapping[str, Any],
     fixes: Mapping[int, Fix] = MappingProxyType({}),
+    enough: int = 0,
 ) -> pd.DataFrame:
     """Rows in our columns and the target CRS; nothing is judged yet.
 
@@ -49,6 +50,7 @@ def normalize(
         feed: gives key and field map.
         layer: what the feed type found out: `crs`, `dates` (columns of epoch milliseconds), `managed` (columns).
         fixes: what a person changed, by row.
+        enough: fewer rows with a place do not tell that the CRS is wrong.
 
     Returns:
         Columns `key`, COLUMNS of the feed, `attributes` (JSON text), `row` (index in the page), `flaw`,
@@ -63,13 +65,9 @@ def normalize(
     shapes = with_shapes(shapes, fixes, jurisdiction.target_crs)
     points = representative_points(shapes, jurisdiction.target_crs)
     read_as = crs.spoken(layer.get("crs"), feed.crs)
-    crs.gate(
-        points,
-        jurisdiction.bounds,
-        crs=read_as,
-        where=f"{jurisdiction.id} {feed.name}",
-        may_turn=feed.type not in OWN_AXES,
-    )
+    if np.count_nonzero(~np.isnan(points).any(axis=1)) >= enough:
+        where, may_turn = f"{jurisdiction.id} {feed.name}", feed.type not in OWN_AXES
+        crs.gate(points, jurisdiction.bounds, crs=read_as, where=where, may_turn=may_turn)
     texts = {
         "key": _keys(rows.attributes, feed),
         **_columns(rows.attributes, feed, layer),
