@@ -93,6 +93,7 @@ def at_work(folder: Path, patch: pytest.MonkeyPatch, broker: brokers.Broker | No
     try:
         machine.start_postgresql()
         patch.setenv("ZONING_DATABASE_URL", machine.url)
+        patch.setenv("ZONING_DAGSTER_DATABASE_URL", "")
         yield machine
     finally:
         machine.stop()

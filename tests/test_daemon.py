@@ -16,8 +16,8 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import rows
-from zoning_assets.orchestration.launcher import WORKER
 from zoning_assets.orchestration.policies import HOST
+from zoning_assets.orchestration.run_workers import WORKER
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.portal import CountyReleases, county_portal
 

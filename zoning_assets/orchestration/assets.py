@@ -16,7 +16,6 @@ from zoning_assets import judging, logs, stopping
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
-from zoning_assets.orchestration.event_log import together
 from zoning_assets.orchestration.noting import note, noted
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
@@ -162,10 +161,8 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
     checked: set[str] = set()
 
     def write(events: Iterable[dg.AssetMaterialization | dg.AssetCheckEvaluation]) -> None:
-        made = list(events)
-        with together(context.instance):
-            for event in made:
-                context.log_event(event)
+        for event in events:
+            context.log_event(event)
 
     def report(outcome: Outcome) -> None:
         outcomes.append(replace(outcome, rejections=None, picture=b"", survey=None))  # those are large

@@ -4,6 +4,7 @@
     retry_failed      retrying    asks again for the partitions that failed, and for those only
     promise_broken    freshness   asks for what was not found up to date within its promise
     amendment_arrived arrivals    stores what came by message, and asks for the tiles that it touches
+    run_lost          run_workers fails runs whose process was killed, so that Dagster starts them again
 
 A hold that is lifted and a maintenance that is over need no sensor: what was due meanwhile is due then, once.
 """
@@ -23,6 +24,7 @@ from zoning_assets.orchestration import freshness, probing, retrying, waking
 from zoning_assets.orchestration.arrivals import amendment_arrived
 from zoning_assets.orchestration.jobs import harvest_request
 from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.orchestration.run_workers import run_lost
 from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import Settings
@@ -109,7 +111,7 @@ def sensors(harvest: dg.JobDefinition) -> list[dg.SensorDefinition]:
         requests = [harvest_request(key, feed) for feed, key in found if key not in before]
         return _result(requests, "\n".join(key for _, key in found), "every promise is kept, or asked for already")
 
-    return [feed_changed, retry_failed, promise_broken, amendment_arrived(harvest)]
+    return [feed_changed, retry_failed, promise_broken, amendment_arrived(harvest), run_lost]
 
 
 def _result(requests: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
