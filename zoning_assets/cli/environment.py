@@ -12,7 +12,7 @@ from zoning_assets import jurisdictions, os_errors
 from zoning_assets.cli import show
 from zoning_assets.errors import JurisdictionUnknown, SettingInvalid
 from zoning_assets.model import Jurisdiction
-from zoning_assets.settings import Settings
+from zoning_assets.settings import CLONE, Settings
 from zoning_assets.stores import dagster_storage
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: How our dagster.yaml begins, also that of earlier versions.
 _OURS = "# `zoning` copies this file to DAGSTER_HOME"
+_DOTENV = "# Written by `zoning` for `dagster dev` and `dg dev` in this clone.\n"
 #: An old home's storage, in SQLite, and what it is called since Dagster's storage is PostgreSQL.
 _SQLITE, _KEPT = "history", "history-sqlite"
 
@@ -105,15 +106,29 @@ def prepare_dagster() -> Path:
 
 def _prepare_storage(home: Path) -> None:
     url = os.environ.get("ZONING_DATABASE_URL") or bring_up_database()
-    os.environ[dagster_storage.SETTING] = dagster_storage.bring_up(settings().home, os.environ, url)
+    address = dagster_storage.bring_up(settings().home, os.environ, url)
+    os.environ[dagster_storage.SETTING] = address
+    if settings().home == CLONE / ".zoning":
+        _write_dotenv(CLONE / ".env", home, address if dagster_storage.is_private(address) else None)
     if (home / _SQLITE).is_dir():
         (home / _SQLITE).replace(home / _KEPT)
         show.line(f"Dagster's storage is PostgreSQL now: its list of runs begins anew, the old one is {home / _KEPT}")
 
 
+def _write_dotenv(target: Path, home: Path, address: str | None) -> None:
+    """The `.env` of a clone, from which `dagster dev` and `dg dev` learn what this process knows. What the environment
+    says counts more. `address`: of a private cluster, as no other password is written down."""
+    values = {"DAGSTER_HOME": str(home), **({dagster_storage.SETTING: address} if address else {})}
+    if not target.exists() or target.read_text().startswith(_DOTENV):
+        _write(target, _DOTENV + "".join(f"{name}=${{{name}:-{value}}}\n" for name, value in values.items()))
+
+
 def _write(target: Path, text: str) -> None:
+    """The whole text or none of it, for this user's eyes only."""
     if not target.exists() or target.read_text() != text:
         draft = target.with_suffix(f".{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
         draft.write_text(text)
         draft.replace(target)
 

@@ -10,6 +10,7 @@ What does not belong here: Dagster. Its dagster.yaml reads the address from the 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -39,6 +40,11 @@ def bring_up(home: Path, environ: Mapping[str, str], url: str) -> str:
     if configured := environ.get(SETTING):
         return remote.answering(configured, SETTING)
     return cluster.own_database(home, url, DATABASE) or _own_schema(url)
+
+
+def is_private(address: str) -> bool:
+    """Whether an address is that of a private cluster's database."""
+    return urlsplit(address).username == f"zoning_{DATABASE}" and urlsplit(address).path == f"/{DATABASE}"
 
 
 @contextmanager
