@@ -23,8 +23,9 @@ from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.portal import CountyReleases, county_portal
 from zoning_assets.stores.dagster_storage import SETTING
 
-_OURS, _THEIRS = "us-xx-slow", "us-xx-quick"
-_SLOW_S = 15.0
+_OURS, _THEIRS, _LATER = "us-xx-slow", "us-xx-quick", "us-xx-later"
+_SLOW_S = 30.0
+_JOBS = {"find_tiles", "publish_parcels", "publish_districts", "tell_changes"}
 _DONE = dg.DagsterRunStatus.SUCCESS
 
 
@@ -85,7 +86,7 @@ def wait_for(what: Callable[[], object], said: str) -> object:
 
 def harvests(instance: dg.DagsterInstance, jurisdiction: str) -> list[dg.DagsterRun]:
     """The runs that the sensors asked for, and those that Dagster started again; the oldest first."""
-    filters = dg.RunsFilter(job_name="harvest", tags={"zoning/jurisdiction": jurisdiction})
+    filters = dg.RunsFilter(tags={"zoning/jurisdiction": jurisdiction})
     return list(reversed(instance.get_runs(filters)))
 
 
@@ -118,12 +119,10 @@ def environ(
 def test_a_run_a_portal_and_what_is_killed_is_done_all_the_same(
     environ: dict[str, str], answers: threading.Event, database: str
 ) -> None:
-    """Two feeds of a slow portal run one after the other, while the other portal's are done. The slow run's process is
-    killed: it is started again. Then all is killed, the daemon too: a new one finds the dead run, and does it."""
+    """Runs of a slow portal follow one another, while the other portal's are done. The slow run's process is killed: it
+    is started again. Then all is killed, the daemon too: a new one finds the dead run, and does it; and it finds a
+    file that came later."""
     from zoning_assets.cli import environment  # noqa: PLC0415
-
-    def state(run: dg.DagsterRun) -> dg.DagsterRunStatus:
-        return run.status
 
     with environment.dagster_instance() as instance:
 
@@ -132,20 +131,30 @@ def test_a_run_a_portal_and_what_is_killed_is_done_all_the_same(
             assert len(found) <= 1, "one run a host"
             return next((run for run in found if WORKER in run.tags and run.run_id in run.tags[WORKER]), None)
 
+        def done(jurisdiction: str) -> set[str]:
+            return {run.job_name for run in harvests(instance, jurisdiction) if run.status == _DONE}
+
+        def two_going() -> list[dg.DagsterRun]:
+            found = [run for run in harvests(instance, _OURS) if not run.is_finished]
+            return found if len(found) == 2 else []
+
         with daemon(environ):
-            first = wait_for(running, "the slow portal's run has not begun")
-            wait_for(
-                lambda: [state(run) for run in harvests(instance, _THEIRS)] == [_DONE, _DONE] and running(),
-                "the quick portal waits for the slow one",
-            )
-            mine = harvests(instance, _OURS)
-            assert sorted(map(state, mine), key=str) == [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED]
-            assert len({run.tags[HOST] for run in mine}) == 1
+            wait_for(running, "the slow portal's run has not begun")
+            wait_for(lambda: done(_THEIRS) == _JOBS, "the quick portal waits for the slow one")
+            going = wait_for(lambda: two_going() and running() and two_going(), "the slow portal's runs do not go on")
+            assert sorted((run.status for run in going), key=str) == [
+                dg.DagsterRunStatus.QUEUED,
+                dg.DagsterRunStatus.STARTED,
+            ]
+            assert len({run.tags[HOST] for run in going}) == 1
+            first = wait_for(running, "no run of the slow portal goes on")
             os.kill(int(first.tags[WORKER].split()[1]), signal.SIGKILL)
             again = wait_for(
                 lambda: (run := running()) and run.run_id != first.run_id and run, "it was not started again"
             )
         with daemon(environ):
+            quick = Path(environ["ZONING_JURISDICTIONS"]) / f"{_THEIRS}.toml"
+            quick.with_name(f"{_LATER}.toml").write_text(quick.read_text().replace(_THEIRS, _LATER))
             wait_for(
                 lambda: instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.FAILURE,
                 "the dead run was not found",
@@ -153,6 +162,7 @@ def test_a_run_a_portal_and_what_is_killed_is_done_all_the_same(
             answers.set()
             published = "SELECT DISTINCT feed FROM zoning.feed WHERE harvested IS NOT NULL AND jurisdiction = %s"
             wait_for(lambda: running() is None and len(rows(database, published, _OURS)) == 2, "not all was done")
-        for name in (_OURS, _THEIRS):
+            wait_for(lambda: done(_LATER) == _JOBS, "a file that came later was not found")
+        for name in (_OURS, _LATER):
             counts = rows(database, "SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %s", name)
             assert counts == rows(database, "SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %s", _THEIRS)

@@ -17,7 +17,7 @@ from zoning_assets import judging, logs, stopping
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
-from zoning_assets.orchestration.noting import note, noted
+from zoning_assets.orchestration.noting import begin, note, noted
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.runs import FORCE, REPLAY
@@ -159,6 +159,7 @@ def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: 
     places = [partitions.place_of(key) for key in context.partition_keys]
     outcomes: list[Outcome] = []
     with one_line(), zoning.pipeline() as pipeline:
+        begin(context, zoning, feed, places)
         known, wrong = zoning.sorted_out([place.jurisdiction for place in places])
         outcomes += [
             Outcome(each, feed, error=wrong[each.jurisdiction]) for each in places if each.jurisdiction in wrong
