@@ -54,9 +54,9 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(autouse=True)
 def own_dagster_storage() -> Iterator[None]:
     """What a test prepares for Dagster in this process is forgotten after it."""
-    before = os.environ.get(dagster_storage.SETTING, "")
+    before = {name: os.environ.get(name, "") for name in ("DAGSTER_HOME", dagster_storage.SETTING)}
     yield
-    os.environ[dagster_storage.SETTING] = before
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -98,6 +98,20 @@ def test_what_was_published_is_told_when_no_run_of_it_is_under_way(
     assert looks.asked() == []
 
 
+def test_nothing_is_told_while_the_run_that_publishes_goes_on(home: Settings, instance: dg.DagsterInstance) -> None:
+    """A backfill's run is known by what it publishes."""
+    looks, seen = Looks(home, instance), list[object]()
+
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition([ID]))
+    def districts(context: dg.AssetExecutionContext) -> None:
+        context.log_event(dg.AssetMaterialization("districts", partition=ID))
+        seen.extend([looks.asked(), looks.asked()])
+
+    dg.materialize([districts], instance=instance, partition_key=ID)
+    assert seen == [[], []]
+    assert looks.asked() == [("tell_changes", ID)]
+
+
 def test_what_a_sync_did_goes_on_by_itself(home: Settings, instance: dg.DagsterInstance) -> None:
     partitions.register(instance, ID, ["1"])
     dg.materialize([tiles], instance=instance, partition_key=ID, tags={policies.ONCE: "0"})

@@ -28,7 +28,7 @@ def up(json_: Json = False) -> None:
     from zoning_assets.stores import database  # noqa: PLC0415
 
     address = cluster.ensure(_home(), os.environ)
-    if warning := database.rights(environment.bring_up_database()).line:
+    if warning := database.rights(database.bring_up(_home(), os.environ)).line:
         show.line(f"zoning: {warning}")
     environment.prepare_dagster()
     _report(address, as_json=json_)

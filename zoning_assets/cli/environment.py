@@ -105,7 +105,9 @@ def prepare_dagster() -> Path:
 
 
 def _prepare_storage(home: Path) -> None:
-    url = os.environ.get("ZONING_DATABASE_URL") or bring_up_database()
+    from zoning_assets.stores import database  # noqa: PLC0415
+
+    url = os.environ.get("ZONING_DATABASE_URL") or database.bring_up(settings().home, os.environ)
     address = dagster_storage.bring_up(settings().home, os.environ, url)
     os.environ[dagster_storage.SETTING] = address
     if settings().home == CLONE / ".zoning":

@@ -17,7 +17,7 @@ from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.orchestration.waking import Feed
 
-_TICK_S, _MOST_EVENTS = 15, 2000
+_TICK_S, _MOST_EVENTS = 15, 500
 #: A first tick, or one whose cursor was lost, looks back so far; run keys keep it from asking twice.
 _LOOK_BACK = timedelta(hours=1)
 _UNFINISHED = [
@@ -30,7 +30,7 @@ class Cursor:
     """How far each asset's events were read, and jurisdictions of which something was published and not told yet."""
 
     read: dict[str, int] = field(default_factory=dict)
-    waiting: dict[str, int] = field(default_factory=dict)  # jurisdiction -> the newest event
+    waiting: dict[str, tuple[int, str]] = field(default_factory=dict)  # jurisdiction -> the newest event, and its run
 
     @classmethod
     def of(cls, text: str | None) -> "Cursor":
@@ -63,9 +63,9 @@ def harvest_goes_on(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
         instance, cursor = context.instance, Cursor.of(context.cursor)
         found = {made.jurisdiction: made for made in _new(instance, cursor, "tiles")}
         for asset in ("parcels", "districts"):
-            cursor.waiting |= {made.jurisdiction: made.event for made in _new(instance, cursor, asset)}
-        ready = [name for name in cursor.waiting if name not in found and not _busy(instance, name)]
-        told = {name: cursor.waiting.pop(name) for name in ready}
+            cursor.waiting |= {made.jurisdiction: (made.event, made.run) for made in _new(instance, cursor, asset)}
+        going = {name for name, (_, run) in cursor.waiting.items() if _busy(instance, name, run)}
+        told = {name: cursor.waiting.pop(name)[0] for name in set(cursor.waiting) - going - set(found)}
         feeds = _feeds(zoning, {*found, *told})
         asks = [*_tiles(instance, found, feeds), *_changes(told, feeds)]
         reason = None if asks else dg.SkipReason("nothing was published that is to go on")
@@ -96,8 +96,11 @@ def _goes_on_alone(run: dg.DagsterRun | None) -> bool:
     return run is not None and policies.ONCE in run.tags
 
 
-def _busy(instance: dg.DagsterInstance, jurisdiction: str) -> bool:
-    """Whether a run of a jurisdiction is under way, after which this is asked again."""
+def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:
+    """Whether a run of a jurisdiction, or the one that published it, is under way. Backfills have no tag of ours."""
+    last = instance.get_run_by_id(run)
+    if last and not last.is_finished:
+        return True
     going = dg.RunsFilter(statuses=_UNFINISHED, tags={policies.JURISDICTION: jurisdiction})
     return instance.get_runs_count(going) > 0
 
