@@ -32,7 +32,7 @@ _PARTITIONS = '{ assetNodeOrError(assetKey: {path: ["parcels"]}) { ... on AssetN
 def clone(tmp_path: Path) -> Iterator[Path]:
     """A clone whose database runs."""
     shutil.copytree(REPO / "zoning_assets", tmp_path / "zoning_assets", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dagster.yaml", "workspace.yaml", "zoning"):
+    for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml", "zoning"):
         shutil.copy(REPO / name, tmp_path / name)
     cluster.ensure(tmp_path / ".zoning", {}, fsync=False, shared=shared_packages())
     yield tmp_path
