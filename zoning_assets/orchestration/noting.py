@@ -9,7 +9,7 @@ import dagster as dg
 
 from zoning_assets import pauses
 from zoning_assets.errors import StoreError, ZoningError
-from zoning_assets.model import Outcome, Place
+from zoning_assets.model import PARCELS, Outcome, Place
 from zoning_assets.orchestration.policies import FEED, PASSING, ours
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.syncing import CHANGES
@@ -33,8 +33,9 @@ def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: 
         hosts = () if feed == CHANGES else pauses.hosts_of(jurisdiction, feed)
         if hold := holds.of(holds.active(url), name, hosts):
             context.log.warning(f"This run waits. {hold.error()}")
-        if FEED in context.run.tags:
-            tiles = [place.tile for place in places if place.jurisdiction == name and place.tile]
+        tiles = [place.tile for place in places if place.jurisdiction == name and place.tile]
+        # Tiles are asked for by the run that publishes them: the one that finds them may be the last for a while.
+        if FEED in context.run.tags and (tiles or feed != PARCELS):
             failures.note_asked(url, name, feed, tiles, context.run.run_id, datetime.now(UTC))
 
 
