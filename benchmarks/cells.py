@@ -26,7 +26,7 @@ from zoning_assets import jurisdictions
 from zoning_assets.errors import Defect, ZoningError
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.http import Http
-from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
+from zoning_assets.model import NORMALIZED, PARCELS, VALIDATED, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
 from zoning_assets.simulation.chaos import FAULTS, Chaos
@@ -36,7 +36,6 @@ from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.layer import Layer
 from zoning_assets.simulation.portal import CountyReleases, county_portal
 from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 
 PARCELS_IN_ALL, PAGE_ROWS, TILE_RESOLUTION = 300, 100, 6
 #: What a feed's `strategy` may be.
@@ -246,7 +245,7 @@ async def _alone(work: Coroutine[Any, Any, T]) -> T:
 
 async def _synced(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], Errors]:
     try:
-        tiles = sorted((await pipeline.find_cover(county)).tiles)
+        tiles = sorted((await pipeline.harvest(county, force=True)).tiles)
     except Exception as error:  # noqa: BLE001 - a crash is a verdict
         return [], {None: error}
     outcomes: list[Outcome] = []

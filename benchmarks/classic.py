@@ -1,10 +1,12 @@
 """The classic pattern: aiohttp with a semaphore, threads with shapely a feature at a time, upserts by executemany.
 
 What one finds in most harvesters. It takes what comes: nothing is proven, judged or remembered.
+As a program: `python -m benchmarks.classic LAYER DATABASE PAGE`.
 """
 
 import asyncio
 import json
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,9 +17,7 @@ import pyproj
 from shapely import make_valid, transform
 from shapely.geometry import shape
 
-from benchmarks.contestant import Task, main
-
-_AT_ONCE, _THREADS, _PAGE = 20, 8, 2000
+_AT_ONCE, _THREADS = 20, 8
 _TABLE = """
     CREATE TABLE parcel (
         parcel_id text PRIMARY KEY, zoning_code text, land_use text, address text, attributes jsonb NOT NULL,
@@ -52,8 +52,8 @@ def rows_of(features: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 class Harvest:
     """One harvest of a whole layer."""
 
-    def __init__(self, task: Task, connection: psycopg.Connection) -> None:
-        self.url, self.connection, self.rows = f"{task.layer}/query", connection, 0
+    def __init__(self, layer: str, page: int, connection: psycopg.Connection) -> None:
+        self.url, self.page_rows, self.connection = f"{layer}/query", page, connection
         self.slots, self.threads = asyncio.Semaphore(_AT_ONCE), ThreadPoolExecutor(_THREADS)
         self.writing = threading.Lock()
 
@@ -61,14 +61,14 @@ class Harvest:
         """All pages at once, as far as the semaphore lets them."""
         async with aiohttp.ClientSession() as session:
             count = (await self._ask(session, returnCountOnly="true"))["count"]
-            await asyncio.gather(*(self._page(session, offset) for offset in range(0, count, _PAGE)))
+            await asyncio.gather(*(self._page(session, offset) for offset in range(0, count, self.page_rows)))
 
     async def _ask(self, session: aiohttp.ClientSession, **params: str) -> Any:
         async with self.slots, session.get(self.url, params={"f": "json", "where": "1=1", **params}) as answer:
             return json.loads(await answer.read())
 
     async def _page(self, session: aiohttp.ClientSession, offset: int) -> None:
-        which = {"resultOffset": str(offset), "resultRecordCount": str(_PAGE), "orderByFields": "OBJECTID ASC"}
+        which = {"resultOffset": str(offset), "resultRecordCount": str(self.page_rows), "orderByFields": "OBJECTID ASC"}
         features = (await self._ask(session, outFields="*", **which))["features"]
         loop = asyncio.get_running_loop()
         rows = await loop.run_in_executor(self.threads, rows_of, features)
@@ -78,23 +78,15 @@ class Harvest:
         with self.writing, self.connection.cursor() as cursor:
             cursor.executemany(_UPSERT, rows)
             self.connection.commit()
-            self.rows += len(rows)
 
 
-def prepare(task: Task) -> psycopg.Connection:
-    """An empty, indexed table."""
-    connection = psycopg.connect(task.database)
-    connection.execute(_TABLE)
-    connection.commit()
-    return connection
-
-
-def work(task: Task, connection: psycopg.Connection) -> dict[str, Any]:
-    """The layer into the table."""
-    harvest = Harvest(task, connection)
-    asyncio.run(harvest.run())
-    return {"rows": harvest.rows}
+def main(layer: str, database: str, page: str) -> None:
+    """The layer into a new table."""
+    with psycopg.connect(database) as connection:
+        connection.execute(_TABLE)
+        connection.commit()
+        asyncio.run(Harvest(layer, int(page), connection).run())
 
 
 if __name__ == "__main__":
-    main(prepare, work)
+    main(*sys.argv[1:])

@@ -21,12 +21,12 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
+from benchmarks.processes import ROOT, environment
 from zoning_assets.model import Bounds
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving
 from zoning_assets.stores import database
 
-ROOT = Path(__file__).parents[1]
 #: The promise: a county beside others, by the same county alone.
 MOST_RATIO = 1.3
 ALONE, AS_IS, NO_AUTOVACUUM, NO_STATISTICS = "alone", "as is", "autovacuum off", "statistics deleted"
@@ -153,7 +153,7 @@ def _sync(bench: Bench, what: str, portal: str, county: str) -> dict[str, float]
             check=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=_environment(folder, bench.url(what)),
+            env=environment(folder, bench.url(what)),
             cwd=ROOT,
         )
         whole_s = time.monotonic() - began
@@ -185,19 +185,6 @@ def _home(folder: Path, portal: str, county: str) -> Iterator[Path]:
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _environment(folder: Path, url: str) -> dict[str, str]:
-    """A home of its own; nothing of the caller's."""
-    ours = {
-        "ZONING_HOME": str(folder / "home"),
-        "ZONING_DATABASE_URL": url,
-        "ZONING_JURISDICTIONS": str(folder),
-        "PYTHONPATH": str(ROOT),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-    }
-    rest = {name: text for name, text in os.environ.items() if not name.startswith(("ZONING_", "DAGSTER_"))}
-    return {**rest, **ours}
 
 
 def _is_superuser(server: str) -> bool:

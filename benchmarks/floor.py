@@ -2,10 +2,12 @@
 
 Concurrent pages, orjson, one vectorised pass, binary COPY into the final table with its indexes. No checks, no proof,
 no history, no raw pages, no Dagster: a second run would fail or double every row.
+As a program: `python -m benchmarks.floor LAYER DATABASE PAGE`.
 """
 
 import asyncio
 import gc
+import sys
 from typing import Any
 
 import aiohttp
@@ -13,10 +15,9 @@ import orjson
 import psycopg
 import shapely
 
-from benchmarks.contestant import Task, main
 from zoning_assets.transform import crs, esri
 
-_AT_ONCE, _PAGE = 4, 2000
+_AT_ONCE = 4
 _TABLE = """
     CREATE TABLE parcel (
         parcel_id text, zoning_code text, land_use text, address text, attributes text, geom geometry(Geometry, 4326)
@@ -42,15 +43,15 @@ def rows_of(body: bytes) -> tuple[list[Any], ...]:
 class Harvest:
     """One harvest of a whole layer."""
 
-    def __init__(self, task: Task, connection: psycopg.Connection) -> None:
-        self.url, self.connection, self.rows = f"{task.layer}/query", connection, 0
+    def __init__(self, layer: str, page: int, connection: psycopg.Connection) -> None:
+        self.url, self.page_rows, self.connection = f"{layer}/query", page, connection
         self.slots, self.storing = asyncio.Semaphore(_AT_ONCE), asyncio.Lock()
 
     async def run(self) -> None:
         """A few pages at a time: one is stored while another is read and a third is on its way."""
         async with aiohttp.ClientSession() as session:
             count = orjson.loads(await self._ask(session, returnCountOnly="true"))["count"]
-            await asyncio.gather(*(self._page(session, offset) for offset in range(0, count, _PAGE)))
+            await asyncio.gather(*(self._page(session, offset) for offset in range(0, count, self.page_rows)))
         self.connection.commit()
 
     async def _ask(self, session: aiohttp.ClientSession, **params: str) -> bytes:
@@ -58,7 +59,7 @@ class Harvest:
             return await answer.read()
 
     async def _page(self, session: aiohttp.ClientSession, offset: int) -> None:
-        which = {"resultOffset": str(offset), "resultRecordCount": str(_PAGE), "orderByFields": "OBJECTID ASC"}
+        which = {"resultOffset": str(offset), "resultRecordCount": str(self.page_rows), "orderByFields": "OBJECTID ASC"}
         async with self.slots:
             columns = await asyncio.to_thread(rows_of, await self._ask(session, outFields="*", **which))
             async with self.storing:
@@ -69,24 +70,16 @@ class Harvest:
             copy.set_types(["text"] * 5 + ["bytea"])
             for row in zip(*columns, strict=True):
                 copy.write_row(row)
-        self.rows += len(columns[0])
 
 
-def prepare(task: Task) -> psycopg.Connection:
-    """An empty, indexed table."""
-    connection = psycopg.connect(task.database)
-    connection.execute(_TABLE)
-    connection.commit()
+def main(layer: str, database: str, page: str) -> None:
+    """The layer into a new table."""
     gc.disable()  # a page's lists hold no cycles
-    return connection
-
-
-def work(task: Task, connection: psycopg.Connection) -> dict[str, Any]:
-    """The layer into the table."""
-    harvest = Harvest(task, connection)
-    asyncio.run(harvest.run())
-    return {"rows": harvest.rows}
+    with psycopg.connect(database) as connection:
+        connection.execute(_TABLE)
+        connection.commit()
+        asyncio.run(Harvest(layer, int(page), connection).run())
 
 
 if __name__ == "__main__":
-    main(prepare, work)
+    main(*sys.argv[1:])

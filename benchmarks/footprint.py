@@ -4,16 +4,16 @@ PSS counts a page that several processes share once in all, so that libraries in
 Linux only. PostgreSQL's processes are not counted, whoever started them.
 """
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from benchmarks.memory import descendants
-
 _EVERY_S = 0.25
 _SERVER = ("postgres", "postmaster")
 _PROC = Path("/proc")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Footprint:
         self._thread.join()
 
     def _watch(self) -> None:
+        self.sample()
         while not self._stop.wait(_EVERY_S):
             self.sample()
 
@@ -62,6 +63,32 @@ def pss(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of a processor that a process used, its children's not among them; 0 where it has ended."""
+    try:
+        user, system = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[11:13]
+    except (OSError, ValueError):
+        return 0.0
+    return (int(user) + int(system)) / _TICKS
+
+
+def descendants(pid: int) -> set[int]:
+    """The process and everything it started, directly or not."""
+    parents = {int(each.name): _parent(each) for each in _PROC.iterdir() if each.name.isdigit()}
+    family, grown = {pid}, True
+    while grown:
+        more = {child for child, parent in parents.items() if parent in family} - family
+        family, grown = family | more, bool(more)
+    return family
+
+
+def _parent(folder: Path) -> int:
+    try:
+        return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 def _is_server(pid: int) -> bool:

@@ -1,205 +1,189 @@
-"""N synthetic parcels through the ArcGIS protocol: ours beside two yardsticks, in one run on one machine.
+"""`zoning bench sync`: a county of N parcels from an ArcGIS server into PostGIS; ours beside three others.
 
-The portal is a process of its own, and it is made to answer everything once before the first clock starts. Each
-contestant is a process of its own with a fresh database on the same server. Portal and PostgreSQL share the machine
-with the contestant, and are not counted in its memory.
+What is measured are whole commands, from the start of the process to its exit: ours with migrations, Dagster's home,
+the zoning map, shares and changes. Each contestant gets a fresh database, and a fresh server process that nobody has
+asked before. In each round all contestants take their turns: a machine that others share is faster and slower within a
+minute. The server and PostgreSQL share the machine with the contestant; of the contestant's memory they are no part.
 """
 
-import asyncio
-import http.client
-import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import psycopg
-from psycopg import sql
 
-from benchmarks.contestant import Task
-from benchmarks.memory import Peak
-from zoning_assets import jurisdictions
-from zoning_assets.feeds import FEED_TYPES
-from zoning_assets.model import PARCELS, Outcome, Place
-from zoning_assets.pipeline import RAW, Pipeline
-from zoning_assets.pool import Pool
-from zoning_assets.simulation.county import ID, county_toml
-from zoning_assets.simulation.process import serving
-from zoning_assets.stores.objects import Objects
+from benchmarks import contestants, processes
+from benchmarks.arcgis_process import Portal, serving
+from benchmarks.contestants import CLASSIC, CONNECTIONS, CONTESTANTS, FLOOR, OGR2OGR, OURS, Contestant, Place
+from benchmarks.variants import UNHINDERED, VARIANTS, Variant
+from zoning_assets.errors import ZoningError
 
-ROOT = Path(__file__).parents[1]
-_PAGE = 2000
-_LAYER = "arcgis/rest/services/County/FeatureServer/0"
-_OURS, _AGAIN = "ours", "ours, nothing changed"
-#: Name -> its module, and whose database and folder it works in.
-CONTESTANTS = {
-    "classic": ("classic", "classic"),
-    "floor": ("floor", "floor"),
-    _OURS: ("ours", "ours"),
-    _AGAIN: ("ours", "ours"),
-}
+UNCHANGED = "ours, nothing changed"
+_EDITS = 100
+_OF_LAYER, _MAP = "Parcels", "Zoning"
+#: A harvest that proves itself asks for each page, for two descriptions, two lists of ids and a count at most.
+_BESIDE_PAGES = 5
 
 
-def measure(  # noqa: PLR0913 - how much, where, who, and how often
+def measure(  # noqa: PLR0913 - how much, how often, where, who; who is told
     parcels: int,
     server: str,
     home: Path,
     say: Callable[[str], None],
-    only: tuple[str, ...] = tuple(CONTESTANTS),
+    *,
+    page: int = 2000,
     rounds: int = 1,
+    variants: Sequence[str] = UNHINDERED,
+    only: Sequence[str] = tuple(CONTESTANTS),
 ) -> dict[str, Any]:
-    """Let the contestants do the same work one after the other.
-
-    In each round all of them: machines that others share are faster and slower within a minute.
+    """Let the contestants do the same work one after the other, on each variant of the server.
 
     Args:
         parcels: how many there are.
         server: URL of a PostGIS whose user may create databases.
         home: where files may lie meanwhile.
         say: told what is going on.
-        only: which contestants.
+        page: the most rows in one answer.
         rounds: how often; of each contestant the round of median time is told, and the seconds of all.
+        variants: names of `variants.VARIANTS`.
+        only: names of `contestants.CONTESTANTS`.
+
+    Returns:
+        `parcels`, `page`, `rounds`, `cores`, `left_out` (contestant and why), `variants` (each with its `contestants`:
+        see `_figures`), and `faults`: sentences, where a contestant did not end with the rows that the server has.
+
+    Raises:
+        RuntimeError: a command failed.
     """
-    say(f"{parcels:,} parcels: the portal draws them")
-    with serving(parcels) as portal:
-        say("the portal answers everything once")
-        warm(portal)
-        heats = [_round(server, home / "bench" / str(os.getpid()), portal, say, only) for _ in range(rounds)]
-    return _document(parcels, [_median(each) for each in zip(*heats, strict=True)])
+    left_out = _left_out(only)
+    bench = _Bench(parcels, page, server, home / "bench" / str(os.getpid()), say)
+    names = [name for name in only if name not in left_out]
+    found = [bench.variant(VARIANTS[each], rounds, names) for each in variants]
+    return {
+        "parcels": parcels,
+        "page": page,
+        "rounds": rounds,
+        "cores": os.cpu_count(),
+        "left_out": left_out,
+        "variants": found,
+        "faults": bench.faults,
+    }
 
 
-def _round(
-    server: str, folder: Path, portal: str, say: Callable[[str], None], only: tuple[str, ...]
-) -> list[dict[str, Any]]:
-    """Each contestant once, in a fresh database."""
-    found = []
-    with databases(server, {CONTESTANTS[name][1] for name in only}) as urls:
+def _left_out(names: Sequence[str]) -> dict[str, str]:
+    """Contestants that cannot be had on this machine, and why."""
+    if OGR2OGR not in names:
+        return {}
+    try:
+        contestants.ogr2ogr()
+    except ZoningError as error:
+        return {OGR2OGR: error.what}
+    return {}
+
+
+class _Bench:
+    """How much is measured, and where."""
+
+    def __init__(self, parcels: int, page: int, server: str, folder: Path, say: Callable[[str], None]) -> None:
+        self.parcels, self.page, self.server, self.folder, self.say = parcels, page, server, folder, say
+        self.edits = min(_EDITS, parcels // 10)
+        self.faults: list[str] = []
+
+    def variant(self, variant: Variant, rounds: int, names: Sequence[str]) -> dict[str, Any]:
+        """All contestants on one variant of the server, in turns."""
+        heats = [self._round(variant, f"{variant.name}, round {at + 1}", names) for at in range(rounds)]
+        found = [_median(each) for each in zip(*heats, strict=True)]
+        known = {each["contestant"]: each["seconds"] for each in found}
+        compared = [{**each, **_ratios(each["seconds"], known), **self._of_limit(variant, each)} for each in found]
+        return {"variant": variant.name, "about": variant.about, "contestants": compared}
+
+    def _of_limit(self, variant: Variant, found: dict[str, Any]) -> dict[str, float | None]:
+        """The least seconds that this server allows a whole harvest, by those that it took; None: it has no limit."""
+        needed = -(-self.parcels // self.page) + _BESIDE_PAGES + found["map_requests"]
+        least_s = variant.least_s(needed, CONNECTIONS) if found["contestant"] in CONTESTANTS else 0.0
+        return {"of_limit": round(least_s / found["seconds"], 2) if least_s else None}
+
+    def _round(self, variant: Variant, label: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        found = []
+        for name in names:
+            for figures in self._heat(variant, name):
+                self.say(f"{label}: {figures['contestant']}: {figures['seconds']:.1f} s")
+                self.faults += _faults(f"{label}, {figures['contestant']}", figures, self.parcels)
+                found.append(figures)
+        return found
+
+    def _heat(self, variant: Variant, name: str) -> Iterator[dict[str, Any]]:
+        """One contestant on a server and in a database of its own; ours three times, as the county goes on."""
+        contestant, folder = CONTESTANTS[name], self.folder / name
         try:
-            for name in only:
-                module, whose = CONTESTANTS[name]
-                say(f"{name} ...")
-                heat = _heat(module, f"{portal}/{_LAYER}", urls[whose], folder / whose, portal)
-                found.append({"contestant": name, **heat})
-                say(f"{name}: {found[-1]['seconds']:.1f} s")
+            with (
+                processes.databases(self.server, {name}) as urls,
+                serving(self.parcels, self.page, variant.name) as portal,
+            ):
+                place = Place(portal.service, variant, self.page, urls[name], folder)
+                yield {"contestant": name, **_figures(contestant, place, portal), "edited": 0}
+                if contestant.edits is None:
+                    return
+                yield {"contestant": UNCHANGED, **_figures(contestant, place, portal), "edited": 0}
+                portal.edit(self.edits)
+                changed = _figures(contestant, place, portal)
+                found = _number(place.database, contestant.edits)
+                yield {"contestant": f"{OURS}, {self.edits} edited", **changed, "edited": self.edits, "found": found}
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    return found
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _figures(contestant: Contestant, place: Place, portal: Portal) -> dict[str, Any]:
+    """One command: what it took from the machine and from the server, and what its database then holds.
+
+    Returns:
+        `seconds`, `cpu_s` (of all of its processes), `peak_bytes` (PSS), `server_cpu_s`, `bytes`; `requests` and
+        `rows_served` of the parcel layer, `map_requests` of the zoning layer; `parcels`, the rows in the database.
+    """
+    command, environ = contestant.command(place)
+    processes.settle(place.database)
+    before, used = portal.counts(), portal.cpu_s
+    ran = processes.run(command, environ)
+    taken_s, after = portal.cpu_s - used, portal.counts()
+    asked = {name: {key: after[name][key] - before[name][key] for key in after[name]} for name in after}
+    return {
+        "seconds": ran.seconds,
+        "cpu_s": round(ran.cpu_s, 2),
+        "peak_bytes": ran.peaks.total,
+        "server_cpu_s": round(taken_s, 2),
+        "bytes": sum(each["bytes"] for each in asked.values()),
+        "requests": asked[_OF_LAYER]["requests"],
+        "rows_served": asked[_OF_LAYER]["rows"],
+        "map_requests": asked[_MAP]["requests"],
+        "parcels": _number(place.database, contestant.count),
+    }
+
+
+def _number(database: str, query: str) -> int:
+    with psycopg.connect(database) as connection:
+        (number,) = connection.execute(query).fetchone() or (0,)
+    return int(number)
 
 
 def _median(heats: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One contestant's round of median time (of an even number the faster one), and the seconds of all."""
-    ordered = sorted(heats, key=lambda heat: heat["seconds"])
-    failed = {where: why for heat in heats for where, why in heat.get("failed", {}).items()}
-    told = {**ordered[(len(ordered) - 1) // 2], "rounds_s": [round(heat["seconds"], 2) for heat in heats]}
-    return {**told, "failed": failed} if "failed" in told else told
+    median_s = statistics.median_low(heat["seconds"] for heat in heats)
+    chosen = next(heat for heat in heats if heat["seconds"] == median_s)
+    return {**chosen, "rounds_s": [round(heat["seconds"], 2) for heat in heats]}
 
 
-def warm(portal: str) -> None:
-    """Everything that a contestant asks for, once: what the portal makes when it is first asked, is made."""
-    address = urlsplit(f"{portal}/{_LAYER}")
-    connection = http.client.HTTPConnection(address.netloc, timeout=600)
-
-    def ask(**params: str) -> bytes:
-        query = urlencode({"f": "json", "where": "1=1", **params})
-        connection.request("GET", f"{address.path}/query?{query}", headers={"Accept-Encoding": "gzip"})
-        return connection.getresponse().read()
-
-    count = json.loads(ask(returnCountOnly="true"))["count"]
-    for offset in range(0, count, _PAGE):
-        ask(outFields="*", orderByFields="OBJECTID ASC", resultOffset=str(offset), resultRecordCount=str(_PAGE))
-    connection.close()
-    with tempfile.TemporaryDirectory(prefix="zoning-bench-") as folder:
-        asyncio.run(_by_tiles(portal, Path(folder)))
+def _ratios(seconds: float, known: dict[str, float]) -> dict[str, float | None]:
+    """How many times as fast as others; None where one did not take part."""
+    beside = {f"times_{name}": known.get(name) for name in (CLASSIC, OGR2OGR, FLOOR)}
+    return {name: None if other is None else round(other / seconds, 2) for name, other in beside.items()}
 
 
-async def _by_tiles(portal: str, folder: Path) -> None:
-    """What ours asks for: the tiles, and the pages of each."""
-    file = folder / f"{ID}.toml"
-    file.write_text(county_toml(portal, tile_resolution="auto"))
-    county = jurisdictions.read(file, FEED_TYPES)
-    done: list[Outcome] = []
-    with Pool() as pool:
-        pipeline = Pipeline(Objects(str(folder / "store")), "", folder / "scratch", pool)
-        places = [Place(county.id, tile) for tile in (await pipeline.find_cover(county)).tiles]
-        await pipeline.run({county.id: county}, places, PARCELS, [RAW], done.append)
-    if errors := [str(each.error) for each in done if each.error]:
-        raise RuntimeError(errors[0])
-
-
-@contextmanager
-def databases(server: str, names: set[str]) -> Iterator[dict[str, str]]:
-    """A fresh database with PostGIS for each; dropped at the end."""
-    real = {name: f"bench_{name}_{os.getpid()}" for name in names}
-    urls = {name: urlsplit(server)._replace(path=f"/{each}").geturl() for name, each in real.items()}
-    with psycopg.connect(server, autocommit=True) as connection:
-        try:
-            for name, each in real.items():
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(each)))
-                with psycopg.connect(urls[name], autocommit=True) as fresh:
-                    fresh.execute("CREATE EXTENSION postgis")
-            yield urls
-        finally:
-            for each in real.values():
-                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(each)))
-
-
-def _heat(module: str, layer: str, database: str, folder: Path, portal: str) -> dict[str, Any]:
-    """One contestant's work: what it says of itself, and its memory."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{ID}.toml").write_text(county_toml(portal, tile_resolution="auto"))
-    with psycopg.connect(database, autocommit=True) as connection, suppress(psycopg.errors.InsufficientPrivilege):
-        connection.execute("CHECKPOINT")  # what the one before has left to write is not this one's
-    task = Task(layer, database, folder, time.monotonic())
-    command = [sys.executable, "-m", f"benchmarks.{module}", *task.arguments]
-    with (
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, env=_environment(folder, database), cwd=ROOT, start_new_session=True
-        ) as process,
-        Peak(process.pid) as peak,
-    ):
-        try:
-            told, _ = process.communicate()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-    if process.returncode:
-        message = f"benchmarks.{module} failed with exit status {process.returncode}; its messages stand above"
-        raise RuntimeError(message)
-    return {**json.loads(told), "cpu_s": peak.cpu_s, "peak_rss_bytes": peak.bytes, "processes": peak.processes}
-
-
-def _environment(folder: Path, database: str) -> dict[str, str]:
-    """A home of its own; nothing of the caller's."""
-    ours = {
-        "ZONING_HOME": str(folder),
-        "DAGSTER_HOME": str(folder / "dagster"),
-        "ZONING_DATABASE_URL": database,
-        "ZONING_JURISDICTIONS": str(folder),
-        "PYTHONPATH": str(ROOT),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-    }
-    rest = {name: text for name, text in os.environ.items() if not name.startswith(("ZONING_", "DAGSTER_"))}
-    return {**rest, **ours}
-
-
-def _document(parcels: int, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures, with rates, ratios and shares."""
-    classic_s = next((each["seconds"] for each in found if each["contestant"] == "classic"), None)
-    for each in found:
-        each["parcels_per_s"] = round(parcels / each["seconds"])
-        each["times_classic"] = round(classic_s / each["seconds"], 2) if classic_s else None
-        if "stages" in each:
-            whole = sum(each["stages"].values())
-            each["stages"] = {
-                stage: {"seconds": round(seconds, 2), "share": round(seconds / whole, 3)}
-                for stage, seconds in sorted(each["stages"].items(), key=lambda item: -item[1])
-            }
-    return {"parcels": parcels, "cores": os.cpu_count(), "contestants": found}
+def _faults(where: str, figures: Mapping[str, Any], parcels: int) -> Iterator[str]:
+    """Sentences, where a contestant's database does not hold what the server has."""
+    if figures["parcels"] != parcels:
+        yield f"{where}: {figures['parcels']:,} of {parcels:,} parcels are in its database"
+    if figures.get("found", figures["edited"]) != figures["edited"]:
+        yield f"{where}: {figures['found']:,} of {figures['edited']:,} edits are in its database"

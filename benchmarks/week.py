@@ -105,7 +105,7 @@ class Week:
         places = [Place(described.id)]
         if feed == PARCELS:
             try:
-                cover = asyncio.run(self.pipeline.find_cover(described))
+                cover = asyncio.run(self.pipeline.harvest(described))
             except ZoningError as error:
                 return [Outcome(Place(described.id), feed, error=error)]
             failures.note_gone(self.pipeline.database, described.id, feed, cover.tiles, self.clock.now())

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.footprint import Footprint
-from benchmarks.sync import ROOT, databases
+from benchmarks.processes import ROOT, databases, environment, run
 from zoning_assets.model import Bounds
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving, switch_release
@@ -147,7 +145,7 @@ def _figures(  # noqa: PLR0913 - see measure
                     changed = datetime.now(UTC).isoformat()
                     release(2)
                 full = [word or changed for word in words]
-                yield _figure(feed_type, parcels, name, full, _environment(folder, urls["memory"]), say)
+                yield _figure(feed_type, parcels, name, full, environment(folder, urls["memory"]), say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -157,20 +155,11 @@ def _figure(  # noqa: PLR0913 - what is run, and on what
     parcels: int,
     name: str,
     words: Sequence[str],
-    environment: Mapping[str, str],
+    environ: Mapping[str, str],
     say: Callable[[str], None],
 ) -> Figure:
-    began = time.monotonic()
-    command = [sys.executable, "-m", "zoning_assets.cli", *words]
-    with (
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, cwd=ROOT) as process,
-        Footprint(process.pid) as footprint,
-    ):
-        status = process.wait()
-    if status:
-        message = f"`zoning {' '.join(words)}` failed with exit status {status}; its messages stand above"
-        raise RuntimeError(message)
-    peaks, seconds = footprint.peaks, round(time.monotonic() - began, 1)
+    ran = run([sys.executable, "-m", "zoning_assets.cli", *words], environ)
+    peaks, seconds = ran.peaks, round(ran.seconds, 1)
     say(f"{feed_type}, {parcels:,} parcels, {name}: {peaks.total / 1e6:,.0f} MB, {seconds:,} s")
     return Figure(feed_type, parcels, name, peaks.main, peaks.workers, peaks.total, seconds)
 
@@ -198,16 +187,3 @@ def _portal_county(parcels: int, folder: Path) -> Iterator[Callable[[int], None]
 
 
 _COUNTIES = {"download": _file_county, "arcgis": _portal_county}
-
-
-def _environment(folder: Path, database: str) -> dict[str, str]:
-    """A home of its own; nothing of the caller's."""
-    ours = {
-        "ZONING_HOME": str(folder / "home"),
-        "ZONING_DATABASE_URL": database,
-        "ZONING_JURISDICTIONS": str(folder),
-        "PYTHONPATH": str(ROOT),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-    }
-    rest = {name: text for name, text in os.environ.items() if not name.startswith(("ZONING_", "DAGSTER_"))}
-    return {**rest, **ours}

@@ -10,7 +10,7 @@ from collections import Counter
 import orjson
 
 from zoning_assets.errors import ZoningError
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Http
 from zoning_assets.model import Portal
 from zoning_assets.stores.ledger import PostgresLedger
 
@@ -28,10 +28,9 @@ async def main(task: dict) -> dict[str, int]:
         await asyncio.to_thread(sys.stdin.readline)
 
         async def one() -> None:
-            TALLY.set(Tally())
             async with slots:
                 try:
-                    await http.ask(portal, task["url"], {}, read=orjson.loads)
+                    await http.for_work().ask(portal, task["url"], {}, read=orjson.loads)
                 except ZoningError as error:
                     found[type(error).__name__] += 1
                 else:

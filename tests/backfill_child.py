@@ -18,7 +18,7 @@ def main() -> None:
     outcomes: list[Outcome] = []
     with Pool() as pool:
         pipeline = Pipeline(Objects(store), database, Path(scratch), pool)
-        tiles = sorted(asyncio.run(pipeline.find_cover(jurisdiction)).tiles)[int(part) :: int(parts)]
+        tiles = sorted(asyncio.run(pipeline.harvest(jurisdiction)).tiles)[int(part) :: int(parts)]
         places = [Place(jurisdiction.id, tile) for tile in tiles]
         asyncio.run(pipeline.run({jurisdiction.id: jurisdiction}, places, PARCELS, STAGES, outcomes.append))
     errors = [str(each.error) for each in outcomes if each.error]

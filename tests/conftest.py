@@ -129,7 +129,7 @@ def sync(
     """All (or the chosen) tiles of a jurisdiction through the pipeline; an outcome each."""
     places = [Place(jurisdiction.id)]
     if feed == PARCELS:
-        tiles = choose(sorted(asyncio.run(pipeline.find_cover(jurisdiction)).tiles))
+        tiles = choose(sorted(asyncio.run(pipeline.harvest(jurisdiction)).tiles))
         places = [Place(jurisdiction.id, tile) for tile in tiles]
     outcomes: list[Outcome] = []
     asyncio.run(pipeline.run({jurisdiction.id: jurisdiction}, places, feed, stages, outcomes.append))

@@ -21,11 +21,13 @@ class Clock:
         self.slept.append(round(seconds, 6))
         self.wakes.append(until)
         idle = 0
-        while until > self.now_s and idle < 5:  # others may still have something to do now
-            await asyncio.sleep(0)
-            idle = idle + 1 if until == min(self.wakes) else 0
-        self.wakes.remove(until)
-        self.now_s = max(self.now_s, until)
+        try:
+            while until > self.now_s and idle < 5:  # others may still have something to do now
+                await asyncio.sleep(0)
+                idle = idle + 1 if until == min(self.wakes) else 0
+            self.now_s = max(self.now_s, until)
+        finally:  # who is cancelled keeps nobody waiting
+            self.wakes.remove(until)
 
     def __call__(self) -> float:
         return self.now_s

@@ -18,7 +18,7 @@ def main() -> None:
     outcomes: list[Outcome] = []
     with Pool() as pool:
         pipeline = Pipeline(Objects(store), database, Path(scratch), pool)
-        cover = asyncio.run(pipeline.find_cover(jurisdiction))
+        cover = asyncio.run(pipeline.harvest(jurisdiction))
         known = {jurisdiction.id: jurisdiction}
         tiles = [Place(jurisdiction.id, tile) for tile in cover.tiles]
         asyncio.run(pipeline.run(known, tiles, PARCELS, STAGES, outcomes.append))

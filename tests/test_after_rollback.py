@@ -133,7 +133,7 @@ def test_a_run_that_waited_while_its_county_was_rolled_back_publishes_nothing_mo
             holds.pause(pipeline.database, jurisdiction=ID, host=None, reason="odd", actor="ann", until=None)
 
     async def run() -> None:
-        tiles = sorted((await pipeline.find_cover(described)).tiles)
+        tiles = sorted((await pipeline.harvest(described)).tiles)
         places = [Place(ID, tile) for tile in tiles]
         running = asyncio.create_task(pipeline.run({ID: described}, places, PARCELS, STAGES, report))
         await begun.wait()

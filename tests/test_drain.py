@@ -23,7 +23,7 @@ def test_a_stopped_run_says_so_of_every_place_and_the_next_does_the_rest(pipelin
     try:
         with serving(1000) as portal:
             county = read_toml(tmp_path, county_toml(portal, tile_resolution=9), ID)
-            tiles = sorted(asyncio.run(pipeline.find_cover(county)).tiles)
+            tiles = sorted(asyncio.run(pipeline.harvest(county)).tiles)
             assert len(tiles) > 10
             places = [Place(ID, tile) for tile in tiles]
             asyncio.run(pipeline.run({ID: county}, places, PARCELS, STAGES, stop))

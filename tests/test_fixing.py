@@ -15,12 +15,11 @@ from tests.test_rejections import CITY, lot
 from zoning_assets import fixing, undoing
 from zoning_assets.errors import FixRefused, SettingInvalid, TooManyRejections, ZoningError
 from zoning_assets.fixing import Wish
-from zoning_assets.model import ZONING, Jurisdiction, Outcome, Place
+from zoning_assets.model import NORMALIZED, VALIDATED, ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import PUBLISHED, STAGES, Pipeline
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving
 from zoning_assets.stores import fixes, holds
-from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform.columns import is_managed
 from zoning_assets.transform.fixes import read_shape
 from zoning_assets.verifying import verify

@@ -33,7 +33,7 @@ def peak(pipeline: Pipeline, folder: Path, parcels: int) -> int:
     write(folder / f"{place}.gpkg", parcels, 1)
     tracemalloc.start()
     try:
-        places = [Place(place, tile) for tile in sorted(asyncio.run(pipeline.find_cover(county)).tiles)]
+        places = [Place(place, tile) for tile in sorted(asyncio.run(pipeline.harvest(county)).tiles)]
         errors: list[object] = []
         run = pipeline.run({place: county}, places, PARCELS, STAGES, lambda outcome: errors.append(outcome.error))
         asyncio.run(run)

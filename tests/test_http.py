@@ -2,18 +2,18 @@
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
 import orjson
 import pytest
 from aiohttp import web
 
+from tests.http_client import client as client_from
 from tests.http_desk import Answers, Clock, Desk, served
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnreachable
 from zoning_assets.feeds.parts import Part
-from zoning_assets.http import TALLY, Http, Tally, bodies
-from zoning_assets.http import client as http
+from zoning_assets.http import Answer, Client, Http, Tally, bodies
 from zoning_assets.http.budget import interval_s
 from zoning_assets.model import Portal
 
@@ -29,23 +29,12 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(autouse=True)
-def tally() -> Iterator[Tally]:
-    token = TALLY.set(Tally())
-    yield TALLY.get()
-    TALLY.reset(token)
+def client(clock: Clock, tally: Tally | None = None) -> AbstractAsyncContextManager[Client]:
+    return client_from(clock, tally, now=lambda: NOW)
 
 
-def client(clock: Clock, now: datetime = NOW) -> Http:
-    return Http(sleep=clock.sleep, jitter=lambda: 1.0, clock=clock, now=lambda: now)
-
-
-async def ask(
-    desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **params: str
-) -> http.Answer:
-    if tally is not None:
-        TALLY.set(tally)
-    async with served(desk) as url, client(clock) as asking:
+async def ask(desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **params: str) -> Answer:
+    async with served(desk) as url, client(clock, tally) as asking:
         return await asking.ask(portal, url, params, read=orjson.loads)
 
 
@@ -234,7 +223,7 @@ async def test_secrets_are_in_no_message(clock, answers):
     assert "127.0.0.1" in str(caught.value)
 
 
-async def test_a_client_that_was_not_entered_says_so(clock):
+async def test_a_client_that_was_not_entered_says_so():
     """Asking before the session is open is our own mistake, and named."""
     with pytest.raises(RuntimeError, match="enter the client first"):
-        await client(clock).ask(QUICK, "http://127.0.0.1/", {}, read=orjson.loads)
+        await Http().for_work().ask(QUICK, "http://127.0.0.1/", {}, read=orjson.loads)

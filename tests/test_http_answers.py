@@ -6,7 +6,6 @@ import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -17,7 +16,7 @@ from tests.http_client import OK, QUICK, ask, client
 from tests.http_desk import Clock, Desk, served
 from zoning_assets.errors import FeedRefused, PortalUnreachable, PortalUntrusted
 from zoning_assets.feeds.parts import Part
-from zoning_assets.http import TALLY, Tally
+from zoning_assets.http import Tally
 from zoning_assets.http.budget import interval_s
 from zoning_assets.model import Portal
 
@@ -25,13 +24,6 @@ from zoning_assets.model import Portal
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(autouse=True)
-def tally() -> Iterator[Tally]:
-    token = TALLY.set(Tally())
-    yield TALLY.get()
-    TALLY.reset(token)
 
 
 class Moved:
@@ -49,10 +41,10 @@ class Moved:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_a_request_of_its_own(clock, status, tally):
+async def test_a_redirect_is_a_request_of_its_own(clock, status):
     """A service that moved is asked at its new place, in its turn: each step costs a request of the budget."""
-    desk = Moved("/new", "/newer?f=json", status=status)
-    async with served(desk) as url, client(clock) as asking:
+    desk, tally = Moved("/new", "/newer?f=json", status=status), Tally()
+    async with served(desk) as url, client(clock, tally) as asking:
         answer = await asking.ask(Portal(60, 1), url, {"f": "json"}, read=orjson.loads)
     assert answer.value == {"count": 7}
     assert [path for _, path, _ in desk.asked] == ["/layer", "/new", "/newer"]
@@ -191,13 +183,12 @@ async def test_what_cannot_be_verified_is_not_asked(clock, certified, chain, key
 
 _ASK = """
 import asyncio, sys
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Http
 from zoning_assets.model import Portal
 
 async def main():
-    TALLY.set(Tally())
     async with Http() as http:
-        return (await http.ask(Portal(), sys.argv[1], {}, read=bytes.decode)).value
+        return (await http.for_work().ask(Portal(), sys.argv[1], {}, read=bytes.decode)).value
 
 sys.stdout.write(asyncio.run(main()))
 """

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
 
@@ -10,11 +9,11 @@ import orjson
 import pytest
 from aiohttp import web
 
-from tests.http_client import NOW, OK, QUICK, ask, client
+from tests.http_client import NOW, OK, QUICK, ask, client, plain_client
 from tests.http_desk import Clock, Desk, served
 from zoning_assets.errors import PortalBusy, PortalResting, PortalUnreachable, Stopping
-from zoning_assets.http import TALLY, Tally
 from zoning_assets.http import client as http
+from zoning_assets.http import turns
 from zoning_assets.http.answers import Unreadable
 from zoning_assets.http.ledger import Memory
 from zoning_assets.model import Portal
@@ -23,13 +22,6 @@ from zoning_assets.model import Portal
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(autouse=True)
-def tally() -> Iterator[None]:
-    token = TALLY.set(Tally())
-    yield
-    TALLY.reset(token)
 
 
 @pytest.mark.parametrize("key", ["maintenance", "quiet_hours"])
@@ -74,9 +66,7 @@ async def test_a_window_of_a_day_is_not_waited_for(clock):
 
 async def test_a_clock_that_stands_still_ends_the_wait(clock):
     """Where time does not go on though it was slept, the client does not wait for ever."""
-    asking = client(clock)
-    asking.now = lambda: NOW
-    async with served(Desk(OK)) as url, asking:
+    async with served(Desk(OK)) as url, client(clock, now=lambda: NOW) as asking:
         with pytest.raises(PortalResting):
             await asking.ask(Portal(maintenance=("12:00-13:00 UTC",)), url, {}, read=orjson.loads)
     assert sum(clock.slept) <= 12 * 3600
@@ -136,11 +126,8 @@ async def test_a_limit_said_in_a_good_body_slows_the_host_too(clock):
         return orjson.loads(body)
 
     ledger, desk = Memory(clock), Desk((200, b"slow down", {}), OK)
-    async with served(desk) as url:
-        asking = client(clock)
-        asking.ledger = ledger
-        async with asking:
-            await asking.ask(QUICK, url, {}, read=read)
+    async with served(desk) as url, client(clock, ledger=ledger) as asking:
+        await asking.ask(QUICK, url, {}, read=read)
     (budget,) = ledger.budgets.values()
     assert (budget.refused, budget.failed, budget.slowed_to) == (1, 0, QUICK.requests_per_minute / 2)
 
@@ -186,11 +173,11 @@ class Slow:
 async def test_a_drain_keeps_what_is_on_its_way():
     """After `drain` no request begins, those in line end at once with Stopping, and pages on their way are read."""
     desk = Slow()
-    async with served(desk) as url, http.Http() as asking:
+    async with served(desk) as url, plain_client() as asking:
         questions = [asyncio.create_task(asking.ask(Portal(60, 1), url, {}, read=orjson.loads)) for _ in range(4)]
         await desk.begun.wait()
-        asking.drain()
-        asking.drain()
+        asking.shared.drain()
+        asking.shared.drain()
         ends = asyncio.as_completed(questions)
         for _ in range(3):
             with pytest.raises(Stopping):
@@ -206,11 +193,11 @@ async def test_a_drain_keeps_what_is_on_its_way():
 @pytest.mark.parametrize("portal", [Portal(1, 1), Portal(60, 1, maintenance=("00:00-24:00 UTC",))])
 async def test_a_drain_wakes_who_sleeps(portal, monkeypatch):
     """Who waits for the pace, or for a window to close, is woken and stops."""
-    monkeypatch.setattr(http, "_LONGEST_WINDOW_S", 1e9)
-    async with served(Desk(OK)) as url, http.Http() as asking:
+    monkeypatch.setattr(turns, "_LONGEST_WINDOW_S", 1e9)
+    async with served(Desk(OK)) as url, plain_client() as asking:
         questions = [asyncio.create_task(asking.ask(portal, url, {}, read=orjson.loads)) for _ in range(2)]
         await asyncio.sleep(0.05)
-        asking.drain()
+        asking.shared.drain()
         async with asyncio.timeout(50):  # unwoken, the second would sleep for a minute, or for a day
             found = await asyncio.gather(*questions, return_exceptions=True)
     assert isinstance(found[-1], Stopping)
@@ -220,10 +207,10 @@ async def test_a_drain_ends(monkeypatch):
     """A page that does not come in time is given up: the end is near, whatever a portal does."""
     monkeypatch.setattr(http, "_DRAIN_S", 0.05)
     desk = Slow()
-    async with served(desk) as url, http.Http() as asking:
+    async with served(desk) as url, plain_client() as asking:
         question = asyncio.create_task(asking.ask(QUICK, url, {}, read=orjson.loads))
         await desk.begun.wait()
-        asking.drain()
+        asking.shared.drain()
         with pytest.raises(Stopping):
             async with asyncio.timeout(200):
                 await question
@@ -245,9 +232,9 @@ async def test_a_timeout_is_no_stop(clock):
 async def test_the_end_of_a_window_is_not_missed_by_a_second(clock):
     """The first request after a window comes as it has closed, not before and not long after."""
     portal = Portal(60_000, 2, maintenance=("11:00-12:00 UTC",))
-    asking = client(clock)
-    asking.now = lambda: NOW - timedelta(seconds=100.25) + timedelta(seconds=clock())
-    async with served(Desk(OK)) as url, asking:
+    early = NOW - timedelta(seconds=100.25)
+    now = lambda: early + timedelta(seconds=clock())  # noqa: E731
+    async with served(Desk(OK)) as url, client(clock, now=now) as asking:
         await asking.ask(portal, url, {}, read=orjson.loads)
     assert clock() == pytest.approx(100.25)
 

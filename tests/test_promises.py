@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from benchmarks.lag import lags_ms, percentile
-from benchmarks.sync import measure
+from benchmarks import whole_command
 from tests.conftest import read_toml
 from tests.effort import loop_work_ms
+from tests.lag import lags_ms, percentile
 from zoning_assets.model import PARCELS, Outcome, Place
 from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
@@ -67,7 +67,7 @@ def test_the_loop_answers_within_50_ms(pipeline: Pipeline, tmp_path: Path) -> No
 def _measured(measure: Measure, pipeline: Pipeline, tmp_path: Path, portal: str, name: str) -> list[float]:
     """What is measured of the loop while all of the county is published."""
     county = read_toml(tmp_path, county_toml(portal).replace(ID, name), name)
-    tiles = asyncio.run(pipeline.find_cover(county)).tiles
+    tiles = asyncio.run(pipeline.harvest(county)).tiles
     outcomes: list[Outcome] = []
     places = [Place(name, tile) for tile in sorted(tiles)]
     found = asyncio.run(measure(pipeline.run({name: county}, places, PARCELS, STAGES, outcomes.append)))
@@ -79,10 +79,7 @@ def _measured(measure: Measure, pipeline: Pipeline, tmp_path: Path, portal: str,
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_memory_does_not_grow_with_the_county(server: str, tmp_path: Path) -> None:
-    """Promise 8: four times the parcels through Dagster need no more memory, all processes together."""
-    peaks_mb = {}
-    for parcels in (30_000, 120_000):
-        [found] = measure(parcels, server, tmp_path, print, only=("ours",))["contestants"]
-        assert found["counts"]["fetched"] > 0.99 * parcels
-        peaks_mb[parcels] = found["peak_rss_bytes"] / 1e6
+    """Promise 8: `zoning sync` of four times the parcels needs no more memory, all processes together."""
+    found = whole_command.measure((30_000, 120_000), server, tmp_path, print, feed_types=["arcgis"])
+    peaks_mb = {each["parcels"]: each["total"] / 1e6 for each in found["figures"]}
     assert peaks_mb[120_000] - peaks_mb[30_000] < GROWTH_MOST_MB, peaks_mb

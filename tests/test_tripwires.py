@@ -197,7 +197,7 @@ def test_a_pause_at_the_gate_is_obeyed_and_outlived(pipeline: Pipeline, tmp_path
         holds.pause(pipeline.database, **words, reason="wait", until=None)
         Timer(1.5, lift).start()
 
-    tiles = asyncio.run(pipeline.find_cover(jurisdiction)).tiles
+    tiles = asyncio.run(pipeline.harvest(jurisdiction)).tiles
     places = [Place(ID, tile) for tile in tiles]
     asyncio.run(pipeline.run({ID: jurisdiction}, places, PARCELS, STAGES, outcomes.append, pause))
     good(outcomes)

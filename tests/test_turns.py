@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 import orjson
@@ -12,21 +11,14 @@ from tests.http_client import QUICK
 from tests.simulated_host import SimulatedHost
 from tests.waiting import until
 from zoning_assets.errors import StoreError
-from zoning_assets.http import TALLY, Http, Tally, turns
+from zoning_assets.http import Http, turns
 from zoning_assets.http.ledger import Memory
 from zoning_assets.model import Portal
 
 
-@pytest.fixture(autouse=True)
-def tally() -> Iterator[None]:
-    token = TALLY.set(Tally())
-    yield
-    TALLY.reset(token)
-
-
 async def ask(http: Http, url: str, portal: Portal = QUICK, times: int = 1) -> None:
     for _ in range(times):
-        await http.ask(portal, url, {}, read=orjson.loads)
+        await http.for_work().ask(portal, url, {}, read=orjson.loads)
 
 
 async def test_a_connection_is_used_again():

@@ -7,20 +7,18 @@ the fixed row goes the way of all rows and is judged as they are.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
 import pandas as pd
 
 from zoning_assets.errors import Defect, FixRefused, SettingInvalid, TooManyRejections, ZoningError
-from zoning_assets.harvesting import Harvesting, layer_of
-from zoning_assets.model import Counts, Cover, Harvest, Jurisdiction, Page, Place
+from zoning_assets.harvesting import known_cover
+from zoning_assets.model import VALIDATED, Counts, Cover, Harvest, Jurisdiction, Page, Place
 from zoning_assets.pauses import hosts_of
 from zoning_assets.stages import Work, columns_of, try_fixes
 from zoning_assets.stores import fixes, harvests
 from zoning_assets.stores.fixes import Rejected, Word
 from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.tables import VALIDATED
-from zoning_assets.transform.columns import COLUMNS, Scope
+from zoning_assets.transform.columns import COLUMNS
 from zoning_assets.transform.fixes import Fix
 from zoning_assets.transform.geometry import NO_GEOMETRY
 
@@ -28,14 +26,11 @@ from zoning_assets.transform.geometry import NO_GEOMETRY
 _MOST_REJECTED, _ENOUGH_ROWS = 0.5, 20
 
 
-def work_of(
-    objects: Objects, jurisdiction: Jurisdiction, cover: Cover, harvest: Harvest, tiles: tuple[str, ...] = ()
-) -> Work:
-    """A harvest, and everything that decides what becomes of it but a person's fixes. `tiles`: the cover's, where many
-    places share them."""
-    scope = Scope(harvest.tile, tiles or tuple(cover.tiles), cover.repeated, layer_of(cover))
+def work_of(objects: Objects, jurisdiction: Jurisdiction, cover: Cover, harvest: Harvest) -> Work:
+    """A harvest, and everything that decides what becomes of it but a person's fixes."""
     hosts = tuple(sorted(hosts_of(jurisdiction, harvest.feed)))
-    return Work(objects, jurisdiction, jurisdiction.feeds[harvest.feed], harvest, scope, hosts)
+    feed = jurisdiction.feeds[harvest.feed]
+    return Work(objects, jurisdiction, feed, harvest, tuple(cover.tiles), cover.repeated, cover.harvest, hosts)
 
 
 def fixed_by(database: str, work: Work, rejections: pd.DataFrame) -> Work:
@@ -47,12 +42,11 @@ def fixed_by(database: str, work: Work, rejections: pd.DataFrame) -> Work:
     found = fixes.mends(database, work.place.jurisdiction, work.feed.name, rejections["raw"].tolist())
     if not found:
         return work
-    listed = {page.name for page in work.harvest.pages if page.kind == "listed"}
     keys = taken(work)
     by_page: dict[str, dict[int, Fix]] = {}
     for number, (fix, key) in sorted(found.items()):
         page, row = rejections["page"].iloc[number], int(rejections["row"].iloc[number])
-        together = page in listed and work.feed.key not in fix.columns
+        together = key in work.repeated and work.feed.key not in fix.columns
         if together or key not in keys:
             by_page.setdefault(page, {})[row] = fix
     return replace(work, fixes=by_page)
@@ -61,7 +55,7 @@ def fixed_by(database: str, work: Work, rejections: pd.DataFrame) -> Work:
 def taken(work: Work) -> set[str | None]:
     """The keys that no fix may give to a row of this place."""
     parts = work.table(VALIDATED).parts(work.objects)
-    return {*(work.scope.repeated or ()), *(key for part in parts for key in part["key"].to_pylist())}
+    return {*work.repeated, *(key for part in parts for key in part["key"].to_pylist())}
 
 
 def check(place: Place, counts: Counts, rejections: pd.DataFrame, known_among: Callable[[Sequence[str]], int]) -> None:
@@ -147,7 +141,7 @@ def _tried(  # noqa: PLR0913 - as fix, and where to say what is refused
     by_place = sorted(rows, key=lambda row: (row.feed, row.tile or ""))
     for (feed, _), group in groupby(by_place, key=lambda row: (row.feed, row.tile)):
         here = list(group)
-        cover = Harvesting(objects, Path()).known_cover(jurisdiction, feed)
+        cover = known_cover(objects, jurisdiction, feed)
         work = work_of(objects, jurisdiction, cover, harvests.latest(objects, here[0].place, feed))
         found = _standing(url, work, here, refused)
         for page in work.harvest.pages:
@@ -192,7 +186,7 @@ def _tried_on(  # noqa: PLR0913 - as above, for one page
     keys = [key for _, key in judged.values() if key]
     others = taken(work) | fixes.keys_in_use(url, work.place.jurisdiction, work.feed.name, keys)
     for at, (reason, key) in judged.items():
-        together = page.kind == "listed" and work.feed.key not in tried[at].columns
+        together = key in work.repeated and work.feed.key not in tried[at].columns
         if reason:
             refused[rows[at].row_id] = _refused(rows[at], f"it would still be rejected: {reason}")
         elif key and key in others and not together:

@@ -1,93 +1,143 @@
-"""From a portal to a harvest: opening a layer, finding its tiles, fetching a tile's pages, and what a feed was before.
+"""From a portal to a harvest: a layer is opened, its pages are fetched once, proven, and its tiles are cut here.
 
-What belongs here: the order in which feeds and stores are asked. What does not: what comes after the raw pages
-(pipeline).
+Pages are normalized in the workers while others still come. What belongs here: the order in which feeds, workers and
+stores are asked. What does not: what comes after the tiles are known (pipeline).
 """
 
 import asyncio
-from collections.abc import Mapping, Set
+from collections.abc import AsyncGenerator, Mapping, Sequence, Set
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from zoning_assets.errors import CoverStale, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
-from zoning_assets.feeds import FEED_TYPES, Request, Source
-from zoning_assets.http import Http
-from zoning_assets.model import LON_LAT, ZONING, Cover, Harvest, Jurisdiction, Place
-from zoning_assets.pool import preload
-from zoning_assets.stores import baselines, harvests
+import numpy as np
+
+from zoning_assets.errors import CrsRefused, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
+from zoning_assets.feeds import STATE_SIGNALS, Request, Source, feed_type
+from zoning_assets.feeds.source import no_shapes
+from zoning_assets.http import Client
+from zoning_assets.model import LON_LAT, ZONING, Cover, Feed, Harvest, Jurisdiction, Page, Place
+from zoning_assets.pool import Pool, preload
+from zoning_assets.stages import PageRead, Work, keys_at, normalize_page
+from zoning_assets.stores import baselines, harvests, tables
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
-from zoning_assets.transform import canonical, shifts
+from zoning_assets.transform import ownership, shifts, tiles
+from zoning_assets.transform.ownership import LayerRows, Ownership
 
-
-@dataclass(frozen=True)
-class Opened:
-    """A layer that was found, its tiles, and what its portal said of it."""
-
-    source: Source
-    cover: Cover
-    signals: Mapping[str, Any] | None = None
-
-    @cached_property
-    def tiles(self) -> tuple[str, ...]:
-        """Of the cover; one for all places, of which many may wait."""
-        return tuple(self.cover.tiles)
-
-
-def layer_of(cover: Cover) -> str:
-    """The state of the portal's layer that a cover is of."""
-    return canonical.set_hash([repr(sorted(cover.stamp.items()))])
+#: Pages that are in the workers or wait for them; the others wait at the portal.
+_MOST_UNDER_WAY = 16
 
 
 @dataclass(frozen=True)
 class Harvesting:
-    """Where harvests are kept, and where large files may lie for a while."""
+    """Where harvests are kept, where large files may lie for a while, and who reads pages."""
 
     objects: Objects
     scratch: Path
+    pool: Pool
 
-    async def open(self, jurisdiction: Jurisdiction, feed: str, http: Http, *, force: bool = False) -> Opened:
-        """The feed's layer, and its cover: the one known, while the layer says of itself what it said then.
+    async def harvest(
+        self, jurisdiction: Jurisdiction, feed: str, http: Client, now: datetime, *, force: bool = False
+    ) -> Cover:
+        """The newest harvest of a feed's layer: the one that is stored, while the layer states what it stated then and
+        that is not too long ago; else a new one. Whoever calls keeps it (stores.harvests.put_cover).
 
         Raises:
             AcceptanceNeeded: the layer shrank by much; what was published before stays.
+            HarvestIncomplete: the rows that came are not proven to be all; they are forgotten.
+            PortalError: see errors.py; the pages that came are kept, and the next try goes on from there.
         """
         request = self._request(jurisdiction, feed, http)
-        source = await FEED_TYPES[request.feed.type].open_source(request)
+        source, signals = await _opened(request)
         shift = shifts.check(source.layer.get("crs"), request.feed, jurisdiction.bounds, request.where)
         source.layer |= {"shift": shift} if shift else {}
-        known = None if feed == ZONING else harvests.find_cover(self.objects, jurisdiction.id, feed)
-        stamp = source.stamp | {
-            "tile_resolution": jurisdiction.tile_resolution,
-            "key": request.feed.key,
-            "crs": request.feed.crs,
-            **({"axes": request.feed.axes} if request.feed.axes != LON_LAT else {}),
-        }
-        if known and not known.doubted and not force and known.stamp == stamp:
-            cover = known
-        elif feed == ZONING:
-            cover = Cover(jurisdiction.id, feed, stamp, {}, rows=source.rows or 0)
+        stamp = source.stamp | _settings_of(jurisdiction, request.feed)
+        known = harvests.find_cover(self.objects, jurisdiction.id, feed)
+        if source.rows is not None:
+            baselines.guard(self.objects, jurisdiction.id, request.feed, source.rows)
+        if known and not force and self._stands(known, source, stamp, request.feed, now):
+            cover = replace(known, signals=signals, seen=now.isoformat())
         else:
-            preload()  # pages will come; the portal counts as long as the workers' imports take
-            cover = replace(await source.cover(exact=bool(known and known.doubted)), stamp=stamp)
-        if source.rows is not None or feed != ZONING:
-            baselines.guard(self.objects, jurisdiction.id, request.feed, cover.rows)
-        if feed != ZONING:
-            harvests.put_cover(self.objects, cover)
-        if force:
-            harvests.forget_marks(self.objects, cover)
-        return Opened(source, cover)
+            fetched = now.isoformat()
+            await asyncio.to_thread(self._forget_pages, jurisdiction.id, feed, known)
+            cover = replace(await self._fetched(source, request, stamp), signals=signals, fetched=fetched, seen=fetched)
+        baselines.guard(self.objects, jurisdiction.id, request.feed, cover.rows)
+        return cover
 
-    async def open_for_run(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Opened:
-        """The feed's layer; its signals are asked for first, so that what changes meanwhile is seen the next time."""
-        request = self._request(jurisdiction, feed, http)
-        signals = await FEED_TYPES[request.feed.type].probe(request)
-        return replace(await self.open(jurisdiction, feed, http), signals=signals)
+    def _forget_pages(self, jurisdiction: str, feed: str, known: Cover | None) -> None:
+        """Normalized pages are kept of the newest harvest, as a run may still deal them out."""
+        layer = harvests.of(self.objects, Place(jurisdiction), feed, known.harvest) if known else None
+        tables.keep_pages(self.objects, jurisdiction, feed, {page.name for page in layer.pages} if layer else ())
 
-    def _request(self, jurisdiction: Jurisdiction, feed: str, http: Http) -> Request:
+    def _stands(self, known: Cover, source: Source, stamp: Mapping[str, Any], feed: Feed, now: datetime) -> bool:
+        """Whether the harvest that is stored is what the portal has, as far as it can be believed."""
+        young = now - datetime.fromisoformat(known.fetched) < timedelta(days=feed.full_refresh_days)
+        if known.doubted or not young or not source.tells or known.stamp != stamp:
+            return False
+        layer = harvests.of(self.objects, Place(known.jurisdiction), known.feed, known.harvest)
+        return layer.form == source.form and layer.layer == source.layer
+
+    async def _fetched(self, source: Source, request: Request, stamp: Mapping[str, Any]) -> Cover:
+        """All pages, the proof that they are all, and the tiles."""
+        preload()
+        jurisdiction, feed = request.jurisdiction, request.feed
+        draft, proof = Draft(self.objects, Place(jurisdiction.id), feed.name), dict[str, Any]()
+        layer = Harvest(jurisdiction.id, feed.name, None, source.form, source.layer, (), {})
+        work = Work(self.objects, jurisdiction, feed, layer)
+        try:
+            read = await self._read(work, draft, source.pages(draft, proof))
+        except HarvestIncomplete:
+            await asyncio.to_thread(draft.abandon)
+            raise
+        except CrsRefused as error:
+            raise await asyncio.to_thread(source.explained, error) from error
+        draft.pages.sort(key=lambda page: page.name)
+        rows = LayerRows.of_pages([read[page.name].rows for page in draft.pages])
+        return await asyncio.to_thread(self._cut, work, draft, proof, rows, stamp)
+
+    async def _read(self, work: Work, draft: Draft, pages: AsyncGenerator[Page]) -> dict[str, PageRead]:
+        """Each page normalized while others come; what is known of its rows, by its name.
+
+        A page that the draft has no more is of a way that failed, and so is what came of it.
+        """
+        free, tasks = asyncio.Semaphore(_MOST_UNDER_WAY), dict[str, asyncio.Task[PageRead]]()
+
+        async def normalize(page: Page) -> PageRead:
+            try:
+                return await self.pool.run(normalize_page, work, page)
+            finally:
+                free.release()
+
+        try:
+            async with aclosing(pages):
+                async for page in pages:
+                    await free.acquire()
+                    tasks[page.name] = asyncio.create_task(normalize(page))
+            return {page.name: await tasks[page.name] for page in draft.pages}
+        finally:
+            for each in tasks.values():
+                each.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    def _cut(self, work: Work, draft: Draft, proof: dict[str, Any], rows: LayerRows, stamp: Mapping[str, Any]) -> Cover:
+        """The pages become a harvest; its rows are given to their tiles."""
+        layer, feed = work.harvest, work.feed.name
+        placed = int(np.count_nonzero(rows.cell != tiles.NOWHERE))
+        if len(rows) and not placed:
+            raise no_shapes(len(rows), f"{layer.jurisdiction} {feed}")
+        if feed == ZONING:
+            found, repeated, counted = ownership.everywhere(rows), dict[str, str](), len(rows)
+        else:
+            found = ownership.by_tile(rows, work.jurisdiction.bounds, work.jurisdiction.tile_resolution)
+            repeated, counted = _repeated(work, draft.pages, rows, found), placed
+        harvest = draft.commit(form=layer.form, layer=dict(layer.layer), proof=proof)
+        harvests.put_rows(self.objects, harvest, rows, found)
+        return Cover(layer.jurisdiction, feed, stamp, found.tiles, repeated, counted, harvest=harvest.id)
+
+    def _request(self, jurisdiction: Jurisdiction, feed: str, http: Client) -> Request:
         if feed not in jurisdiction.feeds:
             raise JurisdictionInvalid(
                 f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
@@ -95,93 +145,98 @@ class Harvesting:
         draft = Draft(self.objects, Place(jurisdiction.id), feed)
         return Request(jurisdiction, jurisdiction.feeds[feed], http, self.scratch, draft)
 
-    async def probe(self, jurisdiction: Jurisdiction, feed: str, http: Http, now: datetime) -> str | None:
+    async def probe(self, jurisdiction: Jurisdiction, feed: str, http: Client, now: datetime) -> str | None:
         """Why a feed is worth fetching, None where nothing says so; no row is asked for.
 
         Raises:
             ZoningError: see errors.py.
         """
         request = self._request(jurisdiction, feed, http)
-        signals = await FEED_TYPES[request.feed.type].probe(request)
+        signals = await feed_type(request.feed.type).probe(request)
         before = baselines.find(self.objects, jurisdiction.id, feed)
         return baselines.changed(before, signals, request.feed.full_refresh_days, now)
 
-    async def fetch(self, source: Source, place: Place, cover: Cover, now: datetime, oldest: timedelta) -> Harvest:
-        """All pages of a place, kept as they came, and the proof that they are all: those that are here already, where
-        the portal says of the place what it said then, and that is not too long ago.
-
-        Args:
-            source: the layer.
-            place: a tile, or all of it.
-            cover: the feed's tiles.
-            now: the time.
-            oldest: no harvest older than this is taken for what the portal has.
+    async def first_page(self, jurisdiction: Jurisdiction, feed: str, http: Client) -> Work:
+        """The first page of a layer, kept as if it were a harvest of its own; for a trial.
 
         Raises:
-            HarvestIncomplete: they are not; the pages that came are forgotten.
-            CoverStale: the tile is no longer one of the jurisdiction's.
-            PortalError: see errors.py; the pages that came are kept, and the next run goes on from there.
+            ZoningError: see errors.py.
         """
-        if place.tile is not None and place.tile not in cover.tiles:
-            raise CoverStale(
-                "this tile was split, joined or emptied since",
-                where=str(place),
-                do="materialize `tiles`, then its new tiles",
-            )
-        mark = await source.fingerprint(place, cover)
-        if mark is not None:
-            known = await asyncio.to_thread(harvests.find_unmoved, self.objects, place, cover.feed, mark, now - oldest)
-            if known and known.form == source.form and known.layer == source.layer:
-                return known
-        draft = Draft(self.objects, place, cover.feed)
-        try:
-            proof = await source.fetch(place, cover, draft)
-        except HarvestIncomplete:
-            await asyncio.to_thread(draft.abandon)
-            raise
-        harvest = await asyncio.to_thread(partial(draft.commit, form=source.form, layer=source.layer, proof=proof))
-        if mark is not None:
-            await asyncio.to_thread(harvests.put_mark, self.objects, harvest, mark, now)
-        return harvest
+        request = self._request(jurisdiction, feed, http)
+        source = await feed_type(request.feed.type).open_source(request)
+        draft = Draft(self.objects, Place(jurisdiction.id), feed)
+        async for _ in source.pages(draft, {}):
+            break
+        harvest = draft.commit(form=source.form, layer=source.layer, proof={})
+        return Work(self.objects, jurisdiction, request.feed, harvest)
 
-    def note_published(
-        self, jurisdiction: str, feed: str, opened: Opened, published: Set[Place], began: datetime
-    ) -> bool:
-        """What a feed is now, for the next probe and against the next fall; only when the whole of it was published.
 
-        Returns:
-            Whether every place of the feed is now of one state of its layer, by this run or by several.
-        """
-        cover, tiles = opened.cover, {place.tile for place in published if place.tile}
-        if cover.tiles:
-            layer = layer_of(cover)
-            tiles = baselines.published_of(self.objects, jurisdiction, feed, layer, tiles)
-        whole = tiles >= set(cover.tiles) if cover.tiles else bool(published)
-        if whole:
-            baselines.put(self.objects, jurisdiction, feed, cover.rows, opened.signals, began)
-        return whole
+async def _opened(request: Request) -> tuple[Source, Mapping[str, Any]]:
+    """The layer, and what its probe states; that is asked first, so that what changes meanwhile is seen the next
+    time."""
+    kind = feed_type(request.feed.type)
+    signals = None if request.feed.type in STATE_SIGNALS else await kind.probe(request)
+    source = await kind.open_source(request)
+    return source, source.signals or signals or {}
 
-    def is_whole(self, jurisdiction: Jurisdiction, feed: str) -> bool:
-        """Whether every place of a feed was published from one state of its layer, the one known."""
-        cover = self.known_cover(jurisdiction, feed)
-        layer, tiles = layer_of(cover), set(cover.tiles)
-        return not tiles or baselines.published_of(self.objects, jurisdiction.id, feed, layer, ()) >= tiles
 
-    def known_cover(self, jurisdiction: Jurisdiction, feed: str) -> Cover:
-        """The tiles found last.
+def note_published(objects: Objects, cover: Cover, published: Set[Place]) -> bool:
+    """What a feed is now, for the next probe and against the next fall; only when the whole of it was published.
 
-        Raises:
-            HarvestMissing: there are none yet.
-        """
-        if feed == ZONING:
-            return Cover(jurisdiction.id, feed, {}, {})
-        cover = harvests.find_cover(self.objects, jurisdiction.id, feed)
-        if cover is None:
-            raise HarvestMissing("its tiles are not known yet", where=jurisdiction.id, do="materialize `tiles` first")
-        return cover
+    Returns:
+        Whether every place of the feed is now of one harvest of its layer, by this run or by several.
+    """
+    found = {place.tile for place in published if place.tile}
+    if cover.tiles:
+        found = baselines.published_of(objects, cover.jurisdiction, cover.feed, cover.harvest, found)
+    whole = found >= set(cover.tiles) if cover.tiles else bool(published)
+    if whole:
+        at = datetime.fromisoformat(cover.fetched)
+        baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, at)
+    return whole
 
-    def doubt_cover(self, jurisdiction: Jurisdiction, feed: str) -> None:
-        """Let the tiles be looked for anew, and each key with them."""
-        cover = harvests.find_cover(self.objects, jurisdiction.id, feed)
-        if cover is not None:
-            harvests.put_cover(self.objects, replace(cover, doubted=True))
+
+def is_whole(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> bool:
+    """Whether every place of a feed was published from one harvest of its layer, the newest."""
+    cover = known_cover(objects, jurisdiction, feed)
+    known = set(cover.tiles)
+    return not known or baselines.published_of(objects, jurisdiction.id, feed, cover.harvest, ()) >= known
+
+
+def known_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:
+    """The newest harvest and its tiles.
+
+    Raises:
+        HarvestMissing: there is none yet.
+    """
+    cover = harvests.find_cover(objects, jurisdiction.id, feed)
+    if cover is None and feed == ZONING:  # it may have been harvested by an earlier version
+        return Cover(jurisdiction.id, feed, {}, {})
+    if cover is None:
+        raise HarvestMissing("its tiles are not known yet", where=jurisdiction.id, do="materialize `tiles` first")
+    return cover
+
+
+def doubt_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None:
+    """Let the layer be fetched anew."""
+    cover = harvests.find_cover(objects, jurisdiction.id, feed)
+    if cover is not None:
+        harvests.put_cover(objects, replace(cover, doubted=True))
+
+
+def _settings_of(jurisdiction: Jurisdiction, feed: Feed) -> dict[str, Any]:
+    """What of the jurisdiction file decides the tiles."""
+    said = {"tile_resolution": jurisdiction.tile_resolution, "key": feed.key, "crs": feed.crs}
+    return {**said, **({"axes": feed.axes} if feed.axes != LON_LAT else {})}
+
+
+def _repeated(work: Work, pages: Sequence[Page], rows: LayerRows, found: Ownership) -> dict[str, str]:
+    """Each repeated key with the tile that owns its rows."""
+    repeated: dict[str, str] = {}
+    again = np.flatnonzero(found.together)
+    for number in np.unique(rows.page[again]).tolist():
+        mine = again[rows.page[again] == number]
+        keys: Sequence[str | None] = keys_at(work, pages[int(number)], rows.row[mine].tolist())
+        owners = map(tiles.to_str, found.owner[mine].tolist())
+        repeated |= {str(key): owner for key, owner in zip(keys, owners, strict=True)}
+    return dict(sorted(repeated.items()))

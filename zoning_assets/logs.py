@@ -13,10 +13,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
-from structlog.contextvars import bound_contextvars, merge_contextvars
-from structlog.processors import JSONRenderer, TimeStamper, format_exc_info
-from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
-from structlog.typing import Processor
 
 from zoning_assets.secrecy import scrubbed
 
@@ -27,10 +23,17 @@ OUTCOMES = logging.getLogger(f"{_ROOT}.outcomes")
 
 def for_people(stream: TextIO | None = None, faults: Path | None = None) -> None:
     """Warnings as plain lines on stderr; stacks, which are for who mends this program, in the file `faults`."""
-    _listen(stream, [_plain], logging.WARNING)
+    _listen(stream, _Plain(), logging.WARNING)
     OUTCOMES.setLevel(logging.CRITICAL)
     if faults:
         logging.getLogger(_ROOT).addHandler(_Faults(faults))
+
+
+class _Plain(logging.Formatter):
+    """The message alone, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrubbed(record.getMessage())
 
 
 class _Faults(logging.Handler):
@@ -52,36 +55,41 @@ class _Faults(logging.Handler):
 
 def for_machines(stream: TextIO | None = None) -> None:
     """Everything worth counting as JSON lines on stderr."""
-    when = TimeStamper(fmt="iso", utc=True)
-    known: list[Processor] = [merge_contextvars, add_log_level, add_logger_name, when, ExtraAdder(), format_exc_info]
-    _listen(stream, [*known, _without_secrets, _drop_meta, JSONRenderer(_dumps)], logging.INFO)
+    _listen(stream, _json_lines(), logging.INFO)
     OUTCOMES.setLevel(logging.NOTSET)
+
+
+def _json_lines() -> logging.Formatter:
+    # Imported here: structlog imports Rich and asyncio, and the commands for people do not need it.
+    from structlog.contextvars import merge_contextvars  # noqa: PLC0415
+    from structlog.processors import JSONRenderer, TimeStamper, format_exc_info  # noqa: PLC0415
+    from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name  # noqa: PLC0415
+
+    when = TimeStamper(fmt="iso", utc=True)
+    known = (merge_contextvars, add_log_level, add_logger_name, when, ExtraAdder(), format_exc_info)
+    last = (_without_secrets, ProcessorFormatter.remove_processors_meta, JSONRenderer(_dumps))
+    return ProcessorFormatter(processors=(*known, *last))
 
 
 @contextmanager
 def about(**known: str | None) -> Iterator[None]:
     """What is said in the block, and in tasks and threads started there, is about this."""
+    from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - see _json_lines
+
     with bound_contextvars(**{name: value for name, value in known.items() if value is not None}):
         yield
 
 
-def _listen(stream: TextIO | None, processors: list[Processor], level: int) -> None:
+def _listen(stream: TextIO | None, form: logging.Formatter, level: int) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(ProcessorFormatter(processors=processors))
+    handler.setFormatter(form)
     logger = logging.getLogger(_ROOT)
     logger.handlers = [handler]
     logger.setLevel(level)
 
 
-def _plain(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
-    return scrubbed(str(event["event"]))
-
-
 def _without_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {name: scrubbed(value) if isinstance(value, str) else value for name, value in event.items()}
-
-
-_drop_meta = ProcessorFormatter.remove_processors_meta
 
 
 def _dumps(event: Any, **_: Any) -> str:

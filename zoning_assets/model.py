@@ -37,6 +37,9 @@ TRIPWIRES = (
     "freshness",
 )
 
+#: The stages of a tile's rows, in order; each is an asset. The last is the table in PostGIS.
+RAW, NORMALIZED, VALIDATED, PUBLISHED = "raw_feed", "normalized", "validated", "published"
+
 #: Feed types whose portals name the order of the axes; a jurisdiction file must not.
 OWN_AXES = ("arcgis", "ogc-features", "wfs")
 
@@ -134,42 +137,74 @@ class Place:
 
 @dataclass(frozen=True)
 class Page:
-    """One answer of a portal, kept as it came. `name` is the SHA-256 of its bytes."""
+    """One answer of a portal, kept as it came.
+
+    Attributes:
+        name: SHA-256 of its bytes.
+        rows: how many rows of it belong to the harvest.
+        size: bytes, before compression.
+        kind: of no meaning any more; harvests of earlier versions have it.
+    """
 
     name: str
     rows: int
-    size: int  # bytes, before compression
-    #: area: what the tile's envelope met, other tiles' rows among it; owned: this place's rows only; listed: the same,
-    #: and the rows of repeated keys are together
-    kind: str = "area"
+    size: int
+    kind: str = "owned"
 
 
 @dataclass(frozen=True)
 class Harvest:
-    """A completed fetch of one feed for one place: its pages and the proof that they are all. Immutable."""
+    """A completed fetch of a layer, or a tile's rows of one: its pages and the proof that they are all. Immutable.
+
+    Attributes:
+        form: how the bytes of a page are read, a key of transform.pages.READERS.
+        layer: what reading needs: `crs`, id column, kinds of columns.
+        pages: of a tile, those that hold rows of it.
+        proof: the evidence, by name; see feeds/.
+        id: of a layer, SHA-256 over what was received; of a tile, over what its rows say.
+        of: the id of the layer's harvest that a tile was cut from; empty: this is a layer's harvest.
+    """
 
     jurisdiction: str
     feed: str
     tile: str | None
-    form: str  # how a page's bytes are read: a key of transform.pages.READERS
-    layer: Mapping[str, Any]  # what reading needs: crs, id column, column kinds
+    form: str
+    layer: Mapping[str, Any]
     pages: tuple[Page, ...]
-    proof: Mapping[str, Any]  # the evidence, by name; see feeds/
-    id: str = ""  # SHA-256 over everything that says what was received
+    proof: Mapping[str, Any]
+    id: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True)
 class Cover:
-    """A feed's tiles, and what is owned in an unusual way. Valid while the portal's layer says `stamp`."""
+    """A layer's newest harvest and the tiles that own its rows.
+
+    Attributes:
+        stamp: what the layer stated of itself: count, last edit, ETag.
+        tiles: tile -> its rows; empty for zoning, whose districts cross tiles.
+        repeated: repeated key -> the tile that owns all of its rows.
+        rows: rows of the layer that have a place.
+        doubted: a publish met a repeated key that is not in `repeated`: the layer is fetched again.
+        harvest: id of the layer's harvest.
+        signals: what the probe of the feed type stated when the harvest began; None: not asked.
+        fetched: when the harvest began; ISO 8601.
+        seen: when the portal was last found to have just this; ISO 8601.
+        cost: requests, bytes and seconds of the harvest.
+    """
 
     jurisdiction: str
     feed: str
-    stamp: Mapping[str, Any]  # what the layer said of itself: count, last edit, ETag, ...
-    tiles: Mapping[str, int]  # tile -> rows its envelope met when it was found
-    repeated: Mapping[str, str] = field(default_factory=dict)  # repeated key -> the tile that owns all its rows
-    listed: Mapping[str, Sequence[int]] = field(default_factory=dict)  # tile -> ids it asks for one by one
-    rows: int = 0  # rows of the layer that have a place
-    doubted: bool = False  # a publish met a repeated key this cover does not know: look at every key next time
+    stamp: Mapping[str, Any]
+    tiles: Mapping[str, int]
+    repeated: Mapping[str, str] = field(default_factory=dict)
+    rows: int = 0
+    doubted: bool = False
+    harvest: str = ""
+    signals: Mapping[str, Any] | None = None
+    fetched: str = ""
+    seen: str = ""
+    cost: Mapping[str, float] = field(default_factory=dict)
 
 
 #: What is counted of the rows of a published partition, in the order in which it is shown.
@@ -215,7 +250,6 @@ class Outcome:
     rejections: Any = None  # table of page, row, reason, detail
     picture: bytes = b""  # PNG
     survey: Any = None  # transform.survey.Survey
-    judged: dict[int, Any] = field(default_factory=dict)  # parts that were judged while they were normalized
     waited_s: float = 0.0  # for other places
     batch: int | None = None  # None: nothing was published, or it had been published already
     error: ZoningError | None = None

@@ -1,60 +1,76 @@
 """The data's way, in order. Read this first.
 
-    feed -> raw_feed -> normalized -> validated -> parcels        a partition is a jurisdiction's tile
-                                      validated -> districts      a partition is a jurisdiction
+    portal -> harvest of the layer                                a partition is a jurisdiction (asset `tiles`)
+    harvest -> raw_feed -> normalized -> validated -> parcels     a partition is a jurisdiction's tile
+                                         validated -> districts   a partition is a jurisdiction
     parcels + districts -> parcel_zoning -> changes               the same; goes on in judging.py
 
-A run takes many places (running.py). Their pages are fetched by one asyncio loop, a few places at a time; each page
-then goes to a worker process to be normalized and validated, and each place is published by one transaction. Before
-that, the places of a jurisdiction wait for one another, and tripwires judge what all of them would publish (gate.py). A
-place that fails, fails alone: its error is its outcome, and what was published for it before stays.
+A layer is fetched once, page by page, by one asyncio loop; each page goes to a worker process to be normalized while
+others come (harvesting.py). When all pages are proven, the rows are dealt out to their tiles. Each tile is validated by
+the workers and published by one transaction. Before that, the tiles of a jurisdiction wait for one another, and
+tripwires judge what all of them would publish (gate.py). A tile that fails, fails alone: its error is its outcome, and
+what was published for it before stays.
 """
 
 import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningError, of_machine
+from zoning_assets.dealing import deal
+from zoning_assets.errors import CoverStale, Defect, HarvestMissing, TooManyRejections, ZoningError, of_machine
 from zoning_assets.fixing import check, fixed_by, work_of
 from zoning_assets.gate import Gate
-from zoning_assets.harvesting import Harvesting, Opened
-from zoning_assets.http import PAUSED, TALLY, Http, Tally
-from zoning_assets.model import PARCELS, Counts, Cover, Jurisdiction, Outcome, Place
+from zoning_assets.harvesting import Harvesting, doubt_cover, is_whole, known_cover, note_published
+from zoning_assets.http import Client, Http, Tally
+from zoning_assets.model import (
+    NORMALIZED,
+    PARCELS,
+    PUBLISHED,
+    RAW,
+    VALIDATED,
+    ZONING,
+    Counts,
+    Cover,
+    Harvest,
+    Jurisdiction,
+    Outcome,
+    Page,
+    Place,
+)
 from zoning_assets.pauses import hosts_of, watching
-from zoning_assets.pool import RANK, Pool
-from zoning_assets.running import Run, places_of
+from zoning_assets.pool import Pool
+from zoning_assets.running import Prepared, Run, places_of
 from zoning_assets.stages import (
     NONE_HELD,
     Work,
     compare_place,
+    fix_rows,
     held,
     normalize_page,
-    parts_of,
     publish_place,
     validate_part,
 )
 from zoning_assets.stopping import called_in_loop
 from zoning_assets.stores import fixes, freshness, harvests, states
+from zoning_assets.stores.harvests import OwnedRows
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import find_published
 from zoning_assets.stores.sessions import close_idle
-from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.survey import Survey
 from zoning_assets.transform.tripwires import Verdict
 
 _log = logging.getLogger(__name__)
 
-#: The stages, in order; each is an asset. The last is the table in PostGIS.
-RAW, PUBLISHED = "raw_feed", "published"
 STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
 
 #: Places in flight at a time: enough to keep the workers fed while portals answer, few enough to bound memory.
@@ -84,21 +100,28 @@ class Pipeline:
 
     @property
     def _harvesting(self) -> Harvesting:
-        return Harvesting(self.objects, self.scratch)
+        return Harvesting(self.objects, self.scratch, self.pool)
 
-    async def find_cover(self, jurisdiction: Jurisdiction, *, force: bool = False) -> Cover:
-        """The tiles of a jurisdiction's parcels; looked for anew only where the layer changed.
+    async def harvest(self, jurisdiction: Jurisdiction, feed: str = PARCELS, *, force: bool = False) -> Cover:
+        """The newest harvest of a feed's layer; the layer is fetched only where it may have changed.
 
         Raises:
             ZoningError: see errors.py.
         """
-        TALLY.set(Tally())
-        hosts = hosts_of(jurisdiction, PARCELS)
+        hosts = hosts_of(jurisdiction, feed)
         async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
             if error := await pauses.over(jurisdiction.id, hosts, partial(http.stopped, jurisdiction.id)):
                 raise error
-            PAUSED.set(partial(pauses.held, jurisdiction.id, hosts))
-            return (await self._harvesting.open(jurisdiction, PARCELS, http, force=force)).cover
+            client = http.for_work(Tally(), partial(pauses.held, jurisdiction.id, hosts))
+            return await self._harvested(jurisdiction, feed, client, force=force)
+
+    async def _harvested(self, jurisdiction: Jurisdiction, feed: str, http: Client, *, force: bool = False) -> Cover:
+        tally, started = http.tally, time.monotonic()
+        cover = await self._harvesting.harvest(jurisdiction, feed, http, self.now(), force=force)
+        seconds = round(time.monotonic() - started, 3)
+        cover = replace(cover, cost={"requests": tally.requests, "bytes": tally.bytes, "seconds": seconds})
+        await asyncio.to_thread(harvests.put_cover, self.objects, cover)
+        return cover
 
     async def probe(self, jurisdiction: Jurisdiction, feed: str, now: datetime) -> Probed:
         """Ask a portal whether a feed is worth fetching; no row is asked for, nothing is changed.
@@ -107,10 +130,29 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         tally = Tally()
-        TALLY.set(tally)
         async with self.http() as http:
-            why = await self._harvesting.probe(jurisdiction, feed, http, now)
+            why = await self._harvesting.probe(jurisdiction, feed, http.for_work(tally), now)
         return Probed(jurisdiction.id, feed, why, tally.requests)
+
+    async def trial(self, jurisdiction: Jurisdiction, feed: str) -> Outcome:
+        """What would become of the first page of a layer; nothing is published, no database is asked.
+
+        Raises:
+            ZoningError: see errors.py.
+        """
+        place = Place(jurisdiction.id)
+        outcome = Outcome(place, feed)
+        async with self.http() as http, called_in_loop(http.drain):
+            work = await self._harvesting.first_page(jurisdiction, feed, http.for_work())
+        await self._deal([work])
+        cover = Cover(jurisdiction.id, feed, {}, {})
+        work = await self._prepared(Prepared(cover, {place: work}), outcome, [NORMALIZED])
+        try:
+            await self._validate(work, outcome)
+            outcome.rejections = await asyncio.to_thread(work.table(VALIDATED).rejections, self.objects)
+        except ZoningError as error:
+            outcome.error = error
+        return outcome
 
     async def run(  # noqa: PLR0913 - what is to be done where, and who is told
         self,
@@ -123,7 +165,7 @@ class Pipeline:
     ) -> None:
         """Take each place through the stages; `report` is told each outcome as it is known, and `tell` what the
         tripwires say of a jurisdiction's release."""
-        slots, published, began = asyncio.Semaphore(_PLACES_AT_ONCE), set[Place](), self.now()
+        slots, published = asyncio.Semaphore(_PLACES_AT_ONCE), set[Place]()
 
         def note(outcome: Outcome) -> None:
             published.update([outcome.place] if PUBLISHED in outcome.stages else [])
@@ -132,38 +174,96 @@ class Pipeline:
         async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
             gate = partial(Gate, self.database, self.objects, feed=feed, slots=slots, tell=tell)
             gates = {name: gate(each, awaited=places_of(name, places)) for name, each in jurisdictions.items()}
-            run = Run(jurisdictions, feed, self._harvesting, http, pauses, slots, gates)
-            await run.all(places, partial(self._take, stages), note)
-        opened = {each: opened for each, opened in run.known().items() if published and await gates[each].stands()}
-        await asyncio.to_thread(self._note_published, feed, opened, published, began)
-        replayed = {each.jurisdiction for each in published} - {*run.known()}
-        await asyncio.to_thread(self._note_replayed, feed, [jurisdictions[each] for each in replayed])
 
-    def _note_published(self, feed: str, opened: Mapping[str, Opened], published: set[Place], began: datetime) -> None:
+            def client_of(jurisdiction: Jurisdiction) -> Client:
+                hosts = hosts_of(jurisdiction, feed)
+                return http.for_work(Tally(), partial(pauses.held, jurisdiction.id, hosts))
+
+            prepare = partial(self._prepare, client_of=client_of, places=places, feed=feed, stages=stages)
+            run = Run(jurisdictions, feed, prepare, http, pauses, slots, gates)
+            await run.all(places, partial(self._take, stages), note)
+        covers = {name: each for name, each in run.covers().items() if places_of(name, published)}
+        if RAW not in stages:
+            await asyncio.to_thread(self._note_replayed, feed, [jurisdictions[name] for name in covers])
+            return
+        stands = [each for name, each in covers.items() if await gates[name].stands()]
+        await asyncio.to_thread(self._note_published, stands, published)
+
+    def _note_published(self, covers: Sequence[Cover], published: set[Place]) -> None:
         """What each feed is now; and where all of it is of one state, that it may be compared with another."""
-        for jurisdiction, each in opened.items():
-            mine = places_of(jurisdiction, published)
-            if self._harvesting.note_published(jurisdiction, feed, each, mine, began):
-                states.note_whole(self.database, jurisdiction, feed)
-                freshness.note_harvested(self.database, jurisdiction, feed, began)
+        for each in covers:
+            if note_published(self.objects, each, places_of(each.jurisdiction, published)):
+                states.note_whole(self.database, each.jurisdiction, each.feed)
+                seen = datetime.fromisoformat(each.seen)
+                freshness.note_harvested(self.database, each.jurisdiction, each.feed, seen)
 
     def _note_replayed(self, feed: str, replayed: Sequence[Jurisdiction]) -> None:
         """Feeds of which no row was asked for are of one state if they were."""
         for jurisdiction in replayed:
-            if self._harvesting.is_whole(jurisdiction, feed):
+            if is_whole(self.objects, jurisdiction, feed):
                 states.note_whole(self.database, jurisdiction.id, feed)
 
+    async def _prepare(
+        self,
+        jurisdiction: Jurisdiction,
+        *,
+        client_of: Callable[[Jurisdiction], Client],
+        places: Sequence[Place],
+        feed: str,
+        stages: Sequence[str],
+    ) -> Prepared:
+        """The layer's harvest, and what each place takes of it, normalized where that is wanted."""
+        if RAW in stages and feed == ZONING:
+            cover = await self._harvested(jurisdiction, feed, client_of(jurisdiction))
+        else:
+            cover = await asyncio.to_thread(known_cover, self.objects, jurisdiction, feed)
+        mine = sorted(places_of(jurisdiction.id, places), key=str)
+        works = await asyncio.to_thread(self._works, jurisdiction, cover, mine, fresh=RAW in stages)
+        if NORMALIZED in stages:
+            await self._deal([each for each in works.values() if isinstance(each, Work)])
+        return Prepared(cover, works)
+
+    def _works(
+        self, jurisdiction: Jurisdiction, cover: Cover, places: Sequence[Place], *, fresh: bool
+    ) -> dict[Place, Work | ZoningError]:
+        """What each place takes of the newest harvest (`fresh`), else what it took last."""
+        find = partial(harvests.latest, self.objects, feed=cover.feed)
+        if fresh:
+            layer = harvests.of(self.objects, Place(cover.jurisdiction), cover.feed, cover.harvest)
+            rows = harvests.get_rows(self.objects, cover.jurisdiction, cover.feed, cover.harvest)
+            find = partial(_taken, self.objects, cover, layer, rows)
+        works = dict[Place, Work | ZoningError]()
+        for place in places:
+            try:
+                works[place] = work_of(self.objects, jurisdiction, cover, _known_form(find(place)))
+            except ZoningError as error:
+                works[place] = error
+        return works
+
+    async def _deal(self, works: Sequence[Work]) -> None:
+        """The normalized tables that are missing."""
+        by_layer = dict[str, list[Work]]()
+        for work in await asyncio.to_thread(_not_normalized, works):
+            by_layer.setdefault(work.harvest.of or work.harvest.id, []).append(work)
+        for id_, mine in by_layer.items():
+            place, feed = Place(mine[0].place.jurisdiction), mine[0].feed.name
+            harvest = await asyncio.to_thread(harvests.of, self.objects, place, feed, id_)
+            layer = replace(mine[0], harvest=harvest, fixes={})
+            wanted = {page.name: page for work in mine for page in work.harvest.pages}
+            missing = await asyncio.to_thread(_missing_pages, layer, wanted.values())
+            await asyncio.gather(*(self.pool.run(normalize_page, layer, page) for page in missing))
+            groups = [group for n in range(self.pool.workers) if (group := mine[n :: self.pool.workers])]
+            await asyncio.gather(*(self.pool.run(deal, layer, group) for group in groups))
+
     async def _take(self, stages: Sequence[str], run: Run, place: Place) -> Outcome:
-        """One place through the stages; an error ends its way and is said, not raised."""
-        started, tally, outcome = time.monotonic(), Tally(), Outcome(place, run.feed)
-        TALLY.set(tally)
-        RANK.set(run.rank())
+        """One place through the stages; an error ends its way and is its outcome, not raised."""
+        started, outcome = time.monotonic(), Outcome(place, run.feed)
         work = None
         try:
-            work = await self._fetch(stages, run, outcome)
-            outcome.stages.append(RAW)
+            prepared = await run.prepared(run.jurisdictions[place.jurisdiction])
+            work = await self._prepared(prepared, outcome, stages)
             publish = partial(self._publish, gate=run.gates[place.jurisdiction])
-            for stage, step in ((NORMALIZED, self._normalize), (VALIDATED, self._validate), (PUBLISHED, publish)):
+            for stage, step in ((VALIDATED, self._validate), (PUBLISHED, publish)):
                 if stage in stages:
                     work = await step(work, outcome)
                     outcome.stages.append(stage)
@@ -176,46 +276,34 @@ class Pipeline:
         if work and VALIDATED in outcome.stages:
             await self._show(work, outcome)
         seconds = round(time.monotonic() - started - outcome.waited_s, 3)
-        outcome.counts += Counts(requests=tally.requests, bytes=tally.bytes, seconds=seconds)
+        outcome.counts += Counts(seconds=seconds)
         return outcome
 
-    async def _fetch(self, stages: Sequence[str], run: Run, outcome: Outcome) -> Work:
-        """The harvest of a place: from its portal, or the one that was fetched last."""
-        place, jurisdiction = outcome.place, run.jurisdictions[outcome.place.jurisdiction]
-        if RAW in stages:
-            opened = await run.open(jurisdiction)
-            cover, tiles = opened.cover, opened.tiles
-            oldest = timedelta(days=jurisdiction.feeds[run.feed].full_refresh_days)
-            outcome.harvest = await self._harvesting.fetch(opened.source, place, cover, self.now(), oldest)
-        else:
-            cover = self._harvesting.known_cover(jurisdiction, run.feed)
-            tiles = tuple(cover.tiles)
-            outcome.harvest = await asyncio.to_thread(harvests.latest, self.objects, place, run.feed)
-        return work_of(self.objects, jurisdiction, cover, outcome.harvest, tiles)
+    async def _prepared(self, prepared: Prepared, outcome: Outcome, stages: Sequence[str]) -> Work:
+        """What the place takes of the layer's harvest."""
+        work = prepared.works[outcome.place]
+        if isinstance(work, ZoningError):
+            raise work
+        outcome.harvest = work.harvest
+        outcome.stages.append(RAW)
+        received = sum(page.rows for page in work.harvest.pages)
+        outcome.counts = Counts(received=received)
+        if outcome.place.tile is None and RAW in stages:  # a tile's layer was fetched by another asset
+            cost = prepared.cover.cost
+            outcome.counts += Counts(requests=int(cost["requests"]), bytes=int(cost["bytes"]))
+        if NORMALIZED in stages:
+            summary = await asyncio.to_thread(work.table(NORMALIZED).summary, self.objects)
+            outcome.counts = replace(outcome.counts, fetched=summary["fetched"])
+            outcome.survey = Survey(fields=tuple(summary["fields"]))
+            outcome.stages.append(NORMALIZED)
+        return work
 
     def _doubt(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
         """A key stands twice: a person's fix gives it and gives way, or the layer changed."""
         if not (error.key and fixes.end_of_key(self.database, jurisdiction.id, feed, error.key)):
-            self._harvesting.doubt_cover(jurisdiction, feed)
+            doubt_cover(self.objects, jurisdiction, feed)
             return error
         return CoverStale(f"{error.what}; the fix that gave it was withdrawn", where=error.where, do="run again")
-
-    async def _normalize(self, work: Work, outcome: Outcome) -> Work:
-        """Each page in our columns and the target CRS, only rows that this place owns."""
-        table, pages = work.table(NORMALIZED), range(len(work.harvest.pages))
-        said = await asyncio.to_thread(table.find_summary, work.objects)
-        if said is None:
-            groups = enumerate(parts_of(work.harvest))
-            alone = {numbers[0]: (part, listed) for part, (numbers, listed) in groups if len(numbers) == 1}
-            tasks = (self.pool.run(normalize_page, work, number, *alone.get(number, ())) for number in pages)
-            done = await asyncio.gather(*tasks)
-            outcome.judged = {alone[number][0]: each.judged for number, each in enumerate(done) if each.judged}
-            fields = sorted({name for each in done for name in each.fields})
-            said = {"fetched": sum(each.fetched for each in done), "fields": fields}
-            await asyncio.to_thread(table.commit, work.objects, len(pages), said)
-        outcome.counts = Counts(received=sum(page.rows for page in work.harvest.pages), fetched=said["fetched"])
-        outcome.survey = Survey(fields=tuple(said.get("fields", ())))
-        return work
 
     async def _validate(self, work: Work, outcome: Outcome) -> Work:
         """Each row judged; where a person fixed some that were rejected, all once more with the fixes."""
@@ -225,7 +313,8 @@ class Pipeline:
             return work
         fixed = await asyncio.to_thread(fixed_by, self.database, work, rejections)
         if fixed.fixes:
-            await self._normalize(fixed, outcome)
+            if await asyncio.to_thread(fixed.table(NORMALIZED).find_summary, self.objects) is None:
+                await self.pool.run(fix_rows, fixed, work.table(NORMALIZED))
             rejections = await self._judge(fixed, outcome)
         try:
             known_among = partial(fixes.known, self.database, work.place.jurisdiction, work.feed.name)
@@ -239,12 +328,10 @@ class Pipeline:
         """Each row judged: a valid MultiPolygon with its hash, or a rejection with its reason."""
         table = work.table(VALIDATED)
         said = await asyncio.to_thread(table.find_summary, work.objects)
-        if said is None or "survey" not in said:
-            known, groups = outcome.judged, list(enumerate(parts_of(work.harvest)))
-            missing = [(part, group) for part, group in groups if part not in known]
-            tasks = (self.pool.run(validate_part, work, part, *group) for part, group in missing)
-            known.update(zip((part for part, _ in missing), await asyncio.gather(*tasks), strict=True))
-            judged = [known[part] for part, _ in groups]
+        if said is None:
+            groups = parts_of(await asyncio.to_thread(work.table(NORMALIZED).summary, work.objects), work.harvest.tile)
+            tasks = (self.pool.run(validate_part, work, part, *group) for part, group in enumerate(groups))
+            judged = await asyncio.gather(*tasks)
             rejections = pd.concat([NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
             said = {
                 "counts": sum((part.counts for part in judged), Counts()).as_dict(),
@@ -253,11 +340,11 @@ class Pipeline:
             }
             image = await self.pool.run(picture.of_sketches, [part.sketch for part in judged])
             await asyncio.to_thread(table.finish, work.objects, len(groups), said, rejections, image)
-        outcome.judged = {}
         counts = Counts(**said["counts"])
         seen = Survey.of(said["survey"])
         outcome.survey = (outcome.survey or Survey()) + seen
-        outcome.counts = replace(counts, received=outcome.counts.received)
+        received = {name: getattr(outcome.counts, name) for name in ("received", "requests", "bytes")}
+        outcome.counts = replace(counts, **received)
         outcome.content_hash = said["content_hash"]
         return await asyncio.to_thread(table.rejections, work.objects)
 
@@ -281,13 +368,56 @@ class Pipeline:
             outcome.survey += Survey(kept=outcome.survey.rows)
         elif await gate.compares():
             outcome.survey += await self.pool.run(compare_place, work, self.database)
-        await gate.come(outcome, work.scope.tiles, publishes=done is None)
+        await gate.come(outcome, work.tiles, publishes=done is None)
         if done is None:
             async with gate.turn:  # in a thread: a worker that waits for PostgreSQL works on no page
                 done = await asyncio.to_thread(publish_place, work, self.database, await gate.undone())
         outcome.batch = done.batch
         outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
         return work
+
+
+def _taken(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, place: Place) -> Harvest:
+    """What a place takes of a layer's harvest.
+
+    Raises:
+        CoverStale: the tile is no longer one of the jurisdiction's.
+    """
+    if place.tile is None:
+        return layer
+    if place.tile not in cover.tiles:
+        what = "this tile was split, joined or emptied since"
+        raise CoverStale(what, where=str(place), do="materialize `tiles`, then its new tiles")
+    return harvests.put_tile(objects, layer, rows, place.tile)
+
+
+def _known_form(harvest: Harvest) -> Harvest:
+    """A harvest that can be read.
+
+    Raises:
+        HarvestMissing: an earlier version fetched the tile by itself.
+    """
+    if harvest.tile is not None and not harvest.of:
+        what = "its harvest is of an earlier version of this program"
+        raise HarvestMissing(what, where=f"{harvest.jurisdiction} tile {harvest.tile}", do="run `zoning sync` once")
+    return harvest
+
+
+def _not_normalized(works: Sequence[Work]) -> list[Work]:
+    return [work for work in works if work.table(NORMALIZED).find_summary(work.objects) is None]
+
+
+def _missing_pages(layer: Work, wanted: Iterable[Page]) -> list[Page]:
+    return [page for page in wanted if not layer.pages.has(layer.objects, page.name)]
+
+
+def parts_of(summary: Mapping[str, Any], tile: str | None) -> list[tuple[list[int], bool]]:
+    """The parts of the validated table: of which normalized parts each is made, and whether all rows of a key stand in
+    them. A jurisdiction's map is judged as a whole."""
+    numbers = list(range(int(summary["parts"])))
+    together = numbers if tile is None else list(summary["together"])
+    alone = [([number], False) for number in numbers if number not in together]
+    return alone + ([(together, True)] if together else [])
 
 
 def defect(where: str, error: Exception, stands: str = "nothing was published") -> ZoningError:

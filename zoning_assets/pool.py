@@ -2,19 +2,17 @@
 
 import asyncio
 import gc
-import heapq
-import itertools
 import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
 from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.context import BaseContext
 from types import ModuleType, TracebackType
@@ -26,14 +24,11 @@ from zoning_assets.stopping import LAST_CALLS, STOP
 _log = logging.getLogger(__name__)
 
 #: The module of the workers' tasks; imported with all it needs it takes a second.
-_WORK = "zoning_assets.stages"
+_WORK = "zoning_assets.dealing"
 #: Apple's libraries do not survive a fork.
 _WAY = "spawn" if sys.platform == "darwin" else "forkserver"
 
 T = TypeVar("T")
-
-#: Whose tasks go first: each place that works with a pool sets its own, lower ones before higher ones.
-RANK: ContextVar[int] = ContextVar("rank", default=0)
 
 
 class Pool:
@@ -45,9 +40,8 @@ class Pool:
         self._executor: Executor | None = None
         self._starting = threading.Lock()
         self._leaving = ExitStack()
-        #: Tasks that were given out, and those that wait, by rank and by when they came.
-        self._out, self._waiting = 0, list[tuple[int, int, asyncio.Future[None]]]()
-        self._came = itertools.count()
+        #: Tasks that were given out, and those that wait.
+        self._out, self._waiting = 0, deque[asyncio.Future[None]]()
 
     def __enter__(self) -> Self:
         return self
@@ -80,13 +74,12 @@ class Pool:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Not more tasks are given out than keep the workers fed: of those that wait, a place's last goes before the
-        first of one that came later, so that places end one after the other and not all at the end."""
+        """Not more tasks are given out than keep the workers fed; the others wait in their order."""
         if self._out < 2 * self.workers:
             self._out += 1
         else:
             turn = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (RANK.get(), next(self._came), turn))
+            self._waiting.append(turn)
             try:
                 await turn
             except asyncio.CancelledError:
@@ -100,7 +93,7 @@ class Pool:
 
     def _pass_on(self) -> None:
         while self._waiting:
-            *_, turn = heapq.heappop(self._waiting)
+            turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return

@@ -4,33 +4,39 @@ What belongs here: when a place may work. What does not: what is done with it (p
 """
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from zoning_assets import logs
-from zoning_assets.errors import Held
+from zoning_assets.errors import Held, ZoningError
 from zoning_assets.gate import Gate
-from zoning_assets.harvesting import Harvesting, Opened
-from zoning_assets.http import PAUSED, Http
-from zoning_assets.model import Jurisdiction, Outcome, Place
+from zoning_assets.http import Http
+from zoning_assets.model import Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import Pauses, hosts_of
+from zoning_assets.stages import Work
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A layer's harvest, and what of it each place takes further, or why it cannot."""
+
+    cover: Cover
+    works: Mapping[Place, Work | ZoningError]
 
 
 @dataclass
 class Run:
-    """One feed of many places."""
+    """One feed of many places. `prepare` is called once a jurisdiction."""
 
     jurisdictions: Mapping[str, Jurisdiction]
     feed: str
-    harvesting: Harvesting
+    prepare: Callable[[Jurisdiction], Coroutine[None, None, Prepared]]
     http: Http
     pauses: Pauses
     slots: asyncio.Semaphore
     gates: Mapping[str, Gate]
-    _opened: dict[str, asyncio.Task[Opened]] = field(default_factory=dict)
-    _ranks: Iterator[int] = field(default_factory=itertools.count)
+    _prepared: dict[str, asyncio.Task[Prepared]] = field(default_factory=dict)
 
     async def all(
         self,
@@ -58,7 +64,6 @@ class Run:
     async def _through(self, place: Place, take: Callable[["Run", Place], Awaitable[Outcome]]) -> Outcome:
         """As far as it gets; where a person pauses it, it waits and goes on."""
         outcome, hosts = None, hosts_of(self.jurisdictions[place.jurisdiction], self.feed)
-        PAUSED.set(partial(self.pauses.held, place.jurisdiction, hosts))
         while outcome is None or isinstance(outcome.error, Held):
             stopped = partial(self.http.stopped, str(place))
             if error := stopped() or await self.pauses.over(place.jurisdiction, hosts, stopped):
@@ -66,21 +71,18 @@ class Run:
             outcome = await take(self, place)
         return outcome
 
-    def rank(self) -> int:
-        """Who begins first is served first."""
-        return next(self._ranks)
-
-    async def open(self, jurisdiction: Jurisdiction) -> Opened:
-        """The feed's layer and its tiles; found once a run."""
-        task = self._opened.get(jurisdiction.id)
+    async def prepared(self, jurisdiction: Jurisdiction) -> Prepared:
+        """The layer's harvest and its works; once a run, and again where a pause ended it."""
+        task = self._prepared.get(jurisdiction.id)
         if task is None or (task.done() and isinstance(task.exception(), Held)):
-            task = asyncio.create_task(self.harvesting.open_for_run(jurisdiction, self.feed, self.http))
-            self._opened[jurisdiction.id] = task
+            task = asyncio.create_task(self.prepare(jurisdiction))
+            self._prepared[jurisdiction.id] = task
         return await task
 
-    def known(self) -> dict[str, Opened]:
-        """What was opened, by jurisdiction."""
-        return {id_: task.result() for id_, task in self._opened.items() if not task.exception()}
+    def covers(self) -> dict[str, Cover]:
+        """The layers' harvests, by jurisdiction."""
+        done = {id_: task for id_, task in self._prepared.items() if task.done() and not task.cancelled()}
+        return {id_: task.result().cover for id_, task in done.items() if not task.exception()}
 
 
 def places_of(jurisdiction: str, places: Iterable[Place]) -> set[Place]:

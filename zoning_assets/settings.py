@@ -22,7 +22,7 @@ class Settings:
 
     @property
     def scratch(self) -> Path:
-        """Files that may be deleted at any time: downloads and what they were sliced into."""
+        """Files that may be deleted at any time: downloads."""
         return self.home / "scratch"
 
     @classmethod

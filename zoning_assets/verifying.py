@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zoning_assets.errors import ZoningError
-from zoning_assets.model import PARCELS, Harvest, Place
+from zoning_assets.model import PARCELS, VALIDATED, Harvest, Place
 from zoning_assets.stores import harvests, holds
 from zoning_assets.stores.database import Connection, connect
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.queries import named
-from zoning_assets.stores.tables import VALIDATED, Table
+from zoning_assets.stores.tables import Table
 
 _SHOWN = 3
 

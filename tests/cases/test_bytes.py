@@ -15,7 +15,6 @@ from tests.http_client import ask
 from tests.http_desk import Clock, Desk
 from zoning_assets.errors import PortalUnreachable
 from zoning_assets.feeds import files
-from zoning_assets.http import TALLY, Tally
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.transform import collection, documents, markup, texts
 from zoning_assets.transform import geojson as geojson_pages
@@ -148,7 +147,6 @@ def test_numbers_that_are_none(pipeline: Pipeline, tmp_path: Path, number: str, 
 async def tries(answer: bytes, read: object) -> tuple[int, str]:
     """How often a portal that gives just this is asked, and what is said in the end."""
     desk, clock = Desk((200, answer, {})), Clock()
-    TALLY.set(Tally())
     with pytest.raises(PortalUnreachable) as refused:
         await ask(desk, clock, read=read)
     return len(desk.asked), str(refused.value)

@@ -15,12 +15,12 @@ from tests.cases.publishing import published
 from tests.cases.serving import CasePortal, box, case, geojson, layer_of, lots, running
 from tests.cases.shapefiles import shapefile
 from zoning_assets.errors import CrsRefused, NotALayer
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Http
 from zoning_assets.model import OWN_AXES, PARCELS, Feed, Jurisdiction
 from zoning_assets.onboarding.proposal import Proposal, propose
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.transform import crs, shifts
-from zoning_assets.transform.columns import Scope, normalize
+from zoning_assets.transform.columns import normalize
 from zoning_assets.transform.rows import Rows
 
 BOX = (-71.12, 42.37, -71.08, 42.40)
@@ -117,9 +117,8 @@ def proposed_at(url: str, folder: Path, place: str | None = "us-xx-case") -> Pro
     """What `zoning onboard` proposes for an address."""
 
     async def ask() -> Proposal:
-        TALLY.set(Tally())
         async with Http() as http:
-            return await propose(http, url, folder, place)
+            return await propose(http.for_work(), url, folder, place)
 
     return asyncio.run(ask())
 
@@ -162,7 +161,6 @@ def test_where_the_file_may_not_turn_the_axes_the_remedy_is_the_crs(kind: str) -
             jurisdiction=place,
             feed=feed,
             layer={"crs": "EPSG:4326"},
-            scope=Scope(),
         )
     assert "lat-lon" not in str(refused.value)
 

@@ -1,24 +1,23 @@
-"""The search for tiles ends soon, whatever the bounds and the layer's extent say."""
+"""A harvest costs its pages and five requests, whatever the bounds and the layer's extent say."""
 
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
-import pytest
 import shapely
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import read_toml
-from tests.feeds.test_arcgis import EVERY_ID, RELEASES, Desk
+from tests.feeds.test_arcgis import EVERY_ID, RELEASES, Desk, fetched
+from tests.http_client import plain_client
 from tests.http_desk import Clock
 from zoning_assets.feeds import Request, arcgis
-from zoning_assets.http import TALLY, Http, Tally
-from zoning_assets.model import PARCELS, Bounds, Cover, Place
+from zoning_assets.model import PARCELS, Bounds, Place
 from zoning_assets.simulation import metadata
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.portal import county_portal
@@ -31,8 +30,6 @@ WIDE = (-125.0, 36.0, -115.0, 39.0)
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 OWN = RELEASES(1)[0]
 
-Searched = tuple[Cover, Sequence[Mapping[str, str]]]
-
 
 def described(extent: Bounds) -> Mapping[str, Any]:
     """The county's description with another extent, degrees."""
@@ -41,8 +38,8 @@ def described(extent: Bounds) -> Mapping[str, Any]:
     return {**metadata.layer(0, OWN, metadata.FEATURE), "extent": told}
 
 
-async def searched(folder: Path, bounds: Bounds, extent: Bounds | None, *, told: bool, resolution: Any) -> Searched:
-    """The tiles of the county under other bounds and another extent; `told`: the server tells the rows' own extent."""
+async def queries_of(folder: Path, bounds: Bounds, extent: Bounds | None, *, told: bool) -> Sequence[Mapping[str, str]]:
+    """What is asked of the county under other bounds and another extent; `told`: the server tells the rows' own."""
 
     def instead(query: Mapping[str, str]) -> Any:
         if query["path"].endswith("/0"):
@@ -51,32 +48,18 @@ async def searched(folder: Path, bounds: Bounds, extent: Bounds | None, *, told:
             return {"features": []}  # a server that does not know the question
         return None
 
-    TALLY.set(Tally())
     desk, clock = Desk(instead), Clock()
-    async with county_portal(RELEASES, fault=desk).running() as address, Http(sleep=clock.sleep, clock=clock) as http:
-        county = read_toml(folder, county_toml(address), ID)
-        county = replace(county, bounds=bounds, tile_resolution=resolution)
+    async with (
+        county_portal(RELEASES, fault=desk).running() as address,
+        plain_client(sleep=clock.sleep, clock=clock) as http,
+    ):
+        county = replace(read_toml(folder, county_toml(address), ID), bounds=bounds)
         feed = replace(county.feeds[PARCELS], format="json", crs="EPSG:2249")
-        request = Request(county, feed, http, folder / "scratch", Draft(Objects(str(folder)), Place(ID), PARCELS))
-        source = await arcgis.open_source(request)
-        before = len(desk.queries)
-        cover = await source.cover(exact=False)
-        return cover, desk.queries[before:]
-
-
-def areas(queries: Sequence[Mapping[str, str]]) -> list[shapely.Geometry]:
-    """The areas that were asked for, degrees."""
-    polygons = [orjson.loads(each["geometry"]) for each in queries if "rings" in each.get("geometry", "")]
-    return [shapely.union_all([shapely.Polygon(ring) for ring in each["rings"]]) for each in polygons]
-
-
-def check(cover: Cover, queries: Sequence[Mapping[str, str]]) -> None:
-    """All rows have a tile or are listed, and few requests were needed for that."""
-    others = len([each for each in queries if "geometry" not in each])  # repeated keys, rows without a place
-    assert len(queries) - others <= 61 + 2 * PAGES + len(cover.tiles)
-    assert others <= 8 * PAGES
-    listed = {each for ids in cover.listed.values() for each in ids}
-    assert cover.rows + len(listed) >= len(EVERY_ID)
+        draft = Draft(Objects(str(folder / uuid.uuid4().hex)), Place(ID), PARCELS)
+        source = await arcgis.open_source(Request(county, feed, http, folder / "scratch", draft))
+        await fetched(source, draft)
+        assert sum(page.rows for page in draft.pages) == len(EVERY_ID)
+        return desk.queries
 
 
 boxes = st.builds(
@@ -94,33 +77,21 @@ boxes = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.generate],  # an example is a portal and a harvest: too slow to be made smaller
 )
-@given(boxes, st.none() | boxes, st.booleans(), st.sampled_from([None, None, 5, 7]))
-@example(WIDE, None, True, None)
-@example(WIDE, None, False, None)
-@example(WORLD, WORLD, False, None)
-@example(WORLD, None, True, 7)
-@example((179.0, -17.0, 180.0, -16.0), (-180.0, -18.0, -179.0, -16.0), False, None)
-@example((-71.2, 42.3, -71.0, 42.5), (20.0, -30.0, 21.0, -29.0), False, None)
-@example((-71.2, 42.3, -71.0, 42.5), (0.0, 89.0, 1.0, 90.0), False, None)
+@given(boxes, st.none() | boxes, st.booleans())
+@example(WIDE, None, True)
+@example(WIDE, None, False)
+@example(WORLD, WORLD, False)
+@example((179.0, -17.0, 180.0, -16.0), (-180.0, -18.0, -179.0, -16.0), False)
+@example((-71.2, 42.3, -71.0, 42.5), (20.0, -30.0, 21.0, -29.0), False)
+@example((-71.2, 42.3, -71.0, 42.5), (0.0, 89.0, 1.0, 90.0), False)
 async def test_requests_are_few_for_any_bounds_and_extent(
-    tmp_path: Path, bounds: Bounds, extent: Bounds | None, told: bool, resolution: int | None
+    tmp_path: Path, bounds: Bounds, extent: Bounds | None, told: bool
 ) -> None:
-    """At most two requests a page, 61 more, and one a tile: across the antimeridian, at the poles, for the whole
-    world, for bounds or an extent that lie elsewhere; and no row is left out."""
-    check(*await searched(tmp_path, bounds, extent, told=told, resolution=resolution))
-
-
-@pytest.mark.parametrize("told", [True, False])
-async def test_no_area_is_wider_than_its_tile(tmp_path: Path, told: bool) -> None:
-    """The bounds of the report: no request is for a band of latitudes round the globe, and none goes there where the
-    server tells the extent of its rows."""
-    _, queries = await searched(tmp_path, WIDE, None, told=told, resolution=None)
-    asked = areas(queries)
-    assert asked
-    for area in asked:
-        west, _, east, _ = area.bounds
-        assert east - west < 40
-        assert told <= (west > -80 and east < -60)
+    """Across the antimeridian, at the poles, for the whole world, for bounds or an extent that lie elsewhere; no
+    request asks by area, and no row is left out."""
+    queries = await queries_of(tmp_path, bounds, extent, told=told)
+    assert len(queries) <= PAGES + 5
+    assert not [each for each in queries if "geometry" in each]
 
 
 places = st.tuples(st.floats(-180, 180), st.floats(-1, 1).map(lambda z: math.degrees(math.asin(z))))
@@ -131,7 +102,7 @@ places = st.tuples(st.floats(-180, 180), st.floats(-1, 1).map(lambda z: math.deg
 @example((180.0, -16.5), 4)
 @example((-180.0, 66.0), 1)
 @example((-179.99, 51.9), 7)
-def test_an_area_is_as_large_as_its_tile(place: tuple[float, float], resolution: int) -> None:
+def test_an_envelope_is_as_large_as_its_tile(place: tuple[float, float], resolution: int) -> None:
     """On the sphere, four times a tile's own area at most (padding included), where no pole is near."""
     tile = tiles.to_str(int(tiles.ancestors(tiles.finest_cells(np.array([place])), resolution)[0]))
     area = tiles.fetch_envelope(tile)
@@ -148,9 +119,3 @@ def on_sphere(area: shapely.Geometry) -> float:
         shapely.segmentize(area, 0.5), lambda c: np.column_stack([np.radians(c[:, 0]), np.sin(np.radians(c[:, 1]))])
     )
     return float(flat.area) * 6371.007180918475**2
-
-
-async def test_rows_on_both_sides_of_the_antimeridian_are_owned_once(tmp_path: Path) -> None:
-    """Bounds from 179 to 180 degrees, the rows in Massachusetts: the county's rows are refused later, not lost here."""
-    cover, _ = await searched(tmp_path, (179.0, -17.0, 180.0, -16.0), None, told=True, resolution=None)
-    assert sum(cover.tiles.values()) >= cover.rows > 0

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
+from benchmarks.variants import VARIANTS
 from tests.cli.conftest import Zoning
-from zoning_assets.cli import bench
+from zoning_assets.cli import bench, bench_sync
 from zoning_assets.stores.database import as_role
 
 
@@ -65,3 +66,42 @@ def test_a_county_that_others_slow_down_fails_the_bench(
     monkeypatch.setenv("ZONING_DATABASE_URL", database)
     assert zoning("bench", "counties", "--first", "9000", "--others", "2000", "--count", "2")[0] == int(not kept)
     assert asked == [(9000, 2000, 2)]
+
+
+@pytest.mark.parametrize("faults", [[], ["plain, ours: 999 of 1,000 parcels are in its database"]])
+def test_a_contestant_that_lacks_rows_fails_the_bench(
+    zoning: Zoning, monkeypatch: pytest.MonkeyPatch, faults: list[str]
+) -> None:
+    """Exit status 1, and the sentence on stderr; size, page, rounds and variants are as asked for."""
+    asked: list[tuple[int, dict[str, object]]] = []
+
+    def measure(parcels: int, *_: object, **options: object) -> dict[str, object]:
+        asked.append((parcels, options))
+        size = {"parcels": parcels, "page": 500, "rounds": 3, "cores": 2, "left_out": {"ogr2ogr": "no Debian"}}
+        variant = {"variant": "limited", "about": "30 a minute", "contestants": [_figures("floor"), _figures("ours")]}
+        return {**size, "variants": [variant], "faults": faults}
+
+    monkeypatch.setattr(bench_sync, "load", lambda _: SimpleNamespace(measure=measure))
+    monkeypatch.setattr(bench_sync, "server", lambda: "postgresql://server")
+    words = ("--parcels", "1000", "--page", "500", "--rounds", "3", "--variant", "plain", "--variant", "limited")
+    status, out, err = zoning("bench", "sync", *words)
+    assert status == len(faults)
+    assert [line.split()[:3] for line in out.splitlines() if line.startswith(("floor", "ours"))] == [
+        ["floor", "0.5", "2,000"],
+        ["ours", "0.5", "2,000"],
+    ]
+    assert "ogr2ogr did not take part: no Debian" in err
+    assert all(fault in err for fault in faults)
+    assert asked == [(1000, {"page": 500, "rounds": 3, "variants": ["plain", "limited"]})]
+
+
+def _figures(name: str) -> dict[str, object]:
+    """As benchmarks.sync gives them, of a contestant that took half a second."""
+    counts = dict.fromkeys(("requests", "rows_served", "map_requests", "bytes", "parcels", "peak_bytes"), 7)
+    took = {"seconds": 0.5, "cpu_s": 0.25, "server_cpu_s": 0.1, "rounds_s": [0.5]}
+    ratios = {"times_classic": None, "times_ogr2ogr": None, "times_floor": 1.0}
+    return {"contestant": name, **counts, **took, **ratios, "of_limit": 0.9 if name == "ours" else None}
+
+
+def test_the_variants_are_those_of_the_server() -> None:
+    assert [each.value for each in bench_sync.Variant] == list(VARIANTS)

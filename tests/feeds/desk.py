@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from zoning_assets.feeds.source import Request
-from zoning_assets.http import Http
+from zoning_assets.http import Client, Http
 from zoning_assets.model import PARCELS, Feed, Jurisdiction, Portal
 
 QUICK = Portal(requests_per_minute=60_000, connections=8)
@@ -65,9 +65,9 @@ class FileDesk:
         return response
 
 
-def request_for(url: str, folder: Path, http: Http | None = None, **feed: Any) -> Request:
+def request_for(url: str, folder: Path, http: Client | None = None, **feed: Any) -> Request:
     """A request for a parcels feed of a jurisdiction about the origin, whose scratch is below `folder`."""
     made = Feed(name=PARCELS, type="download", url=url, **{"key": "ml", **feed})
     file = str(folder / "us-xx-town.toml")
     town = Jurisdiction("us-xx-town", "Town", (-1, -1, 1, 1), {PARCELS: made}, portal=QUICK, file=file)
-    return Request(town, made, http or Http(), folder / "scratch", draft=None)  # type: ignore[arg-type]
+    return Request(town, made, http or Http().for_work(), folder / "scratch", draft=None)  # type: ignore[arg-type]

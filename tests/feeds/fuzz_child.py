@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from zoning_assets.errors import FileRefused
 from zoning_assets.feeds import files
-from zoning_assets.feeds.slices import page_of
+from zoning_assets.feeds.whole import page_of
 from zoning_assets.transform import columns, pages
 
 MOST_BYTES = 4 << 30
@@ -26,7 +26,7 @@ def outcome(path: Path, into: Path) -> str:
     try:
         found = files.find_layer(path, where="w", layer=None, into=into, most_bytes=64 << 20)
         batches = list(files.batches(found))
-        rows = [pages.READERS["arrow"](page_of([batch]), {}) for batch in batches]
+        rows = [pages.READERS["arrow"](page_of(batch), {}) for batch in batches]
         for each in rows:
             columns.representative_points(each.geometry, "EPSG:4326")
     except FileRefused as refused:

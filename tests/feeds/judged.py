@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from zoning_assets.feeds import files
-from zoning_assets.feeds.slices import page_of
+from zoning_assets.feeds.whole import page_of
 from zoning_assets.model import PARCELS, Feed, Jurisdiction
 from zoning_assets.transform import columns, judge, pages
 
@@ -26,12 +26,9 @@ def judged(path: Path, *, bounds: tuple[float, float, float, float], layer: str 
     town = Jurisdiction("us-xx-town", "Town", bounds, {PARCELS: made})
     named = [str(made.key), *made.fields.values()]
     found = files.find_layer(path, where="the feed", layer=layer, into=below_pytest(), named=named)
-    body = page_of([pa.Table.from_batches(list(files.batches(found))).combine_chunks().to_batches()[0]])
+    body = page_of(pa.Table.from_batches(list(files.batches(found))).combine_chunks().to_batches()[0])
     about = {"crs": found.crs, "managed": ["fid", *found.managed]}
-    scope = columns.Scope()
-    frame = columns.normalize(
-        pages.READERS["arrow"](body, about), jurisdiction=town, feed=made, layer=about, scope=scope, owned=True
-    )
+    frame = columns.normalize(pages.READERS["arrow"](body, about), jurisdiction=town, feed=made, layer=about)
     frame["page"] = "p"
     return judge.judge(frame, jurisdiction=town, feed=made, listed=True)
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import shapely
 
+from tests.http_client import plain_client
 from tests.http_desk import Answers, Clock, served
-from zoning_assets.feeds.source import Request
-from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import TALLY, Http, Tally
-from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place, Portal
+from zoning_assets.feeds.source import Request, Source
+from zoning_assets.feeds.whole import Whole, page_of
+from zoning_assets.model import PARCELS, Feed, Jurisdiction, Page, Place, Portal
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
+from zoning_assets.transform import columns, pages
 
 BOUNDS = (-71.17, 42.35, -71.06, 42.41)
 PORTAL = Portal(requests_per_minute=600_000, connections=8)
@@ -36,9 +37,8 @@ class Counted:
 async def asking(answers: Answers, path: str, folder: Path, **feed: Any) -> AsyncIterator[Request]:
     """A request for the feed at a path of a portal that answers so."""
     clock = Clock()
-    http = Http(sleep=clock.sleep, jitter=lambda: 1.0, clock=clock)
-    TALLY.set(Tally())
-    async with served(answers) as url, http:
+    usual = {"sleep": clock.sleep, "jitter": lambda: 1.0, "clock": clock}
+    async with served(answers) as url, plain_client(**usual) as http:
         described = Feed(PARCELS, feed.pop("type", "socrata"), url.removesuffix("/layer") + path, **feed)
         jurisdiction = Jurisdiction("us-ma-cambridge", "Cambridge", BOUNDS, {PARCELS: described}, portal=PORTAL)
         draft = Draft(Objects(str(folder / "store")), Place(jurisdiction.id), PARCELS)
@@ -78,8 +78,21 @@ def rows_of(whole: Whole) -> dict[str, shapely.Geometry]:
     """Each row of an opened feed: its key and shape."""
     found = {}
     for batch in whole.here.batches():
-        shapes = shapely.from_wkb(batch.column("geometry").to_numpy(zero_copy_only=False))
-        for key, shape in zip(whole.here.keys(batch), shapes, strict=True):
+        rows = pages.READERS[whole.form](page_of(batch), whole.layer)
+        for row, shape in zip(rows.attributes, rows.geometry, strict=True):
+            key = columns.key_of(row.get(whole.request.feed.key or ""))
             assert key not in found
             found[key] = shape
     return found
+
+
+async def count_of(source: Source) -> int:
+    """How many rows an opened feed gives, page by page."""
+
+    class Kept:
+        pages: list[Page] = []  # noqa: RUF012 - of this class alone
+
+        def add(self, body: bytes, *, rows: int, question: Any = None) -> Page:  # noqa: ARG002
+            return Page("", rows, len(body))
+
+    return sum([page.rows async for page in source.pages(Kept(), {})])

@@ -12,19 +12,19 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import read_toml
+from tests.http_client import plain_client
 from tests.http_desk import Clock
 from zoning_assets.errors import HarvestIncomplete, PortalUnreachable
 from zoning_assets.feeds import Request, arcgis
-from zoning_assets.feeds.arcgis_query import inside
-from zoning_assets.http import TALLY, Http, Tally
-from zoning_assets.model import PARCELS, Cover, Place
+from zoning_assets.model import PARCELS, Place
+from zoning_assets.simulation import metadata
 from zoning_assets.simulation import query as portal_query
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.portal import CountyReleases, Portal, county_portal
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.harvests import page_name, read_packed
 from zoning_assets.stores.objects import Objects
-from zoning_assets.transform import columns, crs, features, pages, tiles
+from zoning_assets.transform import columns, crs, features, pages
 
 RELEASES = CountyReleases(600, page_rows=100)
 LAYER = RELEASES(1)[0]
@@ -65,9 +65,8 @@ async def opened(
     tmp_path: Path, desk: Desk, clock: Clock | None = None, **changes: object
 ) -> AsyncIterator[tuple[Portal, Any, Request]]:
     """The county's parcels as a source."""
-    TALLY.set(Tally())
     portal, clock = county_portal(RELEASES, fault=desk), clock or Clock()
-    async with portal.running() as address, Http(sleep=clock.sleep, clock=clock) as http:
+    async with portal.running() as address, plain_client(sleep=clock.sleep, clock=clock) as http:
         county = read_toml(tmp_path, county_toml(address), ID)
         feed = replace(county.feeds[PARCELS], **{"format": "json", **changes})
         draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
@@ -91,11 +90,19 @@ def draft_body(draft: Draft, page: Any, objects: Objects) -> bytes:
     return read_packed(objects, page_name(draft.place, draft.feed, page.name))
 
 
+async def fetched(source: Any, draft: Draft) -> dict[str, Any]:
+    """All pages into the draft; the proof."""
+    proof: dict[str, Any] = {}
+    async for _ in source.pages(draft, proof):
+        pass
+    return proof
+
+
 async def harvested(tmp_path: Path, desk: Desk, **changes: object) -> tuple[list[int], dict[str, Any]]:
-    """All rows of the layer as one place, and the proof."""
+    """All rows of the layer, and the proof."""
     async with opened(tmp_path, desk, **changes) as (_, source, _request):
         draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
-        proof = await source.fetch(Place(ID), Cover(ID, PARCELS, {}, {}), draft)
+        proof = await fetched(source, draft)
         return rows_of(source, draft, draft.objects), proof
 
 
@@ -104,7 +111,7 @@ async def test_each_way_gives_every_row_once(tmp_path: Path, strategy: str) -> N
     """What is published does not depend on how a server wants to be asked."""
     ids, proof = await harvested(tmp_path, Desk(), strategy=strategy)
     assert ids == EVERY_ID
-    assert proof["strategy"] == ("offset" if strategy == "auto" else strategy)
+    assert proof["strategy"] == ("ranges" if strategy == "auto" else strategy)
     assert proof["rows by the server's list"] == len(EVERY_ID)
 
 
@@ -113,7 +120,7 @@ async def test_each_form_gives_every_row_where_it_lies(tmp_path: Path, form: str
     """The same ids; and the same places, though GeoJSON comes in degrees and the others in feet."""
     async with opened(tmp_path, Desk(), format=form) as (_, source, request):
         draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
-        await source.fetch(Place(ID), Cover(ID, PARCELS, {}, {}), draft)
+        await fetched(source, draft)
         assert rows_of(source, draft, draft.objects) == EVERY_ID
         rows = pages.READERS[source.form](draft_body(draft, draft.pages[0], draft.objects), source.layer)
         points = columns.representative_points(rows.geometry, source.layer["crs"])
@@ -151,14 +158,43 @@ async def test_a_capped_list_of_ids_does_not_end_the_walk(tmp_path: Path) -> Non
     assert ids == EVERY_ID
 
 
-async def test_an_ignored_offset_is_found_out_and_another_way_taken(tmp_path: Path) -> None:
-    """The same page again is no second page; the proof tells what was tried before."""
+async def test_a_range_that_is_ignored_is_found_out_and_another_way_taken(tmp_path: Path) -> None:
+    """A server that answers each range with the first page; the proof tells what was tried before."""
     asked = {"where": "1=1", "outFields": "*", "returnGeometry": "true", "resultRecordCount": "100"}
     page = portal_query.answer(LAYER, {**asked, "orderByFields": "OBJECTID ASC"})
-    ids, proof = await harvested(tmp_path, Desk(lambda q: page if q.get("resultOffset", "0") != "0" else None))
+    ids, proof = await harvested(tmp_path, Desk(lambda q: page if ">=" in q.get("where", "") else None))
     assert ids == EVERY_ID
-    assert proof["strategy"] == "ranges"
-    assert "ignores the offset" in proof["tried before"]["offset"]
+    assert proof["strategy"] == "offset"
+    assert "ranges" in proof["tried before"]
+
+
+async def test_an_ignored_offset_is_found_out(tmp_path: Path) -> None:
+    """The same page again is no second page."""
+    asked = {"where": "1=1", "outFields": "*", "returnGeometry": "true", "resultRecordCount": "100"}
+    page = portal_query.answer(LAYER, {**asked, "orderByFields": "OBJECTID ASC"})
+    desk = Desk(lambda q: page if q.get("resultOffset", "0") != "0" else None)
+    with pytest.raises(HarvestIncomplete, match="ignores the offset"):
+        await harvested(tmp_path, desk, strategy="offset")
+
+
+@pytest.mark.parametrize("kept", ["editingInfo", "statistics", "neither"])
+async def test_a_harvest_costs_its_pages_and_five_requests(tmp_path: Path, kept: str) -> None:
+    """Description, count, list of ids; the pages; list and description once more."""
+
+    def instead(query: Mapping[str, str]) -> Mapping[str, Any] | None:
+        if query["path"].endswith("/0") and kept != "editingInfo":
+            about = {**metadata.layer(0, LAYER, metadata.FEATURE)}
+            about.pop("editingInfo", None)
+            can = {**about["advancedQueryCapabilities"], "supportsStatistics": kept == "statistics"}
+            return {**about, "advancedQueryCapabilities": can}
+        return None
+
+    desk = Desk(instead)
+    ids, _ = await harvested(tmp_path, desk)
+    assert ids == EVERY_ID
+    assert len(desk.pages) == 6
+    assert len(desk.queries) <= len(desk.pages) + 5
+    assert not [each for each in desk.queries if "geometry" in each]
 
 
 async def test_a_row_that_the_server_cannot_give_is_named(tmp_path: Path) -> None:
@@ -183,55 +219,33 @@ async def test_pages_that_are_too_large_are_asked_for_in_smaller_pieces(tmp_path
     def instead(query: Mapping[str, str]) -> bytes | None:
         return b"<html>Gateway Timeout</html>" if int(query.get("resultRecordCount", "0")) > 10 else None
 
-    ids, proof = await harvested(tmp_path, Desk(instead))
-    assert (ids, proof["strategy"]) == (EVERY_ID, "offset")
+    for strategy in ("offset", "ids"):
+        ids, proof = await harvested(tmp_path / strategy, Desk(instead), strategy=strategy)
+        assert (ids, proof["strategy"]) == (EVERY_ID, strategy)
 
 
 async def test_a_harvest_that_broke_goes_on_where_it_was(tmp_path: Path) -> None:
     """No page that was stored is asked for again; and the proof says that it went on."""
     dead = [True]
+    late = EVERY_ID[400]
 
     def instead(query: Mapping[str, str]) -> bytes | None:
-        return b"broken" if dead[0] and query.get("resultOffset") in ("300", "400", "500") else None
+        asked = query.get("outFields") == "*" and dead[0]
+        later = "objectIds" in query or "resultOffset" in query or f">= {late}" in query.get("where", "")
+        return b"broken" if asked and later else None
 
     desk, clock = Desk(instead), Clock()
-    async with opened(tmp_path, desk, clock, strategy="offset") as (_, source, _request):
-        objects = Objects(str(tmp_path / "store"))
-        place, cover = Place(ID), Cover(ID, PARCELS, {}, {})
+    async with opened(tmp_path, desk, clock) as (_, source, _request):
+        objects, place = Objects(str(tmp_path / "store")), Place(ID)
         with pytest.raises(PortalUnreachable):
-            await source.fetch(place, cover, Draft(objects, place, PARCELS))
-        # The fall-back starts anew; what the last way had is what stays.
-        stored = {each["resultOffset"] for each in desk.pages} - {"300", "400", "500"}
-        assert stored == {"0", "100", "200"}
+            await fetched(source, Draft(objects, place, PARCELS))
         dead[0], clock.now_s = False, clock.now_s + 3600  # until then the portal is left alone
         desk.queries.clear()
         draft = Draft(objects, place, PARCELS)
-        await source.fetch(place, cover, draft)
+        proof = await fetched(source, draft)
         assert rows_of(source, draft, objects) == EVERY_ID
-
-
-async def test_the_cover_leaves_no_row_out(tmp_path: Path) -> None:
-    """Every id is met by a tile's envelope or listed one by one, whatever the server says of areas."""
-    async with opened(tmp_path, Desk()) as (_, source, _request):
-        cover = await source.cover(exact=False)
-        met = [ids for tile in cover.tiles for ids in [await source.service.ids(_inside(tile))]]
-        listed = [each for ids in cover.listed.values() for each in ids]
-        assert sorted(set(np.concatenate(met).tolist()) | set(listed)) == EVERY_ID
-        assert (
-            cover.rows
-            == len(EVERY_ID) - RELEASES.county(1).flaws["empty_rings"] - (RELEASES.county(1).flaws["null_geometry"])
-        )
-
-
-async def test_repeated_keys_are_the_same_by_statistics_and_by_looking_at_every_row(tmp_path: Path) -> None:
-    async with opened(tmp_path, Desk()) as (_, source, _request):
-        found = [await source.cover(exact=exact) for exact in (False, True)]
-    assert found[0].repeated
-    assert (found[1].repeated, found[1].listed) == (found[0].repeated, found[0].listed)
-
-
-def _inside(tile: str) -> Mapping[str, str]:
-    return inside(tiles.fetch_envelope(tile))
+        assert len(desk.pages) < 6
+        assert "went on with" in proof["resumed"]
 
 
 async def test_a_probe_costs_three_requests_and_no_row(tmp_path: Path) -> None:

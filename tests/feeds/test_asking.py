@@ -36,7 +36,7 @@ async def test_nobody_polls_while_the_program_stops(tmp_path: Path) -> None:
     """A program that was asked to stop does not wait for an answer in the making."""
     desk = Desk(PREPARING)
     async with asking(desk, "/layer", tmp_path) as request:
-        request.http.drain()
+        request.http.shared.drain()
         with pytest.raises(Stopping):
             await feed_asking.ask(request, request.feed.url, {}, orjson.loads)
     assert desk.asked == []

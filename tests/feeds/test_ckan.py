@@ -15,7 +15,6 @@ from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, No
 from zoning_assets.feeds import ckan, ckan_package
 from zoning_assets.feeds.ckan_package import Address
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import TALLY
 
 LOTS = lots(1234)
 PATH = f"/dataset/cambridge/resource/{TABLE}"
@@ -135,7 +134,7 @@ async def test_a_probe_costs_two_requests_and_no_shape(tmp_path):
     counted = Counted(table())
     async with asking(counted, PATH, tmp_path, type="ckan", key="ml") as request:
         assert {"sha256": stamp["sha256"], **await ckan.probe(request)} == stamp
-        assert TALLY.get().requests == 2
+        assert request.http.tally.requests == 2
     assert (counted.asked[1][1]["fields"], counted.asked[1][1]["limit"]) == ("_id", "1")
     assert stamp["newest"] == stamp["count"] == 1234
 
@@ -235,11 +234,11 @@ async def test_a_file_is_handed_over_to_download(tmp_path):
     async with asking(counted, FILE_PATH, tmp_path, type="ckan", key="ml") as request:
         first = await ckan.open_source(request)
         again = await ckan.open_source(request)
-        assert TALLY.get().requests == 4
+        assert request.http.tally.requests == 4
         assert len(rows_of(again)) == 40
         assert first.stamp == again.stamp
         assert first.stamp.items() >= (await ckan.probe(request)).items()
-        assert TALLY.get().requests == 5
+        assert request.http.tally.requests == 5
     assert first.stamp["package_modified"] == "2026-11-23T23:10:43.941311"
 
 
@@ -251,7 +250,7 @@ async def test_a_file_that_lies_elsewhere_is_probed_itself(tmp_path):
         assert await ckan.probe(request) == before
         desk.files = {"/f.geojson": json.dumps({**COLLECTION, "features": COLLECTION["features"][1:]}).encode()}
         after = await ckan.probe(request)
-        assert TALLY.get().requests == 6
+        assert request.http.tally.requests == 6
     assert {name for name in before if before[name] != after[name]} == {"etag", "size"}
 
 

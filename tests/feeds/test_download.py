@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,20 @@ import shapely
 from aiohttp import web
 
 from tests.feeds.desk import FileDesk, request_for
-from tests.feeds.download_child import _Rows
+from tests.feeds.portals import count_of
+from tests.http_client import plain_client
 from tests.http_desk import Answers, Clock, served
 from tests.waiting import until
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete
 from zoning_assets.feeds import download, scratch
 from zoning_assets.feeds.parts import AGAIN_BYTES
-from zoning_assets.feeds.slices import Slices
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import TALLY, Http, Tally
-from zoning_assets.model import Place
+from zoning_assets.http import Client, Tally
 
 
-@pytest.fixture(autouse=True)
-def tally() -> Iterator[Tally]:
-    token = TALLY.set(Tally())
-    yield TALLY.get()
-    TALLY.reset(token)
+@pytest.fixture
+def tally() -> Tally:
+    return Tally()
 
 
 def lots(rows: int = 40, text: str = "") -> bytes:
@@ -50,14 +47,14 @@ def lots(rows: int = 40, text: str = "") -> bytes:
 
 
 async def opened(desk: Answers, folder: Path, **effects: Any) -> Whole:
-    async with served(desk) as url, Http(sleep=Clock().sleep, **effects) as http:
+    async with served(desk) as url, plain_client(sleep=Clock().sleep, **effects) as http:
         return await download.open_source(request_for("http://town.example/lots", folder, _At(http, url)))
 
 
 class _At:
     """A client that finds every address on one desk, so that it may move to another port."""
 
-    def __init__(self, http: Http, url: str) -> None:
+    def __init__(self, http: Client, url: str) -> None:
         self._http, self._url = http, url
 
     def __getattr__(self, name: str) -> Any:
@@ -65,14 +62,6 @@ class _At:
 
     async def fetch(self, portal: Any, _url: str, part: Any) -> Any:
         return await self._http.fetch(portal, self._url, part)
-
-
-async def sliced(source: Whole) -> int:
-    """The rows that come of all tiles."""
-    cover, rows = await source.cover(exact=True), _Rows()
-    for tile in cover.tiles:
-        await source.fetch(Place("us-xx-town", tile), cover, rows)
-    return rows.rows
 
 
 def contents(folder: Path) -> list[str]:
@@ -91,7 +80,7 @@ async def test_a_file_that_did_not_change_is_not_fetched(tmp_path):
     assert [each.get("If-None-Match") for each in desk.asked] == [None, '"one"']
     assert first.stamp == again.stamp
     assert first.stamp["sha256"] == hashlib.sha256(desk.body).hexdigest()
-    assert await sliced(again) == 40
+    assert await count_of(again) == 40
 
 
 async def test_what_is_too_old_is_fetched_whole_again(tmp_path):
@@ -115,16 +104,12 @@ async def test_a_304_for_who_has_nothing_is_refused(tmp_path):
 
 
 async def test_a_new_version_does_not_touch_the_old_one(tmp_path):
-    """Who scanned the old version goes on with it, though another run has fetched a new one and tidied."""
+    """Who opened the old version goes on with it, though another run has fetched a new one and tidied."""
     desk = FileDesk(lots(40))
     old = await opened(desk, tmp_path)
-    cover = await old.cover(exact=True)
     desk.body, desk.headers = lots(50), {"ETag": '"two"'}
     new = await opened(desk, tmp_path)
-    rows = _Rows()
-    for tile in cover.tiles:
-        await old.fetch(Place("us-xx-town", tile), cover, rows)
-    assert (rows.rows, await sliced(new)) == (40, 50)
+    assert (await count_of(old), await count_of(new)) == (40, 50)
 
 
 async def test_the_export_is_part_of_the_proof(tmp_path):
@@ -189,37 +174,21 @@ async def test_a_killed_download_goes_on(tmp_path):
 # Several at once.
 
 
-def test_processes_that_slice_the_same_layer_at_once(tmp_path):
-    """Three processes fetch and cut one layer at the same time: each has all rows, and one set of slices stays."""
+def test_processes_that_read_the_same_layer_at_once(tmp_path):
+    """Three processes fetch and read one layer at the same time: each has all rows."""
     (tmp_path / "lots.geojson").write_bytes(lots(3000))
     command = [sys.executable, "-m", "tests.feeds.download_child", "lots.geojson", str(tmp_path)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = [each.communicate(timeout=500)[0].split()[0] for each in running]
     assert said == ["3000"] * 3
-    [content] = (tmp_path / "scratch/us-xx-town/parcels").glob("?" * 32)
-    assert len([path for path in content.iterdir() if path.name.startswith("sliced-")]) == 1
 
 
-def test_slices_appear_whole_or_not_at_all(tmp_path):
-    """Until it is published a draft is nobody's slices; whoever is second takes the first one's and leaves nothing."""
-    first, second = Slices(tmp_path / "sliced-a"), Slices(tmp_path / "sliced-a")
-    first.finish()
-    second.finish()
-    assert not first.whole
-    first.publish()
-    second.publish()
-    assert second.whole
-    assert [path.name for path in tmp_path.iterdir()] == ["sliced-a"]
-
-
-async def test_slices_that_could_not_be_made_leave_nothing(tmp_path):
-    """A layer whose rows do not add up leaves no slices, whole or half."""
+async def test_rows_that_do_not_add_up_are_no_harvest(tmp_path):
+    """A layer that gives fewer rows than the file says is refused."""
     source = await opened(FileDesk(lots()), tmp_path)
-    cover = await source.cover(exact=True)
-    source._slice = lambda *_: (_ for _ in ()).throw(HarvestIncomplete("x", where="w", do="d"))  # type: ignore[method-assign]
-    with pytest.raises(HarvestIncomplete):
-        await source.fetch(Place("us-xx-town", next(iter(cover.tiles))), cover, _Rows())
-    assert not list(source.folder.glob("sliced-*"))
+    source.here = replace(source.here, rows=41)
+    with pytest.raises(HarvestIncomplete, match="rows in the layer"):
+        await count_of(source)
 
 
 # Tidied.
@@ -231,7 +200,7 @@ async def test_only_the_newest_version_stays(tmp_path):
     for rows in range(10, 20):
         desk.body, desk.headers = lots(rows), {"ETag": f'"{rows}"'}
         source = await opened(desk, tmp_path)
-        assert await sliced(source) == rows
+        assert await count_of(source) == rows
         source._hold.end()
     assert len(contents(tmp_path)) == 2
     await opened(desk, tmp_path)
@@ -241,8 +210,7 @@ async def test_only_the_newest_version_stays(tmp_path):
 def test_nothing_goes_while_somebody_reads(tmp_path):
     """Whoever holds the folder keeps all of it; once it lets go, or dies, the next to come tidies."""
     for name in ("a" * 32, "b" * 32):
-        (tmp_path / name / "sliced-x").mkdir(parents=True)
-        (tmp_path / name / "sliced-y.1.2.part").mkdir()
+        (tmp_path / name / "unpacked").mkdir(parents=True)
     os.utime(tmp_path / ("a" * 32), (0, 0))
     code = f"from zoning_assets.feeds.scratch import Hold; from pathlib import Path; h = Hold(Path({str(tmp_path)!r}))"
     hold = subprocess.Popen(
@@ -291,7 +259,7 @@ async def test_a_shapefile_is_all_of_its_files(tmp_path):
     """Where only the .dbf of a local shapefile changed, the layer changed."""
     table = gpd.read_file(lots(3))
     table.to_file(tmp_path / "lots.shp")
-    async with Http() as http:
+    async with plain_client() as http:
         first = await download.open_source(request_for("lots.shp", tmp_path, http))
         table.assign(text="new").to_file(tmp_path / "other.shp")
         (tmp_path / "other.dbf").replace(tmp_path / "lots.dbf")
@@ -303,24 +271,23 @@ async def test_a_shapefile_is_all_of_its_files(tmp_path):
 async def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, name):
     """What was hashed, what was scanned and what is cut out must be one file."""
     gpd.read_file(lots(40)).to_file(tmp_path / name)
-    async with Http() as http:
+    async with plain_client() as http:
         source = await download.open_source(request_for(name, tmp_path, http))
     gpd.read_file(lots(40, "y")).to_file(tmp_path / name)
     with pytest.raises(FileRefused, match="changed while it was read"):
-        await source.cover(exact=True)
-    assert not list(source.folder.glob("*.rows*"))
-    assert not list(source.folder.glob("sliced-*"))
+        await count_of(source)
+    assert not list((tmp_path / "scratch").rglob("*.rows*"))
 
 
 async def test_rows_of_text_are_parsed_once(tmp_path):
     """The scan leaves a copy of the rows, and what is cut out is what was scanned, whatever became of the file."""
     (tmp_path / "lots.geojson").write_bytes(lots(40))
-    async with Http() as http:
+    async with plain_client() as http:
         source = await download.open_source(request_for("lots.geojson", tmp_path, http))
     first = list(source.here.batches())
     (tmp_path / "lots.geojson").write_bytes(b"{}")
     assert list(source.here.batches()) == first
-    assert await sliced(source) == 40
+    assert await count_of(source) == 40
 
 
 async def test_a_reading_that_breaks_off_leaves_no_copy(tmp_path):
@@ -329,23 +296,23 @@ async def test_a_reading_that_breaks_off_leaves_no_copy(tmp_path):
     reading = source.here.batches()
     next(reading)
     reading.close()
-    assert not list(source.folder.glob("*.rows*"))
+    assert not list((tmp_path / "scratch").rglob("*.rows*"))
     assert sum(map(len, source.here.batches())) == 5000
-    assert len(list(source.folder.glob("*.rows"))) == 1
+    assert len(list((tmp_path / "scratch").rglob("*.rows"))) == 1
 
 
 # Asked about, not fetched.
 
 
-async def probed(desk: Answers, folder: Path) -> dict[str, Any]:
-    async with served(desk) as url, Http(sleep=Clock().sleep) as http:
+async def probed(desk: Answers, folder: Path, tally: Tally | None = None) -> dict[str, Any]:
+    async with served(desk) as url, plain_client(tally, sleep=Clock().sleep) as http:
         return await download.probe(request_for(url, folder, http))
 
 
 async def test_a_probe_is_one_head(tmp_path, tally):
     """What the portal says of the file in one request, without a byte of it; a new version is seen."""
     desk = FileDesk(lots(), {"ETag": '"one"', "Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"})
-    first = await probed(desk, tmp_path)
+    first = await probed(desk, tmp_path, tally)
     assert first == {"etag": '"one"', "changed": "Wed, 01 Jan 2025 00:00:00 GMT", "size": len(desk.body)}
     assert (tally.requests, desk.given, desk.asked[0]["method"]) == (1, 0, "HEAD")
     desk.headers = {"ETag": '"two"'}
@@ -364,7 +331,7 @@ async def test_a_portal_without_head_is_asked_for_a_byte(tmp_path, tally, status
         headers = {"ETag": '"one"', "Content-Range": f"bytes 0-0/{len(body)}"}
         return web.Response(status=206, body=body[:1], headers=headers)
 
-    assert await probed(no_head, tmp_path) == {"etag": '"one"', "size": len(body)}
+    assert await probed(no_head, tmp_path, tally) == {"etag": '"one"', "size": len(body)}
     assert tally.requests == 2
 
 
@@ -382,7 +349,7 @@ async def test_a_file_that_is_being_made_gives_no_signal(tmp_path):
     assert await probed(baking, tmp_path) == {}
 
 
-async def test_a_probe_of_a_local_file(tmp_path, tally, monkeypatch):
+async def test_a_probe_of_a_local_file(tmp_path, monkeypatch):
     """Size and hash, or the time where hashing takes long; nothing is asked of anybody."""
     (tmp_path / "lots.geojson").write_bytes(lots())
     request = request_for("lots.geojson", tmp_path)
@@ -391,13 +358,13 @@ async def test_a_probe_of_a_local_file(tmp_path, tally, monkeypatch):
     assert first["size"] == len(lots())
     (tmp_path / "lots.geojson").write_bytes(lots(text="y"))
     assert (await download.probe(request))["sha256"] != first["sha256"]
-    assert tally.requests == 0
+    assert request.http.tally.requests == 0
     monkeypatch.setattr(download, "_CHEAP_BYTES", 10)
     assert set(await download.probe(request)) == {"changed", "size"}
 
 
 async def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "lots.geojson")
-    async with Http() as http:
+    async with plain_client() as http:
         with pytest.raises(FileRefused, match="neither a file nor a folder"):
             await download.open_source(request_for("lots.geojson", tmp_path, http))

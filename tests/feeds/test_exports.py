@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,15 @@ import pytest
 from aiohttp import web
 
 from tests.feeds.desk import request_for
+from tests.http_client import plain_client
 from tests.http_desk import Clock, served
 from zoning_assets.errors import FeedRefused, PortalBusy, Stopping
 from zoning_assets.feeds import exports
 from zoning_assets.feeds.parts import Part
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Tally
 
 FILE = b'{"type": "FeatureCollection", "status": "pending", "features": []}'
 Said = tuple[int, Any, dict[str, str]]
-
-
-@pytest.fixture(autouse=True)
-def tally() -> Iterator[Tally]:
-    token = TALLY.set(Tally())
-    yield TALLY.get()
-    TALLY.reset(token)
 
 
 class Baker:
@@ -42,10 +35,13 @@ class Baker:
         return web.Response(status=status, body=body, headers=headers)
 
 
-async def bake(baker: Baker, folder: Path, clock: Clock | None = None) -> tuple[bytes, dict[str, Any]]:
+async def bake(
+    baker: Baker, folder: Path, clock: Clock | None = None, tally: Tally | None = None
+) -> tuple[bytes, dict[str, Any]]:
     """The file, and what was said of it."""
     clock = clock or Clock()
-    async with served(baker) as url, Http(sleep=clock.sleep, clock=clock, jitter=lambda: 1.0) as http:
+    usual = {"sleep": clock.sleep, "clock": clock, "jitter": lambda: 1.0}
+    async with served(baker) as url, plain_client(tally, **usual) as http:
         request = request_for(url, folder, http)
         answer, part, said = await exports.fetch(request, lambda address: Part(folder / str(hash(address)), {}, "w"))
         with closing(part):
@@ -71,11 +67,11 @@ async def test_a_file_that_is_there_is_not_polled(tmp_path):
     assert len(baker.asked) == 1
 
 
-async def test_twelve_polls_and_no_more(tmp_path, tally):
+async def test_twelve_polls_and_no_more(tmp_path):
     """A portal that bakes for ever is left alone; the message says what to do."""
-    baker = Baker(layer=[(202, b"", {})])
+    baker, tally = Baker(layer=[(202, b"", {})]), Tally()
     with pytest.raises(PortalBusy, match=r"us-xx-town parcels: http.*still making the file after 12 polls.*run again"):
-        await bake(baker, tmp_path)
+        await bake(baker, tmp_path, tally=tally)
     assert len(baker.asked) == 1 + exports.MOST_POLLS == tally.requests
 
 
@@ -159,9 +155,9 @@ async def test_retry_after_is_the_least_pause(tmp_path):
 async def test_polling_stops_when_asked(tmp_path):
     """A drain does not wait for a file that is being made."""
     baker = Baker(layer=[(202, b"", {})])
-    async with served(baker) as url, Http(sleep=Clock().sleep) as http:
+    async with served(baker) as url, plain_client(sleep=Clock().sleep) as http:
         request = request_for(url, tmp_path, http)
-        http.drain()
+        http.shared.drain()
         with pytest.raises(Stopping):
             await exports.fetch(request, lambda _: Part(tmp_path / "a", {}, "w"))
     assert baker.asked == []

@@ -19,25 +19,24 @@ import pytest
 from tests.feeds.desk import request_for
 from tests.feeds.ftp_desk import FtpDesk, serving_ftp
 from tests.feeds.test_download import lots
+from tests.http_client import plain_client
 from tests.http_desk import Clock
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalResting, PortalUnreachable, Stopping
 from zoning_assets.feeds import download, ftp
 from zoning_assets.feeds.parts import AGAIN_BYTES, Part
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.http import Client, Tally
 from zoning_assets.model import Portal
 
 BODY = random.Random(3).randbytes(500_000)
 
 
-@pytest.fixture(autouse=True)
-def tally() -> Iterator[Tally]:
-    token = TALLY.set(Tally())
-    yield TALLY.get()
-    TALLY.reset(token)
+@pytest.fixture
+def tally() -> Tally:
+    return Tally()
 
 
-async def fetch(url: str, folder: Path, **effects: Any) -> download._Fetched:
-    async with Http(sleep=Clock().sleep, jitter=lambda: 1.0, **effects) as http:
+async def fetch(url: str, folder: Path, tally: Tally | None = None) -> download._Fetched:
+    async with plain_client(tally, sleep=Clock().sleep, jitter=lambda: 1.0) as http:
         return await download._fetched(request_for(url, folder, http))
 
 
@@ -45,7 +44,7 @@ async def test_a_file_comes_whole(tmp_path, tally):
     """One conversation, passive and binary, to the host that was asked and not to the one it names; bytes counted."""
     desk = FtpDesk(BODY)
     with serving_ftp(desk) as url:
-        fetched = await fetch(url, tmp_path)
+        fetched = await fetch(url, tmp_path, tally)
     assert fetched.path.read_bytes() == BODY
     assert fetched.sha256 == hashlib.sha256(BODY).hexdigest()
     assert (tally.requests, tally.bytes) == (1, len(BODY))
@@ -56,7 +55,7 @@ async def test_a_file_comes_whole(tmp_path, tally):
 async def test_a_layer_comes_by_ftp(tmp_path):
     """From the address to the rows."""
     with serving_ftp(FtpDesk(lots(7))) as url:
-        async with Http(sleep=Clock().sleep) as http:
+        async with plain_client(sleep=Clock().sleep) as http:
             source = await download.open_source(request_for(url, tmp_path, http))
     assert source.here.rows == 7
 
@@ -141,7 +140,7 @@ async def test_a_busy_server_is_asked_again(tmp_path, tally):
     """Too many users is no answer: after a pause, again; and in the end the operator is told."""
     desk = FtpDesk(BODY, busy=3)
     with serving_ftp(desk) as url:
-        assert (await fetch(url, tmp_path)).path.exists()
+        assert (await fetch(url, tmp_path, tally)).path.exists()
         assert tally.requests == 4
         desk.busy = 9
         with pytest.raises(PortalBusy, match=r"421 Too many users \(4 tries\)"):
@@ -166,7 +165,7 @@ async def test_a_file_is_bounded(tmp_path):
     """A file larger than allowed is refused while it comes."""
     with serving_ftp(FtpDesk(BODY)) as url, closing(Part(tmp_path / "a.part", {}, "w", 400_000)) as part:
         with pytest.raises(FileRefused, match="larger than"):
-            async with Http() as http:
+            async with plain_client() as http:
                 await ftp.fetch(request_for(url, tmp_path, http), part, None)
         assert part.size == 0
 
@@ -176,7 +175,7 @@ async def test_maintenance_counts_for_ftp_too(tmp_path):
     wednesday = datetime(2025, 6, 4, 2, tzinfo=UTC)
     request = request_for("ftp://127.0.0.1:9/x", tmp_path)
     portal = Portal(60_000, 1, ("Wed 00:00-24:00 UTC",))
-    async with Http(now=lambda: wednesday) as http:
+    async with plain_client(now=lambda: wednesday) as http:
         town = replace(request.jurisdiction, portal=portal)
         with pytest.raises(PortalResting):
             await ftp.look(replace(request, jurisdiction=town, http=http))
@@ -186,7 +185,7 @@ async def test_a_transfer_stops_when_asked_and_is_gone_on_with(tmp_path):
     """A drain ends a long transfer at the next piece; what came is there for the next run."""
     desk = FtpDesk(BODY)
     with serving_ftp(desk) as url:
-        async with Http(sleep=Clock().sleep) as http:
+        async with plain_client(sleep=Clock().sleep) as http:
             request = request_for(url, tmp_path, http)
             part = Part(tmp_path / "a.part", {}, "w")
             write, loop = part.written, asyncio.get_running_loop()
@@ -194,7 +193,7 @@ async def test_a_transfer_stops_when_asked_and_is_gone_on_with(tmp_path):
             with closing(part), pytest.raises(Stopping):
                 await ftp.fetch(request, part, None)
         assert 0 < part.path.stat().st_size < len(BODY)
-        async with Http(sleep=Clock().sleep) as http:
+        async with plain_client(sleep=Clock().sleep) as http:
             with closing(Part(tmp_path / "a.part", {}, "w")) as part:
                 await ftp.fetch(request_for(url, tmp_path, http), part, None)
                 assert part.path.read_bytes() == BODY
@@ -206,12 +205,12 @@ _MORE_THAN_IS_CHECKED = 128 << 10
 
 
 @contextmanager
-def _draining(written: Any, http: Http, loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+def _draining(written: Any, http: Client, loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
     """Takes bytes, and has the program asked to stop when there is more than is always fetched again."""
     taken = 0
 
     async def drain() -> None:
-        http.drain()
+        http.shared.drain()
 
     def take(piece: bytes) -> None:
         nonlocal taken
@@ -228,7 +227,7 @@ async def test_a_probe_asks_for_time_and_size(tmp_path, tally):
     """One conversation, no byte of the file; a size alone is no signal."""
     desk = FtpDesk(BODY)
     with serving_ftp(desk) as url:
-        async with Http(sleep=Clock().sleep) as http:
+        async with plain_client(tally, sleep=Clock().sleep) as http:
             request = request_for(url, tmp_path, http)
             assert await download.probe(request) == {"changed": "20250101000000", "size": len(BODY)}
             assert (tally.requests, desk.given) == (1, 0)
@@ -284,7 +283,7 @@ async def test_a_real_server_gives_the_same(tmp_path, user):
         file.write_bytes(BODY[:-1])
         assert (await fetch(url, tmp_path)).path.read_bytes() == BODY[:-1]
         file.write_bytes(BODY)
-        async with Http(sleep=Clock().sleep) as http:
+        async with plain_client(sleep=Clock().sleep) as http:
             request = request_for(url, tmp_path / "again", http)
             version = await ftp.look(request)
             part = Part(request.folder / f"{download._name(url)}.part", {}, "w")
@@ -292,6 +291,6 @@ async def test_a_real_server_gives_the_same(tmp_path, user):
             with part.written(lambda: 0) as write:
                 write(BODY[:200_000])
             part.close()
-            TALLY.get().bytes = 0
+            http.tally.bytes = 0
             assert (await download._fetched(request)).path.read_bytes() == BODY
-            assert TALLY.get().bytes == len(BODY) - 200_000 + AGAIN_BYTES
+            assert http.tally.bytes == len(BODY) - 200_000 + AGAIN_BYTES

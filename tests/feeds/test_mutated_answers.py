@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.feeds.fake_ckan import TABLE, resource
 from tests.feeds.fake_opendatasoft import FIELDS
 from tests.feeds.fake_socrata import ID, VIEW, row
-from tests.feeds.portals import BOUNDS, PORTAL, lots
+from tests.feeds.portals import BOUNDS, PORTAL, count_of, lots
 from tests.shared_data import recorded
 from zoning_assets.errors import FeedRefused, PortalUnreachable, ZoningError
 from zoning_assets.feeds import ckan, opendatasoft, socrata
@@ -126,9 +126,7 @@ async def proven_or_refused(
             whole = await open_source(Request(jurisdiction, feed, http, Path(folder) / "scratch", draft))
         except ZoningError:
             return None
-        batches = [(len(batch), whole.here.keys(batch)) for batch in whole.here.batches()]
-        assert all(size == len(keys) for size, keys in batches)
-        return sum(size for size, _ in batches)
+        return await count_of(whole)
 
 
 def of_socrata(url: str, params: dict[str, str]) -> Any:

@@ -11,7 +11,6 @@ from tests.feeds.ogc_request import asking, lots, same
 from zoning_assets.errors import CrsRefused, FeedRefused, HarvestIncomplete, JurisdictionInvalid, NotALayer, ZoningError
 from zoning_assets.feeds import ogc_features
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import TALLY
 
 COLLECTION = "/api/collections/lots"
 EPSG_4326 = "http://www.opengis.net/def/crs/EPSG/0/4326"
@@ -208,7 +207,7 @@ async def test_a_probe_costs_three_requests_at_most(tmp_path: Path) -> None:
         server = FakeOgc(lots(250), **lie)
         async with asking("ogc-features", server, COLLECTION, tmp_path / str(number)) as request:
             assert await ogc_features.probe(request) == {"count": 250, **({"etag": tag} if tag else {})}
-            assert TALLY.get().requests <= 3
+            assert request.http.tally.requests <= 3
             assert (await ogc_features.open_source(request)).stamp.keys() == {"sha256", "count", "etag"}
 
 

@@ -5,34 +5,26 @@ import base64
 import fcntl
 import hashlib
 import random
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.feeds.desk import QUICK, FileDesk
+from tests.http_client import plain_client
 from tests.http_desk import Clock, served
 from zoning_assets.errors import FileRefused, PortalUnreachable
 from zoning_assets.feeds import parts
 from zoning_assets.feeds.parts import AGAIN_BYTES, Part
-from zoning_assets.http import TALLY, Http, Tally
 
 BODY = random.Random(7).randbytes(600_000)
 CUT = 300_000
 OLD = {"Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT", "Date": "Wed, 01 Jan 2025 01:00:00 GMT"}
 
 
-@pytest.fixture(autouse=True)
-def tally() -> Iterator[None]:
-    token = TALLY.set(Tally())
-    yield
-    TALLY.reset(token)
-
-
 async def fetch(desk: FileDesk, path: Path, **limits: int) -> str:
     """The hash of the file once it is here; retries are those of one run."""
-    async with served(desk) as url, Http(sleep=Clock().sleep) as http:
+    async with served(desk) as url, plain_client(sleep=Clock().sleep) as http:
         with closing(Part(path, {}, "the feed", **limits)) as part:
             await http.fetch(QUICK, url, part)
             sha256 = part.check()

@@ -18,7 +18,6 @@ from zoning_assets.errors import (
 )
 from zoning_assets.feeds import wfs
 from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import TALLY
 
 GML_ONLY: dict[str, Any] = {"formats": ()}
 ONE_ONE: dict[str, Any] = {"versions": ("1.1.0",)}
@@ -270,7 +269,7 @@ async def test_a_probe_costs_three_requests_at_most(tmp_path: Path) -> None:
         server = FakeWfs(lots(250), **lie)
         async with asking("wfs", server, "/wfs", tmp_path / str(number), layer="lots") as request:
             assert await wfs.probe(request) == {"count": 250, "sequence": "7"}
-            assert TALLY.get().requests <= 3
+            assert request.http.tally.requests <= 3
             assert {**(await wfs.open_source(request)).stamp, "sha256": ""} == {
                 "count": 250,
                 "sequence": "7",

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import read_toml
+from tests.http_client import plain_client
 from tests.http_desk import Clock
 from tests.shared_data import cambridge
 from zoning_assets import jurisdictions
@@ -19,26 +20,25 @@ from zoning_assets.cli import onboard as words
 from zoning_assets.errors import NotALayer
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.harvesting import Harvesting
-from zoning_assets.http import TALLY, Http, Tally
-from zoning_assets.model import PARCELS, ZONING, Place
+from zoning_assets.http import Client
+from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.onboarding import doctor, portals, roles
 from zoning_assets.onboarding.proposal import propose
+from zoning_assets.pool import Pool
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.layer import Layer
 from zoning_assets.simulation.portal import CountyReleases, Portal, county_portal
-from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
 
 RELEASES = CountyReleases(600, page_rows=200)
 
 
 @asynccontextmanager
-async def portal_and_client(layers: list[Layer] | None = None) -> AsyncIterator[tuple[Portal, str, Http]]:
-    TALLY.set(Tally())
+async def portal_and_client(layers: list[Layer] | None = None) -> AsyncIterator[tuple[Portal, str, Client]]:
     portal = county_portal(RELEASES)
     portal.layers = layers or portal.layers
     clock = Clock()
-    async with portal.running() as address, Http(sleep=clock.sleep, clock=clock) as http:
+    async with portal.running() as address, plain_client(sleep=clock.sleep, clock=clock) as http:
         yield portal, address, http
 
 
@@ -138,20 +138,12 @@ def test_names_alone_do_not_make_a_key() -> None:
     assert found["zoning_code"][0].column.name == "ZONING"
 
 
-async def test_the_doctor_finds_renamed_columns_by_their_values(tmp_path: Path, pool: object) -> None:
+async def test_the_doctor_finds_renamed_columns_by_their_values(tmp_path: Path, pool: Pool) -> None:
     """A key that is called otherwise now is found by its values; the patch mends the file and nothing else."""
     objects = Objects(str(tmp_path / "store"))
     async with portal_and_client() as (portal, address, http):
         county = read_toml(tmp_path, county_toml(address), ID)
-        from zoning_assets.feeds import Request, arcgis  # noqa: PLC0415
-
-        source = await arcgis.open_source(
-            Request(county, county.feeds[PARCELS], http, tmp_path / "s", Draft(objects, Place(ID), PARCELS))
-        )
-        cover = await source.cover(exact=False)
-        for tile in cover.tiles:
-            now = datetime.now(UTC)
-            await Harvesting(objects, tmp_path).fetch(source, Place(ID, tile), cover, now, timedelta(0))
+        await Harvesting(objects, tmp_path, pool).harvest(county, PARCELS, http, datetime.now(UTC))
         well = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)
         portal.layers[0] = renamed(portal.layers[0], PIN="PARCEL_KEY_2026", ZONE="DISTRICT")
         found = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)
@@ -180,7 +172,7 @@ async def test_the_doctor_finds_a_layer_that_moved(tmp_path: Path) -> None:
         assert portal.requests
 
 
-def test_a_trial_harvests_one_tile_and_publishes_nothing(
+def test_a_trial_takes_one_page_and_publishes_nothing(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `zoning onboard` reports of its trial adds up. It asks no database, also where one would answer."""
@@ -192,8 +184,7 @@ def test_a_trial_harvests_one_tile_and_publishes_nothing(
     url = cambridge() / "parcels_FY2014_4326.geojson"
 
     async def proposed() -> str:
-        TALLY.set(Tally())
-        async with Http() as http:
+        async with plain_client() as http:
             return (await propose(http, str(url), tmp_path, "us-ma-try")).toml()
 
     text = asyncio.run(proposed())

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import debian_packages
 from zoning_assets.errors import ZoningError
 from zoning_assets.stores.cluster import packages
 from zoning_assets.stores.cluster.site import locked
@@ -65,37 +65,10 @@ def brokers() -> Debian:
 
 def _tree(name: str, wanted: Sequence[str]) -> Path:
     """Packages unpacked into a folder of that name, once."""
-    HOME.mkdir(parents=True, exist_ok=True)
-    tree = HOME / name
-    with locked(HOME / "lock"):
-        if not tree.is_dir():
-            _unpack(tree, wanted)
-    return tree
-
-
-def _unpack(tree: Path, wanted: Sequence[str]) -> None:
-    with tempfile.TemporaryDirectory(prefix="zoning-apt-") as name, tempfile.TemporaryDirectory(dir=HOME) as draft:
-        try:
-            for deb in _download(Path(name), wanted):
-                packages._run(["dpkg-deb", "-x", str(deb), draft], dict(os.environ), HOME)
-        except ZoningError as error:
-            pytest.skip(f"Debian's packages cannot be had: {error.what}")
-        shutil.move(draft, tree)
-        Path(draft).mkdir()  # for the one who cleans up
-
-
-def _download(top: Path, wanted: Sequence[str]) -> list[Path]:
-    """The packages and what they need; those that the machine has, too, as far as they are named."""
-    environ = packages._private_apt(top)
-    status = (top / "status").read_text().split("\n\n")
-    named = [f"Package: {name}\n" for name in (*wanted, *BESIDE)]
-    (top / "status").write_text("\n\n".join(entry for entry in status if not entry.startswith(tuple(named))))
-    packages._run(["apt-get", "-q", "update"], environ, top)
-    plan = packages._run(["apt-get", "-q", "-s", "--no-install-recommends", "install", *wanted], environ, top)
-    needed = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
-    (top / "debs").mkdir()
-    packages._run(["apt-get", "-q", "download", *needed], environ, top / "debs")
-    return sorted((top / "debs").glob("*.deb"))
+    try:
+        return debian_packages.unpacked(HOME / name, wanted, BESIDE)
+    except ZoningError as error:
+        pytest.skip(f"Debian's packages cannot be had: {error.what}")
 
 
 @cache

@@ -19,8 +19,8 @@ from tests.peers import serving
 from tests.shared_data import cambridge
 from tests.test_real_data import CAMBRIDGE, EVERY_HASH, total
 from zoning_assets.errors import HarvestIncomplete
-from zoning_assets.feeds import FEED_TYPES, Request
-from zoning_assets.http import TALLY, Http, Tally
+from zoning_assets.feeds import Request, feed_type
+from zoning_assets.http import Http, Tally
 from zoning_assets.model import Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.stores import harvests
@@ -145,14 +145,14 @@ async def test_plain_files_by_lighttpd(tmp_path: Path, lighttpd: str, name: str)
     """A file that did not change is asked for once more, and not sent."""
     described = jurisdiction(tmp_path, "download", f"{lighttpd}/{name}")
     draft = Draft(None, Place(described.id), "parcels")  # type: ignore[arg-type] - a download has none
-    TALLY.set(Tally())
+    tally = Tally()
     async with Http() as http:
-        request = Request(described, described.feeds["parcels"], http, tmp_path / "scratch", draft)
-        whole = await FEED_TYPES["download"].open_source(request)
-        first = TALLY.get().bytes
+        request = Request(described, described.feeds["parcels"], http.for_work(tally), tmp_path / "scratch", draft)
+        whole = await feed_type("download").open_source(request)
+        first = tally.bytes
         assert (whole.rows, first) == (13_116, (cambridge() / name).stat().st_size)
-        await FEED_TYPES["download"].probe(request)
-        assert (TALLY.get().requests, TALLY.get().bytes) == (2, first)
+        await feed_type("download").probe(request)
+        assert (tally.requests, tally.bytes) == (2, first)
 
 
 @pytest.mark.parametrize("name", [SHAPEFILE, GEOJSON])

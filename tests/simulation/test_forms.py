@@ -77,7 +77,6 @@ def test_all_forms_have_the_same_content_hashes():
                 jurisdiction=COUNTY,
                 feed=FEED,
                 layer={"crs": source, "dates": ("LAST_EDIT",), "managed": ("GlobalID",)},
-                scope=columns.Scope(),
             )
             frame["page"] = f"page {i}"
             judged = judge(frame, jurisdiction=COUNTY, feed=FEED)

@@ -185,7 +185,7 @@ def judged(texts: list[str], *, keys: bool) -> judge.Judged:
     feed = Feed(PARCELS, "arcgis", "http://x", key="PIN", fields={"zoning_code": "CODE", "address": "OTHER"})
     place = Jurisdiction("j", "J", (-1, -1, 10, 1), {PARCELS: feed})
     page = esri.read(json.dumps({"features": features}).encode(), {})  # orjson writes no half characters
-    frame = columns.normalize(page, jurisdiction=place, feed=feed, layer={"crs": "EPSG:4326"}, scope=columns.Scope())
+    frame = columns.normalize(page, jurisdiction=place, feed=feed, layer={"crs": "EPSG:4326"})
     return judge.judge(frame.assign(page="p"), jurisdiction=place, feed=feed)
 
 

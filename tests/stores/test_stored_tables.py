@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import shapely
 
+from zoning_assets.model import VALIDATED
 from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.tables import VALIDATED, Table
+from zoning_assets.stores.tables import Table
 from zoning_assets.transform.columns import framed
 
 

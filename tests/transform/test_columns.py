@@ -1,4 +1,4 @@
-"""A portal's row in our columns, and each row with one owner."""
+"""A portal's row in our columns."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,12 +7,10 @@ import numpy as np
 import orjson
 import pytest
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
-from zoning_assets.transform import crs, tiles
-from zoning_assets.transform.columns import Scope, key_of, normalize
+from zoning_assets.transform import crs
+from zoning_assets.transform.columns import key_of, normalize
 from zoning_assets.transform.rows import Rows
 
 BOUNDS = (-71.17, 42.35, -71.06, 42.41)
@@ -25,13 +23,13 @@ def lot(lon: float = -71.1, lat: float = 42.38) -> shapely.Polygon:
     return shapely.box(lon, lat, lon + 1e-4, lat + 1e-4)
 
 
-def normalized(*attributes: dict[str, Any], feed: Feed = FEED, scope: Scope | None = None, shapes=None, **more: Any):
-    """Rows through normalize, the whole jurisdiction where no scope is said."""
+def normalized(*attributes: dict[str, Any], feed: Feed = FEED, shapes=None, **more: Any):
+    """Rows through normalize."""
     array = np.empty(len(attributes), dtype=object)
     array[:] = shapes or [lot()] * len(attributes)
-    owned, layer = more.pop("owned", False), {"crs": "EPSG:4326", **more}
+    layer = {"crs": "EPSG:4326", **more}
     rows = Rows(list(attributes), array, {})
-    return normalize(rows, jurisdiction=CITY, feed=feed, layer=layer, scope=scope or Scope(), owned=owned)
+    return normalize(rows, jurisdiction=CITY, feed=feed, layer=layer)
 
 
 def test_columns_follow_the_field_map():
@@ -130,56 +128,29 @@ def test_numbers_beyond_64_bits_go_into_json():
 
 
 def test_flaws_keep_to_their_rows():
-    """What was odd about a shape stays with its row, also where rows before it belong elsewhere."""
+    """What was odd about a shape stays with its row."""
     rows = Rows([{"ML": "a"}, {"ML": "b"}], np.array([lot(), lot(-71.15)]), {1: "curve"})
-    cover = cover_of([(-71.1, 42.38), (-71.15, 42.38)], 8)
-    scope = Scope(cover[1], cover)
-    found = normalize(rows, jurisdiction=CITY, feed=FEED, layer={}, scope=scope)
-    assert (found["key"].tolist(), found["row"].tolist(), found["flaw"].tolist()) == (["b"], [1], ["curve"])
+    found = normalize(rows, jurisdiction=CITY, feed=FEED, layer={})
+    assert (found["key"].tolist(), found["row"].tolist(), found["flaw"].tolist()) == (
+        ["a", "b"],
+        [0, 1],
+        [None, "curve"],
+    )
 
 
 def test_rows_arrive_in_the_target_crs():
     """Shapes are in the target CRS, the point that stands for them always in degrees."""
     city = replace(CITY, target_crs="EPSG:3857")
     rows = Rows([{"ML": "a"}], np.array([lot()]), {})
-    found = normalize(rows, jurisdiction=city, feed=FEED, layer={"crs": "EPSG:4326"}, scope=Scope())
+    found = normalize(rows, jurisdiction=city, feed=FEED, layer={"crs": "EPSG:4326"})
     back = crs.reproject(found.geometry.to_numpy(), "EPSG:3857", "EPSG:4326")
     assert shapely.symmetric_difference(back[0], lot()).area < 1e-15
     assert shapely.contains_xy(lot(), found["lon"][0], found["lat"][0])
 
 
-def cover_of(places: list[tuple[float, float]], resolution: int) -> list[str]:
-    cells = tiles.ancestors(tiles.finest_cells(np.array(places)), resolution)
-    return [tiles.to_str(int(cell)) for cell in cells]
-
-
-inside = st.tuples(st.floats(BOUNDS[0], BOUNDS[2]), st.floats(BOUNDS[1], BOUNDS[3]))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(inside, min_size=1, max_size=12), st.integers(1, 6), st.randoms(use_true_random=False))
-def test_a_row_is_kept_by_one_tile(places, most_rows, random):
-    """Of all tiles of a cover exactly one keeps each row, whether or not its page reached the others."""
-    cells = tiles.finest_cells(np.array(places))
-    cover = list(tiles.split(cells, tiles.start_tiles(BOUNDS), most_rows, None))
-    shapes = [lot(*place) for place in places]
-    rows = [{"ML": str(i % 9), "N": i} for i in range(len(places))]
-    repeated = {"0": random.choice(cover)} if len(places) > 9 else {}
-    kept = []
-    for tile in cover:
-        scope = Scope(tile, cover, repeated)
-        kept += normalized(*rows, shapes=shapes, scope=scope)["row"].tolist()
-        asked = [row for row in rows if repeated.get(row["ML"]) == tile]  # such rows are asked for by key
-        if asked:
-            found = normalized(*asked, shapes=[shapes[row["N"]] for row in asked], scope=scope, owned=True)
-            kept += [orjson.loads(text)["N"] for text in found["attributes"]]
-    assert sorted(kept) == list(range(len(places)))
-
-
-def test_a_row_without_a_place_is_judged_where_it_was_found():
-    """A row whose shape is missing is kept by the tile that met it, to be rejected rather than lost."""
-    cover = cover_of([(-71.1, 42.38), (-71.15, 42.38)], 8)
-    found = normalized({"ML": "a"}, {"ML": "b"}, shapes=[None, shapely.Polygon()], scope=Scope(cover[0], cover))
+def test_a_row_without_a_place_is_kept():
+    """A row whose shape is missing stands in the table, to be rejected rather than lost."""
+    found = normalized({"ML": "a"}, {"ML": "b"}, shapes=[None, shapely.Polygon()])
     assert found["key"].tolist() == ["a", "b"]
     assert found[["lon", "lat"]].isna().all(axis=None)
 

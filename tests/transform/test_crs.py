@@ -22,7 +22,7 @@ def normalized(shape: shapely.Geometry, layer_crs: str | None, feed_crs: str | N
     feed = Feed(PARCELS, "arcgis", "https://x/0", key="ML", crs=feed_crs)
     city = Jurisdiction("us-ma-cambridge", "Cambridge", BOUNDS, {PARCELS: feed})
     rows = Rows([{"ML": "a"}], np.array([shape]), {})
-    return columns.normalize(rows, jurisdiction=city, feed=feed, layer={"crs": layer_crs}, scope=columns.Scope())
+    return columns.normalize(rows, jurisdiction=city, feed=feed, layer={"crs": layer_crs})
 
 
 def in_crs(target: str) -> shapely.Geometry:

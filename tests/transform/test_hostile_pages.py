@@ -99,7 +99,7 @@ def test_what_is_read_is_accepted_or_rejected(form, data, policy):
     globe = Jurisdiction("us-xx-x", "X", (-179, -85, 179, 85), {feed.name: feed})
     layer = {"crs": CRS[form], "dates": ("D",)}
     try:
-        frame = columns.normalize(rows, jurisdiction=globe, feed=feed, layer=layer, scope=columns.Scope())
+        frame = columns.normalize(rows, jurisdiction=globe, feed=feed, layer=layer)
     except CrsRefused:
         return
     frame["page"] = "p"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import environment, show, terminal
 from zoning_assets.cli.change_feed import short
 from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.model import STATUSES, Amendment, Jurisdiction
@@ -163,6 +163,6 @@ def _waiting(row: dict[str, Any], *, is_one: bool) -> dict[str, Any]:
     in `zoning changes`."""
     dates = {"detected": "noticed", "effective": "legal"}
     shown = {dates.get(name, name): value for name, value in row.items() if name != "jurisdiction" or not is_one}
-    if show.is_terminal() and "detected" in row:
+    if terminal.is_terminal() and "detected" in row:
         shown |= {"id": short(row["id"]), "noticed": row["detected"].date()}
     return shown

@@ -1,4 +1,4 @@
-"""The words and what they start; and the one place where an error becomes a line and an exit status."""
+"""Running a command; and the one place where an error becomes a line and an exit status."""
 
 import logging
 import os
@@ -9,75 +9,19 @@ from typing import NoReturn
 import typer
 
 from zoning_assets import logs
-from zoning_assets.cli import bench, database, environment, queue, show, signals, sync
-from zoning_assets.cli.accept import accept, discard
-from zoning_assets.cli.amend import amend, amendments
-from zoning_assets.cli.change_feed import changes
-from zoning_assets.cli.changes import explain, parcel, preview_rules, watch
-from zoning_assets.cli.demo import demo
-from zoning_assets.cli.fix import fix, rejections
-from zoning_assets.cli.hold import pause, resume
-from zoning_assets.cli.metrics import metrics
-from zoning_assets.cli.onboard import doctor, onboard
-from zoning_assets.cli.probe import probe
-from zoning_assets.cli.remove import remove
-from zoning_assets.cli.retry import retry
-from zoning_assets.cli.rollback import rollback
-from zoning_assets.cli.status import status
-from zoning_assets.cli.test import test
-from zoning_assets.cli.up import up
-from zoning_assets.cli.verify import verify
+from zoning_assets.cli import show, signals
+from zoning_assets.cli.commands import CommandTable
 from zoning_assets.errors import Defect, ZoningError, of_machine
+from zoning_assets.settings import Settings
 
 _log = logging.getLogger(__name__)
-
-app = typer.Typer(
-    name="zoning",
-    help="Harvest parcels and zoning from municipal portals into one PostGIS database that is true.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.add_typer(database.app, name="db", help="The database: up, down, url, psql, tables.")
-app.add_typer(bench.app, name="bench", help="Measurements.")
-app.add_typer(queue.app, name="queue", help="Messages: peek, replay, purge, schema.")
-app.command("demo")(demo)
-app.command("sync")(sync.sync)
-app.command("changes")(changes)
-app.command("parcel")(parcel)
-app.command("explain")(explain)
-app.command("watch")(watch)
-app.command("preview-rules")(preview_rules)
-app.command("amend")(amend)
-app.command("amendments")(amendments)
-app.command("publish-amendment")(queue.publish_amendment)
-app.command("rejections")(rejections)
-app.command("fix")(fix)
-app.command("replay")(sync.replay)
-app.command("pause")(pause)
-app.command("resume")(resume)
-app.command("rollback")(rollback)
-app.command("remove")(remove)
-app.command("verify")(verify)
-app.command("probe")(probe)
-app.command("accept")(accept)
-app.command("retry")(retry)
-app.command("discard")(discard)
-app.command("onboard")(onboard)
-app.command("doctor")(doctor)
-app.command("status")(status)
-app.command("metrics")(metrics)
-app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
-app.command("up")(up)
-app.command("serve", hidden=True)(up)
 
 _FAILED, _MISUSED, _STOPPED = 1, 2, 130
 
 
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
-    faults = environment.settings().home / "faults.log"
+    faults = Settings.of(os.environ).home / "faults.log"
     logs.for_people(faults=faults)
     try:
         status = _run()
@@ -100,7 +44,7 @@ def main() -> None:
 def _run() -> object:
     """What the word gives, or raises. After a signal, errors are expected and are not reported."""
     try:
-        status = app(prog_name="zoning", standalone_mode=False)
+        status = CommandTable().main(prog_name="zoning", standalone_mode=False)
     except BaseException:
         signals.end_if_one_came()
         raise

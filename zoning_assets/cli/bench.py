@@ -6,11 +6,13 @@ import typer
 
 from zoning_assets.cli import environment, show
 from zoning_assets.cli.bench_memory import memory
+from zoning_assets.cli.bench_sync import sync
 from zoning_assets.cli.benchmarks import load as _load
 from zoning_assets.cli.benchmarks import server as _server
 from zoning_assets.errors import SettingInvalid
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(sync)
 app.command()(memory)
 
 _FEWEST = 1000
@@ -19,24 +21,6 @@ _FEWEST = 1000
 @app.callback()
 def bench() -> None:
     """Measurements."""
-
-
-@app.command()
-def sync(
-    parcels: Annotated[int, typer.Option(min=_FEWEST, help="How many parcels are harvested.")] = 200_000,
-    *,
-    rounds: Annotated[int, typer.Option(min=1, help="How often, in turns; medians are told.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-) -> None:
-    """Harvest synthetic parcels by the ArcGIS protocol: ours, the classic pattern, and the floor."""
-    measurement = _load("sync")
-    server = _server()
-    found = measurement.measure(parcels, server, environment.settings().home, show.line, rounds=rounds)
-    if not json:
-        _tell(found)
-    failures = [(each["contestant"], why) for each in found["contestants"] for why in each.get("failed", {}).values()]
-    errors = [f"{contestant} did not do all of the work: {why}" for contestant, why in failures]
-    show.finish(found if json else None, errors)
 
 
 @app.command()
@@ -141,27 +125,3 @@ def _named(kinds: dict[tuple[str, str], int]) -> dict[str, int]:
 
 def _lines(figures: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"figure": name.replace("_", " "), "value": str(value)} for name, value in figures.items()]
-
-
-def _tell(found: dict[str, Any]) -> None:
-    rows = [
-        {
-            "contestant": each["contestant"],
-            "seconds": f"{each['seconds']:.1f}",
-            "parcels/s": each["parcels_per_s"],
-            "times classic": each["times_classic"],
-            "CPU, s": f"{each['cpu_s']:.1f}",
-            "peak RSS, MB": round(each["peak_rss_bytes"] / 1e6),
-            "start, s": f"{each['startup_s']:.1f}",
-            "rows": each["rows"],
-        }
-        for each in found["contestants"]
-    ]
-    show.table(f"{found['parcels']:,} parcels, {found['cores']} cores", rows)
-    for each in found["contestants"]:
-        if "stages" in each:
-            stages = [
-                {"stage": stage, "busy, s": f"{said['seconds']:.1f}", "share": f"{said['share']:.0%}"}
-                for stage, said in each["stages"].items()
-            ]
-            show.table(f"Where the time went: {each['contestant']}", stages)

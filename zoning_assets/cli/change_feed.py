@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoning_assets.cli import csv_rows, environment, show
+from zoning_assets.cli import csv_rows, environment, show, terminal
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import CHANGE_KINDS
 from zoning_assets.settings import moment
@@ -97,7 +97,7 @@ def _whole_area(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listed(found: "Feed", limit: int | None) -> None:
-    total, most = found.total(), limit or (_MOST_READ if show.is_terminal() else _MOST_PIPED)
+    total, most = found.total(), limit or (_MOST_READ if terminal.is_terminal() else _MOST_PIPED)
     rows = list(islice(found.rows(most), most))
     if not rows:
         _nothing()
@@ -134,7 +134,7 @@ def row_of(change: Mapping[str, Any]) -> dict[str, Any]:
     On a terminal ids of changes and dates are short (`zoning explain` takes such an id), and the parcels of a split, a
     merger or their like stand in `old` and `new` only.
     """
-    is_short, of_parcels = show.is_terminal(), change["facet"] == "parcel"
+    is_short, of_parcels = terminal.is_terminal(), change["facet"] == "parcel"
     evidence = change["evidence"] if of_parcels else {}
     return {
         "id": short(change["id"]) if is_short else change["id"],

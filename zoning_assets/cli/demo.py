@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, show, sync, sync_report
+from zoning_assets.cli import environment, progress, show, sync, sync_report
 
 _FEWEST, _MOST = 200, 5_000_000  # two towns need some; the county is built in memory
 
@@ -26,7 +26,7 @@ def demo(
     from zoning_assets.stores.status import published  # noqa: PLC0415
 
     started = time.monotonic()
-    with show.working("Starting"):
+    with progress.working("Starting"):
         url = environment.bring_up_database()
     # The county that an earlier demo published has changed already: it stays as it is, and nothing new is found.
     before = ID in published(url)

@@ -147,9 +147,9 @@ def check_store() -> None:
     Raises:
         SettingInvalid: ZONING_STORE_URL names none.
     """
-    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
-
     if os.environ.get("ZONING_STORE_URL"):
+        from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+
         Objects(settings().store_url)
 
 

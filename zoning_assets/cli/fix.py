@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import environment, show, terminal
 from zoning_assets.errors import FixRefused, NothingFound, SettingInvalid, ZoningError
 
 _LARGEST_FILE = 10_000_000
@@ -64,7 +64,7 @@ def _sample(sample: dict[str, Any]) -> dict[str, Any]:
     """A sample for people: the row's columns in a line."""
     columns = sample["raw"].get("attributes") or sample["raw"].get("properties") or {}
     text = ", ".join(f"{name}={'' if value is None else value}" for name, value in columns.items())
-    is_long = show.is_terminal() and len(text) > _MOST_TEXT
+    is_long = terminal.is_terminal() and len(text) > _MOST_TEXT
     key = [] if sample["key"] is None else [sample["key"]]
     row = {"id": sample["id"], "key": key, "detail": sample["detail"], "tile": sample["tile"]}
     return {**row, "columns": f"{text[:_MOST_TEXT]}..." if is_long else text}

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from zoning_assets import jurisdictions, stopping
-from zoning_assets.cli import environment, proposals, show
+from zoning_assets.cli import environment, progress, proposals, show
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import PARCELS, Counts, Jurisdiction, Outcome, Place
+from zoning_assets.model import Counts, Jurisdiction, Outcome
 
 
 def onboard(
@@ -21,7 +21,7 @@ def onboard(
     write: Annotated[bool, typer.Option("--write", help="Write the file to your folder of jurisdictions.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Propose a jurisdiction file for a portal, and try it on one tile; with --write after that, keep that proposal."""
+    """Propose a jurisdiction file for a portal, and try it on one page; with --write after that, keep that proposal."""
     home, folder = environment.settings().home, environment.settings().jurisdictions
     known = proposals.find(home, url, datetime.now(UTC)) if write else None
     found = known.called(name) if known else _proposed(url, name)
@@ -32,7 +32,7 @@ def onboard(
         proposals.keep(home, url, found)
     if not json:
         typer.echo(found.toml)
-        show.table("Trial of the smallest tile", [found.trial])
+        show.table("Trial of the first page", [found.trial])
         if known:
             show.line(f"proposed at {known.at}; the portal was not asked again")
         show.line(f"{file}; `zoning sync {found.id}` publishes it" if write else "add `--write` to save this file")
@@ -42,24 +42,23 @@ def onboard(
 
 
 def _proposed(url: str, name: str | None) -> proposals.Proposed:
-    """Ask the portal, and try what it says on one tile."""
-    from zoning_assets.http import TALLY, Http, Tally  # noqa: PLC0415
+    """Ask the portal, and try what it says on one page."""
+    from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.onboarding.proposal import propose  # noqa: PLC0415
 
     async def asked(folder: Path, tell: Callable[[str], None]) -> Any:
-        TALLY.set(Tally())
         async with Http() as http:
-            return await propose(http, url, folder, name, tell)
+            return await propose(http.for_work(), url, folder, name, tell)
 
     with (
         tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch,
-        show.working("Looking at the portal") as tell,
+        progress.working("Looking at the portal") as tell,
     ):
         folder = Path(scratch)
         found = stopping.run(asked(folder, tell))
         file = folder / f"{found.id}.toml"
         file.write_text(found.toml(), encoding="utf-8")
-        tell("Harvesting the smallest tile, as a trial")
+        tell("Reading the first page, as a trial")
         return proposals.made(found.as_dict(), _trial(file, folder))
 
 
@@ -83,26 +82,17 @@ def _write(file: Path, text: str) -> None:
 
 
 def _trial(file: Path, folder: Path) -> dict[str, Any]:
-    """The smallest tile of the parcels harvested, normalized and validated; nothing is published."""
+    """The first page of the first feed fetched, normalized and validated; nothing is published."""
     from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-    from zoning_assets.pipeline import STAGES, Pipeline  # noqa: PLC0415
+    from zoning_assets.pipeline import Pipeline  # noqa: PLC0415
     from zoning_assets.pool import Pool  # noqa: PLC0415
     from zoning_assets.stores.objects import Objects  # noqa: PLC0415
 
     described = jurisdictions.read(file, FEED_TYPES)
-    outcomes: list[Outcome] = []
-
-    async def tried(pipeline: Pipeline) -> None:
-        place = Place(described.id)
-        if PARCELS in described.feeds:
-            found = (await pipeline.find_cover(described)).tiles
-            place = Place(described.id, min((rows, tile) for tile, rows in found.items())[1])
-        feed = next(iter(described.feeds))
-        await pipeline.run({described.id: described}, [place], feed, STAGES[:-1], outcomes.append)
-
     with Pool() as pool:
-        stopping.run(tried(Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)))
-    return _told(described, outcomes[0])
+        pipeline = Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)
+        outcome = stopping.run(pipeline.trial(described, next(iter(described.feeds))))
+    return _told(described, outcome)
 
 
 def _told(described: Jurisdiction, outcome: Outcome) -> dict[str, Any]:
@@ -110,7 +100,6 @@ def _told(described: Jurisdiction, outcome: Outcome) -> dict[str, Any]:
     reasons = {} if outcome.rejections is None else outcome.rejections["reason"].value_counts().to_dict()
     said = {
         "jurisdiction": described.id,
-        "tile": outcome.place.tile,
         "fetched": counts.fetched,
         "accepted": counts.accepted,
     }
@@ -124,7 +113,7 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Look at a feed that broke, and propose a patch of its file."""
-    from zoning_assets.http import TALLY, Http, Tally  # noqa: PLC0415
+    from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.onboarding import doctor as doctors  # noqa: PLC0415
     from zoning_assets.stores.objects import Objects  # noqa: PLC0415
 
@@ -132,10 +121,11 @@ def doctor(
     described = environment.jurisdiction(jurisdiction)
 
     async def examined(folder: Path) -> list[doctors.Finding]:
-        TALLY.set(Tally())
         objects = Objects(settings.store_url)
         async with Http() as http:
-            return [await doctors.examine(http, described, feed, objects, folder) for feed in described.feeds.values()]
+            client = http.for_work()
+            feeds = described.feeds.values()
+            return [await doctors.examine(client, described, feed, objects, folder) for feed in feeds]
 
     with tempfile.TemporaryDirectory(prefix="zoning-doctor-") as folder:
         findings = stopping.run(examined(Path(folder)))

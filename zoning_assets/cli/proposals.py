@@ -13,7 +13,7 @@ _LIVES = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Proposed:
-    """What `zoning onboard` found at an address. `proposal`: Proposal.as_dict; `trial`: of its smallest tile."""
+    """What `zoning onboard` found at an address. `proposal`: Proposal.as_dict; `trial`: of its first page."""
 
     at: str  # ISO 8601
     proposal: Mapping[str, Any]

@@ -1,18 +1,17 @@
 """`zoning publish-amendment`, `zoning queue ...`: messages sent, looked at, sent again, deleted."""
 
 import getpass
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import orjson
 import typer
 
-from zoning_assets import stopping
 from zoning_assets.cli import environment, show
+from zoning_assets.cli.queue_access import known, with_queue
 from zoning_assets.errors import MessageRefused, SettingInvalid
-from zoning_assets.queues import AMENDMENTS, NAMES, Message, Queue, open_queue
+from zoning_assets.queues import AMENDMENTS, NAMES, Message
 from zoning_assets.transform import messages
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -21,7 +20,6 @@ _LARGEST_FILE = 64 << 20  # bytes
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Name = Annotated[str, typer.Option("--queue", help=f"One of: {', '.join(NAMES)}.")]
 _Dead = Annotated[bool, typer.Option("--dead", help="The dead letters.")]
-_Found = TypeVar("_Found")
 
 
 def publish_amendment(
@@ -31,7 +29,7 @@ def publish_amendment(
 ) -> None:
     """Send amendments to the queue; all are judged before one is sent. `zoning queue schema` says what they may say."""
     bodies = [messages.write(each) for each in _told(file)]
-    ids = _with_queue(AMENDMENTS, lambda queue: queue.put(bodies))
+    ids = with_queue(AMENDMENTS, lambda queue: queue.put(bodies))
     if json:
         show.document({"queue": AMENDMENTS, "sent": len(ids), "ids": ids})
     else:
@@ -47,7 +45,7 @@ def peek(
     json: _Json = False,
 ) -> None:
     """The first messages, left where they are."""
-    found = _with_queue(queue, lambda opened: opened.peek(limit, dead=dead))
+    found = with_queue(queue, lambda opened: opened.peek(limit, dead=dead))
     if json:
         show.document({"queue": queue, "dead": dead, "messages": [_row(each, _parsed(each.body)) for each in found]})
     else:
@@ -65,7 +63,7 @@ def replay(
     json: _Json = False,
 ) -> None:
     """Dead letters are tried again, as if they had never failed."""
-    ids = _with_queue(queue, lambda opened: opened.replay(limit))
+    ids = with_queue(queue, lambda opened: opened.replay(limit))
     if json:
         show.document({"queue": queue, "replayed": len(ids), "ids": ids})
     else:
@@ -85,11 +83,11 @@ def purge(  # noqa: PLR0913 - what, how many, why, and whether in earnest
     """Delete messages for good, but those that are being handled."""
     if yes and not reason.strip():
         raise SettingInvalid("no reason is given", where="--reason", do="say why these messages may be deleted")
-    depth = _with_queue(queue, lambda opened: opened.depth())
+    depth = with_queue(queue, lambda opened: opened.depth())
     done = {"queue": queue, "dead": dead, "found": depth.dead if dead else depth.ready, "purged": 0}
     if yes:
         _note(done, reason)
-        done["purged"] = len(_with_queue(queue, lambda opened: opened.purge(limit, dead=dead)))
+        done["purged"] = len(with_queue(queue, lambda opened: opened.purge(limit, dead=dead)))
     if json:
         show.document(done)
     else:
@@ -99,40 +97,7 @@ def purge(  # noqa: PLR0913 - what, how many, why, and whether in earnest
 @app.command("schema")
 def schema(queue: _Name = AMENDMENTS) -> None:
     """The JSON Schema of a queue's messages, for those who write them."""
-    show.document(messages.schema(_known(queue)))
-
-
-def depths(url: str) -> list[dict[str, Any]]:
-    """For `zoning status`: how deep the queues are, or why that is not known."""
-    from zoning_assets.errors import StoreError  # noqa: PLC0415
-
-    rows = []
-    for name in NAMES:
-        row: dict[str, Any] = {"name": name, **dict.fromkeys(("ready", "leased", "dead", "oldest_s", "fault"))}
-        try:
-            row |= asdict(_with_queue(name, lambda opened: opened.depth(), url))
-        except (StoreError, SettingInvalid) as error:
-            row["fault"] = str(error)
-        rows.append(row)
-    return rows
-
-
-def _with_queue(name: str, work: Callable[[Queue], Awaitable[_Found]], url: str = "") -> _Found:
-    """`url`: of the database, where it is known already."""
-    named = _known(name)
-    where = environment.settings().queue_url or url or environment.bring_up_database()
-
-    async def opened() -> _Found:
-        async with open_queue(where, named) as queue:
-            return await work(queue)
-
-    return stopping.run(opened())
-
-
-def _known(name: str) -> str:
-    if name not in NAMES:
-        raise SettingInvalid(f"{name!r} is no queue", where="--queue", do=f"choose one of: {', '.join(NAMES)}")
-    return name
+    show.document(messages.schema(known(queue)))
 
 
 def _told(file: Path) -> Iterator[messages.AmendmentMessage]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from zoning_assets import jurisdictions
-from zoning_assets.cli.queue import depths
+from zoning_assets.cli.queue_access import depths
 from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import Jurisdiction
 from zoning_assets.orchestration import freshness, retrying
 from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import Settings
-from zoning_assets.stores import failures, holds, removal, surveys
+from zoning_assets.stores import failures, holds, removal
 from zoning_assets.stores import freshness as stored
 from zoning_assets.stores import status as published
 from zoning_assets.stores.failures import Failure
@@ -39,7 +39,7 @@ class Standing:
     alarms: Mapping[str, Sequence[str]]
     failed: Sequence[Failure]
     holds: Sequence[holds.Hold]
-    held: Rows  # releases that wait for a person's word; see surveys.held
+    held: Rows  # releases that wait for a person's word; see stores.status.held
 
     def jurisdictions(self) -> Rows:
         """Those published, and those of the user's and the packaged files that could be."""
@@ -165,7 +165,7 @@ def look(url: str, settings: Settings, now: datetime) -> Standing:
         alarms=published.alarms(url),
         failed=failures.unsolved(url),
         holds=holds.active(url),
-        held=surveys.held(url),
+        held=published.held(url),
     )
 
 

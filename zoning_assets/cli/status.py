@@ -24,9 +24,11 @@ def status(
 ) -> None:
     """Show how everything stands; exit status 1 where something needs a person, which is said in the last lines."""
     from zoning_assets.cli.standing import look  # noqa: PLC0415
+    from zoning_assets.stores.sessions import close_idle  # noqa: PLC0415
 
     standing = look(environment.bring_up_database(), environment.settings(), datetime.now(UTC))
     found = {name: find(standing) for name, find in PARTS.items()}
+    close_idle()
     if not json:
         _tell(found, standing)
     show.finish(found if json else None, _summed(found["needs"]))

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from zoning_assets.cli import environment, show, sync_report
+from zoning_assets.cli import environment, progress, show, sync_report
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.stores import change_feed
 from zoning_assets.stores.status import known, rejections
-from zoning_assets.transform.tiles import is_tile
 
 
 def sync(
@@ -64,10 +63,10 @@ def run(
     wanted = [environment.jurisdiction(each) for each in dict.fromkeys(ids)]
     if feed not in (None, PARCELS, ZONING):
         raise SettingInvalid(f"{feed!r} is no feed", where="--feed", do=f"choose {PARCELS} or {ZONING}")
-    if tile is not None and not is_tile(tile):
-        raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
+    if tile is not None:
+        _check_tile(tile)
     environment.check_store()
-    with show.working("Starting"):
+    with progress.working("Starting"):
         url = environment.bring_up_database()
         began, before = change_feed.now(url), known(url)
         from zoning_assets.orchestration import build, syncing  # noqa: PLC0415 - it takes seconds
@@ -81,6 +80,13 @@ def run(
     return sync_report.Done(found, news)
 
 
+def _check_tile(tile: str) -> None:
+    from zoning_assets.transform.tiles import is_tile  # noqa: PLC0415 - imports H3 and shapely
+
+    if not is_tile(tile):
+        raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
+
+
 def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sync_report.News:
     kinds = change_feed.kinds(url, jurisdiction, began)
     held_back = rejections(url).get(jurisdiction, {}).get("open", 0)
@@ -91,8 +97,8 @@ def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sy
 def _watched(what: str, steps: int) -> Iterator[Callable[[str], None]]:
     """A bar where there are several steps, else only that it goes on."""
     if steps == 1:
-        with show.working(what):
+        with progress.working(what):
             yield lambda _: None
         return
-    with show.progress(what, steps) as bar:
+    with progress.progress(what, steps) as bar:
         yield bar.step

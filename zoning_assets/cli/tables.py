@@ -12,9 +12,11 @@ from typing import Any
 
 from rich import box
 from rich.cells import cell_len, chop_cells
-from rich.console import JustifyMethod
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
+
+from zoning_assets.cli.terminal import is_terminal, printable
 
 Row = Mapping[str, Any]
 
@@ -25,6 +27,8 @@ _LEAST_TEXT = 20
 #: Ids that a terminal shows of a list; a pipe gets all.
 _MOST_IDS = 3
 _GAP = 2
+#: Where there is no terminal, no line is broken.
+_UNBOUNDED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,26 @@ class Column:
     def most(self) -> int:
         """The width of the longest cell on one line."""
         return max(map(cell_len, [self.name, *map(" ".join, self.cells)]), default=1)
+
+
+def say(text: str) -> None:
+    """Write a line to stdout; a terminal breaks it between words."""
+    _out().print(Text(printable(text)))
+
+
+def table(title: str, rows: Sequence[Row]) -> None:
+    """Write a table of rows (at least one) to stdout, fitted to the terminal where there is one."""
+    out = _out()
+    fitted, left_out = drawn(rows, out.width if is_terminal() else None)
+    out.print(Text(printable(title), style="bold"))
+    out.print(fitted)
+    if left_out:
+        out.print(Text(f"(no room for: {', '.join(left_out)}; a wider terminal or --json shows them)", style="dim"))
+    out.print()
+
+
+def _out() -> Console:
+    return Console(highlight=False, emoji=False, markup=False, width=None if is_terminal() else _UNBOUNDED)
 
 
 def drawn(rows: Sequence[Row], width: int | None) -> tuple[Table, list[str]]:
@@ -86,11 +110,6 @@ def shown(value: Any, *, is_short: bool) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}" if is_short else value.isoformat(timespec="seconds")
     return printable(str(value))
-
-
-def printable(text: str) -> str:
-    """A text without control characters: what a portal sends must not command a terminal."""
-    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _column(name: str, values: Sequence[Any], *, is_short: bool) -> Column:

@@ -1,87 +1,153 @@
-"""Queries of a layer whose ids the server lists: the rows that come are just those, before and after."""
+"""An ArcGIS layer that lists its object ids: its pages are ranges of that list, so that each page proves itself."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable, ZoningError
+from zoning_assets.errors import CrsRefused, FeedRefused, HarvestIncomplete, PortalUnreachable, ZoningError
 from zoning_assets.feeds import arcgis_whole
-from zoning_assets.feeds.arcgis_query import Ids, Page, Params, Service
-from zoning_assets.feeds.arcgis_walks import WALKS, checked, way
+from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Service
+from zoning_assets.feeds.arcgis_query import Page as Answer
+from zoning_assets.feeds.arcgis_walks import WALKS, Way, checked, is_final, way
 from zoning_assets.feeds.source import Draft, prove
+from zoning_assets.model import Page
+from zoning_assets.secrecy import without_secrets
 
-#: Ways that give each row once, in order of preference.
-_BY_TILE = ("offset", "ranges", "ids")
-
-
-async def listed_ids(service: Service, which: Params) -> Ids:
-    """The ids of some rows, sorted, as the server lists them.
-
-    Raises:
-        HarvestIncomplete: it does not.
-        PortalError: see errors.py.
-    """
-    ids = await service.ids(which)
-    if ids is None:
-        said = f": {service.refusal}" if service.refusal else ""
-        raise service.incomplete(f"the server lists its ids for the layer, but not of this part of it{said}")
-    return ids
+#: Ways through the list, in order of preference; a page of the first two is a part of the list.
+_BY_PARTS = ("ranges", "ids")
+_WAYS = ("ranges", "offset", "ids")
+#: Parts of the list that are fetched at a time; the host's budget decides how many requests that are.
+_AT_ONCE = 8
 
 
-async def walk(
-    service: Service,
-    which: Params,
-    proof: dict[str, Any],
-    take: Callable[[Page], None],
-    again: Callable[[], None],
-    **known: Any,
-) -> None:
-    """All pages of a query in the first way that can be proven: the rows are those whose ids the server lists,
-    before and after. `again` undoes what `take` was given when a way fails.
+class Listed:
+    """A layer whose ids are known. See source.Source."""
 
-    Raises:
-        HarvestIncomplete: no way can be proven; names them all.
-        PortalError: see errors.py.
-    """
-    failed: dict[str, ZoningError] = {}
-    for name in [each for each in WALKS if service.request.feed.strategy in ("auto", each) and each in _BY_TILE]:
+    def __init__(self, service: Service, ids: Ids, signals: Mapping[str, Any], *, tells: bool) -> None:
+        self.service, self.request, self.ids = service, service.request, ids
+        self.signals: Mapping[str, Any] | None = signals
+        self.form, self.layer, self.tells = service.form, arcgis_whole.reading(service), tells
+        self.rows: int | None = len(ids)
+        listed = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
+        self.stamp: dict[str, Any] = {**signals, "count": len(ids), "ids": listed}
+
+    def explained(self, error: CrsRefused) -> CrsRefused:
+        """See source.Source; the layer knows no better."""
+        return error
+
+    async def pages(self, draft: Draft, proof: dict[str, Any]) -> AsyncGenerator[Page]:
+        """See source.Source: in the first way that can be proven.
+
+        Raises:
+            HarvestIncomplete: no way can be proven; names them all.
+            PortalError: see errors.py.
+        """
+        state = {"url": without_secrets(self.request.feed.url), **self.stamp}
+        if resumed := await asyncio.to_thread(draft.begin, state):
+            proof["resumed"] = resumed
+        failed: dict[str, ZoningError] = {}
+        for name in [each for each in _WAYS if self.request.feed.strategy in ("auto", each)]:
+            try:
+                async for page in self._walked(name, draft):
+                    yield page
+                await self._prove(name, proof)
+            except (HarvestIncomplete, FeedRefused, PortalUnreachable) as error:
+                if is_final(error):
+                    raise
+                failed[name] = error
+                await asyncio.to_thread(self._again, draft, state, error)
+            else:
+                proof |= {"tried before": {each: why.what for each, why in failed.items()}} if failed else {}
+                return
+        raise arcgis_whole.no_way(self.service, failed)
+
+    async def _walked(self, name: str, draft: Draft) -> AsyncGenerator[Page]:
+        """The pages of one way, whose rows are just those of the list."""
+        whole = way(self.service, EVERY_ROW, ids=self.ids, count=len(self.ids), draft=draft, fields=WHOLE_ROWS)
+        walks = [checked(part, WALKS[name]) for part in (_parts(whole) if name in _BY_PARTS else [whole])]
+        received = [np.empty(0, np.int64)]
+        async for answer in at_once(walks, _AT_ONCE):
+            received.append(answer.ids)
+            keep = partial(draft.add, answer.body, rows=len(answer), question=answer.question)
+            yield await asyncio.to_thread(keep)
+        mine = np.sort(np.concatenate(received))
+        prove(self.request.where, {"rows by the server's list": (len(mine), len(self.ids))}, {})
+        if not np.array_equal(mine, self.ids):
+            raise self.service.incomplete("other rows came than the server lists")
+
+    def _again(self, draft: Draft, state: Mapping[str, Any], error: ZoningError) -> None:
+        """Begin another way: what was proven wrong is forgotten; what came of a portal that fell silent is kept, so
+        that it need not be fetched again."""
+        if isinstance(error, HarvestIncomplete):
+            draft.abandon()
+            draft.begin(state)
+        draft.pages.clear()
+
+    async def _prove(self, name: str, proof: dict[str, Any]) -> None:
+        """The list of ids and the last edit are what they were before.
+
+        Raises:
+            HarvestIncomplete: the layer changed meanwhile.
+        """
+        after = await self.service.ids(EVERY_ROW)
+        proof["strategy"] = name
+        now = 0 if after is None else len(after)
+        evidence: dict[str, tuple[Any, Any]] = {
+            "rows by the server's list": (len(self.ids), len(self.ids)),
+            "rows listed after": (now, len(self.ids)),
+        }
+        if self.service.about.edited is not None:
+            evidence["last edit after"] = (await self.service.edited(), self.service.about.edited)
+        prove(self.request.where, evidence, proof)
+        if after is None or not np.array_equal(after, self.ids):
+            raise self.service.incomplete("other rows are listed than before: the layer changed meanwhile")
+
+
+def _parts(whole: Way) -> Iterator[Way]:
+    """The list in parts of a page each."""
+    ids = whole.ids if whole.ids is not None else np.empty(0, np.int64)
+    for start in range(0, len(ids), whole.size):
+        part = ids[start : start + whole.size]
+        yield replace(whole, ids=part, count=len(part))
+
+
+async def at_once(walks: Sequence[AsyncIterator[Answer]], most: int) -> AsyncIterator[Answer]:
+    """The answers of several walks as they come, of so many walks at a time; when one fails all end."""
+    left, found = iter(walks), asyncio.Queue[Answer | Exception | None](most)
+
+    async def work() -> None:
         try:
-            proof |= await _walked(service, name, which, take, known)
-        except (HarvestIncomplete, FeedRefused, PortalUnreachable) as error:
-            if isinstance(error, FeedRefused) and error.final:
-                raise
-            failed[name] = error
-            await asyncio.to_thread(again)
+            for walk in left:
+                async for answer in walk:
+                    await found.put(answer)
+        except Exception as error:  # noqa: BLE001 - whoever reads the queue raises it
+            await found.put(error)
         else:
-            proof |= {"tried before": {each: why.what for each, why in failed.items()}} if failed else {}
-            return
-    raise arcgis_whole.no_way(service, failed)
+            await found.put(None)
+
+    working = [asyncio.create_task(work()) for _ in range(min(most, len(walks)))]
+    try:
+        ended = 0
+        while ended < len(working):
+            answer = await found.get()
+            if isinstance(answer, Exception):
+                raise answer
+            if answer is None:
+                ended += 1
+            else:
+                yield answer
+    finally:
+        for each in working:
+            each.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
 
 
-async def _walked(
-    service: Service, name: str, which: Params, take: Callable[[Page], None], known: Mapping[str, Any]
-) -> dict[str, Any]:
-    """One way through a query; its proof."""
-    before = await listed_ids(service, which)
-    received = [np.empty(0, np.int64)]
-    async for page in checked(way(service, which, ids=before, count=len(before), **known), WALKS[name]):
-        received.append(page.ids)
-        await asyncio.to_thread(take, page)
-    after, mine = await listed_ids(service, which), np.sort(np.concatenate(received))
-    proof: dict[str, Any] = {"strategy": name}
-    evidence = {
-        "rows by the server's list": (len(mine), len(before)),
-        "rows listed after": (len(after), len(before)),
-    }
-    prove(service.request.where, evidence, proof)
-    if not (np.array_equal(mine, before) and np.array_equal(after, before)):
-        raise service.incomplete("other rows came than the server lists: the layer changed meanwhile")
-    return proof
-
-
-def by_ids(service: Service, ids: Sequence[int], fields: Params, draft: Draft | None = None) -> AsyncIterator[Page]:
-    """Rows by their ids, in lists as long as a server takes; each row once."""
-    which = way(service, {}, ids=np.array(sorted(ids), dtype=np.int64), fields=fields, draft=draft)
-    return checked(which, WALKS["ids"])
+def distinct(ids: Ids) -> Ids:
+    """Sorted ids, each once. np.unique would hash them first, which takes ten times as long."""
+    once: Ids = ids[np.concatenate([np.ones(min(1, len(ids)), dtype=bool), ids[1:] != ids[:-1]])]
+    return once

@@ -4,18 +4,15 @@ Statistics are a hint, never a proof: they may lie, and a change may leave them 
 """
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from zoning_assets.errors import FeedRefused, PortalUnreachable
-from zoning_assets.feeds.arcgis_query import Params, Service, inside
-from zoning_assets.transform import canonical, tiles
+from zoning_assets.feeds.arcgis_query import Params, Service
+from zoning_assets.transform import canonical
 
 _MOST_GROUPS = 2000
-#: More rows than this that a tile asks for one by one are asked for at once.
-_MOST_LISTED = 500
 
 
 async def groups(service: Service, which: Params) -> dict[str, Any] | None:
@@ -44,23 +41,6 @@ async def groups(service: Service, which: Params) -> dict[str, Any] | None:
         return _summed(rows)
     except (FeedRefused, PortalUnreachable, KeyError, TypeError, ValueError):
         return None
-
-
-async def fingerprint(service: Service, tile: str, listed: Sequence[int]) -> dict[str, Any] | None:
-    """The same of a tile's envelope, and of the rows that it asks for one by one: whether any of them was edited, added
-    or taken away; two requests at most.
-
-    Returns:
-        None where the server does not keep when each row was edited: an edit could leave all else as it was.
-    """
-    if not service.about.edits or len(listed) > _MOST_LISTED:
-        return None
-    inside_ = await groups(service, inside(tiles.fetch_envelope(tile)))
-    if inside_ is None or not listed:
-        return inside_
-    ids = ",".join(map(str, sorted(listed)))
-    beside = await groups(service, {"where": "1=1", "objectIds": ids})
-    return beside and {**inside_, "listed": {"ids": ids, **beside}}
 
 
 def _code(service: Service) -> str | None:

@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import numpy as np
 import numpy.typing as npt
 import orjson
-import shapely
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
 from zoning_assets.feeds.arcgis_layer import FORMS, Layer, crs_of, describe, no_error
@@ -253,28 +252,13 @@ def _decode(body: bytes, decode: Callable[[bytes], Any] = documents.decode) -> A
         gc.enable()
 
 
-def inside(area: shapely.Geometry) -> dict[str, str]:
-    """A query by area; degrees, EPSG:4326."""
-    rings = [np.round(shapely.get_coordinates(ring), 7).tolist() for ring in _rings(area)]
-    return {**EVERY_ROW, **_spatial("esriGeometryPolygon", {"rings": rings, "spatialReference": {"wkid": 4326}})}
-
-
 def in_box(box: Box) -> dict[str, str]:
     """A query by a box: west, south, east, north; degrees, EPSG:4326."""
     sides = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
-    return {**EVERY_ROW, **_spatial("esriGeometryEnvelope", {**sides, "spatialReference": {"wkid": 4326}})}
-
-
-def _spatial(kind: str, shape: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "geometry": orjson.dumps(shape).decode(),
-        "geometryType": kind,
+        **EVERY_ROW,
+        "geometry": orjson.dumps({**sides, "spatialReference": {"wkid": 4326}}).decode(),
+        "geometryType": "esriGeometryEnvelope",
         "inSR": "4326",
         "spatialRel": "esriSpatialRelIntersects",
     }
-
-
-def _rings(area: shapely.Geometry) -> list[shapely.LinearRing]:
-    """Outer rings, clockwise as Esri's shells are."""
-    parts = shapely.get_parts(area)
-    return [shapely.get_exterior_ring(part).normalize() for part in shapely.orient_polygons(parts, exterior_cw=True)]

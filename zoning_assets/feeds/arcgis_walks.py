@@ -76,7 +76,7 @@ async def by_offset(way: Way) -> AsyncIterator[Page]:
         try:
             page = await way.page(asked, few_tries=size > 1)
         except _TOO_MUCH as error:
-            if size == 1 or _final(error):
+            if size == 1 or is_final(error):
                 raise
             size = max(1, size // 4)
             continue
@@ -104,7 +104,7 @@ async def by_ranges(way: Way) -> AsyncIterator[Page]:
         try:
             page = await way.page(_between(way, int(left[0]), int(left[:size][-1])), few_tries=size > 1)
         except _TOO_MUCH as error:
-            if size == 1 or _final(error):
+            if size == 1 or is_final(error):
                 raise
             size = max(1, size // 4)
             continue
@@ -166,7 +166,9 @@ async def by_ids(way: Way) -> AsyncIterator[Page]:
         try:
             page = await way.page({"objectIds": ",".join(map(str, asked.tolist()))}, few_tries=size > 1)
         except _TOO_MUCH as error:
-            if size == 1 or _final(error):
+            if is_final(error):
+                raise
+            if size == 1:
                 raise _poison(way, asked, error) from error
             size = max(1, size // 4)
             continue
@@ -252,8 +254,9 @@ def _quarters(box: Box) -> Sequence[Box]:
     return (west, south, x, y), (x, south, east, y), (west, y, x, north), (x, y, east, north)
 
 
-def _final(error: Exception) -> bool:
-    return isinstance(error, FeedRefused) and error.final
+def is_final(error: Exception) -> bool:
+    """Whether a smaller question would be in vain: the portal said no, or its host is left alone for a while."""
+    return bool(getattr(error, "final", False) or getattr(error, "wait_s", None))
 
 
 #: In order of preference.

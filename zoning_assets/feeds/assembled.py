@@ -23,8 +23,7 @@ from zoning_assets.feeds.asking import TRIES
 from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.secrecy import without_secrets
-from zoning_assets.transform import columns
-from zoning_assets.transform.features import SCHEMA, properties_of
+from zoning_assets.transform.features import SCHEMA
 
 _FILE = "assembled.arrow"
 _ROWS_A_BATCH = 2000
@@ -117,7 +116,7 @@ async def assemble(request: Request, paged: Paged) -> Whole:
                 left.unlink()
         await asyncio.to_thread(request.draft.abandon)
     here = _here(request, paged.layer, stamp, note)
-    return Whole(request, here, request.folder / note["sha256"][:32])
+    return Whole(request, here)
 
 
 async def _walked(request: Request, paged: Paged, stamp: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,13 +188,7 @@ def _here(request: Request, layer: Mapping[str, Any], stamp: Mapping[str, Any], 
             for number in range(file.num_record_batches):
                 yield from _sliced(file.get_batch(number))
 
-    def keys(batch: pa.RecordBatch) -> Sequence[str | None]:
-        key = request.feed.key
-        if not key:
-            return [None] * len(batch)
-        return [columns.key_of(properties_of(text).get(key)) for text in batch.column("properties").to_pylist()]
-
-    return Here("features", layer, {"sha256": note["sha256"], **stamp}, note["rows"], batches, keys, note["proof"])
+    return Here("features", layer, {"sha256": note["sha256"], **stamp}, note["rows"], batches, note["proof"])
 
 
 def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -6,7 +6,7 @@ Requests are conditional: a file that did not change is not fetched, within the 
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +26,6 @@ from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.http import Answer
 from zoning_assets.model import Feed
 from zoning_assets.secrecy import without_secrets
-from zoning_assets.transform import columns
 
 #: A file beside the jurisdiction file is hashed by a probe up to this size.
 _CHEAP_BYTES = 64 << 20
@@ -73,7 +72,7 @@ async def open_source(request: Request) -> Whole:
     if found.format in formats.SLOW:
         which = (found.at, found.layer, request.feed.geometry, named, READER)
         batches = copies.copied(batches, into / f"{_name(str(which))}.rows")
-    return Whole(request, _here(found, fetched, batches, request.feed), into, hold)
+    return Whole(request, _here(found, fetched, batches, request.feed), hold)
 
 
 async def probe(request: Request) -> dict[str, Any]:
@@ -123,12 +122,7 @@ def _known(**signals: Any) -> dict[str, Any]:
 
 
 def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, feed: Feed) -> Here:
-    key, ours = feed.key, set(feed.fields.values())
-
-    def keys(batch: pa.RecordBatch) -> Sequence[str | None]:
-        values = batch.column(key).to_pylist() if key else [None] * len(batch)
-        return list(map(columns.key_of, values))
-
+    ours = set(feed.fields.values())
     named = {column: dict(names) for column, names in found.names.items() if column in ours}
     names = {"names": {"columns": named}} if named else {}
     which = {"at": found.at, "geometry": feed.geometry}
@@ -144,7 +138,6 @@ def _here(found: files.LayerFile, fetched: _Fetched, batches: copies.Batches, fe
         },
         rows=found.rows,
         batches=batches,
-        keys=keys,
         proof={"file": fetched.sha256, **fetched.said, **left_out},
         shapes=found.shapes,
     )

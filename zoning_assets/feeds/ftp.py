@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnreachable, Stopping
 from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request
-from zoning_assets.http import TALLY
+from zoning_assets.http import Tally
 from zoning_assets.os_errors import network
 from zoning_assets.secrecy import without_secrets
 
@@ -65,7 +65,7 @@ async def fetch(request: Request, part: Part, known: str | None) -> Version | No
         version = _version(server, path)
         if version.name and version.name == known:
             return None
-        _transfer(server, path, version, part)
+        _transfer(server, path, version, part, request.http.tally)
         if (after := _version(server, path)) != version:
             part.forget()
             raise FileRefused(f"the file changed while it came: {after}", where=request.where, do="run again")
@@ -114,11 +114,11 @@ def _size(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _transfer(server: _Server, path: str, version: Version, part: Part) -> None:
+def _transfer(server: _Server, path: str, version: Version, part: Part, tally: Tally) -> None:
     start = part.resumes_at() if version.name and part.said.get("validator") == version.name else None
     if start is None:
         part.note({"validator": version.name, "size": version.size})
-    again, tally = part.size - (start or 0), TALLY.get()
+    again = part.size - (start or 0)
     with part.written(lambda: again) as write:
 
         def receive(piece: bytes) -> None:

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-import pyarrow as pa
-
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer
 from zoning_assets.feeds import asking, files, members, notes
 from zoning_assets.feeds.files import LayerFile
@@ -23,7 +21,6 @@ from zoning_assets.feeds.parts import Part
 from zoning_assets.feeds.source import Request, check_columns, prove
 from zoning_assets.feeds.whole import Here, Whole
 from zoning_assets.secrecy import without_secrets
-from zoning_assets.transform import columns
 from zoning_assets.transform.documents import decode
 
 _PAGE = re.compile(r"/explore/(?:embed/)?(?:dataset|assets)/([^/]+)(?:/.*)?")
@@ -59,7 +56,7 @@ async def open_source(request: Request) -> Whole:
     if note is None:
         note = await _export(request, url, dataset, file, of)
     found = await asyncio.to_thread(_layer, file, where)
-    return Whole(request, _here(request, found, dataset, note), request.folder / note["sha256"][:32])
+    return Whole(request, _here(found, dataset, note))
 
 
 async def probe(request: Request) -> dict[str, Any]:
@@ -147,14 +144,7 @@ def _rows(file: Path, where: str) -> int:
     return sum(map(len, files.batches(_layer(file, where))))
 
 
-def _here(request: Request, found: LayerFile, dataset: Dataset, note: Mapping[str, Any]) -> Here:
-    key = request.feed.key
-
-    def keys(batch: pa.RecordBatch) -> Sequence[str | None]:
-        # A column that is empty in all rows is not in the export.
-        known = key is not None and key in batch.schema.names
-        return list(map(columns.key_of, batch.column(key).to_pylist())) if known else [None] * len(batch)
-
+def _here(found: LayerFile, dataset: Dataset, note: Mapping[str, Any]) -> Here:
     layer = {"crs": found.crs, "managed": ["fid", *dataset.managed]}
     stamp = {"sha256": note["sha256"], **dataset.stamp}
-    return Here("arrow", layer, stamp, dataset.stamp["count"], lambda: files.batches(found), keys, note["proof"])
+    return Here("arrow", layer, stamp, dataset.stamp["count"], lambda: files.batches(found), note["proof"])

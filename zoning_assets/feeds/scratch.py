@@ -6,7 +6,6 @@
     FEED/CONTENT/file           as it was downloaded
     FEED/CONTENT/unpacked/      what a zip held
     FEED/CONTENT/LAYER.rows     its rows, where its format is slow to read
-    FEED/CONTENT/sliced-COVER/  its tiles' pages
 
 Nothing that has its final name changes. Old versions go when nobody is reading: the newest stays. A lock ends with the
 process that holds it, however that ends.
@@ -25,7 +24,7 @@ _OLDEST_PART_S = 24 * 3600.0
 _CONTENT = re.compile(r"[0-9a-f]{32}")
 _DOWNLOAD = re.compile(r"[0-9a-f]{16}\.(json|body|part.*)")
 #: Names of what is not whole yet; who made it is gone, where nobody holds the lock.
-_DRAFTS = ("sliced-*.part", "*.rows.*.part", "unpacked/.unpacking-*")
+_DRAFTS = ("*.rows.*.part", "unpacked/.unpacking-*")
 
 
 class Hold:
@@ -66,7 +65,6 @@ def _tidy(folder: Path, download: str) -> None:
         for pattern in _DRAFTS:
             for draft in content.glob(pattern):
                 shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
-        _keep_newest(list(content.glob("sliced-*")))
     now = time.time()
     for path in folder.iterdir():
         old = _DOWNLOAD.fullmatch(path.name) and now - path.stat().st_mtime > _OLDEST_PART_S

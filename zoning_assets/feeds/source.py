@@ -1,21 +1,19 @@
-"""What every feed type offers: a layer that was found and understood, and that can be asked for a place's pages."""
+"""What every feed type offers: a layer that was found and understood, and all of its pages with the proof of that."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from zoning_assets.errors import HarvestIncomplete, JurisdictionInvalid, NotALayer
-from zoning_assets.http import Http
-from zoning_assets.model import Cover, Feed, Jurisdiction, Place
-
-#: A tile with more rows than this is split (`tile_resolution = "auto"`): a dozen pages, some seconds, little memory.
-#: At 10,000 a county of 200,000 has 65 tiles and takes 20 s; at 25,000 17 s; at 50,000 16 s, with less to choose from.
-MOST_ROWS_A_TILE = 25_000
+from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInvalid, NotALayer
+from zoning_assets.http import Client
+from zoning_assets.model import Feed, Jurisdiction, Page
 
 
 class Draft(Protocol):
     """A harvest that is being fetched: its pages, and what was asked for them. See stores.drafts.Draft."""
+
+    pages: list[Page]
 
     def begin(self, state: Mapping[str, Any]) -> str:
         """Go on with pages that an earlier try left, while the layer says of itself what it said then; says which."""
@@ -25,7 +23,7 @@ class Draft(Protocol):
         """The answer to a question that was asked before."""
         ...
 
-    def add(self, body: bytes, *, rows: int, kind: str = "area", question: Mapping[str, str] | None = None) -> object:
+    def add(self, body: bytes, *, rows: int, question: Mapping[str, str] | None = None) -> Page:
         """Keep a page of the harvest; with its question it need not be asked again after a crash."""
         ...
 
@@ -38,12 +36,12 @@ class Draft(Protocol):
 class Request:
     """Which feed to open, with what, and where large files may lie for a while.
 
-    `draft` keeps the pages of a layer that is fetched whole, before its tiles are cut out of it.
+    `draft` keeps the pages as they come.
     """
 
     jurisdiction: Jurisdiction
     feed: Feed
-    http: Http
+    http: Client
     scratch: Path
     draft: Draft
 
@@ -64,33 +62,35 @@ class Source(Protocol):
     Attributes:
         form, layer: how its pages are read, see model.Harvest.
         stamp: changes when the layer does.
+        tells: whether the same stamp means the same rows, as far as the portal can be believed.
         rows: how many rows it has; None where that is known only when they are read.
+        signals: what `probe` would state now; None: that was not asked for.
     """
 
     form: str
     layer: dict[str, Any]
     stamp: dict[str, Any]
+    tells: bool
     rows: int | None
+    signals: Mapping[str, Any] | None
 
-    async def cover(self, *, exact: bool) -> Cover:
-        """Find the tiles, and what is owned in an unusual way. `exact`: trust no summary of the portal's."""
-        ...
+    def pages(self, draft: Draft, proof: dict[str, Any]) -> AsyncGenerator[Page]:
+        """All pages of the layer, put into the draft as they come, and the proof that they are all.
 
-    async def fingerprint(self, place: Place, cover: Cover) -> dict[str, Any] | None:
-        """What the portal says of a place's rows, by which any change of them shows; None where it cannot say so much.
+        Where one way through the layer fails another is taken: pages that the draft has no more at the end are none.
 
-        Raises:
-            PortalError: see errors.py.
-        """
-        ...
-
-    async def fetch(self, place: Place, cover: Cover, draft: Draft) -> dict[str, Any]:
-        """Put all pages of a place into the draft; the proof that they are all.
+        Args:
+            draft: keeps the pages.
+            proof: receives the evidence.
 
         Raises:
-            HarvestIncomplete: they are not.
+            HarvestIncomplete: they are not all.
             PortalError: see errors.py; the draft keeps what came.
         """
+        ...
+
+    def explained(self, error: CrsRefused) -> CrsRefused:
+        """The refusal of coordinates, with what the layer itself suggests to do."""
         ...
 
 

@@ -3,9 +3,9 @@
 What belongs here: asking, and how politely. What does not: what an answer means (feeds/), where a budget is kept for
 all processes (stores/ledger).
 
-    client    asks: retries, redirects, downloads that go on, windows in which nobody is asked
-    questions what is asked, and what came of it
-    turns     who of this process asks a host next, and over which connection
+    client    asks: retries, redirects, downloads that go on; counts for one piece of work, and keeps its pauses
+    questions what is asked, in what context, and what came of it
+    turns     who of this process asks a host next, when, and over which connection; windows in which nobody is asked
     ledger    where a host's budget is kept; in memory here
     budget    what a host may be asked, as pure steps: pace, rests, stated limits, the breaker
     answers   headers, redirects, pages for people, certificates: what they mean
@@ -14,9 +14,7 @@ all processes (stores/ledger).
 """
 
 from zoning_assets.http.answers import retry_after_s
-from zoning_assets.http.bodies import TALLY, Tally
-from zoning_assets.http.client import Http
-from zoning_assets.http.drain import PAUSED
-from zoning_assets.http.questions import Answer, Part
+from zoning_assets.http.client import Client, Http
+from zoning_assets.http.questions import Answer, Part, Paused, Tally
 
-__all__ = ["PAUSED", "TALLY", "Answer", "Http", "Part", "Tally", "retry_after_s"]
+__all__ = ["Answer", "Client", "Http", "Part", "Paused", "Tally", "retry_after_s"]

@@ -95,11 +95,7 @@ def _reset_s(text: str, now: datetime) -> float | None:
 
 def host_of(url: str) -> str:
     """The host whose budget a request is charged to; port 80 and 443 are the same server."""
-    return re.sub(r":(80|443)?$", "", _host_and_port(url).lower())
-
-
-def _host_and_port(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]
+    return re.sub(r":(80|443)?$", "", urlsplit(url).netloc.rpartition("@")[2].lower())
 
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>(.{0,200}?)</title", re.IGNORECASE | re.DOTALL)

@@ -1,8 +1,6 @@
-"""Bodies of answers, read within limits: into memory, or to disk; and who is charged for their bytes."""
+"""Bodies of answers, read within limits."""
 
 from collections.abc import Callable
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -10,25 +8,14 @@ import aiohttp
 from zoning_assets.errors import FeedRefused, FileRefused
 from zoning_assets.http import answers
 from zoning_assets.http.answers import Unreadable
+from zoning_assets.http.questions import Tally
 from zoning_assets.secrecy import without_secrets
 
 _LARGEST_ANSWER, _LARGEST_COMPLAINT = 256 << 20, 1 << 20
 
 
-@dataclass
-class Tally:
-    """What asking has cost."""
-
-    requests: int = 0
-    bytes: int = 0
-
-
-#: Who is charged for a request: each task that works on a place sets its own.
-TALLY: ContextVar[Tally] = ContextVar("tally")
-
-
-async def read_body(response: aiohttp.ClientResponse, url: str) -> bytes:
-    """The body, inflated; of anything but a 200 only the beginning.
+async def read_body(response: aiohttp.ClientResponse, url: str, tally: Tally) -> bytes:
+    """The body, inflated; of anything but a 200 only the beginning. Its bytes are added to `tally`.
 
     Raises:
         FileRefused: it is larger than an answer may be.
@@ -41,7 +28,7 @@ async def read_body(response: aiohttp.ClientResponse, url: str) -> bytes:
         if size > _LARGEST_ANSWER:
             raise _too_large(url, _LARGEST_ANSWER)
         pieces.append(piece)
-    TALLY.get().bytes += size
+    tally.bytes += size
     return b"".join(pieces)
 
 

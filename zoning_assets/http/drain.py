@@ -1,14 +1,11 @@
 """Stopping without losing anything: nobody begins or waits any longer, what is under way has a little time to end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 
-from zoning_assets.errors import Stopping, ZoningError
-
-#: Why the task at hand must not ask any more, as a person paused it; each task that works on a place sets its own.
-PAUSED: ContextVar[Callable[[], ZoningError | None]] = ContextVar("paused", default=lambda: None)
+from zoning_assets.errors import Stopping
+from zoning_assets.secrecy import without_secrets
 
 
 class Drain:
@@ -31,17 +28,17 @@ class Drain:
         return Stopping("stopped", where=where, do="the same command goes on from here")
 
     @asynccontextmanager
-    async def unless_stopped(self, where: str, grace_s: float = 0.0) -> AsyncIterator[None]:
-        """The block ends with Stopping when we stop, and so long after it."""
+    async def unless_stopped(self, url: str, grace_s: float = 0.0) -> AsyncIterator[None]:
+        """The block ends with Stopping when we stop, and so long after it. `url`: what it asks, for the message."""
         if self.stopping:
-            raise self.stopped(where)
+            raise self.stopped(without_secrets(url))
         try:
             async with asyncio.timeout(None) as limit:
                 self._limits[limit] = grace_s
                 yield
         except TimeoutError:
             if limit.expired():
-                raise self.stopped(where) from None
+                raise self.stopped(without_secrets(url)) from None
             raise
         finally:
             self._limits.pop(limit, None)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import aiohttp
@@ -60,28 +61,52 @@ class Heard:
         return self.said.wait_s or 0.0
 
 
+@dataclass
+class Tally:
+    """What a piece of work has cost so far: requests sent, and bytes of answers received (inflated)."""
+
+    requests: int = 0
+    bytes: int = 0
+
+
+#: Returns the error of a pause that is in force for a piece of work, or None.
+Paused = Callable[[], ZoningError | None]
 #: Asks once: a session, an address, a query.
 Once = Callable[[aiohttp.ClientSession, str, Mapping[str, str]], Awaitable[Answer]]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, how politely, and how often at most. `also`: statuses besides 200 that the caller understands."""
+    """One question to a portal, with the context that it is asked in.
+
+    Attributes:
+        portal: the limits to keep.
+        url: without a query.
+        once: sends one request and reads its answer.
+        tally: counts the requests and bytes of the work that asks.
+        paused: called before each request, which is not sent where it returns an error.
+        params: the query.
+        tries: the most requests, redirects not counted.
+        also: statuses besides 200 that the caller understands.
+        anywhere: whether a redirect may lead to another site.
+    """
 
     portal: Portal
     url: str
     once: Once
+    tally: Tally
+    paused: Paused
     params: Mapping[str, str] = field(default_factory=dict)
     tries: int = TRIES
     also: Collection[int] = ()
-    anywhere: bool = False  # whether a redirect may lead to another site
+    anywhere: bool = False
 
     @property
     def where(self) -> str:
         """The address for messages."""
         return without_secrets(self.url)
 
-    @property
+    @cached_property
     def host(self) -> str:
-        """Whose budget it is charged to."""
+        """The host whose rate limit the request counts against."""
         return host_of(self.url)

@@ -5,15 +5,22 @@ moment it is sent, never in advance: a rest that another process has just begun 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import aiohttp
 
-from zoning_assets.http.budget import SLOT, Budget, Turn, take
+from zoning_assets.errors import PortalResting
+from zoning_assets.http.budget import SLOT, Budget, Said, Turn, take, told
 from zoning_assets.http.ledger import Ledger
+from zoning_assets.http.questions import Question
 from zoning_assets.model import Portal
+from zoning_assets.windows import open_window_until
+
+_log = logging.getLogger(__name__)
 
 #: Connections of one process, over all hosts.
 _CONNECTIONS = 20
@@ -22,6 +29,8 @@ _LINGER_S, _LEASE_S = 1.0, 5.0
 #: Slots that others hold are tried again after pauses of such lengths. Who gave up an old connection stands back a
 #: little longer than the longest, so that it is another's turn.
 _FIRST_LOOK_S, _LONGEST_LOOK_S, _STAND_BACK_S = 0.01, 0.25, 0.3
+#: A window that closes later than this is not waited for; while one is, the clock is looked at so often.
+_LONGEST_WINDOW_S, _WINDOW_LOOK_S = 12 * 3600.0, 900.0
 _TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=20, sock_read=120)
 _AGENT = "zoning-assets (polite municipal GIS harvester)"
 
@@ -58,32 +67,64 @@ class Granted:
 class Turns:
     """The lines of one process."""
 
-    def __init__(self, ledger: Ledger, sleep: Callable[[float], Awaitable[None]]) -> None:
-        self.ledger, self._sleep = ledger, sleep
+    def __init__(self, ledger: Ledger, sleep: Callable[[float], Awaitable[None]], now: Callable[[], datetime]) -> None:
+        self.ledger, self._sleep, self._now = ledger, sleep, now
         self._cookies = aiohttp.CookieJar()  # in common: some send a visitor round until he has one
         self._lines: dict[str, _Line] = {}
         self._permits = asyncio.Semaphore(_CONNECTIONS)
         self._ending: set[asyncio.Task[None]] = set()
+        self._announced: set[tuple[str, datetime]] = set()  # windows, by host
 
-    async def take(
-        self, host: str, portal: Portal, may: Callable[[], bool], longest_wait_s: float
-    ) -> Granted | Turn | None:
-        """Stand in line until a request is granted, which must then be sent at once, and its lease given back.
+    async def take(self, question: Question, longest_wait_s: float) -> Granted | Turn:
+        """Wait until a request is granted, which must then be sent at once, and its lease given back.
 
         Returns:
-            A Turn where the host wants a longer wait than that; None where `may` said no meanwhile.
+            A Turn where the host wants a longer wait than that.
 
         Raises:
+            Held: the work that asks is paused. It is looked at before each wait for a window.
+            PortalResting: a window is open that closes too late to be waited for.
             StoreError: the ledger cannot be reached.
         """
+        granted = None
+        while granted is None:
+            if error := question.paused():
+                raise error
+            await self._wait_for_window(question)
+            granted = await self._stand_in_line(question, longest_wait_s)
+        return granted
+
+    async def _wait_for_window(self, question: Question) -> None:
+        """Wait until no window is open. The clock is read again and again, as machines sleep, too."""
+        waited_s = 0.0
+        while until := self._closed_until(question.portal):
+            left_s = (until - self._now()).total_seconds()
+            what = f"it is not to be asked until {until.isoformat(timespec='minutes')}"
+            if waited_s + left_s > _LONGEST_WINDOW_S:
+                raise PortalResting(what, where=question.where, do="run again after it", wait_s=left_s)
+            if (question.host, until) not in self._announced:
+                self._announced.add((question.host, until))
+                _log.warning("%s: %s; goes on by itself then", question.host, what)
+            pause_s = min(left_s, _WINDOW_LOOK_S)
+            await self._sleep(pause_s)
+            waited_s += pause_s
+
+    def _closed_until(self, portal: Portal) -> datetime | None:
+        """When the windows that are open now close; None: none is open."""
+        windows = (*portal.maintenance, *portal.quiet_hours)
+        return open_window_until(windows, self._now()) if windows else None
+
+    async def _stand_in_line(self, question: Question, longest_wait_s: float) -> Granted | Turn | None:
+        """As `take`; None where a window opened meanwhile."""
+        host, portal = question.host, question.portal
         line = self._lines.setdefault(host, _Line(host, portal.connections))
         async with line.front:
             lease: Lease | None = None
             granted = False
             try:
-                while may():
+                while not self._closed_until(portal):
                     lease = lease or await self._lease(line)
-                    if not may():  # it may have taken long to get a connection
+                    if self._closed_until(portal):  # it may have taken long to get a connection
                         break
                     turn, budget = await self._ask(line, portal, lease)
                     if turn.ticket:
@@ -99,6 +140,11 @@ class Turns:
             finally:
                 if lease and not granted:
                     await self.give(host, lease)
+
+    async def learn(self, host: str, granted: Granted, said: Said) -> None:
+        """Tell the ledger what became of a request; a good answer of a host in good order changes nothing."""
+        if told(granted.budget, 0.0, said) != granted.budget:
+            await self.ledger.change(host, lambda budget, now: (told(budget, now, said), None))
 
     async def give(self, host: str, lease: Lease) -> None:
         """The answer has been read: the connection is the next one's in line, or another process's."""
@@ -137,7 +183,7 @@ class Turns:
                     return lease
                 await self._end(line, lease)
             line.freed.clear()
-            if _now() >= line.stands_back_until and (new := await self._try_new(line)):
+            if _loop_s() >= line.stands_back_until and (new := await self._try_new(line)):
                 return new
             with suppress(TimeoutError):
                 async with asyncio.timeout(look_s):
@@ -156,7 +202,7 @@ class Turns:
         finally:
             if slot is None:
                 self._permits.release()
-        return None if slot is None else Lease(slot, self._open_session(), _now())
+        return None if slot is None else Lease(slot, self._open_session(), _loop_s())
 
     def _open_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -184,7 +230,7 @@ class Turns:
     async def _close(self, line: _Line, lease: Lease) -> None:
         """Close the connection, and then give the slot back: in this order, as another's connection may follow."""
         if self.ledger.shared and _old(lease):
-            line.stands_back_until = _now() + _STAND_BACK_S
+            line.stands_back_until = _loop_s() + _STAND_BACK_S
         await lease.session.close()
         await self.ledger.give_slot(line.host, lease.slot)
         self._permits.release()
@@ -204,8 +250,8 @@ class Turns:
 
 
 def _old(lease: Lease) -> bool:
-    return _now() - lease.since > _LEASE_S
+    return _loop_s() - lease.since > _LEASE_S
 
 
-def _now() -> float:
+def _loop_s() -> float:
     return asyncio.get_running_loop().time()

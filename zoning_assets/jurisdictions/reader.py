@@ -8,8 +8,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyproj
-
 from zoning_assets import cron
 from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.model import (
@@ -236,6 +234,8 @@ class Reader:
     def _crs(self, table: dict[str, Any], at: str) -> str | None:
         if "crs" not in table:
             return None
+        import pyproj  # noqa: PLC0415 - few files state a CRS, and every command reads files
+
         text = self._text(table, at, "crs")
         try:
             pyproj.CRS(text)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoning_assets.errors import NotALayer, PortalError, ZoningError
-from zoning_assets.http import Http
+from zoning_assets.errors import HarvestMissing, NotALayer, PortalError, ZoningError
+from zoning_assets.http import Client
 from zoning_assets.model import Feed, Jurisdiction, Place
 from zoning_assets.onboarding import portals, sample
 from zoning_assets.stores import harvests
@@ -19,6 +19,7 @@ from zoning_assets.transform import columns, pages
 _SAME_VALUES = 0.5
 _SAME_NAME = 0.6
 _MOST_LAYERS = 20
+_MOST_PAGES = 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Finding:
     why: Sequence[str] = ()
 
 
-async def examine(http: Http, jurisdiction: Jurisdiction, feed: Feed, objects: Objects, folder: Path) -> Finding:
+async def examine(http: Client, jurisdiction: Jurisdiction, feed: Feed, objects: Objects, folder: Path) -> Finding:
     """Look at one feed. Errors of the portal are findings, not raised."""
     layer = portals.Layer(feed.type, feed.url, feed.name, layer=feed.layer)
     try:
@@ -74,20 +75,20 @@ def renamed(
 
 
 def known_values(objects: Objects, jurisdiction: str, feed: Feed) -> dict[str, set[str]]:
-    """The values that the feed's columns had when it was harvested last, from a few pages of each tile."""
-    folder = f"raw/{jurisdiction}/{feed.name}"
-    tiles = sorted({name.split("/")[3] for name in objects.names(folder) if name.endswith("/latest.json")})
+    """The values that the feed's columns had when it was harvested last, from a few of its pages."""
     values: dict[str, set[str]] = {name: set() for name in _wanted(feed)}
-    for tile in tiles[:_MOST_LAYERS]:
-        harvest = harvests.latest(objects, Place(jurisdiction, None if tile == "whole" else tile), feed.name)
-        for page in harvest.pages[:2]:
-            rows = pages.READERS[harvest.form](harvests.read_page(objects, harvest, page), harvest.layer).attributes
-            for name, found in values.items():
-                found.update(text for row in rows if (text := columns.key_of(row.get(name))) is not None)
+    try:
+        harvest = harvests.latest(objects, Place(jurisdiction), feed.name)
+    except HarvestMissing:
+        return values
+    for page in harvest.pages[:_MOST_PAGES]:
+        rows = pages.READERS[harvest.form](harvests.read_page(objects, harvest, page), harvest.layer).attributes
+        for name, found in values.items():
+            found.update(text for row in rows if (text := columns.key_of(row.get(name))) is not None)
     return values
 
 
-async def _moved(http: Http, feed: Feed, error: ZoningError, folder: Path) -> Finding:
+async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> Finding:
     """Look for the layer elsewhere: in its service, then in the services of its server whose names are alike."""
     service = re.sub(r"/\d+/?$", "", feed.url)
     for where in (service, re.sub(r"(/rest/services).*", r"\1", service, flags=re.IGNORECASE)):
@@ -104,7 +105,7 @@ async def _moved(http: Http, feed: Feed, error: ZoningError, folder: Path) -> Fi
 
 
 async def _best(
-    http: Http, feed: Feed, layers: Iterable[portals.Layer], folder: Path
+    http: Client, feed: Feed, layers: Iterable[portals.Layer], folder: Path
 ) -> tuple[portals.Layer, float] | None:
     """The layer that has most of the columns that the file names, at least half of them."""
     wanted, best = set(_wanted(feed)), None

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from zoning_assets.errors import NotALayer, PortalError
-from zoning_assets.http import Http
+from zoning_assets.http import Client
 from zoning_assets.model import PARCELS, ZONING, Portal
 from zoning_assets.secrecy import without_secrets
 
@@ -67,7 +67,7 @@ def feed_of(name: str) -> str | None:
     return None
 
 
-async def layers(http: Http, url: str) -> list[Layer]:
+async def layers(http: Client, url: str) -> list[Layer]:
     """All layers at an address: one, those of a service, or those of a whole ArcGIS server (as far as it goes).
 
     Raises:
@@ -85,7 +85,7 @@ async def layers(http: Http, url: str) -> list[Layer]:
     return found
 
 
-async def _arcgis(http: Http, url: str) -> list[Layer]:
+async def _arcgis(http: Client, url: str) -> list[Layer]:
     if re.search(r"/(Feature|Map)Server/\d+$", url, re.IGNORECASE):
         said = await asked(http, url)
         return [Layer("arcgis", url, str(said.get("name")), said.get("geometryType") == "esriGeometryPolygon")]
@@ -94,7 +94,7 @@ async def _arcgis(http: Http, url: str) -> list[Layer]:
     return await _server(http, url)
 
 
-async def _service(http: Http, url: str) -> list[Layer]:
+async def _service(http: Client, url: str) -> list[Layer]:
     said = await asked(http, url)
     found = [each for each in said.get("layers") or () if isinstance(each, dict) and "id" in each]
     # MapServer roots seldom say what a layer holds; then it is not ruled out.
@@ -105,7 +105,7 @@ async def _service(http: Http, url: str) -> list[Layer]:
     ]
 
 
-async def _server(http: Http, url: str) -> list[Layer]:
+async def _server(http: Client, url: str) -> list[Layer]:
     """Layers of the services whose own name, or whose folder's, speaks of parcels or zoning; else of the first few."""
     root = re.sub(r"(/rest/services).*", r"\1", url, flags=re.IGNORECASE)
     said = await asked(http, url)
@@ -131,7 +131,7 @@ def _services(said: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, kind) for name, kind in found if kind in ("FeatureServer", "MapServer") and ".." not in name]
 
 
-async def asked(http: Http, url: str) -> dict[str, Any]:
+async def asked(http: Client, url: str) -> dict[str, Any]:
     """An ArcGIS description.
 
     Raises:

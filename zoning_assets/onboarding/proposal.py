@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zoning_assets.errors import NotALayer, PortalError
-from zoning_assets.http import Http
+from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, PARCELS, ZONING, Bounds
 from zoning_assets.onboarding import ground, portals, repeats, roles, sample
 from zoning_assets.onboarding.roles import Candidate
@@ -95,7 +95,7 @@ class Proposal:
 
 
 async def propose(
-    http: Http, url: str, folder: Path, name: str | None, tell: Callable[[str], None] = lambda _: None
+    http: Client, url: str, folder: Path, name: str | None, tell: Callable[[str], None] = lambda _: None
 ) -> Proposal:
     """Look at an address and propose a file; `tell` is called with what is done next.
 
@@ -131,7 +131,7 @@ async def propose(
 
 
 async def _looked(  # noqa: PLR0913 - a layer, and what is known of it
-    http: Http, feed: str, layer: portals.Layer, folder: Path, passed: dict[str, str], name: str | None
+    http: Client, feed: str, layer: portals.Layer, folder: Path, passed: dict[str, str], name: str | None
 ) -> Chosen | None:
     try:
         seen = await sample.taken(http, layer, folder, name)

@@ -11,12 +11,11 @@ import pyproj
 import shapely
 
 from zoning_assets.errors import CrsRefused, FeedRefused, PortalUnreachable
-from zoning_assets.feeds import FEED_TYPES, Request
+from zoning_assets.feeds import Request, feed_type
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, Service
 from zoning_assets.feeds.arcgis_sample import completed
-from zoning_assets.feeds.slices import page_of
-from zoning_assets.feeds.whole import Whole
-from zoning_assets.http import Http
+from zoning_assets.feeds.whole import Whole, page_of
+from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, PARCELS, Bounds, Feed, Jurisdiction, Place
 from zoning_assets.onboarding import ground
 from zoning_assets.onboarding.portals import Layer
@@ -48,7 +47,7 @@ class Sample:
     names: Mapping[str, Any] = field(default_factory=dict)  # what the portal calls its values
 
 
-async def taken(http: Http, layer: Layer, folder: Path, name: str | None = None) -> Sample:
+async def taken(http: Client, layer: Layer, folder: Path, name: str | None = None) -> Sample:
     """Look at a layer.
 
     Args:
@@ -68,7 +67,7 @@ async def taken(http: Http, layer: Layer, folder: Path, name: str | None = None)
     request = Request(whole_world, feed, http, folder / "scratch", draft)
     if layer.type == "arcgis":
         return _with_shift(await _of_arcgis(request, layer, name))
-    source = await FEED_TYPES[layer.type].open_source(request)
+    source = await feed_type(layer.type).open_source(request)
     if not isinstance(source, Whole):
         raise TypeError(layer.type)
     return _with_shift(_of_whole(source, layer, name))
@@ -121,7 +120,7 @@ async def _box_of_rows(service: Service) -> Bounds | None:
 
 def _of_whole(source: Whole, layer: Layer, name: str | None) -> Sample:
     batches = list(islice(source.here.batches(), _BATCHES))
-    read = [pages.READERS[source.form](page_of([batch]), source.layer) for batch in batches]
+    read = [pages.READERS[source.form](page_of(batch), source.layer) for batch in batches]
     rows = list(islice((row for each in read for row in each.attributes), MOST_ROWS))
     declared = source.layer.get("crs")
     managed = list(source.layer.get("managed", ()))

@@ -3,14 +3,18 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from zoning_assets import receiving
 from zoning_assets.errors import StoreError
-from zoning_assets.orchestration import asking, requests
+from zoning_assets.orchestration import requests
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.waking import Feed
+
+if TYPE_CHECKING:
+    from zoning_assets.orchestration.asking import Wanted
+    from zoning_assets.receiving import Received
 
 _TICK_S = 30
 _RUN_KEY = "dagster/run_key"
@@ -43,8 +47,10 @@ def amendment_arrived(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
 
 async def _arrived(
     instance: dg.DagsterInstance, zoning: Zoning, asked: Mapping[str, str]
-) -> tuple[receiving.Received, list[asking.Wanted], dict[str, str]]:
+) -> "tuple[Received, list[Wanted], dict[str, str]]":
     """The amendments, then what they and others ask for; `asked`: messages whose run was asked for, and its key."""
+    from zoning_assets import receiving  # noqa: PLC0415 - see orchestration/__init__
+    from zoning_assets.orchestration import asking  # noqa: PLC0415
 
     def is_recorded(run_key: str) -> bool:
         return instance.get_runs_count(dg.RunsFilter(tags={_RUN_KEY: run_key})) > 0
@@ -55,7 +61,7 @@ async def _arrived(
         return received, *await asking.ask(tiles, asked, is_recorded)
 
 
-def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: asking.Wanted) -> list[dg.RunRequest]:
+def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "Wanted") -> list[dg.RunRequest]:
     """Its runs; one that names no jurisdiction or feed of ours says so when it runs."""
     name, feed = wanted.config["jurisdiction"], wanted.config["feed"]
     known, _ = zoning.sorted_out([name])

@@ -10,24 +10,27 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from zoning_assets import judging, logs, stopping
+from zoning_assets import logs, stopping
 from zoning_assets.errors import AcceptanceNeeded
-from zoning_assets.model import PARCELS, ZONING, Cover, Jurisdiction, Outcome
+from zoning_assets.model import PARCELS, RAW, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
 from zoning_assets.orchestration.noting import begin, note, noted
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.runs import FORCE, REPLAY
 from zoning_assets.orchestration.syncing import CHANGES
-from zoning_assets.pipeline import RAW, STAGES, Pipeline
-from zoning_assets.stores import failures, fixes
+from zoning_assets.stores import failures
 from zoning_assets.transform.tripwires import Verdict
 
+if TYPE_CHECKING:
+    from zoning_assets.pipeline import Pipeline
+
 _ABOUT = {
-    "raw_feed": "Pages as the portal sent them, and the proof that they are all. Immutable, named by content.",
+    "raw_feed": "The tile's rows of the layer's harvest: pages as the portal sent them. Immutable, named by content.",
     "normalized": "The harvest in our columns and the target CRS (GeoParquet), only rows that the tile owns.",
     "validated": "Every row judged: valid MultiPolygons with their hash, and rejections with their reason.",
     "parcels": "The PostGIS table zoning.parcel: one transaction a tile, history in zoning.parcel_version.",
@@ -60,7 +63,7 @@ def specs() -> list[dg.AssetSpec]:
     name="parcels_by_tile",
 )
 def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[Event]:
-    """Harvest, normalize, validate and publish the parcels of the chosen tiles."""
+    """Take the chosen tiles' rows of the layer's harvest; normalize, validate and publish them."""
     chosen = {key.to_user_string() for key in context.selected_asset_keys}
     assets = {stage: name for stage, name in metadata.TILE_ASSETS.items() if name in chosen}
     yield from _take(context, zoning, PARCELS, assets)
@@ -78,7 +81,7 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
     @dg.asset(
         partitions_def=whole,
         group_name="parcels",
-        description="The H3 tiles that own a jurisdiction's parcels; first of all, as it registers the partitions.",
+        description="The harvest of a jurisdiction's parcel layer, and the H3 tiles that own its rows; first of all.",
         retry_policy=policies.PASSING,
     )
     def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.MaterializeResult[None] | Event]:
@@ -129,6 +132,8 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
         description="The PostGIS table zoning.parcel_zoning: each parcel's share in each code, exact, with history.",
     )
     def parcel_zoning(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+        from zoning_assets import judging  # noqa: PLC0415 - see orchestration/__init__
+
         with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
             return dg.MaterializeResult(metadata=told.of_shares(judging.overlay(url, jurisdiction)))
 
@@ -141,6 +146,8 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
         description="The PostGIS table zoning.change: what a release really changed, typed and explained.",
     )
     def changes(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+        from zoning_assets import judging  # noqa: PLC0415 - see orchestration/__init__
+
         with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
             found = judging.tell(url, jurisdiction)
         if found and found.alarms:
@@ -150,12 +157,14 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
     return [parcel_zoning, changes]
 
 
-def _cover(context: dg.AssetExecutionContext, pipeline: Pipeline, jurisdiction: Jurisdiction) -> Cover:
-    return stopping.run(pipeline.find_cover(jurisdiction, force=FORCE in context.run.tags), stopping.GRACE_S)
+def _cover(context: dg.AssetExecutionContext, pipeline: "Pipeline", jurisdiction: Jurisdiction) -> Cover:
+    return stopping.run(pipeline.harvest(jurisdiction, force=FORCE in context.run.tags), stopping.GRACE_S)
 
 
 def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> Iterator[Event]:
     """The run's partitions through the pipeline: the results of each when it is done, failures together at the end."""
+    from zoning_assets.stores import fixes  # noqa: PLC0415 - see orchestration/__init__
+
     places = [partitions.place_of(key) for key in context.partition_keys]
     outcomes: list[Outcome] = []
     with one_line(), zoning.pipeline() as pipeline:
@@ -202,5 +211,5 @@ def _results(
 
 def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, str]) -> Sequence[str]:
     """The stages to go through. A district has no asset for the way there, so all of them are gone."""
-    stages = [stage for stage in STAGES if feed == ZONING or stage in assets]
+    stages = [stage for stage in metadata.TILE_ASSETS if feed == ZONING or stage in assets]
     return [stage for stage in stages if stage != RAW] if REPLAY in context.run.tags else stages

@@ -1,14 +1,17 @@
 """Jobs with config, for what a person does in the UI in an emergency: the same words as on the command line."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from pydantic import Field
 
-from zoning_assets import undoing
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.settings import moment
 from zoning_assets.stores import holds
-from zoning_assets.stores.objects import Objects
+
+if TYPE_CHECKING:
+    from zoning_assets.undoing import Undone
 
 _WHY = "Why; kept in the audit."
 _WHERE = "The id of a jurisdiction."
@@ -65,6 +68,9 @@ def lift_hold(context: dg.OpExecutionContext, config: Resume, zoning: Zoning) ->
 @dg.op(description="The inverse of what was published, as a batch; then a pause.")
 def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> None:
     """`zoning rollback`."""
+    from zoning_assets import undoing  # noqa: PLC0415 - see orchestration/__init__
+    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+
     if bool(config.to) == bool(config.batch):
         raise dg.Failure(description="give `to` or `batch`", allow_retries=False)
     with one_line():
@@ -102,7 +108,7 @@ def rollback() -> None:
 JOBS = (pause, resume, rollback)
 
 
-def _told(config: Rollback, done: undoing.Undone) -> str:
+def _told(config: Rollback, done: "Undone") -> str:
     feeds = "; ".join(
         f"{feed}: {done.ended[feed]} rows end, {done.begun[feed]} are there again"
         + (f", as batch {batch}" if batch else "")

@@ -8,10 +8,8 @@ import dagster as dg
 from dagster import DataVersion
 
 from zoning_assets.errors import ZoningError
-from zoning_assets.model import Counts, Cover, Outcome
+from zoning_assets.model import NORMALIZED, PUBLISHED, RAW, VALIDATED, Counts, Cover, Outcome
 from zoning_assets.orchestration.partitions import key_of
-from zoning_assets.pipeline import PUBLISHED, RAW, STAGES
-from zoning_assets.stores.tables import NORMALIZED, VALIDATED
 
 _DATA_VERSION = "dagster/data_version"
 _MOST_REJECTIONS = 50
@@ -24,7 +22,7 @@ Identify = Callable[[str, str, Sequence[str]], list[str]]
 
 def events(outcome: Outcome, assets: Mapping[str, str], identify: Identify) -> Iterator[dg.AssetMaterialization]:
     """One materialization for each stage that was completed and has an asset in this run."""
-    for stage in STAGES:
+    for stage in TILE_ASSETS:
         if stage in outcome.stages and stage in assets:
             yield dg.AssetMaterialization(
                 asset_key=assets[stage],
@@ -119,6 +117,8 @@ def of_cover(cover: Cover, came: int, went: int) -> dict[str, Any]:
         "new": came,
         "gone": went,
         "repeated_keys": len(cover.repeated),
+        "harvest": cover.harvest,
+        **cover.cost,
         "layer": dg.MetadataValue.json(dict(cover.stamp)),
         "rows": dg.MetadataValue.table(
             [dg.TableRecord({"tile": tile, "rows": rows}) for tile, rows in list(cover.tiles.items())[:200]],

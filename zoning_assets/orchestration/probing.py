@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from zoning_assets.errors import ZoningError
 from zoning_assets.orchestration import waking
 from zoning_assets.orchestration.waking import Entry, Feed
-from zoning_assets.pipeline import Pipeline, Probed
 from zoning_assets.stores.failures import Failure
 from zoning_assets.stores.freshness import Known
+
+if TYPE_CHECKING:
+    from zoning_assets.pipeline import Pipeline, Probed
 
 #: One portal may keep a tick waiting for so long; the others are asked meanwhile.
 _PROBE_S = 20.0
@@ -26,10 +29,10 @@ class Decided:
     run_key: str | None
 
 
-async def ask(pipeline: Pipeline, feeds: Sequence[Feed], now: datetime) -> list[tuple[Feed, Probed | Exception]]:
+async def ask(pipeline: "Pipeline", feeds: Sequence[Feed], now: datetime) -> "list[tuple[Feed, Probed | Exception]]":
     """Probe them; an error is an answer."""
 
-    async def one(feed: Feed) -> tuple[Feed, Probed | Exception]:
+    async def one(feed: Feed) -> "tuple[Feed, Probed | Exception]":
         try:
             return feed, await asyncio.wait_for(pipeline.probe(feed.jurisdiction, feed.name, now), _PROBE_S)
         except (ZoningError, TimeoutError) as error:
@@ -40,7 +43,7 @@ async def ask(pipeline: Pipeline, feeds: Sequence[Feed], now: datetime) -> list[
 
 def decide(
     cursor: Mapping[str, Entry],
-    found: Sequence[tuple[Feed, Probed | Exception]],
+    found: "Sequence[tuple[Feed, Probed | Exception]]",
     failures_of: Callable[[Feed], Sequence[Failure]],
     now: datetime,
 ) -> list[Decided]:
@@ -61,7 +64,7 @@ def _unheard(before: Entry | None, feed: Feed, error: Exception, now: datetime) 
     return Decided(feed, known, entry, None)
 
 
-def _heard(before: Entry | None, feed: Feed, said: Probed, failures: Sequence[Failure], now: datetime) -> Decided:
+def _heard(before: Entry | None, feed: Feed, said: "Probed", failures: Sequence[Failure], now: datetime) -> Decided:
     again, why = waking.after(feed, now), said.why
     current = None if why else now
     known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=said.requests, current=current)

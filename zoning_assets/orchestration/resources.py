@@ -5,23 +5,23 @@ import os
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from zoning_assets import jurisdictions, pauses
 from zoning_assets.errors import WrongUsage, ZoningError
 from zoning_assets.feeds import FEED_TYPES
-from zoning_assets.http import Http
 from zoning_assets.model import Jurisdiction
 from zoning_assets.orchestration.run_workers import WORKER, this_process
 from zoning_assets.orchestration.storage import keep_connections
-from zoning_assets.pipeline import Pipeline, defect
-from zoning_assets.pool import Pool
 from zoning_assets.queues import AMENDMENTS, TILES, Queue, open_queue
 from zoning_assets.settings import Settings
 from zoning_assets.stores import database
-from zoning_assets.stores.ledger import PostgresLedger
-from zoning_assets.stores.objects import Objects
+
+if TYPE_CHECKING:
+    from zoning_assets.http import Http
+    from zoning_assets.pipeline import Pipeline
 
 
 class Zoning(dg.ConfigurableResource[None]):
@@ -78,8 +78,12 @@ class Zoning(dg.ConfigurableResource[None]):
             yield amendments, tiles
 
     @contextmanager
-    def pipeline(self) -> Iterator[Pipeline]:
+    def pipeline(self) -> "Iterator[Pipeline]":
         """A pipeline with its own process pool; the database is brought up and up to date where that is ours to do."""
+        from zoning_assets.pipeline import Pipeline  # noqa: PLC0415 - see orchestration/__init__
+        from zoning_assets.pool import Pool  # noqa: PLC0415
+        from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+
         settings = self.settings
         with Pool() as pool, _undisturbed():
             url = self.database()
@@ -102,12 +106,17 @@ class Zoning(dg.ConfigurableResource[None]):
         except ZoningError:
             raise
         except Exception as error:
+            from zoning_assets.pipeline import defect  # noqa: PLC0415
+
             stands = "the published parcels and districts stand; this step wrote nothing"
             raise defect(id_, error, stands) from error
 
 
-def _asking(url: str) -> Http:
+def _asking(url: str) -> "Http":
     """A client that shares its budgets with all who work with this database."""
+    from zoning_assets.http import Http  # noqa: PLC0415
+    from zoning_assets.stores.ledger import PostgresLedger  # noqa: PLC0415
+
     return Http(ledger=PostgresLedger(url))
 
 

@@ -73,7 +73,8 @@ class Sync:
         if found.failed:
             return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
         keys = self._keys(tiles)
-        return self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
+        reports = self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
+        return _with_costs(reports, found.done[self.jurisdiction.id])
 
     def _keys(self, tiles: Sequence[str]) -> list[str]:
         """The partitions of these tiles; none: of all."""
@@ -103,6 +104,13 @@ class Sync:
             result = runs.materialize(self.definitions, self.instance, assets, keys, tags=tags, progress=step)
         done = [_report(partitions.place_of(key), feed, said) for key, said in sorted(result.done.items())]
         return done + [_failed(partitions.place_of(key), feed, why) for key, why in sorted(result.failed.items())]
+
+
+def _with_costs(reports: list[dict[str, Any]], tiles: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The reports of tiles; what their layer's harvest cost is counted once, at the first of them."""
+    for report in reports[:1]:
+        report |= {name: report[name] + tiles[name] for name in _COSTS}
+    return reports
 
 
 def _report(place: Place, feed: str, said: dict[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,20 @@
 """What a person sees of `parcel_zoning` and `changes` in the UI."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from zoning_assets.judging import Overlaid, Told
 from zoning_assets.orchestration import metadata
 from zoning_assets.orchestration.metadata import some
-from zoning_assets.transform import picture
-from zoning_assets.transform.event import records
+
+if TYPE_CHECKING:
+    from zoning_assets.judging import Overlaid, Told
 
 _MOST = 100
 
 
-def of_shares(done: Overlaid) -> dict[str, Any]:
+def of_shares(done: "Overlaid") -> dict[str, Any]:
     """What the `parcel_zoning` asset shows."""
     names = ("parcel layer says", "map says", "parcels", "for example")
     rows = [(said, code, count, ", ".join(some)) for said, code, count, some in done.split.disagreements[:_MOST]]
@@ -32,8 +32,10 @@ def of_shares(done: Overlaid) -> dict[str, Any]:
     }
 
 
-def of_changes(told: Told | None) -> dict[str, Any]:
+def of_changes(told: "Told | None") -> dict[str, Any]:
     """What the `changes` asset shows."""
+    from zoning_assets.transform.event import records  # noqa: PLC0415 - see orchestration/__init__
+
     if told is None:
         return {"new": 0, "why": "nothing was published since the last release"}
     names = ("id", "kind", "state", "parcels", "old", "new", "share", "confidence")
@@ -53,7 +55,7 @@ def of_changes(told: Told | None) -> dict[str, Any]:
     }
 
 
-def alarm(jurisdiction: str, told: Told) -> dg.Failure:
+def alarm(jurisdiction: str, told: "Told") -> dg.Failure:
     """A release that is not believed: what speaks against it, and what to do."""
     return dg.Failure(
         description=f"{jurisdiction} zoning: {'; '.join(told.alarms)}; no change was told. Look at the portal; "
@@ -63,8 +65,10 @@ def alarm(jurisdiction: str, told: Told) -> dg.Failure:
     )
 
 
-def _picture(told: Told) -> dg.MarkdownMetadataValue:
+def _picture(told: "Told") -> dg.MarkdownMetadataValue:
     """Where it changed: what waits for review, what happened to parcels, what happened to zoning."""
+    from zoning_assets.transform import picture  # noqa: PLC0415 - see orchestration/__init__
+
     drawn = told.changes[told.changes["geometry"].notna()]
     review, of_parcels = (drawn["state"] == "review").to_numpy(), (drawn["facet"] == "parcel").to_numpy()
     shapes = drawn["geometry"].to_numpy()

@@ -54,9 +54,9 @@ class Draft:
         name = page_name(self.place, self.feed, entry["page"]) if entry else ""
         return read_packed(self.objects, name) if name and self.objects.has(name) else None
 
-    def add(self, body: bytes, *, rows: int, kind: str = "area", question: Mapping[str, str] | None = None) -> Page:
+    def add(self, body: bytes, *, rows: int, question: Mapping[str, str] | None = None) -> Page:
         """Keep a page. The same bytes are kept once."""
-        page = Page(hashlib.sha256(body).hexdigest(), rows, len(body), kind)
+        page = Page(hashlib.sha256(body).hexdigest(), rows, len(body))
         name = page_name(self.place, self.feed, page.name)
         new = not self.objects.has(name)
         if question is not None and (new or not self.objects.has(self._entry(question))):

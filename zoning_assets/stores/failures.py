@@ -9,7 +9,7 @@ from zoning_assets.errors import NothingWaits, ZoningError
 from zoning_assets.model import Outcome, Place
 from zoning_assets.stores.database import connect, dicts
 from zoning_assets.stores.queries import named
-from zoning_assets.stores.sessions import said
+from zoning_assets.stores.sessions import said, session
 
 #: Asked for once, and again so often; then it is dead, and waits for a person.
 MOST_AGAIN = 5
@@ -85,7 +85,7 @@ def unsolved(url: str) -> list[Failure]:
     Raises:
         DatabaseUnavailable: nobody answers.
     """
-    with connect(url) as connection:
+    with said(url), session(url) as connection:
         return [Failure(**row) for row in dicts(connection, named("waking")["open"], {})]
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from zoning_assets.stores.database import connect, dicts
 from zoning_assets.stores.queries import named
-from zoning_assets.stores.sessions import said
+from zoning_assets.stores.sessions import said, session
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def feeds(url: str) -> dict[str, Known]:
     Raises:
         DatabaseUnavailable: nobody answers.
     """
-    with connect(url) as connection:
+    with said(url), session(url) as connection:
         known = [Known(**row) for row in dicts(connection, named("waking")["feeds"], {})]
     return {f"{each.jurisdiction}/{each.feed}": each for each in known}
 

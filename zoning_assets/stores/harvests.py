@@ -1,24 +1,29 @@
 """Raw: pages as they came and the manifest that makes them a harvest. Immutable, named by content.
 
-raw/JURISDICTION/FEED/TILE/pages/SHA256.zst     a page
-raw/JURISDICTION/FEED/TILE/harvests/ID.json     a manifest; without it the pages are no harvest
+raw/JURISDICTION/FEED/whole/pages/SHA256.zst    a page of a layer
+raw/JURISDICTION/FEED/whole/harvests/ID.json    the manifest of a layer's harvest; without it the pages are no harvest
+raw/JURISDICTION/FEED/whole/harvests/ID.arrow   which tile owns each of its rows
+raw/JURISDICTION/FEED/whole/draft/...           what was asked in a harvest that is not whole yet; see drafts.py
+raw/JURISDICTION/FEED/TILE/harvests/ID.json     the manifest of a tile's rows of a layer's harvest
 raw/JURISDICTION/FEED/TILE/latest.json          the id of the newest
-raw/JURISDICTION/FEED/TILE/mark.json             what the portal said of the tile then, where it can say so much
-raw/JURISDICTION/FEED/TILE/draft/...            what was asked in a harvest that is not whole yet; see drafts.py
-raw/JURISDICTION/FEED/cover.json                the tiles, and what is owned in an unusual way
+raw/JURISDICTION/FEED/cover.json                the newest harvest of the layer, and its tiles
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any
+import hashlib
+from dataclasses import asdict, dataclass, fields, replace
 
+import numpy as np
+import numpy.typing as npt
 import orjson
+import pyarrow as pa
 import zstandard
 
 from zoning_assets.errors import HarvestMissing
 from zoning_assets.model import Cover, Harvest, Page, Place
 from zoning_assets.stores.objects import Objects
+from zoning_assets.transform import canonical
+from zoning_assets.transform.ownership import EVERYWHERE, Flags, LayerRows, Numbers, Ownership
+from zoning_assets.transform.tiles import to_int
 
 _LARGEST_PAGE = 1 << 30
 #: A page that is no longer what was compressed.
@@ -48,29 +53,9 @@ def of(objects: Objects, place: Place, feed: str, harvest: str) -> Harvest:
     return Harvest(**{**document, "pages": tuple(Page(**page) for page in document["pages"])})
 
 
-def put_mark(objects: Objects, harvest: Harvest, mark: Mapping[str, Any], at: datetime) -> None:
-    """Keep what the portal said of a place before this harvest of it was fetched, and when that was."""
-    folder = folder_of(Place(harvest.jurisdiction, harvest.tile), harvest.feed)
-    objects.put_json(f"{folder}/mark.json", {"harvest": harvest.id, "mark": dict(mark), "at": at.isoformat()})
-
-
-def find_unmoved(objects: Objects, place: Place, feed: str, mark: Mapping[str, Any], since: datetime) -> Harvest | None:
-    """The newest harvest, if the portal said the same of the place then, and that was not before `since`."""
-    known = objects.find_json(f"{folder_of(place, feed)}/mark.json")
-    if not known or known["mark"] != dict(mark) or datetime.fromisoformat(known["at"]) < since:
-        return None
-    newest = latest(objects, place, feed)
-    return newest if newest.id == known["harvest"] else None
-
-
-def forget_marks(objects: Objects, cover: Cover) -> None:
-    """Let every tile be fetched the next time, whatever the portal says of it."""
-    objects.delete([f"{folder_of(Place(cover.jurisdiction, tile), cover.feed)}/mark.json" for tile in cover.tiles])
-
-
 def read_page(objects: Objects, harvest: Harvest, page: Page) -> bytes:
-    """A page's bytes, as the portal sent them."""
-    place = Place(harvest.jurisdiction, harvest.tile)
+    """A page's bytes, as the portal sent them; those of a tile are its layer's."""
+    place = Place(harvest.jurisdiction, None if harvest.of else harvest.tile)
     return read_packed(objects, page_name(place, harvest.feed, page.name))
 
 
@@ -85,9 +70,75 @@ def put_cover(objects: Objects, cover: Cover) -> None:
 
 
 def find_cover(objects: Objects, jurisdiction: str, feed: str) -> Cover | None:
-    """The cover found last, or None."""
-    document = objects.find_json(f"raw/{jurisdiction}/{feed}/cover.json")
-    return Cover(**document) if document else None
+    """The newest harvest of a layer and its tiles; None where there is none, or only that of an earlier version."""
+    document = objects.find_json(f"raw/{jurisdiction}/{feed}/cover.json") or {}
+    return Cover(**document) if document.get("harvest") else None
+
+
+def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Ownership) -> None:
+    """Keep which rows a layer's harvest has, and who owns each."""
+    columns = {
+        "page": rows.page.astype(np.uint32),
+        "row": rows.row.astype(np.uint32),
+        "content": rows.content,
+        "owner": ownership.owner,
+        "together": ownership.together,
+    }
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    objects.put(_rows_name(harvest.jurisdiction, harvest.feed, harvest.id), bytes(sink.getvalue()))
+
+
+@dataclass(frozen=True)
+class OwnedRows:
+    """The rows of a layer's harvest: number of the page, index in the page, hash of what the row says, owner, and
+    whether other rows have its key. One entry a row."""
+
+    page: npt.NDArray[np.uint32]
+    row: npt.NDArray[np.uint32]
+    content: Numbers
+    owner: Numbers
+    together: Flags
+
+    def of(self, tile: str | None) -> npt.NDArray[np.intp]:
+        """The positions of the rows of a tile."""
+        return np.flatnonzero(self.owner == (EVERYWHERE if tile is None else np.uint64(to_int(tile))))
+
+
+def get_rows(objects: Objects, jurisdiction: str, feed: str, harvest: str) -> OwnedRows:
+    """The rows of a layer's harvest.
+
+    Raises:
+        HarvestMissing: it is not stored.
+    """
+    table = pa.ipc.open_file(objects.get(_rows_name(jurisdiction, feed, harvest))).read_all()
+    return OwnedRows(*(table.column(each.name).to_numpy() for each in fields(OwnedRows)))
+
+
+def put_tile(objects: Objects, layer: Harvest, rows: OwnedRows, tile: str) -> Harvest:
+    """Make a tile's rows of a layer's harvest a harvest of the tile; where its rows say what they said before, it is
+    that harvest still."""
+    mine = rows.of(tile)
+    said = np.sort(rows.content[mine] ^ rows.together[mine].astype(np.uint64))
+    name = canonical.json_bytes([layer.jurisdiction, layer.feed, tile, layer.form, layer.layer])
+    id_ = hashlib.sha256(name + said.tobytes()).hexdigest()[:32]
+    place = Place(layer.jurisdiction, tile)
+    folder = folder_of(place, layer.feed)
+    try:
+        harvest = of(objects, place, layer.feed, id_)
+    except HarvestMissing:
+        numbers, counts = np.unique(rows.page[mine], return_counts=True)
+        pages = tuple(replace(layer.pages[n], rows=c) for n, c in zip(numbers.tolist(), counts.tolist(), strict=True))
+        harvest = replace(layer, tile=tile, pages=pages, id=id_, of=layer.id)
+        objects.put_json(f"{folder}/harvests/{id_}.json", asdict(harvest))
+    objects.put_json(f"{folder}/latest.json", {"harvest": id_})
+    return harvest
+
+
+def _rows_name(jurisdiction: str, feed: str, harvest: str) -> str:
+    return f"{folder_of(Place(jurisdiction), feed)}/harvests/{harvest}.arrow"
 
 
 def folder_of(place: Place, feed: str) -> str:

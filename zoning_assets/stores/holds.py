@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from zoning_assets.errors import Held, NothingWaits
 from zoning_assets.stores.database import Connection, connect, dicts
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said, session
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def active(url: str) -> list[Hold]:
     Raises:
         DatabaseUnavailable: nobody answers.
     """
-    with connect(url) as connection:
+    with said(url), session(url) as connection:
         return _active(connection)
 
 

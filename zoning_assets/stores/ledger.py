@@ -21,9 +21,10 @@ from psycopg.rows import DictRow, dict_row
 from zoning_assets.errors import StoreError
 from zoning_assets.http.budget import Budget
 from zoning_assets.http.ledger import Step
-from zoning_assets.stores.database import connect, unavailable, where
+from zoning_assets.stores.database import unavailable, where
 from zoning_assets.stores.database_errors import reason
 from zoning_assets.stores.queries import named
+from zoning_assets.stores.sessions import said, session
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[DictRow]
@@ -181,6 +182,6 @@ def read_budgets(url: str) -> dict[str, tuple[Budget, float]]:
     Raises:
         DatabaseUnavailable: nobody answers.
     """
-    with connect(url) as connection:
+    with said(url), session(url) as connection:
         rows = connection.cursor(row_factory=dict_row).execute(named("ledger")["hosts"]).fetchall()
     return {row["host"]: (_budget(row), row["now"].timestamp()) for row in rows}

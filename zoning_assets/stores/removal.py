@@ -17,7 +17,7 @@ from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.stores import holds
 from zoning_assets.stores.database import Connection, connect, dicts
 from zoning_assets.stores.queries import named
-from zoning_assets.stores.sessions import said
+from zoning_assets.stores.sessions import said, session
 
 #: The feed of the shares' batches, which are made of both others; in this order rows are ended.
 _FEEDS = (PARCELS, ZONING, "parcel_zoning")
@@ -113,5 +113,5 @@ def removed(url: str) -> set[str]:
     Raises:
         DatabaseUnavailable: nobody answers.
     """
-    with connect(url) as connection:
+    with said(url), session(url) as connection:
         return {name for (name,) in connection.execute(named("remove")["removed"])}

@@ -19,6 +19,7 @@ from zoning_assets.stores.database import Connection, connect, dicts
 from zoning_assets.stores.publish import newest_undo
 from zoning_assets.stores.queries import named
 from zoning_assets.stores.sessions import said, session
+from zoning_assets.stores.status import reasons
 from zoning_assets.transform.survey import COMPARED, MOST_MOVES, Ground, Survey, mark, standing
 from zoning_assets.transform.tripwires import Finding
 
@@ -156,18 +157,7 @@ def decide(  # noqa: PLR0913 - what, how, who, why
         if not found:
             raise NothingWaits("no harvest is held", where=f"{jurisdiction} {feed}", do="look at `zoning status`")
         (survey,) = found
-        why = _why(survey["findings"])
+        why = reasons(survey["findings"])
         subject = {"jurisdiction": jurisdiction, "feed": feed, "survey": survey["id"], "why": why}
         holds.note(connection, actor, deed, {**subject, "measured": survey["measured"]}, reason)
         return why
-
-
-def held(url: str) -> list[dict[str, Any]]:
-    """What waits for a person: jurisdiction, feed, why (sentences), judged, places (how many)."""
-    with said(url), connect(url) as connection:
-        found = dicts(connection, named("surveys")["held"], {})
-    return [{**each, "why": _why(each.pop("findings"))} for each in found]
-
-
-def _why(findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [each["sentence"] for each in findings if each["tripped"] and each["blocks"]]

@@ -1,16 +1,19 @@
-"""Normalized and validated: GeoParquet, one part a page, and a list of the parts that makes them a table.
+"""Normalized and validated: GeoParquet parts, and a list of the parts that makes them a table.
 
+normalized/JURISDICTION/FEED/pages/RULES/PAGE.arrow        one page of a layer's harvest; its rows go on to their tiles
 STAGE/JURISDICTION/FEED/TILE/HARVEST-RULES/00000.parquet
 STAGE/JURISDICTION/FEED/TILE/HARVEST-RULES/rejections.parquet
 STAGE/JURISDICTION/FEED/TILE/HARVEST-RULES/table.json      without it the parts are no table
 """
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -18,9 +21,10 @@ import pyarrow.parquet as pq
 import pyproj
 import shapely
 
+from zoning_assets.errors import HarvestMissing
+from zoning_assets.model import NORMALIZED
 from zoning_assets.stores.objects import Objects
-
-NORMALIZED, VALIDATED = "normalized", "validated"
+from zoning_assets.transform.ownership import LayerRows
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ class Table:
         buffer = io.BytesIO()
         # No column is read by ranges or by its values, and most values are their own: neither pays for its making.
         pq.write_table(_table(frame, crs), buffer, compression="zstd", use_dictionary=False, write_statistics=False)
+        objects.put(self._part(part), buffer.getvalue())
+
+    def write_rows(self, objects: Objects, part: int, rows: pa.Table) -> None:
+        """Write one part of rows that PageTables keeps."""
+        buffer = io.BytesIO()
+        pq.write_table(rows, buffer, compression="zstd", use_dictionary=False, write_statistics=False)
         objects.put(self._part(part), buffer.getvalue())
 
     def read(self, objects: Objects, part: int) -> pd.DataFrame:
@@ -94,6 +104,87 @@ class Table:
 
     def _part(self, part: int) -> str:
         return f"{self.folder}/{part:05d}.parquet"
+
+
+#: What PageTables keeps of each row beside the normalized columns; see transform.ownership.LayerRows.
+_INDEX = ("cell", "key_hash", "content")
+
+
+@dataclass(frozen=True)
+class PageTables:
+    """Normalized pages of a layer, by the name of the page; kept until the layer's next harvest."""
+
+    jurisdiction: str
+    feed: str
+    rules: str
+
+    @property
+    def folder(self) -> str:
+        """Where they lie in the store."""
+        return f"{NORMALIZED}/{self.jurisdiction}/{self.feed}/pages/{self.rules}"
+
+    def write(  # noqa: PLR0913 - a page is its rows, their index and what is known of them
+        self, objects: Objects, page: str, frame: pd.DataFrame, rows: LayerRows, crs: str, fields: Collection[str]
+    ) -> None:
+        """Write a page.
+
+        Args:
+            objects: the store.
+            page: its name.
+            frame: what columns.normalize gives, with the column `page`.
+            rows: the same rows, for their index.
+            crs: of the shapes, EPSG:...
+            fields: names of the layer's columns.
+        """
+        table = _one_schema(_table(frame, crs))
+        table = table.replace_schema_metadata({**table.schema.metadata, b"fields": orjson.dumps(sorted(fields))})
+        for name, values in zip(_INDEX, (rows.cell, rows.key, rows.content), strict=True):
+            table = table.append_column(name, pa.array(values, pa.uint64()))
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+            writer.write_table(table)
+        objects.put(self._name(page), bytes(sink.getvalue()))
+
+    def find(self, objects: Objects, page: str) -> pa.Table | None:
+        """A page's table with its index, None where it is not there."""
+        try:
+            body = objects.get(self._name(page))
+        except HarvestMissing:
+            return None
+        return pa.ipc.open_file(body).read_all()
+
+    def has(self, objects: Objects, page: str) -> bool:
+        """Whether a page's table is there."""
+        return objects.has(self._name(page))
+
+    def _name(self, page: str) -> str:
+        return f"{self.folder}/{page}.arrow"
+
+
+def _one_schema(table: pa.Table) -> pa.Table:
+    """The table with text where a column says nothing in all rows, so that pages can be put together."""
+    texts = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in table.schema]
+    return table.cast(pa.schema(texts, table.schema.metadata))
+
+
+def keep_pages(objects: Objects, jurisdiction: str, feed: str, pages: Collection[str]) -> None:
+    """Delete the normalized tables of all other pages of a feed's layer."""
+    names = objects.names(f"{NORMALIZED}/{jurisdiction}/{feed}/pages")
+    objects.delete([name for name in names if PurePosixPath(name).stem not in pages])
+
+
+def index_of(table: pa.Table) -> LayerRows:
+    """The index of a page's table."""
+    nothing = np.zeros(len(table), dtype=np.uint64)
+    row = table.column("row").to_numpy().astype(np.uint64)
+    cell, key, content = (table.column(name).to_numpy() for name in _INDEX)
+    return LayerRows(nothing, row, cell, key, content)
+
+
+def without_index(table: pa.Table) -> pa.Table:
+    """The normalized columns of a page's table."""
+    return table.drop_columns(list(_INDEX))
 
 
 def _table(frame: pd.DataFrame, crs: str) -> pa.Table:

@@ -190,10 +190,10 @@ def _no_halves(raw: Any) -> Any:
 
 
 def content_hashes(columns: Sequence[Iterable[Any]], shapes: Geometries) -> list[str]:
-    """One hash a row, over its columns in order and its canonical shape: BLAKE2b, 128 bits, hexadecimal."""
+    """One hash a row, over its columns in order and its shape (None: it has none): BLAKE2b, 128 bits, hexadecimal."""
     wkbs = shapely.to_wkb(shapes, byte_order=1)
     return [
-        hashlib.blake2b(orjson.dumps(values) + wkb, digest_size=16).hexdigest()
+        hashlib.blake2b(orjson.dumps(values) + (wkb or b""), digest_size=16).hexdigest()
         for values, wkb in zip(zip(*columns, strict=True), wkbs, strict=True)
     ]
 

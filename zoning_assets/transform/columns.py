@@ -1,8 +1,7 @@
-"""A portal's columns to ours, a portal's CRS to the target, and which rows this place owns."""
+"""A portal's columns to ours, a portal's CRS to the target."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 import shapely
 
 from zoning_assets.model import OWN_AXES, PARCELS, ZONING, Feed, Jurisdiction
-from zoning_assets.transform import canonical, crs, names, tiles
+from zoning_assets.transform import canonical, crs, names
 from zoning_assets.transform.fixes import Fix, fixed, with_shapes
 from zoning_assets.transform.rows import Rows
 
@@ -34,40 +33,22 @@ _MANAGED = re.compile(
 _DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True)
-class Scope:
-    """What decides whether this place owns a row: its tile among all tiles, and the keys known to repeat.
-
-    `tile` None: the place is the whole jurisdiction and owns everything. `repeated` maps a repeated key to the tile
-    that owns all its rows; they are asked for by key, so rows of such keys met elsewhere belong there.
-    """
-
-    tile: str | None = None
-    tiles: Collection[str] = ()
-    repeated: Mapping[str, str] | None = None
-    layer: str = ""  # which state of the layer its tiles were found in
-
-
-def normalize(  # noqa: PLR0913 - a page, and everything that decides what becomes of it
+def normalize(
     rows: Rows,
     *,
     jurisdiction: Jurisdiction,
     feed: Feed,
     layer: Mapping[str, Any],
-    scope: Scope,
-    owned: bool = False,
     fixes: Mapping[int, Fix] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """Rows in our columns and the target CRS; only those that this place owns, nothing judged yet.
+    """Rows in our columns and the target CRS; nothing is judged yet.
 
     Args:
         rows: a page as it was read; shapes in the layer's CRS.
         jurisdiction: gives bounds and target CRS.
         feed: gives key and field map.
         layer: what the feed type found out: `crs`, `dates` (columns of epoch milliseconds), `managed` (columns).
-        scope: see Scope.
-        owned: these rows were picked because this place owns them, wherever they lie.
-        fixes: by row; what was held back here stays here, wherever its new shape lies.
+        fixes: what a person changed, by row.
 
     Returns:
         Columns `key`, COLUMNS of the feed, `attributes` (JSON text), `row` (index in the page), `flaw`,
@@ -89,19 +70,13 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
         where=f"{jurisdiction.id} {feed.name}",
         may_turn=feed.type not in OWN_AXES,
     )
-    # Ownership first: the rows of other tiles, which an envelope meets too, need no more work.
-    keys = _keys(rows.attributes, feed)
-    mine = _owned(points, keys, scope, owned=owned)
-    mine[list(fixes)] = True
-    keep = np.flatnonzero(mine)
-    kept = keep.tolist()
     texts = {
-        "key": [keys[row] for row in kept],
-        **_columns([rows.attributes[row] for row in kept], feed, layer),
-        "flaw": [rows.flaws.get(row) for row in kept],
+        "key": _keys(rows.attributes, feed),
+        **_columns(rows.attributes, feed, layer),
+        "flaw": [rows.flaws.get(row) for row in range(len(rows))],
     }
-    places = {"row": keep, "lon": points[keep, 0], "lat": points[keep, 1]}
-    return framed({**texts, "geometry": shapes[keep]}, places)
+    places = {"row": np.arange(len(rows)), "lon": points[:, 0], "lat": points[:, 1]}
+    return framed({**texts, "geometry": shapes}, places)
 
 
 def framed(
@@ -216,17 +191,3 @@ def _texts(values: list[Any]) -> list[str | None]:
 def is_managed(name: str) -> bool:
     """Whether servers keep a column of this name for themselves."""
     return bool(_MANAGED.fullmatch(name))
-
-
-def _owned(
-    points: npt.NDArray[np.float64], keys: Sequence[str | None], scope: Scope, *, owned: bool
-) -> npt.NDArray[np.bool_]:
-    if scope.tile is None or owned:
-        return np.ones(len(points), dtype=bool)
-    placed = ~np.isnan(points).any(axis=1)
-    cells = np.where(placed, tiles.finest_cells(np.nan_to_num(points, nan=0.0)), tiles.NOWHERE)
-    # A row that the portal finds here and we cannot place is judged here rather than lost.
-    mine: npt.NDArray[np.bool_] = ~placed | (tiles.owners(cells, scope.tiles) == np.uint64(tiles.to_int(scope.tile)))
-    if scope.repeated:
-        mine &= np.array([key not in scope.repeated for key in keys], dtype=bool)
-    return mine

@@ -253,14 +253,16 @@ def _xy(point: Any) -> tuple[float, float]:
         return np.nan, np.nan
 
 
-def whole(value: Any) -> int:
-    """An object id, which some servers write as a float or as text (FACTS 1, row 9).
+def object_ids(values: list[Any]) -> list[int]:
+    """The object ids of a page's rows, which some servers write as floats or as text (FACTS 1, row 9).
 
     Raises:
-        ValueError: it is none.
+        ValueError: a value is no object id.
     """
-    if type(value) is int:
-        return value
+    return values if set(map(type, values)) <= {int} else [_object_id(value) for value in values]
+
+
+def _object_id(value: Any) -> int:
     try:
         number = int(value) if isinstance(value, str) else value
         if number == int(number):

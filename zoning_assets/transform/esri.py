@@ -18,7 +18,7 @@ from zoning_assets.transform.documents import (
     features_in,
     has_long_numbers,
     limit,
-    whole,
+    object_ids,
     written,
 )
 from zoning_assets.transform.rings import Geometries, Ints, Rings
@@ -108,7 +108,7 @@ def peek_at(document: Any, id_column: str) -> Peek:
     """As `peek`, of a page that is decoded already."""
     features = features_in(document)
     rows = attributes_of(features, "attributes")
-    ids = [whole(row.get(id_column)) for row in rows]
+    ids = object_ids([row.get(id_column) for row in rows])
     return Peek(len(features), ids, document.get("exceededTransferLimit") is True, rows[0] if rows else ())
 
 

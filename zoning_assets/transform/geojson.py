@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoning_assets.transform import documents
-from zoning_assets.transform.documents import attributes_of, corners, decode, features_in, whole
+from zoning_assets.transform.documents import attributes_of, corners, decode, features_in, object_ids
 from zoning_assets.transform.esri import NO_AREA
 from zoning_assets.transform.rings import Geometries, Rings
 from zoning_assets.transform.rings import shapes_of as rings_to_shapes
@@ -51,7 +51,7 @@ def peek(body: bytes, id_column: str) -> Peek:
     features = features_in(document)
     rows = attributes_of(features, "properties")
     pairs = zip(rows, features, strict=True)
-    ids = [whole(row[id_column] if id_column in row else feature.get("id")) for row, feature in pairs]
+    ids = object_ids([row[id_column] if id_column in row else feature.get("id") for row, feature in pairs])
     said = document.get("properties")  # where ArcGIS Online says it; ArcGIS Server says it outside
     more = document.get("exceededTransferLimit") is True
     more = more or (isinstance(said, dict) and said.get("exceededTransferLimit") is True)

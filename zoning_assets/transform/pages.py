@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import shapely
 
-from zoning_assets.transform import esri, features, geojson, pbf
-from zoning_assets.transform.documents import is_deep
+from zoning_assets.transform import documents, esri, features, geojson, pbf
+from zoning_assets.transform.documents import has_long_numbers, is_deep
 from zoning_assets.transform.rows import Peek, Rows
 
 
@@ -27,6 +28,9 @@ READERS: Mapping[str, Callable[[bytes, Mapping[str, Any]], Rows]] = {
     "features": features.read,
 }
 
+#: Forms whose rows can be taken out without decoding the others.
+_ARROW = frozenset({"arrow", "features"})
+
 #: form of a page -> how its rows are counted and told apart without their shapes, by the name of the id column.
 PEEKERS: Mapping[str, Callable[[bytes, str], Peek]] = {
     "esrijson": esri.peek,
@@ -40,6 +44,27 @@ def raw_rows(rows: Rows, indices: Sequence[int]) -> list[dict[str, Any]]:
     if rows.raw is not None:
         return [_storable(rows.raw(i)) for i in indices]
     return [{"attributes": rows.attributes[i], "wkt": _wkt(rows.geometry[i])} for i in indices]
+
+
+def raw_rows_at(form: str, body: bytes, layer: Mapping[str, Any], indices: Sequence[int]) -> list[dict[str, Any]]:
+    """As `raw_rows`, of a page that is not in memory; only these rows are decoded where the form allows that."""
+    if form in _ARROW:
+        few = _batch_of(pa.ipc.open_stream(body).read_all().take(pa.array(indices)))
+        return raw_rows(READERS[form](few, layer), range(len(indices)))
+    try:
+        row = documents.written(body)
+        found = [row(i) for i in indices]
+        sound = not has_long_numbers([dict(each.get("attributes") or each.get("properties") or {}) for each in found])
+    except (msgspec.MsgspecError, RecursionError, ValueError, TypeError, AttributeError, IndexError):
+        sound = False
+    return [_storable(each) for each in found] if sound else raw_rows(READERS[form](body, layer), indices)
+
+
+def _batch_of(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
 
 
 def _storable(feature: Mapping[str, Any]) -> dict[str, Any]:

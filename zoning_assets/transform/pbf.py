@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoning_assets.transform import wire
-from zoning_assets.transform.documents import whole
+from zoning_assets.transform.documents import object_ids
 from zoning_assets.transform.esri import MULTIPATCH, NO_AREA
 from zoning_assets.transform.pbf_values import Objects, values
 from zoning_assets.transform.rings import Floats, Geometries, Ints, Rings, offsets, shapes_of
@@ -76,7 +76,7 @@ def peek(body: bytes, id_column: str) -> Peek:
     if name not in result.names:
         message = f"no column {id_column!r} of object ids"
         raise ValueError(message)
-    ids = [whole(each) for each in _column(result, result.names.index(name)).tolist()]
+    ids = object_ids(_column(result, result.names.index(name)).tolist())
     return Peek(len(ids), ids, bool(result.number(_MORE)), result.names if ids else ())
 
 

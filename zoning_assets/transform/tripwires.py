@@ -7,12 +7,13 @@ above all of that.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import numpy as np
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
 
 from zoning_assets.model import PARCELS, TRIPWIRES, ZONING
-from zoning_assets.transform.measures import Measure
+
+if TYPE_CHECKING:
+    from zoning_assets.transform.measures import Measure
 
 #: So many past releases say what is usual.
 ENOUGH = 5
@@ -86,7 +87,7 @@ class Verdict:
 
 
 def judge(
-    measured: Mapping[str, Measure],
+    measured: "Mapping[str, Measure]",
     past: Sequence[Mapping[str, float]],
     given: Mapping[str, float],
     *,
@@ -123,7 +124,7 @@ def names_of(feed: str) -> list[str]:
 def usual_of(name: str, past: Sequence[Mapping[str, float]]) -> float | None:
     """The median of the past, None where that is too short."""
     values = _past(name, past)
-    return float(np.median(values)) if len(values) >= ENOUGH else None
+    return median(values) if len(values) >= ENOUGH else None
 
 
 def limit_of(name: str, past: Sequence[Mapping[str, float]], given: Mapping[str, float]) -> float | None:
@@ -134,9 +135,9 @@ def limit_of(name: str, past: Sequence[Mapping[str, float]], given: Mapping[str,
     if len(values) < ENOUGH:  # a short past is no usual: a level is compared with the last, a change with none
         start = (values[0] if values else None) if wire.is_level else 0.0
         return None if start is None else start + wire.slack
-    median = float(np.median(values))
-    deviation = float(np.median(np.abs(np.array(values) - median)))
-    return median + max(wire.least, _DEVIATIONS * deviation)
+    usual = median(values)
+    deviation = median(abs(value - usual) for value in values)
+    return usual + max(wire.least, _DEVIATIONS * deviation)
 
 
 def _past(name: str, past: Sequence[Mapping[str, float]]) -> list[float]:

@@ -38,7 +38,7 @@ def shapes_of(values: Sequence[Any], srid: int | None = None) -> tuple[npt.NDArr
     flaws = {i: flaw for i, text in texts.items() if (flaw := _flaw(text, srid)) is not None}
     sound = [i for i in texts if i not in flaws]
     if sound:
-        with np.errstate(invalid="ignore"):  # GEOS trips over a written NaN
+        with np.errstate(invalid="ignore", over="ignore"):  # GEOS trips over a written NaN, and over 1e999
             shapes[sound] = shapely.from_wkt([_bare(texts[i]) for i in sound], on_invalid="ignore")
     if documents:
         places = list(documents)

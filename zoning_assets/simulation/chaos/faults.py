@@ -44,15 +44,15 @@ def _edits() -> Iterator[Fault]:
 def _near_the_rows() -> Iterator[Fault]:
     yield from _edits()
     yield Fault("unordered_pages", PASSING, pages.unordered(orders=True), _ROWS, avoidable=True)
-    yield Fault("order_ignored", PROVABLE, pages.unordered(orders=False), _ROWS)
-    yield Fault("offset_ignored", PROVABLE, pages.offset_ignored, _ROWS)
+    yield Fault("order_ignored", PROVABLE, pages.unordered(orders=False), _ROWS, avoidable=True)
+    yield Fault("offset_ignored", PROVABLE, pages.offset_ignored, _ROWS, avoidable=True)
     yield Fault("cap_below_advertised", PASSING, pages.cap(flag=True), _ROWS)
     yield Fault("cap_unsaid", PASSING, pages.cap(flag=False), _ROWS)
     yield Fault("duplicate_rows", PROVABLE, pages.rows_changed(pages.doubled), _ROWS)
     yield Fault("rows_replaced", PROVABLE, pages.rows_changed(pages.replaced), _ROWS)
     yield Fault("last_rows_lost", PROVABLE, pages.rows_changed(pages.last_lost), _ROWS)
     yield Fault("rows_dropped", PROVABLE, pages.dropped, _ROWS)
-    yield Fault("early_end", PROVABLE, pages.early_end, _ROWS)
+    yield Fault("early_end", PROVABLE, pages.early_end, _ROWS, avoidable=True)
     yield Fault("flag_always", PASSING, pages.flag(always=True), _ROWS)
     yield Fault("flag_never", PASSING, pages.flag(always=False), _ROWS, avoidable=True)
     yield Fault("geometry_poison", PROVABLE, pages.geometry_poison, ("error 500",))
@@ -60,16 +60,16 @@ def _near_the_rows() -> Iterator[Fault]:
 
 
 def _in_what_is_said() -> Iterator[Fault]:
-    yield Fault("wrong_count_high", PROVABLE, lists.counts(lists.high), _ROWS)
-    yield Fault("wrong_count_low", PROVABLE, lists.counts(lists.low), _ROWS)
-    yield Fault("count_capped", PROVABLE, lists.counts(lists.capped), _ROWS)
-    yield Fault("count_ignored", PROVABLE, lists.ignored("count", "returnCountOnly"), ("count",))
+    yield Fault("wrong_count_high", PROVABLE, lists.counts(lists.high), _ROWS, avoidable=True)
+    yield Fault("wrong_count_low", PROVABLE, lists.counts(lists.low), _ROWS, avoidable=True)
+    yield Fault("count_capped", PROVABLE, lists.counts(lists.capped), _ROWS, avoidable=True)
+    yield Fault("count_ignored", PROVABLE, lists.ignored("count", "returnCountOnly"), ("count",), avoidable=True)
     yield Fault("ids_ignored", PROVABLE, lists.ignored("ids", "returnIdsOnly"), _IDS)
     yield Fault("ids_capped", PROVABLE, lists.ids(lists.first_ids), _IDS)
     yield Fault("ids_stale", PROVABLE, lists.ids(lists.stale_ids), _IDS)
     yield Fault("ids_repeated", PROVABLE, lists.ids(lists.repeated_ids), _IDS)
-    yield Fault("all_capped", PROVABLE, lists.all_capped, _IDS)
-    yield Fault("blind_by_area", PROVABLE, lists.blind, ("by area", *_IDS))
+    yield Fault("all_capped", PROVABLE, lists.all_capped, _IDS, avoidable=True)
+    yield Fault("blind_by_area", PROVABLE, lists.blind, ("by area", *_IDS), avoidable=True)
     yield Fault(
         "area_ignored",
         PROVABLE,
@@ -83,7 +83,7 @@ def _in_what_is_said() -> Iterator[Fault]:
     yield Fault("statistics_renamed", PASSING, answers.statistics_renamed, ("statistic",))
     yield Fault("statistics_refused", PASSING, answers.statistics_refused, ("error 400", "statistic"))
     yield Fault("no_paging", PASSING, answers.no_paging(admitted=True), ("pagination", "page"))
-    yield Fault("paging_refused", PROVABLE, answers.no_paging(admitted=False), ("pagination", "page"))
+    yield Fault("paging_refused", PROVABLE, answers.no_paging(admitted=False), ("pagination", "page"), avoidable=True)
     yield Fault("no_ids", PROVABLE, answers.no_ids, ("object id", "error 400"))
     yield Fault("float_ids", PASSING, answers.float_ids, _IDS)
     yield Fault("fields_refused", PASSING, answers.fields_refused, ("error 400", "field"), avoidable=True)
@@ -103,12 +103,12 @@ def _on_the_line() -> Iterator[Fault]:
     yield Fault("gateway_504_html", PASSING, network.storms(network.says(network.gateway)), ("504",))
     yield Fault("error_200_passing", PASSING, network.storms(network.says(network.ill)), ("error 50",))
     yield Fault("long_get_refused", PASSING, network.long_get_refused, ("404", "414"), avoidable=True)
-    yield Fault("error_200_final", FATAL, network.wall(network.final, latest=45), ("error 400", "error 498"))
+    yield Fault("error_200_final", FATAL, network.wall(network.final, latest=5), ("error 400", "error 498"))
     yield Fault("token_wall", FATAL, network.wall(network.token), _TOKEN)
-    yield Fault("token_wall_later", FATAL, network.wall(network.token, latest=45), _TOKEN)
+    yield Fault("token_wall_later", FATAL, network.wall(network.token, latest=5), _TOKEN)
     yield Fault("login_302", FATAL, network.to_login, ("login", "sign in", *_HTML))
-    yield Fault("maintenance_503", FATAL, network.wall(network.maintenance_503, latest=45), ("503",))
-    yield Fault("maintenance_200", FATAL, network.wall(network.maintenance_200, latest=45), _HTML)
+    yield Fault("maintenance_503", FATAL, network.wall(network.maintenance_503, latest=5), ("503",))
+    yield Fault("maintenance_200", FATAL, network.wall(network.maintenance_200, latest=5), _HTML)
 
 
 FAULTS: Mapping[str, Fault] = {

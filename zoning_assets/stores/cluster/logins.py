@@ -27,11 +27,12 @@ def login(home: Path, url: str, role: str) -> str | None:
     ):
         return None
     address = parts._replace(netloc=f"{role}:{_password(state, role)}@{HOST}:{parts.port}", query="").geturl()
-    if not _opens(address):
-        with suppress(psycopg.Error), remote.open_database(_bare(url)) as connection:
-            secret = connection.pgconn.encrypt_password(_password(state, role).encode(), role.encode())
-            names = {"role": sql.Identifier(role), "secret": sql.Literal(secret.decode())}
-            connection.execute(sql.SQL("ALTER ROLE {role} LOGIN PASSWORD {secret}").format(**names))
+    if _opens(address):
+        return address
+    with suppress(psycopg.Error), remote.open_database(_bare(url)) as connection:
+        secret = connection.pgconn.encrypt_password(_password(state, role).encode(), role.encode())
+        names = {"role": sql.Identifier(role), "secret": sql.Literal(secret.decode())}
+        connection.execute(sql.SQL("ALTER ROLE {role} LOGIN PASSWORD {secret}").format(**names))
     return address if _opens(address) else None
 
 

@@ -77,22 +77,22 @@ def fetch(folder: Path, major: int | None = None) -> Binaries:
 
 def _download(top: Path, major: int | None) -> list[Path]:
     """The package files of the newest PostgreSQL that PostGIS was packaged for."""
-    environ = _private_apt(top)
-    _run(["apt-get", "-q", "update"], environ, top)
-    names = _run(["apt-cache", "pkgnames", "postgresql-"], environ, top).split()
+    environ = private_apt(top)
+    run(["apt-get", "-q", "update"], environ, top)
+    names = run(["apt-cache", "pkgnames", "postgresql-"], environ, top).split()
     majors = [int(found[1]) for name in names if (found := re.fullmatch(r"postgresql-(\d+)-postgis-3", name))]
     chosen = [number for number in sorted(majors) if f"postgresql-{number}" in names and major in (None, number)]
     if not chosen:
         raise _failed(f"no package of PostGIS for PostgreSQL {major or ''}", "apt's sources")
     wanted = [f"postgresql-{chosen[-1]}", f"postgresql-{chosen[-1]}-postgis-3"]
-    plan = _run(["apt-get", "-q", "-s", "--fix-broken", "--no-install-recommends", "install", *wanted], environ, top)
+    plan = run(["apt-get", "-q", "-s", "--fix-broken", "--no-install-recommends", "install", *wanted], environ, top)
     needed = [name for name in re.findall(r"^Inst (\S+)", plan, re.MULTILINE) if not UNNEEDED.match(name)]
     (top / "debs").mkdir()
-    _run(["apt-get", "-q", "download", *needed], environ, top / "debs")
+    run(["apt-get", "-q", "download", *needed], environ, top / "debs")
     return sorted((top / "debs").glob("*.deb"))
 
 
-def _private_apt(top: Path) -> dict[str, str]:
+def private_apt(top: Path) -> dict[str, str]:
     """Folders and settings of an apt of our own; returns the environment that makes apt use them."""
     for name in ("state/lists/partial", "cache/archives/partial", "parts"):
         (top / name).mkdir(parents=True)
@@ -112,7 +112,7 @@ def _unpack(debs: Sequence[Path], folder: Path) -> None:
         draft = Path(name) / "tree"
         draft.mkdir(mode=0o755)
         for deb in debs:
-            _run(["dpkg-deb", "-x", str(deb), str(draft)], dict(os.environ), folder)
+            run(["dpkg-deb", "-x", str(deb), str(draft)], dict(os.environ), folder)
         for control in draft.glob("usr/share/postgresql/*/extension/postgis-3.control"):
             control.with_name("postgis.control").symlink_to(control.name)  # what the package's installation would do
         draft.chmod(0o755)
@@ -131,7 +131,11 @@ def _environ(top: Path) -> dict[str, str]:
     }
 
 
-def _run(command: Sequence[str], environ: dict[str, str], where: Path) -> str:
+def run(command: Sequence[str], environ: dict[str, str], where: Path) -> str:
+    """What a program of the package management prints.
+
+    Raises: DatabaseUnavailable with its own reason.
+    """
     try:
         done = subprocess.run(
             command,

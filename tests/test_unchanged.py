@@ -1,4 +1,4 @@
-"""Of a layer that says when each row was edited only the tiles that moved are fetched, and all that stands is right."""
+"""A layer that states no change is not fetched; of one that changed only the tiles that changed are published."""
 
 import asyncio
 from collections import Counter
@@ -30,9 +30,9 @@ def tracked(county: County, edited_ms: int, *, edit: int | None = None, take_awa
     return Layer("Parcels", columns, shapes, replace(layer.about, edits="LAST_EDIT"))
 
 
-async def harvest(pipeline: Pipeline, county: Jurisdiction) -> list[Outcome]:
+async def harvest(pipeline: Pipeline, county: Jurisdiction, *, force: bool = False) -> list[Outcome]:
     """All tiles, in this loop, in which the portal is too."""
-    tiles = (await pipeline.find_cover(county)).tiles
+    tiles = (await pipeline.harvest(county, force=force)).tiles
     outcomes: list[Outcome] = []
     places = [Place(county.id, tile) for tile in tiles]
     await pipeline.run({county.id: county}, places, PARCELS, STAGES, outcomes.append)
@@ -40,13 +40,15 @@ async def harvest(pipeline: Pipeline, county: Jurisdiction) -> list[Outcome]:
     return outcomes
 
 
-def test_only_what_moved_is_fetched(pipeline: Pipeline, database: str, tmp_path: Path) -> None:
-    """Nothing, then one row edited, then one gone: one tile each is fetched. When its harvests are too old, all are."""
+def test_only_what_changed_is_published(pipeline: Pipeline, database: str, tmp_path: Path) -> None:
+    """The same state, then another date of the last edit, then one row edited, then one gone; a person wants it all;
+    the harvest is too old."""
     county, asked, now = County.build(1200), Counter[str](), [datetime(2026, 11, 24, tzinfo=UTC)]
     pipeline = replace(pipeline, now=lambda: now[0])
 
     async def count(request: web.Request) -> None:
         said = {**request.query, **await request.post()}
+        asked["requests"] += 1
         asked["pages"] += said.get("outFields") == "*"
 
     async def all_of_it() -> None:
@@ -54,31 +56,32 @@ def test_only_what_moved_is_fetched(pipeline: Pipeline, database: str, tmp_path:
         async with portal.running() as address:
             described = read_toml(tmp_path / "toml", county_toml(address), ID)
             first = await harvest(pipeline, described)
-            tiles, all_pages = len(first), asked["pages"]
-            assert tiles > 3
+            all_pages = asked["pages"]
+            assert len(first) > 3
 
-            async def again(layer: Layer) -> tuple[Counter[str], int]:
-                portal.layers, before = [layer], asked["pages"]
-                outcomes = await harvest(pipeline, described)
+            async def again(layer: Layer, **how: bool) -> tuple[int, int, Counter[str]]:
+                """Pages that were fetched, tiles that were published, and the counts of rows."""
+                portal.layers = [layer]
+                asked.clear()
+                outcomes = await harvest(pipeline, described, **how)
                 counts = sum((Counter(each.counts.as_dict()) for each in outcomes), Counter())
-                return counts, asked["pages"] - before
+                return asked["pages"], sum(each.batch is not None for each in outcomes), counts
 
-            counts, pages = await again(tracked(county, 2_000))
-            assert (pages, counts["changed"]) == (0, 0), "it says that it was edited, and no row was"
-            counts, pages = await again(tracked(county, 1_700_000_000_000, edit=700))
-            assert (counts["changed"], counts["added"], counts["retired"]) == (1, 0, 0)
-            assert 1 <= pages < all_pages / 2
+            assert (await again(tracked(county, 1_000)))[:2] == (0, 0)
+            assert asked["requests"] <= 4
+            pages, published, counts = await again(tracked(county, 2_000))
+            assert (pages, published, counts["changed"]) == (all_pages, 0, 0), "no row was edited"
+            pages, published, counts = await again(tracked(county, 1_700_000_000_000, edit=700))
+            assert (published, counts["changed"], counts["added"], counts["retired"]) == (1, 1, 0, 0)
             assert rows(database, "SELECT count(*) FROM zoning.parcel WHERE land_use = '999'") == [(1,)]
-            counts, pages = await again(tracked(county, 1_700_000_000_001, edit=700, take_away=500))
-            assert (counts["changed"], counts["added"], counts["retired"]) == (0, 0, 1)
-            assert 1 <= pages < all_pages / 2
+            pages, published, counts = await again(tracked(county, 1_700_000_000_001, edit=700, take_away=500))
+            assert (published, counts["changed"], counts["added"], counts["retired"]) == (1, 0, 0, 1)
             whole = rows(database, "SELECT count(*) FROM zoning.whole WHERE feed = 'parcels'")
             assert whole == [(1,)], "and it is of one state, that may be compared with another"
-            await pipeline.find_cover(described, force=True)
-            _, pages = await again(tracked(county, 1_700_000_000_001, edit=700, take_away=500))
-            assert pages == all_pages, "a person wants it all"
+            last = tracked(county, 1_700_000_000_001, edit=700, take_away=500)
+            assert (await again(last))[:2] == (0, 0)
+            assert (await again(last, force=True))[:2] == (all_pages, 0), "a person wants it all"
             now[0] += timedelta(days=31)
-            _, pages = await again(tracked(county, 1_700_000_000_001, edit=700, take_away=500))
-            assert pages == all_pages, "no harvest is believed for longer than full_refresh_days"
+            assert (await again(last))[:2] == (all_pages, 0), "nothing is believed for longer than full_refresh_days"
 
     asyncio.run(all_of_it())

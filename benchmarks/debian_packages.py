@@ -1,0 +1,54 @@
+"""Programs that are not ours, from Debian's own signed packages: unpacked below `.zoning`, never installed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoning_assets.errors import MachineRefused
+from zoning_assets.stores.cluster import packages
+from zoning_assets.stores.cluster.site import locked
+
+
+def unpacked(tree: Path, wanted: Sequence[str], beside: Sequence[str] = ()) -> Path:
+    """The folder `tree` with packages and what they need and the machine lacks; filled once.
+
+    Args:
+        tree: where `usr` of the packages comes to lie.
+        wanted: names of packages.
+        beside: packages that are unpacked too where they are needed, though the machine has them.
+
+    Raises:
+        ZoningError: the packages cannot be had.
+    """
+    if not packages.possible():
+        raise MachineRefused("this is no Debian", where=", ".join(wanted), do="install it yourself")
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    with locked(tree.parent / "lock"):
+        if not tree.is_dir():
+            _unpack(tree, wanted, beside)
+    return tree
+
+
+def _unpack(tree: Path, wanted: Sequence[str], beside: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="zoning-apt-") as top, tempfile.TemporaryDirectory(dir=tree.parent) as name:
+        draft = Path(name) / "tree"
+        draft.mkdir()
+        for deb in _downloaded(Path(top), wanted, beside):
+            packages.run(["dpkg-deb", "-x", str(deb), str(draft)], dict(os.environ), tree.parent)
+        shutil.move(draft, tree)
+
+
+def _downloaded(top: Path, wanted: Sequence[str], beside: Sequence[str]) -> list[Path]:
+    """The files of the packages and of what they need."""
+    environ = packages.private_apt(top)
+    status = (top / "status").read_text().split("\n\n")
+    named = tuple(f"Package: {name}\n" for name in (*wanted, *beside))
+    (top / "status").write_text("\n\n".join(entry for entry in status if not entry.startswith(named)))
+    packages.run(["apt-get", "-q", "update"], environ, top)
+    plan = packages.run(["apt-get", "-q", "-s", "--no-install-recommends", "install", *wanted], environ, top)
+    needed = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+    (top / "debs").mkdir()
+    packages.run(["apt-get", "-q", "download", *needed], environ, top / "debs")
+    return sorted((top / "debs").glob("*.deb"))

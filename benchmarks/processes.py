@@ -1,0 +1,99 @@
+"""Whole commands, each a process of its own: seconds from start to exit, processor time, memory; their databases."""
+
+import os
+import resource
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.footprint import Footprint, Peaks
+
+ROOT = Path(__file__).parents[1]
+_LAST_LINES = 3
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command took. `cpu_s`: its own and that of the processes that it started and waited for."""
+
+    seconds: float
+    cpu_s: float
+    peaks: Peaks
+
+
+def run(command: Sequence[str], environ: Mapping[str, str]) -> Ran:
+    """Run a command to its end, in a session of its own.
+
+    Raises:
+        RuntimeError: it failed; with the last lines that it wrote to standard error.
+    """
+    with tempfile.TemporaryFile() as errors:
+        used, began = _children_cpu_s(), time.monotonic()
+        with (
+            subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=errors, env=environ, cwd=ROOT, start_new_session=True
+            ) as process,
+            Footprint(process.pid) as footprint,
+        ):
+            try:
+                status = process.wait()
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+            seconds = time.monotonic() - began
+        if status:
+            errors.seek(0)
+            last = errors.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
+            message = f"`{' '.join(command)[:200]}` failed with exit status {status}: {' / '.join(last)}"
+            raise RuntimeError(message)
+    return Ran(seconds, _children_cpu_s() - used, footprint.peaks)
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def environment(folder: Path, database: str) -> dict[str, str]:
+    """For `zoning`: a home of its own in `folder`, which holds the jurisdiction files; nothing of the caller's."""
+    ours = {
+        "ZONING_HOME": str(folder / "home"),
+        "ZONING_DATABASE_URL": database,
+        "ZONING_JURISDICTIONS": str(folder),
+        "PYTHONPATH": str(ROOT),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+    rest = {name: text for name, text in os.environ.items() if not name.startswith(("ZONING_", "DAGSTER_"))}
+    return {**rest, **ours}
+
+
+@contextmanager
+def databases(server: str, names: Collection[str]) -> Iterator[dict[str, str]]:
+    """A fresh database with PostGIS for each name: its URL. Dropped at the end."""
+    real = {name: f"bench_{name}_{os.getpid()}" for name in names}
+    urls = {name: urlsplit(server)._replace(path=f"/{each}").geturl() for name, each in real.items()}
+    with psycopg.connect(server, autocommit=True) as connection:
+        try:
+            for name, each in real.items():
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(each)))
+                with psycopg.connect(urls[name], autocommit=True) as fresh:
+                    fresh.execute("CREATE EXTENSION postgis")
+            yield urls
+        finally:
+            for each in real.values():
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(each)))
+
+
+def settle(database: str) -> None:
+    """Let the server write what earlier work has left, so that it does not count for what follows."""
+    with psycopg.connect(database, autocommit=True) as connection, suppress(psycopg.errors.InsufficientPrivilege):
+        connection.execute("CHECKPOINT")

@@ -1,0 +1,72 @@
+"""`zoning bench sync`: whole commands beside three others, on variants of an ArcGIS server."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from zoning_assets.cli import environment, show
+from zoning_assets.cli.benchmarks import load, server
+
+_FEWEST = 1000
+
+
+class Variant(StrEnum):
+    """A server; benchmarks/variants.py says what each can do."""
+
+    PLAIN = "plain"
+    SPATIAL = "spatial"
+    STATISTICS = "statistics"
+    TRACKED = "tracked"
+    LATENCY = "latency"
+    LIMITED = "limited"
+
+
+def sync(
+    parcels: Annotated[int, typer.Option(min=_FEWEST, help="How many parcels are harvested.")] = 200_000,
+    page: Annotated[int, typer.Option(min=1, help="The most rows in one answer of the server.")] = 2000,
+    rounds: Annotated[int, typer.Option(min=1, help="How often, in turns; medians are shown.")] = 1,
+    *,
+    variant: Annotated[
+        list[Variant] | None,
+        typer.Option(help="Only this server; may be repeated. Without: all but latency and limited."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Whole commands that harvest parcels from an ArcGIS server: ours, the classic pattern, ogr2ogr, and a floor."""
+    measurement = load("sync")
+    variants = [each.value for each in variant or ()] or measurement.UNHINDERED
+    options = {"page": page, "rounds": rounds, "variants": variants}
+    found = measurement.measure(parcels, server(), environment.settings().home, show.line, **options)
+    if not json:
+        _tell(found)
+    show.finish(found if json else None, found["faults"])
+
+
+def _tell(found: dict[str, Any]) -> None:
+    for name, why in found["left_out"].items():
+        show.line(f"{name} did not take part: {why}")
+    for each in found["variants"]:
+        title = f"{each['variant']} ({each['about']}): {found['parcels']:,} parcels, {found['page']:,} a page"
+        show.table(title, [_row(found["parcels"], figures) for figures in each["contestants"]])
+    show.line(f"{found['cores']} cores, {found['rounds']} rounds, medians. server s: processor time of the server;")
+    show.line("of limit: the seconds that pages + 5 requests take at least, by those that the harvest took")
+
+
+def _row(parcels: int, figures: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "contestant": figures["contestant"],
+        "seconds": f"{figures['seconds']:.1f}",
+        "rows/s": round(parcels / figures["seconds"]),
+        "requests": figures["requests"],
+        "map requests": figures["map_requests"],
+        "rows served": figures["rows_served"],
+        "MB": f"{figures['bytes'] / 1e6:.1f}",
+        "server s": f"{figures['server_cpu_s']:.1f}",
+        "CPU s": f"{figures['cpu_s']:.1f}",
+        "peak MB": round(figures["peak_bytes"] / 1e6),
+        "x classic": figures["times_classic"],
+        "x ogr2ogr": figures["times_ogr2ogr"],
+        "x floor": figures["times_floor"],
+        "of limit": figures["of_limit"],
+    }
