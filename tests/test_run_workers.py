@@ -12,12 +12,13 @@ import pytest
 from dagster._core.execution import asset_backfill
 
 from zoning_assets.cli import environment
+from zoning_assets.orchestration.given_up import run_lost
+from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.run_workers import (
     SAYS_WITHIN_S,
     WORKER,
     dead,
     forgotten,
-    run_lost,
     this_process,
     why_dead,
 )
@@ -73,7 +74,7 @@ def test_a_run_whose_process_is_gone_fails_and_one_that_lives_goes_on(instance: 
     processes = [f"{host} {pid} {began}", _gone(), f"{host} {pid} {int(began) - 1}", f"not-{host} {pid} 1"]
     for run_id, process in zip(ids, processes, strict=True):
         instance.add_run_tags(run_id, {WORKER: f"{process} {run_id}"})
-    with dg.build_sensor_context(instance=instance) as context:
+    with dg.build_sensor_context(instance=instance, resources={"zoning": Zoning()}) as context:
         assert not run_lost.evaluate_tick(context).run_requests
     found = {run.run_id: run.status.value for run in instance.get_runs()}
     assert [found[run_id] for run_id in ids] == ["STARTED", "FAILURE", "FAILURE", "STARTED"]

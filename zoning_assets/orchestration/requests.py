@@ -32,6 +32,8 @@ _ASSETS = {
 }
 #: feed -> the job that begins its harvest.
 _FIRST = {PARCELS: FIND_TILES, ZONING: PUBLISH_DISTRICTS, CHANGES: TELL_CHANGES}
+#: job -> the feed that its runs bring up to date.
+FEED_OF = {FIND_TILES: PARCELS, PUBLISH_PARCELS: PARCELS, PUBLISH_DISTRICTS: ZONING, TELL_CHANGES: CHANGES}
 _PARTITION = "dagster/partition"
 
 

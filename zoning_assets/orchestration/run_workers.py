@@ -19,11 +19,10 @@ WORKER = "dagster/zoning-worker"
 #: A run that began says within so many seconds which process it is; one that was killed before it did never will.
 SAYS_WITHIN_S = 120.0
 
-_TICK_S = 30
 #: What Dagster says of a run that it will start again, and which run that is then.
-_WILL_RETRY, _RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
+WILL_RETRY, RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
 #: A run that failed is started again within the first; after the second nobody waits for it any more.
-_RETRIED_WITHIN, _LATEST = timedelta(minutes=1), timedelta(hours=1)
+RETRIED_WITHIN, LATEST = timedelta(minutes=1), timedelta(hours=1)
 
 
 def this_process(run_id: str) -> str:
@@ -45,20 +44,6 @@ def why_dead(run: dg.DagsterRun, running_s: float) -> str | None:
     return f"its process {pid} is gone" if host == socket.gethostname() and _began(int(pid)) != began else None
 
 
-@dg.sensor(
-    minimum_interval_seconds=_TICK_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Fails runs whose process was killed, so that Dagster starts them again.",
-)
-def run_lost(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Report each lost run as failed."""
-    now = datetime.now(UTC)
-    lost = [*dead(context.instance, now), *forgotten(context.instance, now)]
-    for run, why in lost:
-        context.instance.report_run_failed(run, why)
-    return dg.SkipReason("; ".join(f"{run.run_id}: {why}" for run, why in lost) or "no run is lost")
-
-
 def dead(instance: dg.DagsterInstance, now: datetime) -> Iterator[tuple[dg.DagsterRun, str]]:
     """Runs that go on, and whose process is gone. What a run ends as stands before its process ends, so it is read
     again after that."""
@@ -73,12 +58,24 @@ def forgotten(instance: dg.DagsterInstance, now: datetime) -> Iterator[tuple[dg.
     """Runs that Dagster was to start again and did not. Its daemon reads a failure once, and its event stands a moment
     before the run's status: a daemon that looks between never looks again, unless the failure is reported once more."""
     failed = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.FAILURE], tags={_WILL_RETRY: "true"}, updated_after=now - _LATEST
+        statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY: "true"}, updated_after=now - LATEST
     )
     for record in instance.get_run_records(failed):
         ended = datetime.fromtimestamp(record.end_time or now.timestamp(), UTC)
-        if _RETRIED_AS not in record.dagster_run.tags and now - ended > _RETRIED_WITHIN:
+        if RETRIED_AS not in record.dagster_run.tags and now - ended > RETRIED_WITHIN:
             yield record.dagster_run, "it failed, and was not started again"
+
+
+def unsubmitted(instance: dg.DagsterInstance, now: datetime) -> Iterator[tuple[dg.DagsterRun, str]]:
+    """Runs that Dagster made to start a dead one again, and did not queue: its code server was gone. It does not look
+    at them again, unless they fail."""
+    failed = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY: "false"}, updated_after=now - LATEST
+    )
+    for run in instance.get_runs(failed):
+        successor = instance.get_run_by_id(run.tags.get(RETRIED_AS, ""))
+        if successor and successor.status == dg.DagsterRunStatus.NOT_STARTED:
+            yield successor, "it was not queued"
 
 
 def _began(pid: int) -> str:

@@ -5,7 +5,7 @@
     promise_broken    freshness   asks for what was not found up to date within its promise
     amendment_arrived arrivals    stores what came by message, and asks for the tiles that it touches
     harvest_goes_on   following   publishes the tiles that were found, then tells what changed
-    run_lost          run_workers fails runs whose process was killed, so that Dagster starts them again
+    run_lost          given_up    fails runs whose process was killed; notes those that Dagster does not start again
 
 A hold that is lifted and a maintenance that is over need no sensor: what was due meanwhile is due then, once.
 """
@@ -24,8 +24,8 @@ from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.orchestration import freshness, probing, requests, retrying, waking
 from zoning_assets.orchestration.arrivals import amendment_arrived
 from zoning_assets.orchestration.following import harvest_goes_on
+from zoning_assets.orchestration.given_up import run_lost
 from zoning_assets.orchestration.resources import Zoning
-from zoning_assets.orchestration.run_workers import run_lost
 from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import Settings
