@@ -57,7 +57,7 @@ def note_given_up(instance: dg.DagsterInstance, zoning: Zoning, now: datetime) -
     """
     found = list(given_up(instance, now))
     for run in found:
-        places = places_of(instance, run)
+        places = _places_of(instance, run)
         known, _ = zoning.sorted_out({place.jurisdiction for place in places})
         lost = [_outcome(run, place) for place in places if place.jurisdiction in known]
         failures.note(zoning.database(), lost, run.run_id, now)
@@ -84,7 +84,7 @@ def _is_final(run: dg.DagsterRun, since: timedelta) -> bool:
     return decided == "false" or (decided is None and since > RETRIED_WITHIN)
 
 
-def places_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Place]:
+def _places_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Place]:
     """The partitions of a run; the whole jurisdiction where its range is not registered any more."""
     if one := run.tags.get(_PARTITION):
         return [partitions.place_of(one)]
