@@ -23,6 +23,7 @@ from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import STAGES, Pipeline
 from zoning_assets.pool import Pool
+from zoning_assets.stores import dagster_storage
 from zoning_assets.stores import database as db
 from zoning_assets.stores.objects import Objects
 
@@ -48,6 +49,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule | N
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Where a test unpacks files, pytest clears them away."""
     judged.SCRATCH = tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(autouse=True)
+def own_dagster_storage() -> Iterator[None]:
+    """What a test prepares for Dagster in this process is forgotten after it."""
+    before = {name: os.environ.get(name, "") for name in ("DAGSTER_HOME", dagster_storage.SETTING)}
+    yield
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

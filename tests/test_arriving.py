@@ -9,9 +9,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tests.asked import carried_out, settled, tick
 from tests.conftest import read_toml, rows
-from zoning_assets.orchestration import asking, build
+from zoning_assets.orchestration import asking, build, requests
 from zoning_assets.orchestration.resources import Zoning as Resource
+from zoning_assets.orchestration.sensors import watched
 from zoning_assets.queues import open_queue
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county import ID, county_toml
@@ -49,40 +51,33 @@ def put(database: str, queue: str, *bodies: str) -> None:
 def test_what_arrives_is_stored_and_harvested_once(county: str, database: str) -> None:
     """A tick asks for its tile and for the map; told again it asks for the same, until these runs are recorded."""
     definitions = build.definitions(Settings.of(os.environ))
-    sensor, job = definitions.resolve_sensor_def("amendment_arrived"), definitions.resolve_job_def("harvest")
     with dg.instance_for_test() as instance:
 
-        def tick(cursor: str | None) -> dg.SensorResult:
-            resources = {"zoning": Resource()}
-            with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
-                return sensor.evaluate_tick(context)
+        def ticked(cursor: str | None) -> dg.SensorResult:
+            return tick(definitions, instance, "amendment_arrived", cursor)
 
-        def harvest(config: dict[str, object], **tags: str) -> None:
-            assert job.execute_in_process(run_config=config, tags=tags, instance=instance).success
-
-        harvest({"ops": {"harvest_feed": {"config": {"jurisdiction": ID, "feed": "parcels"}}}})
+        (mine,) = (each for each in watched(Settings.of(os.environ)) if each.name == "parcels")
+        assert all(well for _, well in settled(definitions, instance, [requests.of_feed("first", mine)]))
         ((parcel, tile),) = rows(database, "SELECT parcel_id, tile FROM zoning.parcel ORDER BY 1 LIMIT 1")
-        nothing = tick(None)
+        nothing = ticked(None)
         assert (nothing.run_requests, nothing.skip_message) == ([], "no amendment has arrived")
 
         told = {"jurisdiction": ID, "case_numbers": ["Z-7"], "status": "effective", "parcel_ids": [parcel]}
         put(database, "amendments", json.dumps(told), "poison")
-        first = tick(nothing.cursor)
-        configs = [request.run_config["ops"]["harvest_feed"]["config"] for request in first.run_requests]
-        assert configs == [
-            {"jurisdiction": ID, "feed": "parcels", "tiles": [tile]},
-            {"jurisdiction": ID, "feed": "zoning", "tiles": []},
-        ]
+        first = ticked(nothing.cursor)
+        parcels, zoning = first.run_requests
+        asked = [request.tags.get("dagster/asset_partition_range_start") for request in (parcels, zoning)]
+        assert asked == [f"{ID}:{tile}", None]
+        assert [request.job_name for request in (parcels, zoning)] == ["publish_parcels", "publish_districts"]
         assert rows(database, "SELECT status FROM zoning.amendment") == [("effective",)]
         assert (waiting(database, "amendments"), waiting(database, "amendments.dead")) == (0, 1)
         assert waiting(database, "tiles") == 2, "not acknowledged before their runs are recorded"
 
         keys = [request.run_key for request in first.run_requests]
-        assert [request.run_key for request in tick(nothing.cursor).run_requests] == keys, "as if the tick had died"
+        assert [request.run_key for request in ticked(nothing.cursor).run_requests] == keys, "as if the tick had died"
         batches = rows(database, "SELECT max(id) FROM zoning.batch")
-        parcels, zoning = first.run_requests
-        harvest(dict(parcels.run_config), **{"dagster/run_key": str(parcels.run_key)})
-        second = tick(first.cursor)
+        assert carried_out(definitions, instance, [parcels]) == [("publish_parcels", True)]
+        second = ticked(first.cursor)
         assert [request.run_key for request in second.run_requests] == [zoning.run_key], "it has no run yet"
         assert waiting(database, "tiles") == 1
         assert rows(database, "SELECT max(id) FROM zoning.batch") == batches, "the portal had nothing new"

@@ -26,7 +26,7 @@ from zoning_assets.queues import NAMES
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county import ID, County, county_toml
 from zoning_assets.simulation.process import serving, switch_release
-from zoning_assets.stores import cluster
+from zoning_assets.stores import cluster, dagster_storage
 from zoning_assets.stores.cluster.site import site_of
 
 _PARCELS, _RESOLUTION = 2900, 10
@@ -93,6 +93,7 @@ def at_work(folder: Path, patch: pytest.MonkeyPatch, broker: brokers.Broker | No
     try:
         machine.start_postgresql()
         patch.setenv("ZONING_DATABASE_URL", machine.url)
+        patch.setenv(dagster_storage.SETTING, dagster_storage.bring_up(home, {}, machine.url))
         yield machine
     finally:
         machine.stop()

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.asked import settled, tick
 from tests.conftest import read_toml, rows
 from zoning_assets import errors
 from zoning_assets.errors import CoverStale, Held, NothingWaits, PortalBusy, PortalUnreachable, ZoningError
 from zoning_assets.model import PARCELS, Outcome, Place
-from zoning_assets.orchestration import build, retrying
-from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.orchestration import build, requests, retrying
+from zoning_assets.orchestration.sensors import watched
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county import ID, County, county_toml
 from zoning_assets.simulation.process import serving
@@ -47,7 +48,7 @@ def test_every_error_says_whether_it_passes() -> None:
     passing = {kind.__name__ for kind in kinds() if kind.passes and kind.__module__ == errors.__name__}
     assert passing == {
         "PortalUnreachable", "PortalBusy", "PortalResting", "HarvestIncomplete", "CoverStale", "UndoneMeanwhile",
-        "Held", "Stopping", "StoreError", "DatabaseUnavailable", "QueueUnavailable",
+        "Held", "Stopping", "RunGivenUp", "StoreError", "DatabaseUnavailable", "QueueUnavailable",
     }  # fmt: skip
 
 
@@ -182,31 +183,23 @@ def test_what_a_run_failed_over_is_noted_and_what_went_well_solves_it(
     monkeypatch.setenv("ZONING_DATABASE_URL", database)
     read_toml(tmp_path / "toml", county_toml("http://127.0.0.1:1"), ID)
     definitions = build.definitions(Settings.of(os.environ))
-    job, sensor = definitions.resolve_job_def("harvest"), definitions.resolve_sensor_def("retry_failed")
-
-    def ran(config: dict[str, object], instance: dg.DagsterInstance) -> bool:
-        return job.execute_in_process(run_config=config, instance=instance, raise_on_error=False).success
-
-    def tick(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-        with dg.build_sensor_context(instance=instance, cursor=None, resources={"zoning": Zoning()}) as context:
-            return list(sensor.evaluate_tick(context).run_requests or ())
-
     with dg.instance_for_test() as instance, serving(400) as address:
         wrong = county_toml(address).replace("FeatureServer/0", "FeatureServer/8").replace("Server/1", "Server/9")
         read_toml(tmp_path / "toml", wrong, ID)
-        assert not ran({"ops": {"harvest_feed": {"config": {"jurisdiction": ID}}}}, instance)
+        asks = [requests.of_feed(each.key, each) for each in watched(Settings.of(os.environ))]
+        assert settled(definitions, instance, asks) == [("find_tiles", False), ("publish_districts", False)]
         failed = failures.unsolved(database)
         assert [(each.feed, each.tile, each.state) for each in failed] == [
             ("parcels", None, "dead"),
             ("zoning", None, "dead"),
         ]
-        assert tick(instance) == []
+        assert not tick(definitions, instance, "retry_failed").run_requests
         read_toml(tmp_path / "toml", county_toml(address), ID)
         failures.ask_again(database, jurisdiction=ID)
-        requests = tick(instance)
-        assert len({request.run_key for request in requests}) == 2
-        assert [request.run_key for request in tick(instance)] == [request.run_key for request in requests]
-        assert all(ran(dict(request.run_config), instance) for request in requests)
+        first, same = (tick(definitions, instance, "retry_failed").run_requests or () for _ in range(2))
+        assert len({request.run_key for request in first}) == 2
+        assert [request.run_key for request in same] == [request.run_key for request in first]
+        assert all(went_well for _, went_well in settled(definitions, instance, first))
     assert failures.unsolved(database) == []
     published = rows(database, "SELECT count(*) FROM zoning.parcel")
     assert published == [(County.build(400).parcels_by_policy()["dissolve"],)]

@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -98,3 +100,55 @@ def test_work_that_does_not_end_is_left_behind() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
         release.set()
+
+
+def taken(stream: Iterator[int], use: Callable[[], object]) -> Iterator[int]:
+    """The items of a stream, each used as soon as it came."""
+    for item in stream:
+        use()
+        yield item
+
+
+def test_what_a_coroutine_puts_is_had_while_it_works() -> None:
+    """The first item is used before the coroutine goes on; what it raises comes after all that it put."""
+    used, seen = threading.Event(), list[int]()
+
+    async def work(put: Callable[[int], None]) -> None:
+        put(1)
+        assert await asyncio.to_thread(used.wait, 60)
+        put(2)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        deque(map(seen.append, taken(stopping.stream(work), used.set)))
+    assert seen == [1, 2]
+
+
+def test_a_stop_ends_a_stream() -> None:
+    """What was put until then is had."""
+    seen: list[int] = []
+
+    async def work(put: Callable[[int], None]) -> None:
+        put(1)
+        threading.Thread(target=STOP.request).start()
+        await asyncio.Event().wait()
+
+    with pytest.raises(Stopping):
+        deque(map(seen.append, stopping.stream(work)))
+    assert seen == [1]
+
+
+def test_who_takes_no_more_ends_the_coroutine() -> None:
+    """Dagster closes a step that it interrupts; nothing of it goes on."""
+    cleaned = threading.Event()
+
+    async def work(put: Callable[[int], None]) -> None:
+        put(1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.set()
+
+    with closing(stopping.stream(work)) as stream:
+        assert next(stream) == 1
+    assert cleaned.is_set()

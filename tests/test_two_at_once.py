@@ -3,22 +3,17 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
 
-from tests.conftest import copied, rows
+from tests.conftest import rows
 from tests.shared_data import need
 from zoning_assets.cli import environment
 from zoning_assets.orchestration import partitions
-from zoning_assets.stores.database import as_role
 
 _OTHER = [f"{number:03}" for number in range(320)]
 #: Registers other tiles of a county again and again.
@@ -47,69 +42,53 @@ key = "PIN"
 """
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def home(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    server: str,
-    template: str,
-) -> Iterator[Path]:
-    """A home whose Dagster keeps its storage in files, or in PostgreSQL."""
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> Path:
+    """A home whose Dagster keeps its storage beside our tables."""
     monkeypatch.setenv("ZONING_HOME", str(tmp_path))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    monkeypatch.delenv("ZONING_DAGSTER_DATABASE_URL", raising=False)
-    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
-    if request.param == "sqlite":
-        yield tmp_path
-        return
-    with copied(server, template) as (name, url):
-        monkeypatch.setenv("ZONING_DAGSTER_DATABASE_URL", as_role(url, None))
-        yield tmp_path
-        with psycopg.connect(server, autocommit=True) as connection:
-            query = sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}")
-            connection.execute(query.format(sql.Literal(name)))
+    monkeypatch.setenv("ZONING_DATABASE_URL", database)
+    return tmp_path
 
 
-def _numbered(home: Path) -> dict[str, int]:
+def _numbered() -> dict[str, int]:
     """Each registered key, and the number of its row: a row that was written anew has another one."""
-    query = "SELECT partition, id FROM dynamic_partitions"
-    if url := os.environ.get("ZONING_DAGSTER_DATABASE_URL"):
-        return dict(rows(url, query))
-    with sqlite3.connect(home / "dagster" / "history" / "runs" / "index.db") as connection:
-        return dict(connection.execute(query).fetchall())
+    return dict(rows(os.environ["ZONING_DAGSTER_DATABASE_URL"], "SELECT partition, id FROM dynamic_partitions"))
 
 
-def test_registering_a_county_touches_no_other_one(home: Path) -> None:
+@pytest.mark.usefixtures("home")
+def test_registering_a_county_touches_no_other_one() -> None:
     """Not one row of another county's tiles is written, whichever of the two sorts first."""
     with environment.dagster_instance() as instance:
         partitions.register(instance, "us-mm", _OTHER)
-        before = _numbered(home)
+        before = _numbered()
         for county, tiles in (("us-aa", "5"), ("us-zz", "57"), ("us-aa", "4567"), ("us-zz", "8"), ("us-aa", "")):
             partitions.register(instance, county, list(tiles))
-        after = _numbered(home)
+        after = _numbered()
     assert {key: number for key, number in after.items() if key in before} == before
     assert set(after) - set(before) == {"us-zz:8"}
 
 
-def test_others_see_all_keys_at_any_moment_and_a_kill_loses_none(home: Path) -> None:
+@pytest.mark.usefixtures("home")
+def test_others_see_all_keys_at_any_moment_and_a_kill_loses_none() -> None:
     """While a process registers, and after it was killed doing so, another county has all of its tiles, and this one
     those of before or of after."""
     with environment.dagster_instance() as instance:
         partitions.register(instance, "us-mm", _OTHER)
-        before = _numbered(home)
+        before = _numbered()
         for _ in range(3):
             with subprocess.Popen([sys.executable, "-c", _CHANGING], stdout=subprocess.PIPE) as changing:
                 assert changing.stdout is not None
                 assert changing.stdout.readline() == b"ready\n"
-                seen = [_numbered(home) for _ in range(20)]
+                seen = [_numbered() for _ in range(20)]
                 changing.send_signal(signal.SIGKILL)
-            seen.append(_numbered(home))
+            seen.append(_numbered())
             assert [{key: each[key] for key in before} for each in seen] == [before] * len(seen)
             assert all(38 <= len(each) - len(before) <= 42 for each in seen)
 
 
-def test_two_processes_register_the_same_county(home: Path) -> None:
+@pytest.mark.usefixtures("home")
+def test_two_processes_register_the_same_county() -> None:
     """Both end well, and its keys are there once."""
     program = (
         "from zoning_assets.cli import environment\nfrom zoning_assets.orchestration import partitions\n"

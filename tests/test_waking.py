@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.asked import settled, tick
 from tests.conftest import read_toml, rows
 from zoning_assets.model import Feed as FeedOf
 from zoning_assets.model import Jurisdiction, Portal
@@ -26,6 +28,8 @@ from zoning_assets.stores.failures import Failure
 from zoning_assets.stores.freshness import Known
 from zoning_assets.stores.holds import Hold
 
+#: The runs of a harvest of both feeds.
+WHOLE = Counter(["find_tiles", "publish_parcels", "publish_districts", "tell_changes"])
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -163,19 +167,14 @@ def test_what_changed_is_harvested_once_and_told(county: str, database: str) -> 
     """Never harvested: both feeds. Then nothing. The portal changes: both again, and what really changed is told. The
     packaged examples are never asked."""
     definitions = build.definitions(Settings.of(os.environ))
-    sensor, job = definitions.resolve_sensor_def("feed_changed"), definitions.resolve_job_def("harvest")
     with dg.instance_for_test() as instance:
 
-        def tick(cursor: str | None) -> dg.SensorResult:
-            context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"zoning": Zoning()})
-            with context:
-                return sensor.evaluate_tick(context)
-
         def asked(cursor: str | None) -> tuple[list[str], str]:
-            found = tick(cursor)
-            for request in found.run_requests:
-                assert job.execute_in_process(run_config=request.run_config, instance=instance).success
-            return [request.run_key for request in found.run_requests], found.cursor or ""
+            found = tick(definitions, instance, "feed_changed", cursor)
+            runs = settled(definitions, instance, found.run_requests or ())
+            assert all(went_well for _, went_well in runs), runs
+            assert Counter(job for job, _ in runs) in (WHOLE, Counter())
+            return [str(request.run_key) for request in found.run_requests or ()], found.cursor or ""
 
         first, cursor = asked(None)
         assert [key.split()[0] for key in first] == [f"{ID}/parcels", f"{ID}/zoning"]
@@ -185,8 +184,8 @@ def test_what_changed_is_harvested_once_and_told(county: str, database: str) -> 
         overdue = json.dumps({key: {"next": "2020-01-01T00:00:00+00:00"} for key in entries})
         assert asked(overdue)[0] == [], "nothing has changed"
         switch_release(county, 2)
-        again = [request.run_key for request in tick(overdue).run_requests]
-        assert again == [request.run_key for request in tick(overdue).run_requests]
+        again, same = (tick(definitions, instance, "feed_changed", overdue).run_requests or () for _ in range(2))
+        assert [request.run_key for request in again] == [request.run_key for request in same]
         assert len(again) == 2
         asked(overdue)
         kinds = rows(database, "SELECT DISTINCT kind FROM zoning.change")

@@ -222,6 +222,12 @@ class Stopping(ZoningError):
     passes = True
 
 
+class RunGivenUp(ZoningError):
+    """A run was killed, or did not start, and Dagster does not start it again; what it published stays."""
+
+    passes = True
+
+
 class Defect(ZoningError):
     """This program met what it was not made for. The message is for a report; nothing was published."""
 

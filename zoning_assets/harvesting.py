@@ -121,6 +121,7 @@ class Harvesting:
             async with aclosing(pages):
                 async for page in pages:
                     await free.acquire()
+                    failed.discard(page.name)  # another way may bring the same page
                     if failed and failed.intersection(each.name for each in draft.pages):
                         break  # the portal need not send the rest
                     tasks[page.name] = asyncio.create_task(normalize(page))

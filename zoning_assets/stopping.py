@@ -8,9 +8,11 @@ import asyncio
 import contextvars
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from zoning_assets.errors import Stopping
@@ -127,17 +129,52 @@ def run(work: Coroutine[Any, Any, T], grace_s: float = 0.0) -> T:
         Stopping: it was cancelled.
         What it raises, and as `apart`.
     """
-
-    async def bounded() -> T:
-        task = asyncio.ensure_future(work)
-
-        def cancel() -> None:
-            asyncio.get_running_loop().call_later(grace_s, task.cancel)
-
-        async with called_in_loop(cancel):
-            return await task
-
     try:
-        return apart(lambda: asyncio.run(bounded()), grace_s)
+        return apart(lambda: asyncio.run(_bounded(work, grace_s)), grace_s)
     except asyncio.CancelledError:
-        raise Stopping("stopped", where="this command", do="the same command goes on from here") from None
+        raise _cancelled() from None
+
+
+def stream(
+    work: Callable[[Callable[[T], None]], Coroutine[Any, Any, None]], grace_s: float = 0.0
+) -> Generator[T, None, None]:
+    """What a coroutine puts, as it comes. It runs in a thread of its own while the caller uses what came.
+
+    Args:
+        work: makes the coroutine of a function that puts an item, from any thread.
+        grace_s: a stop cancels it after so many seconds; so does a caller who takes no more.
+
+    Raises:
+        Stopping: it was cancelled.
+        What it raises, after all that it put.
+    """
+    done: Future[None] = Future()
+    items: SimpleQueue[Any] = SimpleQueue()
+    context = contextvars.copy_context()
+    body = partial(asyncio.run, _bounded(work(items.put), grace_s))
+    threading.Thread(target=_do, args=(done, context, body), name="zoning-stream", daemon=True).start()
+    done.add_done_callback(items.put)
+    try:
+        while (item := items.get()) is not done:
+            yield item
+        done.result()
+    except asyncio.CancelledError:
+        raise _cancelled() from None
+    finally:
+        if not done.done():
+            STOP.request()
+            wait([done], grace_s + _ENDS_S)
+
+
+async def _bounded(work: Coroutine[Any, Any, T], grace_s: float) -> T:
+    task = asyncio.ensure_future(work)
+
+    def cancel() -> None:
+        asyncio.get_running_loop().call_later(grace_s, task.cancel)
+
+    async with called_in_loop(cancel):
+        return await task
+
+
+def _cancelled() -> Stopping:
+    return Stopping("stopped", where="this command", do="the same command goes on from here")

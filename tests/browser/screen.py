@@ -66,14 +66,14 @@ class Screen:
         self.page.wait_for_timeout(1000)  # what moves in the UI has come to rest
         self.page.screenshot(path=self.pictures / f"{name}.png")
 
-    def switch_off(self, sensors: list[str]) -> None:
+    def switch(self, sensors: list[str], *, on: bool) -> None:
         """Automation: the switch of each."""
         self.open("/automation", sensors[0])
         for name in sensors:
             row = self.page.locator("div[data-index]").filter(has=self.page.get_by_text(name, exact=True))
             switch = row.locator("label").nth(1)  # the first one chooses the row
             switch.click()
-            switch.locator("input:not(:checked)").wait_for(state="attached")
+            switch.locator("input:checked" if on else "input:not(:checked)").wait_for(state="attached")
             self.page.wait_for_timeout(500)
 
     def reload(self) -> None:
@@ -90,6 +90,16 @@ class Screen:
         self.page.keyboard.type(jurisdiction)
         self.page.get_by_text(re.compile(r"^Select all \(\d+\)")).click()
         self.page.keyboard.press("Escape")
+
+    def materialize(self, asset: str, jurisdiction: str, sees: str = "Value") -> str:
+        """An asset's page: one run for a jurisdiction; its page."""
+        self.open(f"/assets/{asset}", sees)
+        self.click("Materialize")
+        self.choose(jurisdiction)
+        self.click("Launch 1 run")
+        self.follow()
+        self.page.wait_for_url("**/runs/*")
+        return str(self.page.url)
 
     def launch(self, job: str, config: str) -> str:
         """A job's launchpad: config typed, the run launched; its page."""

@@ -29,7 +29,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 LOTS = 1200
 TOWN = "us-xx-town"
 county = CountyReleases(LOTS).county
-HARVEST = "ops: {{harvest_feed: {{config: {{jurisdiction: {}}}}}}}"
 TILE_ASSETS = ("raw_feed", "normalized", "validated", "parcels")
 
 
@@ -64,6 +63,18 @@ class World:
         while not holds():
             assert time.monotonic() < deadline
             self.screen.page.wait_for_timeout(500)
+
+    def ended(self, job: str, status: str) -> int:
+        """How many runs of a job ended so."""
+        query = "SELECT count(*) FROM zoning_dagster.runs WHERE pipeline_name = %s AND status = %s"
+        return int(rows(self.url, query, job, status)[0][0])
+
+    @contextmanager
+    def one_more(self, job: str, status: str) -> Iterator[None]:
+        """After the block, wait until one more run of a job has ended so."""
+        before = self.ended(job, status)
+        yield
+        self.until(lambda: self.ended(job, status) > before)
 
     def status(self) -> dict:
         command = [sys.executable, "-m", "zoning_assets.cli", "status", "--json"]
@@ -100,9 +111,10 @@ def world(tmp_path: Path, database: str) -> Iterator[World]:
 
 def test_a_person_runs_it_from_the_ui(world: World) -> None:
     """Backfill, sensor, retry, pause, rollback and a failed check, one after the other, as days go by."""
-    world.screen.switch_off(["feed_changed", "retry_failed"])  # they would be before us
+    world.screen.switch(["feed_changed", "retry_failed", "harvest_goes_on"], on=False)  # they would be before us
     world.add(ID, county_toml(world.portal))
     backfill(world)
+    world.screen.switch(["harvest_goes_on"], on=True)
     sensor_tick(world)
     retry(world)
     pause(world)
@@ -113,11 +125,7 @@ def test_a_person_runs_it_from_the_ui(world: World) -> None:
 def backfill(world: World) -> None:
     """`tiles`, then the four tile assets for all tiles of the jurisdiction."""
     screen = world.screen
-    screen.open("/assets/tiles", "Never materialized")
-    screen.click("Materialize")
-    screen.choose(ID)
-    screen.click("Launch 1 run")
-    screen.follow()
+    screen.materialize("tiles", ID, "Never materialized")
     screen.ends("Success")
     screen.open(f"{LOCATION}/asset-groups/parcels/lineage", "parcel_zoning")
     for name in TILE_ASSETS:
@@ -158,7 +166,8 @@ def sensor_tick(world: World) -> None:
     screen.sees("zoning/feed: parcels")
     screen.picture("2-runs-queued")
     world.until(lambda: world.parcels() != before and world.one("SELECT count(*) FROM zoning.parcel_zoning"))
-    screen.open("/runs", "feed_changed")
+    screen.open("/runs", "harvest_goes_on")
+    screen.sees("feed_changed")
     screen.picture("2-runs-done")
     assert len(world.parcels()) == county(2).parcels_by_policy()["dissolve"]
 
@@ -168,20 +177,21 @@ def retry(world: World) -> None:
     screen, before = world.screen, world.parcels()
     switch_release(world.portal, 3)
     disturb(world.portal, ["token_wall"])
-    run = screen.launch("harvest", HARVEST.format(ID))
+    run = screen.materialize("tiles", ID)
     screen.ends("Failure")
     screen.sees("token")
     screen.picture("3-run-failed")
     assert world.parcels() == before
-    assert world.one("SELECT count(*) FROM zoning.failure WHERE state <> 'solved'") == 2
+    assert world.one("SELECT count(*) FROM zoning.failure WHERE state <> 'solved'") == 1
     screen.open("/runs", "Failure")
     screen.picture("3-runs")
     disturb(world.portal, [])
     screen.page.goto(run)
-    screen.click("Re-execute all (*)")
-    screen.page.wait_for_url(lambda url: url != run)
-    screen.ends("Success")
-    screen.picture("3-retried")
+    with world.one_more("tell_changes", "SUCCESS"):
+        screen.click("Re-execute all (*)")
+        screen.page.wait_for_url(lambda url: url != run)
+        screen.ends("Success")
+        screen.picture("3-retried")
     assert world.parcels() != before
     assert world.one("SELECT count(*) FROM zoning.failure WHERE state <> 'solved'") == 0
 
@@ -195,16 +205,17 @@ def pause(world: World) -> None:
     screen.picture("4-paused")
     assert [hold["reason"] for hold in world.status()["holds"]] == ["a look at the map"]
     switch_release(world.portal, 4)
-    waiting = screen.launch("harvest", HARVEST.format(ID))
+    waiting = screen.materialize("tiles", ID)
     screen.sees("This run waits. ")
     screen.page.wait_for_timeout(5_000)
     screen.picture("4-waits")
     assert world.parcels() == before
-    screen.launch("resume", f"ops: {{lift_hold: {{config: {{jurisdiction: {ID}, reason: it is right}}}}}}")
-    screen.ends("Success")
-    screen.page.goto(waiting)
-    screen.ends("Success")
-    screen.picture("4-resumed")
+    with world.one_more("tell_changes", "SUCCESS"):
+        screen.launch("resume", f"ops: {{lift_hold: {{config: {{jurisdiction: {ID}, reason: it is right}}}}}}")
+        screen.ends("Success")
+        screen.page.goto(waiting)
+        screen.ends("Success")
+        screen.picture("4-resumed")
     assert world.status()["holds"] == []
     assert world.parcels() != before
 
@@ -213,8 +224,9 @@ def rollback(world: World) -> None:
     """Looked at first, then done: the rows are those of that moment, and the jurisdiction is paused."""
     screen, before, moment = world.screen, world.parcels(), datetime.now(UTC)
     switch_release(world.portal, 5)
-    screen.launch("harvest", HARVEST.format(ID))
-    screen.ends("Success")
+    with world.one_more("tell_changes", "SUCCESS"):
+        screen.materialize("tiles", ID)
+        screen.ends("Success")
     after = world.parcels()
     assert after != before
     back = f"jurisdiction: {ID}, reason: wrong export, to: '{moment.isoformat()}'"
@@ -232,13 +244,16 @@ def failed_check(world: World) -> None:
     screen, files = world.screen, world.folder / "town"
     town.release(files, County.build(LOTS))
     world.add(TOWN, town.text(files, name=TOWN))
-    screen.launch("harvest", HARVEST.format(TOWN))
-    screen.ends("Success")
+    with world.one_more("tell_changes", "SUCCESS"):
+        screen.materialize("tiles", TOWN)
+        screen.ends("Success")
     before = world.parcels(TOWN)
     assert before
     town.release(files, County.build(LOTS), parcels=town.one_code("ZONE"))
-    screen.launch("harvest", HARVEST.format(TOWN))
-    screen.ends("Failure")
+    with world.one_more("publish_parcels", "FAILURE"):
+        screen.materialize("tiles", TOWN)
+        screen.ends("Success")
+    screen.open("/runs", "Failure")
     screen.picture("6-run-failed")
     screen.open("/assets/parcels?view=checks", "mass_rezoning")
     screen.picture("6-checks")

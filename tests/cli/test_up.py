@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import rows
 from zoning_assets.cli.up import _free_port
 
 OPEN = "from zoning_assets.cli import environment; environment.prepare_storage()"
@@ -27,15 +27,13 @@ def environ(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_three_first_openings_at_once_give_one_storage(environ: dict[str, str], tmp_path: Path) -> None:
+def test_three_first_openings_at_once_give_one_storage(environ: dict[str, str], database: str) -> None:
     """Dagster's tables are made once, whoever comes first: two versions in them would break the storage for good."""
+    environ["ZONING_DATABASE_URL"] = database
     starts = [subprocess.Popen([sys.executable, "-c", OPEN], env=environ, stderr=subprocess.PIPE) for _ in range(3)]
     said = [start.communicate(timeout=500)[1] for start in starts]
     assert [start.returncode for start in starts] == [0, 0, 0], said
-    files = sorted((tmp_path / "a home with spaces" / "dagster").rglob("*.db"))
-    versions = {file.name: sqlite3.connect(file).execute("SELECT * FROM alembic_version").fetchall() for file in files}
-    assert {"runs.db", "schedules.db", "index.db"} <= set(versions)
-    assert {len(each) for each in versions.values()} == {1}, versions
+    assert len(rows(database, "SELECT * FROM zoning_dagster.alembic_version")) == 1
 
 
 @pytest.fixture

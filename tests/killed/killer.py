@@ -13,7 +13,7 @@ import psycopg
 
 from tests.killed.machine import Machine
 from tests.killed.processes import below, command, in_session
-from zoning_assets.orchestration.launcher import WORKER
+from zoning_assets.orchestration.run_workers import WORKER
 from zoning_assets.stores.cluster import processes
 
 _MERGING = "SELECT pid FROM pg_stat_activity WHERE state <> 'idle' AND query ~ 'FROM stage|INTO zoning.(parcel|batch)'"

@@ -64,8 +64,7 @@ class Machine:
             assert text.count(ours) == 1
             text = text.replace(ours, theirs)
         (self.logs / "dagster.yaml").write_text(f"# a user's own\n{text}")
-        with dg.DagsterInstance.get():
-            pass
+        environment.prepare_storage()
 
     def start_postgresql(self) -> None:
         """As its service does, until it answers."""

@@ -17,7 +17,8 @@ from zoning_assets.queues import AMENDMENTS, NAMES, open_queue
 from zoning_assets.simulation.county import ID
 
 _TILE_ASSETS = ["raw_feed", "normalized", "validated", "parcels"]
-_QUIET_MOST_S, _LOOK_S = 480, 2.0
+#: What follows a run is asked for by a sensor that looks each 15 s: so many looks without a run are peace.
+_QUIET_MOST_S, _LOOK_S, _LOOKS = 480, 2.0, 20
 
 _BACKFILL = """
 mutation($p: LaunchBackfillParams!) {
@@ -55,10 +56,14 @@ class Operator:
         return "REQUESTED" not in self.statuses()
 
     def harvest(self) -> None:
-        """The job `harvest` of the whole jurisdiction, from the launchpad."""
+        """`tiles` and `districts` of the whole jurisdiction, from the launchpad of their jobs; sensors do the rest."""
+        for job in ("find_tiles", "publish_districts"):
+            self._launch(job)
+
+    def _launch(self, job: str) -> None:
         where = {"repositoryLocationName": "zoning_assets.definitions", "repositoryName": "__repository__"}
-        config = {"ops": {"harvest_feed": {"config": {"jurisdiction": ID}}}}
-        words = {"selector": {**where, "jobName": "harvest"}, "runConfigData": config}
+        tags = [{"key": "dagster/partition", "value": ID}]
+        words = {"selector": {**where, "jobName": job}, "runConfigData": {}, "executionMetadata": {"tags": tags}}
         for _ in range(5):
             if self.machine.ask(_RUN, p=words)["launchRun"]["__typename"] == "LaunchRunSuccess":
                 return
@@ -97,7 +102,7 @@ class Operator:
     def quiet(self) -> None:
         """Leave it in peace until nothing is under way; what is dead by then, or would wait long, is asked for."""
         until, since = time.monotonic() + _QUIET_MOST_S, 0
-        while since < 2:  # a moment between two runs is no peace
+        while since < _LOOKS:  # a moment between two runs is no peace
             time.sleep(_LOOK_S)
             self.machine.tend()
             going = self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))

@@ -94,7 +94,7 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "onboard": Entry(
         "onboard:onboard",
-        "Propose a jurisdiction file for a portal, and try it on one tile;"
+        "Propose a jurisdiction file for a portal, and try it on one page;"
         " with --write after that, keep that proposal.",
     ),
     "doctor": Entry("onboard:doctor", "Look at a feed that broke, and propose a patch of its file."),

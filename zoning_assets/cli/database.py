@@ -23,12 +23,14 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 @app.command()
 def up(json_: Json = False) -> None:
-    """Find or start the database, bring its schema up to date, and print its address."""
+    """Find or start the database, bring its schema up to date, and print its address; Dagster's home finds it."""
+    from zoning_assets.cli import environment  # noqa: PLC0415
     from zoning_assets.stores import database  # noqa: PLC0415
 
     address = cluster.ensure(_home(), os.environ)
     if warning := database.rights(database.bring_up(_home(), os.environ)).line:
         show.line(f"zoning: {warning}")
+    environment.prepare_dagster()
     _report(address, as_json=json_)
 
 

@@ -3,41 +3,28 @@
 import difflib
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoning_assets import jurisdictions, os_errors
+from zoning_assets.cli import show
 from zoning_assets.errors import JurisdictionUnknown, SettingInvalid
 from zoning_assets.model import Jurisdiction
-from zoning_assets.settings import Settings
-from zoning_assets.stores.cluster import remote
-from zoning_assets.stores.cluster.site import locked
+from zoning_assets.settings import CLONE, Settings
+from zoning_assets.stores import dagster_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import dagster as dg
 
-DAGSTER_STORAGE = "ZONING_DAGSTER_DATABASE_URL"
-_POSTGRES = f"""
-storage:
-  postgres:
-    postgres_url:
-      env: {DAGSTER_STORAGE}
-"""
-_SQLITE = """
-event_log_storage:
-  module: zoning_assets.orchestration.event_log
-  class: ThriftyEventLog
-  config:
-    home:
-      env: DAGSTER_HOME
-"""
-#: Dagster hands an event log many events at once where this says so; in PostgreSQL it would gain nothing. SQLite takes
-#: 32,766 values in a statement, and an event is seven.
-_BATCH, _MOST_AT_ONCE = "DAGSTER_EVENT_BATCH_SIZE", "2000"
+#: How our dagster.yaml begins, also that of earlier versions.
+_OURS = "# `zoning` copies this file to DAGSTER_HOME"
+_DOTENV = "# Written by `zoning` for `dagster dev` and `dg dev` in this clone.\n"
+#: An old home's storage, in SQLite, and what it is called since Dagster's storage is PostgreSQL.
+_SQLITE, _KEPT = "history", "history-sqlite"
 
 
 def settings() -> Settings:
@@ -96,31 +83,56 @@ def read(file: Path, most: int, do: str) -> bytes:
 
 
 def prepare_dagster() -> Path:
-    """DAGSTER_HOME with our dagster.yaml; its storage is PostgreSQL where ZONING_DAGSTER_DATABASE_URL says so.
+    """DAGSTER_HOME with our dagster.yaml, and the address of Dagster's storage in the environment, where it is read.
 
     A dagster.yaml of the user's own stays as it is.
 
     Raises:
         SettingInvalid: ZONING_DAGSTER_DATABASE_URL is no address of a database.
-        DatabaseUnavailable: nobody answers there.
+        DatabaseUnavailable: it does not answer, or this user may not make a schema there.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or settings().home / "dagster").expanduser().absolute()
     os.environ["DAGSTER_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
-    storage = os.environ.get(DAGSTER_STORAGE)
-    if storage:
-        os.environ[DAGSTER_STORAGE] = remote.answering(storage, DAGSTER_STORAGE)
-    text = _dagster_yaml() + (_POSTGRES if storage else _SQLITE)
     target = home / "dagster.yaml"
-    found = target.read_text() if target.exists() else text.splitlines()[0]
-    ours = found.startswith(text.splitlines()[0])
-    if ours and not storage:
-        os.environ.setdefault(_BATCH, _MOST_AT_ONCE)
-    if ours and found != text:
+    text = target.read_text() if target.exists() else _OURS
+    if text.startswith(_OURS):
+        text = _dagster_yaml()
+        _write(target, text)
+    if dagster_storage.SETTING in text:
+        _prepare_storage(home)
+    return home
+
+
+def _prepare_storage(home: Path) -> None:
+    from zoning_assets.stores import database  # noqa: PLC0415
+
+    url = os.environ.get("ZONING_DATABASE_URL") or database.bring_up(settings().home, os.environ)
+    address = dagster_storage.bring_up(settings().home, os.environ, url)
+    os.environ[dagster_storage.SETTING] = address
+    if settings().home == CLONE / ".zoning":
+        _write_dotenv(CLONE / ".env", home, address if dagster_storage.is_private(address) else None)
+    if (home / _SQLITE).is_dir():
+        (home / _SQLITE).replace(home / _KEPT)
+        show.line(f"Dagster's storage is PostgreSQL now: its list of runs begins anew, the old one is {home / _KEPT}")
+
+
+def _write_dotenv(target: Path, home: Path, address: str | None) -> None:
+    """The `.env` of a clone, from which `dagster dev` and `dg dev` learn what this process knows. What the environment
+    says counts more. `address`: of a private cluster, as no other password is written down."""
+    values = {"DAGSTER_HOME": str(home), **({dagster_storage.SETTING: address} if address else {})}
+    if not target.exists() or target.read_text().startswith(_DOTENV):
+        _write(target, _DOTENV + "".join(f"{name}=${{{name}:-{value}}}\n" for name, value in values.items()))
+
+
+def _write(target: Path, text: str) -> None:
+    """The whole text or none of it, for this user's eyes only."""
+    if not target.exists() or target.read_text() != text:
         draft = target.with_suffix(f".{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
         draft.write_text(text)
         draft.replace(target)
-    return home
 
 
 def _dagster_yaml() -> str:
@@ -177,9 +189,13 @@ def dagster_instance() -> "Iterator[dg.DagsterInstance]":
 def _opened(home: Path) -> "dg.DagsterInstance":
     import dagster as dg  # noqa: PLC0415
 
+    from zoning_assets.orchestration.storage import keep_connections  # noqa: PLC0415
+
+    address = os.environ.get(dagster_storage.SETTING)
     try:
-        # Who opens it first makes its tables, and of two at once Dagster makes one storage of two versions, for good.
-        with locked(home / "storage.lock"):
-            return dg.DagsterInstance.get()
+        with dagster_storage.locked(address) if address else nullcontext():
+            instance = dg.DagsterInstance.get()
+            keep_connections(instance)
+            return instance
     except dg.DagsterError as error:
         raise SettingInvalid(str(error), where=f"DAGSTER_HOME {home}", do="mend its dagster.yaml") from error

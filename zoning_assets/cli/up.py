@@ -21,6 +21,8 @@ from zoning_assets.errors import StoreError
 from zoning_assets.stores.database import address
 
 _MODULE = ["-m", "zoning_assets.definitions"]
+#: The webserver opens 63 connections where nothing is said; a private cluster has 100 for all programs.
+_FEW_CONNECTIONS = ["--db-pool-max-overflow", "4"]
 _READY_S, _STOP_S = 120, 4.0
 _LAST_PORT, _METRICS_PORT = 65_535, 9464
 
@@ -44,7 +46,7 @@ def up(
         home = environment.prepare_storage()
         free = _free_port(port)
         ui = f"http://127.0.0.1:{free}"
-        web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free)]
+        web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free), *_FEW_CONNECTIONS]
         running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *_MODULE]], home))
         _wait_for(free, running)
         _check_definitions(free)

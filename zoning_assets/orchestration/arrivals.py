@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from zoning_assets.errors import StoreError
-from zoning_assets.orchestration.jobs import harvest_request
+from zoning_assets.orchestration import requests
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.waking import Feed
 
@@ -20,11 +20,11 @@ _TICK_S = 30
 _RUN_KEY = "dagster/run_key"
 
 
-def amendment_arrived(harvest: dg.JobDefinition) -> dg.SensorDefinition:
+def amendment_arrived(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
     """Stores the amendments that came by message; asks for a harvest of what they touch."""
 
     @dg.sensor(
-        job=harvest,
+        jobs=jobs,
         minimum_interval_seconds=_TICK_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reads the queue of amendments, stores them, and harvests the tiles that they touch.",
@@ -37,10 +37,10 @@ def amendment_arrived(harvest: dg.JobDefinition) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason=f"{error}; what was taken comes again", cursor=json.dumps(asked))
         for why in (*received.failed, *received.refused):
             context.log.warning(why)
-        requests = [_request(zoning, each) for each in wanted]
+        asks = [ask for each in wanted for ask in _requests(context.instance, zoning, each)]
         said = f"{received.stored} stored, {len(received.failed)} failed, {len(received.refused)} refused"
-        reason = None if requests else dg.SkipReason(said if received.taken else "no amendment has arrived")
-        return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=json.dumps(asked))
+        reason = None if asks else dg.SkipReason(said if received.taken else "no amendment has arrived")
+        return dg.SensorResult(run_requests=asks, skip_reason=reason, cursor=json.dumps(asked))
 
     return amendment_arrived
 
@@ -61,11 +61,10 @@ async def _arrived(
         return received, *await asking.ask(tiles, asked, is_recorded)
 
 
-def _request(zoning: Zoning, wanted: "Wanted") -> dg.RunRequest:
-    """Its run; one that names no jurisdiction or feed of ours says so when it runs."""
-    name = wanted.config["jurisdiction"]
+def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "Wanted") -> list[dg.RunRequest]:
+    """Its runs; one that names no jurisdiction or feed of ours says so when it runs."""
+    name, feed = wanted.config["jurisdiction"], wanted.config["feed"]
     known, _ = zoning.sorted_out([name])
-    if name in known and wanted.config["feed"] in known[name].feeds:
-        feed = Feed(known[name], wanted.config["feed"])
-        return harvest_request(wanted.run_key, feed, wanted.config["tiles"])
-    return dg.RunRequest(wanted.run_key, {"ops": {"harvest_feed": {"config": wanted.config}}})
+    if name in known and feed in known[name].feeds:
+        return requests.wanted(instance, wanted.run_key, Feed(known[name], feed), wanted.config["tiles"])
+    return [requests.of_unknown(wanted.run_key, name, feed)]

@@ -1,11 +1,12 @@
 """The assets. Each body is a coat: inputs, one call, metadata.
 
 `raw_feed`, `normalized`, `validated` and `parcels` are made by one step: a tile passes through all of them while others
-are still being fetched, and a tile that fails keeps none waiting. Each partition reports for itself.
+are still being fetched, and a tile that fails keeps none waiting. The results of a partition
+are yielded as soon as it is done.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,8 +18,7 @@ from zoning_assets import logs, stopping
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, RAW, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
-from zoning_assets.orchestration.event_log import together
-from zoning_assets.orchestration.noting import note, noted
+from zoning_assets.orchestration.noting import begin, note, noted
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.runs import FORCE, REPLAY
@@ -35,6 +35,8 @@ _ABOUT = {
     "validated": "Every row judged: valid MultiPolygons with their hash, and rejections with their reason.",
     "parcels": "The PostGIS table zoning.parcel: one transaction a tile, history in zoning.parcel_version.",
 }
+#: What a step yields of a partition.
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 _KINDS = {"raw_feed": {"json"}, "normalized": {"parquet"}, "validated": {"parquet"}, "parcels": {"postgres"}}
 
 
@@ -60,12 +62,11 @@ def specs() -> list[dg.AssetSpec]:
     retry_policy=policies.PASSING,
     name="parcels_by_tile",
 )
-def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.AssetMaterialization]:
+def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[Event]:
     """Take the chosen tiles' rows of the layer's harvest; normalize, validate and publish them."""
     chosen = {key.to_user_string() for key in context.selected_asset_keys}
     assets = {stage: name for stage, name in metadata.TILE_ASSETS.items() if name in chosen}
-    _take(context, zoning, PARCELS, assets)
-    yield from ()
+    yield from _take(context, zoning, PARCELS, assets)
 
 
 def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
@@ -83,14 +84,18 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
         description="The harvest of a jurisdiction's parcel layer, and the H3 tiles that own its rows; first of all.",
         retry_policy=policies.PASSING,
     )
-    def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+    def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.MaterializeResult[None] | Event]:
         place = partitions.place_of(context.partition_key)
         with one_line(), noted(context, zoning, PARCELS), zoning.pipeline() as pipeline:
             described = zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]
-            cover = _cover(context, pipeline, described)
+            try:
+                cover = _cover(context, pipeline, described)
+            except AcceptanceNeeded as error:
+                yield checks.of_fall(described.id, PARCELS, error)
+                raise
             failures.note_gone(pipeline.database, place.jurisdiction, PARCELS, cover.tiles, datetime.now(UTC))
         came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
-        return dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))
+        yield dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))
 
     @dg.multi_asset(
         specs=[
@@ -109,9 +114,8 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
         can_subset=True,  # a release that has nothing new is not checked
         name="districts_by_jurisdiction",
     )
-    def districts(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.AssetMaterialization]:
-        _take(context, zoning, ZONING, metadata.WHOLE_ASSETS)
-        yield from ()
+    def districts(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[Event]:
+        yield from _take(context, zoning, ZONING, metadata.WHOLE_ASSETS)
 
     return [tiles, districts]
 
@@ -154,58 +158,55 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
 
 
 def _cover(context: dg.AssetExecutionContext, pipeline: "Pipeline", jurisdiction: Jurisdiction) -> Cover:
-    try:
-        return stopping.run(pipeline.harvest(jurisdiction, force=FORCE in context.run.tags), stopping.GRACE_S)
-    except AcceptanceNeeded as error:
-        context.log_event(checks.of_fall(jurisdiction.id, PARCELS, error))
-        raise
+    return stopping.run(pipeline.harvest(jurisdiction, force=FORCE in context.run.tags), stopping.GRACE_S)
 
 
-def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> None:
-    """The run's partitions through the pipeline; each is reported when it is done, failures together at the end."""
+def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> Iterator[Event]:
+    """The run's partitions through the pipeline: the results of each when it is done, failures together at the end."""
     from zoning_assets.stores import fixes  # noqa: PLC0415 - see orchestration/__init__
 
     places = [partitions.place_of(key) for key in context.partition_keys]
     outcomes: list[Outcome] = []
-    written: list[Future[None]] = []
-    checked: set[str] = set()
-
-    def write(events: Iterable[dg.AssetMaterialization | dg.AssetCheckEvaluation]) -> None:
-        made = list(events)
-        with together(context.instance):
-            for event in made:
-                context.log_event(event)
-
-    def report(outcome: Outcome) -> None:
-        outcomes.append(replace(outcome, rejections=None, picture=b"", survey=None))  # those are large
-        identify = partial(fixes.identify, zoning.database())
-        written.append(scribe.submit(write, metadata.events(outcome, assets, identify)))
-        where = outcome.place.jurisdiction
-        if isinstance(outcome.error, AcceptanceNeeded) and where not in checked:
-            checked.add(where)
-            written.append(scribe.submit(write, [checks.of_fall(where, feed, outcome.error)]))
-
-    def tell(verdict: Verdict) -> None:
-        checked.add(verdict.jurisdiction)
-        written.append(scribe.submit(write, checks.evaluations(verdict)))
-
-    # Dagster writes an event in milliseconds and waits for the disk: in the loop, all places would wait with it.
-    with one_line(), logs.about(run=context.run.run_id), ThreadPoolExecutor(1) as scribe, zoning.pipeline() as pipeline:
+    with one_line(), zoning.pipeline() as pipeline:
+        begin(context, zoning, feed, places)
         known, wrong = zoning.sorted_out([place.jurisdiction for place in places])
-        for place in places:
-            if place.jurisdiction in wrong:
-                report(Outcome(place, feed, error=wrong[place.jurisdiction]))
+        outcomes += [
+            Outcome(each, feed, error=wrong[each.jurisdiction]) for each in places if each.jurisdiction in wrong
+        ]
         good = [place for place in places if place.jurisdiction in known]
+
+        async def work(put: Callable[[Outcome | Verdict], None]) -> None:
+            def report(outcome: Outcome) -> None:
+                outcomes.append(replace(outcome, rejections=None, picture=b"", survey=None))  # those are large
+                put(outcome)
+
+            with logs.about(run=context.run.run_id):
+                await pipeline.run(known, good, feed, _stages(context, feed, assets), report, put)
+
+        identify, checked = partial(fixes.identify, pipeline.database), set[str]()
         try:
-            stopping.run(
-                pipeline.run(known, good, feed, _stages(context, feed, assets), report, tell), stopping.GRACE_S
-            )
+            with closing(stopping.stream(work, stopping.GRACE_S)) as stream:
+                for said in stream:
+                    yield from _results(said, feed, assets, identify, checked)
         finally:  # what became of its places is kept of a stopped run, too
             note(context, zoning, outcomes)
-            for each in written:
-                each.result()
     if failed := [outcome for outcome in outcomes if outcome.error]:
         raise metadata.failure(failed)
+
+
+def _results(
+    said: Outcome | Verdict, feed: str, assets: Mapping[str, str], identify: metadata.Identify, checked: set[str]
+) -> Iterator[Event]:
+    """What the pipeline says, as Dagster records it. `checked`: jurisdictions whose checks were recorded."""
+    if isinstance(said, Verdict):
+        checked.add(said.jurisdiction)
+        yield from checks.evaluations(said)
+        return
+    yield from metadata.events(said, assets, identify)
+    where = said.place.jurisdiction
+    if isinstance(said.error, AcceptanceNeeded) and where not in checked:
+        checked.add(where)
+        yield checks.of_fall(where, feed, said.error)
 
 
 def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, str]) -> Sequence[str]:

@@ -1,13 +1,13 @@
 """All of it put together: the assets over all known jurisdictions, and how they run."""
 
 import warnings
-from functools import partial
 
 import dagster as dg
 
 from zoning_assets import jurisdictions
 from zoning_assets.orchestration.assets import parcels_by_tile, whole_assets
-from zoning_assets.orchestration.jobs import JOBS, harvest_job
+from zoning_assets.orchestration.jobs import JOBS
+from zoning_assets.orchestration.requests import asset_jobs
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.sensors import sensors
 from zoning_assets.settings import Settings
@@ -22,11 +22,11 @@ def definitions(settings: Settings) -> dg.Definitions:
     # Dagster 1.13 warns of a parameter of its own whenever a sensor meets resources.
     warnings.filterwarnings("ignore", "Parameter `owners` of initializer", dg.BetaWarning)
     # One process a run: the pipeline has its own pool, and a process a step would cost seconds (DESIGN).
-    assets = partial(
-        dg.Definitions,
+    jobs = asset_jobs()
+    return dg.Definitions(
         assets=[parcels_by_tile, *whole_assets(jurisdictions.files(settings.jurisdictions))],
         resources={"zoning": Zoning()},
         executor=dg.in_process_executor,
+        jobs=[*JOBS, *jobs],
+        sensors=sensors(jobs),
     )
-    harvest = harvest_job(assets())
-    return assets(jobs=[*JOBS, harvest], sensors=sensors(harvest))

@@ -1,20 +1,14 @@
 """Jobs with config, for what a person does in the UI in an emergency: the same words as on the command line."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from zoning_assets import pauses
-from zoning_assets.orchestration import policies
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import Zoning
-from zoning_assets.orchestration.syncing import Sync
-from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import moment
-from zoning_assets.stores import failures, holds
+from zoning_assets.stores import holds
 
 if TYPE_CHECKING:
     from zoning_assets.undoing import Undone
@@ -112,57 +106,6 @@ def rollback() -> None:
 
 
 JOBS = (pause, resume, rollback)
-
-
-class Harvest(dg.Config):
-    """Which jurisdiction is brought up to date, which of its feeds and which tiles of it; empty: all."""
-
-    jurisdiction: str = Field(description=_WHERE)
-    feed: str = Field("", description="`parcels` or `zoning`; empty: both, their shares and changes.")
-    tiles: list[str] = Field(default_factory=list, description="H3 cells; none: all.")
-
-
-def harvest_job(assets: dg.Definitions) -> dg.JobDefinition:
-    """What `zoning sync` does, as a job: its runs stand in the list beside it."""
-
-    @dg.op(
-        description="Tiles, their parcels, districts, shares and changes of one jurisdiction.",
-        retry_policy=policies.PASSING,
-    )
-    def harvest_feed(context: dg.OpExecutionContext, config: Harvest, zoning: Zoning) -> None:
-        with one_line():
-            jurisdiction = zoning.jurisdictions([config.jurisdiction])[config.jurisdiction]
-            wanted = (config.jurisdiction, config.feed, config.tiles)
-            hosts = pauses.hosts_of(jurisdiction, config.feed or None)
-            if hold := holds.of(holds.active(zoning.database()), jurisdiction.id, hosts):
-                context.log.warning(f"This run waits. {hold.error()}")
-            if config.feed:
-                failures.note_asked(zoning.database(), *wanted, context.run_id, datetime.now(UTC))
-            sync = Sync(assets, context.instance, jurisdiction)
-            reports = sync.all(config.tiles, config.feed or None, or_all=True)
-        failed = dict.fromkeys(str(report["error"]) for report in reports if not report["complete"])  # each once
-        if failed:
-            raise dg.Failure(description="\n".join(list(failed)[:50]), allow_retries=False)
-
-    @dg.job(name="harvest", description="Bring a jurisdiction up to date, as `zoning sync` does.")
-    def harvest() -> None:
-        harvest_feed()
-
-    return harvest
-
-
-def harvest_request(run_key: str, feed: Feed, tiles: Sequence[str] = (), name: str = "") -> dg.RunRequest:
-    """A run of the job for a feed, or for the `changes` of its jurisdiction; dagster.yaml bounds the runs of a host."""
-    config = {"jurisdiction": feed.jurisdiction.id, "feed": name or feed.name, "tiles": list(tiles)}
-    return dg.RunRequest(
-        run_key,
-        {"ops": {"harvest_feed": {"config": config}}},
-        tags={
-            policies.HOST: feed.host,
-            policies.JURISDICTION: feed.jurisdiction.id,
-            policies.FEED: name or feed.name,
-        },
-    )
 
 
 def _told(config: Rollback, done: "Undone") -> str:

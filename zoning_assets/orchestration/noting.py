@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from zoning_assets import pauses
 from zoning_assets.errors import StoreError, ZoningError
-from zoning_assets.model import Outcome, Place
-from zoning_assets.orchestration.policies import PASSING, ours
+from zoning_assets.model import PARCELS, Outcome, Place
+from zoning_assets.orchestration.policies import FEED, PASSING, ours
 from zoning_assets.orchestration.resources import Zoning
-from zoning_assets.stores import failures
+from zoning_assets.orchestration.syncing import CHANGES
+from zoning_assets.stores import failures, holds
 
 _log = logging.getLogger(__name__)
 
@@ -24,10 +26,24 @@ def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[O
         _log.warning("what failed cannot be noted: %s", error)
 
 
+def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: Sequence[Place]) -> None:
+    """Keep that these places were asked for again, where a sensor did it; say so where a person paused them."""
+    url, known = zoning.database(), zoning.sorted_out([place.jurisdiction for place in places])[0]
+    for name, jurisdiction in known.items():
+        hosts = () if feed == CHANGES else pauses.hosts_of(jurisdiction, feed)
+        if hold := holds.of(holds.active(url), name, hosts):
+            context.log.warning(f"This run waits. {hold.error()}")
+        tiles = [place.tile for place in places if place.jurisdiction == name and place.tile]
+        # Tiles are asked for by the run that publishes them: the one that finds them may be the last for a while.
+        if FEED in context.run.tags and (tiles or feed != PARCELS):
+            failures.note_asked(url, name, feed, tiles, context.run.run_id, datetime.now(UTC))
+
+
 @contextmanager
 def noted(context: dg.AssetExecutionContext, zoning: Zoning, feed: str) -> Iterator[None]:
     """Keep what becomes of the block, as that of a feed of the whole jurisdiction; once where it is tried again."""
     place = Place(context.partition_key)
+    begin(context, zoning, feed, [place])
     try:
         yield
     except ZoningError as error:

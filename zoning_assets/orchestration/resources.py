@@ -13,7 +13,8 @@ from zoning_assets import jurisdictions, pauses
 from zoning_assets.errors import WrongUsage, ZoningError
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import Jurisdiction
-from zoning_assets.orchestration.launcher import WORKER, this_process
+from zoning_assets.orchestration.run_workers import WORKER, this_process
+from zoning_assets.orchestration.storage import keep_connections
 from zoning_assets.queues import AMENDMENTS, TILES, Queue, open_queue
 from zoning_assets.settings import Settings
 from zoning_assets.stores import database
@@ -27,8 +28,9 @@ class Zoning(dg.ConfigurableResource[None]):
     """The settings of this process, and a pipeline that is started when it is first asked for."""
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """A run says which process it is, so that its death is noticed (launcher.py)."""
+        """A run says which process it is, so that its death is noticed (run_workers.py)."""
         if context.run and context.instance and not context.instance.is_ephemeral:
+            keep_connections(context.instance)
             context.instance.add_run_tags(context.run.run_id, {WORKER: this_process(context.run.run_id)})
 
     @property

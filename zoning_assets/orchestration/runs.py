@@ -13,7 +13,8 @@ from zoning_assets import stopping
 from zoning_assets.orchestration import partitions, policies
 from zoning_assets.stopping import STOP
 
-_START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+#: The tags by which Dagster knows a run's range of partitions.
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 #: The tag of a run whose `tiles` are to be looked for anew.
 FORCE = "zoning/force"
@@ -61,9 +62,9 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
         raise_on_error=False,
     )
     result.failed |= {key: _gone(key) for key in sorted(set(keys) - set(known))}
-    for start, end in _ranges(known, keys):
+    for start, end in ranges(known, keys):
         members = known[known.index(start) : known.index(end) + 1]
-        run_tags = {**(tags or {}), **_found_by(start), policies.ONCE: "0", _START: start, _END: end}
+        run_tags = {**(tags or {}), **_found_by(start), policies.ONCE: "0", RANGE_START: start, RANGE_END: end}
         try:
             run = stopping.apart(partial(execute, tags=run_tags))
         except dg.DagsterError as error:  # what it was to do was unregistered before it began
@@ -111,7 +112,7 @@ def _watcher(asset: str, progress: Progress) -> dg.LoggerDefinition:
     return dg.LoggerDefinition(build)
 
 
-def _ranges(known: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+def ranges(known: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Unbroken ranges of the registered keys."""
     position = {key: number for number, key in enumerate(known)}
     numbers = sorted(position[key] for key in keys if key in position)

@@ -4,6 +4,8 @@
     retry_failed      retrying    asks again for the partitions that failed, and for those only
     promise_broken    freshness   asks for what was not found up to date within its promise
     amendment_arrived arrivals    stores what came by message, and asks for the tiles that it touches
+    harvest_goes_on   following   publishes the tiles that were found, then tells what changed
+    run_lost          given_up    fails runs whose process was killed; notes those that Dagster does not start again
 
 A hold that is lifted and a maintenance that is over need no sensor: what was due meanwhile is due then, once.
 """
@@ -19,9 +21,10 @@ import dagster as dg
 from zoning_assets import jurisdictions
 from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES
-from zoning_assets.orchestration import freshness, probing, retrying, waking
+from zoning_assets.orchestration import freshness, probing, requests, retrying, waking
 from zoning_assets.orchestration.arrivals import amendment_arrived
-from zoning_assets.orchestration.jobs import harvest_request
+from zoning_assets.orchestration.following import harvest_goes_on
+from zoning_assets.orchestration.given_up import run_lost
 from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.orchestration.waking import Feed
@@ -61,10 +64,10 @@ def look(zoning: Zoning, now: datetime) -> Seen:
     return Seen.at(zoning.database(), watched(zoning.settings), now)
 
 
-def sensors(harvest: dg.JobDefinition) -> list[dg.SensorDefinition]:
+def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
     """All of them; `zoning up` runs them."""
     common: Mapping[str, Any] = {
-        "job": harvest,
+        "jobs": jobs,
         "minimum_interval_seconds": _TICK_S,
         "default_status": dg.DefaultSensorStatus.RUNNING,
     }
@@ -82,9 +85,9 @@ def sensors(harvest: dg.JobDefinition) -> list[dg.SensorDefinition]:
         for each in asks:
             stored.note_probed(seen.url, each.known)
         said = "; ".join(f"{each.feed.key}: {each.known.error}" for each in asks if each.known.error)
-        requests = [harvest_request(each.run_key, each.feed) for each in asks if each.run_key]
+        asked = [requests.of_feed(each.run_key, each.feed) for each in asks if each.run_key]
         after = waking.written({**cursor, **{each.feed.key: each.entry for each in asks}}, seen.feeds)
-        return _result(requests, after, said or "no feed is due, or none has changed")
+        return _result(asked, after, said or "no feed is due, or none has changed")
 
     @dg.sensor(
         **common,
@@ -95,8 +98,8 @@ def sensors(harvest: dg.JobDefinition) -> list[dg.SensorDefinition]:
         asks, after = retrying.due(cursor, seen.failed, seen.closed, seen.now)
         by_key = {key: feed for feed in seen.feeds for key in (f"{feed.jurisdiction.id}/{CHANGES}", feed.key)}
         mine = [(ask, by_key[key]) for ask in asks if (key := f"{ask.jurisdiction}/{ask.feed}") in by_key]
-        requests = [harvest_request(ask.run_key, feed, ask.tiles, ask.feed) for ask, feed in mine]
-        return _result(requests, retrying.written(after, seen.failed), "nothing that failed is due")
+        asked = [each for ask, feed in mine for each in _again(context.instance, ask, feed)]
+        return _result(asked, retrying.written(after, seen.failed), "nothing that failed is due")
 
     @dg.sensor(
         **common, description="Harvests what was not found up to date within its promise, whatever its probes say."
@@ -106,15 +109,21 @@ def sensors(harvest: dg.JobDefinition) -> list[dg.SensorDefinition]:
         closed = seen.closed | {feed.key for feed in seen.feeds if seen.failures_of(feed)}
         found = freshness.due(seen.feeds, seen.known, closed, seen.now)
         before = set((context.cursor or "").splitlines())
-        requests = [harvest_request(key, feed) for feed, key in found if key not in before]
-        return _result(requests, "\n".join(key for _, key in found), "every promise is kept, or asked for already")
+        asked = [requests.of_feed(key, feed) for feed, key in found if key not in before]
+        return _result(asked, "\n".join(key for _, key in found), "every promise is kept, or asked for already")
 
-    return [feed_changed, retry_failed, promise_broken, amendment_arrived(harvest)]
+    return [feed_changed, retry_failed, promise_broken, amendment_arrived(jobs), harvest_goes_on(jobs), run_lost]
 
 
-def _result(requests: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
-    reason = None if requests else dg.SkipReason(why_none)
-    return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=cursor)
+def _again(instance: dg.DagsterInstance, ask: retrying.Ask, feed: Feed) -> list[dg.RunRequest]:
+    if ask.feed == CHANGES:
+        return [requests.of_feed(ask.run_key, feed, CHANGES)]
+    return requests.wanted(instance, ask.run_key, feed, ask.tiles)
+
+
+def _result(asked: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
+    reason = None if asked else dg.SkipReason(why_none)
+    return dg.SensorResult(run_requests=asked, skip_reason=reason, cursor=cursor)
 
 
 def watched(settings: Settings) -> list[Feed]:

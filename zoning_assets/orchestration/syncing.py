@@ -1,7 +1,7 @@
 """Bringing a jurisdiction up to date, run after run: tiles, their parcels, districts, shares and changes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import dagster as dg
@@ -18,12 +18,6 @@ _COSTS = ("requests", "bytes", "seconds")
 Watch = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
 
 
-@contextmanager
-def unwatched(_what: str, _steps: int) -> Iterator[Callable[[str], None]]:
-    """Nobody looks."""
-    yield lambda _: None
-
-
 class Sync:
     """The runs of one jurisdiction, in this process, recorded in the same instance as those of the UI."""
 
@@ -33,27 +27,23 @@ class Sync:
         instance: dg.DagsterInstance,
         jurisdiction: Jurisdiction,
         *,
-        force: bool = False,
-        watch: Watch = unwatched,
+        force: bool,
+        watch: Watch,
     ) -> None:
         self.definitions, self.instance, self.jurisdiction = definitions, instance, jurisdiction
         self.force, self.watch = force, watch
 
-    def all(self, tiles: Sequence[str] = (), feed: str | None = None, *, or_all: bool = False) -> list[dict[str, Any]]:
-        """Tiles and parcels, then districts, as far as they are wanted and there are such feeds; `changes`: only shares
-        and changes.
+    def all(self, tiles: Sequence[str] = (), feed: str | None = None) -> list[dict[str, Any]]:
+        """Tiles and parcels, then districts, as far as they are wanted and there are such feeds; then what changed.
 
         Args:
             tiles: just these; none: all.
             feed: just this; None: all.
-            or_all: where one of the tiles is none any more, what became of it is new: all of them.
         """
-        if feed == CHANGES:
-            return self._judge()
         feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
         reports: list[dict[str, Any]] = []
         if PARCELS in feeds:
-            reports += self._parcels(tiles, or_all=or_all)
+            reports += self._parcels(tiles)
         if ZONING in feeds and not tiles:
             reports += self._run(["districts"], [self.jurisdiction.id], ZONING)
         reports += self._judge() if any(report["complete"] for report in reports) else []
@@ -68,13 +58,13 @@ class Sync:
         feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
         reports: list[dict[str, Any]] = []
         if PARCELS in feeds:
-            keys = self._keys(tiles, or_all=False)
+            keys = self._keys(tiles)
             reports += self._run(["normalized", "validated", "parcels"], keys, PARCELS, {runs.REPLAY: "true"})
         if ZONING in feeds and not tiles:
             reports += self._run(["districts"], [self.jurisdiction.id], ZONING, {runs.REPLAY: "true"})
         return reports + (self._judge() if any(report["complete"] for report in reports) else [])
 
-    def _parcels(self, tiles: Sequence[str], *, or_all: bool) -> list[dict[str, Any]]:
+    def _parcels(self, tiles: Sequence[str]) -> list[dict[str, Any]]:
         tags = {runs.FORCE: "true"} if self.force else {}
         with self.watch(f"{self.jurisdiction.id} parcels: finding the tiles", 1) as step:
             found = runs.materialize(
@@ -82,22 +72,22 @@ class Sync:
             )
         if found.failed:
             return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
-        keys = self._keys(tiles, or_all=or_all)
+        keys = self._keys(tiles)
         reports = self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
         return _with_costs(reports, found.done[self.jurisdiction.id])
 
-    def _keys(self, tiles: Sequence[str], *, or_all: bool) -> list[str]:
+    def _keys(self, tiles: Sequence[str]) -> list[str]:
         """The partitions of these tiles; none: of all."""
         keys = partitions.keys_of(self.instance, self.jurisdiction.id)
         wanted = {partitions.key_of(Place(self.jurisdiction.id, tile)) for tile in tiles}
         gone = sorted(wanted - set(keys))
-        if gone and not or_all:
+        if gone:
             raise SettingInvalid(
                 f"{gone[0].split(':')[1]} is none of the tiles of {self.jurisdiction.id}",
                 where="--tile",
                 do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
             )
-        return sorted(wanted) if wanted and not gone else keys
+        return sorted(wanted) or keys
 
     def _judge(self) -> list[dict[str, Any]]:
         """Shares and changes; a report only where they failed, as they are no harvest."""

@@ -153,9 +153,23 @@ def migrate(url: str) -> str:
 
 def as_role(url: str, role: str | None) -> str:
     """The URL of sessions that work as one of our roles; None: as whoever connects."""
+    base, query = _parts(url)
+    others = query.pop("options", "").replace(_AS_WRITER, "").strip()
+    return _joined(base, query, others, f"-c role={role}" if role else "")
+
+
+def with_option(url: str, option: str) -> str:
+    """The URL of sessions with one more setting, such as `-c search_path=public`."""
+    base, query = _parts(url)
+    return _joined(base, query, query.pop("options", ""), option)
+
+
+def _parts(url: str) -> tuple[str, dict[str, str]]:
     base, _, said = url.partition("?")
-    query = dict(parse_qsl(said, keep_blank_values=True))
-    options = [query.pop("options", "").replace(_AS_WRITER, "").strip(), f"-c role={role}" if role else ""]
+    return base, dict(parse_qsl(said, keep_blank_values=True))
+
+
+def _joined(base: str, query: dict[str, str], *options: str) -> str:
     if any(options):
         query["options"] = " ".join(filter(None, options))
     return f"{base}?{urlencode(query, quote_via=quote)}" if query else base

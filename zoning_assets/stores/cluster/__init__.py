@@ -10,13 +10,13 @@ What does not: tables, migrations, queries.
     binaries    PostgreSQL installed on this machine, with PostGIS
     packages    PostgreSQL unpacked from the distribution's own packages, changing nothing of the system
     server      initdb, start, stop
-    logins      ways in for those who own nothing
+    logins      ways in for those who are not the owner, and a database that one of them owns
     processes   who is alive in a data folder
     settings    postgresql.conf, with reasons
     engine      a container, where docker compose answers
 """
 
 from zoning_assets.stores.cluster.ladder import ensure, psql, remove, stop, url
-from zoning_assets.stores.cluster.logins import login
+from zoning_assets.stores.cluster.logins import login, own_database
 
-__all__ = ["ensure", "login", "psql", "remove", "stop", "url"]
+__all__ = ["ensure", "login", "own_database", "psql", "remove", "stop", "url"]
