@@ -37,7 +37,8 @@ def streamed(head: Mapping[str, Any], name: str, rows: Iterable[Any]) -> None:
         stopped = (signals.STOPPED, signals.exit_status())
         why, status = (str(error), error.exit_status) if isinstance(error, ZoningError) else stopped
         sys.stdout.write(f'\n],"error":{_dumps(why)},"exit_status":{status}}}\n')
-        line(f"zoning: {why}")
+        if not signals.came():  # else whoever answers the signal says it
+            line(f"zoning: {why}")
         raise typer.Exit(status) from None
     sys.stdout.write("\n]}\n")
 
