@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -290,7 +291,7 @@ class Pipeline:
                 raise Defect(what, where=str(work.place), do="report this; nothing was published")
             said = {
                 "counts": counts.as_dict(),
-                "content_hash": canonical.set_hash(each for part in judged for each in part.hashes),
+                "content_hash": canonical.set_hash(chain.from_iterable(part.hashes for part in judged)),
                 "survey": sum((part.survey for part in judged), Survey()).as_dict(),
             }
             image = await self.pool.run(picture.of_sketches, [part.sketch for part in judged])
