@@ -106,14 +106,10 @@ class Harvesting:
         A page that the draft has no more is of a way that failed, and so is what came of it.
         """
         free, tasks = asyncio.Semaphore(_MOST_UNDER_WAY), dict[str, asyncio.Task[PageRead]]()
-        failed = set[str]()
 
         async def normalize(page: Page) -> PageRead:
             try:
                 return await self.pool.run(normalize_page, work, page)
-            except Exception:
-                failed.add(page.name)
-                raise
             finally:
                 free.release()
 
@@ -121,11 +117,8 @@ class Harvesting:
             async with aclosing(pages):
                 async for page in pages:
                     await free.acquire()
-                    failed.discard(page.name)  # another way may bring the same page
-                    if failed and failed.intersection(each.name for each in draft.pages):
-                        break  # the portal need not send the rest
                     tasks[page.name] = asyncio.create_task(normalize(page))
-            return {page.name: await tasks[page.name] for page in draft.pages if page.name in tasks}
+            return {page.name: await tasks[page.name] for page in draft.pages}
         finally:
             for each in tasks.values():
                 each.cancel()
