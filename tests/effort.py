@@ -5,11 +5,13 @@ No everyday test compares seconds with a constant: another machine, or a busy on
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 #: Work that is too much is too much each time. What else the machine does makes a try longer, now and then.
 _TRIES = 5
+#: How often the loop is looked at.
+_EVERY_S = 0.02
 
 
 def assert_cost(work: Callable[[], object], yardstick: Callable[[], object], *, at_most: float) -> None:
@@ -45,8 +47,29 @@ def _processor_s(work: Callable[[], object]) -> float:
 async def loop_work_ms(work: Awaitable[object]) -> list[float]:
     """Await the work; the milliseconds of processor time that the loop's thread took between two turns of a task that
     is due every 20 ms. What blocks the loop is one long piece; what other processes do is not counted."""
+    return await _between_turns(work, time.thread_time, due_s=0.0)
+
+
+async def loop_lags_ms(work: Awaitable[object]) -> list[float]:
+    """Await the work; how many milliseconds late the loop was, every 20 ms meanwhile."""
+    return await _between_turns(work, time.perf_counter, due_s=_EVERY_S)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` of the values (0 to 1) do not exceed."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+async def _between_turns(work: Awaitable[object], clock: Callable[[], float], due_s: float) -> list[float]:
     found: list[float] = []
-    sampler = asyncio.create_task(_sample(found))
+
+    async def sample() -> None:
+        while True:
+            started = clock()
+            await asyncio.sleep(_EVERY_S)
+            found.append((clock() - started - due_s) * 1000)
+
+    sampler = asyncio.create_task(sample())
     try:
         await work
     finally:
@@ -54,10 +77,3 @@ async def loop_work_ms(work: Awaitable[object]) -> list[float]:
         with suppress(asyncio.CancelledError):
             await sampler
     return found
-
-
-async def _sample(found: list[float]) -> None:
-    while True:
-        started = time.thread_time()
-        await asyncio.sleep(0.02)
-        found.append((time.thread_time() - started) * 1000)

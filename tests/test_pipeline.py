@@ -1,16 +1,21 @@
 """What stops a place from being published."""
 
+import asyncio
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from aiohttp import web
 
 from tests.conftest import read_toml, sync
-from zoning_assets.errors import Defect, TooManyRejections
+from zoning_assets.errors import CrsRefused, Defect, TooManyRejections
 from zoning_assets.fixing import check
 from zoning_assets.model import Counts, Place
 from zoning_assets.pipeline import PUBLISHED, STAGES, Pipeline
 from zoning_assets.simulation.county import ID, county_toml
+from zoning_assets.simulation.portal import CountyReleases, county_portal
 from zoning_assets.simulation.process import serving, switch_release
 from zoning_assets.transform.geometry import NO_GEOMETRY
 from zoning_assets.transform.judge import NULL_KEY
@@ -66,3 +71,22 @@ def test_what_was_validated_is_published_by_itself(pipeline: Pipeline, tmp_path:
             assert not [outcome.error for outcome in after if outcome.error]
             assert sum(each.counts.accepted for each in after) == sum(each.counts.accepted for each in before) > 100
             assert sum(getattr(each.counts, changes) for each in after) > 0
+
+
+def test_a_page_that_cannot_be_used_ends_the_harvest_at_once(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Each page lies in another state: the first says so, and the portal need not send the others."""
+    asked = Counter[str]()
+
+    async def count(request: web.Request) -> None:
+        asked["pages"] += request.query.get("outFields") == "*"
+
+    async def harvested() -> None:
+        async with county_portal(CountyReleases(10_000, page_rows=200), fault=count).running() as address:
+            county = read_toml(tmp_path / "toml", county_toml(address), ID)
+            elsewhere = replace(county, bounds=(-105.1, 39.6, -104.8, 39.9))
+            with pytest.raises(CrsRefused, match="do not lie in the jurisdiction's bounds"):
+                await pipeline.harvest(elsewhere)
+
+    asyncio.run(harvested())
+    assert 0 < asked["pages"] < 50
+    assert not pipeline.objects.names(f"normalized/{ID}")

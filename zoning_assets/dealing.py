@@ -11,10 +11,11 @@ import orjson
 import pyarrow as pa
 
 from zoning_assets.errors import Defect
+from zoning_assets.layer_pages import normalized_page
 from zoning_assets.model import NORMALIZED, Page
-from zoning_assets.stages import Work, normalized_page
 from zoning_assets.stores import harvests
 from zoning_assets.stores.tables import without_index
+from zoning_assets.work import Work
 
 #: Rows of a part: as many as a worker judges at a time.
 _ROWS_A_PART = 4000

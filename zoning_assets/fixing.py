@@ -14,13 +14,14 @@ from zoning_assets.errors import Defect, FixRefused, SettingInvalid, TooManyReje
 from zoning_assets.harvesting import known_cover
 from zoning_assets.model import VALIDATED, Counts, Cover, Harvest, Jurisdiction, Page, Place
 from zoning_assets.pauses import hosts_of
-from zoning_assets.stages import Work, columns_of, try_fixes
+from zoning_assets.stages import columns_of, try_fixes
 from zoning_assets.stores import fixes, harvests
 from zoning_assets.stores.fixes import Rejected, Word
 from zoning_assets.stores.objects import Objects
 from zoning_assets.transform.columns import COLUMNS
 from zoning_assets.transform.fixes import Fix
 from zoning_assets.transform.geometry import NO_GEOMETRY
+from zoning_assets.work import Work
 
 #: More than this share rejected, and it is not the rows that are wrong (where there are rows enough to tell).
 _MOST_REJECTED, _ENOUGH_ROWS = 0.5, 20

@@ -18,15 +18,16 @@ from zoning_assets.errors import CrsRefused, HarvestIncomplete, HarvestMissing, 
 from zoning_assets.feeds import STATE_SIGNALS, Request, Source, feed_type
 from zoning_assets.feeds.source import no_shapes
 from zoning_assets.http import Client
+from zoning_assets.layer_pages import PageRead, check_place, keys_at, normalize_page
 from zoning_assets.model import LON_LAT, ZONING, Cover, Feed, Harvest, Jurisdiction, Page, Place
 from zoning_assets.pool import Pool, preload
 from zoning_assets.secrecy import without_secrets
-from zoning_assets.stages import PageRead, Work, check_place, keys_at, normalize_page
 from zoning_assets.stores import baselines, harvests, tables
 from zoning_assets.stores.drafts import Draft
 from zoning_assets.stores.objects import Objects
 from zoning_assets.transform import crs, ownership, shifts, tiles
 from zoning_assets.transform.ownership import LayerRows, Ownership
+from zoning_assets.work import Work
 
 #: Pages that are in the workers or wait for them; the others wait at the portal.
 _MOST_UNDER_WAY = 16
@@ -56,16 +57,16 @@ class Harvesting:
         shift = shifts.check(source.layer.get("crs"), request.feed, jurisdiction.bounds, request.where)
         source.layer |= {"shift": shift} if shift else {}
         stamp = source.stamp | _settings_of(jurisdiction, request.feed)
-        known = harvests.find_cover(self.objects, jurisdiction.id, feed)
+        known = await asyncio.to_thread(harvests.find_cover, self.objects, jurisdiction.id, feed)
         if source.rows is not None:
-            baselines.guard(self.objects, jurisdiction.id, request.feed, source.rows)
-        if known and not force and self._stands(known, source, stamp, request.feed, now):
+            await asyncio.to_thread(baselines.guard, self.objects, jurisdiction.id, request.feed, source.rows)
+        if known and not force and await asyncio.to_thread(self._stands, known, source, stamp, request.feed, now):
             cover = replace(known, signals=signals, seen=now.isoformat())
         else:
             fetched = now.isoformat()
             await asyncio.to_thread(self._forget_pages, jurisdiction.id, feed, known)
             cover = replace(await self._fetched(source, request, stamp), signals=signals, fetched=fetched, seen=fetched)
-        baselines.guard(self.objects, jurisdiction.id, request.feed, cover.rows)
+        await asyncio.to_thread(baselines.guard, self.objects, jurisdiction.id, request.feed, cover.rows)
         return cover
 
     def _forget_pages(self, jurisdiction: str, feed: str, known: Cover | None) -> None:
@@ -103,13 +104,18 @@ class Harvesting:
     async def _read(self, work: Work, draft: Draft, pages: AsyncGenerator[Page]) -> dict[str, PageRead]:
         """Each page normalized while others come; what is known of its rows, by its name.
 
-        A page that the draft has no more is of a way that failed, and so is what came of it.
+        A page that the draft has no more is of a way that failed, and what came of it does not matter. An error of
+        another page is raised at once: the portal need not send the rest.
         """
-        free, tasks = asyncio.Semaphore(_MOST_UNDER_WAY), dict[str, asyncio.Task[PageRead]]()
+        free, tasks = asyncio.Semaphore(_MOST_UNDER_WAY), list[asyncio.Task[PageRead]]()
+        newest, failed = dict[str, asyncio.Task[PageRead]](), list[asyncio.Task[PageRead] | None]()
 
         async def normalize(page: Page) -> PageRead:
             try:
                 return await self.pool.run(normalize_page, work, page)
+            except Exception:
+                failed.append(asyncio.current_task())
+                raise
             finally:
                 free.release()
 
@@ -117,12 +123,16 @@ class Harvesting:
             async with aclosing(pages):
                 async for page in pages:
                     await free.acquire()
-                    tasks[page.name] = asyncio.create_task(normalize(page))
-            return {page.name: await tasks[page.name] for page in draft.pages}
+                    newest[page.name] = asyncio.create_task(normalize(page))
+                    tasks.append(newest[page.name])
+                    for each in draft.pages if failed else ():
+                        if newest[each.name] in failed:
+                            await newest[each.name]
+            return {page.name: await newest[page.name] for page in draft.pages}
         finally:
-            for each in tasks.values():
-                each.cancel()
-            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _check_place(self, work: Work, pages: Sequence[Page], read: Mapping[str, PageRead]) -> None:
         """The rows lie where the jurisdiction is, and each page gave the rows that were proven.

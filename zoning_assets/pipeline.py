@@ -13,9 +13,7 @@ what was published for it before stays.
 """
 
 import asyncio
-import logging
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,7 +24,8 @@ from typing import Any
 
 import pandas as pd
 
-from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningError, of_machine
+from zoning_assets.defects import defect
+from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningError
 from zoning_assets.fixing import check, fixed_by
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, doubt_cover, is_whole, note_published
@@ -50,7 +49,6 @@ from zoning_assets.preparing import Preparing
 from zoning_assets.running import Prepared, Run, places_of
 from zoning_assets.stages import (
     NONE_HELD,
-    Work,
     compare_place,
     fix_rows,
     held,
@@ -65,8 +63,7 @@ from zoning_assets.stores.sessions import close_idle
 from zoning_assets.transform import canonical, picture
 from zoning_assets.transform.survey import Survey
 from zoning_assets.transform.tripwires import Verdict
-
-_log = logging.getLogger(__name__)
+from zoning_assets.work import Work
 
 STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
 
@@ -340,16 +337,3 @@ def parts_of(summary: Mapping[str, Any], tile: str | None) -> list[tuple[list[in
     together = numbers if tile is None else list(summary["together"])
     alone = [([number], False) for number in numbers if number not in together]
     return alone + ([(together, True)] if together else [])
-
-
-def defect(where: str, error: Exception, stands: str = "nothing was published") -> ZoningError:
-    """An unforeseen error as a line: what this machine refused, else a fault of ours, whose stack goes to the log.
-
-    `stands`: what of the work stands all the same.
-    """
-    if known := of_machine(error, where):
-        return known
-    _log.error("%s: unforeseen", where, exc_info=error)
-    at = traceback.extract_tb(error.__traceback__)[-1:]
-    here = f" (at {Path(at[0].filename).name}:{at[0].lineno})" if at else ""
-    return Defect(f"a fault of this program{here}", where=where, do=f"report it with the log; {stands}")

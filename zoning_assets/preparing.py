@@ -9,13 +9,14 @@ from zoning_assets.dealing import deal
 from zoning_assets.errors import CoverStale, HarvestMissing, ZoningError
 from zoning_assets.fixing import work_of
 from zoning_assets.harvesting import known_cover
+from zoning_assets.layer_pages import normalize_page
 from zoning_assets.model import NORMALIZED, RAW, Cover, Harvest, Jurisdiction, Page, Place
 from zoning_assets.pool import Pool
 from zoning_assets.running import Prepared
-from zoning_assets.stages import Work, normalize_page
 from zoning_assets.stores import harvests
 from zoning_assets.stores.harvests import OwnedRows
 from zoning_assets.stores.objects import Objects
+from zoning_assets.work import Work
 
 
 @dataclass(frozen=True)

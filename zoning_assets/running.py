@@ -14,7 +14,7 @@ from zoning_assets.gate import Gate
 from zoning_assets.http import Http
 from zoning_assets.model import Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import Pauses, hosts_of
-from zoning_assets.stages import Work
+from zoning_assets.work import Work
 
 
 @dataclass(frozen=True)

@@ -1,219 +1,28 @@
-"""What the worker processes do, from the store to the store: a page of a layer is normalized, a part of a tile is
-validated (dealing.py stands between them); and publishing, which has a thread, as it waits for PostgreSQL most of the
-time.
+"""What the worker processes do with a tile, or with a whole map: rows are fixed, parts are validated; and publishing,
+which has a thread, as it waits for PostgreSQL most of the time.
 
-Only names, counts and indexes cross the border between processes, never a shape.
+Only names and counts cross the border between processes, never a shape.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pandas as pd
 import pyarrow as pa
 import shapely
 
-from zoning_assets.errors import HarvestMissing
-from zoning_assets.model import (
-    LON_LAT,
-    NORMALIZED,
-    PARCELS,
-    VALIDATED,
-    Counts,
-    Feed,
-    Harvest,
-    Jurisdiction,
-    Page,
-    Place,
-)
-from zoning_assets.stores import harvests, publish, surveys
-from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.tables import PageTables, Table, index_of
-from zoning_assets.transform import canonical, columns, crs, judge, ownership, pages, picture, survey, tiles
-from zoning_assets.transform.fixes import Fix
-from zoning_assets.transform.ownership import LayerRows
-from zoning_assets.transform.rows import Rows
-from zoning_assets.transform.spelling import respelled
+from zoning_assets.model import NORMALIZED, PARCELS, VALIDATED, Counts, Page
+from zoning_assets.stores import publish, surveys
+from zoning_assets.stores.tables import Table
+from zoning_assets.transform import canonical, crs, judge, pages, picture, survey
+from zoning_assets.work import Work, body_of, normalized, read
 
-#: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
-RULES_VERSION = 4
-
-#: Rows with a place of which most lie elsewhere: the CRS is wrong. Of fewer the whole layer tells.
-_ENOUGH_PLACED = 200
-#: Rows of a page that are looked at for the layer's columns.
-_FEW = 20
 #: What is kept of a row that is held back: why, and all of it as the portal gave it (JSON).
 HELD_COLUMNS = (*judge.REJECTION_COLUMNS, "raw")
 NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).astype({"row": "int64"})
-
-
-@dataclass(frozen=True)
-class Work:
-    """One harvest on its way, and everything that decides what becomes of it.
-
-    Attributes:
-        harvest: of a layer or of a tile.
-        tiles: all tiles of the layer.
-        repeated: repeated key -> the tile that owns its rows.
-        state: the id of the layer's harvest that the tiles are of.
-        hosts: which the feed is fetched from.
-        fixes: page -> row -> what a person changed.
-    """
-
-    objects: Objects
-    jurisdiction: Jurisdiction
-    feed: Feed
-    harvest: Harvest
-    tiles: Sequence[str] = ()
-    repeated: Mapping[str, str] = field(default_factory=dict)
-    state: str = ""
-    hosts: Sequence[str] = ()
-    fixes: Mapping[str, Mapping[int, Fix]] = field(default_factory=dict)
-
-    @property
-    def place(self) -> Place:
-        """Where the harvest belongs."""
-        return Place(self.harvest.jurisdiction, self.harvest.tile)
-
-    @cached_property
-    def rules(self) -> str:
-        """The hash of everything but the harvest that decides the result."""
-        if not self.fixes:
-            return _hash(self._rules)
-        return _hash([*self._rules, [[f.row_id, dict(f.columns), (f.shape or b"").hex()] for f in self.fixes_sorted]])
-
-    @property
-    def _rules(self) -> list[Any]:
-        feed = [self.feed.crs, self.feed.key, self.feed.on_null_key, self.feed.on_repeated_key, dict(self.feed.fields)]
-        feed += [self.feed.axes] if self.feed.axes != LON_LAT else []
-        return [RULES_VERSION, feed, [self.jurisdiction.bounds, self.jurisdiction.target_crs]]
-
-    @property
-    def fixes_sorted(self) -> list[Fix]:
-        """The fixes, wherever their rows stand."""
-        return sorted((fix for page in self.fixes.values() for fix in page.values()), key=lambda fix: fix.row_id)
-
-    @property
-    def edition(self) -> publish.Edition:
-        """What it is published as."""
-        fixes = [fix.row_id for fix in self.fixes_sorted]
-        tiles = sorted(self.tiles)
-        return publish.Edition(
-            self.place, self.feed.name, self.harvest.id, self.rules, tiles, self.state, self.hosts, fixes
-        )
-
-    def table(self, stage: str) -> Table:
-        """The stage's table of this harvest."""
-        name = self.harvest
-        return Table(stage, name.jurisdiction, name.feed, name.tile, name.id, self.rules)
-
-    @property
-    def pages(self) -> PageTables:
-        """The normalized pages of the harvest's layer, without a person's fixes."""
-        rules = _hash([*self._rules, self.harvest.form, self.harvest.layer])
-        return PageTables(self.harvest.jurisdiction, self.harvest.feed, rules)
-
-
-def _hash(document: Any) -> str:
-    return hashlib.sha256(canonical.json_bytes(document)).hexdigest()[:16]
-
-
-# A layer's page
-
-
-@dataclass(frozen=True)
-class PageRead:
-    """What came of one page of a layer: the index of its rows; how many have a place, and how many of these lie outside
-    the jurisdiction's bounds."""
-
-    rows: LayerRows
-    placed: int
-    outside: int
-
-
-def normalize_page(work: Work, page: Page) -> PageRead:
-    """One raw page to the normalized table of its layer, unless that was done before.
-
-    Raises:
-        CrsRefused: the rows do not lie where the jurisdiction is.
-    """
-    table = work.pages.find(work.objects, page.name)
-    if table is not None:
-        points = np.column_stack([table.column(name).to_numpy() for name in ("lon", "lat")])
-        return _page_read(work, index_of(table), points)
-    rows = _read(work, page)
-    frame = _normalized(work, page, rows, enough=_ENOUGH_PLACED)
-    points = frame[["lon", "lat"]].to_numpy()
-    index = LayerRows(
-        page=np.zeros(len(frame), dtype=np.uint64),
-        row=np.arange(len(frame), dtype=np.uint64),
-        cell=tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE)),
-        key=ownership.key_hashes(frame["key"].tolist()),
-        content=_contents(work, frame),
-    )
-    fields = frozenset(name for row in rows.attributes[:_FEW] for name in row)
-    work.pages.write(work.objects, page.name, frame, index, work.jurisdiction.target_crs, fields)
-    return _page_read(work, index, points)
-
-
-def _page_read(work: Work, index: LayerRows, points: npt.NDArray[np.float64]) -> PageRead:
-    placed = points[~np.isnan(points).any(axis=1)]
-    return PageRead(index, len(placed), int(np.count_nonzero(crs.outside(placed, work.jurisdiction.bounds))))
-
-
-def check_place(work: Work, page: Page) -> None:
-    """Raise CrsRefused where most rows of a page, however few, lie outside the jurisdiction's bounds."""
-    _normalized(work, page, _read(work, page))
-
-
-def _contents(work: Work, frame: pd.DataFrame) -> ownership.Numbers:
-    """A hash of all that each normalized row says."""
-    texts = [frame[name].tolist() for name in ("key", *columns.COLUMNS[work.feed.name], "attributes", "flaw")]
-    hashes = canonical.content_hashes(texts, frame["geometry"].to_numpy())
-    return np.array([int(each[:16], 16) for each in hashes], dtype=np.uint64)
-
-
-def normalized_page(work: Work, page: Page) -> pa.Table:
-    """A layer's page as `normalize_page` left it; made again where it is gone."""
-    table = work.pages.find(work.objects, page.name)
-    if table is None:
-        normalize_page(work, page)
-        table = work.pages.find(work.objects, page.name)
-    if table is None:
-        raise HarvestMissing("a normalized page is gone", where=page.name[:12], do="run again")
-    return table
-
-
-def keys_at(work: Work, page: Page, rows: Sequence[int]) -> list[str | None]:
-    """The natural keys of some rows of a normalized page."""
-    found: list[str | None] = normalized_page(work, page).column("key").take(pa.array(rows)).to_pylist()
-    return found
-
-
-def _normalized(work: Work, page: Page, rows: Rows, *, enough: int = 0) -> pd.DataFrame:
-    frame = columns.normalize(
-        rows,
-        jurisdiction=work.jurisdiction,
-        feed=work.feed,
-        layer=work.harvest.layer,
-        fixes=work.fixes.get(page.name, {}),
-        enough=enough,
-    )
-    return frame.assign(page=pd.Series([page.name] * len(frame), dtype=object))
-
-
-def _read(work: Work, page: Page) -> Rows:
-    rows = pages.READERS[work.harvest.form](_body(work, page), work.harvest.layer)
-    return respelled(rows, [name for name in (work.feed.key, *work.feed.fields.values()) if name])
-
-
-def _body(work: Work, page: Page) -> bytes:
-    return harvests.read_page(work.objects, work.harvest, page)
 
 
 # A tile's normalized table
@@ -234,7 +43,7 @@ def fix_rows(work: Work, base: Table) -> None:
 
 def _fixed(work: Work, page: Page) -> pd.DataFrame:
     """The rows of a page that a person fixed, normalized."""
-    frame = _normalized(work, page, _read(work, page))
+    frame = normalized(work, page, read(work, page))
     return frame[frame["row"].isin(list(work.fixes[page.name]))]
 
 
@@ -248,7 +57,7 @@ def try_fixes(work: Work, page: Page) -> dict[int, tuple[str | None, str | None]
 
 def columns_of(work: Work, page: Page) -> Sequence[Mapping[str, Any]]:
     """A page's rows as the portal gave them, without their shapes."""
-    return _read(work, page).attributes
+    return read(work, page).attributes
 
 
 # A part of a tile
@@ -291,7 +100,7 @@ def _raws(work: Work, rejections: pd.DataFrame) -> list[str]:
     by_name = {page.name: page for page in work.harvest.pages}
     for name in rejections["page"].unique().tolist():
         places = np.flatnonzero(rejections["page"] == name).tolist()
-        body, rows = _body(work, by_name[name]), rejections["row"].iloc[places].tolist()
+        body, rows = body_of(work, by_name[name]), rejections["row"].iloc[places].tolist()
         found = pages.raw_rows_at(work.harvest.form, body, work.harvest.layer, rows)
         for place, raw in zip(places, found, strict=True):
             raws[place] = canonical.dumps(raw)

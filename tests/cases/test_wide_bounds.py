@@ -105,7 +105,7 @@ places = st.tuples(st.floats(-180, 180), st.floats(-1, 1).map(lambda z: math.deg
 def test_an_envelope_is_as_large_as_its_tile(place: tuple[float, float], resolution: int) -> None:
     """On the sphere, four times a tile's own area at most (padding included), where no pole is near."""
     tile = tiles.to_str(int(tiles.ancestors(tiles.finest_cells(np.array([place])), resolution)[0]))
-    area = tiles.fetch_envelope(tile)
+    area = tiles.envelope(tile)
     west, south, east, north = area.bounds
     if max(abs(south), abs(north)) < 85:
         assert sum(part.bounds[2] - part.bounds[0] for part in shapely.get_parts(area)) < 180

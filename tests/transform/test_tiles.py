@@ -35,7 +35,7 @@ def owner(point: tuple[float, float], resolution: int) -> str:
 
 
 def covers(tile: str, point: tuple[float, float]) -> bool:
-    return bool(shapely.intersects_xy(tiles.fetch_envelope(tile), *point))
+    return bool(shapely.intersects_xy(tiles.envelope(tile), *point))
 
 
 @given(points, st.data())
@@ -57,7 +57,7 @@ def test_a_cover_owns_each_point_once(point, data):
 @example((-180.0, -90.0))
 @example((180.0, 0.0))
 def test_the_owner_asks_for_the_point(point):
-    """At each resolution a point lies inside the fetch envelope of the tile that owns it."""
+    """At each resolution a point lies inside the envelope of the tile that owns it."""
     assert [r for r in range(13) if not covers(owner(point, r), point)] == []
 
 

@@ -30,9 +30,9 @@ async def open_source(request: Request) -> Source:
     service.about = await completed(service)
     check_columns(request, _as_wanted(request, service.about.columns))
     await service.choose_form()
-    groups = await arcgis_probe.groups(service, EVERY_ROW)
+    groups = await arcgis_probe.groups(service)
     count = groups["count"] if groups else await service.count(EVERY_ROW)
-    ids = await service.ids(EVERY_ROW)
+    ids = await service.ids()
     signals = {"edited": service.about.edited, **_named(service), **(groups or {"count": count})}
     if ids is None or not _is_true(ids, count) or request.feed.strategy == "area":
         whole = await arcgis_whole.harvest(service, await _contradicted(service, groups, count), ids)
@@ -84,5 +84,5 @@ async def probe(request: Request) -> dict[str, Any]:
         NotALayer, PortalError: see errors.py.
     """
     service = await Service.of(request)
-    by_code = await arcgis_probe.groups(service, EVERY_ROW)
+    by_code = await arcgis_probe.groups(service)
     return {"edited": service.about.edited, **_named(service), **(by_code or {"count": await service.count(EVERY_ROW)})}

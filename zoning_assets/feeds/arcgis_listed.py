@@ -95,7 +95,7 @@ class Listed:
         Raises:
             HarvestIncomplete: the layer changed meanwhile.
         """
-        after = await self.service.ids(EVERY_ROW)
+        after = await self.service.ids()
         proof["strategy"] = name
         now = 0 if after is None else len(after)
         evidence: dict[str, tuple[Any, Any]] = {

@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 
 from zoning_assets.errors import FeedRefused, PortalUnreachable
-from zoning_assets.feeds.arcgis_query import Params, Service
+from zoning_assets.feeds.arcgis_query import EVERY_ROW, Service
 from zoning_assets.transform import canonical
 
 _MOST_GROUPS = 2000
 
 
-async def groups(service: Service, which: Params) -> dict[str, Any] | None:
+async def groups(service: Service) -> dict[str, Any] | None:
     """Count, largest id, summed area and last edit of some rows, as far as the layer has these, grouped by zoning code
     where it has one; one request.
 
@@ -29,7 +29,7 @@ async def groups(service: Service, which: Params) -> dict[str, Any] | None:
     wanted += [("max", service.about.edits, "last_edit")] if service.about.edits else []
     names = ("statisticType", "onStatisticField", "outStatisticFieldName")
     statistics = [dict(zip(names, each, strict=True)) for each in wanted]
-    params = {**which, "outStatistics": orjson.dumps(statistics).decode(), "returnGeometry": "false"}
+    params = {**EVERY_ROW, "outStatistics": orjson.dumps(statistics).decode(), "returnGeometry": "false"}
     grouped = {"groupByFieldsForStatistics": code} if code else {}
     if not (service.about.statistics and service.about.id):
         return None

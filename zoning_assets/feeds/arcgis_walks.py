@@ -146,9 +146,7 @@ async def _told_range(way: Way) -> tuple[int, int]:
 
 
 def _between(way: Way, first: int, last: int) -> dict[str, str]:
-    within = f"{way.id} >= {first} AND {way.id} <= {last}"
-    where = way.which["where"]
-    return {"where": within if where == "1=1" else f"({where}) AND {within}"}
+    return {"where": f"{way.id} >= {first} AND {way.id} <= {last}"}
 
 
 async def by_ids(way: Way) -> AsyncIterator[Page]:

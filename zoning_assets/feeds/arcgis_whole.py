@@ -150,7 +150,7 @@ class _Walked:
         listed = set() if self.ids is None else set(self.ids.tolist())
         if self.name == "area" and self.count is None and self.ids is None:
             # No area meets a row without a place, and no second walk by area would miss it.
-            told = await arcgis_probe.groups(self.service, EVERY_ROW)
+            told = await arcgis_probe.groups(self.service)
             if told is None or told["count"] != len(seen):
                 of = "does not count its rows" if told is None else f"counts {told['count']:,} in its statistics"
                 raise self.service.incomplete(f"{len(seen):,} rows lie in its area, and the server {of}")

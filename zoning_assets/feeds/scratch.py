@@ -58,7 +58,7 @@ def _alone(lock: int) -> bool:
 
 
 def _tidy(folder: Path, download: str) -> None:
-    """Keep the newest version, in it the newest slices, and downloads that may go on."""
+    """Keep the newest version, and downloads that may go on."""
     contents = [path for path in folder.iterdir() if path.is_dir() and _CONTENT.fullmatch(path.name)]
     kept = _keep_newest(contents)
     for content in kept:

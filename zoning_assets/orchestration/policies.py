@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from zoning_assets.defects import defect
 from zoning_assets.errors import StoreError, ZoningError
 
 #: The database is restarted, a worker was killed: 2, 4 and 8 seconds, each more or less. What a portal did is never
@@ -30,8 +31,6 @@ def one_line() -> Iterator[None]:
     except (dg.Failure, dg.RetryRequested):
         raise
     except Exception as error:  # noqa: BLE001 - its words may hold secrets; its stack goes to the log, without them
-        from zoning_assets.pipeline import defect  # noqa: PLC0415 - see orchestration/__init__
-
         raise dg.Failure(
             description=str(defect("this step", error, "what was published before the error stands"))
         ) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from zoning_assets import jurisdictions, pauses
+from zoning_assets.defects import defect
 from zoning_assets.errors import WrongUsage, ZoningError
 from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import Jurisdiction
@@ -106,8 +107,6 @@ class Zoning(dg.ConfigurableResource[None]):
         except ZoningError:
             raise
         except Exception as error:
-            from zoning_assets.pipeline import defect  # noqa: PLC0415
-
             stands = "the published parcels and districts stand; this step wrote nothing"
             raise defect(id_, error, stands) from error
 

@@ -13,7 +13,7 @@ from zoning_assets.transform.rows import Peek, Rows
 
 
 def read_arrow(body: bytes, _layer: Mapping[str, Any]) -> Rows:
-    """An Arrow IPC stream with a `geometry` column of WKB, as the `download` feed slices files into pages."""
+    """An Arrow IPC stream with a `geometry` column of WKB, as the pages of files are."""
     table = pa.ipc.open_stream(body).read_all()
     geometry = shapely.from_wkb(table.column("geometry").to_numpy(zero_copy_only=False), on_invalid="ignore")
     return Rows(table.drop_columns(["geometry"]).to_pylist(), geometry, {})

@@ -2,8 +2,8 @@
 
 Ownership is decided at the finest resolution and inherited upwards, so that it nests: the owner of a point at any
 resolution is the ancestor of its finest cell. A coarse cell does not contain the footprint of all its descendants
-(H3 is aperture 7, each level is turned by 19.1 degrees), so what a tile *asks a portal for* is the padded outline of
-its descendants, `fetch_envelope`. Points are longitude, latitude; degrees; EPSG:4326.
+(H3 is aperture 7, each level is turned by 19.1 degrees): what a tile owns lies in the padded outline of its
+descendants, `envelope`. Points are longitude, latitude; degrees; EPSG:4326.
 """
 
 import math
@@ -129,12 +129,12 @@ def start_tiles(bounds: Bounds, finest: int = 6) -> list[str]:
         shape = h3s.geo_to_h3shape(shapely.geometry.mapping(box))
         met = h3s.h3shape_to_cells_experimental(shape, resolution, "overlap")
         near = {tile for each in met for tile in h3s.grid_disk(each, 1)}
-    return sorted(tile for tile in near if fetch_envelope(tile).intersects(box))
+    return sorted(tile for tile in near if envelope(tile).intersects(box))
 
 
 @lru_cache(maxsize=4096)
-def fetch_envelope(tile: str) -> shapely.Polygon | shapely.MultiPolygon:
-    """What to ask a portal for so that nothing the tile owns escapes: its descendants' outline, padded.
+def envelope(tile: str) -> shapely.Polygon | shapely.MultiPolygon:
+    """Where all that a tile owns lies: the outline of its descendants, padded.
 
     At the antimeridian it is cut in two. Only a tile that reaches a pole is a cap: all longitudes from its lowest
     latitude on.
