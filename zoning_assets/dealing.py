@@ -1,4 +1,7 @@
-"""Normalized pages of a layer to the normalized tables of its tiles. A worker process does it; no row is decoded."""
+"""Distribute the rows of a layer's normalized pages to the normalized tables of its tiles.
+
+This runs in a worker process. No row is decoded: the rows stay Arrow tables.
+"""
 
 import os
 from collections import Counter, defaultdict
@@ -70,7 +73,7 @@ def _picked(layer: Work, works: Sequence[Work]) -> Iterator[tuple[Page, Sequence
 class _Parts:
     """Rows on their way to the parts of their tables; memory holds a bounded number of them.
 
-    Who else deals the same tile at the same time writes parts of other numbers.
+    Another process that deals out the same tile at the same time writes parts with other numbers.
     """
 
     works: Sequence[Work]
@@ -81,7 +84,7 @@ class _Parts:
     _rows: Counter[str | None] = field(default_factory=Counter)
 
     def add(self, at: tuple[str | None, bool], rows: pa.Table) -> None:
-        """Give a tile rows, of whose keys all rows come together or none."""
+        """Add rows to a tile. `at`: the tile, and whether all rows of their keys stand together."""
         self._held[at].append(rows)
         self._sizes[at] += len(rows)
         self._rows[at[0]] += len(rows)

@@ -143,7 +143,7 @@ class Page:
         name: SHA-256 of its bytes.
         rows: how many rows of it belong to the harvest.
         size: bytes, before compression.
-        kind: of no meaning any more; harvests of earlier versions have it.
+        kind: kept because it is part of the ids of stored harvests; it decides nothing.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What each place takes of a layer's harvest: its rows, and its normalized table where that is wanted."""
+"""Cut each place's rows from a layer's harvest, and make the normalized tables that are missing."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -90,7 +90,7 @@ def _taken(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, plac
         what = "this tile was split, joined or emptied since"
         raise CoverStale(what, where=str(place), do="materialize `tiles`, then its new tiles")
     if len(rows.of(place.tile)) != cover.tiles[place.tile]:
-        what = f"it has {cover.tiles[place.tile]} rows, and {len(rows.of(place.tile))} are known"
+        what = f"its harvest has {len(rows.of(place.tile))} rows instead of {cover.tiles[place.tile]}"
         raise CoverStale(what, where=str(place), do="materialize `tiles` again")
     return harvests.put_tile(objects, cover, layer, rows, place.tile)
 

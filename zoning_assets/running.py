@@ -19,7 +19,7 @@ from zoning_assets.work import Work
 
 @dataclass(frozen=True)
 class Prepared:
-    """A layer's harvest, and what of it each place takes further, or why it cannot."""
+    """A layer's harvest, and for each place the work that was cut from it, or the error that prevents it."""
 
     cover: Cover
     works: Mapping[Place, Work | ZoningError]
