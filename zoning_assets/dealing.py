@@ -51,12 +51,11 @@ Pick = tuple[str | None, bool, npt.NDArray[np.uint32] | None]
 
 
 def _picked(layer: Work, works: Sequence[Work]) -> Iterator[tuple[Page, Sequence[Pick]]]:
-    """Page after page, the rows of each tile; of the whole jurisdiction all rows."""
-    harvest = layer.harvest
-    if works[0].harvest.tile is None:
+    """Page after page, the rows of each tile; of a harvest that was not cut all rows."""
+    harvest, cut = layer.harvest, works[0].harvest.cut
+    if not cut:
         yield from ((page, [(None, True, None)]) for page in harvest.pages)
         return
-    cut = works[0].harvest.cut
     rows = harvests.get_rows(layer.objects, harvest.jurisdiction, harvest.feed, harvest.id, cut)
     of_page: defaultdict[int, list[Pick]] = defaultdict(list)
     for work in works:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from zoning_assets import changed_rows
+from zoning_assets.changed_rows import Changes, PagesAndRows
 from zoning_assets.errors import CrsRefused, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
 from zoning_assets.feeds import STATE_SIGNALS, Request, Source, feed_type
 from zoning_assets.feeds.source import no_shapes
@@ -57,49 +59,68 @@ class Harvesting:
         shift = shifts.check(source.layer.get("crs"), request.feed, jurisdiction.bounds, request.where)
         source.layer |= {"shift": shift} if shift else {}
         stamp = source.stamp | _settings_of(jurisdiction, request.feed)
-        known = await asyncio.to_thread(harvests.find_cover, self.objects, jurisdiction.id, feed)
         if source.rows is not None:
             await asyncio.to_thread(baselines.guard, self.objects, jurisdiction.id, request.feed, source.rows)
-        if known and not force and await asyncio.to_thread(self._stands, known, source, stamp, request.feed, now):
-            cover = replace(known, signals=signals, seen=now.isoformat())
-        else:
-            fetched = now.isoformat()
-            await asyncio.to_thread(self._forget_pages, jurisdiction.id, feed, known)
-            cover = replace(await self._fetched(source, request, stamp), signals=signals, fetched=fetched, seen=fetched)
+        cover = await self._newest(source, request, stamp, now, force=force)
         await asyncio.to_thread(baselines.guard, self.objects, jurisdiction.id, request.feed, cover.rows)
-        return cover
+        return replace(cover, signals=signals, seen=now.isoformat())
+
+    async def _newest(
+        self, source: Source, request: Request, stamp: Mapping[str, Any], now: datetime, *, force: bool
+    ) -> Cover:
+        """The harvest that is stored, that one with the rows that changed since, or all rows anew."""
+        jurisdiction, feed = request.jurisdiction, request.feed
+        newest = await asyncio.to_thread(harvests.find_cover, self.objects, jurisdiction.id, feed.name)
+        young = newest is not None and now - newest.refreshed < timedelta(days=feed.full_refresh_days)
+        known = newest if newest and young and not newest.doubted and not force else None
+        if known:
+            stands = await asyncio.to_thread(self._stands, known, source, stamp)
+            if stands:
+                return known
+        await asyncio.to_thread(self._forget_pages, jurisdiction.id, feed.name, newest)
+        layer = Harvest(jurisdiction.id, feed.name, None, source.form, source.layer, (), {})
+        work, began = Work(self.objects, jurisdiction, feed, layer), now.isoformat()
+        if known:
+            same = {"columns": source.stamp.get("columns"), **_settings_of(jurisdiction, feed)}
+            changes = await changed_rows.find(self.objects, source, known, same, work.pages.rules)
+            if changes:
+                cover = await self._fetched(changes.source, work, stamp, changes)
+                return replace(cover, fetched=began, whole=known.refreshed.isoformat())
+        return replace(await self._fetched(source, work, stamp), fetched=began, whole=began)
 
     def _forget_pages(self, jurisdiction: str, feed: str, known: Cover | None) -> None:
         """Normalized pages are kept of the newest harvest, as a run may still deal them out."""
         layer = harvests.of(self.objects, Place(jurisdiction), feed, known.harvest) if known else None
         tables.keep_pages(self.objects, jurisdiction, feed, {page.name for page in layer.pages} if layer else ())
 
-    def _stands(self, known: Cover, source: Source, stamp: Mapping[str, Any], feed: Feed, now: datetime) -> bool:
+    def _stands(self, known: Cover, source: Source, stamp: Mapping[str, Any]) -> bool:
         """Whether the harvest that is stored is what the portal has, as far as it can be believed."""
-        young = now - datetime.fromisoformat(known.fetched) < timedelta(days=feed.full_refresh_days)
-        if known.doubted or not young or not source.tells or known.stamp != stamp:
+        if not source.tells or known.stamp != stamp:
             return False
         layer = harvests.of(self.objects, Place(known.jurisdiction), known.feed, known.harvest)
         return layer.form == source.form and layer.layer == source.layer
 
-    async def _fetched(self, source: Source, request: Request, stamp: Mapping[str, Any]) -> Cover:
-        """All pages, the proof that they are all, and the tiles."""
+    async def _fetched(
+        self, source: Source, work: Work, stamp: Mapping[str, Any], changes: Changes | None = None
+    ) -> Cover:
+        """All pages of a source, the proof that they are all, and the tiles. `changes`: the source gives only these."""
         preload()
-        jurisdiction, feed = request.jurisdiction, request.feed
-        draft, proof = Draft(self.objects, Place(jurisdiction.id), feed.name), dict[str, Any]()
-        layer = Harvest(jurisdiction.id, feed.name, None, source.form, source.layer, (), {})
-        work = Work(self.objects, jurisdiction, feed, layer)
+        draft, proof = Draft(self.objects, work.place, work.feed.name), dict[str, Any]()
         try:
             read = await self._read(work, draft, source.pages(draft, proof))
-            await self._check_place(work, draft.pages, read)
+            _check_counts(work, draft.pages, read)
+            if not changes:
+                await self._check_place(work, draft.pages, read)
+            draft.pages.sort(key=lambda page: page.name)
+            rows = await asyncio.to_thread(LayerRows.of_pages, [read[page.name].rows for page in draft.pages])
+            found = PagesAndRows(draft.pages, rows)
+            found = await asyncio.to_thread(changes.merged, found) if changes else found
         except HarvestIncomplete:
             await asyncio.to_thread(draft.abandon)
             raise
         except CrsRefused as error:
             raise await asyncio.to_thread(source.explained, error) from error
-        draft.pages.sort(key=lambda page: page.name)
-        rows = await asyncio.to_thread(LayerRows.of_pages, [read[page.name].rows for page in draft.pages])
-        return await asyncio.to_thread(self._cut, work, draft, proof, rows, stamp)
+        return await asyncio.to_thread(self._cut, work, draft, proof, found, stamp)
 
     async def _read(self, work: Work, draft: Draft, pages: AsyncGenerator[Page]) -> dict[str, PageRead]:
         """Each page normalized while others come; what is known of its rows, by its name.
@@ -135,25 +156,17 @@ class Harvesting:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _check_place(self, work: Work, pages: Sequence[Page], read: Mapping[str, PageRead]) -> None:
-        """The rows lie where the jurisdiction is, and each page gave the rows that were proven.
-
-        Raises:
-            CrsRefused: most of them lie elsewhere.
-            HarvestIncomplete: a page was read otherwise than it was counted.
-        """
+        """Raise CrsRefused where most rows lie elsewhere than the jurisdiction."""
         found = [read[page.name] for page in pages]
-        for page, each in zip(pages, found, strict=True):
-            if len(each.rows) != page.rows:
-                what = f"a page of {page.rows} rows was read as {len(each.rows)}"
-                where = f"{work.jurisdiction.id} {work.feed.name}"
-                raise HarvestIncomplete(what, where=where, do="run again; nothing was published")
         if sum(each.outside for each in found) > crs.MOST_OUTSIDE * sum(each.placed for each in found):
             worst = max(range(len(found)), key=lambda number: found[number].outside)
             await self.pool.run(check_place, work, pages[worst])
 
-    def _cut(self, work: Work, draft: Draft, proof: dict[str, Any], rows: LayerRows, stamp: Mapping[str, Any]) -> Cover:
+    def _cut(
+        self, work: Work, draft: Draft, proof: dict[str, Any], merged: PagesAndRows, stamp: Mapping[str, Any]
+    ) -> Cover:
         """The pages become a harvest; its rows are given to their tiles."""
-        layer, feed = work.harvest, work.feed.name
+        layer, feed, rows = work.harvest, work.feed.name, merged.rows
         placed = int(np.count_nonzero(rows.cell != tiles.NOWHERE))
         if len(rows) and not placed:
             raise no_shapes(len(rows), f"{layer.jurisdiction} {feed}")
@@ -161,8 +174,9 @@ class Harvesting:
             found, repeated, counted = ownership.everywhere(rows), dict[str, str](), len(rows)
         else:
             found = ownership.by_tile(rows, work.jurisdiction.bounds, work.jurisdiction.tile_resolution)
-            repeated, counted = _repeated(work, draft.pages, rows, found), placed
-        harvest = draft.commit(form=layer.form, layer=dict(layer.layer), proof=proof)
+            repeated, counted = _repeated(work, merged.pages, rows, found), placed
+        draft.pages = merged.pages
+        harvest = draft.commit(form=layer.form, layer=dict(layer.layer), proof=proof, picked=merged.picked)
         rules = work.pages.rules
         cut = harvests.put_rows(self.objects, harvest, rows, found, rules)
         cover = Cover(layer.jurisdiction, feed, stamp, found.tiles, repeated, counted)
@@ -222,8 +236,7 @@ def note_published(objects: Objects, cover: Cover, published: Set[Place]) -> boo
         found = baselines.published_of(objects, cover.jurisdiction, cover.feed, cover.harvest, found)
     whole = found >= set(cover.tiles) if cover.tiles else bool(published)
     if whole:
-        at = datetime.fromisoformat(cover.fetched)
-        baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, at)
+        baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, cover.refreshed)
     return whole
 
 
@@ -253,6 +266,15 @@ def doubt_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None
     cover = harvests.find_cover(objects, jurisdiction.id, feed)
     if cover is not None:
         harvests.put_cover(objects, replace(cover, doubted=True))
+
+
+def _check_counts(work: Work, pages: Sequence[Page], read: Mapping[str, PageRead]) -> None:
+    """Raise HarvestIncomplete where a page was read otherwise than it was counted."""
+    for page in pages:
+        if len(read[page.name].rows) != page.rows:
+            what = f"a page of {page.rows} rows was read as {len(read[page.name].rows)}"
+            where = f"{work.jurisdiction.id} {work.feed.name}"
+            raise HarvestIncomplete(what, where=where, do="run again; nothing was published")
 
 
 def _settings_of(jurisdiction: Jurisdiction, feed: Feed) -> dict[str, Any]:

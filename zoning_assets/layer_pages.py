@@ -16,6 +16,8 @@ from zoning_assets.model import Page
 from zoning_assets.stores.tables import index_of
 from zoning_assets.transform import canonical, columns, crs, ownership, tiles
 from zoning_assets.transform.ownership import LayerRows
+from zoning_assets.transform.rows import Rows
+from zoning_assets.transform.spelling import spelled
 from zoning_assets.work import Work, normalized, read
 
 #: Rows with a place of which most lie elsewhere: the CRS is wrong. Of fewer the whole layer tells.
@@ -53,6 +55,7 @@ def normalize_page(work: Work, page: Page) -> PageRead:
         cell=tiles.finest_cells(np.nan_to_num(points, nan=tiles.OFF_GLOBE)),
         key=ownership.key_hashes(frame["key"].tolist()),
         content=_contents(work, frame),
+        id=_object_ids(work, rows),
     )
     fields = frozenset(name for row in rows.attributes[:_FEW] for name in row)
     work.pages.write(work.objects, page.name, frame, index, work.jurisdiction.target_crs, fields)
@@ -74,6 +77,16 @@ def _contents(work: Work, frame: pd.DataFrame) -> ownership.Numbers:
     texts = [frame[name].tolist() for name in ("key", *columns.COLUMNS[work.feed.name], "attributes", "flaw")]
     hashes = canonical.content_hashes(texts, frame["geometry"].to_numpy())
     return np.array([int(each[:16], 16) for each in hashes], dtype=np.uint64)
+
+
+def _object_ids(work: Work, rows: Rows) -> ownership.Numbers:
+    """The portal's own number of each row; zeros where not every row has one."""
+    wanted = work.harvest.layer.get("id")
+    name = spelled(wanted, rows.attributes[0]) if wanted and rows.attributes else None
+    found = [row.get(name) for row in rows.attributes] if name else []
+    if not found or not all(type(each) is int and -(1 << 63) <= each < 1 << 63 for each in found):
+        return np.zeros(len(rows), dtype=np.uint64)
+    return np.array(found, dtype=np.int64).view(np.uint64)
 
 
 def normalized_page(work: Work, page: Page) -> pa.Table:

@@ -5,6 +5,7 @@ What belongs here: frozen descriptions of things the README's glossary names. Wh
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from zoning_assets.errors import ZoningError
@@ -159,11 +160,12 @@ class Harvest:
     Attributes:
         form: how the bytes of a page are read, a key of transform.pages.READERS.
         layer: what reading needs: `crs`, id column, kinds of columns.
-        pages: of a tile, those that hold rows of it.
+        pages: those that hold rows of it.
         proof: the evidence, by name; see feeds/.
         id: of a layer, SHA-256 over what was received; of a tile, over what its rows say.
         of: the id of the layer's harvest that a tile was cut from; empty: this is a layer's harvest.
-        cut: which of the ways to cut that harvest into tiles.
+        cut: which of the ways to cut a layer's harvest into tiles.
+        picked: hash of the rows that a layer's harvest takes of its pages; empty: all of them.
     """
 
     jurisdiction: str
@@ -176,6 +178,7 @@ class Harvest:
     id: str = ""
     of: str = ""
     cut: str = ""
+    picked: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,7 @@ class Cover:
         rules: by which its rows were read.
         signals: what the probe of the feed type stated when the harvest began; None: not asked.
         fetched: when the harvest began; ISO 8601.
+        whole: when the last harvest began for which every row was fetched; ISO 8601.
         seen: when the portal was last found to have just this; ISO 8601.
         cost: requests, bytes and seconds of the harvest.
     """
@@ -209,8 +213,14 @@ class Cover:
     rules: str = ""
     signals: Mapping[str, Any] | None = None
     fetched: str = ""
+    whole: str = ""
     seen: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def refreshed(self) -> datetime:
+        """When every row of the layer was fetched last; of an earlier version every harvest did."""
+        return datetime.fromisoformat(self.whole or self.fetched)
 
 
 #: What is counted of the rows of a published partition, in the order in which it is shown.

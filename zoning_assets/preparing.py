@@ -85,7 +85,7 @@ def _taken(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, plac
         CoverStale: the tile is no longer one of the jurisdiction's.
     """
     if place.tile is None:
-        return layer
+        return replace(layer, cut=cover.cut)
     if place.tile not in cover.tiles:
         what = "this tile was split, joined or emptied since"
         raise CoverStale(what, where=str(place), do="materialize `tiles`, then its new tiles")
@@ -98,7 +98,7 @@ def _taken(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, plac
 def _latest(objects: Objects, cover: Cover, place: Place) -> Harvest:
     """What a place took last; of a map the layer's harvest that its cover names."""
     if place.tile is None and cover.harvest:
-        return harvests.of(objects, place, cover.feed, cover.harvest)
+        return replace(harvests.of(objects, place, cover.feed, cover.harvest), cut=cover.cut)
     return harvests.latest(objects, place, cover.feed)
 
 

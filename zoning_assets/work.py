@@ -19,6 +19,8 @@ from zoning_assets.transform.spelling import respelled
 
 #: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
 RULES_VERSION = 4
+#: Goes up when what is kept of a normalized page changes.
+_PAGES_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Work:
     @property
     def pages(self) -> PageTables:
         """The normalized pages of the harvest's layer, without a person's fixes."""
-        rules = _hash([*self._rules, self.harvest.form, self.harvest.layer])
+        rules = _hash([*self._rules, _PAGES_VERSION, self.harvest.form, self.harvest.layer])
         return PageTables(self.harvest.jurisdiction, self.harvest.feed, rules)
 
 

@@ -20,7 +20,7 @@ def layer_of(rows: list[tuple[tuple[float, float] | None, str | None]]) -> Layer
     points = np.array([place or (tiles.OFF_GLOBE, tiles.OFF_GLOBE) for place, _ in rows]).reshape(-1, 2)
     numbers = np.arange(len(rows), dtype=np.uint64)
     keys = ownership.key_hashes([key for _, key in rows])
-    return LayerRows(numbers * np.uint64(0), numbers, tiles.finest_cells(points), keys, numbers)
+    return LayerRows(numbers * np.uint64(0), numbers, tiles.finest_cells(points), keys, numbers, numbers)
 
 
 @settings(max_examples=100, deadline=None)

@@ -47,6 +47,7 @@ class Layer:
     area: str | None  # the column in which the server keeps each shape's area
     edited: int | None  # epoch milliseconds of the last edit, where the server tells
     edits: str | None = None  # the column in which the server keeps when each row was edited
+    edits_in_utc: bool = True
     names: Mapping[str, Any] = field(default_factory=dict)  # what it calls its values, see arcgis_domains
 
     def extent_degrees(self, layer_crs: str) -> Bounds | None:
@@ -121,6 +122,7 @@ def describe(document: Mapping[str, Any], where: str) -> Layer:
         area=_area(document, fields),
         edited=_number((document.get("editingInfo") or {}).get("lastEditDate")),
         edits=_edits(document, fields),
+        edits_in_utc=_edits_in_utc(document),
         names=names_of(document, [each["name"] for each in fields]),
     )
 
@@ -179,6 +181,13 @@ def _area(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> s
 def _edits(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> str | None:
     name = (document.get("editFieldsInfo") or {}).get("editDateField")
     return name if isinstance(name, str) and any(field["name"] == name for field in fields) else None
+
+
+def _edits_in_utc(document: Mapping[str, Any]) -> bool:
+    """Whether the times of editor tracking are in UTC, which is what a layer that says nothing means (ArcGIS REST API,
+    "Layer (Feature Service)": dateFieldsTimeReference of editFieldsInfo)."""
+    reference = (document.get("editFieldsInfo") or {}).get("dateFieldsTimeReference")
+    return not isinstance(reference, Mapping) or reference.get("timeZone") in (None, "UTC")
 
 
 def _managed(document: Mapping[str, Any]) -> list[str]:

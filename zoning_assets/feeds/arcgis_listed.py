@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from zoning_assets.errors import CrsRefused, FeedRefused, HarvestIncomplete, PortalUnreachable, ZoningError
-from zoning_assets.feeds import arcgis_whole
+from zoning_assets.feeds import arcgis_edits, arcgis_whole
+from zoning_assets.feeds.arcgis_edits import Edited
 from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Ids, Service
 from zoning_assets.feeds.arcgis_query import Page as Answer
 from zoning_assets.feeds.arcgis_walks import WALKS, Way, checked, is_final, way
-from zoning_assets.feeds.source import Draft, prove
+from zoning_assets.feeds.source import Draft, Earlier, Update, prove
 from zoning_assets.model import Page
 from zoning_assets.secrecy import without_secrets
 
@@ -26,16 +27,17 @@ _AT_ONCE = 8
 
 
 class Listed:
-    """A layer whose ids are known. See source.Source."""
+    """A layer whose ids are known. See source.Source. `edited`: only these rows of it are fetched."""
 
-    def __init__(self, service: Service, ids: Ids, signals: Mapping[str, Any], *, tells: bool) -> None:
-        self.service, self.request, self.ids = service, service.request, ids
+    def __init__(
+        self, service: Service, ids: Ids, signals: Mapping[str, Any], *, tells: bool, edited: Edited | None = None
+    ) -> None:
+        self.service, self.request, self.ids, self.edited = service, service.request, ids, edited
         self.signals: Mapping[str, Any] | None = signals
         self.form, self.layer, self.tells = service.form, arcgis_whole.reading(service), tells
         self.rows: int | None = len(ids)
-        listed = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
         columns = hashlib.sha256("\n".join(sorted(service.about.columns)).encode()).hexdigest()[:16]
-        self.stamp: dict[str, Any] = {**signals, "count": len(ids), "ids": listed, "columns": columns}
+        self.stamp: dict[str, Any] = {**signals, "count": len(ids), "ids": _hash(ids), "columns": columns}
 
     def explained(self, error: CrsRefused) -> CrsRefused:
         """See source.Source; the layer knows no better."""
@@ -49,10 +51,12 @@ class Listed:
             PortalError: see errors.py.
         """
         state = {"url": without_secrets(self.request.feed.url), **self.stamp}
+        state |= {"edited since": self.edited.condition} if self.edited else {}
         if resumed := await asyncio.to_thread(draft.begin, state):
             proof["resumed"] = resumed
         failed: dict[str, ZoningError] = {}
-        for name in [each for each in _WAYS if self.request.feed.strategy in ("auto", each)]:
+        ways = self.edited.ways if self.edited else _WAYS
+        for name in [each for each in ways if self.request.feed.strategy in ("auto", each)]:
             try:
                 async for page in self._walked(name, draft):
                     yield page
@@ -69,7 +73,8 @@ class Listed:
 
     async def _walked(self, name: str, draft: Draft) -> AsyncGenerator[Page]:
         """The pages of one way, whose rows are just those of the list."""
-        whole = way(self.service, EVERY_ROW, ids=self.ids, count=len(self.ids), draft=draft, fields=WHOLE_ROWS)
+        ids, which = (self.edited.ids, self.edited.which(name)) if self.edited else (self.ids, EVERY_ROW)
+        whole = way(self.service, which, ids=ids, count=len(ids), draft=draft, fields=WHOLE_ROWS)
         walks = [checked(part, WALKS[name]) for part in (_parts(whole) if name in _BY_PARTS else [whole])]
         received = [np.empty(0, np.int64)]
         async for answer in at_once(walks, _AT_ONCE):
@@ -77,8 +82,8 @@ class Listed:
             keep = partial(draft.add, answer.body, rows=len(answer), question=answer.question)
             yield await asyncio.to_thread(keep)
         mine = np.sort(np.concatenate(received))
-        prove(self.request.where, {"rows by the server's list": (len(mine), len(self.ids))}, {})
-        if not np.array_equal(mine, self.ids):
+        prove(self.request.where, {"rows by the server's list": (len(mine), len(ids))}, {})
+        if not np.array_equal(mine, ids):
             raise self.service.incomplete("other rows came than the server lists")
 
     def _again(self, draft: Draft, state: Mapping[str, Any], error: ZoningError) -> None:
@@ -90,23 +95,48 @@ class Listed:
         draft.pages.clear()
 
     async def _prove(self, name: str, proof: dict[str, Any]) -> None:
-        """The list of ids and the last edit are what they were before.
+        """The list of ids and the last edit are what they were before. Of an update the last edit says it, if the
+        layer states one.
 
         Raises:
             HarvestIncomplete: the layer changed meanwhile.
         """
-        after = await self.service.ids()
         proof["strategy"] = name
-        now = 0 if after is None else len(after)
-        evidence: dict[str, tuple[Any, Any]] = {
-            "rows by the server's list": (len(self.ids), len(self.ids)),
-            "rows listed after": (now, len(self.ids)),
-        }
-        if self.service.about.edited is not None:
-            evidence["last edit after"] = (await self.service.edited(), self.service.about.edited)
+        evidence: dict[str, tuple[Any, Any]] = {"rows by the server's list": (len(self.ids), len(self.ids))}
+        after, before = self.ids, self.service.about.edited
+        if self.edited is None or before is None:
+            listed = await self.service.ids()
+            after = np.empty(0, np.int64) if listed is None else listed
+            evidence["rows listed after"] = (len(after), len(self.ids))
+        if before is not None:
+            evidence["last edit after"] = (await self.service.edited(), before)
+        if self.edited:
+            proof |= {"rows fetched": len(self.edited.ids), "edited since": self.edited.condition}
         prove(self.request.where, evidence, proof)
-        if after is None or not np.array_equal(after, self.ids):
+        if not np.array_equal(after, self.ids):
             raise self.service.incomplete("other rows are listed than before: the layer changed meanwhile")
+
+    async def rows_since(self, earlier: Earlier) -> Update | None:
+        """See source.Source: the list of ids tells which rows came and went, editor tracking which were edited."""
+        condition = arcgis_edits.condition(self.service.about, self.stamp, earlier)
+        if condition is None or self.request.feed.strategy != "auto" or not _is_list(earlier.ids, earlier.stamp):
+            return None
+        ids = await self.service.ids({"where": condition})
+        edited = arcgis_edits.edited(self.ids, ids, earlier, condition, most_rows=self.service.about.most_rows)
+        if edited is None:
+            return None
+        kept = np.isin(earlier.ids, self.ids) & ~np.isin(earlier.ids, edited.ids)
+        source = Listed(self.service, self.ids, self.signals or {}, tells=self.tells, edited=edited)
+        return Update(source, kept, self.ids)
+
+
+def _hash(ids: Ids) -> str:
+    return hashlib.sha256(ids.tobytes()).hexdigest()[:16]
+
+
+def _is_list(ids: Ids, stamp: Mapping[str, Any]) -> bool:
+    """Whether the rows of a harvest have just the ids that the layer listed for it."""
+    return _hash(np.sort(ids)) == stamp.get("ids")
 
 
 def _parts(whole: Way) -> Iterator[Way]:

@@ -20,8 +20,8 @@ async def groups(service: Service) -> dict[str, Any] | None:
     where it has one; one request.
 
     Returns:
-        `count`, `last_id`, `area` (in the layer's own unit) and `groups` (a hash of all groups); None where the server
-        has no such statistics.
+        `count`, `last_id`, `area` (in the layer's own unit), `groups` (a hash of all groups), and `last_edit` (epoch
+        milliseconds) where the layer has a column for it; None where the server has no such statistics.
     """
     code, area = _code(service), service.about.area
     wanted = [("count", service.about.id, "n"), ("max", service.about.id, "last_id")]
@@ -56,7 +56,9 @@ def _small(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
     said = sorted(canonical.json_bytes(row) for row in rows)
+    edits = [row["last_edit"] for row in rows if type(row.get("last_edit")) is int]
     return {
+        **({"last_edit": max(edits)} if edits else {}),
         "count": sum(int(row["n"]) for row in rows),
         "last_id": max((int(row["last_id"]) for row in rows if row["last_id"] is not None), default=0),
         "area": float(f"{sum(float(row.get('area') or 0) for row in rows):.9g}"),

@@ -98,10 +98,10 @@ class Service:
         count = value.get("count")
         return count if type(count) is int and count >= 0 else None
 
-    async def ids(self) -> Ids | None:
+    async def ids(self, which: Params = EVERY_ROW) -> Ids | None:
         """The server's own list of object ids, sorted; None where it does not list them."""
         try:
-            value, _ = await self.query({**EVERY_ROW, "returnIdsOnly": "true"})
+            value, _ = await self.query({**which, "returnIdsOnly": "true"})
         except FeedRefused as refusal:
             if refusal.final:
                 raise

@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable
-from zoning_assets.feeds.arcgis_query import WHOLE_ROWS, Box, Ids, Page, Params, Service, in_box
+from zoning_assets.feeds.arcgis_query import EVERY_ROW, WHOLE_ROWS, Box, Ids, Page, Params, Service, in_box
 from zoning_assets.feeds.source import Draft
 
 #: Ids in one request.
@@ -146,7 +146,8 @@ async def _told_range(way: Way) -> tuple[int, int]:
 
 
 def _between(way: Way, first: int, last: int) -> dict[str, str]:
-    return {"where": f"{way.id} >= {first} AND {way.id} <= {last}"}
+    also = "" if way.which["where"] == EVERY_ROW["where"] else f" AND {way.which['where']}"
+    return {"where": f"{way.id} >= {first} AND {way.id} <= {last}{also}"}
 
 
 async def by_ids(way: Way) -> AsyncIterator[Page]:

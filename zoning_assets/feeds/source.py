@@ -2,8 +2,12 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInvalid, NotALayer
 from zoning_assets.http import Client
@@ -56,6 +60,36 @@ class Request:
         return self.scratch / self.jurisdiction.id / self.feed.name
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """A harvest of the same layer that is stored.
+
+    Attributes:
+        stamp: what the layer stated then.
+        began: when.
+        ids: the portal's own number of each row, in the order of the harvest.
+    """
+
+    stamp: Mapping[str, Any]
+    began: datetime
+    ids: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What makes an earlier harvest the present one.
+
+    Attributes:
+        source: gives the pages of the rows that are new or changed.
+        kept: whether each row of the earlier harvest is still there as it was.
+        ids: of all rows of the layer now, sorted.
+    """
+
+    source: "Source"
+    kept: npt.NDArray[np.bool_]
+    ids: npt.NDArray[np.int64]
+
+
 class Source(Protocol):
     """An opened layer.
 
@@ -86,6 +120,14 @@ class Source(Protocol):
         Raises:
             HarvestIncomplete: they are not all.
             PortalError: see errors.py; the draft keeps what came.
+        """
+        ...
+
+    async def rows_since(self, earlier: Earlier) -> Update | None:
+        """Only the rows that changed since a harvest; None where the layer cannot tell them all.
+
+        Raises:
+            PortalError: see errors.py.
         """
         ...
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from zoning_assets.errors import CrsRefused
 from zoning_assets.feeds import scratch
-from zoning_assets.feeds.source import Draft, Request, prove
+from zoning_assets.feeds.source import Draft, Earlier, Request, Update, prove
 from zoning_assets.model import Page
 from zoning_assets.transform import columns, crs, written
 
@@ -67,6 +67,10 @@ class Whole:
             yield await asyncio.to_thread(lambda rows: draft.add(page_of(rows), rows=len(rows)), batch)
         if self.here.rows is not None:
             prove(self.request.where, {"rows in the layer": (received, self.here.rows)}, proof)
+
+    async def rows_since(self, earlier: Earlier) -> Update | None:  # noqa: ARG002 - other layers can tell
+        """See source.Source; no list of ids, no changes."""
+        return None
 
     def explained(self, error: CrsRefused) -> CrsRefused:
         """The refusal, and the column of the same table whose shapes lie where the jurisdiction is, if there is one."""

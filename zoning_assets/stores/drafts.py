@@ -73,8 +73,8 @@ class Draft:
         self._clear(keep=frozenset())
         self.pages.clear()
 
-    def commit(self, *, form: str, layer: dict[str, Any], proof: dict[str, Any]) -> Harvest:
-        """Make the pages a harvest: its manifest, then the pointer to it.
+    def commit(self, *, form: str, layer: dict[str, Any], proof: dict[str, Any], picked: str = "") -> Harvest:
+        """Make the pages a harvest: its manifest, then the pointer to it. `picked`: see model.Harvest.
 
         Raises:
             HarvestIncomplete: another process that harvests the same layer has deleted some.
@@ -83,7 +83,8 @@ class Draft:
         if not all(map(self.objects.has, names)):
             what = "pages are gone: another process harvests the same layer"
             raise HarvestIncomplete(what, where=f"{self.place} {self.feed}", do="run again; nothing was published")
-        draft = Harvest(self.place.jurisdiction, self.feed, self.place.tile, form, layer, tuple(self.pages), proof)
+        place, pages = self.place, tuple(self.pages)
+        draft = Harvest(place.jurisdiction, self.feed, place.tile, form, layer, pages, proof, picked=picked)
         harvest = replace(draft, id=_id(draft))
         self.objects.put_json(f"{self._folder}/harvests/{harvest.id}.json", asdict(harvest))
         self.objects.put_json(f"{self._folder}/latest.json", {"harvest": harvest.id})
@@ -131,4 +132,5 @@ def _id(harvest: Harvest) -> str:
     """By what was received and how it is read; not by when, nor by the order of the answers."""
     pages = sorted((page.kind, page.name) for page in harvest.pages)
     content = [harvest.jurisdiction, harvest.feed, harvest.tile, harvest.form, harvest.layer, pages]
+    content += [harvest.picked] if harvest.picked else []
     return hashlib.sha256(_sorted(content)).hexdigest()[:32]

@@ -11,6 +11,7 @@ raw/JURISDICTION/FEED/cover.json                the newest harvest of the layer,
 
 import hashlib
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,9 @@ def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Own
         "content": rows.content,
         "owner": ownership.owner,
         "together": ownership.together,
+        "cell": rows.cell,
+        "key": rows.key,
+        "id": rows.id,
     }
     table = pa.table(columns)
     cut = hashlib.sha256(rules.encode() + rows.content.tobytes() + ownership.owner.tobytes()).hexdigest()[:16]
@@ -118,8 +122,35 @@ def get_rows(objects: Objects, jurisdiction: str, feed: str, harvest: str, cut: 
     Raises:
         HarvestMissing: it is not stored.
     """
-    table = pa.ipc.open_file(objects.get(_rows_name(jurisdiction, feed, harvest, cut))).read_all()
-    return OwnedRows(*(table.column(each.name).to_numpy() for each in fields(OwnedRows)))
+    return OwnedRows(*_columns(objects, _rows_name(jurisdiction, feed, harvest, cut), OwnedRows))
+
+
+def get_index(objects: Objects, cover: Cover) -> LayerRows | None:
+    """The index of the rows of a layer's newest harvest; None where an earlier version kept less of it.
+
+    Raises:
+        HarvestMissing: it is not stored.
+    """
+    name = _rows_name(cover.jurisdiction, cover.feed, cover.harvest, cover.cut)
+    try:
+        return LayerRows(*(each.astype(np.uint64, copy=False) for each in _columns(objects, name, LayerRows)))
+    except KeyError:
+        return None
+
+
+def _columns(objects: Objects, name: str, of: type[OwnedRows | LayerRows]) -> list[npt.NDArray[Any]]:
+    """The columns that a class has fields for; the others are not unpacked.
+
+    Raises:
+        KeyError: the file has not all of them.
+    """
+    body, names = objects.get(name), [each.name for each in fields(of)]
+    known = pa.ipc.open_file(body).schema
+    options = pa.ipc.IpcReadOptions(
+        included_fields=[known.get_field_index(each) for each in names if each in known.names]
+    )
+    table = pa.ipc.open_file(body, options=options).read_all()
+    return [table.column(each).to_numpy() for each in names]
 
 
 def put_tile(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, tile: str) -> Harvest:

@@ -107,7 +107,7 @@ class Table:
 
 
 #: What PageTables keeps of each row beside the normalized columns; see transform.ownership.LayerRows.
-_INDEX = ("cell", "key_hash", "content")
+_INDEX = ("cell", "key_hash", "content", "object_id")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class PageTables:
         """
         table = _one_schema(_table(frame, crs))
         table = table.replace_schema_metadata({**table.schema.metadata, b"fields": orjson.dumps(sorted(fields))})
-        for name, values in zip(_INDEX, (rows.cell, rows.key, rows.content), strict=True):
+        for name, values in zip(_INDEX, (rows.cell, rows.key, rows.content, rows.id), strict=True):
             table = table.append_column(name, pa.array(values, pa.uint64()))
         sink = pa.BufferOutputStream()
         options = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -178,8 +178,7 @@ def index_of(table: pa.Table) -> LayerRows:
     """The index of a page's table."""
     nothing = np.zeros(len(table), dtype=np.uint64)
     row = table.column("row").to_numpy().astype(np.uint64)
-    cell, key, content = (table.column(name).to_numpy() for name in _INDEX)
-    return LayerRows(nothing, row, cell, key, content)
+    return LayerRows(nothing, row, *(table.column(name).to_numpy() for name in _INDEX))
 
 
 def without_index(table: pa.Table) -> pa.Table:

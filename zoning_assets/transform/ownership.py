@@ -35,6 +35,7 @@ class LayerRows:
         cell: finest H3 cell of its representative point; 0: it has none.
         key: hash of its natural key; 0: it has none.
         content: hash of all that it says.
+        id: the portal's own number of the row, two's complement; 0 where the page has none.
     """
 
     page: Numbers
@@ -42,6 +43,7 @@ class LayerRows:
     cell: Numbers
     key: Numbers
     content: Numbers
+    id: Numbers
 
     def __len__(self) -> int:
         return len(self.page)
@@ -52,6 +54,14 @@ class LayerRows:
         numbers = [np.full(len(each), number, dtype=np.uint64) for number, each in enumerate(pages)]
         rest = [[getattr(page, each.name) for page in pages] for each in fields(cls)[1:]]
         return cls(_joined(numbers), *map(_joined, rest))
+
+    def taken(self, which: npt.NDArray[np.intp] | Flags) -> "LayerRows":
+        """Some of the rows, by position or by flag."""
+        return LayerRows(*(getattr(self, each.name)[which] for each in fields(self)))
+
+    def followed_by(self, other: "LayerRows") -> "LayerRows":
+        """These rows, then the others; their pages keep their numbers."""
+        return LayerRows(*(_joined([getattr(each, name.name) for each in (self, other)]) for name in fields(self)))
 
 
 @dataclass(frozen=True)
