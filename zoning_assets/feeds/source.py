@@ -4,14 +4,15 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInvalid, NotALayer
 from zoning_assets.http import Client
 from zoning_assets.model import Feed, Jurisdiction, Page
+
+if TYPE_CHECKING:  # Dagster's definitions import this file, and need no numpy
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Draft(Protocol):
@@ -72,7 +73,7 @@ class Earlier:
 
     stamp: Mapping[str, Any]
     began: datetime
-    ids: npt.NDArray[np.int64]
+    ids: "npt.NDArray[np.int64]"
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class Update:
     """
 
     source: "Source"
-    kept: npt.NDArray[np.bool_]
-    ids: npt.NDArray[np.int64]
+    kept: "npt.NDArray[np.bool_]"
+    ids: "npt.NDArray[np.int64]"
 
 
 class Source(Protocol):
