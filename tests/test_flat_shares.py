@@ -118,10 +118,10 @@ def test_shares_made_in_parts_are_those_made_at_once(database: str, tmp_path: Pa
 
 
 class Watched:
-    """A connection that remembers its statements, and the most shapes that it was given at once."""
+    """A connection that remembers its statements, the most rows that it gave at once, and how many were streamed."""
 
     def __init__(self, connection: Any) -> None:
-        self.connection, self.statements, self.most = connection, list[bytes](), 0
+        self.connection, self.statements, self.most, self.lots = connection, list[bytes](), 0, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)
@@ -149,7 +149,9 @@ class WatchedCursor:
         return self
 
     def fetchmany(self, size: int) -> list[Any]:
-        return self.counted(self.cursor.fetchmany(size))
+        found = self.cursor.fetchmany(size)
+        self.watched.lots += len(found)
+        return self.counted(found)
 
     def fetchall(self) -> list[Any]:
         return self.counted(self.cursor.fetchall())
@@ -179,6 +181,13 @@ def test_no_more_rows_come_at_a_time_than_are_judged_at_a_time(database: str, tm
     connection = watched(database, place, 50)
     assert any(b"ST_AsBinary" in each for each in connection.statements)
     assert connection.most == 50
+
+
+def test_each_shape_is_read_once_at_first(database: str, tmp_path: Path) -> None:
+    """And once more where only the others decide whether a code is listed."""
+    place = county(database, tmp_path, WHOLE, 700)
+    connection = watched(database, place, 50)
+    assert 700 <= connection.lots < 750
 
 
 def test_no_shape_of_a_county_without_a_map_is_read(database: str, tmp_path: Path) -> None:

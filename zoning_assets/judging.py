@@ -7,6 +7,7 @@ and the SQL (stores/).
 """
 
 import hashlib
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,15 +22,18 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
+from zoning_assets import share_tasks
 from zoning_assets.model import ZONING, Jurisdiction
+from zoning_assets.pool import Pool
+from zoning_assets.share_tasks import ZoningMap
 from zoning_assets.stores import changes as feed
 from zoning_assets.stores import shares as store
 from zoning_assets.stores.states import Span, States
 from zoning_assets.transform import codes, crs, event
 from zoning_assets.transform.changes import judge_zoning
+from zoning_assets.transform.metric import in_metric_frame
 from zoning_assets.transform.parcel_changes import judge_parcels
-from zoning_assets.transform.polygon_overlay import polygons
-from zoning_assets.transform.shares import BASE, COLUMNS, best_lots, leading_lots, shares
+from zoning_assets.transform.shares import BASE, best_lots, joined_leading, leading_lots
 
 #: Where more came, went or changed, all is judged anew.
 _MOST_GROUND = 20_000
@@ -38,6 +42,8 @@ RULES_VERSION = 3
 
 S = TypeVar("S")
 T = TypeVar("T")
+#: As `map`: the results of a task for each item, in order.
+Run = Callable[..., Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -90,25 +96,58 @@ def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
     spelled, untyped = _spell(desk, seen, jurisdiction)
     alike = codes.collisions(seen, jurisdiction.codes, _settled(seen))
     map_ = desk.districts()
-    districts = _metric(map_, jurisdiction)
+    districts = in_metric_frame(map_, jurisdiction)
     chosen, best = _choose(desk, map_, districts, jurisdiction)
-    facets, no_map = facets_of(districts, jurisdiction), districts.empty
-    judge = partial(_judged, jurisdiction=jurisdiction, facets=facets, best=best)
-    changed = desk.publish(() if no_map else ahead(judge, desk.chosen()), no_map=no_map)
-    desk.put_best_lots(best)
+    writing = desk.begin(no_map=districts.empty)
+    if not districts.empty:
+        best = _publish(desk, writing, _packed(districts, jurisdiction), chosen, best)
+    changed = writing.end()
+    desk.put_best_lots(best or {})
     return Overlaid(len(districts), chosen, changed, spelled, untyped, alike, desk.split())
 
 
-def _judged(
-    parcels: pd.DataFrame, jurisdiction: Jurisdiction, facets: gpd.GeoDataFrame, best: Mapping[str, str]
-) -> tuple[list[str], pd.DataFrame]:
-    return parcels["key"].tolist(), shares(_metric(parcels, jurisdiction), facets, best)[list(COLUMNS)]
+def _publish(
+    desk: store.Shares, writing: store.Writing, map_: ZoningMap, chosen: int, best: dict[str, str] | None
+) -> dict[str, str]:
+    """Publish the shares of the chosen parcels; `best` None: all are chosen. The parcels that hold most of each
+    district."""
+    with Pool() as pool:
+        run = pool.map if chosen > desk.at_once else map
+        if best is None:
+            return _publish_all(desk, writing, map_, run)
+        for batch in run(partial(share_tasks.whole, map_, best), desk.chosen()):
+            writing.put(batch)
+        return best
+
+
+def _publish_all(desk: store.Shares, writing: store.Writing, map_: ZoningMap, run: Run) -> dict[str, str]:
+    """The same where all are chosen: each shape is read and overlaid once. Last come the few parcels that list a code
+    only if they hold most of a district."""
+    leading, undecided = None, list[str]()
+    for found in run(partial(share_tasks.part, map_), desk.chosen()):
+        writing.put(found.batch)
+        leading = found.leading if leading is None else joined_leading([leading, found.leading])
+        undecided += found.undecided
+    best = {} if leading is None else best_lots(leading)
+    for lots in desk.parcels_of(undecided):
+        writing.put(share_tasks.whole(map_, best, lots))
+    return best
+
+
+def _packed(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> ZoningMap:
+    """The map as workers get it; a district without a code may have a best lot, and is of no facet."""
+    facets = facets_of(districts.assign(district=np.arange(len(districts))), jurisdiction)
+    coded = facets.loc[facets["code"].notna(), ["district", "district_id", "facet", "code", "effective"]]
+    wkbs = shapely.to_wkb(districts.geometry.to_numpy()).tolist()
+    ids = pd.DataFrame({"district_id": districts["district_id"].to_numpy()})
+    return ZoningMap(uuid.uuid4().hex, jurisdiction, wkbs, ids, coded.reset_index(drop=True))
 
 
 def _choose(
     desk: store.Shares, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
-) -> tuple[int, dict[str, str]]:
-    """Choose the parcels whose shares may have changed; how many, and the one that holds most of each district.
+) -> tuple[int, dict[str, str] | None]:
+    """Choose the parcels whose shares may have changed; how many, and the one that holds most of each district (None:
+    all are chosen, so that it is found with their shares).
 
     A parcel that comes or goes may take that place in its districts from another: those change, too. `map_`: the
     districts in the target CRS. Without districts no shape is looked at.
@@ -117,15 +156,19 @@ def _choose(
         return 0, {}
     ground = desk.changed_ground(_MOST_GROUND)
     if ground is None:
-        return desk.choose_all(), _best_of(desk.chosen(), districts, jurisdiction)
+        return desk.choose_all(), None
     chosen = desk.choose_on(shapely.to_wkb(ground["geometry"]), jurisdiction.srid)
-    at = _touching(chain([ground], desk.chosen()), districts, jurisdiction)
+    at = _touching(chain([ground], map(_decoded, desk.chosen())), districts, jurisdiction)
     near = map_["district_id"].iloc[at].tolist()
     others = set(map_["district_id"]).difference(near)
-    known, now = desk.best_lots(), _best_of(desk.parcels_in(near), districts.iloc[at], jurisdiction)
+    known, now = desk.best_lots(), _best_of(map(_decoded, desk.parcels_in(near)), districts.iloc[at], jurisdiction)
     moved = {side[each] for each in near for side in (known, now) if each in side and known.get(each) != now.get(each)}
     chosen += desk.choose_keys(sorted(moved))
     return chosen, {each: lot for each, lot in known.items() if each in others} | now
+
+
+def _decoded(lots: Sequence[store.Lot]) -> pd.DataFrame:
+    return store.frame(lots, ("key",))
 
 
 def _best_of(
@@ -133,7 +176,7 @@ def _best_of(
 ) -> dict[str, str]:
     """The parcel that holds most of each district."""
     leading = None
-    for some in ahead(partial(_metric, jurisdiction=jurisdiction), parcels):
+    for some in ahead(partial(in_metric_frame, jurisdiction=jurisdiction), parcels):
         leading = leading_lots(some, districts, leading)
     return {} if leading is None else best_lots(leading)
 
@@ -158,7 +201,7 @@ def _touching(
     """The rows of the districts that some ground touches."""
     tree, touched = shapely.STRtree(districts.geometry.to_numpy()), np.zeros(len(districts), dtype=bool)
     for some in ground:
-        touched[tree.query(_metric(some, jurisdiction).geometry.to_numpy(), "intersects")[1]] = True
+        touched[tree.query(in_metric_frame(some, jurisdiction).geometry.to_numpy(), "intersects")[1]] = True
     return np.flatnonzero(touched)
 
 
@@ -255,7 +298,7 @@ def _judge_parcels(states: States, span: Span, spelled: Mapping[str, str], juris
     if not span.parcels_from or span.parcels_from == span.parcels_to:
         return event.Judged(event.none())
     sides = states.parcels_that_differ(span.parcels_from, span.parcels_to)
-    before, after = (_metric(_said(side, spelled), jurisdiction) for side in sides)
+    before, after = (in_metric_frame(_said(side, spelled), jurisdiction) for side in sides)
     same = states.parcels_that_stay(span.parcels_from, span.parcels_to)
     return judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds, same=same)
 
@@ -268,8 +311,8 @@ def _judge_zoning(
     maps = [states.districts(batch) for batch in (span.zoning_from, span.zoning_to)]
     parcels = _said(states.parcels(span.parcels_to, _ground(*maps)), spelled)
     coded = [side.assign(code=side["code_local"].map(spelled)) for side in maps]
-    before, after = (facets_of(_metric(side, jurisdiction), jurisdiction) for side in coded)
-    return judge_zoning(_metric(parcels, jurisdiction), before, after, is_right=is_right)
+    before, after = (facets_of(in_metric_frame(side, jurisdiction), jurisdiction) for side in coded)
+    return judge_zoning(in_metric_frame(parcels, jurisdiction), before, after, is_right=is_right)
 
 
 def _said(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:
@@ -296,14 +339,6 @@ def facets_of(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> gpd.Ge
     names, found = zip(*chain.from_iterable(facets), strict=True) if facets else ((), ())
     several = districts.iloc[rows].reset_index(drop=True)
     return several.assign(facet=pd.Series(names, dtype=object), code=pd.Series(found, dtype=object))
-
-
-def _metric(rows: pd.DataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    """Rows in the jurisdiction's equal-area frame; valid polygons, empty where a shape has no area there."""
-    frame = crs.metric_frame(jurisdiction.bounds)
-    stored = crs.densified(rows["geometry"].to_numpy(), jurisdiction.target_crs)
-    shapes = polygons(crs.reproject(stored, jurisdiction.target_crs, frame))
-    return gpd.GeoDataFrame(rows.drop(columns="geometry"), geometry=shapes, crs=frame)
 
 
 def _in_target(found: pd.DataFrame, jurisdiction: Jurisdiction) -> pd.DataFrame:
