@@ -37,12 +37,14 @@ from zoning_assets.transform.shares import BASE, best_lots, joined_leading, lead
 
 #: Where more came, went or changed, all is judged anew.
 _MOST_GROUND = 20_000
+#: So many batches of parcels take less time than starting the workers.
+_FEW_BATCHES = 4
 #: Goes up when the rules of shares.py, rezoning.py, drift.py or lineage.py change.
 RULES_VERSION = 3
 
 S = TypeVar("S")
 T = TypeVar("T")
-#: As `map`: the results of a task for each item, in order.
+#: The results of a task for each item, in order.
 Run = Callable[..., Iterable[Any]]
 
 
@@ -112,7 +114,7 @@ def _publish(
     """Publish the shares of the chosen parcels; `best` None: all are chosen. The parcels that hold most of each
     district."""
     with Pool() as pool:
-        run = pool.map if chosen > desk.at_once else map
+        run = pool.map if chosen > _FEW_BATCHES * desk.at_once else ahead
         if best is None:
             return _publish_all(desk, writing, map_, run)
         for batch in run(partial(share_tasks.whole, map_, best), desk.chosen()):

@@ -219,9 +219,9 @@ class Writing:
 
 def batch_of(keys: Sequence[str], shares: pd.DataFrame) -> Batch:
     """The shares of some parcels (transform.shares.COLUMNS), ready for COPY."""
-    none = pd.isna(shares["effective"].to_numpy())
-    dates = [None if is_none else str(each) for each, is_none in zip(shares["effective"], none, strict=True)]
-    text = shares.assign(effective=pd.Series(dates, index=shares.index, dtype=object))
+    days = {each: None if pd.isna(each) else str(each) for each in set(shares["effective"])}
+    dates = pd.Series([days[each] for each in shares["effective"]], index=shares.index, dtype=object)
+    text = shares.assign(effective=dates)
     table = pa.table({name: pa.chunked_array([pa.array(text[name], pa.string())]) for name in _TEXTS})
     numbers = [pa.chunked_array([pa.array(shares[name].astype(float))]) for name in _NUMBERS]
     fields = [copying.texts(table[name]) for name in _TEXTS] + [copying.doubles(column) for column in numbers]

@@ -107,13 +107,13 @@ def _coded(parts: pd.DataFrame, districts: pd.DataFrame) -> pd.DataFrame:
 
 def _ranked(found: pd.DataFrame, parcels: pd.DataFrame) -> pd.DataFrame:
     """The shares that pieces make: `parcel`, `facet`, `code`, `effective`, `area_m2`, `geometry`, `best`."""
-    summed = _summed(found)
+    summed = _summed(found).copy()
     summed["parcel_id"] = parcels["key"].to_numpy()[summed["parcel"]]
     whole = shapely.area(parcels["geometry"].to_numpy())[summed["parcel"]]
     summed["area_m2"] = np.minimum(summed["area_m2"], whole)
     summed["fraction"] = np.round(summed["area_m2"] / whole, 6)
     kept = summed[summed["area_m2"] >= TIE_M2]
-    ranked = ranked_by_area(kept.assign(area=kept["area_m2"]))
+    ranked = _with_ranks(kept)
     ranked["area_m2"] = np.round(ranked["area_m2"], 2)
     ranked["listed"] = (ranked["rank"] == 1) | (ranked["fraction"] >= LISTED_SHARE) | ranked["best"]
     return ranked.sort_values(["parcel_id", "facet", "rank"], ignore_index=True)[list(COLUMNS)]
@@ -159,15 +159,18 @@ def _cut(parcels: Geometries, districts: Geometries, within: Ints, cut: Ints) ->
 def _summed(found: pd.DataFrame) -> pd.DataFrame:
     """Parts of one code together, before anything is compared."""
     by = ["parcel", "facet", "code"]
-    whole = union_by(found, by)
-    groups = found.groupby(by, sort=True)
-    together = (groups.size() > 1).to_numpy()
-    areas = whole["area_m2"].to_numpy(copy=True)
-    areas[together] = shapely.area(whole["geometry"].to_numpy()[together])
-    dates = whole["effective"].to_numpy(copy=True)
-    if together.any() and found["effective"].notna().any():
-        dates[together] = [latest(each) for each in groups["effective"].agg(list)[together]]
-    return whole.assign(area_m2=areas, best=groups["best"].any().to_numpy(), effective=pd.Series(dates, dtype=object))
+    again = found.duplicated(by, keep=False)
+    if not again.any():
+        return found
+    groups = found[again].groupby(by, sort=True)
+    whole = union_by(found[again], by)
+    dates = [latest(each) for each in groups["effective"].agg(list)]
+    together = whole.assign(
+        area_m2=shapely.area(whole["geometry"].to_numpy()),
+        best=groups["best"].any().to_numpy(),
+        effective=pd.Series(dates, dtype=object),
+    )
+    return pd.concat([found[~again], together], ignore_index=True)
 
 
 def latest(dates: list[Any]) -> Any:
@@ -240,6 +243,15 @@ def _best(found: pd.DataFrame) -> npt.NDArray[np.bool_]:
     best = np.zeros(len(found), dtype=bool)
     best[nearly.sort_values("key", kind="stable").drop_duplicates("district").index] = True
     return best
+
+
+def _with_ranks(kept: pd.DataFrame) -> pd.DataFrame:
+    """With `rank`; most parcels have one code of a facet, which need not be compared."""
+    alone = ~kept.duplicated(["parcel", "facet"], keep=False)
+    if alone.all():
+        return kept.assign(rank=1)
+    several = kept[~alone]
+    return pd.concat([kept[alone].assign(rank=1), ranked_by_area(several.assign(area=several["area_m2"]))])
 
 
 def ranked_by_area(table: pd.DataFrame) -> pd.DataFrame:
