@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.conftest import read_toml, rows
-from zoning_assets import judging
+from zoning_assets import judging, parcel_zoning
 from zoning_assets.model import Jurisdiction
 from zoning_assets.stores import shares as store
 
@@ -80,9 +80,9 @@ def batch(connection: psycopg.Connection[Any], place: str, feed: str) -> int:
     return int(row[0])
 
 
-def overlay(url: str, jurisdiction: Jurisdiction, at_once: int) -> judging.Overlaid:
+def overlay(url: str, jurisdiction: Jurisdiction, at_once: int) -> parcel_zoning.Overlaid:
     with store.opened(url, jurisdiction.id, judging.rules_of(jurisdiction)) as desk:
-        return judging.overlaid(replace(desk, at_once=at_once), jurisdiction)
+        return parcel_zoning.overlaid(replace(desk, at_once=at_once), jurisdiction)
 
 
 def state(url: str, place: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -165,7 +165,7 @@ def watched(url: str, jurisdiction: Jurisdiction, at_once: int) -> Watched:
     """The connection through which an overlay went."""
     with store.opened(url, jurisdiction.id, judging.rules_of(jurisdiction)) as desk:
         connection: Any = Watched(desk.connection)
-        judging.overlaid(replace(desk, connection=connection, at_once=at_once), jurisdiction)
+        parcel_zoning.overlaid(replace(desk, connection=connection, at_once=at_once), jurisdiction)
     assert isinstance(connection, Watched)
     return connection
 
