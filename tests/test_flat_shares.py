@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.conftest import read_toml, rows
-from zoning_assets import judging
+from zoning_assets import judging, parcel_zoning
 from zoning_assets.model import Jurisdiction
 from zoning_assets.stores import shares as store
 
@@ -80,9 +80,9 @@ def batch(connection: psycopg.Connection[Any], place: str, feed: str) -> int:
     return int(row[0])
 
 
-def overlay(url: str, jurisdiction: Jurisdiction, at_once: int) -> judging.Overlaid:
+def overlay(url: str, jurisdiction: Jurisdiction, at_once: int) -> parcel_zoning.Overlaid:
     with store.opened(url, jurisdiction.id, judging.rules_of(jurisdiction)) as desk:
-        return judging.overlaid(replace(desk, at_once=at_once), jurisdiction)
+        return parcel_zoning.overlaid(replace(desk, at_once=at_once), jurisdiction)
 
 
 def state(url: str, place: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -118,10 +118,10 @@ def test_shares_made_in_parts_are_those_made_at_once(database: str, tmp_path: Pa
 
 
 class Watched:
-    """A connection that remembers its statements, and the most shapes that it was given at once."""
+    """A connection that remembers its statements, the most rows that it gave at once, and how many were streamed."""
 
     def __init__(self, connection: Any) -> None:
-        self.connection, self.statements, self.most = connection, list[bytes](), 0
+        self.connection, self.statements, self.most, self.lots = connection, list[bytes](), 0, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)
@@ -149,7 +149,9 @@ class WatchedCursor:
         return self
 
     def fetchmany(self, size: int) -> list[Any]:
-        return self.counted(self.cursor.fetchmany(size))
+        found = self.cursor.fetchmany(size)
+        self.watched.lots += len(found)
+        return self.counted(found)
 
     def fetchall(self) -> list[Any]:
         return self.counted(self.cursor.fetchall())
@@ -163,7 +165,7 @@ def watched(url: str, jurisdiction: Jurisdiction, at_once: int) -> Watched:
     """The connection through which an overlay went."""
     with store.opened(url, jurisdiction.id, judging.rules_of(jurisdiction)) as desk:
         connection: Any = Watched(desk.connection)
-        judging.overlaid(replace(desk, connection=connection, at_once=at_once), jurisdiction)
+        parcel_zoning.overlaid(replace(desk, connection=connection, at_once=at_once), jurisdiction)
     assert isinstance(connection, Watched)
     return connection
 
@@ -179,6 +181,13 @@ def test_no_more_rows_come_at_a_time_than_are_judged_at_a_time(database: str, tm
     connection = watched(database, place, 50)
     assert any(b"ST_AsBinary" in each for each in connection.statements)
     assert connection.most == 50
+
+
+def test_each_shape_is_read_once_at_first(database: str, tmp_path: Path) -> None:
+    """And once more where only the others decide whether a code is listed."""
+    place = county(database, tmp_path, WHOLE, 700)
+    connection = watched(database, place, 50)
+    assert 700 <= connection.lots < 750
 
 
 def test_no_shape_of_a_county_without_a_map_is_read(database: str, tmp_path: Path) -> None:

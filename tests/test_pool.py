@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,37 @@ def test_a_worker_that_dies_fails_its_task_and_not_the_next() -> None:
 
     with Pool() as pool:
         assert asyncio.run(run(pool)) != os.getpid()
+
+
+def shifted(number: int) -> int:
+    return number + 100
+
+
+def die_at_three(number: int) -> int:
+    if number == 3:
+        die()
+    return number
+
+
+def test_results_of_items_come_in_order_and_few_items_are_taken_ahead() -> None:
+    """Memory holds a few items, however many there are."""
+    taken = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    with Pool(workers=2) as pool:
+        for at, found in enumerate(pool.map(shifted, items())):
+            assert found == at + 100
+            assert len(taken) <= at + 3
+    assert len(taken) == 20
+
+
+def test_a_worker_that_dies_ends_the_results() -> None:
+    with Pool(workers=2) as pool, pytest.raises(StoreError, match="die_at_three: a worker process died"):
+        list(pool.map(die_at_three, range(20)))
 
 
 def test_where_there_are_no_semaphores_threads_do_the_work(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from zoning_assets.errors import AcceptanceNeeded, CoverStale
 from zoning_assets.model import Jurisdiction, Outcome, Place
@@ -35,8 +36,8 @@ class Gate:
     awaited: set[Place]
     slots: asyncio.Semaphore
     tell: Callable[[Verdict], None]
-    #: Who publishes: one place at a time, as the database would have it anyway.
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Who publishes: the database merges one place at a time, and another is staged meanwhile.
+    turn: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 2))
     _survey: Survey = field(default_factory=Survey)
     _contents: dict[Place, list[str]] = field(default_factory=dict)  # of those that have something to publish
     _came: set[Place] = field(default_factory=set)

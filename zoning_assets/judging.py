@@ -8,49 +8,25 @@ and the SQL (stores/).
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
-import geopandas as gpd
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import shapely
 
 from zoning_assets.model import ZONING, Jurisdiction
+from zoning_assets.parcel_zoning import Overlaid, facets_of, overlaid, spellings
 from zoning_assets.stores import changes as feed
 from zoning_assets.stores import shares as store
 from zoning_assets.stores.states import Span, States
 from zoning_assets.transform import codes, crs, event
 from zoning_assets.transform.changes import judge_zoning
+from zoning_assets.transform.metric import in_metric_frame
 from zoning_assets.transform.parcel_changes import judge_parcels
-from zoning_assets.transform.polygon_overlay import polygons
-from zoning_assets.transform.shares import BASE, COLUMNS, best_lots, leading_lots, shares
 
-#: Where more came, went or changed, all is judged anew.
-_MOST_GROUND = 20_000
 #: Goes up when the rules of shares.py, rezoning.py, drift.py or lineage.py change.
 RULES_VERSION = 3
-
-S = TypeVar("S")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Overlaid:
-    """What `parcel_zoning` did. `judged` 0: nothing they are made of had changed, or there is no map."""
-
-    districts: int
-    judged: int
-    changed: int
-    spelled: int
-    untyped: Sequence[str]  # codes without a type
-    collisions: Sequence[Sequence[str]]  # spellings that look alike and are several codes
-    split: store.Split
 
 
 @dataclass(frozen=True)
@@ -80,103 +56,6 @@ def overlay(url: str, jurisdiction: Jurisdiction) -> Overlaid:
     """
     with store.opened(url, jurisdiction.id, rules_of(jurisdiction)) as desk:
         return overlaid(desk, jurisdiction)
-
-
-def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
-    """The same in a transaction that holds the jurisdiction's locks."""
-    if desk.is_current:
-        return Overlaid(0, 0, 0, 0, (), (), desk.split())
-    seen = desk.codes()
-    spelled, untyped = _spell(desk, seen, jurisdiction)
-    alike = codes.collisions(seen, jurisdiction.codes, _settled(seen))
-    map_ = desk.districts()
-    districts = _metric(map_, jurisdiction)
-    chosen, best = _choose(desk, map_, districts, jurisdiction)
-    facets, no_map = facets_of(districts, jurisdiction), districts.empty
-    judge = partial(_judged, jurisdiction=jurisdiction, facets=facets, best=best)
-    changed = desk.publish(() if no_map else ahead(judge, desk.chosen()), no_map=no_map)
-    desk.put_best_lots(best)
-    return Overlaid(len(districts), chosen, changed, spelled, untyped, alike, desk.split())
-
-
-def _judged(
-    parcels: pd.DataFrame, jurisdiction: Jurisdiction, facets: gpd.GeoDataFrame, best: Mapping[str, str]
-) -> tuple[list[str], pd.DataFrame]:
-    return parcels["key"].tolist(), shares(_metric(parcels, jurisdiction), facets, best)[list(COLUMNS)]
-
-
-def _choose(
-    desk: store.Shares, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
-) -> tuple[int, dict[str, str]]:
-    """Choose the parcels whose shares may have changed; how many, and the one that holds most of each district.
-
-    A parcel that comes or goes may take that place in its districts from another: those change, too. `map_`: the
-    districts in the target CRS. Without districts no shape is looked at.
-    """
-    if districts.empty:
-        return 0, {}
-    ground = desk.changed_ground(_MOST_GROUND)
-    if ground is None:
-        return desk.choose_all(), _best_of(desk.chosen(), districts, jurisdiction)
-    chosen = desk.choose_on(shapely.to_wkb(ground["geometry"]), jurisdiction.srid)
-    at = _touching(chain([ground], desk.chosen()), districts, jurisdiction)
-    near = map_["district_id"].iloc[at].tolist()
-    others = set(map_["district_id"]).difference(near)
-    known, now = desk.best_lots(), _best_of(desk.parcels_in(near), districts.iloc[at], jurisdiction)
-    moved = {side[each] for each in near for side in (known, now) if each in side and known.get(each) != now.get(each)}
-    chosen += desk.choose_keys(sorted(moved))
-    return chosen, {each: lot for each, lot in known.items() if each in others} | now
-
-
-def _best_of(
-    parcels: Iterable[pd.DataFrame], districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
-) -> dict[str, str]:
-    """The parcel that holds most of each district."""
-    leading = None
-    for some in ahead(partial(_metric, jurisdiction=jurisdiction), parcels):
-        leading = leading_lots(some, districts, leading)
-    return {} if leading is None else best_lots(leading)
-
-
-def ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """What `work` makes of each item; of the next one it is made in a thread while one is used. The items are taken in
-    the caller's thread, as they may come from a connection that the caller uses."""
-    before: Future[T] | None = None
-    with ThreadPoolExecutor(1) as worker:
-        for item in items:
-            coming = worker.submit(work, item)
-            if before is not None:
-                yield before.result()
-            before = coming
-        if before is not None:
-            yield before.result()
-
-
-def _touching(
-    ground: Iterable[pd.DataFrame], districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
-) -> npt.NDArray[np.int64]:
-    """The rows of the districts that some ground touches."""
-    tree, touched = shapely.STRtree(districts.geometry.to_numpy()), np.zeros(len(districts), dtype=bool)
-    for some in ground:
-        touched[tree.query(_metric(some, jurisdiction).geometry.to_numpy(), "intersects")[1]] = True
-    return np.flatnonzero(touched)
-
-
-def _spell(desk: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:
-    """Canonical codes and types into the tables; how many rows that changed, and which codes have no type."""
-    spelled = spellings(seen, jurisdiction)
-    types = {code: codes.zone_type(code, jurisdiction.codes) for code in set(spelled.values())}
-    rows = [{"local": local, "code": code, "zone_type": types[code]} for local, code in sorted(spelled.items())]
-    return desk.spell(rows), sorted(code for code, each in types.items() if each is None)
-
-
-def spellings(seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> Mapping[str, str]:
-    """Local to canonical code for all that were ever seen; what is settled stays."""
-    return codes.spell(seen, jurisdiction.codes, _settled(seen))
-
-
-def _settled(seen: Mapping[str, str | None]) -> dict[str, str]:
-    return {local: code for local, code in seen.items() if code}
 
 
 def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
@@ -255,7 +134,7 @@ def _judge_parcels(states: States, span: Span, spelled: Mapping[str, str], juris
     if not span.parcels_from or span.parcels_from == span.parcels_to:
         return event.Judged(event.none())
     sides = states.parcels_that_differ(span.parcels_from, span.parcels_to)
-    before, after = (_metric(_said(side, spelled), jurisdiction) for side in sides)
+    before, after = (in_metric_frame(_said(side, spelled), jurisdiction) for side in sides)
     same = states.parcels_that_stay(span.parcels_from, span.parcels_to)
     return judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds, same=same)
 
@@ -268,8 +147,8 @@ def _judge_zoning(
     maps = [states.districts(batch) for batch in (span.zoning_from, span.zoning_to)]
     parcels = _said(states.parcels(span.parcels_to, _ground(*maps)), spelled)
     coded = [side.assign(code=side["code_local"].map(spelled)) for side in maps]
-    before, after = (facets_of(_metric(side, jurisdiction), jurisdiction) for side in coded)
-    return judge_zoning(_metric(parcels, jurisdiction), before, after, is_right=is_right)
+    before, after = (facets_of(in_metric_frame(side, jurisdiction), jurisdiction) for side in coded)
+    return judge_zoning(in_metric_frame(parcels, jurisdiction), before, after, is_right=is_right)
 
 
 def _said(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:
@@ -283,27 +162,6 @@ def _ground(before: pd.DataFrame, after: pd.DataFrame) -> list[bytes] | None:
     sides = [set(zip(side["code_local"], shapely.to_wkb(side["geometry"]), strict=True)) for side in (before, after)]
     differing = sorted({wkb for _, wkb in sides[0] ^ sides[1]})
     return differing if len(differing) < (len(before) + len(after)) / 4 else None
-
-
-def facets_of(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    """One row for each facet of each district's code: `facet`, `code`; a district without a code keeps its ground."""
-    known = {
-        code: [(each.facet, each.code) for each in codes.facets(code, jurisdiction.codes)]
-        for code in districts["code"].dropna().unique()
-    }
-    facets = [known.get(code, [(BASE, None)]) for code in districts["code"]]
-    rows = np.repeat(np.arange(len(facets)), [len(each) for each in facets])
-    names, found = zip(*chain.from_iterable(facets), strict=True) if facets else ((), ())
-    several = districts.iloc[rows].reset_index(drop=True)
-    return several.assign(facet=pd.Series(names, dtype=object), code=pd.Series(found, dtype=object))
-
-
-def _metric(rows: pd.DataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    """Rows in the jurisdiction's equal-area frame; valid polygons, empty where a shape has no area there."""
-    frame = crs.metric_frame(jurisdiction.bounds)
-    stored = crs.densified(rows["geometry"].to_numpy(), jurisdiction.target_crs)
-    shapes = polygons(crs.reproject(stored, jurisdiction.target_crs, frame))
-    return gpd.GeoDataFrame(rows.drop(columns="geometry"), geometry=shapes, crs=frame)
 
 
 def _in_target(found: pd.DataFrame, jurisdiction: Jurisdiction) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -28,6 +28,7 @@ _WORK = "zoning_assets.dealing"
 #: Apple's libraries do not survive a fork.
 _WAY = "spawn" if sys.platform == "darwin" else "forkserver"
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -61,16 +62,27 @@ class Pool:
         Raises:
             StoreError: the worker died (killed, or out of memory).
         """
-        try:
+        with _named(task):
             if self._executor is None:  # the first start waits for imports, and the loop must not
                 await asyncio.to_thread(self._started)
             async with self._turn():
                 return await asyncio.wrap_future(self._submit(task, *args))
-        except BrokenProcessPool as error:
-            STOP.check(task.__name__)
-            raise StoreError(
-                "a worker process died", where=task.__name__, do="run again; if memory ran out, take smaller pages"
-            ) from error
+
+    def map(self, task: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+        """The results of a task for each item, in order. Items are taken in the caller's thread, and only as many ahead
+        as keep the workers fed.
+
+        Raises:
+            StoreError: as `run`.
+        """
+        ahead = deque[Future[T]]()
+        with _named(task):
+            for item in items:
+                ahead.append(self._submit(task, item))
+                if len(ahead) > self.workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -123,6 +135,18 @@ class Pool:
         with _nameless_main():
             executor.submit(os.getpid)  # the first worker waits for the server's imports
         return executor
+
+
+@contextmanager
+def _named(task: Callable[..., Any]) -> Iterator[None]:
+    """A worker's death as an error of ours."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        name = getattr(task, "func", task).__name__
+        STOP.check(name)
+        what = "a worker process died"
+        raise StoreError(what, where=name, do="run again; if memory ran out, take smaller pages") from error
 
 
 def _kill_workers() -> None:

@@ -6,7 +6,7 @@ Rows, shares, changes and a hold, in one transaction.
 from dataclasses import dataclass
 from datetime import datetime
 
-from zoning_assets import judging
+from zoning_assets import judging, parcel_zoning
 from zoning_assets.model import Jurisdiction
 from zoning_assets.stores import baselines, holds, rollback, shares
 from zoning_assets.stores.objects import Objects
@@ -50,7 +50,7 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
         else:
             work.to(to)
         desk = shares.of(work.connection, jurisdiction.id, judging.rules_of(jurisdiction))
-        rezoned = judging.overlaid(desk, jurisdiction).changed
+        rezoned = parcel_zoning.overlaid(desk, jurisdiction).changed
         work.finish()
         holds.place(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
         subject = {"jurisdiction": jurisdiction.id, "batches": work.batches}

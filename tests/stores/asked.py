@@ -119,7 +119,7 @@ def prepared(connection: psycopg.Connection, file: str, name: str, values: dict[
         connection.execute(_STAGE["shares"], values)
         if name in {"supersede", "insert"} and b"CREATE" in query["different"]:
             connection.execute(query["different"], values)
-        if name == "insert":
+        if name in {"insert", "insert_all"}:
             connection.execute(query["supersede"], values)
 
 

@@ -105,9 +105,11 @@ def test_two_publishes_of_one_edition_at_once_give_one_batch(database: str) -> N
     assert rows(database, "SELECT count(*) FROM zoning.parcel_version") == [(0,)]
 
 
-def test_a_key_that_stands_twice_is_refused(database: str) -> None:
-    """Neither of two rows with one key wins: the cover is stale, and what was there stays."""
-    take(database, WORLD)
+@pytest.mark.parametrize("stands", [{}, WORLD])
+def test_a_key_that_stands_twice_is_refused(database: str, stands: dict[str, Fact]) -> None:
+    """Neither of two rows with one key wins: the cover is stale, and what was there stays. Also at first."""
+    if stands:
+        take(database, stands)
     before, twice = rows(database, EVERYTHING), [table({"K1": Fact(1, "x")}), table({"K1": Fact(2, "y")})]
     with pytest.raises(CoverStale, match="'K1' stands in several rows"):
         publish(database, edition("j", NORTH, {"K1": Fact(1, "x")}, COVER), twice, [])
@@ -125,6 +127,17 @@ def test_a_parcel_passes_to_another_tile_without_a_version(database: str) -> Non
     assert (done.added, done.changed, done.unchanged, done.retired) == (0, 0, 5, 0)
     assert rows(database, "SELECT tile FROM zoning.parcel WHERE parcel_id = 'K0'") == [(SOUTH,)]
     assert rows(database, "SELECT count(*) FROM zoning.parcel_version") == [(0,)]
+
+
+def test_a_parcel_that_comes_back_in_a_new_tile_was_first_seen_when_it_was(database: str) -> None:
+    """Its tile was never published before, so that all of its rows are inserted without a comparison."""
+    take(database, WORLD)
+    first = rows(database, "SELECT first_seen FROM zoning.parcel WHERE parcel_id = 'K0'")
+    take(database, {key: fact for key, fact in WORLD.items() if key != "K0"})
+    done = take(database, {"K0": WORLD["K0"], "K77": Fact(3, "a")}, SOUTH)
+    assert (done.added, done.changed, done.unchanged, done.retired) == (2, 0, 0, 0)
+    assert rows(database, "SELECT first_seen FROM zoning.parcel WHERE parcel_id = 'K0'") == first
+    assert rows(database, "SELECT first_seen = last_changed FROM zoning.parcel WHERE parcel_id = 'K77'") == [(True,)]
 
 
 def test_a_split_tiles_rows_are_adopted(database: str) -> None:

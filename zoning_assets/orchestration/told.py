@@ -9,7 +9,8 @@ from zoning_assets.orchestration import metadata
 from zoning_assets.orchestration.metadata import some
 
 if TYPE_CHECKING:
-    from zoning_assets.judging import Overlaid, Told
+    from zoning_assets.judging import Told
+    from zoning_assets.parcel_zoning import Overlaid
 
 _MOST = 100
 

@@ -137,8 +137,6 @@ def _publish(
     kind, columns = _STAGED[values["feed"]]
     connection.execute(query[f"stage_{kind}"])
     staged = _copy(connection, columns, parts)
-    connection.execute("ANALYZE stage (key)")  # the planner must know how many; geometry's statistics would take longer
-    _once(connection.execute(query["repeated"]).fetchone(), values, "stands in several rows, and was not known to")
     connection.execute(query["lock"], values)
     if undone is not None and newest_undo(connection, values) != undone:
         where = f"{edition.place} {edition.feed}"
@@ -147,13 +145,12 @@ def _publish(
     last, intact = _last(connection, values)
     if last and intact and not adopted:
         return last
-    if last:  # rows that did not change here were taken by another tile: it, too, has their keys, or had them
-        _once(connection.execute(query["taken"], values).fetchone(), values, "stands in another tile as well")
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
-    merged, changed, *shared = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0, None)
-    _once(shared, values, "stands in another tile as well")
-    retired = connection.execute(query[f"retire_{kind}"], values).rowcount
+    if not adopted and _inserted(connection, values, staged):
+        merged, changed, retired = staged, 0, 0
+    else:
+        merged, changed, retired = _merge(connection, values, kind, is_known=last is not None)
     held = _reject(connection, values, rejections)
     if edition.fixes:
         connection.execute(query["used"], {**values, "fixes": list(edition.fixes)})
@@ -169,6 +166,33 @@ def _publish(
     connection.execute(query["close_batch"], {"counts": Jsonb(counts), "batch": values["batch"]})
     holds.check(connection, edition.place.jurisdiction, edition.hosts)
     return published
+
+
+def _inserted(connection: Connection, values: Mapping[str, Any], staged: int) -> bool:
+    """Insert all staged parcels where nothing was ever published for the tile, and no key stands elsewhere or twice."""
+    query = named("publish")
+    if values["feed"] != PARCELS or connection.execute(query["published"], values).fetchone() != (False,):
+        return False
+    connection.execute("SAVEPOINT inserting")
+    if connection.execute(query["insert_parcels"], values).rowcount == staged:
+        return True
+    connection.execute("ROLLBACK TO inserting")
+    return False
+
+
+def _merge(connection: Connection, values: Mapping[str, Any], kind: str, *, is_known: bool) -> tuple[int, int, int]:
+    """Compare what is staged with what stands; the rows merged, of those the rows changed, and the rows retired.
+
+    `is_known`: the place was published in this very edition.
+    """
+    query = named("publish")
+    connection.execute("ANALYZE stage (key)")  # the planner must know how many; geometry's statistics would take longer
+    _once(connection.execute(query["repeated"]).fetchone(), values, "stands in several rows, and was not known to")
+    if is_known:  # rows that did not change here were taken by another tile: it, too, has their keys, or had them
+        _once(connection.execute(query["taken"], values).fetchone(), values, "stands in another tile as well")
+    merged, changed, *shared = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0, None)
+    _once(shared, values, "stands in another tile as well")
+    return merged, changed, connection.execute(query[f"retire_{kind}"], values).rowcount
 
 
 def _obsolete_tiles(connection: Connection, values: Mapping[str, Any]) -> list[str]:

@@ -3,11 +3,10 @@
 Parcels are read, and their shares are written, a bounded number at a time: memory does not grow with a jurisdiction.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,12 @@ FEED = "parcel_zoning"
 #: Parcels whose shapes or shares are in memory at a time.
 AT_ONCE = 10_000
 _TEXTS, _NUMBERS = ("parcel_id", "facet", "code", "effective"), ("area_m2", "fraction", "rank", "listed")
+_COPY = "COPY stage FROM STDIN WITH (FORMAT BINARY)"
+#: What `Shares.made_of` is where shares were never published.
+_NEVER = (None, None, None)
 Cursor = psycopg.Cursor[tuple[Any, ...]]
+#: A parcel's key, and its shape as WKB in the target CRS.
+Lot = tuple[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,15 @@ class Split:
     split: int
     unzoned: int
     disagreements: Sequence[tuple[str | None, str | None, int, list[str]]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some parcels (`keys`) and their shares as rows of a binary COPY; `zoned`: how many of the parcels have any."""
+
+    keys: Sequence[str]
+    rows: bytes
+    zoned: int
 
 
 @dataclass
@@ -63,8 +76,8 @@ class Shares:
 
     def spell(self, spellings: Sequence[Mapping[str, str | None]]) -> int:
         """Settle how codes are spelled (`local`, `code`, `zone_type`); how many rows are spelled anew by that."""
-        self._do("settle", spellings=Jsonb(list(spellings)), rules=self.rules)
-        return sum(self._do(step).rowcount for step in ("spell_districts", "spell_parcels"))
+        self.do("settle", spellings=Jsonb(list(spellings)), rules=self.rules)
+        return sum(self.do(step).rowcount for step in ("spell_districts", "spell_parcels"))
 
     def districts(self) -> pd.DataFrame:
         """The map now: `district_id`, `code`, `code_local`, `effective`, `geometry` (target CRS)."""
@@ -89,15 +102,19 @@ class Shares:
 
     def choose_keys(self, keys: Sequence[str]) -> int:
         """Judge the parcels of some keys as well; how many were not chosen before."""
-        return self._do("choose_keys", keys=list(keys)).rowcount
+        return self.do("choose_keys", keys=list(keys)).rowcount
 
-    def chosen(self) -> Iterator[pd.DataFrame]:
-        """The parcels that are judged, `at_once` at a time: `key`, `geometry` (target CRS)."""
-        return self._parcels("chosen_parcels")
+    def chosen(self) -> Iterator[list[Lot]]:
+        """The parcels that are judged, `at_once` at a time."""
+        return self._streamed("chosen_parcels")
 
-    def parcels_in(self, districts: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def parcels_of(self, keys: Sequence[str]) -> Iterator[list[Lot]]:
+        """The parcels of some keys, as `chosen`."""
+        return self._streamed("parcels_of", keys=list(keys))
+
+    def parcels_in(self, districts: Sequence[str]) -> Iterator[list[Lot]]:
         """The parcels that touch some districts (ids), once for each; as `chosen`."""
-        return self._parcels("parcels_in", districts=list(districts))
+        return self._streamed("parcels_in", districts=list(districts))
 
     def best_lots(self) -> dict[str, str]:
         """The parcel that holds most of each district, as it was found last."""
@@ -105,37 +122,17 @@ class Shares:
 
     def put_best_lots(self, best: Mapping[str, str]) -> None:
         """Keep it for the next time."""
-        self._do("put_best_lots", districts=list(best), parcels=list(best.values()))
+        self.do("put_best_lots", districts=list(best), parcels=list(best.values()))
 
-    def publish(self, found: Iterable[tuple[Sequence[str], pd.DataFrame]], *, no_map: bool) -> int:
-        """Make the found shares those of the parcels that were judged, and note what they are made of.
-
-        Args:
-            found: keys of judged parcels, `at_once` at most, and their shares.
-            no_map: there are no districts: no parcel has a share.
-
-        Returns:
-            How many parcels have other shares than before.
-        """
-        batch, now = self._open_batch()
-        self._do("stage")
-        self._do("stage_key")
-        gone = ((keys, None) for keys in self._keys("gone", no_map=no_map))
-        changed = sum(self._replace(keys, shares, batch, now) for keys, shares in chain(gone, found))
-        made_of = {"parcels": self.parcels, "zoning": self.zoning, "changed": changed}
-        self.connection.execute(named("publish")["close_batch"], {"counts": Jsonb(made_of), "batch": batch})
-        return changed
-
-    def _replace(self, keys: Sequence[str], shares: pd.DataFrame | None, batch: int, now: datetime) -> int:
-        """Make these the shares of some parcels (None: they have none); of how many parcels they were others."""
-        self._do("unstage")
-        if shares is not None:
-            self._copy(shares)
-        changed = [key for (key,) in self._do("different", keys=list(keys)).fetchall()]
-        if changed:
-            for step in ("supersede", "insert"):
-                self._do(step, keys=changed, batch=batch, now=now)
-        return len(changed)
+    def begin(self, *, no_map: bool) -> "Writing":
+        """Begin to publish: the shares of parcels that are gone end; without a map (`no_map`) those of all parcels."""
+        writing = Writing(self, *self._open_batch(), is_first=self.made_of == _NEVER)
+        self.do("stage")
+        if not writing.is_first:
+            self.do("stage_key")
+            for some in self._streamed("gone", no_map=no_map):
+                writing.end_all([key for (key,) in some])
+        return writing
 
     def split(self) -> Split:
         """The outcome in numbers."""
@@ -154,27 +151,9 @@ class Shares:
         row = self.connection.execute(named("publish")["open_batch"], values).fetchone() or (0, None)
         return row[0], row[1]
 
-    def _copy(self, shares: pd.DataFrame) -> None:
-        dates = [None if pd.isna(each) else str(each) for each in shares["effective"]]
-        text = shares.assign(effective=pd.Series(dates, index=shares.index, dtype=object))
-        table = pa.table({name: pa.chunked_array([pa.array(text[name], pa.string())]) for name in _TEXTS})
-        numbers = [pa.chunked_array([pa.array(shares[name].astype(float))]) for name in _NUMBERS]
-        fields = [copying.texts(table[name]) for name in _TEXTS] + [copying.doubles(column) for column in numbers]
-        with self.connection.cursor() as cursor, cursor.copy("COPY stage FROM STDIN WITH (FORMAT BINARY)") as copy:
-            copy.write(copying.HEAD)
-            if len(shares):
-                copy.write(copying.rows(fields))
-            copy.write(copying.TAIL)
-
     def _choose(self, query: str, **values: Any) -> int:
-        self._do("chosen")
-        return self._do(query, **values).rowcount
-
-    def _parcels(self, query: str, **values: Any) -> Iterator[pd.DataFrame]:
-        return (frame(some, ("key",)) for some in self._streamed(query, **values))
-
-    def _keys(self, query: str, **values: Any) -> Iterator[list[str]]:
-        return ([key for (key,) in some] for some in self._streamed(query, **values))
+        self.do("chosen")
+        return self.do(query, **values).rowcount
 
     def _streamed(self, query: str, **values: Any) -> Iterator[list[Any]]:
         """A query's rows, `at_once` at a time, by a cursor of the server's; one of a query at a time."""
@@ -183,13 +162,70 @@ class Shares:
             while some := cursor.fetchmany(self.at_once):
                 yield some
 
-    def _do(self, query: str, **values: Any) -> Cursor:
+    def do(self, query: str, **values: Any) -> Cursor:
         """A statement, planned for its values: one prepared for any would not know how many keys there are."""
         known = {"jurisdiction": self.jurisdiction, **values}
         return self.connection.execute(named("shares")[query], known, prepare=False)
 
     def _rows(self, query: str, **values: Any) -> list[Any]:
         return rows(self.connection, named("shares")[query], {"jurisdiction": self.jurisdiction, **values})
+
+
+@dataclass
+class Writing:
+    """A batch of shares that is being published. `changed`: how many parcels have other shares than before.
+
+    `is_first`: shares of the jurisdiction were never published, so that nothing is compared.
+    """
+
+    desk: Shares
+    number: int
+    now: datetime
+    is_first: bool
+    changed: int = 0
+
+    def put(self, batch: Batch) -> None:
+        """Make these the shares of some parcels."""
+        self.desk.do("unstage")
+        with self.desk.connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            for each in (copying.HEAD, batch.rows, copying.TAIL):
+                copy.write(each)
+        if self.is_first:
+            self.desk.do("insert_all", batch=self.number, now=self.now)
+            self.changed += batch.zoned
+        else:
+            self._replace(batch.keys)
+
+    def end_all(self, keys: Sequence[str]) -> None:
+        """End the shares of some parcels."""
+        self.desk.do("unstage")
+        self._replace(keys)
+
+    def _replace(self, keys: Sequence[str]) -> None:
+        """Where the staged shares of some parcels are others than those that stand, they take their place."""
+        changed = [key for (key,) in self.desk.do("different", keys=list(keys)).fetchall()]
+        if changed:
+            for step in ("supersede", "insert"):
+                self.desk.do(step, keys=changed, batch=self.number, now=self.now)
+        self.changed += len(changed)
+
+    def end(self) -> int:
+        """Note what the shares are made of; how many parcels have other shares than before."""
+        made_of = {"parcels": self.desk.parcels, "zoning": self.desk.zoning, "changed": self.changed}
+        values = {"counts": Jsonb(made_of), "batch": self.number}
+        self.desk.connection.execute(named("publish")["close_batch"], values)
+        return self.changed
+
+
+def batch_of(keys: Sequence[str], shares: pd.DataFrame) -> Batch:
+    """The shares of some parcels (transform.shares.COLUMNS), ready for COPY."""
+    days = {each: None if pd.isna(each) else str(each) for each in set(shares["effective"])}
+    dates = pd.Series([days[each] for each in shares["effective"]], index=shares.index, dtype=object)
+    text = shares.assign(effective=dates)
+    table = pa.table({name: pa.chunked_array([pa.array(text[name], pa.string())]) for name in _TEXTS})
+    numbers = [pa.chunked_array([pa.array(shares[name].astype(float))]) for name in _NUMBERS]
+    fields = [copying.texts(table[name]) for name in _TEXTS] + [copying.doubles(column) for column in numbers]
+    return Batch(keys, bytes(copying.rows(fields)) if len(shares) else b"", shares["parcel_id"].nunique())
 
 
 @contextmanager

@@ -46,7 +46,12 @@ def on_grid(shapes: Geometries, grid: float) -> Geometries:
 
 def normal(shapes: Geometries) -> Geometries:
     """The normal form of shapes that lie on the grid."""
-    normalized: Geometries = shapely.normalize(shapely.remove_repeated_points(shapes))
+    points, owner = shapely.get_coordinates(shapes, return_index=True)
+    again = (points[1:] == points[:-1]).all(axis=1) & (owner[1:] == owner[:-1])
+    repeating = np.unique(owner[1:][again])  # few: looking for them is cheaper than removing what is not there
+    cleaned = shapes.copy()
+    cleaned[repeating] = shapely.remove_repeated_points(shapes[repeating])
+    normalized: Geometries = shapely.normalize(cleaned)
     return normalized
 
 
@@ -138,6 +143,13 @@ def is_inexact(key: str) -> bool:
     """Whether a key is a number that was cut when it was written, as spreadsheets and shapefiles do: 1.23457E+17."""
     found = _CUT_NUMBER.fullmatch(key)
     return found is not None and len(found[1]) < int(found[2])
+
+
+def inexact(keys: Sequence[str | None]) -> npt.NDArray[np.bool_]:
+    """Which keys are; a column of keys without a point has none."""
+    if "." not in "".join(filter(None, keys)):
+        return np.zeros(len(keys), dtype=bool)
+    return np.array([key is not None and is_inexact(key) for key in keys], dtype=bool)
 
 
 _FORMS: Sequence[tuple[Any, Callable[[Any], Any]]] = (

@@ -63,9 +63,14 @@ def densified(shapes: Geometries, source: str) -> Geometries:
     """The shapes with corners at least every 100 m or so, before they are transformed.
 
     An edge of a kilometre that is straight in degrees bends by centimetres in metres. With this, a boundary lies at the
-    same place however many corners the portal gives it (to 0.1 mm).
+    same place however many corners the portal gives it (to 0.1 mm). Shapes are valid.
     """
-    return np.asarray(shapely.segmentize(shapes, _EDGE_DEG if is_same(source, DEGREES) else _EDGE_M), dtype=object)
+    longest = _EDGE_DEG if is_same(source, DEGREES) else _EDGE_M
+    west, south, east, north = shapely.bounds(shapes).T
+    large = np.hypot(east - west, north - south) > longest  # no edge of the others can be longer
+    found = shapes.copy()
+    found[large] = shapely.segmentize(shapes[large], longest)
+    return found
 
 
 def straight(shapes: Geometries, axes: str) -> Geometries:

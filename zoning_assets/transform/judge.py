@@ -97,7 +97,7 @@ def _reasons(
     """The gravest thing that speaks against each row, None where nothing does."""
     outside = crs.outside(np.column_stack([rows["lon"], rows["lat"]]), jurisdiction.bounds)
     no_key = _nothing(rows["key"].to_numpy()) if feed.key else np.zeros(len(rows), dtype=bool)
-    inexact = np.array([isinstance(key, str) and canonical.is_inexact(key) for key in rows["key"]], dtype=bool)
+    inexact = canonical.inexact(_plain(rows["key"]))
     curved = rows["flaw"].to_numpy() == esri.CURVE
     reasons: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
     for speaks, reason in ((outside, OUT_OF_BOUNDS), (no_key, NULL_KEY), (inexact, INEXACT_KEY)):

@@ -106,6 +106,27 @@ UPDATE zoning.parcel SET tile = %(tile)s WHERE ctid = ANY (ARRAY(
     ) p
 ));
 
+-- name: published
+-- Whether anything was published for a place before this batch.
+SELECT EXISTS (
+    SELECT FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
+        AND coalesce(tile, '') = coalesce(%(tile)s, '') AND id < %(batch)s
+) OR EXISTS (
+    SELECT FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND undoes IS NOT NULL
+);
+
+-- name: insert_parcels
+-- All staged rows into a tile that was never published; none is retired or changed. A parcel that comes back was first
+-- seen when it was.
+INSERT INTO zoning.parcel
+SELECT %(jurisdiction)s, s.key, %(tile)s, s.code, s.code, s.land_use, s.address, s.attributes::jsonb, s.area_m2, s.geom,
+    s.content_hash, %(batch)s, coalesce((
+        SELECT min(v.first_seen) FROM zoning.parcel_version v
+        WHERE v.jurisdiction = %(jurisdiction)s AND v.parcel_id = s.key
+    ), %(now)s), %(now)s
+FROM stage s ORDER BY s.key
+ON CONFLICT (jurisdiction, parcel_id) DO NOTHING;
+
 -- name: merge_parcels
 -- One comparison, three deeds: rows that differ become versions, are overwritten, or are new; rows that only come from
 -- another tile pass over. A parcel that comes back was first seen when it was. Said are the rows merged, those changed,

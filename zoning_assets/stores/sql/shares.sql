@@ -109,6 +109,12 @@ SELECT c.parcel_id, ST_AsBinary(p.geom) FROM chosen c, LATERAL (
     SELECT geom FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = c.parcel_id OFFSET 0
 ) p;
 
+-- name: parcels_of
+-- The parcels of some ids.
+SELECT k.parcel_id, ST_AsBinary(p.geom) FROM unnest(%(keys)s::text[]) AS k(parcel_id), LATERAL (
+    SELECT geom FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.parcel_id OFFSET 0
+) p;
+
 -- name: parcels_in
 -- The parcels that touch some districts; once for each.
 SELECT p.parcel_id, ST_AsBinary(p.geom) FROM unnest(%(districts)s::text[]) AS n(district_id), LATERAL (
@@ -188,6 +194,13 @@ INSERT INTO zoning.parcel_zoning
 SELECT %(jurisdiction)s, s.parcel_id, s.facet, s.code, s.area_m2, s.fraction, s.rank::integer, s.listed = 1,
     s.effective::date, %(batch)s, %(now)s
 FROM stage s WHERE s.parcel_id = ANY (%(keys)s);
+
+-- name: insert_all
+-- The same where a jurisdiction has no shares yet.
+INSERT INTO zoning.parcel_zoning
+SELECT %(jurisdiction)s, s.parcel_id, s.facet, s.code, s.area_m2, s.fraction, s.rank::integer, s.listed = 1,
+    s.effective::date, %(batch)s, %(now)s
+FROM stage s;
 
 -- name: disagreements
 -- Parcels whose layer says another code than the map, by both codes; as the view zoned_parcel says of each.
