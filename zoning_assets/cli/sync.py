@@ -1,17 +1,22 @@
 """`zoning sync`: materialize through Dagster, in this process, recorded in the same instance."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Annotated
+from functools import cache, partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, progress, show, sync_report
+from zoning_assets.cli import environment, progress, show, sync_look, sync_report
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import PARCELS, ZONING
+from zoning_assets.model import PARCELS, ZONING, Jurisdiction
 from zoning_assets.stores import change_feed
 from zoning_assets.stores.status import known, rejections
+
+if TYPE_CHECKING:
+    from zoning_assets.http import Kept
+    from zoning_assets.orchestration.syncing import Sync
 
 
 def sync(
@@ -69,15 +74,31 @@ def run(
     with progress.working("Starting"):
         url = environment.bring_up_database()
         began, before = change_feed.now(url), known(url)
-        from zoning_assets.orchestration import build, syncing  # noqa: PLC0415 - it takes seconds
-
-        definitions = build.definitions(environment.settings())
-    with environment.dagster_instance() as instance:
-        syncs = [syncing.Sync(definitions, instance, each, force=force, watch=_watched) for each in wanted]
-        reports = ((each.replay if is_replay else each.all)([tile] if tile else (), feed) for each in syncs)
-        found = [report for some in reports for report in some]
+    kept: Kept = {}
+    reports = list[dict[str, Any]]()
+    with ExitStack() as stack:
+        dagster = cache(partial(stack.enter_context, _dagster(kept, force=force)))
+        for each in wanted:
+            unchanged = [] if is_replay or force or tile else sync_look.look(url, each, feed, kept)
+            reports += unchanged or _run(dagster()(each), tile, feed, is_replay=is_replay)
     news = [_news(url, each.id, began, is_first=each.id not in before) for each in wanted]
-    return sync_report.Done(found, news)
+    return sync_report.Done(reports, news)
+
+
+def _run(sync: "Sync", tile: str | None, feed: str | None, *, is_replay: bool) -> list[dict[str, Any]]:
+    return (sync.replay if is_replay else sync.all)([tile] if tile else (), feed)
+
+
+@contextmanager
+def _dagster(kept: "Kept", *, force: bool) -> "Iterator[Callable[[Jurisdiction], Sync]]":
+    """What makes the runs of a jurisdiction; Dagster is imported and opened when the block begins."""
+    with ExitStack() as stack:
+        with progress.working("Starting Dagster"):
+            from zoning_assets.orchestration import build, syncing  # noqa: PLC0415 - it takes seconds
+
+            definitions = build.definitions(environment.settings(), kept)
+            instance = stack.enter_context(environment.dagster_instance())
+        yield lambda each: syncing.Sync(definitions, instance, each, force=force, watch=_watched)
 
 
 def _check_tile(tile: str) -> None:
