@@ -15,15 +15,13 @@ from zoning_assets import fixing, judging, work
 from zoning_assets.errors import FeedRefused
 from zoning_assets.fixing import Wish
 from zoning_assets.harvesting import doubt_cover
-from zoning_assets.http import Kept
-from zoning_assets.model import PARCELS, ZONING, Jurisdiction, Outcome, Place
+from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import Pipeline
 from zoning_assets.simulation.county import ID, County
 from zoning_assets.stores import baselines, failures, fixes, holds
 from zoning_assets.unchanged import Look
 
 LOTS = 300
-FEEDS = (PARCELS, ZONING)
 
 
 @dataclass
@@ -39,11 +37,19 @@ class Town:
     def url(self) -> str:
         return self.pipeline.database
 
-    def look(self, *feeds: str, kept: Kept | None = None) -> list[Outcome]:
-        """What a look finds; its pool must not start."""
+    def look(self, feed: str) -> list[Outcome]:
+        """What a look finds."""
+        return asyncio.run(self._look.feed(self.described, feed, {}))
+
+    def needs_no_run(self, step: str) -> bool:
+        """Of a feed, or of what is made of both."""
+        return self._look.is_told(self.described) if step == CHANGES else bool(self.look(step))
+
+    @property
+    def _look(self) -> Look:
+        """Its pool must not start."""
         made = self.pipeline
-        looking = Look(made.objects, made.database, made.scratch, _NoPool(), made.http, made.now)  # type: ignore[arg-type]
-        return asyncio.run(looking.find(self.described, feeds or FEEDS, {} if kept is None else kept))
+        return Look(made.objects, made.database, made.scratch, _NoPool(), made.http, made.now)  # type: ignore[arg-type]
 
     def batches(self) -> list[tuple]:
         return rows(self.url, "SELECT count(*) FROM zoning.batch")
@@ -77,24 +83,29 @@ def told(outcomes: list[Outcome]) -> list[tuple]:
 
 def test_a_look_finds_what_a_run_would_report(place: Town) -> None:
     """Tile by tile, and the map; nothing is published; that it is up to date is noted."""
-    found, batches = place.look(), place.batches()
+    found, batches, before = place.look(PARCELS) + place.look(ZONING), place.batches(), now(place.url)
     run = sync(place.pipeline, place.described) + sync(place.pipeline, place.described, ZONING)
     assert len(found) > 2
     assert told(found) == told(run)
     assert place.batches() == batches
-    before = now(place.url)
-    assert place.look()
+    assert place.needs_no_run(CHANGES)
+    assert place.needs_no_run(ZONING)
     fresh = rows(place.url, "SELECT feed, current > %s, harvested > %s FROM zoning.feed ORDER BY 1", before, before)
     assert fresh == [(PARCELS, True, True), (ZONING, True, True)]
-    assert [each.feed for each in place.look(ZONING)] == [ZONING]
 
 
 def test_a_look_finds_rows_that_a_person_fixed(place: Town) -> None:
     """A fix that was published is no reason for a run."""
     _fix(place)
-    assert place.look() == []
     harvest(place.pipeline, place.described)
     assert told(place.look(PARCELS)) == told(sync(place.pipeline, place.described))
+
+
+def test_of_a_feed_that_stands_no_run_is_needed_where_the_other_one_changed(place: Town) -> None:
+    _changed(place)
+    assert [place.needs_no_run(each) for each in (PARCELS, ZONING, CHANGES)] == [False, True, True]
+    sync(place.pipeline, place.described)
+    assert [place.needs_no_run(each) for each in (PARCELS, ZONING, CHANGES)] == [True, True, False]
 
 
 def _changed(place: Town) -> None:
@@ -171,9 +182,13 @@ def _other_columns_in_the_file(place: Town) -> None:
     )
 
 
-def _failed(place: Town) -> None:
+def _failed(place: Town, feed: str = ZONING) -> None:
     error = FeedRefused("HTTP 404", where="the portal", do="check the address")
-    failures.note(place.url, [Outcome(Place(ID), ZONING, error=error)], "a run", datetime.now(UTC))
+    failures.note(place.url, [Outcome(Place(ID), feed, error=error)], "a run", datetime.now(UTC))
+
+
+def _changes_failed(place: Town) -> None:
+    _failed(place, CHANGES)
 
 
 def _rolled_back(place: Town) -> None:
@@ -217,41 +232,45 @@ def _store_is_empty(place: Town) -> None:
     place.pipeline.objects.delete([f"raw/{ID}/{PARCELS}/cover.json"])
 
 
-REASONS: list[Callable[[Town], None]] = [
-    _changed,
-    _map_changed,
-    _fetched_and_not_published,
-    _published_in_part,
-    _went_back_before_all_was_published,
-    _not_compared,
-    _shares_not_told,
-    _doubted,
-    _paused,
-    _fix,
-    _withdrawn_fix,
-    _other_rules,
-    _other_rules_of_changes,
-    _other_columns_in_the_file,
-    _failed,
-    _rolled_back,
-    _rolled_back_to_what_the_portal_has,
-    _too_old,
-    _rows_are_gone_from_the_table,
-    _signals_moved,
-    _file_is_gone,
-    _store_is_empty,
-]
+#: Reason -> what needs a run for it.
+REASONS: dict[Callable[[Town], None], str] = {
+    _changed: PARCELS,
+    _map_changed: ZONING,
+    _fetched_and_not_published: PARCELS,
+    _published_in_part: PARCELS,
+    _went_back_before_all_was_published: PARCELS,
+    _not_compared: CHANGES,
+    _shares_not_told: CHANGES,
+    _changes_failed: CHANGES,
+    _other_rules_of_changes: CHANGES,
+    _doubted: PARCELS,
+    _paused: ZONING,
+    _fix: PARCELS,
+    _withdrawn_fix: PARCELS,
+    _other_rules: PARCELS,
+    _other_columns_in_the_file: PARCELS,
+    _failed: ZONING,
+    _rolled_back: PARCELS,
+    _rolled_back_to_what_the_portal_has: PARCELS,
+    _too_old: ZONING,
+    _rows_are_gone_from_the_table: PARCELS,
+    _signals_moved: PARCELS,
+    _file_is_gone: PARCELS,
+    _store_is_empty: PARCELS,
+}
 
 
-@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.__name__.strip("_"))
-def test_a_reason_for_a_run_is_seen(place: Town, reason: Callable[[Town], None]) -> None:
+@pytest.mark.parametrize(("reason", "step"), REASONS.items(), ids=lambda each: getattr(each, "__name__", each))
+def test_a_reason_for_a_run_is_seen(place: Town, reason: Callable[[Town], None], step: str) -> None:
+    """And a feed that needs a run is not noted to be up to date."""
     reason(place)
-    before = rows(place.url, "SELECT feed, current, harvested FROM zoning.feed ORDER BY 1")
-    assert place.look() == []
-    assert rows(place.url, "SELECT feed, current, harvested FROM zoning.feed ORDER BY 1") == before
+    query = f"SELECT current, harvested FROM zoning.feed WHERE feed = '{step}'"
+    before = rows(place.url, query)
+    assert not place.needs_no_run(step)
+    assert rows(place.url, query) == before
 
 
 def test_nothing_is_found_of_a_jurisdiction_that_was_never_harvested(pipeline: Pipeline, tmp_path: Path) -> None:
     town.release(tmp_path, County.build(LOTS))
     look = Look(pipeline.objects, pipeline.database, pipeline.scratch, _NoPool())  # type: ignore[arg-type]
-    assert asyncio.run(look.find(town.town(tmp_path), FEEDS, {})) == []
+    assert asyncio.run(look.feed(town.town(tmp_path), PARCELS, {})) == []

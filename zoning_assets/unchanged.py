@@ -1,13 +1,13 @@
-"""The look before a run: whether what is published of a jurisdiction is what its portals have.
+"""The look before a run: whether what is published of a feed is what its portal has.
 
 A run would check the same, in the same way. The look fetches no page, judges no row and publishes nothing. Where a run
 has anything to do, or is needed to report an error, the look finds nothing, and the run goes on with the answers that
-the portals gave to the look.
+the portal gave to the look.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +18,7 @@ from zoning_assets.errors import Stopping
 from zoning_assets.fixing import check, fixed_by
 from zoning_assets.harvesting import Harvesting
 from zoning_assets.http import Client, Http, Kept, KeptAnswers, Tally
-from zoning_assets.model import PARCELS, RAW, VALIDATED, Counts, Cover, Jurisdiction, Outcome, Place
+from zoning_assets.model import CHANGES, PARCELS, RAW, VALIDATED, ZONING, Counts, Cover, Jurisdiction, Outcome, Place
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
 from zoning_assets.preparing import Preparing
@@ -32,6 +32,21 @@ from zoning_assets.work import Work
 
 
 @dataclass(frozen=True)
+class _Published:
+    """Batches of a jurisdiction, by feed; 0: none.
+
+    Attributes:
+        newest: the newest one.
+        whole: the newest one with which all places of the feed were of one harvest.
+        is_told: whether shares and changes are those of these.
+    """
+
+    newest: Mapping[str, int]
+    whole: Mapping[str, int]
+    is_told: bool
+
+
+@dataclass(frozen=True)
 class Look:
     """What a look works with. Its pool is not started."""
 
@@ -42,59 +57,69 @@ class Look:
     http: Callable[[], Http] = Http
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    async def find(self, jurisdiction: Jurisdiction, feeds: Sequence[str], kept: Kept) -> list[Outcome]:
-        """What a run would report of a jurisdiction that did not change; nothing where a run is needed.
+    async def feed(self, jurisdiction: Jurisdiction, feed: str, kept: Kept) -> list[Outcome]:
+        """What a run would report of a feed that did not change; nothing where a run is needed.
 
-        It is noted that what is published is what the portals have now.
+        It is noted that what is published is what the portal has now.
 
         Args:
             jurisdiction: which one.
-            feeds: those of its feeds that are looked at.
-            kept: receives what the portals answered, for the run.
+            feed: which of its feeds.
+            kept: receives what the portal answered, for the run.
 
         Raises:
             Stopping: this process was asked to stop.
         """
+        answers = kept[jurisdiction.id, feed] = KeptAnswers()
         try:
-            return await self._found(jurisdiction, feeds, kept)
+            return await self._found(jurisdiction, feed, answers)
         except Stopping:
             raise
         except Exception:  # noqa: BLE001 - the run meets it too, and records it
             return []
         finally:
-            for each in kept.values():
-                each.close()
+            answers.close()
 
-    async def _found(self, jurisdiction: Jurisdiction, feeds: Sequence[str], kept: Kept) -> list[Outcome]:
-        if not await asyncio.to_thread(self._is_settled, jurisdiction):
+    def is_told(self, jurisdiction: Jurisdiction) -> bool:
+        """Whether shares and changes of all that is published are computed.
+
+        Raises:
+            DatabaseUnavailable: nobody answers.
+        """
+        return self._published(jurisdiction).is_told and not self._is_open(jurisdiction, CHANGES)
+
+    async def _found(self, jurisdiction: Jurisdiction, feed: str, answers: KeptAnswers) -> list[Outcome]:
+        if not await asyncio.to_thread(self._is_settled, jurisdiction, feed):
             return []
-        outcomes, seen = list[Outcome](), dict[str, datetime]()
+        now = self.now()
         async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
-            for feed in feeds:
-                paused = partial(pauses.held, jurisdiction.id, hosts_of(jurisdiction, feed))
-                kept[jurisdiction.id, feed] = KeptAnswers()
-                client = http.for_work(Tally(), paused, kept[jurisdiction.id, feed])
-                seen[feed] = self.now()
-                found = await self._of_feed(jurisdiction, feed, client, seen[feed])
-                if not found:
-                    return []
-                outcomes += found
-        for feed, at in seen.items():
-            await asyncio.to_thread(freshness.note_harvested, self.database, jurisdiction.id, feed, at)
+            paused = partial(pauses.held, jurisdiction.id, hosts_of(jurisdiction, feed))
+            client = http.for_work(Tally(), paused, answers)
+            outcomes = await self._outcomes(jurisdiction, feed, client, now)
+        if outcomes:
+            await asyncio.to_thread(freshness.note_harvested, self.database, jurisdiction.id, feed, now)
         return outcomes
 
-    def _is_settled(self, jurisdiction: Jurisdiction) -> bool:
-        """Whether nothing is paused, nothing failed, and all that is published was compared with the release before."""
+    def _is_settled(self, jurisdiction: Jurisdiction, feed: str) -> bool:
+        """Whether a feed is not paused, nothing of it failed, and all of it was published last."""
         paused = holds.of(holds.active(self.database), jurisdiction.id, hosts_of(jurisdiction))
-        if paused or failures.is_any_open(self.database, jurisdiction.id):
+        if paused or self._is_open(jurisdiction, feed):
             return False
+        found = self._published(jurisdiction)
+        return found.newest[feed] == found.whole[feed]
+
+    def _is_open(self, jurisdiction: Jurisdiction, feed: str) -> bool:
+        return failures.is_any_open(self.database, jurisdiction.id, feed)
+
+    def _published(self, jurisdiction: Jurisdiction) -> "_Published":
         with said(self.database), session(self.database) as connection:
             zoning = shares.of(connection, jurisdiction.id, judging.rules_of(jurisdiction))
             span = States(connection, jurisdiction.id).span()
-        is_whole = (span.parcels_to, span.zoning_to) == (zoning.parcels, zoning.zoning)
-        return zoning.is_current and span.is_empty and is_whole
+        newest = {PARCELS: zoning.parcels, ZONING: zoning.zoning}
+        whole = {PARCELS: span.parcels_to, ZONING: span.zoning_to}
+        return _Published(newest, whole, is_told=zoning.is_current and span.is_empty)
 
-    async def _of_feed(self, jurisdiction: Jurisdiction, feed: str, client: Client, now: datetime) -> list[Outcome]:
+    async def _outcomes(self, jurisdiction: Jurisdiction, feed: str, client: Client, now: datetime) -> list[Outcome]:
         """The outcomes of a feed's places; nothing where one of them is not what the portal has."""
         started = time.monotonic()
         harvesting = Harvesting(self.objects, self.scratch, self.pool)

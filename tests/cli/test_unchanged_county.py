@@ -91,7 +91,8 @@ def test_a_county_that_did_not_change_needs_no_run(county: County) -> None:
     assert max(asked.values()) <= 4
     assert not found & {"dagster", "dagster_postgres", "sqlalchemy", "alembic", "structlog", "a process"}
     assert county.runs() == runs
-    assert county.progress == ["Starting ...", f"{ID}: asking whether anything changed ..."]
+    feeds = [f"{ID} {feed}: asking whether it changed ..." for feed in ("parcels", "zoning")]
+    assert county.progress == ["Starting ...", *feeds]
     assert [each["requests"] for each in second["harvests"] if each["requests"]] == list(asked.values())
     nothing = {"added": 0, "changed": 0, "retired": 0}
     as_before = [
@@ -108,7 +109,9 @@ def test_a_county_that_did_not_change_needs_no_run(county: County) -> None:
     assert "dagster" in found
     assert sum(each["changed"] for each in third["harvests"]) == 10
     assert asked["Parcels"] <= PAGES + 5
+    assert asked["Zoning"] <= 4
     assert sum(each["requests"] for each in third["harvests"]) == sum(asked.values())
+    assert county.runs() == runs + 3, "tiles, parcels, shares with changes; none of the map"
 
 
 @pytest.mark.parametrize("county", ["plain"], indirect=True)

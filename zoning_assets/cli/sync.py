@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,14 +80,53 @@ def run(
     with ExitStack() as stack:
         dagster = cache(partial(stack.enter_context, _dagster(kept, force=force)))
         for each in wanted:
-            unchanged = [] if is_replay or force or tile else sync_look.look(url, each, feed, kept)
-            reports += unchanged or _run(dagster()(each), tile, feed, is_replay=is_replay)
+            steps = _Steps(url, each, kept, dagster, tile, is_replay=is_replay, force=force)
+            reports += steps.all(feed)
     news = [_news(url, each.id, began, is_first=each.id not in before) for each in wanted]
     return sync_report.Done(reports, news)
 
 
-def _run(sync: "Sync", tile: str | None, feed: str | None, *, is_replay: bool) -> list[dict[str, Any]]:
-    return (sync.replay if is_replay else sync.all)([tile] if tile else (), feed)
+@dataclass(frozen=True)
+class _Steps:
+    """The steps of one jurisdiction: its feeds, then shares and changes. A step that has nothing to do is no run."""
+
+    url: str
+    jurisdiction: Jurisdiction
+    kept: "Kept"
+    dagster: "Callable[[], Callable[[Jurisdiction], Sync]]"  # imports it when it is called first
+    tile: str | None
+    is_replay: bool
+    force: bool
+
+    def all(self, feed: str | None) -> list[dict[str, Any]]:
+        """The reports of its partitions. `feed`: just this one; None: all."""
+        feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
+        reports = [report for name in feeds if not (self.tile and name == ZONING) for report in self._of(name)]
+        if any(report["complete"] for report in reports) and not (self._looks and self._is_told()):
+            reports += self._runs.changes()
+        if not reports and not self.is_replay:
+            do = f"add a table [feeds.{feed}] to the file"
+            raise SettingInvalid(f"it has no feed {feed!r}", where=self.jurisdiction.file, do=do)
+        return reports
+
+    @property
+    def _runs(self) -> "Sync":
+        return self.dagster()(self.jurisdiction)
+
+    @property
+    def _looks(self) -> bool:
+        """Whether what has not changed is left alone."""
+        return not (self.is_replay or self.force or self.tile)
+
+    def _of(self, feed: str) -> list[dict[str, Any]]:
+        tiles = [self.tile] if self.tile else []
+        if self.is_replay:
+            return self._runs.replay(feed, tiles)
+        unchanged = sync_look.find(self.url, self.jurisdiction, feed, self.kept) if self._looks else []
+        return unchanged or self._runs.feed(feed, tiles)
+
+    def _is_told(self) -> bool:
+        return sync_look.is_told(self.url, self.jurisdiction)
 
 
 @contextmanager

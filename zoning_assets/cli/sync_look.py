@@ -1,42 +1,52 @@
-"""The look of `zoning sync` before it starts Dagster: a jurisdiction that did not change needs no run."""
+"""The looks of `zoning sync`: a feed that did not change needs no run, and Dagster is not imported for it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from zoning_assets import stopping
 from zoning_assets.cli import environment, progress
-from zoning_assets.model import COUNTED, PARCELS, ZONING, Jurisdiction, Outcome
+from zoning_assets.model import COUNTED, Jurisdiction, Outcome
 
 if TYPE_CHECKING:
     from zoning_assets.http import Kept
+    from zoning_assets.unchanged import Look
 
 
-def look(url: str, jurisdiction: Jurisdiction, feed: str | None, kept: "Kept") -> list[dict[str, Any]]:
-    """The reports of a jurisdiction that did not change; none where a run is needed.
+def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "Kept") -> list[dict[str, Any]]:
+    """The reports of a feed that did not change; none where a run is needed.
 
     Args:
         url: of the database.
         jurisdiction: which one.
-        feed: only this one; None: all.
-        kept: receives what the portals answered.
+        feed: which of its feeds.
+        kept: receives what the portal answered.
 
     Raises:
         Stopping: this process was asked to stop.
     """
-    feeds = [name for name in (PARCELS, ZONING) if name in jurisdiction.feeds and feed in (None, name)]
-    if not feeds:
-        return []
-    with progress.working(f"{jurisdiction.id}: asking whether anything changed"):
-        from zoning_assets.http import Http  # noqa: PLC0415 - this and what follows takes half a second
-        from zoning_assets.pool import Pool  # noqa: PLC0415
-        from zoning_assets.stores.ledger import PostgresLedger  # noqa: PLC0415
-        from zoning_assets.stores.objects import Objects  # noqa: PLC0415
-        from zoning_assets.unchanged import Look  # noqa: PLC0415
+    with progress.working(f"{jurisdiction.id} {feed}: asking whether it changed"), _look(url) as look:
+        return list(map(_report, stopping.run(look.feed(jurisdiction, feed, kept))))
 
-        settings = environment.settings()
-        http, objects = lambda: Http(ledger=PostgresLedger(url)), Objects(settings.store_url)
-        with Pool() as pool:
-            found = stopping.run(Look(objects, url, settings.scratch, pool, http).find(jurisdiction, feeds, kept))
-    return list(map(_report, found))
+
+def is_told(url: str, jurisdiction: Jurisdiction) -> bool:
+    """Whether shares and changes of all that is published are computed."""
+    with _look(url) as look:
+        return look.is_told(jurisdiction)
+
+
+@contextmanager
+def _look(url: str) -> "Iterator[Look]":
+    from zoning_assets.http import Http  # noqa: PLC0415 - this and what follows takes half a second
+    from zoning_assets.pool import Pool  # noqa: PLC0415
+    from zoning_assets.stores.ledger import PostgresLedger  # noqa: PLC0415
+    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+    from zoning_assets.unchanged import Look  # noqa: PLC0415
+
+    settings = environment.settings()
+    with Pool() as pool:
+        objects = Objects(settings.store_url)
+        yield Look(objects, url, settings.scratch, pool, lambda: Http(ledger=PostgresLedger(url)))
 
 
 def _report(outcome: Outcome) -> dict[str, Any]:

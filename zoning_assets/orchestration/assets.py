@@ -16,13 +16,12 @@ import dagster as dg
 
 from zoning_assets import logs, stopping
 from zoning_assets.errors import AcceptanceNeeded
-from zoning_assets.model import PARCELS, RAW, ZONING, Cover, Jurisdiction, Outcome
+from zoning_assets.model import CHANGES, PARCELS, RAW, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
 from zoning_assets.orchestration.noting import begin, note, noted
 from zoning_assets.orchestration.policies import one_line
 from zoning_assets.orchestration.resources import KeptResource, Zoning
 from zoning_assets.orchestration.runs import FORCE, REPLAY
-from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.stores import failures
 from zoning_assets.transform.tripwires import Verdict
 

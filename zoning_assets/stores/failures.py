@@ -89,14 +89,15 @@ def unsolved(url: str) -> list[Failure]:
         return [Failure(**row) for row in dicts(connection, named("waking")["open"], {})]
 
 
-def is_any_open(url: str, jurisdiction: str) -> bool:
-    """Whether anything of a jurisdiction failed and is not solved.
+def is_any_open(url: str, jurisdiction: str, feed: str) -> bool:
+    """Whether anything of a feed failed and is not solved.
 
     Raises:
         DatabaseUnavailable: nobody answers.
     """
     with said(url), session(url) as connection:
-        return connection.execute(named("waking")["is_any_open"], {"jurisdiction": jurisdiction}).fetchone() == (True,)
+        values = {"jurisdiction": jurisdiction, "feed": feed}
+        return connection.execute(named("waking")["is_any_open"], values).fetchone() == (True,)
 
 
 def ask_again(

@@ -53,8 +53,10 @@ SELECT id, jurisdiction, feed, tile, kind, message, passes, tries, first, last, 
 FROM zoning.failure WHERE state <> 'solved' ORDER BY id;
 
 -- name: is_any_open
--- Whether anything of a jurisdiction failed and is not solved.
-SELECT EXISTS (SELECT FROM zoning.failure WHERE jurisdiction = %(jurisdiction)s AND state <> 'solved');
+-- Whether anything of a feed failed and is not solved.
+SELECT EXISTS (
+    SELECT FROM zoning.failure WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND state <> 'solved'
+);
 
 -- name: again
 -- A person wants it to be asked for again: at once, and with all its tries.
