@@ -102,7 +102,7 @@ class Look:
 
     def _is_settled(self, jurisdiction: Jurisdiction, feed: str) -> bool:
         """Whether a feed is not paused, nothing of it failed, and all of it was published last."""
-        paused = holds.of(holds.active(self.database), jurisdiction.id, hosts_of(jurisdiction))
+        paused = holds.of(holds.active(self.database), jurisdiction.id, hosts_of(jurisdiction, feed))
         if paused or self._is_open(jurisdiction, feed):
             return False
         found = self._published(jurisdiction)

@@ -134,3 +134,20 @@ def test_force_and_one_tile_are_runs(county: County) -> None:
         assert "dagster" in found
     _, found = county.sync("--feed", "zoning")
     assert "dagster" not in found
+
+
+@pytest.mark.parametrize("county", ["tracked"], indirect=True)
+def test_a_storage_of_dagster_that_is_new_learns_the_tiles(county: County) -> None:
+    """It may be newer than what is published, or lack a tile; the portal is not asked twice for it."""
+    county.sync()
+    county.asked()
+    keys = "SELECT partition FROM zoning_dagster.dynamic_partitions ORDER BY 1"
+    known = rows(county.url, keys)
+    assert known
+    rows(county.url, "DELETE FROM zoning_dagster.dynamic_partitions RETURNING 1")
+    _, found = county.sync()
+    assert "dagster" in found
+    assert rows(county.url, keys) == known
+    assert county.asked() == {"Parcels": 3, "Zoning": 3}
+    _, found = county.sync()
+    assert "dagster" not in found

@@ -13,6 +13,7 @@ from zoning_assets.cli import environment, progress, show, sync_look, sync_repor
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import PARCELS, ZONING, Jurisdiction
 from zoning_assets.stores import change_feed
+from zoning_assets.stores.sessions import close_idle
 from zoning_assets.stores.status import known, rejections
 
 if TYPE_CHECKING:
@@ -74,10 +75,12 @@ def run(
     environment.check_store()
     with progress.working("Starting"):
         url = environment.bring_up_database()
+        environment.prepare_dagster()
         began, before = change_feed.now(url), known(url)
     kept: Kept = {}
     reports = list[dict[str, Any]]()
     with ExitStack() as stack:
+        stack.callback(close_idle)
         dagster = cache(partial(stack.enter_context, _dagster(kept, force=force)))
         for each in wanted:
             steps = _Steps(url, each, kept, dagster, tile, is_replay=is_replay, force=force)

@@ -1,12 +1,14 @@
 """The looks of `zoning sync`: a feed that did not change needs no run, and Dagster is not imported for it."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from zoning_assets import stopping
 from zoning_assets.cli import environment, progress
 from zoning_assets.model import COUNTED, Jurisdiction, Outcome
+from zoning_assets.stores import dagster_storage
 
 if TYPE_CHECKING:
     from zoning_assets.http import Kept
@@ -26,7 +28,16 @@ def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "Kept") -> list[
         Stopping: this process was asked to stop.
     """
     with progress.working(f"{jurisdiction.id} {feed}: asking whether it changed"), _look(url) as look:
-        return list(map(_report, stopping.run(look.feed(jurisdiction, feed, kept))))
+        reports = list(map(_report, stopping.run(look.feed(jurisdiction, feed, kept))))
+    tiles = [report["tile"] for report in reports if report["tile"]]
+    return reports if _are_registered(jurisdiction, tiles) else []
+
+
+def _are_registered(jurisdiction: Jurisdiction, tiles: Sequence[str]) -> bool:
+    """Whether Dagster's storage knows the tiles; it may be newer than what is published. Of a storage that is not ours
+    that is believed."""
+    address = os.environ.get(dagster_storage.SETTING)
+    return not (tiles and address) or dagster_storage.has_tiles(address, jurisdiction.id, tiles)
 
 
 def is_told(url: str, jurisdiction: Jurisdiction) -> bool:
