@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests import town
-from tests.conftest import rows, sync
+from tests.conftest import read_toml, rows, sync
 from tests.test_rollback import go_on, harvest, now, undo
+from tests.test_unchanged import harvest as harvested
+from tests.test_unchanged import tracked
 from zoning_assets import fixing, judging, work
-from zoning_assets.errors import FeedRefused
+from zoning_assets.errors import FeedRefused, HarvestIncomplete
 from zoning_assets.fixing import Wish
 from zoning_assets.harvesting import doubt_cover
+from zoning_assets.http import Kept
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import Pipeline
-from zoning_assets.simulation.county import ID, County
+from zoning_assets.simulation.county import ID, County, county_toml
+from zoning_assets.simulation.portal import Portal
 from zoning_assets.stores import baselines, failures, fixes, holds
 from zoning_assets.unchanged import Look
 
@@ -274,3 +278,25 @@ def test_nothing_is_found_of_a_jurisdiction_that_was_never_harvested(pipeline: P
     town.release(tmp_path, County.build(LOTS))
     look = Look(pipeline.objects, pipeline.database, pipeline.scratch, _NoPool())  # type: ignore[arg-type]
     assert asyncio.run(look.feed(town.town(tmp_path), PARCELS, {})) == []
+
+
+def test_a_layer_that_changes_between_look_and_pages_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    """The run takes what the look was told, and proves its pages by what the portal says after them."""
+    county = County.build(LOTS)
+
+    async def all_of_it() -> None:
+        portal = Portal([tracked(county, 1_000)])
+        async with portal.running() as address:
+            described, kept = read_toml(tmp_path / "toml", county_toml(address), ID), Kept()
+            await harvested(pipeline, described)
+            look = Look(pipeline.objects, pipeline.database, pipeline.scratch, _NoPool())  # type: ignore[arg-type]
+            assert len(await look.feed(described, PARCELS, kept)) > 1
+            portal.layers = [tracked(county, 2_000, edit=7)]
+            assert await look.feed(described, PARCELS, kept) == []
+            portal.layers = [tracked(county, 3_000, edit=7, take_away=9)]
+            with pytest.raises(HarvestIncomplete):
+                await replace(pipeline, kept=kept).harvest(described)
+            await harvested(replace(pipeline, kept=kept), described)
+
+    asyncio.run(all_of_it())
+    assert rows(pipeline.database, "SELECT count(*) FROM zoning.parcel WHERE land_use = '999'") == [(1,)]
