@@ -55,9 +55,8 @@ class Harvesting:
             PortalError: see errors.py; the pages that came are kept, and the next try goes on from there.
         """
         request = self._request(jurisdiction, feed, http)
-        source, signals = await _opened(request)
-        shift = shifts.check(source.layer.get("crs"), request.feed, jurisdiction.bounds, request.where)
-        source.layer |= {"shift": shift} if shift else {}
+        source, signals = await _opened(request, await _signals(request))
+        http.forget()  # what proves the pages is asked for after them
         stamp = source.stamp | _settings_of(jurisdiction, request.feed)
         if source.rows is not None:
             await asyncio.to_thread(baselines.guard, self.objects, jurisdiction.id, request.feed, source.rows)
@@ -71,8 +70,7 @@ class Harvesting:
         """The harvest that is stored, that one with the rows that changed since, or all rows anew."""
         jurisdiction, feed = request.jurisdiction, request.feed
         newest = await asyncio.to_thread(harvests.find_cover, self.objects, jurisdiction.id, feed.name)
-        young = newest is not None and now - newest.refreshed < timedelta(days=feed.full_refresh_days)
-        known = newest if newest and young and not newest.doubted and not force else None
+        known = newest if newest and not force and _is_trusted(newest, feed, now) else None
         if known:
             stands = await asyncio.to_thread(self._stands, known, source, stamp)
             if stands:
@@ -87,6 +85,25 @@ class Harvesting:
                 cover = await self._fetched(changes.source, work, stamp, changes)
                 return replace(cover, fetched=began, whole=known.refreshed.isoformat())
         return replace(await self._fetched(source, work, stamp), fetched=began, whole=began)
+
+    async def find_current(self, jurisdiction: Jurisdiction, feed: str, http: Client, now: datetime) -> Cover | None:
+        """The newest harvest, where it is what the portal has; None where `harvest` would fetch the layer. No file is
+        downloaded to find out.
+
+        Raises:
+            ZoningError: as `harvest`.
+        """
+        request = self._request(jurisdiction, feed, http)
+        known = await asyncio.to_thread(harvests.find_cover, self.objects, jurisdiction.id, feed)
+        if known is None or not _is_trusted(known, request.feed, now):
+            return None
+        signals = await _signals(request)
+        if signals is not None and (not signals or signals != known.signals):
+            return None
+        source, signals = await _opened(request, signals)
+        stamp = source.stamp | _settings_of(jurisdiction, request.feed)
+        stands = await asyncio.to_thread(self._stands, known, source, stamp)
+        return replace(known, signals=signals, seen=now.isoformat()) if stands else None
 
     def _forget_pages(self, jurisdiction: str, feed: str, known: Cover | None) -> None:
         """Normalized pages are kept of the newest harvest, as a run may still deal them out."""
@@ -216,12 +233,17 @@ class Harvesting:
         return Work(self.objects, jurisdiction, request.feed, harvest)
 
 
-async def _opened(request: Request) -> tuple[Source, Mapping[str, Any]]:
-    """The layer, and what its probe states; that is asked first, so that what changes meanwhile is seen the next
-    time."""
-    kind = feed_type(request.feed.type)
-    signals = None if request.feed.type in STATE_SIGNALS else await kind.probe(request)
-    source = await kind.open_source(request)
+async def _signals(request: Request) -> Mapping[str, Any] | None:
+    """What its probe states; None: the opened layer does. It is asked first, so that what changes meanwhile is seen the
+    next time."""
+    return None if request.feed.type in STATE_SIGNALS else await feed_type(request.feed.type).probe(request)
+
+
+async def _opened(request: Request, signals: Mapping[str, Any] | None) -> tuple[Source, Mapping[str, Any]]:
+    """The layer, and its signals."""
+    source = await feed_type(request.feed.type).open_source(request)
+    shift = shifts.check(source.layer.get("crs"), request.feed, request.jurisdiction.bounds, request.where)
+    source.layer |= {"shift": shift} if shift else {}
     return source, source.signals or signals or {}
 
 
@@ -266,6 +288,11 @@ def doubt_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None
     cover = harvests.find_cover(objects, jurisdiction.id, feed)
     if cover is not None:
         harvests.put_cover(objects, replace(cover, doubted=True))
+
+
+def _is_trusted(cover: Cover, feed: Feed, now: datetime) -> bool:
+    """Whether a harvest that is stored may stand for the layer: not for longer than full_refresh_days."""
+    return not cover.doubted and now - cover.refreshed < timedelta(days=feed.full_refresh_days)
 
 
 def _check_counts(work: Work, pages: Sequence[Page], read: Mapping[str, PageRead]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from zoning_assets.errors import ZoningError
 
 PARCELS, ZONING = "parcels", "zoning"
+#: What is made of both feeds; as a feed it stands for shares and changes alone.
+CHANGES = "changes"
 
 #: What a district allows, as the National Zoning Atlas (NZA) sorts districts.
 ZONE_TYPES = (

@@ -15,7 +15,7 @@ what was published for it before stays.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
@@ -29,7 +29,7 @@ from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningEr
 from zoning_assets.fixing import check, fixed_by
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, doubt_cover, is_whole, note_published
-from zoning_assets.http import Client, Http, Tally
+from zoning_assets.http import Client, Http, Kept, Tally
 from zoning_assets.model import (
     NORMALIZED,
     PARCELS,
@@ -91,6 +91,7 @@ class Pipeline:
     pool: Pool
     http: Callable[[], Http] = Http
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    kept: Kept = field(default_factory=dict)  # what portals answered to the look before this run
 
     @property
     def _harvesting(self) -> Harvesting:
@@ -106,7 +107,8 @@ class Pipeline:
         async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
             if error := await pauses.over(jurisdiction.id, hosts, partial(http.stopped, jurisdiction.id)):
                 raise error
-            client = http.for_work(Tally(), partial(pauses.held, jurisdiction.id, hosts))
+            paused = partial(pauses.held, jurisdiction.id, hosts)
+            client = http.for_work(Tally(), paused, self.kept.get((jurisdiction.id, feed)))
             return await self._harvested(jurisdiction, feed, client, force=force)
 
     async def _harvested(self, jurisdiction: Jurisdiction, feed: str, http: Client, *, force: bool = False) -> Cover:
@@ -170,8 +172,8 @@ class Pipeline:
             gates = {name: gate(each, awaited=places_of(name, places)) for name, each in jurisdictions.items()}
 
             def client_of(jurisdiction: Jurisdiction) -> Client:
-                hosts = hosts_of(jurisdiction, feed)
-                return http.for_work(Tally(), partial(pauses.held, jurisdiction.id, hosts))
+                paused = partial(pauses.held, jurisdiction.id, hosts_of(jurisdiction, feed))
+                return http.for_work(Tally(), paused, self.kept.get((jurisdiction.id, feed)))
 
             async def prepare(jurisdiction: Jurisdiction) -> Prepared:
                 cover = None

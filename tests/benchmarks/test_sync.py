@@ -50,7 +50,7 @@ def test_ours_ends_with_the_same_parcels_and_finds_the_edits(server: str, tmp_pa
     assert {each["parcels"] for each in found.values()} == {PARCELS}
     assert found[edited]["found"] == PARCELS // 10
     assert found[OURS]["rows_served"] >= PARCELS
-    assert found[UNCHANGED]["requests"] < found[OURS]["requests"]
+    assert max(found[UNCHANGED][name] for name in ("requests", "map_requests")) <= 4
     assert all(found[name]["map_requests"] > 0 for name in (OURS, UNCHANGED, edited))
 
 

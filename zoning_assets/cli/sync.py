@@ -1,17 +1,24 @@
 """`zoning sync`: materialize through Dagster, in this process, recorded in the same instance."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from functools import cache, partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, progress, show, sync_report
+from zoning_assets.cli import environment, progress, show, sync_look, sync_report
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import PARCELS, ZONING
+from zoning_assets.model import PARCELS, ZONING, Jurisdiction
 from zoning_assets.stores import change_feed
+from zoning_assets.stores.sessions import close_idle
 from zoning_assets.stores.status import known, rejections
+
+if TYPE_CHECKING:
+    from zoning_assets.http import Kept
+    from zoning_assets.orchestration.syncing import Sync
 
 
 def sync(
@@ -68,16 +75,73 @@ def run(
     environment.check_store()
     with progress.working("Starting"):
         url = environment.bring_up_database()
+        environment.prepare_dagster()
         began, before = change_feed.now(url), known(url)
-        from zoning_assets.orchestration import build, syncing  # noqa: PLC0415 - it takes seconds
-
-        definitions = build.definitions(environment.settings())
-    with environment.dagster_instance() as instance:
-        syncs = [syncing.Sync(definitions, instance, each, force=force, watch=_watched) for each in wanted]
-        reports = ((each.replay if is_replay else each.all)([tile] if tile else (), feed) for each in syncs)
-        found = [report for some in reports for report in some]
+    kept: Kept = {}
+    reports = list[dict[str, Any]]()
+    with ExitStack() as stack:
+        stack.callback(close_idle)
+        dagster = cache(partial(stack.enter_context, _dagster(kept, force=force)))
+        for each in wanted:
+            steps = _Steps(url, each, kept, dagster, tile, is_replay=is_replay, force=force)
+            reports += steps.all(feed)
     news = [_news(url, each.id, began, is_first=each.id not in before) for each in wanted]
-    return sync_report.Done(found, news)
+    return sync_report.Done(reports, news)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The steps of one jurisdiction: its feeds, then shares and changes. A step that has nothing to do is no run."""
+
+    url: str
+    jurisdiction: Jurisdiction
+    kept: "Kept"
+    dagster: "Callable[[], Callable[[Jurisdiction], Sync]]"  # imports it when it is called first
+    tile: str | None
+    is_replay: bool
+    force: bool
+
+    def all(self, feed: str | None) -> list[dict[str, Any]]:
+        """The reports of its partitions. `feed`: just this one; None: all."""
+        feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
+        reports = [report for name in feeds if not (self.tile and name == ZONING) for report in self._of(name)]
+        if any(report["complete"] for report in reports) and not (self._looks and self._is_told()):
+            reports += self._runs.changes()
+        if not reports and not self.is_replay:
+            do = f"add a table [feeds.{feed}] to the file"
+            raise SettingInvalid(f"it has no feed {feed!r}", where=self.jurisdiction.file, do=do)
+        return reports
+
+    @property
+    def _runs(self) -> "Sync":
+        return self.dagster()(self.jurisdiction)
+
+    @property
+    def _looks(self) -> bool:
+        """Whether what has not changed is left alone."""
+        return not (self.is_replay or self.force or self.tile)
+
+    def _of(self, feed: str) -> list[dict[str, Any]]:
+        tiles = [self.tile] if self.tile else []
+        if self.is_replay:
+            return self._runs.replay(feed, tiles)
+        unchanged = sync_look.find(self.url, self.jurisdiction, feed, self.kept) if self._looks else []
+        return unchanged or self._runs.feed(feed, tiles)
+
+    def _is_told(self) -> bool:
+        return sync_look.is_told(self.url, self.jurisdiction)
+
+
+@contextmanager
+def _dagster(kept: "Kept", *, force: bool) -> "Iterator[Callable[[Jurisdiction], Sync]]":
+    """What makes the runs of a jurisdiction; Dagster is imported and opened when the block begins."""
+    with ExitStack() as stack:
+        with progress.working("Starting Dagster"):
+            from zoning_assets.orchestration import build, syncing  # noqa: PLC0415 - it takes seconds
+
+            definitions = build.definitions(environment.settings(), kept)
+            instance = stack.enter_context(environment.dagster_instance())
+        yield lambda each: syncing.Sync(definitions, instance, each, force=force, watch=_watched)
 
 
 def _check_tile(tile: str) -> None:

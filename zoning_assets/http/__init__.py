@@ -11,10 +11,12 @@ all processes (stores/ledger).
     answers   headers, redirects, pages for people, certificates: what they mean
     bodies    bodies read within limits
     drain     stopping without losing what is on its way
+    kept      answers that are used twice
 """
 
 from zoning_assets.http.answers import retry_after_s
 from zoning_assets.http.client import Client, Http
+from zoning_assets.http.kept import Kept, KeptAnswers
 from zoning_assets.http.questions import Answer, Part, Paused, Tally
 
-__all__ = ["Answer", "Client", "Http", "Part", "Paused", "Tally", "retry_after_s"]
+__all__ = ["Answer", "Client", "Http", "Kept", "KeptAnswers", "Part", "Paused", "Tally", "retry_after_s"]

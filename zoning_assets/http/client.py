@@ -11,10 +11,11 @@ who is next and when (turns.py).
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, Self
 
 import aiohttp
@@ -25,6 +26,7 @@ from zoning_assets.http.answers import Unreadable, retry_after_s
 from zoning_assets.http.bodies import read_body, value_of
 from zoning_assets.http.budget import Said, Turn
 from zoning_assets.http.drain import Drain
+from zoning_assets.http.kept import KeptAnswers
 from zoning_assets.http.ledger import Ledger, Memory
 from zoning_assets.http.questions import TRIES, Answer, Heard, Once, Part, Paused, Question, Tally
 from zoning_assets.http.turns import Granted, Turns
@@ -72,15 +74,18 @@ class Http:
             await self._turns.close()
             await self._turns.ledger.__aexit__(*error)
 
-    def for_work(self, tally: Tally | None = None, paused: Paused = lambda: None) -> "Client":
+    def for_work(
+        self, tally: Tally | None = None, paused: Paused = lambda: None, kept: KeptAnswers | None = None
+    ) -> "Client":
         """The client for one piece of work.
 
         Args:
             tally: counts the requests and bytes of this work; a new one where none is given.
             paused: returns the error of a pause that is in force for this work, or None. Called before each request,
                 which is not sent where it returns an error; the error is raised.
+            kept: keeps the answers, or gives those of an earlier look; None: neither.
         """
-        return Client(self, tally or Tally(), paused)
+        return Client(self, tally or Tally(), paused, kept)
 
     def drain(self) -> None:
         """Stop: no new request, nobody waits any longer; pages on their way have a little time to arrive."""
@@ -188,6 +193,7 @@ class Client:
     shared: Http
     tally: Tally
     paused: Paused
+    kept: KeptAnswers | None = None
 
     @property
     def sleep(self) -> Callable[[float], Awaitable[None]]:
@@ -207,6 +213,11 @@ class Client:
     def stopped(self, where: str) -> Stopping | None:
         """See Http.stopped."""
         return self.shared.stopped(where)
+
+    def forget(self) -> None:
+        """From now on the portal is asked, whatever an earlier look was answered."""
+        if self.kept:
+            self.kept.clear()
 
     async def ask(  # noqa: PLR0913 - a question is whom, what, how it is read, and what to make of what is not an answer
         self,
@@ -246,7 +257,8 @@ class Client:
                 value = value_of(body, url, read) if response.status == 200 else None
                 return Answer(response.status, response.headers, body, value)
 
-        return await self.shared.answer(Question(portal, url, once, self.tally, self.paused, params, tries, also))
+        question = Question(portal, url, once, self.tally, self.paused, params, tries, also)
+        return await self._answer(("POST" if post else "GET", url, *sorted(params.items())), question)
 
     async def fetch(self, portal: Portal, url: str, part: Part) -> Answer:
         """Fetch a file; each try goes on where the one before it broke.
@@ -269,7 +281,7 @@ class Client:
                         write(piece)
                 return answer
 
-        return await self._file(portal, url, once)
+        return await self.shared.answer(self._of_file(portal, url, once))
 
     async def look(
         self, portal: Portal, url: str, headers: Mapping[str, str], *, method: Literal["HEAD", "GET"] = "HEAD"
@@ -284,15 +296,19 @@ class Client:
             async with session.request(method, url, headers=headers, allow_redirects=False) as response:
                 return Answer(response.status, response.headers)
 
-        return await self._file(portal, url, once, tries=1)
+        question = self._of_file(portal, url, once, tries=1)
+        return await self._answer((method, url, *sorted(headers.items())), question)
 
     def turn(self, portal: Portal, url: str) -> AbstractAsyncContextManager[None]:
         """A moment at which an address's host may be asked, by who asks in another protocol (FTP); one request."""
         return self.shared.turn(Question(portal, url, _not_by_http, self.tally, self.paused))
 
-    async def _file(self, portal: Portal, url: str, once: Once, tries: int = TRIES) -> Answer:
-        question = Question(portal, url, once, self.tally, self.paused, tries=tries, also=(202, 206), anywhere=True)
-        return await self.shared.answer(question)
+    def _of_file(self, portal: Portal, url: str, once: Once, tries: int = TRIES) -> Question:
+        return Question(portal, url, once, self.tally, self.paused, tries=tries, also=(202, 206), anywhere=True)
+
+    async def _answer(self, name: Hashable, question: Question) -> Answer:
+        ask = partial(self.shared.answer, question)
+        return await (self.kept.answer(name, self.tally, ask) if self.kept else ask())
 
 
 async def _not_by_http(_session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Answer:

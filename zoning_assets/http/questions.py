@@ -68,6 +68,15 @@ class Tally:
     requests: int = 0
     bytes: int = 0
 
+    def since(self, before: "Tally") -> "Tally":
+        """What it cost since then."""
+        return Tally(self.requests - before.requests, self.bytes - before.bytes)
+
+    def add(self, other: "Tally") -> None:
+        """Count what other work has cost."""
+        self.requests += other.requests
+        self.bytes += other.bytes
+
 
 #: Returns the error of a pause that is in force for a piece of work, or None.
 Paused = Callable[[], ZoningError | None]

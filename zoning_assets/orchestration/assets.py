@@ -16,17 +16,17 @@ import dagster as dg
 
 from zoning_assets import logs, stopping
 from zoning_assets.errors import AcceptanceNeeded
-from zoning_assets.model import PARCELS, RAW, ZONING, Cover, Jurisdiction, Outcome
+from zoning_assets.model import CHANGES, PARCELS, RAW, ZONING, Cover, Jurisdiction, Outcome
 from zoning_assets.orchestration import checks, metadata, partitions, policies, told
 from zoning_assets.orchestration.noting import begin, note, noted
 from zoning_assets.orchestration.policies import one_line
-from zoning_assets.orchestration.resources import Zoning
+from zoning_assets.orchestration.resources import KeptResource, Zoning
 from zoning_assets.orchestration.runs import FORCE, REPLAY
-from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.stores import failures
 from zoning_assets.transform.tripwires import Verdict
 
 if TYPE_CHECKING:
+    from zoning_assets.http import Kept
     from zoning_assets.pipeline import Pipeline
 
 _ABOUT = {
@@ -84,9 +84,11 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
         description="The harvest of a jurisdiction's parcel layer, and the H3 tiles that own its rows; first of all.",
         retry_policy=policies.PASSING,
     )
-    def tiles(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[dg.MaterializeResult[None] | Event]:
+    def tiles(
+        context: dg.AssetExecutionContext, zoning: Zoning, kept: KeptResource
+    ) -> Iterator[dg.MaterializeResult[None] | Event]:
         place = partitions.place_of(context.partition_key)
-        with one_line(), noted(context, zoning, PARCELS), zoning.pipeline() as pipeline:
+        with one_line(), noted(context, zoning, PARCELS), zoning.pipeline(kept) as pipeline:
             described = zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]
             try:
                 cover = _cover(context, pipeline, described)
@@ -114,8 +116,8 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
         can_subset=True,  # a release that has nothing new is not checked
         name="districts_by_jurisdiction",
     )
-    def districts(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[Event]:
-        yield from _take(context, zoning, ZONING, metadata.WHOLE_ASSETS)
+    def districts(context: dg.AssetExecutionContext, zoning: Zoning, kept: KeptResource) -> Iterator[Event]:
+        yield from _take(context, zoning, ZONING, metadata.WHOLE_ASSETS, kept)
 
     return [tiles, districts]
 
@@ -161,13 +163,19 @@ def _cover(context: dg.AssetExecutionContext, pipeline: "Pipeline", jurisdiction
     return stopping.run(pipeline.harvest(jurisdiction, force=FORCE in context.run.tags), stopping.GRACE_S)
 
 
-def _take(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, assets: Mapping[str, str]) -> Iterator[Event]:
+def _take(
+    context: dg.AssetExecutionContext,
+    zoning: Zoning,
+    feed: str,
+    assets: Mapping[str, str],
+    kept: "Kept | None" = None,
+) -> Iterator[Event]:
     """The run's partitions through the pipeline: the results of each when it is done, failures together at the end."""
     from zoning_assets.stores import fixes  # noqa: PLC0415 - see orchestration/__init__
 
     places = [partitions.place_of(key) for key in context.partition_keys]
     outcomes: list[Outcome] = []
-    with one_line(), zoning.pipeline() as pipeline:
+    with one_line(), zoning.pipeline(kept) as pipeline:
         begin(context, zoning, feed, places)
         known, wrong = zoning.sorted_out([place.jurisdiction for place in places])
         outcomes += [

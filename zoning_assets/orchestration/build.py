@@ -1,6 +1,7 @@
 """All of it put together: the assets over all known jurisdictions, and how they run."""
 
 import warnings
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -12,9 +13,12 @@ from zoning_assets.orchestration.resources import Zoning
 from zoning_assets.orchestration.sensors import sensors
 from zoning_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from zoning_assets.http import Kept
 
-def definitions(settings: Settings) -> dg.Definitions:
-    """The definitions under these settings.
+
+def definitions(settings: Settings, kept: "Kept | None" = None) -> dg.Definitions:
+    """The definitions under these settings. `kept`: what portals answered to the command that starts runs with them.
 
     Jurisdiction files are listed here and read when they are needed, so that one typo does not take the others away; a
     run of that jurisdiction says what is wrong with its file.
@@ -25,7 +29,7 @@ def definitions(settings: Settings) -> dg.Definitions:
     jobs = asset_jobs()
     return dg.Definitions(
         assets=[parcels_by_tile, *whole_assets(jurisdictions.files(settings.jurisdictions))],
-        resources={"zoning": Zoning()},
+        resources={"zoning": Zoning(), "kept": {} if kept is None else kept},
         executor=dg.in_process_executor,
         jobs=[*JOBS, *jobs],
         sensors=sensors(jobs),

@@ -11,10 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from zoning_assets.model import PARCELS
+from zoning_assets.model import CHANGES, PARCELS
 from zoning_assets.orchestration import partitions, policies, requests
 from zoning_assets.orchestration.resources import Zoning
-from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.orchestration.waking import Feed
 
 _TICK_S, _MOST_EVENTS = 15, 500

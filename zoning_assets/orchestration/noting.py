@@ -9,10 +9,9 @@ import dagster as dg
 
 from zoning_assets import pauses
 from zoning_assets.errors import StoreError, ZoningError
-from zoning_assets.model import PARCELS, Outcome, Place
+from zoning_assets.model import CHANGES, PARCELS, Outcome, Place
 from zoning_assets.orchestration.policies import FEED, PASSING, ours
 from zoning_assets.orchestration.resources import Zoning
-from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.stores import failures, holds
 
 _log = logging.getLogger(__name__)

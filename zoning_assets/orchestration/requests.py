@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from zoning_assets.model import PARCELS, ZONING, Place
+from zoning_assets.model import CHANGES, PARCELS, ZONING, Place
 from zoning_assets.orchestration import partitions, policies
 from zoning_assets.orchestration.runs import RANGE_END, RANGE_START, ranges
-from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.orchestration.waking import Feed
 
 FIND_TILES, PUBLISH_PARCELS, PUBLISH_DISTRICTS, TELL_CHANGES = (

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -21,8 +21,11 @@ from zoning_assets.settings import Settings
 from zoning_assets.stores import database
 
 if TYPE_CHECKING:
-    from zoning_assets.http import Http
+    from zoning_assets.http import Http, Kept
     from zoning_assets.pipeline import Pipeline
+
+#: What portals answered to a look of the command that starts the run (http/kept.py); empty where there was none.
+KeptResource = dg.ResourceParam[dict[tuple[str, str], Any]]
 
 
 class Zoning(dg.ConfigurableResource[None]):
@@ -79,7 +82,7 @@ class Zoning(dg.ConfigurableResource[None]):
             yield amendments, tiles
 
     @contextmanager
-    def pipeline(self) -> "Iterator[Pipeline]":
+    def pipeline(self, kept: "Kept | None" = None) -> "Iterator[Pipeline]":
         """A pipeline with its own process pool; the database is brought up and up to date where that is ours to do."""
         from zoning_assets.pipeline import Pipeline  # noqa: PLC0415 - see orchestration/__init__
         from zoning_assets.pool import Pool  # noqa: PLC0415
@@ -89,7 +92,7 @@ class Zoning(dg.ConfigurableResource[None]):
         with Pool() as pool, _undisturbed():
             url = self.database()
             http = partial(_asking, url)
-            yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool, http)
+            yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool, http, kept=kept or {})
 
     @contextmanager
     def judged(self, id_: str) -> Iterator[tuple[str, Jurisdiction]]:

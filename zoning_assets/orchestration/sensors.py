@@ -21,12 +21,12 @@ import dagster as dg
 from zoning_assets import jurisdictions
 from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.feeds import FEED_TYPES
+from zoning_assets.model import CHANGES
 from zoning_assets.orchestration import freshness, probing, requests, retrying, waking
 from zoning_assets.orchestration.arrivals import amendment_arrived
 from zoning_assets.orchestration.following import harvest_goes_on
 from zoning_assets.orchestration.given_up import run_lost
 from zoning_assets.orchestration.resources import Zoning
-from zoning_assets.orchestration.syncing import CHANGES
 from zoning_assets.orchestration.waking import Feed
 from zoning_assets.settings import Settings
 from zoning_assets.stores import failures, holds

@@ -7,11 +7,9 @@ from typing import Any
 import dagster as dg
 
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import COUNTED, PARCELS, ZONING, Jurisdiction, Place
+from zoning_assets.model import CHANGES, COUNTED, PARCELS, Jurisdiction, Place
 from zoning_assets.orchestration import partitions, runs
 
-#: What is made of both feeds; as a feed it stands for shares and changes alone.
-CHANGES = "changes"
 _COSTS = ("requests", "bytes", "seconds")
 
 #: What is done, in how many steps -> what is told of each.
@@ -33,36 +31,18 @@ class Sync:
         self.definitions, self.instance, self.jurisdiction = definitions, instance, jurisdiction
         self.force, self.watch = force, watch
 
-    def all(self, tiles: Sequence[str] = (), feed: str | None = None) -> list[dict[str, Any]]:
-        """Tiles and parcels, then districts, as far as they are wanted and there are such feeds; then what changed.
+    def feed(self, feed: str, tiles: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Harvest and publish a feed. `tiles`: just these of the parcels; none: all."""
+        if feed == PARCELS:
+            return self._parcels(tiles)
+        return self._run(["districts"], [self.jurisdiction.id], feed)
 
-        Args:
-            tiles: just these; none: all.
-            feed: just this; None: all.
-        """
-        feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
-        reports: list[dict[str, Any]] = []
-        if PARCELS in feeds:
-            reports += self._parcels(tiles)
-        if ZONING in feeds and not tiles:
-            reports += self._run(["districts"], [self.jurisdiction.id], ZONING)
-        reports += self._judge() if any(report["complete"] for report in reports) else []
-        if not reports:
-            raise SettingInvalid(
-                f"it has no feed {feed!r}", where=self.jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
-            )
-        return reports
-
-    def replay(self, tiles: Sequence[str] = (), feed: str | None = None) -> list[dict[str, Any]]:
-        """What was harvested last, under today's rules and fixes; no portal is asked."""
-        feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
-        reports: list[dict[str, Any]] = []
-        if PARCELS in feeds:
-            keys = self._keys(tiles)
-            reports += self._run(["normalized", "validated", "parcels"], keys, PARCELS, {runs.REPLAY: "true"})
-        if ZONING in feeds and not tiles:
-            reports += self._run(["districts"], [self.jurisdiction.id], ZONING, {runs.REPLAY: "true"})
-        return reports + (self._judge() if any(report["complete"] for report in reports) else [])
+    def replay(self, feed: str, tiles: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Publish what was harvested last of a feed, under today's rules and fixes; no portal is asked."""
+        tags = {runs.REPLAY: "true"}
+        if feed == PARCELS:
+            return self._run(["normalized", "validated", "parcels"], self._keys(tiles), feed, tags)
+        return self._run(["districts"], [self.jurisdiction.id], feed, tags)
 
     def _parcels(self, tiles: Sequence[str]) -> list[dict[str, Any]]:
         tags = {runs.FORCE: "true"} if self.force else {}
@@ -89,7 +69,7 @@ class Sync:
             )
         return sorted(wanted) or keys
 
-    def _judge(self) -> list[dict[str, Any]]:
+    def changes(self) -> list[dict[str, Any]]:
         """Shares and changes; a report only where they failed, as they are no harvest."""
         with self.watch(f"{self.jurisdiction.id}: zoning of each parcel, and what really changed", 1) as step:
             result = runs.materialize(

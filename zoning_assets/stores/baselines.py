@@ -43,11 +43,15 @@ def put(  # noqa: PLR0913 - what a feed was, and when
 
 def published_of(objects: Objects, jurisdiction: str, feed: str, layer: str, tiles: Collection[str]) -> set[str]:
     """All tiles that were published from one state of a layer, these among them."""
-    name = _name(jurisdiction, feed, "published")
-    before = objects.find_json(name) or {}
-    together = {*tiles, *(before.get("tiles", ()) if before.get("layer") == layer else ())}
-    objects.put_json(name, {"layer": layer, "tiles": sorted(together)})
+    together = {*tiles, *published(objects, jurisdiction, feed, layer)}
+    objects.put_json(_name(jurisdiction, feed, "published"), {"layer": layer, "tiles": sorted(together)})
     return together
+
+
+def published(objects: Objects, jurisdiction: str, feed: str, layer: str) -> set[str]:
+    """The tiles that were published from one state of a layer, if none was published from another since."""
+    known = objects.find_json(_name(jurisdiction, feed, "published")) or {}
+    return set(known["tiles"]) if known.get("layer") == layer else set()
 
 
 def roll_back(objects: Objects, jurisdiction: str, feed: str) -> None:

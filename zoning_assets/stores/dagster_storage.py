@@ -7,7 +7,7 @@
 What does not belong here: Dagster. Its dagster.yaml reads the address from the environment.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +21,12 @@ from zoning_assets.stores.cluster import remote
 
 SETTING = "ZONING_DAGSTER_DATABASE_URL"
 DATABASE, SCHEMA = "dagster", "zoning_dagster"
+#: A key is the jurisdiction, a separator, and the tile (orchestration/partitions.py).
+_REGISTERED = """
+SELECT count(*) FROM dynamic_partitions
+WHERE partitions_def_name = 'tiles' AND starts_with(partition, %(jurisdiction)s)
+    AND substr(partition, length(%(jurisdiction)s) + 2) = ANY (%(tiles)s)
+"""
 #: One process at a time makes Dagster's tables.
 _TABLES_LOCK = 7_240_512
 
@@ -54,6 +60,22 @@ def locked(address: str) -> Iterator[None]:
     with database.connect(address) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [_TABLES_LOCK])
         yield
+
+
+def has_tiles(address: str, jurisdiction: str, tiles: Collection[str]) -> bool:
+    """Whether tiles of a jurisdiction are registered as partitions. It reads Dagster's own table, as importing Dagster
+    takes a second; False where there is no such table.
+
+    Raises:
+        DatabaseUnavailable: nobody answers.
+    """
+    values = {"jurisdiction": jurisdiction, "tiles": list(tiles)}
+    with database.connect(address) as connection:
+        try:
+            found = connection.execute(_REGISTERED, values).fetchone()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            return False
+    return found == (len(tiles),)
 
 
 def _own_schema(url: str) -> str:

@@ -89,6 +89,17 @@ def unsolved(url: str) -> list[Failure]:
         return [Failure(**row) for row in dicts(connection, named("waking")["open"], {})]
 
 
+def is_any_open(url: str, jurisdiction: str, feed: str) -> bool:
+    """Whether anything of a feed failed and is not solved.
+
+    Raises:
+        DatabaseUnavailable: nobody answers.
+    """
+    with said(url), session(url) as connection:
+        values = {"jurisdiction": jurisdiction, "feed": feed}
+        return connection.execute(named("waking")["is_any_open"], values).fetchone() == (True,)
+
+
 def ask_again(
     url: str, *, jurisdiction: str | None = None, id_: int | None = None, dead: bool = False
 ) -> list[Failure]:

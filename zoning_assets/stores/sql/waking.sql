@@ -52,6 +52,12 @@ WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND (%(tiles)s::text[]
 SELECT id, jurisdiction, feed, tile, kind, message, passes, tries, first, last, not_before, state, asked, run
 FROM zoning.failure WHERE state <> 'solved' ORDER BY id;
 
+-- name: is_any_open
+-- Whether anything of a feed failed and is not solved.
+SELECT EXISTS (
+    SELECT FROM zoning.failure WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND state <> 'solved'
+);
+
 -- name: again
 -- A person wants it to be asked for again: at once, and with all its tries.
 UPDATE zoning.failure SET state = 'waiting', tries = 0, not_before = NULL, asked = NULL
