@@ -54,7 +54,6 @@ class Harvesting:
         """
         request = self._request(jurisdiction, feed, http)
         source, signals = await _opened(request, await _signals(request))
-        http.forget()  # what proves the pages is asked for after them
         stamp = source.stamp | _settings_of(jurisdiction, request.feed)
         known = await asyncio.to_thread(harvests.find_cover, self.objects, jurisdiction.id, feed)
         if source.rows is not None:
