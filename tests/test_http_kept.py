@@ -10,6 +10,7 @@ from tests.http_client import QUICK, client
 from tests.http_desk import Clock, Desk, served
 from zoning_assets.errors import PortalError
 from zoning_assets.http import Client, KeptAnswers, Tally
+from zoning_assets.http.kept import LookEnds
 
 
 class Twice:
@@ -43,7 +44,7 @@ def numbered() -> Desk:
 
 
 async def test_each_answer_is_used_once_in_its_order() -> None:
-    """Also where the look asked the same twice; then the portal is asked."""
+    """Also where the look asked the same twice; then the portal is asked everything."""
     twice = Twice(numbered())
 
     async def three(asking: Client) -> list[int]:
@@ -64,18 +65,17 @@ async def test_an_answer_is_not_used_for_long(wait_s: float, answer: int) -> Non
     assert await twice.run(twice.ask, twice.ask, wait_s) == (0, answer)
 
 
-async def test_what_is_asked_after_the_pages_is_asked_of_the_portal() -> None:
+async def test_what_is_asked_after_a_page_is_asked_of_the_portal() -> None:
     """A proof that is made of what was said before the pages is none."""
     twice = Twice(numbered())
 
-    async def again(asking: Client) -> int:
-        asking.forget()
-        return await twice.ask(asking)
+    async def look(asking: Client) -> list[int]:
+        return [await twice.ask(asking, q="count"), await twice.ask(asking, q="count")]
 
-    async def look(asking: Client) -> int:
-        return await again(asking)
+    async def run(asking: Client) -> list[int]:
+        return [await twice.ask(asking, q=each) for each in ("count", "page", "count")]
 
-    assert await twice.run(look, again) == (0, 1)
+    assert await twice.run(look, run) == ([0, 1], [0, 2, 3])
 
 
 async def test_a_refusal_is_kept_with_what_it_cost() -> None:
@@ -91,6 +91,21 @@ async def test_a_refusal_is_kept_with_what_it_cost() -> None:
     assert first == second
     assert twice.of_look == twice.of_run
     assert len(twice.desk.asked) == twice.of_look.requests == 6
+
+
+async def test_a_look_asks_few_questions() -> None:
+    """A layer that can be opened only by reading it is read by the run, which goes on where the look ended."""
+    twice = Twice(Desk((200, b"1", {})))
+
+    async def all_pages(asking: Client) -> int:
+        return sum([await twice.ask(asking, page=str(page)) for page in range(30)])
+
+    async def look(asking: Client) -> None:
+        with pytest.raises(LookEnds):
+            await all_pages(asking)
+
+    assert await twice.run(look, all_pages) == (None, 30)
+    assert (twice.of_look.requests, len(twice.desk.asked)) == (10, 30)
 
 
 async def test_what_is_said_of_a_file_is_kept_and_the_file_is_not() -> None:

@@ -56,7 +56,6 @@ class Harvesting:
         """
         request = self._request(jurisdiction, feed, http)
         source, signals = await _opened(request, await _signals(request))
-        http.forget()  # what proves the pages is asked for after them
         stamp = source.stamp | _settings_of(jurisdiction, request.feed)
         if source.rows is not None:
             await asyncio.to_thread(baselines.guard, self.objects, jurisdiction.id, request.feed, source.rows)

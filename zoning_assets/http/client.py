@@ -214,11 +214,6 @@ class Client:
         """See Http.stopped."""
         return self.shared.stopped(where)
 
-    def forget(self) -> None:
-        """From now on the portal is asked, whatever an earlier look was answered."""
-        if self.kept:
-            self.kept.clear()
-
     async def ask(  # noqa: PLR0913 - a question is whom, what, how it is read, and what to make of what is not an answer
         self,
         portal: Portal,

@@ -13,6 +13,14 @@ from zoning_assets.http.questions import Answer, Tally
 _OLDEST_S = 60.0
 
 
+#: Questions of a look. Some layers can be opened only by reading all of their pages: the run does that.
+_MOST_QUESTIONS = 10
+
+
+class LookEnds(Exception):
+    """A look has asked as many questions as it may."""
+
+
 @dataclass(frozen=True)
 class _Kept:
     answer: Answer | PortalError
@@ -23,11 +31,12 @@ class _Kept:
 @dataclass
 class KeptAnswers:
     """What a portal answered to a look, by question and in order. First answers are kept; after `close` each is given
-    out once."""
+    out once, until the portal must be asked something: from then on it is asked everything."""
 
     clock: Callable[[], float] = time.monotonic
     is_open: bool = True
     _kept: dict[Hashable, deque[_Kept]] = field(default_factory=dict)
+    _asked: int = 0
 
     def close(self) -> None:
         """The look has ended."""
@@ -38,8 +47,12 @@ class KeptAnswers:
 
         Raises:
             PortalError: the portal refuses, or refused then.
+            LookEnds: see there.
             As `ask`.
         """
+        if self.is_open and self._asked == _MOST_QUESTIONS:
+            raise LookEnds
+        self._asked += 1
         kept = None if self.is_open else self._take(question)
         if kept is None:
             before = replace(tally)
@@ -53,14 +66,14 @@ class KeptAnswers:
         return kept.answer
 
     def _take(self, question: Hashable) -> _Kept | None:
+        """The next kept answer. Once there is none, the rest is forgotten: what is said before the pages is no proof of
+        them."""
         waiting = self._kept.get(question)
         kept = waiting.popleft() if waiting else None
-        return kept if kept and self.clock() - kept.at <= _OLDEST_S else None
-
-    def clear(self) -> None:
-        """Forget the answers that were not taken; from now on the portal is asked."""
-        if not self.is_open:
-            self._kept.clear()
+        if kept and self.clock() - kept.at <= _OLDEST_S:
+            return kept
+        self._kept.clear()
+        return None
 
 
 #: Jurisdiction and feed -> what its portal answered.
