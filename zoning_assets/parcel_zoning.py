@@ -75,6 +75,7 @@ def _publish(
     """Publish the shares of the chosen parcels; `best` None: all are chosen. The parcels that hold most of each
     district."""
     with Pool() as pool:
+        pool.at_exit(share_tasks.forget_map)
         run = pool.map if chosen > _FEW_BATCHES * desk.at_once else ahead
         if best is None:
             return _publish_all(desk, writing, map_, run)

@@ -59,6 +59,11 @@ def whole(map_: ZoningMap, best: Mapping[str, str], parcels: Sequence[tuple[str,
     return store.batch_of([key for key, _ in parcels], shares(lots, facets, best))
 
 
+def forget_map() -> None:
+    """Free the memory that this process keeps the last map in."""
+    _shapes_of.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _shapes_of(map_: ZoningMap) -> pd.DataFrame:
     """The districts with their shapes, decoded once a worker."""
