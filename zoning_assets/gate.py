@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from zoning_assets.errors import AcceptanceNeeded, CoverStale
-from zoning_assets.model import Jurisdiction, Outcome, Place
+from zoning_assets.model import Jurisdiction, Place
 from zoning_assets.stores import baselines, surveys
 from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.surveys import ACCEPTED, HELD, PASSED, Contents, Surveys
@@ -20,6 +20,7 @@ from zoning_assets.transform import tripwires
 from zoning_assets.transform.measures import Measure, Release, measures
 from zoning_assets.transform.survey import Survey
 from zoning_assets.transform.tripwires import Finding, Verdict
+from zoning_assets.validating import Validated
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Gate:
     _survey: Survey = field(default_factory=Survey)
     _contents: dict[Place, list[str]] = field(default_factory=dict)  # of those that have something to publish
     _came: set[Place] = field(default_factory=set)
+    _waited_s: dict[Place, float] = field(default_factory=dict)
     _tiles: Collection[str] = ()  # of the whole jurisdiction
     #: As it was before this run: whether the feed was ever whole, and its newest rollback.
     _begun: asyncio.Task[tuple[bool, int]] | None = None
@@ -66,27 +68,40 @@ class Gate:
             self._begun = asyncio.create_task(looked)
         return await self._begun
 
-    async def come(self, outcome: Outcome, tiles: Collection[str], *, publishes: bool) -> None:
-        """A place was validated; where it would publish, it waits here for the others, and others may work meanwhile.
+    async def add(self, validated: Validated, survey: Survey, *, publishes: bool) -> None:
+        """A place was validated. With the last one the release is judged.
+
+        Args:
+            validated: its table.
+            survey: what the release looks like in this place.
+            publishes: whether it has something to publish.
+        """
+        work = validated.work
+        if work.place in self.awaited:
+            self._survey, self._tiles = self._survey + survey, work.tiles
+            self._came.add(work.place)
+            self._contents |= {work.place: [validated.content_hash, work.harvest.id]} if publishes else {}
+            await self.leave(work.place)
+
+    async def wait(self, validated: Validated) -> None:
+        """Wait until the release was judged; other places may work meanwhile. A first release is not waited for.
 
         Raises:
             AcceptanceNeeded: the release is held: none of its places is published.
             CoverStale: the place was judged before, and is not the same any more.
         """
-        place, contents = outcome.place, [outcome.content_hash, outcome.harvest.id if outcome.harvest else ""]
-        begun = await self.compares()
-        if place in self.awaited:
-            self._survey, self._tiles, outcome.survey = self._survey + outcome.survey, tiles, None
-            self._came.add(place)
-            self._contents |= {place: contents} if publishes else {}
-            await self.leave(place)
-        if not publishes or not begun:
+        if not await self.compares():
             return
-        await self._wait(outcome)
+        place = validated.work.place
+        await self._wait(place)
         if self._error:
             raise self._error
-        if self._contents.get(place, [""])[0] != contents[0]:
+        if self._contents.get(place, [""])[0] != validated.content_hash:
             raise CoverStale("its rows changed after the release was judged", where=str(place), do="run it again")
+
+    def waited_s(self, place: Place) -> float:
+        """How long a place waited here; seconds."""
+        return self._waited_s.get(place, 0.0)
 
     async def leave(self, place: Place) -> None:
         """Nobody waits for this place any longer. With the last one the release is judged."""
@@ -102,14 +117,14 @@ class Gate:
             self._error = error
         self._open.set()
 
-    async def _wait(self, outcome: Outcome) -> None:
-        """Until it opens; without a slot, which others need to get here. The wait is none of the place's costs."""
+    async def _wait(self, place: Place) -> None:
+        """Until it opens; without a slot, which others need to get here."""
         since = time.monotonic()
         if not self._open.is_set():
             self.slots.release()
             await self._open.wait()
             await self.slots.acquire()
-        outcome.waited_s = time.monotonic() - since
+        self._waited_s[place] = self.waited_s(place) + time.monotonic() - since
 
     def _judge(self, *, begun: bool) -> None:
         with surveys.opened(self.database, self.jurisdiction.id, self.feed) as desk:

@@ -255,20 +255,18 @@ class Counts:
         return asdict(self)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
-    """What became of one feed at one place: written by the stages as it goes. `error`: where and why it ended early."""
+    """What became of one feed at one place. `error`: where and why it ended early."""
 
     place: Place
     feed: str
-    stages: list[str] = field(default_factory=list)  # those that were completed
+    stages: tuple[str, ...] = ()  # those that were completed
     counts: Counts = Counts()
     harvest: Harvest | None = None
     content_hash: str = ""  # of the validated rows, whatever their order
     rejections: Any = None  # table of page, row, reason, detail
     picture: bytes = b""  # PNG
-    survey: Any = None  # transform.survey.Survey
-    waited_s: float = 0.0  # for other places
     batch: int | None = None  # None: nothing was published, or it had been published already
     error: ZoningError | None = None
 

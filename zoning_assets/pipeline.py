@@ -14,19 +14,14 @@ what was published for it before stays.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from zoning_assets.defects import defect
-from zoning_assets.errors import CoverStale, Defect, TooManyRejections, ZoningError
-from zoning_assets.fixing import check, fixed_by
+from zoning_assets.errors import CoverStale, ZoningError
 from zoning_assets.gate import Gate
 from zoning_assets.harvesting import Harvesting, doubt_cover, is_whole, note_published
 from zoning_assets.http import Client, Http, Kept, Tally
@@ -46,23 +41,15 @@ from zoning_assets.model import (
 from zoning_assets.pauses import hosts_of, watching
 from zoning_assets.pool import Pool
 from zoning_assets.preparing import Preparing
+from zoning_assets.publishing import Publishing
 from zoning_assets.running import Prepared, Run, places_of
-from zoning_assets.stages import (
-    NONE_HELD,
-    compare_place,
-    fix_rows,
-    held,
-    publish_place,
-    validate_part,
-)
 from zoning_assets.stopping import called_in_loop
 from zoning_assets.stores import fixes, freshness, harvests, states
 from zoning_assets.stores.objects import Objects
-from zoning_assets.stores.publish import find_published
-from zoning_assets.stores.sessions import close_idle
-from zoning_assets.transform import canonical, picture
+from zoning_assets.stores.publish import Published
 from zoning_assets.transform.survey import Survey
 from zoning_assets.transform.tripwires import Verdict
+from zoning_assets.validating import Validated, Validation
 from zoning_assets.work import Work
 
 STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
@@ -96,6 +83,10 @@ class Pipeline:
     @property
     def _harvesting(self) -> Harvesting:
         return Harvesting(self.objects, self.scratch, self.pool)
+
+    @property
+    def _validation(self) -> Validation:
+        return Validation(self.pool, self.database)
 
     async def harvest(self, jurisdiction: Jurisdiction, feed: str = PARCELS, *, force: bool = False) -> Cover:
         """The newest harvest of a feed's layer; the layer is fetched only where it may have changed.
@@ -137,17 +128,19 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         place = Place(jurisdiction.id)
-        outcome = Outcome(place, feed)
         async with self.http() as http, called_in_loop(http.drain):
             work = await self._harvesting.first_page(jurisdiction, feed, http.for_work())
         await Preparing(self.objects, self.pool).deal([work])
-        cover = Cover(jurisdiction.id, feed, {}, {})
-        work = await self._prepared(Prepared(cover, {place: work}), outcome, [NORMALIZED])
+        outcome = Outcome(place, feed, (RAW, NORMALIZED), harvest=work.harvest)
         try:
-            await self._validate(work, outcome)
-            outcome.rejections = await asyncio.to_thread(work.table(VALIDATED).rejections, self.objects)
+            validated = await self._validation.validated(work)
+            table = validated.work.table(VALIDATED)
+            received = Counts(received=validated.counts.fetched)
+            rejections = await asyncio.to_thread(table.rejections, self.objects)
+            outcome = replace(outcome, counts=validated.counts + received, rejections=rejections)
+            self._validation.check(validated)
         except ZoningError as error:
-            outcome.error = error
+            return replace(outcome, error=error)
         return outcome
 
     async def run(  # noqa: PLR0913 - what is to be done where, and who is told
@@ -207,46 +200,64 @@ class Pipeline:
 
     async def _take(self, stages: Sequence[str], run: Run, place: Place) -> Outcome:
         """One place through the stages; an error ends its way and is its outcome, not raised."""
-        started, outcome = time.monotonic(), Outcome(place, run.feed)
-        work = None
+        started, outcome, validated = time.monotonic(), Outcome(place, run.feed), None
         try:
-            prepared = await run.prepared(run.jurisdictions[place.jurisdiction])
-            work = await self._prepared(prepared, outcome, stages)
-            publish = partial(self._publish, gate=run.gates[place.jurisdiction])
-            for stage, step in ((VALIDATED, self._validate), (PUBLISHED, publish)):
-                if stage in stages:
-                    work = await step(work, outcome)
-                    outcome.stages.append(stage)
+            async for reached in self._through(stages, run, place):
+                outcome, validated = reached
         except CoverStale as error:
-            outcome.error = await asyncio.to_thread(self._doubt, run.jurisdictions[place.jurisdiction], run.feed, error)
+            doubted = await asyncio.to_thread(self._doubt, run.jurisdictions[place.jurisdiction], run.feed, error)
+            outcome = replace(outcome, error=doubted)
         except ZoningError as error:
-            outcome.error = error
+            outcome = replace(outcome, error=error)
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
-            outcome.error = run.http.stopped(str(place)) or defect(str(place), error)
-        if work and VALIDATED in outcome.stages:
-            await self._show(work, outcome)
-        seconds = round(time.monotonic() - started - outcome.waited_s, 3)
-        outcome.counts += Counts(seconds=seconds)
-        return outcome
+            outcome = replace(outcome, error=run.http.stopped(str(place)) or defect(str(place), error))
+        if validated and VALIDATED in outcome.stages:
+            outcome = await asyncio.to_thread(self._shown, outcome, validated)
+        seconds = time.monotonic() - started - run.gates[place.jurisdiction].waited_s(place)
+        return replace(outcome, counts=outcome.counts + Counts(seconds=round(seconds, 3)))
 
-    async def _prepared(self, prepared: Prepared, outcome: Outcome, stages: Sequence[str]) -> Work:
-        """What the place takes of the layer's harvest."""
-        work = prepared.works[outcome.place]
+    async def _through(
+        self, stages: Sequence[str], run: Run, place: Place
+    ) -> AsyncIterator[tuple[Outcome, Validated | None]]:
+        """What became of a place after each stage, and its validated table once there is one.
+
+        Raises:
+            ZoningError: the next stage refuses; what was given before holds.
+        """
+        prepared = await run.prepared(run.jurisdictions[place.jurisdiction])
+        work = prepared.works[place]
         if isinstance(work, ZoningError):
             raise work
-        outcome.harvest = work.harvest
-        outcome.stages.append(RAW)
-        received = sum(page.rows for page in work.harvest.pages)
-        outcome.counts = Counts(received=received)
-        if outcome.place.tile is None and RAW in stages:  # a tile's layer was fetched by another asset
-            cost = prepared.cover.cost
-            outcome.counts += Counts(requests=int(cost["requests"]), bytes=int(cost["bytes"]))
+        received = _received(prepared.cover, work, stages)
+        outcome = Outcome(place, run.feed, (RAW,), received, work.harvest)
+        fields = Survey()
         if NORMALIZED in stages:
             summary = await asyncio.to_thread(work.table(NORMALIZED).summary, self.objects)
-            outcome.counts = replace(outcome.counts, fetched=summary["fetched"])
-            outcome.survey = Survey(fields=tuple(summary["fields"]))
-            outcome.stages.append(NORMALIZED)
-        return work
+            fields = Survey(fields=tuple(summary["fields"]))
+            outcome = _after(outcome, NORMALIZED, received + Counts(fetched=summary["fetched"]))
+        yield outcome, None
+        if VALIDATED in stages or PUBLISHED in stages:
+            validated = await self._validation.validated(work)
+            counts = validated.counts + received
+            outcome = replace(outcome, counts=counts, content_hash=validated.content_hash)
+            yield outcome, validated
+            await asyncio.to_thread(self._validation.check, validated)
+            outcome = _after(outcome, VALIDATED, counts) if VALIDATED in stages else outcome
+            yield outcome, validated
+            if PUBLISHED in stages:
+                publishing = Publishing(self.pool, self.database)
+                done = await publishing.published(validated, fields, run.gates[place.jurisdiction])
+                yield _after(replace(outcome, batch=done.batch), PUBLISHED, counts + _done(done)), validated
+
+    def _shown(self, outcome: Outcome, validated: Validated) -> Outcome:
+        """With what a person sees of a validated table: read last, as it is large and a place may wait for others."""
+        table = validated.work.table(VALIDATED)
+        try:
+            rejections, image = table.rejections(self.objects), table.picture(self.objects)
+        except ZoningError as error:
+            stages = outcome.stages[: outcome.stages.index(VALIDATED)]
+            return replace(outcome, error=outcome.error or error, stages=stages)
+        return replace(outcome, rejections=rejections, picture=image)
 
     def _doubt(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
         """A key stands twice: a person's fix gives it and gives way, or the layer changed."""
@@ -255,87 +266,19 @@ class Pipeline:
             return error
         return CoverStale(f"{error.what}; the fix that gave it was withdrawn", where=error.where, do="run again")
 
-    async def _validate(self, work: Work, outcome: Outcome) -> Work:
-        """Each row judged; where a person fixed some that were rejected, all once more with the fixes."""
-        rejections = await self._judge(work, outcome)
-        if not self.database:  # a trial, of which nobody said anything yet
-            check(work.place, outcome.counts, rejections, lambda _: 0)
-            return work
-        fixed = await asyncio.to_thread(fixed_by, self.database, work, rejections)
-        if fixed.fixes:
-            if await asyncio.to_thread(fixed.table(NORMALIZED).find_summary, self.objects) is None:
-                await self.pool.run(fix_rows, fixed, work.table(NORMALIZED))
-            rejections = await self._judge(fixed, outcome)
-        try:
-            known_among = partial(fixes.known, self.database, work.place.jurisdiction, work.feed.name)
-            await asyncio.to_thread(check, work.place, outcome.counts, rejections, known_among)
-        except TooManyRejections:
-            await asyncio.to_thread(fixes.hold_back, self.database, fixed.edition, held(rejections))
-            raise
-        return fixed
 
-    async def _judge(self, work: Work, outcome: Outcome) -> pd.DataFrame:
-        """Each row judged: a valid MultiPolygon with its hash, or a rejection with its reason."""
-        table = work.table(VALIDATED)
-        said = await asyncio.to_thread(table.find_summary, work.objects)
-        if said is None:
-            summary = await asyncio.to_thread(work.table(NORMALIZED).summary, work.objects)
-            groups = parts_of(summary, work.harvest.tile)
-            tasks = (self.pool.run(validate_part, work, part, *group) for part, group in enumerate(groups))
-            judged = await asyncio.gather(*tasks)
-            rejections = pd.concat([NONE_HELD, *(part.rejections for part in judged)], ignore_index=True)
-            counts = sum((part.counts for part in judged), Counts())
-            if counts.fetched != summary["fetched"]:
-                what = f"{summary['fetched']} rows were normalized, and {counts.fetched} were judged"
-                raise Defect(what, where=str(work.place), do="report this; nothing was published")
-            said = {
-                "counts": counts.as_dict(),
-                "content_hash": canonical.set_hash(chain.from_iterable(part.hashes for part in judged)),
-                "survey": sum((part.survey for part in judged), Survey()).as_dict(),
-            }
-            image = await self.pool.run(picture.of_sketches, [part.sketch for part in judged])
-            await asyncio.to_thread(table.finish, work.objects, len(groups), said, rejections, image)
-        counts = Counts(**said["counts"])
-        seen = Survey.of(said["survey"])
-        outcome.survey = (outcome.survey or Survey()) + seen
-        received = {name: getattr(outcome.counts, name) for name in ("received", "requests", "bytes")}
-        outcome.counts = replace(counts, **received)
-        outcome.content_hash = said["content_hash"]
-        return await asyncio.to_thread(table.rejections, work.objects)
-
-    async def _show(self, work: Work, outcome: Outcome) -> None:
-        """What a person sees of a validated table: read last, as a place may wait for others, and this is large."""
-        table = work.table(VALIDATED)
-        try:
-            outcome.rejections = await asyncio.to_thread(table.rejections, self.objects)
-            outcome.picture = await asyncio.to_thread(table.picture, self.objects)
-        except ZoningError as error:
-            outcome.error = outcome.error or error
-            outcome.stages = outcome.stages[: outcome.stages.index(VALIDATED)]
-
-    async def _publish(self, work: Work, outcome: Outcome, gate: Gate) -> Work:
-        """The validated table into PostGIS, in one transaction; if all that its jurisdiction would publish is right."""
-        self.pool.at_exit(close_idle)
-        if VALIDATED not in outcome.stages:  # only `parcels` was asked for: what was validated is read
-            work = await self._validate(work, outcome)
-        done = await asyncio.to_thread(find_published, self.database, work.edition)
-        if done:
-            outcome.survey += Survey(kept=outcome.survey.rows)
-        elif await gate.compares():
-            outcome.survey += await self.pool.run(compare_place, work, self.database)
-        await gate.come(outcome, work.tiles, publishes=done is None)
-        if done is None:
-            async with gate.turn:  # in a thread: a worker that waits for PostgreSQL works on no page
-                done = await asyncio.to_thread(publish_place, work, self.database, await gate.undone())
-        outcome.batch = done.batch
-        outcome.counts += Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)
-        return work
+def _after(outcome: Outcome, stage: str, counts: Counts) -> Outcome:
+    """The outcome when one more stage was completed."""
+    return replace(outcome, stages=(*outcome.stages, stage), counts=counts)
 
 
-def parts_of(summary: Mapping[str, Any], tile: str | None) -> list[tuple[list[int], bool]]:
-    """The parts of the validated table: of which normalized parts each is made, and whether all rows of a key stand in
-    them. A jurisdiction's map is judged as a whole."""
-    numbers = list(summary["numbers"])
-    together = numbers if tile is None else list(summary["together"])
-    alone = [([number], False) for number in numbers if number not in together]
-    return alone + ([(together, True)] if together else [])
+def _received(cover: Cover, work: Work, stages: Sequence[str]) -> Counts:
+    """What came of the place from the portal."""
+    received = Counts(received=sum(page.rows for page in work.harvest.pages))
+    if work.place.tile is None and RAW in stages:  # a tile's layer was fetched by another asset
+        received += Counts(requests=int(cover.cost["requests"]), bytes=int(cover.cost["bytes"]))
+    return received
+
+
+def _done(done: Published) -> Counts:
+    return Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)

@@ -134,8 +134,8 @@ class Look:
         if len(outcomes) < len(places):
             return []
         cost = Counts(requests=client.tally.requests, bytes=client.tally.bytes)
-        outcomes[0].counts += replace(cost, seconds=round(time.monotonic() - started, 3))
-        return outcomes
+        cost = replace(cost, seconds=round(time.monotonic() - started, 3))
+        return [replace(outcomes[0], counts=outcomes[0].counts + cost), *outcomes[1:]]
 
     def _is_whole(self, cover: Cover) -> bool:
         """Whether all places were published from this harvest, and the portal states what it stated then."""

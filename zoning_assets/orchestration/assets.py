@@ -185,7 +185,7 @@ def _take(
 
         async def work(put: Callable[[Outcome | Verdict], None]) -> None:
             def report(outcome: Outcome) -> None:
-                outcomes.append(replace(outcome, rejections=None, picture=b"", survey=None))  # those are large
+                outcomes.append(replace(outcome, rejections=None, picture=b""))  # those are large
                 put(outcome)
 
             with logs.about(run=context.run.run_id):
