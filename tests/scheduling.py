@@ -19,6 +19,7 @@ TOGETHER = frozenset(
         "test_judging",
         "test_kill",
         "test_real_data",
+        "test_removing",
     )
 )
 
