@@ -20,6 +20,7 @@ TOGETHER = frozenset(
         "test_kill",
         "test_real_data",
         "test_removing",
+        "test_rollback",
     )
 )
 
