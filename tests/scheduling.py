@@ -23,6 +23,7 @@ TOGETHER = frozenset(
         "test_real_data",
         "test_removing",
         "test_rollback",
+        "test_tripwires",
         "test_verifying",
     )
 )
