@@ -96,7 +96,7 @@ class Shares:
         return self._parcels("chosen_parcels")
 
     def parcels_in(self, districts: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """The parcels that touch some districts (ids), once for each; as `chosen`."""
+        """The parcels that touch some districts (ids), each once; as `chosen`."""
         return self._parcels("parcels_in", districts=list(districts))
 
     def best_lots(self) -> dict[str, str]:
