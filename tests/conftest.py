@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -108,6 +109,24 @@ def pool() -> Iterator[Pool]:
 def pipeline(tmp_path: Path, database: str, pool: Pool) -> Pipeline:
     """A pipeline with an empty store and an empty database."""
     return Pipeline(Objects(str(tmp_path / "store")), database, tmp_path / "scratch", pool)
+
+
+@contextmanager
+def going_on(server: str, kept: str, store: Path, folder: Path, pool: Pool) -> Iterator[Pipeline]:
+    """A pipeline on copies of a database and of a store, so that many tests go on from what was published once.
+
+    Args:
+        server: the cluster's address.
+        kept: the name of the database; who is connected to it is thrown out.
+        store: the folder of its store; not changed.
+        folder: of the copy.
+        pool: the session's.
+    """
+    shutil.copytree(store, folder / "store")
+    with psycopg.connect(server) as connection:  # workers keep connections for their next transaction
+        connection.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [kept])
+    with copied(server, kept) as (_, url):
+        yield Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)
 
 
 def read_toml(folder: Path, text: str, name: str = "us-ma-cambridge") -> Jurisdiction:

@@ -15,10 +15,16 @@ TOGETHER = frozenset(
         "ordinances/test_ordinance_extract",
         "simulation/test_county",
         "simulation/test_town",
+        "stores/test_plans",
+        "test_chaos",
         "test_dagster",
         "test_judging",
         "test_kill",
         "test_real_data",
+        "test_removing",
+        "test_rollback",
+        "test_tripwires",
+        "test_verifying",
     )
 )
 

@@ -1,21 +1,24 @@
 """A jurisdiction is taken out: it touches no other one, can be undone, and starts as new when it comes back."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Zoning, zoning
-from tests.conftest import read_toml, rows
+from tests.conftest import copied, going_on, read_toml, rows
 from tests.test_rollback import CHANGES, STATE, go_on, harvest, now, undo
 from zoning_assets import judging, removing
 from zoning_assets.errors import UndoneMeanwhile
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import Pipeline
+from zoning_assets.pool import Pool
 from zoning_assets.simulation.county import ID, county_toml
 from zoning_assets.simulation.process import serving, switch_release
 from zoning_assets.stores import failures, freshness, holds, removal
 from zoning_assets.stores.database import as_role, connect
+from zoning_assets.stores.objects import Objects
 from zoning_assets.stores.publish import newest_undo
 from zoning_assets.verifying import verify
 
@@ -47,17 +50,40 @@ def remove(pipeline: Pipeline, jurisdiction: str = ID, *, in_earnest: bool = Tru
     )
 
 
-@pytest.fixture
-def counties(pipeline: Pipeline, tmp_path: Path) -> object:
-    """Two published counties of one portal, with all that is remembered beside rows."""
-    with serving(400) as portal:
-        text = county_toml(portal)
-        county = read_toml(tmp_path / "toml", text, ID)
-        other = read_toml(tmp_path / "toml", text.replace(f'"{ID}"', f'"{OTHER}"'), OTHER)
-        for each in (county, other):
+def described(folder: Path, portal: str) -> tuple[Jurisdiction, Jurisdiction]:
+    """Two counties of one portal."""
+    text = county_toml(portal)
+    other = text.replace(f'"{ID}"', f'"{OTHER}"')
+    return read_toml(folder / "toml", text, ID), read_toml(folder / "toml", other, OTHER)
+
+
+@pytest.fixture(scope="module")
+def published(
+    server: str, template: str, pool: Pool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str, Path]]:
+    """Both counties, published once, with all that is remembered beside rows: portal, database, store."""
+    folder = tmp_path_factory.mktemp("published")
+    with serving(400) as portal, copied(server, template) as (name, url):
+        pipeline = Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)
+        for each in described(folder, portal):
             harvest(pipeline, each)
-            remember(pipeline.database, each.id)
-        yield county, other, portal
+            remember(url, each.id)
+        yield portal, name, folder / "store"
+
+
+@pytest.fixture
+def pipeline(server: str, published: tuple[str, str, Path], tmp_path: Path, pool: Pool) -> Iterator[Pipeline]:
+    """One that goes on from there."""
+    portal, name, store = published
+    switch_release(portal, 1)
+    with going_on(server, name, store, tmp_path, pool) as pipeline:
+        yield pipeline
+
+
+@pytest.fixture
+def counties(published: tuple[str, str, Path], tmp_path: Path) -> tuple[Jurisdiction, Jurisdiction, str]:
+    """The counties, and their portal."""
+    return *described(tmp_path, published[0]), published[0]
 
 
 def remember(url: str, jurisdiction: str) -> None:

@@ -1,21 +1,24 @@
 """Bad releases are caught by name before anything of them is published; good ones are not."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer
 
 import pytest
 
 from tests import town
-from tests.conftest import read_toml, rows, sync
+from tests.conftest import copied, going_on, read_toml, rows, sync
 from tests.shared_data import cambridge, need
 from zoning_assets import judging
 from zoning_assets.errors import AcceptanceNeeded, NothingWaits
-from zoning_assets.model import PARCELS, ZONING, Outcome, Place
+from zoning_assets.model import PARCELS, ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import _PLACES_AT_ONCE, STAGES, Pipeline
+from zoning_assets.pool import Pool
 from zoning_assets.simulation.county import ID, County
 from zoning_assets.simulation.plan import Plan
 from zoning_assets.stores import holds, surveys
+from zoning_assets.stores.objects import Objects
 from zoning_assets.transform.tripwires import Verdict
 
 TABLE = {PARCELS: "parcel", ZONING: "district"}
@@ -45,6 +48,31 @@ def held(outcomes: list[Outcome], name: str) -> str:
     return line
 
 
+Standing = tuple[Pipeline, Jurisdiction, Path]
+
+
+@pytest.fixture(scope="module")
+def published(
+    server: str, template: str, pool: Pool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """The town with both layers published once: its database, and the folder of its files and its store."""
+    folder = tmp_path_factory.mktemp("published")
+    town.release(folder, County.build(LOTS))
+    with copied(server, template) as (name, url):
+        pipeline = Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)
+        for feed in (PARCELS, ZONING):
+            good(sync(pipeline, town.town(folder), feed))
+        yield name, folder
+
+
+@pytest.fixture
+def standing(server: str, published: tuple[str, Path], tmp_path: Path, pool: Pool) -> Iterator[Standing]:
+    """A copy of that, to go on from; a test says what the town's files in the folder are next."""
+    name, folder = published
+    with going_on(server, name, folder / "store", tmp_path, pool) as pipeline:
+        yield pipeline, town.town(folder), folder
+
+
 BAD = {
     PARCELS: [
         (town.one_code("ZONE"), "mass_rezoning"),
@@ -64,14 +92,12 @@ BAD = {
 
 
 @pytest.mark.parametrize("feed", BAD)
-def test_a_bad_release_is_caught_by_name(pipeline: Pipeline, tmp_path: Path, feed: str) -> None:
+def test_a_bad_release_is_caught_by_name(standing: Standing, feed: str) -> None:
     """Not a row of it is published; a rerun says the same; once it is discarded, the next good one is published."""
-    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
-    town.release(tmp_path, county)
-    good(sync(pipeline, jurisdiction, feed))
+    (pipeline, jurisdiction, folder), county = standing, County.build(LOTS)
     before = told(pipeline, feed)
     for spoil, name in BAD[feed]:
-        town.release(tmp_path, county, **{feed: spoil})
+        town.release(folder, county, **{feed: spoil})
         line = held(sync(pipeline, jurisdiction, feed), name)
         assert told(pipeline, feed) == before
     evidence = "SELECT count(*)::int, max(id) FROM zoning.survey"
@@ -80,36 +106,32 @@ def test_a_bad_release_is_caught_by_name(pipeline: Pipeline, tmp_path: Path, fee
     assert rows(pipeline.database, evidence) == once, "kept once"
     why = surveys.decide(pipeline.database, ID, feed, surveys.DISCARDED, actor="ann", reason="spoilt")
     assert any(each.startswith(f"{name}: ") for each in why)
-    town.release(tmp_path, county.after_changes())
+    town.release(folder, county.after_changes())
     good(sync(pipeline, jurisdiction, feed))
     assert told(pipeline, feed) != before
     with pytest.raises(NothingWaits):
         surveys.decide(pipeline.database, ID, feed, surveys.ACCEPTED, actor="ann", reason="late")
 
 
-def test_a_truncated_layer_is_caught_when_it_is_opened(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_truncated_layer_is_caught_when_it_is_opened(standing: Standing) -> None:
     """Not a page of it is fetched: its rows are counted first."""
-    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
-    town.release(tmp_path, county)
-    good(sync(pipeline, jurisdiction))
+    (pipeline, jurisdiction, folder), county = standing, County.build(LOTS)
     before = told(pipeline, PARCELS)
-    town.release(tmp_path, county, parcels=town.truncated)
+    town.release(folder, county, parcels=town.truncated)
     with pytest.raises(AcceptanceNeeded, match="count_drop: the layer fell from"):
         sync(pipeline, jurisdiction)
     assert told(pipeline, PARCELS) == before
 
 
-def test_what_is_accepted_is_published_and_nothing_else(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_what_is_accepted_is_published_and_nothing_else(standing: Standing) -> None:
     """A person's word is of what was held: it is published by the next sync; another release is judged anew."""
-    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
-    town.release(tmp_path, county)
-    good(sync(pipeline, jurisdiction))
-    town.release(tmp_path, county, parcels=town.one_code("ZONE"))
+    (pipeline, jurisdiction, folder), county = standing, County.build(LOTS)
+    town.release(folder, county, parcels=town.one_code("ZONE"))
     held(sync(pipeline, jurisdiction), "mass_rezoning")
     surveys.decide(pipeline.database, ID, PARCELS, surveys.ACCEPTED, actor="ann", reason="they did it")
-    town.release(tmp_path, county, parcels=town.shifted)
+    town.release(folder, county, parcels=town.shifted)
     held(sync(pipeline, jurisdiction), "shifted")
-    town.release(tmp_path, county, parcels=town.one_code("ZONE"))
+    town.release(folder, county, parcels=town.one_code("ZONE"))
     held(sync(pipeline, jurisdiction), "mass_rezoning")
     surveys.decide(pipeline.database, ID, PARCELS, surveys.ACCEPTED, actor="ann", reason="they did it")
     outcomes = sync(pipeline, jurisdiction)
@@ -168,24 +190,20 @@ def test_more_places_than_work_at_a_time_wait_for_one_another(pipeline: Pipeline
     assert committed < judged
 
 
-def test_a_place_that_fails_keeps_none_waiting(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_place_that_fails_keeps_none_waiting(standing: Standing) -> None:
     """A tile that is none any more ends with its own error; the others are judged and published without it."""
-    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
-    town.release(tmp_path, county)
-    good(sync(pipeline, jurisdiction))
-    town.release(tmp_path, county, parcels=town.edited)
+    (pipeline, jurisdiction, folder), county = standing, County.build(LOTS)
+    town.release(folder, county, parcels=town.edited)
     gone = "882a306603fffff"
     outcomes = sync(pipeline, jurisdiction, choose=lambda tiles: [gone, *tiles])
     assert [outcome.place.tile for outcome in outcomes if outcome.error] == [gone]
     assert sum(outcome.counts.changed for outcome in outcomes) > LOTS / 3
 
 
-def test_a_pause_at_the_gate_is_obeyed_and_outlived(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_pause_at_the_gate_is_obeyed_and_outlived(standing: Standing) -> None:
     """A person pauses at the moment when the release is judged: nothing is published until `resume`, then all of it."""
-    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
-    town.release(tmp_path, county)
-    good(sync(pipeline, jurisdiction))
-    town.release(tmp_path, county, parcels=town.edited)
+    (pipeline, jurisdiction, folder), county = standing, County.build(LOTS)
+    town.release(folder, county, parcels=town.edited)
     before, seen, outcomes = told(pipeline, PARCELS), [], list[Outcome]()
     words = {"jurisdiction": ID, "host": None, "actor": "ann"}
 
@@ -205,11 +223,9 @@ def test_a_pause_at_the_gate_is_obeyed_and_outlived(pipeline: Pipeline, tmp_path
     assert told(pipeline, PARCELS) != before
 
 
-def test_one_bad_tile_by_itself_is_judged_by_its_own_rows(pipeline: Pipeline, tmp_path: Path) -> None:
-    jurisdiction, county = town.town(tmp_path), County.build(LOTS)
-    town.release(tmp_path, county)
-    good(sync(pipeline, jurisdiction))
-    town.release(tmp_path, county, parcels=town.swapped("USE_CODE", "SITE_ADDR"))
+def test_one_bad_tile_by_itself_is_judged_by_its_own_rows(standing: Standing) -> None:
+    (pipeline, jurisdiction, folder), county = standing, County.build(LOTS)
+    town.release(folder, county, parcels=town.swapped("USE_CODE", "SITE_ADDR"))
     (tile,) = rows(pipeline.database, "SELECT tile FROM zoning.parcel GROUP BY 1 ORDER BY count(*) DESC LIMIT 1")[0]
     held(sync(pipeline, jurisdiction, choose=lambda _: [tile]), "columns_changed")
     assert rows(pipeline.database, "SELECT whole FROM zoning.survey WHERE state = 'held'") == [(False,)]

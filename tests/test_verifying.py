@@ -1,29 +1,42 @@
 """Everything held against everything: sound where nothing was touched, and each harm is named."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import read_toml, rows, sync
+from tests.conftest import copied, going_on, read_toml, rows, sync
 from zoning_assets import judging, undoing
 from zoning_assets.model import ZONING
 from zoning_assets.pipeline import Pipeline
+from zoning_assets.pool import Pool
 from zoning_assets.simulation.county import ID, County, county_toml
 from zoning_assets.simulation.process import serving, switch_release
+from zoning_assets.stores.objects import Objects
 from zoning_assets.verifying import verify
 
 
-@pytest.fixture
-def county(pipeline: Pipeline, tmp_path: Path) -> Pipeline:
-    """Harvested, changed, and harvested again."""
-    with serving(400) as portal:
-        described = read_toml(tmp_path / "toml", county_toml(portal), ID)
+@pytest.fixture(scope="module")
+def published(
+    server: str, template: str, pool: Pool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """Harvested, changed, and harvested again, once: database, store."""
+    folder = tmp_path_factory.mktemp("published")
+    with serving(400) as portal, copied(server, template) as (name, url):
+        pipeline = Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)
+        described = read_toml(folder / "toml", county_toml(portal), ID)
         for number in (1, 2):
             switch_release(portal, number)
             sync(pipeline, described)
             sync(pipeline, described, ZONING)
-    return pipeline
+        yield name, folder / "store"
+
+
+@pytest.fixture
+def county(server: str, published: tuple[str, Path], tmp_path: Path, pool: Pool) -> Iterator[Pipeline]:
+    """A copy of it."""
+    with going_on(server, *published, tmp_path, pool) as pipeline:
+        yield pipeline
 
 
 def test_what_nobody_touched_is_sound(county: Pipeline, tmp_path: Path) -> None:

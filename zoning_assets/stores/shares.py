@@ -113,7 +113,7 @@ class Shares:
         return self._streamed("parcels_of", keys=list(keys))
 
     def parcels_in(self, districts: Sequence[str]) -> Iterator[list[Lot]]:
-        """The parcels that touch some districts (ids), once for each; as `chosen`."""
+        """The parcels that touch some districts (ids), each once; as `chosen`."""
         return self._streamed("parcels_in", districts=list(districts))
 
     def best_lots(self) -> dict[str, str]:

@@ -116,12 +116,16 @@ SELECT k.parcel_id, ST_AsBinary(p.geom) FROM unnest(%(keys)s::text[]) AS k(parce
 ) p;
 
 -- name: parcels_in
--- The parcels that touch some districts; once for each.
-SELECT p.parcel_id, ST_AsBinary(p.geom) FROM unnest(%(districts)s::text[]) AS n(district_id), LATERAL (
-    SELECT geom FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND district_id = n.district_id OFFSET 0
-) d, LATERAL (
-    SELECT parcel_id, geom FROM zoning.parcel
-    WHERE jurisdiction || '' = %(jurisdiction)s AND ST_Intersects(geom, d.geom) OFFSET 0
+-- The parcels that touch some districts; each once, however many districts it touches.
+SELECT k.parcel_id, ST_AsBinary(p.geom) FROM (
+    SELECT DISTINCT t.parcel_id FROM unnest(%(districts)s::text[]) AS n(district_id), LATERAL (
+        SELECT geom FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND district_id = n.district_id OFFSET 0
+    ) d, LATERAL (
+        SELECT parcel_id FROM zoning.parcel
+        WHERE jurisdiction || '' = %(jurisdiction)s AND ST_Intersects(geom, d.geom) OFFSET 0
+    ) t
+) k, LATERAL (
+    SELECT geom FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.parcel_id OFFSET 0
 ) p;
 
 -- name: best_lots
