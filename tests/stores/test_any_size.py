@@ -19,6 +19,8 @@ _WORLD = {f"P{n}": Fact(n % 3, "a") for n in range(600)}
 _LATER = {
     key: Fact(fact.spot, "b") if key.endswith("7") else fact for key, fact in _WORLD.items() if not key.endswith("5")
 }
+#: Rows of small tables (batches) that may be read more; a step publishes 600 rows.
+_FEW = 10
 #: Counts of a session that has ended are complete; so they are ended, and their end is awaited.
 _END = """
     SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
@@ -77,4 +79,5 @@ def test_other_counties_cost_nothing(alone: list[int], filled: str) -> None:
     """A second and a third county, a release and its rollback read as many rows beside 23,000 others as alone."""
     beside = _work(filled, db.as_role(filled, None))
     assert all(alone)
-    assert [step for step, (mine, theirs) in enumerate(zip(beside, alone, strict=True)) if mine > 1.3 * theirs] == []
+    most = [1.3 * each + _FEW for each in alone]
+    assert [step for step, (mine, limit) in enumerate(zip(beside, most, strict=True)) if mine > limit] == []
