@@ -24,18 +24,18 @@ from psycopg import sql
 from benchmarks.states import State, difference, keep, set_back, state_of
 from zoning_assets import jurisdictions
 from zoning_assets.errors import Defect, ZoningError
-from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.http import Http
 from zoning_assets.model import NORMALIZED, PARCELS, VALIDATED, Jurisdiction, Outcome, Place
-from zoning_assets.pipeline import STAGES, Pipeline
-from zoning_assets.pool import Pool
+from zoning_assets.pipeline.pipeline import STAGES, Pipeline
+from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.chaos import FAULTS, Chaos
 from zoning_assets.simulation.chaos.edits import edited
 from zoning_assets.simulation.chaos.faults import edit_of
-from zoning_assets.simulation.county import ID, county_toml
-from zoning_assets.simulation.layer import Layer
-from zoning_assets.simulation.portal import CountyReleases, county_portal
-from zoning_assets.stores.objects import Objects
+from zoning_assets.simulation.county.county import ID, county_toml
+from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
+from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.sources import FEED_TYPES
+from zoning_assets.storage.object_store.object_store import Objects
 
 PARCELS_IN_ALL, PAGE_ROWS, TILE_RESOLUTION = 300, 100, 6
 #: What a feed's `strategy` may be.

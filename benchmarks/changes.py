@@ -12,12 +12,13 @@ import shapely
 
 from benchmarks import many_codes
 from zoning_assets.model import CodeRules
-from zoning_assets.simulation.county import BOUNDS, County
-from zoning_assets.simulation.plan import Plan, Truth
-from zoning_assets.transform import changes, codes, crs, event
-from zoning_assets.transform.canonical import content_hashes
-from zoning_assets.transform.parcel_changes import judge_parcels
-from zoning_assets.transform.shares import shares
+from zoning_assets.simulation.county.county import BOUNDS, County
+from zoning_assets.simulation.county.release_plan import Plan, Truth
+from zoning_assets.transform.changes import change_event, zoning_changes, zoning_codes
+from zoning_assets.transform.changes.overlay import shares
+from zoning_assets.transform.changes.parcel_changes import judge_parcels
+from zoning_assets.transform.geometry import crs
+from zoning_assets.transform.geometry.content_hash import content_hashes
 
 _FRAME = crs.metric_frame(BOUNDS)
 _DRIFTS_M = (0.0, 1.5, 3.0)
@@ -67,7 +68,7 @@ def _release(
     lots, map_, _ = _layers(after, known)
     truth = after.truth or Truth()
     started = time.monotonic()
-    zoning = changes.judge_zoning(lots, districts, map_)
+    zoning = zoning_changes.judge_zoning(lots, districts, map_)
     zoning_s = time.monotonic() - started
     started = time.monotonic()
     lineage = judge_parcels(*_differing(parcels, lots), coded=False)
@@ -81,14 +82,16 @@ def _release(
     }
 
 
-def _rezonings(judged: event.Judged, truth: Truth, lots: gpd.GeoDataFrame, map_: gpd.GeoDataFrame) -> dict[str, Any]:
+def _rezonings(
+    judged: change_event.Judged, truth: Truth, lots: gpd.GeoDataFrame, map_: gpd.GeoDataFrame
+) -> dict[str, Any]:
     """Told beside true; a partial rezoning is as wide as this release draws it."""
-    events = judged.changes[judged.changes["state"] == event.EVENT]
+    events = judged.changes[judged.changes["state"] == change_event.EVENT]
     told = {ids[0] for kind, ids in zip(events["kind"], events["parcel_ids"], strict=True) if kind.endswith("rezoned")}
     true = {**truth.rezoned, **truth.partly_rezoned}
     drawn = _drawn_widths(list(truth.strips), truth, lots, map_)
     wide = {pin for pin in true if drawn.get(pin, np.inf) > judged.drift.tolerance_m}
-    review = judged.changes[judged.changes["state"] == event.REVIEW]
+    review = judged.changes[judged.changes["state"] == change_event.REVIEW]
     kept = {pin for ids in review["parcel_ids"] for pin in ids}
     return {
         "tolerance_m": judged.drift.tolerance_m,
@@ -107,15 +110,15 @@ def _drawn_widths(pins: list[str], truth: Truth, lots: gpd.GeoDataFrame, map_: g
     shapes = dict(zip(lots["key"], lots.geometry, strict=True))
     widths = {}
     for pin in pins:
-        new = codes.fold(truth.partly_rezoned[pin][1])
+        new = zoning_codes.fold(truth.partly_rezoned[pin][1])
         near = map_.iloc[map_.sindex.query(shapes[pin])]
-        ground = shapely.union_all(near.geometry[[codes.fold(code) == new for code in near["code"]]].to_numpy())
+        ground = shapely.union_all(near.geometry[[zoning_codes.fold(code) == new for code in near["code"]]].to_numpy())
         part = shapely.intersection(ground, shapes[pin])
         widths[pin] = 2 * shapely.maximum_inscribed_circle(part, 0.01).length if not part.is_empty else 0.0
     return widths
 
 
-def _lineage(judged: event.Judged, truth: Truth) -> dict[str, Any]:
+def _lineage(judged: change_event.Judged, truth: Truth) -> dict[str, Any]:
     told = {
         (kind, tuple(evidence["parents"]), tuple(evidence["children"]))
         for kind, evidence in zip(judged.changes["kind"], judged.changes["evidence"], strict=True)
@@ -129,7 +132,7 @@ def _lineage(judged: event.Judged, truth: Truth) -> dict[str, Any]:
 def _layers(county: County, known: dict[str, str]) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, dict[str, str]]:
     """Parcels and map as they are judged, in the equal-area frame, and how codes are spelled."""
     lots, map_ = (_metric(side) for side in county.frames())
-    spelled = codes.spell({*map_["code"], *known}, CodeRules(), known)
+    spelled = zoning_codes.spell({*map_["code"], *known}, CodeRules(), known)
     map_ = map_.assign(code_local=map_["code"], code=map_["code"].map(spelled), facet="base", effective=None)
     return _hashed(lots.assign(zoning_code=None), "key"), _hashed(map_, "code_local"), spelled
 

@@ -18,9 +18,9 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.cells import EXACT, REFUSED, STRATEGIES, Cell, Matrix, Verdict
-from zoning_assets.pool import Pool
+from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.chaos import FAULTS, mixtures
-from zoning_assets.stores import database as db
+from zoning_assets.storage.postgis import database as db
 
 _SEED, _WIDTH = 2, 60
 

@@ -23,9 +23,9 @@ from psycopg import sql
 
 from benchmarks.processes import ROOT, environment
 from zoning_assets.model import Bounds
-from zoning_assets.simulation.county import ID, county_toml
-from zoning_assets.simulation.process import serving
-from zoning_assets.stores import database
+from zoning_assets.simulation.county.county import ID, county_toml
+from zoning_assets.simulation.portal.portal_process import serving
+from zoning_assets.storage.postgis import database
 
 #: The promise: a county beside others, by the same county alone.
 MOST_RATIO = 1.3

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyogrio
 import shapely
 
-from zoning_assets.simulation.portal import CountyReleases
-from zoning_assets.simulation.table import Column, Table
+from zoning_assets.simulation.county.county_table import Column, Table
+from zoning_assets.simulation.portal.portal import CountyReleases
 
 _ROWS_A_BATCH = 10_000
 _EPSG = 2249

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoning_assets.errors import MachineRefused
-from zoning_assets.stores.cluster import packages
-from zoning_assets.stores.cluster.site import locked
+from zoning_assets.local_postgres import packages
+from zoning_assets.local_postgres.data_folder import locked
 
 
 def unpacked(tree: Path, wanted: Sequence[str], beside: Sequence[str] = ()) -> Path:

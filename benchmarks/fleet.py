@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
-from zoning_assets.http.budget import Turn
-from zoning_assets.http.ledger import Memory, Step, T
-from zoning_assets.simulation.county import County
-from zoning_assets.simulation.portal import CountyReleases, Portal, county_portal
+from zoning_assets.http.rate_limit import Turn
+from zoning_assets.http.rate_limit_store import Memory, Step, T
+from zoning_assets.simulation.county.county import County
+from zoning_assets.simulation.portal.portal import CountyReleases, Portal, county_portal
 
 START = datetime(2026, 11, 23, tzinfo=UTC)  # a Monday
 FLEET, LOTS = 20, 1500  # a new district is a fifteenth of them; of 400 it is a third, which a tripwire holds

@@ -15,7 +15,8 @@ import orjson
 import psycopg
 import shapely
 
-from zoning_assets.transform import crs, esri
+from zoning_assets.transform.decode.esri import esri_json
+from zoning_assets.transform.geometry import crs
 
 _AT_ONCE = 4
 _TABLE = """
@@ -32,7 +33,7 @@ _NAMED = ("PIN", "ZONE", "USE_CODE", "SITE_ADDR")
 def rows_of(body: bytes) -> tuple[list[Any], ...]:
     """A page as columns, in the table's order."""
     features = orjson.loads(body)["features"]
-    shapes, _ = esri.shapes_of([each.get("geometry") or {} for each in features])
+    shapes, _ = esri_json.shapes_of([each.get("geometry") or {} for each in features])
     shapes = crs.reproject(shapes, "EPSG:2249", crs.DEGREES)
     attributes = [each["attributes"] for each in features]
     named = [[row[name] for row in attributes] for name in _NAMED]

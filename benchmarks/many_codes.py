@@ -7,10 +7,11 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from zoning_assets.transform import crs, event
-from zoning_assets.transform.canonical import content_hashes
-from zoning_assets.transform.changes import judge_zoning
-from zoning_assets.transform.polygon_overlay import polygons
+from zoning_assets.transform.changes import change_event
+from zoning_assets.transform.changes.zoning_changes import judge_zoning
+from zoning_assets.transform.geometry import crs
+from zoning_assets.transform.geometry.content_hash import content_hashes
+from zoning_assets.transform.geometry.polygon_overlay import polygons
 
 BOUNDS = (-87.95, 41.60, -87.50, 42.05)
 CODES, DISTRICTS, CHANGED = 1500, 14_000, 40
@@ -50,7 +51,7 @@ def measure() -> dict[str, Any]:
     parcels = here.assign(key=here["PIN"], zoning_code=None)
     started = time.monotonic()
     judged = judge_zoning(parcels, before, after)
-    events = judged.changes[judged.changes["state"] == event.EVENT]
+    events = judged.changes[judged.changes["state"] == change_event.EVENT]
     told = {ids[0] for ids in events["parcel_ids"]}
     return {
         "codes": CODES,

@@ -18,9 +18,10 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 import shapely
 
-from zoning_assets.simulation.process import serving
-from zoning_assets.transform import crs, pages
-from zoning_assets.transform.rows import Peek, Rows
+from zoning_assets.simulation.portal.portal_process import serving
+from zoning_assets.transform.decode import page_readers
+from zoning_assets.transform.decode.rows import Peek, Rows
+from zoning_assets.transform.geometry import crs
 
 PAGE = 2000
 #: form of a page -> f, and the CRS of its shapes.
@@ -70,8 +71,8 @@ def _one_page(portal: str, offset: int, tallies: dict[str, Tally]) -> None:
     for form, tally in tallies.items():
         body, sent, seconds = _fetched(portal, FORMS[form][0], offset)
         tally.bytes, tally.bytes_sent = tally.bytes + len(body), tally.bytes_sent + sent
-        rows[form], read_s = _fastest(lambda form=form, body=body: pages.READERS[form](body, {"id": "OBJECTID"}))
-        peek, peek_s = _fastest(lambda form=form, body=body: pages.PEEKERS[form](body, "OBJECTID"))
+        rows[form], read_s = _fastest(lambda form=form, body=body: page_readers.READERS[form](body, {"id": "OBJECTID"}))
+        peek, peek_s = _fastest(lambda form=form, body=body: page_readers.PEEKERS[form](body, "OBJECTID"))
         tally.fetch_s, tally.read_s, tally.peek_s = (
             tally.fetch_s + seconds,
             tally.read_s + read_s,

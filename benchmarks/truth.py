@@ -19,9 +19,10 @@ import pandas as pd
 import shapely
 
 from zoning_assets.model import CodeRules
-from zoning_assets.transform import changes, codes, crs, event
-from zoning_assets.transform.canonical import content_hashes
-from zoning_assets.transform.parcel_changes import judge_parcels
+from zoning_assets.transform.changes import change_event, zoning_changes, zoning_codes
+from zoning_assets.transform.changes.parcel_changes import judge_parcels
+from zoning_assets.transform.geometry import crs
+from zoning_assets.transform.geometry.content_hash import content_hashes
 
 _SHARED = Path(os.environ.get("ZONING_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 _CAMBRIDGE = crs.metric_frame((-71.17, 42.35, -71.06, 42.41))
@@ -53,10 +54,10 @@ def _cambridge_zoning() -> list[dict[str, Any]]:
     found = []
     for before, after in pairwise(vintages):
         started = time.monotonic()
-        judged = changes.judge_zoning(parcels, maps[before], maps[after])
+        judged = zoning_changes.judge_zoning(parcels, maps[before], maps[after])
         seconds = round(time.monotonic() - started, 1)
-        events = judged.changes[judged.changes["state"] == event.EVENT]
-        told = {(ids[0], old, new) for kind, ids, old, new in _said(events) if kind == changes.REZONED}
+        events = judged.changes[judged.changes["state"] == change_event.EVENT]
+        told = {(ids[0], old, new) for kind, ids, old, new in _said(events) if kind == zoning_changes.REZONED}
         true = {(row["OBJECTID"], row[before], row[after]) for row in truth if row[before] != row[after]}
         right = len(told & true)
         found.append(
@@ -67,8 +68,8 @@ def _cambridge_zoning() -> list[dict[str, Any]]:
                 "told": len(told),
                 "precision": right / len(told) if told else 1.0,
                 "recall": right / len(true) if true else 1.0,
-                "partly": sum(kind == changes.PARTLY for kind, *_ in _said(events)),
-                "review": int((judged.changes["state"] == event.REVIEW).sum()),
+                "partly": sum(kind == zoning_changes.PARTLY for kind, *_ in _said(events)),
+                "review": int((judged.changes["state"] == change_event.REVIEW).sum()),
                 "drift_m": judged.drift.drift_m,
                 "tolerance_m": judged.drift.tolerance_m,
                 "alarms": list(judged.alarms),
@@ -130,8 +131,8 @@ def _san_jose() -> dict[str, Any]:
         pd.DataFrame(after).drop_duplicates("ZONING_ID"), on="ZONING_ID", suffixes=("_was", "_now")
     )
     recoded = both[both["code_was"] != both["code_now"]]
-    judged = changes.judge_zoning(lots, before, after)
-    events = judged.changes[judged.changes["state"] == event.EVENT]
+    judged = zoning_changes.judge_zoning(lots, before, after)
+    events = judged.changes[judged.changes["state"] == change_event.EVENT]
     return {
         "same_id_other_code": [
             list(map(str, row)) for row in recoded[["ZONING_ID", "code_was", "code_now"]].to_numpy()
@@ -139,8 +140,10 @@ def _san_jose() -> dict[str, Any]:
         "ids_added": len(ids[1] - ids[0]),
         "ids_removed": len(ids[0] - ids[1]),
         "events": dict(Counter(events["kind"])),
-        "rezoned": [[", ".join(ids), old, new] for kind, ids, old, new in _said(events) if kind == changes.REZONED],
-        "review": int((judged.changes["state"] == event.REVIEW).sum()),
+        "rezoned": [
+            [", ".join(ids), old, new] for kind, ids, old, new in _said(events) if kind == zoning_changes.REZONED
+        ],
+        "review": int((judged.changes["state"] == change_event.REVIEW).sum()),
         "drift_m": judged.drift.drift_m,
         "tolerance_m": judged.drift.tolerance_m,
         "alarms": list(judged.alarms),
@@ -151,7 +154,7 @@ def _map(path: Path, column: str, frame: str) -> gpd.GeoDataFrame:
     """A map with canonical codes."""
     rows = _read(path, frame)
     known = [each if isinstance(each, str) else None for each in rows[column]]
-    spelled = codes.spell({each for each in known if each}, CodeRules(), {})
+    spelled = zoning_codes.spell({each for each in known if each}, CodeRules(), {})
     columns = {"code": [spelled.get(each or "") for each in known], "code_local": known}
     objects = {name: pd.Series(values, dtype=object) for name, values in columns.items()}
     return _frame(rows.reset_index(drop=True), facet="base", **objects, effective=None)

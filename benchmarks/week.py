@@ -17,21 +17,23 @@ from typing import Any
 from benchmarks import fleet
 from benchmarks.chaos import fresh_database
 from benchmarks.fleet import CHANGES, DEAD, RESTS, Clock, Granting, One
-from zoning_assets import judging, jurisdictions
+from zoning_assets import jurisdictions
+from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
+from zoning_assets.defs.sensors.all_sensors import Seen
+from zoning_assets.defs.sensors.probe_schedule import Entry, Feed
 from zoning_assets.errors import ZoningError
-from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.http import Http
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
-from zoning_assets.orchestration import freshness, probing, retrying, waking
-from zoning_assets.orchestration.sensors import Seen
-from zoning_assets.orchestration.waking import Entry, Feed
-from zoning_assets.pipeline import STAGES, Pipeline
-from zoning_assets.pool import Pool
-from zoning_assets.simulation.county import ID, county_toml
-from zoning_assets.stores import database, failures
-from zoning_assets.stores import freshness as stored
-from zoning_assets.stores.objects import Objects
-from zoning_assets.windows import open_window_until
+from zoning_assets.pipeline import change_detection
+from zoning_assets.pipeline.pipeline import STAGES, Pipeline
+from zoning_assets.pipeline.workers.worker_pool import Pool
+from zoning_assets.schedules.time_windows import open_window_until
+from zoning_assets.simulation.county.county import ID, county_toml
+from zoning_assets.sources import FEED_TYPES
+from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.storage.postgis import database
+from zoning_assets.storage.postgis.records import failure_records
+from zoning_assets.storage.postgis.records import feed_freshness as stored
 
 _TICK_S, _WEEK_S, _DAY_S = 600.0, 7 * 86400.0, 86400.0
 
@@ -46,7 +48,7 @@ class Week:
     ledger: Granting
     feeds: list[Feed]
     cursor: dict[str, Entry] = field(default_factory=dict)
-    retries: dict[int, retrying.Asked] = field(default_factory=dict)
+    retries: dict[int, failed_partitions.Asked] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)  # run keys, as Dagster remembers them
     probes: Counter[tuple[int, int]] = field(default_factory=Counter)  # portal and day
     busy: set[tuple[int, int]] = field(default_factory=set)  # portals and days with a harvest, a storm or an outage
@@ -65,19 +67,19 @@ class Week:
         seen = Seen.at(self.pipeline.database, self.feeds, self.clock.now())
         by_key = {feed.key: feed for feed in self.feeds}
         asks = [(each.run_key, each.feed, ()) for each in self._probed(seen) if each.run_key]
-        again, self.retries = retrying.due(self.retries, seen.failed, seen.closed, seen.now)
+        again, self.retries = failed_partitions.due(self.retries, seen.failed, seen.closed, seen.now)
         asks += [(ask.run_key, by_key[f"{ask.jurisdiction}/{ask.feed}"], ask.tiles) for ask in again]
         closed = seen.closed | {feed.key for feed in self.feeds if seen.failures_of(feed)}
-        asks += [(key, feed, ()) for feed, key in freshness.due(self.feeds, seen.known, closed, seen.now)]
+        asks += [(key, feed, ()) for feed, key in overdue_feeds.due(self.feeds, seen.known, closed, seen.now)]
         for key, feed, tiles in asks:
             if key not in self.asked:
                 self.asked.add(key)
                 self._run(key.split()[0], feed, tiles)
 
-    def _probed(self, seen: Seen) -> list[probing.Decided]:
-        chosen = waking.due(self.cursor, seen.known, seen.feeds, seen.closed, seen.now)
-        found = asyncio.run(probing.ask(self.pipeline, chosen, seen.now))
-        decided = probing.decide(self.cursor, found, seen.failures_of, seen.now)
+    def _probed(self, seen: Seen) -> list[portal_probes.Decided]:
+        chosen = probe_schedule.due(self.cursor, seen.known, seen.feeds, seen.closed, seen.now)
+        found = asyncio.run(portal_probes.ask(self.pipeline, chosen, seen.now))
+        decided = portal_probes.decide(self.cursor, found, seen.failures_of, seen.now)
         for each in decided:
             self.cursor[each.feed.key] = each.entry
             self.probes[self.number(each.feed), self.day] += 1
@@ -88,17 +90,17 @@ class Week:
         """What the job `harvest` does."""
         self.busy.add((self.number(feed), self.day))
         began, url, id_ = self.clock.hours, self.pipeline.database, feed.jurisdiction.id
-        failures.note_asked(url, id_, feed.name, tiles, "week", self.clock.now())
+        failure_records.note_asked(url, id_, feed.name, tiles, "week", self.clock.now())
         outcomes = self._through(feed.jurisdiction, feed.name, tiles)
-        failures.note(url, outcomes, "week", self.clock.now())
+        failure_records.note(url, outcomes, "week", self.clock.now())
         well = all(each.error is None for each in outcomes)
         self.runs.append((round(began, 2), feed.key, why if why in ("again", "fresh") else "changed", well))
         self.busy.add((self.number(feed), self.day))
         if well:
             self.published[feed.key].append((began, self.clock.hours))
         if any(each.error is None for each in outcomes):
-            judging.overlay(url, feed.jurisdiction)
-            judging.tell(url, feed.jurisdiction)
+            change_detection.overlay(url, feed.jurisdiction)
+            change_detection.tell(url, feed.jurisdiction)
 
     def _through(self, described: Jurisdiction, feed: str, tiles: Sequence[str]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -108,7 +110,7 @@ class Week:
                 cover = asyncio.run(self.pipeline.harvest(described))
             except ZoningError as error:
                 return [Outcome(Place(described.id), feed, error=error)]
-            failures.note_gone(self.pipeline.database, described.id, feed, cover.tiles, self.clock.now())
+            failure_records.note_gone(self.pipeline.database, described.id, feed, cover.tiles, self.clock.now())
             chosen = tiles if tiles and set(tiles) <= set(cover.tiles) else cover.tiles
             places, outcomes = [Place(described.id, tile) for tile in chosen], [Outcome(Place(described.id), feed)]
         asyncio.run(self.pipeline.run({described.id: described}, places, feed, STAGES, outcomes.append))

@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks.processes import ROOT, databases, environment, run
 from zoning_assets.model import Bounds
-from zoning_assets.simulation.county import ID, county_toml
-from zoning_assets.simulation.process import serving, switch_release
+from zoning_assets.simulation.county.county import ID, county_toml
+from zoning_assets.simulation.portal.portal_process import serving, switch_release
 
 FEED_TYPES = ("download", "arcgis")
 #: The promises: peak at the large size by that at the small one, and bytes.

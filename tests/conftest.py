@@ -16,17 +16,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 
-from tests.cluster_fixture import session_cluster
-from tests.feeds import judged
-from tests.scheduling import ByModule
+from tests.sources import judged
+from tests.support.cluster_fixture import session_cluster
+from tests.support.scheduling import ByModule
 from zoning_assets import jurisdictions
-from zoning_assets.feeds import FEED_TYPES
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
-from zoning_assets.pipeline import STAGES, Pipeline
-from zoning_assets.pool import Pool
-from zoning_assets.stores import dagster_storage
-from zoning_assets.stores import database as db
-from zoning_assets.stores.objects import Objects
+from zoning_assets.pipeline.pipeline import STAGES, Pipeline
+from zoning_assets.pipeline.workers.worker_pool import Pool
+from zoning_assets.sources import FEED_TYPES
+from zoning_assets.storage import dagster_storage
+from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.storage.postgis import database as db
 
 # Properties are judged by their result, not by the load of the machine: pytest's timeout ends what hangs.
 # In CI the examples are always the same, so that what lands is judged by what was tried; elsewhere they are new.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster_fixture import REPO
+from tests.support.cluster_fixture import REPO
 from zoning_assets import settings
 from zoning_assets.settings import Settings
 

@@ -2,9 +2,9 @@
 
 import os
 
-from zoning_assets import logs
-from zoning_assets.orchestration.build import definitions
+from zoning_assets import log_config
+from zoning_assets.defs.build import definitions
 from zoning_assets.settings import Settings
 
-logs.for_machines()
+log_config.for_machines()
 defs = definitions(Settings.of(os.environ))

@@ -38,7 +38,7 @@ ZoningError                 one line: where, what, what to do
 """
 
 from zoning_assets import os_errors
-from zoning_assets.secrecy import scrubbed
+from zoning_assets.redaction import scrubbed
 
 
 class Garbled(ValueError):

@@ -22,7 +22,7 @@ ZONE_TYPES = (
     "Overlay Not Affecting Use",
 )
 
-#: What a release is looked at for before it is published (transform/tripwires.py).
+#: What a release is looked at for before it is published (release_checks.py).
 TRIPWIRES = (
     "completeness",
     "count_drop",
@@ -86,13 +86,13 @@ class Portal:
 
     requests_per_minute: float = 30.0
     connections: int = 2
-    maintenance: tuple[str, ...] = ()  # "Sun 02:00-06:00 America/New_York"; see windows.py
+    maintenance: tuple[str, ...] = ()  # "Sun 02:00-06:00 America/New_York"; see time_windows.py
     quiet_hours: tuple[str, ...] = ()  # the same; ours to choose, where maintenance is the portal's
 
 
 @dataclass(frozen=True)
 class CodeRules:
-    """How a jurisdiction spells its zoning codes and what they mean; see transform/codes.py. What is not declared is no
+    """How a jurisdiction spells its zoning codes and what they mean; see zoning_codes.py. What is not declared is no
     rule: the code stays whole."""
 
     version: str = ""  # as the file states it: of which ordinance or list
@@ -160,10 +160,10 @@ class Harvest:
     """A completed fetch of a layer, or a tile's rows of one: its pages and the proof that they are all. Immutable.
 
     Attributes:
-        form: how the bytes of a page are read, a key of transform.pages.READERS.
+        form: how the bytes of a page are read, a key of page_readers.READERS.
         layer: what reading needs: `crs`, id column, kinds of columns.
         pages: those that hold rows of it.
-        proof: the evidence, by name; see feeds/.
+        proof: the evidence, by name; see sources/.
         id: of a layer, SHA-256 over what was received; of a tile, over what its rows say.
         of: the id of the layer's harvest that a tile was cut from; empty: this is a layer's harvest.
         cut: which of the ways to cut a layer's harvest into tiles.
@@ -194,7 +194,7 @@ class Cover:
         rows: rows of the layer that have a place.
         doubted: a publish met a repeated key that is not in `repeated`: the layer is fetched again.
         harvest: id of the layer's harvest.
-        cut: by which it was cut into tiles, see stores.harvests.put_rows.
+        cut: by which it was cut into tiles, see raw_harvests.put_rows.
         rules: by which its rows were read.
         signals: what the probe of the feed type stated when the harvest began; None: not asked.
         fetched: when the harvest began; ISO 8601.

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import town
 from tests.cli.conftest import Zoning
 from tests.conftest import rows, sync
+from tests.support import town
 from zoning_assets.errors import AcceptanceNeeded
-from zoning_assets.pipeline import Pipeline
-from zoning_assets.simulation.county import ID, County
+from zoning_assets.pipeline.pipeline import Pipeline
+from zoning_assets.simulation.county.county import ID, County
 
 
 def test_a_person_accepts_or_discards(

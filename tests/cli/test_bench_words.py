@@ -8,7 +8,7 @@ import pytest
 from benchmarks.variants import VARIANTS
 from tests.cli.conftest import Zoning
 from zoning_assets.cli import bench, bench_sync
-from zoning_assets.stores.database import as_role
+from zoning_assets.storage.postgis.database import as_role
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 
 from tests.cli.conftest import Zoning
 from tests.conftest import read_toml, sync
-from zoning_assets import judging
 from zoning_assets.model import ZONING
-from zoning_assets.pipeline import Pipeline
-from zoning_assets.simulation.county import ID, County, county_toml
-from zoning_assets.simulation.process import serving, switch_release
+from zoning_assets.pipeline import change_detection
+from zoning_assets.pipeline.pipeline import Pipeline
+from zoning_assets.simulation.county.county import ID, County, county_toml
+from zoning_assets.simulation.portal.portal_process import serving, switch_release
 
 _LOTS = 400
 Asked = Callable[..., dict[str, Any]]
@@ -29,8 +29,8 @@ def asked(zoning: Zoning, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytes
             switch_release(portal, number)
             sync(pipeline, county)
             sync(pipeline, county, ZONING)
-            judging.overlay(pipeline.database, county)
-            judging.tell(pipeline.database, county)
+            change_detection.overlay(pipeline.database, county)
+            change_detection.tell(pipeline.database, county)
 
     def ask(*words: str, status: int = 0) -> dict[str, Any]:
         ended, out, err = zoning(*words, "--json")

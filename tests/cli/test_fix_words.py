@@ -8,8 +8,8 @@ import pytest
 
 from tests.cli.conftest import Zoning
 from tests.conftest import rows
-from zoning_assets.simulation.county import ID, county_toml
-from zoning_assets.simulation.process import serving
+from zoning_assets.simulation.county.county import ID, county_toml
+from zoning_assets.simulation.portal.portal_process import serving
 
 BATCHES = "SELECT count(*) FROM zoning.batch WHERE feed IN ('parcels', 'zoning')"
 

@@ -9,8 +9,8 @@ import pytest
 from tests.cli.conftest import Zoning
 from zoning_assets import jurisdictions
 from zoning_assets.cli import proposals
-from zoning_assets.feeds import FEED_TYPES
-from zoning_assets.simulation.process import serving
+from zoning_assets.simulation.portal.portal_process import serving
+from zoning_assets.sources import FEED_TYPES
 
 
 def test_a_proposal_that_was_read_is_written_without_asking_again(zoning: Zoning, tmp_path: Path) -> None:

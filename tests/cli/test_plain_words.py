@@ -20,7 +20,7 @@ from psycopg import sql
 from tests.cli.conftest import Zoning
 from zoning_assets.errors import StoreError, of_machine
 from zoning_assets.os_errors import network
-from zoning_assets.stores import database as db
+from zoning_assets.storage.postgis import database as db
 
 #: Words of programmers: class names, libpq's and Python's texts.
 VOCABULARY = re.compile(
@@ -226,13 +226,13 @@ def test_a_database_that_is_read_only(zoning: Zoning, database: str, monkeypatch
 @pytest.fixture
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Callable[[], object]]]:
     """A PostgreSQL of this test's own: its address, and what stops it."""
-    from tests.cluster_fixture import shared_packages  # noqa: PLC0415
-    from zoning_assets.stores import cluster  # noqa: PLC0415
+    from tests.support.cluster_fixture import shared_packages  # noqa: PLC0415
+    from zoning_assets import local_postgres  # noqa: PLC0415
 
     home = tmp_path_factory.mktemp("own")
-    url = cluster.ensure(home, {}, fsync=False, shared=shared_packages())
-    yield url, lambda: cluster.stop(home)
-    cluster.remove(home)
+    url = local_postgres.ensure(home, {}, fsync=False, shared=shared_packages())
+    yield url, lambda: local_postgres.stop(home)
+    local_postgres.remove(home)
 
 
 def test_a_database_that_was_stopped(
@@ -276,7 +276,7 @@ def test_a_disk_that_is_full_and_a_right_that_is_missing() -> None:
 
 def test_a_certificate_that_nobody_knows(tmp_path: Path) -> None:
     """A TLS failure of a kind that has no words of its own is still none of OpenSSL's."""
-    from zoning_assets.http.answers import untrusted  # noqa: PLC0415
+    from zoning_assets.http.response_checks import untrusted  # noqa: PLC0415
 
     error = ssl.SSLError(1, "[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol (_ssl.c:1006)")
     _plain(str(untrusted("https://x.org", error)))
@@ -290,7 +290,7 @@ def test_a_fault_of_this_program_is_one_line_and_its_stack_is_kept(
     def broken(_: object) -> None:
         raise KeyError("token=s3cr3t")
 
-    monkeypatch.setattr("zoning_assets.cli.environment.jurisdiction", broken)
+    monkeypatch.setattr("zoning_assets.cli.bootstrap.jurisdiction", broken)
     status, out, err = zoning("sync", "us-xx-mytown", "--json")
     assert (status, json.loads(out)["exit_status"]) == (1, 1)
     _plain(out + err)

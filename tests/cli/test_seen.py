@@ -15,8 +15,8 @@ import pytest
 from tests.cli.conftest import Zoning
 from tests.cli.terminal import on_terminal
 from zoning_assets.cli import main
-from zoning_assets.simulation.county import ID, County, county_toml
-from zoning_assets.simulation.process import serving, switch_release
+from zoning_assets.simulation.county.county import ID, County, county_toml
+from zoning_assets.simulation.portal.portal_process import serving, switch_release
 
 _LOTS = 400
 Seen = Callable[..., list[str]]

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import rows
 from zoning_assets.cli.up import _free_port
 
-OPEN = "from zoning_assets.cli import environment; environment.prepare_storage()"
+OPEN = "from zoning_assets.cli import bootstrap; bootstrap.prepare_storage()"
 
 
 @pytest.fixture

@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 from tests.conftest import read_toml
-from tests.http_client import plain_client
-from tests.http_desk import Clock
-from tests.shared_data import cambridge
+from tests.support.http_client import plain_client
+from tests.support.http_desk import Clock
+from tests.support.shared_data import cambridge
 from zoning_assets import jurisdictions
 from zoning_assets.cli import onboard as words
 from zoning_assets.errors import NotALayer
-from zoning_assets.feeds import FEED_TYPES
-from zoning_assets.harvesting import Harvesting
 from zoning_assets.http import Client
 from zoning_assets.model import PARCELS, ZONING
-from zoning_assets.onboarding import doctor, portals, roles
+from zoning_assets.onboarding import column_roles, doctor, portal_detection
 from zoning_assets.onboarding.proposal import propose
-from zoning_assets.pool import Pool
-from zoning_assets.simulation.county import ID, county_toml
-from zoning_assets.simulation.layer import Layer
-from zoning_assets.simulation.portal import CountyReleases, Portal, county_portal
-from zoning_assets.stores.objects import Objects
+from zoning_assets.pipeline.extract import Harvesting
+from zoning_assets.pipeline.workers.worker_pool import Pool
+from zoning_assets.simulation.county.county import ID, county_toml
+from zoning_assets.simulation.portal.portal import CountyReleases, Portal, county_portal
+from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.sources import FEED_TYPES
+from zoning_assets.storage.object_store.object_store import Objects
 
 RELEASES = CountyReleases(600, page_rows=200)
 
@@ -127,13 +127,13 @@ async def test_an_address_without_polygons_is_refused(tmp_path: Path) -> None:
 )
 def test_an_address_tells_its_kind(url: str, kind: str) -> None:
     """What people paste is recognised without a request."""
-    assert portals.kind_of(url) == kind
+    assert portal_detection.kind_of(url) == kind
 
 
 def test_names_alone_do_not_make_a_key() -> None:
     """A column called APN that repeats in every other row is no key; one that is unique is."""
     rows = [{"APN": str(i // 2), "LOT": str(i), "ZONING": "R1" if i % 2 else "C1"} for i in range(100)]
-    found = roles.candidates(PARCELS, roles.described(rows), ["OBJECTID"])
+    found = column_roles.candidates(PARCELS, column_roles.described(rows), ["OBJECTID"])
     assert [each.column.name for each in found["key"]] == ["LOT"]
     assert found["zoning_code"][0].column.name == "ZONING"
 

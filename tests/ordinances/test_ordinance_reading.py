@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.ordinances.papers import MADE, assembled, papers, pdf
 from zoning_assets.errors import DocumentRefused
-from zoning_assets.ordinances import Limits, hypertext, read
+from zoning_assets.ordinances import Limits, read
+from zoning_assets.ordinances.reading import html_text
 
 HOSTILE = [paper for paper in papers() if "refused" in paper.expected]
 
@@ -97,7 +98,7 @@ def test_another_coding_is_understood():
 def test_any_bytes_are_read_or_refused(body):
     """The parser itself, without the child that guards it."""
     with suppress(ValueError):
-        assert isinstance(hypertext.text_of(body), str)
+        assert isinstance(html_text.text_of(body), str)
 
 
 @settings(max_examples=10, deadline=None)

@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from tests.cluster_fixture import shared_packages
-from tests.peers import install
-from zoning_assets.stores import cluster
-from zoning_assets.stores import database as db
-from zoning_assets.stores.cluster import processes
-from zoning_assets.stores.cluster.site import site_of
+from tests.integration.peers import install
+from tests.support.cluster_fixture import shared_packages
+from zoning_assets import local_postgres
+from zoning_assets.local_postgres import processes
+from zoning_assets.local_postgres.data_folder import site_of
+from zoning_assets.storage.postgis import database as db
 
 #: Debian's own `erl` believes to lie in /usr.
 ERL = '#!/bin/sh\nexport ROOTDIR={erlang} BINDIR={erts} EMU=beam PROGNAME=erl\nexec {erts}/erlexec "$@"\n'
@@ -136,7 +136,7 @@ class Cluster:
         self._home, self.url = home, ""
 
     def start(self) -> None:
-        self.url = cluster.ensure(self._home, {}, shared=shared_packages())
+        self.url = local_postgres.ensure(self._home, {}, shared=shared_packages())
         db.migrate(self.url)
 
     def kill(self) -> None:
@@ -152,7 +152,7 @@ def postgresql(folder: Path) -> Iterator[Broker]:
     try:
         yield broker
     finally:
-        cluster.remove(folder)
+        local_postgres.remove(folder)
 
 
 @contextmanager

@@ -5,9 +5,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from zoning_assets import receiving
 from zoning_assets.errors import StoreError
 from zoning_assets.model import Feed, Jurisdiction
+from zoning_assets.operations import amendment_consumer
 from zoning_assets.queues import Message, Queue, open_queue
 
 TOWN = Jurisdiction("us-xx-a", "town", (-71.2, 42.3, -71.0, 42.5), {"parcels": Feed("parcels", "arcgis", "")})
@@ -37,7 +37,9 @@ async def consume(url: str, name: str, database: str, tally: Path, lease_s: floa
         try:
             async with open_queue(url, name, lease_s=lease_s) as queue, open_queue(url, f"{name}-t") as tiles:
                 counting = Counting(queue, tally)
-                while (await receiving.receive(counting, tiles, database, find, most=100, wait_s=2)).taken or ever:
+                while (
+                    await amendment_consumer.receive(counting, tiles, database, find, most=100, wait_s=2)
+                ).taken or ever:
                     pass
                 return
         except StoreError:

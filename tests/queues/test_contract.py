@@ -195,7 +195,7 @@ async def test_what_is_no_address_is_said(url_: str) -> None:
 
 async def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "redis.asyncio", None)
-    monkeypatch.delitem(__import__("sys").modules, "zoning_assets.queues.redis_streams", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "zoning_assets.queues.redis_broker", raising=False)
     with pytest.raises(SettingInvalid, match=r"pip install 'zoning-assets\[redis\]'"):
         async with open_queue("redis://x", "x"):
             pass

@@ -10,8 +10,8 @@ import pytest
 from zoning_assets.simulation.chaos import FATAL, FAULTS, PASSING, Asked, Chaos, Reply, mixtures
 from zoning_assets.simulation.chaos.network import PATIENCE
 from zoning_assets.simulation.chaos.said import as_it_is
-from zoning_assets.simulation.portal import CountyReleases, county_portal
-from zoning_assets.simulation.process import disturb, serving
+from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
+from zoning_assets.simulation.portal.portal_process import disturb, serving
 
 RELEASES = CountyReleases(300, page_rows=100)
 PORTAL = county_portal(RELEASES)

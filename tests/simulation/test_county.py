@@ -7,12 +7,12 @@ import pyproj
 import pytest
 import shapely
 
-from zoning_assets.simulation import county as counties
-from zoning_assets.simulation.changes import Plan
-from zoning_assets.simulation.county import BOUNDS, County, county_toml
-from zoning_assets.simulation.noise import redrawn
-from zoning_assets.simulation.shapes import Shapes
-from zoning_assets.transform import geometry
+from zoning_assets.simulation.county import county as counties
+from zoning_assets.simulation.county.county import BOUNDS, County, county_toml
+from zoning_assets.simulation.county.county_changes import Plan
+from zoning_assets.simulation.county.harmless_noise import redrawn
+from zoning_assets.simulation.portal.polygon_arrays import Shapes
+from zoning_assets.transform.geometry import validity
 
 SERVER_MADE = ("OBJECTID", "GlobalID")
 
@@ -36,7 +36,7 @@ def same(one, other):
 
 def normal(shapes):
     """Shapes in the form in which equal ones are equal: mended as a harvest mends them."""
-    return geometry.mend(shapes.to_shapely(), 1e-3).geometry
+    return validity.mend(shapes.to_shapely(), 1e-3).geometry
 
 
 def published(table):

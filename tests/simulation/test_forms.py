@@ -8,13 +8,14 @@ import pytest
 import shapely
 
 from zoning_assets.model import PARCELS, Feed, Jurisdiction
-from zoning_assets.simulation import query
-from zoning_assets.simulation.county import BOUNDS
-from zoning_assets.simulation.layer import Layer
-from zoning_assets.simulation.portal import CountyReleases, county_portal
-from zoning_assets.simulation.refusal import RefusalError
-from zoning_assets.transform import columns, pages
-from zoning_assets.transform.judge import judge
+from zoning_assets.simulation.county.county import BOUNDS
+from zoning_assets.simulation.portal import layer_query
+from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
+from zoning_assets.simulation.portal.refusal import RefusalError
+from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.transform import normalize
+from zoning_assets.transform.decode import page_readers
+from zoning_assets.transform.validate import judge
 
 RELEASES = CountyReleases(1200, page_rows=700)
 PARCELS_LAYER, ZONING_LAYER = RELEASES(1)
@@ -30,8 +31,8 @@ def bodies(form, layer=PARCELS_LAYER, **params):
     found, offset = [], 0
     while True:
         asked = {"where": "1=1", "outFields": "*", "resultOffset": str(offset), "f": FORMS[form][0], **params}
-        found.append(query.answer(layer, asked))
-        peek = pages.PEEKERS[form](found[-1], "OBJECTID")
+        found.append(layer_query.answer(layer, asked))
+        peek = page_readers.PEEKERS[form](found[-1], "OBJECTID")
         offset += peek.rows
         if not peek.more:
             return found
@@ -39,7 +40,7 @@ def bodies(form, layer=PARCELS_LAYER, **params):
 
 def rows_of(form, layer=PARCELS_LAYER):
     """All rows, page after page."""
-    return [pages.READERS[form](body, {"id": "OBJECTID"}) for body in bodies(form, layer)]
+    return [page_readers.READERS[form](body, {"id": "OBJECTID"}) for body in bodies(form, layer)]
 
 
 @pytest.mark.parametrize("layer", [PARCELS_LAYER, ZONING_LAYER], ids=["parcels", "zoning"])
@@ -72,7 +73,7 @@ def test_all_forms_have_the_same_content_hashes():
     for form, (_, source) in FORMS.items():
         found = []
         for i, rows in enumerate(rows_of(form)):
-            frame = columns.normalize(
+            frame = normalize.normalize(
                 rows,
                 jurisdiction=COUNTY,
                 feed=FEED,
@@ -109,7 +110,7 @@ def _holes(geometry):
 def test_rows_without_shapes_and_with_few_columns(form):
     """returnGeometry=false and a list of columns are understood in every form."""
     (first, *_) = bodies(form, returnGeometry="false", outFields="OBJECTID,PIN")
-    rows = pages.READERS[form](first, {})
+    rows = page_readers.READERS[form](first, {})
     assert {tuple(row) for row in rows.attributes} >= {("OBJECTID", "PIN")} or form == "geojson"
     assert shapely.is_missing(rows.geometry).all()
     assert rows.flaws == {}
@@ -117,8 +118,8 @@ def test_rows_without_shapes_and_with_few_columns(form):
 
 def test_another_crs_is_written_in_steps_of_degrees():
     """outSR=4326 in protocol buffers: within half of 1e-9 degrees of what f=json says."""
-    ours = [pages.READERS["pbf"](body, {}) for body in bodies("pbf", outSR="4326")]
-    theirs = [pages.READERS["esrijson"](body, {}) for body in bodies("esrijson", outSR="4326")]
+    ours = [page_readers.READERS["pbf"](body, {}) for body in bodies("pbf", outSR="4326")]
+    theirs = [page_readers.READERS["esrijson"](body, {}) for body in bodies("esrijson", outSR="4326")]
     for one, other in zip(ours, theirs, strict=True):
         here, there = shapely.get_coordinates(one.geometry), shapely.get_coordinates(other.geometry)
         assert np.abs(here - there).max() <= 0.51e-9
@@ -129,8 +130,8 @@ def test_another_crs_is_written_in_steps_of_degrees():
 def test_what_is_no_row_comes_as_json_only(form, name):
     """Counts, ids, extents and distinct values are refused in other forms, in one line."""
     with pytest.raises(RefusalError):
-        query.answer(PARCELS_LAYER, {"where": "1=1", "f": form, name: "true"})
-    assert query.answer(PARCELS_LAYER, {"where": "1=0", "f": form, name: "false"})
+        layer_query.answer(PARCELS_LAYER, {"where": "1=1", "f": form, name: "true"})
+    assert layer_query.answer(PARCELS_LAYER, {"where": "1=0", "f": form, name: "false"})
 
 
 async def test_each_form_has_its_content_type():
@@ -155,7 +156,8 @@ def test_a_file_is_served_with_the_corners_it_has(tmp_path):
     layer = Layer.from_file(tmp_path / "lots.gpkg")
     asked = {"where": "1=1", "outFields": "*"}
     ours, theirs = (
-        pages.READERS[form](query.answer(layer, {**asked, "f": FORMS[form][0]}), {}) for form in ("pbf", "esrijson")
+        page_readers.READERS[form](layer_query.answer(layer, {**asked, "f": FORMS[form][0]}), {})
+        for form in ("pbf", "esrijson")
     )
     assert ours.attributes == theirs.attributes
     assert np.abs(shapely.get_coordinates(ours.geometry) - shapely.get_coordinates(theirs.geometry)).max() < 1e-9

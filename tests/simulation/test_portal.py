@@ -19,10 +19,10 @@ import shapely
 from aiohttp import web
 
 from zoning_assets.errors import PortalUnreachable
-from zoning_assets.simulation import files
-from zoning_assets.simulation.layer import Layer
-from zoning_assets.simulation.portal import CountyReleases, Portal, county_portal, serving, switch_release
-from zoning_assets.transform import esri
+from zoning_assets.simulation.portal import served_files
+from zoning_assets.simulation.portal.portal import CountyReleases, Portal, county_portal, serving, switch_release
+from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.transform.decode.esri import esri_json
 
 CAMBRIDGE = Path(__file__).parents[3] / "shared/data/cambridge_ma/parcels_FY2014_2249_shp.zip"
 SERVICE = "/arcgis/rest/services/County"
@@ -174,8 +174,8 @@ async def test_files_are_conditional():
 
 @pytest.mark.parametrize("ending", ["geojson", "zip"])
 def test_a_file_holds_the_layer_and_is_always_the_same(ending, tmp_path):
-    file = files.made(PARCELS, ending)
-    assert files.made(PARCELS, ending).etag == file.etag
+    file = served_files.made(PARCELS, ending)
+    assert served_files.made(PARCELS, ending).etag == file.etag
     path = tmp_path / f"parcels.{ending}"
     path.write_bytes(file.body)
     found = gpd.read_file(path).to_crs(2249)
@@ -187,7 +187,7 @@ def test_a_file_holds_the_layer_and_is_always_the_same(ending, tmp_path):
 
 
 def test_the_zip_is_a_whole_shapefile():
-    with zipfile.ZipFile(io.BytesIO(files.made(ZONING, "zip").body)) as archive:
+    with zipfile.ZipFile(io.BytesIO(served_files.made(ZONING, "zip").body)) as archive:
         assert {Path(name).suffix for name in archive.namelist()} == {".shp", ".shx", ".dbf", ".prj", ".cpg"}
 
 
@@ -214,7 +214,7 @@ def _edited_ms(address):
 
 
 def test_the_process_ends_with_the_one_that_started_it():
-    command = [sys.executable, "-m", "zoning_assets.simulation.portal", "--with-parent", "--parcels", "300"]
+    command = [sys.executable, "-m", "zoning_assets.simulation.portal.portal", "--with-parent", "--parcels", "300"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert json.loads(process.stdout.readline())["address"].startswith("http://127.0.0.1:")
         process.stdin.close()
@@ -256,7 +256,7 @@ async def test_cambridge_is_served_page_by_page(cambridge):
 def test_cambridge_survives_its_way_through_the_portal(cambridge):
     source = gpd.read_file(CAMBRIDGE).sort_values("OBJECTID", kind="stable")
     body = orjson.loads(b"[" + cambridge.features(np.arange(3000), 2249, list(cambridge.columns), shapes=True) + b"]")
-    shapes, _ = esri.shapes_of([feature["geometry"] or {} for feature in body])
+    shapes, _ = esri_json.shapes_of([feature["geometry"] or {} for feature in body])
     wanted = source.geometry.to_numpy()[:3000]
     there = [shape is not None for shape in shapes]
     assert np.allclose(shapely.area(shapes[there]), shapely.area(wanted[there]), rtol=1e-9)

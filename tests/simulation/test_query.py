@@ -10,10 +10,10 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoning_assets.simulation import query
-from zoning_assets.simulation.portal import CountyReleases
-from zoning_assets.simulation.refusal import RefusalError
-from zoning_assets.transform import esri
+from zoning_assets.simulation.portal import layer_query
+from zoning_assets.simulation.portal.portal import CountyReleases
+from zoning_assets.simulation.portal.refusal import RefusalError
+from zoning_assets.transform.decode.esri import esri_json
 
 RELEASES = CountyReleases(1200, page_rows=250)
 PARCELS, ZONING = RELEASES(1)
@@ -24,7 +24,7 @@ WHOLE = shapely.make_valid(SHAPES)
 
 
 def ask(layer=PARCELS, **params):
-    return orjson.loads(query.answer(layer, {"f": "json", **params}))
+    return orjson.loads(layer_query.answer(layer, {"f": "json", **params}))
 
 
 def column(name, layer=PARCELS):
@@ -50,7 +50,7 @@ def test_pages_add_up_to_every_row_once(asked):
 
 def test_a_page_holds_what_the_layer_holds():
     page = ask(**ALL, outFields="*")
-    shapes, _ = esri.shapes_of([feature["geometry"] or {} for feature in page["features"]])
+    shapes, _ = esri_json.shapes_of([feature["geometry"] or {} for feature in page["features"]])
     wanted = SHAPES[:250]
     empty = [each is None or each.is_empty for each in wanted]
     assert [each is None for each in shapes] == empty

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import shapely
 
-from zoning_assets.simulation.county import BOUNDS, County
-from zoning_assets.simulation.drift import densified, drifted
-from zoning_assets.simulation.plan import Plan
-from zoning_assets.simulation.plat import METRES_PER_FOOT
-from zoning_assets.transform import crs, lineage
+from zoning_assets.simulation.county.county import BOUNDS, County
+from zoning_assets.simulation.county.plat import METRES_PER_FOOT
+from zoning_assets.simulation.county.redigitised import densified, drifted
+from zoning_assets.simulation.county.release_plan import Plan
+from zoning_assets.transform.changes import parcel_lineage
+from zoning_assets.transform.geometry import crs
 
 LOTS = 4000
 PLAN = Plan.town(3.0, LOTS)
@@ -179,7 +180,7 @@ def test_frames_hold_what_a_true_harvest_publishes(county):
 @pytest.mark.parametrize("drift_m", [0.0, 1.5, 3.0])
 def test_lineage_finds_the_town_out(county, drift_m):
     after = county.after_changes(replace(PLAN, drift_m=drift_m, parcels_drift_m=drift_m))
-    found = lineage.trace(metric(county), metric(after), max(1.5, 2 * drift_m))
+    found = parcel_lineage.trace(metric(county), metric(after), max(1.5, 2 * drift_m))
     truth = after.truth
     wanted = {("split", (old,), tuple(sorted(new))) for old, new in truth.split.items()}
     wanted |= {("merged", tuple(sorted(old)), (new,)) for new, old in truth.merged.items()}

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.transform.messages import message, varint
-from zoning_assets.transform import wire
+from zoning_assets.transform.decode.esri import protobuf
 
 #: What stands where something else stood: ends of numbers, huge lengths, nesting, words that are no numbers.
 JUNK = st.sampled_from(
@@ -98,7 +98,7 @@ def _other_value(draw: st.DrawFn, value: Any) -> Any:
 def _other_field(draw: st.DrawFn, body: bytes, depth: int) -> bytes:
     """The message with one of its fields changed, and all lengths around it mended."""
     try:
-        found = list(wire.fields(body, 0, len(body)))
+        found = list(protobuf.fields(body, 0, len(body)))
     except ValueError:
         found = []
     if not found:
@@ -112,7 +112,7 @@ def _other_field(draw: st.DrawFn, body: bytes, depth: int) -> bytes:
         new = body[before : field.stop] * draw(st.integers(2, 9))
     elif accident == 2:
         new = message(draw(st.integers(1, 16)), body[field.start : field.stop])
-    elif field.kind == wire.BYTES and depth < 6 and accident > 3:
+    elif field.kind == protobuf.BYTES and depth < 6 and accident > 3:
         new = message(field.number, _other_field(draw, body[field.start : field.stop], depth + 1))
     else:
         new = body[before : field.start] + draw(SMALL)[: field.stop - field.start].ljust(

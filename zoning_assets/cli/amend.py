@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from zoning_assets.cli import environment, show, terminal
-from zoning_assets.cli.change_feed import short
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.changes import short
+from zoning_assets.cli.display import output, terminal
 from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.model import STATUSES, Amendment, Jurisdiction
-from zoning_assets.transform.amendments import name_of, says_something
-from zoning_assets.transform.messages import ground_of
+from zoning_assets.transform.changes.amendment_matching import name_of, says_something
+from zoning_assets.transform.changes.amendment_messages import ground_of
 
 _LARGEST_GROUND = 10 << 20  # bytes
 _MOST_SHOWN = 50
@@ -38,7 +39,7 @@ def amend(  # noqa: PLR0913 - an amendment has as many sides
     json: _Json = False,
 ) -> None:
     """Tell of an ordinance or a case, or let a document tell; changes that it explains are matched at once."""
-    known = environment.jurisdiction(jurisdiction)
+    known = bootstrap.jurisdiction(jurisdiction)
     if status not in STATUSES:
         raise SettingInvalid(f"{status!r} is no status", where="--status", do=f"choose one of: {', '.join(STATUSES)}")
     said = [
@@ -68,39 +69,39 @@ def amendments(
     json: _Json = False,
 ) -> None:
     """What waits: adopted but not on the map, on the map without an ordinance, matched, and questions."""
-    from zoning_assets.stores import amendments as store  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import amendment_records as store  # noqa: PLC0415
 
     if queue not in (None, *store.QUEUES):
         raise SettingInvalid(f"{queue!r} is no queue", where="--queue", do=f"choose one of: {', '.join(store.QUEUES)}")
-    url = environment.bring_up_database()
-    environment.check_known(jurisdiction, url, "--jurisdiction")
+    url = bootstrap.bring_up_database()
+    bootstrap.check_known(jurisdiction, url, "--jurisdiction")
     found = {name: store.queue(url, name, jurisdiction) for name in ([queue] if queue else store.QUEUES)}
     if json:
-        show.document({"queues": found})
+        output.document({"queues": found})
         return
     for name, rows in found.items():
         shown = rows[:_MOST_SHOWN]
         counted = f"showing {len(shown):,} of {len(rows):,}" if len(shown) < len(rows) else f"{len(rows):,}"
         names = {row["jurisdiction"] for row in shown}
         where = f" in {next(iter(names))}" if len(names) == 1 else ""
-        show.table(f"{name}{where}: {counted}", [_waiting(row, is_one=len(names) == 1) for row in shown])
+        output.table(f"{name}{where}: {counted}", [_waiting(row, is_one=len(names) == 1) for row in shown])
     if not any(found.values()):
-        show.line("no amendment waits")
+        output.line("no amendment waits")
 
 
 def _tell(jurisdiction: Jurisdiction, told: list[Amendment], *, json: bool) -> None:
     """Store them, and say which said anything new."""
-    from zoning_assets.stores import amendments  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import amendment_records  # noqa: PLC0415
 
     if not any(map(says_something, told)):
         do = "give --case, --ordinance, --parcel, --to or --ground, or another document"
         raise SettingInvalid("nothing was told", where="zoning amend", do=do)
-    new = amendments.tell(environment.bring_up_database(), jurisdiction.id, told, jurisdiction.srid)
+    new = amendment_records.tell(bootstrap.bring_up_database(), jurisdiction.id, told, jurisdiction.srid)
     rows = [_row(name_of(each), each, is_new=new[name_of(each)]) for each in told]
     if json:
-        show.document({"amendments": rows})
+        output.document({"amendments": rows})
     else:
-        show.table("Amendments", rows)
+        output.table("Amendments", rows)
 
 
 def _dated(text: str) -> tuple[str, str]:

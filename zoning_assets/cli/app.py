@@ -8,9 +8,10 @@ from typing import NoReturn
 
 import typer
 
-from zoning_assets import logs
-from zoning_assets.cli import show, signals
+from zoning_assets import log_config
+from zoning_assets.cli import signals
 from zoning_assets.cli.commands import CommandTable
+from zoning_assets.cli.display import output
 from zoning_assets.errors import Defect, ZoningError, of_machine
 from zoning_assets.settings import Settings
 
@@ -22,7 +23,7 @@ _FAILED, _MISUSED, _STOPPED = 1, 2, 130
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
     faults = Settings.of(os.environ).home / "faults.log"
-    logs.for_people(faults=faults)
+    log_config.for_people(faults=faults)
     try:
         status = _run()
     except typer.TyperException as error:
@@ -30,14 +31,14 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         status = _STOPPED
     except ZoningError as error:
-        show.failed(str(error), error.exit_status)
+        output.failed(str(error), error.exit_status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_FAILED)
     except Exception as error:  # noqa: BLE001 - no stack for people: it goes to a file
-        show.failed(_unforeseen(error, faults), _FAILED)
+        output.failed(_unforeseen(error, faults), _FAILED)
     if status == _STOPPED:
-        show.failed(signals.STOPPED, _STOPPED)
+        output.failed(signals.STOPPED, _STOPPED)
     sys.exit(status if isinstance(status, int) else 0)  # what typer.Exit was given
 
 
@@ -65,9 +66,9 @@ def _misused(error: typer.TyperException) -> NoReturn:
     """What Typer says of a wrong word, in one line, and where the right ones are listed; no word at all: the list."""
     said = error.format_message()
     if "\n" in said:
-        show.line(said)
+        output.line(said)
         sys.exit(_MISUSED)
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "zoning"
     said = said.rstrip(" .")
-    show.failed(f"{said}{' See' if said.endswith('?') else '; see'} `{where} --help`", _MISUSED)
+    output.failed(f"{said}{' See' if said.endswith('?') else '; see'} `{where} --help`", _MISUSED)

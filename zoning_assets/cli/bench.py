@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import bootstrap
 from zoning_assets.cli.bench_memory import memory
 from zoning_assets.cli.bench_sync import sync
 from zoning_assets.cli.benchmarks import load as _load
 from zoning_assets.cli.benchmarks import server as _server
+from zoning_assets.cli.display import output
 from zoning_assets.errors import SettingInvalid
 
 app = typer.Typer(no_args_is_help=True)
@@ -32,12 +33,12 @@ def chaos(
     """Every fault of a lying portal against every strategy: exactly the portal's rows, or refused by name."""
     measurement = _load("chaos")
     server = _server()
-    found = measurement.measure(server, environment.settings().home, show.line, mixed=mixed)
+    found = measurement.measure(server, bootstrap.settings().home, output.line, mixed=mixed)
     if not json:
-        show.table(
+        output.table(
             f"{found['cells']} cells: {found['exact']} exact, {found['refused']} refused", measurement.table(found)
         )
-    show.finish(found if json else None, [str(each) for each in found["failed"]])
+    output.finish(found if json else None, [str(each) for each in found["failed"]])
 
 
 @app.command()
@@ -45,14 +46,14 @@ def week(*, json: Annotated[bool, typer.Option("--json", help="One JSON document
     """A week of twenty simulated portals on a clock of its own: every change in time, no portal asked too much."""
     measurement = _load("week")
     server = _server()
-    found = measurement.measure_apart(server, environment.settings().home, show.line)
+    found = measurement.measure_apart(server, bootstrap.settings().home, output.line)
     if not json:
-        show.table(
+        output.table(
             f"{found['changes']} changes, published after {found['lag_hours_most']} h at most; "
             f"{found['probes']} probes of {found['requests_a_probe_most']} requests, {found['requests']:,} in all",
             measurement.table(found),
         )
-    show.finish(found if json else None, [str(each) for each in found["faults"]])
+    output.finish(found if json else None, [str(each) for each in found["faults"]])
 
 
 @app.command()
@@ -62,10 +63,10 @@ def pbf(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """The forms in which an ArcGIS server gives a page: bytes, seconds, and whether they say the same."""
-    found = _load("pbf").measure(parcels, show.line)
+    found = _load("pbf").measure(parcels, output.line)
     if not json:
-        show.table(f"{parcels:,} parcels", found["forms"])
-    show.finish(found if json else None, [] if found["equal"] else ["the forms do not say the same"])
+        output.table(f"{parcels:,} parcels", found["forms"])
+    output.finish(found if json else None, [] if found["equal"] else ["the forms do not say the same"])
 
 
 @app.command()
@@ -76,13 +77,13 @@ def truth(*, json: Annotated[bool, typer.Option("--json", help="One JSON documen
         raise SettingInvalid(
             "the real data is missing", where="zoning bench truth", do="set ZONING_SHARED to its folder"
         )
-    found = measurement.measure(show.line)
+    found = measurement.measure(output.line)
     if json:
-        show.document(found)
+        output.document(found)
         return
-    show.table("Cambridge: parcels whose majority zone changed", found["cambridge_zoning"])
-    show.table("Cambridge: parcels FY2013 to FY2014", _lines(found["cambridge_parcels"]))
-    show.table("San Jose: zoning, July to October 2014", _lines(found["san_jose_zoning"]))
+    output.table("Cambridge: parcels whose majority zone changed", found["cambridge_zoning"])
+    output.table("Cambridge: parcels FY2013 to FY2014", _lines(found["cambridge_parcels"]))
+    output.table("San Jose: zoning, July to October 2014", _lines(found["san_jose_zoning"]))
 
 
 @app.command()
@@ -92,13 +93,13 @@ def changes(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """A synthetic town's year with known truth, under three drifts: overlay, rezonings, lineage."""
-    found = _load("changes").measure(lots, show.line)
+    found = _load("changes").measure(lots, output.line)
     if json:
-        show.document({**found, "releases": [{**each, "kinds": _named(each["kinds"])} for each in found["releases"]]})
+        output.document({**found, "releases": [{**each, "kinds": _named(each["kinds"])} for each in found["releases"]]})
         return
-    show.table(f"Overlay of {found['lots']:,} lots", _lines(found["overlay"]))
+    output.table(f"Overlay of {found['lots']:,} lots", _lines(found["overlay"]))
     for release in found["releases"]:
-        show.table(f"A drift of {release['drift_m']} m", _lines({**release, "kinds": _named(release["kinds"])}))
+        output.table(f"A drift of {release['drift_m']} m", _lines({**release, "kinds": _named(release["kinds"])}))
 
 
 @app.command()
@@ -110,13 +111,13 @@ def counties(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Sync a large county, then small ones into its database; compare each with the same county alone."""
-    found = _load("counties").measure(first, others, count, _server(), environment.settings().home, show.line)
+    found = _load("counties").measure(first, others, count, _server(), bootstrap.settings().home, output.line)
     if not json:
-        show.table(f"Counties of {others:,} parcels beside one of {first:,}", found["counties"])
-        show.table("Times the same county alone", found["ratios"])
+        output.table(f"Counties of {others:,} parcels beside one of {first:,}", found["counties"])
+        output.table("Times the same county alone", found["ratios"])
     slow = [str(each["variant"]) for each in found["ratios"] if not each["kept"]]
     errors = [f"{each}: slower beside other counties than is promised; repeat it on a quiet machine" for each in slow]
-    show.finish(found if json else None, errors)
+    output.finish(found if json else None, errors)
 
 
 def _named(kinds: dict[tuple[str, str], int]) -> dict[str, int]:

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import bootstrap
 from zoning_assets.cli.benchmarks import load, server
+from zoning_assets.cli.display import output
 
 _FEWEST = 2000
 
@@ -33,8 +34,8 @@ def memory(
     found = measurement.measure(
         (small, large),
         server(),
-        environment.settings().home,
-        show.line,
+        bootstrap.settings().home,
+        output.line,
         feed_types=feed_type or list(FeedType),
         commands=measurement.ALL if every_command else measurement.FIRST,
     )
@@ -47,7 +48,7 @@ def memory(
         for each in found["growth"]
         if not each["kept"]
     ]
-    show.finish(found if json else None, errors)
+    output.finish(found if json else None, errors)
 
 
 def _tell(found: dict[str, Any]) -> None:
@@ -63,9 +64,9 @@ def _tell(found: dict[str, Any]) -> None:
         }
         for each in found["figures"]
     ]
-    show.table("Peak memory (PSS)", rows)
+    output.table("Peak memory (PSS)", rows)
     ratios = [{**each, "peak": _mb(each["peak"]), "kept": "yes" if each["kept"] else "no"} for each in found["growth"]]
-    show.table("The large county's peak (MB), and by the small one's", ratios)
+    output.table("The large county's peak (MB), and by the small one's", ratios)
 
 
 def _mb(value: float) -> int:

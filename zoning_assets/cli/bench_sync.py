@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import bootstrap
 from zoning_assets.cli.benchmarks import load, server
+from zoning_assets.cli.display import output
 
 _FEWEST = 1000
 
@@ -37,20 +38,20 @@ def sync(
     measurement = load("sync")
     variants = [each.value for each in variant or ()] or measurement.UNHINDERED
     options = {"page": page, "rounds": rounds, "variants": variants}
-    found = measurement.measure(parcels, server(), environment.settings().home, show.line, **options)
+    found = measurement.measure(parcels, server(), bootstrap.settings().home, output.line, **options)
     if not json:
         _tell(found)
-    show.finish(found if json else None, found["faults"])
+    output.finish(found if json else None, found["faults"])
 
 
 def _tell(found: dict[str, Any]) -> None:
     for name, why in found["left_out"].items():
-        show.line(f"{name} did not take part: {why}")
+        output.line(f"{name} did not take part: {why}")
     for each in found["variants"]:
         title = f"{each['variant']} ({each['about']}): {found['parcels']:,} parcels, {found['page']:,} a page"
-        show.table(title, [_row(found["parcels"], figures) for figures in each["contestants"]])
-    show.line(f"{found['cores']} cores, {found['rounds']} rounds, medians. server s: processor time of the server;")
-    show.line("of limit: the seconds that pages + 5 requests take at least, by those that the harvest took")
+        output.table(title, [_row(found["parcels"], figures) for figures in each["contestants"]])
+    output.line(f"{found['cores']} cores, {found['rounds']} rounds, medians. server s: processor time of the server;")
+    output.line("of limit: the seconds that pages + 5 requests take at least, by those that the harvest took")
 
 
 def _row(parcels: int, figures: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zoning_assets.cli import environment
+from zoning_assets.cli import bootstrap
 from zoning_assets.errors import SettingInvalid
 
 _ROOT = Path(__file__).parents[2]
@@ -35,9 +35,10 @@ def server() -> str:
     Raises:
         SettingInvalid: this user may not either.
     """
-    from zoning_assets.stores import cluster, database  # noqa: PLC0415
+    from zoning_assets import local_postgres  # noqa: PLC0415
+    from zoning_assets.storage.postgis import database  # noqa: PLC0415
 
-    url = database.as_role(cluster.ensure(environment.settings().home, os.environ), None)
+    url = database.as_role(local_postgres.ensure(bootstrap.settings().home, os.environ), None)
     with database.connect(url) as connection:
         if connection.execute(_MAY_CREATE).fetchone() != (True,):
             raise SettingInvalid(

@@ -1,172 +1,164 @@
-"""`zoning parcel`, `explain`, `watch`, `preview-rules`: one parcel, and why something is in the change feed."""
+"""`zoning changes`: what really changed, as a table, a summary, CSV or JSON."""
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, show
-from zoning_assets.cli.change_feed import row_of
-from zoning_assets.errors import NothingFound, SettingInvalid
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.display import csv_rows, output, terminal
+from zoning_assets.errors import SettingInvalid
+from zoning_assets.model import CHANGE_KINDS
 from zoning_assets.settings import moment
 
-_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+if TYPE_CHECKING:
+    from zoning_assets.storage.postgis.records.change_feed_queries import Feed
+
+#: Rows of a table: few enough to read on a terminal; elsewhere as many as a table can be laid out for.
+_MOST_READ, _MOST_PIPED = 100, 1000
+#: Letters of an id that are enough for `zoning explain`: the chance that two of a million changes share them is 0.2%.
+_SHORT_ID = 12
+_CSV = (
+    "id", "jurisdiction", "kind", "state", "parcel_ids", "old", "new", "area_m2", "share", "confidence", "legal",
+    "noticed", "ordinances",
+)  # fmt: skip
+_CSV_SUMMARY = ("kind", "old", "new", "changes", "parcels", "area_m2")
+
+#: Which date is which, for whoever reads the document.
+DATES = {
+    "detected": "noticed: when this database first saw the change; `--since` asks for this date",
+    "effective": "legal: from when the new zoning applies, as the map or a matched ordinance states; null: not stated",
+}
 
 
-def parcel(
-    jurisdiction: Annotated[str, typer.Argument(help="Where.")],
-    parcel_id: Annotated[str, typer.Argument(help="Which parcel, now or then.")],
-    as_of: Annotated[str | None, typer.Option("--as-of", help="What applied on this day (ISO 8601).")] = None,
+def changes(  # noqa: PLR0913 - each is one way to narrow the feed, or to show it
+    jurisdiction: Annotated[str | None, typer.Option(help="Only of this jurisdiction.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only noticed since (not: legal since): 2026-11-24, or ISO 8601 with time and zone."),
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind: rezoned, split, recoded, ...")] = None,
+    parcel: Annotated[str | None, typer.Option(help="Only of this parcel.")] = None,
+    min_area: Annotated[float | None, typer.Option(min=0, help="Only of so much ground, in m2.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
     *,
-    json: _Json = False,
+    review: Annotated[bool, typer.Option("--review", help="What is thinner than the tolerance, too.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Counted by kind and by old and new code.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV on stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, with all of them.")] = False,
 ) -> None:
-    """One parcel's whole life: rows, zoning, lineage, amendments, evidence."""
-    from zoning_assets.stores import changes as feed  # noqa: PLC0415
+    """What really changed, newest first."""
+    from zoning_assets.storage.postgis.records import change_feed_queries as feed  # noqa: PLC0415
 
-    day = moment(as_of, "--as-of").date().isoformat() if as_of else None
-    url = environment.bring_up_database()
-    environment.check_known(jurisdiction, url, "zoning parcel")
-    life = feed.life(url, jurisdiction, parcel_id)
-    life["changes"] = feed.find(url, jurisdiction=jurisdiction, parcel=parcel_id)
-    life["zoning_now" if day is None else "zoning_as_of"] = feed.zoning_as_of(url, jurisdiction, parcel_id, day, None)
-    if not life["parcel"] and not life["changes"]:
-        raise NothingFound(
-            "no parcel has or had this id",
-            where=f"{jurisdiction} {parcel_id!r}",
-            do="look at zoning.parcel for its spelling",
-        )
-    if json:
-        show.document({"jurisdiction": jurisdiction, "parcel_id": parcel_id, **life})
-        return
-    for title, rows in life.items():
-        row = _change if title == "changes" else _version
-        show.table(f"{parcel_id}: {_TITLES.get(title, title.replace('_', ' '))}", [row(each) for each in rows])
+    _check(kind, limit, csv=csv, json=json, summary=summary)
+    start = moment(since, "--since") if since else None
+    url = bootstrap.bring_up_database()
+    bootstrap.check_known(jurisdiction, url, "--jurisdiction")
+    wanted = feed.Wanted(jurisdiction, start, kind, parcel, min_area, None if review else "event")
+    with feed.opened(url, wanted) as found:
+        if summary:
+            _summed(found, csv=csv, json=json)
+        elif csv:
+            csv_rows.write(_CSV, map(_record, found.rows(limit)))
+        elif json:
+            total = found.total()
+            head = {"total": total, "shown": min(total, limit or total), "dates": DATES}
+            output.streamed(head, "changes", found.rows(limit))
+        else:
+            _listed(found, limit)
 
 
-def explain(change: Annotated[str, typer.Argument(help="Its id, or how it begins.")], *, json: _Json = False) -> None:
-    """Why a change is one, in numbers."""
-    from zoning_assets.stores import changes as feed  # noqa: PLC0415
-
-    if not change.isalnum():
+def _check(kind: str | None, limit: int | None, *, csv: bool, json: bool, summary: bool) -> None:
+    if kind not in (None, *CHANGE_KINDS):
         raise SettingInvalid(
-            f"{change!r} is no id of a change", where="zoning explain", do="take one of `zoning changes`"
+            f"{kind!r} is not a kind of change", where="--kind", do=f"choose one of: {', '.join(CHANGE_KINDS)}"
         )
-    found = feed.find(environment.bring_up_database(), id_=change, limit=2)
-    if len(found) != 1:
-        what = "several changes begin so" if found else "no change begins so"
-        raise NothingFound(what, where=repr(change), do="take a whole id of `zoning changes --json`")
-    if json:
-        show.document(found[0])
-        return
-    for line in why(found[0]):
-        show.say(line)
+    if csv and json:
+        raise SettingInvalid("--csv and --json exclude each other", where="zoning changes", do="give only one")
+    if summary and limit:
+        raise SettingInvalid("a summary counts all changes", where="--limit", do="leave out --limit or --summary")
 
 
-def watch(
-    jurisdiction: Annotated[str, typer.Argument(help="Where.")],
-    parcel_ids: Annotated[list[str], typer.Argument(help="Which parcels; what they become is watched too.")],
-    *,
-    json: _Json = False,
-) -> None:
-    """Watch parcels, and what they become; without anything new, what is watched and what changed there."""
-    from zoning_assets.stores import changes as feed  # noqa: PLC0415
-
-    url = environment.bring_up_database()
-    environment.check_known(jurisdiction, url, "zoning watch")
-    watched = feed.watch(url, jurisdiction, parcel_ids)
-    if json:
-        show.document({"watched": watched})
+def _summed(found: "Feed", *, csv: bool, json: bool) -> None:
+    total, rows = found.total(), found.summary()
+    if csv:
+        csv_rows.write(_CSV_SUMMARY, rows)
+    elif json:
+        output.document({"total": total, "summary": rows})
+    elif not rows:
+        _nothing()
     else:
-        show.table(f"Watched in {jurisdiction}", [{**row, "parcel_id": [row["parcel_id"]]} for row in watched])
+        output.table(_title(total, total, found.wanted.jurisdiction), [_whole_area(each) for each in rows])
 
 
-def preview_rules(
-    jurisdiction: Annotated[str, typer.Argument(help="Whose file was edited.")], *, json: _Json = False
-) -> None:
-    """What the codes of an edited jurisdiction file would make of all that is published; nothing is written."""
-    from zoning_assets import judging  # noqa: PLC0415
+def _whole_area(row: Mapping[str, Any]) -> dict[str, Any]:
+    area = None if row["area_m2"] is None else round(row["area_m2"])
+    return {**{name: row[name] for name in _CSV_SUMMARY[:-1]}, "area m2": area}
 
-    known = environment.jurisdiction(jurisdiction)
-    found = judging.preview(environment.bring_up_database(), known)
-    if json:
-        show.document(asdict(found))
+
+def _listed(found: "Feed", limit: int | None) -> None:
+    total, most = found.total(), limit or (_MOST_READ if terminal.is_terminal() else _MOST_PIPED)
+    rows = list(islice(found.rows(most), most))
+    if not rows:
+        _nothing()
         return
-    show.table("Codes", [{"local": local, "is": was, "would be": now} for local, was, now in found.codes])
-    show.table("Types", [{"code": code, "is": was, "would be": now} for code, was, now in found.types])
-    for title, rows in (("would come", found.come), ("would go", found.gone)):
-        shown = [{"parcels": ids, "from": old, "to": new, "state": state} for _, state, _, ids, old, new in rows]
-        show.table(f"{len(rows)} changes {title}", shown[:50])
-    if found == judging.Preview([], [], [], []):
-        show.line("nothing would change")
+    names = {each["jurisdiction"] for each in rows}
+    asked_for = {"jurisdiction": len(names) > 1, "state": found.wanted.state is None, "kind": not found.wanted.kind}
+    left_out = {name for name, is_news in asked_for.items() if not is_news}
+    shown = [{name: value for name, value in row_of(each).items() if name not in left_out} for each in rows]
+    title = _title(total, len(rows), next(iter(names)) if len(names) == 1 else None)
+    output.table(f"{title}: {found.wanted.kind}" if found.wanted.kind else title, shown)
+    if len(rows) < total:
+        output.line("--limit N shows more, --summary counts them, --csv and --json give all")
 
 
-def why(change: dict[str, Any]) -> list[str]:
-    """A change in sentences: what, where, how sure, by which evidence."""
-    evidence = change["evidence"]
-    ids = ", ".join(change["parcel_ids"][:10]) or "no single parcel"
-    said = [
-        f"{change['id']}  {change['kind']} ({change['state']}), {change['jurisdiction']}: {ids}",
-        f"from {change['old'] or 'nothing'} to {change['new'] or 'nothing'}; confidence {change['confidence']}",
-    ]
-    said.append(_dates(change))
-    if change["area_m2"] is not None:
-        said.append(
-            f"{change['area_m2']:,.1f} m2" + (f", {change['share']:.1%} of the parcel" if change["share"] else "")
-        )
-    if "tolerance_m" in evidence:
-        drift_m, tolerance_m = evidence["drift_m"], evidence["tolerance_m"]
-        said.append(f"the release drifted by {drift_m} m; ground thinner than {tolerance_m} m says nothing")
-    said += [_part(part) for part in evidence.get("parts", [])[:10]]
-    if evidence.get("parents") or evidence.get("children"):
-        overlap_m2, score = evidence["overlap_m2"], evidence["score"]
-        said.append(f"parents share {overlap_m2:,.1f} m2 with children (least share {score:.2f})")
-    names = (
-        "parcel_layer_says",
-        "reused",
-        "holders",
-        "undoes",
-        "spelled_before",
-        "spelled_now",
-        "moved_share",
-        "source",
-    )
-    said += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
-    said += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
-    maps = ", ".join(evidence.get("maps", [])) or "-"
-    return [*said, f"batches {_named(evidence['batches'])}, rules {evidence['rules']}, maps {maps}"]
+def _title(total: int, shown: int, jurisdiction: str | None) -> str:
+    where = f" of {jurisdiction}" if jurisdiction else ""
+    if shown < total:
+        return f"Changes{where}, newest first: showing {shown:,} of {total:,}"
+    return f"{total:,} change{'s' * (total != 1)}{where}"
 
 
-def _named(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+def _nothing() -> None:
+    output.line("no change was found; `zoning sync JURISDICTION` looks for some")
 
 
-def _dates(change: dict[str, Any]) -> str:
-    noticed = change["detected"].isoformat(timespec="seconds")
-    legal = f"legal from {change['effective']}" if change["effective"] else "no legal date is stated"
-    return f"noticed at {noticed} (when this database first saw it); {legal}"
+def short(id_: str) -> str:
+    """A change's id for a terminal: `zoning explain` takes it."""
+    return id_[:_SHORT_ID]
 
 
-def _ordinance(told: dict[str, Any]) -> str:
-    numbers = ", ".join([*told["ordinance_numbers"], *told["case_numbers"]]) or told["amendment"]
-    return f"ordinance: {numbers} ({told['status']}), score {told['score']}: {', '.join(told['reasons'])}"
+def row_of(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change as a row of a table: `noticed` is when it was detected, `legal` since when it applies by law.
+
+    On a terminal ids of changes and dates are short (`zoning explain` takes such an id), and the parcels of a split, a
+    merger or their like stand in `old` and `new` only.
+    """
+    is_short, of_parcels = terminal.is_terminal(), change["facet"] == "parcel"
+    evidence = change["evidence"] if of_parcels else {}
+    return {
+        "id": short(change["id"]) if is_short else change["id"],
+        "jurisdiction": change["jurisdiction"],
+        "state": change["state"],
+        "kind": change["kind"],
+        "parcels": [] if is_short and of_parcels else change["parcel_ids"],
+        "old": evidence.get("parents", change["old"]),
+        "new": evidence.get("children", change["new"]),
+        "noticed": change["detected"].date() if is_short else change["detected"],
+        "legal": change["effective"],
+        "share": change["share"],
+        "confidence": change["confidence"],
+    }
 
 
-def _part(part: dict[str, Any]) -> str:
-    ground = f"{part['area_m2']:,.1f} m2, {part['share']:.1%} of {part['parcel_id']}, about {part['width_m']} m wide"
-    return f"  {part['old']} -> {part['new']}: {ground}"
-
-
-#: Columns that are dates, as tables call them: when it was noticed, until when it stood, since when by law.
-_TITLES = {"parcel": "versions", "zoning": "versions of its zoning"}
-_LAST = ("zoning_code_local", "content_hash")
-_DATES = {"system_from": "noticed", "system_to": "until", "legal_from": "legal"}
-
-
-def _version(row: dict[str, Any]) -> dict[str, Any]:
-    """A version of a parcel, or of its zoning, as a row of a table; what is of less interest stands last."""
-    ordered = [name for name in row if name not in _LAST] + [name for name in row if name in _LAST]
-    return {_DATES.get(name, name): row[name] for name in ordered}
-
-
-def _change(change: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row_of(change).items() if name not in ("jurisdiction", "state")}
+def _record(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change as a record of the CSV."""
+    ordinances = sorted({number for each in change["amendments"] or [] for number in each["ordinance_numbers"]})
+    return {
+        **change,
+        "parcel_ids": "; ".join(change["parcel_ids"]),
+        "legal": change["effective"],
+        "noticed": change["detected"].isoformat(),
+        "ordinances": "; ".join(ordinances),
+    }

@@ -29,15 +29,15 @@ COMMANDS: Mapping[str, Entry] = {
         "Set everything up, harvest a simulated county, let it change, harvest it again, and say what changed.",
     ),
     "sync": Entry("sync:sync", "Harvest, normalize, validate and publish."),
-    "changes": Entry("change_feed:changes", "What really changed, newest first."),
-    "parcel": Entry("changes:parcel", "One parcel's whole life: rows, zoning, lineage, amendments, evidence."),
-    "explain": Entry("changes:explain", "Why a change is one, in numbers."),
+    "changes": Entry("changes:changes", "What really changed, newest first."),
+    "parcel": Entry("parcel:parcel", "One parcel's whole life: rows, zoning, lineage, amendments, evidence."),
+    "explain": Entry("parcel:explain", "Why a change is one, in numbers."),
     "watch": Entry(
-        "changes:watch",
+        "parcel:watch",
         "Watch parcels, and what they become; without anything new, what is watched and what changed there.",
     ),
     "preview-rules": Entry(
-        "changes:preview_rules",
+        "parcel:preview_rules",
         "What the codes of an edited jurisdiction file would make of all that is published; nothing is written.",
     ),
     "amend": Entry(
@@ -64,9 +64,9 @@ COMMANDS: Mapping[str, Entry] = {
         "sync:replay", "Publish what was harvested last under today's rules and fixes; no portal is asked."
     ),
     "pause": Entry(
-        "hold:pause", "Pause: nothing new is asked, nothing is published; what is on its way is kept, and runs wait."
+        "pause:pause", "Pause: nothing new is asked, nothing is published; what is on its way is kept, and runs wait."
     ),
-    "resume": Entry("hold:resume", "Lift the pauses of just this; what waited goes on by itself."),
+    "resume": Entry("pause:resume", "Lift the pauses of just this; what waited goes on by itself."),
     "rollback": Entry(
         "rollback:rollback",
         "Undo what was published: as a new batch, which can be undone too; afterwards the jurisdiction is paused.",
@@ -110,7 +110,7 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "up": Entry("up:up", "Start everything and keep it running; Ctrl-C stops it."),
     "serve": Entry("up:up", "Start everything and keep it running; Ctrl-C stops it.", is_hidden=True),
-    "db": Entry("database:app", "The database: up, down, url, psql, tables."),
+    "db": Entry("db:app", "The database: up, down, url, psql, tables."),
     "bench": Entry("bench:app", "Measurements."),
     "queue": Entry("queue:app", "Messages: peek, replay, purge, schema."),
 }

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, progress, show, sync, sync_report
+from zoning_assets.cli import bootstrap, sync
+from zoning_assets.cli.display import output, progress, sync_summary
 
 _FEWEST, _MOST = 200, 5_000_000  # two towns need some; the county is built in memory
 
@@ -20,22 +21,22 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Set everything up, harvest a simulated county, let it change, harvest it again, and say what changed."""
-    from zoning_assets.simulation.county import ID  # noqa: PLC0415
-    from zoning_assets.simulation.process import switch_release  # noqa: PLC0415
-    from zoning_assets.stores import changes as feed  # noqa: PLC0415
-    from zoning_assets.stores.status import published  # noqa: PLC0415
+    from zoning_assets.simulation.county.county import ID  # noqa: PLC0415
+    from zoning_assets.simulation.portal.portal_process import switch_release  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import change_records as feed  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records.status_queries import published  # noqa: PLC0415
 
     started = time.monotonic()
     with progress.working("Starting"):
-        url = environment.bring_up_database()
+        url = bootstrap.bring_up_database()
     # The county that an earlier demo published has changed already: it stays as it is, and nothing new is found.
     before = ID in published(url)
     known = {each["id"] for each in feed.find(url, jurisdiction=ID)}
     with _county(parcels, release=2 if before else 1) as portal:
-        show.line(f"Harvest 1 of {ID}, a simulated county at {portal}")
+        output.line(f"Harvest 1 of {ID}, a simulated county at {portal}")
         rounds = [sync.run([ID])]
         switch_release(portal, 2)
-        show.line("The county has changed: rezonings, a split, a merge, and much noise. Harvest 2")
+        output.line("The county has changed: rezonings, a split, a merge, and much noise. Harvest 2")
         rounds.append(sync.run([ID]))
     reports = [report for each in rounds for report in each.reports]
     changes = [each for each in feed.find(url, jurisdiction=ID, state="event") if each["id"] not in known]
@@ -44,16 +45,16 @@ def demo(
         _tell(rounds, changes, seconds)
     kinds = dict(Counter(each["kind"] for each in changes))
     document = {"harvests": reports, "changes": kinds, "seconds": seconds}
-    show.finish(document if json else None, [error for each in rounds for error in each.errors])
+    output.finish(document if json else None, [error for each in rounds for error in each.errors])
 
 
 @contextmanager
 def _county(parcels: int, release: int) -> Iterator[str]:
     """The simulated portal, and a jurisdiction file that points to it."""
-    from zoning_assets.simulation.county import ID, county_toml  # noqa: PLC0415
-    from zoning_assets.simulation.process import serving  # noqa: PLC0415
+    from zoning_assets.simulation.county.county import ID, county_toml  # noqa: PLC0415
+    from zoning_assets.simulation.portal.portal_process import serving  # noqa: PLC0415
 
-    folder = environment.settings().home / "demo"
+    folder = bootstrap.settings().home / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     with serving(parcels, release=release) as portal:
         (folder / f"{ID}.toml").write_text(county_toml(portal))
@@ -61,15 +62,15 @@ def _county(parcels: int, release: int) -> Iterator[str]:
         yield portal
 
 
-def _tell(rounds: list[sync_report.Done], changes: list[Any], seconds: float) -> None:
+def _tell(rounds: list[sync_summary.Done], changes: list[Any], seconds: float) -> None:
     for number, each in enumerate(rounds, 1):
-        show.table(f"Published by harvest {number}", sync_report.rows_of(each.reports))
+        output.table(f"Published by harvest {number}", sync_summary.rows_of(each.reports))
     kinds = Counter(each["kind"] for each in changes)
     rows = [{"what": kind, "changes": n, "for example": _example(changes, kind)} for kind, n in sorted(kinds.items())]
-    show.table("What really changed", rows or [{"what": "nothing", "changes": 0, "for example": ""}])
+    output.table("What really changed", rows or [{"what": "nothing", "changes": 0, "for example": ""}])
     good = [report for each in rounds for report in each.reports if report["complete"]]
     fetched, accepted, rejected = (sum(r[name] for r in good) for name in ("fetched", "accepted", "rejected"))
-    show.line(
+    output.line(
         f"Both harvests: fetched {fetched:,} = accepted {accepted:,} + rejected {rejected:,}; {seconds} s\n"
         "Where to look next:\n"
         "  ./zoning changes                what changed; `./zoning explain ID` says why\n"

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, show, terminal
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.display import output, terminal
 from zoning_assets.errors import FixRefused, NothingFound, SettingInvalid, ZoningError
 
 _LARGEST_FILE = 10_000_000
@@ -29,35 +30,35 @@ def rejections(  # noqa: PLR0913 - which rows, and how many are shown
     json: _Json = False,
 ) -> None:
     """Rows that are held back, counted by reason, with samples; and what was said of rows."""
-    from zoning_assets.stores import fixes  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import correction_records  # noqa: PLC0415
 
     if state not in (None, *_STATES, "superseded"):
         raise SettingInvalid(f"{state!r} is no state", where="--state", do="choose open, known or superseded")
-    url = environment.bring_up_database()
-    environment.check_known(jurisdiction, url, "zoning rejections")
+    url = bootstrap.bring_up_database()
+    bootstrap.check_known(jurisdiction, url, "zoning rejections")
     which = {"jurisdiction": jurisdiction, "feed": feed, "reason": reason, "tile": tile}
-    groups = fixes.groups(url, limit, states=[state] if state else _STATES, **which)
+    groups = correction_records.groups(url, limit, states=[state] if state else _STATES, **which)
     for group in groups:
         key = _key_column(group["jurisdiction"], group["feed"])
         for sample in group["samples"]:
             sample["key"] = (sample["raw"].get("attributes") or sample["raw"].get("properties") or {}).get(key)
-    said = fixes.in_force(url, jurisdiction)
+    said = correction_records.in_force(url, jurisdiction)
     if json:
-        show.document({"rejections": groups, "fixes": said})
+        output.document({"rejections": groups, "fixes": said})
         return
     left_out = {"samples", *(["jurisdiction"] if jurisdiction else [])}
     where = f" in {jurisdiction}" if jurisdiction else ""
-    show.table(f"Held back{where}", [{name: each[name] for name in each if name not in left_out} for each in groups])
+    output.table(f"Held back{where}", [{name: each[name] for name in each if name not in left_out} for each in groups])
     for group in groups:
         shown, count = len(group["samples"]), group["count"]
         title = f"{group['jurisdiction']} {group['feed']}: {group['reason']} ({group['state']})"
         counted = f", showing {shown:,} of {count:,}" if shown < count else ""
-        show.table(f"{title}{counted}", list(map(_sample, group["samples"])))
+        output.table(f"{title}{counted}", list(map(_sample, group["samples"])))
     if any(len(group["samples"]) < group["count"] for group in groups):
-        show.line("--limit N shows more rows of each reason")
-    show.table(f"Fixes{where}", [{name: each[name] for name in each if name not in left_out} for each in said])
+        output.line("--limit N shows more rows of each reason")
+    output.table(f"Fixes{where}", [{name: each[name] for name in each if name not in left_out} for each in said])
     if not groups:
-        show.line("Nothing is held back.")
+        output.line("Nothing is held back.")
 
 
 def _sample(sample: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _sample(sample: dict[str, Any]) -> dict[str, Any]:
 
 def _key_column(jurisdiction: str, feed: str) -> str | None:
     try:
-        return environment.jurisdiction(jurisdiction).feeds[feed].key
+        return bootstrap.jurisdiction(jurisdiction).feeds[feed].key
     except (ZoningError, KeyError):  # its file is gone or wrong, and its rows are still held back
         return None
 
@@ -91,9 +92,9 @@ def fix(  # noqa: PLR0913 - which rows, what, why
     json: _Json = False,
 ) -> None:
     """Fix a row that was held back, or say that it is known; applies while the portal sends the very same row."""
-    from zoning_assets import fixing  # noqa: PLC0415
-    from zoning_assets.stores import fixes  # noqa: PLC0415
-    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+    from zoning_assets.pipeline import corrections  # noqa: PLC0415
+    from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import correction_records  # noqa: PLC0415
 
     if sum((bool(set_ or geometry), known, withdraw)) != 1 or (withdraw and all_):
         raise SettingInvalid(
@@ -101,20 +102,20 @@ def fix(  # noqa: PLR0913 - which rows, what, why
         )
     if geometry and all_:
         raise SettingInvalid("many rows have not one shape", where="--geometry", do="name a row's id")
-    wish = None if known or withdraw else fixing.Wish(_columns(set_ or []), _shape(geometry))
-    url, actor = environment.bring_up_database(), getpass.getuser()
+    wish = None if known or withdraw else corrections.Wish(_columns(set_ or []), _shape(geometry))
+    url, actor = bootstrap.bring_up_database(), getpass.getuser()
     if withdraw:
-        ended = fixes.withdraw(url, [what], actor, reason)
+        ended = correction_records.withdraw(url, [what], actor, reason)
         if not ended:
             raise NothingFound("nothing was said of it", where=what, do="look at `zoning rejections`")
         _told([], sorted({each["jurisdiction"] for each in ended}), {}, json=json, withdrawn=[what])
         return
     which = {"jurisdiction": what, "reason": all_, "feed": feed, "tile": tile} if all_ else {}
-    rows = fixes.rejected(url, [] if all_ else [what], **which)
+    rows = correction_records.rejected(url, [] if all_ else [what], **which)
     if not rows:
         raise NothingFound("no such row is held back", where=what, do="look at `zoning rejections`")
-    described, objects = environment.jurisdiction(rows[0].jurisdiction), Objects(environment.settings().store_url)
-    refused = fixing.fix(url, objects, described, rows, wish, actor=actor, reason=reason)
+    described, objects = bootstrap.jurisdiction(rows[0].jurisdiction), Objects(bootstrap.settings().store_url)
+    refused = corrections.fix(url, objects, described, rows, wish, actor=actor, reason=reason)
     kept = [row.row_id for row in rows if row.row_id not in refused]
     if refused and not kept and len(rows) == 1:
         raise next(iter(refused.values()))
@@ -132,11 +133,11 @@ def _told(
     errors = {row_id: str(error) for row_id, error in refused.items()}
     if not json:
         words = {"kept": len(kept), "withdrawn": len(withdrawn), "refused": len(refused)}
-        show.line(", ".join(f"{number} {word}" for word, number in words.items() if number))
+        output.line(", ".join(f"{number} {word}" for word, number in words.items() if number))
         for each in to_replay if kept or withdrawn else []:
-            show.line(f"`zoning replay {each}` publishes it; the portal is not asked")
+            output.line(f"`zoning replay {each}` publishes it; the portal is not asked")
     document = {"fixed": kept, "withdrawn": withdrawn, "refused": errors}
-    show.finish(document if json else None, list(errors.values()))
+    output.finish(document if json else None, list(errors.values()))
 
 
 def _columns(said: Sequence[str]) -> dict[str, str]:
@@ -148,11 +149,11 @@ def _columns(said: Sequence[str]) -> dict[str, str]:
 
 def _shape(file: Path | None) -> bytes | None:
     """The shape in a person's file, or on stdin (-)."""
-    from zoning_assets.transform.fixes import read_shape  # noqa: PLC0415
+    from zoning_assets.transform.row_corrections import read_shape  # noqa: PLC0415
 
     if file is None:
         return None
-    body = environment.read(file, _LARGEST_FILE, "give one row's shape")
+    body = bootstrap.read(file, _LARGEST_FILE, "give one row's shape")
     try:
         return read_shape(body)
     except ValueError as error:

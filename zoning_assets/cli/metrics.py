@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry, generate_latest, start_http_ser
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.display import output
 from zoning_assets.errors import StoreError
 
 if TYPE_CHECKING:
-    from zoning_assets.cli.standing import Standing
+    from zoning_assets.cli.health import Standing
 
 _Sample = tuple[Sequence[str], Any]
 
@@ -28,11 +29,11 @@ def metrics(
     address: Annotated[str, typer.Option(help="Where to listen; the default is this machine alone.")] = "127.0.0.1",
 ) -> None:
     """Print what `status` says as Prometheus wants it, or serve it."""
-    url = environment.bring_up_database()
+    url = bootstrap.bring_up_database()
     if port is None:
         print(generate_latest(_registry(url)).decode(), end="")  # noqa: T201 - the result itself, no line for people
         return
-    show.line(f"{serve(url, port, address)}; Ctrl-C stops")
+    output.line(f"{serve(url, port, address)}; Ctrl-C stops")
     while True:
         time.sleep(3600)
 
@@ -65,10 +66,10 @@ class Standings(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics; where the database does not answer only that it does not."""
-        from zoning_assets.cli.standing import look  # noqa: PLC0415
+        from zoning_assets.cli.health import look  # noqa: PLC0415
 
         try:
-            standing = look(self.url, environment.settings(), datetime.now(UTC))
+            standing = look(self.url, bootstrap.settings(), datetime.now(UTC))
             found = [*_jurisdictions(standing), *_hosts(standing), *_queues(standing), *_totals(self.url)]
             needs: int | None = len(standing.needs())
         except StoreError:
@@ -126,14 +127,14 @@ def _queues(standing: "Standing") -> Iterator[Metric]:
 
 
 def _totals(url: str) -> Iterator[Metric]:
-    from zoning_assets.stores import status  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import status_queries  # noqa: PLC0415
 
-    done = status.batches(url)
+    done = status_queries.batches(url)
     yield _counter("batches", "Published batches.", ("jurisdiction", "feed"), [(row[:2], row[2]) for row in done])
     names = ("added", "changed", "retired")
     rows = [((*row[:2], name), count) for row in done for name, count in zip(names, row[3:], strict=True)]
     yield _counter("rows", "Rows by what became of them.", ("jurisdiction", "feed", "what"), rows)
-    told = [(row[:3], row[3]) for row in status.changes(url)]
+    told = [(row[:3], row[3]) for row in status_queries.changes(url)]
     yield _gauge("changes", "Typed events, also those that were retracted.", ("jurisdiction", "kind", "state"), told)
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import jurisdictions, stopping
-from zoning_assets.cli import environment, progress, proposals, show
+from zoning_assets import graceful_stop, jurisdictions
+from zoning_assets.cli import bootstrap, proposals
+from zoning_assets.cli.display import output, progress
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import Counts, Jurisdiction, Outcome
 
@@ -22,7 +23,7 @@ def onboard(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Propose a jurisdiction file for a portal, and try it on one page; with --write after that, keep that proposal."""
-    home, folder = environment.settings().home, environment.settings().jurisdictions
+    home, folder = bootstrap.settings().home, bootstrap.settings().jurisdictions
     known = proposals.find(home, url, datetime.now(UTC)) if write else None
     found = known.called(name) if known else _proposed(url, name)
     file = folder / f"{found.id}.toml"
@@ -32,13 +33,13 @@ def onboard(
         proposals.keep(home, url, found)
     if not json:
         typer.echo(found.toml)
-        show.table("Trial of the first page", [found.trial])
+        output.table("Trial of the first page", [found.trial])
         if known:
-            show.line(f"proposed at {known.at}; the portal was not asked again")
-        show.line(f"{file}; `zoning sync {found.id}` publishes it" if write else "add `--write` to save this file")
+            output.line(f"proposed at {known.at}; the portal was not asked again")
+        output.line(f"{file}; `zoning sync {found.id}` publishes it" if write else "add `--write` to save this file")
     document = {**found.proposal, "written": str(file) if write else None, "trial": found.trial}
     errors = [str(found.trial["error"])] if "error" in found.trial else []
-    show.finish(document if json else None, errors)
+    output.finish(document if json else None, errors)
 
 
 def _proposed(url: str, name: str | None) -> proposals.Proposed:
@@ -55,7 +56,7 @@ def _proposed(url: str, name: str | None) -> proposals.Proposed:
         progress.working("Looking at the portal") as tell,
     ):
         folder = Path(scratch)
-        found = stopping.run(asked(folder, tell))
+        found = graceful_stop.run(asked(folder, tell))
         file = folder / f"{found.id}.toml"
         file.write_text(found.toml(), encoding="utf-8")
         tell("Reading the first page, as a trial")
@@ -69,7 +70,7 @@ def _write(file: Path, text: str) -> None:
         SettingInvalid: there is one of this name already.
         JurisdictionInvalid: what `--id` says is no id.
     """
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
+    from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
 
     if file.exists():
         raise SettingInvalid("this file exists already", where=str(file), do="give another --id, or move it away")
@@ -83,15 +84,15 @@ def _write(file: Path, text: str) -> None:
 
 def _trial(file: Path, folder: Path) -> dict[str, Any]:
     """The first page of the first feed fetched, normalized and validated; nothing is published."""
-    from zoning_assets.feeds import FEED_TYPES  # noqa: PLC0415
-    from zoning_assets.pipeline import Pipeline  # noqa: PLC0415
-    from zoning_assets.pool import Pool  # noqa: PLC0415
-    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+    from zoning_assets.pipeline.pipeline import Pipeline  # noqa: PLC0415
+    from zoning_assets.pipeline.workers.worker_pool import Pool  # noqa: PLC0415
+    from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
+    from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
 
     described = jurisdictions.read(file, FEED_TYPES)
     with Pool() as pool:
         pipeline = Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)
-        outcome = stopping.run(pipeline.trial(described, next(iter(described.feeds))))
+        outcome = graceful_stop.run(pipeline.trial(described, next(iter(described.feeds))))
     return _told(described, outcome)
 
 
@@ -115,10 +116,10 @@ def doctor(
     """Look at a feed that broke, and propose a patch of its file."""
     from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.onboarding import doctor as doctors  # noqa: PLC0415
-    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+    from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
 
-    settings = environment.settings()
-    described = environment.jurisdiction(jurisdiction)
+    settings = bootstrap.settings()
+    described = bootstrap.jurisdiction(jurisdiction)
 
     async def examined(folder: Path) -> list[doctors.Finding]:
         objects = Objects(settings.store_url)
@@ -128,11 +129,11 @@ def doctor(
             return [await doctors.examine(client, described, feed, objects, folder) for feed in feeds]
 
     with tempfile.TemporaryDirectory(prefix="zoning-doctor-") as folder:
-        findings = stopping.run(examined(Path(folder)))
+        findings = graceful_stop.run(examined(Path(folder)))
     diff = doctors.patch(Path(described.file), findings)
     rows = [{"feed": f.feed, "wrong": f.wrong or "nothing", "proposed": "; ".join(f.why)} for f in findings]
     if not json:
-        show.table(f"{described.id}", rows)
+        output.table(f"{described.id}", rows)
         typer.echo(diff)
     wrong = [f"{described.id} {finding.feed}: {finding.wrong}" for finding in findings if finding.wrong]
-    show.finish({"jurisdiction": described.id, "feeds": rows, "patch": diff} if json else None, wrong)
+    output.finish({"jurisdiction": described.id, "feeds": rows, "patch": diff} if json else None, wrong)

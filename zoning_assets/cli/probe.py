@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import stopping
-from zoning_assets.cli import environment, show
+from zoning_assets import graceful_stop
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.display import output
 from zoning_assets.errors import SettingInvalid, ZoningError
 from zoning_assets.model import Jurisdiction
 
@@ -17,15 +18,15 @@ def probe(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Ask the portals whether anything changed: three requests a feed at most, and no row."""
-    folder = environment.settings().jurisdictions
+    folder = bootstrap.settings().jurisdictions
     chosen = ids or sorted(path.stem for path in folder.glob("*.toml"))
     if not chosen:
         raise SettingInvalid("no jurisdiction of yours", where=str(folder), do="name one, or write its file there")
-    wanted = [environment.jurisdiction(each) for each in dict.fromkeys(chosen)]
+    wanted = [bootstrap.jurisdiction(each) for each in dict.fromkeys(chosen)]
     found = [_probed(each, feed) for each in wanted for feed in each.feeds]
     if not json:
-        show.table("Probed", list(map(_shown, found)))
-    show.finish({"feeds": found} if json else None, [row["error"] for row in found if row["error"]])
+        output.table("Probed", list(map(_shown, found)))
+    output.finish({"feeds": found} if json else None, [row["error"] for row in found if row["error"]])
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -34,12 +35,12 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _probed(jurisdiction: Jurisdiction, feed: str) -> dict[str, Any]:
-    from zoning_assets.orchestration.resources import Zoning  # noqa: PLC0415
+    from zoning_assets.defs.resources import Zoning  # noqa: PLC0415
 
     row: dict[str, Any] = {"jurisdiction": jurisdiction.id, "feed": feed, "changed": None, "why": None, "requests": 0}
     try:
         with Zoning().pipeline() as pipeline:
-            said = stopping.run(pipeline.probe(jurisdiction, feed, datetime.now(UTC)))
+            said = graceful_stop.run(pipeline.probe(jurisdiction, feed, datetime.now(UTC)))
     except ZoningError as error:
         return {**row, "error": str(error)}
     why = said.why or "nothing that the portal tells of itself has changed"

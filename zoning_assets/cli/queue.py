@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.display import output
 from zoning_assets.cli.queue_access import known, with_queue
 from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.queues import AMENDMENTS, NAMES, Message
-from zoning_assets.transform import messages
+from zoning_assets.transform.changes import amendment_messages
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -28,12 +29,12 @@ def publish_amendment(
     json: _Json = False,
 ) -> None:
     """Send amendments to the queue; all are judged before one is sent. `zoning queue schema` says what they may say."""
-    bodies = [messages.write(each) for each in _told(file)]
+    bodies = [amendment_messages.write(each) for each in _told(file)]
     ids = with_queue(AMENDMENTS, lambda queue: queue.put(bodies))
     if json:
-        show.document({"queue": AMENDMENTS, "sent": len(ids), "ids": ids})
+        output.document({"queue": AMENDMENTS, "sent": len(ids), "ids": ids})
     else:
-        show.line(f"{len(ids)} sent")
+        output.line(f"{len(ids)} sent")
 
 
 @app.command("peek")
@@ -47,12 +48,12 @@ def peek(
     """The first messages, left where they are."""
     found = with_queue(queue, lambda opened: opened.peek(limit, dead=dead))
     if json:
-        show.document({"queue": queue, "dead": dead, "messages": [_row(each, _parsed(each.body)) for each in found]})
+        output.document({"queue": queue, "dead": dead, "messages": [_row(each, _parsed(each.body)) for each in found]})
     else:
         rows = [{**_row(each, each.body), "id": [each.id]} for each in found]
-        show.table(f"{queue}{', dead letters' * dead}", rows)
+        output.table(f"{queue}{', dead letters' * dead}", rows)
         if not found:
-            show.line(f"no {'dead letter is' if dead else 'message waits'} in the queue {queue}")
+            output.line(f"no {'dead letter is' if dead else 'message waits'} in the queue {queue}")
 
 
 @app.command("replay")
@@ -65,9 +66,9 @@ def replay(
     """Dead letters are tried again, as if they had never failed."""
     ids = with_queue(queue, lambda opened: opened.replay(limit))
     if json:
-        show.document({"queue": queue, "replayed": len(ids), "ids": ids})
+        output.document({"queue": queue, "replayed": len(ids), "ids": ids})
     else:
-        show.line(f"{len(ids)} back in the queue {queue}")
+        output.line(f"{len(ids)} back in the queue {queue}")
 
 
 @app.command("purge")
@@ -89,25 +90,25 @@ def purge(  # noqa: PLR0913 - what, how many, why, and whether in earnest
         _note(done, reason)
         done["purged"] = len(with_queue(queue, lambda opened: opened.purge(limit, dead=dead)))
     if json:
-        show.document(done)
+        output.document(done)
     else:
-        show.line(f"{done['found']} messages, {done['purged']} deleted" + ("" if yes else "; with --yes they are"))
+        output.line(f"{done['found']} messages, {done['purged']} deleted" + ("" if yes else "; with --yes they are"))
 
 
 @app.command("schema")
 def schema(queue: _Name = AMENDMENTS) -> None:
     """The JSON Schema of a queue's messages, for those who write them."""
-    show.document(messages.schema(known(queue)))
+    output.document(amendment_messages.schema(known(queue)))
 
 
-def _told(file: Path) -> Iterator[messages.AmendmentMessage]:
+def _told(file: Path) -> Iterator[amendment_messages.AmendmentMessage]:
     """Each message of a file; none, where one of them is wrong."""
     text = _text(file)
     lines = list(enumerate(text.splitlines(), 1)) if _is_lines(text) else [(1, text)]
     for number, line in lines:
         if line.strip():
             try:
-                yield messages.read_amendment(line)
+                yield amendment_messages.read_amendment(line)
             except MessageRefused as error:
                 where = f"{file} line {number}"
                 raise SettingInvalid(error.what, where=where, do="mend it by `zoning queue schema`") from None
@@ -115,7 +116,7 @@ def _told(file: Path) -> Iterator[messages.AmendmentMessage]:
 
 def _text(file: Path) -> str:
     try:
-        return environment.read(file, _LARGEST_FILE, "publish it in parts of 64 MiB").decode()
+        return bootstrap.read(file, _LARGEST_FILE, "publish it in parts of 64 MiB").decode()
     except UnicodeDecodeError as error:
         what = f"cannot be read: it is not UTF-8 text (byte {error.start:,})"
         raise SettingInvalid(what, where=str(file), do="give a file of JSON in UTF-8") from None
@@ -143,10 +144,11 @@ def _parsed(body: str) -> Any:
 
 def _note(what: dict[str, Any], reason: str) -> None:
     """Into the audit first: who dies in between has said what was meant."""
-    from zoning_assets.stores import database, holds  # noqa: PLC0415
-    from zoning_assets.stores.queries import named  # noqa: PLC0415
+    from zoning_assets.storage.postgis import database  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
+    from zoning_assets.storage.postgis.sql_queries import named  # noqa: PLC0415
 
-    with database.connect(environment.bring_up_database()) as connection:
+    with database.connect(bootstrap.bring_up_database()) as connection:
         connection.execute(named("holds")["lock"])
         subject = {key: what[key] for key in ("queue", "dead", "found")}
-        holds.note(connection, getpass.getuser(), "purge", subject, reason)
+        hold_records.note(connection, getpass.getuser(), "purge", subject, reason)

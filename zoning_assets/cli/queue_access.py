@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from zoning_assets import stopping
-from zoning_assets.cli import environment
+from zoning_assets import graceful_stop
+from zoning_assets.cli import bootstrap
 from zoning_assets.errors import SettingInvalid, StoreError
 from zoning_assets.queues import NAMES, Queue, open_queue
 
@@ -38,13 +38,13 @@ def with_queue(name: str, work: Callable[[Queue], Awaitable[_Found]], url: str =
         QueueUnavailable: the broker does not answer.
     """
     named = known(name)
-    where = environment.settings().queue_url or url or environment.bring_up_database()
+    where = bootstrap.settings().queue_url or url or bootstrap.bring_up_database()
 
     async def opened() -> _Found:
         async with open_queue(where, named) as queue:
             return await work(queue)
 
-    return stopping.run(opened())
+    return graceful_stop.run(opened())
 
 
 def known(name: str) -> str:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoning_assets.cli import environment, show
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.display import output
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.settings import moment
 
 if TYPE_CHECKING:
-    from zoning_assets.undoing import Undone
+    from zoning_assets.operations.history_rollback import Undone
 
 
 def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnest
@@ -25,27 +26,27 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Undo what was published: as a new batch, which can be undone too; afterwards the jurisdiction is paused."""
-    from zoning_assets import undoing  # noqa: PLC0415
-    from zoning_assets.stores.objects import Objects  # noqa: PLC0415
+    from zoning_assets.operations import history_rollback  # noqa: PLC0415
+    from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
 
-    settings = environment.settings()
-    known = environment.jurisdiction(jurisdiction)
+    settings = bootstrap.settings()
+    known = bootstrap.jurisdiction(jurisdiction)
     if (to is None) == (batch is None) or (tile and batch is None):
         raise SettingInvalid("say back to what", where="zoning rollback", do="give --to TIME, or --batch B [--tile T]")
     target = batch if batch is not None else moment(to or "", "--to")
-    url, objects = environment.bring_up_database(), Objects(settings.store_url)
-    done = undoing.undo(
+    url, objects = bootstrap.bring_up_database(), Objects(settings.store_url)
+    done = history_rollback.undo(
         url, objects, known, to=target, tile=tile, actor=getpass.getuser(), reason=reason, in_earnest=yes
     )
     if json:
-        show.document({"result" if yes else "preview": asdict(done)})
+        output.document({"result" if yes else "preview": asdict(done)})
         return
     rows = [_row(done, feed) for feed in done.batches]
-    show.table(f"{known.id}: {'rolled back' if yes else 'would be rolled back'}", rows)
-    show.say(f"batches undone: {', '.join(map(str, done.undone))}")
+    output.table(f"{known.id}: {'rolled back' if yes else 'would be rolled back'}", rows)
+    output.say(f"batches undone: {', '.join(map(str, done.undone))}")
     changes = f"{done.retracted:,} changes retracted, {done.restored:,} told again"
-    show.say(f"{done.parcels_rezoned:,} parcels have other shares; {changes}")
-    show.line(f"{known.id} is paused; `zoning resume {known.id}` lets harvests go on" if yes else "--yes does it")
+    output.say(f"{done.parcels_rezoned:,} parcels have other shares; {changes}")
+    output.line(f"{known.id} is paused; `zoning resume {known.id}` lets harvests go on" if yes else "--yes does it")
 
 
 def _row(done: "Undone", feed: str) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """One signal ends a command: SIGINT (Ctrl-C), SIGTERM, or SIGHUP of a terminal that was closed.
 
-The main thread is interrupted by KeyboardInterrupt, and work in other threads is asked to stop (stopping.py). What has
-not ended then is cut off: a killed run loses nothing, as publishing is one transaction a place. A thread reads the
+The main thread is interrupted by KeyboardInterrupt, and work in other threads is asked to stop (graceful_stop.py). What
+has not ended then is cut off: a killed run loses nothing, as publishing is one transaction a place. A thread reads the
 signals from a pipe that Python's own C code writes to, so that no call of a library and no handler of Dagster's holds
 them up.
 
@@ -120,8 +120,8 @@ def _watch(reader: int) -> None:
 
 
 def _of_stopping(name: str) -> Any:
-    """What stopping.py has under a name; None where the signal came before it was imported."""
-    return getattr(sys.modules.get("zoning_assets.stopping"), name, None)
+    """What graceful_stop.py has under a name; None where the signal came before it was imported."""
+    return getattr(sys.modules.get("zoning_assets.graceful_stop"), name, None)
 
 
 def _silent(_: object) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, show
-from zoning_assets.http import budget
-from zoning_assets.http.budget import Budget
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.display import output
+from zoning_assets.http import rate_limit
+from zoning_assets.http.rate_limit import Budget
 from zoning_assets.model import PARCELS, ZONING
 
 if TYPE_CHECKING:
-    from zoning_assets.cli.standing import Standing
+    from zoning_assets.cli.health import Standing
 
 Rows = list[dict[str, Any]]
 
@@ -23,34 +24,34 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show how everything stands; exit status 1 where something needs a person, which is said in the last lines."""
-    from zoning_assets.cli.standing import look  # noqa: PLC0415
-    from zoning_assets.stores.sessions import close_idle  # noqa: PLC0415
+    from zoning_assets.cli.health import look  # noqa: PLC0415
+    from zoning_assets.storage.postgis.sessions import close_idle  # noqa: PLC0415
 
-    standing = look(environment.bring_up_database(), environment.settings(), datetime.now(UTC))
+    standing = look(bootstrap.bring_up_database(), bootstrap.settings(), datetime.now(UTC))
     found = {name: find(standing) for name, find in PARTS.items()}
     close_idle()
     if not json:
         _tell(found, standing)
-    show.finish(found if json else None, _summed(found["needs"]))
+    output.finish(found if json else None, _summed(found["needs"]))
 
 
 def _tell(found: Mapping[str, Rows], standing: "Standing") -> None:
     mine = {*standing.mine, *standing.done}
     jurisdictions = [each for each in found["jurisdictions"] if each["id"] in mine]
-    show.table("Jurisdictions", list(map(_jurisdiction, jurisdictions)))
+    output.table("Jurisdictions", list(map(_jurisdiction, jurisdictions)))
     _tell_failures(found["failures"])
     for name, columns in _SHOWN.items():
         rows = [{_HEADS.get(key, key.replace("_", " ")): row[key] for key in columns} for row in found[name]]
-        show.table(name.capitalize(), rows)
+        output.table(name.capitalize(), rows)
     for each in found["database"]:
-        show.line(f"zoning: {each['warning']}") if each["warning"] else None
+        output.line(f"zoning: {each['warning']}") if each["warning"] else None
     if others := sorted({each["id"] for each in found["jurisdictions"]} - mine):
-        show.say(f"Examples that `zoning sync` knows: {', '.join(others)}")
+        output.say(f"Examples that `zoning sync` knows: {', '.join(others)}")
     if not jurisdictions:
-        show.say("Nothing is published yet: `zoning sync JURISDICTION` makes the beginning.")
+        output.say("Nothing is published yet: `zoning sync JURISDICTION` makes the beginning.")
     for each in found["needs"]:
-        show.say(f"{each['where']}: {each['what']}")
-        show.say(f"    -> {each['do']}")
+        output.say(f"{each['where']}: {each['what']}")
+        output.say(f"    -> {each['do']}")
 
 
 def _jurisdiction(row: dict[str, Any]) -> dict[str, Any]:
@@ -72,13 +73,13 @@ def _tell_failures(rows: Rows) -> None:
     """What failed, and below it each reason once, with the ids that it is the reason of."""
     names = ("id", "jurisdiction", "tile", "feed", "state", "tries", "next", "last")
     more = f": showing {_MOST_ROWS:,} of {len(rows):,}" if len(rows) > _MOST_ROWS else ""
-    show.table(f"Failures{more}", [{name: row[name] for name in names} for row in rows[:_MOST_ROWS]])
+    output.table(f"Failures{more}", [{name: row[name] for name in names} for row in rows[:_MOST_ROWS]])
     reasons: dict[str, list[str]] = {}
     for row in rows:
         reasons.setdefault(row["message"], []).append(str(row["id"]))
     for message, ids in reasons.items():
         more = f" and {len(ids) - _MOST_IDS:,} more" if len(ids) > _MOST_IDS else ""
-        show.say(f"{', '.join(ids[:_MOST_IDS])}{more}: {message}")
+        output.say(f"{', '.join(ids[:_MOST_IDS])}{more}: {message}")
 
 
 def _summed(needs: Rows) -> list[str]:
@@ -90,7 +91,7 @@ def _summed(needs: Rows) -> list[str]:
 
 
 def _hosts(standing: "Standing") -> Rows:
-    from zoning_assets.stores.ledger import read_budgets  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records.rate_limits import read_budgets  # noqa: PLC0415
 
     return [{"host": host, **_host(*known)} for host, known in read_budgets(standing.url).items()]
 
@@ -104,7 +105,7 @@ def _host(known: Budget, now: float) -> dict[str, Any]:
         "refused": known.refused,
         "failed": known.failed,
         "budget_per_minute": known.ceiling,
-        "pace_per_minute": round(budget.pace(known, now), 1),
+        "pace_per_minute": round(rate_limit.pace(known, now), 1),
         "connections": known.connections,
         "left": known.stated_left if stated else None,
         "left_until": _time(known.stated_until, now) if stated else None,
@@ -138,7 +139,7 @@ def _waiting(held: dict[str, Any]) -> dict[str, Any]:
 
 
 def _database(standing: "Standing") -> Rows:
-    from zoning_assets.stores import database  # noqa: PLC0415
+    from zoning_assets.storage.postgis import database  # noqa: PLC0415
 
     rights = database.rights(standing.url)
     about = {"address": database.address(standing.url), "schema": database.HEAD}

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoning_assets.cli import environment, progress, show, sync_look, sync_report
+from zoning_assets.cli import bootstrap, sync_check
+from zoning_assets.cli.display import output, progress, sync_summary
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import PARCELS, ZONING, Jurisdiction
-from zoning_assets.stores import change_feed
-from zoning_assets.stores.sessions import close_idle
-from zoning_assets.stores.status import known, rejections
+from zoning_assets.storage.postgis.records import change_feed_queries
+from zoning_assets.storage.postgis.records.status_queries import known, rejections
+from zoning_assets.storage.postgis.sessions import close_idle
 
 if TYPE_CHECKING:
+    from zoning_assets.defs.sync_runs import Sync
     from zoning_assets.http import Kept
-    from zoning_assets.orchestration.syncing import Sync
 
 
 def sync(
@@ -46,11 +47,11 @@ def replay(
     _told(run(ids, tile=tile, feed=feed, is_replay=True), json=json)
 
 
-def _told(done: sync_report.Done, *, json: bool) -> None:
+def _told(done: sync_summary.Done, *, json: bool) -> None:
     """Show what was done; exit status 1 where a partition failed."""
     if not json:
-        sync_report.tell(done)
-    show.finish(done.as_dict() if json else None, done.errors)
+        sync_summary.tell(done)
+    output.finish(done.as_dict() if json else None, done.errors)
 
 
 def run(
@@ -60,23 +61,23 @@ def run(
     feed: str | None = None,
     force: bool = False,
     is_replay: bool = False,
-) -> sync_report.Done:
+) -> sync_summary.Done:
     """Bring jurisdictions up to date, or only publish anew what is kept of them.
 
     Raises:
         WrongUsage: a jurisdiction, a tile or a feed is not what it should be.
         DatabaseUnavailable: there is no database.
     """
-    wanted = [environment.jurisdiction(each) for each in dict.fromkeys(ids)]
+    wanted = [bootstrap.jurisdiction(each) for each in dict.fromkeys(ids)]
     if feed not in (None, PARCELS, ZONING):
         raise SettingInvalid(f"{feed!r} is no feed", where="--feed", do=f"choose {PARCELS} or {ZONING}")
     if tile is not None:
         _check_tile(tile)
-    environment.check_store()
+    bootstrap.check_store()
     with progress.working("Starting"):
-        url = environment.bring_up_database()
-        environment.prepare_dagster()
-        began, before = change_feed.now(url), known(url)
+        url = bootstrap.bring_up_database()
+        bootstrap.prepare_dagster()
+        began, before = change_feed_queries.now(url), known(url)
     kept: Kept = {}
     reports = list[dict[str, Any]]()
     with ExitStack() as stack:
@@ -86,7 +87,7 @@ def run(
             steps = _Steps(url, each, kept, dagster, tile, is_replay=is_replay, force=force)
             reports += steps.all(feed)
     news = [_news(url, each.id, began, is_first=each.id not in before) for each in wanted]
-    return sync_report.Done(reports, news)
+    return sync_summary.Done(reports, news)
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,11 @@ class _Steps:
         tiles = [self.tile] if self.tile else []
         if self.is_replay:
             return self._runs.replay(feed, tiles)
-        unchanged = sync_look.find(self.url, self.jurisdiction, feed, self.kept) if self._looks else []
+        unchanged = sync_check.find(self.url, self.jurisdiction, feed, self.kept) if self._looks else []
         return unchanged or self._runs.feed(feed, tiles)
 
     def _is_told(self) -> bool:
-        return sync_look.is_told(self.url, self.jurisdiction)
+        return sync_check.is_told(self.url, self.jurisdiction)
 
 
 @contextmanager
@@ -137,24 +138,24 @@ def _dagster(kept: "Kept", *, force: bool) -> "Iterator[Callable[[Jurisdiction],
     """What makes the runs of a jurisdiction; Dagster is imported and opened when the block begins."""
     with ExitStack() as stack:
         with progress.working("Starting Dagster"):
-            from zoning_assets.orchestration import build, syncing  # noqa: PLC0415 - it takes seconds
+            from zoning_assets.defs import build, sync_runs  # noqa: PLC0415 - it takes seconds
 
-            definitions = build.definitions(environment.settings(), kept)
-            instance = stack.enter_context(environment.dagster_instance())
-        yield lambda each: syncing.Sync(definitions, instance, each, force=force, watch=_watched)
+            definitions = build.definitions(bootstrap.settings(), kept)
+            instance = stack.enter_context(bootstrap.dagster_instance())
+        yield lambda each: sync_runs.Sync(definitions, instance, each, force=force, watch=_watched)
 
 
 def _check_tile(tile: str) -> None:
-    from zoning_assets.transform.tiles import is_tile  # noqa: PLC0415 - imports H3 and shapely
+    from zoning_assets.transform.geometry.h3_tiles import is_tile  # noqa: PLC0415 - imports H3 and shapely
 
     if not is_tile(tile):
         raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
 
 
-def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sync_report.News:
-    kinds = change_feed.kinds(url, jurisdiction, began)
+def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sync_summary.News:
+    kinds = change_feed_queries.kinds(url, jurisdiction, began)
     held_back = rejections(url).get(jurisdiction, {}).get("open", 0)
-    return sync_report.News(jurisdiction, began, is_first, kinds, held_back)
+    return sync_summary.News(jurisdiction, began, is_first, kinds, held_back)
 
 
 @contextmanager

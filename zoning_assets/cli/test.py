@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from zoning_assets.cli.show import line
+from zoning_assets.cli.display.output import line
 from zoning_assets.errors import SettingInvalid
 
 _ROOT = Path(__file__).parents[2]

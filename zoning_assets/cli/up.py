@@ -16,9 +16,10 @@ from typing import Annotated
 
 import typer
 
-from zoning_assets.cli import environment, metrics, show
+from zoning_assets.cli import bootstrap, metrics
+from zoning_assets.cli.display import output
 from zoning_assets.errors import StoreError
-from zoning_assets.stores.database import address
+from zoning_assets.storage.postgis.database import address
 
 _MODULE = ["-m", "zoning_assets.definitions"]
 #: The webserver opens 63 connections where nothing is said; a private cluster has 100 for all programs.
@@ -35,15 +36,15 @@ def up(
     json: Annotated[bool, typer.Option("--json", help="The addresses as one JSON document.")] = False,
 ) -> None:
     """Start everything and keep it running; Ctrl-C stops it."""
-    from zoning_assets.stores import cluster  # noqa: PLC0415
+    from zoning_assets import local_postgres  # noqa: PLC0415
 
     ours = not os.environ.get("ZONING_DATABASE_URL")
     with ExitStack() as stack:
-        environment.check_store()
-        url = environment.bring_up_database()
+        bootstrap.check_store()
+        url = bootstrap.bring_up_database()
         if ours:
-            stack.callback(cluster.stop, environment.settings().home)
-        home = environment.prepare_storage()
+            stack.callback(local_postgres.stop, bootstrap.settings().home)
+        home = bootstrap.prepare_storage()
         free = _free_port(port)
         ui = f"http://127.0.0.1:{free}"
         web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free), *_FEW_CONNECTIONS]
@@ -53,9 +54,9 @@ def up(
         addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
         addresses["metrics"] = metrics.serve(url, _free_port(_METRICS_PORT))
         if json:
-            show.document(addresses)
+            output.document(addresses)
             sys.stdout.flush()
-        show.line(
+        output.line(
             f"Dagster UI  {ui}\nPostGIS     {addresses['database']}  (`zoning db psql`)\n"
             f"Prometheus  {addresses['metrics']}\nCtrl-C stops all of it."
         )
@@ -82,7 +83,7 @@ def _programs(commands: list[list[str]], home: Path) -> "Iterator[list[subproces
                 running.append(
                     subprocess.Popen(
                         [program, *command[1:]],
-                        env=environment.patient(),
+                        env=bootstrap.patient(),
                         stdout=log,
                         stderr=log,
                         start_new_session=True,
@@ -154,7 +155,7 @@ def _watch(running: "list[subprocess.Popen[bytes]]") -> None:
             _check(running)
             time.sleep(1)
     except StoreError as error:
-        show.line(f"zoning: {error}")
+        output.line(f"zoning: {error}")
         raise typer.Exit(1) from None
 
 

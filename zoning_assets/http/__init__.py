@@ -1,6 +1,6 @@
 """The polite client: every request to a portal goes through here.
 
-What belongs here: asking, and how politely. What does not: what an answer means (feeds/), where a budget is kept for
+What belongs here: asking, and how politely. What does not: what an answer means (sources/), where a budget is kept for
 all processes (stores/ledger).
 
     client    asks: retries, redirects, downloads that go on; counts for one piece of work, and keeps its pauses
@@ -14,9 +14,9 @@ all processes (stores/ledger).
     kept      answers that are used twice
 """
 
-from zoning_assets.http.answers import retry_after_s
 from zoning_assets.http.client import Client, Http
-from zoning_assets.http.kept import Kept, KeptAnswers
-from zoning_assets.http.questions import Answer, Part, Paused, Tally
+from zoning_assets.http.kept_answers import Kept, KeptAnswers
+from zoning_assets.http.request import Answer, Part, Paused, Tally
+from zoning_assets.http.response_checks import retry_after_s
 
 __all__ = ["Answer", "Client", "Http", "Kept", "KeptAnswers", "Part", "Paused", "Tally", "retry_after_s"]

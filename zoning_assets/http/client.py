@@ -4,8 +4,8 @@ A budget a host, shared with all who use the same ledger; timeouts, full-jitter 
 and an end that loses nothing. `Http` is what all work of a process shares. A `Client` asks for one piece of work: it
 counts the requests and bytes, and sends nothing while the work is paused.
 
-What belongs here: asking. What does not: what an answer means (answers.py, feeds/), what may be asked (budget.py), and
-who is next and when (turns.py).
+What belongs here: asking. What does not: what an answer means (answers.py, sources/), what may be asked
+(rate_limit.py), and who is next and when (connection_scheduler.py).
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from typing import Any, Literal, Self
 import aiohttp
 
 from zoning_assets.errors import FeedRefused, FileRefused, Garbled, PortalUnreachable, Stopping
-from zoning_assets.http import answers
-from zoning_assets.http.answers import Unreadable, retry_after_s
-from zoning_assets.http.bodies import read_body, value_of
-from zoning_assets.http.budget import Said, Turn
-from zoning_assets.http.drain import Drain
-from zoning_assets.http.kept import KeptAnswers
-from zoning_assets.http.ledger import Ledger, Memory
-from zoning_assets.http.questions import TRIES, Answer, Heard, Once, Part, Paused, Question, Tally
-from zoning_assets.http.turns import Granted, Turns
+from zoning_assets.http import response_checks
+from zoning_assets.http.body_reader import read_body, value_of
+from zoning_assets.http.connection_scheduler import Granted, Turns
+from zoning_assets.http.kept_answers import KeptAnswers
+from zoning_assets.http.rate_limit import Said, Turn
+from zoning_assets.http.rate_limit_store import Ledger, Memory
+from zoning_assets.http.request import TRIES, Answer, Heard, Once, Part, Paused, Question, Tally
+from zoning_assets.http.response_checks import Unreadable, retry_after_s
+from zoning_assets.http.shutdown import Drain
 from zoning_assets.model import Portal
 
 #: Tried again after a pause: the portal is busy or ill, not of another opinion.
@@ -112,7 +112,9 @@ class Http:
             answer = await self._patiently(question)
             if answer.status not in _MOVED:
                 return answer
-            target = answers.onward(question.url, answer.headers.get("Location", ""), anywhere=question.anywhere)
+            target = response_checks.onward(
+                question.url, answer.headers.get("Location", ""), anywhere=question.anywhere
+            )
             params = {} if "?" in target else question.params
             question = replace(question, url=target, params=params)
         raise FeedRefused("it redirects without end", where=question.where, do="check the address")
@@ -132,7 +134,7 @@ class Http:
                 async with self._drain.unless_stopped(question.url):
                     await self.sleep(self.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1)))
         if heard and heard.wait_s:
-            raise answers.busy(question.url, heard.why, heard.wait_s)
+            raise response_checks.busy(question.url, heard.why, heard.wait_s)
         why = f"{heard.why if heard else 'not asked'} ({attempt} tries)"
         raise PortalUnreachable(why, where=question.where, do="check the address, or try again later")
 
@@ -155,16 +157,21 @@ class Http:
             said = Said(granted.ticket, error.status if isinstance(error, Unreadable) else None)
             garbled = isinstance(error, Garbled)
             said = Said(granted.ticket, 200) if garbled else said
-            return Heard(said, why=answers.named(error), error=answers.untrusted(question.url, error), garbled=garbled)
+            return Heard(
+                said,
+                why=response_checks.named(error),
+                error=response_checks.untrusted(question.url, error),
+                garbled=garbled,
+            )
         except (FeedRefused, FileRefused) as error:  # it answered, and that is refused
             return Heard(Said(granted.ticket, 200), error=error)
         wait_s = retry_after_s(answer.headers, self.now()) if answer.status in _PASSING else None
-        said = Said(granted.ticket, answer.status, wait_s, answers.stated(answer.headers, self.now()))
+        said = Said(granted.ticket, answer.status, wait_s, response_checks.stated(answer.headers, self.now()))
         if answer.status in {200, 304, *_MOVED, *question.also}:
             return Heard(said, answer)
-        shown = answers.page(answer.body) or answers.complaint(answer.body)
+        shown = response_checks.page(answer.body) or response_checks.complaint(answer.body)
         why = f"HTTP {answer.status}" + (f", {shown}" if shown else "")
-        refusal = None if answer.status in _PASSING else answers.refused(question.url, why, answer.status)
+        refusal = None if answer.status in _PASSING else response_checks.refused(question.url, why, answer.status)
         return Heard(said, why=why, error=refusal)
 
     @asynccontextmanager
@@ -176,7 +183,7 @@ class Http:
         async with self._drain.unless_stopped(question.url):
             granted = await self._turns.take(question, _LONGEST_RETRY_AFTER_S)
         if isinstance(granted, Turn):
-            raise answers.too_long(question.url, granted, self._last.get(question.host, ""))
+            raise response_checks.too_long(question.url, granted, self._last.get(question.host, ""))
         try:
             if error := question.paused():
                 raise error

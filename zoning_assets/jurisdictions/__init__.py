@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zoning_assets import os_errors
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
-from zoning_assets.jurisdictions.reader import ID, Reader
+from zoning_assets.jurisdictions.jurisdiction_file import ID, Reader
 from zoning_assets.model import Jurisdiction
 
 PACKAGED = Path(__file__).parent

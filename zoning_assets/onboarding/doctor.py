@@ -10,10 +10,11 @@ from typing import Any
 from zoning_assets.errors import HarvestMissing, NotALayer, PortalError, ZoningError
 from zoning_assets.http import Client
 from zoning_assets.model import Feed, Jurisdiction, Place
-from zoning_assets.onboarding import portals, sample
-from zoning_assets.stores import harvests
-from zoning_assets.stores.objects import Objects
-from zoning_assets.transform import columns, pages
+from zoning_assets.onboarding import layer_sample, portal_detection
+from zoning_assets.storage.object_store import raw_harvests
+from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.transform import normalize
+from zoning_assets.transform.decode import page_readers
 
 #: A column is taken for a renamed one when so many of its values were the old one's.
 _SAME_VALUES = 0.5
@@ -34,9 +35,9 @@ class Finding:
 
 async def examine(http: Client, jurisdiction: Jurisdiction, feed: Feed, objects: Objects, folder: Path) -> Finding:
     """Look at one feed. Errors of the portal are findings, not raised."""
-    layer = portals.Layer(feed.type, feed.url, feed.name, layer=feed.layer)
+    layer = portal_detection.Layer(feed.type, feed.url, feed.name, layer=feed.layer)
     try:
-        seen = await sample.taken(http, layer, folder, jurisdiction.id)
+        seen = await layer_sample.taken(http, layer, folder, jurisdiction.id)
     except ZoningError as error:
         return await _moved(http, feed, error, folder) if feed.type == "arcgis" else Finding(feed.name, error.what)
     gone = [name for name in _wanted(feed) if seen.rows and all(name not in row for row in seen.rows)]
@@ -62,7 +63,7 @@ def renamed(
     """Which column holds what a column that is gone held, and why it is thought so; None where none does."""
     scored = []
     for candidate in dict.fromkeys(each for row in rows for each in row if each not in taken):
-        now = {text for row in rows if (text := columns.key_of(row.get(candidate))) is not None}
+        now = {text for row in rows if (text := normalize.key_of(row.get(candidate))) is not None}
         shared = len(now & set(values)) / len(now) if now and values else 0.0
         alike = difflib.SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
         if shared >= _SAME_VALUES or (not values and alike >= _SAME_NAME):
@@ -78,13 +79,15 @@ def known_values(objects: Objects, jurisdiction: str, feed: Feed) -> dict[str, s
     """The values that the feed's columns had when it was harvested last, from a few of its pages."""
     values: dict[str, set[str]] = {name: set() for name in _wanted(feed)}
     try:
-        harvest = harvests.latest(objects, Place(jurisdiction), feed.name)
+        harvest = raw_harvests.latest(objects, Place(jurisdiction), feed.name)
     except HarvestMissing:
         return values
     for page in harvest.pages[:_MOST_PAGES]:
-        rows = pages.READERS[harvest.form](harvests.read_page(objects, harvest, page), harvest.layer).attributes
+        rows = page_readers.READERS[harvest.form](
+            raw_harvests.read_page(objects, harvest, page), harvest.layer
+        ).attributes
         for name, found in values.items():
-            found.update(text for row in rows if (text := columns.key_of(row.get(name))) is not None)
+            found.update(text for row in rows if (text := normalize.key_of(row.get(name))) is not None)
     return values
 
 
@@ -93,7 +96,7 @@ async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> 
     service = re.sub(r"/\d+/?$", "", feed.url)
     for where in (service, re.sub(r"(/rest/services).*", r"\1", service, flags=re.IGNORECASE)):
         try:
-            found = await portals.layers(http, where)
+            found = await portal_detection.layers(http, where)
         except PortalError:
             continue
         best = await _best(http, feed, (each for each in found if each.polygons and each.url != feed.url), folder)
@@ -105,14 +108,14 @@ async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> 
 
 
 async def _best(
-    http: Client, feed: Feed, layers: Iterable[portals.Layer], folder: Path
-) -> tuple[portals.Layer, float] | None:
+    http: Client, feed: Feed, layers: Iterable[portal_detection.Layer], folder: Path
+) -> tuple[portal_detection.Layer, float] | None:
     """The layer that has most of the columns that the file names, at least half of them."""
     wanted, best = set(_wanted(feed)), None
     alike = sorted(layers, key=lambda each: -difflib.SequenceMatcher(None, feed.url, each.url).ratio())
     for layer in alike[:_MOST_LAYERS]:
         try:
-            seen = await sample.taken(http, layer, folder)
+            seen = await layer_sample.taken(http, layer, folder)
         except (NotALayer, PortalError):
             continue
         share = len(wanted & {name for row in seen.rows[:1] for name in row}) / max(len(wanted), 1)

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from zoning_assets.errors import NotALayer, PortalError
 from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, PARCELS, ZONING, Bounds
-from zoning_assets.onboarding import ground, portals, repeats, roles, sample
-from zoning_assets.onboarding.roles import Candidate
-from zoning_assets.onboarding.sample import Sample
-from zoning_assets.secrecy import without_secrets
-from zoning_assets.transform import names
+from zoning_assets.onboarding import column_roles, layer_sample, location, portal_detection, repeated_keys
+from zoning_assets.onboarding.column_roles import Candidate
+from zoning_assets.onboarding.layer_sample import Sample
+from zoning_assets.redaction import without_secrets
+from zoning_assets.transform.decode import value_names
 
 #: Layers of each kind that are looked into, at most.
 _MOST_LOOKED_AT = 5
@@ -104,9 +104,9 @@ async def propose(
         PortalError, FileRefused: see errors.py.
     """
     passed: dict[str, str] = {}
-    found = await portals.layers(http, url)
+    found = await portal_detection.layers(http, url)
     named = {
-        feed: [each for each in found if each.polygons and portals.feed_of(each.name) == feed]
+        feed: [each for each in found if each.polygons and portal_detection.feed_of(each.name) == feed]
         for feed in (PARCELS, ZONING)
     }
     if not any(named.values()):  # one layer of another name is what the person meant
@@ -131,17 +131,17 @@ async def propose(
 
 
 async def _looked(  # noqa: PLR0913 - a layer, and what is known of it
-    http: Client, feed: str, layer: portals.Layer, folder: Path, passed: dict[str, str], name: str | None
+    http: Client, feed: str, layer: portal_detection.Layer, folder: Path, passed: dict[str, str], name: str | None
 ) -> Chosen | None:
     try:
-        seen = await sample.taken(http, layer, folder, name)
+        seen = await layer_sample.taken(http, layer, folder, name)
     except PortalError as error:
         passed[layer.name] = error.what
         return None
     if not seen.rows:
         passed[layer.name] = "it has no rows"
         return None
-    found = roles.candidates(feed, roles.described(seen.rows), seen.managed)
+    found = column_roles.candidates(feed, column_roles.described(seen.rows), seen.managed)
     if feed == PARCELS and not found["key"]:
         passed[layer.name] = "no column can be a key: each has nulls or repeats too often"
         return None
@@ -172,7 +172,7 @@ def _feed(chosen: Chosen) -> list[str]:
         lines.append(
             f"key = {_quoted(best.column.name)}  # {_remark(best.why)}{f'; or: {_remark(others)}' if others else ''}"
         )
-        policy = repeats.policy(seen.rows, best.column.name, seen.managed)
+        policy = repeated_keys.policy(seen.rows, best.column.name, seen.managed)
         lines.append(f'on_repeated_key = "{policy.choice}"  # {_remark(policy.why, 160)}')
     fields = {role: found[0] for role, found in chosen.candidates.items() if found and role != "key"}
     if fields:
@@ -186,7 +186,7 @@ def _feed(chosen: Chosen) -> list[str]:
 
 def _named(seen: Sample, column: str) -> str:
     """What the portal calls some of a column's values."""
-    found = names.of_column(column, seen.rows, seen.names)
+    found = value_names.of_column(column, seen.rows, seen.names)
     pairs = zip([row.get(column) for row in seen.rows], found or (), strict=False)
     told = list(dict.fromkeys(f"{value} = {name}" for value, name in pairs if name is not None))
     return f"; the portal names its values, and the names are kept: {', '.join(told[:3])}" if told else ""
@@ -243,7 +243,7 @@ def _id(url: str, bounds: Bounds | None) -> str:
     """An id from the host's name; a person gives a better one."""
     words = [each for each in re.split(r"[^a-z0-9]+", (urlsplit(url).hostname or urlsplit(url).path).lower()) if each]
     telling = [each for each in words if each not in _HOST_NOISE and not each.isdigit()]
-    country = "us" if bounds is None or ground.in_united_states(bounds) else "xx"
+    country = "us" if bounds is None or location.in_united_states(bounds) else "xx"
     return "-".join([country, "xx", *(telling or ["new"])[:2]])
 
 

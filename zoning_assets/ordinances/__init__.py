@@ -5,11 +5,11 @@ What belongs here: reading HTML and text PDFs of strangers (`reading`), and rule
 A model or a service is never asked: each finding is a span of the text and a rule that a person can read.
 """
 
-from zoning_assets.ordinances.document import Document
-from zoning_assets.ordinances.extract import extract
-from zoning_assets.ordinances.found import Change, Found, Mention
-from zoning_assets.ordinances.reading import Limits, read
-from zoning_assets.ordinances.telling import amendments_of, amendments_of_matter
+from zoning_assets.ordinances.amendment_conversion import amendments_of, amendments_of_matter
+from zoning_assets.ordinances.amendment_extraction import extract
+from zoning_assets.ordinances.findings import Change, Found, Mention
+from zoning_assets.ordinances.reading.document import Document
+from zoning_assets.ordinances.reading.document_reader import Limits, read
 
 __all__ = [
     "Change",

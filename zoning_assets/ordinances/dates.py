@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 
-from zoning_assets.ordinances.found import DATE, Mention
+from zoning_assets.ordinances.findings import DATE, Mention
 from zoning_assets.ordinances.spans import sparse
 
 _MONTHS = [

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
-from zoning_assets.ordinances.found import CASE, ORDINANCE, PARCEL, REFERENCE, Mention
+from zoning_assets.ordinances.findings import CASE, ORDINANCE, PARCEL, REFERENCE, Mention
 from zoning_assets.ordinances.spans import lead, sparse
 
 _DASH = r"\s?[-‐-―]\s?"

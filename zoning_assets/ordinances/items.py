@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from zoning_assets.ordinances.found import CASE, ORDINANCE, REFERENCE, Mention
+from zoning_assets.ordinances.findings import CASE, ORDINANCE, REFERENCE, Mention
 from zoning_assets.ordinances.spans import Piece
 
 _NUMBER = r"(?:\d{1,2}(?:\.\d{1,2})?|[IVX]{1,5}|[A-Z])[.)]:?"

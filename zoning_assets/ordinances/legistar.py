@@ -11,11 +11,11 @@ from typing import Any
 
 from zoning_assets.errors import DocumentRefused
 from zoning_assets.ordinances import identifiers
-from zoning_assets.ordinances.document import Document
-from zoning_assets.ordinances.extract import scanned
-from zoning_assets.ordinances.found import CASE, DATE, ORDINANCE, STATUS, Found, Mention
-from zoning_assets.ordinances.judging import amendment
-from zoning_assets.ordinances.status import DECISIVE
+from zoning_assets.ordinances.amendment_builder import amendment
+from zoning_assets.ordinances.amendment_extraction import scanned
+from zoning_assets.ordinances.amendment_status import DECISIVE
+from zoning_assets.ordinances.findings import CASE, DATE, ORDINANCE, STATUS, Found, Mention
+from zoning_assets.ordinances.reading.document import Document
 
 _MOST_CHARACTERS = 1_000_000
 _MOST_HISTORIES = 1_000

@@ -1,7 +1,7 @@
 """Queues of messages: amendments that arrive, and tiles that are asked for. At least once; handling is idempotent.
 
-What belongs here: one module a broker, with a class `Line` (see `line.py`), and one line in `LINES`. What does not:
-what a message says (transform/messages.py) and what is done about it (receiving.py).
+What belongs here: one module a broker, with a class `Line` (see `broker.py`), and one line in `LINES`. What does not:
+what a message says (amendment_messages.py) and what is done about it (amendment_consumer.py).
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -11,8 +11,8 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.queues.line import Depth, Line, Message, OpenLine
-from zoning_assets.queues.queue import MOST_TRIES, Queue
+from zoning_assets.queues.broker import Depth, Line, Message, OpenLine
+from zoning_assets.queues.message_queue import MOST_TRIES, Queue
 
 __all__ = ["AMENDMENTS", "LINES", "MOST_TRIES", "NAMES", "TILES", "Depth", "Line", "Message", "Queue", "open_queue"]
 
@@ -21,16 +21,16 @@ AMENDMENTS, TILES = NAMES = ("amendments", "tiles")
 LEASE_S = 60.0
 #: Scheme of ZONING_QUEUE_URL -> module of this package.
 LINES: Mapping[str, str] = {
-    "postgresql": "postgresql",
-    "postgres": "postgresql",
-    "redis": "redis_streams",
-    "rediss": "redis_streams",
-    "amqp": "rabbitmq",
-    "amqps": "rabbitmq",
-    "sqs": "sqs",
+    "postgresql": "postgresql_broker",
+    "postgres": "postgresql_broker",
+    "redis": "redis_broker",
+    "rediss": "redis_broker",
+    "amqp": "rabbitmq_broker",
+    "amqps": "rabbitmq_broker",
+    "sqs": "sqs_broker",
 }
 #: The extra of zoning-assets that brings a module's client.
-_EXTRAS = {"redis_streams": "redis", "rabbitmq": "rabbitmq", "sqs": "sqs"}
+_EXTRAS = {"redis_broker": "redis", "rabbitmq_broker": "rabbitmq", "sqs_broker": "sqs"}
 
 
 @asynccontextmanager

@@ -9,8 +9,8 @@ from random import Random
 import numpy as np
 
 from zoning_assets.simulation.chaos.said import Asked, Inner, Make, Reply, Spoil
-from zoning_assets.simulation.layer import Layer
-from zoning_assets.simulation.shapes import Ints
+from zoning_assets.simulation.portal.polygon_arrays import Ints
+from zoning_assets.simulation.portal.served_layer import Layer
 
 KINDS = ("inserted", "deleted", "changed", "swapped")
 _LATER_MS = 60_000

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import orjson
 
-from zoning_assets.simulation.layer import Layer
+from zoning_assets.simulation.portal.served_layer import Layer
 
 HTML, JSON = "text/html", "application/json"
 QUERY = "query"

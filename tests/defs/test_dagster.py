@@ -1,0 +1,204 @@
+"""Dagster as a coat: real runs, recorded in a real instance."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from tests.conftest import rows
+from zoning_assets.defs import build, in_process_runs, partitions
+from zoning_assets.model import Place
+from zoning_assets.settings import Settings
+from zoning_assets.simulation.county.county import ID, County, county_toml
+from zoning_assets.simulation.portal.portal_process import serving
+
+_PARCELS = 2000
+TILE_ASSETS = ["raw_feed", "normalized", "validated", "parcels"]
+
+
+@pytest.fixture(scope="module")
+def portal() -> Iterator[str]:
+    with serving(_PARCELS) as address:
+        yield address
+
+
+@pytest.fixture
+def environ(tmp_path: Path, portal: str, database: str) -> dict[str, str]:
+    """The environment of a fresh installation with one jurisdiction."""
+    folder = tmp_path / "jurisdictions"
+    folder.mkdir()
+    (folder / f"{ID}.toml").write_text(county_toml(portal))
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "ZONING_HOME": str(tmp_path / "home"),
+        "DAGSTER_HOME": str(tmp_path / "home" / "dagster"),
+        "ZONING_JURISDICTIONS": str(folder),
+        "ZONING_DATABASE_URL": database,
+    }
+
+
+def zoning(environ: dict[str, str], *words: str, expect: int = 0) -> Any:
+    """`zoning WORDS --json` as a process; its document."""
+    command = [sys.executable, "-m", "zoning_assets.cli", *words, "--json"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == expect, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_sync_is_a_real_run(environ: dict[str, str], database: str) -> None:
+    """`zoning sync` publishes the county and leaves its runs in Dagster's own storage, a schema beside our tables."""
+    reports = zoning(environ, "sync", ID)["harvests"]
+    recorded = rows(database, "SELECT status, count(*) FROM zoning_dagster.runs GROUP BY 1")
+    parcels = [report for report in reports if report["feed"] == "parcels"]
+    assert len(parcels) > 1
+    assert all(report["complete"] for report in reports)
+    assert sum(report["fetched"] for report in parcels) == _PARCELS
+    assert all(report["fetched"] == report["accepted"] + report["rejected"] for report in reports)
+    assert sum(report["added"] for report in parcels) == County.build(_PARCELS).parcels_by_policy()["dissolve"]
+    assert recorded == [("SUCCESS", 4)]
+    assert not list(Path(environ["DAGSTER_HOME"]).rglob("*.db"))
+
+
+@pytest.fixture
+def instance(tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
+        yield instance
+
+
+def test_one_bad_partition_fails_alone(instance: dg.DagsterInstance, database: str) -> None:
+    """A run over many tiles publishes the good ones, and says of the bad one why, in one line."""
+    definitions = build.definitions(Settings.of(os.environ))
+    in_process_runs.materialize(definitions, instance, ["tiles"], [ID])
+    good = partitions.keys_of(instance, ID)
+    bad = partitions.key_of(Place(ID, "872a30664ffffff"))
+    instance.add_dynamic_partitions("tiles", [bad])
+    result = in_process_runs.materialize(definitions, instance, TILE_ASSETS, [*good, bad])
+    assert sorted(result.done) == good, result.failed
+    assert list(result.failed) == [bad]
+    assert "split, joined or emptied" in result.failed[bad]
+    assert len(rows(database, "SELECT DISTINCT tile FROM zoning.parcel")) == len(good)
+    materialized = instance.get_materialized_partitions(dg.AssetKey("parcels"))
+    assert materialized == set(good)
+
+
+def test_a_jurisdiction_without_a_file_fails_alone(instance: dg.DagsterInstance) -> None:
+    """A run over the tiles of two jurisdictions, one of whose files is gone, publishes the other's."""
+    definitions = build.definitions(Settings.of(os.environ))
+    in_process_runs.materialize(definitions, instance, ["tiles"], [ID])
+    good, bad = partitions.keys_of(instance, ID), partitions.key_of(Place("us-zz-gone", "872a33d01ffffff"))
+    instance.add_dynamic_partitions("tiles", [bad])
+    keys = list(instance.get_dynamic_partitions("tiles"))
+    assert keys == sorted([*good, bad]), "one unbroken range, so one run"
+    result = in_process_runs.materialize(definitions, instance, TILE_ASSETS, keys)
+    assert sorted(result.done) == good, result.failed
+    assert "no file describes this jurisdiction" in result.failed[bad]
+
+
+def test_a_materialization_says_what_a_person_wants_to_know(instance: dg.DagsterInstance) -> None:
+    """Counts, costs, the content hash as data version, a map and the rejections, on each partition."""
+    definitions = build.definitions(Settings.of(os.environ))
+    in_process_runs.materialize(definitions, instance, ["tiles"], [ID])
+    keys = partitions.keys_of(instance, ID)
+    in_process_runs.materialize(definitions, instance, TILE_ASSETS, keys)
+    event = instance.get_latest_materialization_event(dg.AssetKey("validated"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    assert {"fetched", "accepted", "repaired", "rejected", "content_hash", "map", "rejections"} <= set(metadata)
+    assert str(metadata["map"].value).startswith("![")
+    events = instance.fetch_materializations(dg.AssetKey("validated"), limit=100).records
+    tables = [e.asset_materialization.metadata.get("rejections") for e in events if e.asset_materialization]
+    shown = [record.data for table in tables if isinstance(table, dg.TableMetadataValue) for record in table.records]
+    assert {record["reason"] for record in shown} == {"no_geometry", "null_key"}
+    assert all(isinstance(value, str) for record in shown for value in record.values())
+    tags = event.asset_materialization.tags or {}
+    assert tags["dagster/data_version"] == metadata["content_hash"].value
+    published = instance.get_latest_materialization_event(dg.AssetKey("parcels"))
+    assert published is not None
+    assert published.asset_materialization is not None
+    wanted = {"added", "changed", "unchanged", "retired", "bytes", "requests", "seconds"}
+    assert wanted <= set(published.asset_materialization.metadata)
+
+
+def test_tiles_come_and_go_and_no_other_key_moves(instance: dg.DagsterInstance) -> None:
+    """New keys stand behind all others, in order; those that stay keep their place, and runs find them."""
+    for jurisdiction, tiles in (("us-b", "135"), ("us-a", "24"), ("us-c", "6"), ("us-a", "247"), ("us-b", "13")):
+        partitions.register(instance, jurisdiction, list(tiles))
+    keys = instance.get_dynamic_partitions("tiles")
+    assert list(keys) == ["us-b:1", "us-b:3", "us-a:2", "us-a:4", "us-c:6", "us-a:7"]
+    assert partitions.register(instance, "us-b", list("13")) == (0, 0)
+    assert partitions.unregister(instance, "us-b") == 2
+    assert list(instance.get_dynamic_partitions("tiles")) == list(keys[2:])
+
+
+def test_keys_that_do_not_stand_together_are_a_run_each_range(instance: dg.DagsterInstance) -> None:
+    """A run takes an unbroken range of keys. Where another county's stand between, there are two."""
+    definitions = build.definitions(Settings.of(os.environ))
+    in_process_runs.materialize(definitions, instance, ["tiles"], [ID])
+    first, *others = partitions.keys_of(instance, ID)
+    for key in others:
+        instance.delete_dynamic_partition("tiles", key)
+    instance.add_dynamic_partitions("tiles", ["us-zz-other:872a33d01ffffff", *others])
+    result = in_process_runs.materialize(definitions, instance, TILE_ASSETS, [first, *others])
+    assert sorted(result.done) == sorted([first, *others]), result.failed
+    assert instance.get_runs_count() == 1 + 2
+    assert instance.get_materialized_partitions(dg.AssetKey("parcels")) == {first, *others}
+
+
+_BACKFILL = """
+mutation($p: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $p) { __typename ... on LaunchBackfillSuccess { backfillId } }
+}
+"""
+_STATUS = "query($b: String!) { partitionBackfillOrError(backfillId: $b) { ... on PartitionBackfill { status } } }"
+
+
+def _ask(ui: str, query: str, **variables: Any) -> Any:
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{ui}/graphql", body, {"content-type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=500) as answer:  # noqa: S310
+        return json.load(answer)["data"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_backfill_of_all_tiles_through_the_daemon(environ: dict[str, str], database: str) -> None:
+    """`zoning up`, then a backfill started through Dagster's API, run by the daemon; SIGTERM stops all of it."""
+    zoning(environ, "sync", ID, "--feed", "zoning")
+    command = [sys.executable, "-m", "zoning_assets.cli", "up", "--json", "--port", "3971"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as up:
+        try:
+            ui = json.loads("".join(iter(up.stdout.readline, "}\n")) + "}")["ui"]
+            one = {"assetSelection": [{"path": ["tiles"]}], "partitionNames": [ID]}
+            assert _finished(ui, one) == "COMPLETED_SUCCESS"
+            nodes = _ask(ui, "{ assetNodes { assetKey { path } partitionKeys } }")["assetNodes"]
+            keys = next(node["partitionKeys"] for node in nodes if node["assetKey"]["path"] == ["parcels"])
+            wanted = {"assetSelection": [{"path": [name]} for name in TILE_ASSETS], "partitionNames": keys}
+            assert _finished(ui, wanted) == "COMPLETED_SUCCESS"
+        finally:
+            up.terminate()
+            assert up.wait(60) == 128 + signal.SIGTERM
+    count = rows(database, "SELECT count(*) FROM zoning.parcel")
+    assert count == [(County.build(_PARCELS).parcels_by_policy()["dissolve"],)]
+
+
+def _finished(ui: str, params: dict[str, Any]) -> str:
+    backfill = _ask(ui, _BACKFILL, p=params)["launchPartitionBackfill"]["backfillId"]
+    deadline = time.monotonic() + 150
+    status = "REQUESTED"
+    while status == "REQUESTED" and time.monotonic() < deadline:
+        time.sleep(1)
+        status = _ask(ui, _STATUS, b=backfill)["partitionBackfillOrError"]["status"]
+    return str(status)

@@ -1,0 +1,91 @@
+"""A layer that shrank by much waits for a person; a probe says whether a feed is worth fetching."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from zoning_assets.errors import AcceptanceNeeded, NothingWaits
+from zoning_assets.model import Feed
+from zoning_assets.storage.object_store import feed_baselines
+from zoning_assets.storage.object_store.feed_baselines import Baseline
+from zoning_assets.storage.object_store.object_store import Objects
+
+FEED = Feed("parcels", "arcgis", "https://gis.example.org/0", key="PIN")
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Objects:
+    return Objects(str(tmp_path))
+
+
+def guard(objects: Objects, rows: int, **changes: object) -> None:
+    feed_baselines.guard(objects, "us-xx-a", replace(FEED, **changes), rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fine"), [(1000, True), (901, True), (900, False), (1, False), (0, False), (9000, True)]
+)
+def test_a_fall_by_a_tenth_waits_for_a_person(objects: Objects, rows: int, fine: bool) -> None:
+    """OpenAddresses' alarm: below it a layer may shrink, at it nothing is retired unasked."""
+    feed_baselines.put(objects, "us-xx-a", "parcels", 1000, None, datetime.now(UTC))
+    if fine:
+        guard(objects, rows)
+    else:
+        with pytest.raises(AcceptanceNeeded, match="zoning accept us-xx-a --feed parcels"):
+            guard(objects, rows)
+
+
+def test_an_empty_layer_is_never_taken_for_a_first_harvest(objects: Objects) -> None:
+    """A portal that shows nothing is ill more often than a county is empty."""
+    with pytest.raises(AcceptanceNeeded, match="has 0 rows"):
+        guard(objects, 0)
+    guard(objects, 1)
+
+
+def test_the_rule_of_a_map_is_its_ground_and_not_its_rows(objects: Objects) -> None:
+    """Districts are joined at will: only a map without any is refused before it is fetched."""
+    feed_baselines.put(objects, "us-xx-a", "zoning", 297, None, datetime.now(UTC))
+    guard(objects, 254, name="zoning")
+    guard(objects, 1, name="zoning")
+    with pytest.raises(AcceptanceNeeded, match="zoning accept us-xx-a --feed zoning"):
+        guard(objects, 0, name="zoning")
+
+
+def test_the_file_may_say_otherwise(objects: Objects) -> None:
+    """`may_shrink = 1` never asks, `may_shrink = 0.5` asks at a half."""
+    feed_baselines.put(objects, "us-xx-a", "parcels", 1000, None, datetime.now(UTC))
+    guard(objects, 0, may_shrink=1.0)
+    guard(objects, 501, may_shrink=0.5)
+    with pytest.raises(AcceptanceNeeded):
+        guard(objects, 500, may_shrink=0.5)
+
+
+def test_what_a_person_accepted_is_the_new_measure(objects: Objects) -> None:
+    """The accepted number passes; another fall from there asks again; nothing is accepted twice."""
+    feed_baselines.put(objects, "us-xx-a", "parcels", 1000, {"count": 1000}, datetime.now(UTC))
+    with pytest.raises(AcceptanceNeeded):
+        guard(objects, 400)
+    assert feed_baselines.accept(objects, "us-xx-a", "parcels", "ann", "two towns left the county") == (1000, 400)
+    guard(objects, 400)
+    with pytest.raises(AcceptanceNeeded):
+        guard(objects, 300)
+    found = feed_baselines.find(objects, "us-xx-a", "parcels")
+    assert found
+    assert (found.accepted_by, found.reason) == ("ann", "two towns left the county")
+    with pytest.raises(NothingWaits):
+        feed_baselines.accept(objects, "us-xx-b", "parcels", "ann", "x")
+
+
+def test_a_signal_skips_work_only_within_a_bounded_age() -> None:
+    """Unchanged signals say nothing after `full_refresh_days`; a signal that moved is named."""
+    before = Baseline(10, {"count": 10, "edited": 5}, NOW.isoformat())
+    soon, late = NOW + timedelta(days=29), NOW + timedelta(days=31)
+    assert feed_baselines.changed(before, {"count": 10, "edited": 5}, 30, soon) is None
+    assert feed_baselines.changed(before, {"count": 10, "edited": 6}, 30, soon) == "edited 5 -> 6"
+    assert feed_baselines.changed(before, {"count": 10}, 30, soon) == "edited 5 -> None"
+    assert "30 days" in str(feed_baselines.changed(before, {"count": 10, "edited": 5}, 30, late))
+    assert feed_baselines.changed(None, {}, 30, soon) == "it was not harvested yet"
+    assert "says nothing of itself" in str(feed_baselines.changed(Baseline(10, {}, NOW.isoformat()), {}, 30, soon))

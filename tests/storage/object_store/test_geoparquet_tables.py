@@ -1,0 +1,30 @@
+"""A stage's table in the store: GeoParquet that any other program reads, in the CRS that it says."""
+
+import io
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from zoning_assets.model import VALIDATED
+from zoning_assets.storage.object_store.geoparquet_tables import Table
+from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.transform.normalize import framed
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
+def test_another_program_reads_rows_and_crs(tmp_path: Path, crs: str) -> None:
+    """Shapes, text, nothing and numbers come back, for geopandas and for us."""
+    shapes = [shapely.multipolygons([shapely.box(0, 0, 1, 1)]), None]
+    frame = framed({"key": ["a", None], "geometry": shapes}, {"row": np.array([3, 5])})
+    objects, table = Objects(str(tmp_path)), Table(VALIDATED, "us-xx-town", "parcels", "t", "h", "r")
+    table.write(objects, 0, frame, crs)
+    stored = gpd.read_parquet(io.BytesIO(objects.get(f"{table.folder}/00000.parquet")))
+    assert stored.crs == crs
+    for read in (stored, table.read(objects, 0)):
+        assert read["key"].isna().tolist() == [False, True]
+        assert read["row"].tolist() == [3, 5]
+        assert read["geometry"][0].equals(shapes[0])
+        assert read["geometry"][1] is None

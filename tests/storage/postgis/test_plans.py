@@ -1,0 +1,132 @@
+"""No statement's plan reads a county for a key, or other counties at all, whatever the planner's statistics are of.
+
+Every named query is explained and run on a database of three counties. What is judged is how many rows its plan touched
+and how many pages: neither depends on the machine.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import copied
+from tests.storage.postgis.asked import STAGED, TILE, prepared, queries, values_of
+from tests.storage.postgis.filled import LARGE, SMALL, STATES, Filling, prepare
+from zoning_assets.storage.postgis import database as db
+
+#: What asks of every jurisdiction at once, and so reads all: what a person or a sensor looks at.
+OF_ALL = {
+    ("status", "jurisdictions"), ("status", "rejections"), ("status", "alarms"), ("status", "batches"),
+    ("status", "changes"), ("verify", "newest"), ("surveys", "held"), ("waking", "feeds"), ("waking", "open"),
+    ("waking", "again"),
+}  # fmt: skip
+#: What is of a whole county by its meaning: the county is read, once, and nothing else.
+OF_A_COUNTY = {
+    ("rollback", name)
+    for name in (
+        "at", "later_parcels", "later_districts", "parcels_at", "parcels_without", "end_parcels", "begin_parcels",
+        "districts_at", "districts_without", "end_districts", "begin_districts", "restore", "undone", "retract_all",
+        "disbelieve", "removed",
+    )
+} | {
+    ("states", "districts"), ("states", "parcels"), ("states", "parcels_before"), ("states", "parcels_after"),
+    ("states", "parcels_that_stay"), ("states", "releases"), ("states", "types"),
+    ("surveys", "standing_all"), ("surveys", "standing_zoning"), ("surveys", "count"),
+    ("changes", "changes"), ("fixes", "groups"), ("fixes", "samples"), ("fixes", "rejected"),
+    ("publish", "retire_districts"), ("verify", "districts"), ("amendments", "changes"), ("amendments", "unexplained"),
+    ("shares", "codes"), ("shares", "spell_districts"), ("shares", "spell_parcels"), ("shares", "districts"),
+    ("shares", "changed_ground"), ("shares", "choose_all"), ("shares", "gone"), ("shares", "best_lots"),
+    ("shares", "put_best_lots"),
+    ("shares", "different"), ("shares", "disagreements"), ("shares", "split"),
+}  # fmt: skip
+#: A row that is staged or asked for may pass so many nodes of its plan, and touch so many pages (it is written, too).
+NODES, PAGES = 10, 40
+
+
+def _touched(node: dict[str, Any]) -> float:
+    """Rows that the nodes of a plan gave on or threw away."""
+    kept = sum(node.get(name, 0) for name in (
+        "Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck",
+    ))  # fmt: skip
+    return kept * node.get("Actual Loops", 1) + sum(map(_touched, node.get("Plans", ())))
+
+
+def _cost(connection: psycopg.Connection, query: bytes, values: dict[str, Any]) -> tuple[float, int]:
+    """Rows and pages that running a query touches."""
+    explained = b"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + query
+    (plan,) = connection.execute(explained, values).fetchone() or ([{}],)
+    root = plan[0]["Plan"]
+    pages = sum(root.get(f"{where} {what} Blocks", 0) for where in ("Shared", "Local") for what in ("Hit", "Read"))
+    return _touched(root), pages
+
+
+def _too_much(connection: psycopg.Connection, county: Filling, *, of_keys_only: bool) -> list[str]:
+    """The queries whose plan touches more than what they are of."""
+    found = []
+    for file, name, query in queries():
+        own = (file, name) in OF_A_COUNTY
+        if (file, name) in OF_ALL or (own and of_keys_only):
+            continue
+        allowed = county.rows + 500 if own else STAGED + TILE
+        values = values_of(county, file, name)
+        with connection.transaction(force_rollback=True):
+            prepared(connection, file, name, values)
+            rows, pages = _cost(connection, query, values)
+        if rows > NODES * allowed or pages > PAGES * allowed:
+            found.append(f"{file}.{name} of {county.id}: {rows:,.0f} rows, {pages:,} pages for {allowed:,} rows")
+    return found
+
+
+@pytest.fixture(scope="module", params=STATES)
+def state(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[str]:
+    """A filled database with statistics of some state; those of jurisdictions are missing, as the schema has it."""
+    yield from _filled(server, template, request.param, of_jurisdictions=False)
+
+
+@pytest.fixture(scope="module", params=[each for each in STATES if each != "absent"])
+def older(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[str]:
+    """The same with statistics of jurisdictions, as an older database keeps them."""
+    yield from _filled(server, template, request.param, of_jurisdictions=True)
+
+
+def _filled(server: str, template: str, state: str, *, of_jurisdictions: bool) -> Iterator[str]:
+    with copied(server, template) as (_, url):
+        owner = db.as_role(url, None)
+        with psycopg.connect(owner, autocommit=True) as connection:
+            prepare(connection, state, of_jurisdictions=of_jurisdictions)
+        yield owner
+
+
+@pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
+def test_no_plan_reads_a_county_for_a_key(state: str, county: Filling) -> None:
+    """What is asked by keys, or of a tile, costs by their number; what is of a county, by the county's own rows."""
+    with psycopg.connect(state) as connection:
+        assert _too_much(connection, county, of_keys_only=False) == []
+
+
+@pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
+def test_it_relies_on_no_missing_statistics(older: str, county: Filling) -> None:
+    """The same of keys where there are statistics of jurisdictions, and they are of another time."""
+    with psycopg.connect(older) as connection:
+        assert _too_much(connection, county, of_keys_only=True) == []
+
+
+@pytest.mark.parametrize("source", [
+    "zoning.zoned_parcel", "zoning.parcel", "zoning.parcel_version",
+    "zoning.parcel_as_of(%(jurisdiction)s, NULL, NULL)",
+    "zoning.parcel_as_of(%(jurisdiction)s, '2026-01-15', now())", "zoning.zoning_as_of(%(jurisdiction)s, NULL, NULL)",
+    "zoning.zoning_as_of(%(jurisdiction)s, '2026-01-15', now())",
+])  # fmt: skip
+def test_a_person_who_asks_for_one_parcel_reads_one(state: str, source: str) -> None:
+    """Views and functions that are asked for one parcel of a county look up that one."""
+    query = f"SELECT * FROM {source} WHERE jurisdiction = %(jurisdiction)s AND parcel_id = 'P8'".encode()
+    with psycopg.connect(state) as connection:
+        rows, pages = _cost(connection, query, {"jurisdiction": LARGE.id})
+    assert rows < 50
+    assert pages < 100
+
+
+def test_every_exemption_names_a_query() -> None:
+    """Nothing is exempt that is not there."""
+    assert {(file, name) for file, name, _ in queries()} >= OF_ALL | OF_A_COUNTY

@@ -1,0 +1,212 @@
+"""Owner, writer, reader: what each may, what is refused, and that everyday work is done without the owner's rights.
+
+The whole everyday suite works as the writer (tests/conftest.py, `database`); here are the refusals.
+"""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.conftest import rows, sync
+from tests.pipeline.test_corrections import City
+from tests.pipeline.test_rejections import lot
+from zoning_assets.errors import SchemaMismatch, StoreError
+from zoning_assets.operations import history_rollback
+from zoning_assets.pipeline.pipeline import Pipeline
+from zoning_assets.storage.postgis import database as db
+from zoning_assets.storage.postgis.records import hold_records
+
+AUDIT = "INSERT INTO zoning.audit VALUES (1, now(), 'ann', 'pause', '{}', 'x', 'y')"
+VERSIONS = ("parcel_version", "district_version", "parcel_zoning_version", "amendment_version")
+
+
+def refused(url: str, statement: str) -> bool:
+    """Whether PostgreSQL denies it, by its rights and not by chance."""
+    with psycopg.connect(url) as connection:
+        try:
+            connection.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            return True
+        except psycopg.Error:  # a trigger, or what depends on it: not for want of rights
+            return False
+        finally:
+            connection.rollback()
+    return False
+
+
+UNMAKING = [
+    "UPDATE zoning.audit SET actor = 'eve'",
+    "DELETE FROM zoning.audit",
+    "TRUNCATE zoning.audit",
+    "ALTER TABLE zoning.audit DISABLE TRIGGER ALL",
+    "DROP TRIGGER audit_only_grows ON zoning.audit",
+    "CREATE OR REPLACE FUNCTION zoning.audit_only_grows() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+    "DROP TABLE zoning.audit",
+    "ALTER TABLE zoning.parcel_version DROP COLUMN system_to",
+    "ALTER TABLE zoning.parcel_version DROP CONSTRAINT parcel_version_once",
+    "CREATE RULE quiet AS ON INSERT TO zoning.audit DO INSTEAD NOTHING",
+    "CREATE TRIGGER mine BEFORE INSERT ON zoning.audit EXECUTE FUNCTION zoning.audit_only_grows()",
+    "SET session_replication_role = replica",
+    "CREATE TABLE zoning.mine ()",
+    "UPDATE zoning.schema_version SET version_num = '0'",
+    "DELETE FROM zoning.batch",
+    "DELETE FROM zoning.change",
+    "TRUNCATE zoning.parcel",
+    "COPY zoning.parcel TO PROGRAM 'cat'",
+    "CREATE ROLE mine",
+    *(f"UPDATE zoning.{table} SET jurisdiction = 'x'" for table in VERSIONS),
+    *(f"DELETE FROM zoning.{table}" for table in VERSIONS),
+]
+CHANGING = [
+    AUDIT,
+    "UPDATE zoning.parcel SET address = NULL",
+    "DELETE FROM zoning.parcel",
+    "INSERT INTO zoning.watch VALUES ('a', 'b', now())",
+    "SELECT * FROM zoning.parcel FOR UPDATE",
+    "CREATE TABLE zoning.mine ()",
+    "TRUNCATE zoning.parcel",
+]
+
+
+def test_a_writer_cannot_unmake_history(database: str) -> None:
+    """The audit and the versions only grow, and nobody who works can switch off what guards them; an owner could."""
+    assert [each for each in UNMAKING if not refused(database, each)] == []
+    assert [each for each in UNMAKING if refused(db.as_role(database, None), each)] == []
+
+
+def test_a_reader_changes_nothing(database: str) -> None:
+    assert [each for each in CHANGING if not refused(db.as_role(database, db.READER), each)] == []
+
+
+def test_a_reader_reads_everything(database: str) -> None:
+    """Every table and view, and the functions, with PostGIS."""
+    reader = db.as_role(database, db.READER)
+    for (name,) in rows(database, "SELECT relname FROM pg_class WHERE relnamespace = 'zoning'::regnamespace "
+                                  "AND relkind IN ('r', 'v')"):  # fmt: skip
+        assert not refused(reader, f'SELECT * FROM zoning."{name}"'), name
+    assert rows(reader, "SELECT * FROM zoning.parcel_as_of('x', NULL, NULL)") == []
+    assert rows(reader, "SELECT ST_Area(ST_MakeEnvelope(0, 0, 2, 2))") == [(4.0,)]
+
+
+def test_tables_of_later_migrations_are_covered(database: str) -> None:
+    """Whoever migrates next need not think of it."""
+    owner = db.as_role(database, None)
+    with psycopg.connect(owner) as connection:
+        connection.execute("CREATE TABLE zoning.later (id serial, name text)")
+    with psycopg.connect(database) as connection:
+        connection.execute("INSERT INTO zoning.later (name) VALUES ('a')")
+    assert rows(db.as_role(database, db.READER), "SELECT * FROM zoning.later") == [(1, "a")]
+    assert refused(db.as_role(database, db.READER), "INSERT INTO zoning.later (name) VALUES ('a')")
+
+
+def test_everyday_work_is_done_as_the_writer(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A harvest, a pause and a rollback: each row was written by a session without the owner's rights."""
+    ours = urlsplit(pipeline.database).path[1:]
+    with psycopg.connect(db.as_role(pipeline.database, None)) as connection:
+        connection.execute("""
+            CREATE TABLE public.seen (who text);
+            GRANT INSERT ON public.seen TO PUBLIC;
+            CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN INSERT INTO public.seen VALUES (current_user); RETURN NULL; END';
+            CREATE TRIGGER see AFTER INSERT ON zoning.batch EXECUTE FUNCTION public.see();
+            CREATE TRIGGER see AFTER INSERT ON zoning.parcel EXECUTE FUNCTION public.see();
+            CREATE TRIGGER see AFTER INSERT ON zoning.audit EXECUTE FUNCTION public.see();
+        """)
+    city = City(pipeline, tmp_path)
+    city.harvest([lot(number, f"A{number}") for number in range(5)])
+    ((moment,),) = rows(city.url, "SELECT clock_timestamp()")
+    city.harvest([lot(number, f"A{number}") for number in range(6)])
+    history_rollback.undo(
+        city.url, pipeline.objects, city.described, to=moment, actor="ann", reason="x", in_earnest=True
+    )
+    hold_records.resume(city.url, jurisdiction=city.described.id, host=None, reason="x", actor="ann")
+    assert sync(pipeline, city.described)[0].error is None
+    seen = rows(db.as_role(city.url, None), "SELECT who, count(*) > 8 FROM public.seen GROUP BY 1")
+    assert (ours.startswith("test_"), seen) == (True, [(db.WRITER, True)])
+
+
+@pytest.fixture
+def user(server: str, database: str) -> Iterator[str]:
+    """The URL of a user of their own who may make nothing on the server, and owns nothing in the database."""
+    name, owner = f"user_{uuid.uuid4().hex[:8]}", db.as_role(database, None)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(name)))
+        parts = urlsplit(owner)
+        yield parts._replace(netloc=f"{name}:secret@{parts.hostname}:{parts.port}").geturl()
+        with psycopg.connect(owner, autocommit=True) as ours:
+            ours.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(sql.Identifier(name)))
+            ours.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def _grant(database: str, statement: str, user: str) -> None:
+    with psycopg.connect(db.as_role(database, None)) as connection:
+        connection.execute(sql.SQL(statement).format(sql.Identifier(urlsplit(user).username or "")))
+
+
+def test_a_user_who_is_only_a_writer_can_work(database: str, user: str) -> None:
+    """A database whose owner is somebody else: who was granted the role works with it, and needs no more."""
+    _grant(database, "GRANT zoning_writer TO {}", user)
+    working = db.migrate(user)
+    assert rows(working, "SELECT current_user::text") == [(db.WRITER,)]
+    rights = db.rights(working)
+    assert (rights.login, rights.role, rights.line) == (urlsplit(user).username, db.WRITER, None)
+
+
+def test_a_user_who_was_granted_nothing_is_told_what_is_missing(database: str, user: str) -> None:
+    """One line, and not a stack."""
+    with pytest.raises(StoreError, match="permission denied for schema zoning; let the schema's owner GRANT") as caught:
+        db.migrate(user)
+    assert ("\n" in str(caught.value), "secret" in str(caught.value)) == (False, False)
+
+
+def test_an_older_schema_that_is_not_the_users_to_change_is_one_line(database: str, user: str) -> None:
+    """What, where, and who can: let its owner run `zoning db up`."""
+    _grant(database, "GRANT zoning_writer TO {}", user)
+    with psycopg.connect(db.as_role(database, None)) as connection:
+        connection.execute("UPDATE zoning.schema_version SET version_num = '0004'")
+    with pytest.raises(
+        SchemaMismatch, match=r"is of version 0004, this program needs \d{4}, and .*not change it"
+    ) as caught:
+        db.migrate(user)
+    assert ("\n" in str(caught.value), "secret" in str(caught.value)) == (False, False)
+    assert "let the schema's owner run `zoning db up`" in str(caught.value)
+
+
+def test_where_no_role_can_be_had_everything_goes_on_and_says_so(server: str, database: str, user: str) -> None:
+    """A user who owns a schema of their own on a server that gives no roles works as owner, with one line."""
+    _grant(database, "ALTER SCHEMA zoning OWNER TO {}", user)
+    for (name,) in rows(database, "SELECT relname FROM pg_class WHERE relnamespace = 'zoning'::regnamespace "
+                                  "AND relkind IN ('r', 'v') ORDER BY relkind"):  # fmt: skip
+        _grant(database, f'ALTER TABLE zoning."{name}" OWNER TO {{}}', user)
+    working = db.migrate(user)
+    assert working == user
+    rights = db.rights(working)
+    assert rights.is_owner
+    assert "GRANT zoning_writer TO user_" in (rights.line or "")
+    assert "\n" not in (rights.line or "")
+    assert hold_records.active(working) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://a:b%40@h:1/d",
+        "postgresql:///d?host=/run/x&sslmode=require",
+        "postgresql://h/d?options=-c%20jit%3Doff",
+        "postgresql://h/d?options=-c%20jit%3Doff%20-c%20role%3Dzoning_writer",
+    ],
+)
+def test_a_role_is_put_into_an_address_and_taken_out_again(url: str) -> None:
+    said = psycopg.conninfo.conninfo_to_dict(db.as_role(url, db.WRITER))
+    assert said["options"].endswith("-c role=zoning_writer")
+    assert said["options"].count("role=") == 1
+    bare = psycopg.conninfo.conninfo_to_dict(db.as_role(db.as_role(url, db.WRITER), None))
+    given = psycopg.conninfo.conninfo_to_dict(url)
+    options = given.get("options", "").replace("-c role=zoning_writer", "").strip()
+    assert {**bare, "options": bare.get("options", "")} == {**given, "options": options}

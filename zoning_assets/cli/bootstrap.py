@@ -1,0 +1,201 @@
+"""What a command needs around it: the settings, Dagster's home, the database."""
+
+import difflib
+import os
+import sys
+from contextlib import contextmanager, nullcontext
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoning_assets import jurisdictions, os_errors
+from zoning_assets.cli.display import output
+from zoning_assets.errors import JurisdictionUnknown, SettingInvalid
+from zoning_assets.model import Jurisdiction
+from zoning_assets.settings import CLONE, Settings
+from zoning_assets.storage import dagster_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import dagster as dg
+
+#: How our dagster.yaml begins, also that of earlier versions.
+_OURS = "# `zoning` copies this file to DAGSTER_HOME"
+_DOTENV = "# Written by `zoning` for `dagster dev` and `dg dev` in this clone.\n"
+#: An old home's storage, in SQLite, and what it is called since Dagster's storage is PostgreSQL.
+_SQLITE, _KEPT = "history", "history-sqlite"
+
+
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings.of(os.environ)
+
+
+def jurisdiction(id_: str) -> Jurisdiction:
+    """What its file says, a user's before a packaged one's.
+
+    Raises:
+        JurisdictionUnknown, JurisdictionInvalid: as jurisdictions.load.
+    """
+    from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
+
+    return jurisdictions.load(id_, settings().jurisdictions, FEED_TYPES)
+
+
+def check_known(id_: str | None, url: str, where: str) -> None:
+    """Check that a jurisdiction has a file or was published; None: no check.
+
+    Raises:
+        JurisdictionUnknown: neither.
+    """
+    from zoning_assets.storage.postgis.records.status_queries import known  # noqa: PLC0415
+
+    described = jurisdictions.files(settings().jurisdictions)
+    if id_ is None or id_ in described:
+        return
+    done = known(url)
+    if id_ in done:
+        return
+    near = difflib.get_close_matches(id_, {*done, *described}, 3) or done[:8] or sorted(described)[:8]
+    raise JurisdictionUnknown(
+        "nothing was published of it, and no file describes it",
+        where=f"{where} {id_!r}",
+        do=f"choose one of: {', '.join(near)}",
+    )
+
+
+def read(file: Path, most: int, do: str) -> bytes:
+    """A person's file, or standard input (-).
+
+    Raises:
+        SettingInvalid: it cannot be read, or has more than `most` bytes; `do` says what to give.
+    """
+    try:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as opened:
+            body = opened.read(most + 1)
+    except OSError as error:
+        why, _ = os_errors.machine(error) or ("", "")
+        raise SettingInvalid(f"cannot be read: {why or error.strerror}", where=str(file), do=do) from error
+    if len(body) > most:
+        raise SettingInvalid(f"it has more than {most:,} bytes", where=str(file), do=do)
+    return body
+
+
+def prepare_dagster() -> Path:
+    """DAGSTER_HOME with our dagster.yaml, and the address of Dagster's storage in the environment, where it is read.
+
+    A dagster.yaml of the user's own stays as it is.
+
+    Raises:
+        SettingInvalid: ZONING_DAGSTER_DATABASE_URL is no address of a database.
+        DatabaseUnavailable: it does not answer, or this user may not make a schema there.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or settings().home / "dagster").expanduser().absolute()
+    os.environ["DAGSTER_HOME"] = str(home)
+    home.mkdir(parents=True, exist_ok=True)
+    target = home / "dagster.yaml"
+    text = target.read_text() if target.exists() else _OURS
+    if text.startswith(_OURS):
+        text = _dagster_yaml()
+        _write(target, text)
+    if dagster_storage.SETTING in text:
+        _prepare_storage(home)
+    return home
+
+
+def _prepare_storage(home: Path) -> None:
+    from zoning_assets.storage.postgis import database  # noqa: PLC0415
+
+    url = os.environ.get("ZONING_DATABASE_URL") or database.bring_up(settings().home, os.environ)
+    address = dagster_storage.bring_up(settings().home, os.environ, url)
+    os.environ[dagster_storage.SETTING] = address
+    if settings().home == CLONE / ".zoning":
+        _write_dotenv(CLONE / ".env", home, address if dagster_storage.is_private(address) else None)
+    if (home / _SQLITE).is_dir():
+        (home / _SQLITE).replace(home / _KEPT)
+        output.line(f"Dagster's storage is PostgreSQL now: its list of runs begins anew, the old one is {home / _KEPT}")
+
+
+def _write_dotenv(target: Path, home: Path, address: str | None) -> None:
+    """The `.env` of a clone, from which `dagster dev` and `dg dev` learn what this process knows. What the environment
+    says counts more. `address`: of a private cluster, as no other password is written down."""
+    values = {"DAGSTER_HOME": str(home), **({dagster_storage.SETTING: address} if address else {})}
+    if not target.exists() or target.read_text().startswith(_DOTENV):
+        _write(target, _DOTENV + "".join(f"{name}=${{{name}:-{value}}}\n" for name, value in values.items()))
+
+
+def _write(target: Path, text: str) -> None:
+    """The whole text or none of it, for this user's eyes only."""
+    if not target.exists() or target.read_text() != text:
+        draft = target.with_suffix(f".{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
+        draft.write_text(text)
+        draft.replace(target)
+
+
+def _dagster_yaml() -> str:
+    """The repository's file in a clone, its packaged twin when installed."""
+    packaged = files("zoning_assets") / "dagster.yaml"
+    return (packaged if packaged.is_file() else Path(__file__).parents[2] / "dagster.yaml").read_text()
+
+
+def check_store() -> None:
+    """Open the object store that the user named, so that a wrong setting is said before a run is begun.
+
+    Raises:
+        SettingInvalid: ZONING_STORE_URL names none.
+    """
+    if os.environ.get("ZONING_STORE_URL"):
+        from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
+
+        Objects(settings().store_url)
+
+
+def bring_up_database() -> str:
+    """A database that answers and has this program's schema; its URL is handed on to every process started here."""
+    from zoning_assets.storage.postgis import database  # noqa: PLC0415
+
+    url = database.bring_up(settings().home, os.environ)
+    os.environ["ZONING_DATABASE_URL"] = url
+    return url
+
+
+def prepare_storage() -> Path:
+    """DAGSTER_HOME with its storage complete, before programs that would make it at the same time are started."""
+    with dagster_instance():
+        return Path(os.environ["DAGSTER_HOME"])
+
+
+def patient() -> dict[str, str]:
+    """The environment of Dagster's programs: a backfill waits for definitions that cannot be loaded just now, as their
+    server was killed; left to itself, Dagster gives the backfill up."""
+    return {"DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1", **os.environ}
+
+
+@contextmanager
+def dagster_instance() -> "Iterator[dg.DagsterInstance]":
+    """The instance in which all runs are recorded.
+
+    Raises:
+        SettingInvalid: the dagster.yaml of DAGSTER_HOME is not one.
+        DatabaseUnavailable: see prepare_dagster.
+    """
+    with _opened(prepare_dagster()) as instance:
+        yield instance
+
+
+def _opened(home: Path) -> "dg.DagsterInstance":
+    import dagster as dg  # noqa: PLC0415
+
+    from zoning_assets.defs.dagster_instance import keep_connections  # noqa: PLC0415
+
+    address = os.environ.get(dagster_storage.SETTING)
+    try:
+        with dagster_storage.locked(address) if address else nullcontext():
+            instance = dg.DagsterInstance.get()
+            keep_connections(instance)
+            return instance
+    except dg.DagsterError as error:
+        raise SettingInvalid(str(error), where=f"DAGSTER_HOME {home}", do="mend its dagster.yaml") from error

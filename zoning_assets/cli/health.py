@@ -1,0 +1,182 @@
+"""How each jurisdiction stands against its promise, and what needs a person: what `zoning status` says of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zoning_assets import jurisdictions
+from zoning_assets.cli.queue_access import depths
+from zoning_assets.defs.sensors import failed_partitions, overdue_feeds
+from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid
+from zoning_assets.model import Jurisdiction
+from zoning_assets.settings import Settings
+from zoning_assets.sources import FEED_TYPES
+from zoning_assets.storage.postgis import jurisdiction_removal
+from zoning_assets.storage.postgis.records import failure_records, hold_records
+from zoning_assets.storage.postgis.records import feed_freshness as stored
+from zoning_assets.storage.postgis.records import status_queries as published
+from zoning_assets.storage.postgis.records.failure_records import Failure
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All that there is to know of the jurisdictions, read once."""
+
+    url: str
+    now: datetime
+    files: Mapping[str, Jurisdiction]
+    simulated: frozenset[str]  # counties of `zoning demo`, whose portal and file are there only while it runs
+    faults: Mapping[str, str]  # of files that are wrong
+    mine: frozenset[str]  # ids of the user's own files; the packaged ones are nobody's to ask
+    done: Mapping[str, published.Published]
+    known: Mapping[str, stored.Known]
+    rejections: Mapping[str, Mapping[str, int]]
+    alarms: Mapping[str, Sequence[str]]
+    failed: Sequence[Failure]
+    holds: Sequence[hold_records.Hold]
+    held: Rows  # releases that wait for a person's word; see status_queries.held
+
+    def jurisdictions(self) -> Rows:
+        """Those published, and those of the user's and the packaged files that could be."""
+        return [self._jurisdiction(each) for each in sorted({*self.done, *self.files, *self.faults})]
+
+    def _jurisdiction(self, name: str) -> dict[str, Any]:
+        feeds, done = self._feeds(name), self.done.get(name, published.Published([], None, 0))
+        known = [self.known[feed.key] for feed in feeds if feed.key in self.known]
+        current = [each.current for each in known if each.current]
+        return {
+            "id": name,
+            "feeds": sorted(feed.name for feed in feeds) or done.feeds,
+            "last_batch": done.last_batch,
+            "parcels": done.parcels,
+            "fault": self.faults.get(name),
+            "harvested": min((each.harvested for each in known if each.harvested), default=None),
+            "current": min(current) if current and len(current) == len(feeds) else None,
+            "promise_hours": min((int(f.promise(self.now).total_seconds() // 3600) for f in feeds), default=None),
+            "fresh": not any(map(self._overdue, feeds)) if current else None,
+            "next_probe": min((each.next_probe for each in known if each.next_probe), default=None),
+            "probe_error": next((each.error for each in known if each.error), None),
+            "rejections": dict(self.rejections.get(name, {})),
+            "alarms": list(self.alarms.get(name, ())),
+            "waiting": sum(each.jurisdiction == name and each.state != "dead" for each in self.failed),
+            "dead": sum(each.jurisdiction == name and each.state == "dead" for each in self.failed),
+        }
+
+    def _feeds(self, name: str) -> list[Feed]:
+        described = self.files.get(name)
+        return [Feed(described, feed) for feed in described.feeds] if described else []
+
+    def _overdue(self, feed: Feed) -> int:
+        return overdue_feeds.overdue(feed, self.known.get(feed.key), self.now)
+
+    def failures(self) -> Rows:
+        """What failed and is not solved, and when it is asked for again."""
+        names = ("id", "jurisdiction", "tile", "feed", "kind", "tries", "first", "last", "state", "message", "run")
+        return [
+            {**{n: getattr(each, n) for n in names}, "next": failed_partitions.next_try(each)} for each in self.failed
+        ]
+
+    @cached_property
+    def queues(self) -> Rows:
+        """How deep the queues are, or why that is not known."""
+        return depths(self.url)
+
+    def needs(self) -> Rows:
+        """What a person must do something about; where there is nothing, all is well."""
+        return [{"where": where, "what": what, "do": do} for where, what, do in self._needs()]
+
+    def _needs(self) -> Iterator[tuple[str, str, str]]:
+        for name in sorted(self._without_file):
+            yield name, "its file is gone", f"put it back, or `zoning remove {name} --reason ...`"
+        yield from self._wrong()
+        yield from self._failed()
+        yield from self._stuck()
+        yield from self._broken()
+
+    @cached_property
+    def _without_file(self) -> frozenset[str]:
+        """Jurisdictions that were published or failed, and that no file describes any more."""
+        failed, held = {each.jurisdiction for each in self.failed}, {each["jurisdiction"] for each in self.held}
+        return frozenset({*self.done, *self.alarms, *failed, *held} - {*self.files, *self.faults} - self.simulated)
+
+    def _wrong(self) -> Iterator[tuple[str, str, str]]:
+        """Files that cannot be read; maps and releases that are not believed."""
+        for name in sorted({*self.mine, *self.done} & set(self.faults)):
+            yield name, self.faults[name], "mend the file"
+        for name, alarms in ((each, why) for each, why in self.alarms.items() if each not in self._without_file):
+            yield name, "; ".join(alarms), f"look at the map; `zoning accept {name} --feed zoning --reason ...`"
+        for held in (each for each in self.held if each["jurisdiction"] not in self._without_file):
+            advice = AcceptanceNeeded.advice(held["jurisdiction"], held["feed"])
+            yield held["jurisdiction"], "; ".join(held["why"]), advice
+
+    def _failed(self) -> Iterator[tuple[str, str, str]]:
+        held = {(each["jurisdiction"], each["feed"]) for each in self.held}
+        for each in (each for each in self.failed if each.jurisdiction not in self._without_file):
+            release = (each.jurisdiction, each.feed)
+            if each.state != "dead" or release in held:
+                continue
+            if each.kind == AcceptanceNeeded.__name__:  # a retry cannot help, and one answer is for all its tiles
+                held.add(release)
+                yield f"{each.jurisdiction} {each.feed}", each.message, AcceptanceNeeded.advice(*release)
+            else:
+                tries = f" (after {each.tries} tries)" if each.passes else ""
+                yield each.where, f"{each.message}{tries}", f"then `zoning retry {each.id}`"
+
+    def _stuck(self) -> Iterator[tuple[str, str, str]]:
+        """Queues out of reach, and dead letters."""
+        for queue in self.queues:
+            name, words = f"queue {queue['name']}", f"--queue {queue['name']}"
+            if why := queue["fault"]:
+                yield name, why, "look at ZONING_QUEUE_URL and its broker"
+            elif queue["dead"]:
+                do = f"`zoning queue peek {words} --dead` says why; then `queue replay` or `queue purge`"
+                yield name, f"{queue['dead']} dead letter(s)", do
+
+    def _broken(self) -> Iterator[tuple[str, str, str]]:
+        """Promises."""
+        for feed in (feed for name in sorted(self.mine) for feed in self._feeds(name)):
+            if self._overdue(feed) and not hold_records.of(self.holds, feed.jurisdiction.id, [feed.host]):
+                what = f"not found up to date within {feed.promise(self.now)}"
+                yield feed.key, what, "look at its failures and its host; is `up` on?"
+
+
+def look(url: str, settings: Settings, now: datetime) -> Standing:
+    """Read what there is; asks no portal and needs no Dagster.
+
+    Raises:
+        DatabaseUnavailable: nobody answers.
+    """
+    paths = jurisdictions.files(settings.jurisdictions)
+    files, faults = _read(paths)
+    removed = jurisdiction_removal.removed(url)
+    return Standing(
+        url=url,
+        now=now,
+        files=files,
+        simulated=frozenset(path.stem for path in (settings.home / "demo").glob("*.toml")),
+        faults=faults,
+        mine=frozenset(name for name, path in paths.items() if path.parent == settings.jurisdictions),
+        done={name: each for name, each in published.published(url).items() if name not in removed},
+        known=stored.feeds(url),
+        rejections=published.rejections(url),
+        alarms=published.alarms(url),
+        failed=failure_records.unsolved(url),
+        holds=hold_records.active(url),
+        held=published.held(url),
+    )
+
+
+def _read(paths: Mapping[str, Path]) -> tuple[dict[str, Jurisdiction], dict[str, str]]:
+    files, faults = {}, {}
+    for name, path in paths.items():
+        try:
+            files[name] = jurisdictions.read(path, FEED_TYPES)
+        except JurisdictionInvalid as error:
+            faults[name] = error.what
+    return files, faults

@@ -1,0 +1,71 @@
+"""`zoning pause` and `zoning resume`: an emergency stop of a jurisdiction, of a host or of everything."""
+
+import getpass
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.display import output
+from zoning_assets.errors import SettingInvalid
+from zoning_assets.settings import moment
+
+_What = Annotated[str | None, typer.Argument(metavar="[JURISDICTION]", help="Which jurisdiction.")]
+_Host = Annotated[str | None, typer.Option(help="Everything that is asked from this host.")]
+_All = Annotated[bool, typer.Option("--all", help="Everything.")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def pause(  # noqa: PLR0913 - what, why, until when
+    reason: Annotated[str, typer.Option(help="Why; kept with your name.")],
+    jurisdiction: _What = None,
+    host: _Host = None,
+    until: Annotated[str | None, typer.Option(help="Until when (ISO 8601 with zone); else until `resume`.")] = None,
+    *,
+    all_: _All = False,
+    json: _Json = False,
+) -> None:
+    """Pause: nothing new is asked, nothing is published; what is on its way is kept, and runs wait."""
+    from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
+
+    _one_of(jurisdiction, host, all_=all_)
+    end = moment(until, "--until") if until else None
+    url = bootstrap.bring_up_database()
+    hold = hold_records.pause(
+        url, jurisdiction=jurisdiction, host=host, reason=reason, actor=getpass.getuser(), until=end
+    )
+    if json:
+        output.document({"hold": asdict(hold)})
+    else:
+        output.line(f"{hold.what} is paused; nothing is published there until `zoning resume`")
+
+
+def resume(
+    reason: Annotated[str, typer.Option(help="Why; kept with your name.")] = "over",
+    jurisdiction: _What = None,
+    host: _Host = None,
+    *,
+    all_: _All = False,
+    json: _Json = False,
+) -> None:
+    """Lift the pauses of just this; what waited goes on by itself."""
+    from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
+
+    _one_of(jurisdiction, host, all_=all_)
+    url = bootstrap.bring_up_database()
+    lifted = hold_records.resume(url, jurisdiction=jurisdiction, host=host, reason=reason, actor=getpass.getuser())
+    left = [
+        hold for hold in hold_records.active(url) if hold_records.of([hold], jurisdiction or "", {host} if host else ())
+    ]
+    if json:
+        output.document({"lifted": [asdict(hold) for hold in lifted], "still": [asdict(hold) for hold in left]})
+        return
+    output.line(f"{lifted[0].what} goes on")
+    for hold in left:
+        output.line(f"zoning: {hold.error()}")
+
+
+def _one_of(jurisdiction: str | None, host: str | None, *, all_: bool) -> None:
+    if sum((jurisdiction is not None, host is not None, all_)) != 1:
+        raise SettingInvalid("say what: just one of the three", where="zoning", do="JURISDICTION, --host H or --all")

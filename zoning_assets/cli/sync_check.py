@@ -1,0 +1,77 @@
+"""The looks of `zoning sync`: a feed that did not change needs no run, and Dagster is not imported for it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from zoning_assets import graceful_stop
+from zoning_assets.cli import bootstrap
+from zoning_assets.cli.display import progress
+from zoning_assets.model import COUNTED, Jurisdiction, Outcome
+from zoning_assets.storage import dagster_storage
+
+if TYPE_CHECKING:
+    from zoning_assets.http import Kept
+    from zoning_assets.pipeline.unchanged_check import Look
+
+
+def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "Kept") -> list[dict[str, Any]]:
+    """The reports of a feed that did not change; none where a run is needed.
+
+    Args:
+        url: of the database.
+        jurisdiction: which one.
+        feed: which of its feeds.
+        kept: receives what the portal answered.
+
+    Raises:
+        Stopping: this process was asked to stop.
+    """
+    with progress.working(f"{jurisdiction.id} {feed}: asking whether it changed"), _look(url) as look:
+        reports = list(map(_report, graceful_stop.run(look.feed(jurisdiction, feed, kept))))
+    tiles = [report["tile"] for report in reports if report["tile"]]
+    return reports if _are_registered(jurisdiction, tiles) else []
+
+
+def _are_registered(jurisdiction: Jurisdiction, tiles: Sequence[str]) -> bool:
+    """Whether Dagster's storage knows the tiles; it may be newer than what is published. Of a storage that is not ours
+    that is believed."""
+    address = os.environ.get(dagster_storage.SETTING)
+    return not (tiles and address) or dagster_storage.has_tiles(address, jurisdiction.id, tiles)
+
+
+def is_told(url: str, jurisdiction: Jurisdiction) -> bool:
+    """Whether shares and changes of all that is published are computed."""
+    with _look(url) as look:
+        return look.is_told(jurisdiction)
+
+
+@contextmanager
+def _look(url: str) -> "Iterator[Look]":
+    from zoning_assets.http import Http  # noqa: PLC0415 - this and what follows takes half a second
+    from zoning_assets.pipeline.unchanged_check import Look  # noqa: PLC0415
+    from zoning_assets.pipeline.workers.worker_pool import Pool  # noqa: PLC0415
+    from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records.rate_limits import PostgresLedger  # noqa: PLC0415
+
+    settings = bootstrap.settings()
+    with Pool() as pool:
+        objects = Objects(settings.store_url)
+        yield Look(objects, url, settings.scratch, pool, lambda: Http(ledger=PostgresLedger(url)))
+
+
+def _report(outcome: Outcome) -> dict[str, Any]:
+    """As syncing.Sync reports a partition that a run found published."""
+    said = outcome.counts.as_dict()
+    counts = {name: said[name] for name in (*COUNTED, "requests", "bytes", "seconds")}
+    remarks = {"remark": outcome.remark, "left_out": list(outcome.left_out)}
+    return {
+        "jurisdiction": outcome.place.jurisdiction,
+        "tile": outcome.place.tile,
+        "feed": outcome.feed,
+        **counts,
+        "content_hash": outcome.content_hash,
+        **{name: each for name, each in remarks.items() if each},
+        "complete": True,
+    }

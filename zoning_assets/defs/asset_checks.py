@@ -1,0 +1,72 @@
+"""Tripwires as asset checks: one of each name on `parcels` and on `districts`.
+
+A release of parcels covers several partitions, so an evaluation names them in its description and its metadata.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from zoning_assets.defs.metadata import some
+from zoning_assets.defs.partitions import key_of
+from zoning_assets.errors import AcceptanceNeeded
+from zoning_assets.model import PARCELS, ZONING, Place
+from zoning_assets.transform.quality.release_checks import THINGS, WIRES, Finding, Verdict, names_of
+
+#: feed -> the asset that is held back.
+ASSETS = {PARCELS: "parcels", ZONING: "districts"}
+_SO_MUCH = {"share": "X%", "m": "X m", "days": "X", "fields": "X"}
+_REST = {"columns_changed": " a column"}
+
+
+def specs(feed: str) -> list[dg.AssetCheckSpec]:
+    """The checks of a feed's last asset; where one that blocks fails, nothing of the release is published."""
+    return [
+        dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=WIRES[name].blocks, description=_about(name, feed))
+        for name in names_of(feed)
+    ]
+
+
+def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
+    """What each tripwire found in a release: its own finding, and the partitions that were judged."""
+    judged = [key_of(Place(verdict.jurisdiction, tile)) for tile in verdict.tiles] or [verdict.jurisdiction]
+    for each in verdict.findings:
+        numbers = {"value": each.value, "usual": each.usual, "limit": each.limit}
+        yield dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(ASSETS[verdict.feed]),
+            check_name=each.name,
+            passed=not each.tripped,
+            severity=dg.AssetCheckSeverity.ERROR if each.blocks else dg.AssetCheckSeverity.WARN,
+            description=f"{some(judged)}: {_said(each)}",
+            metadata={
+                "jurisdiction": dg.MetadataValue.text(verdict.jurisdiction),
+                "partitions": dg.MetadataValue.text(some(judged)),
+                **{name: dg.MetadataValue.float(number) for name, number in numbers.items() if number is not None},
+            },
+        )
+
+
+def of_fall(jurisdiction: str, feed: str, error: AcceptanceNeeded) -> dg.AssetCheckEvaluation:
+    """A layer that shrank by much, or that is empty: seen when it is opened, before a row of it is fetched."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(ASSETS[feed]),
+        check_name="count_drop",
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=str(error),
+        metadata={
+            "jurisdiction": dg.MetadataValue.text(jurisdiction),
+            "partitions": dg.MetadataValue.text(jurisdiction),
+        },
+    )
+
+
+def _about(name: str, feed: str) -> str:
+    wire = WIRES[name]
+    share = wire.what.format(value=_SO_MUCH[wire.unit], things=THINGS[feed])
+    return f"Fails if X is above its limit: {share}{_REST.get(name, '')}. README, tripwires, says what to do."
+
+
+def _said(finding: Finding) -> str:
+    """The sentence without its name, which stands beside it."""
+    return finding.sentence.removeprefix(f"{finding.name}: ")

@@ -1,0 +1,225 @@
+"""The assets. Each body is a coat: inputs, one call, metadata.
+
+`raw_feed`, `normalized`, `validated` and `parcels` are made by one step: a tile passes through all of them while others
+are still being fetched, and a tile that fails keeps none waiting. The results of a partition
+are yielded as soon as it is done.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from zoning_assets import graceful_stop, log_config
+from zoning_assets.defs import asset_checks, metadata, partitions, release_metadata, retry_policies
+from zoning_assets.defs.failure_log import begin, note, noted
+from zoning_assets.defs.in_process_runs import FORCE, REPLAY
+from zoning_assets.defs.resources import KeptResource, Zoning
+from zoning_assets.defs.retry_policies import one_line
+from zoning_assets.errors import AcceptanceNeeded
+from zoning_assets.model import CHANGES, PARCELS, RAW, ZONING, Cover, Jurisdiction, Outcome
+from zoning_assets.storage.postgis.records import failure_records
+from zoning_assets.transform.quality.release_checks import Verdict
+
+if TYPE_CHECKING:
+    from zoning_assets.http import Kept
+    from zoning_assets.pipeline.pipeline import Pipeline
+
+_ABOUT = {
+    "raw_feed": "The tile's rows of the layer's harvest: pages as the portal sent them. Immutable, named by content.",
+    "normalized": "The harvest in our columns and the target CRS (GeoParquet), only rows that the tile owns.",
+    "validated": "Every row judged: valid MultiPolygons with their hash, and rejections with their reason.",
+    "parcels": "The PostGIS table zoning.parcel: one transaction a tile, history in zoning.parcel_version.",
+}
+#: What a step yields of a partition.
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
+_KINDS = {"raw_feed": {"json"}, "normalized": {"parquet"}, "validated": {"parquet"}, "parcels": {"postgres"}}
+
+
+def specs() -> list[dg.AssetSpec]:
+    """The four tile assets, each made of the one before."""
+    names = list(_ABOUT)
+    tiles = dg.AssetDep("tiles", partition_mapping=dg.AllPartitionMapping())
+    before = [tiles, *map(dg.AssetDep, names[:-1])]
+    return [
+        dg.AssetSpec(
+            name, deps=[made_of], description=_ABOUT[name], group_name="parcels", skippable=True, kinds=_KINDS[name]
+        )
+        for name, made_of in zip(names, before, strict=True)
+    ]
+
+
+@dg.multi_asset(
+    specs=specs(),
+    check_specs=asset_checks.specs(PARCELS),
+    partitions_def=partitions.TILES,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    can_subset=True,
+    retry_policy=retry_policies.PASSING,
+    name="parcels_by_tile",
+)
+def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[Event]:
+    """Take the chosen tiles' rows of the layer's harvest; normalize, validate and publish them."""
+    chosen = {key.to_user_string() for key in context.selected_asset_keys}
+    assets = {stage: name for stage, name in metadata.TILE_ASSETS.items() if name in chosen}
+    yield from _take(context, zoning, PARCELS, assets)
+
+
+def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
+    """The assets of which a partition is a whole jurisdiction."""
+    whole = partitions.jurisdictions(ids)
+    return [*_harvested(whole), *_judged(whole)]
+
+
+def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+    """What portals are asked for."""
+
+    @dg.asset(
+        partitions_def=whole,
+        group_name="parcels",
+        description="The harvest of a jurisdiction's parcel layer, and the H3 tiles that own its rows; first of all.",
+        retry_policy=retry_policies.PASSING,
+    )
+    def tiles(
+        context: dg.AssetExecutionContext, zoning: Zoning, kept: KeptResource
+    ) -> Iterator[dg.MaterializeResult[None] | Event]:
+        place = partitions.place_of(context.partition_key)
+        with one_line(), noted(context, zoning, PARCELS), zoning.pipeline(kept) as pipeline:
+            described = zoning.jurisdictions([place.jurisdiction])[place.jurisdiction]
+            try:
+                cover = _cover(context, pipeline, described)
+            except AcceptanceNeeded as error:
+                yield asset_checks.of_fall(described.id, PARCELS, error)
+                raise
+            failure_records.note_gone(pipeline.database, place.jurisdiction, PARCELS, cover.tiles, datetime.now(UTC))
+        came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
+        yield dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                "districts",
+                description="The PostGIS table zoning.district: the zoning map of a jurisdiction, with history.",
+                group_name="zoning",
+                kinds={"postgres"},
+                skippable=True,
+            )
+        ],
+        check_specs=asset_checks.specs(ZONING),
+        partitions_def=whole,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=retry_policies.PASSING,
+        can_subset=True,  # a release that has nothing new is not checked
+        name="districts_by_jurisdiction",
+    )
+    def districts(context: dg.AssetExecutionContext, zoning: Zoning, kept: KeptResource) -> Iterator[Event]:
+        yield from _take(context, zoning, ZONING, metadata.WHOLE_ASSETS, kept)
+
+    return [tiles, districts]
+
+
+def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+    """What is made of what was published."""
+
+    @dg.asset(
+        deps=[dg.AssetDep("parcels", partition_mapping=dg.AllPartitionMapping()), "districts"],
+        partitions_def=whole,
+        group_name="zoning",
+        kinds={"postgres"},
+        retry_policy=retry_policies.PASSING,
+        description="The PostGIS table zoning.parcel_zoning: each parcel's share in each code, exact, with history.",
+    )
+    def parcel_zoning(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+        from zoning_assets.pipeline import change_detection  # noqa: PLC0415 - see defs/__init__
+
+        with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
+            return dg.MaterializeResult(
+                metadata=release_metadata.of_shares(change_detection.overlay(url, jurisdiction))
+            )
+
+    @dg.asset(
+        deps=[parcel_zoning],
+        partitions_def=whole,
+        group_name="zoning",
+        kinds={"postgres"},
+        retry_policy=retry_policies.PASSING,
+        description="The PostGIS table zoning.change: what a release really changed, typed and explained.",
+    )
+    def changes(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
+        from zoning_assets.pipeline import change_detection  # noqa: PLC0415 - see defs/__init__
+
+        with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
+            found = change_detection.tell(url, jurisdiction)
+        if found and found.alarms:
+            raise release_metadata.alarm(context.partition_key, found)
+        return dg.MaterializeResult(metadata=release_metadata.of_changes(found))
+
+    return [parcel_zoning, changes]
+
+
+def _cover(context: dg.AssetExecutionContext, pipeline: "Pipeline", jurisdiction: Jurisdiction) -> Cover:
+    return graceful_stop.run(pipeline.harvest(jurisdiction, force=FORCE in context.run.tags), graceful_stop.GRACE_S)
+
+
+def _take(
+    context: dg.AssetExecutionContext,
+    zoning: Zoning,
+    feed: str,
+    assets: Mapping[str, str],
+    kept: "Kept | None" = None,
+) -> Iterator[Event]:
+    """The run's partitions through the pipeline: the results of each when it is done, failures together at the end."""
+    from zoning_assets.storage.postgis.records import correction_records  # noqa: PLC0415 - see defs/__init__
+
+    places = [partitions.place_of(key) for key in context.partition_keys]
+    outcomes: list[Outcome] = []
+    with one_line(), zoning.pipeline(kept) as pipeline:
+        begin(context, zoning, feed, places)
+        known, wrong = zoning.sorted_out([place.jurisdiction for place in places])
+        outcomes += [
+            Outcome(each, feed, error=wrong[each.jurisdiction]) for each in places if each.jurisdiction in wrong
+        ]
+        good = [place for place in places if place.jurisdiction in known]
+
+        async def work(put: Callable[[Outcome | Verdict], None]) -> None:
+            def report(outcome: Outcome) -> None:
+                outcomes.append(replace(outcome, rejections=None, picture=b""))  # those are large
+                put(outcome)
+
+            with log_config.about(run=context.run.run_id):
+                await pipeline.run(known, good, feed, _stages(context, feed, assets), report, put)
+
+        identify, checked = partial(correction_records.identify, pipeline.database), set[str]()
+        try:
+            with closing(graceful_stop.stream(work, graceful_stop.GRACE_S)) as stream:
+                for said in stream:
+                    yield from _results(said, feed, assets, identify, checked)
+        finally:  # what became of its places is kept of a stopped run, too
+            note(context, zoning, outcomes)
+    if failed := [outcome for outcome in outcomes if outcome.error]:
+        raise metadata.failure(failed)
+
+
+def _results(
+    said: Outcome | Verdict, feed: str, assets: Mapping[str, str], identify: metadata.Identify, checked: set[str]
+) -> Iterator[Event]:
+    """What the pipeline says, as Dagster records it. `checked`: jurisdictions whose checks were recorded."""
+    if isinstance(said, Verdict):
+        checked.add(said.jurisdiction)
+        yield from asset_checks.evaluations(said)
+        return
+    yield from metadata.events(said, assets, identify)
+    where = said.place.jurisdiction
+    if isinstance(said.error, AcceptanceNeeded) and where not in checked:
+        checked.add(where)
+        yield asset_checks.of_fall(where, feed, said.error)
+
+
+def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, str]) -> Sequence[str]:
+    """The stages to go through. A district has no asset for the way there, so all of them are gone."""
+    stages = [stage for stage in metadata.TILE_ASSETS if feed == ZONING or stage in assets]
+    return [stage for stage in stages if stage != RAW] if REPLAY in context.run.tags else stages

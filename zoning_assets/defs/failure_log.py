@@ -1,0 +1,52 @@
+"""What a run leaves for the sensor `retry_failed` and for `zoning status`: what failed, and what went well since."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from zoning_assets.defs.resources import Zoning
+from zoning_assets.defs.retry_policies import FEED, PASSING, ours
+from zoning_assets.errors import StoreError, ZoningError
+from zoning_assets.model import CHANGES, PARCELS, Outcome, Place
+from zoning_assets.pipeline import holds
+from zoning_assets.storage.postgis.records import failure_records, hold_records
+
+_log = logging.getLogger(__name__)
+
+
+def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[Outcome]) -> None:
+    """Keep what became of partitions; where the database is away, the run's own failure is all that is said."""
+    try:
+        failure_records.note(zoning.database(), outcomes, context.run.run_id, datetime.now(UTC))
+    except StoreError as error:
+        _log.warning("what failed cannot be noted: %s", error)
+
+
+def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: Sequence[Place]) -> None:
+    """Keep that these places were asked for again, where a sensor did it; say so where a person paused them."""
+    url, known = zoning.database(), zoning.sorted_out([place.jurisdiction for place in places])[0]
+    for name, jurisdiction in known.items():
+        hosts = () if feed == CHANGES else holds.hosts_of(jurisdiction, feed)
+        if hold := hold_records.of(hold_records.active(url), name, hosts):
+            context.log.warning(f"This run waits. {hold.error()}")
+        tiles = [place.tile for place in places if place.jurisdiction == name and place.tile]
+        # Tiles are asked for by the run that publishes them: the one that finds them may be the last for a while.
+        if FEED in context.run.tags and (tiles or feed != PARCELS):
+            failure_records.note_asked(url, name, feed, tiles, context.run.run_id, datetime.now(UTC))
+
+
+@contextmanager
+def noted(context: dg.AssetExecutionContext, zoning: Zoning, feed: str) -> Iterator[None]:
+    """Keep what becomes of the block, as that of a feed of the whole jurisdiction; once where it is tried again."""
+    place = Place(context.partition_key)
+    begin(context, zoning, feed, [place])
+    try:
+        yield
+    except ZoningError as error:
+        if not ours(error) or context.op_execution_context.retry_number == PASSING.max_retries:
+            note(context, zoning, [Outcome(place, feed, error=error)])
+        raise
+    note(context, zoning, [Outcome(place, feed)])

@@ -1,0 +1,150 @@
+"""Starting runs from this process, recorded in the same instance as those that the UI starts."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import dagster as dg
+
+from zoning_assets import graceful_stop
+from zoning_assets.defs import partitions, retry_policies
+from zoning_assets.graceful_stop import STOP
+
+#: The tags by which Dagster knows a run's range of partitions.
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+#: The tag of a run whose `tiles` are to be looked for anew.
+FORCE = "zoning/force"
+#: The tag of a run that asks no portal: districts, too, are made of the raw pages that are kept.
+REPLAY = "zoning/replay"
+
+#: Called with a partition key whenever a partition's last asset was materialized.
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Result:
+    """What a run did: the metadata of its last assets by partition, and the errors by partition."""
+
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how it is watched
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    assets: Sequence[str],
+    keys: Sequence[str],
+    *,
+    tags: Mapping[str, str] | None = None,
+    progress: Progress = lambda _: None,
+) -> Result:
+    """Materialize assets for partitions in this process: one run for each unbroken range of keys.
+
+    A key that another process has unregistered meanwhile is a failure of that partition.
+
+    Raises:
+        Stopping: this process was asked to stop.
+    """
+    result = Result()
+    ordered = definitions.resolve_asset_graph().get(dg.AssetKey(assets[-1])).partitions_def
+    known = list(ordered.get_partition_keys(dynamic_partitions_store=instance)) if ordered else []
+    watched = dg.Definitions.merge(definitions, dg.Definitions(loggers={"console": _watcher(assets[-1], progress)}))
+    job = watched.resolve_implicit_global_asset_job_def()
+    execute = partial(
+        job.execute_in_process,
+        instance=instance,
+        asset_selection=[dg.AssetKey(name) for name in assets],
+        run_config={"loggers": {"console": {}}},  # unnamed, Dagster's own logger would speak instead
+        raise_on_error=False,
+    )
+    result.failed |= {key: _gone(key) for key in sorted(set(keys) - set(known))}
+    for start, end in ranges(known, keys):
+        members = known[known.index(start) : known.index(end) + 1]
+        run_tags = {**(tags or {}), **_found_by(start), retry_policies.ONCE: "0", RANGE_START: start, RANGE_END: end}
+        try:
+            run = graceful_stop.apart(partial(execute, tags=run_tags))
+        except dg.DagsterError as error:  # what it was to do was unregistered before it began
+            result.failed |= dict.fromkeys(members, _refused(start, error))
+        else:
+            _collect(instance, run, assets[-1], result, members)
+        STOP.check(partitions.place_of(start).jurisdiction)
+    return result
+
+
+def _gone(key: str) -> str:
+    return f"{partitions.place_of(key)}: another process found other tiles meanwhile; run again"
+
+
+def _refused(key: str, error: dg.DagsterError) -> str:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{partitions.place_of(key).jurisdiction}: Dagster refused the run ({first}); run again"
+
+
+def _found_by(key: str) -> dict[str, str]:
+    return {retry_policies.JURISDICTION: partitions.place_of(key).jurisdiction}
+
+
+class _Watcher(logging.Handler):
+    """Sees a run's events as they happen, and passes on those that end a partition."""
+
+    def __init__(self, asset: str, progress: Progress) -> None:
+        super().__init__()
+        self._asset, self._progress = asset, progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "dagster_meta", {}).get("dagster_event")
+        if event is not None and event.is_step_materialization:
+            done = event.step_materialization_data.materialization
+            if done.asset_key == dg.AssetKey(self._asset) and done.partition:
+                self._progress(done.partition)
+
+
+def _watcher(asset: str, progress: Progress) -> dg.LoggerDefinition:
+    def build(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("zoning")
+        logger.addHandler(_Watcher(asset, progress))
+        return logger
+
+    return dg.LoggerDefinition(build)
+
+
+def ranges(known: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Unbroken ranges of the registered keys."""
+    position = {key: number for number, key in enumerate(known)}
+    numbers = sorted(position[key] for key in keys if key in position)
+    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in run]
+        yield known[members[0]], known[members[-1]]
+
+
+def _collect(
+    instance: dg.DagsterInstance, run: dg.ExecuteInProcessResult, asset: str, result: Result, keys: Sequence[str]
+) -> None:
+    # From the instance: a run that fails in the end keeps the materializations of its good partitions to itself.
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+        materialization = entry.asset_materialization
+        if materialization and materialization.asset_key == dg.AssetKey(asset) and materialization.partition:
+            metadata = {name: value.value for name, value in materialization.metadata.items()}
+            result.done[materialization.partition] = metadata
+    if run.success:
+        return
+    said = [event.step_failure_data for event in run.all_events if event.is_step_failure]
+    for data in said:
+        table = data.user_failure_data.metadata.get("failed") if data.user_failure_data else None
+        if isinstance(table, dg.TableMetadataValue):
+            result.failed |= {str(r.data["partition"]): str(r.data["error"]) for r in table.records}
+    why = next(map(_why, said), "the run failed before its first step")
+    described = next((d.user_failure_data.description for d in said if d.user_failure_data), why)
+    for key in keys:
+        if key not in result.done and key not in result.failed:
+            result.failed[key] = str(described).splitlines()[0]
+
+
+def _why(data: Any) -> str:
+    """What went wrong, and not that it was tried again."""
+    last = data.error.cause if data.error and data.error.cls_name == "RetryRequestedFromPolicy" else None
+    return str(last.message if last else data.error_display_string)

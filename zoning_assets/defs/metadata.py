@@ -1,0 +1,156 @@
+"""What a person sees of a materialization in the UI."""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster import DataVersion
+
+from zoning_assets.defs.partitions import key_of
+from zoning_assets.errors import ZoningError
+from zoning_assets.model import NORMALIZED, PUBLISHED, RAW, VALIDATED, Counts, Cover, Outcome
+
+_DATA_VERSION = "dagster/data_version"
+_MOST_REJECTIONS = 50
+_OF_NAME = 12  # letters of a page's name: enough to find its file, and the table stays as narrow as the UI
+
+
+#: (jurisdiction, feed, raw rows as JSON) -> their ids, as `zoning fix` takes them.
+Identify = Callable[[str, str, Sequence[str]], list[str]]
+
+
+def events(outcome: Outcome, assets: Mapping[str, str], identify: Identify) -> Iterator[dg.AssetMaterialization]:
+    """One materialization for each stage that was completed and has an asset in this run."""
+    for stage in TILE_ASSETS:
+        if stage in outcome.stages and stage in assets:
+            yield dg.AssetMaterialization(
+                asset_key=assets[stage],
+                partition=key_of(outcome.place),
+                metadata=_of_stage(stage, outcome, identify),
+                tags={_DATA_VERSION: DataVersion(_version(stage, outcome)).value},
+            )
+
+
+def _version(stage: str, outcome: Outcome) -> str:
+    by_harvest = stage in (RAW, NORMALIZED) and outcome.harvest is not None
+    return outcome.harvest.id if by_harvest and outcome.harvest else outcome.content_hash
+
+
+def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any]:
+    counts = outcome.counts
+    if stage == RAW and outcome.harvest:
+        pages = outcome.harvest.pages
+        return {
+            "harvest": outcome.harvest.id,
+            "pages": len(pages),
+            "rows_received": sum(page.rows for page in pages),
+            "proof": dg.MetadataValue.json(dict(outcome.harvest.proof)),
+            **_numbers(counts, "bytes", "requests", "seconds"),
+        }
+    if stage == NORMALIZED:
+        return {
+            "crs": str((outcome.harvest.layer if outcome.harvest else {}).get("crs")),
+            **_remark(outcome),
+            **_numbers(counts, "fetched"),
+        }
+    judged = {
+        "content_hash": outcome.content_hash,
+        **_numbers(counts, "fetched", "accepted", "repaired", "rejected", "dissolved"),
+        "map": image(outcome.picture, "map by zoning code; repaired amber, rejected red; legend below"),
+    }
+    if stage == VALIDATED:
+        return {**judged, "rejections": _rejections(outcome, identify)}
+    published = _numbers(counts, "added", "changed", "unchanged", "retired", "bytes", "requests", "seconds")
+    batch = "published before" if outcome.batch is None else outcome.batch
+    return {**judged, **published, "batch": batch, **_remark(outcome), **_left_out(outcome)}
+
+
+def _remark(outcome: Outcome) -> dict[str, Any]:
+    return {"remark": outcome.remark} if outcome.remark else {}
+
+
+def _left_out(outcome: Outcome) -> dict[str, Any]:
+    return {"left_out": dg.MetadataValue.json(list(outcome.left_out))} if outcome.left_out else {}
+
+
+def _numbers(counts: Counts, *names: str) -> dict[str, Any]:
+    return {name: getattr(counts, name) for name in names}
+
+
+def image(png: bytes, about: str) -> dg.MarkdownMetadataValue:
+    """A picture that Dagster's UI shows; `about` is its text for screen readers."""
+    text = base64.b64encode(png).decode()
+    return dg.MetadataValue.md(f"![{about}](data:image/png;base64,{text})")
+
+
+def _rejections(outcome: Outcome, identify: Identify) -> dg.TableMetadataValue:
+    """The first rejections; `id` is what `zoning fix` takes."""
+    rows = outcome.rejections.head(_MOST_REJECTIONS)
+    ids = _ids(outcome, rows["raw"].tolist(), identify) if len(rows) else []
+    names = ("id", "reason", "detail", "row", "page")
+    records = [
+        dict(zip(names, (*map(_shown, row), page[:_OF_NAME]), strict=True))
+        for *row, page in zip(ids, *(rows[name] for name in names[1:]), strict=True)
+    ]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in names])
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in records], schema=schema)
+
+
+def _ids(outcome: Outcome, raws: Sequence[str], identify: Identify) -> list[str]:
+    """Their ids; none where the database is away at this moment, as what was published is reported all the same."""
+    try:
+        return identify(outcome.place.jurisdiction, outcome.feed, raws)
+    except ZoningError:
+        return [""] * len(raws)
+
+
+def _shown(value: object) -> str:
+    """As text; nothing where there is nothing, as the UI cannot read a NaN."""
+    return str(value) if value is not None and value == value else ""  # noqa: PLR0124 - NaN alone differs from itself
+
+
+def of_cover(cover: Cover, came: int, went: int) -> dict[str, Any]:
+    """What the `tiles` asset shows."""
+    return {
+        "tiles": len(cover.tiles),
+        "new": came,
+        "gone": went,
+        "repeated_keys": len(cover.repeated),
+        "harvest": cover.harvest,
+        **cover.cost,
+        "layer": dg.MetadataValue.json(dict(cover.stamp)),
+        "rows": dg.MetadataValue.table(
+            [dg.TableRecord({"tile": tile, "rows": rows}) for tile, rows in list(cover.tiles.items())[:200]],
+            schema=dg.TableSchema(columns=[dg.TableColumn("tile"), dg.TableColumn("rows", "int")]),
+        ),
+    }
+
+
+def failure(failed: list[Outcome]) -> dg.Failure:
+    """One failure that names each partition and its error; what several say stands once above the table."""
+    by_error: dict[str, list[str]] = {}
+    for outcome in failed:
+        by_error.setdefault(str(outcome.error), []).append(key_of(outcome.place))
+    lines = [f"{some(keys)}: {error}" for error, keys in by_error.items()]
+    return dg.Failure(
+        description=f"{len(failed)} partition(s) failed, the others are published:\n" + "\n".join(lines[:50]),
+        metadata={
+            "failed": dg.MetadataValue.table(
+                [dg.TableRecord({"partition": key_of(o.place), "error": str(o.error)}) for o in failed[:200]],
+                schema=dg.TableSchema(columns=[dg.TableColumn("partition"), dg.TableColumn("error")]),
+            )
+        },
+        # What can pass was tried again with patience inside the run; the rest wants a person or time.
+        allow_retries=False,
+    )
+
+
+#: Assets by stage, for tiles and for the whole jurisdiction.
+TILE_ASSETS = {RAW: "raw_feed", NORMALIZED: "normalized", VALIDATED: "validated", PUBLISHED: "parcels"}
+WHOLE_ASSETS = {PUBLISHED: "districts"}
+
+
+def some(ids: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(ids[:2]) + (f" and {len(ids) - 2} more" if len(ids) > 2 else "")

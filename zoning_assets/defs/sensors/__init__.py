@@ -1,0 +1,1 @@
+"""Dagster sensors, and the pure decisions behind them."""

@@ -1,0 +1,142 @@
+"""Waking up: sensors, each a thin coat over a pure decision in a module of its own.
+
+    feed_changed      waking      probes feeds in their time, and asks for what changed
+    retry_failed      retrying    asks again for the partitions that failed, and for those only
+    promise_broken    freshness   asks for what was not found up to date within its promise
+    amendment_arrived arrivals    stores what came by message, and asks for the tiles that it touches
+    harvest_goes_on   following   publishes the tiles that were found, then tells what changed
+    run_lost          given_up    fails runs whose process was killed; notes those that Dagster does not start again
+
+A hold that is lifted and a maintenance that is over need no sensor: what was due meanwhile is due then, once.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from zoning_assets import jurisdictions
+from zoning_assets.defs import run_requests
+from zoning_assets.defs.resources import Zoning
+from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
+from zoning_assets.defs.sensors.amendment_arrivals import amendment_arrived
+from zoning_assets.defs.sensors.harvest_follow_up import harvest_goes_on
+from zoning_assets.defs.sensors.lost_runs import run_lost
+from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.errors import JurisdictionInvalid
+from zoning_assets.model import CHANGES
+from zoning_assets.settings import Settings
+from zoning_assets.sources import FEED_TYPES
+from zoning_assets.storage.postgis.records import failure_records, hold_records
+from zoning_assets.storage.postgis.records import feed_freshness as stored
+from zoning_assets.storage.postgis.records.failure_records import Failure
+
+#: Seconds between two ticks.
+_TICK_S = 60
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a tick looks at."""
+
+    url: str
+    now: datetime
+    feeds: Sequence[Feed]
+    known: Mapping[str, stored.Known]
+    failed: Sequence[Failure]
+    closed: set[str]
+
+    @classmethod
+    def at(cls, url: str, feeds: Sequence[Feed], now: datetime) -> "Seen":
+        """As the database has it at that time."""
+        closed = probe_schedule.blocked(feeds, hold_records.active(url), now)
+        return cls(url, now, feeds, stored.feeds(url), failure_records.unsolved(url), closed)
+
+    def failures_of(self, feed: Feed) -> list[Failure]:
+        """What failed of a feed and is not solved."""
+        return [each for each in self.failed if (each.jurisdiction, each.feed) == (feed.jurisdiction.id, feed.name)]
+
+
+def look(zoning: Zoning, now: datetime) -> Seen:
+    """What there is to decide upon."""
+    return Seen.at(zoning.database(), watched(zoning.settings), now)
+
+
+def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
+    """All of them; `zoning up` runs them."""
+    common: Mapping[str, Any] = {
+        "jobs": jobs,
+        "minimum_interval_seconds": _TICK_S,
+        "default_status": dg.DefaultSensorStatus.RUNNING,
+    }
+
+    @dg.sensor(
+        **common,
+        description="Asks the portals of your own jurisdictions what changed, and harvests that.",
+    )
+    def feed_changed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
+        seen, cursor = look(zoning, datetime.now(UTC)), probe_schedule.entries(context.cursor)
+        chosen = probe_schedule.due(cursor, seen.known, seen.feeds, seen.closed, seen.now)
+        with zoning.pipeline() as pipeline:
+            found = asyncio.run(portal_probes.ask(pipeline, chosen, seen.now))
+        asks = portal_probes.decide(cursor, found, seen.failures_of, seen.now)
+        for each in asks:
+            stored.note_probed(seen.url, each.known)
+        said = "; ".join(f"{each.feed.key}: {each.known.error}" for each in asks if each.known.error)
+        asked = [run_requests.of_feed(each.run_key, each.feed) for each in asks if each.run_key]
+        after = probe_schedule.written({**cursor, **{each.feed.key: each.entry for each in asks}}, seen.feeds)
+        return _result(asked, after, said or "no feed is due, or none has changed")
+
+    @dg.sensor(
+        **common,
+        description="Asks again for what failed, later and later, a few times; then it is a person's.",
+    )
+    def retry_failed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
+        seen, cursor = look(zoning, datetime.now(UTC)), failed_partitions.entries(context.cursor)
+        asks, after = failed_partitions.due(cursor, seen.failed, seen.closed, seen.now)
+        by_key = {key: feed for feed in seen.feeds for key in (f"{feed.jurisdiction.id}/{CHANGES}", feed.key)}
+        mine = [(ask, by_key[key]) for ask in asks if (key := f"{ask.jurisdiction}/{ask.feed}") in by_key]
+        asked = [each for ask, feed in mine for each in _again(context.instance, ask, feed)]
+        return _result(asked, failed_partitions.written(after, seen.failed), "nothing that failed is due")
+
+    @dg.sensor(
+        **common, description="Harvests what was not found up to date within its promise, whatever its probes say."
+    )
+    def promise_broken(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
+        seen = look(zoning, datetime.now(UTC))
+        closed = seen.closed | {feed.key for feed in seen.feeds if seen.failures_of(feed)}
+        found = overdue_feeds.due(seen.feeds, seen.known, closed, seen.now)
+        before = set((context.cursor or "").splitlines())
+        asked = [run_requests.of_feed(key, feed) for feed, key in found if key not in before]
+        return _result(asked, "\n".join(key for _, key in found), "every promise is kept, or asked for already")
+
+    return [feed_changed, retry_failed, promise_broken, amendment_arrived(jobs), harvest_goes_on(jobs), run_lost]
+
+
+def _again(instance: dg.DagsterInstance, ask: failed_partitions.Ask, feed: Feed) -> list[dg.RunRequest]:
+    if ask.feed == CHANGES:
+        return [run_requests.of_feed(ask.run_key, feed, CHANGES)]
+    return run_requests.wanted(instance, ask.run_key, feed, ask.tiles)
+
+
+def _result(asked: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
+    reason = None if asked else dg.SkipReason(why_none)
+    return dg.SensorResult(run_requests=asked, skip_reason=reason, cursor=cursor)
+
+
+def watched(settings: Settings) -> list[Feed]:
+    """The feeds of the user's own files; the packaged examples are nobody's to ask. A file that is wrong is left out:
+    a run of its jurisdiction says why."""
+    found: list[Feed] = []
+    for path in jurisdictions.files(settings.jurisdictions).values():
+        if path.parent != settings.jurisdictions:
+            continue
+        try:
+            described = jurisdictions.read(path, FEED_TYPES)
+        except JurisdictionInvalid:
+            continue
+        found += [Feed(described, name) for name in described.feeds]
+    return found

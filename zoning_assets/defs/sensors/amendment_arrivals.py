@@ -1,0 +1,70 @@
+"""Waking up by messages: a thin coat over amendment_consumer.py and asking.py."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from zoning_assets.defs import run_requests
+from zoning_assets.defs.resources import Zoning
+from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.errors import StoreError
+
+if TYPE_CHECKING:
+    from zoning_assets.defs.sensors.queued_tiles import Wanted
+    from zoning_assets.operations.amendment_consumer import Received
+
+_TICK_S = 30
+_RUN_KEY = "dagster/run_key"
+
+
+def amendment_arrived(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
+    """Stores the amendments that came by message; asks for a harvest of what they touch."""
+
+    @dg.sensor(
+        jobs=jobs,
+        minimum_interval_seconds=_TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Reads the queue of amendments, stores them, and harvests the tiles that they touch.",
+    )
+    def amendment_arrived(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
+        asked: dict[str, str] = json.loads(context.cursor or "{}")
+        try:
+            received, wanted, asked = asyncio.run(_arrived(context.instance, zoning, asked))
+        except StoreError as error:
+            return dg.SensorResult(skip_reason=f"{error}; what was taken comes again", cursor=json.dumps(asked))
+        for why in (*received.failed, *received.refused):
+            context.log.warning(why)
+        asks = [ask for each in wanted for ask in _requests(context.instance, zoning, each)]
+        said = f"{received.stored} stored, {len(received.failed)} failed, {len(received.refused)} refused"
+        reason = None if asks else dg.SkipReason(said if received.taken else "no amendment has arrived")
+        return dg.SensorResult(run_requests=asks, skip_reason=reason, cursor=json.dumps(asked))
+
+    return amendment_arrived
+
+
+async def _arrived(
+    instance: dg.DagsterInstance, zoning: Zoning, asked: Mapping[str, str]
+) -> "tuple[Received, list[Wanted], dict[str, str]]":
+    """The amendments, then what they and others ask for; `asked`: messages whose run was asked for, and its key."""
+    from zoning_assets.defs.sensors import queued_tiles  # noqa: PLC0415
+    from zoning_assets.operations import amendment_consumer  # noqa: PLC0415 - see defs/__init__
+
+    def is_recorded(run_key: str) -> bool:
+        return instance.get_runs_count(dg.RunsFilter(tags={_RUN_KEY: run_key})) > 0
+
+    url = zoning.database()
+    async with zoning.queues(url) as (amendments, tiles):
+        received = await amendment_consumer.receive(amendments, tiles, url, zoning.jurisdiction)
+        return received, *await queued_tiles.ask(tiles, asked, is_recorded)
+
+
+def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "Wanted") -> list[dg.RunRequest]:
+    """Its runs; one that names no jurisdiction or feed of ours says so when it runs."""
+    name, feed = wanted.config["jurisdiction"], wanted.config["feed"]
+    known, _ = zoning.sorted_out([name])
+    if name in known and feed in known[name].feeds:
+        return run_requests.wanted(instance, wanted.run_key, Feed(known[name], feed), wanted.config["tiles"])
+    return [run_requests.of_unknown(wanted.run_key, name, feed)]

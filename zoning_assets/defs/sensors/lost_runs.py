@@ -1,0 +1,96 @@
+"""The sensor run_lost: runs whose process died, and runs that Dagster gave up before they noted what became of them.
+
+Dagster starts a run again whose process died, a few times; with the code server dead at that moment it does not. Such a
+run notes nothing. So its partitions are noted here, as a failure that passes: the sensor retry_failed asks for them
+again after minutes, then later and later, and not for ever.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from zoning_assets.defs import partitions
+from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START
+from zoning_assets.defs.resources import Zoning
+from zoning_assets.defs.run_requests import FEED_OF
+from zoning_assets.defs.run_workers import LATEST, RETRIED_AS, RETRIED_WITHIN, WILL_RETRY, dead, forgotten, unsubmitted
+from zoning_assets.errors import RunGivenUp
+from zoning_assets.model import Outcome, Place
+from zoning_assets.storage.postgis.records import failure_records
+
+_TICK_S = 30
+#: The tag of a run whose partitions were noted, with its id: one that a person starts again inherits the tags.
+NOTED = "dagster/zoning-noted"
+_PARTITION, _REASON = "dagster/partition", "dagster/run_failure_reason"
+
+
+@dg.sensor(
+    minimum_interval_seconds=_TICK_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Fails runs whose process was killed, so that Dagster starts them again; notes those that it gave up.",
+)
+def run_lost(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SkipReason:
+    """Report each lost run as failed, then note what was given up."""
+    instance, now = context.instance, datetime.now(UTC)
+    lost = [*dead(instance, now), *forgotten(instance, now), *unsubmitted(instance, now)]
+    for run, why in lost:
+        instance.report_run_failed(run, why)
+    told = [f"{run.run_id}: {why}" for run, why in lost]
+    told += [f"{run}: it was given up" for run in note_given_up(instance, zoning, now)]
+    return dg.SkipReason("; ".join(told) or "no run is lost")
+
+
+def note_given_up(instance: dg.DagsterInstance, zoning: Zoning, now: datetime) -> list[str]:
+    """Note the partitions of runs that were given up, each run once; the ids of those runs.
+
+    Raises:
+        StoreError: the database cannot be reached.
+    """
+    found = list(given_up(instance, now))
+    for run in found:
+        places = _places_of(instance, run)
+        known, _ = zoning.sorted_out({place.jurisdiction for place in places})
+        lost = [_outcome(run, place) for place in places if place.jurisdiction in known]
+        failure_records.note(zoning.database(), lost, run.run_id, now)
+        instance.add_run_tags(run.run_id, {NOTED: run.run_id})
+    return [run.run_id for run in found]
+
+
+def given_up(instance: dg.DagsterInstance, now: datetime) -> Iterator[dg.DagsterRun]:
+    """Runs of our jobs that failed outside their steps, and that Dagster does not start again. A step that fails notes
+    that itself (failure_log.py)."""
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - LATEST)
+    for record in instance.get_run_records(failed):
+        run, ended = record.dagster_run, datetime.fromtimestamp(record.end_time or now.timestamp(), now.tzinfo)
+        noted = run.tags.get(NOTED) == run.run_id or run.tags.get(_REASON) == "STEP_FAILURE"
+        if run.job_name in FEED_OF and not noted and _is_final(run, now - ended):
+            yield run
+
+
+def _is_final(run: dg.DagsterRun, since: timedelta) -> bool:
+    """Whether Dagster has decided not to start a run again, or was killed before it decided."""
+    if RETRIED_AS in run.tags:
+        return False
+    decided = run.tags.get(WILL_RETRY)
+    return decided == "false" or (decided is None and since > RETRIED_WITHIN)
+
+
+def _places_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Place]:
+    """The partitions of a run; the whole jurisdiction where its range is not registered any more."""
+    if one := run.tags.get(_PARTITION):
+        return [partitions.place_of(one)]
+    start, end = run.tags.get(RANGE_START), run.tags.get(RANGE_END)
+    if not start or not end:
+        return []
+    jurisdiction = partitions.place_of(start).jurisdiction
+    keys = partitions.keys_of(instance, jurisdiction)
+    if start not in keys or end not in keys:
+        return [Place(jurisdiction)]
+    return [partitions.place_of(key) for key in keys[keys.index(start) : keys.index(end) + 1]]
+
+
+def _outcome(run: dg.DagsterRun, place: Place) -> Outcome:
+    what = f"run {run.run_id[:8]} of {run.job_name} ended before it said what became of it"
+    error = RunGivenUp(what, where=str(place), do="nothing is to be done, it is asked for again")
+    return Outcome(place, FEED_OF[run.job_name], error=error)

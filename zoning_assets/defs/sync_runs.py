@@ -1,0 +1,107 @@
+"""Bringing a jurisdiction up to date, run after run: tiles, their parcels, districts, shares and changes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import dagster as dg
+
+from zoning_assets.defs import in_process_runs, partitions
+from zoning_assets.errors import SettingInvalid
+from zoning_assets.model import CHANGES, COUNTED, PARCELS, Jurisdiction, Place
+
+_COSTS = ("requests", "bytes", "seconds")
+
+#: What is done, in how many steps -> what is told of each.
+Watch = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
+
+
+class Sync:
+    """The runs of one jurisdiction, in this process, recorded in the same instance as those of the UI."""
+
+    def __init__(
+        self,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        jurisdiction: Jurisdiction,
+        *,
+        force: bool,
+        watch: Watch,
+    ) -> None:
+        self.definitions, self.instance, self.jurisdiction = definitions, instance, jurisdiction
+        self.force, self.watch = force, watch
+
+    def feed(self, feed: str, tiles: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Harvest and publish a feed. `tiles`: just these of the parcels; none: all."""
+        if feed == PARCELS:
+            return self._parcels(tiles)
+        return self._run(["districts"], [self.jurisdiction.id], feed)
+
+    def replay(self, feed: str, tiles: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Publish what was harvested last of a feed, under today's rules and fixes; no portal is asked."""
+        tags = {in_process_runs.REPLAY: "true"}
+        if feed == PARCELS:
+            return self._run(["normalized", "validated", "parcels"], self._keys(tiles), feed, tags)
+        return self._run(["districts"], [self.jurisdiction.id], feed, tags)
+
+    def _parcels(self, tiles: Sequence[str]) -> list[dict[str, Any]]:
+        tags = {in_process_runs.FORCE: "true"} if self.force else {}
+        with self.watch(f"{self.jurisdiction.id} parcels: finding the tiles", 1) as step:
+            found = in_process_runs.materialize(
+                self.definitions, self.instance, ["tiles"], [self.jurisdiction.id], tags=tags, progress=step
+            )
+        if found.failed:
+            return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
+        keys = self._keys(tiles)
+        reports = self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
+        return _with_costs(reports, found.done[self.jurisdiction.id])
+
+    def _keys(self, tiles: Sequence[str]) -> list[str]:
+        """The partitions of these tiles; none: of all."""
+        keys = partitions.keys_of(self.instance, self.jurisdiction.id)
+        wanted = {partitions.key_of(Place(self.jurisdiction.id, tile)) for tile in tiles}
+        gone = sorted(wanted - set(keys))
+        if gone:
+            raise SettingInvalid(
+                f"{gone[0].split(':')[1]} is none of the tiles of {self.jurisdiction.id}",
+                where="--tile",
+                do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
+            )
+        return sorted(wanted) or keys
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Shares and changes; a report only where they failed, as they are no harvest."""
+        with self.watch(f"{self.jurisdiction.id}: zoning of each parcel, and what really changed", 1) as step:
+            result = in_process_runs.materialize(
+                self.definitions, self.instance, ["parcel_zoning", CHANGES], [self.jurisdiction.id], progress=step
+            )
+        return [_failed(Place(self.jurisdiction.id), CHANGES, why) for why in result.failed.values()]
+
+    def _run(
+        self, assets: list[str], keys: list[str], feed: str, tags: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        with self.watch(f"{self.jurisdiction.id} {feed}", len(keys)) as step:
+            result = in_process_runs.materialize(
+                self.definitions, self.instance, assets, keys, tags=tags, progress=step
+            )
+        done = [_report(partitions.place_of(key), feed, said) for key, said in sorted(result.done.items())]
+        return done + [_failed(partitions.place_of(key), feed, why) for key, why in sorted(result.failed.items())]
+
+
+def _with_costs(reports: list[dict[str, Any]], tiles: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The reports of tiles; what their layer's harvest cost is counted once, at the first of them."""
+    for report in reports[:1]:
+        report |= {name: report[name] + tiles[name] for name in _COSTS}
+    return reports
+
+
+def _report(place: Place, feed: str, said: dict[str, Any]) -> dict[str, Any]:
+    counts = {name: said[name] for name in (*COUNTED, *_COSTS, "content_hash")}
+    remarks = {name: said[name] for name in ("remark", "left_out") if said.get(name)}
+    return {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed, **counts, **remarks, "complete": True}
+
+
+def _failed(place: Place, feed: str, error: str) -> dict[str, Any]:
+    nothing = {**dict.fromkeys((*COUNTED, *_COSTS), 0), "content_hash": None}
+    where = {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed}
+    return {**where, **nothing, "complete": False, "error": error}

@@ -1,0 +1,274 @@
+"""What a portal's words mean before anybody looks for data in them: headers, redirects, pages for people, certificates.
+
+Pure. What does not belong here: what a feed type's own answer means.
+"""
+
+import html
+import ipaddress
+import json
+import re
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import orjson
+
+from zoning_assets.errors import FeedRefused, Garbled, PortalBusy, PortalUnreachable, PortalUntrusted
+from zoning_assets.http.rate_limit import BREAKER, LONGEST_WINDOW_S, Stated, Turn
+from zoning_assets.os_errors import network
+from zoning_assets.redaction import scrubbed, without_secrets
+
+_MOST_STATED = 10_000_000
+
+
+class Unreadable(ValueError):
+    """A body that is not what was asked for; the message says what it is, `status` what HTTP should have said."""
+
+    def __init__(self, what: str, status: int | None = None) -> None:
+        super().__init__(what)
+        self.status = status
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """How long the portal asks us to wait, in seconds; None where it does not say. 0 is no hint (dlt#4036)."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text[:9]) or None
+    try:
+        return max((parsedate_to_datetime(text) - now).total_seconds(), 0.0) or None
+    except (ValueError, TypeError, IndexError):
+        return None
+
+
+def stated(headers: Mapping[str, str], now: datetime) -> Stated | None:
+    """What the portal states of its limit, by any of the usual headers; values that cannot be are as if not there."""
+    said = _fields(headers)
+    limit, left = _whole(said.get("limit", ""), least=1), _whole(said.get("remaining", ""))
+    if limit is None and left is None:
+        return None
+    window = _whole(said.get("window", ""), least=1)
+    window_s = float(window) if window and window <= LONGEST_WINDOW_S else None
+    return Stated(limit, left, _reset_s(said.get("reset", ""), now), window_s)
+
+
+#: The word in our terms -> the headers that carry it. The last are of the IETF's drafts, the first of everyone else's.
+_LIMIT_HEADERS = {
+    name: [f"{prefix}-{name.capitalize()}" for prefix in ("X-RateLimit", "X-Rate-Limit", "RateLimit")]
+    for name in ("limit", "remaining", "reset", "window")
+}
+#: `RateLimit: "default";r=50;t=30` and `RateLimit: limit=100, remaining=50, reset=5`; `RateLimit-Policy: 100;w=60`.
+_PAIRS = re.compile(r"\b(limit|remaining|reset|[rtqw])\s*=\s*\"?(\d{1,15})")
+_LONG = {"r": "remaining", "t": "reset", "q": "limit", "w": "window"}
+
+
+def _fields(headers: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for header in ("RateLimit", "RateLimit-Policy", "RateLimit-Limit"):
+        found |= {_LONG.get(key, key): value for key, value in _PAIRS.findall(headers.get(header, "")[:400])}
+    for name, spellings in _LIMIT_HEADERS.items():
+        for value in (headers[spelling] for spelling in spellings if spelling in headers):
+            found[name] = re.split(r"[,;]", value)[0].strip()
+    return found
+
+
+def _whole(text: str, least: int = 0) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) and least <= int(text) <= _MOST_STATED else None
+
+
+def _reset_s(text: str, now: datetime) -> float | None:
+    """Seconds from now: a number of them, or a moment as epoch seconds, epoch milliseconds or ISO 8601."""
+    try:
+        number = float(text) if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text) else None
+        if number is None:
+            moment = datetime.fromisoformat(text)
+            number = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+    seconds = number / 1000 if number > 1e11 else number
+    if seconds > 1e9:
+        seconds -= now.timestamp()
+    return seconds if 0 <= seconds <= LONGEST_WINDOW_S else None
+
+
+def host_of(url: str) -> str:
+    """The host whose budget a request is charged to; port 80 and 443 are the same server."""
+    return re.sub(r":(80|443)?$", "", urlsplit(url).netloc.rpartition("@")[2].lower())
+
+
+_TITLE = re.compile(rb"<title[^>]{0,200}>(.{0,200}?)</title", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(rb"<(script|style).*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_PASSWORD = re.compile(rb"<input[^>]{0,500}type\s*=\s*[\"']?password", re.IGNORECASE)
+_LOGIN = re.compile(
+    r"(?<![a-z])(log-?[io]n|sign-?in|sso|saml2?|oauth2?|adfs|authenticate|authorize)(?![a-z])", re.IGNORECASE
+)
+_LOOKED_AT, _SHOWN = 64 * 1024, 2048  # bytes of a page
+
+
+def page(body: bytes) -> str | None:
+    """What a page for people says, where one came instead of data: a firewall's, a proxy's, a log-in. None: no page."""
+    head = body[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not re.match(rb"(<\?xml[^>]*>\s*)?<(!doctype html|html|head|body|title|script|center|h1)", head, re.IGNORECASE):
+        return None
+    title = _TITLE.search(head)
+    text = title[1] if title else _MARKUP.sub(b" ", head[:_SHOWN])
+    words = " ".join(html.unescape(text.decode("utf-8", "replace")).split())[:80]
+    return f'a page for people instead of data: "{scrubbed(words)}"'
+
+
+def complaint(body: bytes) -> str | None:
+    """What an error's JSON says, in one of the ways of portals; None where it says nothing."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    inner = document.get("error") if isinstance(document, dict) else None
+    told = {**document, **(inner if isinstance(inner, dict) else {})} if isinstance(document, dict) else {}
+    texts = (told.get(name) for name in ("message", "description", "detail"))
+    found = next((text for text in texts if isinstance(text, str) and text.strip()), None)
+    return f'it says "{scrubbed(found)[:200]}"' if found else None
+
+
+def wants_login(body: bytes) -> bool:
+    """Whether a page asks for a password."""
+    return page(body) is not None and _PASSWORD.search(body[:_LOOKED_AT]) is not None
+
+
+def onward(url: str, location: str, *, anywhere: bool) -> str:
+    """Where a redirect leads.
+
+    Args:
+        url: what was asked.
+        location: the answer's header.
+        anywhere: whether it may lead to another site. Files are often kept elsewhere, layers are not.
+
+    Raises:
+        FeedRefused: to a log-in, to another site, into our own network, or nowhere.
+    """
+    where = without_secrets(url)
+    try:
+        target = urljoin(url, location)
+        parts, host = urlsplit(target), urlsplit(target).hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if parts.scheme not in ("http", "https") or not host:
+        raise FeedRefused("it redirects to no address of the web", where=where, do="check the address")
+    shown = without_secrets(target)
+    if _LOGIN.search(f"{host.split('.')[0]} {parts.path}"):
+        raise FeedRefused(
+            f"it redirects to a log-in ({shown})", where=where, do="ask the portal for open access, or a token"
+        )
+    home = urlsplit(url).hostname or ""
+    if host != home and (_inside(host) or not (anywhere or _site(host) == _site(home))):
+        raise FeedRefused(
+            f"it redirects to another site ({shown})", where=where, do="if that is the layer, write that address"
+        )
+    return target
+
+
+def _site(host: str) -> str:
+    """What belongs to one organisation: the last two labels, three under a country; an IP address is alone."""
+    labels = host.rstrip(".").split(".")
+    if _ip(host):
+        return host
+    return ".".join(labels[-3 if len(labels[-1]) == 2 else -2 :])
+
+
+def _inside(host: str) -> bool:
+    """Whether a portal that sends us there sends us into our own network."""
+    address = _ip(host)
+    return host == "localhost" or (address is not None and not address.is_global)
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+#: OpenSSL's verify codes -> what is the matter, what to do.
+_TELL = "tell the portal's operator"
+_MISSING = (
+    "it does not send its intermediate certificate, or is signed by an authority unknown here",
+    f"{_TELL}; until then append the missing certificate to a copy of your CA bundle and name it by SSL_CERT_FILE",
+)
+_VERIFY = {
+    10: ("its certificate has expired", f"{_TELL}, and look whether this machine's clock is right"),
+    18: ("its certificate is self-signed", f"{_TELL}, or name that certificate by SSL_CERT_FILE"),
+    19: ("its chain ends in a certificate unknown here", f"{_TELL}, or name that certificate by SSL_CERT_FILE"),
+    20: _MISSING,
+    21: _MISSING,
+    62: ("its certificate is another host's", f"check the address, or {_TELL}"),
+}
+
+
+def untrusted(url: str, error: Exception) -> PortalUntrusted | None:
+    """A TLS failure, as an error that says what is missing: never a reason not to verify. None: it is no such."""
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    if not isinstance(inner, ssl.SSLError) or isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return None
+    what, do = _VERIFY.get(getattr(inner, "verify_code", 0), ("the encrypted connection (TLS) was refused", _TELL))
+    if "LEGACY_RENEGOTIATION" in str(inner):
+        what = "it wants TLS renegotiation as of before 2010, which is refused as unsafe"
+    return PortalUntrusted(scrubbed(what), where=without_secrets(url), do=do)
+
+
+def named(error: Exception) -> str:
+    """Why there is no answer that counts, in words fit for messages."""
+    if isinstance(error, aiohttp.ClientError):
+        return network(error) or next(words for kind, words in _BROKEN if isinstance(error, kind))
+    if isinstance(error, Unreadable | Garbled | ValueError | RecursionError):
+        return _unreadable(error)
+    return network(error) or "the connection failed"
+
+
+def _unreadable(error: Exception) -> str:
+    """Why an answer that came cannot be read."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"its answer is not JSON (line {error.lineno}, column {error.colno})"
+    if isinstance(error, UnicodeDecodeError):
+        return f"its answer is not {error.encoding.upper()} text (byte {error.start})"
+    if isinstance(error, RecursionError):
+        return "its answer is nested too deeply"
+    return scrubbed(str(error)) or "its answer cannot be read"  # ours: see `read` of Http.ask
+
+
+#: What aiohttp raises -> what happened; the first that fits.
+_BROKEN: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, "its answer broke off"),
+    (aiohttp.InvalidURL, "this is not a web address"),
+    (aiohttp.ClientSSLError, "the encrypted connection was not made"),
+    (aiohttp.ClientConnectorDNSError, "the name of its host is not known"),
+    (aiohttp.ClientResponseError, "its answer is not HTTP"),
+    (aiohttp.ClientConnectionError, "the connection failed"),
+    (aiohttp.ClientError, "the connection failed"),
+)
+
+
+def refused(url: str, why: str, status: int) -> FeedRefused:
+    """A no that asking again will not change."""
+    do = "check the address and what the portal asks of visitors"
+    return FeedRefused(why, where=without_secrets(url), do=do, final=status in _FINAL)
+
+
+#: No other form of the question would be answered: who asks is not welcome, or it is gone.
+_FINAL = frozenset({401, 403, 407, 410, 451})
+
+
+def busy(url: str, why: str, wait_s: float) -> PortalBusy:
+    """The portal asked for more patience than a question has."""
+    do = f"try again in {wait_s:.0f} s, or ask less often"
+    return PortalBusy(why, where=without_secrets(url), do=do, wait_s=wait_s)
+
+
+def too_long(url: str, turn: Turn, last: str = "") -> PortalBusy | PortalUnreachable:
+    """The host is left alone for longer than a question should wait; `last`: what it failed with."""
+    if turn.why == BREAKER:
+        do = f"check the address, or try again in {turn.wait_s:.0f} s"
+        what = "it failed again and again, and is left alone" + (f" ({last})" if last else "")
+        return PortalUnreachable(what, where=without_secrets(url), do=do, wait_s=turn.wait_s)
+    return busy(url, "it asked to be left alone", turn.wait_s)

@@ -1,0 +1,96 @@
+"""What processes say while they work: plain lines for a person at a terminal, one JSON object a line for machines.
+
+An object has `timestamp` (ISO 8601, UTC), `level`, `logger`, `event`, and where they are known `run` (Dagster's),
+`jurisdiction`, `tile` and `feed`. Nothing that is said holds a secret; see redaction.py.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import orjson
+
+from zoning_assets.redaction import scrubbed
+
+_ROOT = "zoning_assets"
+#: What came of each place; the command line tells people in its own way.
+OUTCOMES = logging.getLogger(f"{_ROOT}.outcomes")
+
+
+def for_people(stream: TextIO | None = None, faults: Path | None = None) -> None:
+    """Warnings as plain lines on stderr; stacks, which are for who mends this program, in the file `faults`."""
+    _listen(stream, _Plain(), logging.WARNING)
+    OUTCOMES.setLevel(logging.CRITICAL)
+    if faults:
+        logging.getLogger(_ROOT).addHandler(_Faults(faults))
+
+
+class _Plain(logging.Formatter):
+    """The message alone, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrubbed(record.getMessage())
+
+
+class _Faults(logging.Handler):
+    """Appends the stack of an unforeseen error to a file, without secrets; where that cannot be, it is lost."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(logging.ERROR)
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info is None:
+            return
+        text = scrubbed(f"{datetime.now(UTC).isoformat()} {logging.Formatter().format(record)}\n")
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(text)
+
+
+def for_machines(stream: TextIO | None = None) -> None:
+    """Everything worth counting as JSON lines on stderr."""
+    _listen(stream, _json_lines(), logging.INFO)
+    OUTCOMES.setLevel(logging.NOTSET)
+
+
+def _json_lines() -> logging.Formatter:
+    # Imported here: structlog imports Rich and asyncio, and the commands for people do not need it.
+    from structlog.contextvars import merge_contextvars  # noqa: PLC0415
+    from structlog.processors import JSONRenderer, TimeStamper, format_exc_info  # noqa: PLC0415
+    from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name  # noqa: PLC0415
+
+    when = TimeStamper(fmt="iso", utc=True)
+    known = (merge_contextvars, add_log_level, add_logger_name, when, ExtraAdder(), format_exc_info)
+    last = (_without_secrets, ProcessorFormatter.remove_processors_meta, JSONRenderer(_dumps))
+    return ProcessorFormatter(processors=(*known, *last))
+
+
+@contextmanager
+def about(**known: str | None) -> Iterator[None]:
+    """What is said in the block, and in tasks and threads started there, is about this."""
+    from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - see _json_lines
+
+    with bound_contextvars(**{name: value for name, value in known.items() if value is not None}):
+        yield
+
+
+def _listen(stream: TextIO | None, form: logging.Formatter, level: int) -> None:
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(form)
+    logger = logging.getLogger(_ROOT)
+    logger.handlers = [handler]
+    logger.setLevel(level)
+
+
+def _without_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: scrubbed(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _dumps(event: Any, **_: Any) -> str:
+    return orjson.dumps(event, default=lambda value: scrubbed(str(value))).decode()

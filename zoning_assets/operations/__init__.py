@@ -1,0 +1,1 @@
+"""What operators do beside the pipeline: rollback, removal, integrity check; and amendments that arrive."""

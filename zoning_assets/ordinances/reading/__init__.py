@@ -1,0 +1,1 @@
+"""A document's bytes to running text, in a process with limits."""

@@ -1,0 +1,1 @@
+"""The worker processes: their pool, what they work on, and their tasks."""

@@ -1,0 +1,162 @@
+"""Redis 6.2 or later: a stream with one consumer group; XAUTOCLAIM for what dead consumers took.
+
+Durable as far as the server is: `appendonly yes`.
+"""
+
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from zoning_assets.errors import QueueUnavailable
+from zoning_assets.os_errors import network
+from zoning_assets.queues.broker import Depth, Message, message_of, words_of
+
+_GROUP = "zoning"
+_CONNECT_S, _ANSWER_S = 10, 30
+#: While waiting: a lease that ended wakes nobody.
+_LOOK_S = 1.0
+#: Rounds of looking through what others took.
+_MOST_ROUNDS = 100
+
+#: Entries of a stream as the client gives them: an id, and fields or None; its types leave all of it open.
+_Entries = Any
+
+
+class Line:
+    """The stream `zoning:NAME`. What is acknowledged is deleted, so its length is what is left to do."""
+
+    def __init__(self, url: str, name: str, lease_s: float) -> None:
+        self._url, self._key, self._lease_ms = url, f"zoning:{name}", int(lease_s * 1000)
+        self._kept: Redis | None = None
+        self._consumer = socket.gethostname()  # its leases are told apart by their age, not by whose they are
+
+    async def put(self, messages: Sequence[Message]) -> None:
+        """See Line."""
+        async with self._connected() as redis, redis.pipeline(transaction=True) as together:
+            for each in messages:
+                together.xadd(self._key, dict[Any, Any]({"body": each.body, **words_of(each)}))
+            await together.execute()
+
+    async def take(self, most: int, wait_s: float) -> list[Message]:
+        """See Line."""
+        until = time.monotonic() + wait_s
+        async with self._connected() as redis:
+            while not (found := await self._taken(redis, most, until)) and time.monotonic() < until:
+                pass
+        return found
+
+    async def acknowledge(self, messages: Sequence[Message]) -> None:
+        """See Line."""
+        ids = [each.receipt for each in messages]
+        async with self._connected() as redis, redis.pipeline(transaction=True) as together:
+            together.xack(self._key, _GROUP, *ids)
+            together.xdel(self._key, *ids)
+            await together.execute()
+
+    async def release(self, messages: Sequence[Message]) -> None:
+        """See Line. It is as old as a lease, and the next who looks claims it."""
+        async with self._connected() as redis, redis.pipeline(transaction=True) as together:
+            for each in messages:
+                together.xclaim(
+                    self._key,
+                    _GROUP,
+                    self._consumer,
+                    0,
+                    [each.receipt],
+                    idle=self._lease_ms,
+                    retrycount=max(each.deliveries - 1, 0),
+                    justid=True,
+                )
+            await together.execute()
+
+    async def peek(self, most: int) -> list[Message]:
+        """See Line."""
+        async with self._connected() as redis:
+            return _messages(await redis.xrange(self._key, count=most), {})
+
+    async def count(self) -> Depth:
+        """See Line."""
+        async with self._connected() as redis:
+            first, now = await redis.xrange(self._key, count=1), (await redis.time())[0]
+            leased = int((await redis.xpending(self._key, _GROUP))["pending"])
+            ready = max(int(await redis.xlen(self._key)) - leased, 0)
+        ages = [(now - each.sent.timestamp()) for each in _messages(first, {})]
+        return Depth(ready, leased, oldest_s=ages[0] if ages else None)
+
+    async def close(self) -> None:
+        """See Line."""
+        if self._kept is not None:
+            await self._kept.aclose()
+            self._kept = None
+
+    async def _taken(self, redis: "Redis", most: int, until: float) -> list[Message]:
+        if claimed := await self._claimed(redis, most):
+            pending = await redis.xpending_range(self._key, _GROUP, claimed[0][0], claimed[-1][0], len(claimed) * 10)
+            return _messages(claimed, {each["message_id"]: int(each["times_delivered"]) for each in pending})
+        left_ms = int(min(until - time.monotonic(), _LOOK_S) * 1000)
+        block = left_ms if left_ms > 0 else None
+        streams = await redis.xreadgroup(_GROUP, self._consumer, {self._key: ">"}, count=most, block=block)
+        return [each for _, entries in _streams(streams) for each in _messages(entries, {})]
+
+    async def _claimed(self, redis: "Redis", most: int) -> _Entries:
+        """What was taken longer ago than a lease."""
+        at: Any = "0-0"
+        for _ in range(_MOST_ROUNDS):
+            at, entries, *_ = await redis.xautoclaim(self._key, _GROUP, self._consumer, self._lease_ms, at, count=most)
+            if entries or at == b"0-0":
+                return sorted(entries, key=lambda entry: _number(entry[0]))
+        return ()
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator["Redis"]:
+        try:
+            if self._kept is None:
+                self._kept = Redis.from_url(self._url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S)
+                await _make_group(self._kept, self._key)
+            yield self._kept
+        except (RedisError, OSError) as error:
+            await self.close()
+            parts = urlsplit(self._url)
+            where = f"queue at {parts.hostname}:{parts.port or 6379}"
+            do = "wait until Redis answers, or check ZONING_QUEUE_URL"
+            raise QueueUnavailable(network(error) or "it refuses to work with us", where=where, do=do) from None
+
+
+async def _make_group(redis: "Redis", key: str) -> None:
+    try:
+        await redis.xgroup_create(key, _GROUP, id="0", mkstream=True)
+    except ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise
+
+
+def _streams(answered: Any) -> list[tuple[bytes, _Entries]]:
+    """What was read, by stream; of the two protocols one gives a list, the other a mapping."""
+    if isinstance(answered, dict):
+        return [(key, entries[0] if entries else []) for key, entries in answered.items()]
+    return list(answered or [])
+
+
+def _messages(entries: _Entries, deliveries: Mapping[Any, int]) -> list[Message]:
+    """Those that are still there."""
+    return [
+        message_of(
+            fields.get(b"body", b""),
+            {key.decode(errors="replace"): value.decode(errors="replace") for key, value in fields.items()},
+            deliveries=deliveries.get(number, 1),
+            receipt=number,
+        )
+        for number, fields in entries
+        if fields
+    ]
+
+
+def _number(id_: bytes) -> tuple[int, int]:
+    milliseconds, _, order = id_.partition(b"-")
+    return int(milliseconds), int(order)

@@ -1,0 +1,1 @@
+"""ArcGIS FeatureServer and MapServer layers."""

@@ -1,0 +1,93 @@
+"""What the rows of an ArcGIS layer say of themselves where the layer's description does not: one row is asked for.
+
+Some descriptions name no object id, list no columns, or have no extent, and with it no spatial reference.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from zoning_assets.errors import FeedRefused, NotALayer
+from zoning_assets.sources.arcgis.layer_metadata import Layer, crs_of
+from zoning_assets.sources.arcgis.query_client import EVERY_ROW, WHOLE_ROWS, Service
+from zoning_assets.sources.source import Request
+from zoning_assets.transform.column_names import spelled
+from zoning_assets.transform.decode.json_limits import decode
+
+#: What object ids are called where nothing names them, the likeliest first.
+_IDS = ("OBJECTID", "FID", "OID", "ESRI_OID", "OBJECTID_1", "OBJECTID_12", "FID_1")
+
+
+async def completed(service: Service) -> Layer:
+    """The layer's description, with what it lacks taken from a row.
+
+    Raises:
+        NotALayer: nothing names the object id.
+        PortalError: see errors.py.
+    """
+    about = service.about
+    placed = about.crs or service.request.feed.crs
+    if about.id in about.columns and placed and not _absent(service.request, about.columns):
+        return about
+    document = await _sample(service)
+    columns = _columns(document, about.columns)
+    name = about.id or _named(document) or await _listed(service) or _usual(columns)
+    if name is None:
+        do = "ask the portal's owner for a layer with object ids"
+        raise NotALayer("neither the layer nor its rows name an object id", where=service.request.where, do=do)
+    found = crs_of(document.get("spatialReference"))
+    own = spelled(name, columns) or name
+    managed = sorted({*about.managed, own})
+    return replace(about, id=own, columns=columns, crs=about.crs or found, managed=managed)
+
+
+def wanted(request: Request) -> list[str]:
+    """The columns that the jurisdiction file names."""
+    return [name for name in (request.feed.key, *request.feed.fields.values()) if name]
+
+
+def _absent(request: Request, columns: Sequence[str]) -> bool:
+    return any(spelled(name, columns) is None for name in wanted(request))
+
+
+async def _sample(service: Service) -> Mapping[str, Any]:
+    """The answer to a query for one row; servers without paging refuse to count rows off, and give a page."""
+    asked = {**EVERY_ROW, **WHOLE_ROWS}
+    try:
+        _, body = await service.query({**asked, "resultRecordCount": "1"}, few_tries=True)
+    except FeedRefused as refusal:
+        if refusal.final:
+            raise
+        _, body = await service.query(asked)
+    document: Mapping[str, Any] = decode(body)
+    return document
+
+
+def _columns(document: Mapping[str, Any], described: Sequence[str]) -> list[str]:
+    """As the first row spells them; those that only the description knows come last."""
+    features = document.get("features")
+    first = features[0] if isinstance(features, list) and features else None
+    row = first.get("attributes") if isinstance(first, dict) else None
+    own = list(row) if isinstance(row, dict) else []
+    return [*own, *(name for name in described if spelled(name, own) is None)]
+
+
+def _named(document: Mapping[str, Any]) -> str | None:
+    name = document.get("objectIdFieldName")
+    return name if isinstance(name, str) and name else None
+
+
+async def _listed(service: Service) -> str | None:
+    """The name that goes with the list of ids."""
+    try:
+        value, _ = await service.query({**EVERY_ROW, "returnIdsOnly": "true"})
+    except FeedRefused as refusal:
+        if refusal.final:
+            raise
+        return None
+    return _named(value)
+
+
+def _usual(columns: Iterable[str]) -> str | None:
+    known = list(columns)
+    return next((found for name in _IDS if (found := spelled(name, known))), None)

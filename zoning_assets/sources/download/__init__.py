@@ -1,0 +1,1 @@
+"""Files to download, by HTTP or FTP, or beside the jurisdiction file."""

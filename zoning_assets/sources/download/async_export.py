@@ -1,0 +1,226 @@
+"""Files that a portal makes when they are asked for: it answers that the file is not there yet, and is asked again.
+
+Known by their answers, not by their address: HTTP 202; a small JSON document that tells of a job (ArcGIS Hub's
+`status`, `resultUrl`); a `Location`, or a `token`. Asked again with patience and jitter, twelve times at most. What
+belongs here: the waiting. What does not: the file.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+
+import orjson
+
+from zoning_assets.errors import FeedRefused, PortalBusy
+from zoning_assets.http import Answer, retry_after_s
+from zoning_assets.redaction import without_secrets
+from zoning_assets.sources.download.resumable_file import Part
+from zoning_assets.sources.source import Request
+
+MOST_POLLS = 12
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 60.0
+#: A portal that asks for more patience between two polls is left alone.
+_LONGEST_RETRY_AFTER_S = 300.0
+_MOST_LEADS = 3  # from address to address
+_LARGEST_JOB = 64 << 10
+_FAILED = {"failed", "failure", "error", "completedwitherrors", "canceled", "cancelled", "timedout"}
+_LATER = re.compile(
+    r"pending|queued|accepted|locked|inprogress|export(ing)?(data|attachments)|[a-z]+ingdata|processing"
+)
+_RESULT = ("resulturl", "downloadurl", "download_url", "result_url")
+_STATUS_AT = ("statusurl", "status_url", "joburl", "job_url")
+_MADE = ("cachetime", "cachemodified", "filemodified", "lastmodified", "last_modified")
+_SOURCE = ("sourcelasteditdate", "lasteditdate", "itemmodified", "item_modified", "sourcemodified", "modified")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a portal says of a file that it is making."""
+
+    status: str
+    result: str | None  # the file's address, once it is made
+    status_at: str | None  # where to ask next, if elsewhere
+    stale: str | None  # why the file is older than the layer, if it says so
+    failed: bool = False
+
+
+async def fetch(request: Request, part_of: Callable[[str], Part]) -> tuple[Answer, Part, dict[str, Any]]:
+    """The file's answer, the part that holds it (the caller's to close), and what the portal said of the export.
+
+    Args:
+        request: the feed's.
+        part_of: the part of an address.
+
+    Raises:
+        PortalBusy: it is not made after twelve polls.
+        FeedRefused: it was not made, or lies on another site.
+        PortalError, FileRefused: see Http.fetch.
+        Stopping: this program was asked to stop.
+    """
+    address, said, polls, leads = request.feed.url, dict[str, Any](), 0, 0
+    while polls <= MOST_POLLS and leads <= _MOST_LEADS:
+        if stopping := request.http.stopped(request.where):
+            raise stopping
+        part = part_of(address)
+        try:
+            answer = await request.http.fetch(request.jurisdiction.portal, address, part)
+            job = job_of(answer, part)
+        except BaseException:
+            part.close()
+            raise
+        if job is None:
+            return answer, part, said
+        with closing(part):
+            part.forget()
+        said |= {"export": job.status} | ({"stale export": job.stale} if job.stale else {})
+        address = _next(job, answer, address, request.where)
+        polls, leads = (polls, leads + 1) if job.result else (polls + 1, leads)
+        if polls <= MOST_POLLS and not job.result:
+            await request.http.sleep(_wait_s(answer, polls, request))
+    raise PortalBusy(
+        f"the portal is still making the file after {polls - 1} polls: {said['export']}",
+        where=f"{request.where}: {without_secrets(address)}",
+        do="run again in some minutes; what was published before stays",
+    )
+
+
+def job_of(answer: Answer, part: Part) -> Job | None:
+    """What the answer says of a job; None: it is the file."""
+    if answer.status == 304:
+        return None
+    if answer.status == 202:
+        return _job(_flat(answer.body), "accepted")
+    if part.size > _LARGEST_JOB:
+        return None
+    said = _flat(part.path.read_bytes())
+    if said.keys() & {"features", "geometry", "arcs"}:
+        return None
+    status = str(said.get("status", "")).casefold()
+    leads_on = any(_text(said, name) for name in (*_RESULT, *_STATUS_AT))
+    return _job(said, status) if leads_on or (status in _FAILED or _LATER.fullmatch(status)) else None
+
+
+def _job(said: Mapping[str, Any], status: str) -> Job:
+    """A job whose result has an address is made, whatever it calls itself."""
+    named = str(said.get("status") or status)[:40]
+    token = _text(said, ("token", "jobid", "job_id"))
+    return Job(
+        status=named,
+        result=_text(said, _RESULT),
+        status_at=_text(said, _STATUS_AT) or (f"?{urlencode({'token': token})}" if token else None),
+        stale=_stale(said, named),
+        failed=named.casefold() in _FAILED,
+    )
+
+
+def _flat(body: bytes) -> dict[str, Any]:
+    """The members of a small JSON document and of its `data` and `attributes`, by lower-case name."""
+    try:
+        document = orjson.loads(body) if body[:1] in (b"{", b" ", b"\n") and len(body) <= _LARGEST_JOB else {}
+    except orjson.JSONDecodeError:
+        return {}
+    return {name.casefold(): value for each in _nested(document) for name, value in each.items()}
+
+
+def _nested(document: Any, depth: int = 3) -> Iterator[dict[str, Any]]:
+    if isinstance(document, dict) and depth:
+        for name in ("data", "attributes", "cache", "source"):
+            yield from _nested(document.get(name), depth - 1)
+        yield document
+
+
+def _text(said: Mapping[str, Any], names: tuple[str, ...] | str) -> str | None:
+    names = (names,) if isinstance(names, str) else names
+    return next((said[name] for name in names if isinstance(said.get(name), str) and said[name]), None)
+
+
+def _stale(said: Mapping[str, Any], status: str) -> str | None:
+    """Why the file is older than the layer, where the portal says so."""
+    if "stale" in {status.casefold(), str(said.get("cachestatus", "")).casefold()}:
+        return "the portal says that its file is older than its layer"
+    made, source = (_moment(said, names) for names in (_MADE, _SOURCE))
+    if made and source and made < source:
+        return f"the file was made {made:%Y-%m-%dT%H:%MZ}, the layer was edited {source:%Y-%m-%dT%H:%MZ}"
+    return None
+
+
+def _moment(said: Mapping[str, Any], names: tuple[str, ...]) -> datetime | None:
+    """A time as ISO text or epoch milliseconds."""
+    for raw in (said.get(name) for name in names):
+        try:
+            if isinstance(raw, int | float) and not isinstance(raw, bool):
+                return datetime.fromtimestamp(raw / 1000, UTC)
+            if isinstance(raw, str):
+                found = datetime.fromisoformat(raw)
+                return found if found.tzinfo else found.replace(tzinfo=UTC)
+        except (ValueError, OverflowError, OSError):
+            continue
+    return None
+
+
+def _next(job: Job, answer: Answer, address: str, where: str) -> str:
+    """Where to ask next: for the file, anywhere that is public; for the job, only on the same site.
+
+    Raises:
+        FeedRefused: the export failed, or the address leads where it should not.
+    """
+    if job.failed:
+        raise FeedRefused(
+            f"the portal could not make the file: {job.status}",
+            where=f"{where}: {without_secrets(address)}",
+            do="try another format, or the layer itself (type `arcgis`)",
+        )
+    given = job.result or job.status_at or (answer.headers.get("Location") if answer.status == 202 else None)
+    if given is None:
+        return address
+    if given.startswith("?"):  # a token without an address goes with the question
+        query = dict(parse_qsl(urlsplit(address).query)) | dict(parse_qsl(given[1:]))
+        return urlsplit(address)._replace(query=urlencode(query)).geturl()
+    found = urljoin(address, given)
+    if not (_same_site(found, address) or (job.result and _public(found))):
+        raise FeedRefused(
+            f"the portal points to another site, {without_secrets(found)}",
+            where=f"{where}: {without_secrets(address)}",
+            do="give that address as `url` if you trust it",
+        )
+    return found
+
+
+def _same_site(one: str, other: str) -> bool:
+    """The same host, or hosts of one domain by name: a.example.org and b.example.org."""
+    hosts = [(urlsplit(each).hostname or "").casefold() for each in (one, other)]
+    if urlsplit(one).scheme not in ("http", "https"):
+        return False
+    domains = [host.split(".")[-2:] for host in hosts]
+    return hosts[0] == hosts[1] or (_is_name(hosts[0]) and _is_name(hosts[1]) and domains[0] == domains[1])
+
+
+def _public(address: str) -> bool:
+    """A storage's address: encrypted, by name."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" and _is_name((parts.hostname or "").casefold())
+
+
+def _is_name(host: str) -> bool:
+    """A name with a dot, no number of the network and nothing of this machine."""
+    return bool(re.fullmatch(r"([a-z0-9_-]+\.)+[a-z][a-z0-9-]*", host)) and not host.endswith(
+        (".localhost", ".local", ".internal")
+    )
+
+
+def _wait_s(answer: Answer, poll: int, request: Request) -> float:
+    """Until the next poll: what the portal asks for, else longer each time, between half and all of it."""
+    asked = retry_after_s(answer.headers, request.http.now())
+    if asked is not None and asked > _LONGEST_RETRY_AFTER_S:
+        raise PortalBusy(
+            f"the portal makes the file and wants to be asked again in {asked:.0f} s",
+            where=request.where,
+            do=f"run again in {asked:.0f} s",
+            wait_s=asked,
+        )
+    patience = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * float(2 ** (poll - 1)))
+    return (asked or patience / 2) + patience / 2 * request.http.jitter()

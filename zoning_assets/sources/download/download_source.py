@@ -1,0 +1,284 @@
+"""Files to download, or beside the jurisdiction file: fetched once for all tiles, read in batches.
+
+Requests are conditional: a file that did not change is not fetched, within the feed's `full_refresh_days`.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import pyarrow as pa
+
+from zoning_assets.errors import FeedRefused, FileRefused, PortalUnreachable
+from zoning_assets.http import Answer
+from zoning_assets.model import Feed
+from zoning_assets.redaction import without_secrets
+from zoning_assets.sources.download import arrow_cache, async_export, cache_dir, ftp_client
+from zoning_assets.sources.download.resumable_file import Part
+from zoning_assets.sources.files import file_reader, format_detection
+from zoning_assets.sources.full_layer import Here, Whole
+from zoning_assets.sources.source import Request, check_columns
+
+#: A file beside the jurisdiction file is hashed by a probe up to this size.
+_CHEAP_BYTES = 64 << 20
+#: Goes up when files are read otherwise, so that what was read before is read anew.
+READER = 2
+_CONDITIONS = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    """A file on this machine: where, the hash of what is in it, what the portal said of it, and when it was changed."""
+
+    path: Path
+    sha256: str
+    said: Mapping[str, Any]
+    changed: tuple[int, int]
+
+
+async def open_source(request: Request) -> Whole:
+    """Fetch the file unless we have it, and find the layer in it.
+
+    Raises:
+        FileRefused: it is no file of a known format, or not a safe one.
+        JurisdictionInvalid: the layer has not the columns that the jurisdiction file names.
+        PortalError: see errors.py.
+    """
+    hold = await asyncio.to_thread(cache_dir.Hold, request.folder, _name(request.feed.url))
+    fetched = await _fetched(request)
+    into = request.folder / fetched.sha256[:32]
+    named = [name for name in (request.feed.key, *request.feed.fields.values()) if name]
+    found = await asyncio.to_thread(
+        partial(
+            file_reader.find_layer,
+            fetched.path,
+            where=request.where,
+            layer=request.feed.layer,
+            into=into / "unpacked",
+            named=named,
+            geometry=request.feed.geometry,
+        )
+    )
+    check_columns(request, [name for name, _ in found.columns])
+    batches = _unchanged(found, fetched)
+    if found.format in format_detection.SLOW:
+        which = (found.at, found.layer, request.feed.geometry, named, READER)
+        batches = arrow_cache.copied(batches, into / f"{_name(str(which))}.rows")
+    return Whole(request, _here(found, fetched, batches, request.feed), hold)
+
+
+async def probe(request: Request) -> dict[str, Any]:
+    """What the portal says of the file without giving it. One or two requests.
+
+    An empty answer is no signal: the file must be fetched to know. So is a size alone, which a table of fixed width
+    keeps through most edits.
+
+    Raises:
+        PortalError: see errors.py.
+    """
+    url = request.feed.url
+    scheme = urlsplit(url).scheme
+    if scheme == "ftp":
+        version = await ftp_client.look(request)
+        return _known(changed=version.changed, size=version.size)
+    if scheme in ("http", "https"):
+        return _signals(await _looked(request))
+    return await asyncio.to_thread(_local_signals, _beside(request))
+
+
+async def _looked(request: Request) -> Answer:
+    """By HEAD; where that is refused, by GET of a byte whose body is not read."""
+    look = partial(request.http.look, request.jurisdiction.portal, request.feed.url)
+    try:
+        return await look({"Accept-Encoding": "identity"})
+    except (FeedRefused, PortalUnreachable):  # some servers fall ill of a HEAD
+        return await look({"Accept-Encoding": "identity", "Range": "bytes=0-0"}, method="GET")
+
+
+def _signals(answer: Answer) -> dict[str, Any]:
+    if answer.status == 202:
+        return {}
+    length = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")
+    size = int(length) if length.isdecimal() else None
+    return _known(etag=answer.headers.get("ETag"), changed=answer.headers.get("Last-Modified"), size=size)
+
+
+def _local_signals(path: Path) -> dict[str, Any]:
+    changed, size = _changed(path)
+    return {"sha256": _hash_of(path), "size": size} if size <= _CHEAP_BYTES else _known(changed=changed, size=size)
+
+
+def _known(**signals: Any) -> dict[str, Any]:
+    known = {name: value for name, value in signals.items() if value is not None}
+    return known if known.keys() - {"size"} else {}
+
+
+def _here(found: file_reader.LayerFile, fetched: _Fetched, batches: arrow_cache.Batches, feed: Feed) -> Here:
+    ours = set(feed.fields.values())
+    named = {column: dict(names) for column, names in found.names.items() if column in ours}
+    names = {"names": {"columns": named}} if named else {}
+    which = {"at": found.at, "geometry": feed.geometry}
+    left_out = {"left out": list(found.left_out)} if found.left_out else {}
+    return Here(
+        form="arrow",
+        layer={"crs": found.crs, "managed": ["fid", *found.managed], **names},
+        stamp={
+            "sha256": fetched.sha256,
+            "layer": found.layer,
+            "reader": READER,
+            **{name: value for name, value in which.items() if value},
+        },
+        rows=found.rows,
+        batches=batches,
+        proof={"file": fetched.sha256, **fetched.said, **left_out},
+        shapes=found.shapes,
+    )
+
+
+def _unchanged(found: file_reader.LayerFile, fetched: _Fetched) -> arrow_cache.Batches:
+    """The layer's batches, from the first, as long as the file is what it was when it was hashed."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from file_reader.batches(found)
+        if _changed(fetched.path) != fetched.changed:
+            raise FileRefused("the file changed while it was read", where=found.where, do="run again")
+
+    return batches
+
+
+async def _fetched(request: Request) -> _Fetched:
+    """The file on this machine.
+
+    Raises:
+        FileRefused, PortalError: see errors.py.
+    """
+    scheme = urlsplit(request.feed.url).scheme
+    if scheme in ("http", "https"):
+        return await _downloaded(request, _by_http)
+    if scheme == "ftp":
+        return await _downloaded(request, _by_ftp)
+    return await asyncio.to_thread(_looked_at, _beside(request))
+
+
+def _looked_at(path: Path) -> _Fetched:
+    changed = _changed(path)
+    return _Fetched(path, _hash_of(path), {}, changed)
+
+
+def _beside(request: Request) -> Path:
+    url = request.feed.url
+    path = Path(request.jurisdiction.file).parent / url.removeprefix("file://")
+    if not path.exists():
+        raise FileRefused("there is no such file", where=f"{request.where}: {url}", do="mend `url`, or put it there")
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for without end
+        raise FileRefused("it is neither a file nor a folder", where=f"{request.where}: {url}", do="mend `url`")
+    return path
+
+
+_Way = Callable[[Request, Mapping[str, Any]], Any]
+
+
+async def _downloaded(request: Request, way: _Way) -> _Fetched:
+    """The file as an earlier run left it, if it is still that; else as it comes now."""
+    note = request.folder / f"{_name(request.feed.url)}.json"
+    known = await asyncio.to_thread(_noted, note, request)
+    came = await way(request, known)
+    if came is None:
+        body = request.folder / known["sha256"][:32] / "file"
+        await asyncio.to_thread(cache_dir.used, body.parent)
+        return _Fetched(body, known["sha256"], known.get("said", {}), _changed(body))
+    part, signals, said = came
+    with closing(part):
+        return await asyncio.to_thread(_kept, request, part, note, signals, said)
+
+
+def _noted(note: Path, request: Request) -> dict[str, Any]:
+    """What is known of the file we have; nothing where we have none, or one that must be fetched whole again."""
+    try:
+        known: dict[str, Any] = orjson.loads(note.read_bytes())
+        age = request.http.now() - datetime.fromisoformat(known["since"])
+        there = (request.folder / known["sha256"][:32] / "file").exists()
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
+    return known if there and age < timedelta(days=request.feed.full_refresh_days) else {}
+
+
+def _kept(request: Request, part: Part, note: Path, signals: Mapping[str, Any], said: Mapping[str, Any]) -> _Fetched:
+    """The part, checked and moved to where it stays, named by its content."""
+    sha256 = part.check()
+    body = request.folder / sha256[:32] / "file"
+    part.move_to(body)
+    cache_dir.used(body.parent)
+    about = {"url": without_secrets(request.feed.url), "since": request.http.now().isoformat()}
+    draft = note.with_suffix(f".part.{os.getpid()}.note")
+    draft.write_bytes(orjson.dumps({**about, **signals, "sha256": sha256, "said": dict(said)}))
+    draft.replace(note)
+    return _Fetched(body, sha256, said, _changed(body))
+
+
+async def _by_http(request: Request, known: Mapping[str, Any]) -> tuple[Part, dict[str, Any], dict[str, Any]] | None:
+    headers = {ask: known[said] for ask, said in _CONDITIONS.items() if known.get(said)}
+
+    def part_of(address: str) -> Part:
+        return Part(request.folder / f"{_name(address)}.part", headers, request.where)
+
+    answer, part, said = await async_export.fetch(request, part_of)
+    if answer.status != 304:
+        return part, {name: answer.headers.get(name) for name in _CONDITIONS.values()}, said
+    part.close()
+    if not headers:
+        what = "it answers 304, not modified, to who has nothing"
+        raise FeedRefused(what, where=without_secrets(request.feed.url), do="check the address")
+    return None
+
+
+async def _by_ftp(request: Request, known: Mapping[str, Any]) -> tuple[Part, dict[str, Any], dict[str, Any]] | None:
+    part = Part(request.folder / f"{_name(request.feed.url)}.part", {}, request.where)
+    try:
+        version = await ftp_client.fetch(request, part, known.get("version"))
+    except BaseException:
+        part.close()
+        raise
+    if version is None:
+        part.close()
+        return None
+    return part, {"version": version.name}, {}
+
+
+def _name(text: str) -> str:
+    """By the address, so that a changed one never meets the old one's ETag; a name fit for any folder."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _changed(path: Path) -> tuple[int, int]:
+    """When a file, or the youngest of several, was changed (nanoseconds); their size in bytes."""
+    found = [each.stat() for each in _files_of(path)]
+    return max((each.st_mtime_ns for each in found), default=0), sum(each.st_size for each in found)
+
+
+def _hash_of(path: Path) -> str:
+    """The hash of a file, or of all files of a folder (a FileGDB) or of a shapefile."""
+    digest, found = hashlib.sha256(), _files_of(path)
+    for each in found:
+        digest.update(each.relative_to(path if path.is_dir() else path.parent).as_posix().encode())
+        with each.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def _files_of(path: Path) -> list[Path]:
+    if path.is_dir():
+        return [each for each in sorted(path.rglob("*")) if each.is_file()]
+    stem = path.stem.casefold()
+    beside = sorted(path.parent.iterdir()) if path.suffix.casefold() == ".shp" else [path]
+    return [each for each in beside if each.stem.casefold() == stem and each.is_file()]

@@ -1,0 +1,1 @@
+"""Files from portals: what they are, and their rows in batches."""

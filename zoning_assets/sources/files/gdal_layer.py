@@ -1,0 +1,302 @@
+"""One layer of a recognised file: its description, and its rows as Arrow, by GDAL or (GeoParquet) by pyarrow.
+
+What belongs here: what the two readers must be told. What does not: which layer (`files`), whether the file is what it
+should be (`formats`), what is wrong with what they hand over (`mending`). `files` translates errors.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyogrio
+import pyproj
+from pyarrow import parquet
+
+from zoning_assets.errors import FileRefused
+from zoning_assets.sources.files import arrow_repair, dbf, delimited_text, format_detection, kml, row_counts, shapefile
+from zoning_assets.transform.column_names import spelled
+
+Batches = Generator[pa.RecordBatch, None, None]
+
+#: A prefix makes GDAL ask this driver alone. Without it a FeatureCollection whose `name` holds `<OGRVRTDataSource>` is
+#: opened as a virtual dataset. The binary magics need none: they hold a NUL, where the other drivers stop looking.
+_PREFIX = {
+    format_detection.GEOJSON: "GeoJSON:",
+    format_detection.TOPOJSON: "TopoJSON:",
+    format_detection.GEOJSON_LINES: "GeoJSONSeq:",
+    format_detection.CSV: "CSV:",
+}
+_DBF_NAME = 10  # letters of a .dbf's column
+_ROWS_LOOKED_AT = 2000
+
+
+@dataclass(frozen=True)
+class LayerFile:
+    """One layer of a file on this machine, looked at and found readable."""
+
+    where: str  # how messages call it
+    path: Path  # the .shp, the .gdb folder, the file
+    format: str  # GDAL's name of the driver, or "Parquet"
+    layer: str
+    crs: str | None  # "EPSG:2249", WKT, or None where the file does not say
+    rows: int | None
+    columns: tuple[tuple[str, str], ...]  # attributes: name as the batches give it, Arrow type
+    geometry: str  # the geometry column's name in the file; "" where it has none to give
+    encoding: str | None = None  # only where GDAL must be told
+    options: tuple[tuple[str, str], ...] = ()  # how GDAL must open it
+    managed: tuple[str, ...] = ()  # columns that the format has for its own sake
+    shapes_at: int | None = None  # the column that holds the shapes as text
+    shapes: tuple[str, ...] = ()  # other columns that hold shapes as text
+    tables_at: int | None = None  # the column whose HTML holds the attributes `told`
+    told: tuple[str, ...] = ()
+    at: str = ""  # the file's place in a folder or zip
+    left_out: tuple[str, ...] = ()  # what the input holds beside this layer
+    table: dbf.Table | None = None  # a shapefile's
+    digits: tuple[tuple[int, pa.DataType], ...] = ()  # its columns of numbers that GDAL cuts
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # column -> value -> what the file calls it
+
+
+def source(path: Path, format_: str) -> str:
+    """The file as GDAL is asked for it."""
+    return _PREFIX.get(format_, "") + os.fspath(path)
+
+
+def describe(  # noqa: PLR0913 - a layer, and what is known of it
+    path: Path,
+    format_: str,
+    layer: str,
+    where: str,
+    *,
+    named: Collection[str],
+    table: delimited_text.Table | None,
+    info: Mapping[str, Any] | None,
+    rows: int | None,
+) -> LayerFile:
+    """What the layer holds, without its rows. See files.find_layer.
+
+    Raises:
+        FileRefused: GDAL takes it for something else, it is cut short, or its geometry is not WKB.
+
+    """
+    if format_ == format_detection.PARQUET:
+        return _parquet_layer(path, layer, where, named)
+    if table is not None:
+        return _table_layer(table, layer, where, named)
+    info = info or pyogrio.read_info(source(path, format_), layer=layer)
+    _check_info(info, format_, layer, where)
+    rows = _rows(path, format_, layer, info["features"], where) if rows is None else rows
+    utf8 = format_ == format_detection.SHAPEFILE and dbf.is_utf8_unsaid(path)
+    schema, encoding = _schema(source(path, format_), layer, "UTF-8" if utf8 else None)
+    columns = _columns(list(schema)[1:-1])
+    columns = _uncut(columns, named) if format_ == format_detection.SHAPEFILE else columns
+    columns = _respelled(columns, named)
+    found = LayerFile(where, path, format_, layer, info["crs"], rows, columns, info["geometry_name"], encoding)
+    if format_ == format_detection.SHAPEFILE:
+        return _shapefile_layer(found, named)
+    if format_ == format_detection.GEOPACKAGE:
+        return replace(found, names=format_detection.gpkg_names(path, layer))
+    return _kml_layer(found) if format_ == format_detection.KML else found
+
+
+def _check_info(info: Mapping[str, Any], format_: str, layer: str, where: str) -> None:
+    if info["driver"] != format_:
+        raise FileRefused(f"GDAL reads it as {info['driver']}, not {format_}", where=where, do=format_detection.KNOWN)
+    if info["geometry_type"] is None:
+        raise FileRefused(f"the layer {layer!r} has no geometry", where=where, do="name another `layer`")
+
+
+def _columns(fields: Iterable[pa.Field]) -> tuple[tuple[str, str], ...]:
+    inner = list(fields)
+    return tuple((name, str(field.type)) for name, field in zip(_free(f.name for f in inner), inner, strict=True))
+
+
+def _uncut(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Columns under the full names that the jurisdiction file has for them, where ten letters leave one choice."""
+    names = [name for name, _ in columns]
+    longer = {wanted[:_DBF_NAME]: wanted for wanted in named if len(wanted) > _DBF_NAME and wanted not in names}
+    return tuple((longer.get(name, name), kind) for name, kind in columns)
+
+
+def _respelled(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Columns under the names that the jurisdiction file has for them, where only the spelling differs."""
+    names = [name for name, _ in columns]
+    ours = {spelled(wanted, names): wanted for wanted in named if wanted not in names}
+    return tuple((ours.get(name, name), kind) for name, kind in columns)
+
+
+def _shapefile_layer(found: LayerFile, named: Collection[str]) -> LayerFile:
+    """With the digits of numbers that are too long for doubles."""
+    columns, table = found.columns, dbf.beside(found.path)
+    if table is None or len(table.fields) != len(columns):
+        return found
+    digits = dbf.long_columns(table, [place for place, (name, _) in enumerate(columns) if name in named])
+    typed = tuple((name, str(digits.get(place, kind))) for place, (name, kind) in enumerate(columns))
+    return replace(found, columns=typed, table=table, digits=tuple(digits.items()))
+
+
+def _table_layer(table: delimited_text.Table, layer: str, where: str, named: Collection[str]) -> LayerFile:
+    opened, options = source(table.path, format_detection.CSV), table.options
+    info = pyogrio.read_info(opened, **options)
+    _check_info(info, format_detection.CSV, layer, where)
+    inner = list(_names_read(opened, None, None, options))[1:-1]
+    at = next((i for i, field in enumerate(inner) if field.name == table.head.shape), None)
+    crs = f"EPSG:{table.head.srid}" if table.head.srid else info["crs"]
+    columns, name = _respelled(_columns(inner), named), info["geometry_name"]
+    found = LayerFile(where, table.path, format_detection.CSV, layer, crs, table.rows, columns, name, shapes_at=at)
+    others = tuple(each for each in table.head.shapes if each != table.head.shape)
+    return replace(found, options=tuple(options.items()), shapes=others)
+
+
+def _kml_layer(found: LayerFile) -> LayerFile:
+    """With the attributes that its descriptions tell of, where nothing else does."""
+    names = [name for name, _ in found.columns]
+    managed = tuple(name for name in names if name in kml.OWN_COLUMNS)
+    at = names.index("description") if "description" in names else None
+    told = () if at is None else kml.said_in_tables(names, _texts(found, at))
+    columns = tuple((name, "string") for name in _free([*names, *told])[len(names) :])
+    return replace(
+        found, managed=managed, columns=(*found.columns, *columns), tables_at=at if told else None, told=told
+    )
+
+
+def _texts(layer: LayerFile, at: int) -> Iterator[str | None]:
+    for batch in _gdal_batches(layer, _ROWS_LOOKED_AT):
+        yield from arrow_repair.readable(arrow_repair.sound(batch[at])).to_pylist()
+
+
+def stream(layer: LayerFile, rows: int) -> Batches:
+    """The layer's rows: attributes, `geometry`, `fid`."""
+    raw = _parquet_batches(layer, rows) if layer.format == format_detection.PARQUET else _gdal_batches(layer, rows)
+    names = [name for name, _ in layer.columns]
+    for given in raw:
+        *texts, shapes, fid = map(arrow_repair.sound, given)
+        attributes, geometry = [arrow_repair.readable(each) for each in texts], shapes
+        if layer.shapes_at is not None:
+            attributes[layer.shapes_at], geometry = arrow_repair.unread(attributes[layer.shapes_at], shapes)
+        if layer.tables_at is not None:
+            attributes[layer.tables_at], told = arrow_repair.told(attributes[layer.tables_at], layer.told)
+            attributes += told
+        for place, kind in layer.digits:
+            if layer.table is not None:
+                attributes[place] = dbf.with_digits(layer.table, place, kind, fid.to_pylist())
+        arrays = [*attributes, arrow_repair.straight(geometry), fid]
+        yield pa.RecordBatch.from_arrays(arrays, names=[*names, "geometry", "fid"])
+
+
+def _free(names: Iterable[str]) -> list[str]:
+    """The names, made distinct from `geometry`, `fid` and one another by a `_` behind."""
+    taken = {"geometry", "fid"}
+    free = []
+    for wanted in names:
+        name = wanted
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        free.append(name)
+    return free
+
+
+def _schema(path: str, layer: str, encoding: str | None) -> tuple[pa.Schema, str | None]:
+    """The columns, and the encoding GDAL must be told to name them.
+
+    It must where a shapefile with such column names does not say its own, or says it wrong.
+    """
+    try:
+        return _names_read(path, layer, encoding, {}), encoding
+    except UnicodeDecodeError:
+        return _names_read(path, layer, arrow_repair.WINDOWS, {}), arrow_repair.WINDOWS
+
+
+def _names_read(path: str, layer: str | None, encoding: str | None, options: Mapping[str, str]) -> pa.Schema:
+    with _open(path, layer, encoding, 1, options) as (_, reader):
+        schema = reader.schema
+        _ = schema.names  # decoded here, and not when the schema was handed over
+        return schema
+
+
+def _rows(path: Path, format_: str, layer: str, features: int, where: str) -> int | None:
+    if format_ == format_detection.SHAPEFILE:
+        return shapefile.rows(path, where)
+    if format_ == format_detection.GEOJSON_LINES:
+        return format_detection.records(path)  # GDAL leaves out a line that is cut, without a word
+    if format_ == format_detection.GEOPACKAGE:
+        return row_counts.geopackage(path, layer, where)
+    if format_ == format_detection.FILE_GDB and not row_counts.is_gdb_whole(path, features):
+        raise FileRefused(f"the table of {layer!r} is cut short", where=where, do=format_detection.AGAIN)
+    return features if features >= 0 else None
+
+
+def _open(
+    path: str, layer: str | None, encoding: str | None, rows: int, options: Mapping[str, str]
+) -> AbstractContextManager[Any]:
+    opened: AbstractContextManager[Any] = pyogrio.open_arrow(
+        path, layer=layer, encoding=encoding, batch_size=rows, return_fids=True, use_pyarrow=True, **options
+    )
+    return opened
+
+
+def _gdal_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None, None]:
+    """GDAL's order is feature id, attributes, geometry; names may repeat (GeoJSON: `id` twice), so places count."""
+    name = None if layer.format == format_detection.CSV else layer.layer  # a table is alone, and called as we called it
+    with _open(source(layer.path, layer.format), name, layer.encoding, rows, dict(layer.options)) as (_, reader):
+        for batch in reader:
+            fid, *attributes, geometry = batch.columns
+            yield [*attributes, geometry, fid]
+
+
+def _geo(file: parquet.ParquetFile, where: str) -> tuple[str, dict[str, Any]]:
+    """GeoParquet's primary column and what is said of it, from the metadata key `geo`."""
+    metadata = file.metadata.metadata or {}
+    if b"geo" not in metadata:
+        raise FileRefused(
+            "the Parquet file has no `geo` metadata, so it is not GeoParquet", where=where, do=format_detection.KNOWN
+        )
+    try:
+        geo = json.loads(metadata[b"geo"])
+        name = geo["primary_column"]
+        column = {"encoding": "nothing", **geo["columns"][name]}
+    except (KeyError, TypeError, ValueError) as damage:
+        raise FileRefused(
+            "the GeoParquet's `geo` metadata is damaged", where=where, do=format_detection.AGAIN
+        ) from damage
+    if column["encoding"] != "WKB":
+        what = f"the GeoParquet's geometry is encoded as {column['encoding']}"
+        raise FileRefused(what, where=where, do="write it with the encoding WKB")
+    return str(name), column
+
+
+def _parquet_layer(path: Path, layer: str, where: str, named: Collection[str]) -> LayerFile:
+    with parquet.ParquetFile(path) as file:
+        geometry, column = _geo(file, where)
+        columns = _respelled(_columns(field for field in file.schema_arrow if field.name != geometry), named)
+        rows = file.metadata.num_rows
+    return LayerFile(where, path, format_detection.PARQUET, layer, _parquet_crs(column), rows, columns, geometry)
+
+
+def _parquet_crs(column: dict[str, Any]) -> str | None:
+    """No key means longitude and latitude (the format says so); null means that nobody knows."""
+    if "crs" not in column:
+        return "OGC:CRS84"
+    if column["crs"] is None:
+        return None
+    crs = pyproj.CRS.from_json_dict(column["crs"])
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else str(crs.to_wkt())
+
+
+def _parquet_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None, None]:
+    with parquet.ParquetFile(layer.path, pre_buffer=False) as file:
+        running = itertools.count()
+        for batch in file.iter_batches(rows):
+            place = batch.schema.get_field_index(layer.geometry)
+            attributes = [array for index, array in enumerate(batch.columns) if index != place]
+            geometry = batch.column(place)
+            geometry = geometry.storage if isinstance(geometry, pa.ExtensionArray) else geometry
+            fid = pa.array(itertools.islice(running, len(batch)), pa.int64())
+            yield [*attributes, geometry.cast(pa.binary()), fid]

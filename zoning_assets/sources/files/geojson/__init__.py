@@ -1,0 +1,1 @@
+"""GeoJSON files made ready for GDAL."""

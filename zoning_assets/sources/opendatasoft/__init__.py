@@ -1,0 +1,1 @@
+"""Opendatasoft exports."""

@@ -1,0 +1,1 @@
+"""What source types share that ask for a layer page by page."""

@@ -1,0 +1,1 @@
+"""Socrata datasets."""

@@ -1,0 +1,112 @@
+"""What a Socrata view says of itself, and what it means. Views, maps and tables share one form; only some have rows."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from zoning_assets.errors import FeedRefused, NotALayer
+from zoning_assets.sources.paging import json_fields
+
+_ID = re.compile(r"([a-z0-9]{4}-[a-z0-9]{4})(?:\.[a-z]+)?", re.IGNORECASE)
+_AREAS = frozenset({"polygon", "multipolygon"})
+_NO_AREAS = frozenset({"point", "multipoint", "line", "multiline", "location"})
+#: Seconds since 1970; the first is absent on half of the recorded views.
+_SIGNALS = ("rowsUpdatedAt", "publicationDate", "viewLastModified")
+
+
+@dataclass(frozen=True)
+class View:
+    """A view with rows, understood."""
+
+    id: str
+    columns: Sequence[str]
+    geometry: str  # the column with the shapes
+    managed: Sequence[str]  # columns the server keeps for itself: its regions, ids and times
+    signals: Mapping[str, Any]
+
+
+def address(url: str, where: str) -> tuple[str, str]:
+    """The portal and the view's id that an address holds, in whatever form people paste it.
+
+    Raises:
+        NotALayer: it holds none.
+    """
+    parts = urlsplit(url)
+    found = [match[1].lower() for name in parts.path.split("/") if (match := _ID.fullmatch(name))]
+    if not found or parts.scheme not in ("http", "https"):
+        do = "take one like https://data.example.org/resource/abcd-1234.json"
+        raise NotALayer("the address holds no dataset's id (four signs, a hyphen, four signs)", where=where, do=do)
+    return f"{parts.scheme}://{parts.netloc}", found[-1]  # a dataset's name may look like an id and stands before it
+
+
+def children(document: Mapping[str, Any]) -> list[str]:
+    """The views in which a map of layers keeps its rows; none where it has rows itself."""
+    listed = document.get("childViews")
+    if json_fields.objects(document.get("columns")) or not isinstance(listed, list):
+        return []
+    return [child.lower() for child in listed if isinstance(child, str) and _ID.fullmatch(child)]
+
+
+def describe(document: Mapping[str, Any], view: str, geometry: str | None, where: str) -> View:
+    """Understand a view's metadata.
+
+    Args:
+        document: the metadata.
+        view: the id it was asked by.
+        geometry: the column with the shapes, where the jurisdiction file says so.
+        where: for messages.
+
+    Raises:
+        NotALayer: it has no rows, or no column of polygons.
+    """
+    columns = json_fields.objects(document.get("columns"))
+    kinds = {
+        json_fields.text(each.get("fieldName")): json_fields.text(each.get("dataTypeName")).lower() for each in columns
+    }
+    names = [name for name in kinds if name]
+    if not names:
+        kind = json_fields.text(document.get("viewType")) or "of a kind not known"
+        raise NotALayer(f"the view is {kind} and has no rows", where=where, do="take the dataset it was made from")
+    return View(
+        id=view,
+        columns=names,
+        geometry=_geometry(kinds, geometry, where),
+        managed=[name for name in names if name.startswith(":")],
+        signals={name: json_fields.signal(document.get(name)) for name in _SIGNALS},
+    )
+
+
+def _geometry(kinds: Mapping[str, str], told: str | None, where: str) -> str:
+    areas = [name for name, kind in kinds.items() if kind in _AREAS]
+    if told is not None or len(areas) > 1:
+        if told in kinds:
+            return str(told)
+        what = f"no column {told!r}" if told else f"several columns of polygons: {', '.join(areas)}"
+        raise NotALayer(f"the view has {what}", where=where, do=f"name one as `geometry`: {', '.join(kinds)[:300]}")
+    if areas:
+        return areas[0]
+    others = ", ".join(f"{name} ({kind})" for name, kind in kinds.items() if kind in _NO_AREAS)
+    what = f"points or lines, not polygons: {others}" if others else f"no shapes, only: {', '.join(kinds)[:300]}"
+    raise NotALayer(f"the view has {what}", where=where, do="take a dataset of polygons")
+
+
+def no_error(document: Any, where: str) -> Any:
+    """The document, unless it is an error. Errors come with any status, 200 among them.
+
+    Raises:
+        ValueError: one that may pass: ask again.
+        FeedRefused: one that will not.
+    """
+    if not isinstance(document, dict) or not (document.get("error") or document.get("errorCode")):
+        return document
+    status, message = document.get("status"), json_fields.text(document.get("message")) or "an error"
+    if type(status) is int and status >= 500:
+        raise ValueError(message)
+    code = json_fields.text(document.get("errorCode")) or json_fields.text(document.get("code"))
+    raise FeedRefused(
+        f"{message} ({code})" if code else message,
+        where=where,
+        do="check the address; a map or a filtered view may refuse what its dataset allows",
+    )

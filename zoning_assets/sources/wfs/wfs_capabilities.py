@@ -1,0 +1,217 @@
+"""What a WFS says of itself: its capabilities, a layer's columns, and its refusals; and how it is asked.
+
+Source: OGC Web Feature Service 2.0 (ISO 19142) and 1.1.0, key-value pairs. The addresses that the capabilities name
+for each operation are not followed: many are those of a machine behind a proxy, and none is needed.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from zoning_assets.errors import FeedRefused, NotALayer
+from zoning_assets.model import Feed
+from zoning_assets.transform.decode import gml, xml_limits
+from zoning_assets.transform.decode.xml_limits import Element
+
+VERSIONS = ("2.0.0", "1.1.0")
+
+_OURS = frozenset(
+    {
+        *("service", "version", "acceptversions", "request", "typename", "typenames", "outputformat", "sortby"),
+        *("count", "maxfeatures", "startindex", "resulttype"),
+    }
+)
+_GEOJSON = re.compile(r"geo\+?json|(^|[/ ])json($|;)", re.IGNORECASE)
+_WHOLE = re.compile(r"(unsigned)?(int|long|short|byte)|((non)?(positive|negative))?integer", re.IGNORECASE)
+_SHAPE = re.compile(r"(Geometry|Polygon|Surface|MultiPolygon|MultiSurface|MultiGeometry)(Array)?PropertyType")
+_NO_AREA = re.compile(r"(Multi)?(Point|LineString|Curve)PropertyType")
+#: Passes by itself, in the words of servers.
+_PASSING = re.compile(
+    r"time-?d? ?out|temporar|too many|overload|try again|later|connection pool|unavailable", re.IGNORECASE
+)
+#: Where MapServer's own names stand unless its owner changed them.
+_MAPSERVER, _MAPSERVER_SHAPE = "mapserver.gis.umn.edu", "msGeometry"
+_MOST_TYPES = 100_000
+
+
+@dataclass(frozen=True)
+class Type:
+    """A layer, as the capabilities list it."""
+
+    name: str
+    crs: str
+    formats: Sequence[str]
+
+    @property
+    def geojson(self) -> str | None:
+        """The name of its GeoJSON, where it has one; the plainest of several."""
+        found = [name for name in self.formats if _GEOJSON.search(name) and "javascript" not in name]
+        return min(found, key=lambda name: ("geo" not in name.lower(), len(name)), default=None)
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """A service. `sequence`: changes when its description does. `most_rows`: what it gives at a time, where it says."""
+
+    version: str
+    types: Mapping[str, Type]
+    sequence: str | None
+    most_rows: int | None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A layer's columns without those of shapes: name -> kind (gml.py). `hides`: of MapServer, see hidden_rows.py."""
+
+    columns: Mapping[str, str]
+    shapes: Sequence[str]
+    hides: bool
+
+
+@dataclass(frozen=True)
+class Address:
+    """The service's address without a query, and what of the file's own query goes with each request."""
+
+    url: str
+    kept: Mapping[str, str]
+    version: str | None  # what the file's address asks for
+    layer: str | None
+
+
+def address(feed: Feed) -> Address:
+    """The service that the file means."""
+    parts = urlsplit(feed.url)
+    pairs = dict(parse_qsl(parts.query, keep_blank_values=True))
+    said = {name.lower(): value for name, value in pairs.items()}
+    return Address(
+        urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
+        {name: value for name, value in pairs.items() if name.lower() not in _OURS},
+        said.get("version") or said.get("acceptversions"),
+        feed.layer or said.get("typenames") or said.get("typename"),
+    )
+
+
+def read(body: bytes, where: str) -> Element:
+    """An answer in XML, unless it is a refusal.
+
+    Raises:
+        FeedRefused: it is; the message says what the server says.
+        ValueError: it is no XML, or a refusal that may pass.
+    """
+    root = xml_limits.parse(body)
+    if xml_limits.name(root) not in ("ExceptionReport", "ServiceExceptionReport"):
+        return root
+    said = next(iter(xml_limits.within(root, "Exception", "ServiceException")), root)
+    code = xml_limits.attribute(said, "exceptionCode") or xml_limits.attribute(said, "code")
+    words = " ".join(xml_limits.text(said, 300).split()) or "no reason given"
+    if _PASSING.search(words):
+        message = f"{code}: {words}"
+        raise ValueError(message)
+    raise FeedRefused(
+        f"the service refuses: {code[:60] or 'exception'}: {words}", where=where, do="check the address and `layer`"
+    )
+
+
+def capabilities(root: Element, where: str) -> Capabilities:
+    """Understand a service's capabilities.
+
+    Raises:
+        NotALayer: they are not those of a WFS that is spoken here.
+    """
+    version = xml_limits.attribute(root, "version")
+    if xml_limits.name(root) != "WFS_Capabilities" or version[:3] not in ("2.0", "1.1", "1.0"):
+        what = f"this is {xml_limits.name(root)[:60]} {version[:20]}, no capabilities of a WFS 2.0 or 1.1"
+        raise NotALayer(what, where=where, do="check the address")
+    formats = [xml_limits.text(each, 200) for each in _values(root, "GetFeature", "outputFormat")]
+    types = [_type(each, formats) for each in xml_limits.within(root, "FeatureType")][:_MOST_TYPES]
+    most = [xml_limits.said(each, "DefaultValue") for each in _constraints(root, "CountDefault")]
+    return Capabilities(
+        version,
+        {each.name: each for each in types if each.name},
+        xml_limits.attribute(root, "updateSequence")[:200] or None,
+        next((int(each) for each in most if re.fullmatch(r"[1-9]\d{0,7}", each, re.ASCII)), None),
+    )
+
+
+def _type(element: Element, formats: Sequence[str]) -> Type:
+    own = [xml_limits.text(each, 200) for each in xml_limits.within(element, "Format")]
+    crs = (xml_limits.said(element, name) for name in ("DefaultCRS", "DefaultSRS", "SRS"))
+    return Type(xml_limits.said(element, "Name")[:500], next(filter(None, crs), "")[:500], own or formats)
+
+
+def _values(root: Element, operation: str, parameter: str) -> Iterable[Element]:
+    """The values that an operation's parameter may have."""
+    for each in xml_limits.within(root, "Operation"):
+        if each.get("name") == operation:
+            named = (inner for inner in xml_limits.within(each, "Parameter") if inner.get("name") == parameter)
+            yield from (value for inner in named for value in xml_limits.within(inner, "Value"))
+
+
+def _constraints(root: Element, named: str) -> Iterable[Element]:
+    return (each for each in xml_limits.within(root, "Constraint") if each.get("name") == named)
+
+
+def choose(types: Mapping[str, Type], layer: str | None, where: str) -> Type:
+    """The one layer that is meant.
+
+    Raises:
+        NotALayer: none or several may be; names some.
+    """
+    exact = [each for name, each in types.items() if name == layer]
+    same = [each for name, each in types.items() if layer is None or _local(name) == _local(layer)]
+    if len(exact or same) == 1:
+        return (exact or same)[0]
+    which = f"no single layer is called {layer!r}" if layer else f"the service has {len(types):,} layers"
+    names = ", ".join(sorted(types)[:20]) or "none"
+    raise NotALayer(f"{which}; there are: {names}", where=where, do="name one as `layer` in the jurisdiction file")
+
+
+def schema(root: Element, layer: str, where: str) -> Schema:
+    """The columns of a layer.
+
+    Raises:
+        NotALayer: it has points or lines.
+    """
+    described = _described(root, _local(layer))
+    columns, shapes, lines = {}, [], []
+    for each in described:
+        kind = _local(_kind(each))
+        if _SHAPE.fullmatch(kind):
+            shapes.append(each.get("name", ""))
+        elif _NO_AREA.fullmatch(kind):
+            lines.append(kind.removesuffix("PropertyType"))
+        else:
+            columns[each.get("name", "")] = _meaning(kind)
+    if lines and not shapes:
+        raise NotALayer(f"this is a layer of {lines[0]}, not of polygons", where=where, do="choose another `layer`")
+    hides = _MAPSERVER in xml_limits.attribute(root, "targetNamespace") or _MAPSERVER_SHAPE in shapes
+    return Schema(columns, shapes, hides)
+
+
+def _described(root: Element, layer: str) -> list[Element]:
+    """The elements that a layer's rows have: those of the type of the element that is called as the layer is."""
+    tops = [each for each in xml_limits.children(root, "element") if each.get("name") == layer]
+    kinds = {_local(each.get("type", "")) for each in tops}
+    types = [each for each in xml_limits.children(root, "complexType") if each.get("name") in kinds]
+    types += [inner for each in tops for inner in xml_limits.children(each, "complexType")]
+    return [each for one in types for each in xml_limits.within(one, "element") if each.get("name")]
+
+
+def _kind(element: Element) -> str:
+    """An element's type, or what its own simple type restricts."""
+    restricted = (each.get("base", "") for each in xml_limits.within(element, "restriction"))
+    return element.get("type", "") or next(restricted, "")
+
+
+def _meaning(kind: str) -> str:
+    if _WHOLE.fullmatch(kind):
+        return gml.WHOLE
+    if kind in ("double", "float", "decimal"):
+        return gml.NUMBER
+    return gml.BOOLEAN if kind == "boolean" else gml.TEXT
+
+
+def _local(name: str) -> str:
+    """A name without its prefix."""
+    return name.rpartition(":")[2]

@@ -1,0 +1,1 @@
+"""The object store: raw harvests, normalized and validated tables."""

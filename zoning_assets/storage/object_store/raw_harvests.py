@@ -1,0 +1,187 @@
+"""Raw: pages as they came and the manifest that makes them a harvest. Immutable, named by content.
+
+raw/JURISDICTION/FEED/whole/pages/SHA256.zst    a page of a layer
+raw/JURISDICTION/FEED/whole/harvests/ID.json    the manifest of a layer's harvest; without it the pages are no harvest
+raw/JURISDICTION/FEED/whole/harvests/ID-CUT.arrow   which tile owns each of its rows
+raw/JURISDICTION/FEED/whole/draft/...           what was asked in a harvest that is not whole yet; see harvest_drafts.py
+raw/JURISDICTION/FEED/TILE/harvests/ID.json     the manifest of a tile's rows of a layer's harvest
+raw/JURISDICTION/FEED/TILE/latest.json          the id of the newest
+raw/JURISDICTION/FEED/cover.json                the newest harvest of the layer, and its tiles
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import zstandard
+
+from zoning_assets.errors import HarvestMissing
+from zoning_assets.model import Cover, Harvest, Page, Place
+from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.transform.geometry import content_hash
+from zoning_assets.transform.geometry.h3_tiles import to_int
+from zoning_assets.transform.geometry.tile_ownership import EVERYWHERE, Flags, LayerRows, Numbers, Ownership
+
+_LARGEST_PAGE = 1 << 30
+#: A page that is no longer what was compressed.
+BrokenPage = zstandard.ZstdError
+
+
+def latest(objects: Objects, place: Place, feed: str) -> Harvest:
+    """The newest harvest of a feed at a place.
+
+    Raises:
+        HarvestMissing: there is none yet.
+    """
+    folder = folder_of(place, feed)
+    pointer = objects.find_json(f"{folder}/latest.json")
+    if pointer is None:
+        raise HarvestMissing(f"no harvest of {feed} yet", where=str(place), do="materialize raw_feed first")
+    return of(objects, place, feed, pointer["harvest"])
+
+
+def of(objects: Objects, place: Place, feed: str, harvest: str) -> Harvest:
+    """A harvest by its id.
+
+    Raises:
+        HarvestMissing: it is not stored.
+    """
+    document = orjson.loads(objects.get(f"{folder_of(place, feed)}/harvests/{harvest}.json"))
+    return Harvest(**{**document, "pages": tuple(Page(**page) for page in document["pages"])})
+
+
+def read_page(objects: Objects, harvest: Harvest, page: Page) -> bytes:
+    """A page's bytes, as the portal sent them; those of a tile are its layer's."""
+    place = Place(harvest.jurisdiction, None if harvest.of else harvest.tile)
+    return read_packed(objects, page_name(place, harvest.feed, page.name))
+
+
+def read_packed(objects: Objects, name: str) -> bytes:
+    """An object that was compressed, within a limit of size."""
+    return zstandard.ZstdDecompressor().decompress(objects.get(name), max_output_size=_LARGEST_PAGE)
+
+
+def put_cover(objects: Objects, cover: Cover) -> None:
+    """Keep a cover, replacing the one before."""
+    objects.put_json(f"raw/{cover.jurisdiction}/{cover.feed}/cover.json", asdict(cover))
+
+
+def find_cover(objects: Objects, jurisdiction: str, feed: str) -> Cover | None:
+    """The newest harvest of a layer and its tiles; None where there is none, or only that of an earlier version."""
+    document = objects.find_json(f"raw/{jurisdiction}/{feed}/cover.json") or {}
+    return Cover(**document) if document.get("harvest") else None
+
+
+def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Ownership, rules: str) -> str:
+    """Keep which rows a layer's harvest has, and who owns each; the name of this cut.
+
+    `rules`: those by which the rows were read. The same cut of the same rows has the same name.
+    """
+    columns = {
+        "page": rows.page.astype(np.uint32),
+        "row": rows.row.astype(np.uint32),
+        "content": rows.content,
+        "owner": ownership.owner,
+        "together": ownership.together,
+        "cell": rows.cell,
+        "key": rows.key,
+        "id": rows.id,
+    }
+    table = pa.table(columns)
+    cut = hashlib.sha256(rules.encode() + rows.content.tobytes() + ownership.owner.tobytes()).hexdigest()[:16]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    objects.put(_rows_name(harvest.jurisdiction, harvest.feed, harvest.id, cut), bytes(sink.getvalue()))
+    return cut
+
+
+@dataclass(frozen=True)
+class OwnedRows:
+    """The rows of a layer's harvest: number of the page, index in the page, hash of what the row says, owner, and
+    whether other rows have its key. One entry a row."""
+
+    page: npt.NDArray[np.uint32]
+    row: npt.NDArray[np.uint32]
+    content: Numbers
+    owner: Numbers
+    together: Flags
+
+    def of(self, tile: str | None) -> npt.NDArray[np.intp]:
+        """The positions of the rows of a tile."""
+        return np.flatnonzero(self.owner == (EVERYWHERE if tile is None else np.uint64(to_int(tile))))
+
+
+def get_rows(objects: Objects, jurisdiction: str, feed: str, harvest: str, cut: str) -> OwnedRows:
+    """The rows of a layer's harvest, cut in one way.
+
+    Raises:
+        HarvestMissing: it is not stored.
+    """
+    return OwnedRows(*_columns(objects, _rows_name(jurisdiction, feed, harvest, cut), OwnedRows))
+
+
+def get_index(objects: Objects, cover: Cover) -> LayerRows | None:
+    """The index of the rows of a layer's newest harvest; None where an earlier version kept less of it.
+
+    Raises:
+        HarvestMissing: it is not stored.
+    """
+    name = _rows_name(cover.jurisdiction, cover.feed, cover.harvest, cover.cut)
+    try:
+        return LayerRows(*(each.astype(np.uint64, copy=False) for each in _columns(objects, name, LayerRows)))
+    except KeyError:
+        return None
+
+
+def _columns(objects: Objects, name: str, of: type[OwnedRows | LayerRows]) -> list[npt.NDArray[Any]]:
+    """The columns that a class has fields for; the others are not unpacked.
+
+    Raises:
+        KeyError: the file has not all of them.
+    """
+    body, names = objects.get(name), [each.name for each in fields(of)]
+    known = pa.ipc.open_file(body).schema
+    options = pa.ipc.IpcReadOptions(
+        included_fields=[known.get_field_index(each) for each in names if each in known.names]
+    )
+    table = pa.ipc.open_file(body, options=options).read_all()
+    return [table.column(each).to_numpy() for each in names]
+
+
+def put_tile(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, tile: str) -> Harvest:
+    """Make a tile's rows of a layer's harvest a harvest of the tile; where its rows say what they said before, read by
+    the same rules, it is that harvest still."""
+    mine = rows.of(tile)
+    said = np.sort(rows.content[mine] ^ rows.together[mine].astype(np.uint64))
+    name = content_hash.json_bytes([layer.jurisdiction, layer.feed, tile, layer.form, layer.layer, cover.rules])
+    id_ = hashlib.sha256(name + said.tobytes()).hexdigest()[:32]
+    place = Place(layer.jurisdiction, tile)
+    folder = folder_of(place, layer.feed)
+    try:
+        harvest = of(objects, place, layer.feed, id_)
+    except HarvestMissing:
+        numbers, counts = np.unique(rows.page[mine], return_counts=True)
+        pages = tuple(replace(layer.pages[n], rows=c) for n, c in zip(numbers.tolist(), counts.tolist(), strict=True))
+        harvest = replace(layer, tile=tile, pages=pages, id=id_, of=layer.id, cut=cover.cut)
+        objects.put_json(f"{folder}/harvests/{id_}.json", asdict(harvest))
+    objects.put_json(f"{folder}/latest.json", {"harvest": id_})
+    return harvest
+
+
+def _rows_name(jurisdiction: str, feed: str, harvest: str, cut: str) -> str:
+    return f"{folder_of(Place(jurisdiction), feed)}/harvests/{harvest}-{cut}.arrow"
+
+
+def folder_of(place: Place, feed: str) -> str:
+    """Where all that was received of a feed for a place lies."""
+    return f"raw/{place.jurisdiction}/{feed}/{place.tile or 'whole'}"
+
+
+def page_name(place: Place, feed: str, name: str) -> str:
+    """Where a page lies."""
+    return f"{folder_of(place, feed)}/pages/{name}.zst"

@@ -1,0 +1,1 @@
+"""PostGIS: connection, schema, and the transactions that publish and undo."""

@@ -1,0 +1,15 @@
+"""Where a change had nothing before or after it, it says nothing."""
+
+from importlib.resources import files
+
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    """Plain SQL, from the file of the same name."""
+    op.get_bind().exec_driver_sql(
+        files("zoning_assets.storage.postgis").joinpath("sql", "0009_nothing.sql").read_text()
+    )

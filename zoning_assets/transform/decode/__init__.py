@@ -1,0 +1,1 @@
+"""A page's bytes to rows: one reader for each form."""

@@ -1,0 +1,1 @@
+"""Esri's own forms: JSON, protocol buffers, curves."""

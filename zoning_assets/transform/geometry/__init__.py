@@ -1,0 +1,1 @@
+"""Shapes: CRS, tiles, validity, overlay, canonical form, pictures."""

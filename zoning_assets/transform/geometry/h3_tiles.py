@@ -1,0 +1,216 @@
+"""Tiles: H3 cells, and which of them owns what.
+
+Ownership is decided at the finest resolution and inherited upwards, so that it nests: the owner of a point at any
+resolution is the ancestor of its finest cell. A coarse cell does not contain the footprint of all its descendants
+(H3 is aperture 7, each level is turned by 19.1 degrees): what a tile owns lies in the padded outline of its
+descendants, `envelope`. Points are longitude, latitude; degrees; EPSG:4326.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+
+import h3.api.numpy_int as h3n
+import numpy as np
+import numpy.typing as npt
+import shapely
+from h3 import api as _api
+
+from zoning_assets.model import Bounds
+
+h3s = _api.basic_str
+
+FINEST = 15
+#: No place: the row has no coordinates to own it by.
+NOWHERE = np.uint64(0)
+#: After every cell, for looking for the smallest.
+LAST = (1 << 64) - 1
+#: A coordinate that is nowhere, for points that are NaN.
+OFF_GLOBE = 1e9
+#: Levels of descendants whose outline stands for the footprint; the rest is padding.
+_OUTLINE_LEVELS = 2
+#: A descendant may lie outside its ancestor: by 0.156 of the ancestor's longest edge at most, measured over all
+#: resolutions; at pentagons of odd ones, whose edges are bent in the middle, by 0.19 of the half edge
+#: (test_h3_tiles.py). A quarter is asked for, and some metres for datum shifts and for edges that are
+#: straight in another CRS.
+_PAD_EDGES, _PAD_M = 0.25, 10.0
+_METRES_PER_DEGREE = 111_320.0
+#: Of a hexagon's three directions of edges one runs within 30 degrees of north: the tallest edge tells the longest.
+_LONGEST_TO_TALLEST = 1.16
+#: Above this latitude, or where it is wider than this, a tile has no outline in longitudes: it is a cap. Degrees.
+_POLAR, _WIDEST = 89.9, 170.0
+
+
+def finest_cells(points: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
+    """The finest H3 cell of each point (n, 2); NOWHERE where the coordinates are not on the globe."""
+    on_globe = (np.abs(points[:, 0]) <= 180) & (np.abs(points[:, 1]) <= 90)
+    cells = np.full(len(points), NOWHERE, dtype=np.uint64)
+    to_cell = h3n.latlng_to_cell
+    cells[on_globe] = [to_cell(lat, lon, FINEST) for lon, lat in points[on_globe].tolist()]
+    return cells
+
+
+def ancestors(cells: npt.NDArray[np.uint64], resolution: int) -> npt.NDArray[np.uint64]:
+    """The ancestor of each finest cell at a resolution; NOWHERE stays.
+
+    An H3 index holds its resolution in bits 52-55 and three bits a level below; the unused levels are all ones
+    (h3geo.org, "H3 index bit layout").
+    """
+    unused = np.uint64((1 << 3 * (FINEST - resolution)) - 1)
+    parents = (cells & ~np.uint64(15 << 52)) | np.uint64(resolution << 52) | unused
+    return np.where(cells == NOWHERE, NOWHERE, parents)
+
+
+def owners(cells: npt.NDArray[np.uint64], tiles: Collection[str]) -> npt.NDArray[np.uint64]:
+    """Which of `tiles` owns each finest cell; `home` owns what none of them contains."""
+    owned = np.full(len(cells), to_int(home(tiles)), dtype=np.uint64)
+    by_resolution: dict[int, list[int]] = {}
+    for tile in tiles:
+        by_resolution.setdefault(h3s.get_resolution(tile), []).append(to_int(tile))
+    for resolution, ints in by_resolution.items():
+        parents = ancestors(cells, resolution)
+        owned = np.where(np.isin(parents, np.array(ints, dtype=np.uint64)), parents, owned)
+    return owned
+
+
+def home(tiles: Collection[str]) -> str:
+    """The tile that also owns the rows that have no place: the first of the jurisdiction's tiles."""
+    return min(tiles)
+
+
+def to_int(tile: str) -> int:
+    """The tile's 64-bit index."""
+    return int(h3s.str_to_int(tile))
+
+
+def to_str(tile: int) -> str:
+    """The tile's usual spelling."""
+    return str(h3s.int_to_str(int(tile)))
+
+
+def is_tile(text: str) -> bool:
+    """Whether the text is the usual spelling of an H3 cell."""
+    return bool(h3s.is_valid_cell(text))
+
+
+def contains(coarse: str, fine: str) -> bool:
+    """Whether one tile is an ancestor of the other."""
+    level = resolution_of(coarse)
+    return level < resolution_of(fine) and h3s.cell_to_parent(fine, level) == coarse
+
+
+def children(tile: str) -> list[str]:
+    """The seven (at a pentagon six) tiles that a tile is split into."""
+    return sorted(h3s.cell_to_children(tile))
+
+
+def resolution_of(tile: str) -> int:
+    """The tile's H3 resolution."""
+    return int(h3s.get_resolution(tile))
+
+
+def start_tiles(bounds: Bounds, finest: int = 6) -> list[str]:
+    """The coarse tiles from which a cover is searched: few, and together the owners of all that lies in `bounds`.
+
+    Raises:
+        ValueError: the bounds are not a box on the globe.
+    """
+    west, south, east, north = bounds
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        message = f"not a box of degrees: {bounds}"
+        raise ValueError(message)
+    across_m = max((north - south), (east - west) * math.cos(math.radians((south + north) / 2))) * _METRES_PER_DEGREE
+    fitting = [r for r in range(finest + 1) if h3s.average_hexagon_edge_length(r, unit="m") * 2 >= across_m]
+    resolution = fitting[-1] if fitting else 0
+    box = shapely.box(west, south, east, north)
+    if resolution == 0:
+        near = set(h3s.get_res0_cells())
+    else:  # a tile may own what lies outside its own outline, in its neighbour's
+        shape = h3s.geo_to_h3shape(shapely.geometry.mapping(box))
+        met = h3s.h3shape_to_cells_experimental(shape, resolution, "overlap")
+        near = {tile for each in met for tile in h3s.grid_disk(each, 1)}
+    return sorted(tile for tile in near if envelope(tile).intersects(box))
+
+
+@lru_cache(maxsize=4096)
+def envelope(tile: str) -> shapely.Polygon | shapely.MultiPolygon:
+    """Where all that a tile owns lies: the outline of its descendants, padded.
+
+    At the antimeridian it is cut in two. Only a tile that reaches a pole is a cap: all longitudes from its lowest
+    latitude on.
+
+    Returns:
+        A shape in longitude, latitude; degrees, EPSG:4326.
+    """
+    level = min(resolution_of(tile) + _OUTLINE_LEVELS, FINEST)
+    rings = _boundaries(h3s.cell_to_children(tile, level), h3s.cell_to_latlng(tile)[1])
+    edge_deg = float(np.max(np.abs(np.diff(rings[..., 1], axis=1)))) * _LONGEST_TO_TALLEST
+    pad_deg = _PAD_EDGES * edge_deg + _PAD_M / _METRES_PER_DEGREE
+    west, south, east, north = np.concatenate([np.min(rings, axis=(0, 1)), np.max(rings, axis=(0, 1))])
+    south, north = south - pad_deg, north + pad_deg
+    highest = max(-south, north)
+    stretch = 1 / math.cos(math.radians(highest)) if highest < _POLAR else math.inf
+    if east - west + 2 * pad_deg * stretch > _WIDEST:
+        return shapely.box(-180, -90 if south < 0 else south, 180, 90 if north > 0 else north)
+    return _cut(_padded(shapely.polygons(rings), pad_deg, stretch))
+
+
+def _cut(shape: shapely.Polygon) -> shapely.Polygon | shapely.MultiPolygon:
+    """The shape with all longitudes within 180 degrees: what lies beyond the antimeridian moves to its other side."""
+    west, _, east, _ = shape.bounds
+    if west > -180 and east < 180:
+        return shape
+    globe = shapely.box(-180, -90, 180, 90)
+    moved = [shapely.transform(shape, lambda c, turn=turn: c + np.array([turn, 0.0])) for turn in (-360.0, 0.0, 360.0)]
+    return shapely.union_all(shapely.intersection(moved, globe))
+
+
+def _boundaries(cells: Iterable[str], near_lon: float) -> npt.NDArray[np.float64]:
+    """Each cell's ring as (n, 10, 2) longitude, latitude, on the side of the antimeridian where `near_lon` is."""
+    rings = []
+    for cell in cells:
+        ring = [(lon, lat) for lat, lon in h3s.cell_to_boundary(cell)]
+        rings.append(ring + [ring[0]] * (11 - len(ring)))  # pentagons and edge crossings have up to ten corners
+    array = np.array(rings)
+    array[..., 0] -= 360 * np.round((array[..., 0] - near_lon) / 360)
+    return array
+
+
+def _padded(cells: npt.NDArray[np.object_], pad_deg: float, stretch: float) -> shapely.Polygon:
+    """The cells as one polygon, padded by as many metres eastward as northward: longitudes shrunk, then stretched."""
+    squeezed = shapely.transform(cells, lambda c: c / (stretch, 1.0))
+    grown = shapely.buffer(squeezed, pad_deg, quad_segs=1, join_style="mitre")
+    whole = shapely.simplify(shapely.union_all(grown), pad_deg / 20)
+    return shapely.Polygon(shapely.transform(whole, lambda c: c * (stretch, 1.0)).exterior)
+
+
+def count_by(cells: npt.NDArray[np.uint64], resolution: int) -> dict[str, int]:
+    """How many finest cells lie in each tile of a resolution; NOWHERE is not counted."""
+    placed = cells[cells != NOWHERE]
+    found, counts = np.unique(ancestors(placed, resolution), return_counts=True)
+    return {to_str(tile): int(n) for tile, n in zip(found, counts, strict=True)}
+
+
+def split(cells: npt.NDArray[np.uint64], start: Sequence[str], most_rows: int, fixed: int | None) -> dict[str, int]:
+    """The cover of known points: dense tiles split until none holds more than `most_rows`, empty ones left out."""
+    cover: dict[str, int] = {}
+    counts = {r: count_by(cells, r) for r in range(min(map(resolution_of, start)), (fixed or SMALLEST) + 1)}
+    queue = list(start)
+    while queue:
+        tile = queue.pop()
+        rows = counts[resolution_of(tile)].get(tile, 0)
+        if rows and wants_split(tile, rows, most_rows, fixed):
+            queue += children(tile)
+        elif rows:
+            cover[tile] = rows
+    return dict(sorted(cover.items()))
+
+
+#: Tiles are not split below this resolution (edge about 66 m): a tower of condominiums cannot be split further.
+SMALLEST = 10
+
+
+def wants_split(tile: str, rows: int, most_rows: int, fixed: int | None) -> bool:
+    """Whether a tile is too coarse: by the jurisdiction's fixed resolution, else by its number of rows."""
+    resolution = resolution_of(tile)
+    return resolution < fixed if fixed is not None else rows > most_rows and resolution < SMALLEST

@@ -1,0 +1,1 @@
+"""What a release looks like, and which checks it must pass."""
