@@ -21,8 +21,8 @@ from tests.support.cluster_fixture import REPO, shared_packages
 from zoning_assets import local_postgres
 
 _REGISTER = """
-from zoning_assets.cli import environment
-with environment.dagster_instance() as instance:
+from zoning_assets.cli import bootstrap
+with bootstrap.dagster_instance() as instance:
     instance.add_dynamic_partitions("tiles", ["us-xx-simulated:1"])
 """
 _PARTITIONS = '{ assetNodeOrError(assetKey: {path: ["parcels"]}) { ... on AssetNode { partitionKeys } } }'

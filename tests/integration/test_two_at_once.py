@@ -19,9 +19,9 @@ _OTHER = [f"{number:03}" for number in range(320)]
 #: Registers other tiles of a county again and again.
 _CHANGING = """
 import itertools, sys
-from zoning_assets.cli import environment
+from zoning_assets.cli import bootstrap
 from zoning_assets.defs import partitions
-with environment.dagster_instance() as instance:
+with bootstrap.dagster_instance() as instance:
     for number in itertools.count():
         partitions.register(instance, "us-aa", [str(each) for each in range(100 + number % 2, 140 + number % 3)])
         if number == 3:
@@ -91,8 +91,8 @@ def test_others_see_all_keys_at_any_moment_and_a_kill_loses_none() -> None:
 def test_two_processes_register_the_same_county() -> None:
     """Both end well, and its keys are there once."""
     program = (
-        "from zoning_assets.cli import bootstrap as environment\nfrom zoning_assets.defs import partitions\n"
-        "with environment.dagster_instance() as instance:\n"
+        "from zoning_assets.cli import bootstrap\nfrom zoning_assets.defs import partitions\n"
+        "with bootstrap.dagster_instance() as instance:\n"
         " for number in range(30):\n"
         "  partitions.register(instance, 'us-aa', [str(each) for each in range(number, number + 30)])\n"
     )
