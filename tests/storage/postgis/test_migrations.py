@@ -17,7 +17,7 @@ from zoning_assets.errors import SchemaMismatch
 from zoning_assets.storage.postgis import database as db
 from zoning_assets.storage.postgis.records import hold_records, release_profiles
 
-STORES = files("zoning_assets.storage")
+STORES = files("zoning_assets.storage.postgis")
 TABLES = {
     "batch",
     "parcel",
@@ -100,7 +100,6 @@ def test_migrations_from_nothing_give_the_schema_that_can_be_read(database: str,
     with psycopg.connect(empty) as connection:
         connection.execute("CREATE EXTENSION postgis")
         connection.execute("CREATE EXTENSION btree_gist")
-        connection.execute("CREATE SCHEMA zoning")
         for name in ("schema.sql", "comments.sql"):
             connection.execute(STORES.joinpath("sql", name).read_bytes())
     written, migrated = catalog(empty), catalog(database)
@@ -121,7 +120,7 @@ def test_migrating_twice_does_nothing(empty: str) -> None:
 
 def test_two_migrations_at_once_give_one_schema(empty: str, database: str) -> None:
     """Two processes that start on an empty database at the same moment both end well, and the schema is whole."""
-    program = "import sys; from zoning_assets.storage import database; input(); database.migrate(sys.argv[1])"
+    program = "import sys; from zoning_assets.storage.postgis import database; input(); database.migrate(sys.argv[1])"
     command = [sys.executable, "-c", program, empty]
     both = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     for process in both:  # both have imported what they need, and wait for a line
