@@ -82,16 +82,19 @@ class Reader:
         return found
 
     def _values(self, table: dict[str, Any], at: str, known: Mapping[str, Key]) -> dict[str, Any]:
-        """The values of a table by key."""
+        """The values of a table by key, in the order of the file."""
         for key in table:
             if key not in known:
                 valid = f"valid are: {', '.join(known)}"
                 self._wrong(_path(at, key), f"unknown key; {valid}{nearest(key, known)}")
+        found = {}
         for key, each in known.items():
-            if each.required and key not in table:
+            if key in table:
+                found[key] = self._read(each.rule, table[key], _path(at, key))
+            elif each.required:
                 choices = f"; choose one of: {', '.join(each.rule.choices)}" if isinstance(each.rule, Choice) else ""
                 self._complain(f"{_path(at, key)} is missing{choices}")
-        return {key: self._read(known[key].rule, value, _path(at, key)) for key, value in table.items()}
+        return {key: found[key] for key in table}
 
     def _read(self, rule: Rule, value: Any, key: str) -> Any:
         try:
