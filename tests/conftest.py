@@ -61,9 +61,15 @@ def own_dagster_storage() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this process's own PostGIS."""
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="session")
+def server(cluster_home: Path) -> Iterator[str]:
     """The PostGIS of this process. With pytest-xdist each worker starts its own."""
-    with session_cluster(tmp_path_factory.mktemp("cluster")) as url:
+    with session_cluster(cluster_home) as url:
         yield url
 
 

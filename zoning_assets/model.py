@@ -84,7 +84,7 @@ class Feed:
 class Portal:
     """How politely a portal is asked."""
 
-    requests_per_minute: float = 30.0
+    requests_per_minute: float = 30
     connections: int = 2
     maintenance: tuple[str, ...] = ()  # "Sun 02:00-06:00 America/New_York"; see time_windows.py
     quiet_hours: tuple[str, ...] = ()  # the same; ours to choose, where maintenance is the portal's

@@ -1,4 +1,4 @@
-"""Times as cron says them, beside the reading that Dagster has built in."""
+"""Times of cron expressions, compared with the croniter that Dagster has built in."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zoning_assets.schedules import cron
 
 
-# Crons differ on `*/2` beside a day of the other kind; ours is the oldest one's reading, Dagster's another.
+# Crons differ on `*/2` beside a day of the other kind: ours is Debian's cron, Dagster's croniter differs.
 @st.composite
 def fields(draw: st.DrawFn, least: int, most: int, *, of_all: bool = False) -> str:
     numbers = st.integers(least, most)
@@ -47,8 +47,27 @@ def test_each_day_has_one_time_though_clocks_are_set(hours: int) -> None:
     assert timedelta(hours=23) <= then - first <= timedelta(hours=25)
 
 
+def test_a_time_that_clocks_repeat_comes_once_and_is_never_past() -> None:
+    """New York has 1:30 twice on the 1st of November 2026: at 5:30 and at 6:30 UTC."""
+    after = cron.parse("30 1 * * * America/New_York").after
+    assert after(datetime(2026, 11, 1, 5, tzinfo=UTC)) == datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
+    assert after(datetime(2026, 11, 1, 6, 10, tzinfo=UTC)) == datetime(2026, 11, 2, 6, 30, tzinfo=UTC)
+
+
+def test_a_day_that_comes_seldom_is_found() -> None:
+    """A 29th of February that is a Sunday comes every 28 years."""
+    after = cron.parse("0 0 29 2 */7").after
+    assert after(datetime(2033, 1, 1, tzinfo=UTC)) == datetime(2060, 2, 29, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("text", ["", "0 3 * *", "60 3 * * *", "0 3 30 2 *", "0 3 * * * Moon/Base", "a b c d e",
-                                  "5-3 * * * *", "*/0 * * * *", "0 3 * * * UTC UTC"])  # fmt: skip
+                                  "5-3 * * * *", "*/0 * * * *", "0 3 * * * UTC UTC",
+                                  "0 3 * * MON", "0 3 L * *"])  # fmt: skip
 def test_what_is_no_time_is_said(text: str) -> None:
     with pytest.raises(ValueError, match=r"must|no |never"):
         cron.parse(text)
+
+
+def test_the_message_names_the_field_and_its_limits() -> None:
+    with pytest.raises(ValueError, match="'24' must be a number, list, range or step from 0 to 23"):
+        cron.parse("0 24 * * *")

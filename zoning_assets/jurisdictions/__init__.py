@@ -11,7 +11,8 @@ from pathlib import Path
 
 from zoning_assets import os_errors
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
-from zoning_assets.jurisdictions.jurisdiction_file import ID, Reader
+from zoning_assets.jurisdictions.jurisdiction_file import Reader
+from zoning_assets.jurisdictions.keys import ID
 from zoning_assets.model import Jurisdiction
 
 PACKAGED = Path(__file__).parent

@@ -1,93 +1,69 @@
-"""When a feed is asked, as five fields of cron say it. Pure; time is an argument.
+"""The time at which a feed is probed, as a cron expression with an optional time zone. Pure; time is an argument.
 
 "0 3 * * *"                              every day at 3:00, UTC
-"30 1,13 * * 1-5 America/New_York"       from Monday to Friday at 1:30 and 13:30 of the zone's own clock
+"30 1,13 * * 1-5 America/New_York"       from Monday to Friday at 1:30 and 13:30 in New York
 "0 */6 1 * *"                            every six hours of a month's first day
 
-Where both a day of the month and a day of the week are given, either will do, as in every cron.
+The library cronsim evaluates the five fields as Debian's cron does: where both a day of the month and a day of the week
+are given, either will do; a time in an hour that the clocks skip is moved to the end of that hour.
 """
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from cronsim import CronSim, CronSimError
+
 from zoning_assets.schedules.time_windows import zone_of
 
-_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?")
-_MINUTES, _HOURS, _DAYS, _MONTHS, _WEEKDAYS = (0, 59), (0, 23), (1, 31), (1, 12), (0, 7)
-#: The 29th of February is this far away at most.
-_FARTHEST_DAYS = 8 * 366 + 1
+#: cronsim also accepts names of days, "L" and "#"; a jurisdiction file uses numbers only.
+_FIELD = re.compile(r"[\d*,/-]+")
+#: Minute, hour, day of the month, month, day of the week (Sunday is 0 and 7): the least and the greatest number.
+_LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
 @dataclass(frozen=True)
 class Cron:
-    """At these minutes of these hours of these days, on the zone's own clock; Sunday is 0."""
+    """Five fields of cron, evaluated on the clock of a time zone."""
 
-    minutes: frozenset[int]
-    hours: frozenset[int]
-    days: frozenset[int]
-    months: frozenset[int]
-    weekdays: frozenset[int]
-    either: bool  # of a day of the month and a day of the week, one is enough
+    fields: str
     zone: ZoneInfo
 
-    def _on(self, day: date) -> bool:
-        by_month, by_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
-        return day.month in self.months and (by_month or by_week if self.either else by_month and by_week)
-
     def after(self, now: datetime) -> datetime:
-        """The next time, in UTC. Of an hour that the clocks skip, what is meant by it; of one that they repeat, the
-        first."""
-        first = now.astimezone(self.zone).date()
-        for number in range(_FARTHEST_DAYS):
-            day = first + timedelta(days=number)
-            for at in self._of(day) if self._on(day) else ():
-                if at > now:
-                    return at
-        message = "it names a day that never comes"
-        raise ValueError(message)
-
-    def _of(self, day: date) -> list[datetime]:
-        clock = ((hour, minute) for hour in self.hours for minute in self.minutes)
-        local = (datetime(day.year, day.month, day.day, *each, tzinfo=self.zone) for each in clock)
-        return sorted(each.astimezone(UTC) for each in local)
+        """The first time after `now`, in UTC."""
+        times = (local.astimezone(UTC) for local in CronSim(self.fields, now.astimezone(self.zone)))
+        # In the second of two equal hours (clocks set back) cronsim begins with the times of the first.
+        return next(time for time in times if time > now)
 
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Cron:
-    """A time as a jurisdiction file spells it: five fields, and a zone where it is not UTC.
+    """Parse a time as a jurisdiction file spells it: five fields, and a zone where it is not UTC.
 
     Raises:
-        ValueError: it is none; the message says why.
+        ValueError: the text is not valid; the message says why.
     """
-    words = text.split()
-    if len(words) not in (5, 6):
+    *fields, zone = words if len(words := text.split()) == 6 else [*words, "UTC"]
+    if len(fields) != 5:
         message = f'{text!r} must be like "0 3 * * *" or "30 1 * * 1-5 America/New_York"'
         raise ValueError(message)
-    limits = (_MINUTES, _HOURS, _DAYS, _MONTHS, _WEEKDAYS)
-    minutes, hours, days, months, weekdays = (
-        _field(text, word, *limit) for word, limit in zip(words, limits, strict=False)
-    )
-    either = not (words[2].startswith("*") or words[4].startswith("*"))
-    zone = zone_of(words[5] if len(words) == 6 else "UTC")
-    cron = Cron(minutes, hours, days, months, frozenset(each % 7 for each in weekdays), either, zone)
-    cron.after(datetime(2000, 1, 1, tzinfo=UTC))  # the 30th of February is refused here, not some night
-    return cron
+    for number, (field, (least, most)) in enumerate(zip(fields, _LIMITS, strict=True)):
+        alone = ["*"] * 5
+        alone[number] = field
+        if not _FIELD.fullmatch(field) or not _occurs(alone):
+            message = f"{text!r}: {field!r} must be a number, list, range or step from {least} to {most}"
+            raise ValueError(message)
+    if not _occurs(fields):
+        message = f"{text!r}: this day never comes"
+        raise ValueError(message)
+    return Cron(" ".join(fields), zone_of(zone))
 
 
-def _field(text: str, word: str, least: int, most: int) -> frozenset[int]:
-    found: set[int] = set()
-    for part in word.split(","):
-        if not (said := _PART.fullmatch(part)):
-            message = f"{text!r}: {part!r} is no number, range or step"
-            raise ValueError(message)
-        first, last, step = (int(each) if each else None for each in said.groups())
-        begin = least if first is None else first
-        end = last if last is not None else (most if first is None or step else begin)
-        if not least <= begin <= end <= most or step == 0:
-            message = f"{text!r}: {part!r} must lie between {least} and {most}"
-            raise ValueError(message)
-        found.update(range(begin, end + 1, step or 1))
-    return frozenset(found)
+def _occurs(fields: list[str]) -> bool:
+    """Whether the fields are valid and describe a time that comes within cronsim's limit of 50 years."""
+    try:
+        return next(CronSim(" ".join(fields), datetime(2000, 1, 1, tzinfo=UTC)), None) is not None
+    except CronSimError:
+        return False

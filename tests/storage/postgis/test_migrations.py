@@ -100,7 +100,6 @@ def test_migrations_from_nothing_give_the_schema_that_can_be_read(database: str,
     with psycopg.connect(empty) as connection:
         connection.execute("CREATE EXTENSION postgis")
         connection.execute("CREATE EXTENSION btree_gist")
-        connection.execute("CREATE SCHEMA zoning")
         for name in ("schema.sql", "comments.sql"):
             connection.execute(STORES.joinpath("sql", name).read_bytes())
     written, migrated = catalog(empty), catalog(database)

@@ -1,0 +1,52 @@
+"""The JSON Schema of a jurisdiction file, for editors that complete TOML (docs/reference/jurisdiction.schema.json).
+
+It states each key by itself. What several keys must agree on, and time zones, CRSs and ids, only the reader checks.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from typing import Any
+
+from zoning_assets.jurisdictions import keys
+from zoning_assets.jurisdictions.keys import Key
+from zoning_assets.model import CodeRules, Feed, Jurisdiction, Portal
+
+
+def json_schema(feed_types: Collection[str]) -> dict[str, Any]:
+    """The schema; draft 7, which the editors' TOML plug-ins know."""
+    feeds = {feed: _feed(feed, feed_types) for feed in keys.FEEDS}
+    tables = {
+        "feeds": _table(keys.FEEDS, None, feeds),
+        "portal": _table(keys.PORTAL, Portal),
+        "codes": _codes(),
+        "tripwires": _table(keys.LIMITS, None),
+    }
+    top = _table(keys.TOP, Jurisdiction, tables)
+    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "A jurisdiction of zoning_assets", **top}
+
+
+def _feed(feed: str, feed_types: Collection[str]) -> dict[str, Any]:
+    return _table(keys.feed_keys(feed, feed_types), Feed, {"fields": _table(keys.field_keys(feed), None)})
+
+
+def _codes() -> dict[str, Any]:
+    either = {"anyOf": [keys.ZONE_TYPE.schema(), keys.CODE_LIST.schema()]}
+    tables = {"same": {"additionalProperties": keys.CODE.schema()}, "types": {"additionalProperties": either}}
+    return _table(keys.CODES, CodeRules, tables)
+
+
+def _table(known: Mapping[str, Key], model: Any, tables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A table of such keys; `tables` has what is in those that are tables. Default values are those of the model."""
+    defaults = {each.name: each.default for each in fields(model)} if model else {}
+    found: dict[str, Any] = {}
+    for name, key in known.items():
+        default = defaults.get(name)
+        stated = {"default": default} if isinstance(default, str | int | float) and not key.required else {}
+        found[name] = {"description": key.about, **key.rule.schema(), **stated, **(tables or {}).get(name, {})}
+    required = [name for name, key in known.items() if key.required]
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        **({"required": required} if required else {}),
+        "properties": found,
+    }
