@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoning_assets.ordinances import Document, Found, amendment_extraction, legistar, read
+from zoning_assets.ordinances import Document, Found, extract, legistar, read
 
 CORPUS = Path(__file__).parent / "corpus"
 #: Documents and findings by name, as each is asked for by several tests.
@@ -49,7 +49,7 @@ class Paper:
         if self.name not in _FOUND:
             matter = json.loads(self.body()) if self.is_matter else None
             one = legistar.found_in(**matter) if matter else None
-            _FOUND[self.name] = amendment_extraction(self.document()) if matter is None else (one,) if one else ()
+            _FOUND[self.name] = extract(self.document()) if matter is None else (one,) if one else ()
         return _FOUND[self.name]
 
 

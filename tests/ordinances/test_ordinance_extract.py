@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.ordinances.papers import FIELDS, Paper, expected_values, paired, papers, values
 from tests.support.effort import assert_cost
 from zoning_assets.errors import DocumentRefused
-from zoning_assets.ordinances import Document, amendment_extraction
+from zoning_assets.ordinances import Document, extract
 from zoning_assets.ordinances.amendment_extraction import mentions
 from zoning_assets.ordinances.reading.document import joined
 
@@ -105,7 +105,7 @@ REQUEST = "CITY COUNCIL\nCase Z-2021-014. Rezone 1 Main Street from R-1 to C-2. 
 )
 def test_what_the_vote_means(said, status):
     """A lost vote, a delay, a draft and a neighbour's vote adopt nothing."""
-    assert amendment_extraction(Document(REQUEST + said))[0].status == status
+    assert extract(Document(REQUEST + said))[0].status == status
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_no_text_is_slow(seed):
 
     def read(document: Document) -> None:
         with suppress(DocumentRefused):
-            amendment_extraction(document)
+            extract(document)
 
     hostile, blank = repeated(seed, 300_000), repeated(" ", 300_000)
     assert_cost(lambda: read(hostile), lambda: read(blank), at_most=5)
@@ -178,7 +178,7 @@ def test_no_text_is_slow(seed):
 def test_a_text_of_numbers_is_no_prose(seed):
     """Each number is looked at closely: ten thousand of them in a million characters are refused."""
     with pytest.raises(DocumentRefused, match=r"repeats words like .* more than 10,000 times"):
-        amendment_extraction(repeated(seed, 1_000_000))
+        extract(repeated(seed, 1_000_000))
 
 
 WORDS = st.sampled_from(
@@ -194,7 +194,7 @@ def test_any_text_is_read(text):
         with suppress(DocumentRefused):
             for each in [
                 *mentions(document),
-                *(each for one in amendment_extraction(document) for each in one.mentions),
+                *(each for one in extract(document) for each in one.mentions),
             ]:
                 assert document.text[each.start : each.end] == each.text
                 assert re.search(r"\S", each.text)
