@@ -1,4 +1,4 @@
 """Harvests parcels and zoning from municipal GIS portals into one PostGIS database that is true.
 
-Read `pipeline.py` first: it is the data's way, in order. README.md has the words and the layers.
+Read `pipeline.py` first: it is the data's way, in order. docs/ has the terms and the layers.
 """

@@ -1,6 +1,6 @@
 """The words, as values. Standard library only; everything else may import this, and this imports only the errors.
 
-What belongs here: frozen descriptions of things the README's glossary names. What does not: behaviour, files, SQL.
+What belongs here: frozen descriptions of things that docs/glossary.md names. What does not: behaviour, files, SQL.
 """
 
 from collections.abc import Mapping, Sequence

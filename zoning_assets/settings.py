@@ -13,7 +13,7 @@ CLONE = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things live; see README, "Settings"."""
+    """Where things live; see docs/reference/settings.md."""
 
     home: Path  # ZONING_HOME
     store_url: str  # ZONING_STORE_URL

@@ -1,4 +1,5 @@
-"""Each of the 47 things that real portals do (FACTS, section 1) is handled or refused by name, and a test says so."""
+"""Each of the 47 things that real portals do (docs/explanation/portals.md) is handled or refused by name, and a test
+says so."""
 
 import re
 from pathlib import Path
@@ -7,7 +8,8 @@ import pytest
 
 HERE = Path(__file__).parents[1]
 
-#: row of FACTS 1 -> file and test, or a fault of the lying portal, which test_chaos.py lets loose by itself.
+#: Row of docs/explanation/portals.md -> file and test, or a fault of the lying portal, which test_chaos.py lets loose
+#: by itself.
 QUIRKS: dict[int, tuple[str, ...]] = {
     1: (
         "error_200_passing",

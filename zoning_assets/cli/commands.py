@@ -105,8 +105,12 @@ COMMANDS: Mapping[str, Entry] = {
     "metrics": Entry("metrics:metrics", "Print what `status` says as Prometheus wants it, or serve it."),
     "test": Entry(
         "test:test",
-        "Lint, format, import contracts, types, tests. What follows is handed to pytest.",
+        "Lint, format, import contracts, documentation, types, tests. What follows is handed to pytest.",
         settings=_PASSES_ON,
+    ),
+    "docs": Entry(
+        "docs:docs",
+        "Write the generated reference pages (docs/reference) and build the documentation in .zoning/site.",
     ),
     "up": Entry("up:up", "Start everything and keep it running; Ctrl-C stops it."),
     "serve": Entry("up:up", "Start everything and keep it running; Ctrl-C stops it.", is_hidden=True),

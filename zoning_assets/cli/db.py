@@ -68,7 +68,7 @@ def url(
 
 @app.command()
 def tables() -> None:
-    """Print what every table and column means, as Markdown (docs/tables.md)."""
+    """Print what every table and column means, as Markdown (docs/reference/tables.md)."""
     from zoning_assets.storage.postgis import database, schema_reference  # noqa: PLC0415
 
     typer.echo(schema_reference.markdown(database.migrate(_running())), nl=False)

@@ -77,7 +77,7 @@ def _tell(rounds: list[sync_summary.Done], changes: list[Any], seconds: float) -
         "  ./zoning rejections             rows that are held back, and why\n"
         "  ./zoning up                     Dagster's UI: assets, runs, pictures\n"
         "  ./zoning sync us-ma-cambridge   a real city\n"
-        "  README.md                       add a county of your own"
+        "  docs/how-to/add-a-county.md     a county of your own"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from zoning_assets.cli.display.output import line
+from zoning_assets.cli.docs import BUILD
 from zoning_assets.errors import SettingInvalid
 
 _ROOT = Path(__file__).parents[2]
@@ -22,6 +23,7 @@ _QUICK = {
     "lint": ["-m", "ruff", "check", "."],
     "format": ["-m", "ruff", "format", "--check", "."],
     "contracts": ["-c", "from importlinter.cli import lint_imports_command as run; run()"],
+    "docs": [*BUILD],
 }
 #: One worker more than cores, as many tests wait for processes.
 _EVERYDAY = ["-n", str((os.cpu_count() or 1) + 1), "-m", "not slow"]
@@ -35,7 +37,7 @@ def test(
     *,
     everything: Annotated[bool, typer.Option("--all", help="The slow and long tests too.")] = False,
 ) -> None:
-    """Lint, format, import contracts, types, tests. What follows is handed to pytest."""
+    """Lint, format, import contracts, documentation, types, tests. What follows is handed to pytest."""
     if not (_ROOT / "tests").is_dir():
         raise SettingInvalid(
             "the tests need a clone of the repository", where="zoning test", do="clone it and run `./zoning test` there"

@@ -64,7 +64,7 @@ def of_fall(jurisdiction: str, feed: str, error: AcceptanceNeeded) -> dg.AssetCh
 def _about(name: str, feed: str) -> str:
     wire = WIRES[name]
     share = wire.what.format(value=_SO_MUCH[wire.unit], things=THINGS[feed])
-    return f"Fails if X is above its limit: {share}{_REST.get(name, '')}. README, tripwires, says what to do."
+    return f"Fails if X is above its limit: {share}{_REST.get(name, '')}. docs/reference/tripwires.md says what to do."
 
 
 def _said(finding: Finding) -> str:

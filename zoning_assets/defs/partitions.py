@@ -1,7 +1,7 @@
 """How a partition is spelled, and which there are. The only file that knows.
 
 A tile's key is `JURISDICTION:H3CELL`, so that typing a jurisdiction's id in the UI finds its tiles. No comma, no `|`,
-which Dagster takes for itself (FACTS 5).
+which Dagster takes for itself (docs/explanation/portals.md).
 """
 
 from collections.abc import Collection, Iterable

@@ -9,7 +9,8 @@ from typing import Any
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.transform import normalize
 
-#: Names seen on US portals (the 1,025 Esri parcel sources of OpenAddresses, and FACTS 3), best first.
+#: Names seen on US portals (the 1,025 Esri parcel sources of OpenAddresses, and docs/explanation/portals.md), best
+#: first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "key": (
         r"(apn|parcel_?(id|no|num|number)|parno|par_?id|pin|mbl|bbl|blklot|map_?par(_?id)?|gis_?pin|taxlot(_?id)?|ml)",

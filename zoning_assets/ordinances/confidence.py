@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: The weights are judgement, not measurement, and follow two demands. First: what FACTS 3 lists as the fields of a real
-#: amendment (codes, number, status, dates, place) makes 1.0, the most to what does most harm where it is wrong. Second:
-#: without both codes (or the text that is amended), or without a status, a finding is below 0.7 whatever else it has.
+#: The weights are judgement, not measurement, and follow two demands. First: what docs/explanation/portals.md lists as
+#: the fields of a real amendment (codes, number, status, dates, place) makes 1.0, the most to what does most harm
+#: where it is wrong. Second: without both codes (or the text that is amended), or without a status, a finding is below
+#: 0.7 whatever else it has.
 CODES, NUMBER, STATUS, DATE, PLACE = 0.35, 0.25, 0.2, 0.1, 0.1
 #: Doubts. Each alone brings a complete finding below 0.7; `NO_STATUS` does so with the status that is missing.
 CONFLICT, BAD_DATE, UNSURE_BODY, SAME_CODE, SEVERAL, UNPAIRED, NO_KIND = 0.4, 0.35, 0.35, 0.35, 0.35, 0.35, 0.4

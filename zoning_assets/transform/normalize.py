@@ -22,8 +22,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     PARCELS: ("zoning_code", "land_use", "address"),
     ZONING: ("code", "zone_type", "effective"),
 }
-#: Columns that servers keep for themselves and renumber, regenerate or recompute at will (FACTS 1, row 47, and 3).
-#: They stay in the raw pages; in `attributes` they would make every row of a republished layer look changed.
+#: Columns that servers keep for themselves and renumber, regenerate or recompute at will (docs/explanation/portals.md,
+#: row 47). They stay in the raw pages; in `attributes` they would make every row of a republished layer look changed.
 _MANAGED = re.compile(
     r"(.*\.)?(objectid(_\d+)?|fid|ogc_fid|globalid(_\d+)?|(st_)?(area|length|perimeter)\(shape\)"
     r"|shape([._ ]*(st)?_*(area|length|leng|len|ar|le|perimeter)(_+\d*|\(\))?)?)",

@@ -2,13 +2,11 @@
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.conftest import rows
-from zoning_assets.storage.postgis import schema_reference
 
 
 def test_every_table_and_column_has_a_comment(database: str) -> None:
@@ -23,14 +21,6 @@ def test_every_table_and_column_has_a_comment(database: str) -> None:
         """,
     )
     assert bare == []
-
-
-def test_the_written_reference_is_that_of_the_schema(database: str) -> None:
-    """docs/tables.md is what `zoning db tables` prints."""
-    written = Path(__file__).parents[3] / "docs" / "tables.md"
-    assert written.read_text(encoding="utf-8") == schema_reference.markdown(database), (
-        "run `./zoning db tables > docs/tables.md`"
-    )
 
 
 def test_geometry_columns_can_be_read(database: str) -> None:

@@ -81,7 +81,8 @@ def _geojson(columns: Columns, shapes: Shapes | None, oid: str, _grid: Grid) -> 
 
 
 def _declared(shapes: Shapes) -> list[dict[str, Any] | None]:
-    """Polygons and multipolygons. Shells stay clockwise, as ArcGIS leaves them, against RFC 7946 (FACTS 1, row 19)."""
+    """Polygons and multipolygons. Shells stay clockwise, as ArcGIS leaves them, against RFC 7946
+    (docs/explanation/portals.md, row 19)."""
     shell = _is_shell(shapes)
     polygons = _runs(_rings(shapes), np.append(np.flatnonzero(shell), len(shell)))
     features = zip(_runs(polygons, offsets(shell)[shapes.features]), shapes.null.tolist(), strict=True)

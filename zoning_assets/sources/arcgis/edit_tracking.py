@@ -1,4 +1,4 @@
-"""Which rows of an ArcGIS layer were edited since a harvest, by editor tracking (FACTS section 2).
+"""Which rows of an ArcGIS layer were edited since a harvest, by editor tracking (docs/explanation/portals.md).
 
 Editor tracking keeps when each row was edited. It does not tell what was deleted; the list of ids does. It does not
 see an edit that goes past it, such as a load into the database: where the layer was edited and no row says so, or where

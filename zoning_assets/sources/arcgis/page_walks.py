@@ -138,7 +138,7 @@ async def _told_range(way: Way) -> tuple[int, int]:
     value, _ = await way.service.query(params)
     try:
         [feature] = value["features"]
-        # By value: some servers name the columns by the SQL expression (FACTS 1, row 7).
+        # By value: some servers name the columns by the SQL expression (docs/explanation/portals.md, row 7).
         numbers = sorted(int(each) for each in feature["attributes"].values() if each is not None)
         return numbers[0], numbers[-1]
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -1,6 +1,6 @@
 """An ArcGIS layer's query operation: what is asked, and which answers are believed to be answers.
 
-Source: ArcGIS REST API, "Query (Feature Service/Layer)"; FACTS section 1.
+Source: ArcGIS REST API, "Query (Feature Service/Layer)"; docs/explanation/portals.md.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Service:
         self.request, self.about = request, about
         self.form = "esrijson"  # of whole rows
         self.refusal = ""  # why it did not count or list its ids, when it was asked last
-        self._every_field = False  # it refuses a list of fields (FACTS 1, row 6)
+        self._every_field = False  # it refuses a list of fields (docs/explanation/portals.md, row 6)
 
     @classmethod
     async def of(cls, request: Request) -> "Service":

@@ -1,4 +1,4 @@
-"""Whether an ArcGIS layer changed, without asking for a row: what its statistics say (FACTS 2).
+"""Whether an ArcGIS layer changed, without asking for a row: what its statistics say (docs/explanation/portals.md).
 
 Statistics are a hint, never a proof: they may lie, and a change may leave them as they were.
 """

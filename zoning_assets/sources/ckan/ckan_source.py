@@ -1,8 +1,9 @@
 """CKAN: a resource is a file, which `download` fetches, or a table of the datastore, whose rows are asked for here.
 
-An edit of the datastore moves none of the dates that a resource tells (FACTS 2), so the table's newest row id stands
-beside its count in the stamp; an edit in place, which moves neither, is seen only when everything is fetched again.
-Source: docs.ckan.org, "API guide" and "DataStore extension"; FACTS 1, row 42.
+An edit of the datastore moves none of the dates that a resource tells (docs/explanation/portals.md), so the table's
+newest row id stands beside its count in the stamp; an edit in place, which moves neither, is seen only when everything
+is fetched again.
+Source: docs.ckan.org, "API guide" and "DataStore extension"; docs/explanation/portals.md, row 42.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """OGC API Features: a collection, page by page, along the links that the server gives.
 
-`next` is the only way through (FACTS 1, row 43): servers have offsets, cursors or tokens, and some ignore their own.
+`next` is the only way through (docs/explanation/portals.md, row 43): servers have offsets, cursors or tokens, and some
+ignore their own.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Opendatasoft portals, through the Explore API v2.1: one export of all rows, as `records` ends at row 10,000.
 
 Made from the public documentation (help.opendatasoft.com, "Explore API Reference Documentation (v2.1)"): no answer of a
-real portal was at hand. FACTS 1, row 41, and FACTS 2.
+real portal was at hand. docs/explanation/portals.md, row 41.
 """
 
 import asyncio

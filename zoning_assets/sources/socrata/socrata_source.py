@@ -2,7 +2,7 @@
 
 Rows are asked for as JSON, not GeoJSON, which older views do not have and which takes any of several columns of shapes.
 Without `$order=:id` about a tenth of the rows comes twice and others never. Source: dev.socrata.com/docs (paging,
-system fields, response codes); FACTS 1, row 40, and FACTS 2.
+system fields, response codes); docs/explanation/portals.md, row 40.
 """
 
 import asyncio

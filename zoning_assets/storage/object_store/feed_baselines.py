@@ -123,7 +123,7 @@ def changed(baseline: Baseline | None, signals: Mapping[str, Any], full_refresh_
     """Why a feed is worth fetching; None where nothing says so and it was fetched not long ago.
 
     A signal may only skip work, and only within a bounded age: some portals move theirs without a change, and some
-    change without moving it (FACTS 2).
+    change without moving it (docs/explanation/portals.md).
     """
     if baseline is not None and baseline.rolled_back:
         return "it was rolled back"

@@ -21,9 +21,10 @@ _STEP_M, _MOST_POINTS = 15.0, 200_000
 CEILING_M = 6.0
 #: The part of the boundary that lies within the drift.
 _WITHIN = 0.99
-#: A strip counts where it is wider than this many drifts (FACTS 3: opened by 3 m, a drift of 3 m leaves 309 false
-#: changes; opened by 6 m, none; an eighth more, as 99% of a boundary lie within less than the largest drift), and never
-#: where it is thinner than the floor: two files of one map differ by their grids, in Cambridge by 0.8 m.
+#: A strip counts where it is wider than this many drifts (docs/explanation/change-detection.md: opened by 3 m, a drift
+#: of 3 m leaves 309 false changes; opened by 6 m, none; an eighth more, as 99% of a boundary lie within less than the
+#: largest drift), and never where it is thinner than the floor: two files of one map differ by their grids, in
+#: Cambridge by 0.8 m.
 _TIMES, FLOOR_M = 2.25, 1.0
 #: A map is redrawn where more of its boundary than this moved by more than the rounding of its corners.
 _REDRAWN_SHARE = 0.25

@@ -2,7 +2,8 @@
 
 Geometries are in one equal-area frame, metres. A change of ground is an event only where it is wider than the
 release's tolerance (drift.Drift): eroded by half of it, something must be left. What is thinner is kept for
-review. What counts is North Carolina's map amendment (FACTS 3): another district for given property.
+review. What counts is North Carolina's map amendment (docs/explanation/change-detection.md): another district for
+given property.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """What a release of a zoning map changed: typed events, what only looks like one, and why.
 
 Geometries are in one equal-area frame, metres. Codes are canonical: a respelling is no change of ground. What is an
-event and what is not: North Carolina's definition of a map amendment (FACTS 3).
+event and what is not: North Carolina's definition of a map amendment (docs/explanation/change-detection.md).
 """
 
 from collections.abc import Iterable, Mapping

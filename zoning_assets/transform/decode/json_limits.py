@@ -254,7 +254,8 @@ def _xy(point: Any) -> tuple[float, float]:
 
 
 def object_ids(values: list[Any]) -> list[int]:
-    """The object ids of a page's rows, which some servers write as floats or as text (FACTS 1, row 9).
+    """The object ids of a page's rows, which some servers write as floats or as text (docs/explanation/portals.md, row
+    9).
 
     Raises:
         ValueError: a value is no object id.

@@ -1,8 +1,8 @@
 """Rings to polygons, all rows of a page at once.
 
-Esri's rings do not say which is a hole of which, and real portals get their direction and order wrong (FACTS 1, rows
-15-18): they are put together by containment. GeoJSON's say it, and are taken at their word. Either way odd rings cost
-their own row only, and the work is bounded, whatever a portal sends.
+Esri's rings do not say which is a hole of which, and real portals get their direction and order wrong
+(docs/explanation/portals.md, rows 15-18): they are put together by containment. GeoJSON's say it, and are taken at
+their word. Either way odd rings cost their own row only, and the work is bounded, whatever a portal sends.
 """
 
 from collections.abc import Iterator

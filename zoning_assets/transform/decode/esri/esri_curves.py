@@ -1,7 +1,8 @@
 """Esri's true curves as chords: circular and elliptic arcs, and cubic Bezier curves, in the plane of the layer's CRS.
 
-We ask for none (`returnTrueCurves=false`); some servers send them all the same (FACTS 1, row 14). A chord leaves its
-curve by at most 1e-5 of the arc's radius, or of the length of the Bezier curve's control polygon: 1 mm in 100 m.
+We ask for none (`returnTrueCurves=false`); some servers send them all the same (docs/explanation/portals.md, row 14).
+A chord leaves its curve by at most 1e-5 of the arc's radius, or of the length of the Bezier curve's control polygon: 1
+mm in 100 m.
 Source: ArcGIS REST API, "Geometry objects", "JSON curve object".
 """
 

@@ -1,0 +1,61 @@
+"""docs/reference/settings.md: the environment variables."""
+
+from collections.abc import Mapping
+
+from zoning_assets.cli.reference.markdown_table import GENERATED, table
+
+#: Environment variable -> default, meaning. A test compares the names with those that the code reads.
+VARIABLES: Mapping[str, tuple[str, str]] = {
+    "ZONING_HOME": (
+        "`.zoning` in the clone, else in the current folder",
+        "The folder for everything that this project writes.",
+    ),
+    "ZONING_DATABASE_URL": (
+        "a private cluster below `ZONING_HOME`",
+        "A PostgreSQL database with PostGIS: `postgresql://USER:PASSWORD@HOST/DATABASE`.",
+    ),
+    "ZONING_STORE_URL": (
+        "`ZONING_HOME/store`",
+        "Where harvests and the tables between the stages are kept: a folder, `s3://`, `gs://` or `az://`.",
+    ),
+    "ZONING_DAGSTER_DATABASE_URL": (
+        "the database `dagster` of the private cluster; with `ZONING_DATABASE_URL` its schema `zoning_dagster`",
+        "Where Dagster keeps its runs and events.",
+    ),
+    "ZONING_QUEUE_URL": (
+        "the database",
+        "The message broker: `redis://HOST`, `amqp://USER:PASSWORD@HOST/` or `sqs://REGION`.",
+    ),
+    "ZONING_JURISDICTIONS": (
+        "the first that exists of `./jurisdictions`, `jurisdictions` in the clone, and `ZONING_HOME/jurisdictions`",
+        "The folder of your jurisdiction files. Your file replaces a packaged example of the same id.",
+    ),
+    "DAGSTER_HOME": ("`ZONING_HOME/dagster`", "Dagster's own folder. A `dagster.yaml` of your own is kept."),
+}
+
+_HEAD = f"""# Settings
+
+{GENERATED}
+
+All settings are environment variables. They are read once, when a command starts. An unset or empty variable means the
+default.
+"""
+
+_TAIL = """
+A cron job may start `/path/to/clone/zoning sync` from any folder: it reads the files of the clone. Only one folder of
+jurisdiction files is searched. The error about an unknown jurisdiction names this folder. If there is none yet,
+`zoning onboard` with `--write` creates one in the clone, or `./jurisdictions` when the package is installed
+without a clone.
+
+A jurisdiction file may refer to further variables: `${CITY_TOKEN}` in a `url` is replaced by the value of `CITY_TOKEN`.
+
+A database of your own needs direct sessions: a connection pooler in transaction mode is not supported, because the rate
+limits are kept in sessions. If `ZONING_DATABASE_URL` names a database of yours and you also use `dagster dev`, set
+`ZONING_DAGSTER_DATABASE_URL` too: this project never writes a password of yours to a file.
+"""
+
+
+def markdown() -> str:
+    """One row a variable."""
+    rows = ((f"`{name}`", default, meaning) for name, (default, meaning) in VARIABLES.items())
+    return f"{_HEAD}\n{table(('variable', 'default', 'meaning'), rows)}\n{_TAIL}"
