@@ -1,4 +1,4 @@
-"""Judges what one jurisdiction file says: each key, its type, its choices."""
+"""Validate one jurisdiction file: its keys, their types and their values."""
 
 import difflib
 import math
@@ -27,7 +27,7 @@ from zoning_assets.schedules.time_windows import parse
 
 _TARGETS = ("EPSG:4326", "EPSG:3857")
 
-#: feed -> what its `fields` may name.
+#: Feed -> the keys that its table `fields` may have.
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     PARCELS: ("address", "land_use", "zoning_code"),
     ZONING: ("code", "zone_type", "effective"),
@@ -40,16 +40,16 @@ ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Reader:
-    """Judges one document; knows the file, so that each complaint can name it."""
+    """Validates one document. It knows the path, so that each message contains it."""
 
     def __init__(self, path: Path, feed_types: Collection[str]) -> None:
         self.path, self.feed_types = path, feed_types
 
     def jurisdiction(self, document: dict[str, Any]) -> Jurisdiction:
-        """What the document describes.
+        """Validate a document, and return the jurisdiction that it describes.
 
         Raises:
-            JurisdictionInvalid: one line that names the file, the key and the valid choices.
+            JurisdictionInvalid: it is invalid; the message contains the file, the key and the valid values.
         """
         allowed = (
             "id",
@@ -84,7 +84,7 @@ class Reader:
         )
 
     def _tripwires(self, table: Any) -> dict[str, float]:
-        """Limits by name. How much a layer may shrink is said where the layer is (`may_shrink`)."""
+        """Limits by tripwire. The limit of a shrinking layer is a key of its feed instead (`may_shrink`)."""
         self._keys(table, "tripwires", tuple(name for name in TRIPWIRES if name != "count_drop"))
         for name, limit in table.items():
             if type(limit) not in (int, float) or not 0 <= limit < math.inf:
@@ -135,7 +135,7 @@ class Reader:
         )
 
     def _axes(self, table: dict[str, Any], at: str) -> str:
-        """Which number comes first. Portals that name their CRS are asked; their rows are tried in both orders."""
+        """The axis order. It is not allowed for feed types that find the order themselves."""
         if "axes" in table and table.get("type") in OWN_AXES:
             self._wrong(f"{at}.axes", f"{table['type']} finds the order by itself; leave it out")
         return self._choice(table, at, "axes", (LON_LAT, LAT_LON), LON_LAT)
@@ -151,7 +151,7 @@ class Reader:
             return None
         text = self._text(table, at, "probe")
         if "probe_hours" in table:
-            self._wrong(f"{at}.probe", "say either `probe` or `probe_hours`")
+            self._wrong(f"{at}.probe", "give either `probe` or `probe_hours`")
         try:
             cron.parse(text)
         except ValueError as error:
@@ -190,7 +190,7 @@ class Reader:
         same, types = (self._table(table, "codes", key) if key in table else {} for key in tables)
         found = {key: self._texts(table, "codes", key) for key in lists if key in table}
         types = self._types(types)
-        # The codes that have a type are a list too: no file need say them twice.
+        # If `listed` is missing, the codes with a type are the list.
         return CodeRules(version, **{"listed": tuple(types), **found}, same=self._same(same), types=types)
 
     def _same(self, same: dict[str, Any]) -> dict[str, str]:
@@ -200,14 +200,16 @@ class Reader:
         return same
 
     def _types(self, table: dict[str, Any]) -> dict[str, str]:
-        """By code: as "R-1" = "Primarily Residential", or shorter, a type with the list of its codes."""
+        """Zone types by code. A key is a code ("R-1" = "Primarily Residential") or a type with a list of codes."""
         found: dict[str, str] = {}
         for key, value in table.items():
             codes = self._texts(table, "codes.types", key) if isinstance(value, list) else (key,)
             kind = self._choice({key: key if isinstance(value, list) else value}, "codes.types", key, ZONE_TYPES)
             for code in codes:
                 if found.setdefault(code, kind) != kind:
-                    self._wrong(f"codes.types.{key}", f"{code!r} is {found[code]!r} already; a code has one type")
+                    self._wrong(
+                        f"codes.types.{key}", f"{code!r} already has the type {found[code]!r}; a code has one type"
+                    )
         return found
 
     def _texts(self, table: dict[str, Any], at: str, key: str) -> tuple[str, ...]:
@@ -240,7 +242,7 @@ class Reader:
         try:
             pyproj.CRS(text)
         except pyproj.exceptions.CRSError:
-            self._wrong(f"{at}.crs", f'{text!r} is no CRS; give it like "EPSG:2249"')
+            self._wrong(f"{at}.crs", f'{text!r} is not a CRS; give it like "EPSG:2249"')
         return text
 
     def _keys(self, table: Any, at: str, allowed: tuple[str, ...]) -> None:
@@ -260,7 +262,7 @@ class Reader:
 
     def _present(self, table: dict[str, Any], at: str, key: str) -> None:
         if key not in table:
-            self._complain(f"{at}.{key} is missing".lstrip("."))
+            self._fail(f"{at}.{key} is missing".lstrip("."))
 
     def _text(self, table: dict[str, Any], at: str, key: str) -> str:
         self._present(table, at, key)
@@ -270,7 +272,7 @@ class Reader:
         return str(value)
 
     def _url(self, table: dict[str, Any], at: str) -> str:
-        """With what the environment holds in place of `${NAME}`: a token need not stand in the file."""
+        """The address, with `${NAME}` replaced by that environment variable: the file need not contain a token."""
         text = self._text(table, at, "url")
         for name in _VARIABLE.findall(text):
             if not os.environ.get(name):
@@ -282,13 +284,13 @@ class Reader:
     ) -> str:
         name = f"{at}.{key}".lstrip(".")
         if default is None and key not in table:
-            self._complain(f"{name} is missing; choose one of: {', '.join(choices)}")
+            self._fail(f"{name} is missing; choose one of: {', '.join(choices)}")
         value = table.get(key, default)
         if value not in choices:
             self._wrong(name, f"{value!r} is not one of: {', '.join(choices)}{_nearest(value, choices)}")
         return str(value)
 
-    def _whole(  # noqa: PLR0913 - where, what, and between what
+    def _whole(  # noqa: PLR0913 - the key, its limits and its default
         self, table: dict[str, Any], at: str, key: str, least: int, most: int, default: Any, also: str = ""
     ) -> Any:
         value = table.get(key, default)
@@ -303,13 +305,13 @@ class Reader:
         return float(value)
 
     def _wrong(self, key: str, what: str) -> None:
-        self._complain(f"{key}: {what}")
+        self._fail(f"{key}: {what}")
 
-    def _complain(self, what: str) -> None:
-        raise JurisdictionInvalid(what, where=str(self.path), do="mend the file")
+    def _fail(self, what: str) -> None:
+        raise JurisdictionInvalid(what, where=str(self.path), do="fix the file")
 
 
 def _nearest(given: object, choices: Collection[str]) -> str:
-    """Which choice was probably meant; nothing where none is near."""
+    """A hint with the most similar choice; empty: none is similar."""
     near = difflib.get_close_matches(str(given), choices, 1)
     return f" (did you mean {near[0]!r}?)" if near else ""
