@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
-from zoning_assets.http.rate_limit import Turn
-from zoning_assets.http.rate_limit_store import Memory, Step, T
+from zoning_assets.http.rate_limit import Decision
+from zoning_assets.http.rate_limit_store import MemoryLedger, Step, T
 from zoning_assets.simulation.county.county import County
 from zoning_assets.simulation.portal.portal import CountyReleases, Portal, county_portal
 
@@ -54,7 +54,7 @@ class Clock:
         self.seconds = max(self.seconds, until)
 
 
-class Granting(Memory):
+class Granting(MemoryLedger):
     """A ledger that remembers each request that it granted."""
 
     def __init__(self, clock: Clock) -> None:
@@ -64,7 +64,7 @@ class Granting(Memory):
     async def change(self, host: str, step: Step[T]) -> T:
         answer = await super().change(host, step)
         turn = answer[0] if isinstance(answer, tuple) else None
-        if isinstance(turn, Turn) and turn.ticket:
+        if isinstance(turn, Decision) and turn.ticket:
             self.granted.append((host, self.clock.seconds))
         return answer
 

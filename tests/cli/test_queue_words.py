@@ -24,7 +24,7 @@ TOLD = {"jurisdiction": "us-ma-cambridge", "case_numbers": ["Z-7"]}
 
 
 def test_a_pipeline_publishes_and_a_person_looks(word: Zoning, database: str, tmp_path: Path) -> None:
-    """Lines of JSON in; peek, status; buried, replayed, purged with a reason that the audit keeps."""
+    """Lines of JSON in; peek, status; dead-lettered, replayed, purged with a reason that the audit keeps."""
     file = tmp_path / "told.jsonl"
     file.write_text(f"{json.dumps(TOLD)}\n\n{json.dumps({**TOLD, 'place': 'Main Street'})}\n")
     status, out, _ = word("publish-amendment", str(file), "--json")

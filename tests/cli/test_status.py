@@ -23,7 +23,7 @@ from zoning_assets.errors import (
     TooManyRejections,
     ZoningError,
 )
-from zoning_assets.http.rate_limit import Budget, Said, Stated, take, told
+from zoning_assets.http.rate_limit import HostBudget, RequestOutcome, StatedLimit, record_outcome, take
 from zoning_assets.model import Outcome, Place, Portal
 from zoning_assets.storage.postgis.records import failure_records, feed_freshness, hold_records
 from zoning_assets.storage.postgis.records.rate_limits import PostgresLedger
@@ -52,16 +52,16 @@ def keep(database: str, **budgets: Any) -> None:
     asyncio.run(change())
 
 
-def refused(budget: Budget, now: float) -> Budget:
+def refused(budget: HostBudget, now: float) -> HostBudget:
     """Asked once, and told to wait for five minutes; seven are left in the window."""
     budget, turn = take(budget, Portal(30, 2), now)
-    return told(budget, now, Said(turn.ticket, 429, 300.0, Stated(100, 7, 40.0)))
+    return record_outcome(budget, now, RequestOutcome(turn.ticket, 429, 300.0, StatedLimit(100, 7, 40.0)))
 
 
-def failing(budget: Budget, now: float) -> Budget:
+def failing(budget: HostBudget, now: float) -> HostBudget:
     for _ in range(8):
         budget, turn = take(replace(budget, next_at=0.0), Portal(60, 4), now)
-        budget = told(budget, now, Said(turn.ticket, None))
+        budget = record_outcome(budget, now, RequestOutcome(turn.ticket, None))
     return budget
 
 

@@ -97,7 +97,7 @@ def test_without_a_queue_the_tick_says_so(county: str, monkeypatch: pytest.Monke
 
 
 def test_what_is_wanted_together_is_asked_for_together(database: str) -> None:
-    """One run for each jurisdiction and feed, however many messages; poison is buried, and nothing is lost."""
+    """One run for each jurisdiction and feed, however many messages; poison is dead-lettered, and nothing is lost."""
     wanted = [("us-xx-a", "parcels", (TILE,)), ("us-xx-a", "parcels", (OTHER, TILE)), ("us-xx-a", "zoning", ())]
     wanted += [("us-xx-b", "parcels", (TILE,)), ("us-xx-b", "parcels", ())]
     bodies = [write(TileMessage(where, feed, "why", of)) for where, feed, of in wanted]

@@ -94,14 +94,14 @@ async def test_a_file_is_followed_to_another_host(clock, tmp_path):
 async def test_a_firewalls_page_is_named(clock):
     """A 403 with a page says what the page says; the program is not to guess why it is not let in."""
     page = b"<html><head><title>Access Denied</title></head>Reference #18</html>"
-    with pytest.raises(FeedRefused, match='HTTP 403, a page for people instead of data: "Access Denied"'):
+    with pytest.raises(FeedRefused, match='HTTP 403, a web page instead of data: "Access Denied"'):
         await ask(Desk((403, page, {})), clock)
 
 
 async def test_a_log_in_page_is_not_asked_again(clock):
     """An HTTP 200 with a form for a password is a no."""
     desk = Desk((200, b"<html><title>Sign In</title><input type='password'>", {}))
-    with pytest.raises(FeedRefused, match='it wants a log-in; a page for people instead of data: "Sign In"'):
+    with pytest.raises(FeedRefused, match='it requires a log-in; a web page instead of data: "Sign In"'):
         await ask(desk, clock)
     assert len(desk.asked) == 1
 

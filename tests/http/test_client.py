@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.support.http_client import client as client_from
 from tests.support.http_desk import Answers, Clock, Desk, served
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnreachable
-from zoning_assets.http import Answer, Client, Http, Tally, body_reader
+from zoning_assets.http import Client, Http, Response, Tally, body_reader
 from zoning_assets.http.rate_limit import interval_s
 from zoning_assets.model import Portal
 from zoning_assets.sources.download.resumable_file import Part
@@ -33,7 +33,9 @@ def client(clock: Clock, tally: Tally | None = None) -> AbstractAsyncContextMana
     return client_from(clock, tally, now=lambda: NOW)
 
 
-async def ask(desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **params: str) -> Answer:
+async def ask(
+    desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **params: str
+) -> Response:
     async with served(desk) as url, client(clock, tally) as asking:
         return await asking.ask(portal, url, params, read=orjson.loads)
 
@@ -153,7 +155,7 @@ async def test_a_block_page_is_asked_again(clock):
 async def test_a_block_page_that_stays_is_refused_by_name(clock):
     """A proxy that never lets us through is named with the address, and its page is never taken for an answer."""
     desk = Desk((200, b"<html>Request blocked</html>", {}))
-    with pytest.raises(PortalUnreachable, match=r"127\.0\.0\.1:\d+/layer: a page for people.*Request blocked.*6 tries"):
+    with pytest.raises(PortalUnreachable, match=r"127\.0\.0\.1:\d+/layer: a web page.*Request blocked.*6 tries"):
         await ask(desk, clock)
 
 
@@ -170,7 +172,7 @@ async def test_a_silent_address_is_named(clock):
 
 async def test_an_answer_larger_than_allowed_is_refused(clock, monkeypatch):
     """An answer that grows beyond the limit, inflated, is dropped at once and not asked for again."""
-    monkeypatch.setattr(body_reader, "_LARGEST_ANSWER", 1 << 20)
+    monkeypatch.setattr(body_reader, "_LARGEST_BODY", 1 << 20)
     desk = Desk((200, gzip.compress(b" " * (2 << 20)), {"Content-Encoding": "gzip"}))
     with pytest.raises(FileRefused, match="larger than 1 MiB"):
         await ask(desk, clock)

@@ -12,7 +12,7 @@ from tests.support.simulated_host import SimulatedHost
 from tests.support.waiting import until
 from zoning_assets.errors import StoreError
 from zoning_assets.http import Http, connection_scheduler
-from zoning_assets.http.rate_limit_store import Memory
+from zoning_assets.http.rate_limit_store import MemoryLedger
 from zoning_assets.model import Portal
 
 
@@ -32,7 +32,7 @@ async def test_a_connection_is_used_again():
 async def test_a_connection_that_nobody_wants_is_closed(monkeypatch):
     """Soon after the last question the connection is closed and its slot is free, though the client lives on."""
     monkeypatch.setattr(connection_scheduler, "_LINGER_S", 0.05)
-    host, ledger = SimulatedHost(), Memory()
+    host, ledger = SimulatedHost(), MemoryLedger()
     async with host.running() as url, Http(ledger=ledger) as http:
         await ask(http, url)
         assert host.open == 1
@@ -87,7 +87,7 @@ async def test_a_more_careful_file_closes_connections():
 async def test_every_process_has_its_turn(monkeypatch):
     """Two clients with work without end share the one connection that a host allows: neither starves."""
     monkeypatch.setattr(connection_scheduler, "_LEASE_S", 0.1)
-    host, ledger, done = SimulatedHost(slow_s=0.005), Memory(), Counter()
+    host, ledger, done = SimulatedHost(slow_s=0.005), MemoryLedger(), Counter()
     ledger.shared = True
 
     async def work(http: Http, url: str, name: str) -> None:
@@ -104,7 +104,7 @@ async def test_every_process_has_its_turn(monkeypatch):
 
 async def test_one_who_gives_up_holds_nothing():
     """A question that is cancelled, in line or on its way, gives back its place and its connection."""
-    host, ledger = SimulatedHost(slow_s=0.2), Memory()
+    host, ledger = SimulatedHost(slow_s=0.2), MemoryLedger()
     async with host.running() as url, Http(ledger=ledger) as http:
         questions = [asyncio.create_task(ask(http, url, Portal(60_000, 1))) for _ in range(5)]
         await host.reached(1)
@@ -117,7 +117,7 @@ async def test_one_who_gives_up_holds_nothing():
         assert host.most_open <= 2  # the server may see the end of the first a moment later
 
 
-class Failing(Memory):
+class Failing(MemoryLedger):
     """A ledger that is out of reach now and then."""
 
     def __init__(self) -> None:

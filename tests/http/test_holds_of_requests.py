@@ -14,7 +14,7 @@ from tests.support.http_desk import Clock, Desk, served
 from zoning_assets.errors import PortalBusy, PortalResting, PortalUnreachable, Stopping
 from zoning_assets.http import client as http
 from zoning_assets.http import connection_scheduler
-from zoning_assets.http.rate_limit_store import Memory
+from zoning_assets.http.rate_limit_store import MemoryLedger
 from zoning_assets.http.response_checks import Unreadable
 from zoning_assets.model import Portal
 
@@ -35,7 +35,8 @@ async def test_a_window_is_waited_for(clock, caplog, key):
     assert clock() >= 90 * 60
     assert clock() < 91 * 60
     assert [record.message for record in caplog.records] == [
-        f"{url.split('/')[2]}: it is not to be asked until 2025-06-04T09:30-04:00; goes on by itself then"
+        f"{url.split('/')[2]}: no requests until 2025-06-04T09:30-04:00 (maintenance or quiet hours); "
+        "continues automatically"
     ]
 
 
@@ -59,7 +60,7 @@ async def test_a_window_that_opens_meanwhile_is_kept(clock):
 async def test_a_window_of_a_day_is_not_waited_for(clock):
     """What closes later than in twelve hours fails at once, in one line that says until when."""
     desk, portal = Desk(OK), Portal(maintenance=("Wed 00:00-24:00 UTC", "Thu 00:00-01:00 UTC"))
-    with pytest.raises(PortalResting, match=r"127.*not to be asked until 2025-06-05T01:00\+00:00; run again after it"):
+    with pytest.raises(PortalResting, match=r"127.*no requests until 2025-06-05T01:00\+00:00 .*; run again afterwards"):
         await ask(desk, clock, portal)
     assert (desk.asked, clock.slept) == ([], [])
 
@@ -125,7 +126,7 @@ async def test_a_limit_said_in_a_good_body_slows_the_host_too(clock):
             raise Unreadable("error 429 in an HTTP 200", status=429)
         return orjson.loads(body)
 
-    ledger, desk = Memory(clock), Desk((200, b"slow down", {}), OK)
+    ledger, desk = MemoryLedger(clock), Desk((200, b"slow down", {}), OK)
     async with served(desk) as url, client(clock, ledger=ledger) as asking:
         await asking.ask(QUICK, url, {}, read=read)
     (budget,) = ledger.budgets.values()
@@ -142,7 +143,7 @@ async def test_a_dead_host_is_left_alone(clock):
                 await asking.ask(QUICK, url, {}, read=orjson.loads)
             errors.append(str(caught.value))
     assert "HTTP 500 (6 tries)" in errors[0]
-    assert "failed again and again" in errors[-1]
+    assert "failed repeatedly" in errors[-1]
     assert "try again in" in errors[-1]
     assert len(desk.asked) < 20
 

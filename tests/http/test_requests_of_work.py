@@ -12,7 +12,7 @@ from tests.sources.desk import FileDesk
 from tests.support.http_client import OK, QUICK, client
 from tests.support.http_desk import Clock, served
 from zoning_assets.errors import Held
-from zoning_assets.http import Answer, Http, Tally
+from zoning_assets.http import Http, Response, Tally
 from zoning_assets.model import Portal
 
 ONE_AT_A_TIME = Portal(60_000, 1)
@@ -81,11 +81,11 @@ class Pieces:
     def __init__(self) -> None:
         self.size = 0
 
-    def asks(self) -> Mapping[str, str]:
+    def request_headers(self) -> Mapping[str, str]:
         return {"Range": f"bytes={self.size}-", "If-Range": '"one"'} if self.size else {}
 
     @contextmanager
-    def writing(self, _: Answer) -> Iterator[Callable[[bytes], None]]:
+    def open_writer(self, _: Response) -> Iterator[Callable[[bytes], None]]:
         def write(piece: bytes) -> None:
             self.size += len(piece)
 
@@ -108,7 +108,7 @@ async def test_a_pause_stops_what_waits_in_line(by):
 
         async def ask(who: str, client: object) -> None:
             if who == "held" and by == "turn":
-                async with client.turn(ONE_AT_A_TIME, url):
+                async with client.permit(ONE_AT_A_TIME, url):
                     desk.asked.append(who)
                 return
             await client.ask(ONE_AT_A_TIME, url, {"by": who}, read=orjson.loads)

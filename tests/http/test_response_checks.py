@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.support.effort import assert_linear
 from zoning_assets.errors import FeedRefused
-from zoning_assets.http.rate_limit import Stated
+from zoning_assets.http.rate_limit import StatedLimit
 from zoning_assets.http.response_checks import (
     host_of,
-    onward,
-    page,
+    html_page,
+    redirect_target,
     retry_after_s,
     stated,
     untrusted,
@@ -64,15 +64,24 @@ def test_a_host_has_one_budget(url, host):
     ("headers", "said"),
     [
         ({}, None),
-        ({"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "30"}, Stated(100, 7, 30.0)),
-        ({"X-Rate-Limit-Limit": "100", "X-Rate-Limit-Remaining": "0"}, Stated(100, 0)),
-        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "1749038460"}, Stated(None, 7, 60.0)),  # epoch seconds
-        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "1749038460000"}, Stated(None, 7, 60.0)),
-        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "2025-06-04T12:01:00+00:00"}, Stated(None, 7, 60.0)),
-        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "2025-06-04 12:01:00"}, Stated(None, 7, 60.0)),
-        ({"RateLimit-Limit": "100, 100;w=60", "RateLimit-Remaining": "99"}, Stated(100, 99, None, 60.0)),
-        ({"RateLimit": "limit=100, remaining=50, reset=5"}, Stated(100, 50, 5.0)),
-        ({"RateLimit": '"default";r=50;t=30', "RateLimit-Policy": '"default";q=100;w=60'}, Stated(100, 50, 30.0, 60.0)),
+        (
+            {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "30"},
+            StatedLimit(100, 7, 30.0),
+        ),
+        ({"X-Rate-Limit-Limit": "100", "X-Rate-Limit-Remaining": "0"}, StatedLimit(100, 0)),
+        (
+            {"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "1749038460"},
+            StatedLimit(None, 7, 60.0),
+        ),  # epoch seconds
+        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "1749038460000"}, StatedLimit(None, 7, 60.0)),
+        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "2025-06-04T12:01:00+00:00"}, StatedLimit(None, 7, 60.0)),
+        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "2025-06-04 12:01:00"}, StatedLimit(None, 7, 60.0)),
+        ({"RateLimit-Limit": "100, 100;w=60", "RateLimit-Remaining": "99"}, StatedLimit(100, 99, None, 60.0)),
+        ({"RateLimit": "limit=100, remaining=50, reset=5"}, StatedLimit(100, 50, 5.0)),
+        (
+            {"RateLimit": '"default";r=50;t=30', "RateLimit-Policy": '"default";q=100;w=60'},
+            StatedLimit(100, 50, 30.0, 60.0),
+        ),
     ],
 )
 def test_a_stated_limit_is_understood(headers, said):
@@ -84,13 +93,13 @@ def test_a_stated_limit_is_understood(headers, said):
 def test_an_odd_limit_is_as_if_not_there(wrong):
     """A number that is none, or that cannot be, teaches nothing."""
     assert stated({"X-RateLimit-Limit": wrong, "X-RateLimit-Remaining": wrong}, NOW) is None
-    assert stated({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": wrong}, NOW) == Stated(None, 7)
+    assert stated({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": wrong}, NOW) == StatedLimit(None, 7)
 
 
 @pytest.mark.parametrize("reset", ["1749030000", "100000", "9999999999", "2030-01-01", "2001-01-01"])
 def test_a_window_that_ended_or_never_ends_is_none(reset):
     """A reset in the past, or more than a day ahead, is no hint."""
-    assert stated({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}, NOW) == Stated(None, 0)
+    assert stated({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}, NOW) == StatedLimit(None, 0)
 
 
 def test_a_limit_of_nothing_is_no_limit():
@@ -117,7 +126,7 @@ def test_a_limit_of_nothing_is_no_limit():
 )
 def test_a_page_for_people_is_named_by_what_it_says(body, says):
     """A firewall's or a proxy's page is told by its beginning and named by its title or first words; data is not."""
-    assert page(body) == (says and f'a page for people instead of data: "{says}"')
+    assert html_page(body) == (says and f'a web page instead of data: "{says}"')
 
 
 def test_a_page_that_asks_for_a_password_is_a_log_in():
@@ -133,7 +142,7 @@ def test_a_hostile_page_is_looked_at_quickly(piece):
 
     def look(pieces: int) -> None:
         body = b"<html>" + piece * pieces
-        page(body)
+        html_page(body)
         wants_login(body)
 
     assert_linear(look, 40_000)
@@ -143,7 +152,7 @@ def test_a_hostile_page_is_looked_at_quickly(piece):
 @given(st.binary(max_size=400))
 def test_no_page_is_an_error(noise):
     """Whatever bytes come, looking at them fails never."""
-    said = page(b"<html>" + noise)
+    said = html_page(b"<html>" + noise)
     assert said
     assert "\n" not in said
 
@@ -162,7 +171,7 @@ HOME = "https://gis.example.gov/arcgis/rest/services/P/0?f=json"
 )
 def test_a_redirect_within_the_site_is_followed(location, target):
     """A service that moved to another path, port or machine of the same organisation is asked there."""
-    assert onward(HOME, location, anywhere=False) == target
+    assert redirect_target(HOME, location, anywhere=False) == target
 
 
 @pytest.mark.parametrize(
@@ -177,9 +186,9 @@ def test_a_redirect_within_the_site_is_followed(location, target):
         ("https://example.gov.evil.com/0", "another site"),
         ("http://169.254.169.254/latest/meta-data", "another site"),
         ("http://localhost:9000/", "another site"),
-        ("file:///etc/passwd", "not a web address|no address of the web"),
-        ("ftp://gis.example.gov/0", "not a web address|no address of the web"),
-        ("http://[::1", "not a web address|no address of the web"),
+        ("file:///etc/passwd", "not a web address|address that is not HTTP"),
+        ("ftp://gis.example.gov/0", "not a web address|address that is not HTTP"),
+        ("http://[::1", "not a web address|address that is not HTTP"),
         ("", "another|no address"),
     ],
 )
@@ -187,7 +196,7 @@ def test_a_redirect_elsewhere_is_refused_by_name(location, why):
     """A log-in, another organisation, our own network and what is no web address are named, and not asked."""
     if location:
         with pytest.raises(FeedRefused, match=why) as caught:
-            onward(HOME, location, anywhere=False)
+            redirect_target(HOME, location, anywhere=False)
         assert re.match(r"https://gis\.example\.gov/arcgis/rest/services/P/0: ", str(caught.value))
 
 
@@ -196,24 +205,24 @@ def test_a_redirect_elsewhere_is_refused_by_name(location, why):
 )
 def test_a_path_that_only_sounds_like_a_log_in_is_followed(path):
     """Words within words are none."""
-    assert onward(HOME, path, anywhere=False).endswith(path)
+    assert redirect_target(HOME, path, anywhere=False).endswith(path)
 
 
 def test_a_file_may_lie_anywhere_but_with_us():
     """Downloads are often kept by another company; our own network is still none of a portal's business."""
     bucket = "https://bucket.s3.amazonaws.com/parcels.zip?X-Amz-Signature=1"
-    assert onward(HOME, bucket, anywhere=True) == bucket
+    assert redirect_target(HOME, bucket, anywhere=True) == bucket
     for inside in ("http://10.0.0.7/a", "http://127.0.0.1/a", "http://[::1]/a", "http://192.168.1.1/a"):
         with pytest.raises(FeedRefused, match="another site"):
-            onward(HOME, inside, anywhere=True)
+            redirect_target(HOME, inside, anywhere=True)
 
 
 @pytest.mark.parametrize("site", ["co.uk", "ma.us"])
 def test_under_a_country_three_labels_are_a_site(site):
     """Two towns of one state, or two firms of one country, are not one another's machines."""
     with pytest.raises(FeedRefused, match="another site"):
-        onward(f"https://gis.one.{site}/", f"https://gis.two.{site}/", anywhere=False)
-    assert onward(f"https://gis.one.{site}/", f"https://maps.one.{site}/", anywhere=False)
+        redirect_target(f"https://gis.one.{site}/", f"https://gis.two.{site}/", anywhere=False)
+    assert redirect_target(f"https://gis.one.{site}/", f"https://maps.one.{site}/", anywhere=False)
 
 
 def verify_error(code: int) -> ssl.SSLCertVerificationError:
@@ -229,7 +238,7 @@ def verify_error(code: int) -> ssl.SSLCertVerificationError:
         (verify_error(21), "intermediate certificate"),
         (verify_error(18), "self-signed"),
         (verify_error(10), "expired"),
-        (verify_error(62), "another host's"),
+        (verify_error(62), "another host"),
         (ssl.SSLError(1, "[SSL: UNSAFE_LEGACY_RENEGOTIATION_DISABLED] unsafe legacy renegotiation"), "before 2010"),
     ],
 )

@@ -133,7 +133,7 @@ def test_an_address_tells_its_kind(url: str, kind: str) -> None:
 def test_names_alone_do_not_make_a_key() -> None:
     """A column called APN that repeats in every other row is no key; one that is unique is."""
     rows = [{"APN": str(i // 2), "LOT": str(i), "ZONING": "R1" if i % 2 else "C1"} for i in range(100)]
-    found = column_roles.candidates(PARCELS, column_roles.described(rows), ["OBJECTID"])
+    found = column_roles.candidates(PARCELS, column_roles.describe_columns(rows), ["OBJECTID"])
     assert [each.column.name for each in found["key"]] == ["LOT"]
     assert found["zoning_code"][0].column.name == "ZONING"
 

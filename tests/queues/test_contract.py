@@ -100,7 +100,7 @@ async def test_what_nobody_finishes_becomes_a_dead_letter(queue: Queue) -> None:
     depth = await queue.depth()
     assert (depth.ready, depth.dead) == (0, 1)
     (letter,) = await queue.peek(1, dead=True)
-    assert letter.why == "taken 20 times, and nobody finished it"
+    assert letter.why == "taken 20 times and never acknowledged"
 
 
 @pytest.mark.parametrize("url", ["postgresql", "redis"], indirect=True)
@@ -113,7 +113,7 @@ async def test_what_is_never_finished_becomes_a_dead_letter(url: str, name: str)
         await asyncio.sleep(0.01)
         assert await queue.take(1, 0.0) == []
         (letter,) = await queue.peek(1, dead=True)
-        assert letter.why == "taken 20 times, and nobody finished it"
+        assert letter.why == "taken 20 times and never acknowledged"
 
 
 async def test_a_failure_is_tried_again_and_then_a_dead_letter(queue: Queue) -> None:
@@ -149,7 +149,7 @@ async def test_peeking_takes_nothing(queue: Queue) -> None:
 async def test_purging_deletes_what_nobody_has(queue: Queue) -> None:
     await queue.put([str(number) for number in range(12)])
     held = await queue.take(2, 2.0)
-    await queue.bury((await queue.take(1, 2.0))[0], "poison")
+    await queue.dead_letter((await queue.take(1, 2.0))[0], "poison")
     assert len(await queue.purge(5)) == 5
     assert len(await queue.purge(100)) == 4
     assert (await queue.depth()).dead == 1
@@ -188,7 +188,7 @@ async def test_what_is_no_queue_is_said(url_: str) -> None:
 
 @pytest.mark.parametrize("url_", ["redis://h:secret", "amqp://[x", "postgresql://h:99999/x"])
 async def test_what_is_no_address_is_said(url_: str) -> None:
-    with pytest.raises(SettingInvalid, match="ZONING_QUEUE_URL: is no address of a broker"):
+    with pytest.raises(SettingInvalid, match="ZONING_QUEUE_URL: is not the address of a broker"):
         async with open_queue(url_, "x"):
             pass
 

@@ -85,8 +85,8 @@ def test_an_open_window_ends_later_than_now(minutes, day, first, last):
         ("Sun 25:00-06:00 UTC", "must be like"),
         ("24:00-06:00 UTC", "must be like"),
         ("02:00-06:00", "must be like"),
-        ("02:00-06:00 Mars", "'Mars' is no time zone"),
-        ("02:00-06:00 ../../etc/passwd", "is no time zone"),
+        ("02:00-06:00 Mars", "'Mars' is not a time zone"),
+        ("02:00-06:00 ../../etc/passwd", "is not a time zone"),
     ],
 )
 def test_what_is_no_window_says_why(text, why):

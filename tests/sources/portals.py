@@ -12,7 +12,7 @@ import shapely
 from tests.support.http_client import plain_client
 from tests.support.http_desk import Answers, Clock, served
 from zoning_assets.model import PARCELS, Feed, Jurisdiction, Page, Place, Portal
-from zoning_assets.sources.full_layer import Whole, page_of
+from zoning_assets.sources.full_layer import FullLayer, page_of
 from zoning_assets.sources.source import Request, Source
 from zoning_assets.storage.object_store.harvest_drafts import Draft
 from zoning_assets.storage.object_store.object_store import Objects
@@ -75,7 +75,7 @@ def lots(number: int) -> list[tuple[str, shapely.Polygon]]:
     return [(f"pin-{i:06d}", shapely.box(x, y, x + 1e-4, y + 1e-4)) for i, (x, y) in enumerate(corners)]
 
 
-def rows_of(whole: Whole) -> dict[str, shapely.Geometry]:
+def rows_of(whole: FullLayer) -> dict[str, shapely.Geometry]:
     """Each row of an opened feed: its key and shape."""
     found = {}
     for batch in whole.here.batches():

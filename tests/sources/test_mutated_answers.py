@@ -21,7 +21,7 @@ from tests.sources.portals import BOUNDS, PORTAL, count_of, lots
 from tests.sources.socrata.fake_socrata import ID, VIEW, row
 from tests.support.shared_data import recorded
 from zoning_assets.errors import FeedRefused, PortalUnreachable, ZoningError
-from zoning_assets.http import Answer
+from zoning_assets.http import Response
 from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place
 from zoning_assets.sources.ckan import ckan_source
 from zoning_assets.sources.download.resumable_file import Part
@@ -102,16 +102,16 @@ class Canned:
     def stopped(self, _where: str) -> None:
         return None
 
-    async def ask(self, _portal: Any, url: str, params: dict[str, str], *, read: Any, **_: Any) -> Answer:
+    async def ask(self, _portal: Any, url: str, params: dict[str, str], *, read: Any, **_: Any) -> Response:
         body = self.body(url, params)
         try:
-            return Answer(200, {}, body, read(body))
+            return Response(200, {}, body, read(body))
         except ValueError as error:  # the client asks again, and then gives up
             raise PortalUnreachable(str(error), where=url, do="x") from error
 
-    async def fetch(self, _portal: Any, url: str, part: Part) -> Answer:
-        answer = Answer(200, {})
-        with part.writing(answer) as write:
+    async def fetch(self, _portal: Any, url: str, part: Part) -> Response:
+        answer = Response(200, {})
+        with part.open_writer(answer) as write:
             write(self.body(url, {}))
         return answer
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from tests.support.http_desk import Answers, Clock, served
-from zoning_assets.http import Answer, Client, Http, Tally
+from zoning_assets.http import Client, Http, Response, Tally
 from zoning_assets.model import Portal
 
 NOW = datetime(2025, 6, 4, 12, 0, tzinfo=UTC)  # a Wednesday
@@ -29,7 +29,7 @@ def client(clock: Clock, tally: Tally | None = None, **effects: Any) -> Abstract
     return plain_client(tally, **{**usual, "now": lambda: NOW + timedelta(seconds=clock()), **effects})
 
 
-async def ask(desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **how: Any) -> Answer:
+async def ask(desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **how: Any) -> Response:
     """One question to a portal that answers so."""
     async with served(desk) as url, client(clock, tally) as asking:
         return await asking.ask(portal, url, how.pop("params", {}), read=how.pop("read", orjson.loads), **how)

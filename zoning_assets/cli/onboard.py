@@ -121,7 +121,7 @@ def doctor(
     settings = bootstrap.settings()
     described = bootstrap.jurisdiction(jurisdiction)
 
-    async def examined(folder: Path) -> list[doctors.Finding]:
+    async def examined(folder: Path) -> list[doctors.FeedDiagnosis]:
         objects = Objects(settings.store_url)
         async with Http() as http:
             client = http.for_work()

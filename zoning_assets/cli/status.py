@@ -10,7 +10,7 @@ import typer
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import output
 from zoning_assets.http import rate_limit
-from zoning_assets.http.rate_limit import Budget
+from zoning_assets.http.rate_limit import HostBudget
 from zoning_assets.model import PARCELS, ZONING
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _hosts(standing: "Standing") -> Rows:
     return [{"host": host, **_host(*known)} for host, known in read_budgets(standing.url).items()]
 
 
-def _host(known: Budget, now: float) -> dict[str, Any]:
+def _host(known: HostBudget, now: float) -> dict[str, Any]:
     """A host's budget for a look, at the ledger's time."""
     stated = known.stated_left is not None and known.stated_until > now
     breaker_until = max(known.open_until, known.probe_until) if known.opened else 0.0

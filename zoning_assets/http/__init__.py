@@ -1,22 +1,32 @@
-"""The polite client: every request to a portal goes through here.
+"""The polite HTTP client: every request to a portal goes through this package.
 
-What belongs here: asking, and how politely. What does not: what an answer means (sources/), where a budget is kept for
-all processes (stores/ledger).
+What belongs here: how requests are sent (rate limits, retries, redirects, timeouts, size limits). What does not: what a
+response means (sources/), and how rate limits are shared by processes (storage/postgis/records/rate_limits).
 
-    client    asks: retries, redirects, downloads that go on; counts for one piece of work, and keeps its pauses
-    questions what is asked, in what context, and what came of it
-    turns     who of this process asks a host next, when, and over which connection; windows in which nobody is asked
-    ledger    where a host's budget is kept; in memory here
-    budget    what a host may be asked, as pure steps: pace, rests, stated limits, the breaker
-    answers   headers, redirects, pages for people, certificates: what they mean
-    bodies    bodies read within limits
-    drain     stopping without losing what is on its way
-    kept      answers that are used twice
+    client                sends requests: retries, redirects, resumed downloads; counts requests
+    request               what is requested, with its context, and its result
+    connection_scheduler  which request of this process is sent next, when, and over which connection; closed hours
+    rate_limit            how often a host may be asked, as pure functions: pace, pauses, stated limits, circuit breaker
+    rate_limit_store      where the rate limits of hosts are kept; in memory here
+    response_checks       the meaning of headers, redirects, HTML pages and TLS errors
+    body_reader           reads response bodies within size limits
+    shutdown              stops without losing responses that are on their way
+    kept_answers          responses that are used twice: by a check of a feed, and by the run that follows
 """
 
 from zoning_assets.http.client import Client, Http
 from zoning_assets.http.kept_answers import Kept, KeptAnswers
-from zoning_assets.http.request import Answer, Part, Paused, Tally
+from zoning_assets.http.request import DownloadTarget, PauseCheck, Response, Tally
 from zoning_assets.http.response_checks import retry_after_s
 
-__all__ = ["Answer", "Client", "Http", "Kept", "KeptAnswers", "Part", "Paused", "Tally", "retry_after_s"]
+__all__ = [
+    "Client",
+    "DownloadTarget",
+    "Http",
+    "Kept",
+    "KeptAnswers",
+    "PauseCheck",
+    "Response",
+    "Tally",
+    "retry_after_s",
+]

@@ -1,7 +1,7 @@
-"""Who asks a host next, and over which connection: one line a host, within this process.
+"""Decide which request of this process is sent next, and over which connection: one queue per host.
 
-Only the first of a line asks the ledger, so that many who wait cost no more than one. A request is granted at the
-moment it is sent, never in advance: a rest that another process has just begun holds for all who wait here.
+Only the first request of a host's queue asks the ledger, so that many waiting requests cost no more than one. A request
+is granted at the moment it is sent, never in advance: a pause that another process just recorded holds for all.
 """
 
 import asyncio
@@ -14,22 +14,23 @@ from datetime import datetime
 import aiohttp
 
 from zoning_assets.errors import PortalResting
-from zoning_assets.http.rate_limit import SLOT, Budget, Said, Turn, take, told
+from zoning_assets.http.rate_limit import SLOT, Decision, HostBudget, RequestOutcome, record_outcome, take
 from zoning_assets.http.rate_limit_store import Ledger
-from zoning_assets.http.request import Question
+from zoning_assets.http.request import PortalRequest
 from zoning_assets.model import Portal
 from zoning_assets.schedules.time_windows import open_window_until
 
 _log = logging.getLogger(__name__)
 
-#: Connections of one process, over all hosts.
+#: The most connections of one process, over all hosts.
 _CONNECTIONS = 20
-#: A connection is kept so long for the next request, and after so long it is given up for another process's sake.
+#: How long an idle connection is kept for the next request, and after how long a connection is closed so that another
+#: process can have its slot.
 _LINGER_S, _LEASE_S = 1.0, 5.0
-#: Slots that others hold are tried again after pauses of such lengths. Who gave up an old connection stands back a
-#: little longer than the longest, so that it is another's turn.
+#: Waits between two tries to get a slot, from the first to the longest. A process that gave up an old connection waits
+#: a little longer than the longest, so that another process gets the slot.
 _FIRST_LOOK_S, _LONGEST_LOOK_S, _STAND_BACK_S = 0.01, 0.25, 0.3
-#: A window that closes later than this is not waited for; while one is, the clock is looked at so often.
+#: The longest wait for the end of a closed window, and how often the clock is read meanwhile.
 _LONGEST_WINDOW_S, _WINDOW_LOOK_S = 12 * 3600.0, 900.0
 _TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=20, sock_read=120)
 _AGENT = "zoning-assets (polite municipal GIS harvester)"
@@ -37,160 +38,166 @@ _AGENT = "zoning-assets (polite municipal GIS harvester)"
 
 @dataclass(eq=False)
 class Lease:
-    """A connection to a host: the slot that stands for it, and the session that holds this one and no other."""
+    """One connection to a host: its slot in the ledger, and an HTTP session limited to this connection."""
 
     slot: int
     session: aiohttp.ClientSession
-    since: float  # on the loop's clock: how long it was open is no matter of budgets
+    since: float  # seconds on the event loop's clock
     linger: asyncio.TimerHandle | None = None
 
 
 @dataclass(eq=False)
-class _Line:
+class _HostQueue:
+    """The waiting requests and idle connections of one host."""
+
     host: str
-    most: int  # connections, as the budget said last
+    most: int  # connections that the host's budget allows
     front: asyncio.Lock = field(default_factory=asyncio.Lock)
     idle: list[Lease] = field(default_factory=list)
     freed: asyncio.Event = field(default_factory=asyncio.Event)
-    stands_back_until: float = 0.0
+    stands_back_until: float = 0.0  # seconds on the event loop's clock
 
 
 @dataclass(frozen=True)
 class Granted:
-    """A request may be sent now. `budget`: as it was when it was granted."""
+    """A permission to send one request now. `budget`: the host's budget when it was granted."""
 
     ticket: int
     lease: Lease
-    budget: Budget
+    budget: HostBudget
 
 
-class Turns:
-    """The lines of one process."""
+class ConnectionScheduler:
+    """The request queues of one process, one per host."""
 
     def __init__(self, ledger: Ledger, sleep: Callable[[float], Awaitable[None]], now: Callable[[], datetime]) -> None:
         self.ledger, self._sleep, self._now = ledger, sleep, now
-        self._cookies = aiohttp.CookieJar()  # in common: some send a visitor round until he has one
-        self._lines: dict[str, _Line] = {}
+        self._cookies = aiohttp.CookieJar()  # shared: some portals redirect until their cookie is sent back
+        self._queues: dict[str, _HostQueue] = {}
         self._permits = asyncio.Semaphore(_CONNECTIONS)
         self._ending: set[asyncio.Task[None]] = set()
-        self._announced: set[tuple[str, datetime]] = set()  # windows, by host
+        self._announced: set[tuple[str, datetime]] = set()  # (host, end) of the windows that were logged
 
-    async def take(self, question: Question, longest_wait_s: float) -> Granted | Turn:
-        """Wait until a request is granted, which must then be sent at once, and its lease given back.
+    async def take(self, request: PortalRequest, longest_wait_s: float) -> Granted | Decision:
+        """Wait until a request is granted. The caller sends it at once, and then returns the lease with `give`.
+
+        Args:
+            request: the request to send.
+            longest_wait_s: the longest wait that the host may ask for, in seconds.
 
         Returns:
-            A Turn where the host wants a longer wait than that.
+            A Decision instead, if the host asks for a longer wait.
 
         Raises:
-            Held: the work that asks is paused. It is looked at before each wait for a window.
-            PortalResting: a window is open that closes too late to be waited for.
+            Held: the work is paused.
+            PortalResting: the host is in a closed window that ends too late.
             StoreError: the ledger cannot be reached.
         """
         granted = None
         while granted is None:
-            if error := question.paused():
+            if error := request.paused():
                 raise error
-            await self._wait_for_window(question)
-            granted = await self._stand_in_line(question, longest_wait_s)
+            await self._wait_for_window(request)
+            granted = await self._wait_in_queue(request, longest_wait_s)
         return granted
 
-    async def _wait_for_window(self, question: Question) -> None:
-        """Wait until no window is open. The clock is read again and again, as machines sleep, too."""
+    async def _wait_for_window(self, request: PortalRequest) -> None:
+        """Wait until no closed window is open. The clock is read repeatedly, because a machine may be suspended."""
         waited_s = 0.0
-        while until := self._closed_until(question.portal):
+        while until := self._closed_until(request.portal):
             left_s = (until - self._now()).total_seconds()
-            what = f"it is not to be asked until {until.isoformat(timespec='minutes')}"
+            what = f"no requests until {until.isoformat(timespec='minutes')} (maintenance or quiet hours)"
             if waited_s + left_s > _LONGEST_WINDOW_S:
-                raise PortalResting(what, where=question.where, do="run again after it", wait_s=left_s)
-            if (question.host, until) not in self._announced:
-                self._announced.add((question.host, until))
-                _log.warning("%s: %s; goes on by itself then", question.host, what)
+                raise PortalResting(what, where=request.where, do="run again afterwards", wait_s=left_s)
+            if (request.host, until) not in self._announced:
+                self._announced.add((request.host, until))
+                _log.warning("%s: %s; continues automatically", request.host, what)
             pause_s = min(left_s, _WINDOW_LOOK_S)
             await self._sleep(pause_s)
             waited_s += pause_s
 
     def _closed_until(self, portal: Portal) -> datetime | None:
-        """When the windows that are open now close; None: none is open."""
+        """When the closed windows of a portal that are open now end; None: none is open."""
         windows = (*portal.maintenance, *portal.quiet_hours)
         return open_window_until(windows, self._now()) if windows else None
 
-    async def _stand_in_line(self, question: Question, longest_wait_s: float) -> Granted | Turn | None:
-        """As `take`; None where a window opened meanwhile."""
-        host, portal = question.host, question.portal
-        line = self._lines.setdefault(host, _Line(host, portal.connections))
-        async with line.front:
+    async def _wait_in_queue(self, request: PortalRequest, longest_wait_s: float) -> Granted | Decision | None:
+        """As `take`; None: a closed window opened meanwhile."""
+        host, portal = request.host, request.portal
+        queue = self._queues.setdefault(host, _HostQueue(host, portal.connections))
+        async with queue.front:
             lease: Lease | None = None
             granted = False
             try:
                 while not self._closed_until(portal):
-                    lease = lease or await self._lease(line)
-                    if self._closed_until(portal):  # it may have taken long to get a connection
+                    lease = lease or await self._lease(queue)
+                    if self._closed_until(portal):  # getting a connection may have taken long
                         break
-                    turn, budget = await self._ask(line, portal, lease)
-                    if turn.ticket:
+                    decision, budget = await self._ask(queue, portal, lease)
+                    if decision.ticket:
                         granted = True
-                        return Granted(turn.ticket, lease, budget)
-                    if turn.wait_s > longest_wait_s:
-                        return turn
-                    if turn.wait_s > _LEASE_S or turn.why == SLOT:
-                        await self._end(line, lease)
+                        return Granted(decision.ticket, lease, budget)
+                    if decision.wait_s > longest_wait_s:
+                        return decision
+                    if decision.wait_s > _LEASE_S or decision.why == SLOT:
+                        await self._end(queue, lease)
                         lease = None
-                    await self._sleep(turn.wait_s)
+                    await self._sleep(decision.wait_s)
                 return None
             finally:
                 if lease and not granted:
                     await self.give(host, lease)
 
-    async def learn(self, host: str, granted: Granted, said: Said) -> None:
-        """Tell the ledger what became of a request; a good answer of a host in good order changes nothing."""
-        if told(granted.budget, 0.0, said) != granted.budget:
-            await self.ledger.change(host, lambda budget, now: (told(budget, now, said), None))
+    async def record(self, host: str, granted: Granted, outcome: RequestOutcome) -> None:
+        """Record the outcome of a request in the ledger. Nothing is written if the outcome changes nothing."""
+        if record_outcome(granted.budget, 0.0, outcome) != granted.budget:
+            await self.ledger.change(host, lambda budget, now: (record_outcome(budget, now, outcome), None))
 
     async def give(self, host: str, lease: Lease) -> None:
-        """The answer has been read: the connection is the next one's in line, or another process's."""
-        line = self._lines[host]
-        if lease.slot >= line.most or _old(lease):
-            await self._end(line, lease)
+        """Return a lease after the response was read: its connection is reused, or closed if it is old."""
+        queue = self._queues[host]
+        if lease.slot >= queue.most or _old(lease):
+            await self._end(queue, lease)
         else:
-            lease.linger = asyncio.get_running_loop().call_later(_LINGER_S, self._sweep, line, lease)
-            line.idle.append(lease)
-        line.freed.set()
+            lease.linger = asyncio.get_running_loop().call_later(_LINGER_S, self._close_idle, queue, lease)
+            queue.idle.append(lease)
+        queue.freed.set()
 
     async def close(self) -> None:
-        """Close what is left open."""
-        for line in self._lines.values():
-            while line.idle:
-                await self._end(line, self._pick_up(line))
+        """Close all open connections."""
+        for queue in self._queues.values():
+            while queue.idle:
+                await self._end(queue, self._pick_up(queue))
         if self._ending:
             await asyncio.gather(*self._ending)
 
-    async def _ask(self, line: _Line, portal: Portal, lease: Lease) -> tuple[Turn, Budget]:
-        def step(budget: Budget, now: float) -> tuple[Budget, tuple[Turn, Budget]]:
-            budget, turn = take(budget, portal, now, lease.slot)
-            return budget, (turn, budget)
+    async def _ask(self, queue: _HostQueue, portal: Portal, lease: Lease) -> tuple[Decision, HostBudget]:
+        def step(budget: HostBudget, now: float) -> tuple[HostBudget, tuple[Decision, HostBudget]]:
+            budget, decision = take(budget, portal, now, lease.slot)
+            return budget, (decision, budget)
 
-        turn, budget = await self.ledger.change(line.host, step)
-        line.most = turn.connections
-        return turn, budget
+        decision, budget = await self.ledger.change(queue.host, step)
+        queue.most = decision.connections
+        return decision, budget
 
-    async def _lease(self, line: _Line) -> Lease:
-        """A connection: one of ours that is idle, else a new one as soon as there is a slot."""
+    async def _lease(self, queue: _HostQueue) -> Lease:
+        """Return a connection: an idle one, else a new one as soon as a slot is free."""
         look_s = _FIRST_LOOK_S
         while True:
-            while line.idle:
-                lease = self._pick_up(line)
-                if lease.slot < line.most and not _old(lease):
+            while queue.idle:
+                lease = self._pick_up(queue)
+                if lease.slot < queue.most and not _old(lease):
                     return lease
-                await self._end(line, lease)
-            line.freed.clear()
-            if _loop_s() >= line.stands_back_until and (new := await self._try_new(line)):
+                await self._end(queue, lease)
+            queue.freed.clear()
+            if _loop_s() >= queue.stands_back_until and (new := await self._try_new(queue)):
                 return new
             with suppress(TimeoutError):
                 async with asyncio.timeout(look_s):
-                    await line.freed.wait()
+                    await queue.freed.wait()
             look_s = min(2 * look_s, _LONGEST_LOOK_S)
 
-    async def _try_new(self, line: _Line) -> Lease | None:
+    async def _try_new(self, queue: _HostQueue) -> Lease | None:
         if self._permits.locked():
             await self._end_idle()
         if self._permits.locked():
@@ -198,7 +205,7 @@ class Turns:
         await self._permits.acquire()
         slot = None
         try:
-            slot = await self.ledger.try_slot(line.host, line.most)
+            slot = await self.ledger.try_slot(queue.host, queue.most)
         finally:
             if slot is None:
                 self._permits.release()
@@ -213,37 +220,37 @@ class Turns:
         )
 
     async def _end_idle(self) -> None:
-        """Close a connection that no line uses just now, for another line's sake."""
-        line = next((line for line in self._lines.values() if line.idle), None)
-        if line:
-            await self._end(line, self._pick_up(line))
+        """Close an idle connection of any host, so that another host can have a connection."""
+        queue = next((queue for queue in self._queues.values() if queue.idle), None)
+        if queue:
+            await self._end(queue, self._pick_up(queue))
 
-    async def _end(self, line: _Line, lease: Lease) -> None:
-        await asyncio.shield(self._begin_end(line, lease))  # whoever stops waiting: what was begun is ended
+    async def _end(self, queue: _HostQueue, lease: Lease) -> None:
+        await asyncio.shield(self._begin_end(queue, lease))  # closing continues if the caller is cancelled
 
-    def _begin_end(self, line: _Line, lease: Lease) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._close(line, lease))
+    def _begin_end(self, queue: _HostQueue, lease: Lease) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._close(queue, lease))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         return task
 
-    async def _close(self, line: _Line, lease: Lease) -> None:
-        """Close the connection, and then give the slot back: in this order, as another's connection may follow."""
+    async def _close(self, queue: _HostQueue, lease: Lease) -> None:
+        """Close the connection, then give its slot back. The order matters: the next owner connects at once."""
         if self.ledger.shared and _old(lease):
-            line.stands_back_until = _loop_s() + _STAND_BACK_S
+            queue.stands_back_until = _loop_s() + _STAND_BACK_S
         await lease.session.close()
-        await self.ledger.give_slot(line.host, lease.slot)
+        await self.ledger.give_slot(queue.host, lease.slot)
         self._permits.release()
-        line.freed.set()
+        queue.freed.set()
 
-    def _sweep(self, line: _Line, lease: Lease) -> None:
-        """Nobody wanted the connection."""
-        if lease in line.idle:
-            line.idle.remove(lease)
-            self._begin_end(line, lease)
+    def _close_idle(self, queue: _HostQueue, lease: Lease) -> None:
+        """Close a connection that stayed idle too long."""
+        if lease in queue.idle:
+            queue.idle.remove(lease)
+            self._begin_end(queue, lease)
 
-    def _pick_up(self, line: _Line) -> Lease:
-        lease = line.idle.pop()
+    def _pick_up(self, queue: _HostQueue) -> Lease:
+        lease = queue.idle.pop()
         if lease.linger:
             lease.linger.cancel()
         return lease

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field, replace
 
 from zoning_assets.errors import PortalError
-from zoning_assets.http.request import Answer, Tally
+from zoning_assets.http.request import Response, Tally
 
 #: Older answers are not used: a run may wait for hours, for example while a person pauses it.
 _OLDEST_S = 60.0
@@ -23,7 +23,7 @@ class LookEnds(Exception):
 
 @dataclass(frozen=True)
 class _Kept:
-    answer: Answer | PortalError
+    answer: Response | PortalError
     cost: Tally
     at: float
 
@@ -42,7 +42,7 @@ class KeptAnswers:
         """The look has ended."""
         self.is_open = False
 
-    async def answer(self, question: Hashable, tally: Tally, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def answer(self, question: Hashable, tally: Tally, ask: Callable[[], Awaitable[Response]]) -> Response:
         """The kept answer to a question, at the cost that it had; else what `ask` returns, which a look keeps.
 
         Raises:
@@ -80,7 +80,7 @@ class KeptAnswers:
 Kept = dict[tuple[str, str], KeptAnswers]
 
 
-async def _or_refusal(ask: Callable[[], Awaitable[Answer]]) -> Answer | PortalError:
+async def _or_refusal(ask: Callable[[], Awaitable[Response]]) -> Response | PortalError:
     try:
         return await ask()
     except PortalError as error:

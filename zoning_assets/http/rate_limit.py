@@ -1,14 +1,14 @@
-"""What one host may be asked, and how it has taken it: a frozen budget and the pure steps that change it.
+"""How often one host may be asked: a frozen budget, and the pure functions that change it.
 
-    take    grants a request at this moment, or says how long to wait and why
-    told    learns from the answer, or from its absence
+    take              grants a request at this moment, or returns how long to wait and why
+    record_outcome    updates the budget with the result of a request
 
-Requests go out evenly, never in bursts. A host that pushes back (429, 503) halves its pace, which grows back to the
-ceiling evenly (additive increase, multiplicative decrease); one that says how long to wait is left alone as long; one
-that states what is left in its window is believed; one that fails again and again is left alone ever longer, and then
-asked one question at a time until it answers.
+Requests are sent evenly, never in bursts. Push-back of a host (429, 503) halves its pace; the pace grows back to the
+ceiling evenly (additive increase, multiplicative decrease). A host that states a wait (Retry-After) gets no request
+until then. A host that states how many requests are left in its window gets no more. A host that fails again and again
+gets no request for a time that doubles (circuit breaker), and then one request at a time until it answers.
 
-Times are seconds on the clock of the ledger, which all who share the budget go by; 0 is long ago.
+Times are seconds on the clock of the ledger, which all users of the budget share; 0 means long ago.
 """
 
 import math
@@ -17,33 +17,35 @@ from dataclasses import dataclass, replace
 
 from zoning_assets.model import Portal
 
-#: Requests sent a moment apart may arrive closer together, by so much, before a second or a minute as the server sees
-#: it could hold one too many. A new connection alone may cost some tenths of a second.
+#: Requests may arrive closer together than they were sent, by this much. The pace allows for it, so that no second and
+#: no minute on the server's clock has a request too many. A new connection alone may take some tenths of a second.
 _SECOND_JITTER_S, _MINUTE_JITTER_S = 0.1, 1.0
-#: Of that, how much a sender that woke late may make up for.
+#: How much of that a sender that woke late may catch up.
 _CATCH_UP_S = 0.02
-#: The most careful file's terms hold so long after its last request; then the next file's own do.
+#: How long the limits of the most careful jurisdiction file hold after its last request.
 _TERMS_S = 600.0
-#: From nothing to the ceiling; so from half of it in half of that.
+#: How long a slowed pace takes to grow from nothing to the ceiling; half of it from half the ceiling.
 _RECOVERY_S = 300.0
-#: Requests a minute below which no push-back brings a host.
+#: Requests a minute; push-back does not slow a host further.
 _SLOWEST = 1.0
-#: A longer wish than this is asked for again when this is over.
+#: The longest pause after a Retry-After; a longer one is requested again after this.
 _LONGEST_REST_S = 6 * 3600.0
-#: A window up to this long is also spread evenly: whoever harvests works longer than that.
+#: The requests of a stated window up to this long are spread evenly, because a harvest takes longer than the window.
 _SHORT_WINDOW_S = 120.0
-#: A window that ends later than this is no window.
+#: A stated window that ends later than this is ignored.
 LONGEST_WINDOW_S = 24 * 3600.0
-#: The window, where a host says how many and not in what time.
+#: The window of a host that states a number of requests but no window.
 _WINDOW_S = 60.0
-#: Who is the first to ask in a new window is waited for so long.
+#: How long the other requests wait for the first request in a new window, which learns what is left.
 _FIND_OUT_S = 5.0
-#: More failures in a row than one question's tries, so that it takes two questions to open the breaker.
+#: Failures in a row that open the breaker: more than the tries of one request, so that it takes two requests.
 _MOST_FAILURES = 8
+#: How long the breaker is open: at first, and at most.
 _FIRST_OPEN_S, _LONGEST_OPEN_S = 30.0, 600.0
-#: Whoever probes and says nothing for so long is taken for dead; the others look again now and then.
+#: After how long a probe without an outcome is given up, and how often other requests check for its outcome.
 _PROBE_S, _LOOK_AGAIN_S = 60.0, 1.0
 
+#: Reasons of a wait.
 #: Why to wait.
 PACE, REST, STATED, BREAKER, SLOT = "pace", "rest", "stated", "breaker", "slot"
 
@@ -53,96 +55,99 @@ _FAILED = frozenset({408, 425, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
-class Stated:
-    """What a host states of its own limit: how many in a window, what is left of it, and until when."""
+class StatedLimit:
+    """What a host states about its own limit in response headers."""
 
-    limit: int | None = None
-    left: int | None = None
-    reset_s: float | None = None  # from now
-    window_s: float | None = None
+    limit: int | None = None  # requests in a window
+    left: int | None = None  # requests left in this window
+    reset_s: float | None = None  # seconds from now until the window ends
+    window_s: float | None = None  # seconds
 
 
 @dataclass(frozen=True)
-class Said:
-    """What became of a granted request. `status` None: no answer, or none that could be read."""
+class RequestOutcome:
+    """The outcome of a granted request. `status` None: no response, or one that could not be read."""
 
     ticket: int
     status: int | None
-    wait_s: float | None = None  # Retry-After
-    stated: Stated | None = None
+    wait_s: float | None = None  # Retry-After, in seconds
+    stated: StatedLimit | None = None
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A request granted (`ticket` counts from 1), or how long to wait and why. `connections`: what the host allows."""
+class Decision:
+    """Either a granted request (`ticket`, counted from 1), or how long to wait in seconds and why."""
 
     ticket: int = 0
     wait_s: float = 0.0
     why: str = ""
-    connections: int = 0
+    connections: int = 0  # that the host's budget allows
 
 
 @dataclass(frozen=True)
-class Budget:
-    """One host. As zoning.host_budget has it, a column each; there a time of 0 is NULL."""
+class HostBudget:
+    """The state of one host's rate limit. Each field is a column of zoning.host_budget; there a time of 0 is NULL."""
 
-    ceiling: float = 0.0  # requests a minute: the most careful file's
+    ceiling: float = 0.0  # requests a minute, of the most careful jurisdiction file
     ceiling_until: float = 0.0
-    connections: int = 0  # the same
+    connections: int = 0  # of the most careful jurisdiction file
     connections_until: float = 0.0
     slowed_to: float = math.inf  # requests a minute at `slowed_at`; it recovers from there
     slowed_at: float = 0.0
-    slowed_after: int = 0  # `asked` then: an answer to an earlier request is old news
+    slowed_after: int = 0  # `asked` at that moment: push-back to earlier requests does not slow again
     next_at: float = 0.0
     rests_until: float = 0.0
     stated_limit: int | None = None
     stated_window_s: float = 0.0
     stated_left: int | None = None
     stated_until: float = 0.0
-    stated_by: int = 0  # the ticket whose answer said so
+    stated_by: int = 0  # the ticket of the request whose response stated it
     failures: int = 0  # in a row
-    opened: int = 0  # how often the breaker opened since the last good answer; 0: it is closed
+    opened: int = 0  # how often the breaker opened since the last success; 0: it is closed
     open_until: float = 0.0
-    probe: int = 0  # the ticket of the one request that is let through
+    probe: int = 0  # the ticket of the one request that the open breaker lets through
     probe_until: float = 0.0
-    asked: int = 0
+    asked: int = 0  # requests granted
     refused: int = 0
     failed: int = 0
 
 
 def interval_s(per_minute: float) -> float:
-    """Between two requests, so that neither a minute nor a second holds more than its share, jitter included."""
+    """Seconds between two requests, so that no minute and no second has too many requests, jitter included."""
     return max((60 + _MINUTE_JITTER_S) / per_minute, (1 + _SECOND_JITTER_S) / math.ceil(per_minute / 60))
 
 
-def pace(budget: Budget, now: float) -> float:
-    """Requests a minute that are allowed at this moment."""
+def pace(budget: HostBudget, now: float) -> float:
+    """The requests a minute that are allowed at this moment."""
     most = min(budget.ceiling, _stated_pace(budget))
     recovered = budget.slowed_to + budget.ceiling * max(now - budget.slowed_at, 0.0) / _RECOVERY_S
     return max(min(most, recovered), min(budget.ceiling, _SLOWEST))
 
 
-def _stated_pace(budget: Budget) -> float:
+def _stated_pace(budget: HostBudget) -> float:
     if not budget.stated_limit or budget.stated_window_s > _SHORT_WINDOW_S:
         return math.inf
-    return 60 * budget.stated_limit / (budget.stated_window_s + 1)  # hosts speak in whole seconds
+    return 60 * budget.stated_limit / (budget.stated_window_s + 1)  # hosts state whole seconds
 
 
-def take(budget: Budget, portal: Portal, now: float, slot: int = 0) -> tuple[Budget, Turn]:
-    """Grant a request at this moment, or say how long to wait.
+def take(budget: HostBudget, portal: Portal, now: float, slot: int = 0) -> tuple[HostBudget, Decision]:
+    """Grant a request at this moment, or return how long to wait.
 
     Args:
-        budget: the host's.
-        portal: how politely the one who asks wants to be; the most careful of all who ask wins.
-        now: on the ledger's clock, in seconds.
-        slot: the number of the connection that it would go over, from 0.
+        budget: the host's budget.
+        portal: the limits of the jurisdiction that sends the request; the lowest limits of all its users hold.
+        now: seconds on the ledger's clock.
+        slot: the number of the connection that the request would use, from 0.
+
+    Returns:
+        The new budget, and the decision.
     """
     budget = _plausible(_on_terms(budget, portal, now), now)
     if slot >= budget.connections:
-        return budget, Turn(why=SLOT, connections=budget.connections)
+        return budget, Decision(why=SLOT, connections=budget.connections)
     wait_s, why = max(_waits(budget, now))
     if wait_s > 0:
-        return budget, Turn(wait_s=wait_s, why=why, connections=budget.connections)
+        return budget, Decision(wait_s=wait_s, why=why, connections=budget.connections)
     left, until = _left_after(budget, now)
     granted = replace(
         budget,
@@ -153,11 +158,11 @@ def take(budget: Budget, portal: Portal, now: float, slot: int = 0) -> tuple[Bud
     )
     if budget.opened:
         granted = replace(granted, probe=granted.asked, probe_until=now + _PROBE_S)
-    return granted, Turn(ticket=granted.asked, connections=budget.connections)
+    return granted, Decision(ticket=granted.asked, connections=budget.connections)
 
 
-def _on_terms(budget: Budget, portal: Portal, now: float) -> Budget:
-    """The terms with this asker's file among them."""
+def _on_terms(budget: HostBudget, portal: Portal, now: float) -> HostBudget:
+    """The budget, with the limits of this portal's file taken into account."""
     ceiling, ceiling_until = _careful(portal.requests_per_minute, budget.ceiling, budget.ceiling_until, now)
     connections, connections_until = _careful(portal.connections, budget.connections, budget.connections_until, now)
     return replace(
@@ -170,14 +175,14 @@ def _on_terms(budget: Budget, portal: Portal, now: float) -> Budget:
 
 
 def _careful(mine: float, theirs: float, until: float, now: float) -> tuple[float, float]:
-    """The smaller of two terms, and until when it holds; set anew seldom enough that most requests leave it alone."""
+    """The smaller of two limits, and until when it holds. It is renewed rarely: most requests change nothing."""
     if now < until and (mine > theirs or (mine == theirs and until - now > _TERMS_S / 2)):
         return theirs, until
     return mine, now + _TERMS_S
 
 
-def _plausible(budget: Budget, now: float) -> Budget:
-    """No moment farther ahead than one can lie: a clock that was set back holds nobody up for long."""
+def _plausible(budget: HostBudget, now: float) -> HostBudget:
+    """Cut moments that are too far ahead, so that a clock that was set back does not block requests for long."""
     farthest = now + interval_s(min(budget.ceiling, _SLOWEST)) + _CATCH_UP_S
     return replace(
         budget,
@@ -190,7 +195,7 @@ def _plausible(budget: Budget, now: float) -> Budget:
     )
 
 
-def _waits(budget: Budget, now: float) -> Iterator[tuple[float, str]]:
+def _waits(budget: HostBudget, now: float) -> Iterator[tuple[float, str]]:
     yield budget.next_at - now, PACE
     yield budget.rests_until - now, REST
     if budget.stated_left == 0:
@@ -200,8 +205,8 @@ def _waits(budget: Budget, now: float) -> Iterator[tuple[float, str]]:
         yield min(budget.probe_until - now, _LOOK_AGAIN_S), BREAKER
 
 
-def _left_after(budget: Budget, now: float) -> tuple[int | None, float]:
-    """What one more request leaves of the stated window; where that has ended, this one finds out about the next."""
+def _left_after(budget: HostBudget, now: float) -> tuple[int | None, float]:
+    """What one more request leaves of the stated window. After its end, the first request explores the next window."""
     if budget.stated_left is None:
         return None, budget.stated_until
     if now < budget.stated_until:
@@ -209,41 +214,47 @@ def _left_after(budget: Budget, now: float) -> tuple[int | None, float]:
     return 0, now + min(budget.stated_window_s, _FIND_OUT_S)
 
 
-def told(budget: Budget, now: float, said: Said) -> Budget:
-    """Learn from what became of a request."""
-    if not budget.asked:  # somebody made the ledger forget this host meanwhile
+def record_outcome(budget: HostBudget, now: float, outcome: RequestOutcome) -> HostBudget:
+    """Update a host's budget with the outcome of a request.
+
+    Args:
+        budget: the host's budget.
+        now: seconds on the ledger's clock.
+        outcome: the outcome of a request that `take` granted.
+    """
+    if not budget.asked:  # the row of this host was deleted meanwhile
         return budget
-    budget = _stated(budget, now, said)
-    if said.wait_s:
-        budget = replace(budget, rests_until=max(budget.rests_until, now + min(said.wait_s, _LONGEST_REST_S)))
-    if said.status in _PUSHED_BACK and said.ticket > budget.slowed_after:
+    budget = _stated(budget, now, outcome)
+    if outcome.wait_s:
+        budget = replace(budget, rests_until=max(budget.rests_until, now + min(outcome.wait_s, _LONGEST_REST_S)))
+    if outcome.status in _PUSHED_BACK and outcome.ticket > budget.slowed_after:
         budget = _slowed(budget, now)
-    failed, refused = said.status is None or said.status in _FAILED, said.status in _REFUSED
+    failed, refused = outcome.status is None or outcome.status in _FAILED, outcome.status in _REFUSED
     budget = replace(budget, refused=budget.refused + refused, failed=budget.failed + (failed and not refused))
-    if failed and not said.wait_s:
-        return _failed(budget, now, said.ticket)
+    if failed and not outcome.wait_s:
+        return _failed(budget, now, outcome.ticket)
     return replace(budget, failures=0, opened=0, open_until=0.0, probe=0, probe_until=0.0)
 
 
-def _stated(budget: Budget, now: float, said: Said) -> Budget:
-    """Believe what the newest request's answer states; those granted since may not have been counted there yet."""
-    stated = said.stated
-    if stated is None or said.ticket < budget.stated_by:
+def _stated(budget: HostBudget, now: float, outcome: RequestOutcome) -> HostBudget:
+    """Store the limit that the newest response states. The host may not have counted the requests granted since."""
+    stated = outcome.stated
+    if stated is None or outcome.ticket < budget.stated_by:
         return budget
     reset_s = _WINDOW_S if stated.reset_s is None else stated.reset_s
     window_s = stated.window_s or max(budget.stated_window_s, reset_s)
-    left = None if stated.left is None else max(stated.left - (budget.asked - said.ticket), 0)
+    left = None if stated.left is None else max(stated.left - (budget.asked - outcome.ticket), 0)
     return replace(
         budget,
         stated_limit=stated.limit or budget.stated_limit,
         stated_window_s=window_s,
         stated_left=left,
         stated_until=now + reset_s + 1,  # hosts speak in whole seconds
-        stated_by=said.ticket,
+        stated_by=outcome.ticket,
     )
 
 
-def _slowed(budget: Budget, now: float) -> Budget:
+def _slowed(budget: HostBudget, now: float) -> HostBudget:
     """Half the pace, once for all requests that were on their way."""
     half = max(pace(budget, now) / 2, min(budget.ceiling, _SLOWEST))
     return replace(
@@ -255,7 +266,7 @@ def _slowed(budget: Budget, now: float) -> Budget:
     )
 
 
-def _failed(budget: Budget, now: float, ticket: int) -> Budget:
+def _failed(budget: HostBudget, now: float, ticket: int) -> HostBudget:
     """One more failure in a row; opens the breaker, or opens it again for twice as long where the probe failed."""
     budget = replace(budget, failures=budget.failures + 1)
     if budget.failures < _MOST_FAILURES or (budget.opened and ticket != budget.probe):

@@ -1,7 +1,8 @@
-"""Where budgets are kept: one ledger for all who ask the same hosts.
+"""Where the rate limits of hosts are kept: one ledger for all that send requests to the same hosts.
 
-In memory it is one process's own. In PostgreSQL (rate_limits.py) it is that of all processes and machines that work
-with one database. A slot stands for one connection to a host; who dies gives it back by dying.
+The ledger in memory serves one process. The ledger in PostgreSQL (storage/postgis/records/rate_limits.py) serves all
+processes and machines that use one database. A slot represents one connection to a host; a process that dies loses its
+slots.
 """
 
 import time
@@ -9,18 +10,18 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol, Self, TypeVar
 
-from zoning_assets.http.rate_limit import Budget
+from zoning_assets.http.rate_limit import HostBudget
 
 T = TypeVar("T")
 
-#: What changes a budget: the budget and the ledger's time in seconds go in, a budget and an answer come out.
-Step = Callable[[Budget, float], tuple[Budget, T]]
+#: Changes a budget: takes the budget and the ledger's time in seconds, and returns the new budget and a result.
+Step = Callable[[HostBudget, float], tuple[HostBudget, T]]
 
 
 class Ledger(Protocol):
-    """What the polite client needs. Enter it before use, in the loop that uses it."""
+    """The store that the client needs. Enter it before use, in the event loop that uses it."""
 
-    #: Whether others may use the same hosts at the same time.
+    #: Whether other processes may send requests to the same hosts at the same time.
     shared: bool
 
     async def __aenter__(self) -> Self: ...
@@ -28,7 +29,7 @@ class Ledger(Protocol):
     async def __aexit__(self, *_: object) -> None: ...
 
     async def change(self, host: str, step: Step[T]) -> T:
-        """Change a host's budget; nobody else does between what `step` sees and what it gives.
+        """Change a host's budget atomically, and return the result of `step`.
 
         Raises:
             StoreError: the ledger cannot be reached.
@@ -36,7 +37,7 @@ class Ledger(Protocol):
         ...
 
     async def try_slot(self, host: str, most: int) -> int | None:
-        """The number of a slot that was free, from 0 and below `most`; None: all are taken.
+        """Take a free slot of a host, numbered from 0 and below `most`; None: all are taken.
 
         Raises:
             StoreError: the ledger cannot be reached.
@@ -48,13 +49,13 @@ class Ledger(Protocol):
         ...
 
 
-class Memory:
-    """One process's own ledger."""
+class MemoryLedger:
+    """The ledger of one process, in memory."""
 
     shared = False
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.budgets: defaultdict[str, Budget] = defaultdict(Budget)
+        self.budgets: defaultdict[str, HostBudget] = defaultdict(HostBudget)
         self._slots: defaultdict[str, set[int]] = defaultdict(set)
         self._clock = clock
 
@@ -66,8 +67,8 @@ class Memory:
 
     async def change(self, host: str, step: Step[T]) -> T:
         """See Ledger."""
-        self.budgets[host], answer = step(self.budgets[host], self._clock())
-        return answer
+        self.budgets[host], result = step(self.budgets[host], self._clock())
+        return result
 
     async def try_slot(self, host: str, most: int) -> int | None:
         """See Ledger."""

@@ -1,4 +1,4 @@
-"""What is asked, what came of it, and what may be asked for in pieces."""
+"""A request to a portal, its response, and the interface of a resumable download."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager
@@ -9,61 +9,61 @@ from typing import Any, Protocol
 import aiohttp
 
 from zoning_assets.errors import ZoningError
-from zoning_assets.http.rate_limit import Said
+from zoning_assets.http.rate_limit import RequestOutcome
 from zoning_assets.http.response_checks import host_of
 from zoning_assets.model import Portal
 from zoning_assets.redaction import without_secrets
 
-#: How often a question is asked at most.
+#: The most times that one request is sent.
 TRIES = 6
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A portal's answer, inflated. `body` is empty for a download, which lies in the file asked for."""
+class Response:
+    """A portal's response; the body is inflated. `body` is empty for a download, which is written to its file."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    value: Any = None  # what `read` made of the body
+    value: Any = None  # the parsed body: the result of `read` of Client.ask
 
 
-class Part(Protocol):
-    """A file on its way, of which some may have come before."""
+class DownloadTarget(Protocol):
+    """A file being downloaded, of which a part may already be there."""
 
-    def asks(self) -> Mapping[str, str]:
-        """The headers to ask with; looked at before each try."""
+    def request_headers(self) -> Mapping[str, str]:
+        """The headers of the next request; called before each try."""
         ...
 
-    def writing(self, answer: Answer) -> AbstractContextManager[Callable[[bytes], None]]:
-        """Takes the body of a 200, 206 or 416, piece by piece.
+    def open_writer(self, response: Response) -> AbstractContextManager[Callable[[bytes], None]]:
+        """Open a writer for the body of a 200, 206 or 416; the writer takes one piece of bytes a call.
 
         Raises:
-            ValueError: the body cannot be what is missing; the portal is asked again.
-            FileRefused: it is larger than allowed.
+            ValueError: the body is not the missing part of the file; the request is retried.
+            FileRefused: the body is larger than allowed.
         """
         ...
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What came of one request: an answer, or why there is none that counts; `error`: and none will."""
+class AttemptResult:
+    """The result of one try: a response, or why there is none. `error`: a retry does not help."""
 
-    said: Said
-    answer: Answer | None = None
+    outcome: RequestOutcome
+    response: Response | None = None
     why: str = ""
     error: ZoningError | None = None
-    garbled: bool = False  # it came whole, and is not in the form that it should be in
+    garbled: bool = False  # the response is complete, but its content is invalid
 
     @property
     def wait_s(self) -> float:
-        """How long the portal asks us to wait, in seconds; 0 where it does not say."""
-        return self.said.wait_s or 0.0
+        """How long the portal asks us to wait, in seconds; 0: it states nothing."""
+        return self.outcome.wait_s or 0.0
 
 
 @dataclass
 class Tally:
-    """What a piece of work has cost so far: requests sent, and bytes of answers received (inflated)."""
+    """What a piece of work has used so far: requests sent, and bytes of response bodies received (inflated)."""
 
     requests: int = 0
     bytes: int = 0
@@ -78,33 +78,33 @@ class Tally:
         self.bytes += other.bytes
 
 
-#: Returns the error of a pause that is in force for a piece of work, or None.
-Paused = Callable[[], ZoningError | None]
-#: Asks once: a session, an address, a query.
-Once = Callable[[aiohttp.ClientSession, str, Mapping[str, str]], Awaitable[Answer]]
+#: Returns the error of a pause of a piece of work, or None.
+PauseCheck = Callable[[], ZoningError | None]
+#: Sends one request: a session, an address, a query.
+SendOnce = Callable[[aiohttp.ClientSession, str, Mapping[str, str]], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question to a portal, with the context that it is asked in.
+class PortalRequest:
+    """One request to a portal, with its context.
 
     Attributes:
-        portal: the limits to keep.
-        url: without a query.
-        once: sends one request and reads its answer.
-        tally: counts the requests and bytes of the work that asks.
-        paused: called before each request, which is not sent where it returns an error.
+        portal: the rate limits of the host.
+        url: the address without a query.
+        once: sends the request once and reads its response.
+        tally: counts the requests and bytes of the work.
+        paused: called before each try; if it returns an error, nothing is sent and the error is raised.
         params: the query.
-        tries: the most requests, redirects not counted.
-        also: statuses besides 200 that the caller understands.
+        tries: the most tries, redirects not counted.
+        also: statuses besides 200 that the caller handles.
         anywhere: whether a redirect may lead to another site.
     """
 
     portal: Portal
     url: str
-    once: Once
+    once: SendOnce
     tally: Tally
-    paused: Paused
+    paused: PauseCheck
     params: Mapping[str, str] = field(default_factory=dict)
     tries: int = TRIES
     also: Collection[int] = ()
@@ -112,7 +112,7 @@ class Question:
 
     @property
     def where(self) -> str:
-        """The address for messages."""
+        """The address without secrets, for messages."""
         return without_secrets(self.url)
 
     @cached_property

@@ -1,6 +1,6 @@
-"""What a portal's words mean before anybody looks for data in them: headers, redirects, pages for people, certificates.
+"""The meaning of a portal's response before its data is read: headers, redirects, HTML pages and TLS errors.
 
-Pure. What does not belong here: what a feed type's own answer means.
+Pure functions. What the responses of one feed type mean is decided in sources/.
 """
 
 import html
@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 
 from zoning_assets.errors import FeedRefused, Garbled, PortalBusy, PortalUnreachable, PortalUntrusted
-from zoning_assets.http.rate_limit import BREAKER, LONGEST_WINDOW_S, Stated, Turn
+from zoning_assets.http.rate_limit import BREAKER, LONGEST_WINDOW_S, Decision, StatedLimit
 from zoning_assets.os_errors import network
 from zoning_assets.redaction import scrubbed, without_secrets
 
@@ -25,7 +25,7 @@ _MOST_STATED = 10_000_000
 
 
 class Unreadable(ValueError):
-    """A body that is not what was asked for; the message says what it is, `status` what HTTP should have said."""
+    """A body that is not what was requested. `status`: the HTTP status that would have been correct, if known."""
 
     def __init__(self, what: str, status: int | None = None) -> None:
         super().__init__(what)
@@ -33,7 +33,10 @@ class Unreadable(ValueError):
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """How long the portal asks us to wait, in seconds; None where it does not say. 0 is no hint (dlt#4036)."""
+    """The wait in a Retry-After header, in seconds; None: there is none, or it is 0 or invalid.
+
+    0 is ignored because it would start a loop of retries without a pause (github.com/dlt-hub/dlt, issue 4036).
+    """
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text[:9]) or None
@@ -43,18 +46,21 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         return None
 
 
-def stated(headers: Mapping[str, str], now: datetime) -> Stated | None:
-    """What the portal states of its limit, by any of the usual headers; values that cannot be are as if not there."""
-    said = _fields(headers)
-    limit, left = _whole(said.get("limit", ""), least=1), _whole(said.get("remaining", ""))
+def stated(headers: Mapping[str, str], now: datetime) -> StatedLimit | None:
+    """The rate limit that the headers state; None: they state none. Impossible values are ignored.
+
+    Sources: the de facto headers X-RateLimit-*, and the IETF drafts "RateLimit header fields for HTTP".
+    """
+    found = _fields(headers)
+    limit, left = _whole(found.get("limit", ""), least=1), _whole(found.get("remaining", ""))
     if limit is None and left is None:
         return None
-    window = _whole(said.get("window", ""), least=1)
+    window = _whole(found.get("window", ""), least=1)
     window_s = float(window) if window and window <= LONGEST_WINDOW_S else None
-    return Stated(limit, left, _reset_s(said.get("reset", ""), now), window_s)
+    return StatedLimit(limit, left, _reset_s(found.get("reset", ""), now), window_s)
 
 
-#: The word in our terms -> the headers that carry it. The last are of the IETF's drafts, the first of everyone else's.
+#: Our name of a value -> the headers that carry it. The last spelling is of the IETF drafts.
 _LIMIT_HEADERS = {
     name: [f"{prefix}-{name.capitalize()}" for prefix in ("X-RateLimit", "X-Rate-Limit", "RateLimit")]
     for name in ("limit", "remaining", "reset", "window")
@@ -79,7 +85,7 @@ def _whole(text: str, least: int = 0) -> int | None:
 
 
 def _reset_s(text: str, now: datetime) -> float | None:
-    """Seconds from now: a number of them, or a moment as epoch seconds, epoch milliseconds or ISO 8601."""
+    """Seconds from now. The text is a number of seconds, epoch seconds, epoch milliseconds, or ISO 8601."""
     try:
         number = float(text) if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text) else None
         if number is None:
@@ -94,7 +100,7 @@ def _reset_s(text: str, now: datetime) -> float | None:
 
 
 def host_of(url: str) -> str:
-    """The host whose budget a request is charged to; port 80 and 443 are the same server."""
+    """The host of an address, for the rate limit; ports 80 and 443 count as the same host."""
     return re.sub(r":(80|443)?$", "", urlsplit(url).netloc.rpartition("@")[2].lower())
 
 
@@ -104,48 +110,48 @@ _PASSWORD = re.compile(rb"<input[^>]{0,500}type\s*=\s*[\"']?password", re.IGNORE
 _LOGIN = re.compile(
     r"(?<![a-z])(log-?[io]n|sign-?in|sso|saml2?|oauth2?|adfs|authenticate|authorize)(?![a-z])", re.IGNORECASE
 )
-_LOOKED_AT, _SHOWN = 64 * 1024, 2048  # bytes of a page
+_LOOKED_AT, _SHOWN = 64 * 1024, 2048  # bytes of an HTML page
 
 
-def page(body: bytes) -> str | None:
-    """What a page for people says, where one came instead of data: a firewall's, a proxy's, a log-in. None: no page."""
+def html_page(body: bytes) -> str | None:
+    """Describe an HTML page that came instead of data, for example of a firewall or a log-in; None: it is no page."""
     head = body[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not re.match(rb"(<\?xml[^>]*>\s*)?<(!doctype html|html|head|body|title|script|center|h1)", head, re.IGNORECASE):
         return None
     title = _TITLE.search(head)
     text = title[1] if title else _MARKUP.sub(b" ", head[:_SHOWN])
     words = " ".join(html.unescape(text.decode("utf-8", "replace")).split())[:80]
-    return f'a page for people instead of data: "{scrubbed(words)}"'
+    return f'a web page instead of data: "{scrubbed(words)}"'
 
 
-def complaint(body: bytes) -> str | None:
-    """What an error's JSON says, in one of the ways of portals; None where it says nothing."""
+def error_message(body: bytes) -> str | None:
+    """The message of a JSON error body, in one of the usual forms; None: there is none."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
     inner = document.get("error") if isinstance(document, dict) else None
-    told = {**document, **(inner if isinstance(inner, dict) else {})} if isinstance(document, dict) else {}
-    texts = (told.get(name) for name in ("message", "description", "detail"))
+    members = {**document, **(inner if isinstance(inner, dict) else {})} if isinstance(document, dict) else {}
+    texts = (members.get(name) for name in ("message", "description", "detail"))
     found = next((text for text in texts if isinstance(text, str) and text.strip()), None)
     return f'it says "{scrubbed(found)[:200]}"' if found else None
 
 
 def wants_login(body: bytes) -> bool:
-    """Whether a page asks for a password."""
-    return page(body) is not None and _PASSWORD.search(body[:_LOOKED_AT]) is not None
+    """Whether a body is an HTML page with a password field."""
+    return html_page(body) is not None and _PASSWORD.search(body[:_LOOKED_AT]) is not None
 
 
-def onward(url: str, location: str, *, anywhere: bool) -> str:
-    """Where a redirect leads.
+def redirect_target(url: str, location: str, *, anywhere: bool) -> str:
+    """Return the absolute address of a redirect.
 
     Args:
-        url: what was asked.
-        location: the answer's header.
-        anywhere: whether it may lead to another site. Files are often kept elsewhere, layers are not.
+        url: the address that was requested.
+        location: the Location header of the response.
+        anywhere: whether it may lead to another site. Files are often stored elsewhere, layers are not.
 
     Raises:
-        FeedRefused: to a log-in, to another site, into our own network, or nowhere.
+        FeedRefused: it leads to a log-in, to another site, into our own network, or is no HTTP address.
     """
     where = without_secrets(url)
     try:
@@ -154,7 +160,7 @@ def onward(url: str, location: str, *, anywhere: bool) -> str:
     except ValueError:
         parts, host = urlsplit(""), ""
     if parts.scheme not in ("http", "https") or not host:
-        raise FeedRefused("it redirects to no address of the web", where=where, do="check the address")
+        raise FeedRefused("it redirects to an address that is not HTTP", where=where, do="check the address")
     shown = without_secrets(target)
     if _LOGIN.search(f"{host.split('.')[0]} {parts.path}"):
         raise FeedRefused(
@@ -169,7 +175,7 @@ def onward(url: str, location: str, *, anywhere: bool) -> str:
 
 
 def _site(host: str) -> str:
-    """What belongs to one organisation: the last two labels, three under a country; an IP address is alone."""
+    """The part of a host name that belongs to one organisation: the last two labels, three under a country code."""
     labels = host.rstrip(".").split(".")
     if _ip(host):
         return host
@@ -177,7 +183,7 @@ def _site(host: str) -> str:
 
 
 def _inside(host: str) -> bool:
-    """Whether a portal that sends us there sends us into our own network."""
+    """Whether a host is in our own network; a portal must not redirect there."""
     address = _ip(host)
     return host == "localhost" or (address is not None and not address.is_global)
 
@@ -189,35 +195,35 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-#: OpenSSL's verify codes -> what is the matter, what to do.
+#: OpenSSL's verify codes -> the problem, and what to do.
 _TELL = "tell the portal's operator"
 _MISSING = (
-    "it does not send its intermediate certificate, or is signed by an authority unknown here",
-    f"{_TELL}; until then append the missing certificate to a copy of your CA bundle and name it by SSL_CERT_FILE",
+    "it does not send its intermediate certificate, or an authority unknown to this machine signed it",
+    f"{_TELL}; until then append the missing certificate to a copy of your CA bundle and name it in SSL_CERT_FILE",
 )
 _VERIFY = {
-    10: ("its certificate has expired", f"{_TELL}, and look whether this machine's clock is right"),
-    18: ("its certificate is self-signed", f"{_TELL}, or name that certificate by SSL_CERT_FILE"),
-    19: ("its chain ends in a certificate unknown here", f"{_TELL}, or name that certificate by SSL_CERT_FILE"),
+    10: ("its certificate has expired", f"{_TELL}, and check the clock of this machine"),
+    18: ("its certificate is self-signed", f"{_TELL}, or name that certificate in SSL_CERT_FILE"),
+    19: ("its certificate chain ends in an unknown certificate", f"{_TELL}, or name that certificate in SSL_CERT_FILE"),
     20: _MISSING,
     21: _MISSING,
-    62: ("its certificate is another host's", f"check the address, or {_TELL}"),
+    62: ("its certificate belongs to another host", f"check the address, or {_TELL}"),
 }
 
 
 def untrusted(url: str, error: Exception) -> PortalUntrusted | None:
-    """A TLS failure, as an error that says what is missing: never a reason not to verify. None: it is no such."""
+    """Translate a TLS error, with what to do about it; None: it is another error. Verification is never turned off."""
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if not isinstance(inner, ssl.SSLError) or isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return None
     what, do = _VERIFY.get(getattr(inner, "verify_code", 0), ("the encrypted connection (TLS) was refused", _TELL))
     if "LEGACY_RENEGOTIATION" in str(inner):
-        what = "it wants TLS renegotiation as of before 2010, which is refused as unsafe"
+        what = "it requires unsafe TLS renegotiation, as before 2010"
     return PortalUntrusted(scrubbed(what), where=without_secrets(url), do=do)
 
 
-def named(error: Exception) -> str:
-    """Why there is no answer that counts, in words fit for messages."""
+def failure_reason(error: Exception) -> str:
+    """Why there is no valid response, as a phrase for messages."""
     if isinstance(error, aiohttp.ClientError):
         return network(error) or next(words for kind, words in _BROKEN if isinstance(error, kind))
     if isinstance(error, Unreadable | Garbled | ValueError | RecursionError):
@@ -226,17 +232,17 @@ def named(error: Exception) -> str:
 
 
 def _unreadable(error: Exception) -> str:
-    """Why an answer that came cannot be read."""
+    """Why a response that arrived cannot be read."""
     if isinstance(error, json.JSONDecodeError):
         return f"its answer is not JSON (line {error.lineno}, column {error.colno})"
     if isinstance(error, UnicodeDecodeError):
         return f"its answer is not {error.encoding.upper()} text (byte {error.start})"
     if isinstance(error, RecursionError):
         return "its answer is nested too deeply"
-    return scrubbed(str(error)) or "its answer cannot be read"  # ours: see `read` of Http.ask
+    return scrubbed(str(error)) or "its answer cannot be read"  # the message of `read` of Client.ask
 
 
-#: What aiohttp raises -> what happened; the first that fits.
+#: What aiohttp raises -> the phrase for messages; the first that fits.
 _BROKEN: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "its answer broke off"),
@@ -250,25 +256,25 @@ _BROKEN: tuple[tuple[type[Exception], str], ...] = (
 
 
 def refused(url: str, why: str, status: int) -> FeedRefused:
-    """A no that asking again will not change."""
-    do = "check the address and what the portal asks of visitors"
+    """The error for a response that a retry would not change."""
+    do = "check the address and the portal's terms of use"
     return FeedRefused(why, where=without_secrets(url), do=do, final=status in _FINAL)
 
 
-#: No other form of the question would be answered: who asks is not welcome, or it is gone.
+#: The portal refuses this client, or the resource is gone; no other form of the request would be answered.
 _FINAL = frozenset({401, 403, 407, 410, 451})
 
 
 def busy(url: str, why: str, wait_s: float) -> PortalBusy:
-    """The portal asked for more patience than a question has."""
-    do = f"try again in {wait_s:.0f} s, or ask less often"
+    """The error for a portal that asks for a longer wait than one request may take. `wait_s`: seconds."""
+    do = f"try again in {wait_s:.0f} s, or lower requests_per_minute"
     return PortalBusy(why, where=without_secrets(url), do=do, wait_s=wait_s)
 
 
-def too_long(url: str, turn: Turn, last: str = "") -> PortalBusy | PortalUnreachable:
-    """The host is left alone for longer than a question should wait; `last`: what it failed with."""
-    if turn.why == BREAKER:
-        do = f"check the address, or try again in {turn.wait_s:.0f} s"
-        what = "it failed again and again, and is left alone" + (f" ({last})" if last else "")
-        return PortalUnreachable(what, where=without_secrets(url), do=do, wait_s=turn.wait_s)
-    return busy(url, "it asked to be left alone", turn.wait_s)
+def too_long(url: str, decision: Decision, last: str = "") -> PortalBusy | PortalUnreachable:
+    """The error for a host that gets no request for too long. `last`: why its last failed request failed."""
+    if decision.why == BREAKER:
+        do = f"check the address, or try again in {decision.wait_s:.0f} s"
+        what = "it failed repeatedly, and requests are suspended" + (f" ({last})" if last else "")
+        return PortalUnreachable(what, where=without_secrets(url), do=do, wait_s=decision.wait_s)
+    return busy(url, "it asked for a long pause", decision.wait_s)

@@ -1,4 +1,4 @@
-"""Stopping without losing anything: nobody begins or waits any longer, what is under way has a little time to end."""
+"""Stop without losing responses: new work does not start, waits end, and work under way has a grace period."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,15 +8,15 @@ from zoning_assets.errors import Stopping
 from zoning_assets.redaction import without_secrets
 
 
-class Drain:
-    """Whether we stop, and who must know of it."""
+class Shutdown:
+    """Whether the program is stopping, and the timeouts that must then be shortened."""
 
     def __init__(self) -> None:
         self.stopping = False
         self._limits: dict[asyncio.Timeout, float] = {}
 
     def stop(self) -> None:
-        """Stop; to be called in the loop."""
+        """Start to stop. Call it in the event loop."""
         if not self.stopping:
             self.stopping, now = True, asyncio.get_running_loop().time()
             for limit, grace_s in self._limits.items():
@@ -24,12 +24,20 @@ class Drain:
 
     @staticmethod
     def stopped(where: str) -> Stopping:
-        """As an error, with what it stopped."""
+        """Return the error for work that was stopped."""
         return Stopping("stopped", where=where, do="the same command goes on from here")
 
     @asynccontextmanager
     async def unless_stopped(self, url: str, grace_s: float = 0.0) -> AsyncIterator[None]:
-        """The block ends with Stopping when we stop, and so long after it. `url`: what it asks, for the message."""
+        """Run the block, but raise Stopping `grace_s` seconds after `stop` was called.
+
+        Args:
+            url: the address of the request in the block, for the message.
+            grace_s: how long the block may still run, in seconds.
+
+        Raises:
+            Stopping: the block was stopped, or did not start.
+        """
         if self.stopping:
             raise self.stopped(without_secrets(url))
         try:

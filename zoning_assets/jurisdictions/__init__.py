@@ -1,7 +1,7 @@
-"""A jurisdiction is data: one TOML file, no code. This finds, reads and judges those files.
+"""Jurisdiction files: find, read and validate them. A jurisdiction is described by one TOML file, without code.
 
-Files beside this one are examples; a user's own lie in one folder (settings.py says which) and win over an example with
-the same id.
+The files in this package are examples. A user's files are in one folder (ZONING_JURISDICTIONS); a user's file replaces
+an example with the same id.
 """
 
 import difflib
@@ -19,22 +19,22 @@ PACKAGED = Path(__file__).parent
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """All jurisdiction files by the id their name says; a user's file wins over a packaged one."""
+    """All jurisdiction files by id, which is the file's name; a user's file replaces a packaged one."""
     found = sorted(PACKAGED.glob("*.toml")) + (sorted(folder.glob("*.toml")) if folder.is_dir() else [])
     return {path.stem: path for path in found}
 
 
 def load(jurisdiction: str, folder: Path, feed_types: Collection[str]) -> Jurisdiction:
-    """Read one jurisdiction.
+    """Read the file of one jurisdiction.
 
     Args:
         jurisdiction: its id.
-        folder: the user's folder; may be absent.
+        folder: the user's folder; it need not exist.
         feed_types: the feed types known to this program.
 
     Raises:
         JurisdictionUnknown: no file has this id.
-        JurisdictionInvalid: the file says something that cannot be.
+        JurisdictionInvalid: the file is invalid.
     """
     known = files(folder)
     if jurisdiction not in known:
@@ -49,26 +49,26 @@ def load(jurisdiction: str, folder: Path, feed_types: Collection[str]) -> Jurisd
 
 
 def _searched(folder: Path) -> str:
-    """Where a file was looked for, in words."""
+    """The folders that were searched, for messages."""
     return f"{folder}{'' if folder.is_dir() else ', which does not exist'}, and the packaged examples"
 
 
 def read(path: Path, feed_types: Collection[str]) -> Jurisdiction:
-    """Read and judge one file.
+    """Read and validate one file.
 
     Raises:
-        JurisdictionInvalid: one line that names the file, the key and the valid choices.
+        JurisdictionInvalid: it is invalid; the message contains the file, the key and the valid values.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise JurisdictionInvalid(f"it is not TOML: {error}", where=str(path), do="mend the file") from error
+        raise JurisdictionInvalid(f"it is not TOML: {error}", where=str(path), do="fix the file") from error
     except UnicodeDecodeError as error:
         what = f"it is not UTF-8 text (byte {error.start:,})"
         raise JurisdictionInvalid(what, where=str(path), do="save it as UTF-8") from error
     except RecursionError as error:
-        raise JurisdictionInvalid("it is nested too deep", where=str(path), do="mend the file") from error
+        raise JurisdictionInvalid("it is nested too deeply", where=str(path), do="fix the file") from error
     except OSError as error:
-        what, do = os_errors.machine(error) or ("it cannot be read", "mend the file")
+        what, do = os_errors.machine(error) or ("it cannot be read", "fix the file")
         raise JurisdictionInvalid(what, where=str(path), do=do) from error
     return Reader(path, feed_types).jurisdiction(document)

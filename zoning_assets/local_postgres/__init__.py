@@ -1,19 +1,18 @@
-"""A PostgreSQL with PostGIS, from whatever this machine offers.
+"""Provide a PostgreSQL server with PostGIS, with whatever this machine offers.
 
-What belongs here: finding a server, bringing one up, stopping it, its address.
-What does not: tables, migrations, queries.
+What belongs here: finding a server, starting and stopping it, its address. What does not: tables, migrations, queries.
 
-    ladder      the rungs in order: the only module that knows all the others
-    remote      a database somebody else runs, at ZONING_DATABASE_URL
-    site        where a cluster of ours lies, and as whom it runs
-    state       what is remembered between starts: port, password, binaries
-    binaries    PostgreSQL installed on this machine, with PostGIS
-    packages    PostgreSQL unpacked from the distribution's own packages, changing nothing of the system
-    server      initdb, start, stop
-    logins      ways in for those who are not the owner, and a database that one of them owns
-    processes   who is alive in a data folder
-    settings    postgresql.conf, with reasons
-    engine      a container, where docker compose answers
+    provider          the ways to a server, in order; the only module that knows all the others
+    remote            a configured database, at ZONING_DATABASE_URL
+    data_folder       the folders of a private cluster, and the user that its server runs as
+    cluster_state     what is stored between starts: port, password, programs
+    binaries          PostgreSQL installed on this machine, with PostGIS
+    packages          PostgreSQL unpacked from the distribution's packages, without changing the system
+    server            initdb, start, stop
+    logins            further logins of a private cluster, and databases that they own
+    processes         the PostgreSQL processes of a data folder
+    cluster_settings  postgresql.conf, with reasons
+    container         a container, if docker compose is available
 """
 
 from zoning_assets.local_postgres.logins import login, own_database

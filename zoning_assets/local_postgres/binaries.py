@@ -1,4 +1,4 @@
-"""PostgreSQL programs: those installed on this machine that have PostGIS, and how any of them are run."""
+"""PostgreSQL programs: find those installed on this machine that have PostGIS, and run them."""
 
 import os
 import re
@@ -19,6 +19,7 @@ PLACES = (
     "Applications/Postgres.app/Contents/Versions/*/bin",
 )
 PROGRAMS = ("postgres", "initdb", "pg_ctl")
+#: The oldest supported major version.
 LEAST_MAJOR = 14
 
 
@@ -30,11 +31,11 @@ class Binaries:
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def usable(self) -> bool:
-        """Whether the server programs are there."""
+        """Whether the server programs exist and are executable."""
         return all(os.access(self.folder / name, os.X_OK) for name in PROGRAMS)
 
     def major(self) -> int:
-        """The major version, which a data folder is bound to; 0 where the program does not run."""
+        """The major version, which must equal that of the data folder; 0: the program does not run."""
         done = self.run(["postgres", "--version"])
         found = re.search(r"\) (\d+)", done.stdout)
         return int(found[1]) if found and done.returncode == 0 else 0
@@ -42,7 +43,12 @@ class Binaries:
     def run(
         self, command: Sequence[str], site: Site | None = None, timeout_s: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of the programs as the server's user; in a session of its own, so that Ctrl-C stays here."""
+        """Run one of the programs as the server's user, in a session of its own, so that Ctrl-C does not end it.
+
+        Raises:
+            OSError: the program cannot be started.
+            subprocess.TimeoutExpired: it did not end in time.
+        """
         account = site.account if site else None
         return subprocess.run(
             [str(self.folder / command[0]), *command[1:]],
@@ -62,12 +68,12 @@ class Binaries:
 
 
 def clean(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a server: nothing of the user's locale, time zone or PG* settings gets in."""
+    """The environment of a server, without the user's locale, time zone and PG* settings."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", **extra}
 
 
 def installed(top: Path = Path("/")) -> Iterator[Binaries]:
-    """The installed PostgreSQLs that have PostGIS, newest first."""
+    """The installed PostgreSQL versions that have PostGIS, newest first. `top`: the root of the file system."""
     for folder in sorted(_folders(top), key=_newest, reverse=True):
         binaries = Binaries(folder)
         if binaries.usable() and _has_postgis(folder, top) and binaries.major() >= LEAST_MAJOR:
@@ -75,7 +81,7 @@ def installed(top: Path = Path("/")) -> Iterator[Binaries]:
 
 
 def psql(known: Binaries | None) -> tuple[Path, Mapping[str, str]] | None:
-    """A psql and the environment it needs: the cluster's own, else any on this machine."""
+    """A psql and the environment it needs: the cluster's own, else any on this machine; None: there is none."""
     if known and os.access(known.folder / "psql", os.X_OK):
         return known.folder / "psql", known.environ
     found = shutil.which("psql") or next((str(f / "psql") for f in _folders(Path("/")) if (f / "psql").exists()), None)
@@ -85,7 +91,7 @@ def psql(known: Binaries | None) -> tuple[Path, Mapping[str, str]] | None:
 def _folders(top: Path) -> set[Path]:
     found = {folder for place in PLACES for folder in top.glob(place)}
     config = shutil.which("pg_config")
-    if config and (bindir := _asked(Path(config), "--bindir")):
+    if config and (bindir := _pg_config(Path(config), "--bindir")):
         found.add(Path(bindir))
     return found
 
@@ -96,13 +102,13 @@ def _newest(folder: Path) -> tuple[int, str]:
 
 
 def _has_postgis(folder: Path, top: Path) -> bool:
-    shares = [top / "usr/share/postgresql" / folder.parent.name]  # Debian puts it where no pg_config need be installed
-    if (folder / "pg_config").exists() and (asked := _asked(folder / "pg_config", "--sharedir")):
-        shares.append(Path(asked))
+    shares = [top / "usr/share/postgresql" / folder.parent.name]  # Debian: pg_config need not be installed
+    if (folder / "pg_config").exists() and (share := _pg_config(folder / "pg_config", "--sharedir")):
+        shares.append(Path(share))
     return any((share / "extension/postgis.control").exists() for share in shares)
 
 
-def _asked(config: Path, option: str) -> str:
+def _pg_config(config: Path, option: str) -> str:
     try:
         done = subprocess.run([str(config), option], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""What is remembered of a cluster between starts: one JSON file under home that only its owner may read."""
+"""The state of a cluster between starts: one JSON file under ZONING_HOME that only its owner may read."""
 
 import json
 import os
@@ -8,25 +8,25 @@ from urllib.parse import quote
 
 from zoning_assets.errors import DatabaseUnavailable
 
-#: Not the schema's name: PostgreSQL looks for tables in a schema of the user's name before all others, and Dagster,
-#: told to keep its storage here, would put its own into ours.
+#: The user's name differs from the schema's, because PostgreSQL looks for tables first in a schema of the user's name:
+#: Dagster's storage in this database would put its tables into our schema.
 USER, DATABASE = "zoning_owner", "zoning"
 HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class State:
-    """One cluster, as its last start left it."""
+    """One cluster, as of its last start."""
 
-    kind: str  # server: a process of ours | engine: a container
+    kind: str  # "server": a process on this machine; "engine": a container
     password: str
     port: int
     binaries: str = ""  # the folder of postgres, initdb, psql
-    environ: dict[str, str] = field(default_factory=dict)  # what those need to run
+    environ: dict[str, str] = field(default_factory=dict)  # the environment that these programs need
 
     @property
     def url(self) -> str:
-        """The address of the database, password and all."""
+        """The address of the database, with the password."""
         return f"postgresql://{USER}:{quote(self.password)}@{HOST}:{self.port}/{DATABASE}"
 
     def at_port(self, port: int) -> "State":
@@ -35,14 +35,15 @@ class State:
 
 
 def file_of(home: Path) -> Path:
-    """Where the state of a home's cluster is kept."""
+    """The path of the state file of a home."""
     return home.absolute() / "database.json"
 
 
 def load(home: Path) -> State | None:
-    """What is remembered; None when nothing is.
+    """Read the state of a home's cluster; None: there is none.
 
-    Raises: DatabaseUnavailable where the file belongs to another user or is not ours.
+    Raises:
+        DatabaseUnavailable: the file cannot be read, or is damaged.
     """
     file = file_of(home)
     try:
@@ -59,7 +60,7 @@ def load(home: Path) -> State | None:
 
 
 def save(home: Path, state: State) -> None:
-    """Remember; readable by its owner only from its first byte on, and never half-written."""
+    """Write the state atomically; the file is readable only by its owner from the start."""
     file = file_of(home)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)

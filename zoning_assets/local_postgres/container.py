@@ -1,4 +1,4 @@
-"""The database as a container, where docker compose answers and deploy/compose.yaml is at hand."""
+"""The database in a container, if docker compose and deploy/compose.yaml are available."""
 
 import hashlib
 import os
@@ -15,21 +15,23 @@ from zoning_assets.local_postgres.cluster_state import State, save
 from zoning_assets.local_postgres.server import free_ports
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
+#: Time limits of a check and of a start, in seconds.
 ASK_MOST_S, UP_MOST_S = 10.0, 900.0
 
 
 def answers() -> bool:
-    """Whether a container engine runs here and knows compose; asked with bounds, for a sick engine hangs."""
+    """Whether a container engine with compose runs here. The check has a time limit, because an ill engine hangs."""
     if not COMPOSE.exists() or not shutil.which("docker"):
         return False
-    asked = (["docker", "info", "--format", "{{.ServerVersion}}"], ["docker", "compose", "version"])
-    return all(_run(command, {}, ASK_MOST_S) == "" for command in asked)
+    checks = (["docker", "info", "--format", "{{.ServerVersion}}"], ["docker", "compose", "version"])
+    return all(_run(command, {}, ASK_MOST_S) == "" for command in checks)
 
 
 def start(home: Path, state: State | None) -> State:
-    """A running container with our database in it; its data lie in a volume named after home.
+    """Start a container with our database; its data are in a volume named after `home`.
 
-    Raises: DatabaseUnavailable with the engine's own reason.
+    Raises:
+        DatabaseUnavailable: docker compose failed; the message contains its error.
     """
     old = state if state and state.kind == "engine" else None
     new = old or State("engine", secrets.token_urlsafe(24), next(free_ports(str(home))))
@@ -39,16 +41,17 @@ def start(home: Path, state: State | None) -> State:
         raise DatabaseUnavailable(
             f"docker compose up failed: {remote.masked(error, new.url)}",
             where=str(COMPOSE),
-            do="mend that, or set ZONING_DATABASE_URL",
+            do="fix that, or set ZONING_DATABASE_URL",
         )
     remote.check(new.url)
     return new
 
 
 def stop(home: Path) -> None:
-    """Stop the container; its volume stays.
+    """Stop the container; its volume is kept.
 
-    Raises: DatabaseUnavailable with the engine's own reason.
+    Raises:
+        DatabaseUnavailable: docker compose failed; the message contains its error.
     """
     settings = {"ZONING_DATABASE_PORT": "0", "ZONING_DATABASE_PASSWORD": "unused"}
     if error := _compose(home, ["down"], settings):
@@ -57,13 +60,14 @@ def stop(home: Path) -> None:
         )
 
 
-def _compose(home: Path, words: list[str], settings: Mapping[str, str]) -> str:
+def _compose(home: Path, arguments: list[str], settings: Mapping[str, str]) -> str:
     project = "zoning-" + hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
-    return _run(["docker", "compose", "--project-name", project, "--file", str(COMPOSE), *words], settings, UP_MOST_S)
+    command = ["docker", "compose", "--project-name", project, "--file", str(COMPOSE), *arguments]
+    return _run(command, settings, UP_MOST_S)
 
 
 def _run(command: list[str], settings: Mapping[str, str], most_s: float) -> str:
-    """Nothing when the command succeeded, else why not."""
+    """Run a command; return "" if it succeeded, else the reason of the failure."""
     try:
         done = subprocess.run(
             command,

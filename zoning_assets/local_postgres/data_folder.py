@@ -1,8 +1,8 @@
-"""Where a cluster of ours lies and as whom its server runs.
+"""The folders of a private cluster, and the user that its server runs as.
 
-PostgreSQL refuses to run as root. Started by root, the server runs as another user, who may not be able to
-reach the project at all (a home of mode 0700), so its data lie under /var/lib; the mode of a
-folder that is not ours is never changed.
+PostgreSQL refuses to run as root. If root starts it, the server runs as another user. That user may have no access to
+the project (a home directory with mode 0700), so its data are stored under /var/lib. The mode of folders that do not
+belong to the cluster is never changed.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from pathlib import Path
 from zoning_assets.errors import DatabaseUnavailable
 
 ROOTS_FOLDER = Path("/var/lib/zoning-assets")
-LOCK_MOST_S = 900.0  # a first start may fetch packages
+LOCK_MOST_S = 900.0  # the first start may download packages
 LOCK_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
 class Account:
-    """The operating system's user a server runs as."""
+    """The operating system's user that a server runs as."""
 
     name: str
     uid: int
@@ -33,11 +33,11 @@ class Account:
 
 @dataclass(frozen=True)
 class Site:
-    """The places of one cluster."""
+    """The folders of one cluster."""
 
-    home: Path  # ours, and where the password is kept
-    root: Path  # the cluster's
-    packages: Path  # the distribution's packages, unpacked; several clusters may share it
+    home: Path  # ZONING_HOME, where the password is stored
+    root: Path  # the cluster's own folder
+    packages: Path  # the distribution's packages, unpacked; several clusters may share them
     account: Account | None  # None: the server runs as the user who starts it
 
     @property
@@ -47,12 +47,12 @@ class Site:
 
     @property
     def log(self) -> Path:
-        """What the server writes while it runs."""
+        """The server's log file."""
         return self.root / "log" / "server.log"
 
 
 def site_of(home: Path, packages: Path | None = None) -> Site:
-    """The places of the cluster that belongs to `home`."""
+    """The folders of the cluster of `home`. `packages`: a folder of unpacked packages shared with other homes."""
     home = home.absolute()
     if os.geteuid() != 0:
         root = home / "postgres"
@@ -62,9 +62,10 @@ def site_of(home: Path, packages: Path | None = None) -> Site:
 
 
 def prepare(site: Site) -> None:
-    """Make the folders around the data folder.
+    """Create the folders around the data folder.
 
-    Raises: DatabaseUnavailable where this user may not write.
+    Raises:
+        DatabaseUnavailable: this user may not write there.
     """
     try:
         site.home.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ def prepare(site: Site) -> None:
 
 
 def own(site: Site, path: Path, *, mode: int) -> None:
-    """Hand a file or folder of ours to the server's user; symbolic links are not followed."""
+    """Give a file or folder to the server's user, with this mode. Symbolic links are not followed."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         if site.account:
@@ -89,7 +90,7 @@ def own(site: Site, path: Path, *, mode: int) -> None:
 
 
 def write(site: Site, path: Path, text: str) -> None:
-    """Write a file for the server's eyes only, whole or not at all."""
+    """Write a file atomically, readable only by the server's user."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     with os.fdopen(
@@ -101,7 +102,7 @@ def write(site: Site, path: Path, text: str) -> None:
 
 
 def not_writable(site: Site, error: OSError) -> DatabaseUnavailable:
-    """The error for a place this user may not use."""
+    """The error for a folder that this user may not use."""
     return DatabaseUnavailable(
         f"cannot be used by this user ({error.strerror})",
         where=str(error.filename or site.home),
@@ -111,9 +112,10 @@ def not_writable(site: Site, error: OSError) -> DatabaseUnavailable:
 
 @contextlib.contextmanager
 def locked(path: Path, wait_most_s: float = LOCK_MOST_S) -> Iterator[None]:
-    """Hold a file's lock; whoever comes second waits, and then finds the work done.
+    """Hold the lock of a file; a second process waits for it.
 
-    Raises: DatabaseUnavailable after `wait_most_s`.
+    Raises:
+        DatabaseUnavailable: another process held the lock for `wait_most_s` seconds.
     """
     with path.open("a") as file:
         _wait_for(file.fileno(), path, wait_most_s)
@@ -134,7 +136,7 @@ def _wait_for(descriptor: int, path: Path, wait_most_s: float) -> None:
 
 
 def _open_folder(folder: Path) -> None:
-    """A folder of root's that the server's user may pass through."""
+    """Create a folder of root that the server's user may enter."""
     folder.mkdir(parents=True, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != 0 or not folder.is_dir() or folder.is_symlink():

@@ -1,4 +1,4 @@
-"""Logins of a private cluster beside its owner's. Each password is derived from the owner's, and does not reveal it."""
+"""Further logins of a private cluster. Their passwords are derived from the owner's, and do not reveal it."""
 
 import base64
 import hashlib
@@ -17,8 +17,10 @@ from zoning_assets.storage.postgis.database_errors import reason
 
 
 def login(home: Path, url: str, role: str) -> str | None:
-    """The address for who comes as a role to the cluster of this home, and can be nobody else; None where the URL is
-    not of that cluster's owner, or the role does not exist there."""
+    """Return the address for a login that has only this role in the private cluster of this home.
+
+    None: the URL is not that of the cluster's owner, or the role does not exist there.
+    """
     state, parts = load(home), urlsplit(url)
     if (
         state is None
@@ -37,8 +39,9 @@ def login(home: Path, url: str, role: str) -> str | None:
 
 
 def own_database(home: Path, url: str, name: str) -> str | None:
-    """The address of a database in the cluster of this home, for a login that owns it and nothing else. Both are made
-    where they do not exist. None where the URL is not of that cluster.
+    """Return the address of a database in the private cluster of this home, with a login that owns only this database.
+
+    Both are created if they do not exist. None: the URL is not of that cluster.
 
     Raises:
         DatabaseUnavailable: the cluster does not answer.
@@ -54,7 +57,7 @@ def own_database(home: Path, url: str, name: str) -> str | None:
 
 
 def _passwords(state: State, user: str) -> set[str]:
-    """The owner's, as a URL spells it, and that of a user who is not the owner."""
+    """The owner's password as a URL spells it, and the derived password of another user."""
     return {quote(state.password), _password(state, user)}
 
 

@@ -1,7 +1,7 @@
-"""PostgreSQL and PostGIS from the distribution's own signed packages, changing nothing of the system; no root needed.
+"""PostgreSQL and PostGIS from the distribution's signed packages. The system is not changed; root is not needed.
 
-apt works on folders of ours: its lists, its cache, and a copy of dpkg's status in which neither PostgreSQL nor PostGIS
-is installed. The machine's own sources, keys and proxy settings hold. The packages are unpacked, never installed.
+apt works in temporary folders: its lists, its cache, and a copy of dpkg's status without PostgreSQL and PostGIS. The
+machine's sources, keys and proxy settings apply. The packages are unpacked, never installed.
 """
 
 import os
@@ -20,7 +20,7 @@ NEEDED = ("apt-get", "apt-cache", "dpkg-deb")
 STATUS = Path("/var/lib/dpkg/status")
 SETTINGS = Path("/etc/apt/apt.conf.d")
 APT_MOST_S = 900.0
-#: Depended on, but never reached: compilers for jit, which is off; scripts of an installation that does not take place.
+#: Dependencies that are never used: compilers for jit, which is off, and scripts of the installation.
 UNNEEDED = re.compile(
     r"libllvm|libz3|libperl|perl|lib.*-perl$|libpq-dev|postgresql(-client)?-common|ssl-cert|mysql-common"
 )
@@ -34,7 +34,7 @@ Acquire::http::Timeout "30";
 Acquire::https::Timeout "30";
 APT::Sandbox::User "root";
 """
-#: The machine's hooks around an update or an installation clean up or report; they are not meant for this one.
+#: The machine's hooks around updates and installations; they must not run for these private folders.
 NO_HOOKS = "".join(
     f"#clear {name};\n"
     for name in (
@@ -45,12 +45,12 @@ NO_HOOKS = "".join(
 
 
 def possible() -> bool:
-    """Whether this is a Debian or an Ubuntu."""
+    """Whether this system is Debian or Ubuntu, with apt and dpkg."""
     return STATUS.exists() and all(shutil.which(name) for name in NEEDED)
 
 
 def unpacked(folder: Path, major: int | None = None) -> Binaries | None:
-    """What an earlier start unpacked, of that major version if one is asked for."""
+    """The programs that an earlier start unpacked; None: there are none of this major version (None: of any)."""
     for programs in sorted(folder.glob("*/usr/lib/postgresql/*/bin"), key=lambda p: int(p.parent.name), reverse=True):
         binaries = Binaries(programs, _environ(programs.parents[4]))
         if binaries.usable() and major in (None, int(programs.parent.name)):
@@ -59,24 +59,29 @@ def unpacked(folder: Path, major: int | None = None) -> Binaries | None:
 
 
 def fetch(folder: Path, major: int | None = None) -> Binaries:
-    """The distribution's PostgreSQL with PostGIS, unpacked under `folder`.
+    """Download and unpack the distribution's PostgreSQL with PostGIS under `folder`.
 
-    Raises: DatabaseUnavailable with apt's own reason.
+    Args:
+        folder: where the packages are unpacked.
+        major: the PostgreSQL version of existing data; None: the newest.
+
+    Raises:
+        DatabaseUnavailable: apt or dpkg failed; the message contains its error.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     with locked(folder / "lock"):
         if found := unpacked(folder, major):
             return found
-        with tempfile.TemporaryDirectory(prefix="zoning-apt-") as top:  # without spaces, which apt takes badly
+        with tempfile.TemporaryDirectory(prefix="zoning-apt-") as top:  # apt fails with spaces in this path
             _unpack(_download(Path(top), major), folder)
     if found := unpacked(folder, major):
         return found
-    raise _failed("the packages came, but without a server", str(folder))
+    raise _failed("the packages were unpacked, but contain no server", str(folder))
 
 
 def _download(top: Path, major: int | None) -> list[Path]:
-    """The package files of the newest PostgreSQL that PostGIS was packaged for."""
+    """Download the packages of the newest PostgreSQL that has a PostGIS package."""
     environ = private_apt(top)
     run(["apt-get", "-q", "update"], environ, top)
     names = run(["apt-cache", "pkgnames", "postgresql-"], environ, top).split()
@@ -93,7 +98,7 @@ def _download(top: Path, major: int | None) -> list[Path]:
 
 
 def private_apt(top: Path) -> dict[str, str]:
-    """Folders and settings of an apt of our own; returns the environment that makes apt use them."""
+    """Create the folders and settings of a private apt; return the environment that makes apt use them."""
     for name in ("state/lists/partial", "cache/archives/partial", "parts"):
         (top / name).mkdir(parents=True)
     entries = STATUS.read_text(encoding="utf-8", errors="replace").split("\n\n")
@@ -107,14 +112,14 @@ def private_apt(top: Path) -> dict[str, str]:
 
 
 def _unpack(debs: Sequence[Path], folder: Path) -> None:
-    """Lay the packages over one another in a fresh folder, which gets its name only when whole."""
+    """Unpack all packages into one new folder, which is renamed when it is complete."""
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as name:
         draft = Path(name) / "tree"
         draft.mkdir(mode=0o755)
         for deb in debs:
             run(["dpkg-deb", "-x", str(deb), str(draft)], dict(os.environ), folder)
         for control in draft.glob("usr/share/postgresql/*/extension/postgis-3.control"):
-            control.with_name("postgis.control").symlink_to(control.name)  # what the package's installation would do
+            control.with_name("postgis.control").symlink_to(control.name)  # as the package's installation script does
         draft.chmod(0o755)
         major = next((p.name for p in draft.glob("usr/lib/postgresql/*")), "none")
         shutil.rmtree(folder / major, ignore_errors=True)
@@ -122,7 +127,7 @@ def _unpack(debs: Sequence[Path], folder: Path) -> None:
 
 
 def _environ(top: Path) -> dict[str, str]:
-    """What programs need that believe to lie in /usr."""
+    """The environment for programs that were built to run from /usr."""
     inside = sorted({str(p.parent) for p in top.glob("usr/lib/*-linux-*/**/*.so.*")})
     return {
         "LD_LIBRARY_PATH": ":".join(inside),
@@ -132,9 +137,10 @@ def _environ(top: Path) -> dict[str, str]:
 
 
 def run(command: Sequence[str], environ: dict[str, str], where: Path) -> str:
-    """What a program of the package management prints.
+    """Run a program of the package management, and return its output.
 
-    Raises: DatabaseUnavailable with its own reason.
+    Raises:
+        DatabaseUnavailable: it failed; the message contains its error.
     """
     try:
         done = subprocess.run(

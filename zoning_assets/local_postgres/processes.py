@@ -1,7 +1,7 @@
-"""Who is alive in a data folder: a postmaster, or the children a killed one left behind.
+"""The PostgreSQL processes of a data folder: a running server, or backends that a killed server left behind.
 
-A process is told by its working folder and its name, never by the number in postmaster.pid alone: after a kill -9 that
-number may belong to anybody.
+A process is identified by its working folder and its name, never by the number in postmaster.pid alone: after a kill -9
+another process may have that number.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Postmaster:
-    """A running server, as its pid file tells."""
+    """A running server, according to its pid file."""
 
     pid: int
     port: int
 
 
 def postmaster(data: Path) -> Postmaster | None:
-    """The server that runs on this data folder; None when its pid file is missing, unfinished or stale."""
+    """The server that runs on this data folder; None: its pid file is missing, incomplete or stale."""
     try:
         lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         found = Postmaster(int(lines[0]), int(lines[3]))
@@ -43,7 +43,10 @@ def alive_in(data: Path) -> set[int]:
 
 
 def end_all(data: Path, *, each_s: float = 5.0) -> set[int]:
-    """End what a killed postmaster left behind, first by asking, then by force; returns who would not go."""
+    """End the processes that a killed server left behind, with SIGQUIT and then SIGKILL; return those that still run.
+
+    `each_s`: how long to wait after each signal, in seconds.
+    """
     for number in (signal.SIGQUIT, signal.SIGKILL):
         for pid in alive_in(data):
             with contextlib.suppress(ProcessLookupError):
@@ -54,7 +57,7 @@ def end_all(data: Path, *, each_s: float = 5.0) -> set[int]:
 
 
 def gone(data: Path, most_s: float) -> bool:
-    """Wait until nobody is alive in the data folder."""
+    """Wait until no process runs in the data folder; return False after `most_s` seconds."""
     for _ in range(max(1, int(most_s / POLL_S))):
         if not alive_in(data):
             return True
@@ -63,7 +66,7 @@ def gone(data: Path, most_s: float) -> bool:
 
 
 def _by_proc() -> Iterator[tuple[int, str]]:
-    """Linux: PostgreSQL's processes and their working folders."""
+    """Linux: the PostgreSQL processes and their working folders, from /proc."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -73,7 +76,7 @@ def _by_proc() -> Iterator[tuple[int, str]]:
 
 
 def _by_lsof() -> Iterator[tuple[int, str]]:
-    """MacOS: the same, as lsof prints it: a line `p<pid>`, then a line `n<folder>`."""
+    """MacOS: the same, from lsof, which prints a line `p<pid>` and then a line `n<folder>`."""
     if not shutil.which("lsof"):
         return
     command = ["lsof", "-w", "-a", "-d", "cwd", "-c", "postgres", "-Fpn"]

@@ -1,4 +1,4 @@
-"""The rungs, in order: configured, running, installed, a container, the distribution's packages, a message."""
+"""The ways to a database, in order: configured, running, installed, a container, the distribution's packages."""
 
 import os
 from collections.abc import Mapping
@@ -15,11 +15,17 @@ from zoning_assets.local_postgres.remote import SETTING
 
 
 def ensure(home: Path, environ: Mapping[str, str], *, fsync: bool = True, shared: Path | None = None) -> str:
-    """The URL of a database with PostGIS, brought up if need be.
+    """Return the URL of a database with PostGIS; start one if necessary.
 
-    `fsync=False` is for tests; `shared` is a folder of unpacked packages that several homes use.
+    Args:
+        home: ZONING_HOME.
+        environ: the environment; ZONING_DATABASE_URL names a configured database.
+        fsync: False is for tests only: a crash of the machine may lose the data.
+        shared: a folder of unpacked packages that several homes use.
 
-    Raises: SettingInvalid, DatabaseUnavailable.
+    Raises:
+        SettingInvalid: ZONING_DATABASE_URL is invalid.
+        DatabaseUnavailable: the configured database does not answer, or no server can be started.
     """
     if configured := environ.get(SETTING):
         return remote.check(configured)
@@ -35,9 +41,11 @@ def ensure(home: Path, environ: Mapping[str, str], *, fsync: bool = True, shared
 
 
 def url(home: Path, environ: Mapping[str, str]) -> str | None:
-    """The URL of the database in use; None when ours does not run. A configured one is asked, and must answer.
+    """Return the URL of the database in use; None: the private one does not run. A configured one must answer.
 
-    Raises: SettingInvalid, DatabaseUnavailable.
+    Raises:
+        SettingInvalid: ZONING_DATABASE_URL is invalid.
+        DatabaseUnavailable: the configured database does not answer.
     """
     if configured := environ.get(SETTING):
         return remote.check(configured)
@@ -45,9 +53,10 @@ def url(home: Path, environ: Mapping[str, str]) -> str | None:
 
 
 def stop(home: Path) -> bool:
-    """Stop the cluster of this home; whether one ran. A configured database is nobody's to stop.
+    """Stop the private cluster of this home; return whether it ran. A configured database is never stopped.
 
-    Raises: DatabaseUnavailable where it will not stop.
+    Raises:
+        DatabaseUnavailable: it does not stop.
     """
     site, state = site_of(home), load(home)
     if state is None and not site.data.exists():
@@ -62,9 +71,10 @@ def stop(home: Path) -> bool:
 
 
 def remove(home: Path) -> None:
-    """Stop the cluster of this home and delete its data, for good.
+    """Stop the private cluster of this home and delete its data permanently.
 
-    Raises: DatabaseUnavailable where it will not stop.
+    Raises:
+        DatabaseUnavailable: it does not stop.
     """
     stop(home)
     server.remove(site_of(home))
@@ -72,9 +82,10 @@ def remove(home: Path) -> None:
 
 
 def psql(home: Path) -> tuple[Path, Mapping[str, str]]:
-    """The program psql, and the environment it needs.
+    """Return the path of psql, and the environment it needs.
 
-    Raises: DatabaseUnavailable where there is none.
+    Raises:
+        DatabaseUnavailable: psql is not installed.
     """
     state, site = load(home), site_of(home)
     known = (
@@ -91,7 +102,7 @@ def psql(home: Path) -> tuple[Path, Mapping[str, str]]:
 
 
 def _running(site: Site) -> str | None:
-    """The URL of our cluster if it runs, answers and is complete."""
+    """The URL of the private cluster; None: it does not run, does not answer, or has no PostGIS yet."""
     state = load(site.home)
     if state is None:
         return None
@@ -108,10 +119,10 @@ def _running(site: Site) -> str | None:
 
 
 def _start(site: Site, *, fsync: bool) -> State:
-    """Whatever works here first."""
+    """Start a cluster in the first way that works on this machine."""
     state, major = load(site.home), server.major_of(site)
     if state is None:
-        major = None  # data whose password is lost are set aside, whatever their version
+        major = None  # data without their password are set aside, whatever their version
     kind = state.kind if state else None
     if kind != "engine" and (chosen := _remembered(state, major) or _local(site, major)):
         return server.start(site, state, chosen, fsync=fsync)
@@ -123,7 +134,7 @@ def _start(site: Site, *, fsync: bool) -> State:
 
 
 def _remembered(state: State | None, major: int | None) -> Binaries | None:
-    """What started this cluster before, if it is still there and of the data's version."""
+    """The programs that started this cluster before, if they still exist and have the version of the data."""
     if state is None or not state.binaries:
         return None
     before = Binaries(Path(state.binaries), state.environ)
@@ -131,7 +142,7 @@ def _remembered(state: State | None, major: int | None) -> Binaries | None:
 
 
 def _local(site: Site, major: int | None) -> Binaries | None:
-    """Installed programs, or those an earlier start unpacked."""
+    """Installed programs, or programs that an earlier start unpacked."""
     for found in binaries.installed():
         if major in (None, found.major()) and _reachable(site, found):
             return found
@@ -139,7 +150,7 @@ def _local(site: Site, major: int | None) -> Binaries | None:
 
 
 def _reachable(site: Site, found: Binaries) -> bool:
-    """Whether the server's user may run these; root's own installations may lie where others cannot look."""
+    """Whether the server's user may run these programs; an installation of root may be unreadable for others."""
     try:
         return found.run(["postgres", "--version"], site).returncode == 0
     except OSError:

@@ -1,4 +1,4 @@
-"""Asking a database whether it answers and has PostGIS; and never saying a password aloud."""
+"""Check whether a database answers and has PostGIS. Passwords never appear in messages."""
 
 import contextlib
 import re
@@ -20,9 +20,15 @@ SETTING = "ZONING_DATABASE_URL"
 
 
 def answering(url: str, setting: str) -> str:
-    """The URL in the form `postgresql://`, once the database behind it has answered.
+    """Return the URL in the form `postgresql://`, after the database has answered.
 
-    Raises: SettingInvalid where it is no such URL; DatabaseUnavailable where nobody answers.
+    Args:
+        url: the address of the database.
+        setting: the name of the setting that contains it, for messages.
+
+    Raises:
+        SettingInvalid: it is not the URL of a PostgreSQL database.
+        DatabaseUnavailable: the database does not answer.
     """
     canonical = _canonical(url, setting)
     try:
@@ -33,9 +39,11 @@ def answering(url: str, setting: str) -> str:
 
 
 def check(url: str) -> str:
-    """The URL in the form `postgresql://`, once the database behind it has answered and PostGIS is there.
+    """Return the URL in the form `postgresql://`, after the database has answered. PostGIS is added if it is missing.
 
-    Raises: SettingInvalid where it is no such URL; DatabaseUnavailable where nobody answers or PostGIS is missing.
+    Raises:
+        SettingInvalid: it is not the URL of a PostgreSQL database.
+        DatabaseUnavailable: the database does not answer, or PostGIS is missing and cannot be added.
     """
     canonical = _canonical(url, SETTING)
     try:
@@ -48,7 +56,11 @@ def check(url: str) -> str:
 
 
 def open_database(url: str) -> psycopg.Connection:
-    """A connection that neither takes nor waits without bound."""
+    """Connect with time limits for the connection and for each statement.
+
+    Raises:
+        psycopg.OperationalError: the database does not answer.
+    """
     connection = psycopg.connect(
         url,
         connect_timeout=ANSWER_MOST_S,
@@ -61,13 +73,13 @@ def open_database(url: str) -> psycopg.Connection:
 
 
 def has_postgis(connection: psycopg.Connection) -> bool:
-    """Whether this database has the extension."""
+    """Whether this database has the extension PostGIS."""
     row = connection.execute(HAS_POSTGIS).fetchone()
     return bool(row and row[0])
 
 
 def masked(text: str, url: str) -> str:
-    """The text without the URL's password, however it is spelled."""
+    """Replace the password of the URL in a text, in each of its spellings."""
     text = text.replace(url, PASSWORD_IN_URL.sub(_hide, url))
     for secret in _secrets(url):
         text = text.replace(secret, HIDDEN)
@@ -75,7 +87,7 @@ def masked(text: str, url: str) -> str:
 
 
 def without_password(url: str) -> tuple[str, str]:
-    """What psql may be told on its command line, and the password, which travels in its environment."""
+    """Split a URL into a connection string for psql's command line, and the password for its environment."""
     parts = conninfo_to_dict(url)
     password = str(parts.pop("password", None) or "")
     return make_conninfo("", **parts), password
@@ -85,10 +97,10 @@ def _add_postgis(connection: psycopg.Connection, url: str) -> None:
     try:
         connection.execute("CREATE EXTENSION IF NOT EXISTS postgis")
     except psycopg.Error as error:
-        if not has_postgis(connection):  # somebody else may have added it meanwhile
+        if not has_postgis(connection):  # another process may have added it meanwhile
             do = "run CREATE EXTENSION postgis there as an administrator, or install PostGIS for that server"
             is_forbidden = isinstance(error, psycopg.errors.InsufficientPrivilege)
-            why = "this user may not add it" if is_forbidden else "its server has none that could be added"
+            why = "this user may not add it" if is_forbidden else "its server does not offer it"
             what = f"has no PostGIS, and {why}"
             raise _unavailable(url, what, do, SETTING) from error
 
@@ -107,13 +119,13 @@ def _canonical(url: str, setting: str) -> str:
     canonical = f"postgresql://{rest}"
     try:
         port = str(conninfo_to_dict(canonical).get("port") or "")
-        # A bare / in a password ends the host early: the rest of it then stands in the port and in the path.
+        # An unescaped / in a password ends the host early: the rest of the password is then in the port and the path.
         good = re.fullmatch(r"[\d,]*", port) and "@" not in _path(rest)
     except psycopg.Error:
         good = False
-    if scheme.partition("+")[0] not in ("postgresql", "postgres"):  # with +, SQLAlchemy's way of naming a driver
+    if scheme.partition("+")[0] not in ("postgresql", "postgres"):  # SQLAlchemy appends a driver with +
         good = False
-    if not good:  # libpq's own message would quote pieces of a password that holds a / or an @
+    if not good:  # libpq's own message would contain parts of a password that has a / or an @
         raise SettingInvalid(
             "is not an address of a PostgreSQL database",
             where=setting,
@@ -131,7 +143,7 @@ def _hide(match: re.Match[str]) -> str:
 
 
 def _secrets(url: str) -> list[str]:
-    """The password as it is meant, as one quotes it and as this URL spells it; longest first."""
+    """The password decoded, quoted, and as spelled in this URL; longest first."""
     found = [match.group() for match in PASSWORD_IN_URL.finditer(url)]
     spelled = {text.partition(":")[2].removesuffix("@") if text.endswith("@") else text for text in found}
     with contextlib.suppress(psycopg.Error):

@@ -1,4 +1,4 @@
-"""One private cluster: made, started, stopped. Called under the home's lock."""
+"""Create, start and stop one private cluster. The caller holds the lock of the home."""
 
 import contextlib
 import itertools
@@ -25,14 +25,14 @@ from zoning_assets.local_postgres.cluster_state import DATABASE, HOST, USER, Sta
 from zoning_assets.local_postgres.data_folder import Site, own, write
 from zoning_assets.storage.postgis.database_errors import reason
 
-PORTS = range(25432, 29432)  # below the range from which the kernel takes ports for outgoing connections
+PORTS = range(25432, 29432)  # below the ports that the kernel uses for outgoing connections
 START_TRIES, START_MOST_S, STOP_MOST_S = 5, 120.0, 60.0
 READY_MOST_S, READY_POLL_S = 30.0, 0.2
 LOG_MOST_BYTES = 10_000_000
 
 
 def major_of(site: Site) -> int | None:
-    """The version the data folder is bound to; None when there is no data yet."""
+    """The PostgreSQL version of the data folder; None: there are no data yet."""
     try:
         return int((site.data / "PG_VERSION").read_text(encoding="ascii"))
     except FileNotFoundError:
@@ -40,9 +40,16 @@ def major_of(site: Site) -> int | None:
 
 
 def start(site: Site, state: State | None, binaries: Binaries, *, fsync: bool) -> State:
-    """A running cluster with our database in it.
+    """Start the cluster and create our database in it if it is missing.
 
-    Raises: DatabaseUnavailable with the server's own last words.
+    Args:
+        site: the folders of the cluster.
+        state: the stored state; None: a new cluster is created.
+        binaries: the PostgreSQL programs.
+        fsync: False is for tests only.
+
+    Raises:
+        DatabaseUnavailable: the server does not start; the message contains its last log line.
     """
     if state is None:
         set_aside(site)
@@ -60,13 +67,17 @@ def start(site: Site, state: State | None, binaries: Binaries, *, fsync: bool) -
 
 
 def stop(site: Site) -> bool:
-    """Stop the cluster and whatever a killed one left; whether there was any."""
+    """Stop the cluster and all processes that a killed server left behind; return whether there were any.
+
+    Raises:
+        DatabaseUnavailable: a process does not end.
+    """
     found = processes.postmaster(site.data)
     if not found and not processes.alive_in(site.data):
         return False
     if found:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(found.pid, signal.SIGINT)  # PostgreSQL's "fast": roll back what is open, write everything, end
+            os.kill(found.pid, signal.SIGINT)  # "fast shutdown": roll back open transactions, write everything, end
         if processes.gone(site.data, STOP_MOST_S):
             return True
     if left := processes.end_all(site.data):
@@ -77,23 +88,27 @@ def stop(site: Site) -> bool:
 
 
 def set_aside(site: Site) -> None:
-    """Data whose password was lost with its home belong to another life: kept under another name, never reused."""
+    """Rename data whose password was lost together with its home; they are kept but never used again.
+
+    Raises:
+        DatabaseUnavailable: a server that uses the data does not stop.
+    """
     if not site.data.exists():
         return
     stop(site)
     kept = site.data.with_name(f"data-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     site.data.rename(kept)
-    sys.stderr.write(f"The database of an earlier {site.home} was kept as {kept}; a new one begins\n")
+    sys.stderr.write(f"The database of an earlier {site.home} was kept as {kept}; a new one is created\n")
 
 
 def _create(site: Site, binaries: Binaries, password: str, *, fsync: bool) -> None:
-    """Initdb into a folder that gets its name only when whole."""
+    """Run initdb in a draft folder, which is renamed when it is complete."""
     draft, secret = site.root / "data.draft", site.log.parent / "password"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     own(site, draft, mode=0o700)
     write(site, secret, password)
-    # macOS knows C.UTF-8 only in its latest releases.
+    # Only the latest releases of macOS have C.UTF-8.
     locale = "C.UTF-8" if sys.platform.startswith("linux") else "C"
     command = [
         "initdb",
@@ -116,7 +131,7 @@ def _create(site: Site, binaries: Binaries, password: str, *, fsync: bool) -> No
 
 
 def _bring_up(site: Site, state: State, binaries: Binaries, *, fsync: bool) -> State:
-    """Start the server; on another port, and again, where the port was snatched or memory was still held."""
+    """Start the server. It is retried on another port if the port was taken, or if memory was still in use."""
     clear_remains(site)
     error = "no port is free"
     for port in free_ports(str(site.root), state.port):
@@ -134,7 +149,7 @@ def _bring_up(site: Site, state: State, binaries: Binaries, *, fsync: bool) -> S
         done = _pg_ctl(binaries, command, site)
         if done.returncode == 0:
             return state.at_port(port)
-        error = _last_words(site) or _last_line(done.stderr) or _last_line(done.stdout)
+        error = _last_log_error(site) or _last_line(done.stderr) or _last_line(done.stdout)
         time.sleep(0.2)
     raise _failed(site, f"the server does not start: {error}")
 
@@ -147,9 +162,10 @@ def _pg_ctl(binaries: Binaries, command: list[str], site: Site) -> subprocess.Co
 
 
 def clear_remains(site: Site) -> None:
-    """After a kill -9: end the orphaned backends, then drop the pid file, whose number may be anybody's by now.
+    """After a kill -9: end the orphaned backends, then delete the pid file, whose number may belong to another process.
 
-    Raises: DatabaseUnavailable where a process of the old server will not go.
+    Raises:
+        DatabaseUnavailable: a process of the old server does not end.
     """
     if left := processes.end_all(site.data):
         raise DatabaseUnavailable(
@@ -161,7 +177,7 @@ def clear_remains(site: Site) -> None:
 
 
 def free_ports(name: str, remembered: int = 0) -> Iterator[int]:
-    """A few free ports: the remembered one, then those of this name's own sequence, so that two seldom meet."""
+    """A few free ports: the stored one, then a sequence that depends on `name`, so that clusters rarely collide."""
     offered = [remembered] if remembered else []
     offered += random.Random(name).sample(PORTS, 200)  # noqa: S311 -- spreads clusters over ports; nothing secret
     yield from itertools.islice(filter(_is_free, offered), START_TRIES)
@@ -178,7 +194,7 @@ def _is_free(port: int) -> bool:
 
 
 def _fill(state: State) -> None:
-    """Our database, and PostGIS in it; nothing to do from the second start on."""
+    """Create our database with PostGIS if it is missing."""
     try:
         with _connected(state.url.removesuffix(DATABASE) + "postgres") as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
@@ -191,7 +207,7 @@ def _fill(state: State) -> None:
 
 
 def _connected(url: str) -> psycopg.Connection:
-    """A connection to a server that may still be recovering, where an earlier start was broken off."""
+    """Connect to a server that may still be recovering from an interrupted start."""
     for _ in range(int(READY_MOST_S / READY_POLL_S)):
         with contextlib.suppress(psycopg.OperationalError):
             return remote.open_database(url)
@@ -200,13 +216,13 @@ def _connected(url: str) -> psycopg.Connection:
 
 
 def _fresh_log(site: Site) -> None:
-    """The log exists, is the server's, and does not grow without bound."""
+    """Make sure that the log exists, belongs to the server's user, and does not grow without limit."""
     if not site.log.exists() or site.log.stat().st_size > LOG_MOST_BYTES:
         write(site, site.log, "")
 
 
-def _last_words(site: Site) -> str:
-    """The reason in the server's log; root does not follow a link that the server's user may have planted."""
+def _last_log_error(site: Site) -> str:
+    """The last fatal error in the server's log. Root does not follow a link, which the server's user may have made."""
     with (
         contextlib.suppress(OSError),
         os.fdopen(os.open(site.log, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8", errors="replace") as log,
@@ -226,7 +242,11 @@ def _failed(site: Site, what: str) -> DatabaseUnavailable:
 
 
 def remove(site: Site) -> None:
-    """Stop the cluster and delete its data. There is no way back."""
+    """Stop the cluster and delete its data permanently.
+
+    Raises:
+        DatabaseUnavailable: it does not stop.
+    """
     stop(site)
     _delete(site.root)
 

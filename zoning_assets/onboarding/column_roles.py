@@ -1,4 +1,4 @@
-"""Which column is the key, the code, the address: by names that portals use, and by the values themselves. Pure."""
+"""Which columns may be the key, the zoning code or the address, by their names and their values. Pure."""
 
 import re
 from collections import Counter
@@ -9,8 +9,8 @@ from typing import Any
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.transform import normalize
 
-#: Names seen on US portals (the 1,025 Esri parcel sources of OpenAddresses, and docs/explanation/portals.md), best
-#: first.
+#: Regular expressions of column names, best first. Source: the 1,025 Esri parcel layers in the US that OpenAddresses
+#: lists (github.com/openaddresses/openaddresses), and the layers named in the packaged jurisdiction files.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "key": (
         r"(apn|parcel_?(id|no|num|number)|parno|par_?id|pin|mbl|bbl|blklot|map_?par(_?id)?|gis_?pin|taxlot(_?id)?|ml)",
@@ -38,52 +38,60 @@ _NAMES_OF: Mapping[str, Mapping[str, str]] = {
     PARCELS: {each: each for each in ("key", "zoning_code", "address", "land_use")},
     ZONING: {"code": "zoning_code", "effective": "effective"},
 }
+#: The least share of distinct values of a key, and its greatest share of nulls.
 _FEWEST_DISTINCT_KEYS, _MOST_NULL_KEYS = 0.9, 0.1
+#: Characters of a zoning code.
 _LONGEST_CODE = 24
 
 
 @dataclass(frozen=True)
-class Column:
-    """One column of a sample: how many values are null, how many are there twice, and some of them."""
+class ColumnSample:
+    """Statistics of one column in a sample of rows."""
 
     name: str
     rows: int
     nulls: int
-    repeats: int  # rows whose value stands in another row too
-    samples: tuple[str, ...]
+    repeats: int  # rows whose value occurs in another row too
+    samples: tuple[str, ...]  # up to five different values
 
     @property
     def distinct(self) -> float:
-        """The share of rows with a value that no other row has."""
+        """The share of the rows with a value whose value is unique, from 0 to 1."""
         known = self.rows - self.nulls
         return 0.0 if not known else 1 - self.repeats / known
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A column for a role, with a score (0 to 1) and its reasons."""
+class ColumnCandidate:
+    """A column for a role, with a score from 0 to 1 and its reasons."""
 
     role: str
-    column: Column
+    column: ColumnSample
     score: float
     why: str
 
 
-def described(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """Each column of some rows, in the rows' order."""
+def describe_columns(rows: Sequence[Mapping[str, Any]]) -> list[ColumnSample]:
+    """Statistics of each column of some rows, in the order of the columns."""
     names = dict.fromkeys(name for row in rows for name in row)
     return [_column(name, [row.get(name) for row in rows]) for name in names]
 
 
-def _column(name: str, values: Sequence[Any]) -> Column:
+def _column(name: str, values: Sequence[Any]) -> ColumnSample:
     texts = [text for text in map(normalize.key_of, values) if text is not None]
     counts = Counter(texts)
     repeats = sum(n for n in counts.values() if n > 1)
-    return Column(name, len(values), len(values) - len(texts), repeats, tuple(list(counts)[:5]))
+    return ColumnSample(name, len(values), len(values) - len(texts), repeats, tuple(list(counts)[:5]))
 
 
-def candidates(feed: str, found: Sequence[Column], managed: Sequence[str]) -> dict[str, list[Candidate]]:
-    """For each role of a feed (`key`, and what `fields` may name) the columns that fit, best first."""
+def candidates(feed: str, found: Sequence[ColumnSample], managed: Sequence[str]) -> dict[str, list[ColumnCandidate]]:
+    """For each role of a feed, the columns that may fill it, best first, at most five.
+
+    Args:
+        feed: `parcels` or `zoning`; the roles are `key` and the keys of the feed's table `fields`.
+        found: the columns.
+        managed: columns that the portal maintains itself, such as OBJECTID; they are left out.
+    """
     usable = [each for each in found if each.name not in managed and not normalize.is_managed(each.name)]
     result = {}
     for role, kind in _NAMES_OF[feed].items():
@@ -92,13 +100,13 @@ def candidates(feed: str, found: Sequence[Column], managed: Sequence[str]) -> di
     return result
 
 
-def _scored(role: str, kind: str, column: Column) -> Candidate | None:
+def _scored(role: str, kind: str, column: ColumnSample) -> ColumnCandidate | None:
     by_name = _name_score(kind, column.name)
     by_value, why = _value_score(kind, column)
     if by_value == 0 or (by_name == 0 and (kind != "key" or by_value < 1)):
         return None
-    name = {0: "no usual name", 1: "a usual name"}.get(int(by_name), "a name like it")
-    return Candidate(role, column, round(0.6 * by_name + 0.4 * by_value, 3), f"{name}; {why}")
+    name = {0: "unusual name", 1: "usual name"}.get(int(by_name), "similar to a usual name")
+    return ColumnCandidate(role, column, round(0.6 * by_name + 0.4 * by_value, 3), f"{name}; {why}")
 
 
 def _name_score(kind: str, name: str) -> float:
@@ -109,15 +117,15 @@ def _name_score(kind: str, name: str) -> float:
     return 0.0
 
 
-def _value_score(kind: str, column: Column) -> tuple[float, str]:
-    """How well the values fit, and what they are like; 0 rules the column out."""
+def _value_score(kind: str, column: ColumnSample) -> tuple[float, str]:
+    """How well the values fit (0 to 1; 0 rules the column out), and a description of them."""
     if column.nulls == column.rows:
         return 0.0, "empty"
     nulls = column.nulls / column.rows
     if kind == "key":
         fits = column.distinct >= _FEWEST_DISTINCT_KEYS and nulls <= _MOST_NULL_KEYS
-        said = f"{column.nulls} null and {column.repeats} repeated of {column.rows}"
-        return (column.distinct * (1 - nulls) if fits else 0.0), said
+        described = f"{column.nulls} null and {column.repeats} repeated of {column.rows}"
+        return (column.distinct * (1 - nulls) if fits else 0.0), described
     if kind == "zoning_code":
         short = all(len(each) <= _LONGEST_CODE for each in column.samples)
         return (1.0 - nulls / 2 if short and column.distinct < 0.5 else 0.0), f"codes like {column.samples[0]}"

@@ -1,4 +1,4 @@
-"""Why a feed of a jurisdiction broke, and the patch that may mend it: renamed columns, moved layers and services."""
+"""Find out why a feed broke, and propose a patch of its file: renamed columns, moved layers and services."""
 
 import difflib
 import re
@@ -16,51 +16,74 @@ from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform import normalize
 from zoning_assets.transform.decode import page_readers
 
-#: A column is taken for a renamed one when so many of its values were the old one's.
+#: A column counts as renamed if it has at least this share of the old column's values.
 _SAME_VALUES = 0.5
+#: If the old values are unknown: if its name is at least this similar (difflib's ratio).
 _SAME_NAME = 0.6
 _MOST_LAYERS = 20
 _MOST_PAGES = 20
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What is wrong with a feed, and what to write instead of what; nothing where it is well."""
+class FeedDiagnosis:
+    """What is wrong with a feed, and what to replace in its file. `wrong` None: the feed works."""
 
     feed: str
     wrong: str | None
-    instead: Mapping[str, str] = field(default_factory=dict)  # text in the file -> text that may mend it
+    instead: Mapping[str, str] = field(default_factory=dict)  # old text in the file -> new text
     why: Sequence[str] = ()
 
 
-async def examine(http: Client, jurisdiction: Jurisdiction, feed: Feed, objects: Objects, folder: Path) -> Finding:
-    """Look at one feed. Errors of the portal are findings, not raised."""
-    layer = portal_detection.Layer(feed.type, feed.url, feed.name, layer=feed.layer)
+async def examine(
+    http: Client, jurisdiction: Jurisdiction, feed: Feed, objects: Objects, folder: Path
+) -> FeedDiagnosis:
+    """Examine one feed. Errors of the portal are returned in the diagnosis, not raised.
+
+    Args:
+        http: the client.
+        jurisdiction: its jurisdiction.
+        feed: the feed.
+        objects: the store with earlier harvests.
+        folder: a folder for downloads.
+    """
+    layer = portal_detection.FoundLayer(feed.type, feed.url, feed.name, layer=feed.layer)
     try:
-        seen = await layer_sample.taken(http, layer, folder, jurisdiction.id)
+        seen = await layer_sample.take_sample(http, layer, folder, jurisdiction.id)
     except ZoningError as error:
-        return await _moved(http, feed, error, folder) if feed.type == "arcgis" else Finding(feed.name, error.what)
+        return (
+            await _moved(http, feed, error, folder) if feed.type == "arcgis" else FeedDiagnosis(feed.name, error.what)
+        )
     gone = [name for name in _wanted(feed) if seen.rows and all(name not in row for row in seen.rows)]
     if not gone:
-        return Finding(feed.name, None if seen.rows else "the layer has no rows")
+        return FeedDiagnosis(feed.name, None if seen.rows else "the layer has no rows")
     before = known_values(objects, jurisdiction.id, feed)
     instead, why = {}, []
     for name in gone:
-        found = renamed(name, before.get(name, set()), seen.rows, taken=_wanted(feed))
+        found = find_renamed(name, before.get(name, set()), seen.rows, taken=_wanted(feed))
         if found:
             instead[name] = found[0]
             why.append(f"{name} -> {found[0]}: {found[1]}")
-    return Finding(feed.name, f"columns are gone: {', '.join(gone)}", instead, why)
+    return FeedDiagnosis(feed.name, f"columns are missing: {', '.join(gone)}", instead, why)
 
 
 def _wanted(feed: Feed) -> list[str]:
     return [name for name in (feed.key, *feed.fields.values()) if name]
 
 
-def renamed(
+def find_renamed(
     name: str, values: Collection[str], rows: Sequence[Mapping[str, Any]], taken: Collection[str]
 ) -> tuple[str, str] | None:
-    """Which column holds what a column that is gone held, and why it is thought so; None where none does."""
+    """Find the new name of a missing column; None: no column fits.
+
+    Args:
+        name: the missing column.
+        values: its values in the last harvest; may be empty.
+        rows: some rows of the layer as it is now.
+        taken: columns that the file already names.
+
+    Returns:
+        The new name, and the reason.
+    """
     scored = []
     for candidate in dict.fromkeys(each for row in rows for each in row if each not in taken):
         now = {text for row in rows if (text := normalize.key_of(row.get(candidate))) is not None}
@@ -72,11 +95,11 @@ def renamed(
         return None
     shared, alike, candidate = max(scored)
     by_values = f"{shared:.0%} of its values were the old column's"
-    return candidate, by_values if shared else f"its name is alike ({alike:.0%})"
+    return candidate, by_values if shared else f"its name is similar ({alike:.0%})"
 
 
 def known_values(objects: Objects, jurisdiction: str, feed: Feed) -> dict[str, set[str]]:
-    """The values that the feed's columns had when it was harvested last, from a few of its pages."""
+    """The values of the feed's columns in its last harvest, from at most 20 pages; empty sets without a harvest."""
     values: dict[str, set[str]] = {name: set() for name in _wanted(feed)}
     try:
         harvest = raw_harvests.latest(objects, Place(jurisdiction), feed.name)
@@ -91,8 +114,8 @@ def known_values(objects: Objects, jurisdiction: str, feed: Feed) -> dict[str, s
     return values
 
 
-async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> Finding:
-    """Look for the layer elsewhere: in its service, then in the services of its server whose names are alike."""
+async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> FeedDiagnosis:
+    """Search for the layer elsewhere: in its service, then in services of its server with similar names."""
     service = re.sub(r"/\d+/?$", "", feed.url)
     for where in (service, re.sub(r"(/rest/services).*", r"\1", service, flags=re.IGNORECASE)):
         try:
@@ -103,19 +126,19 @@ async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> 
         if best is not None:
             layer, share = best
             why = f"{layer.name} has {share:.0%} of the columns that the file names"
-            return Finding(feed.name, error.what, {feed.url: layer.url}, [why])
-    return Finding(feed.name, error.what)
+            return FeedDiagnosis(feed.name, error.what, {feed.url: layer.url}, [why])
+    return FeedDiagnosis(feed.name, error.what)
 
 
 async def _best(
-    http: Client, feed: Feed, layers: Iterable[portal_detection.Layer], folder: Path
-) -> tuple[portal_detection.Layer, float] | None:
-    """The layer that has most of the columns that the file names, at least half of them."""
+    http: Client, feed: Feed, layers: Iterable[portal_detection.FoundLayer], folder: Path
+) -> tuple[portal_detection.FoundLayer, float] | None:
+    """The layer with most of the columns that the file names, at least half of them, and its share of them."""
     wanted, best = set(_wanted(feed)), None
     alike = sorted(layers, key=lambda each: -difflib.SequenceMatcher(None, feed.url, each.url).ratio())
     for layer in alike[:_MOST_LAYERS]:
         try:
-            seen = await layer_sample.taken(http, layer, folder)
+            seen = await layer_sample.take_sample(http, layer, folder)
         except (NotALayer, PortalError):
             continue
         share = len(wanted & {name for row in seen.rows[:1] for name in row}) / max(len(wanted), 1)
@@ -124,8 +147,8 @@ async def _best(
     return best
 
 
-def patch(file: Path, findings: Sequence[Finding]) -> str:
-    """The file's change as a unified diff; empty where nothing is proposed."""
+def patch(file: Path, findings: Sequence[FeedDiagnosis]) -> str:
+    """The proposed change of the file as a unified diff; empty if there is none."""
     before = after = file.read_text(encoding="utf-8")
     for finding in findings:
         for old, new in finding.instead.items():

@@ -1,4 +1,4 @@
-"""Some rows of a layer, and what it says of itself: enough to propose, never to publish."""
+"""Read some rows of a layer and its metadata: enough to propose a jurisdiction file, never published."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,18 +14,18 @@ from zoning_assets.errors import CrsRefused, FeedRefused, PortalUnreachable
 from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, PARCELS, Bounds, Feed, Jurisdiction, Place
 from zoning_assets.onboarding import location
-from zoning_assets.onboarding.portal_detection import Layer
+from zoning_assets.onboarding.portal_detection import FoundLayer
 from zoning_assets.sources import Request, feed_type
-from zoning_assets.sources.arcgis.query_client import EVERY_ROW, Service
-from zoning_assets.sources.arcgis.sample_row import completed
-from zoning_assets.sources.full_layer import Whole, page_of
+from zoning_assets.sources.arcgis.query_client import EVERY_ROW, QueryClient
+from zoning_assets.sources.arcgis.sample_row import complete_metadata
+from zoning_assets.sources.full_layer import FullLayer, page_of
 from zoning_assets.storage.object_store.harvest_drafts import Draft
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform.decode import page_readers, wkt_columns
 from zoning_assets.transform.decode.esri import esri_json
 from zoning_assets.transform.geometry import crs, datum_shifts
 
-#: Rows looked at.
+#: The most rows in a sample.
 MOST_ROWS = 2000
 _BATCHES = 10
 _WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
@@ -33,33 +33,33 @@ _WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
 
 @dataclass(frozen=True)
 class Sample:
-    """What was seen of a layer. bounds: west, south, east, north; degrees; None where the CRS is not known."""
+    """A sample of a layer. `bounds`: (west, south, east, north) in degrees; None: the CRS is unknown."""
 
-    layer: Layer
+    layer: FoundLayer
     rows: Sequence[Mapping[str, Any]]
-    count: int | None
+    count: int | None  # rows of the layer, as the portal states
     crs: str | None
     bounds: Bounds | None
-    managed: Sequence[str]
+    managed: Sequence[str]  # columns that the portal maintains itself
     page_size: int | None = None
     axes: str = LON_LAT
-    geometry: str | None = None  # which of several columns of shapes, where it is not the first
-    remark: str = ""  # on the axes
-    shift: str = ""  # on the datum
-    names: Mapping[str, Any] = field(default_factory=dict)  # what the portal calls its values
+    geometry: str | None = None  # the column of shapes, if there are several and it is not the first
+    remark: str = ""  # about the axes
+    shift: str = ""  # about the datum
+    names: Mapping[str, Any] = field(default_factory=dict)  # the portal's names of coded values
 
 
-async def taken(http: Client, layer: Layer, folder: Path, name: str | None = None) -> Sample:
-    """Look at a layer.
+async def take_sample(http: Client, layer: FoundLayer, folder: Path, name: str | None = None) -> Sample:
+    """Read a sample of a layer.
 
     Args:
-        http: asks.
-        layer: which.
-        folder: for what is downloaded.
-        name: the jurisdiction's id, where a person gave one.
+        http: the client.
+        layer: the layer.
+        folder: a folder for downloads.
+        name: the jurisdiction's id, if a person gave one.
 
     Raises:
-        CrsRefused: its rows lie where the jurisdiction cannot be.
+        CrsRefused: the rows are where the jurisdiction cannot be.
         NotALayer, FileRefused, PortalError: see errors.py.
     """
     feed = Feed(PARCELS, layer.type, layer.url, layer=layer.layer)
@@ -70,57 +70,58 @@ async def taken(http: Client, layer: Layer, folder: Path, name: str | None = Non
     if layer.type == "arcgis":
         return _with_shift(await _of_arcgis(request, layer, name))
     source = await feed_type(layer.type).open_source(request)
-    if not isinstance(source, Whole):
+    if not isinstance(source, FullLayer):
         raise TypeError(layer.type)
     return _with_shift(_of_whole(source, layer, name))
 
 
 def _with_shift(seen: Sample) -> Sample:
-    """With a remark where the way from its datum is not exact."""
+    """The sample, with a remark if the transformation from its datum is not exact."""
     if seen.bounds is None:
         return seen
     anyhow = Feed(PARCELS, seen.layer.type, seen.layer.url, shift_accuracy_m=np.inf)
     return replace(seen, shift=datum_shifts.check(seen.crs, anyhow, seen.bounds, seen.layer.name) or "")
 
 
-async def _of_arcgis(request: Request, layer: Layer, name: str | None) -> Sample:
-    service = await Service.of(request)
-    service.about = await completed(service)
+async def _of_arcgis(request: Request, layer: FoundLayer, name: str | None) -> Sample:
+    service = await QueryClient.open(request)
+    service.about = await complete_metadata(service)
     count = await service.count(EVERY_ROW)
     size = str(min(service.page_size(), MOST_ROWS))
     page = await service.page({**EVERY_ROW, "outFields": "*", "returnGeometry": "false", "resultRecordCount": size})
     rows = esri_json.read(page.body, {}).attributes
     about = service.about
-    found = location.settle(name, await _extent(service), None, rows)
+    found = location.locate(name, await _extent(service), None, rows)
     managed = [about.id, *about.managed]
     return Sample(layer, rows, count, about.crs, found.bounds, managed, about.most_rows, names=about.names)
 
 
-async def _extent(service: Service) -> Bounds | None:
-    """The layer's box: the rows' own, as the server knows it; else the description's, where it can be a county's; else
-    that of the first rows, as an extent that is never brought up to date says nothing."""
+async def _extent(service: QueryClient) -> Bounds | None:
+    """The layer's box in degrees: as the server computes it from the rows; else as described, if a county can have it;
+    else of the first rows, because described extents are often outdated."""
     about = service.about
     if about.crs is None:
         return None
     try:
         value, _ = await service.query({**EVERY_ROW, "returnExtentOnly": "true"}, few_tries=True)
-        told = value.get("extent")
+        computed = value.get("extent")
     except (FeedRefused, PortalUnreachable):
-        told = None
-    measured, told = (replace(about, extent=each or {}).extent_degrees(about.crs) for each in (told, about.extent))
+        computed = None
+    extents = (computed, about.extent)
+    measured, stated = (replace(about, extent=each or {}).extent_degrees(about.crs) for each in extents)
     if measured and (location.is_possible(measured) or location.in_united_states(measured)):
         return measured
-    return told if location.is_possible(told) else await _box_of_rows(service) or measured or told
+    return stated if location.is_possible(stated) else await _box_of_rows(service) or measured or stated
 
 
-async def _box_of_rows(service: Service) -> Bounds | None:
+async def _box_of_rows(service: QueryClient) -> Bounds | None:
     size = str(min(service.page_size(), MOST_ROWS))
-    asked = {"outFields": service.about.id, "returnGeometry": "true", "resultRecordCount": size}
-    page = await service.page({**EVERY_ROW, **asked})
+    query = {"outFields": service.about.id, "returnGeometry": "true", "resultRecordCount": size}
+    page = await service.page({**EVERY_ROW, **query})
     return _degrees(np.array([shapely.total_bounds(esri_json.read(page.body, {}).geometry)]), service.about.crs)
 
 
-def _of_whole(source: Whole, layer: Layer, name: str | None) -> Sample:
+def _of_whole(source: FullLayer, layer: FoundLayer, name: str | None) -> Sample:
     batches = list(islice(source.here.batches(), _BATCHES))
     read = [page_readers.READERS[source.form](page_of(batch), source.layer) for batch in batches]
     rows = list(islice((row for each in read for row in each.attributes), MOST_ROWS))
@@ -138,19 +139,19 @@ def _of_whole(source: Whole, layer: Layer, name: str | None) -> Sample:
 
 def _settled(
     name: str | None, tried: Sequence[tuple[str | None, list[Any]]], declared: str | None, rows: Sequence[Any]
-) -> tuple[str | None, location.Ground]:
-    """Which column of shapes, and where they lie: the first that needs no turning, else the first that lies right.
+) -> tuple[str | None, location.Location]:
+    """Choose the column of shapes: the first whose axis order is x, y, else the first that is where it can be.
 
     Raises:
-        CrsRefused: none lies where the jurisdiction can be.
+        CrsRefused: none of them is where the jurisdiction can be.
     """
-    found, refused = list[tuple[str | None, location.Ground]](), list[CrsRefused]()
+    found, refused = list[tuple[str | None, location.Location]](), list[CrsRefused]()
     for which, shapes in tried:
         boxes = np.array([shapely.total_bounds(each) for each in shapes])
         turned = boxes[:, [1, 0, 3, 2]] if len(boxes) else boxes
         try:
             ways = _degrees(boxes, declared), _degrees(turned, declared)
-            found.append((which, location.settle(name, *ways, rows)))
+            found.append((which, location.locate(name, *ways, rows)))
         except CrsRefused as error:
             refused.append(error)
     if not found:
@@ -159,7 +160,7 @@ def _settled(
 
 
 def _degrees(boxes: Any, declared: str | None) -> Bounds | None:
-    """The box about all boxes in degrees; None where nothing says in what they are and they cannot be degrees."""
+    """The box around all boxes, in degrees; None: their CRS is unknown and they cannot be degrees."""
     if not len(boxes) or not np.isfinite(boxes).any():
         return None
     west, south = np.nanmin(boxes[:, 0]), np.nanmin(boxes[:, 1])

@@ -1,6 +1,6 @@
-"""Where a jurisdiction's ground can be, and in which order its shapes give x and y. Pure.
+"""Decide where the rows of a layer are, and in which order its shapes give x and y. Pure.
 
-Boxes are west, south, east, north; degrees, EPSG:4326.
+Boxes are (west, south, east, north) in degrees, EPSG:4326.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from zoning_assets.errors import CrsRefused
 from zoning_assets.model import LAT_LON, LON_LAT, Bounds
 
-#: The states and the territories, with some sea.
+#: The states and territories, with a margin of sea.
 _UNITED_STATES: Sequence[Bounds] = (
     (-125.0, 24.3, -66.8, 49.5),
     (-180.0, 51.0, -129.0, 71.6),  # Alaska
@@ -22,17 +22,18 @@ _UNITED_STATES: Sequence[Bounds] = (
     (144.4, 13.1, 146.3, 20.7),  # Guam, the Northern Marianas
     (-171.3, -14.7, -167.9, -10.9),  # American Samoa
 )
-#: No municipality lies farther south or north.
+#: Degrees of latitude beyond which there is no municipality.
 _SOUTHERNMOST, _NORTHERNMOST = -56.0, 79.0
-#: Wider than any county; an extent like that was never brought up to date.
+#: Degrees; no county is wider. A wider extent is a default value of the server that was never updated.
 _WIDEST_DEG = 12.0
+#: Names of columns with coordinates; INTPTLON and INTPTLAT are those of the US Census Bureau's TIGER files.
 _X = ("longitude", "lon", "long", "lng", "intptlon", "centroid_lon")
 _Y = ("latitude", "lat", "intptlat", "centroid_lat")
 
 
 @dataclass(frozen=True)
-class Ground:
-    """Where a layer lies, in which order its shapes give x and y, and what a person should know of that."""
+class Location:
+    """Where a layer is, the axis order of its shapes, and a remark for the proposed file."""
 
     bounds: Bounds | None
     axes: str = LON_LAT
@@ -40,7 +41,7 @@ class Ground:
 
 
 def is_possible(box: Bounds | None) -> bool:
-    """Whether a county can lie there."""
+    """Whether a county can have this box."""
     if box is None:
         return False
     west, south, east, north = box
@@ -48,49 +49,51 @@ def is_possible(box: Bounds | None) -> bool:
 
 
 def in_united_states(box: Bounds | None) -> bool:
-    """Whether a box lies in the United States or one of its territories."""
+    """Whether a box is in the United States or one of its territories."""
     return box is not None and any(
         west <= box[0] and south <= box[1] and box[2] <= east and box[3] <= north
         for west, south, east, north in _UNITED_STATES
     )
 
 
-def settle(name: str | None, given: Bounds | None, turned: Bounds | None, rows: Sequence[Mapping[str, Any]]) -> Ground:
-    """Where a layer's ground is.
+def locate(
+    name: str | None, given: Bounds | None, turned: Bounds | None, rows: Sequence[Mapping[str, Any]]
+) -> Location:
+    """Decide where a layer is and which axis order its shapes have.
 
     Args:
-        name: the jurisdiction's id where a person gave one; `us-...` lies in the United States.
-        given: the box of the shapes as they are; None where they cannot be degrees.
-        turned: their box if x and y change places; None where that cannot be.
-        rows: some rows; columns called latitude and longitude, or nearly so, tell where they are.
+        name: the jurisdiction's id if a person gave one; `us-...` is in the United States.
+        given: the box of the shapes as they are; None: they cannot be degrees.
+        turned: the box of the shapes with x and y exchanged; None: they cannot be degrees.
+        rows: some rows; columns of longitude and latitude are compared with the boxes.
 
     Raises:
-        CrsRefused: the shapes lie in either order where the jurisdiction cannot be.
+        CrsRefused: in neither axis order the shapes are where the jurisdiction can be.
     """
     if given is None and turned is None:
-        return Ground(None)
-    swap = Ground(turned, LAT_LON, "the shapes give latitude first")
+        return Location(None)
+    swap = Location(turned, LAT_LON, "the shapes give latitude first")
     point = _middle(rows)
     if point and _holds(given, point) != _holds(turned, point):
-        return Ground(given) if _holds(given, point) else swap
+        return Location(given) if _holds(given, point) else swap
     at_home = in_united_states if name is None or name.startswith("us-") else is_possible
     if at_home(given):
-        return Ground(given)
+        return Location(given)
     if at_home(turned):
         return swap
     if name is None and (is_possible(given) or is_possible(turned)):
-        return Ground(given) if is_possible(given) else swap
+        return Location(given) if is_possible(given) else swap
     x, y = _centre(given or turned)
-    where = "the United States" if name is None or name.startswith("us-") else "a place where a municipality can be"
+    where = "the United States" if name is None or name.startswith("us-") else "a region with municipalities"
     raise CrsRefused(
-        f"its rows lie about {x:.4g}, {y:.4g} degrees, which is not in {where}",
+        f"its rows are at about {x:.4g}, {y:.4g} degrees, which is not in {where}",
         where=name or "the layer",
-        do="give another --id, or write the file by hand with the right `crs` and `axes`",
+        do="give another --id, or write the file by hand with the correct `crs` and `axes`",
     )
 
 
 def _middle(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
-    """The median of the rows' own longitudes and latitudes; None where they have none."""
+    """The median of the rows' longitudes and latitudes (x, y; degrees); None: they have no such columns."""
     names = {name.lower(): name for row in rows[:1] for name in row}
     x, y = (next((names[each] for each in wanted if each in names), None) for wanted in (_X, _Y))
     if x is None or y is None:
@@ -112,7 +115,7 @@ def _number(raw: Any) -> float | None:
 
 
 def _holds(box: Bounds | None, point: tuple[float, float]) -> bool:
-    """Whether a point lies in a box, or near it."""
+    """Whether a point is in a box, or at most 0.1 degrees away."""
     if box is None:
         return False
     return box[0] - 0.1 <= point[0] <= box[2] + 0.1 and box[1] - 0.1 <= point[1] <= box[3] + 0.1

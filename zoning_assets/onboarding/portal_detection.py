@@ -1,4 +1,4 @@
-"""What kind of portal an address is, and which of its layers may be parcels or zoning."""
+"""Detect the type of a portal from its address, and list layers that may be parcels or zoning."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ from zoning_assets.http import Client
 from zoning_assets.model import PARCELS, ZONING, Portal
 from zoning_assets.redaction import without_secrets
 
-#: Folders and services of one ArcGIS server that are looked into, at most.
+#: The most folders, and the most services, of one ArcGIS server that are read.
 _MOST_SERVICES = 30
 
-#: feed -> (what its layers' names say, what they do not say).
+#: Feed -> (regular expression that a layer's name matches, and one that it does not match).
 _LAYER_NAMES: Mapping[str, tuple[str, str]] = {
     PARCELS: (
         r"parcel|tax ?lots?\b|cadast|propert(y|ies)|\blots?\b",
@@ -27,7 +27,7 @@ _LAYER_NAMES: Mapping[str, tuple[str, str]] = {
         r"flood|fire|school|snow|evac|time ?zone|enterprise|parking|noise|overlay|parcel|overlays|delivery|tow",
     ),
 }
-#: An address by itself tells its kind, for these; the others are asked.
+#: Feed type -> regular expression of the address. An address that matches none is a download.
 _KINDS: Sequence[tuple[str, str]] = (
     ("arcgis", r"/(feature|map)server(/\d+)?/?$|/rest/services(/|$)"),
     ("socrata", r"/resource/\w{4}-\w{4}|/d/\w{4}-\w{4}|/\w{4}-\w{4}/?$|/api/views/\w{4}-\w{4}"),
@@ -39,18 +39,18 @@ _KINDS: Sequence[tuple[str, str]] = (
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A layer that was found. `url` as a jurisdiction file wants it."""
+class FoundLayer:
+    """A layer that was found. `url`: as in a jurisdiction file."""
 
-    type: str
+    type: str  # the feed type
     url: str
     name: str
     polygons: bool = True
-    layer: str | None = None
+    layer: str | None = None  # the name within a file or service of several layers
 
 
 def kind_of(url: str) -> str:
-    """The feed type that an address looks like; `download` where it looks like none other."""
+    """The feed type that an address looks like; `download` if it looks like no other."""
     text = url.lower()
     parts = urlsplit(text)
     return next(
@@ -59,7 +59,7 @@ def kind_of(url: str) -> str:
 
 
 def feed_of(name: str) -> str | None:
-    """Whether a layer of this name may be parcels or zoning."""
+    """The feed that a layer of this name may be, `parcels` or `zoning`; None: neither."""
     plain = re.sub(r"[_\-./]+", " ", name).lower()
     for feed, (says, does_not) in _LAYER_NAMES.items():
         if re.search(says, plain) and not re.search(does_not, plain):
@@ -67,53 +67,53 @@ def feed_of(name: str) -> str | None:
     return None
 
 
-async def layers(http: Client, url: str) -> list[Layer]:
-    """All layers at an address: one, those of a service, or those of a whole ArcGIS server (as far as it goes).
+async def layers(http: Client, url: str) -> list[FoundLayer]:
+    """List the layers at an address: of one layer, of a service, or of an ArcGIS server (of at most 30 services).
 
     Raises:
         NotALayer: there are none.
-        PortalError: see errors.py.
+        PortalError: the portal does not answer, or refuses; see errors.py.
     """
     kind = kind_of(url)
     if kind != "arcgis":
-        return [Layer(kind, url, urlsplit(url).path.rstrip("/").rpartition("/")[2] or url)]
+        return [FoundLayer(kind, url, urlsplit(url).path.rstrip("/").rpartition("/")[2] or url)]
     found = await _arcgis(http, url.split("?", maxsplit=1)[0].rstrip("/"))
     if not found:
-        raise NotALayer(
-            "no layer is to be found there", where=without_secrets(url), do="give a service's or layer's address"
-        )
+        raise NotALayer("there is no layer", where=without_secrets(url), do="give the address of a service or layer")
     return found
 
 
-async def _arcgis(http: Client, url: str) -> list[Layer]:
+async def _arcgis(http: Client, url: str) -> list[FoundLayer]:
     if re.search(r"/(Feature|Map)Server/\d+$", url, re.IGNORECASE):
-        said = await asked(http, url)
-        return [Layer("arcgis", url, str(said.get("name")), said.get("geometryType") == "esriGeometryPolygon")]
+        about = await fetch_document(http, url)
+        return [FoundLayer("arcgis", url, str(about.get("name")), about.get("geometryType") == "esriGeometryPolygon")]
     if re.search(r"/(Feature|Map)Server$", url, re.IGNORECASE):
         return await _service(http, url)
     return await _server(http, url)
 
 
-async def _service(http: Client, url: str) -> list[Layer]:
-    said = await asked(http, url)
-    found = [each for each in said.get("layers") or () if isinstance(each, dict) and "id" in each]
-    # MapServer roots seldom say what a layer holds; then it is not ruled out.
+async def _service(http: Client, url: str) -> list[FoundLayer]:
+    about = await fetch_document(http, url)
+    found = [each for each in about.get("layers") or () if isinstance(each, dict) and "id" in each]
+    # The root of a MapServer rarely states the geometry type of its layers; such layers are kept.
     return [
-        Layer("arcgis", f"{url}/{int(each['id'])}", str(each.get("name")), each.get("geometryType") in (None, _POLYGON))
+        FoundLayer(
+            "arcgis", f"{url}/{int(each['id'])}", str(each.get("name")), each.get("geometryType") in (None, _POLYGON)
+        )
         for each in found
         if not each.get("subLayerIds")
     ]
 
 
-async def _server(http: Client, url: str) -> list[Layer]:
-    """Layers of the services whose own name, or whose folder's, speaks of parcels or zoning; else of the first few."""
+async def _server(http: Client, url: str) -> list[FoundLayer]:
+    """The layers of services whose name or folder suggests parcels or zoning; else of the first services."""
     root = re.sub(r"(/rest/services).*", r"\1", url, flags=re.IGNORECASE)
-    said = await asked(http, url)
-    services = _services(said)
-    for folder in [str(each) for each in said.get("folders") or ()][:_MOST_SERVICES]:
-        services += _services(await asked(http, f"{root}/{folder}"))
+    about = await fetch_document(http, url)
+    services = _services(about)
+    for folder in [str(each) for each in about.get("folders") or ()][:_MOST_SERVICES]:
+        services += _services(await fetch_document(http, f"{root}/{folder}"))
     promising = [each for each in services if feed_of(each[0])] or services
-    found: list[Layer] = []
+    found: list[FoundLayer] = []
     for name, kind in promising[:_MOST_SERVICES]:
         try:
             found += [
@@ -125,24 +125,24 @@ async def _server(http: Client, url: str) -> list[Layer]:
     return found
 
 
-def _services(said: Mapping[str, Any]) -> list[tuple[str, str]]:
-    every = [each for each in said.get("services") or () if isinstance(each, dict)]
+def _services(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    every = [each for each in about.get("services") or () if isinstance(each, dict)]
     found = [(str(each.get("name")), str(each.get("type"))) for each in every]
     return [(name, kind) for name, kind in found if kind in ("FeatureServer", "MapServer") and ".." not in name]
 
 
-async def asked(http: Client, url: str) -> dict[str, Any]:
-    """An ArcGIS description.
+async def fetch_document(http: Client, url: str) -> dict[str, Any]:
+    """Fetch the JSON description of an ArcGIS server, service or layer.
 
     Raises:
-        NotALayer: it answers something else.
-        PortalError: see errors.py.
+        NotALayer: the server answers with an error.
+        PortalError: the portal does not answer, or refuses; see errors.py.
     """
     answer = await http.ask(Portal(), url, {"f": "json"}, read=_document)
     if answer.value.get("error"):
-        said = answer.value["error"]
-        why = said.get("message") if isinstance(said, dict) else said
-        raise NotALayer(f"the server says: {why}", where=without_secrets(url), do="check the address")
+        error = answer.value["error"]
+        why = error.get("message") if isinstance(error, dict) else error
+        raise NotALayer(f"the server reports: {why}", where=without_secrets(url), do="check the address")
     return dict(answer.value)
 
 
@@ -150,7 +150,7 @@ def _document(body: bytes) -> dict[str, Any]:
     found = orjson.loads(body)
     if not isinstance(found, dict):
         message = "no JSON object"
-        raise ValueError(message)  # noqa: TRY004 - the client asks again on ValueError
+        raise ValueError(message)  # noqa: TRY004 - the client retries on ValueError
     return found
 
 

@@ -1,4 +1,4 @@
-"""A jurisdiction file, proposed: what was chosen, why, and what else there was."""
+"""Propose a jurisdiction file: the chosen layers and columns, the reasons, and the alternatives."""
 
 import json
 import re
@@ -12,15 +12,16 @@ from zoning_assets.errors import NotALayer, PortalError
 from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, PARCELS, ZONING, Bounds
 from zoning_assets.onboarding import column_roles, layer_sample, location, portal_detection, repeated_keys
-from zoning_assets.onboarding.column_roles import Candidate
+from zoning_assets.onboarding.column_roles import ColumnCandidate
 from zoning_assets.onboarding.layer_sample import Sample
 from zoning_assets.redaction import without_secrets
 from zoning_assets.transform.decode import value_names
 
-#: Layers of each kind that are looked into, at most.
+#: The most layers of each feed that are sampled.
 _MOST_LOOKED_AT = 5
-#: The proposed bounds are this much larger than what was seen, in parts of their size.
+#: The proposed bounds are enlarged by this share of their size.
 _ROOM = 0.02
+#: Parts of a host's name that do not name a place.
 _HOST_NOISE = {
     "www",
     "gis",
@@ -43,27 +44,27 @@ _HOST_NOISE = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """One feed of the proposal, and the columns that fit each role."""
+    """One feed of the proposal, and the columns that may fill each role."""
 
     feed: str
     sample: Sample
-    candidates: Mapping[str, Sequence[Candidate]]
+    candidates: Mapping[str, Sequence[ColumnCandidate]]
 
     def column(self, role: str) -> str | None:
-        """The best column for a role."""
+        """The best column for a role; None: there is none."""
         found = self.candidates.get(role)
         return found[0].column.name if found else None
 
     @property
     def score(self) -> float:
-        """How well the layer fits."""
+        """How well the layer fits; higher is better."""
         best = [each[0].score for each in self.candidates.values() if each]
         return sum(best) + (1.0 if self.candidates.get("key") else 0.0)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A jurisdiction file to be, and the layers that were not chosen with why."""
+    """A proposed jurisdiction file, and the layers that were not chosen, with the reasons."""
 
     id: str
     bounds: Bounds | None
@@ -75,7 +76,7 @@ class Proposal:
         head = [
             "# Proposed by `zoning onboard`; check each line that has a remark.",
             f"id = {_quoted(self.id)}",
-            f"name = {_quoted(self.id)}  # what people call it",
+            f"name = {_quoted(self.id)}  # the name of the place",
             _bounds(self.bounds),
             'target_crs = "EPSG:4326"',
             'tile_resolution = "auto"',
@@ -83,8 +84,8 @@ class Proposal:
         return "\n".join(head + [line for chosen in self.feeds for line in _feed(chosen)]) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
-        """As `zoning onboard --json` tells it."""
-        feeds = {each.feed: _told(each) for each in self.feeds}
+        """The document that `zoning onboard --json` prints."""
+        feeds = {each.feed: _as_dict(each) for each in self.feeds}
         return {
             "id": self.id,
             "bounds": self.bounds,
@@ -97,7 +98,14 @@ class Proposal:
 async def propose(
     http: Client, url: str, folder: Path, name: str | None, tell: Callable[[str], None] = lambda _: None
 ) -> Proposal:
-    """Look at an address and propose a file; `tell` is called with what is done next.
+    """Sample the layers at an address, and propose a file.
+
+    Args:
+        http: the client.
+        url: the address of a layer, a service, a server, or a file.
+        folder: a folder for downloads.
+        name: the id of the jurisdiction; None: derived from the host.
+        tell: called with a line of text before each step.
 
     Raises:
         NotALayer: no layer there can be parcels or zoning.
@@ -109,7 +117,7 @@ async def propose(
         feed: [each for each in found if each.polygons and portal_detection.feed_of(each.name) == feed]
         for feed in (PARCELS, ZONING)
     }
-    if not any(named.values()):  # one layer of another name is what the person meant
+    if not any(named.values()):  # a layer of another name: the person gave its address
         named[PARCELS] = [each for each in found if each.polygons][:_MOST_LOOKED_AT]
     chosen = []
     for feed, layers in named.items():
@@ -123,7 +131,7 @@ async def propose(
             passed |= {each.sample.layer.name: "another layer fits better" for each in looked_at if each is not best}
     if not chosen:
         why = "; ".join(f"{layer}: {reason}" for layer, reason in passed.items()) or "no polygons"
-        what, do = f"no layer can be parcels or zoning ({why})", "give a layer's own address"
+        what, do = f"no layer can be parcels or zoning ({why})", "give the address of a layer"
         raise NotALayer(what, where=without_secrets(url), do=do)
     boxes = [each.sample.bounds for each in chosen if each.sample.bounds]
     bounds = _with_room(boxes)
@@ -131,17 +139,17 @@ async def propose(
 
 
 async def _looked(  # noqa: PLR0913 - a layer, and what is known of it
-    http: Client, feed: str, layer: portal_detection.Layer, folder: Path, passed: dict[str, str], name: str | None
+    http: Client, feed: str, layer: portal_detection.FoundLayer, folder: Path, passed: dict[str, str], name: str | None
 ) -> Chosen | None:
     try:
-        seen = await layer_sample.taken(http, layer, folder, name)
+        seen = await layer_sample.take_sample(http, layer, folder, name)
     except PortalError as error:
         passed[layer.name] = error.what
         return None
     if not seen.rows:
         passed[layer.name] = "it has no rows"
         return None
-    found = column_roles.candidates(feed, column_roles.described(seen.rows), seen.managed)
+    found = column_roles.candidates(feed, column_roles.describe_columns(seen.rows), seen.managed)
     if feed == PARCELS and not found["key"]:
         passed[layer.name] = "no column can be a key: each has nulls or repeats too often"
         return None
@@ -158,13 +166,13 @@ def _feed(chosen: Chosen) -> list[str]:
         f"url = {_quoted(seen.layer.url)}  # {_remark(seen.layer.name)}; {rows}",
     ]
     if seen.geometry:
-        lines.append(f"geometry = {_quoted(seen.geometry)}  # its shapes lie where the jurisdiction can be")
+        lines.append(f"geometry = {_quoted(seen.geometry)}  # its shapes are where the jurisdiction can be")
     if seen.axes != LON_LAT:
         lines.append(f"axes = {_quoted(seen.axes)}  # {_remark(seen.remark)}")
     if seen.shift:
         lines.append(f"# shift_accuracy_m = 1000  # {_remark(seen.shift, 160)}")
     if seen.crs is None:
-        lines.append('# crs = "EPSG:..."  # the portal does not say; degrees are assumed')
+        lines.append('# crs = "EPSG:..."  # the portal does not state it; degrees are assumed')
     key = chosen.candidates.get("key")
     if key:
         best = key[0]
@@ -185,14 +193,14 @@ def _feed(chosen: Chosen) -> list[str]:
 
 
 def _named(seen: Sample, column: str) -> str:
-    """What the portal calls some of a column's values."""
+    """A remark with the portal's names of some of a column's coded values; empty: it has none."""
     found = value_names.of_column(column, seen.rows, seen.names)
     pairs = zip([row.get(column) for row in seen.rows], found or (), strict=False)
-    told = list(dict.fromkeys(f"{value} = {name}" for value, name in pairs if name is not None))
-    return f"; the portal names its values, and the names are kept: {', '.join(told[:3])}" if told else ""
+    pairs_shown = list(dict.fromkeys(f"{value} = {name}" for value, name in pairs if name is not None))
+    return f"; the portal's names of its codes are kept: {', '.join(pairs_shown[:3])}" if pairs_shown else ""
 
 
-def _told(chosen: Chosen) -> dict[str, Any]:
+def _as_dict(chosen: Chosen) -> dict[str, Any]:
     columns = {
         role: [
             {
@@ -235,12 +243,12 @@ def _with_room(boxes: Sequence[Bounds]) -> Bounds | None:
 
 def _bounds(bounds: Bounds | None) -> str:
     if bounds is None:
-        return "bounds = [-180.0, -90.0, 180.0, 90.0]  # not known: give west, south, east, north in degrees"
+        return "bounds = [-180.0, -90.0, 180.0, 90.0]  # unknown: give west, south, east, north in degrees"
     return f"bounds = [{', '.join(map(str, bounds))}]  # west, south, east, north; degrees"
 
 
 def _id(url: str, bounds: Bounds | None) -> str:
-    """An id from the host's name; a person gives a better one."""
+    """An id from the host's name; a person should replace it."""
     words = [each for each in re.split(r"[^a-z0-9]+", (urlsplit(url).hostname or urlsplit(url).path).lower()) if each]
     telling = [each for each in words if each not in _HOST_NOISE and not each.isdigit()]
     country = "us" if bounds is None or location.in_united_states(bounds) else "xx"
@@ -248,10 +256,10 @@ def _id(url: str, bounds: Bounds | None) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string; JSON's escapes are among TOML's."""
+    """A TOML basic string; the escapes of JSON are valid in TOML."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _remark(text: str, most: int = 80) -> str:
-    """A stranger's text fit for a comment: one line, printable, short."""
+    """Text from a portal as a comment: one line of printable characters, cut to `most`."""
     return "".join(each if each.isprintable() else " " for each in text)[:most]

@@ -63,14 +63,14 @@ async def receive(  # noqa: PLR0913 - what from, what to, where, and the two bou
 async def _judged(
     queue: Queue, taken: Sequence[Message], find: Find, done: Received
 ) -> list[tuple[Message, Amendment]]:
-    """What they tell; those that tell nothing that can be are buried."""
+    """What they tell; invalid messages become dead letters."""
     told = []
     for message in taken:
         try:
             read = read_amendment(message.body)
             told.append((message, amendment_of(read, find(read.jurisdiction))))
         except (MessageRefused, WrongUsage) as error:
-            await queue.bury(message, str(error))
+            await queue.dead_letter(message, str(error))
             done.refused.append(str(error))
     return told
 

@@ -1,7 +1,7 @@
-"""Queues of messages: amendments that arrive, and tiles that are asked for. At least once; handling is idempotent.
+"""Queues of messages: incoming amendments, and tiles to harvest. Delivery is at least once; handling is idempotent.
 
-What belongs here: one module a broker, with a class `Line` (see `broker.py`), and one line in `LINES`. What does not:
-what a message says (amendment_messages.py) and what is done about it (amendment_consumer.py).
+What belongs here: one module per message broker, with a class that implements `Broker` (broker.py), and one line in
+`BROKERS`. What does not: the content of a message (amendment_messages.py) and its handling (amendment_consumer.py).
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -11,57 +11,63 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.queues.broker import Depth, Line, Message, OpenLine
+from zoning_assets.queues.broker import Broker, BrokerFactory, Depth, Message
 from zoning_assets.queues.message_queue import MOST_TRIES, Queue
 
-__all__ = ["AMENDMENTS", "LINES", "MOST_TRIES", "NAMES", "TILES", "Depth", "Line", "Message", "Queue", "open_queue"]
+__all__ = ["AMENDMENTS", "BROKERS", "MOST_TRIES", "NAMES", "TILES", "Broker", "Depth", "Message", "Queue", "open_queue"]
 
 AMENDMENTS, TILES = NAMES = ("amendments", "tiles")
-#: Seconds for which a message that was taken is nobody else's.
+#: How long a message that was taken is not given to another consumer, in seconds.
 LEASE_S = 60.0
-#: Scheme of ZONING_QUEUE_URL -> module of this package.
-LINES: Mapping[str, str] = {
-    "postgresql": "postgresql_broker",
-    "postgres": "postgresql_broker",
-    "redis": "redis_broker",
-    "rediss": "redis_broker",
-    "amqp": "rabbitmq_broker",
-    "amqps": "rabbitmq_broker",
-    "sqs": "sqs_broker",
+#: Scheme of ZONING_QUEUE_URL -> the module of this package, and its class.
+BROKERS: Mapping[str, tuple[str, str]] = {
+    "postgresql": ("postgresql_broker", "PostgresqlBroker"),
+    "postgres": ("postgresql_broker", "PostgresqlBroker"),
+    "redis": ("redis_broker", "RedisBroker"),
+    "rediss": ("redis_broker", "RedisBroker"),
+    "amqp": ("rabbitmq_broker", "RabbitmqBroker"),
+    "amqps": ("rabbitmq_broker", "RabbitmqBroker"),
+    "sqs": ("sqs_broker", "SqsBroker"),
 }
+#: Module -> the optional dependency of zoning-assets that installs its client library.
 #: The extra of zoning-assets that brings a module's client.
 _EXTRAS = {"redis_broker": "redis", "rabbitmq_broker": "rabbitmq", "sqs_broker": "sqs"}
 
 
 @asynccontextmanager
 async def open_queue(url: str, name: str, *, lease_s: float = LEASE_S) -> AsyncIterator[Queue]:
-    """The queue of that name at ZONING_QUEUE_URL. Nobody is asked before its first use.
+    """Open the queue of that name at ZONING_QUEUE_URL. The broker is not contacted before the first call.
+
+    Args:
+        url: the address of the broker; see BROKERS for its schemes.
+        name: one of NAMES.
+        lease_s: how long a message that was taken is not given to another consumer, in seconds.
 
     Raises:
-        SettingInvalid: the URL is of no broker that is known, or its client is not installed.
+        SettingInvalid: the broker of the URL is not known, or its client library is not installed.
     """
-    opened = _line_of(url)
-    line, dead = opened(url, name, lease_s), opened(url, f"{name}.dead", lease_s)
+    factory = _broker_factory(url)
+    broker, dead = factory(url, name, lease_s), factory(url, f"{name}.dead", lease_s)
     try:
-        yield Queue(name, line, dead)
+        yield Queue(name, broker, dead)
     finally:
-        await line.close()
+        await broker.close()
         await dead.close()
 
 
-def _line_of(url: str) -> OpenLine:
+def _broker_factory(url: str) -> BrokerFactory:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - that it is none shows when it is asked for
+        parts.port  # noqa: B018 - an invalid port raises when it is read
     except ValueError:
-        do = "give it like redis://HOST:6379"
-        raise SettingInvalid("is no address of a broker", where="ZONING_QUEUE_URL", do=do) from None
-    if (scheme := parts.scheme) not in LINES:
-        do = f"begin it with one of: {', '.join(f'{each}://' for each in LINES)}"
-        raise SettingInvalid(f"{scheme or 'nothing'}:// is no queue", where="ZONING_QUEUE_URL", do=do)
-    module = LINES[scheme]
+        do = "set it like redis://HOST:6379"
+        raise SettingInvalid("is not the address of a broker", where="ZONING_QUEUE_URL", do=do) from None
+    if (scheme := parts.scheme) not in BROKERS:
+        do = f"begin it with one of: {', '.join(f'{each}://' for each in BROKERS)}"
+        raise SettingInvalid(f"{scheme or 'an empty scheme'}:// is no queue", where="ZONING_QUEUE_URL", do=do)
+    module, broker = BROKERS[scheme]
     try:
-        return cast("OpenLine", import_module(f"zoning_assets.queues.{module}").Line)
+        return cast("BrokerFactory", getattr(import_module(f"zoning_assets.queues.{module}"), broker))
     except ModuleNotFoundError as error:
         do = f"pip install 'zoning-assets[{_EXTRAS.get(module, module)}]'"
         what = f"{scheme}:// needs the package {error.name}, which is not installed"

@@ -1,4 +1,4 @@
-"""What a broker must be able to do: one line of messages, and how a message is carried by those that carry text."""
+"""The interface of a message broker, and how a message is encoded for brokers that carry text."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -6,92 +6,100 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-#: Characters of a reason.
+#: Characters of a stored reason.
 _LONGEST_WHY = 500
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message, and how it fared so far."""
+    """A message, with its delivery history."""
 
     body: str
-    id: str  # the same however often it is delivered, given back, buried or replayed
+    id: str  # unchanged by redelivery, release, dead-lettering and replay
     sent: datetime
-    tries: int = 0  # how often handling it failed
-    why: str = ""  # of the last failure
-    deliveries: int = 0  # how often the broker handed it out, this time included
-    receipt: Any = None  # how the broker calls this delivery
+    tries: int = 0  # how often handling failed
+    why: str = ""  # the reason of the last failure
+    deliveries: int = 0  # how often the broker delivered it, this time included
+    receipt: Any = None  # the broker's own handle of this delivery
 
 
 @dataclass(frozen=True)
 class Depth:
-    """How many messages a queue has; None where the broker does not say."""
+    """How many messages a queue has; None: the broker does not know."""
 
     ready: int
     leased: int | None  # taken and not acknowledged
     dead: int = 0
-    oldest_s: float | None = None  # age of the oldest that is not acknowledged, seconds
+    oldest_s: float | None = None  # age of the oldest message that is not acknowledged, in seconds
 
 
-class Line(Protocol):
-    """A durable line of messages. Where nobody answers, QueueUnavailable; the next call tries anew."""
+class Broker(Protocol):
+    """One durable list of messages at a broker.
+
+    Every method raises QueueUnavailable if the broker does not answer; the next call connects again.
+    """
 
     async def put(self, messages: Sequence[Message]) -> None:
-        """Add messages; when this returns they are durable."""
+        """Add messages. They are durable when this returns."""
 
     async def take(self, most: int, wait_s: float) -> list[Message]:
-        """Up to `most` messages that nobody has, the oldest first; waits for the first one, `wait_s` at most.
+        """Take up to `most` messages that no consumer holds, the oldest first; wait for the first one.
 
-        They are nobody else's for the lease; of a consumer that died they come again after it, or at once.
+        No other consumer gets them during the lease. If the consumer dies, they are delivered again, after the lease or
+        at once.
+
+        Args:
+            most: the most messages to take.
+            wait_s: the longest wait for the first message, in seconds.
         """
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
-        """They are done; they never come again."""
+        """Remove messages for good."""
 
     async def release(self, messages: Sequence[Message]) -> None:
-        """They are for whoever takes next, as if they had not been taken."""
+        """Give messages back, as if they had not been taken."""
 
     async def peek(self, most: int) -> list[Message]:
-        """The first messages, left where they are. Some brokers count this as a delivery."""
+        """Return the first messages and leave them in place. Some brokers count this as a delivery."""
 
     async def count(self) -> Depth:
-        """How many there are."""
+        """Count the messages."""
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
-class OpenLine(Protocol):
-    """What a module of queues/ offers as `Line`."""
+class BrokerFactory(Protocol):
+    """The constructor of a broker class."""
 
-    def __call__(self, url: str, name: str, lease_s: float) -> Line:
-        """A line of that name; asks nobody yet."""
-
-
-def words_of(message: Message) -> dict[str, str]:
-    """What goes beside the body, as text."""
-    said = {"id": message.id, "sent": message.sent.isoformat(), "tries": str(message.tries), "why": message.why}
-    return {key: value for key, value in said.items() if value}
+    def __call__(self, url: str, name: str, lease_s: float) -> Broker:
+        """Create the broker for the messages of that name; it is not contacted yet."""
 
 
-def message_of(body: bytes | str, words: Mapping[str, Any], *, deliveries: int, receipt: Any) -> Message:
-    """A message that anybody may have sent: what is not as we write it counts as not said."""
+def headers_of(message: Message) -> dict[str, str]:
+    """The attributes of a message that travel beside its body, as text."""
+    headers = {"id": message.id, "sent": message.sent.isoformat(), "tries": str(message.tries), "why": message.why}
+    return {key: value for key, value in headers.items() if value}
+
+
+def message_of(body: bytes | str, headers: Mapping[str, Any], *, deliveries: int, receipt: Any) -> Message:
+    """Decode a message. Any program may have sent it, so missing and invalid headers get default values."""
     text = body if isinstance(body, str) else body.decode(errors="replace")
-    named = str(words.get("id") or "")[:100] or hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    tries = str(words.get("tries", ""))[:3]
+    id_ = str(headers.get("id") or "")[:100] or hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    tries = str(headers.get("tries", ""))[:3]
     return Message(
         text,
-        named,
-        _moment(str(words.get("sent", ""))),
+        id_,
+        _moment(str(headers.get("sent", ""))),
         tries=int(tries) if tries.isdecimal() else 0,
-        why=one_line(str(words.get("why", ""))),
+        why=one_line(str(headers.get("why", ""))),
         deliveries=deliveries,
         receipt=receipt,
     )
 
 
 def one_line(why: str) -> str:
-    """A reason as it is kept: printable, in one line."""
+    """A reason as it is stored: printable characters only, in one line."""
     return " ".join("".join(each if each.isprintable() else " " for each in why[:_LONGEST_WHY]).split())
 
 

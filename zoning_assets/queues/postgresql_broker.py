@@ -1,4 +1,4 @@
-"""The default: a table of the database. SKIP LOCKED, so that consumers pass one another; NOTIFY, so that none polls."""
+"""The default broker: a table of the database. Consumers do not block one another (SKIP LOCKED); NOTIFY wakes them."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -15,28 +15,28 @@ from zoning_assets.storage.postgis.database_errors import reason
 from zoning_assets.storage.postgis.sql_queries import named
 
 _CONNECT_S = 10
-#: While waiting: a lease that ended wakes nobody.
+#: How often a waiting consumer looks for ended leases, which send no notification; seconds.
 _LOOK_S = 1.0
 
 _Connection = psycopg.AsyncConnection[dict[str, Any]]
 
 
-class Line:
-    """Rows of `zoning.queue` with one name."""
+class PostgresqlBroker:
+    """The rows of table `zoning.queue` with one queue name."""
 
     def __init__(self, url: str, name: str, lease_s: float) -> None:
         self._url, self._about = url, {"queue": name, "lease_s": lease_s}
         self._kept: _Connection | None = None
 
     async def put(self, messages: Sequence[Message]) -> None:
-        """See Line."""
+        """See Broker."""
         fields = ("id", "body", "sent", "tries", "why")
         rows = [{**self._about, **{name: getattr(each, name) for name in fields}} for each in messages]
         async with self._connected() as connection, connection.transaction(), connection.cursor() as cursor:
             await cursor.executemany(named("queue")["put"], rows)
 
     async def take(self, most: int, wait_s: float) -> list[Message]:
-        """See Line."""
+        """See Broker."""
         until = time.monotonic() + wait_s
         async with self._connected() as connection:
             if wait_s > 0:
@@ -47,26 +47,26 @@ class Line:
         return sorted(found, key=lambda each: each.receipt["number"])
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
-        """See Line."""
+        """See Broker."""
         await self._change("acknowledge", messages)
 
     async def release(self, messages: Sequence[Message]) -> None:
-        """See Line."""
+        """See Broker."""
         await self._change("release", messages)
 
     async def peek(self, most: int) -> list[Message]:
-        """See Line."""
+        """See Broker."""
         async with self._connected() as connection:
             return await self._rows(connection, "peek", most)
 
     async def count(self) -> Depth:
-        """See Line."""
+        """See Broker."""
         async with self._connected() as connection:
             row = await (await connection.execute(named("queue")["count"], self._about)).fetchone()
         return Depth(**row) if row else Depth(0, 0)
 
     async def close(self) -> None:
-        """See Line."""
+        """See Broker."""
         if self._kept is not None:
             await self._kept.close()
             self._kept = None

@@ -1,6 +1,6 @@
-"""Redis 6.2 or later: a stream with one consumer group; XAUTOCLAIM for what dead consumers took.
+"""Redis 6.2 or later: a stream with one consumer group. XAUTOCLAIM takes over the messages of dead consumers.
 
-Durable as far as the server is: `appendonly yes`.
+Messages are as durable as the server: it needs `appendonly yes`.
 """
 
 import socket
@@ -15,36 +15,36 @@ from redis.exceptions import RedisError, ResponseError
 
 from zoning_assets.errors import QueueUnavailable
 from zoning_assets.os_errors import network
-from zoning_assets.queues.broker import Depth, Message, message_of, words_of
+from zoning_assets.queues.broker import Depth, Message, headers_of, message_of
 
 _GROUP = "zoning"
 _CONNECT_S, _ANSWER_S = 10, 30
-#: While waiting: a lease that ended wakes nobody.
+#: How often a waiting consumer looks for ended leases, which wake no consumer; seconds.
 _LOOK_S = 1.0
-#: Rounds of looking through what others took.
+#: The most XAUTOCLAIM calls of one search for ended leases.
 _MOST_ROUNDS = 100
 
-#: Entries of a stream as the client gives them: an id, and fields or None; its types leave all of it open.
+#: Entries of a stream, each an id and a mapping of fields or None; redis-py declares no types for them.
 _Entries = Any
 
 
-class Line:
-    """The stream `zoning:NAME`. What is acknowledged is deleted, so its length is what is left to do."""
+class RedisBroker:
+    """The stream `zoning:NAME`. Acknowledged messages are deleted, so its length is the number of open messages."""
 
     def __init__(self, url: str, name: str, lease_s: float) -> None:
         self._url, self._key, self._lease_ms = url, f"zoning:{name}", int(lease_s * 1000)
         self._kept: Redis | None = None
-        self._consumer = socket.gethostname()  # its leases are told apart by their age, not by whose they are
+        self._consumer = socket.gethostname()  # leases are distinguished by age, not by consumer
 
     async def put(self, messages: Sequence[Message]) -> None:
-        """See Line."""
+        """See Broker."""
         async with self._connected() as redis, redis.pipeline(transaction=True) as together:
             for each in messages:
-                together.xadd(self._key, dict[Any, Any]({"body": each.body, **words_of(each)}))
+                together.xadd(self._key, dict[Any, Any]({"body": each.body, **headers_of(each)}))
             await together.execute()
 
     async def take(self, most: int, wait_s: float) -> list[Message]:
-        """See Line."""
+        """See Broker."""
         until = time.monotonic() + wait_s
         async with self._connected() as redis:
             while not (found := await self._taken(redis, most, until)) and time.monotonic() < until:
@@ -52,7 +52,7 @@ class Line:
         return found
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
-        """See Line."""
+        """See Broker."""
         ids = [each.receipt for each in messages]
         async with self._connected() as redis, redis.pipeline(transaction=True) as together:
             together.xack(self._key, _GROUP, *ids)
@@ -60,7 +60,7 @@ class Line:
             await together.execute()
 
     async def release(self, messages: Sequence[Message]) -> None:
-        """See Line. It is as old as a lease, and the next who looks claims it."""
+        """See Broker. The message is made as old as a lease, so that the next consumer claims it."""
         async with self._connected() as redis, redis.pipeline(transaction=True) as together:
             for each in messages:
                 together.xclaim(
@@ -76,12 +76,12 @@ class Line:
             await together.execute()
 
     async def peek(self, most: int) -> list[Message]:
-        """See Line."""
+        """See Broker."""
         async with self._connected() as redis:
             return _messages(await redis.xrange(self._key, count=most), {})
 
     async def count(self) -> Depth:
-        """See Line."""
+        """See Broker."""
         async with self._connected() as redis:
             first, now = await redis.xrange(self._key, count=1), (await redis.time())[0]
             leased = int((await redis.xpending(self._key, _GROUP))["pending"])
@@ -90,7 +90,7 @@ class Line:
         return Depth(ready, leased, oldest_s=ages[0] if ages else None)
 
     async def close(self) -> None:
-        """See Line."""
+        """See Broker."""
         if self._kept is not None:
             await self._kept.aclose()
             self._kept = None
@@ -105,7 +105,7 @@ class Line:
         return [each for _, entries in _streams(streams) for each in _messages(entries, {})]
 
     async def _claimed(self, redis: "Redis", most: int) -> _Entries:
-        """What was taken longer ago than a lease."""
+        """Claim messages whose lease has ended."""
         at: Any = "0-0"
         for _ in range(_MOST_ROUNDS):
             at, entries, *_ = await redis.xautoclaim(self._key, _GROUP, self._consumer, self._lease_ms, at, count=most)
@@ -125,7 +125,7 @@ class Line:
             parts = urlsplit(self._url)
             where = f"queue at {parts.hostname}:{parts.port or 6379}"
             do = "wait until Redis answers, or check ZONING_QUEUE_URL"
-            raise QueueUnavailable(network(error) or "it refuses to work with us", where=where, do=do) from None
+            raise QueueUnavailable(network(error) or "it refused the request", where=where, do=do) from None
 
 
 async def _make_group(redis: "Redis", key: str) -> None:
@@ -137,14 +137,14 @@ async def _make_group(redis: "Redis", key: str) -> None:
 
 
 def _streams(answered: Any) -> list[tuple[bytes, _Entries]]:
-    """What was read, by stream; of the two protocols one gives a list, the other a mapping."""
+    """The entries that were read, by stream. Protocol RESP2 returns a list, RESP3 a mapping."""
     if isinstance(answered, dict):
         return [(key, entries[0] if entries else []) for key, entries in answered.items()]
     return list(answered or [])
 
 
 def _messages(entries: _Entries, deliveries: Mapping[Any, int]) -> list[Message]:
-    """Those that are still there."""
+    """Decode the entries; deleted ones have no fields and are left out."""
     return [
         message_of(
             fields.get(b"body", b""),

@@ -1,5 +1,7 @@
-"""Amazon SQS: `sqs://REGION`, or `sqs://REGION/PREFIX` where several share an account. AWS's own settings hold: keys,
-roles, AWS_ENDPOINT_URL_SQS. It keeps a message for 14 days at most.
+"""Amazon SQS: `sqs://REGION`, or `sqs://REGION/PREFIX` if several installations share an account.
+
+Keys, roles and AWS_ENDPOINT_URL_SQS come from the usual AWS settings. SQS keeps a message for at most 14 days.
+Source of the limits: Amazon SQS Developer Guide, "Amazon SQS message quotas".
 """
 
 import asyncio
@@ -15,17 +17,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from zoning_assets.errors import QueueUnavailable
 from zoning_assets.os_errors import network
-from zoning_assets.queues.broker import Depth, Message, message_of, words_of
+from zoning_assets.queues.broker import Depth, Message, headers_of, message_of
 
-#: SQS's own limits: messages in a call, bytes in a call, seconds of a long poll, seconds that a message is kept.
+#: Limits of SQS: messages per call, bytes per call, seconds of a long poll, seconds that a message is kept.
 _MOST, _LARGEST, _LONGEST_S, _KEPT_S = 10, 262_144, 20, 14 * 24 * 3600
 _LOOK_S = 0.2
-#: What comes beside the body, at most.
+#: The most bytes of a message's attributes.
 _BESIDE = 6_000
 
 
-class Line:
-    """The queue `PREFIX-NAME`; `zoning` where the URL says no prefix."""
+class SqsBroker:
+    """The SQS queue `PREFIX-NAME`; the prefix is `zoning` if the URL has none."""
 
     def __init__(self, url: str, name: str, lease_s: float) -> None:
         parts = urlsplit(url)
@@ -35,7 +37,7 @@ class Line:
         self._kept: tuple[Any, str] | None = None
 
     async def put(self, messages: Sequence[Message]) -> None:
-        """See Line."""
+        """See Broker."""
         async with self._opened() as (sqs, url):
             for batch in _batches(messages):
                 entries = [
@@ -45,7 +47,7 @@ class Line:
                 self._check(await sqs.send_message_batch(QueueUrl=url, Entries=entries))
 
     async def take(self, most: int, wait_s: float) -> list[Message]:
-        """See Line."""
+        """See Broker."""
         until, found = time.monotonic() + wait_s, list[Message]()
         async with self._opened() as (sqs, url):
             while len(found) < most:
@@ -68,33 +70,33 @@ class Line:
         return found
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
-        """See Line."""
+        """See Broker."""
         async with self._opened() as (sqs, url):
             for entries in _receipts(messages, {}):
                 self._check(await sqs.delete_message_batch(QueueUrl=url, Entries=entries))
 
     async def release(self, messages: Sequence[Message]) -> None:
-        """See Line. It counts as a delivery."""
+        """See Broker. It counts as a delivery."""
         async with self._opened() as (sqs, url):
             for entries in _receipts(messages, {"VisibilityTimeout": 0}):
                 self._check(await sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries))
 
     async def peek(self, most: int) -> list[Message]:
-        """See Line. It counts as a delivery."""
+        """See Broker. It counts as a delivery."""
         found = await self.take(most, 0.0)
         if found:
             await self.release(found)
         return found
 
     async def count(self) -> Depth:
-        """See Line. About as many: SQS counts roughly, and does not say how old the oldest is."""
+        """See Broker. The numbers are approximate, and the age of the oldest message is unknown."""
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         async with self._opened() as (sqs, url):
-            said = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names)))["Attributes"]
-        return Depth(*(int(said[name]) for name in names))
+            counts = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names)))["Attributes"]
+        return Depth(*(int(counts[name]) for name in names))
 
     async def close(self) -> None:
-        """See Line."""
+        """See Broker."""
         self._kept = None
         await self._stack.aclose()
 
@@ -114,7 +116,7 @@ class Line:
             yield self._kept
         except (BotoCoreError, ClientError, OSError) as error:
             await self.close()
-            raise self._error(network(error) or "it refuses to work with us") from None
+            raise self._error(network(error) or "it refused the request") from None
 
     async def _open(self) -> tuple[Any, str]:
         client = get_session().create_client("sqs", region_name=self._region)
@@ -124,7 +126,7 @@ class Line:
 
 
 def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    """As many as fit into a call."""
+    """Split messages into batches that fit into one call."""
     batch: list[Message] = []
     size = 0
     for each in messages:
@@ -139,7 +141,7 @@ def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
 
 
 def _attributes(message: Message) -> dict[str, Any]:
-    return {key: {"DataType": "String", "StringValue": value} for key, value in words_of(message).items()}
+    return {key: {"DataType": "String", "StringValue": value} for key, value in headers_of(message).items()}
 
 
 def _receipts(messages: Sequence[Message], more: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
@@ -149,6 +151,6 @@ def _receipts(messages: Sequence[Message], more: Mapping[str, Any]) -> Iterator[
 
 
 def _message(got: Mapping[str, Any]) -> Message:
-    words = {key: value.get("StringValue") for key, value in (got.get("MessageAttributes") or {}).items()}
+    headers = {key: value.get("StringValue") for key, value in (got.get("MessageAttributes") or {}).items()}
     count = str((got.get("Attributes") or {}).get("ApproximateReceiveCount", 1))
-    return message_of(got["Body"], words, deliveries=int(count), receipt=got["ReceiptHandle"])
+    return message_of(got["Body"], headers, deliveries=int(count), receipt=got["ReceiptHandle"])

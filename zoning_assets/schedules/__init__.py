@@ -1,1 +1,1 @@
-"""When a feed is asked: cron expressions and time windows."""
+"""When the feeds are requested: cron expressions and time windows."""

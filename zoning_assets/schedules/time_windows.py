@@ -1,8 +1,8 @@
-"""The hours in which a portal is not asked: its maintenance windows, and its quiet hours. Pure; time is an argument.
+"""Hours in which no request is sent to a portal: maintenance windows and quiet hours. Pure; time is an argument.
 
 "Sun 02:00-06:00 America/New_York"        a day of the week
-"Mon-Fri 08:00-17:00 America/New_York"    a range of days, over the weekend too (Sat-Mon)
-"22:00-06:30 UTC"                         every day; an end before the start is the next morning's
+"Mon-Fri 08:00-17:00 America/New_York"    a range of days; it may cross the weekend (Sat-Mon)
+"22:00-06:30 UTC"                         every day; an end before the start is on the next day
 """
 
 import re
@@ -16,13 +16,13 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HOURS = r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d)"
 _WINDOW = re.compile(rf"(?:({'|'.join(DAYS)})(?:-({'|'.join(DAYS)}))? )?{_HOURS} (\S+)")
 _DAY_MINUTES = 1440
-#: Windows that follow one another without a gap are one, up to so much of it.
+#: Windows without a gap between them are joined, up to this length.
 _FARTHEST = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Window:
-    """Opens on each of these days (0: Monday) at `start` of the zone's own clock."""
+    """A weekly window: it opens on each of these days (0: Monday) at `start` in local time of `zone`, for `length`."""
 
     days: frozenset[int]
     start: timedelta
@@ -32,10 +32,10 @@ class Window:
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Window:
-    """A window as a jurisdiction file spells it.
+    """Parse a window of a jurisdiction file.
 
     Raises:
-        ValueError: it is none; the message says why.
+        ValueError: it is invalid; the message contains the correct form.
     """
     found = _WINDOW.fullmatch(text)
     if not found:
@@ -57,20 +57,23 @@ def _days(first: str | None, last: str | None) -> frozenset[int]:
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """A time zone by its name.
+    """Return the time zone of a name of the IANA database.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the name is unknown.
     """
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder of zones
-        message = f"{name!r} is no time zone"
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a folder of zones
+        message = f"{name!r} is not a time zone"
         raise ValueError(message) from error
 
 
 def open_window_until(windows: Iterable[str], now: datetime) -> datetime | None:
-    """When the windows that are open now have closed, those that follow without a gap included; None: none is open."""
+    """Return when the windows that are open now close; None: none is open.
+
+    Windows that follow without a gap are included. Invalid windows are ignored. `now` and the result have a zone.
+    """
     known, until = [window for text in windows if (window := _parsed(text))], None
     at = now
     while at < now + _FARTHEST and (closes := [end for window in known if (end := _closes(window, at))]):
@@ -81,16 +84,16 @@ def open_window_until(windows: Iterable[str], now: datetime) -> datetime | None:
 def _parsed(text: str) -> Window | None:
     try:
         return parse(text)
-    except ValueError:  # the jurisdiction file was judged when it was read
+    except ValueError:  # the jurisdiction file was validated when it was read
         return None
 
 
 def _closes(window: Window, now: datetime) -> datetime | None:
-    """When a window that is open now closes."""
+    """When a window closes; None: it is not open now."""
     local = now.astimezone(window.zone)
     for back in (0, 1):  # it may have opened yesterday
         date = local.date() - timedelta(days=back)
         start = datetime(date.year, date.month, date.day, tzinfo=window.zone) + window.start
         if date.weekday() in window.days and start <= local < start + window.length:
-            return (start + window.length).replace(fold=local.fold)  # clocks set back: the hour that now is
+            return (start + window.length).replace(fold=local.fold)  # the repeated hour when clocks are put back
     return None

@@ -1,18 +1,18 @@
-"""Feed types: one package each, one line here.
+"""Feed types: one package each, and one line in FEED_TYPES.
 
-What belongs here: asking one kind of portal for pages, and proving that they are all. What does not: what a page's
-bytes mean (transform), where they are kept (storage). No feed type knows another, but for `ckan`,
-which hands files over to `download`.
+What belongs here: fetching all pages of a layer from one kind of portal, and proving that they are complete. What does
+not: decoding the bytes of a page (transform/), storing it (storage/). No feed type imports another, except that `ckan`
+passes files to `download`.
 """
 
 from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
-from zoning_assets.sources.source import FeedType, Request, Source
+from zoning_assets.sources.source import FeedTypeModule, Request, Source
 
-#: Feed type -> module of this package. A module is imported when a feed of its type is opened: together they import
-#: GDAL, lxml and pyarrow, which neither a look at the files nor another feed type needs.
+#: Feed type -> module of this package. A module is imported when a feed of its type is opened, because together they
+#: import GDAL, lxml and pyarrow, which neither reading jurisdiction files nor other feed types need.
 FEED_TYPES: Mapping[str, str] = {
     "arcgis": "arcgis.arcgis_source",
     "ckan": "ckan.ckan_source",
@@ -23,13 +23,13 @@ FEED_TYPES: Mapping[str, str] = {
     "wfs": "wfs.wfs_source",
 }
 
-#: Those whose opened layer states its signals itself, so that no probe need be made for them.
+#: Feed types whose opened source has the signals of `probe` already, so that no probe is sent for them.
 STATE_SIGNALS = frozenset({"arcgis"})
 
 
-def feed_type(name: str) -> FeedType:
-    """The feed type of a name, a key of FEED_TYPES."""
-    return cast("FeedType", import_module(f"zoning_assets.sources.{FEED_TYPES[name]}"))
+def feed_type(name: str) -> FeedTypeModule:
+    """Import the module of a feed type. `name`: a key of FEED_TYPES."""
+    return cast("FeedTypeModule", import_module(f"zoning_assets.sources.{FEED_TYPES[name]}"))
 
 
-__all__ = ["FEED_TYPES", "STATE_SIGNALS", "FeedType", "Request", "Source", "feed_type"]
+__all__ = ["FEED_TYPES", "STATE_SIGNALS", "FeedTypeModule", "Request", "Source", "feed_type"]

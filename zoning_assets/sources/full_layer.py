@@ -1,4 +1,4 @@
-"""A layer that lies on this machine whole: its batches are its pages."""
+"""A layer that is completely on this machine: its record batches are its pages."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
@@ -11,24 +11,24 @@ import pyarrow as pa
 from zoning_assets.errors import CrsRefused
 from zoning_assets.model import Page
 from zoning_assets.sources.download import cache_dir
-from zoning_assets.sources.source import Draft, Earlier, Request, Update, prove
+from zoning_assets.sources.source import Earlier, PageDraft, Request, Update, prove
 from zoning_assets.transform import normalize
 from zoning_assets.transform.decode import wkt_columns
 from zoning_assets.transform.geometry import crs
 
 
 @dataclass(frozen=True)
-class Here:
-    """A layer in a file of ours or of a stranger, read in batches.
+class LocalLayer:
+    """A layer in a local file, read in batches.
 
     Attributes:
-        form: how a page of its batches is read, a key of page_readers.READERS; Arrow with a column `geometry` (WKB).
-        layer: what reading needs; at least `crs` (None: not declared).
-        stamp: what changes when the content does.
-        rows: how many there are, None where the file does not say.
-        batches: all rows, from the first, each time it is called.
-        proof: how it is known that the file holds all rows of the portal's layer.
-        shapes: columns of text that hold shapes as well, which are not the ones that are read.
+        form: how a page of its batches is decoded, a key of page_readers.READERS. Their column `geometry` is WKB.
+        layer: what decoding needs; at least `crs` (None: not declared).
+        stamp: changes when the content changes.
+        rows: the number of rows; None: the file does not state it.
+        batches: each call returns all rows, from the first.
+        proof: why the file has all rows of the portal's layer.
+        shapes: text columns that contain shapes too, but are not used.
     """
 
     form: str
@@ -41,26 +41,26 @@ class Here:
 
 
 def page_of(batch: pa.RecordBatch) -> bytes:
-    """A batch as a page: an Arrow IPC stream."""
+    """Serialize a batch as a page: an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
 
 
-class Whole:
-    """A layer that lies on this machine whole. See source.Source.
+class FullLayer:
+    """A source whose layer is completely on this machine. See source.Source.
 
-    Its folder is held while this lives, so that no other process takes away what is being read.
+    It holds the lock of its folder as long as it lives, so that no other process deletes the file.
     """
 
-    def __init__(self, request: Request, here: Here, hold: cache_dir.Hold | None = None) -> None:
+    def __init__(self, request: Request, here: LocalLayer, hold: cache_dir.Hold | None = None) -> None:
         self.request, self.here, self._hold = request, here, hold
         self.rows, self.tells = here.rows, True
         self.signals: Mapping[str, Any] | None = None
         self.form, self.layer, self.stamp = here.form, dict(here.layer), dict(here.stamp)
 
-    async def pages(self, draft: Draft, proof: dict[str, Any]) -> AsyncGenerator[Page]:
+    async def pages(self, draft: PageDraft, proof: dict[str, Any]) -> AsyncGenerator[Page]:
         """See source.Source."""
         received, batches = 0, self.here.batches()
         proof |= self.here.proof
@@ -70,12 +70,12 @@ class Whole:
         if self.here.rows is not None:
             prove(self.request.where, {"rows in the layer": (received, self.here.rows)}, proof)
 
-    async def rows_since(self, earlier: Earlier) -> Update | None:  # noqa: ARG002 - other layers can tell
-        """See source.Source; no list of ids, no changes."""
+    async def rows_since(self, earlier: Earlier) -> Update | None:  # noqa: ARG002 - the interface has it
+        """See source.Source; such a layer cannot state its changes."""
         return None
 
     def explained(self, error: CrsRefused) -> CrsRefused:
-        """The refusal, and the column of the same table whose shapes lie where the jurisdiction is, if there is one."""
+        """Advise another column of shapes of the same table, if its shapes are in the jurisdiction."""
         for batch in self.here.batches() if self.here.shapes else ():
             if (found := self._with_other_shapes(error, batch)) is not error:
                 return found
@@ -87,6 +87,6 @@ class Whole:
             points = normalize.representative_points(found, crs.declared(self.layer.get("crs"), self.request.feed.crs))
             placed = points[~np.isnan(points).any(axis=1)]
             if len(placed) and not crs.outside(placed, self.request.jurisdiction.bounds).any():
-                do = f'set `geometry = "{name}"` of the feed in the jurisdiction file: its shapes lie there'
+                do = f'set `geometry = "{name}"` of the feed in the jurisdiction file: its shapes are there'
                 return CrsRefused(error.what, where=error.where, do=do)
         return error

@@ -1,4 +1,4 @@
-"""What every feed type offers: a layer that was found and understood, and all of its pages with the proof of that."""
+"""The interface of a feed type: open a layer, and give all of its pages with a proof that they are complete."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -15,60 +15,68 @@ if TYPE_CHECKING:  # Dagster's definitions import this file, and need no numpy
     import numpy.typing as npt
 
 
-class Draft(Protocol):
-    """A harvest that is being fetched: its pages, and what was asked for them. See harvest_drafts.Draft."""
+class PageDraft(Protocol):
+    """The pages of a harvest that is being fetched, with their queries. Implemented by harvest_drafts.Draft."""
 
     pages: list[Page]
 
     def begin(self, state: Mapping[str, Any]) -> str:
-        """Go on with pages that an earlier try left, while the layer says of itself what it said then; says which."""
+        """Resume the pages of an earlier try if the layer's state is unchanged, else start anew.
+
+        Returns a remark about what was resumed or deleted; "" if there was no earlier try.
+        """
         ...
 
     def find(self, question: Mapping[str, str]) -> bytes | None:
-        """The answer to a question that was asked before."""
+        """The stored response body of a query; None: it was not sent before."""
         ...
 
     def add(self, body: bytes, *, rows: int, question: Mapping[str, str] | None = None) -> Page:
-        """Keep a page of the harvest; with its question it need not be asked again after a crash."""
+        """Store a page. With its query, it is found again after a crash."""
         ...
 
     def abandon(self) -> None:
-        """Forget all pages and questions: they are proven wrong."""
+        """Delete all pages and queries, because they are proven wrong."""
         ...
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which feed to open, with what, and where large files may lie for a while.
+    """The feed to open, and what is needed to fetch it.
 
-    `draft` keeps the pages as they come.
+    Attributes:
+        jurisdiction: its jurisdiction.
+        feed: the feed.
+        http: the client.
+        scratch: a folder for large temporary files.
+        draft: stores the pages as they arrive.
     """
 
     jurisdiction: Jurisdiction
     feed: Feed
     http: Client
     scratch: Path
-    draft: Draft
+    draft: PageDraft
 
     @property
     def where(self) -> str:
-        """The feed's name for messages."""
+        """The jurisdiction and the feed, for messages."""
         return f"{self.jurisdiction.id} {self.feed.name}"
 
     @property
     def folder(self) -> Path:
-        """This feed's folder for large files that may be deleted at any time."""
+        """This feed's folder for large files, which may be deleted at any time."""
         return self.scratch / self.jurisdiction.id / self.feed.name
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """A harvest of the same layer that is stored.
+    """A stored harvest of the same layer.
 
     Attributes:
-        stamp: what the layer stated then.
-        began: when.
-        ids: the portal's own number of each row, in the order of the harvest.
+        stamp: the layer's stamp at that time.
+        began: when the harvest began.
+        ids: the portal's number of each row, in the order of the harvest.
     """
 
     stamp: Mapping[str, Any]
@@ -78,12 +86,12 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Update:
-    """What makes an earlier harvest the present one.
+    """What turns an earlier harvest into the current one.
 
     Attributes:
-        source: gives the pages of the rows that are new or changed.
-        kept: whether each row of the earlier harvest is still there as it was.
-        ids: of all rows of the layer now, sorted.
+        source: gives the pages of the new and changed rows.
+        kept: for each row of the earlier harvest, whether it is unchanged.
+        ids: the ids of all rows of the layer now, sorted.
     """
 
     source: "Source"
@@ -95,11 +103,11 @@ class Source(Protocol):
     """An opened layer.
 
     Attributes:
-        form, layer: how its pages are read, see model.Harvest.
-        stamp: changes when the layer does.
-        tells: whether the same stamp means the same rows, as far as the portal can be believed.
-        rows: how many rows it has; None where that is known only when they are read.
-        signals: what `probe` would state now; None: that was not asked for.
+        form, layer: how its pages are decoded, see model.Harvest.
+        stamp: changes when the layer changes.
+        tells: whether an equal stamp means equal rows, as far as the portal is reliable.
+        rows: the number of rows; None: known only after all pages were read.
+        signals: what `probe` would return now; None: not requested.
     """
 
     form: str
@@ -109,23 +117,23 @@ class Source(Protocol):
     rows: int | None
     signals: Mapping[str, Any] | None
 
-    def pages(self, draft: Draft, proof: dict[str, Any]) -> AsyncGenerator[Page]:
-        """All pages of the layer, put into the draft as they come, and the proof that they are all.
+    def pages(self, draft: PageDraft, proof: dict[str, Any]) -> AsyncGenerator[Page]:
+        """Fetch all pages of the layer, add them to the draft, and prove that they are complete.
 
-        Where one way through the layer fails another is taken: pages that the draft has no more at the end are none.
+        If one strategy fails, the next is tried. Only the pages in the draft at the end count.
 
         Args:
-            draft: keeps the pages.
+            draft: stores the pages.
             proof: receives the evidence.
 
         Raises:
-            HarvestIncomplete: they are not all.
-            PortalError: see errors.py; the draft keeps what came.
+            HarvestIncomplete: the pages are not proven complete.
+            PortalError: see errors.py; the draft keeps the pages that arrived.
         """
         ...
 
     async def rows_since(self, earlier: Earlier) -> Update | None:
-        """Only the rows that changed since a harvest; None where the layer cannot tell them all.
+        """Fetch only the rows that changed since a harvest; None: the layer cannot state all of them.
 
         Raises:
             PortalError: see errors.py.
@@ -133,15 +141,15 @@ class Source(Protocol):
         ...
 
     def explained(self, error: CrsRefused) -> CrsRefused:
-        """The refusal of coordinates, with what the layer itself suggests to do."""
+        """Return a refusal of coordinates with a better advice, if the layer suggests one."""
         ...
 
 
-class FeedType(Protocol):
-    """A feed type is a module with these two functions."""
+class FeedTypeModule(Protocol):
+    """The two functions that the module of a feed type has."""
 
     async def open_source(self, request: Request) -> Source:
-        """Find the layer and understand it.
+        """Find the layer, read its metadata, and check the jurisdiction file against it.
 
         Raises:
             ZoningError: see errors.py.
@@ -149,7 +157,7 @@ class FeedType(Protocol):
         ...
 
     async def probe(self, request: Request) -> dict[str, Any]:
-        """What the portal says of the layer for three requests at most; no row is asked for.
+        """Return the portal's signals of change of the layer, with at most three requests and without fetching rows.
 
         Raises:
             ZoningError: see errors.py.
@@ -158,42 +166,44 @@ class FeedType(Protocol):
 
 
 def check_columns(request: Request, columns: list[str]) -> None:
-    """Whether the layer has the columns that the jurisdiction file names.
+    """Check that the layer has the columns that the jurisdiction file names.
 
     Raises:
-        JurisdictionInvalid: it has not; the message names those it has.
+        JurisdictionInvalid: a column is missing; the message lists those that exist.
     """
     feed = request.feed
     wanted = {"key": feed.key, **{f"fields.{ours}": theirs for ours, theirs in feed.fields.items()}}
     for ours, theirs in wanted.items():
         if theirs is not None and theirs not in columns:
             raise JurisdictionInvalid(
-                f"feeds.{feed.name}.{ours}: the layer has no column {theirs!r}, but: {', '.join(columns[:40])}",
+                f"feeds.{feed.name}.{ours}: the layer has no column {theirs!r}; it has: {', '.join(columns[:40])}",
                 where=request.jurisdiction.file,
-                do="mend the file",
+                do="fix the file",
             )
 
 
 def prove(where: str, evidence: Mapping[str, tuple[Any, Any]], proof: dict[str, Any]) -> None:
-    """Compare what is with what should be; keep it as the proof.
+    """Compare what was received with what the portal states, and store it as the proof.
 
     Args:
-        where: for the message.
-        evidence: name -> (what was received, what the portal says).
+        where: for messages.
+        evidence: name -> (the value received, the value that the portal states).
         proof: receives the evidence.
 
     Raises:
-        HarvestIncomplete: something differs.
+        HarvestIncomplete: two values differ.
     """
-    proof.update({name: should for name, (_, should) in evidence.items()})
-    for name, (is_, should) in evidence.items():
-        if is_ != should:
+    proof.update({name: expected for name, (_, expected) in evidence.items()})
+    for name, (received, expected) in evidence.items():
+        if received != expected:
             raise HarvestIncomplete(
-                f"{name}: received {is_}, the portal says {should}", where=where, do="run again; nothing was published"
+                f"{name}: received {received}, the portal says {expected}",
+                where=where,
+                do="run again; nothing was published",
             )
 
 
 def no_shapes(rows: int, where: str) -> NotALayer:
-    """The error of a layer of which no row has a shape that can be read."""
-    do = "name another `layer`, or the column of shapes as `geometry`; what was published before stays"
+    """The error for a layer without any readable shape."""
+    do = "name another `layer`, or the column of shapes as `geometry`; what was published before is kept"
     return NotALayer(f"none of {rows:,} rows has a shape", where=where, do=do)

@@ -14,7 +14,7 @@ from tests.support.shared_data import recorded
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer, PortalUnreachable, ZoningError
 from zoning_assets.sources.ckan import ckan_source, package_metadata
 from zoning_assets.sources.ckan.package_metadata import Address
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 
 LOTS = lots(1234)
 PATH = f"/dataset/cambridge/resource/{TABLE}"
@@ -29,7 +29,7 @@ def table(lots: list[tuple[str, Any]] = LOTS, write: Any = wkt, **ways: Any) -> 
     return FakeCkan([{"ml": pin, "the_geom": shape and write(shape)} for pin, shape in lots], **ways)
 
 
-async def opened(answers: Any, folder: Path, path: str = PATH, **feed: Any) -> Whole:
+async def opened(answers: Any, folder: Path, path: str = PATH, **feed: Any) -> FullLayer:
     async with asking(answers, path, folder, **{"type": "ckan", "key": "ml", "page_size": 100, **feed}) as request:
         return await ckan_source.open_source(request)
 

@@ -27,7 +27,7 @@ from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete
 from zoning_assets.http import Client, Tally
 from zoning_assets.sources.download import cache_dir, download_source
 from zoning_assets.sources.download.resumable_file import AGAIN_BYTES
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def lots(rows: int = 40, text: str = "") -> bytes:
     return json.dumps({"type": "FeatureCollection", "features": features}).encode()
 
 
-async def opened(desk: Answers, folder: Path, **effects: Any) -> Whole:
+async def opened(desk: Answers, folder: Path, **effects: Any) -> FullLayer:
     async with served(desk) as url, plain_client(sleep=Clock().sleep, **effects) as http:
         return await download_source.open_source(request_for("http://town.example/lots", folder, _At(http, url)))
 

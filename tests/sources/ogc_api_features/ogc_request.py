@@ -8,7 +8,7 @@ import shapely
 
 from tests.sources import portals
 from tests.support.http_desk import Answers
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.source import Request
 
 Lot = tuple[int, str, shapely.Polygon | None]
@@ -25,7 +25,7 @@ def lots(number: int, *, shapeless: int | None = None) -> list[Lot]:
     return [(i, key, None if i == shapeless else box) for i, (key, box) in made]
 
 
-def same(whole: Whole, served_lots: list[Lot]) -> bool:
+def same(whole: FullLayer, served_lots: list[Lot]) -> bool:
     """Whether the rows of an opened feed are just the lots that were served."""
     found = portals.rows_of(whole)
     there = {key: shape for _, key, shape in served_lots}

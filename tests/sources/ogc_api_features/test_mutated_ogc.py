@@ -17,7 +17,7 @@ from tests.sources.ogc_api_features.ogc_request import lots, same
 from tests.sources.portals import BOUNDS, PORTAL
 from tests.sources.wfs.fake_wfs import FakeWfs
 from zoning_assets.errors import FeedRefused, PortalUnreachable, ZoningError
-from zoning_assets.http import Answer
+from zoning_assets.http import Response
 from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place
 from zoning_assets.sources.ogc_api_features import ogc_source
 from zoning_assets.sources.source import Request
@@ -47,7 +47,7 @@ class Canned:
 
     async def ask(
         self, _portal: Any, url: str, params: dict[str, str], *, read: Any, also: Any = (), **_: Any
-    ) -> Answer:
+    ) -> Response:
         self.asked += 1
         assert self.asked < 500, "an endless walk"
         parts = urlsplit(url)
@@ -59,7 +59,7 @@ class Canned:
         if response.status == 200 and self.chance.randrange(self.one_in) == 0:
             body = self.damaged(body)
         try:
-            return Answer(response.status, response.headers, body, read(body) if response.status == 200 else None)
+            return Response(response.status, response.headers, body, read(body) if response.status == 200 else None)
         except ValueError as error:  # the client asks again, and then gives up
             raise PortalUnreachable(str(error), where=url, do="x") from error
 

@@ -9,14 +9,14 @@ from aiohttp import web
 from tests.sources.ogc_api_features.fake_ogc import CRS84, FakeOgc
 from tests.sources.ogc_api_features.ogc_request import asking, lots, same
 from zoning_assets.errors import CrsRefused, FeedRefused, HarvestIncomplete, JurisdictionInvalid, NotALayer, ZoningError
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.ogc_api_features import ogc_source
 
 COLLECTION = "/api/collections/lots"
 EPSG_4326 = "http://www.opengis.net/def/crs/EPSG/0/4326"
 
 
-async def harvest(server: FakeOgc, folder: Path, path: str = COLLECTION, **feed: Any) -> Whole:
+async def harvest(server: FakeOgc, folder: Path, path: str = COLLECTION, **feed: Any) -> FullLayer:
     async with asking("ogc-features", server, path, folder, **{"page_size": 100, **feed}) as request:
         return await ogc_source.open_source(request)
 

@@ -15,14 +15,14 @@ from zoning_assets.errors import (
     NotALayer,
     ZoningError,
 )
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.opendatasoft import opendatasoft_source
 
 LOTS = lots(3000)
 PATH = f"/explore/dataset/{ID}/information/"
 
 
-async def opened(answers: Any, folder: Path, path: str = PATH, **feed: Any) -> Whole:
+async def opened(answers: Any, folder: Path, path: str = PATH, **feed: Any) -> FullLayer:
     async with asking(answers, path, folder, **{"type": "opendatasoft", "key": "ml", **feed}) as request:
         return await opendatasoft_source.open_source(request)
 

@@ -20,7 +20,7 @@ from zoning_assets.errors import (
     PortalUnreachable,
     ZoningError,
 )
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.socrata import socrata_source, view_metadata
 
 LOTS = lots(1234)
@@ -30,7 +30,7 @@ def portal(**ways: Any) -> FakeSocrata:
     return FakeSocrata([row(i, *lot) for i, lot in enumerate(LOTS)], **ways)
 
 
-async def opened(answers: Any, folder: Path, path: str = f"/d/{ID}", **feed: Any) -> Whole:
+async def opened(answers: Any, folder: Path, path: str = f"/d/{ID}", **feed: Any) -> FullLayer:
     async with asking(answers, path, folder, **{"key": "pin", "page_size": 100, **feed}) as request:
         return await socrata_source.open_source(request)
 

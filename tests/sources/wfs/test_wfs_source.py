@@ -16,14 +16,14 @@ from zoning_assets.errors import (
     PortalUnreachable,
     ZoningError,
 )
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.wfs import wfs_source
 
 GML_ONLY: dict[str, Any] = {"formats": ()}
 ONE_ONE: dict[str, Any] = {"versions": ("1.1.0",)}
 
 
-async def harvest(server: FakeWfs, folder: Path, path: str = "/wfs", **feed: Any) -> Whole:
+async def harvest(server: FakeWfs, folder: Path, path: str = "/wfs", **feed: Any) -> FullLayer:
     async with asking("wfs", server, path, folder, **{"layer": "lots", **feed}) as request:
         return await wfs_source.open_source(request)
 

@@ -13,26 +13,26 @@ from hypothesis import strategies as st
 from tests.conftest import rows
 from tests.support.waiting import until
 from zoning_assets.errors import DatabaseUnavailable, StoreError
-from zoning_assets.http.rate_limit import Budget
-from zoning_assets.http.rate_limit_store import Ledger, Memory
+from zoning_assets.http.rate_limit import HostBudget
+from zoning_assets.http.rate_limit_store import Ledger, MemoryLedger
 from zoning_assets.storage.postgis.database import as_role
 from zoning_assets.storage.postgis.records.rate_limits import PostgresLedger, read_budgets
 
 HOST = "maps.example.org"
 
 
-def asked_once_more(budget: Budget, _: float) -> tuple[Budget, int]:
+def asked_once_more(budget: HostBudget, _: float) -> tuple[HostBudget, int]:
     return replace(budget, asked=budget.asked + 1), budget.asked
 
 
-def seen(budget: Budget, now: float) -> tuple[Budget, tuple[Budget, float]]:
+def seen(budget: HostBudget, now: float) -> tuple[HostBudget, tuple[HostBudget, float]]:
     return budget, (budget, now)
 
 
 @pytest.fixture(params=["memory", "postgres"])
 async def ledgers(request: pytest.FixtureRequest) -> AsyncIterator[list[Ledger]]:
     """The ledger as two processes see it; in memory there is but one."""
-    made = [Memory()] * 2
+    made = [MemoryLedger()] * 2
     if request.param == "postgres":
         made = [PostgresLedger(request.getfixturevalue("database")) for _ in range(2)]
     async with AsyncExitStack() as stack:
@@ -48,19 +48,19 @@ class TestAnyLedger:
     async def test_hosts_are_apart(self, ledgers):
         """What one host is asked is no other's."""
         await ledgers[0].change(HOST, asked_once_more)
-        assert (await ledgers[1].change("other", seen))[0] == Budget()
-        assert (await ledgers[1].change(HOST, seen))[0] == Budget(asked=1)
+        assert (await ledgers[1].change("other", seen))[0] == HostBudget()
+        assert (await ledgers[1].change(HOST, seen))[0] == HostBudget(asked=1)
 
     async def test_a_change_that_fails_changes_nothing(self, ledgers):
         """An error in the midst of a change leaves the budget as it was, and the ledger in order."""
 
-        def wrong(budget: Budget, _: float) -> tuple[Budget, None]:
+        def wrong(budget: HostBudget, _: float) -> tuple[HostBudget, None]:
             raise ZeroDivisionError
 
         await ledgers[0].change(HOST, asked_once_more)
         with pytest.raises(ZeroDivisionError):
             await ledgers[0].change(HOST, wrong)
-        assert (await ledgers[0].change(HOST, seen))[0] == Budget(asked=1)
+        assert (await ledgers[0].change(HOST, seen))[0] == HostBudget(asked=1)
 
     async def test_time_passes_and_is_the_same_for_all(self, ledgers):
         """Both sides see one clock, which goes forward."""
@@ -99,7 +99,7 @@ class TestAnyLedger:
 def test_a_row_has_a_budgets_columns(database):
     """zoning.host_budget has a column for each field of a budget, and no other but the host."""
     query = "SELECT attname FROM pg_attribute WHERE attrelid = 'zoning.host_budget'::regclass AND attnum > 0"
-    assert [name for (name,) in rows(database, query)] == ["host", *(field.name for field in fields(Budget))]
+    assert [name for (name,) in rows(database, query)] == ["host", *(field.name for field in fields(HostBudget))]
 
 
 TIMES = st.just(0.0) | st.floats(1e9, 4e9).map(lambda seconds: round(seconds, 6))
@@ -108,7 +108,7 @@ COUNTS = st.integers(0, 2**40)
 BY_NAME = {"connections": WHOLE, "failures": WHOLE, "opened": WHOLE}
 OPTIONAL = {"stated_limit", "stated_left"}
 BUDGETS = st.builds(
-    Budget,
+    HostBudget,
     **{
         field.name: TIMES
         if field.name.endswith(("_at", "_until"))
@@ -117,7 +117,7 @@ BUDGETS = st.builds(
         else st.floats(0, 1e6) | st.just(float("inf"))
         if field.type is float
         else BY_NAME.get(field.name, COUNTS)
-        for field in fields(Budget)
+        for field in fields(HostBudget)
     },
 )
 
@@ -127,13 +127,13 @@ BUDGETS = st.builds(
 def test_a_budget_is_kept_as_it_is(database, budget):
     """Whatever a budget holds comes back from the database, times to the microsecond, none as none."""
 
-    async def kept() -> Budget:
+    async def kept() -> HostBudget:
         async with PostgresLedger(database) as ledger:
             await ledger.change(HOST, lambda _, now: (budget, now))
             return (await ledger.change(HOST, seen))[0]
 
     found = asyncio.run(kept())
-    for field in fields(Budget):
+    for field in fields(HostBudget):
         assert getattr(found, field.name) == pytest.approx(getattr(budget, field.name), abs=2e-6), field.name
     assert read_budgets(database)[HOST][0] == found
 

@@ -52,7 +52,7 @@ async def _read(tiles: Queue, message: Message) -> TileMessage | None:
     try:
         return read_tiles(message.body)
     except MessageRefused as error:
-        await tiles.bury(message, str(error))
+        await tiles.dead_letter(message, str(error))
         return None
 
 

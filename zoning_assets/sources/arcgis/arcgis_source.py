@@ -1,7 +1,7 @@
-"""ArcGIS FeatureServer and MapServer layers, through the REST query API.
+"""ArcGIS FeatureServer and MapServer layers, through the query operation of the REST API.
 
-A layer that lists its object ids truly is fetched by ranges of them (id_list_scan.py). A layer that does not is walked
-through in the first way that can be proven (full_scan.py).
+If the layer's list of object ids is reliable, the rows are fetched by ranges of that list (id_list_scan.py). Otherwise
+all rows are fetched with the first strategy that can be proven complete (full_scan.py).
 """
 
 import hashlib
@@ -9,25 +9,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoning_assets.sources.arcgis import full_scan, statistics_probe
-from zoning_assets.sources.arcgis.id_list_scan import Listed, distinct
-from zoning_assets.sources.arcgis.query_client import EVERY_ROW, Ids, Service
-from zoning_assets.sources.arcgis.sample_row import completed, wanted
+from zoning_assets.sources.arcgis.id_list_scan import IdListSource, distinct
+from zoning_assets.sources.arcgis.query_client import EVERY_ROW, Ids, QueryClient
+from zoning_assets.sources.arcgis.sample_row import complete_metadata, wanted
 from zoning_assets.sources.source import Request, Source, check_columns
 from zoning_assets.transform.column_names import spelled
 from zoning_assets.transform.geometry import content_hash
 
 
 async def open_source(request: Request) -> Source:
-    """Ask the layer what it is, how many rows it has and which; that decides how it is harvested.
+    """Read the layer's metadata, its count and its object ids, which decide how it is harvested.
 
     Raises:
         NotALayer: the address is not a polygon layer.
-        JurisdictionInvalid: the layer has not the columns that the file names.
-        HarvestIncomplete: nothing that the server offers proves a harvest.
+        JurisdictionInvalid: the layer lacks a column that the jurisdiction file names.
+        HarvestIncomplete: no strategy that the server supports proves a harvest complete.
         PortalError: see errors.py.
     """
-    service = await Service.of(request)
-    service.about = await completed(service)
+    service = await QueryClient.open(request)
+    service.about = await complete_metadata(service)
     check_columns(request, _as_wanted(request, service.about.columns))
     await service.choose_form()
     groups = await statistics_probe.groups(service)
@@ -39,7 +39,7 @@ async def open_source(request: Request) -> Source:
     elif await _ends_early(service, ids):
         whole = await full_scan.harvest(service, None, None)
     else:
-        return Listed(service, ids, signals, tells=service.about.edited is not None or groups is not None)
+        return IdListSource(service, ids, signals, tells=service.about.edited is not None or groups is not None)
     whole.signals = signals
     return whole
 
@@ -48,41 +48,41 @@ def _is_true(ids: Ids, count: int | None) -> bool:
     return len(distinct(ids)) == len(ids) and count in (None, len(ids))
 
 
-async def _contradicted(service: Service, groups: Mapping[str, Any] | None, count: int | None) -> int | None:
-    """The server's count, for a layer whose list of ids it contradicts; the larger one where its statistics count
-    more."""
+async def _contradicted(service: QueryClient, groups: Mapping[str, Any] | None, count: int | None) -> int | None:
+    """The count to prove a full scan with: the larger one of the server's count and of its statistics."""
     if groups is None:
         return count
-    told = await service.count(EVERY_ROW)
-    return None if told is None else max(told, int(groups["count"]))
+    counted = await service.count(EVERY_ROW)
+    return None if counted is None else max(counted, int(groups["count"]))
 
 
-async def _ends_early(service: Service, ids: Ids) -> bool:
-    """Whether a list that is as long as a page was cut there: the server has rows behind its end."""
+async def _ends_early(service: QueryClient, ids: Ids) -> bool:
+    """Whether a list of ids that has the length of a page was cut: the server has rows with higher ids."""
     if len(ids) != service.about.most_rows:
         return False
     return (await service.count({"where": f"{service.about.id} > {int(ids[-1])}"}) or 0) > 0
 
 
 def _as_wanted(request: Request, described: Sequence[str]) -> list[str]:
-    """The columns, those that the jurisdiction file only spells otherwise under its names too."""
+    """The described columns, and those of the jurisdiction file that differ only in upper and lower case."""
     return [*described, *(name for name in wanted(request) if spelled(name, described))]
 
 
-def _named(service: Service) -> Mapping[str, str]:
-    """What changes when the layer calls its values otherwise."""
+def _named(service: QueryClient) -> Mapping[str, str]:
+    """A signal that changes when the layer's names of coded values change."""
     names = full_scan.named(service)
     text = content_hash.json_bytes(names)
     return {"names": hashlib.sha256(text).hexdigest()[:16]} if names else {}
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the layer states of itself for three requests at most: its last edit, and count, largest id and area, by
-    code where there is one. No feature is asked for.
+    """Return the layer's signals: its last edit, count, largest id and area, by zoning code if it has one.
+
+    It sends at most three requests, and fetches no feature.
 
     Raises:
         NotALayer, PortalError: see errors.py.
     """
-    service = await Service.of(request)
+    service = await QueryClient.open(request)
     by_code = await statistics_probe.groups(service)
     return {"edited": service.about.edited, **_named(service), **(by_code or {"count": await service.count(EVERY_ROW)})}

@@ -13,24 +13,29 @@ from zoning_assets.errors import CrsRefused, FeedRefused, HarvestIncomplete, Por
 from zoning_assets.model import Page
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.arcgis import edit_tracking, full_scan
-from zoning_assets.sources.arcgis.edit_tracking import Edited
-from zoning_assets.sources.arcgis.page_walks import WALKS, Way, checked, is_final, way
-from zoning_assets.sources.arcgis.query_client import EVERY_ROW, WHOLE_ROWS, Ids, Service
-from zoning_assets.sources.arcgis.query_client import Page as Answer
-from zoning_assets.sources.source import Draft, Earlier, Update, prove
+from zoning_assets.sources.arcgis.edit_tracking import EditedRows
+from zoning_assets.sources.arcgis.page_walks import WALKS, WalkPlan, checked_pages, is_final, plan
+from zoning_assets.sources.arcgis.query_client import EVERY_ROW, WHOLE_ROWS, Ids, QueryClient, QueryPage
+from zoning_assets.sources.source import Earlier, PageDraft, Update, prove
 
-#: Ways through the list, in order of preference; a page of the first two is a part of the list.
+#: Strategies for the list, in order of preference. With those of _BY_PARTS a page is a part of the list.
 _BY_PARTS = ("ranges", "ids")
 _WAYS = ("ranges", "offset", "ids")
-#: Parts of the list that are fetched at a time; the host's budget decides how many requests that are.
+#: Parts of the list that are fetched concurrently; the host's rate limit decides how many requests that are.
 _AT_ONCE = 8
 
 
-class Listed:
-    """A layer whose ids are known. See source.Source. `edited`: only these rows of it are fetched."""
+class IdListSource:
+    """A layer with a reliable list of ids. See source.Source. `edited`: fetch only these rows."""
 
     def __init__(
-        self, service: Service, ids: Ids, signals: Mapping[str, Any], *, tells: bool, edited: Edited | None = None
+        self,
+        service: QueryClient,
+        ids: Ids,
+        signals: Mapping[str, Any],
+        *,
+        tells: bool,
+        edited: EditedRows | None = None,
     ) -> None:
         self.service, self.request, self.ids, self.edited = service, service.request, ids, edited
         self.signals: Mapping[str, Any] | None = signals
@@ -40,14 +45,14 @@ class Listed:
         self.stamp: dict[str, Any] = {**signals, "count": len(ids), "ids": _hash(ids), "columns": columns}
 
     def explained(self, error: CrsRefused) -> CrsRefused:
-        """See source.Source; the layer knows no better."""
+        """See source.Source; the layer has no better advice."""
         return error
 
-    async def pages(self, draft: Draft, proof: dict[str, Any]) -> AsyncGenerator[Page]:
-        """See source.Source: in the first way that can be proven.
+    async def pages(self, draft: PageDraft, proof: dict[str, Any]) -> AsyncGenerator[Page]:
+        """See source.Source: uses the first strategy that can be proven complete.
 
         Raises:
-            HarvestIncomplete: no way can be proven; names them all.
+            HarvestIncomplete: no strategy can be proven; the message has the reason of each.
             PortalError: see errors.py.
         """
         state = {"url": without_secrets(self.request.feed.url), **self.stamp}
@@ -71,11 +76,11 @@ class Listed:
                 return
         raise full_scan.no_way(self.service, failed)
 
-    async def _walked(self, name: str, draft: Draft) -> AsyncGenerator[Page]:
-        """The pages of one way, whose rows are just those of the list."""
+    async def _walked(self, name: str, draft: PageDraft) -> AsyncGenerator[Page]:
+        """Fetch the rows of the list with one strategy, and check that exactly these came."""
         ids, which = (self.edited.ids, self.edited.which(name)) if self.edited else (self.ids, EVERY_ROW)
-        whole = way(self.service, which, ids=ids, count=len(ids), draft=draft, fields=WHOLE_ROWS)
-        walks = [checked(part, WALKS[name]) for part in (_parts(whole) if name in _BY_PARTS else [whole])]
+        whole = plan(self.service, which, ids=ids, count=len(ids), draft=draft, fields=WHOLE_ROWS)
+        walks = [checked_pages(part, WALKS[name]) for part in (_parts(whole) if name in _BY_PARTS else [whole])]
         received = [np.empty(0, np.int64)]
         async for answer in at_once(walks, _AT_ONCE):
             received.append(answer.ids)
@@ -86,20 +91,20 @@ class Listed:
         if not np.array_equal(mine, ids):
             raise self.service.incomplete("other rows came than the server lists")
 
-    def _again(self, draft: Draft, state: Mapping[str, Any], error: ZoningError) -> None:
-        """Begin another way: what was proven wrong is forgotten; what came of a portal that fell silent is kept, so
-        that it need not be fetched again."""
+    def _again(self, draft: PageDraft, state: Mapping[str, Any], error: ZoningError) -> None:
+        """Prepare the draft for the next strategy. Pages that are proven wrong are deleted. Pages of a portal that
+        stopped answering are kept, so that they need not be fetched again."""
         if isinstance(error, HarvestIncomplete):
             draft.abandon()
             draft.begin(state)
         draft.pages.clear()
 
     async def _prove(self, name: str, proof: dict[str, Any]) -> None:
-        """The list of ids and the last edit are what they were before. Of an update the last edit says it, if the
-        layer states one.
+        """Check that the list of ids and the last edit did not change during the harvest. For an update of a layer that
+        states its last edit, only that is compared.
 
         Raises:
-            HarvestIncomplete: the layer changed meanwhile.
+            HarvestIncomplete: the layer changed during the harvest.
         """
         proof["strategy"] = name
         evidence: dict[str, tuple[Any, Any]] = {"rows by the server's list": (len(self.ids), len(self.ids))}
@@ -114,10 +119,10 @@ class Listed:
             proof |= {"rows fetched": len(self.edited.ids), "edited since": self.edited.condition}
         prove(self.request.where, evidence, proof)
         if not np.array_equal(after, self.ids):
-            raise self.service.incomplete("other rows are listed than before: the layer changed meanwhile")
+            raise self.service.incomplete("the list of ids changed: the layer changed during the harvest")
 
     async def rows_since(self, earlier: Earlier) -> Update | None:
-        """See source.Source: the list of ids tells which rows came and went, editor tracking which were edited."""
+        """See source.Source: added and deleted rows are found by the list of ids, edited rows by editor tracking."""
         condition = edit_tracking.condition(self.service.about, self.stamp, earlier)
         if condition is None or self.request.feed.strategy != "auto" or not _is_list(earlier.ids, earlier.stamp):
             return None
@@ -126,7 +131,7 @@ class Listed:
         if edited is None:
             return None
         kept = np.isin(earlier.ids, self.ids) & ~np.isin(earlier.ids, edited.ids)
-        source = Listed(self.service, self.ids, self.signals or {}, tells=self.tells, edited=edited)
+        source = IdListSource(self.service, self.ids, self.signals or {}, tells=self.tells, edited=edited)
         return Update(source, kept, self.ids)
 
 
@@ -135,28 +140,28 @@ def _hash(ids: Ids) -> str:
 
 
 def _is_list(ids: Ids, stamp: Mapping[str, Any]) -> bool:
-    """Whether the rows of a harvest have just the ids that the layer listed for it."""
+    """Whether the rows of a harvest have exactly the ids that the layer listed for it."""
     return _hash(np.sort(ids)) == stamp.get("ids")
 
 
-def _parts(whole: Way) -> Iterator[Way]:
-    """The list in parts of a page each."""
+def _parts(whole: WalkPlan) -> Iterator[WalkPlan]:
+    """Split the list into parts of one page each."""
     ids = whole.ids if whole.ids is not None else np.empty(0, np.int64)
     for start in range(0, len(ids), whole.size):
         part = ids[start : start + whole.size]
         yield replace(whole, ids=part, count=len(part))
 
 
-async def at_once(walks: Sequence[AsyncIterator[Answer]], most: int) -> AsyncIterator[Answer]:
-    """The answers of several walks as they come, of so many walks at a time; when one fails all end."""
-    left, found = iter(walks), asyncio.Queue[Answer | Exception | None](most)
+async def at_once(walks: Sequence[AsyncIterator[QueryPage]], most: int) -> AsyncIterator[QueryPage]:
+    """The pages of several walks as they arrive, of at most `most` walks at a time. If one fails, all end."""
+    left, found = iter(walks), asyncio.Queue[QueryPage | Exception | None](most)
 
     async def work() -> None:
         try:
             for walk in left:
                 async for answer in walk:
                     await found.put(answer)
-        except Exception as error:  # noqa: BLE001 - whoever reads the queue raises it
+        except Exception as error:  # noqa: BLE001 - raised by the reader of the queue
             await found.put(error)
         else:
             await found.put(None)
@@ -179,6 +184,6 @@ async def at_once(walks: Sequence[AsyncIterator[Answer]], most: int) -> AsyncIte
 
 
 def distinct(ids: Ids) -> Ids:
-    """Sorted ids, each once. np.unique would hash them first, which takes ten times as long."""
+    """Sorted ids without repeats. np.unique would hash them, which takes ten times as long."""
     once: Ids = ids[np.concatenate([np.ones(min(1, len(ids)), dtype=bool), ids[1:] != ids[:-1]])]
     return once

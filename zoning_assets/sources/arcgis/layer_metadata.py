@@ -1,4 +1,7 @@
-"""What an ArcGIS layer says of itself, and what it means."""
+"""Parse the metadata of an ArcGIS layer.
+
+Source: ArcGIS REST API, "Layer (Feature Service)" and "Layer/Table (Map Service)".
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,16 +16,16 @@ from zoning_assets.model import Bounds
 from zoning_assets.sources.arcgis.value_domains import names_of
 from zoning_assets.transform.geometry import crs
 
-#: Error codes in an HTTP 200 that may pass by themselves.
+#: Error codes in the body of an HTTP 200 after which the request is retried.
 _PASSING = frozenset({429, 500, 502, 503, 504})
-#: form of a page -> what `f` is called, best first. JSON first: where it has more digits than the layer's resolution,
-#: protocol buffers lie up to 0.05 mm beside it, and a layer whose form changes would look changed (1,533 of Cambridge's
-#: 13,034 parcels at a step of 1e-4 feet). They are for servers that fail over JSON, and for who sets `format`.
+#: Form of a page -> the value of `f`, best first. JSON is preferred: if it has more digits than the layer's resolution,
+#: coordinates in protocol buffers differ by up to 0.05 mm, and a layer whose form changes would look changed (1,533 of
+#: Cambridge's 13,034 parcels, at a resolution of 1e-4 feet). Protocol buffers are for servers that fail on JSON.
 FORMS: Mapping[str, str] = {"esrijson": "json", "pbf": "pbf", "geojson": "geojson"}
-#: Rows asked for where a layer does not say how many it would give; older servers' default.
+#: Rows per page if a layer states no maxRecordCount: the default of older servers.
 _MODEST_PAGE = 1000
 _MOST_A_PAGE = 1_000_000
-#: What the members of a description are, where they are there; a stranger may send anything.
+#: The types of members of the metadata; a server may send anything.
 _KINDS: Mapping[str, type[Any]] = {
     **dict.fromkeys(("fields", "layers"), list),
     **dict.fromkeys(("extent", "advancedQueryCapabilities", "geometryProperties"), dict),
@@ -31,32 +34,32 @@ _KINDS: Mapping[str, type[Any]] = {
 
 
 @dataclass(frozen=True)
-class Layer:
-    """The layer's description, understood."""
+class LayerMetadata:
+    """The parsed metadata of a layer."""
 
-    id: str  # the object id's column; "" where the description names none (arcgis_sample finds it)
+    id: str  # the object id's column; "": the metadata name none (sample_row finds it)
     columns: Sequence[str]
     dates: Sequence[str]  # columns of epoch milliseconds
-    managed: Sequence[str]  # columns the server keeps for itself
+    managed: Sequence[str]  # columns that the server maintains itself
     crs: str | None
     extent: Mapping[str, Any]
-    most_rows: int
+    most_rows: int  # rows per page
     paging: bool
     statistics: bool
-    forms: Sequence[str]  # in which whole rows may be asked for, best first; keys of page_readers.PEEKERS
-    area: str | None  # the column in which the server keeps each shape's area
-    edited: int | None  # epoch milliseconds of the last edit, where the server tells
-    edits: str | None = None  # the column in which the server keeps when each row was edited
+    forms: Sequence[str]  # forms of pages that the layer supports, best first; keys of page_readers.PEEKERS
+    area: str | None  # the column with the area of each shape
+    edited: int | None  # the last edit in epoch milliseconds; None: not stated
+    edits: str | None = None  # the column with the last edit of each row
     edits_in_utc: bool = True
-    names: Mapping[str, Any] = field(default_factory=dict)  # what it calls its values, see arcgis_domains
+    names: Mapping[str, Any] = field(default_factory=dict)  # names of coded values, see value_domains
 
     def extent_degrees(self, layer_crs: str) -> Bounds | None:
-        """The layer's own extent in degrees; None where it is not told or makes no sense."""
+        """The layer's extent (west, south, east, north) in degrees; None: it is missing or impossible."""
         return degrees_of(self.extent, layer_crs)
 
 
 def degrees_of(extent: Mapping[str, Any], extent_crs: str) -> Bounds | None:
-    """An Esri extent in degrees; None where it has not four numbers, or they make no sense in its CRS."""
+    """Convert an Esri extent to (west, south, east, north) in degrees; None: it is incomplete or impossible."""
     try:
         west, south, east, north = (float(extent[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
         found = crs.transformer(extent_crs, crs.DEGREES).transform_bounds(west, south, east, north)
@@ -68,15 +71,15 @@ def degrees_of(extent: Mapping[str, Any], extent_crs: str) -> Bounds | None:
 
 
 def no_error(document: Any) -> Any:
-    """The document, unless it is an error that may pass.
+    """Return the document, unless it is a temporary error.
 
     Raises:
-        Unreadable: such an error; its status counts as HTTP's own, so that a host that is busy is asked more slowly.
-        ValueError: no JSON object at all: ask again.
+        Unreadable: a temporary error. Its code counts as the HTTP status, so that a busy host is asked less often.
+        ValueError: it is no JSON object; the client retries.
     """
     if not isinstance(document, dict):
-        message = "the answer is JSON, but no object"
-        raise ValueError(message)  # noqa: TRY004 - the client asks again on ValueError
+        message = "the answer is JSON, but not an object"
+        raise ValueError(message)  # noqa: TRY004 - the client retries on ValueError
     error = document.get("error")
     code = _number(error.get("code")) if isinstance(error, dict) else None
     if isinstance(error, dict) and code in _PASSING:
@@ -85,30 +88,34 @@ def no_error(document: Any) -> Any:
     return document
 
 
-def describe(document: Mapping[str, Any], where: str) -> Layer:
-    """Understand a layer's metadata.
+def describe(document: Mapping[str, Any], where: str) -> LayerMetadata:
+    """Parse a layer's metadata.
+
+    Args:
+        document: the JSON of the layer's address.
+        where: for messages.
 
     Raises:
-        NotALayer: it is a service, a folder, a table, a layer of points or lines, or a damaged description.
-        FeedRefused: it wants a token.
+        NotALayer: it is a service, a folder, a table, a layer of points or lines, or the metadata are damaged.
+        FeedRefused: the server answers with an error, or requires a token.
     """
     error = document.get("error")
     if error:
         error = error if isinstance(error, dict) else {"message": error}
         wants_token = error.get("code") in (498, 499)
-        do = "this layer wants a token; ask its owner for an open one" if wants_token else "check the address"
+        do = "ask its owner for a layer without a token" if wants_token else "check the address"
         raise FeedRefused(f"error {_shown(error.get('code'))}: {_shown(error.get('message'))}", where=where, do=do)
     _check_kinds(document, where)
     if "layers" in document and "fields" not in document:
         layers = [each for each in document["layers"] or () if isinstance(each, dict)]
         names = ", ".join(f"{_shown(each.get('id'))} {_shown(each.get('name'))}" for each in layers[:12])
-        raise NotALayer("this is a service, not a layer", where=where, do=f"add a layer's number: {names}")
+        raise NotALayer("this is a service, not a layer", where=where, do=f"add the number of a layer: {names}")
     if document.get("geometryType") != "esriGeometryPolygon":
-        kind = _shown(document.get("geometryType") or document.get("type") or "nothing known")
+        kind = _shown(document.get("geometryType") or document.get("type") or "of an unknown type")
         raise NotALayer(f"this is {kind}, not a layer of polygons", where=where, do="check the address")
     fields = document.get("fields") or []
     can = document.get("advancedQueryCapabilities") or {}
-    return Layer(
+    return LayerMetadata(
         id=_id_column(document, fields),
         columns=[field["name"] for field in fields],
         dates=[field["name"] for field in fields if field.get("type") == "esriFieldTypeDate"],
@@ -130,17 +137,17 @@ def describe(document: Mapping[str, Any], where: str) -> Layer:
 def _check_kinds(document: Mapping[str, Any], where: str) -> None:
     for name, kind in _KINDS.items():
         if not isinstance(document.get(name) or kind(), kind):
-            raise _damaged(f"its {name} are no {kind.__name__}", where)
+            raise _damaged(f"its {name} are not of type {kind.__name__}", where)
     if not all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in document.get("fields") or ()):
         raise _damaged("a column has no name", where)
 
 
 def _damaged(what: str, where: str) -> NotALayer:
-    return NotALayer(f"the layer's description is damaged: {what}", where=where, do="check the address, or try later")
+    return NotALayer(f"the layer's metadata are damaged: {what}", where=where, do="check the address, or try later")
 
 
 def _shown(value: Any) -> str:
-    """A stranger's word, as far as it is one: what is nested without end cannot even be shown."""
+    """A value from the server for messages: a text or number, shortened; else empty."""
     return str(value)[:160] if isinstance(value, str | int | float) else ""
 
 
@@ -152,8 +159,8 @@ def _number(value: Any) -> int | None:
 
 
 def _most_rows(document: Mapping[str, Any]) -> int:
-    said = _number(document.get("maxRecordCount")) or _MODEST_PAGE
-    return said if 0 < said <= _MOST_A_PAGE else _MODEST_PAGE
+    stated = _number(document.get("maxRecordCount")) or _MODEST_PAGE
+    return stated if 0 < stated <= _MOST_A_PAGE else _MODEST_PAGE
 
 
 def _id_column(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> str:
@@ -163,17 +170,17 @@ def _id_column(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]])
 
 
 def _forms(document: Mapping[str, Any]) -> list[str]:
-    """Every server knows JSON, and some do not mention it."""
-    said = {each.strip().lower() for each in (_shown(document.get("supportedQueryFormats")) or "JSON").split(",")}
-    return [form for form, name in FORMS.items() if name in said] or ["esrijson"]
+    """The supported forms. Every server supports JSON, although some do not list it."""
+    stated = {each.strip().lower() for each in (_shown(document.get("supportedQueryFormats")) or "JSON").split(",")}
+    return [form for form, name in FORMS.items() if name in stated] or ["esrijson"]
 
 
 def _area(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> str | None:
-    told = (document.get("geometryProperties") or {}).get("shapeAreaFieldName")
+    stated = (document.get("geometryProperties") or {}).get("shapeAreaFieldName")
     usual = ("shape_area", "shape__area", "shape.starea()", "shape.area", "st_area(shape)")
     return (
-        told
-        if told and isinstance(told, str)
+        stated
+        if stated and isinstance(stated, str)
         else next((field["name"] for field in fields if str(field["name"]).lower() in usual), None)
     )
 
@@ -184,14 +191,14 @@ def _edits(document: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> 
 
 
 def _edits_in_utc(document: Mapping[str, Any]) -> bool:
-    """Whether the times of editor tracking are in UTC, which is what a layer that says nothing means (ArcGIS REST API,
-    "Layer (Feature Service)": dateFieldsTimeReference of editFieldsInfo)."""
+    """Whether the times of editor tracking are in UTC, which is the default. Source: ArcGIS REST API, "Layer (Feature
+    Service)", dateFieldsTimeReference of editFieldsInfo."""
     reference = (document.get("editFieldsInfo") or {}).get("dateFieldsTimeReference")
     return not isinstance(reference, Mapping) or reference.get("timeZone") in (None, "UTC")
 
 
 def _managed(document: Mapping[str, Any]) -> list[str]:
-    """Columns that the server renumbers, regenerates or recomputes."""
+    """The columns that the server renumbers, regenerates or recomputes."""
     shape = document.get("geometryProperties") or {}
     edits = document.get("editFieldsInfo") or {}
     names = [document.get("objectIdField"), document.get("globalIdField"), *shape.values(), *edits.values()]
@@ -199,7 +206,7 @@ def _managed(document: Mapping[str, Any]) -> list[str]:
 
 
 def crs_of(reference: Any) -> str | None:
-    """An Esri spatial reference as a name that PROJ knows; None where it says nothing PROJ understands."""
+    """An Esri spatial reference as a name that PROJ knows; None: PROJ does not know it."""
     if not isinstance(reference, Mapping):
         return None
     for name in ("latestWkid", "wkid"):
@@ -209,7 +216,7 @@ def crs_of(reference: Any) -> str | None:
             if found:
                 return found
     wkt = reference.get("wkt")
-    return _known(wkt) if isinstance(wkt, str) and "[" in wkt else None  # other texts could name files
+    return _known(wkt) if isinstance(wkt, str) and "[" in wkt else None  # PROJ could read other texts as file names
 
 
 def _known(text: str) -> str | None:

@@ -1,6 +1,7 @@
-"""An ArcGIS layer's query operation: what is asked, and which answers are believed to be answers.
+"""The query operation of an ArcGIS layer: send queries, and refuse answers that are not valid.
 
-Source: ArcGIS REST API, "Query (Feature Service/Layer)"; docs/explanation/portals.md.
+Source: ArcGIS REST API, "Query (Feature Service/Layer)". Deviations of real servers are explained where they are
+handled.
 """
 
 import asyncio
@@ -16,10 +17,10 @@ import numpy.typing as npt
 import orjson
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
-from zoning_assets.http.response_checks import named
+from zoning_assets.http.response_checks import failure_reason
 from zoning_assets.redaction import without_secrets
-from zoning_assets.sources.arcgis.layer_metadata import FORMS, Layer, crs_of, describe, no_error
-from zoning_assets.sources.source import Draft, Request
+from zoning_assets.sources.arcgis.layer_metadata import FORMS, LayerMetadata, crs_of, describe, no_error
+from zoning_assets.sources.source import PageDraft, Request
 from zoning_assets.transform.column_names import spelled
 from zoning_assets.transform.decode import json_limits, page_readers
 from zoning_assets.transform.decode.esri import esri_json
@@ -28,40 +29,41 @@ from zoning_assets.transform.geometry import crs
 
 Ids = npt.NDArray[np.int64]
 Params = Mapping[str, str]
-#: West, south, east, north; degrees, EPSG:4326.
+#: (west, south, east, north) in degrees, EPSG:4326.
 Box = tuple[float, float, float, float]
 
 EVERY_ROW: Params = {"where": "1=1"}
 WHOLE_ROWS: Params = {"outFields": "*", "returnGeometry": "true", "returnTrueCurves": "false", "returnZ": "false"}
-#: Tries of a question that may be too large for the server: a smaller one is asked soon.
+#: Tries of a query that may be too large for the server; a smaller one follows soon.
 _FEW_TRIES = 2
 
 
 @dataclass(frozen=True)
-class Page:
-    """Rows as they came: the answer's bytes, each row's object id, and whether the server says that there are more."""
+class QueryPage:
+    """A page of rows: the body, the object id of each row, and whether the server states that there are more."""
 
     body: bytes
     ids: Ids
     more: bool
-    question: Params  # what was asked
+    question: Params  # the query
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-class Service:
-    """Asks one layer."""
+class QueryClient:
+    """Sends the queries of one layer."""
 
-    def __init__(self, request: Request, about: Layer) -> None:
+    def __init__(self, request: Request, about: LayerMetadata) -> None:
         self.request, self.about = request, about
-        self.form = "esrijson"  # of whole rows
-        self.refusal = ""  # why it did not count or list its ids, when it was asked last
-        self._every_field = False  # it refuses a list of fields (docs/explanation/portals.md, row 6)
+        self.form = "esrijson"  # the form of pages
+        self.refusal = ""  # why the last request for a count or for ids was refused
+        # Some servers refuse a list of fields ("Unable to complete operation"), but accept outFields=*.
+        self._every_field = False
 
     @classmethod
-    async def of(cls, request: Request) -> "Service":
-        """Ask the layer what it is.
+    async def open(cls, request: Request) -> "QueryClient":
+        """Read the layer's metadata, and return its client.
 
         Raises:
             NotALayer, FeedRefused, PortalError: see errors.py.
@@ -69,10 +71,14 @@ class Service:
         return cls(request, await about_layer(request))
 
     async def query(self, params: Params, *, few_tries: bool = False) -> tuple[Any, bytes]:
-        """One query's answer, decoded and as it came.
+        """Send one query; return the parsed answer and its body.
+
+        Args:
+            params: the parameters of the query.
+            few_tries: give up after two tries, because a smaller query can follow.
 
         Raises:
-            FeedRefused: the layer says no.
+            FeedRefused: the server refuses the query.
             PortalError: see errors.py.
         """
         ask = partial(self.request.http.ask, tries=_FEW_TRIES) if few_tries else self.request.http.ask
@@ -82,14 +88,14 @@ class Service:
             answer = await ask(
                 self.request.jurisdiction.portal, f"{url}/query", {"f": "json", **own, **params}, read=read
             )
-        except PortalBusy:  # a portal that asks for patience is not one that cannot bear the question
+        except PortalBusy:  # the portal asks for a wait; the query is not too large
             if not few_tries:
                 raise
             return await self.query(params)
         return self._accepted(answer.value), answer.body
 
     async def count(self, which: Params) -> int | None:
-        """The server's own count; None where it does not count."""
+        """The server's count of the selected rows; None: it does not count."""
         try:
             value, _ = await self.query({**which, "returnCountOnly": "true"})
         except FeedRefused as refusal:
@@ -101,7 +107,7 @@ class Service:
         return count if type(count) is int and count >= 0 else None
 
     async def ids(self, which: Params = EVERY_ROW) -> Ids | None:
-        """The server's own list of object ids, sorted; None where it does not list them."""
+        """The server's list of the object ids of the selected rows, sorted; None: it does not list them."""
         try:
             value, _ = await self.query({**which, "returnIdsOnly": "true"})
         except FeedRefused as refusal:
@@ -118,12 +124,11 @@ class Service:
         except (TypeError, ValueError, OverflowError):
             return None
 
-    async def page(self, params: Params, draft: Draft | None = None, *, few_tries: bool = False) -> Page:
-        """Rows; from the draft where an earlier try asked the same. Any answer that is no page of this layer is
-        refused here.
+    async def page(self, params: Params, draft: PageDraft | None = None, *, few_tries: bool = False) -> QueryPage:
+        """Fetch a page of rows, or take it from the draft if an earlier try fetched it. Invalid answers are refused.
 
         Raises:
-            HarvestIncomplete: the rows have not the columns that the layer had.
+            HarvestIncomplete: the page is invalid, or lacks columns that the layer had.
             FeedRefused, PortalError: see errors.py.
         """
         if self._every_field:
@@ -142,14 +147,14 @@ class Service:
         return self._page(params, body, value)
 
     def _form(self, params: Params) -> str:
-        """Whole rows come in the layer's best form; what is looked into here comes as JSON."""
+        """The form of a page: whole rows in the layer's best form, everything else in JSON."""
         return self.form if WHOLE_ROWS.items() <= params.items() else "esrijson"
 
     async def choose_form(self) -> None:
-        """The first form that the layer offers and the file allows; one that it cannot give is left for the next."""
+        """Choose the first form that the layer supports and the file allows; if the server fails on it, the next."""
         feed = self.request.feed
         wanted = [each for each in self.about.forms if feed.format in ("auto", FORMS[each])]
-        if feed.crs is not None:  # it is the layer's; GeoJSON has its own
+        if feed.crs is not None:  # `crs` of the file is the layer's; GeoJSON is always in degrees
             wanted = [each for each in wanted if each != "geojson"]
         self.form = wanted[0] if wanted else "esrijson"
         if self.form == "esrijson" or len(wanted) == 1:
@@ -160,10 +165,10 @@ class Service:
             self.form = wanted[1]
 
     def _read(self, params: Params, body: bytes) -> Any:
-        """The body as what was asked for: a document, or what is to be known of a page.
+        """Parse a body: a JSON document, or the summary of a page.
 
         Raises:
-            ValueError: it is neither, or an error that may pass: ask again.
+            ValueError: it is neither, or it is a temporary error; the client retries.
         """
         form = self._form(params)
         if form == "esrijson" or body[:1] == b"{":
@@ -173,7 +178,7 @@ class Service:
         return page_readers.PEEKERS[form](body, self.about.id)
 
     async def edited(self) -> int | None:
-        """When the layer says it was edited last, asked anew; epoch milliseconds."""
+        """When the layer was last edited, from a new request; epoch milliseconds."""
         return (await about_layer(self.request)).edited
 
     def _accepted(self, value: Any) -> Any:
@@ -183,59 +188,61 @@ class Service:
         error = error if isinstance(error, dict) else {"message": str(error)}
         code = error.get("code")
         wants_token = code in (498, 499)
-        do = "this layer wants a token; ask its owner for an open one" if wants_token else "check the address"
-        said = f"error {code}: {error.get('message') or error.get('details')}"
-        raise FeedRefused(said, where=self.request.where, do=do, final=wants_token or code == 403)
+        do = "ask its owner for a layer without a token" if wants_token else "check the address"
+        what = f"error {code}: {error.get('message') or error.get('details')}"
+        raise FeedRefused(what, where=self.request.where, do=do, final=wants_token or code == 403)
 
-    def _page(self, params: Params, body: bytes, value: Any) -> Page:
+    def _page(self, params: Params, body: bytes, value: Any) -> QueryPage:
         value = self._accepted(value)
         try:
             peek = value if isinstance(value, Peek) else esri_json.peek_at(value, self._id_in(value))
         except ValueError as error:
-            raise self.incomplete(f"the answer is no page of rows: {named(error)}") from error
+            raise self.incomplete(f"the answer is not a page of rows: {failure_reason(error)}") from error
         if peek.rows and params["outFields"] == "*":
             self._check_columns(peek.columns)
             self._check_reference(value)
-        return Page(body, np.array(peek.ids, dtype=np.int64), peek.more, params)
+        return QueryPage(body, np.array(peek.ids, dtype=np.int64), peek.more, params)
 
     def _check_columns(self, columns: Collection[str]) -> None:
         feed = self.request.feed
-        gone = [name for name in (feed.key, *feed.fields.values()) if name and spelled(name, columns) is None]
-        if gone:
-            raise self.incomplete(f"the column {gone[0]!r} is gone since the layer was described")
+        missing = [name for name in (feed.key, *feed.fields.values()) if name and spelled(name, columns) is None]
+        if missing:
+            raise self.incomplete(f"the column {missing[0]!r} has disappeared since the metadata were read")
 
     def _check_reference(self, page: Any) -> None:
-        """A page's own spatial reference must be the layer's, unless the jurisdiction file says what they are in."""
+        """Check that a page's spatial reference is the layer's, unless the jurisdiction file states the CRS."""
         own = crs_of(page.get("spatialReference")) if isinstance(page, dict) else None
-        told = self.about.crs
-        if own and told and not self.request.feed.crs and not crs.agree(own, told, self.request.jurisdiction.bounds):
-            do = "look at the layer, and set `crs` of the feed to what its rows are in"
-            raise self.incomplete(f"the rows are in {own}, and the layer is described as in {told}", do)
+        stated = self.about.crs
+        if self.request.feed.crs or not own or not stated:
+            return
+        if not crs.agree(own, stated, self.request.jurisdiction.bounds):
+            do = "look at the layer, and set `crs` of the feed to the CRS of its rows"
+            raise self.incomplete(f"the rows are in {own}, but the layer states {stated}", do)
 
     def _id_in(self, page: Any) -> str:
         """The object id's column as the rows of a page spell it."""
         try:
             return spelled(self.about.id, page["features"][0]["attributes"]) or self.about.id
-        except (LookupError, TypeError):  # no row, or none of that form: esri.peek_at says what is wrong
+        except (LookupError, TypeError):  # no row, or an invalid one: esri_json.peek_at raises the error
             return self.about.id
 
     def page_size(self) -> int:
-        """How many rows to ask for at a time."""
+        """Rows per page: of the jurisdiction file, but at most as the layer allows."""
         return min(self.request.feed.page_size or self.about.most_rows, self.about.most_rows)
 
     def incomplete(self, what: str, do: str = "run again; nothing was published") -> HarvestIncomplete:
-        """The error of a harvest that is not proven."""
+        """The error for a harvest that is not proven complete."""
         return HarvestIncomplete(what, where=self.request.where, do=do)
 
 
 def layer_address(url: str) -> tuple[str, dict[str, str]]:
-    """A layer's address, and what goes with every question to it (`?token=...`)."""
+    """Split a layer's address into the address and the parameters of every request to it (such as `token`)."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", "")), dict(parse_qsl(parts.query))
 
 
-async def about_layer(request: Request) -> Layer:
-    """The layer's description.
+async def about_layer(request: Request) -> LayerMetadata:
+    """Fetch and parse the layer's metadata.
 
     Raises:
         NotALayer, FeedRefused, PortalError: see errors.py.
@@ -246,7 +253,7 @@ async def about_layer(request: Request) -> Layer:
 
 
 def _decode(body: bytes, decode: Callable[[bytes], Any] = json_limits.decode) -> Any:
-    """A page's JSON; the collector rests meanwhile, as it would look at every number's list in vain."""
+    """Parse JSON. Garbage collection is off meanwhile; it would scan large lists of numbers in vain."""
     gc.disable()
     try:
         return no_error(decode(body))
@@ -255,7 +262,7 @@ def _decode(body: bytes, decode: Callable[[bytes], Any] = json_limits.decode) ->
 
 
 def in_box(box: Box) -> dict[str, str]:
-    """A query by a box: west, south, east, north; degrees, EPSG:4326."""
+    """The parameters that select rows by a box (west, south, east, north) in degrees, EPSG:4326."""
     sides = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
     return {
         **EVERY_ROW,

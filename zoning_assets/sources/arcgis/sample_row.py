@@ -1,6 +1,6 @@
-"""What the rows of an ArcGIS layer say of themselves where the layer's description does not: one row is asked for.
+"""Complete the metadata of an ArcGIS layer from one of its rows.
 
-Some descriptions name no object id, list no columns, or have no extent, and with it no spatial reference.
+Some metadata lack the object id's column, the columns, or the extent with its spatial reference.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,21 +8,21 @@ from dataclasses import replace
 from typing import Any
 
 from zoning_assets.errors import FeedRefused, NotALayer
-from zoning_assets.sources.arcgis.layer_metadata import Layer, crs_of
-from zoning_assets.sources.arcgis.query_client import EVERY_ROW, WHOLE_ROWS, Service
+from zoning_assets.sources.arcgis.layer_metadata import LayerMetadata, crs_of
+from zoning_assets.sources.arcgis.query_client import EVERY_ROW, WHOLE_ROWS, QueryClient
 from zoning_assets.sources.source import Request
 from zoning_assets.transform.column_names import spelled
 from zoning_assets.transform.decode.json_limits import decode
 
-#: What object ids are called where nothing names them, the likeliest first.
+#: Usual names of object ids, the most frequent first.
 _IDS = ("OBJECTID", "FID", "OID", "ESRI_OID", "OBJECTID_1", "OBJECTID_12", "FID_1")
 
 
-async def completed(service: Service) -> Layer:
-    """The layer's description, with what it lacks taken from a row.
+async def complete_metadata(service: QueryClient) -> LayerMetadata:
+    """Return the layer's metadata, with missing parts taken from a row.
 
     Raises:
-        NotALayer: nothing names the object id.
+        NotALayer: the object id's column is unknown.
         PortalError: see errors.py.
     """
     about = service.about
@@ -50,21 +50,21 @@ def _absent(request: Request, columns: Sequence[str]) -> bool:
     return any(spelled(name, columns) is None for name in wanted(request))
 
 
-async def _sample(service: Service) -> Mapping[str, Any]:
-    """The answer to a query for one row; servers without paging refuse to count rows off, and give a page."""
-    asked = {**EVERY_ROW, **WHOLE_ROWS}
+async def _sample(service: QueryClient) -> Mapping[str, Any]:
+    """Fetch one row. Servers without paging refuse a limit; they return a page."""
+    query = {**EVERY_ROW, **WHOLE_ROWS}
     try:
-        _, body = await service.query({**asked, "resultRecordCount": "1"}, few_tries=True)
+        _, body = await service.query({**query, "resultRecordCount": "1"}, few_tries=True)
     except FeedRefused as refusal:
         if refusal.final:
             raise
-        _, body = await service.query(asked)
+        _, body = await service.query(query)
     document: Mapping[str, Any] = decode(body)
     return document
 
 
 def _columns(document: Mapping[str, Any], described: Sequence[str]) -> list[str]:
-    """As the first row spells them; those that only the description knows come last."""
+    """The columns as the first row spells them, then those that only the metadata name."""
     features = document.get("features")
     first = features[0] if isinstance(features, list) and features else None
     row = first.get("attributes") if isinstance(first, dict) else None
@@ -77,8 +77,8 @@ def _named(document: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-async def _listed(service: Service) -> str | None:
-    """The name that goes with the list of ids."""
+async def _listed(service: QueryClient) -> str | None:
+    """The object id's column according to the list of ids."""
     try:
         value, _ = await service.query({**EVERY_ROW, "returnIdsOnly": "true"})
     except FeedRefused as refusal:

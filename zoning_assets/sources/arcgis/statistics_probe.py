@@ -1,6 +1,7 @@
-"""Whether an ArcGIS layer changed, without asking for a row: what its statistics say (docs/explanation/portals.md).
+"""Detect changes of an ArcGIS layer by its statistics, without fetching rows.
 
-Statistics are a hint, never a proof: they may lie, and a change may leave them as they were.
+Statistics are a signal, never a proof: a server may compute them from outdated data, and a change may not affect them.
+Source: ArcGIS REST API, "Query", outStatistics and groupByFieldsForStatistics.
 """
 
 import hashlib
@@ -9,19 +10,18 @@ from typing import Any
 import orjson
 
 from zoning_assets.errors import FeedRefused, PortalUnreachable
-from zoning_assets.sources.arcgis.query_client import EVERY_ROW, Service
+from zoning_assets.sources.arcgis.query_client import EVERY_ROW, QueryClient
 from zoning_assets.transform.geometry import content_hash
 
 _MOST_GROUPS = 2000
 
 
-async def groups(service: Service) -> dict[str, Any] | None:
-    """Count, largest id, summed area and last edit of some rows, as far as the layer has these, grouped by zoning code
-    where it has one; one request.
+async def groups(service: QueryClient) -> dict[str, Any] | None:
+    """Return statistics of all rows with one request, grouped by zoning code if the layer has one.
 
     Returns:
-        `count`, `last_id`, `area` (in the layer's own unit), `groups` (a hash of all groups), and `last_edit` (epoch
-        milliseconds) where the layer has a column for it; None where the server has no such statistics.
+        `count`, `last_id` (the largest id), `area` (the sum, in the layer's unit), `groups` (a hash of all groups), and
+        `last_edit` (epoch milliseconds) if the layer has a column for it. None: the server has no such statistics.
     """
     code, area = _code(service), service.about.area
     wanted = [("count", service.about.id, "n"), ("max", service.about.id, "last_id")]
@@ -43,24 +43,24 @@ async def groups(service: Service) -> dict[str, Any] | None:
         return None
 
 
-def _code(service: Service) -> str | None:
+def _code(service: QueryClient) -> str | None:
     fields = service.request.feed.fields
     return fields.get("zoning_code") or fields.get("code")
 
 
 def _small(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Names in lower case, as servers spell them at will; sums without the noise of their order."""
+    """Names in lower case, because servers spell them differently; sums without rounding noise."""
     rounded = {name: float(f"{value:.9g}") if isinstance(value, float) else value for name, value in attributes.items()}
     return {str(name).lower(): value for name, value in rounded.items()}
 
 
 def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    said = sorted(content_hash.json_bytes(row) for row in rows)
+    hashed = sorted(content_hash.json_bytes(row) for row in rows)
     edits = [row["last_edit"] for row in rows if type(row.get("last_edit")) is int]
     return {
         **({"last_edit": max(edits)} if edits else {}),
         "count": sum(int(row["n"]) for row in rows),
         "last_id": max((int(row["last_id"]) for row in rows if row["last_id"] is not None), default=0),
         "area": float(f"{sum(float(row.get('area') or 0) for row in rows):.9g}"),
-        "groups": hashlib.sha256(b"\n".join(said)).hexdigest()[:16],
+        "groups": hashlib.sha256(b"\n".join(hashed)).hexdigest()[:16],
     }

@@ -1,4 +1,4 @@
-"""What an ArcGIS layer calls the values of its columns: domains and subtypes, as value_names reads them.
+"""The names that an ArcGIS layer gives to coded values: domains and subtypes, in the form of value_names.
 
 Source: ArcGIS REST API, "Layer (Feature Service)": `fields[].domain`, `typeIdField`, `types[].domains`, and since 11
 the same as `subtypeField`, `subtypes`.
@@ -9,16 +9,20 @@ from typing import Any
 
 from zoning_assets.transform.geometry import content_hash
 
-#: Entries of one domain, at most.
+#: The most entries of one domain.
 _MOST_VALUES = 20_000
 
 
 def names_of(document: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
-    """The names of the values of some columns, from a layer's description; nothing where it has none.
+    """Return the names of coded values, from a layer's metadata; {} if it has none.
+
+    Args:
+        document: the layer's metadata.
+        columns: the columns to return.
 
     Returns:
-        `columns`: column -> value as text -> name. `subtype`: the column that tells a row's subtype, and `subtypes`:
-        its value as text -> column -> value -> name, which go before those of `columns`.
+        `columns`: column -> value as text -> name. `subtype`: the column of the subtype, and `subtypes`: its value as
+        text -> column -> value -> name; these take precedence over `columns`.
     """
     fields = [each for each in document.get("fields") or () if isinstance(each, dict)]
     found = {str(each.get("name")): _coded(each.get("domain")) for each in fields}
@@ -32,7 +36,7 @@ def names_of(document: Mapping[str, Any], columns: Collection[str]) -> dict[str,
 
 
 def _subtypes(document: Mapping[str, Any]) -> tuple[str, dict[str, Mapping[str, Any]]]:
-    """The column of the subtypes, and each by its value."""
+    """The column of the subtype, and the subtypes by its value."""
     for column, listed, value in (("subtypeField", "subtypes", "code"), ("typeIdField", "types", "id")):
         found = document.get(listed)
         kinds = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
@@ -44,14 +48,14 @@ def _subtypes(document: Mapping[str, Any]) -> tuple[str, dict[str, Mapping[str, 
 
 
 def _of_kind(kind: Mapping[str, Any], columns: Collection[str]) -> dict[str, dict[str, str]]:
-    """A subtype's own domains; an inherited one is the column's."""
+    """The domains of a subtype; an inherited domain is that of the column."""
     domains = kind.get("domains")
     found = {name: _coded(domain) for name, domain in domains.items()} if isinstance(domains, dict) else {}
     return {str(name): values for name, values in found.items() if values and name in columns}
 
 
 def _coded(domain: Any) -> dict[str, str]:
-    """A coded-value domain as value -> name; nothing of a range, or where each value is its own name."""
+    """A coded-value domain as value -> name; {} for a range, or if every value is its own name."""
     listed = domain.get("codedValues") if isinstance(domain, dict) else None
     found: dict[str, str] = {}
     for each in listed[:_MOST_VALUES] if isinstance(listed, list) else ():

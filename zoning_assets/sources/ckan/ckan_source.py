@@ -19,10 +19,10 @@ from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.ckan import package_metadata
 from zoning_assets.sources.ckan.package_metadata import Address, Resource
 from zoning_assets.sources.download import download_source
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.paging import by_offset, json_fields, polling
-from zoning_assets.sources.paging.paged_layer import Ask, assemble
-from zoning_assets.sources.paging.tabular_rows import Table, find_geometry
+from zoning_assets.sources.paging.paged_layer import Fetch, assemble
+from zoning_assets.sources.paging.tabular_rows import TabularLayer, find_geometry
 from zoning_assets.sources.source import Request
 from zoning_assets.transform.decode import wkt_columns
 from zoning_assets.transform.decode.json_limits import decode
@@ -31,7 +31,7 @@ _ROW_ID = "_id"
 _PAGE_ROWS, _SAMPLE_ROWS = 2000, 20  # CKAN gives 32,000 at most, whatever is asked for
 
 
-async def open_source(request: Request) -> Whole:
+async def open_source(request: Request) -> FullLayer:
     """Find the resource; fetch its file, or its rows, and prove them.
 
     Raises:
@@ -122,13 +122,13 @@ async def _describe(catalogue: Catalogue, resource: Resource) -> "Datastore":
     rows = json_fields.objects(sample.get("records"))[:_SAMPLE_ROWS]
     geometry = find_geometry(columns, rows, catalogue.request.feed.geometry, catalogue.where)
     srid = wkt_columns.srid_of([row.get(geometry) for row in rows])
-    return Datastore(catalogue, resource, columns, Table(_ROW_ID, geometry, srid))
+    return Datastore(catalogue, resource, columns, TabularLayer(_ROW_ID, geometry, srid))
 
 
 class Datastore:
     """A table that was found. See assembled.Paged."""
 
-    def __init__(self, catalogue: Catalogue, resource: Resource, columns: Sequence[str], table: Table) -> None:
+    def __init__(self, catalogue: Catalogue, resource: Resource, columns: Sequence[str], table: TabularLayer) -> None:
         self.catalogue, self.resource, self.table = catalogue, resource, table
         self.columns = columns
         geometry = {"crs": _known(table.srid), "geometry": table.geometry}
@@ -141,14 +141,14 @@ class Datastore:
         self._fresh = False
         return await self.catalogue.stamp(resource)
 
-    async def pages(self, ask: Ask, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(self, ask: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
         """See assembled.Paged."""
         size = self.catalogue.request.feed.page_size or _PAGE_ROWS
         size = max(1, size * 2 // 3) if walk else size
         async for batch in by_offset.walk(partial(self._page, ask), size, self.catalogue.where, proof):
             yield batch
 
-    async def _page(self, ask: Ask, offset: int, limit: int, tries: int) -> pa.RecordBatch:
+    async def _page(self, ask: Fetch, offset: int, limit: int, tries: int) -> pa.RecordBatch:
         place = {"sort": _ROW_ID, "limit": str(limit), "offset": str(offset)}
         params = {"resource_id": self.resource.id, **place}
         rows = await ask(self.catalogue.url("datastore_search"), params, self._rows, tries)

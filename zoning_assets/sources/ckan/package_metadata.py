@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from zoning_assets.errors import FeedRefused, NotALayer
-from zoning_assets.http.response_checks import onward
+from zoning_assets.http.response_checks import redirect_target
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.paging import json_fields
 
@@ -158,7 +158,7 @@ def file_address(resource: Resource, root: str, where: str) -> str:
         do = f'use type = "{resource.service}" and url = "{without_secrets(resource.url)}"'
         raise NotALayer(f"the resource {resource.name!r} is a service", where=where, do=do)
     try:
-        return onward(root, resource.url or "nowhere:", anywhere=True)
+        return redirect_target(root, resource.url or "nowhere:", anywhere=True)
     except FeedRefused as refusal:
         what = f"the resource {resource.name!r} has an address that is not followed: {refusal.what}"
         raise FeedRefused(what, where=where, do="take another resource") from refusal

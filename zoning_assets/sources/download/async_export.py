@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 import orjson
 
 from zoning_assets.errors import FeedRefused, PortalBusy
-from zoning_assets.http import Answer, retry_after_s
+from zoning_assets.http import Response, retry_after_s
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.download.resumable_file import Part
 from zoning_assets.sources.source import Request
@@ -48,7 +48,7 @@ class Job:
     failed: bool = False
 
 
-async def fetch(request: Request, part_of: Callable[[str], Part]) -> tuple[Answer, Part, dict[str, Any]]:
+async def fetch(request: Request, part_of: Callable[[str], Part]) -> tuple[Response, Part, dict[str, Any]]:
     """The file's answer, the part that holds it (the caller's to close), and what the portal said of the export.
 
     Args:
@@ -88,7 +88,7 @@ async def fetch(request: Request, part_of: Callable[[str], Part]) -> tuple[Answe
     )
 
 
-def job_of(answer: Answer, part: Part) -> Job | None:
+def job_of(answer: Response, part: Part) -> Job | None:
     """What the answer says of a job; None: it is the file."""
     if answer.status == 304:
         return None
@@ -162,7 +162,7 @@ def _moment(said: Mapping[str, Any], names: tuple[str, ...]) -> datetime | None:
     return None
 
 
-def _next(job: Job, answer: Answer, address: str, where: str) -> str:
+def _next(job: Job, answer: Response, address: str, where: str) -> str:
     """Where to ask next: for the file, anywhere that is public; for the job, only on the same site.
 
     Raises:
@@ -212,7 +212,7 @@ def _is_name(host: str) -> bool:
     )
 
 
-def _wait_s(answer: Answer, poll: int, request: Request) -> float:
+def _wait_s(answer: Response, poll: int, request: Request) -> float:
     """Until the next poll: what the portal asks for, else longer each time, between half and all of it."""
     asked = retry_after_s(answer.headers, request.http.now())
     if asked is not None and asked > _LONGEST_RETRY_AFTER_S:

@@ -19,13 +19,13 @@ import orjson
 import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, FileRefused, PortalUnreachable
-from zoning_assets.http import Answer
+from zoning_assets.http import Response
 from zoning_assets.model import Feed
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.download import arrow_cache, async_export, cache_dir, ftp_client
 from zoning_assets.sources.download.resumable_file import Part
 from zoning_assets.sources.files import file_reader, format_detection
-from zoning_assets.sources.full_layer import Here, Whole
+from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.source import Request, check_columns
 
 #: A file beside the jurisdiction file is hashed by a probe up to this size.
@@ -45,7 +45,7 @@ class _Fetched:
     changed: tuple[int, int]
 
 
-async def open_source(request: Request) -> Whole:
+async def open_source(request: Request) -> FullLayer:
     """Fetch the file unless we have it, and find the layer in it.
 
     Raises:
@@ -73,7 +73,7 @@ async def open_source(request: Request) -> Whole:
     if found.format in format_detection.SLOW:
         which = (found.at, found.layer, request.feed.geometry, named, READER)
         batches = arrow_cache.copied(batches, into / f"{_name(str(which))}.rows")
-    return Whole(request, _here(found, fetched, batches, request.feed), hold)
+    return FullLayer(request, _here(found, fetched, batches, request.feed), hold)
 
 
 async def probe(request: Request) -> dict[str, Any]:
@@ -95,7 +95,7 @@ async def probe(request: Request) -> dict[str, Any]:
     return await asyncio.to_thread(_local_signals, _beside(request))
 
 
-async def _looked(request: Request) -> Answer:
+async def _looked(request: Request) -> Response:
     """By HEAD; where that is refused, by GET of a byte whose body is not read."""
     look = partial(request.http.look, request.jurisdiction.portal, request.feed.url)
     try:
@@ -104,7 +104,7 @@ async def _looked(request: Request) -> Answer:
         return await look({"Accept-Encoding": "identity", "Range": "bytes=0-0"}, method="GET")
 
 
-def _signals(answer: Answer) -> dict[str, Any]:
+def _signals(answer: Response) -> dict[str, Any]:
     if answer.status == 202:
         return {}
     length = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")
@@ -122,13 +122,13 @@ def _known(**signals: Any) -> dict[str, Any]:
     return known if known.keys() - {"size"} else {}
 
 
-def _here(found: file_reader.LayerFile, fetched: _Fetched, batches: arrow_cache.Batches, feed: Feed) -> Here:
+def _here(found: file_reader.LayerFile, fetched: _Fetched, batches: arrow_cache.Batches, feed: Feed) -> LocalLayer:
     ours = set(feed.fields.values())
     named = {column: dict(names) for column, names in found.names.items() if column in ours}
     names = {"names": {"columns": named}} if named else {}
     which = {"at": found.at, "geometry": feed.geometry}
     left_out = {"left out": list(found.left_out)} if found.left_out else {}
-    return Here(
+    return LocalLayer(
         form="arrow",
         layer={"crs": found.crs, "managed": ["fid", *found.managed], **names},
         stamp={

@@ -133,7 +133,7 @@ async def _patiently(request: Request, what: Callable[[_Server, str], _Result]) 
     """Log in, do it, say goodbye; again where the server is busy or the line broke."""
     url, why, busy = request.feed.url, "", False
     for attempt in range(_TRIES):
-        async with request.http.turn(request.jurisdiction.portal, url):
+        async with request.http.permit(request.jurisdiction.portal, url):
             server = _Server(partial(request.http.stopped, request.where))
             try:
                 return await asyncio.to_thread(_conversation, server, url, what)

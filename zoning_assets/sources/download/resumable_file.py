@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.http import Answer
+from zoning_assets.http import Response
 
 MOST_BYTES = 8 << 30
 #: So many bytes of what we have are asked for again and compared.
@@ -36,7 +36,7 @@ class _OtherFileError(ValueError):
 
 
 class Part:
-    """A file on its way. See http.Part.
+    """A file on its way. See http.DownloadTarget.
 
     Two processes may fetch the same file at once: the second, seeing the first one's lock, works on a copy of its own,
     which nobody goes on with.
@@ -82,8 +82,8 @@ class Part:
         """The byte from which to ask; None: from the beginning."""
         return max(self.size - AGAIN_BYTES, 0) if self.size and self.said.get("validator") else None
 
-    def asks(self) -> Mapping[str, str]:
-        """See http.Part."""
+    def request_headers(self) -> Mapping[str, str]:
+        """See http.DownloadTarget."""
         said, start = self.said, self.resumes_at()
         if start is not None:
             return {**self.headers, **_PLAIN, "Range": f"bytes={start}-", "If-Range": said["validator"]}
@@ -91,8 +91,8 @@ class Part:
         return {**self.headers, **_PLAIN} if said.get("encoded") else self.headers
 
     @contextmanager
-    def writing(self, answer: Answer) -> Iterator[Callable[[bytes], None]]:
-        """See http.Part."""
+    def open_writer(self, answer: Response) -> Iterator[Callable[[bytes], None]]:
+        """See http.DownloadTarget."""
         with self.written(lambda: self._begun(answer)) as write:
             yield write
 
@@ -108,7 +108,7 @@ class Part:
             self.forget()
             raise
 
-    def _begun(self, answer: Answer) -> int:
+    def _begun(self, answer: Response) -> int:
         """How many of the bytes that come we have."""
         if answer.status == 200:
             self.note(_said(answer.headers))

@@ -13,14 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused
-from zoning_assets.http import Answer
+from zoning_assets.http import Response
 from zoning_assets.redaction import without_secrets
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.ogc_api_features import collection_metadata
 from zoning_assets.sources.ogc_api_features.collection_metadata import Address
 from zoning_assets.sources.paging import hidden_rows
-from zoning_assets.sources.paging.page_tracker import PAGE, Walked, incomplete, other_size, patiently
-from zoning_assets.sources.paging.paged_layer import Ask, assemble
+from zoning_assets.sources.paging.page_tracker import PAGE, PageTracker, first_page, incomplete, other_size
+from zoning_assets.sources.paging.paged_layer import Fetch, assemble
 from zoning_assets.sources.source import Request
 from zoning_assets.transform.decode import axis_order, feature_batches, feature_collection, json_limits, row_identity
 from zoning_assets.transform.decode.feature_collection import Collection
@@ -30,7 +30,7 @@ _SAMPLE = 10
 _MOST_PROBES = 3
 
 
-async def open_source(request: Request) -> Whole:
+async def open_source(request: Request) -> FullLayer:
     """Ask the collection what it is, and walk through it.
 
     Raises:
@@ -71,7 +71,7 @@ class _Server:
         """By which word it gives rows."""
         return self.forms.get("rows", {})
 
-    async def ask(self, what: str, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Answer:
+    async def ask(self, what: str, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
         """A JSON answer; the first request for documents, and that for rows, finds the word for it."""
         if what in self.forms:
             return await self._ask(url, {**self.forms[what], **params}, read)
@@ -88,13 +88,13 @@ class _Server:
         self.forms[what] = collection_metadata.FORMS[-1]
         return await self._ask(url, {**self.forms[what], **params}, read)
 
-    async def _ask(self, url: str, question: Mapping[str, str], read: Callable[[bytes], Any]) -> Answer:
+    async def _ask(self, url: str, question: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
         self.asked += 1
         return await self.request.http.ask(
             self.request.jurisdiction.portal, url, {**self.at.kept, **question}, read=read
         )
 
-    async def sample(self, rows: int, crs: str | None) -> tuple[Collection, Answer]:
+    async def sample(self, rows: int, crs: str | None) -> tuple[Collection, Response]:
         """The first rows."""
         question = {"limit": str(rows), **_crs(crs)}
         answer = await self.ask("rows", self.at.items, question, feature_collection.of_geojson)
@@ -174,11 +174,11 @@ class _Layer:
         """See assembled.Paged."""
         return await self.server.stamp()
 
-    async def pages(self, ask: Ask, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(self, ask: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
         """See assembled.Paged."""
-        request, walked = self.server.request, Walked(self.server.request.where)
+        request, walked = self.server.request, PageTracker(self.server.request.where)
         size = other_size(request.feed.page_size or PAGE, walk)
-        page, size = await patiently(lambda rows: self._ask(ask, self.server.at.items, self._question(rows)), size)
+        page, size = await first_page(lambda rows: self._ask(ask, self.server.at.items, self._question(rows)), size)
         url = self.server.at.items
         while len(page.rows):
             batch = await asyncio.to_thread(self._batch, page)
@@ -197,7 +197,7 @@ class _Layer:
     def _question(self, size: int) -> dict[str, str]:
         return {**self.server.at.kept, **(self.server.form), "limit": str(size), **_crs(self.crs)}
 
-    async def _ask(self, ask: Ask, url: str, params: Mapping[str, str]) -> Collection:
+    async def _ask(self, ask: Fetch, url: str, params: Mapping[str, str]) -> Collection:
         """A page whose rows are as many as it says."""
         body = await ask(url, params, _looked_at)
         page = await asyncio.to_thread(feature_collection.of_geojson, body)

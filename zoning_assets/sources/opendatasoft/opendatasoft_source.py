@@ -19,7 +19,7 @@ from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.download.resumable_file import Part
 from zoning_assets.sources.files import file_reader
 from zoning_assets.sources.files.file_reader import LayerFile
-from zoning_assets.sources.full_layer import Here, Whole
+from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.paging import cache_manifest, json_fields, polling
 from zoning_assets.sources.source import Request, check_columns, prove
 from zoning_assets.transform.decode.json_limits import decode
@@ -40,7 +40,7 @@ class Dataset:
     stamp: Mapping[str, Any]
 
 
-async def open_source(request: Request) -> Whole:
+async def open_source(request: Request) -> FullLayer:
     """Export the dataset, unless that was done just now, and prove the export.
 
     Raises:
@@ -57,7 +57,7 @@ async def open_source(request: Request) -> Whole:
     if note is None:
         note = await _export(request, url, dataset, file, of)
     found = await asyncio.to_thread(_layer, file, where)
-    return Whole(request, _here(found, dataset, note))
+    return FullLayer(request, _here(found, dataset, note))
 
 
 async def probe(request: Request) -> dict[str, Any]:
@@ -122,7 +122,7 @@ async def _export(request: Request, url: str, dataset: Dataset, file: Path, of: 
     part, proof = Part(request.folder / "export.part", {}, request.where), dict[str, Any]()
     with closing(part):
         fetch = partial(request.http.fetch, request.jurisdiction.portal, address, part)
-        await polling.prepared(request, url, fetch)
+        await polling.poll(request, url, fetch)
         sha256 = await asyncio.to_thread(part.check)
         try:
             rows = await asyncio.to_thread(_rows, part.path, request.where)
@@ -145,7 +145,7 @@ def _rows(file: Path, where: str) -> int:
     return sum(map(len, file_reader.batches(_layer(file, where))))
 
 
-def _here(found: LayerFile, dataset: Dataset, note: Mapping[str, Any]) -> Here:
+def _here(found: LayerFile, dataset: Dataset, note: Mapping[str, Any]) -> LocalLayer:
     layer = {"crs": found.crs, "managed": ["fid", *dataset.managed]}
     stamp = {"sha256": note["sha256"], **dataset.stamp}
-    return Here("arrow", layer, stamp, dataset.stamp["count"], lambda: file_reader.batches(found), note["proof"])
+    return LocalLayer("arrow", layer, stamp, dataset.stamp["count"], lambda: file_reader.batches(found), note["proof"])

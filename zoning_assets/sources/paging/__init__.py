@@ -1,1 +1,1 @@
-"""What source types share that ask for a layer page by page."""
+"""Shared by source types that fetch a layer page by page."""

@@ -1,7 +1,8 @@
-"""A walk by offset: pages in a stated order, the offset advancing by the rows received, until a page is empty.
+"""Fetch all rows by offset: ordered pages, and the offset advances by the rows received, until a page is empty.
 
-That the count was reached is no end: the page after it must be empty too. A page that came before ends the walk, as a
-portal that ignores offsets repeats itself for ever. Where a portal cannot give a large page, smaller ones are asked.
+Reaching the portal's count does not end the walk: the next page must be empty too. A page that repeats raises an error,
+because a portal that ignores offsets returns the same page forever. If the portal fails on a large page, smaller pages
+are requested.
 """
 
 import hashlib
@@ -13,38 +14,38 @@ import pyarrow as pa
 from zoning_assets.errors import FileRefused, HarvestIncomplete, PortalUnreachable
 from zoning_assets.sources.paging.polling import TRIES
 
-#: How a page that the portal cannot give shrinks, and how often.
+#: By which factor a page that the portal fails on shrinks, and how often.
 _SHRINK, _RUNGS = 5, 2
-#: How often a page is asked for where a smaller one can be: so few that the host is not given up before that.
+#: Tries of a page that can still shrink: so few that the circuit breaker of the host does not open.
 _FEW_TRIES = 2
 
-#: Offset, limit and tries -> rows.
+#: Fetches a page: offset, limit and tries -> rows.
 Page = Callable[[int, int, int], Awaitable[pa.RecordBatch]]
 
 
 async def walk(page: Page, size: int, where: str, proof: dict[str, Any]) -> AsyncIterator[pa.RecordBatch]:
-    """All pages.
+    """Fetch all pages.
 
     Args:
-        page: asks for one; rows as feature_batches makes them.
-        size: rows asked for at a time.
+        page: fetches one page; rows in the columns of feature_batches.
+        size: rows per page.
         where: for messages.
-        proof: receives how it was walked.
+        proof: receives how the layer was walked.
 
     Raises:
-        HarvestIncomplete: a page came again.
+        HarvestIncomplete: a page came twice.
         PortalError: see errors.py.
     """
     seen: set[bytes] = set()
     offset = 0
     while True:
-        rows, size = await _patiently(page, offset, size)
+        rows, size = await _page_that_fits(page, offset, size)
         if not len(rows):
             break
         mark = hashlib.sha256("\n".join(rows.column("id").to_pylist()).encode()).digest()
         if mark in seen:
             raise HarvestIncomplete(
-                f"the page at row {offset:,} is one that came before: the portal ignores offsets",
+                f"the page at row {offset:,} repeats an earlier one: the portal ignores offsets",
                 where=where,
                 do="use another feed of this portal; nothing was published",
             )
@@ -54,8 +55,8 @@ async def walk(page: Page, size: int, where: str, proof: dict[str, Any]) -> Asyn
     proof.update({"pages": len(seen), "way": "ordered pages by offset, until one is empty"})
 
 
-async def _patiently(page: Page, offset: int, size: int) -> tuple[pa.RecordBatch, int]:
-    """A page, smaller where the portal cannot give it; and the size that it can give."""
+async def _page_that_fits(page: Page, offset: int, size: int) -> tuple[pa.RecordBatch, int]:
+    """Fetch a page, smaller if the portal fails on it; return it with the size that worked."""
     first: PortalUnreachable | FileRefused | None = None
     for _ in range(_RUNGS):
         if size < _SHRINK:

@@ -1,4 +1,4 @@
-"""What a large file in a feed's folder is of, so that runs that follow one another need not fetch it again."""
+"""A note beside a large file that states its content, so that runs that follow one another need not fetch it again."""
 
 import time
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ import orjson
 
 from zoning_assets.transform.geometry import content_hash
 
-#: A file fetched so long ago still serves the runs that follow one another (tiles, then parcels).
+#: Seconds for which a file may be reused by runs that follow one another (tiles, then parcels).
 _FRESH_S = 600.0
 
 
 def find(file: Path, of: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The note of a file that is there, of just this, and fresh."""
+    """The note of a file, if the file exists, has this content and is fresh; else None."""
     path = file.with_suffix(".json")
     if not file.exists() or not path.exists():
         return None
@@ -24,10 +24,10 @@ def find(file: Path, of: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def keep(draft: Path, file: Path, of: Mapping[str, Any], note: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the draft in the file's place, and a note beside it; the note."""
+    """Move the draft to the file's name, and write the note beside it; return the note."""
     whole = {**note, "of": of, "at": time.time()}
     path = file.with_suffix(".json")
-    path.unlink(missing_ok=True)  # between the two moves the note must not speak of another file
+    path.unlink(missing_ok=True)  # between the two moves an old note must not describe the new file
     draft.replace(file)
     path.write_bytes(content_hash.json_bytes(whole))
     return whole

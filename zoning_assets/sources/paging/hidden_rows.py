@@ -1,8 +1,8 @@
-"""Rows that a server never shows, and what proves that it has none.
+"""Rows that a server never returns, and the proof that it has none.
 
-MapServer leaves rows without a shape out of all that it says: of pages, of its count, and of its answer about the one
-row that is asked for by id (measured with 8.0, by WFS and by OGC API). Its count agrees with its pages and proves
-nothing. What does: ids that are numbered from 1 on and leave out none.
+MapServer leaves rows without a shape out of everything: pages, counts, and the response to a request for one id
+(measured with version 8.0, over WFS and OGC API). Its count then agrees with its pages and proves nothing. The proof
+is: the ids are numbers from 1 on, without a gap.
 """
 
 from typing import Any
@@ -13,27 +13,27 @@ from zoning_assets.transform.decode.row_identity import Numbers
 
 
 def check(request: Request, numbers: Numbers, rows: int, proof: dict[str, Any]) -> None:
-    """Whether rows may be hidden, after a walk through the layer of a server that hides some.
+    """Check whether rows may be hidden, after all rows of a layer of MapServer were fetched.
 
     Args:
-        request: its feed says whether that is accepted.
-        numbers: of all ids.
-        rows: how many came.
-        proof: receives what was found.
+        request: its feed states whether hidden rows are accepted.
+        numbers: the numbers in all ids.
+        rows: how many rows were fetched.
+        proof: receives the finding.
 
     Raises:
-        HarvestIncomplete: they may, and the jurisdiction file does not accept it.
+        HarvestIncomplete: rows may be hidden, and the jurisdiction file does not accept it.
     """
     left_out = numbers.left_out()
     if left_out == 0:
         proof["rows that the server hides"] = f"none: its ids are 1 to {rows:,} and leave out none"
         return
     which = "its ids are not numbered" if left_out is None else f"its ids leave out {left_out:,}"
-    what = f"MapServer shows no row without a shape and does not count them: {rows:,} rows came, and {which}"
+    what = f"MapServer hides rows without a shape and does not count them: {rows:,} rows came, and {which}"
     if request.feed.hidden_rows != "accept":
         raise HarvestIncomplete(
             what,
             where=request.where,
-            do='take the layer by another way (a file, another server), or set `hidden_rows = "accept"` in the file',
+            do='use another feed of this layer (a file, another server), or set `hidden_rows = "accept"` in the file',
         )
     proof["rows that the server hides"] = f"accepted: {what}"

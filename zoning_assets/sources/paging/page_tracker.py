@@ -1,4 +1,4 @@
-"""Where a walk through a layer has been, to find out a server that repeats itself; and how large its pages are."""
+"""Track the pages of a layer, to detect a server that repeats itself; and choose the size of pages."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -6,18 +6,19 @@ from typing import TypeVar
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable
 from zoning_assets.transform.decode.row_identity import Numbers
 
-#: Rows asked for at a time where nobody says.
+#: Rows per page if neither the file nor the portal states it.
 PAGE = 1000
-#: A server that refuses a page of some size is asked for one so much smaller, so often.
+#: By which factor a page that the server refuses shrinks, and how often.
 _SHRINK, _RUNGS = 4, 3
-#: A second walk asks in pages of another size, so that what is lost at a page's edge is lost elsewhere.
+#: A second walk uses another page size, so that rows lost at the edges of pages are others.
+_OTHER_SIZE = 0.7
 _OTHER_SIZE = 0.7
 
 _Page = TypeVar("_Page")
 
 
-class Walked:
-    """Where a walk has been. `numbers`: of all ids, see identity.Numbers."""
+class PageTracker:
+    """The pages received so far. `numbers`: the numbers in all ids, see row_identity.Numbers."""
 
     def __init__(self, where: str) -> None:
         self.where, self.rows, self.numbers = where, 0, Numbers()
@@ -26,14 +27,14 @@ class Walked:
         self._before: frozenset[str] = frozenset()
 
     def add(self, ids: Sequence[str], ignores: str) -> None:
-        """A page's ids. `ignores`: what the server ignores if they came before.
+        """Add the ids of a page. `ignores`: what the server ignores if a page repeats, for the message.
 
         Raises:
-            HarvestIncomplete: they did.
+            HarvestIncomplete: the page, or rows of it, came before.
         """
         page = frozenset(ids)
         if page and page in (self._first, self._before):
-            what = f"the page behind row {self.rows:,} is one that came before: the server ignores {ignores}"
+            what = f"the page behind row {self.rows:,} repeats an earlier one: the server ignores {ignores}"
             raise incomplete(self.where, what)
         if again := len(page & (self._first | self._before)):
             raise incomplete(self.where, f"{again:,} rows of the page behind row {self.rows:,} came twice")
@@ -42,22 +43,22 @@ class Walked:
         self.numbers.add(ids)
 
     def follow(self, url: str) -> None:
-        """A link.
+        """Record that a link is followed.
 
         Raises:
             HarvestIncomplete: it was followed before.
         """
         if url in self._links:
-            raise incomplete(self.where, f"its `next` links lead in a circle, behind row {self.rows:,}")
+            raise incomplete(self.where, f"its `next` links form a circle, behind row {self.rows:,}")
         self._links.add(url)
 
 
-async def patiently(page: Callable[[int], Awaitable[_Page]], size: int) -> tuple[_Page, int]:
-    """The first page, and the size of it that the server can give.
+async def first_page(page: Callable[[int], Awaitable[_Page]], size: int) -> tuple[_Page, int]:
+    """Fetch the first page, smaller if the server refuses it; return it with the size that worked.
 
     Args:
-        page: asks for one of a size.
-        size: rows asked for at first.
+        page: fetches a page of a size.
+        size: rows of the first try.
 
     Raises:
         PortalError: see errors.py.
@@ -73,10 +74,10 @@ async def patiently(page: Callable[[int], Awaitable[_Page]], size: int) -> tuple
 
 
 def other_size(size: int, walk: int) -> int:
-    """The size of the pages of a walk: another one for a second walk."""
+    """The page size of a walk; a second walk (`walk` 1) uses another."""
     return size if walk == 0 else int(size * _OTHER_SIZE) + 1
 
 
 def incomplete(where: str, what: str) -> HarvestIncomplete:
-    """The rows that came are not proven to be all."""
+    """The error for rows that are not proven complete."""
     return HarvestIncomplete(what, where=where, do="use another feed of this portal; nothing was published")

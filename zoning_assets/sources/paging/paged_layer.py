@@ -1,9 +1,9 @@
-"""A layer that is asked for page by page, whole, and put together in one file of ours.
+"""A layer that is fetched page by page and stored in one local file.
 
-For portals that cannot be asked by tile, or whose answers about a tile cannot be believed. The pages are kept as they
-come, so that a harvest that breaks goes on where it was. What makes the rows all rows: distinct ids are as many as the
-portal counts, before and after; no row comes twice; what the layer says of itself did not change meanwhile. A portal
-that does not count is asked for everything twice, in pages of another size, and must give the same rows.
+For portals that cannot select rows by tile, or whose selection is not reliable. Pages are stored as they arrive, so
+that a harvest that breaks is resumed. Proof that the rows are complete: the number of distinct ids equals the portal's
+count, before and after; no row comes twice; the layer's signals did not change meanwhile. If the portal does not count,
+all rows are fetched twice, with another page size, and must be equal.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from zoning_assets.errors import HarvestIncomplete
 from zoning_assets.redaction import without_secrets
-from zoning_assets.sources.full_layer import Here, Whole
+from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.paging import cache_manifest, polling
 from zoning_assets.sources.paging.polling import TRIES
 from zoning_assets.sources.source import Request, check_columns, prove
@@ -27,17 +27,17 @@ from zoning_assets.transform.decode.feature_batches import SCHEMA
 
 _FILE = "assembled.arrow"
 _ROWS_A_BATCH = 2000
-#: A walk ends here, whatever the portal says: more rows than any county has.
+#: A walk ends after so many rows, whatever the portal states: more than any county has.
 _MOST_ROWS = 50_000_000
 
 
-class Ask(Protocol):
-    """Asks the portal, unless an earlier try has the answer."""
+class Fetch(Protocol):
+    """Fetches and parses an answer from the portal, or from an earlier try."""
 
     async def __call__(
         self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any], tries: int = TRIES
     ) -> Any:
-        """What `read` makes of the answer's body. `tries`: how often at most, where less can be asked for.
+        """Return the parsed answer. `tries`: the most requests; fewer if the caller can ask for less.
 
         Raises:
             PortalError: see errors.py.
@@ -46,30 +46,30 @@ class Ask(Protocol):
 
 
 class Paged(Protocol):
-    """What a feed type tells of a layer, and how it is walked through."""
+    """What a feed type states about a layer, and how its rows are fetched."""
 
     @property
     def layer(self) -> Mapping[str, Any]:
-        """What reading needs; at least `crs` (None: the portal does not say)."""
+        """What decoding needs; at least `crs` (None: the portal does not state it)."""
         ...
 
     @property
     def columns(self) -> Sequence[str]:
-        """The columns' names."""
+        """The names of the columns."""
         ...
 
     async def stamp(self) -> Mapping[str, Any]:
-        """What the layer says of itself now: `count` (None where it does not count) and its signals of change."""
+        """The layer's state now: `count` (None: it does not count) and its signals of change."""
         ...
 
-    def pages(self, ask: Ask, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
-        """All rows as feature_batches makes them, in an order that stays. `walk` 1: in pages of another size."""
+    def pages(self, ask: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+        """Fetch all rows in the columns of feature_batches, in a stable order. `walk` 1: with another page size."""
         ...
 
 
 @dataclass
 class _File:
-    """Rows on their way to a file; a hash of them all, and of each id."""
+    """Rows being written to a file, with a hash of all rows and of each id."""
 
     path: Path
     rows: int = 0
@@ -77,7 +77,7 @@ class _File:
     ids: list[bytes] = field(default_factory=list)  # 8 bytes a row
 
     def add(self, writer: pa.RecordBatchFileWriter, batch: pa.RecordBatch) -> None:
-        """Write rows; remember their ids."""
+        """Write rows, and remember their ids."""
         writer.write_batch(batch)
         self.rows += len(batch)
         for name in ("id", "properties", "geometry"):
@@ -88,21 +88,21 @@ class _File:
 
     @property
     def hashes(self) -> Any:
-        """The ids' hashes, sorted."""
+        """The hashes of the ids, sorted."""
         return np.sort(np.frombuffer(b"".join(self.ids), dtype=np.uint64))
 
 
-async def assemble(request: Request, paged: Paged) -> Whole:
-    """Fetch the layer, unless that was done just now, and prove it.
+async def assemble(request: Request, paged: Paged) -> FullLayer:
+    """Fetch the layer and prove that it is complete, unless a fresh file of it exists.
 
     Raises:
-        HarvestIncomplete: the rows are not proven to be all; nothing of them is kept.
-        JurisdictionInvalid: the layer has not the columns that the jurisdiction file names.
-        PortalError: see errors.py; the pages that came are kept.
+        HarvestIncomplete: the rows are not proven complete; none are kept.
+        JurisdictionInvalid: the layer lacks a column that the jurisdiction file names.
+        PortalError: see errors.py; the pages that arrived are kept.
     """
     check_columns(request, list(paged.columns))
     stamp = dict(await paged.stamp())
-    # The address and how it is read belong to it: another layer's count and signals may be the same.
+    # The address and the decoding are part of the identity: another layer may have the same count and signals.
     of = {"url": without_secrets(request.feed.url), "layer": dict(paged.layer), "stamp": stamp}
     note = await asyncio.to_thread(cache_manifest.find, request.folder / _FILE, of)
     if note is None:
@@ -115,12 +115,12 @@ async def assemble(request: Request, paged: Paged) -> Whole:
             for left in request.folder.glob(f"assembled.{os.getpid()}.*"):
                 left.unlink()
         await asyncio.to_thread(request.draft.abandon)
-    here = _here(request, paged.layer, stamp, note)
-    return Whole(request, here)
+    here = _local_layer(request, paged.layer, stamp, note)
+    return FullLayer(request, here)
 
 
 async def _walked(request: Request, paged: Paged, stamp: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any]:
-    """Walk through the layer and prove the walk; the note of the file."""
+    """Fetch all rows, prove that they are complete, and return the note of the file."""
     proof: dict[str, Any] = {}
     resumed = await asyncio.to_thread(request.draft.begin, {"url": without_secrets(request.feed.url), **stamp})
     if resumed:
@@ -145,11 +145,11 @@ async def _walked(request: Request, paged: Paged, stamp: Mapping[str, Any], of: 
 async def _walk(  # noqa: PLR0913 - where from, how far, where to, and which walk
     request: Request, paged: Paged, count: int | None, proof: dict[str, Any], path: Path, walk: int = 0
 ) -> _File:
-    """All pages into a file. No row twice; never more than counted."""
+    """Fetch all pages into a file; raise an error if a row comes twice, or more rows come than the portal counts."""
     file = _File(path)
     most = _MOST_ROWS if count is None else min(count, _MOST_ROWS)
     with pa.OSFile(str(path), "wb") as sink, _writer(sink) as writer:
-        async for batch in paged.pages(_asker(request), proof, walk):
+        async for batch in paged.pages(_fetcher(request), proof, walk):
             await asyncio.to_thread(file.add, writer, batch)
             if file.rows > most:
                 raise _incomplete(request, f"more rows came than the portal counts: {file.rows:,} of {most:,}")
@@ -167,8 +167,8 @@ def _incomplete(request: Request, what: str) -> HarvestIncomplete:
     return HarvestIncomplete(what, where=request.where, do="run again; nothing was published")
 
 
-def _asker(request: Request) -> Ask:
-    async def ask(url: str, params: Mapping[str, str], read: Callable[[bytes], Any], tries: int = TRIES) -> Any:
+def _fetcher(request: Request) -> Fetch:
+    async def fetch(url: str, params: Mapping[str, str], read: Callable[[bytes], Any], tries: int = TRIES) -> Any:
         question = {"": url, **params}
         body = await asyncio.to_thread(request.draft.find, question)
         if body is not None:
@@ -177,10 +177,12 @@ def _asker(request: Request) -> Ask:
         await asyncio.to_thread(lambda: request.draft.add(answer.body, rows=0, question=question))
         return answer.value
 
-    return ask
+    return fetch
 
 
-def _here(request: Request, layer: Mapping[str, Any], stamp: Mapping[str, Any], note: Mapping[str, Any]) -> Here:
+def _local_layer(
+    request: Request, layer: Mapping[str, Any], stamp: Mapping[str, Any], note: Mapping[str, Any]
+) -> LocalLayer:
     path = request.folder / _FILE
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -188,7 +190,7 @@ def _here(request: Request, layer: Mapping[str, Any], stamp: Mapping[str, Any], 
             for number in range(file.num_record_batches):
                 yield from _sliced(file.get_batch(number))
 
-    return Here("features", layer, {"sha256": note["sha256"], **stamp}, note["rows"], batches, note["proof"])
+    return LocalLayer("features", layer, {"sha256": note["sha256"], **stamp}, note["rows"], batches, note["proof"])
 
 
 def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""Questions that a portal works at for a while: it answers 202, and is asked again."""
+"""Requests that a portal needs time for: it answers 202, and the request is repeated until the answer is ready."""
 
 import gc
 from collections.abc import Awaitable, Callable, Mapping
@@ -6,36 +6,46 @@ from functools import partial
 from typing import Any
 
 from zoning_assets.errors import PortalBusy
-from zoning_assets.http import Answer, retry_after_s
+from zoning_assets.http import Response, retry_after_s
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.source import Request
 
 PREPARING = 202
-#: How often a question is asked that fails.
+#: The most tries of a request that fails.
 TRIES = 6
 _POLLS, _FIRST_WAIT_S, _LONGEST_WAIT_S = 12, 1.0, 60.0
-#: A portal that asks for more patience than this is left alone.
+#: If a portal asks for a longer wait than this, the request fails; seconds.
 _LONGEST_RETRY_AFTER_S = 300.0
 
 
 async def ask(
     request: Request, url: str, params: Mapping[str, str], read: Callable[[bytes], Any], tries: int = TRIES
-) -> Answer:
-    """Ask, and wait while the answer is prepared. See Http.ask.
+) -> Response:
+    """Send a request, and poll while the answer is being prepared. See Client.ask.
 
     Raises:
-        PortalBusy: it was still prepared after twelve polls.
+        PortalBusy: it was still being prepared after twelve polls.
         PortalError: see errors.py.
     """
     portal, also = request.jurisdiction.portal, {PREPARING}
     once = partial(request.http.ask, portal, url, params, read=partial(_quietly, read), tries=tries, also=also)
-    return await prepared(request, url, once)
+    return await poll(request, url, once)
 
 
-async def prepared(request: Request, url: str, once: Callable[[], Awaitable[Answer]]) -> Answer:
-    """The answer that comes at last; the pauses are the portal's wish, or grow."""
+async def poll(request: Request, url: str, once: Callable[[], Awaitable[Response]]) -> Response:
+    """Repeat a request until its status is not 202. Waits are those that the portal states, else they grow.
+
+    Args:
+        request: its client waits.
+        url: the address, for messages.
+        once: sends the request.
+
+    Raises:
+        PortalBusy: it was still 202 after twelve polls, or the portal asks for too long a wait.
+        Stopping: this program was asked to stop.
+    """
     where, wait_s = without_secrets(url), None
-    for poll in range(_POLLS):
+    for number in range(_POLLS):
         if stopping := request.http.stopped(where):
             raise stopping
         answer = await once()
@@ -44,13 +54,13 @@ async def prepared(request: Request, url: str, once: Callable[[], Awaitable[Answ
         wait_s = retry_after_s(answer.headers, request.http.now())
         if wait_s is not None and wait_s > _LONGEST_RETRY_AFTER_S:
             break
-        await request.http.sleep(wait_s or request.http.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**poll))
-    what = f"it still prepares the answer (HTTP 202, asked {poll + 1} times)"
+        await request.http.sleep(wait_s or request.http.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**number))
+    what = f"the answer is still being prepared (HTTP 202, {number + 1} requests)"
     raise PortalBusy(what, where=where, do="run again later", wait_s=wait_s)
 
 
 def _quietly(read: Callable[[bytes], Any], body: bytes) -> Any:
-    """What `read` makes of the body; the collector rests meanwhile, as it would look at every number's list in vain."""
+    """Parse the body with `read`. Garbage collection is off meanwhile; it would scan large lists of numbers in vain."""
     was = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Rows of portals that give tables: JSON objects, one of whose columns holds the shape."""
+"""Rows of portals that return tables: JSON objects, with the shape in one of their columns."""
 
 import hashlib
 import json
@@ -12,26 +12,26 @@ import pyarrow as pa
 import shapely
 
 from zoning_assets.errors import HarvestIncomplete, NotALayer
-from zoning_assets.http.response_checks import named
+from zoning_assets.http.response_checks import failure_reason
 from zoning_assets.transform.decode import feature_batches, wkt_columns
 from zoning_assets.transform.decode.rows import Rows
 
-#: What columns of shapes are called.
+#: Usual names of columns of shapes.
 _NAMES = frozenset({"the_geom", "geom", "geometry", "wkt", "shape", "geojson", "wkb_geometry", "geo_shape"})
 _POINTS = frozenset({"lat", "latitude", "y", "lon", "long", "lng", "longitude", "x"})
 _AREAS = [shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON, shapely.GeometryType.GEOMETRYCOLLECTION]
 
 
 @dataclass(frozen=True)
-class Table:
-    """How a portal's rows are read."""
+class TabularLayer:
+    """How the rows of a table are decoded."""
 
-    identity: str  # the column that tells a row from the others
+    identity: str  # the column that identifies a row
     geometry: str  # the column with the shapes
-    srid: int | None = None  # of shapes that say one
+    srid: int | None = None  # the SRID in the shapes, if they have one
 
     def batch(self, rows: Sequence[Mapping[str, Any]], where: str) -> pa.RecordBatch:
-        """Rows as feature_batches makes them. Where a shape cannot be read its column stays as it came.
+        """Convert rows to the columns of feature_batches. The column of a shape that cannot be read is kept as it is.
 
         Raises:
             HarvestIncomplete: the page cannot be read.
@@ -43,15 +43,15 @@ class Table:
                 for row, shape in zip(rows, shapes.tolist(), strict=True)
             ]
             return feature_batches.batch([self._identity(row) for row in rows], Rows(attributes, shapes, flaws))
-        except (ValueError, RecursionError) as error:  # RecursionError: a row nested without end
+        except (ValueError, RecursionError) as error:  # RecursionError: a row is nested too deeply
             raise HarvestIncomplete(
-                f"a page cannot be read: {named(error)[:200]}",
+                f"a page cannot be read: {failure_reason(error)[:200]}",
                 where=where,
                 do="use another feed of this portal; nothing was published",
             ) from error
 
     def _identity(self, row: Mapping[str, Any]) -> str:
-        """The portal's id; where it gives none, the row itself: as many different rows as it counts are all of them."""
+        """The portal's id of a row, else a hash of the row; the distinct rows are then compared with the count."""
         given = row.get(self.identity)
         if type(given) in (int, str):
             return str(given)
@@ -59,21 +59,21 @@ class Table:
 
 
 def find_geometry(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], told: str | None, where: str) -> str:
-    """The column with the shapes: the one that the jurisdiction file names, else found by values, then by name.
+    """Choose the column of shapes: the one that the jurisdiction file names, else by values, then by name.
 
     Args:
-        columns: of the table.
-        rows: some of its first.
-        told: what the jurisdiction file says.
+        columns: the columns of the table.
+        rows: some of its first rows.
+        told: `geometry` of the jurisdiction file.
         where: for messages.
 
     Raises:
-        NotALayer: there is no such column, or several and none is called as such columns are.
+        NotALayer: there is no such column, or several and not exactly one has a usual name.
     """
     if told is not None:
         if told in columns:
             return told
-        raise NotALayer(f"the table has no column {told!r}", where=where, do=f"mend `geometry`: {_listed(columns)}")
+        raise NotALayer(f"the table has no column {told!r}", where=where, do=f"fix `geometry`: {_listed(columns)}")
     areas = [name for name in columns if _holds_areas([row.get(name) for row in rows])]
     named = [name for name in areas if name.lower() in _NAMES]
     if len(areas) == 1 or len(named) == 1:
@@ -83,10 +83,10 @@ def find_geometry(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], tol
 
 
 def _holds_areas(values: Sequence[Any]) -> bool:
-    """Whether at least half of what the column says are polygons."""
-    said = [value for value in values if value is not None and value != ""]
-    shapes, _ = wkt_columns.shapes_of(said, wkt_columns.srid_of(said))
-    return bool(said) and float(np.isin(shapely.get_type_id(shapes), _AREAS).mean()) >= 0.5
+    """Whether at least half of the values of a column are polygons."""
+    known = [value for value in values if value is not None and value != ""]
+    shapes, _ = wkt_columns.shapes_of(known, wkt_columns.srid_of(known))
+    return bool(known) and float(np.isin(shapely.get_type_id(shapes), _AREAS).mean()) >= 0.5
 
 
 def _no_areas(columns: Sequence[str]) -> str:

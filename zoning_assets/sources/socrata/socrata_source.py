@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, NotALayer
 from zoning_assets.redaction import without_secrets
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.paging import by_offset, json_fields, polling
-from zoning_assets.sources.paging.paged_layer import Ask, assemble
-from zoning_assets.sources.paging.tabular_rows import Table
+from zoning_assets.sources.paging.paged_layer import Fetch, assemble
+from zoning_assets.sources.paging.tabular_rows import TabularLayer
 from zoning_assets.sources.socrata import view_metadata
 from zoning_assets.sources.source import Request
 from zoning_assets.transform.decode.json_limits import decode
@@ -27,7 +27,7 @@ _ROW_ID = ":id"
 _PAGE_ROWS = 2000
 
 
-async def open_source(request: Request) -> Whole:
+async def open_source(request: Request) -> FullLayer:
     """Find the dataset, fetch its rows and prove them.
 
     Raises:
@@ -71,7 +71,7 @@ class Dataset:
 
     def __init__(self, request: Request, portal: str, view: view_metadata.View) -> None:
         self.request, self.portal, self.view = request, portal, view
-        self.rows = Table(identity=_ROW_ID, geometry=view.geometry)
+        self.rows = TabularLayer(identity=_ROW_ID, geometry=view.geometry)
         managed = sorted({_ROW_ID, *view.managed})
         self.layer: Mapping[str, Any] = {"crs": crs.DEGREES, "geometry": view.geometry, "managed": managed}
         self.columns = view.columns
@@ -92,7 +92,7 @@ class Dataset:
         values = list(answer.value[0].values()) if answer.value else []
         return json_fields.count(values[0]) if len(values) == 1 else None
 
-    async def pages(self, ask: Ask, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(self, ask: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
         """See assembled.Paged."""
         size = self.request.feed.page_size or _PAGE_ROWS
         size = max(1, size * 2 // 3) if walk else size
@@ -100,7 +100,7 @@ class Dataset:
             yield batch
         proof["rows are told apart by"] = _ROW_ID if self._names_id else "all they say"
 
-    async def _page(self, ask: Ask, offset: int, limit: int, tries: int) -> pa.RecordBatch:
+    async def _page(self, ask: Fetch, offset: int, limit: int, tries: int) -> pa.RecordBatch:
         """Rows with their ids, where the portal gives them; `*` alone leaves them out."""
         params = {"$order": _ROW_ID, "$limit": str(limit), "$offset": str(offset)}
         if self._names_id:

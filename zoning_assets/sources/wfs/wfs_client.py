@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from zoning_assets.errors import FeedRefused, NotALayer
-from zoning_assets.http.response_checks import named
+from zoning_assets.http.response_checks import failure_reason
 from zoning_assets.sources.paging.page_tracker import incomplete
 from zoning_assets.sources.source import Request
 from zoning_assets.sources.wfs import wfs_capabilities
@@ -140,7 +140,7 @@ class Service:
         try:
             page = feature_collection.of_geojson(body) if way.geojson else feature_collection.of_gml(body, self.kinds)
         except ValueError as error:
-            raise incomplete(self.request.where, f"a page cannot be read: {named(error)[:200]}") from error
+            raise incomplete(self.request.where, f"a page cannot be read: {failure_reason(error)[:200]}") from error
         if page.returned not in (None, len(page.rows)):
             raise incomplete(self.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
         return page

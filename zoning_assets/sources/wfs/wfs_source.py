@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from zoning_assets.errors import CrsRefused, FeedRefused
-from zoning_assets.sources.full_layer import Whole
+from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.paging import hidden_rows
-from zoning_assets.sources.paging.page_tracker import PAGE, Walked, incomplete, other_size, patiently
-from zoning_assets.sources.paging.paged_layer import Ask, assemble
+from zoning_assets.sources.paging.page_tracker import PAGE, PageTracker, first_page, incomplete, other_size
+from zoning_assets.sources.paging.paged_layer import Fetch, assemble
 from zoning_assets.sources.source import Request
 from zoning_assets.sources.wfs import wfs_capabilities
 from zoning_assets.sources.wfs.wfs_client import Service, Way
@@ -28,7 +28,7 @@ from zoning_assets.transform.decode.rows import Rows
 _SAMPLE = 10
 
 
-async def open_source(request: Request) -> Whole:
+async def open_source(request: Request) -> FullLayer:
     """Ask the service what it has, find out how its rows can be had, and walk through them.
 
     Raises:
@@ -173,13 +173,13 @@ class _Layer:
         except FeedRefused:
             return False
 
-    async def pages(self, ask: Ask, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(self, ask: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
         """See assembled.Paged."""
-        walked = Walked(self.server.request.where)
+        walked = PageTracker(self.server.request.where)
         size = other_size(self.server.request.feed.page_size or min(self.most_rows, PAGE), walk)
         if not self.way.paging:
             size = self._all_at_once()
-        page, size = await patiently(lambda rows: self._page(ask, 0, rows), size)
+        page, size = await first_page(lambda rows: self._page(ask, 0, rows), size)
         while len(page.rows):
             batch = await asyncio.to_thread(self._batch, page)
             walked.add(batch.column("id").to_pylist(), "`startIndex`")
@@ -208,7 +208,7 @@ class _Layer:
             raise incomplete(self.server.request.where, "the server ignores `startIndex` and does not count its rows")
         return max(self.count, 1)
 
-    async def _page(self, ask: Ask, start: int, size: int) -> Collection:
+    async def _page(self, ask: Fetch, start: int, size: int) -> Collection:
         """A page.
 
         Raises:

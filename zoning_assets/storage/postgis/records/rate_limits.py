@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from zoning_assets.errors import StoreError
-from zoning_assets.http.rate_limit import Budget
+from zoning_assets.http.rate_limit import HostBudget
 from zoning_assets.http.rate_limit_store import Step
 from zoning_assets.storage.postgis.database import unavailable, where
 from zoning_assets.storage.postgis.database_errors import reason
@@ -161,22 +161,22 @@ async def _change(host: str, step: Step[T], connection: Connection) -> T:
         return answer
 
 
-_NAMES = tuple(field.name for field in fields(Budget))
+_NAMES = tuple(field.name for field in fields(HostBudget))
 _TIMES = frozenset(name for name in _NAMES if name.endswith(("_at", "_until")))
 
 
-def _budget(row: Mapping[str, Any]) -> Budget:
+def _budget(row: Mapping[str, Any]) -> HostBudget:
     """A row as a budget; a time of NULL is 0, long ago."""
     times = {name: row[name].timestamp() if row[name] else 0.0 for name in _TIMES}
-    return Budget(**{**{name: row[name] for name in _NAMES}, **times})
+    return HostBudget(**{**{name: row[name] for name in _NAMES}, **times})
 
 
-def _columns(budget: Budget) -> dict[str, Any]:
+def _columns(budget: HostBudget) -> dict[str, Any]:
     values = {name: getattr(budget, name) for name in _NAMES}  # asdict would copy them
     return {**values, **{name: datetime.fromtimestamp(values[name], UTC) if values[name] else None for name in _TIMES}}
 
 
-def read_budgets(url: str) -> dict[str, tuple[Budget, float]]:
+def read_budgets(url: str) -> dict[str, tuple[HostBudget, float]]:
     """All hosts' budgets, those asked most first, each with the ledger's time.
 
     Raises:
