@@ -265,7 +265,7 @@ class Outcome:
     content_hash: str = ""  # of the validated rows, whatever their order
     rejections: Any = None  # table of page, row, reason, detail
     picture: bytes = b""  # PNG
-    survey: Any = None  # release_profile.Survey
+    survey: Any = None  # release_profile.ReleaseProfile
     waited_s: float = 0.0  # for other places
     batch: int | None = None  # None: nothing was published, or it had been published already
     error: ZoningError | None = None

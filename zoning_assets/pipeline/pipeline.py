@@ -57,7 +57,7 @@ from zoning_assets.storage.postgis.records import correction_records, feed_fresh
 from zoning_assets.storage.postgis.sessions import close_idle
 from zoning_assets.transform.geometry import content_hash, preview_image
 from zoning_assets.transform.quality.release_checks import Verdict
-from zoning_assets.transform.quality.release_profile import Survey
+from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
 STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
 
@@ -236,7 +236,7 @@ class Pipeline:
         if NORMALIZED in stages:
             summary = await asyncio.to_thread(work.table(NORMALIZED).summary, self.objects)
             outcome.counts = replace(outcome.counts, fetched=summary["fetched"])
-            outcome.survey = Survey(fields=tuple(summary["fields"]))
+            outcome.survey = ReleaseProfile(fields=tuple(summary["fields"]))
             outcome.stages.append(NORMALIZED)
         return work
 
@@ -283,13 +283,13 @@ class Pipeline:
             said = {
                 "counts": counts.as_dict(),
                 "content_hash": content_hash.set_hash(chain.from_iterable(part.hashes for part in judged)),
-                "survey": sum((part.survey for part in judged), Survey()).as_dict(),
+                "survey": sum((part.survey for part in judged), ReleaseProfile()).as_dict(),
             }
             image = await self.pool.run(preview_image.of_sketches, [part.sketch for part in judged])
             await asyncio.to_thread(table.finish, work.objects, len(groups), said, rejections, image)
         counts = Counts(**said["counts"])
-        seen = Survey.of(said["survey"])
-        outcome.survey = (outcome.survey or Survey()) + seen
+        seen = ReleaseProfile.of(said["survey"])
+        outcome.survey = (outcome.survey or ReleaseProfile()) + seen
         received = {name: getattr(outcome.counts, name) for name in ("received", "requests", "bytes")}
         outcome.counts = replace(counts, **received)
         outcome.content_hash = said["content_hash"]
@@ -312,7 +312,7 @@ class Pipeline:
             work = await self._validate(work, outcome)
         done = await asyncio.to_thread(find_published, self.database, work.edition)
         if done:
-            outcome.survey += Survey(kept=outcome.survey.rows)
+            outcome.survey += ReleaseProfile(kept=outcome.survey.rows)
         elif await gate.compares():
             outcome.survey += await self.pool.run(compare_place, work, self.database)
         await gate.come(outcome, work.tiles, publishes=done is None)
