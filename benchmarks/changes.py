@@ -16,7 +16,7 @@ from zoning_assets.simulation.county.county import BOUNDS, County
 from zoning_assets.simulation.county.release_plan import Plan, Truth
 from zoning_assets.transform.changes import change_event, zoning_changes, zoning_codes
 from zoning_assets.transform.changes.overlay import shares
-from zoning_assets.transform.changes.parcel_changes import judge_parcels
+from zoning_assets.transform.changes.parcel_changes import detect_parcel_changes
 from zoning_assets.transform.geometry import crs
 from zoning_assets.transform.geometry.content_hash import content_hashes
 
@@ -68,10 +68,10 @@ def _release(
     lots, map_, _ = _layers(after, known)
     truth = after.truth or Truth()
     started = time.monotonic()
-    zoning = zoning_changes.judge_zoning(lots, districts, map_)
+    zoning = zoning_changes.detect_zoning_changes(lots, districts, map_)
     zoning_s = time.monotonic() - started
     started = time.monotonic()
-    lineage = judge_parcels(*_differing(parcels, lots), coded=False)
+    lineage = detect_parcel_changes(*_differing(parcels, lots), has_own_codes=False)
     return {
         "drift_m": drift_m,
         "measured_drift_m": zoning.drift.drift_m,
@@ -83,7 +83,7 @@ def _release(
 
 
 def _rezonings(
-    judged: change_event.Judged, truth: Truth, lots: gpd.GeoDataFrame, map_: gpd.GeoDataFrame
+    judged: change_event.DetectedChanges, truth: Truth, lots: gpd.GeoDataFrame, map_: gpd.GeoDataFrame
 ) -> dict[str, Any]:
     """Told beside true; a partial rezoning is as wide as this release draws it."""
     events = judged.changes[judged.changes["state"] == change_event.EVENT]
@@ -118,7 +118,7 @@ def _drawn_widths(pins: list[str], truth: Truth, lots: gpd.GeoDataFrame, map_: g
     return widths
 
 
-def _lineage(judged: change_event.Judged, truth: Truth) -> dict[str, Any]:
+def _lineage(judged: change_event.DetectedChanges, truth: Truth) -> dict[str, Any]:
     told = {
         (kind, tuple(evidence["parents"]), tuple(evidence["children"]))
         for kind, evidence in zip(judged.changes["kind"], judged.changes["evidence"], strict=True)

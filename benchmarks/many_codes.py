@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from zoning_assets.transform.changes import change_event
-from zoning_assets.transform.changes.zoning_changes import judge_zoning
+from zoning_assets.transform.changes.zoning_changes import detect_zoning_changes
 from zoning_assets.transform.geometry import crs
 from zoning_assets.transform.geometry.content_hash import content_hashes
 from zoning_assets.transform.geometry.polygon_overlay import polygons
@@ -50,7 +50,7 @@ def measure() -> dict[str, Any]:
     here = lots().to_crs(frame)
     parcels = here.assign(key=here["PIN"], zoning_code=None)
     started = time.monotonic()
-    judged = judge_zoning(parcels, before, after)
+    judged = detect_zoning_changes(parcels, before, after)
     events = judged.changes[judged.changes["state"] == change_event.EVENT]
     told = {ids[0] for ids in events["parcel_ids"]}
     return {

@@ -20,7 +20,7 @@ import shapely
 
 from zoning_assets.model import CodeRules
 from zoning_assets.transform.changes import change_event, zoning_changes, zoning_codes
-from zoning_assets.transform.changes.parcel_changes import judge_parcels
+from zoning_assets.transform.changes.parcel_changes import detect_parcel_changes
 from zoning_assets.transform.geometry import crs
 from zoning_assets.transform.geometry.content_hash import content_hashes
 
@@ -54,7 +54,7 @@ def _cambridge_zoning() -> list[dict[str, Any]]:
     found = []
     for before, after in pairwise(vintages):
         started = time.monotonic()
-        judged = zoning_changes.judge_zoning(parcels, maps[before], maps[after])
+        judged = zoning_changes.detect_zoning_changes(parcels, maps[before], maps[after])
         seconds = round(time.monotonic() - started, 1)
         events = judged.changes[judged.changes["state"] == change_event.EVENT]
         told = {(ids[0], old, new) for kind, ids, old, new in _said(events) if kind == zoning_changes.REZONED}
@@ -89,7 +89,7 @@ def _cambridge_parcels() -> dict[str, Any]:
     before, after = (_lots(folder / name) for name in files)
     old, new = set(before["key"]), set(after["key"])
     started = time.monotonic()
-    judged = judge_parcels(before, after, coded=False)
+    judged = detect_parcel_changes(before, after, has_own_codes=False)
     told = {key for ids in judged.changes["parcel_ids"] for key in ids}
     same = dict(zip(before["key"], before.geometry, strict=True))
     differing = sum(
@@ -131,7 +131,7 @@ def _san_jose() -> dict[str, Any]:
         pd.DataFrame(after).drop_duplicates("ZONING_ID"), on="ZONING_ID", suffixes=("_was", "_now")
     )
     recoded = both[both["code_was"] != both["code_now"]]
-    judged = zoning_changes.judge_zoning(lots, before, after)
+    judged = zoning_changes.detect_zoning_changes(lots, before, after)
     events = judged.changes[judged.changes["state"] == change_event.EVENT]
     return {
         "same_id_other_code": [

@@ -61,7 +61,7 @@ def test_one_document_may_have_many_lines(word: Zoning, database: str, tmp_path:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (f'{json.dumps(TOLD)}\n{{"jurisdiction": "us-xx-a"}}\n', "line 2: nothing is told"),
+        (f'{json.dumps(TOLD)}\n{{"jurisdiction": "us-xx-a"}}\n', "line 2: it identifies no amendment"),
         (f"{json.dumps(TOLD)}\nnonsense\n", "line 2: "),
         ('{"jurisdiction": "us-xx-a", "status": "passed"}', "line 1: Invalid enum value 'passed'"),
         ("\xff", "line 1: "),

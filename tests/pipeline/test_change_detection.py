@@ -305,8 +305,8 @@ HARMS = [
     (truncated, "ground fell"),
     (coded("C-1"), "codes became one"),
     (coded(None), "has no code"),
-    (coded(lambda number: f"FID {number}"), "codes that the map never had"),
-    (shifted, "gone or moved"),
+    (coded(lambda number: f"FID {number}"), "codes that the map did not have before"),
+    (shifted, "removed or moved"),
 ]
 
 

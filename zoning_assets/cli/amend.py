@@ -12,7 +12,7 @@ from zoning_assets.cli.changes import short
 from zoning_assets.cli.display import output, terminal
 from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.model import STATUSES, Amendment, Jurisdiction
-from zoning_assets.transform.changes.amendment_matching import name_of, says_something
+from zoning_assets.transform.changes.amendment_matching import is_identified, name_of
 from zoning_assets.transform.changes.amendment_messages import ground_of
 
 _LARGEST_GROUND = 10 << 20  # bytes
@@ -93,7 +93,7 @@ def _tell(jurisdiction: Jurisdiction, told: list[Amendment], *, json: bool) -> N
     """Store them, and say which said anything new."""
     from zoning_assets.storage.postgis.records import amendment_records  # noqa: PLC0415
 
-    if not any(map(says_something, told)):
+    if not any(map(is_identified, told)):
         do = "give --case, --ordinance, --parcel, --to or --ground, or another document"
         raise SettingInvalid("nothing was told", where="zoning amend", do=do)
     new = amendment_records.tell(bootstrap.bring_up_database(), jurisdiction.id, told, jurisdiction.srid)

@@ -11,7 +11,7 @@ from zoning_assets.defs.metadata import some
 from zoning_assets.defs.partitions import key_of
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING, Place
-from zoning_assets.transform.quality.release_checks import THINGS, WIRES, Finding, Verdict, names_of
+from zoning_assets.transform.quality.release_checks import CHECKS, THINGS, CheckFinding, Verdict, names_of
 
 #: feed -> the asset that is held back.
 ASSETS = {PARCELS: "parcels", ZONING: "districts"}
@@ -22,7 +22,7 @@ _REST = {"columns_changed": " a column"}
 def specs(feed: str) -> list[dg.AssetCheckSpec]:
     """The checks of a feed's last asset; where one that blocks fails, nothing of the release is published."""
     return [
-        dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=WIRES[name].blocks, description=_about(name, feed))
+        dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=CHECKS[name].blocks, description=_about(name, feed))
         for name in names_of(feed)
     ]
 
@@ -62,11 +62,11 @@ def of_fall(jurisdiction: str, feed: str, error: AcceptanceNeeded) -> dg.AssetCh
 
 
 def _about(name: str, feed: str) -> str:
-    wire = WIRES[name]
+    wire = CHECKS[name]
     share = wire.what.format(value=_SO_MUCH[wire.unit], things=THINGS[feed])
     return f"Fails if X is above its limit: {share}{_REST.get(name, '')}. docs/reference/tripwires.md says what to do."
 
 
-def _said(finding: Finding) -> str:
+def _said(finding: CheckFinding) -> str:
     """The sentence without its name, which stands beside it."""
     return finding.sentence.removeprefix(f"{finding.name}: ")

@@ -21,8 +21,8 @@ from zoning_assets.storage.postgis import parcel_zoning as store
 from zoning_assets.storage.postgis.records import change_records as feed
 from zoning_assets.storage.postgis.records.snapshots import Span, States
 from zoning_assets.transform.changes import change_event, zoning_codes
-from zoning_assets.transform.changes.parcel_changes import judge_parcels
-from zoning_assets.transform.changes.zoning_changes import judge_zoning
+from zoning_assets.transform.changes.parcel_changes import detect_parcel_changes
+from zoning_assets.transform.changes.zoning_changes import detect_zoning_changes
 from zoning_assets.transform.geometry import crs
 from zoning_assets.transform.geometry.metric_frame import in_metric_frame
 
@@ -75,12 +75,12 @@ def tell(url: str, jurisdiction: Jurisdiction) -> Told | None:
         refused = states.refused()
         known = refused if refused and refused.batch == span.zoning_to else None
         if known and known.parcels_to == span.parcels_to and not known.accepted_by:
-            return Told(0, {}, 0.0, 0.0, 0.0, tuple(known.alarms), change_event.none())
+            return Told(0, {}, 0.0, 0.0, 0.0, tuple(known.alarms), change_event.no_changes())
         spelled = spellings(states.codes(), jurisdiction)
         parcels = _judge_parcels(states, span, spelled, jurisdiction)
         is_right = bool(known and known.accepted_by) or states.is_accepted(span.zoning_to)
         map_ = _judge_zoning(states, span, spelled, jurisdiction, is_right=is_right)
-        found = feed.with_history(states, change_event.together(parcels.changes, map_.changes))
+        found = feed.with_history(states, change_event.concatenated(parcels.changes, map_.changes))
         alarms = map_.alarms
         end = replace(span, zoning_to=span.zoning_from) if alarms else span
         counts = Counter(f"{kind}/{state}" for kind, state in zip(found["kind"], found["state"], strict=True))
@@ -133,25 +133,25 @@ def _told(release: int, change: Any) -> tuple[Any, ...]:
 
 def _judge_parcels(
     states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction
-) -> change_event.Judged:
+) -> change_event.DetectedChanges:
     if not span.parcels_from or span.parcels_from == span.parcels_to:
-        return change_event.Judged(change_event.none())
+        return change_event.DetectedChanges(change_event.no_changes())
     sides = states.parcels_that_differ(span.parcels_from, span.parcels_to)
     before, after = (in_metric_frame(_said(side, spelled), jurisdiction) for side in sides)
     same = states.parcels_that_stay(span.parcels_from, span.parcels_to)
-    return judge_parcels(before, after, coded=ZONING not in jurisdiction.feeds, same=same)
+    return detect_parcel_changes(before, after, has_own_codes=ZONING not in jurisdiction.feeds, same=same)
 
 
 def _judge_zoning(
     states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction, *, is_right: bool = False
-) -> change_event.Judged:
+) -> change_event.DetectedChanges:
     if not span.zoning_from or span.zoning_from == span.zoning_to:
-        return change_event.Judged(change_event.none())
+        return change_event.DetectedChanges(change_event.no_changes())
     maps = [states.districts(batch) for batch in (span.zoning_from, span.zoning_to)]
     parcels = _said(states.parcels(span.parcels_to, _ground(*maps)), spelled)
     coded = [side.assign(code=side["code_local"].map(spelled)) for side in maps]
     before, after = (facets_of(in_metric_frame(side, jurisdiction), jurisdiction) for side in coded)
-    return judge_zoning(in_metric_frame(parcels, jurisdiction), before, after, is_right=is_right)
+    return detect_zoning_changes(in_metric_frame(parcels, jurisdiction), before, after, is_confirmed=is_right)
 
 
 def _said(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:

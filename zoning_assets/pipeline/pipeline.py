@@ -51,7 +51,7 @@ from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.publish import Published
 from zoning_assets.storage.postgis.records import correction_records, feed_freshness, snapshots
 from zoning_assets.transform.quality.release_checks import Verdict
-from zoning_assets.transform.quality.release_profile import Survey
+from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
 STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
 
@@ -231,10 +231,10 @@ class Pipeline:
             raise work
         received = _received(prepared.cover, work, stages)
         outcome = Outcome(place, run.feed, (RAW,), received, work.harvest)
-        fields = Survey()
+        fields = ReleaseProfile()
         if NORMALIZED in stages:
             summary = await asyncio.to_thread(work.table(NORMALIZED).summary, self.objects)
-            fields = Survey(fields=tuple(summary["fields"]))
+            fields = ReleaseProfile(fields=tuple(summary["fields"]))
             outcome = _after(outcome, NORMALIZED, received + Counts(fetched=summary["fetched"]))
         yield outcome, None
         if VALIDATED in stages or PUBLISHED in stages:

@@ -9,7 +9,7 @@ from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.pipeline.workers.worker_tasks import compare_place, publish_place
 from zoning_assets.storage.postgis.publish import Published, find_published
 from zoning_assets.storage.postgis.sessions import close_idle
-from zoning_assets.transform.quality.release_profile import Survey
+from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Publishing:
     pool: Pool
     database: str
 
-    async def published(self, validated: Validated, fields: Survey, gate: Gate) -> Published:
+    async def published(self, validated: Validated, fields: ReleaseProfile, gate: Gate) -> Published:
         """Publish a validated table, unless that was done before.
 
         Args:
@@ -43,11 +43,13 @@ class Publishing:
         async with gate.turn:  # in a thread: a worker that waits for PostgreSQL works on no page
             return await asyncio.to_thread(publish_place, work, self.database, await gate.undone())
 
-    async def _survey(self, validated: Validated, fields: Survey, gate: Gate, done: Published | None) -> Survey:
+    async def _survey(
+        self, validated: Validated, fields: ReleaseProfile, gate: Gate, done: Published | None
+    ) -> ReleaseProfile:
         """What the release looks like in this place, beside what is published."""
         survey = fields + await asyncio.to_thread(validated.survey)
         if done:
-            return survey + Survey(kept=survey.rows)
+            return survey + ReleaseProfile(kept=survey.rows)
         if await gate.compares():
             return survey + await self.pool.run(compare_place, validated.work, self.database)
         return survey

@@ -19,9 +19,9 @@ from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import release_profiles
 from zoning_assets.storage.postgis.records.release_profiles import ACCEPTED, HELD, PASSED, Contents, Surveys
 from zoning_assets.transform.quality import release_checks
-from zoning_assets.transform.quality.release_checks import Finding, Verdict
-from zoning_assets.transform.quality.release_metrics import Measure, Release, measures
-from zoning_assets.transform.quality.release_profile import Survey
+from zoning_assets.transform.quality.release_checks import CheckFinding, Verdict
+from zoning_assets.transform.quality.release_metrics import Measure, ReleaseCandidate, measure_release
+from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Gate:
     tell: Callable[[Verdict], None]
     #: Who publishes: the database merges one place at a time, and another is staged meanwhile.
     turn: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 2))
-    _survey: Survey = field(default_factory=Survey)
+    _survey: ReleaseProfile = field(default_factory=ReleaseProfile)
     _contents: dict[Place, list[str]] = field(default_factory=dict)  # of those that have something to publish
     _came: set[Place] = field(default_factory=set)
     _waited_s: dict[Place, float] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Gate:
             self._begun = asyncio.create_task(looked)
         return await self._begun
 
-    async def add(self, validated: Validated, survey: Survey, *, publishes: bool) -> None:
+    async def add(self, validated: Validated, survey: ReleaseProfile, *, publishes: bool) -> None:
         """A place was validated. With the last one the release is judged.
 
         Args:
@@ -141,12 +141,12 @@ class Gate:
     def _judged(self, desk: Surveys, contents: Contents, *, begun: bool) -> Verdict:
         """The release beside what stands; nothing holds a first one, which is published already."""
         whole = {place.tile or "" for place in self._came} >= {*self._tiles}
-        release = self._release(desk, whole=whole) if begun else Release(self.feed, self._survey)
-        measured = measures(release, self.jurisdiction.bounds, self.jurisdiction.target_crs)
-        findings = self._findings(measured, desk.past(), release.standing)
+        release = self._release(desk, whole=whole) if begun else ReleaseCandidate(self.feed, self._survey)
+        measured = measure_release(release, self.jurisdiction.bounds, self.jurisdiction.target_crs)
+        findings = self._findings(measured, desk.past(), release.published_rows)
         held = begun and any(each.tripped and each.blocks for each in findings)
         values = {
-            name: value for name, (value, _, _) in measured.items() if begun or release_checks.WIRES[name].is_level
+            name: value for name, (value, _, _) in measured.items() if begun or release_checks.CHECKS[name].is_level
         }
         said = [asdict(each) for each in findings]
         desk.note(HELD if held else PASSED, contents, values, said, self._survey.fields, whole=whole)
@@ -157,18 +157,18 @@ class Gate:
 
     def _findings(
         self, measured: Mapping[str, Measure], past: Sequence[Mapping[str, float]], standing: int
-    ) -> tuple[Finding, ...]:
+    ) -> tuple[CheckFinding, ...]:
         feed = self.jurisdiction.feeds[self.feed]
         given = {"count_drop": feed.may_shrink, "freshness": 2.0 * feed.full_refresh_days}
         limits = {**given, **self.jurisdiction.tripwires}
-        return release_checks.judge(measured, past, limits, feed=self.feed, standing=standing)
+        return release_checks.check_release(measured, past, limits, feed=self.feed, published=standing)
 
-    def _release(self, desk: Surveys, *, whole: bool) -> Release:
+    def _release(self, desk: Surveys, *, whole: bool) -> ReleaseCandidate:
         tiles = None if whole else [place.tile or "" for place in self._came]
         before = feed_baselines.find(self.objects, self.jurisdiction.id, self.feed)
         age = datetime.now(UTC) - datetime.fromisoformat(before.at) if before and before.at else None
         seen, has_codes = desk.seen(self._survey.codes.keys())
-        return Release(
+        return ReleaseCandidate(
             self.feed,
             self._survey,
             desk.standing(tiles),
@@ -177,7 +177,7 @@ class Gate:
             has_codes,
             desk.fields() if whole else (),
             None if age is None else age.total_seconds() / 86_400,
-            shrinks_rightly=bool(before and before.accepted_by),
+            shrink_accepted=bool(before and before.accepted_by),
         )
 
     def _say(self, verdict: Verdict) -> None:

@@ -17,7 +17,7 @@ from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.pipeline.workers.worker_tasks import NONE_HELD, fix_rows, held, validate_part
 from zoning_assets.storage.postgis.records import correction_records
 from zoning_assets.transform.geometry import content_hash, preview_image
-from zoning_assets.transform.quality.release_profile import Survey
+from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Validated:
     counts: Counts
     content_hash: str
 
-    def survey(self) -> Survey:
+    def survey(self) -> ReleaseProfile:
         """What the release looks like in these rows. It may be large, so it is read when it is needed."""
         table = self.work.table(VALIDATED)
-        return Survey.of(table.summary(self.work.objects)["survey"])
+        return ReleaseProfile.of(table.summary(self.work.objects)["survey"])
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Validation:
         summary = {
             "counts": counts.as_dict(),
             "content_hash": content_hash.set_hash(chain.from_iterable(part.hashes for part in parts)),
-            "survey": sum((part.survey for part in parts), Survey()).as_dict(),
+            "survey": sum((part.survey for part in parts), ReleaseProfile()).as_dict(),
         }
         image = await self.pool.run(preview_image.of_sketches, [part.sketch for part in parts])
         table = work.table(VALIDATED)

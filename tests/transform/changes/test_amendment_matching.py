@@ -41,7 +41,7 @@ def test_a_case_has_one_name_however_it_is_spelled() -> None:
 
 @pytest.mark.parametrize("day", ["2024-02-30", "13/45/2023", "soon", "", "2024-6-1"])
 def test_a_date_that_is_none_is_a_question_and_never_a_date(day: str) -> None:
-    judged = amendment_matching.judged(Amendment("us-xx-town", status="effective", dates={"effective": day}))
+    judged = amendment_matching.checked(Amendment("us-xx-town", status="effective", dates={"effective": day}))
     assert judged.dates == {}
     assert judged.status == "effective"
     (question,) = judged.questions
@@ -50,16 +50,16 @@ def test_a_date_that_is_none_is_a_question_and_never_a_date(day: str) -> None:
 
 def test_days_out_of_order_are_a_question() -> None:
     dates = {"filed": "2024-06-01", "effective": "2024-01-01"}
-    assert len(amendment_matching.judged(Amendment("us-xx-town", dates=dates)).questions) == 1
+    assert len(amendment_matching.checked(Amendment("us-xx-town", dates=dates)).questions) == 1
 
 
 def test_a_later_telling_adds_and_answers() -> None:
     """What was known stays, the status moves on, and a day that is now said answers the question for it."""
-    asked = amendment_matching.judged(
+    asked = amendment_matching.checked(
         Amendment("us-xx-town", case_numbers=("7",), status="filed", dates={"effective": "soon"})
     )
     later = Amendment("us-xx-town", case_numbers=("7",), status="effective", dates={"effective": "2024-06-01"})
-    both = amendment_matching.judged(amendment_matching.merged(asked, later))
+    both = amendment_matching.checked(amendment_matching.merged(asked, later))
     assert (both.status, both.dates, both.questions) == ("effective", {"effective": "2024-06-01"}, ())
     assert amendment_matching.merged(both, Amendment("us-xx-town", case_numbers=("7",))).status == "effective"
 

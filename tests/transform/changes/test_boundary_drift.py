@@ -37,7 +37,7 @@ def test_a_map_that_was_moved_drifts_by_that(east_m, random):
 def test_what_moved_farther_than_any_drift_is_gone_and_does_not_count():
     before = grid(ROWS)
     far = drift(before.geometry.to_numpy(), shapely.transform(before.geometry.to_numpy(), lambda xy: xy + 10_000))
-    assert (far.gone, far.drift_m, far.tolerance_m) == (1.0, 0.0, FLOOR_M)
+    assert (far.lost, far.drift_m, far.tolerance_m) == (1.0, 0.0, FLOOR_M)
 
 
 def test_a_few_boundaries_that_really_moved_are_no_drift():
@@ -56,9 +56,9 @@ def test_what_is_known_to_stand_still_counts_too():
     before, after = districts(("A", (0, 0, 20, 30))), districts(("A", (0, 0, 24, 30)))
     shapes = before.geometry.to_numpy(), after.geometry.to_numpy()
     assert drift(*shapes).drift_m == pytest.approx(4.0, abs=0.5)
-    assert drift(*shapes, still=0.995).drift_m == 0.0
-    assert drift(*shapes, still=0.5).drift_m > 3
-    assert drift(*shapes, still=0.5).moved == pytest.approx(drift(*shapes).moved / 2, abs=1e-3)
+    assert drift(*shapes, unchanged=0.995).drift_m == 0.0
+    assert drift(*shapes, unchanged=0.5).drift_m > 3
+    assert drift(*shapes, unchanged=0.5).moved == pytest.approx(drift(*shapes).moved / 2, abs=1e-3)
 
 
 @few

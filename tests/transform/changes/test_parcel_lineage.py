@@ -242,9 +242,9 @@ def test_the_callers_tables_are_left_alone():
         pd.testing.assert_frame_equal(table, copy)
 
 
-def test_a_key_that_stands_twice_is_refused():
+def test_a_repeated_key_is_refused():
     twice = pd.concat([parcels(a=(0, 0, 20, 30))] * 2)
-    with pytest.raises(ValueError, match="the key a stands twice"):
+    with pytest.raises(ValueError, match="the key a is repeated"):
         trace(twice, twice)
 
 

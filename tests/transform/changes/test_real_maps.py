@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 from tests.support.shared_data import need
-from zoning_assets.transform.changes.zoning_changes import judge_zoning
+from zoning_assets.transform.changes.zoning_changes import detect_zoning_changes
 from zoning_assets.transform.geometry import content_hash, crs
 from zoning_assets.transform.geometry.validity import mend
 
@@ -87,7 +87,7 @@ def test_a_real_map_beside_itself_is_no_event(name: str) -> None:
     lots = lots_on(before)
     for way in WAYS:
         after = published(rows.iloc[::-1].reset_index(drop=True), way)
-        told = judge_zoning(lots, before, after).changes
+        told = detect_zoning_changes(lots, before, after).changes
         shown = told[["kind", "state", "old", "new", "area_m2", "parcel_ids"]].to_string()
         assert (told["state"] == "review").all(), shown
         assert told["area_m2"].astype(float).sum() < 0.5, shown

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.transform.maps import districts, lots
 from tests.transform.strategies import wild_shapes
 from zoning_assets.transform.changes.overlay import best_lots, leading_lots, shares
-from zoning_assets.transform.changes.parcel_changes import judge_parcels
-from zoning_assets.transform.changes.zoning_changes import judge_zoning
+from zoning_assets.transform.changes.parcel_changes import detect_parcel_changes
+from zoning_assets.transform.changes.zoning_changes import detect_zoning_changes
 from zoning_assets.transform.geometry import polygon_overlay
 from zoning_assets.transform.geometry.polygon_overlay import polygons
 
@@ -100,8 +100,10 @@ def test_no_shape_ends_the_judging_of_a_map(one: list[Any], two: list[Any]) -> N
     before, after = zoned(one), zoned(two)
     parcels = lots(*one).set_geometry(one)
     for known in (LOTS, parcels):
-        assert polygonal(judge_zoning(known, before, after, is_right=True).changes["geometry"].dropna().to_numpy())
-        assert judge_zoning(known, before, before, is_right=True).changes.empty
+        assert polygonal(
+            detect_zoning_changes(known, before, after, is_confirmed=True).changes["geometry"].dropna().to_numpy()
+        )
+        assert detect_zoning_changes(known, before, before, is_confirmed=True).changes.empty
     known, map_ = (side.set_geometry(polygons(side.geometry.to_numpy())) for side in (parcels, before))
     assert (shares(known, map_)["area_m2"] > 0).all()
     assert set(best_lots(leading_lots(known, map_.assign(district_id=["1", "2", "3"])))) <= {"1", "2", "3"}
@@ -112,8 +114,8 @@ def test_no_shape_ends_the_judging_of_a_map(one: list[Any], two: list[Any]) -> N
 def test_no_shape_ends_the_judging_of_parcels(one: list[Any], two: list[Any]) -> None:
     """Lineage of any shapes; the same parcels again are no event."""
     before, after = lots(*one).set_geometry(one), lots(*two).set_geometry(two)
-    assert not judge_parcels(before, after, coded=False).changes["confidence"].isna().any()
-    assert judge_parcels(before, before, coded=False).changes.empty
+    assert not detect_parcel_changes(before, after, has_own_codes=False).changes["confidence"].isna().any()
+    assert detect_parcel_changes(before, before, has_own_codes=False).changes.empty
 
 
 @pytest.mark.parametrize("shape", [shapely.Point(np.nan, 1), shapely.box(0, 0, np.inf, 1), shapely.box(0, 0, 1e300, 1)])

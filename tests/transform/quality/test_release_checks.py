@@ -1,4 +1,4 @@
-"""Surveys add up; a limit follows the usual; more of what is wrong is never less suspicious."""
+"""Profiles add up; a limit follows the usual value; a worse release never passes a check that a better one fails."""
 
 import json
 from dataclasses import replace
@@ -15,9 +15,14 @@ from hypothesis import strategies as st
 from zoning_assets.model import PARCELS, TRIPWIRES, ZONING, Counts
 from zoning_assets.transform.geometry.crs import metric_frame
 from zoning_assets.transform.quality import release_checks, release_profile
-from zoning_assets.transform.quality.release_checks import ENOUGH, WIRES, Finding, judge, limit_of
-from zoning_assets.transform.quality.release_metrics import Measure, Release, measures
-from zoning_assets.transform.quality.release_profile import Ground, Survey, compared, surveyed
+from zoning_assets.transform.quality.release_checks import CHECKS, ENOUGH, CheckFinding, check_release, limit_of
+from zoning_assets.transform.quality.release_metrics import Measure, ReleaseCandidate, measure_release
+from zoning_assets.transform.quality.release_profile import (
+    CodeTotals,
+    ReleaseProfile,
+    compare_with_published,
+    profile_rows,
+)
 
 BOUNDS = (-71.2, 42.3, -71.0, 42.5)
 FRAME = metric_frame(BOUNDS)
@@ -41,48 +46,52 @@ def lots(count: int, seed: int) -> gpd.GeoDataFrame:
     )
 
 
-def seen(rows: gpd.GeoDataFrame, reasons: list[str]) -> Survey:
+def seen(rows: gpd.GeoDataFrame, reasons: list[str]) -> ReleaseProfile:
     counts = Counts(fetched=len(rows) + len(reasons), accepted=len(rows), rejected=len(reasons))
-    return surveyed(rows, PARCELS, counts, reasons)
+    return profile_rows(rows, PARCELS, counts, reasons)
 
 
 @given(st.integers(1, 60), st.lists(st.integers(0, 60), max_size=4), st.randoms())
-def test_surveys_add_up_however_tiles_are_cut(count: int, cuts: list[int], random) -> None:
-    """Parts in any number and order give the survey of the whole."""
+def test_profiles_add_up_however_tiles_are_cut(count: int, cuts: list[int], random) -> None:
+    """The profiles of any parts, added in any order, equal the profile of the whole."""
     rows = lots(count, 7)
     shuffled = rows.iloc[random.sample(range(count), count)]
     edges = [0, *sorted(min(cut, count) for cut in cuts), count]
     parts = [seen(shuffled.iloc[a:b], ["null_key"] * (b - a)) for a, b in pairwise(edges)]
     random.shuffle(parts)
-    assert sum(parts, Survey()) == seen(rows, ["null_key"] * count)
+    assert sum(parts, ReleaseProfile()) == seen(rows, ["null_key"] * count)
 
 
 @given(st.sets(st.text(max_size=3), max_size=40), st.integers(1, 10), st.randoms())
 def test_what_is_kept_of_many_codes_is_the_same_however_they_are_cut(codes: set[str], most: int, random) -> None:
-    """A column swapped for the codes has as many codes as rows: some are kept, the same ones, with their true sums."""
-    whole = {code: Ground(len(code) + 1, 1.0, 0, 0, 1, 1) for code in codes}
+    """A column mistaken for the codes has as many values as rows: a bounded number is kept, always the same ones, with
+    exact sums.
+    """
+    whole = {code: CodeTotals(len(code) + 1, 1.0, 0, 0, 1, 1) for code in codes}
     parts = [{code: ground for code, ground in whole.items() if random.random() < 0.5} for _ in range(3)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release_profile, "MOST_CODES", most)
-        joined = sum((Survey(codes=release_profile.few(part)) for part in parts), Survey()).codes
+        joined = sum(
+            (ReleaseProfile(codes=release_profile.limit_codes(part)) for part in parts), ReleaseProfile()
+        ).codes
         all_parts = [code for part in parts for code in part]
-        assert set(joined) == set(release_profile.few({code: whole[code] for code in all_parts}))
+        assert set(joined) == set(release_profile.limit_codes({code: whole[code] for code in all_parts}))
     for code, ground in joined.items():
         assert ground.rows == whole[code].rows * all_parts.count(code)
 
 
-def test_a_survey_is_stored_whole() -> None:
+def test_a_profile_is_stored_whole() -> None:
     """Through JSON and back."""
-    was = seen(lots(30, 1), ["curve"]) + Survey(moves={"a": (1.0, 2.0)}, taken={"a<b": 1}, fields=("A", "B"))
-    assert Survey.of(json.loads(json.dumps(was.as_dict()))) == was
+    was = seen(lots(30, 1), ["curve"]) + ReleaseProfile(moves={"a": (1.0, 2.0)}, taken={"a<b": 1}, fields=("A", "B"))
+    assert ReleaseProfile.of(json.loads(json.dumps(was.as_dict()))) == was
 
 
-def beside(old: pd.DataFrame, new: pd.DataFrame) -> Survey:
-    return compared(old, new, len(new) * 2, "EPSG:4326", FRAME)
+def beside(old: pd.DataFrame, new: pd.DataFrame) -> ReleaseProfile:
+    return compare_with_published(old, new, len(new) * 2, "EPSG:4326", FRAME)
 
 
 def test_what_changed_is_told_by_column_and_in_metres() -> None:
-    """Another spelling is no change, what was empty has lost nothing, and a shift is measured on the ground."""
+    """Another spelling is no change, an empty value cannot change, and a shift is measured in metres."""
     old = lots(40, 3)
     respelled = old.assign(
         zoning_code=pd.Series([code and code.replace("-", "") for code in old["zoning_code"]], dtype=object),
@@ -100,7 +109,7 @@ def test_what_changed_is_told_by_column_and_in_metres() -> None:
 
 
 def test_lots_that_are_redrawn_each_their_own_way_have_not_moved_together() -> None:
-    """The middle of many ways is none."""
+    """The median of moves in random directions is near zero."""
     rng = np.random.default_rng(1)
     moves = {str(n): (float(dx), float(dy)) for n, (dx, dy) in enumerate(rng.normal(0, 10, (400, 2)))}
     share, together_m = release_profile.shift_m(moves)
@@ -108,9 +117,9 @@ def test_lots_that_are_redrawn_each_their_own_way_have_not_moved_together() -> N
     assert together_m < 2
 
 
-def word(name: str, measure: Measure, past: list[dict[str, float]], standing: int = 0) -> Finding:
-    """What one tripwire says of parcels."""
-    found = {each.name: each for each in judge({name: measure}, past, {}, feed=PARCELS, standing=standing)}
+def word(name: str, measure: Measure, past: list[dict[str, float]], standing: int = 0) -> CheckFinding:
+    """The finding of one check on parcels."""
+    found = {each.name: each for each in check_release({name: measure}, past, {}, feed=PARCELS, published=standing)}
     assert {other for other, each in found.items() if each.value is None} == {*found} - {name}
     return found[name]
 
@@ -123,7 +132,7 @@ def test_more_of_what_is_wrong_is_never_less_suspicious(
     values: dict[str, float], past: list[dict[str, float]], more: float
 ) -> None:
     low, high = (
-        {each.name for each in judge(side, past, {}, feed=PARCELS) if each.tripped}
+        {each.name for each in check_release(side, past, {}, feed=PARCELS) if each.tripped}
         for side in (
             {name: Measure(value) for name, value in values.items()},
             {name: Measure(value + more) for name, value in values.items()},
@@ -138,7 +147,11 @@ def test_a_higher_limit_in_the_file_is_never_stricter(
 ) -> None:
     measured = {name: Measure(value) for name, value in values.items()}
     strict, lenient = (
-        {each.name for each in judge(measured, past, dict.fromkeys(TRIPWIRES, limit), feed=PARCELS) if each.tripped}
+        {
+            each.name
+            for each in check_release(measured, past, dict.fromkeys(TRIPWIRES, limit), feed=PARCELS)
+            if each.tripped
+        }
         for limit in sorted((one, other))
     )
     assert lenient <= strict
@@ -146,13 +159,13 @@ def test_a_higher_limit_in_the_file_is_never_stricter(
 
 @given(st.lists(st.floats(0, 0.01), min_size=11, max_size=11), st.lists(st.floats(0, 1), max_size=5))
 def test_a_few_wild_releases_do_not_move_the_limit(calm: list[float], wild: list[float]) -> None:
-    """Median and MAD: the minority of a past says nothing."""
+    """Median and MAD ignore a minority of outliers."""
     past = [{"mass_rezoning": value} for value in (*wild, *calm)]
     assert limit_of("mass_rezoning", past, {}) <= 0.01 + max(0.25, 10 * 1.4826 * 0.01)
 
 
 def test_the_usual_is_the_jurisdictions_own() -> None:
-    """A county that makes a third of its keys anew each month may; in another one a third is too much."""
+    """A county that regenerates a third of its keys each month passes; in a county with stable keys that fails."""
     restless, quiet = ([{"key_turnover": share}] * ENOUGH for share in (0.33, 0.001))
     one, other = (word("key_turnover", Measure(0.34), past) for past in (restless, quiet))
     assert (one.tripped, other.tripped) == (False, True)
@@ -160,7 +173,7 @@ def test_the_usual_is_the_jurisdictions_own() -> None:
 
 
 def test_few_rows_are_no_bad_release() -> None:
-    """All lots of a tile: rezoned, that happens to a quarter of a town; under other keys it does not."""
+    """All lots of one tile may be rezoned in a larger town; all of them under other keys is suspicious."""
     for name, rows, standing, tripped in (
         ("mass_rezoning", 19, 30, False),
         ("mass_rezoning", 21, 30, True),
@@ -173,26 +186,26 @@ def test_few_rows_are_no_bad_release() -> None:
 
 
 def test_a_level_is_compared_with_the_last_and_not_with_nothing() -> None:
-    """A fifth of a county's rows never had a key: that is no news."""
+    """A fifth of a county's rows never had a key: the check compares with the previous release."""
     for past, tripped in (([], False), ([{"bad_keys": 0.2}], False), ([{"bad_keys": 0.01}], True)):
         assert word("bad_keys", Measure(0.22), past).tripped == tripped
 
 
-def measured_of(now: Survey, was: Survey, feed: str) -> dict[str, Measure]:
-    """What is measured of a release whose codes were all seen."""
-    release = Release(feed, now, was, seen=frozenset({*was.codes, *now.codes}), has_codes=True)
-    return measures(release, BOUNDS, "EPSG:4326")
+def measured_of(now: ReleaseProfile, was: ReleaseProfile, feed: str) -> dict[str, Measure]:
+    """The metrics of a release whose codes are all known."""
+    release = ReleaseCandidate(feed, now, was, known_codes=frozenset({*was.codes, *now.codes}), has_codes=True)
+    return measure_release(release, BOUNDS, "EPSG:4326")
 
 
-def side(codes: list[str]) -> Survey:
-    """As many squares of a hectare as codes."""
-    return release_profile.standing((code, Ground(1, 1e4, -71.15, 42.35, -71.14, 42.36)) for code in codes)
+def side(codes: list[str]) -> ReleaseProfile:
+    """The profile of one square of a hectare for each code."""
+    return release_profile.profile_published((code, CodeTotals(1, 1e4, -71.15, 42.35, -71.14, 42.36)) for code in codes)
 
 
 @pytest.mark.parametrize("count", [700, 1509, 2000, 10_000, 50_000])
 @pytest.mark.parametrize("feed", [PARCELS, ZONING])
 def test_however_many_codes_both_sides_are_measured_alike(count: int, feed: str) -> None:
-    """The same codes but one: nothing fell, nothing is gone; and what is kept of them is bounded."""
+    """One of many codes is replaced: count and variety stay the same, and the number of codes kept is bounded."""
     was, now = ([f"PD-{n}" for n in range(count)] for _ in range(2))
     now[count // 2] = "PD-NEW"
     before, after = side(was), side(now)
@@ -204,49 +217,51 @@ def test_however_many_codes_both_sides_are_measured_alike(count: int, feed: str)
 
 
 def test_many_codes_that_became_few_are_seen() -> None:
-    """A column of addresses gives way to codes, or the other way round: the variety is gone, or the codes are new."""
+    """Addresses instead of codes, or the other way round: the variety is lost, or the codes are unknown."""
     many, few = side([f"{n} ELM ST" for n in range(50_000)]), side(["R-1", "R-2", "C-1", "C-2"] * 12_500)
     assert measured_of(few, many, PARCELS)["code_entropy"].value > 0.9
-    strange = measures(Release(PARCELS, many, few, seen=frozenset(), has_codes=True), BOUNDS, "EPSG:4326")
+    strange = measure_release(
+        ReleaseCandidate(PARCELS, many, few, known_codes=frozenset(), has_codes=True), BOUNDS, "EPSG:4326"
+    )
     assert strange["unknown_codes"].value == 1.0
 
 
 def test_spellings_of_a_code_are_one_however_many_there_are() -> None:
-    """`PD 7` is `PD-7`: what is kept of very many codes is the same in either spelling."""
+    """`PD 7` is `PD-7`: of very many codes, the same ones are kept in either spelling."""
     was, now = side([f"PD-{n}" for n in range(20_000)]), side([f"pd {n}" for n in range(20_000)])
     assert was == now
 
 
 def test_a_first_release_has_nothing_to_compare_with() -> None:
-    """Not: no rows less than the none that stand."""
-    first = Survey(fetched=300, accepted=300, rows=300)
-    found = judge(measures(Release(PARCELS, first), BOUNDS, "EPSG:4326"), [], {}, feed=PARCELS)
+    """Before the first release, comparisons are not made at all; they do not pass by comparing with 0 rows."""
+    first = ReleaseProfile(fetched=300, accepted=300, rows=300)
+    found = check_release(measure_release(ReleaseCandidate(PARCELS, first), BOUNDS, "EPSG:4326"), [], {}, feed=PARCELS)
     said = {each.name: each.sentence for each in found}
     for name in ("count_drop", "mass_rezoning", "shifted", "columns_changed", "code_entropy", "key_turnover"):
         assert said[name] == f"{name}: nothing to compare with"
 
 
 def test_a_small_map_that_lost_ground_is_seen() -> None:
-    """Of four districts one is gone: codes say nothing there, ground does."""
+    """One of four districts is missing: there are too few codes to compare, but the area shows it."""
     assert measured_of(side(["A", "B", "C"]), side(["A", "B", "C", "D"]), ZONING)["count_drop"].value == 0.25
 
 
 def test_a_map_that_grew_has_not_moved() -> None:
-    """Annexed ground moves an edge; another false easting moves all."""
-    was = {str(n): Ground(3, 1e5, -71.15 + n / 100, 42.35, -71.14 + n / 100, 42.36) for n in range(6)}
+    """Annexed land moves one edge of a box; a wrong false easting moves all edges."""
+    was = {str(n): CodeTotals(3, 1e5, -71.15 + n / 100, 42.35, -71.14 + n / 100, 42.36) for n in range(6)}
     grown = {code: ground._replace(east=ground.east + 0.01) for code, ground in was.items()}
     moved = {code: g._replace(west=g.west + 0.002, east=g.east + 0.002) for code, g in was.items()}
     for now, least, most in ((was, 0, 0), (grown, 0, 0), (moved, 150, 180)):
-        found = measured_of(Survey(rows=18, codes=now), Survey(rows=18, codes=was), ZONING)
+        found = measured_of(ReleaseProfile(rows=18, codes=now), ReleaseProfile(rows=18, codes=was), ZONING)
         assert least <= found["shifted"].value <= most
 
 
 def test_every_tripwire_has_a_name_that_a_file_may_say() -> None:
-    assert tuple(WIRES) == TRIPWIRES
+    assert tuple(CHECKS) == TRIPWIRES
 
 
 def test_a_finding_is_a_sentence() -> None:
-    """What, how much, and how much is usual."""
+    """It names the check, the value, the usual value and the limit."""
     past = [{"mass_rezoning": 0.002}] * ENOUGH
     found = word("mass_rezoning", Measure(0.84), past)
     assert found.sentence == "mass_rezoning: 84.0% of the parcels got another zoning code (usual 0.2%, limit 25.2%)"

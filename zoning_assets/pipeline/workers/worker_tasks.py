@@ -75,7 +75,7 @@ class PartJudged:
     hashes: list[str]
     rejections: pd.DataFrame  # HELD_COLUMNS
     sketch: preview_image.Sketch
-    survey: release_profile.Survey
+    survey: release_profile.ReleaseProfile
 
 
 def validate_part(work: Work, part: int, numbers: Sequence[int], together: bool) -> PartJudged:
@@ -94,7 +94,7 @@ def validate_part(work: Work, part: int, numbers: Sequence[int], together: bool)
     )
     sketch = preview_image.sketch(judged.table, rows, judged.rejections)
     held = judged.rejections.assign(raw=pd.Series(_raws(work, judged.rejections), dtype=object))
-    seen = release_profile.surveyed(judged.table, work.feed.name, counts, held["reason"])
+    seen = release_profile.profile_rows(judged.table, work.feed.name, counts, held["reason"])
     return PartJudged(counts, judged.table["content_hash"].tolist(), held, sketch, seen)
 
 
@@ -118,16 +118,16 @@ def publish_place(work: Work, url: str, undone: int) -> publish.Published:
     return publish.publish(url, work.edition, table.parts(work.objects), rejections, undone)
 
 
-def compare_place(work: Work, url: str) -> release_profile.Survey:
+def compare_place(work: Work, url: str) -> release_profile.ReleaseProfile:
     """The validated table beside what stands published; only rows that differ are looked at."""
-    found = release_profile.Survey()
+    found = release_profile.ReleaseProfile()
     if work.feed.name == PARCELS:
         for part in work.table(VALIDATED).parts(work.objects):
             found += _compared(work, url, part)
     return found
 
 
-def _compared(work: Work, url: str, part: pa.Table) -> release_profile.Survey:
+def _compared(work: Work, url: str, part: pa.Table) -> release_profile.ReleaseProfile:
     keys, hashes = (part.column(name).to_pylist() for name in ("key", "content_hash"))
     kept, old = release_profiles.differing(url, work.jurisdiction.id, keys, hashes)
     position = {key: row for row, key in enumerate(keys)}
@@ -140,7 +140,9 @@ def _compared(work: Work, url: str, part: pa.Table) -> release_profile.Survey:
     shapes[there] = shapely.from_wkb(now.column("geometry").take(pa.array(there)).to_pylist())
     frame = crs.metric_frame(work.jurisdiction.bounds)
     target = work.jurisdiction.target_crs
-    return release_profile.compared(old, new.assign(geometry=pd.Series(shapes, dtype=object)), kept, target, frame)
+    return release_profile.compare_with_published(
+        old, new.assign(geometry=pd.Series(shapes, dtype=object)), kept, target, frame
+    )
 
 
 def held(rejections: pd.DataFrame) -> Iterator[publish.Rejection]:

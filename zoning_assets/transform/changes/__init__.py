@@ -1,1 +1,1 @@
-"""What a release really changed."""
+"""What changed between two releases: zoning, parcels, and the amendments that explain the changes."""

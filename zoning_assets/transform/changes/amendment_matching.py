@@ -1,6 +1,7 @@
-"""Amendments: one name for each, dates judged, several tellings of one made one, and which change is whose.
+"""Identify amendments, check their dates, merge several messages about one, and match them with changes of zoning.
 
-Nothing is guessed: a date that is none is a question to a person, and a match is a sum of reasons that can be read.
+Nothing is guessed: an unclear date becomes a question for a person, and a match is a sum of reasons that a person can
+read.
 """
 
 import hashlib
@@ -15,84 +16,93 @@ import shapely
 from zoning_assets.model import ADOPTED, UNDONE, Amendment
 from zoning_assets.transform.changes.zoning_codes import fold
 
-#: What speaks for a match, and how much; ours, as no source gives numbers. A parcel or its ground together with either
-#: code is enough, two codes alone are not.
-_PARCEL, _GROUND, _OLD, _NEW, _TIME, _ORDINANCE = 0.45, 0.4, 0.15, 0.25, 0.05, 0.4
+#: The weight of each reason for a match. These are our own estimates; no source has numbers. A parcel or an area with
+#: one of the two codes is enough for a match; the two codes alone are not.
+_PARCEL, _AREA, _OLD, _NEW, _TIME, _ORDINANCE = 0.45, 0.4, 0.15, 0.25, 0.05, 0.4
 LEAST_SCORE = 0.6
-#: A telling that is less sure waits for a person, and explains nothing meanwhile.
+#: An amendment with a lower confidence waits for a person and explains no change until then.
 REVIEW_BELOW = 0.7
-#: Days from the adoption to the map, and how many before it a map may run ahead.
+#: Days that the map may be updated after the amendment took effect, and before it.
 _LAG_MOST, _AHEAD_MOST = 3 * 365, 60
-_HALF = 0.5  # of the change's ground
+_HALF = 0.5  # of the change's area
 
 
 @dataclass(frozen=True)
 class Match:
-    """That a change is probably the doing of an amendment."""
+    """An amendment that probably caused a change."""
 
     amendment: str
     change: str
     score: float
     reasons: tuple[str, ...]
-    lag_days: int | None  # from its effective (or adopted) day to when the map said so
+    lag_days: int | None  # from the effective (or adopted) date to the detection of the change
 
 
 def name_of(amendment: Amendment) -> str:
-    """An amendment's id: of its first case number, else of its first ordinance, else of what it says."""
+    """An amendment's id: a hash of its first case number, else of its first ordinance number, else of its content."""
     numbers = sorted(amendment.case_numbers)[:1] or sorted(amendment.ordinance_numbers)[:1]
-    told = [*amendment.parcel_ids, amendment.place, *amendment.old_codes, *amendment.new_codes, amendment.source_hash]
-    said = (
-        [amendment.jurisdiction, *(fold(number) for number in numbers)] if numbers else [amendment.jurisdiction, told]
-    )
-    return hashlib.blake2b(orjson.dumps(said), digest_size=12).hexdigest()
+    content = [
+        *amendment.parcel_ids,
+        amendment.place,
+        *amendment.old_codes,
+        *amendment.new_codes,
+        amendment.source_hash,
+    ]
+    identity: list[Any] = [fold(number) for number in numbers] if numbers else [content]
+    return hashlib.blake2b(orjson.dumps([amendment.jurisdiction, *identity]), digest_size=12).hexdigest()
 
 
-def says_something(told: Amendment) -> bool:
-    """Whether it tells which ordinance, where or what."""
-    return any((told.case_numbers, told.ordinance_numbers, told.parcel_ids, told.new_codes, told.geometry))
+def is_identified(new: Amendment) -> bool:
+    """Whether the amendment has a case or ordinance number, a parcel, a new code or an area."""
+    return any((new.case_numbers, new.ordinance_numbers, new.parcel_ids, new.new_codes, new.geometry))
 
 
-def judged(amendment: Amendment) -> Amendment:
-    """With only dates that are days of the calendar; of the others, and of days out of order, a question is made."""
+def checked(amendment: Amendment) -> Amendment:
+    """The amendment with valid dates only. Invalid dates, and dates out of order, become questions for a person."""
     good, questions = {}, list(amendment.questions)
-    for role, said in sorted(amendment.dates.items()):
+    for role, text in sorted(amendment.dates.items()):
         try:
-            good[role] = date.fromisoformat(said).isoformat()
+            good[role] = date.fromisoformat(text).isoformat()
         except ValueError:
-            questions.append(f"the {role} date is {said!r:.40}: which day is meant?")
+            questions.append(f"the {role} date is {text!r:.40}: which day is meant?")
     first, last = good.get("filed"), good.get("effective") or good.get("adopted")
     if first and last and last < first:
         questions.append(f"it took effect on {last}, before it was filed on {first}: which is right?")
     return replace(amendment, dates=good, questions=tuple(dict.fromkeys(questions)))
 
 
-def merged(before: Amendment | None, told: Amendment) -> Amendment:
-    """What is known after another telling: lists together, days and status as told last, questions that remain."""
+def merged(before: Amendment | None, new: Amendment) -> Amendment:
+    """Merge a new message about an amendment into what is known. Lists are joined; dates and status of the new message
+    replace the older ones; questions that it answers are removed.
+    """
     if before is None:
-        return told
+        return new
     lists = ("case_numbers", "ordinance_numbers", "parcel_ids", "old_codes", "new_codes")
-    together = {name: tuple(dict.fromkeys((*getattr(before, name), *getattr(told, name)))) for name in lists}
-    answered = [q for q in before.questions if not any(q.startswith(f"the {role} date") for role in told.dates)]
+    joined = {name: tuple(dict.fromkeys((*getattr(before, name), *getattr(new, name)))) for name in lists}
+    answered = [q for q in before.questions if not any(q.startswith(f"the {role} date") for role in new.dates)]
     return replace(
-        told,
-        **together,  # type: ignore[arg-type] # the lists' names and their values
-        dates={**before.dates, **told.dates},
-        status=before.status if told.status == "unknown" else told.status,
-        kind=before.kind if told.kind == "unknown" else told.kind,
-        place=told.place or before.place,
-        geometry=told.geometry or before.geometry,
-        confidence=max(before.confidence, told.confidence),
-        questions=tuple(dict.fromkeys((*answered, *told.questions))),
-        evidence={**before.evidence, **told.evidence},
+        new,
+        **joined,  # type: ignore[arg-type] # the lists' names and their values
+        dates={**before.dates, **new.dates},
+        status=before.status if new.status == "unknown" else new.status,
+        kind=before.kind if new.kind == "unknown" else new.kind,
+        place=new.place or before.place,
+        geometry=new.geometry or before.geometry,
+        confidence=max(before.confidence, new.confidence),
+        questions=tuple(dict.fromkeys((*answered, *new.questions))),
+        evidence={**before.evidence, **new.evidence},
     )
 
 
 def match(amendments: Mapping[str, Amendment], changes: Sequence[Mapping[str, Any]]) -> list[Match]:
-    """The changes of zoning that amendments explain; the best amendment of each change, those of the same case.
+    """Match changes of zoning with the amendments that explain them; the best amendment for each change.
 
     Args:
         amendments: by id.
-        changes: `id`, `parcel_ids`, `old`, `new`, `detected`, `geom` (WKB or None), `evidence`.
+        changes: `id`, `parcel_ids`, `old`, `new`, `detected`, `geom` (WKB, target CRS, or None), `evidence`.
+
+    Returns:
+        Matches whose score (0 to 1) is LEAST_SCORE or more.
     """
     by_code = _by_new_code(amendments)
     found = []
@@ -106,8 +116,9 @@ def match(amendments: Mapping[str, Amendment], changes: Sequence[Mapping[str, An
 
 
 def _by_new_code(amendments: Mapping[str, Amendment]) -> dict[str | None, list[str]]:
-    """The amendments that can explain a change, by the code that they bring; None: they do not say. One that is sure of
-    its new code explains no other, whatever else agrees."""
+    """The adopted or annulled amendments of sufficient confidence, by folded new code; None: without a new code. An
+    amendment with a new code explains changes to that code only.
+    """
     found: dict[str | None, list[str]] = {}
     for name, each in amendments.items():
         if each.confidence >= REVIEW_BELOW and each.status in (*ADOPTED, *UNDONE):
@@ -118,29 +129,30 @@ def _by_new_code(amendments: Mapping[str, Amendment]) -> dict[str | None, list[s
 
 
 def _codes(amendment: Amendment) -> tuple[set[str], set[str]]:
-    """The old and the new codes, folded. An annulled amendment explains the way back."""
+    """The old and the new codes, folded. For an annulled amendment they are swapped: it explains the change back."""
     olds, news = ({fold(code) for code in codes} for codes in (amendment.old_codes, amendment.new_codes))
     return (news, olds) if amendment.status in UNDONE else (olds, news)
 
 
 def _match(name: str, amendment: Amendment, change: Mapping[str, Any]) -> Match:
-    """How much speaks for it."""
+    """The score of one amendment for one change, with reasons."""
     olds, news = _codes(amendment)
     old, new = (fold(str(change[side] or "")) for side in ("old", "new"))
     day = _day(amendment)
     lag = (change["detected"].date() - day).days if day else None
     same = sorted(set(amendment.parcel_ids) & set(change["parcel_ids"]))
-    said = str(change["evidence"].get("ordinance") or "")
+    ordinance = str(change["evidence"].get("ordinance") or "")
     reasons = {
         f"parcel {', '.join(same[:3])}": _PARCEL * bool(same),
-        "its ground": _GROUND * _is_ground(amendment, change),
+        "its area": _AREA * _shares_area(amendment, change),
         f"from {change['old']}": _OLD * (old in olds),
         f"to {change['new']}": _NEW * (new in news),
         f"{lag} days after": _TIME * (lag is not None and -_AHEAD_MOST <= lag <= _LAG_MOST),
-        f"the map names {said}": _ORDINANCE * (bool(said) and fold(said) in map(fold, amendment.ordinance_numbers)),
+        f"the map names {ordinance}": _ORDINANCE
+        * (bool(ordinance) and fold(ordinance) in map(fold, amendment.ordinance_numbers)),
     }
-    held = {reason: score for reason, score in reasons.items() if score}
-    return Match(name, change["id"], round(min(sum(held.values()), 1.0), 3), tuple(held), lag)
+    found = {reason: score for reason, score in reasons.items() if score}
+    return Match(name, change["id"], round(min(sum(found.values()), 1.0), 3), tuple(found), lag)
 
 
 def _day(amendment: Amendment) -> date | None:
@@ -148,8 +160,8 @@ def _day(amendment: Amendment) -> date | None:
     return next((date.fromisoformat(amendment.dates[role]) for role in roles if role in amendment.dates), None)
 
 
-def _is_ground(amendment: Amendment, change: Mapping[str, Any]) -> bool:
+def _shares_area(amendment: Amendment, change: Mapping[str, Any]) -> bool:
     if not amendment.geometry or not change["geom"]:
         return False
-    ground, changed = shapely.from_wkb(amendment.geometry), shapely.from_wkb(change["geom"])
-    return bool(shapely.area(shapely.intersection(ground, changed)) >= _HALF * shapely.area(changed))
+    area, changed = shapely.from_wkb(amendment.geometry), shapely.from_wkb(change["geom"])
+    return bool(shapely.area(shapely.intersection(area, changed)) >= _HALF * shapely.area(changed))

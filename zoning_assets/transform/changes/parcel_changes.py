@@ -1,4 +1,6 @@
-"""What a release of the parcels changed: lineage by ground and, without a map, the codes that their layer says."""
+"""Changes between two releases of the parcels: lineage by area, and the codes of the parcel layer if there is no zoning
+map.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,34 +10,36 @@ import pandas as pd
 
 from zoning_assets.transform.changes import parcel_lineage
 from zoning_assets.transform.changes.boundary_drift import Drift, drift
-from zoning_assets.transform.changes.change_event import Judged, change, records, table_of
+from zoning_assets.transform.changes.change_event import DetectedChanges, change, records, table_of
 from zoning_assets.transform.changes.rezoning import REZONED
 from zoning_assets.transform.geometry.polygon_overlay import union
 
 
-def judge_parcels(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, *, coded: bool, same: int = 0) -> Judged:
+def detect_parcel_changes(
+    before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, *, has_own_codes: bool, same: int = 0
+) -> DetectedChanges:
     """Compare two releases of the parcels.
 
     Args:
-        before: `key`, `zoning_code`, `content_hash` of the parcels that are not the same in both.
-        after: the same.
-        coded: the parcel layer is all that says how parcels are zoned.
-        same: how many parcels are the same in both.
+        before: parcels that differ: `key`, `zoning_code`, `content_hash`, `geometry` (equal-area frame, metres).
+        after: the same of the new release.
+        has_own_codes: the parcel layer is the only source of the parcels' zoning.
+        same: the number of parcels that are equal in both releases.
     """
-    still = same / max(same + len(before), 1)
-    moved = drift(before.geometry.to_numpy(), after.geometry.to_numpy(), still=still)
+    unchanged = same / max(same + len(before), 1)
+    moved = drift(before.geometry.to_numpy(), after.geometry.to_numpy(), unchanged=unchanged)
     hashes = [dict(zip(side["key"], side["content_hash"], strict=True)) for side in (before, after)]
     shapes = [dict(zip(side["key"], side.geometry, strict=True)) for side in (before, after)]
     traced = parcel_lineage.trace(before, after, moved.tolerance_m)
     rows = [_traced(event, hashes, shapes, moved) for event in records(traced)]
-    rows += list(_told(before, after)) if coded else []
-    return Judged(table_of(rows), moved)
+    rows += list(_recoded_parcels(before, after)) if has_own_codes else []
+    return DetectedChanges(table_of(rows), moved)
 
 
 def _traced(
     event: Mapping[str, Any], hashes: Sequence[Mapping[str, str]], shapes: Sequence[Mapping[str, Any]], moved: Drift
 ) -> dict[str, Any]:
-    """An event of lineage as a change; `hashes` and `shapes` of the rows before and after, by key."""
+    """A lineage event as a change. `hashes` and `shapes`: of the rows before and after, by key."""
     parents, children = (list(event[name]) for name in ("parents", "children"))
     states = [sorted(hashes[i][key] for key in keys) for i, keys in enumerate((parents, children))]
     evidence = {name: event[name] for name in ("score", "overlap_m2", "before_m2", "after_m2", "passed_m2")}
@@ -55,8 +59,8 @@ def _traced(
     )
 
 
-def _told(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> Iterable[dict[str, Any]]:
-    """Parcels whose own layer says another code, of a jurisdiction that publishes no map."""
+def _recoded_parcels(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> Iterable[dict[str, Any]]:
+    """Parcels whose own layer has another code, in a jurisdiction without a zoning map."""
     both = before.merge(pd.DataFrame(after), on="key", suffixes=("_was", "_now"))
     both = both[both["zoning_code_was"].notna() & both["zoning_code_now"].notna()]
     for row in both[both["zoning_code_was"] != both["zoning_code_now"]].pipe(records):
@@ -67,7 +71,7 @@ def _told(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> Iterable[dict[st
             old=row["zoning_code_was"],
             new=row["zoning_code_now"],
             share=1.0,
-            confidence=0.7,  # one source, no ground to measure
+            confidence=0.7,  # a single source, and no area to measure
             evidence={"rows": states, "source": "the parcel layer"},
             geometry=row["geometry_now"],
             of=states,

@@ -1,1 +1,1 @@
-"""What a release looks like, and which checks it must pass."""
+"""The profile of a release, what is measured of it, and the checks that it must pass."""

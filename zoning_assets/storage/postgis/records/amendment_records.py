@@ -71,7 +71,7 @@ def _tell(connection: Connection, jurisdiction: str, told: Sequence[Amendment], 
     new = {}
     for each in told:
         name = amendment_matching.name_of(each)
-        new[name] = _put(connection, name, amendment_matching.judged(each), srid)
+        new[name] = _put(connection, name, amendment_matching.checked(each), srid)
     if any(new.values()):
         match(connection, jurisdiction)
     return new
@@ -79,7 +79,7 @@ def _tell(connection: Connection, jurisdiction: str, told: Sequence[Amendment], 
 
 def _put(connection: Connection, name: str, told: Amendment, srid: int) -> bool:
     before = _known(connection, told.jurisdiction, [name]).get(name)
-    after = amendment_matching.judged(amendment_matching.merged(before, told))
+    after = amendment_matching.checked(amendment_matching.merged(before, told))
     if after == before:
         return False
     if before:

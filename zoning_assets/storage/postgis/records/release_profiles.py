@@ -20,8 +20,15 @@ from zoning_assets.storage.postgis.records import hold_records
 from zoning_assets.storage.postgis.records.status_queries import reasons
 from zoning_assets.storage.postgis.sessions import said, session
 from zoning_assets.storage.postgis.sql_queries import named
-from zoning_assets.transform.quality.release_checks import Finding
-from zoning_assets.transform.quality.release_profile import COMPARED, MOST_MOVES, Ground, Survey, mark, standing
+from zoning_assets.transform.quality.release_checks import CheckFinding
+from zoning_assets.transform.quality.release_profile import (
+    COMPARED,
+    MOST_MOVES,
+    CodeTotals,
+    ReleaseProfile,
+    code_digest,
+    profile_published,
+)
 
 PASSED, HELD, ACCEPTED, DISCARDED = "passed", "held", "accepted", "discarded"
 
@@ -61,21 +68,21 @@ class Surveys:
         """Whether the feed was ever published whole."""
         return bool(self._rows("begun")[0][0])
 
-    def standing(self, tiles: Collection[str] | None) -> Survey:
+    def standing(self, tiles: Collection[str] | None) -> ReleaseProfile:
         """What stands, in some tiles, or (None) in all: `rows`, `m2` and `codes`."""
         found = self._streamed(named("surveys")[f"standing_{self.feed}"], tiles=None if tiles is None else list(tiles))
-        return standing((code, Ground(*ground)) for code, *ground in found)
+        return profile_published((code, CodeTotals(*ground)) for code, *ground in found)
 
     def rows(self) -> int:
         """How many parcels stand; of a map it does not matter."""
         return int(self._rows("count")[0][0]) if self.feed == PARCELS else 0
 
     def seen(self, marks: Collection[str]) -> tuple[frozenset[str], bool]:
-        """Which of some codes (survey.mark) were ever seen, and whether any code was."""
+        """Which of some codes (release_profile.code_digest) were ever seen, and whether any code was."""
         found, has_codes = set[str](), False
         for local, _ in self._streamed(named("shares")["codes"]):
             has_codes = True
-            found.update({mark(local)}.intersection(marks))
+            found.update({code_digest(local)}.intersection(marks))
         return frozenset(found), has_codes
 
     def past(self) -> list[dict[str, float]]:
@@ -86,11 +93,11 @@ class Surveys:
         """The layer's columns as they were last."""
         return tuple(name for (names,) in self._rows("fields") for name in names)
 
-    def believed(self) -> tuple[Finding, ...]:
+    def believed(self) -> tuple[CheckFinding, ...]:
         """The findings on what was published last; what a person accepted speaks against it no longer."""
         found = self._rows("believed")
         state, findings = found[0] if found else ("", [])
-        kept = [Finding(**each) for each in findings]
+        kept = [CheckFinding(**each) for each in findings]
         return tuple(replace(each, tripped=False) if state == ACCEPTED else each for each in kept)
 
     def last(self) -> tuple[str, Contents]:
