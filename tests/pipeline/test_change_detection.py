@@ -271,7 +271,7 @@ def shifted(features: list[Any]) -> list[Any]:
 
 
 HARMS = [
-    (truncated, "ground fell"),
+    (truncated, "area fell"),
     (coded("C-1"), "codes became one"),
     (coded(None), "has no code"),
     (coded(lambda number: f"FID {number}"), "codes that the map did not have before"),

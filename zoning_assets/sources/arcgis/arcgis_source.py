@@ -13,7 +13,7 @@ from zoning_assets.sources.arcgis.id_list_scan import Listed, distinct
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, Ids, Service
 from zoning_assets.sources.arcgis.sample_row import completed, wanted
 from zoning_assets.sources.source import Request, Source, check_columns
-from zoning_assets.transform.column_names import spelled
+from zoning_assets.transform.column_names import find_column
 from zoning_assets.transform.geometry import content_hash
 
 
@@ -66,7 +66,7 @@ async def _ends_early(service: Service, ids: Ids) -> bool:
 
 def _as_wanted(request: Request, described: Sequence[str]) -> list[str]:
     """The columns, those that the jurisdiction file only spells otherwise under its names too."""
-    return [*described, *(name for name in wanted(request) if spelled(name, described))]
+    return [*described, *(name for name in wanted(request) if find_column(name, described))]
 
 
 def _named(service: Service) -> Mapping[str, str]:

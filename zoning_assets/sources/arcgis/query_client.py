@@ -20,7 +20,7 @@ from zoning_assets.http.response_checks import named
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.arcgis.layer_metadata import FORMS, Layer, crs_of, describe, no_error
 from zoning_assets.sources.source import Draft, Request
-from zoning_assets.transform.column_names import spelled
+from zoning_assets.transform.column_names import find_column
 from zoning_assets.transform.decode import json_limits, page_readers
 from zoning_assets.transform.decode.esri import esri_json
 from zoning_assets.transform.decode.rows import Peek
@@ -200,7 +200,7 @@ class Service:
 
     def _check_columns(self, columns: Collection[str]) -> None:
         feed = self.request.feed
-        gone = [name for name in (feed.key, *feed.fields.values()) if name and spelled(name, columns) is None]
+        gone = [name for name in (feed.key, *feed.fields.values()) if name and find_column(name, columns) is None]
         if gone:
             raise self.incomplete(f"the column {gone[0]!r} is gone since the layer was described")
 
@@ -215,7 +215,7 @@ class Service:
     def _id_in(self, page: Any) -> str:
         """The object id's column as the rows of a page spell it."""
         try:
-            return spelled(self.about.id, page["features"][0]["attributes"]) or self.about.id
+            return find_column(self.about.id, page["features"][0]["attributes"]) or self.about.id
         except (LookupError, TypeError):  # no row, or none of that form: esri.peek_at says what is wrong
             return self.about.id
 
