@@ -23,8 +23,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ZONING: ("code", "zone_type", "effective"),
 }
 #: Columns that servers manage themselves and may renumber, regenerate or recompute, such as OBJECTID, GlobalID and
-#: Shape_Area (reported in agrc/forklift#341; seen in all releases of Cambridge, Massachusetts). They stay in the raw
-#: pages. In `attributes` they would make every row of a republished layer look changed.
+#: Shape_Area (agrc/forklift#341; a release of Cambridge, Massachusetts, regenerated every GlobalID). They stay in the
+#: raw pages. In `attributes` they would make every row of a republished layer look changed.
 _MANAGED = re.compile(
     r"(.*\.)?(objectid(_\d+)?|fid|ogc_fid|globalid(_\d+)?|(st_)?(area|length|perimeter)\(shape\)"
     r"|shape([._ ]*(st)?_*(area|length|leng|len|ar|le|perimeter)(_+\d*|\(\))?)?)",

@@ -1,7 +1,7 @@
 """Build polygons from rings, for all rows of a page at once.
 
 Esri JSON does not say which ring is a hole of which, and real portals send wrong directions and orders (holes wound
-like their shells, holes before their shells, several counter-clockwise shells; Esri/terraformer#101, koop#378). These
+like their shells, holes before their shells, several counter-clockwise shells; terraformer#101, koop#378). These
 rings are nested by containment. GeoJSON declares shells and holes, and its declaration is used. In both cases an
 invalid ring affects its own row only, and the work is bounded for any input.
 """
