@@ -74,7 +74,7 @@ records = st.fixed_dictionaries(
         "land_use": codes,
         "address": codes,
         "attributes": st.sampled_from(["{}", '{"a":1}', '{"a":2,"b":"x"}']),
-        "flaw": st.sampled_from([None, None, None, "curve", "a ring of fewer than three corners was shed"]),
+        "flaw": st.sampled_from([None, None, None, "curve", "a ring of fewer than three corners was removed"]),
     }
 )
 tables = st.lists(records, max_size=12).map(lambda rows: [{**row, "row": i} for i, row in enumerate(rows)])

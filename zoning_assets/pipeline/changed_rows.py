@@ -46,7 +46,7 @@ class Changes:
         Raises:
             HarvestIncomplete: together they are not the rows that the layer lists.
         """
-        kept = self.rows.taken(self.update.kept)
+        kept = self.rows.selected(self.update.kept)
         ids = np.concatenate([kept.id, fetched.rows.id]).view(np.int64)
         if not np.array_equal(np.sort(ids), self.update.ids):
             what = f"{len(kept)} rows of the last harvest and {len(fetched.rows)} changed ones are not those listed"
@@ -89,6 +89,6 @@ def _of_live_pages(pages: Sequence[Page], rows: LayerRows) -> PagesAndRows:
     rank = np.zeros(len(pages), dtype=np.uint64)
     rank[order] = np.arange(len(order), dtype=np.uint64)
     ranked = replace(rows, page=rank[rows.page])
-    ranked = ranked.taken(np.lexsort((ranked.row, ranked.page)))
+    ranked = ranked.selected(np.lexsort((ranked.row, ranked.page)))
     picked = hashlib.sha256(ranked.page.tobytes() + ranked.row.tobytes()).hexdigest()[:16]
     return PagesAndRows([replace(pages[number], rows=counted[number]) for number in order], ranked, picked)

@@ -185,11 +185,11 @@ class Harvesting:
     ) -> Cover:
         """The pages become a harvest; its rows are given to their tiles."""
         layer, feed, rows = work.harvest, work.feed.name, merged.rows
-        placed = int(np.count_nonzero(rows.cell != h3_tiles.NOWHERE))
+        placed = int(np.count_nonzero(rows.cell != h3_tiles.NO_CELL))
         if len(rows) and not placed:
             raise no_shapes(len(rows), f"{layer.jurisdiction} {feed}")
         if feed == ZONING:
-            found, repeated, counted = tile_ownership.everywhere(rows), dict[str, str](), len(rows)
+            found, repeated, counted = tile_ownership.by_jurisdiction(rows), dict[str, str](), len(rows)
         else:
             found = tile_ownership.by_tile(rows, work.jurisdiction.bounds, work.jurisdiction.tile_resolution)
             repeated, counted = _repeated(work, merged.pages, rows, found), placed
@@ -315,7 +315,7 @@ def _settings_of(jurisdiction: Jurisdiction, feed: Feed) -> dict[str, Any]:
 def _repeated(work: Work, pages: Sequence[Page], rows: LayerRows, found: Ownership) -> dict[str, str]:
     """Each repeated key with the tile that owns its rows."""
     repeated: dict[str, str] = {}
-    again = np.flatnonzero(found.together)
+    again = np.flatnonzero(found.has_shared_key)
     for number in np.unique(rows.page[again]).tolist():
         mine = again[rows.page[again] == number]
         keys: Sequence[str | None] = keys_at(work, pages[int(number)], rows.row[mine].tolist())

@@ -1,5 +1,5 @@
-"""Pure functions: table in, table out. No clock, no network, no files, no randomness, no logging.
+"""Pure functions: table in, table out. No clock, network, files, randomness or logging.
 
-What belongs here: how a page is read, what a row becomes, which shape is valid, which tile owns what, what
-equals what. What does not: where rows come from and where they go.
+What belongs here: decoding of pages, normalization and validation of rows, geometry, tile ownership, quality checks,
+and the detection of changes. What does not: where rows are fetched from and where they are stored.
 """

@@ -1,4 +1,4 @@
-"""A portal's columns to ours, a portal's CRS to the target."""
+"""Map a portal's columns to ours, and reproject its shapes to the target CRS."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -15,15 +15,16 @@ from zoning_assets.model import OWN_AXES, PARCELS, ZONING, Feed, Jurisdiction
 from zoning_assets.transform.decode import value_names
 from zoning_assets.transform.decode.rows import Rows
 from zoning_assets.transform.geometry import content_hash, crs
-from zoning_assets.transform.row_corrections import Fix, fixed, with_shapes
+from zoning_assets.transform.row_corrections import Fix, with_corrected_columns, with_corrected_shapes
 
-#: feed -> our columns that its jurisdiction file may fill, in the order in which they are hashed.
+#: Feed -> our columns that a jurisdiction file can map, in the order in which they are hashed.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     PARCELS: ("zoning_code", "land_use", "address"),
     ZONING: ("code", "zone_type", "effective"),
 }
-#: Columns that servers keep for themselves and renumber, regenerate or recompute at will (docs/explanation/portals.md,
-#: row 47). They stay in the raw pages; in `attributes` they would make every row of a republished layer look changed.
+#: Columns that servers manage themselves and may renumber, regenerate or recompute, such as OBJECTID, GlobalID and
+#: Shape_Area (agrc/forklift#341; a release of Cambridge, Massachusetts, regenerated every GlobalID). They stay in the
+#: raw pages. In `attributes` they would make every row of a republished layer look changed.
 _MANAGED = re.compile(
     r"(.*\.)?(objectid(_\d+)?|fid|ogc_fid|globalid(_\d+)?|(st_)?(area|length|perimeter)\(shape\)"
     r"|shape([._ ]*(st)?_*(area|length|leng|len|ar|le|perimeter)(_+\d*|\(\))?)?)",
@@ -34,41 +35,43 @@ _MANAGED = re.compile(
 _DAY_MS = 86_400_000
 
 
-def normalize(  # noqa: PLR0913 - a page, and everything that decides what becomes of it
+def normalize(  # noqa: PLR0913 - a page and all settings that affect it
     rows: Rows,
     *,
     jurisdiction: Jurisdiction,
     feed: Feed,
     layer: Mapping[str, Any],
     fixes: Mapping[int, Fix] = MappingProxyType({}),
-    enough: int = 0,
+    fewest_points: int = 0,
 ) -> pd.DataFrame:
-    """Rows in our columns and the target CRS; nothing is judged yet.
+    """Convert a page's rows to our columns and the target CRS. Nothing is validated yet.
 
     Args:
-        rows: a page as it was read; shapes in the layer's CRS.
+        rows: a decoded page; shapes in the layer's CRS.
         jurisdiction: gives bounds and target CRS.
-        feed: gives key and field map.
-        layer: what the feed type found out: `crs`, `dates` (columns of epoch milliseconds), `managed` (columns).
-        fixes: what a person changed, by row.
-        enough: fewer rows with a place do not tell that the CRS is wrong.
+        feed: gives key, field map and axis order.
+        layer: what the source found out about the layer: `crs`, `dates` (columns of epoch milliseconds), `managed`
+            (columns), `names` (coded values).
+        fixes: corrections by a person, by row index.
+        fewest_points: with fewer located rows, the CRS is not checked.
 
     Returns:
-        Columns `key`, COLUMNS of the feed, `attributes` (JSON text), `row` (index in the page), `flaw`,
-        `lon`, `lat` (representative point, degrees; NaN where there is none), `geometry` (target CRS; may be None).
+        Columns `key`, COLUMNS of the feed, `attributes` (JSON text), `row` (index in the page), `flaw`, `lon`, `lat`
+            (representative point; degrees, EPSG:4326; NaN if the row has no shape), `geometry` (target CRS; may be
+            None).
 
     Raises:
-        CrsRefused: the rows do not lie where the jurisdiction is.
+        CrsRefused: most rows lie outside the jurisdiction.
     """
     source = crs.declared(layer.get("crs"), feed.crs)
-    rows = fixed(rows, fixes) if fixes else rows
-    shapes = crs.reproject(crs.straight(rows.geometry, feed.axes), source, jurisdiction.target_crs)
-    shapes = with_shapes(shapes, fixes, jurisdiction.target_crs)
+    rows = with_corrected_columns(rows, fixes) if fixes else rows
+    shapes = crs.reproject(crs.x_first(rows.geometry, feed.axes), source, jurisdiction.target_crs)
+    shapes = with_corrected_shapes(shapes, fixes, jurisdiction.target_crs)
     points = representative_points(shapes, jurisdiction.target_crs)
-    read_as = crs.spoken(layer.get("crs"), feed.crs)
-    if np.count_nonzero(~np.isnan(points).any(axis=1)) >= enough:
+    read_as = crs.declared_for_people(layer.get("crs"), feed.crs)
+    if np.count_nonzero(~np.isnan(points).any(axis=1)) >= fewest_points:
         where, may_turn = f"{jurisdiction.id} {feed.name}", feed.type not in OWN_AXES
-        crs.gate(points, jurisdiction.bounds, crs=read_as, where=where, may_turn=may_turn)
+        crs.check_bounds(points, jurisdiction.bounds, crs=read_as, where=where, has_axes_key=may_turn)
     texts = {
         "key": _keys(rows.attributes, feed),
         **_columns(rows.attributes, feed, layer),
@@ -81,17 +84,24 @@ def normalize(  # noqa: PLR0913 - a page, and everything that decides what becom
 def framed(
     objects: Mapping[str, Sequence[Any] | npt.NDArray[Any]], numbers: Mapping[str, npt.NDArray[Any]]
 ) -> pd.DataFrame:
-    """A table of columns of Python objects (text or None, shapes), whatever pandas would make of them, and of numbers.
+    """Build a table from columns of Python objects (text, shapes, None), kept as they are, and from columns of numbers.
 
-    No GeoDataFrame: it asks for its CRS at each step, which for a page takes longer than the step.
+    A GeoDataFrame is avoided: it checks its CRS at each step, which takes longer than the step for one page.
     """
     return pd.DataFrame({**{name: pd.Series(values, dtype=object) for name, values in objects.items()}, **numbers})
 
 
 def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.NDArray[np.float64]:
-    """The point that stands for each shape, (n, 2) longitude, latitude; NaN where a shape has none.
+    """A point on the surface of each shape.
 
-    Always found on the shape in degrees, so that every feed type and every target CRS finds the same one.
+    It is computed in degrees, so that every feed type and every target CRS gives the same point.
+
+    Args:
+        shapes: in the CRS `source`; may be None.
+        source: such as `EPSG:2249`.
+
+    Returns:
+        (n, 2) longitude, latitude; degrees, EPSG:4326; NaN where there is no shape.
     """
     in_degrees = crs.reproject(shapes, source, crs.DEGREES)
     finite = np.isfinite(shapely.bounds(in_degrees)).all(axis=1)
@@ -104,14 +114,15 @@ def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.N
 
 
 def key_of(raw: Any) -> str | None:
-    """A natural key as text with all its digits, see canonical.key; None where it says nothing."""
+    """A natural key as text with all its digits, see content_hash.key; None if it is empty."""
     return content_hash.key(raw)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, Any]) -> dict[str, list[str | None]]:
-    """Rows in our columns but for the key; what is not named and not managed by the server stays in `attributes`.
+    """Rows in our columns, without the key. Columns that are neither mapped nor managed by the server go to
+    `attributes`.
 
-    Column by column, which is three times as fast as row by row.
+    It works column by column, which is three times as fast as row by row.
     """
     ours, managed = set(feed.fields.values()), set(layer.get("managed", ()))
     theirs = sorted(set[str]().union(*rows) - ({feed.key} - ours))
@@ -119,11 +130,11 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     cleaned = {
         name: _cleaned([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in theirs
     }
-    nothing: list[Any] = [None] * len(rows)
-    called, beside = _called(rows, cleaned, ours, layer)
-    result = {name: _texts(called.get(feed.fields.get(name, ""), nothing)) for name in COLUMNS[feed.name]}
-    rest = [name for name in theirs if name not in ours] + sorted(beside)
-    cleaned |= beside
+    missing: list[Any] = [None] * len(rows)
+    decoded, extra = _decoded_values(rows, cleaned, ours, layer)
+    result = {name: _texts(decoded.get(feed.fields.get(name, ""), missing)) for name in COLUMNS[feed.name]}
+    rest = [name for name in theirs if name not in ours] + sorted(extra)
+    cleaned |= extra
     values = zip(*(cleaned[name] for name in rest), strict=True) if rest else ((),) * len(rows)
     result["attributes"] = [
         content_hash.dumps({name: value for name, value in zip(rest, row, strict=True) if value is not None})
@@ -132,22 +143,25 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     return result
 
 
-def _called(
+def _decoded_values(
     rows: Sequence[Mapping[str, Any]], cleaned: Mapping[str, list[Any]], ours: Collection[str], layer: Mapping[str, Any]
 ) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """The columns with what the portal calls their values, and what stands in `attributes` for that: the number that a
-    name took the place of, or the name of a code."""
-    called, beside = dict(cleaned), dict[str, list[Any]]()
+    """The columns with coded values replaced by their names; and what goes to `attributes` in addition: the number that
+    a name replaced, or the name of a code that was kept.
+    """
+    decoded, extra = dict(cleaned), dict[str, list[Any]]()
     for name in sorted(set(ours) & set(cleaned)) if layer.get("names") else ():
         found = value_names.of_column(name, rows, layer["names"])
         if found is None:
             continue
         if value_names.has_numbers(name, layer["names"]):
-            called[name] = [value if said is None else said for said, value in zip(found, cleaned[name], strict=True)]
-            beside[name] = cleaned[name]
+            decoded[name] = [
+                value if name_ is None else name_ for name_, value in zip(found, cleaned[name], strict=True)
+            ]
+            extra[name] = cleaned[name]
         else:
-            beside[name + value_names.BESIDE] = found
-    return called, beside
+            extra[name + value_names.BESIDE] = found
+    return decoded, extra
 
 
 def _keys(rows: Sequence[Mapping[str, Any]], feed: Feed) -> list[str | None]:
@@ -157,7 +171,7 @@ def _keys(rows: Sequence[Mapping[str, Any]], feed: Feed) -> list[str | None]:
 
 
 def _cleaned(values: list[Any], *, is_date: bool) -> list[Any]:
-    """A column's canonical values. Dates repeat themselves, and equal ones are looked at once."""
+    """The canonical values of a column. Equal dates are converted once."""
     form = _date if is_date else content_hash.value
     kinds = set(map(type, values)) - {type(None)}
     if kinds <= {str}:
@@ -182,7 +196,7 @@ def _date(raw: Any) -> Any:
 
 @lru_cache(maxsize=1 << 16)
 def _day(number: int) -> Any:
-    """The form of a day's midnight; pages name the same days again and again."""
+    """The canonical form of midnight of a day; pages repeat the same days."""
     return content_hash.value(content_hash.epoch_ms(number * _DAY_MS))
 
 
@@ -192,5 +206,5 @@ def _texts(values: list[Any]) -> list[str | None]:
 
 @lru_cache(maxsize=4096)
 def is_managed(name: str) -> bool:
-    """Whether servers keep a column of this name for themselves."""
+    """Whether servers usually manage a column of this name themselves."""
     return bool(_MANAGED.fullmatch(name))

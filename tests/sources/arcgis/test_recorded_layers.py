@@ -11,7 +11,7 @@ from zoning_assets.http.response_checks import Unreadable
 from zoning_assets.sources.arcgis.layer_metadata import crs_of, describe, no_error
 from zoning_assets.transform.decode.esri import esri_json
 from zoning_assets.transform.decode.esri.esri_json import NO_AREA
-from zoning_assets.transform.geometry.rings import SHED
+from zoning_assets.transform.geometry.rings import RING_REMOVED
 
 #: folder or layer -> its description.
 METADATA = {
@@ -64,7 +64,7 @@ PAGES = {
     "pyesridump/us-il-cook/page-partial.json": (2, 2, {NO_AREA: 2}, "OBJECTID", 2, False, "EPSG:4326"),
     "pyesridump/us-mi-kent/us-mi-kent-0.json": (15, 0, {}, "OBJECTID", 15, False, "wkt"),
     "pyesridump/us-mo-columbia/us-mo-columbia-0.json": (43, 43, {NO_AREA: 43}, "OBJECTID", 43, False, "EPSG:4326"),
-    "pyesridump/us-ms-madison/us-ms-madison-0.json": (1, 1, {SHED: 1}, "OBJECTID", 1, False, "EPSG:4326"),
+    "pyesridump/us-ms-madison/us-ms-madison-0.json": (1, 1, {RING_REMOVED: 1}, "OBJECTID", 1, False, "EPSG:4326"),
     "oa_batch_machine/us-al-cullman-0.json": (5, 5, {}, "OBJECTID", 5, False, None),
     "oa_batch_machine/us-ca-carson-0.json": (6, 6, {NO_AREA: 5}, "OBJECTID", 5, False, "EPSG:4326"),
     "oa_batch_machine/us-nm-washington-0.json": (10, 0, {}, "OBJECTID_1", 10, True, "EPSG:4326"),

@@ -37,7 +37,7 @@ CASES = {
     "nan": (NONE, False, rings.NOT_NUMBERS, FEET),
     "null_geom": (NONE, False, None, FEET),
     "oid64": (100, True, None, FEET),
-    "short_ring": (100, True, rings.SHED, FEET),
+    "short_ring": (100, True, rings.RING_REMOVED, FEET),
     "sr_102100": (100, True, None, "ESRI:102100"),
     "sr_esri_only": (100, True, None, "ESRI:102718"),
     "sr_latest": (100, True, None, "EPSG:2263"),
@@ -152,7 +152,7 @@ def test_recorded_pages_parse(path):
 def test_a_recorded_sliver_is_rejected_with_its_flaw():
     """A real parcel of two corners is no area: it is read, rejected, and says what was odd."""
     rows = esri_json.read(recorded("pyesridump/us-ms-madison/us-ms-madison-0.json"), {})
-    assert (len(rows), rows.flaws) == (1, {0: rings.SHED})
+    assert (len(rows), rows.flaws) == (1, {0: rings.RING_REMOVED})
     assert validity.mend(rows.geometry, GRID).rejected.tolist() == [validity.NO_GEOMETRY]
 
 
@@ -230,7 +230,7 @@ def test_raw_rows_are_what_the_portal_sent():
         ({"rings": [5, None, {}]}, rings.NOT_NUMBERS),
         ({"rings": [[[[1, 2], [3, 4]], [[1, 2], [3, 4]], [[0, 0], [0, 0]]]]}, rings.NOT_NUMBERS),
         ({"rings": [[[10**400, 0], [0, 1], [1, 1]]]}, rings.NOT_NUMBERS),
-        ({"rings": [[]]}, rings.SHED),
+        ({"rings": [[]]}, rings.RING_REMOVED),
         (5, rings.NOT_NUMBERS),
         ([[0, 0]], rings.NOT_NUMBERS),
     ],

@@ -24,7 +24,7 @@ from tests.transform.messages import (
 from zoning_assets.transform.decode import page_readers
 from zoning_assets.transform.decode.esri import esri_json, esri_pbf, protobuf
 from zoning_assets.transform.decode.rows import Peek
-from zoning_assets.transform.geometry.rings import NOT_NUMBERS, SHED
+from zoning_assets.transform.geometry.rings import NOT_NUMBERS, RING_REMOVED
 
 #: f=pbf answer -> its f=json twin
 TWINS = {
@@ -192,7 +192,7 @@ def test_shapes_null_empty_short_and_whole():
     )
     areas = [None if each is None else each.area for each in rows.geometry]
     assert areas == [None, None, None, None, 96, 100]
-    assert rows.flaws == {2: SHED, 3: SHED}
+    assert rows.flaws == {2: RING_REMOVED, 3: RING_REMOVED}
 
 
 @pytest.mark.parametrize(("lower", "bounds"), [(False, (1000, 1990, 1010, 2000)), (True, (1000, 2000, 1010, 2010))])

@@ -14,7 +14,7 @@ from tests.transform.strategies import lots, respelled
 from zoning_assets.transform.decode import geojson
 from zoning_assets.transform.decode.esri.esri_json import NO_AREA
 from zoning_assets.transform.decode.rows import Peek
-from zoning_assets.transform.geometry.rings import NOT_NUMBERS, SHED
+from zoning_assets.transform.geometry.rings import NOT_NUMBERS, RING_REMOVED
 
 SQUARE = [[0, 0], [0, 10], [10, 10], [10, 0], [0, 0]]
 HOLE = [[1, 1], [4, 1], [4, 4], [1, 4], [1, 1]]
@@ -68,8 +68,8 @@ def test_a_shape_is_the_same_however_it_is_written(many, random):
         ({"type": "MultiPolygon", "coordinates": []}, None, None),
         ({"type": "Point", "coordinates": [1, 2]}, None, NO_AREA),
         ({"type": "LineString", "coordinates": [[1, 2], [3, 4]]}, None, NO_AREA),
-        (polygon([[0, 0], [1, 1]], HOLE), None, SHED),
-        (polygon(SQUARE, [[1, 1]]), 100, SHED),
+        (polygon([[0, 0], [1, 1]], HOLE), None, RING_REMOVED),
+        (polygon(SQUARE, [[1, 1]]), 100, RING_REMOVED),
         (polygon(SQUARE[:-1]), 100, None),
         (polygon([[0, 0], [0, float("nan")], [1, 1], [0, 0]]), None, NOT_NUMBERS),
         (polygon([[0, 0], [0, None], [1, 1], [0, 0]]), None, NOT_NUMBERS),

@@ -47,7 +47,8 @@ def test_swapped_axes_are_found():
 
 
 @pytest.mark.parametrize(
-    ("declared", "said"), [(None, r" for want of a declaration \(a shapefile's is its .prj\)"), ("EPSG:4326", "")]
+    ("declared", "said"),
+    [(None, r" because no CRS is declared \(a shapefile declares it in its .prj\)"), ("EPSG:4326", "")],
 )
 def test_feet_taken_for_degrees_are_found(declared, said):
     """Feet of which nothing, or degrees, is declared are refused, and not published off Africa."""
@@ -76,11 +77,11 @@ def test_the_jurisdiction_file_wins():
 def test_a_few_rows_elsewhere_do_not_stop_the_page():
     """The CRS is doubted only where most rows lie outside; single rows outside are judged later. NaN has no say."""
     inside, outside, nowhere = (-71.1, 42.38), (0.0, 0.0), (math.nan, math.nan)
-    crs.gate(np.array([inside, inside, outside, nowhere, nowhere]), BOUNDS, crs="EPSG:4326", where="x")
-    crs.gate(np.array([nowhere, nowhere]), BOUNDS, crs="EPSG:4326", where="x")
-    crs.gate(np.empty((0, 2)), BOUNDS, crs="EPSG:4326", where="x")
+    crs.check_bounds(np.array([inside, inside, outside, nowhere, nowhere]), BOUNDS, crs="EPSG:4326", where="x")
+    crs.check_bounds(np.array([nowhere, nowhere]), BOUNDS, crs="EPSG:4326", where="x")
+    crs.check_bounds(np.empty((0, 2)), BOUNDS, crs="EPSG:4326", where="x")
     with pytest.raises(CrsRefused):
-        crs.gate(np.array([inside, outside, outside, nowhere, nowhere]), BOUNDS, crs="EPSG:4326", where="x")
+        crs.check_bounds(np.array([inside, outside, outside, nowhere, nowhere]), BOUNDS, crs="EPSG:4326", where="x")
 
 
 @given(

@@ -190,15 +190,15 @@ def test_what_has_no_place_or_lies_elsewhere_is_owned_at_home():
     cells = h3_tiles.finest_cells(
         array((h3_tiles.OFF_GLOBE, h3_tiles.OFF_GLOBE), (2.3, 48.9), (-71.1, 42.37), (0.0, 90.1))
     )
-    assert cells[0] == cells[3] == h3_tiles.NOWHERE
-    assert (h3_tiles.ancestors(cells[[0, 3]], 7) == h3_tiles.NOWHERE).all()
+    assert cells[0] == cells[3] == h3_tiles.NO_CELL
+    assert (h3_tiles.ancestors(cells[[0, 3]], 7) == h3_tiles.NO_CELL).all()
     assert [h3_tiles.to_str(int(o)) for o in h3_tiles.owners(cells, cover[::-1])] == [
         min(cover),
         min(cover),
         owner((-71.1, 42.37), 7),
         min(cover),
     ]
-    assert h3_tiles.home(cover) == h3_tiles.home(cover[::-1]) == min(cover)
+    assert h3_tiles.default_owner(cover) == h3_tiles.default_owner(cover[::-1]) == min(cover)
     assert h3_tiles.count_by(cells, 7) == {owner((2.3, 48.9), 7): 1, owner((-71.1, 42.37), 7): 1}
 
 

@@ -43,7 +43,7 @@ def test_declared_polygons_are_taken_at_their_word():
 def test_a_polygon_without_its_shell_is_shed_with_its_holes():
     """Where a shell has two corners its holes are no land; the row's other polygons stay."""
     shapes, flaws = page([[[0, 0], [1, 1]], square(1), square(2, at=9)], polygon=[0, 0, 1])
-    assert (shapes[0].area, flaws) == (16, {0: rings.SHED})
+    assert (shapes[0].area, flaws) == (16, {0: rings.RING_REMOVED})
 
 
 def test_broken_and_short_rings_cost_their_own_row():
@@ -53,7 +53,7 @@ def test_broken_and_short_rings_cost_their_own_row():
         [square(1), [[np.nan, 0], *square(1)]], [triangle], [[*triangle[:2], triangle[0]]], [[], square(1)], [[[0, 0]]]
     )
     assert [None if each is None else each.area for each in shapes] == [None, 2, None, 4, None]
-    assert flaws == {0: rings.NOT_NUMBERS, 2: rings.SHED, 3: rings.SHED, 4: rings.SHED}
+    assert flaws == {0: rings.NOT_NUMBERS, 2: rings.RING_REMOVED, 3: rings.RING_REMOVED, 4: rings.RING_REMOVED}
 
 
 def test_rings_of_equal_size_are_land_and_hole_by_turns():
@@ -77,7 +77,7 @@ def test_too_many_rings_within_rings_are_named(monkeypatch, limit):
     crowd = [square(size) for size in range(1, 12)]
     shapes, flaws = page([square(2), square(1)], crowd, [square(1)])
     assert [None if each is None else each.area for each in shapes] == [12, None, 4]
-    assert flaws == {1: rings.TANGLED}
+    assert flaws == {1: rings.TOO_NESTED}
 
 
 def test_a_hostile_crowd_ends_in_time():
@@ -85,7 +85,7 @@ def test_a_hostile_crowd_ends_in_time():
 
     def one_upon_the_other() -> None:
         (shape,), flaws = page([square(1)] * 30_000)
-        assert (shape, flaws) == (None, {0: rings.TANGLED})
+        assert (shape, flaws) == (None, {0: rings.TOO_NESTED})
 
     def a_row_each() -> None:
         _, flaws = page(*[[square(1)]] * 30_000)

@@ -32,12 +32,12 @@ def test_each_row_is_owned_by_one_tile(rows: list[tuple[tuple[float, float] | No
     assert set(names) <= set(found.tiles)
     assert found.tiles == {tile: Counter(names)[tile] for tile in found.tiles}
     counts = Counter(key for _, key in rows if key is not None)
-    for (place, key), name, together in zip(rows, names, found.together, strict=True):
+    for (place, key), name, together in zip(rows, names, found.has_shared_key, strict=True):
         assert together == (counts[key] > 1 if key is not None else False)
         if not together:
             cell = h3_tiles.finest_cells(np.array([place or (h3_tiles.OFF_GLOBE,) * 2]))
             inside = [tile for tile in found.tiles if place and h3_tiles.contains(tile, h3_tiles.to_str(int(cell[0])))]
-            assert name == (inside[0] if inside else h3_tiles.home(found.tiles))
+            assert name == (inside[0] if inside else h3_tiles.default_owner(found.tiles))
 
 
 @settings(max_examples=100, deadline=None)
@@ -49,7 +49,7 @@ def test_rows_of_one_key_are_owned_together_in_any_order(rows, random):
     for each in (rows, shuffled):
         found = tile_ownership.by_tile(layer_of(each), BOUNDS, 8)
         by_key: dict[str, set[int]] = {}
-        for (_, key), owner, together in zip(each, found.owner.tolist(), found.together, strict=True):
+        for (_, key), owner, together in zip(each, found.owner.tolist(), found.has_shared_key, strict=True):
             if together:
                 by_key.setdefault(str(key), set()).add(owner)
         assert all(len(owned) == 1 for owned in by_key.values())

@@ -16,7 +16,7 @@ from zoning_assets.model import Page
 from zoning_assets.pipeline.workers.work_item import Work, normalized, read
 from zoning_assets.storage.object_store.geoparquet_tables import index_of
 from zoning_assets.transform import normalize
-from zoning_assets.transform.column_names import spelled
+from zoning_assets.transform.column_names import find_column
 from zoning_assets.transform.decode.rows import Rows
 from zoning_assets.transform.geometry import content_hash, crs, h3_tiles, tile_ownership
 from zoning_assets.transform.geometry.tile_ownership import LayerRows
@@ -83,7 +83,7 @@ def _contents(work: Work, frame: pd.DataFrame) -> tile_ownership.Numbers:
 def _object_ids(work: Work, rows: Rows) -> tile_ownership.Numbers:
     """The portal's own number of each row; zeros where not every row has one."""
     wanted = work.harvest.layer.get("id")
-    name = spelled(wanted, rows.attributes[0]) if wanted and rows.attributes else None
+    name = find_column(wanted, rows.attributes[0]) if wanted and rows.attributes else None
     found = [row.get(name) for row in rows.attributes] if name else []
     if not found or not all(type(each) is int and -(1 << 63) <= each < 1 << 63 for each in found):
         return np.zeros(len(rows), dtype=np.uint64)

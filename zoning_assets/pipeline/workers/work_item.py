@@ -14,7 +14,7 @@ from zoning_assets.storage.object_store.geoparquet_tables import PageTables, Tab
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import publish
 from zoning_assets.transform import normalize
-from zoning_assets.transform.column_names import respelled
+from zoning_assets.transform.column_names import with_column_names
 from zoning_assets.transform.decode import page_readers
 from zoning_assets.transform.decode.rows import Rows
 from zoning_assets.transform.geometry import content_hash
@@ -105,7 +105,7 @@ def normalized(work: Work, page: Page, rows: Rows, *, enough: int = 0) -> pd.Dat
         feed=work.feed,
         layer=work.harvest.layer,
         fixes=work.fixes.get(page.name, {}),
-        enough=enough,
+        fewest_points=enough,
     )
     return frame.assign(page=pd.Series([page.name] * len(frame), dtype=object))
 
@@ -113,7 +113,7 @@ def normalized(work: Work, page: Page, rows: Rows, *, enough: int = 0) -> pd.Dat
 def read(work: Work, page: Page) -> Rows:
     """The rows of a page as the portal gave them, their columns under the names that the jurisdiction file has."""
     rows = page_readers.READERS[work.harvest.form](body_of(work, page), work.harvest.layer)
-    return respelled(rows, [name for name in (work.feed.key, *work.feed.fields.values()) if name])
+    return with_column_names(rows, [name for name in (work.feed.key, *work.feed.fields.values()) if name])
 
 
 def body_of(work: Work, page: Page) -> bytes:

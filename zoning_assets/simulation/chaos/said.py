@@ -51,8 +51,8 @@ class Asked:
     @property
     def whole_rows(self) -> bool:
         """Whether it wants every column and the shapes: a page of a harvest."""
-        with_shapes = self.params.get("returnGeometry", "true").lower() == "true"
-        return self.kind == "features" and with_shapes and self.params.get("outFields", "").strip() == "*"
+        with_corrected_shapes = self.params.get("returnGeometry", "true").lower() == "true"
+        return self.kind == "features" and with_corrected_shapes and self.params.get("outFields", "").strip() == "*"
 
     def number(self, name: str, default: int) -> int:
         """A parameter that is a whole number; the default where it is not."""

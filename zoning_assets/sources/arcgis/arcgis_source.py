@@ -13,7 +13,7 @@ from zoning_assets.sources.arcgis.id_list_scan import IdListSource, distinct
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, Ids, QueryClient
 from zoning_assets.sources.arcgis.sample_row import complete_metadata, wanted
 from zoning_assets.sources.source import Request, Source, check_columns
-from zoning_assets.transform.column_names import spelled
+from zoning_assets.transform.column_names import find_column
 from zoning_assets.transform.geometry import content_hash
 
 
@@ -65,7 +65,7 @@ async def _ends_early(service: QueryClient, ids: Ids) -> bool:
 
 def _as_wanted(request: Request, described: Sequence[str]) -> list[str]:
     """The described columns, and those of the jurisdiction file that differ only in upper and lower case."""
-    return [*described, *(name for name in wanted(request) if spelled(name, described))]
+    return [*described, *(name for name in wanted(request) if find_column(name, described))]
 
 
 def _named(service: QueryClient) -> Mapping[str, str]:

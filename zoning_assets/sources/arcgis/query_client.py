@@ -21,7 +21,7 @@ from zoning_assets.http.response_checks import failure_reason
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.arcgis.layer_metadata import FORMS, LayerMetadata, crs_of, describe, no_error
 from zoning_assets.sources.source import PageDraft, Request
-from zoning_assets.transform.column_names import spelled
+from zoning_assets.transform.column_names import find_column
 from zoning_assets.transform.decode import json_limits, page_readers
 from zoning_assets.transform.decode.esri import esri_json
 from zoning_assets.transform.decode.rows import Peek
@@ -205,7 +205,7 @@ class QueryClient:
 
     def _check_columns(self, columns: Collection[str]) -> None:
         feed = self.request.feed
-        missing = [name for name in (feed.key, *feed.fields.values()) if name and spelled(name, columns) is None]
+        missing = [name for name in (feed.key, *feed.fields.values()) if name and find_column(name, columns) is None]
         if missing:
             raise self.incomplete(f"the column {missing[0]!r} has disappeared since the metadata were read")
 
@@ -222,7 +222,7 @@ class QueryClient:
     def _id_in(self, page: Any) -> str:
         """The object id's column as the rows of a page spell it."""
         try:
-            return spelled(self.about.id, page["features"][0]["attributes"]) or self.about.id
+            return find_column(self.about.id, page["features"][0]["attributes"]) or self.about.id
         except (LookupError, TypeError):  # no row, or an invalid one: esri_json.peek_at raises the error
             return self.about.id
 

@@ -11,7 +11,7 @@ from zoning_assets.errors import FeedRefused, NotALayer
 from zoning_assets.sources.arcgis.layer_metadata import LayerMetadata, crs_of
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, WHOLE_ROWS, QueryClient
 from zoning_assets.sources.source import Request
-from zoning_assets.transform.column_names import spelled
+from zoning_assets.transform.column_names import find_column
 from zoning_assets.transform.decode.json_limits import decode
 
 #: Usual names of object ids, the most frequent first.
@@ -36,7 +36,7 @@ async def complete_metadata(service: QueryClient) -> LayerMetadata:
         do = "ask the portal's owner for a layer with object ids"
         raise NotALayer("neither the layer nor its rows name an object id", where=service.request.where, do=do)
     found = crs_of(document.get("spatialReference"))
-    own = spelled(name, columns) or name
+    own = find_column(name, columns) or name
     managed = sorted({*about.managed, own})
     return replace(about, id=own, columns=columns, crs=about.crs or found, managed=managed)
 
@@ -47,7 +47,7 @@ def wanted(request: Request) -> list[str]:
 
 
 def _absent(request: Request, columns: Sequence[str]) -> bool:
-    return any(spelled(name, columns) is None for name in wanted(request))
+    return any(find_column(name, columns) is None for name in wanted(request))
 
 
 async def _sample(service: QueryClient) -> Mapping[str, Any]:
@@ -69,7 +69,7 @@ def _columns(document: Mapping[str, Any], described: Sequence[str]) -> list[str]
     first = features[0] if isinstance(features, list) and features else None
     row = first.get("attributes") if isinstance(first, dict) else None
     own = list(row) if isinstance(row, dict) else []
-    return [*own, *(name for name in described if spelled(name, own) is None)]
+    return [*own, *(name for name in described if find_column(name, own) is None)]
 
 
 def _named(document: Mapping[str, Any]) -> str | None:
@@ -90,4 +90,4 @@ async def _listed(service: QueryClient) -> str | None:
 
 def _usual(columns: Iterable[str]) -> str | None:
     known = list(columns)
-    return next((found for name in _IDS if (found := spelled(name, known))), None)
+    return next((found for name in _IDS if (found := find_column(name, known))), None)

@@ -20,7 +20,7 @@ from pyarrow import parquet
 
 from zoning_assets.errors import FileRefused
 from zoning_assets.sources.files import arrow_repair, dbf, delimited_text, format_detection, kml, row_counts, shapefile
-from zoning_assets.transform.column_names import spelled
+from zoning_assets.transform.column_names import find_column
 
 Batches = Generator[pa.RecordBatch, None, None]
 
@@ -126,7 +126,7 @@ def _uncut(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> tupl
 def _respelled(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> tuple[tuple[str, str], ...]:
     """Columns under the names that the jurisdiction file has for them, where only the spelling differs."""
     names = [name for name, _ in columns]
-    ours = {spelled(wanted, names): wanted for wanted in named if wanted not in names}
+    ours = {find_column(wanted, names): wanted for wanted in named if wanted not in names}
     return tuple((ours.get(name, name), kind) for name, kind in columns)
 
 

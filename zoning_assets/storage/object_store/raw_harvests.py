@@ -24,7 +24,7 @@ from zoning_assets.model import Cover, Harvest, Page, Place
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform.geometry import content_hash
 from zoning_assets.transform.geometry.h3_tiles import to_int
-from zoning_assets.transform.geometry.tile_ownership import EVERYWHERE, Flags, LayerRows, Numbers, Ownership
+from zoning_assets.transform.geometry.tile_ownership import WHOLE_JURISDICTION, Flags, LayerRows, Numbers, Ownership
 
 _LARGEST_PAGE = 1 << 30
 #: A page that is no longer what was compressed.
@@ -86,7 +86,7 @@ def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Own
         "row": rows.row.astype(np.uint32),
         "content": rows.content,
         "owner": ownership.owner,
-        "together": ownership.together,
+        "together": ownership.has_shared_key,
         "cell": rows.cell,
         "key": rows.key,
         "id": rows.id,
@@ -113,7 +113,7 @@ class OwnedRows:
 
     def of(self, tile: str | None) -> npt.NDArray[np.intp]:
         """The positions of the rows of a tile."""
-        return np.flatnonzero(self.owner == (EVERYWHERE if tile is None else np.uint64(to_int(tile))))
+        return np.flatnonzero(self.owner == (WHOLE_JURISDICTION if tile is None else np.uint64(to_int(tile))))
 
 
 def get_rows(objects: Objects, jurisdiction: str, feed: str, harvest: str, cut: str) -> OwnedRows:

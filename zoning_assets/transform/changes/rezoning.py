@@ -2,8 +2,8 @@
 
 Geometries are in one equal-area frame, metres. A changed area is an event only if it is wider than the tolerance of the
 release (boundary_drift.Drift): something must remain of it after an erosion by half the tolerance. Thinner areas are
-kept for review. What counts as a change follows North Carolina's definition of a zoning map amendment (N.C.G.S.
-160D-102): another district for given property.
+kept for review. What counts as a change follows North Carolina's definition of a zoning map amendment: another
+district for given property.
 """
 
 from typing import Any

@@ -2,8 +2,8 @@
 evidence.
 
 Geometries are in one equal-area frame, metres. Codes are canonical, so that another spelling is no change of area. What
-counts as an event follows North Carolina's definition of a zoning map amendment (N.C.G.S. 160D-102): a change of the
-district that applies to given property, including the first zoning of annexed land, overlays and conditional districts;
+counts as an event follows North Carolina's definition of a zoning map amendment: a change of the district
+that applies to given property, including the first zoning of annexed land, overlays and conditional districts;
 excluding the first adoption of a map, its repeal and readoption, and renamed districts with the same boundaries and
 uses.
 """

@@ -1,1 +1,1 @@
-"""Shapes: CRS, tiles, validity, overlay, canonical form, pictures."""
+"""Geometry: CRS, tiles, validity, overlay, canonical form, preview images."""

@@ -1,8 +1,8 @@
-"""How exact the way from a layer's datum to WGS 84 is, and what would make it exact.
+"""The accuracy of the transformation from a layer's datum to WGS 84, and the grid files that improve it.
 
-Old datums (NAD27, OSGB36, ED50, Tokyo) lie 50 to 500 m beside WGS 84. The shift to them is known to decimetres by grids
-that are not installed with PROJ, and to some metres without; drift and tolerance count single metres. The datums of
-today (NAD83, ETRS89, GDA94 and their kin) count as WGS 84, as all their portals have it.
+Old datums (NAD27, OSGB36, ED50, Tokyo) differ from WGS 84 by 50 to 500 m. Grids that are not installed with PROJ give
+the shift to decimetres; without them it is known to some metres, while drift and tolerance are single metres. Current
+datums (NAD83, ETRS89, GDA94 and similar ones) count as WGS 84, because their portals treat them so.
 """
 
 import warnings
@@ -16,22 +16,25 @@ from zoning_assets.errors import CrsRefused
 from zoning_assets.model import Bounds, Feed
 from zoning_assets.transform.geometry import crs
 
-#: The equator's radius in metres, of the ellipsoids of GRS 80 and WGS 84. Older ones differ by metres and more.
+#: Semi-major axis of the GRS 80 and WGS 84 ellipsoids in metres, and the tolerance. Older ellipsoids differ by more.
 _RADIUS_M, _SAME_M = 6_378_137.0, 0.5
 _UNKNOWN_M = float("inf")
 
 
 def check(layer_crs: str | None, feed: Feed, bounds: Bounds, where: str) -> str | None:
-    """A remark on a shift that is less exact than a metre and allowed all the same; None where nothing is to be said.
+    """Check that the datum shift is accurate enough.
 
     Args:
-        layer_crs: what the portal says.
-        feed: gives `crs`, which wins, and `shift_accuracy_m`.
-        bounds: where the jurisdiction is; degrees, EPSG:4326.
+        layer_crs: the CRS that the portal declares.
+        feed: gives `crs`, which overrides it, and `shift_accuracy_m`.
+        bounds: of the jurisdiction: west, south, east, north; degrees, EPSG:4326.
         where: for messages.
 
+    Returns:
+        A remark if the shift is allowed but less accurate than a metre; else None.
+
     Raises:
-        CrsRefused: the shift may be off by more than the feed allows; says what would mend it.
+        CrsRefused: the shift may be off by more than the feed allows. The message names the grid that corrects it.
     """
     source = crs.declared(layer_crs, feed.crs)
     accuracy_m, grids = accuracy(source, bounds)
@@ -49,8 +52,11 @@ def check(layer_crs: str | None, feed: Feed, bounds: Bounds, where: str) -> str 
 
 @lru_cache(maxsize=64)
 def accuracy(source: str, bounds: Bounds) -> tuple[float, tuple[str, ...]]:
-    """By how many metres the best way that is installed may be off about a place (infinite: nobody knows), and the
-    grids that a better one needs. 0 for datums that count as WGS 84, and where the publisher gives the shift himself.
+    """The accuracy of the best installed transformation to WGS 84 within `bounds`.
+
+    Returns:
+        Metres (infinite: unknown), and the grid files that a better transformation needs. 0 for datums that count as
+            WGS 84, and if the publisher defines the shift (`+towgs84`).
     """
     known = pyproj.CRS(source)
     datum = known.geodetic_crs
@@ -59,28 +65,32 @@ def accuracy(source: str, bounds: Bounds) -> tuple[float, tuple[str, ...]]:
     if abs(datum.ellipsoid.semi_major_metre - _RADIUS_M) < _SAME_M:
         return 0.0, ()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the grids that are told here
-        ways = TransformerGroup(known, crs.DEGREES, always_xy=True, area_of_interest=AreaOfInterest(*bounds))
-    best = ways.transformers[0].accuracy if ways.transformers else -1
-    better = [way for way in ways.unavailable_operations if best < 0 or 0 <= way.accuracy < best]
-    better = [way for way in better if _covers(way.area_of_use, bounds)] or better
-    # The plainest way that is better: the fewest grids, of these the one that is made for the smallest area.
-    plainest = min(better, key=lambda way: (len(list(way.grids)), _size(way.area_of_use)), default=None)
+        warnings.simplefilter("ignore")  # about missing grids, which are reported here
+        operations = TransformerGroup(known, crs.DEGREES, always_xy=True, area_of_interest=AreaOfInterest(*bounds))
+    best = operations.transformers[0].accuracy if operations.transformers else -1
+    better = [
+        operation for operation in operations.unavailable_operations if best < 0 or 0 <= operation.accuracy < best
+    ]
+    better = [operation for operation in better if _covers(operation.area_of_use, bounds)] or better
+    # The simplest better operation: the fewest grids, then the smallest area of use.
+    plainest = min(
+        better, key=lambda operation: (len(list(operation.grids)), _size(operation.area_of_use)), default=None
+    )
     names = [grid.short_name for grid in plainest.grids] if plainest else []
     return (best if best >= 0 else _UNKNOWN_M), tuple(dict.fromkeys(names))
 
 
 def _size(area: Any) -> float:
-    """In square degrees."""
+    """Square degrees; infinite if there is no area."""
     return float((area.east - area.west) % 360 * (area.north - area.south)) if area is not None else _UNKNOWN_M
 
 
 def _covers(area: Any, bounds: Bounds) -> bool:
-    """Whether the area that a way is made for holds a box."""
+    """Whether an operation's area of use contains the box."""
     west, south, east, north = bounds
     return area is not None and area.west <= west and area.south <= south and east <= area.east and north <= area.north
 
 
 def _name(source: str) -> str:
-    """A CRS by its name where all there is is its definition."""
+    """A short name of a CRS that is given by its full definition."""
     return source if len(source) < 40 else pyproj.CRS(source).name

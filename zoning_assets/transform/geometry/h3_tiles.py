@@ -1,8 +1,8 @@
-"""Tiles: H3 cells, and which of them owns what.
+"""Tiles: H3 cells, and which of them owns a point.
 
 Ownership is decided at the finest resolution and inherited upwards, so that it nests: the owner of a point at any
-resolution is the ancestor of its finest cell. A coarse cell does not contain the footprint of all its descendants
-(H3 is aperture 7, each level is turned by 19.1 degrees): what a tile owns lies in the padded outline of its
+resolution is the ancestor of its finest cell. A coarse cell does not contain all of its descendants' area (H3 is
+aperture 7, and each level is rotated by 19.1 degrees). So whatever a tile owns lies within the padded outline of its
 descendants, `envelope`. Points are longitude, latitude; degrees; EPSG:4326.
 """
 
@@ -21,49 +21,49 @@ from zoning_assets.model import Bounds
 h3s = _api.basic_str
 
 FINEST = 15
-#: No place: the row has no coordinates to own it by.
-NOWHERE = np.uint64(0)
-#: After every cell, for looking for the smallest.
+#: The cell of a row without coordinates.
+NO_CELL = np.uint64(0)
+#: Larger than every cell: the initial value of a minimum.
 LAST = (1 << 64) - 1
-#: A coordinate that is nowhere, for points that are NaN.
+#: A coordinate outside the globe, to replace NaN.
 OFF_GLOBE = 1e9
-#: Levels of descendants whose outline stands for the footprint; the rest is padding.
+#: How many levels of descendants the outline includes; padding covers the rest.
 _OUTLINE_LEVELS = 2
-#: A descendant may lie outside its ancestor: by 0.156 of the ancestor's longest edge at most, measured over all
-#: resolutions; at pentagons of odd ones, whose edges are bent in the middle, by 0.19 of the half edge
-#: (test_h3_tiles.py). A quarter is asked for, and some metres for datum shifts and for edges that are
-#: straight in another CRS.
+#: A descendant lies outside its ancestor by at most 0.156 of the ancestor's longest edge, measured at all resolutions;
+#: at pentagons of odd resolutions, whose edges are bent in the middle, by 0.19 of the half edge (test_h3_tiles.py). The
+#: padding is a quarter of the edge, and some metres for datum shifts and for edges that are straight in another CRS.
 _PAD_EDGES, _PAD_M = 0.25, 10.0
 _METRES_PER_DEGREE = 111_320.0
-#: Of a hexagon's three directions of edges one runs within 30 degrees of north: the tallest edge tells the longest.
+#: One of a hexagon's three edge directions is within 30 degrees of north, so that the longest edge is at most this
+#: factor longer than the largest north-south extent of an edge.
 _LONGEST_TO_TALLEST = 1.16
-#: Above this latitude, or where it is wider than this, a tile has no outline in longitudes: it is a cap. Degrees.
+#: Beyond this latitude, or if it is wider than this, a tile's envelope is a polar cap. Degrees.
 _POLAR, _WIDEST = 89.9, 170.0
 
 
 def finest_cells(points: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
-    """The finest H3 cell of each point (n, 2); NOWHERE where the coordinates are not on the globe."""
+    """The finest H3 cell of each point (n, 2; longitude, latitude); NO_CELL for coordinates outside the globe."""
     on_globe = (np.abs(points[:, 0]) <= 180) & (np.abs(points[:, 1]) <= 90)
-    cells = np.full(len(points), NOWHERE, dtype=np.uint64)
+    cells = np.full(len(points), NO_CELL, dtype=np.uint64)
     to_cell = h3n.latlng_to_cell
     cells[on_globe] = [to_cell(lat, lon, FINEST) for lon, lat in points[on_globe].tolist()]
     return cells
 
 
 def ancestors(cells: npt.NDArray[np.uint64], resolution: int) -> npt.NDArray[np.uint64]:
-    """The ancestor of each finest cell at a resolution; NOWHERE stays.
+    """The ancestor of each finest cell at a resolution; NO_CELL stays.
 
-    An H3 index holds its resolution in bits 52-55 and three bits a level below; the unused levels are all ones
+    An H3 index has its resolution in bits 52-55, and three bits for each level below; unused levels are all ones
     (h3geo.org, "H3 index bit layout").
     """
     unused = np.uint64((1 << 3 * (FINEST - resolution)) - 1)
     parents = (cells & ~np.uint64(15 << 52)) | np.uint64(resolution << 52) | unused
-    return np.where(cells == NOWHERE, NOWHERE, parents)
+    return np.where(cells == NO_CELL, NO_CELL, parents)
 
 
 def owners(cells: npt.NDArray[np.uint64], tiles: Collection[str]) -> npt.NDArray[np.uint64]:
-    """Which of `tiles` owns each finest cell; `home` owns what none of them contains."""
-    owned = np.full(len(cells), to_int(home(tiles)), dtype=np.uint64)
+    """Which of `tiles` owns each finest cell. The default owner has the cells that no tile contains."""
+    owned = np.full(len(cells), to_int(default_owner(tiles)), dtype=np.uint64)
     by_resolution: dict[int, list[int]] = {}
     for tile in tiles:
         by_resolution.setdefault(h3s.get_resolution(tile), []).append(to_int(tile))
@@ -73,8 +73,8 @@ def owners(cells: npt.NDArray[np.uint64], tiles: Collection[str]) -> npt.NDArray
     return owned
 
 
-def home(tiles: Collection[str]) -> str:
-    """The tile that also owns the rows that have no place: the first of the jurisdiction's tiles."""
+def default_owner(tiles: Collection[str]) -> str:
+    """The tile that also owns rows without coordinates: the first one of the jurisdiction."""
     return min(tiles)
 
 
@@ -84,23 +84,23 @@ def to_int(tile: str) -> int:
 
 
 def to_str(tile: int) -> str:
-    """The tile's usual spelling."""
+    """The tile's usual text form."""
     return str(h3s.int_to_str(int(tile)))
 
 
 def is_tile(text: str) -> bool:
-    """Whether the text is the usual spelling of an H3 cell."""
+    """Whether the text is the usual text form of an H3 cell."""
     return bool(h3s.is_valid_cell(text))
 
 
 def contains(coarse: str, fine: str) -> bool:
-    """Whether one tile is an ancestor of the other."""
+    """Whether `coarse` is an ancestor of `fine`."""
     level = resolution_of(coarse)
     return level < resolution_of(fine) and h3s.cell_to_parent(fine, level) == coarse
 
 
 def children(tile: str) -> list[str]:
-    """The seven (at a pentagon six) tiles that a tile is split into."""
+    """The seven tiles (six for a pentagon) into which a tile is split."""
     return sorted(h3s.cell_to_children(tile))
 
 
@@ -110,7 +110,7 @@ def resolution_of(tile: str) -> int:
 
 
 def start_tiles(bounds: Bounds, finest: int = 6) -> list[str]:
-    """The coarse tiles from which a cover is searched: few, and together the owners of all that lies in `bounds`.
+    """The coarse tiles from which a split begins: few tiles that together own everything within `bounds` (degrees).
 
     Raises:
         ValueError: the bounds are not a box on the globe.
@@ -125,7 +125,7 @@ def start_tiles(bounds: Bounds, finest: int = 6) -> list[str]:
     box = shapely.box(west, south, east, north)
     if resolution == 0:
         near = set(h3s.get_res0_cells())
-    else:  # a tile may own what lies outside its own outline, in its neighbour's
+    else:  # a tile may own points outside its own outline, in its neighbour's
         shape = h3s.geo_to_h3shape(shapely.geometry.mapping(box))
         met = h3s.h3shape_to_cells_experimental(shape, resolution, "overlap")
         near = {tile for each in met for tile in h3s.grid_disk(each, 1)}
@@ -134,10 +134,10 @@ def start_tiles(bounds: Bounds, finest: int = 6) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def envelope(tile: str) -> shapely.Polygon | shapely.MultiPolygon:
-    """Where all that a tile owns lies: the outline of its descendants, padded.
+    """The area in which everything lies that a tile owns: the padded outline of its descendants.
 
-    At the antimeridian it is cut in two. Only a tile that reaches a pole is a cap: all longitudes from its lowest
-    latitude on.
+    At the antimeridian it is cut in two. A tile that reaches a pole has all longitudes from its lowest latitude to the
+    pole.
 
     Returns:
         A shape in longitude, latitude; degrees, EPSG:4326.
@@ -156,7 +156,7 @@ def envelope(tile: str) -> shapely.Polygon | shapely.MultiPolygon:
 
 
 def _cut(shape: shapely.Polygon) -> shapely.Polygon | shapely.MultiPolygon:
-    """The shape with all longitudes within 180 degrees: what lies beyond the antimeridian moves to its other side."""
+    """The shape with all longitudes within 180 degrees: parts beyond the antimeridian are moved to its other side."""
     west, _, east, _ = shape.bounds
     if west > -180 and east < 180:
         return shape
@@ -166,18 +166,20 @@ def _cut(shape: shapely.Polygon) -> shapely.Polygon | shapely.MultiPolygon:
 
 
 def _boundaries(cells: Iterable[str], near_lon: float) -> npt.NDArray[np.float64]:
-    """Each cell's ring as (n, 10, 2) longitude, latitude, on the side of the antimeridian where `near_lon` is."""
+    """Each cell's ring as (n, 11, 2) longitude, latitude, on the same side of the antimeridian as `near_lon`."""
     rings = []
     for cell in cells:
         ring = [(lon, lat) for lat, lon in h3s.cell_to_boundary(cell)]
-        rings.append(ring + [ring[0]] * (11 - len(ring)))  # pentagons and edge crossings have up to ten corners
+        rings.append(ring + [ring[0]] * (11 - len(ring)))  # pentagons and edge crossings have up to ten vertices
     array = np.array(rings)
     array[..., 0] -= 360 * np.round((array[..., 0] - near_lon) / 360)
     return array
 
 
 def _padded(cells: npt.NDArray[np.object_], pad_deg: float, stretch: float) -> shapely.Polygon:
-    """The cells as one polygon, padded by as many metres eastward as northward: longitudes shrunk, then stretched."""
+    """The cells as one polygon, padded by the same distance in both directions: longitudes are shrunk before and
+    stretched after.
+    """
     squeezed = shapely.transform(cells, lambda c: c / (stretch, 1.0))
     grown = shapely.buffer(squeezed, pad_deg, quad_segs=1, join_style="mitre")
     whole = shapely.simplify(shapely.union_all(grown), pad_deg / 20)
@@ -185,32 +187,42 @@ def _padded(cells: npt.NDArray[np.object_], pad_deg: float, stretch: float) -> s
 
 
 def count_by(cells: npt.NDArray[np.uint64], resolution: int) -> dict[str, int]:
-    """How many finest cells lie in each tile of a resolution; NOWHERE is not counted."""
-    placed = cells[cells != NOWHERE]
+    """The number of finest cells in each tile of a resolution; NO_CELL is not counted."""
+    placed = cells[cells != NO_CELL]
     found, counts = np.unique(ancestors(placed, resolution), return_counts=True)
     return {to_str(tile): int(n) for tile, n in zip(found, counts, strict=True)}
 
 
 def split(cells: npt.NDArray[np.uint64], start: Sequence[str], most_rows: int, fixed: int | None) -> dict[str, int]:
-    """The cover of known points: dense tiles split until none holds more than `most_rows`, empty ones left out."""
-    cover: dict[str, int] = {}
+    """Split tiles until none has more than `most_rows` rows, or until the resolution `fixed`; empty tiles are left out.
+
+    Args:
+        cells: the finest cells of all rows.
+        start: the tiles to begin with.
+        most_rows: the largest number of rows in a tile.
+        fixed: the resolution of the tiles; None: by the number of rows.
+
+    Returns:
+        Tile -> number of rows.
+    """
+    tiles: dict[str, int] = {}
     counts = {r: count_by(cells, r) for r in range(min(map(resolution_of, start)), (fixed or SMALLEST) + 1)}
     queue = list(start)
     while queue:
         tile = queue.pop()
         rows = counts[resolution_of(tile)].get(tile, 0)
-        if rows and wants_split(tile, rows, most_rows, fixed):
+        if rows and needs_split(tile, rows, most_rows, fixed):
             queue += children(tile)
         elif rows:
-            cover[tile] = rows
-    return dict(sorted(cover.items()))
+            tiles[tile] = rows
+    return dict(sorted(tiles.items()))
 
 
-#: Tiles are not split below this resolution (edge about 66 m): a tower of condominiums cannot be split further.
+#: Tiles are not split below this resolution (edge about 66 m): the parcels of one tower cannot be separated.
 SMALLEST = 10
 
 
-def wants_split(tile: str, rows: int, most_rows: int, fixed: int | None) -> bool:
-    """Whether a tile is too coarse: by the jurisdiction's fixed resolution, else by its number of rows."""
+def needs_split(tile: str, rows: int, most_rows: int, fixed: int | None) -> bool:
+    """Whether a tile must be split: by the fixed resolution if there is one, else by its number of rows."""
     resolution = resolution_of(tile)
     return resolution < fixed if fixed is not None else rows > most_rows and resolution < SMALLEST

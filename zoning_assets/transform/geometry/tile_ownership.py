@@ -1,8 +1,8 @@
-"""Which tile owns each row of a layer, when all of its rows are known.
+"""Which tile owns each row of a layer, when all rows are known.
 
-Tile = ancestor of the finest H3 cell of a row's representative point. Rows that share a natural key are owned together,
-by the tile of the smallest of their cells, so that the policy for repeated keys can be applied. Rows without a place
-are owned by the first tile.
+A row's tile is the ancestor of the finest H3 cell of its representative point. Rows with the same natural key have the
+same owner, the tile of the smallest of their cells, so that the policy for repeated keys can be applied. Rows without a
+shape are owned by the first tile.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from zoning_assets.transform.geometry import crs, h3_tiles
 Numbers = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
 
-#: A tile with more rows than this is split (`tile_resolution = "auto"`): a dozen pages, some seconds, little memory.
-#: At 10,000 a county of 200,000 has 65 tiles and takes 20 s; at 25,000 17 s; at 50,000 16 s, with less to choose from.
+#: A tile with more rows than this is split (`tile_resolution = "auto"`). A tile then has about a dozen pages. Measured
+#: with a county of 200,000 parcels: 20 s with 10,000 rows a tile (65 tiles), 17 s with 25,000, 16 s with 50,000.
 MOST_ROWS_A_TILE = 25_000
-#: No tile: the whole jurisdiction.
-EVERYWHERE = np.uint64(0)
+#: The owner where there are no tiles: the whole jurisdiction.
+WHOLE_JURISDICTION = np.uint64(0)
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class LayerRows:
     Attributes:
         page: number of the row's page in the harvest.
         row: index of the row in its page.
-        cell: finest H3 cell of its representative point; 0: it has none.
-        key: hash of its natural key; 0: it has none.
-        content: hash of all that it says.
-        id: the portal's own number of the row, two's complement; 0 where the page has none.
+        cell: finest H3 cell of its representative point; 0: no shape.
+        key: hash of its natural key; 0: no key.
+        content: hash of its content.
+        id: the portal's own id of the row, two's complement; 0 if the page has none.
     """
 
     page: Numbers
@@ -50,38 +50,40 @@ class LayerRows:
 
     @classmethod
     def of_pages(cls, pages: Sequence["LayerRows"]) -> "LayerRows":
-        """The rows of several pages, numbered in their order."""
+        """The rows of several pages; pages are numbered in this order."""
         numbers = [np.full(len(each), number, dtype=np.uint64) for number, each in enumerate(pages)]
         rest = [[getattr(page, each.name) for page in pages] for each in fields(cls)[1:]]
         return cls(_joined(numbers), *map(_joined, rest))
 
-    def taken(self, which: npt.NDArray[np.intp] | Flags) -> "LayerRows":
+    def selected(self, which: npt.NDArray[np.intp] | Flags) -> "LayerRows":
         """Some of the rows, by position or by flag."""
         return LayerRows(*(getattr(self, each.name)[which] for each in fields(self)))
 
     def followed_by(self, other: "LayerRows") -> "LayerRows":
-        """These rows, then the others; their pages keep their numbers."""
+        """These rows, then the other ones; page numbers are kept."""
         return LayerRows(*(_joined([getattr(each, name.name) for each in (self, other)]) for name in fields(self)))
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """Who owns each row of a layer.
+    """The owner of each row of a layer.
 
     Attributes:
-        tiles: tile -> its rows.
-        owner: one entry a row: the tile's 64-bit index, or EVERYWHERE.
-        together: one entry a row: whether other rows have its key.
+        tiles: tile -> the number of its rows.
+        owner: one entry a row: the tile's 64-bit index, or WHOLE_JURISDICTION.
+        has_shared_key: one entry a row: whether other rows have its key.
     """
 
     tiles: Mapping[str, int]
     owner: Numbers
-    together: Flags
+    has_shared_key: Flags
 
 
-def everywhere(rows: LayerRows) -> Ownership:
-    """The ownership of a layer whose shapes cross tiles: the jurisdiction owns all rows, and judges them together."""
-    return Ownership({}, np.full(len(rows), EVERYWHERE), np.ones(len(rows), dtype=bool))
+def by_jurisdiction(rows: LayerRows) -> Ownership:
+    """The ownership of a layer whose shapes cross tiles: the jurisdiction owns all rows, and they are validated
+    together.
+    """
+    return Ownership({}, np.full(len(rows), WHOLE_JURISDICTION), np.ones(len(rows), dtype=bool))
 
 
 def by_tile(rows: LayerRows, bounds: Bounds, resolution: int | None) -> Ownership:
@@ -90,36 +92,36 @@ def by_tile(rows: LayerRows, bounds: Bounds, resolution: int | None) -> Ownershi
     Args:
         rows: all rows of the layer.
         bounds: of the jurisdiction; degrees.
-        resolution: of the tiles; None: dense tiles are split until none has more than MOST_ROWS_A_TILE rows.
+        resolution: H3 resolution of the tiles; None: tiles are split until none has more than MOST_ROWS_A_TILE rows.
     """
-    placed = rows.cell[rows.cell != h3_tiles.NOWHERE]
+    placed = rows.cell[rows.cell != h3_tiles.NO_CELL]
     padded = crs.padded(bounds)
     start = sorted({*h3_tiles.start_tiles(padded), *h3_tiles.count_by(placed, 3)} if len(placed) else set())
     start = [tile for tile in start if not any(h3_tiles.contains(other, tile) for other in start if other != tile)]
     found = h3_tiles.split(rows.cell, start, MOST_ROWS_A_TILE, resolution) if start else {}
     found = found or {h3_tiles.start_tiles(padded)[0]: 0}
-    together = repeats(rows.key)
+    has_shared_key = repeated(rows.key)
     owner = h3_tiles.owners(rows.cell, found)
-    owner[together] = _owners_of_keys(rows.key[together], rows.cell[together], found)
+    owner[has_shared_key] = _owners_of_keys(rows.key[has_shared_key], rows.cell[has_shared_key], found)
     counted = dict(zip(*np.unique(owner, return_counts=True), strict=True))
-    return Ownership({tile: int(counted.get(h3_tiles.to_int(tile), 0)) for tile in found}, owner, together)
+    return Ownership({tile: int(counted.get(h3_tiles.to_int(tile), 0)) for tile in found}, owner, has_shared_key)
 
 
 def _owners_of_keys(keys: Numbers, cells: Numbers, found: Mapping[str, int]) -> Numbers:
-    """The owner of each row that shares its key with others: that of the smallest of the key's cells."""
+    """The owner of each row with a shared key: that of the smallest cell of the key."""
     each, which = np.unique(keys, return_inverse=True)
     smallest = np.full(len(each), np.uint64(h3_tiles.LAST))
-    np.minimum.at(smallest, which, np.where(cells == h3_tiles.NOWHERE, np.uint64(h3_tiles.LAST), cells))
+    np.minimum.at(smallest, which, np.where(cells == h3_tiles.NO_CELL, np.uint64(h3_tiles.LAST), cells))
     return h3_tiles.owners(smallest, found)[which]
 
 
 def key_hashes(keys: Sequence[str | None]) -> Numbers:
-    """A hash of each key; 0: there is no key. Equal keys have equal hashes."""
+    """A 64-bit hash of each key; 0: no key. Equal keys have equal hashes."""
     return np.array([_hash(key) for key in keys], dtype=np.uint64)
 
 
-def repeats(hashes: Numbers) -> Flags:
-    """Which hashes stand there several times; 0 is no hash."""
+def repeated(hashes: Numbers) -> Flags:
+    """Which hashes occur several times; 0 never counts."""
     each, counts = np.unique(hashes, return_counts=True)
     return np.isin(hashes, each[(counts > 1) & (each != 0)])
 

@@ -1,4 +1,4 @@
-"""Which shapes are sound, which can be mended, and which cannot."""
+"""Validate shapes, and repair those that are invalid."""
 
 from dataclasses import dataclass
 
@@ -16,40 +16,40 @@ NO_GEOMETRY, NOT_AN_AREA = "no_geometry", "not_an_area"
 
 @dataclass(frozen=True)
 class Mended:
-    """One entry a shape. `geometry` is a valid MultiPolygon on the grid, or None where `rejected` says why not."""
+    """One entry a shape. `geometry` is a valid MultiPolygon on the grid, or None if `rejected` has a reason."""
 
     geometry: Geometries
-    repaired: Texts  # what was wrong
+    repaired: Texts  # the fault, None if the shape was valid
     rejected: Texts  # NO_GEOMETRY (null or empty), NOT_AN_AREA
 
 
 def mend(shapes: Geometries, grid: float) -> Mended:
-    """Valid MultiPolygons on the grid; points and lines are shed, and what has no area left is rejected.
+    """Make valid MultiPolygons on the grid. Points and lines are removed; a shape without any area left is rejected.
 
-    Validity depends on the coordinates that are stored, so it is judged on the grid of the target CRS and nowhere
-    else. `make_valid` runs on the invalid only.
+    Validity depends on the stored coordinates, so it is checked on the grid of the target CRS. `make_valid` is applied
+    to invalid shapes only.
 
     Args:
         shapes: in the target CRS; None where a row has none.
-        grid: see canonical.GRID.
+        grid: cell size in units of the target CRS, see content_hash.GRID.
     """
     open_ = ~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)
     rejected = _only(~open_, np.full(len(shapes), NO_GEOMETRY, dtype=object))
     snapped = _only(open_, content_hash.on_grid(shapes, grid))
     mixed = shapely.get_type_id(snapped) == shapely.GeometryType.GEOMETRYCOLLECTION
-    # A collection is valid though its polygons overlap; the MultiPolygon made of them is not.
+    # A collection may be valid while its polygons overlap; the MultiPolygon of them is not.
     snapped[mixed] = polygons_only(snapped[mixed])
-    wrong = ~shapely.is_missing(snapped) & ~shapely.is_valid(snapped)
+    invalid = ~shapely.is_missing(snapped) & ~shapely.is_valid(snapped)
     repaired = np.full(len(shapes), None, dtype=object)
-    repaired[wrong] = [reason.split("[")[0] for reason in shapely.is_valid_reason(snapped[wrong])]
-    snapped[wrong] = _valid(snapped[wrong], grid)
-    areas = _areas(snapped, sound=~wrong)
+    repaired[invalid] = [reason.split("[")[0] for reason in shapely.is_valid_reason(snapped[invalid])]
+    snapped[invalid] = _valid(snapped[invalid], grid)
+    areas = _areas(snapped, sound=~invalid)
     rejected[open_ & shapely.is_missing(areas)] = NOT_AN_AREA
     return Mended(content_hash.normal(areas), repaired, rejected)
 
 
 def _areas(shapes: Geometries, sound: npt.NDArray[np.bool_]) -> Geometries:
-    """Each shape's polygons that have an area; a sound MultiPolygon of one part is taken as it is."""
+    """The polygons with an area of each shape; a valid MultiPolygon of one part is kept as it is."""
     of_one = (shapely.get_type_id(shapes) == shapely.GeometryType.MULTIPOLYGON) & (
         shapely.get_num_geometries(shapes) == 1
     )
@@ -60,25 +60,26 @@ def _areas(shapes: Geometries, sound: npt.NDArray[np.bool_]) -> Geometries:
 
 
 def _only(where: npt.NDArray[np.bool_], values: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """The values where that holds, None elsewhere."""
+    """The values where `where` is true, None elsewhere."""
     kept = values.copy()
     kept[~where] = None
     return kept
 
 
 def _valid(shapes: Geometries, grid: float) -> Geometries:
-    """Valid shapes on the grid. Crossings that `make_valid` finds lie between grid lines; moved there, the shape may
-    be invalid once more, and only then is the slower exact rounding used.
+    """Valid shapes on the grid.
 
-    Lines are shed at each step: among them GEOS takes polygons that overlap for valid.
+    Intersections that `make_valid` adds lie between grid points. Rounded to the grid, a shape may be invalid again;
+    only then the slower exact rounding is used. Lines are removed at each step, because GEOS accepts overlapping
+    polygons in a collection with lines as valid.
     """
     finite = np.isfinite(shapely.bounds(shapes)).all(axis=1)
     usable = shapes.copy()
     usable[~finite] = None
-    mended = content_hash.on_grid(_made_valid(usable), grid)
-    again = ~shapely.is_valid(mended) & ~shapely.is_missing(mended)
-    mended[again] = shapely.set_precision(_made_valid(mended[again]), grid)
-    return mended
+    repaired_shapes = content_hash.on_grid(_made_valid(usable), grid)
+    still_invalid = ~shapely.is_valid(repaired_shapes) & ~shapely.is_missing(repaired_shapes)
+    repaired_shapes[still_invalid] = shapely.set_precision(_made_valid(repaired_shapes[still_invalid]), grid)
+    return repaired_shapes
 
 
 def _made_valid(shapes: Geometries) -> Geometries:
@@ -86,7 +87,9 @@ def _made_valid(shapes: Geometries) -> Geometries:
 
 
 def polygons_only(shapes: Geometries, least: float = -1.0) -> Geometries:
-    """Each shape's polygons larger than `least` as one MultiPolygon; None where there are none."""
+    """The polygons of each shape that are larger than `least` (units of the CRS, squared) as one MultiPolygon; None
+    where there are none.
+    """
     parts, owner = shapely.get_parts(shapes, return_index=True)
     while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
         parts, inner = shapely.get_parts(parts, return_index=True)
