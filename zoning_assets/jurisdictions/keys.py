@@ -29,7 +29,7 @@ def _crs(text: str) -> None:
     try:
         pyproj.CRS(text)
     except pyproj.exceptions.CRSError:
-        raise ValueError(f'{text!r} is no CRS; give it like "EPSG:2249"') from None
+        raise ValueError(f'{text!r} is not a CRS; give it like "EPSG:2249"') from None
 
 
 TOP: Mapping[str, Key] = {

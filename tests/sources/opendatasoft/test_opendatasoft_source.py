@@ -146,7 +146,7 @@ async def test_an_edit_during_the_export_is_refused(tmp_path, edit, says):
         ({"metas": {"records_count": "many"}}, HarvestIncomplete, "does not count"),
         ({"metas": {"records_count": 10**12}}, HarvestIncomplete, "does not count"),
         ({"says": {"error_code": "Busy", "message": "later"}}, FeedRefused, r"later \(Busy\)"),
-        ({"fields": FIELDS[:2]}, JurisdictionInvalid, "no column 'ml', but: geo_point_2d, geo_shape"),
+        ({"fields": FIELDS[:2]}, JurisdictionInvalid, "no column 'ml'; it has: geo_point_2d, geo_shape"),
     ],
 )
 async def test_what_is_no_layer_is_refused_before_it_is_exported(tmp_path, ways, kind, says):

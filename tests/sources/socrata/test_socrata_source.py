@@ -147,7 +147,7 @@ async def test_rows_without_order_are_refused(tmp_path):
 async def test_a_portal_that_ignores_offsets_is_refused(tmp_path):
     """The same page again ends the walk at once."""
     desk = portal(moves=False)
-    await refused(desk, tmp_path, HarvestIncomplete, "the page at row 100 is one that came before")
+    await refused(desk, tmp_path, HarvestIncomplete, "the page at row 100 repeats an earlier one")
     assert desk.pages == 2
 
 
@@ -183,7 +183,7 @@ async def test_an_edit_between_pages_is_refused(tmp_path, way):
 async def test_an_answer_in_the_making_is_waited_for(tmp_path):
     """202 is asked again, and twelve times at most."""
     assert len(rows_of(await opened(portal(preparing=3), tmp_path))) == 1234
-    with pytest.raises(PortalBusy, match="HTTP 202, asked 12 times"):
+    with pytest.raises(PortalBusy, match="HTTP 202, 12 requests"):
         await opened(portal(preparing=99), tmp_path / "again")
 
 
@@ -219,7 +219,7 @@ async def test_a_portal_without_row_ids_is_proven_by_the_rows_themselves(tmp_pat
 async def test_a_column_that_is_not_there_is_named_before_any_row_is_fetched(tmp_path):
     """The jurisdiction file's key is looked for in the metadata."""
     desk = portal()
-    await refused(desk, tmp_path, JurisdictionInvalid, "no column 'PIN', but: the_geom, pin, units", key="PIN")
+    await refused(desk, tmp_path, JurisdictionInvalid, "no column 'PIN'; it has: the_geom, pin, units", key="PIN")
     assert desk.pages == 0
 
 

@@ -26,11 +26,11 @@ class Fault:
 
 
 _BETWEEN, _STAMPED = "_between_pages", "_stamped"
-_ROWS = ("came twice", "came again", "received", "the portal says", "the server lists", "the server gives", "count")
+_ROWS = ("came twice", "came again", "received", "the portal says", "the server lists", "the server returns", "count")
 _CHANGED = ("changed", "edited", *_ROWS)
 _IDS = ("ids", "the layer fell", *_ROWS)
 _TOKEN = ("499", "token")
-_HTML = ("html", "json", "a page for people")
+_HTML = ("html", "json", "a web page")
 _COLUMN = ("column", "field")
 
 
