@@ -137,7 +137,7 @@ def test_an_extent_need_not_be_right(pipeline: Pipeline, extent: Any) -> None:
 def test_rows_in_another_reference_than_the_layer_is_described_in_are_refused(pipeline: Pipeline) -> None:
     """The description says State Plane feet, each page degrees: one of them is wrong, and nobody knows which."""
     layer = portal({"extent": DESCRIPTION["extent"] | {"spatialReference": {"wkid": 2249}}})
-    with pytest.raises(HarvestIncomplete, match="rows are in EPSG:4326, and the layer is described as in EPSG:2249"):
+    with pytest.raises(HarvestIncomplete, match="rows are in EPSG:4326, but the layer states EPSG:2249"):
         asked(pipeline, layer)
     assert keys(pipeline, asked(pipeline, layer, more='crs = "EPSG:4326"')) == expected()  # a person knows
 

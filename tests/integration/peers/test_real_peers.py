@@ -163,8 +163,8 @@ def test_plain_files_by_lighttpd_are_published(pipeline: Pipeline, tmp_path: Pat
     assert differing(pipeline, described, tmp_path) == (0, 0.0)
 
 
-HIDES = "MapServer shows no row without a shape and does not count them: 13,115 rows came, and its ids leave out 1"
-IGNORES = "the page behind row 1,000 is one that came before: the server ignores what its own `next` says"
+HIDES = "MapServer hides rows without a shape and does not count them: 13,115 rows came, and its ids leave out 1"
+IGNORES = "the page behind row 1,000 repeats an earlier one: the server ignores what its own `next` says"
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ async def test_by_area_gives_every_row_once(tmp_path: Path) -> None:
 
 async def test_by_area_without_count_and_ids_no_row_is_forgotten(tmp_path: Path) -> None:
     """Rows without a shape no area meets; the statistics count them, and the harvest is refused."""
-    with pytest.raises(HarvestIncomplete, match=r"rows lie in its area, and the server counts 600 in its statistics"):
+    with pytest.raises(HarvestIncomplete, match=r"rows are in its area, and the server counts 600 in its statistics"):
         await harvested(tmp_path, Desk(neither), strategy="area")
 
 
@@ -212,7 +212,7 @@ async def test_a_row_that_the_server_cannot_give_is_named(tmp_path: Path) -> Non
             return broken if str(poison) in query["objectIds"].split(",") else None
         return broken
 
-    with pytest.raises(HarvestIncomplete, match=f"cannot give the row OBJECTID {poison}"):
+    with pytest.raises(HarvestIncomplete, match=f"the server fails on the row OBJECTID {poison}"):
         await harvested(tmp_path, Desk(instead))
 
 

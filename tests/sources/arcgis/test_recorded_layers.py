@@ -164,11 +164,11 @@ def test_an_answer_that_is_no_page_says_what_it_is(path, why):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"fields": 5}, "its fields are no list"),
+        ({"fields": 5}, "its fields are not of type list"),
         ({"fields": [5]}, "a column has no name"),
         ({"fields": [{"name": None}]}, "a column has no name"),
-        ({"extent": [1]}, "its extent are no dict"),
-        ({"editingInfo": "today"}, "its editingInfo are no dict"),
+        ({"extent": [1]}, "its extent are not of type dict"),
+        ({"editingInfo": "today"}, "its editingInfo are not of type dict"),
         ({"geometryType": {"a": 1}}, "not a layer of polygons"),
     ],
 )

@@ -13,7 +13,7 @@ from tests.sources.portals import Counted, asking, lots, rows_of
 from tests.support.shared_data import recorded
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer, PortalUnreachable, ZoningError
 from zoning_assets.sources.ckan import ckan_source, package_metadata
-from zoning_assets.sources.ckan.package_metadata import Address
+from zoning_assets.sources.ckan.package_metadata import CkanAddress
 from zoning_assets.sources.full_layer import FullLayer
 
 LOTS = lots(1234)
@@ -66,7 +66,7 @@ def test_an_address_in_any_form_is_understood(path, address):
     """A page of CKAN, an action of its API or a dump: the portal's root, the package and the resource are found."""
     root, package, named = address
     found = package_metadata.address(f"https://data.example.org{path}", "here")
-    assert found == Address(f"https://data.example.org{root}", package, named)
+    assert found == CkanAddress(f"https://data.example.org{root}", package, named)
 
 
 @pytest.mark.parametrize("url", ["https://data.example.org/about", "https://a/api/3/action/package_show", "/dataset/x"])
@@ -149,7 +149,7 @@ async def test_rows_without_order_are_refused(tmp_path):
 
 async def test_a_ckan_that_ignores_offsets_is_refused(tmp_path):
     """The same page again ends the walk at once."""
-    await refused(table(moves=False), tmp_path, HarvestIncomplete, "the page at row 100 is one that came before")
+    await refused(table(moves=False), tmp_path, HarvestIncomplete, "the page at row 100 repeats an earlier one")
 
 
 @pytest.mark.parametrize(("total", "says"), [(1235, "received 1234, the portal says 1235"), (1200, "more rows")])
@@ -208,7 +208,7 @@ async def test_the_jurisdiction_file_names_the_column(tmp_path):
     rows = [{"ml": pin, "was": shapely.to_wkt(shape), "now": shapely.to_wkt(shape)} for pin, shape in LOTS[:9]]
     whole = await opened(FakeCkan(rows), tmp_path, geometry="now")
     assert (whole.layer["geometry"], len(rows_of(whole))) == ("now", 9)
-    await refused(FakeCkan(rows), tmp_path / "no", NotALayer, "no column 'geom'; mend `geometry`", geometry="geom")
+    await refused(FakeCkan(rows), tmp_path / "no", NotALayer, "no column 'geom'; fix `geometry`", geometry="geom")
 
 
 # Files, and which resource is meant.
@@ -357,7 +357,7 @@ async def test_the_recorded_table_is_understood(tmp_path):
 
 async def test_recorded_pages_that_repeat_are_refused(tmp_path):
     """The one recorded page, given for every offset, is told from a walk that moves on."""
-    await refused(Recorded(), tmp_path, HarvestIncomplete, "the page at row 3 is one that came before", path=NAMED)
+    await refused(Recorded(), tmp_path, HarvestIncomplete, "the page at row 3 repeats an earlier one", path=NAMED)
 
 
 async def test_the_recorded_last_page_has_no_ids_and_no_shapes(tmp_path):

@@ -86,7 +86,7 @@ async def test_a_server_that_ignores_its_own_offsets_is_refused(tmp_path: Path) 
 async def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
     """Without a count nothing else would end the walk."""
     said = await refused(HarvestIncomplete, FakeOgc(lots(250), next_="circle", counts=None), tmp_path)
-    assert "one that came before" in said or "in a circle" in said
+    assert "repeats an earlier one" in said or "in a circle" in said
 
 
 async def test_a_link_to_another_origin_is_not_followed(tmp_path: Path) -> None:
@@ -145,7 +145,9 @@ async def test_longitude_and_latitude_are_taken_where_they_are_offered(tmp_path:
     assert all("crs" not in query for _, query in server.asked)
 
 
-@pytest.mark.parametrize(("path", "why"), [("/api", "this is no collection"), ("/other/collections/lots", "HTTP 404")])
+@pytest.mark.parametrize(
+    ("path", "why"), [("/api", "this is not a collection"), ("/other/collections/lots", "HTTP 404")]
+)
 async def test_an_address_of_no_collection_is_refused(tmp_path: Path, path: str, why: str) -> None:
     """One line that says what to do."""
     assert why in await refused((NotALayer, FeedRefused), FakeOgc(lots(5)), tmp_path, path=path)
@@ -158,7 +160,9 @@ async def test_records_are_no_features(tmp_path: Path) -> None:
 
 async def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     """The queryables are asked before a column is said to be missing: an empty layer shows none in its rows."""
-    assert "no column 'apn', but: number, pin" in await refused(JurisdictionInvalid, FakeOgc([]), tmp_path, key="apn")
+    assert "no column 'apn'; it has: number, pin" in await refused(
+        JurisdictionInvalid, FakeOgc([]), tmp_path, key="apn"
+    )
 
 
 async def test_mapserver_must_leave_out_no_number(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ async def test_an_answer_that_never_comes_is_given_up(tmp_path: Path, headers: d
     """After twelve polls, or a wish to wait an hour, the run ends and says so."""
     desk = Desk((202, b"", headers))
     async with asking(desk, "/layer", tmp_path) as request:
-        with pytest.raises(PortalBusy, match=f"HTTP 202, asked {times} times"):
+        with pytest.raises(PortalBusy, match=f"HTTP 202, {times} requests"):
             await feed_asking.ask(request, request.feed.url, {}, orjson.loads)
     assert len(desk.asked) == times
 

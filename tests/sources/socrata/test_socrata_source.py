@@ -72,7 +72,7 @@ def test_an_address_in_any_form_is_understood(path):
 @pytest.mark.parametrize("url", ["https://data.example.org/browse", "abcd-1234", "file:///resource/abcd-1234.json", ""])
 def test_an_address_without_a_dataset_is_refused(url):
     """An address that names no dataset is refused, with the form that is needed."""
-    with pytest.raises(NotALayer, match="holds no dataset's id"):
+    with pytest.raises(NotALayer, match="has no dataset id"):
         view_metadata.address(url, "here")
 
 
@@ -89,7 +89,7 @@ async def test_every_row_comes_once(tmp_path, cap):
     assert whole.layer == {"crs": "EPSG:4326", "geometry": "the_geom", "managed": VIEW_MANAGED}
     expected = {"rows by the portal's count": 1234, "count after": 1234, "rowsUpdatedAt after": 1_700_000_000}
     assert whole.here.proof.items() >= {**expected, "pages": -(-1234 // min(cap, 100))}.items()
-    assert whole.here.proof["rows are told apart by"] == ":id"
+    assert whole.here.proof["rows are identified by"] == ":id"
 
 
 VIEW_MANAGED = [":@computed_region_x1y2_z3w4", ":id"]
@@ -147,7 +147,7 @@ async def test_rows_without_order_are_refused(tmp_path):
 async def test_a_portal_that_ignores_offsets_is_refused(tmp_path):
     """The same page again ends the walk at once."""
     desk = portal(moves=False)
-    await refused(desk, tmp_path, HarvestIncomplete, "the page at row 100 is one that came before")
+    await refused(desk, tmp_path, HarvestIncomplete, "the page at row 100 repeats an earlier one")
     assert desk.pages == 2
 
 
@@ -183,7 +183,7 @@ async def test_an_edit_between_pages_is_refused(tmp_path, way):
 async def test_an_answer_in_the_making_is_waited_for(tmp_path):
     """202 is asked again, and twelve times at most."""
     assert len(rows_of(await opened(portal(preparing=3), tmp_path))) == 1234
-    with pytest.raises(PortalBusy, match="HTTP 202, asked 12 times"):
+    with pytest.raises(PortalBusy, match="HTTP 202, 12 requests"):
         await opened(portal(preparing=99), tmp_path / "again")
 
 
@@ -211,7 +211,7 @@ async def test_a_portal_without_row_ids_is_proven_by_the_rows_themselves(tmp_pat
     """Where `:id` may not be selected, as many different rows as the portal counts are all of them."""
     whole = await opened(portal(gives_ids=False), tmp_path)
     assert len(rows_of(whole)) == 1234
-    assert whole.here.proof["rows are told apart by"] == "all they say"
+    assert whole.here.proof["rows are identified by"] == "all their values"
     twins = FakeSocrata([row(7, *LOTS[0]), {**row(7, *LOTS[0]), ":id": "row-twin"}], gives_ids=False)
     await refused(twins, tmp_path / "twins", HarvestIncomplete, "1 of 2 rows came twice")
 
@@ -219,7 +219,7 @@ async def test_a_portal_without_row_ids_is_proven_by_the_rows_themselves(tmp_pat
 async def test_a_column_that_is_not_there_is_named_before_any_row_is_fetched(tmp_path):
     """The jurisdiction file's key is looked for in the metadata."""
     desk = portal()
-    await refused(desk, tmp_path, JurisdictionInvalid, "no column 'PIN', but: the_geom, pin, units", key="PIN")
+    await refused(desk, tmp_path, JurisdictionInvalid, "no column 'PIN'; it has: the_geom, pin, units", key="PIN")
     assert desk.pages == 0
 
 
@@ -246,7 +246,7 @@ async def test_of_several_columns_of_shapes_one_is_named(tmp_path):
         (with_columns(place="location"), r"points or lines, not polygons: place \(location\)"),
         (with_columns(), "no shapes, only: pin"),
         ({**VIEW, "columns": [], "viewType": "blobby"}, "the view is blobby and has no rows"),
-        ({**VIEW, "columns": "many", "viewType": 7}, "of a kind not known"),
+        ({**VIEW, "columns": "many", "viewType": 7}, "of an unknown type"),
     ],
 )
 async def test_a_view_without_polygons_is_refused_by_name(tmp_path, view, says):
@@ -334,7 +334,7 @@ async def test_recorded_pages_are_read_and_counted(tmp_path):
     whole = await opened(answers, tmp_path, key="objectid")
     [batch] = whole.here.batches()
     assert whole.here.proof["rows by the portal's count"] == 80 == len(batch)
-    assert whole.here.proof["rows are told apart by"] == "all they say"
+    assert whole.here.proof["rows are identified by"] == "all their values"
     properties = [json.loads(text) for text in batch.column("properties").to_pylist()]
     assert sorted(int(each["objectid"]) for each in properties) == list(range(1, 81))
     said = properties[0]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.sources.download.arrow_cache import drafted, name_of
+from zoning_assets.sources.download.arrow_cache import atomic_file, name_of
 from zoning_assets.transform.decode import text_encoding
 
 #: What columns of shapes are called, the likeliest first.
@@ -156,7 +156,7 @@ def ready(path: Path, start: bytes, where: str, into: Path, told: str | None = N
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "table.csv"  # alone in its folder: GDAL reads a .csvt or a .prj beside it
     if not target.exists():
-        with drafted(target) as draft:
+        with atomic_file(target) as draft:
             _as_utf8(path, draft, encoding)
     return Table(target, head, _rows(target, head, where))
 

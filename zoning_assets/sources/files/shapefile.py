@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.sources.download.arrow_cache import drafted, name_of
+from zoning_assets.sources.download.arrow_cache import atomic_file, name_of
 from zoning_assets.sources.files.format_detection import AGAIN
 
 #: Shape types in the header that may hold polygons: with Z, with M, multipatches.
@@ -92,7 +92,7 @@ def _placed(part: Path, target: Path, number: int | None) -> None:
     if number is None:
         target.symlink_to(part.resolve())
         return
-    with drafted(target) as draft:
+    with atomic_file(target) as draft:
         shutil.copyfile(part, draft)
         with draft.open("r+b") as file:
             file.seek(4 if target.suffix == ".dbf" else 24)

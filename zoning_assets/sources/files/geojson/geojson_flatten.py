@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.sources.download.arrow_cache import drafted
+from zoning_assets.sources.download.arrow_cache import atomic_file
 from zoning_assets.sources.files.format_detection import AGAIN
 from zoning_assets.sources.files.geojson.geojson_scan import DESCRIBES
 
@@ -59,7 +59,7 @@ def flatten(path: Path, target: Path, where: str, *, piece_bytes: int = _PIECE_B
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     walk = _Walk(where)
-    with drafted(target) as draft, path.open("rb") as source, draft.open("wb") as sink:
+    with atomic_file(target) as draft, path.open("rb") as source, draft.open("wb") as sink:
         _write(walk, walk.features(source, piece_bytes), sink)
     return walk.flat
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from zoning_assets.sources.download.arrow_cache import drafted, name_of
+from zoning_assets.sources.download.arrow_cache import atomic_file, name_of
 from zoning_assets.sources.files.geojson.json_chunks import between_objects
 from zoning_assets.transform.decode.json_limits import exact
 from zoning_assets.transform.geometry import content_hash
@@ -153,6 +153,6 @@ def _copy(path: Path, into: Path, form: str, write: Callable[[Path], None]) -> P
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / path.name
     if not target.exists():
-        with drafted(target) as draft:
+        with atomic_file(target) as draft:
             write(draft)
     return target
