@@ -119,7 +119,7 @@ def test_tipg_from_postgis(pipeline: Pipeline, tmp_path: Path, city: Path, datab
         described = jurisdiction(tmp_path, "ogc-features", f"{address}/collections/public.lots", "page_size = 3000")
         said = proof(pipeline, published(pipeline, described))
     assert said["rows by the portal's count"] == 13_116
-    assert said["way"] == "next links, 750 rows asked for at a time"
+    assert said["way"] == "next links, 750 rows per request"
     count, metres = differing(pipeline, described, tmp_path)
     assert count < 6_600
     assert metres < 0.003

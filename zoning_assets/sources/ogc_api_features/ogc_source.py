@@ -190,7 +190,7 @@ class _OgcLayer:
             page = await self._ask(fetch, url, {})
         if self.hides:
             hidden_rows.check(request, tracker.numbers, tracker.rows, proof)
-        proof.update({"way": f"next links, {size:,} rows asked for at a time", "axes": self.reading.why})
+        proof.update({"way": f"next links, {size:,} rows per request", "axes": self.reading.why})
 
     def _params(self, size: int) -> dict[str, str]:
         return {**self.server.at.kept, **(self.server.form), "limit": str(size), **_crs(self.crs)}

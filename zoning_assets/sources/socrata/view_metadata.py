@@ -78,12 +78,12 @@ def describe(document: Mapping[str, Any], view: str, geometry: str | None, where
     )
 
 
-def _geometry(kinds: Mapping[str, str], told: str | None, where: str) -> str:
+def _geometry(kinds: Mapping[str, str], wanted: str | None, where: str) -> str:
     areas = [name for name, kind in kinds.items() if kind in _AREAS]
-    if told is not None or len(areas) > 1:
-        if told in kinds:
-            return str(told)
-        what = f"no column {told!r}" if told else f"several columns of polygons: {', '.join(areas)}"
+    if wanted is not None or len(areas) > 1:
+        if wanted in kinds:
+            return str(wanted)
+        what = f"no column {wanted!r}" if wanted else f"several columns of polygons: {', '.join(areas)}"
         raise NotALayer(f"the view has {what}", where=where, do=f"name one as `geometry`: {', '.join(kinds)[:300]}")
     if areas:
         return areas[0]

@@ -194,7 +194,7 @@ class _WfsLayer:
                 break
         if self.hides:
             hidden_rows.check(self.server.request, tracker.numbers, tracker.rows, proof)
-        proof.update({"way": f"{self.way}, {size:,} rows asked for at a time", "axes": self.reading.why})
+        proof.update({"way": f"{self.way}, {size:,} rows per request", "axes": self.reading.why})
         if self.counted is False:
             proof["count"] = "not used: the server returns rows after the last one that it counts"
 
