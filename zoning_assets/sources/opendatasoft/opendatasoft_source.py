@@ -1,7 +1,7 @@
 """Opendatasoft datasets, through one export of all rows. The endpoint `records` is not used; it ends at row 10,000.
 
 Source: help.opendatasoft.com, "Explore API Reference Documentation (v2.1)". It was written from this documentation and
-not tested against a real portal.
+not tested against a real portal (docs/explanation/portals.md).
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Rows are requested as JSON. GeoJSON is not used: older views lack it, and it contains only one of several columns of
 shapes. Without `$order=:id` about a tenth of the rows comes twice, and others never come. Source: dev.socrata.com/docs
-(paging, system fields, response codes).
+(paging, system fields, response codes); docs/explanation/portals.md.
 """
 
 import asyncio
