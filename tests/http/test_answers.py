@@ -18,7 +18,7 @@ from zoning_assets.errors import FeedRefused, PortalUnreachable, PortalUntrusted
 from zoning_assets.http import Tally
 from zoning_assets.http.rate_limit import interval_s
 from zoning_assets.model import Portal
-from zoning_assets.sources.download.resumable_file import Part
+from zoning_assets.sources.download.resumable_file import ResumableFile
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ async def test_a_file_is_followed_to_another_host(clock, tmp_path):
         desk = Moved(elsewhere.replace("127.0.0.1", "localhost"))
         async with served(desk) as url, client(clock) as asking:
             with pytest.raises(FeedRefused, match="another site"):  # loopback is our own network
-                await asking.fetch(QUICK, url, Part(tmp_path / "none", {}, "here"))
+                await asking.fetch(QUICK, url, ResumableFile(tmp_path / "none", {}, "here"))
         async with served(Moved("/there")) as url, client(clock) as asking:
-            answer = await asking.fetch(QUICK, url, Part(tmp_path / "file", {}, "here"))
+            answer = await asking.fetch(QUICK, url, ResumableFile(tmp_path / "file", {}, "here"))
     assert (answer.status, (tmp_path / "file").read_bytes()) == (200, OK[1])
 
 
@@ -128,7 +128,7 @@ async def test_a_status_that_the_caller_understands_is_an_answer(clock, tmp_path
     answer = await ask(desk, clock, also={202})
     assert (answer.status, answer.body, answer.value, answer.headers["X-Token"]) == (202, b'{"token": "t"}', None, "t")
     async with served(desk) as url, client(clock) as asking:
-        answer = await asking.fetch(QUICK, url, Part(tmp_path / "file", {}, "here"))
+        answer = await asking.fetch(QUICK, url, ResumableFile(tmp_path / "file", {}, "here"))
     assert (answer.status, answer.body, (tmp_path / "file").read_bytes()) == (202, b'{"token": "t"}', b"")
     with pytest.raises(FeedRefused, match="HTTP 202"):
         await ask(desk, clock)

@@ -15,7 +15,7 @@ from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnr
 from zoning_assets.http import Client, Http, Response, Tally, body_reader
 from zoning_assets.http.rate_limit import interval_s
 from zoning_assets.model import Portal
-from zoning_assets.sources.download.resumable_file import Part
+from zoning_assets.sources.download.resumable_file import ResumableFile
 
 NOW = datetime(2025, 6, 4, 12, 0, tzinfo=UTC)  # a Wednesday
 QUICK = Portal(requests_per_minute=60_000, connections=8)
@@ -140,7 +140,7 @@ async def test_a_no_says_why(clock, tmp_path, body, said):
         with pytest.raises(FeedRefused) as asked:
             await asking.ask(QUICK, url, {}, read=orjson.loads)
         with pytest.raises(FeedRefused) as downloaded:
-            await asking.fetch(QUICK, url, Part(tmp_path / "file", {}, "here"))
+            await asking.fetch(QUICK, url, ResumableFile(tmp_path / "file", {}, "here"))
     assert said in str(asked.value)
     assert str(downloaded.value) == str(asked.value)
 
@@ -194,14 +194,14 @@ async def test_a_file_comes_whole_or_is_refused(clock, tmp_path):
         served(Desk((503, b"ill", {}), (200, body, {"ETag": "1"}), (304, b"", {}), (200, body, {}))) as url,
         client(clock) as asking,
     ):
-        part = Part(into, {}, "here", 4 << 20)
+        part = ResumableFile(into, {}, "here", 4 << 20)
         first = await asking.fetch(QUICK, url, part)
         assert part.check() == hashlib.sha256(body).hexdigest()
         part.close()
-        again = await asking.fetch(QUICK, url, Part(into, {"If-None-Match": "1"}, "here", 4 << 20))
+        again = await asking.fetch(QUICK, url, ResumableFile(into, {"If-None-Match": "1"}, "here", 4 << 20))
         assert (first.status, first.headers["ETag"], again.status) == (200, "1", 304)
         with pytest.raises(FileRefused, match="larger than 2 MiB"):
-            await asking.fetch(QUICK, url, Part(tmp_path / "other", {}, "here", 2 << 20))
+            await asking.fetch(QUICK, url, ResumableFile(tmp_path / "other", {}, "here", 2 << 20))
     assert into.read_bytes() == body
 
 

@@ -24,7 +24,7 @@ from zoning_assets.errors import FeedRefused, PortalUnreachable, ZoningError
 from zoning_assets.http import Response
 from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place
 from zoning_assets.sources.ckan import ckan_source
-from zoning_assets.sources.download.resumable_file import Part
+from zoning_assets.sources.download.resumable_file import ResumableFile
 from zoning_assets.sources.opendatasoft import opendatasoft_source
 from zoning_assets.sources.socrata import socrata_source
 from zoning_assets.sources.source import Request
@@ -109,7 +109,7 @@ class Canned:
         except ValueError as error:  # the client asks again, and then gives up
             raise PortalUnreachable(str(error), where=url, do="x") from error
 
-    async def fetch(self, _portal: Any, url: str, part: Part) -> Response:
+    async def fetch(self, _portal: Any, url: str, part: ResumableFile) -> Response:
         answer = Response(200, {})
         with part.open_writer(answer) as write:
             write(self.body(url, {}))

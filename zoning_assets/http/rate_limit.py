@@ -249,7 +249,7 @@ def _stated(budget: HostBudget, now: float, outcome: RequestOutcome) -> HostBudg
         stated_limit=stated.limit or budget.stated_limit,
         stated_window_s=window_s,
         stated_left=left,
-        stated_until=now + reset_s + 1,  # hosts speak in whole seconds
+        stated_until=now + reset_s + 1,  # hosts state whole seconds
         stated_by=outcome.ticket,
     )
 

@@ -54,7 +54,7 @@ class FullLayer:
     It holds the lock of its folder as long as it lives, so that no other process deletes the file.
     """
 
-    def __init__(self, request: Request, here: LocalLayer, hold: cache_dir.Hold | None = None) -> None:
+    def __init__(self, request: Request, here: LocalLayer, hold: cache_dir.FolderLock | None = None) -> None:
         self.request, self.here, self._hold = request, here, hold
         self.rows, self.tells = here.rows, True
         self.signals: Mapping[str, Any] | None = None

@@ -119,7 +119,7 @@ def test_tipg_from_postgis(pipeline: Pipeline, tmp_path: Path, city: Path, datab
         described = jurisdiction(tmp_path, "ogc-features", f"{address}/collections/public.lots", "page_size = 3000")
         said = proof(pipeline, published(pipeline, described))
     assert said["rows by the portal's count"] == 13_116
-    assert said["way"] == "next links, 750 rows asked for at a time"
+    assert said["way"] == "next links, 750 rows per request"
     count, metres = differing(pipeline, described, tmp_path)
     assert count < 6_600
     assert metres < 0.003
@@ -163,7 +163,7 @@ def test_plain_files_by_lighttpd_are_published(pipeline: Pipeline, tmp_path: Pat
     assert differing(pipeline, described, tmp_path) == (0, 0.0)
 
 
-HIDES = "MapServer shows no row without a shape and does not count them: 13,115 rows came, and its ids leave out 1"
+HIDES = "MapServer hides rows without a shape and does not count them: 13,115 rows came, and its ids leave out 1"
 IGNORES = "the page behind row 1,000 repeats an earlier one: the server ignores what its own `next` says"
 
 

@@ -13,7 +13,7 @@ from tests.sources.portals import Counted, asking, lots, rows_of
 from tests.support.shared_data import recorded
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer, PortalUnreachable, ZoningError
 from zoning_assets.sources.ckan import ckan_source, package_metadata
-from zoning_assets.sources.ckan.package_metadata import Address
+from zoning_assets.sources.ckan.package_metadata import CkanAddress
 from zoning_assets.sources.full_layer import FullLayer
 
 LOTS = lots(1234)
@@ -66,7 +66,7 @@ def test_an_address_in_any_form_is_understood(path, address):
     """A page of CKAN, an action of its API or a dump: the portal's root, the package and the resource are found."""
     root, package, named = address
     found = package_metadata.address(f"https://data.example.org{path}", "here")
-    assert found == Address(f"https://data.example.org{root}", package, named)
+    assert found == CkanAddress(f"https://data.example.org{root}", package, named)
 
 
 @pytest.mark.parametrize("url", ["https://data.example.org/about", "https://a/api/3/action/package_show", "/dataset/x"])

@@ -15,7 +15,7 @@ from tests.support.http_desk import Clock, served
 from zoning_assets.errors import FeedRefused, PortalBusy, Stopping
 from zoning_assets.http import Tally
 from zoning_assets.sources.download import async_export
-from zoning_assets.sources.download.resumable_file import Part
+from zoning_assets.sources.download.resumable_file import ResumableFile
 
 FILE = b'{"type": "FeatureCollection", "status": "pending", "features": []}'
 Said = tuple[int, Any, dict[str, str]]
@@ -44,7 +44,7 @@ async def bake(
     async with served(baker) as url, plain_client(tally, **usual) as http:
         request = request_for(url, folder, http)
         answer, part, said = await async_export.fetch(
-            request, lambda address: Part(folder / str(hash(address)), {}, "w")
+            request, lambda address: ResumableFile(folder / str(hash(address)), {}, "w")
         )
         with closing(part):
             assert answer.status == 200
@@ -161,7 +161,7 @@ async def test_polling_stops_when_asked(tmp_path):
         request = request_for(url, tmp_path, http)
         http.shared.drain()
         with pytest.raises(Stopping):
-            await async_export.fetch(request, lambda _: Part(tmp_path / "a", {}, "w"))
+            await async_export.fetch(request, lambda _: ResumableFile(tmp_path / "a", {}, "w"))
     assert baker.asked == []
 
 

@@ -212,8 +212,8 @@ def test_nothing_goes_while_somebody_reads(tmp_path):
     for name in ("a" * 32, "b" * 32):
         (tmp_path / name / "unpacked").mkdir(parents=True)
     os.utime(tmp_path / ("a" * 32), (0, 0))
-    code = "from zoning_assets.sources.download.cache_dir import Hold; from pathlib import Path; "
-    code += f"h = Hold(Path({str(tmp_path)!r}))"
+    code = "from zoning_assets.sources.download.cache_dir import FolderLock; from pathlib import Path; "
+    code += f"h = FolderLock(Path({str(tmp_path)!r}))"
     hold = subprocess.Popen(
         [sys.executable, "-c", f"{code}; print('in', flush=True); input()"],
         stdin=subprocess.PIPE,
@@ -222,21 +222,21 @@ def test_nothing_goes_while_somebody_reads(tmp_path):
     assert hold.stdout is not None
     assert hold.stdout.readline() == b"in\n"
     (tmp_path / ("c" * 32)).mkdir()
-    cache_dir.Hold(tmp_path).end()
+    cache_dir.FolderLock(tmp_path).end()
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
     hold.kill()
     hold.communicate()
-    cache_dir.Hold(tmp_path).end()
+    cache_dir.FolderLock(tmp_path).end()
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["c" * 32]
 
 
 def test_the_last_to_leave_still_holds(tmp_path):
     """Two hold the folder; when the first lets go, the second's files stay."""
-    first, second = cache_dir.Hold(tmp_path), cache_dir.Hold(tmp_path)
+    first, second = cache_dir.FolderLock(tmp_path), cache_dir.FolderLock(tmp_path)
     for name in ("a" * 32, "b" * 32):
         (tmp_path / name).mkdir()
     first.end()
-    cache_dir.Hold(tmp_path).end()
+    cache_dir.FolderLock(tmp_path).end()
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
     second.end()
 
@@ -248,7 +248,7 @@ def test_a_broken_download_is_not_kept_for_ever(tmp_path):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time.time() - 25 * 3600,) * 2)
     (tmp_path / ("2" * 16 + ".part")).touch()
-    cache_dir.Hold(tmp_path, "0" * 16).end()
+    cache_dir.FolderLock(tmp_path, "0" * 16).end()
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"0" * 16 + ".json", "other", "2" * 16 + ".part", "lock"}
 

@@ -25,7 +25,7 @@ from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalRes
 from zoning_assets.http import Client, Tally
 from zoning_assets.model import Portal
 from zoning_assets.sources.download import download_source, ftp_client
-from zoning_assets.sources.download.resumable_file import AGAIN_BYTES, Part
+from zoning_assets.sources.download.resumable_file import AGAIN_BYTES, ResumableFile
 
 BODY = random.Random(3).randbytes(500_000)
 
@@ -149,7 +149,7 @@ async def test_a_busy_server_is_asked_again(tmp_path, tally):
 
 async def test_a_server_that_never_stops_talking_is_left(tmp_path):
     """A greeting without end is bounded in lines."""
-    with serving_ftp(FtpDesk(BODY, endless=True)) as url, pytest.raises(PortalUnreachable, match="without end"):
+    with serving_ftp(FtpDesk(BODY, endless=True)) as url, pytest.raises(PortalUnreachable, match="has no end"):
         await fetch(url, tmp_path)
 
 
@@ -163,7 +163,7 @@ async def test_nobody_there(tmp_path):
 
 async def test_a_file_is_bounded(tmp_path):
     """A file larger than allowed is refused while it comes."""
-    with serving_ftp(FtpDesk(BODY)) as url, closing(Part(tmp_path / "a.part", {}, "w", 400_000)) as part:
+    with serving_ftp(FtpDesk(BODY)) as url, closing(ResumableFile(tmp_path / "a.part", {}, "w", 400_000)) as part:
         with pytest.raises(FileRefused, match="larger than"):
             async with plain_client() as http:
                 await ftp_client.fetch(request_for(url, tmp_path, http), part, None)
@@ -187,14 +187,14 @@ async def test_a_transfer_stops_when_asked_and_is_gone_on_with(tmp_path):
     with serving_ftp(desk) as url:
         async with plain_client(sleep=Clock().sleep) as http:
             request = request_for(url, tmp_path, http)
-            part = Part(tmp_path / "a.part", {}, "w")
+            part = ResumableFile(tmp_path / "a.part", {}, "w")
             write, loop = part.written, asyncio.get_running_loop()
             part.written = lambda begun: _draining(write(begun), http, loop)  # type: ignore[method-assign]
             with closing(part), pytest.raises(Stopping):
                 await ftp_client.fetch(request, part, None)
         assert 0 < part.path.stat().st_size < len(BODY)
         async with plain_client(sleep=Clock().sleep) as http:
-            with closing(Part(tmp_path / "a.part", {}, "w")) as part:
+            with closing(ResumableFile(tmp_path / "a.part", {}, "w")) as part:
                 await ftp_client.fetch(request_for(url, tmp_path, http), part, None)
                 assert part.path.read_bytes() == BODY
     assert any(words.startswith("REST") for words in desk.asked)
@@ -286,7 +286,7 @@ async def test_a_real_server_gives_the_same(tmp_path, user):
         async with plain_client(sleep=Clock().sleep) as http:
             request = request_for(url, tmp_path / "again", http)
             version = await ftp_client.look(request)
-            part = Part(request.folder / f"{download_source._name(url)}.part", {}, "w")
+            part = ResumableFile(request.folder / f"{download_source._name(url)}.part", {}, "w")
             part.note({"validator": version.name, "size": version.size})
             with part.written(lambda: 0) as write:
                 write(BODY[:200_000])

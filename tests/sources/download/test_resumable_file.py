@@ -15,7 +15,7 @@ from tests.support.http_client import plain_client
 from tests.support.http_desk import Clock, served
 from zoning_assets.errors import FileRefused, PortalUnreachable
 from zoning_assets.sources.download import resumable_file
-from zoning_assets.sources.download.resumable_file import AGAIN_BYTES, Part
+from zoning_assets.sources.download.resumable_file import AGAIN_BYTES, ResumableFile
 
 BODY = random.Random(7).randbytes(600_000)
 CUT = 300_000
@@ -25,7 +25,7 @@ OLD = {"Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT", "Date": "Wed, 01 Jan 20
 async def fetch(desk: FileDesk, path: Path, **limits: int) -> str:
     """The hash of the file once it is here; retries are those of one run."""
     async with served(desk) as url, plain_client(sleep=Clock().sleep) as http:
-        with closing(Part(path, {}, "the feed", **limits)) as part:
+        with closing(ResumableFile(path, {}, "the feed", **limits)) as part:
             await http.fetch(QUICK, url, part)
             sha256 = part.check()
             part.move_to(path.with_name("whole"))
@@ -114,7 +114,7 @@ def sums(body: bytes) -> list[dict[str, str]]:
 async def test_the_sum_a_portal_gives_is_compared(tmp_path, way):
     """A file with its sum is taken; one without it is refused by name, and nothing of it is kept."""
     await fetch(FileDesk(BODY, sums(BODY)[way]), tmp_path / "a" / "a.part")
-    with pytest.raises(FileRefused, match=r"the feed: the file did not come whole: its (md5|sha256) is not"):
+    with pytest.raises(FileRefused, match=r"the feed: the file is incomplete or damaged: its (md5|sha256) is not"):
         await fetch(FileDesk(BODY, sums(BODY[1:])[way]), tmp_path / "b" / "a.part")
     assert (tmp_path / "b" / "a.part").stat().st_size == 0
 
@@ -127,7 +127,10 @@ async def test_a_file_is_bounded(tmp_path):
 
 def test_two_at_once_do_not_disturb_each_other(tmp_path):
     """The second works on a copy of its own and leaves nothing; the first one's bytes are as they were."""
-    with closing(Part(tmp_path / "a.part", {}, "w")) as first, closing(Part(tmp_path / "a.part", {}, "w")) as second:
+    with (
+        closing(ResumableFile(tmp_path / "a.part", {}, "w")) as first,
+        closing(ResumableFile(tmp_path / "a.part", {}, "w")) as second,
+    ):
         for part, piece in ((first, b"1"), (second, b"2")):
             part.note({"validator": '"v"'})
             with part.written(lambda: 0) as write:
@@ -148,7 +151,7 @@ def test_a_file_that_was_moved_while_it_was_locked_is_not_written(tmp_path, monk
         lock(handle, how)
 
     monkeypatch.setattr(resumable_file.fcntl, "flock", late)
-    with closing(Part(tmp_path / "a.part", {}, "w")) as part:
+    with closing(ResumableFile(tmp_path / "a.part", {}, "w")) as part:
         part.note({})
         with part.written(lambda: 0) as write:
             write(b"ours")
@@ -157,7 +160,10 @@ def test_a_file_that_was_moved_while_it_was_locked_is_not_written(tmp_path, monk
 
 async def test_a_moved_file_is_not_touched_by_who_closes(tmp_path):
     """Closing the part of a file that got its name leaves the file alone, our own copy's too."""
-    with closing(Part(tmp_path / "a.part", {}, "w")), closing(Part(tmp_path / "a.part", {}, "w")) as own:
+    with (
+        closing(ResumableFile(tmp_path / "a.part", {}, "w")),
+        closing(ResumableFile(tmp_path / "a.part", {}, "w")) as own,
+    ):
         with own.written(lambda: 0) as write:
             write(b"bytes")
         own.move_to(tmp_path / "whole")

@@ -39,7 +39,7 @@ class CountedPath(type(Path())):  # type: ignore[misc]
         return Path(self).read_bytes()
 
 
-def table(folder: Path, cells: list[str], width: int = WIDTH, filler: int = FILLER) -> tuple[dbf.Table, list[int]]:
+def table(folder: Path, cells: list[str], width: int = WIDTH, filler: int = FILLER) -> tuple[dbf.DbfTable, list[int]]:
     """A table of one number and a long text a row, and the sizes of what is read of it."""
     path = folder / "lots.dbf"
     size = 1 + width + filler
@@ -48,8 +48,8 @@ def table(folder: Path, cells: list[str], width: int = WIDTH, filler: int = FILL
     path.write_bytes(head + b"\r" + b"".join(b" " + cell.encode().rjust(width) + b" " * filler for cell in cells))
     counted = CountedPath(path)
     counted.sizes = []
-    fields = (dbf.Field(b"PIN", "N", 1, width), dbf.Field(b"NOTE", "C", 1 + width, filler))
-    return dbf.Table(counted, 97, size, len(cells), fields), counted.sizes
+    fields = (dbf.DbfField(b"PIN", "N", 1, width), dbf.DbfField(b"NOTE", "C", 1 + width, filler))
+    return dbf.DbfTable(counted, 97, size, len(cells), fields), counted.sizes
 
 
 ROWS = 3 * dbf.CHUNK // (1 + WIDTH + FILLER)

@@ -99,7 +99,7 @@ def test_separators_and_encodings(tmp_path, separator, encoding, end):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ('3,"POLYGON EMPTY"', "line 4 of the table is not whole: 2 columns, the header has 3"),
+        ('3,"POLYGON EMPTY"', "line 4 of the table is damaged: 2 columns, the header has 3"),
         ("3", "line 4 .*: 1 columns"),
         ('3,"POLYGON EMPTY",a,b', "line 4 .*: 4 columns"),
         ('3,"POLYGON EM', "line 4 .*unexpected end of data"),
@@ -153,7 +153,7 @@ def test_the_jurisdiction_file_may_name_the_column(tmp_path):
     batch = next(file_reader.batches(found))
     assert shapely.from_wkb(batch.column("geometry").to_pylist()[0]).equals(AREA)
     assert batch.column("the_geom").to_pylist() == ["POINT (0 0)"]
-    with pytest.raises(FileRefused, match="no column 'x', but: ml, the_geom, outline; mend `geometry`"):
+    with pytest.raises(FileRefused, match="no column 'x'; it has: ml, the_geom, outline; fix `geometry`"):
         file_reader.find_layer(tmp_path / "a.csv", where="w", layer=None, into=tmp_path, geometry="x")
 
 
@@ -176,9 +176,9 @@ def test_columns_called_as_ours(tmp_path):
     ("text", "says"),
     [
         ("a,b\n1,2\n", "no column of shapes"),
-        ("just words\nand more\n", "not read here"),
-        ("ml,wkt\n1,POINT (0 0)\n\x00\n", "not read here|NUL"),
-        ("ml,wkt\n" + "1,POINT (0 0)\n" * 6000 + "\x00\n", "holds a NUL"),
+        ("just words\nand more\n", "unknown format"),
+        ("ml,wkt\n1,POINT (0 0)\n\x00\n", "unknown format|NUL"),
+        ("ml,wkt\n" + "1,POINT (0 0)\n" * 6000 + "\x00\n", "contains a NUL"),
         ("<table>,<tr>\n1,2", "XML or other markup"),
     ],
 )

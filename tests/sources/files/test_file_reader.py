@@ -284,7 +284,7 @@ def test_a_column_name_that_is_not_utf8(tmp_path):
         (b'{"type": "FeatureCollection"}', "damaged"),
         (b"\x1f\x8b\x08\x00", "gzip"),
         (b"id,address\n1,Main Street", "no column of shapes .*only: id, address"),
-        (b"one column\n1\n2\n", "not read here"),
+        (b"one column\n1\n2\n", "unknown format"),
         (b"SQLite format 3\0" + b"\0" * 100, "damaged|not a GeoPackage"),
         (b"PAR1 and no more", "damaged"),
         (b"fgb\x03fgb\x00 and no more", "damaged"),

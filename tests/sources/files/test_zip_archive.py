@@ -106,7 +106,7 @@ def test_a_method_that_takes_memory(tmp_path):
     at = data.index(b"a", 30) + 1 + 4 + 1  # behind the name: version, size of the properties, and their first byte
     data[at : at + 4] = struct.pack("<I", 2**30)
     path.write_bytes(data)
-    refused(path, tmp_path, "wants 1,073,741,824 bytes of memory")
+    refused(path, tmp_path, "needs 1,073,741,824 bytes of memory")
 
 
 def test_too_large_by_its_own_word(tmp_path):

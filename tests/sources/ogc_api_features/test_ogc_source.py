@@ -145,7 +145,9 @@ async def test_longitude_and_latitude_are_taken_where_they_are_offered(tmp_path:
     assert all("crs" not in query for _, query in server.asked)
 
 
-@pytest.mark.parametrize(("path", "why"), [("/api", "this is no collection"), ("/other/collections/lots", "HTTP 404")])
+@pytest.mark.parametrize(
+    ("path", "why"), [("/api", "this is not a collection"), ("/other/collections/lots", "HTTP 404")]
+)
 async def test_an_address_of_no_collection_is_refused(tmp_path: Path, path: str, why: str) -> None:
     """One line that says what to do."""
     assert why in await refused((NotALayer, FeedRefused), FakeOgc(lots(5)), tmp_path, path=path)

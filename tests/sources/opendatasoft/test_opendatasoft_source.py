@@ -141,7 +141,7 @@ async def test_an_edit_during_the_export_is_refused(tmp_path, edit, says):
         ({"fields": FIELDS[:1] + FIELDS[2:]}, NotALayer, "no column of shapes"),
         ({"fields": [*FIELDS, {"name": "hull", "type": "geo_shape"}]}, NotALayer, "several.*: geo_shape, hull"),
         ({"fields": "many"}, NotALayer, "has no records"),
-        ({"says": {"has_records": False}}, NotALayer, "has no records; look for its data under its attachments"),
+        ({"says": {"has_records": False}}, NotALayer, "has no records; look at its attachments"),
         ({"says": {"metas": []}}, HarvestIncomplete, "does not count"),
         ({"metas": {"records_count": "many"}}, HarvestIncomplete, "does not count"),
         ({"metas": {"records_count": 10**12}}, HarvestIncomplete, "does not count"),

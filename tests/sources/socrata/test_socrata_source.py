@@ -72,7 +72,7 @@ def test_an_address_in_any_form_is_understood(path):
 @pytest.mark.parametrize("url", ["https://data.example.org/browse", "abcd-1234", "file:///resource/abcd-1234.json", ""])
 def test_an_address_without_a_dataset_is_refused(url):
     """An address that names no dataset is refused, with the form that is needed."""
-    with pytest.raises(NotALayer, match="holds no dataset's id"):
+    with pytest.raises(NotALayer, match="has no dataset id"):
         view_metadata.address(url, "here")
 
 
@@ -89,7 +89,7 @@ async def test_every_row_comes_once(tmp_path, cap):
     assert whole.layer == {"crs": "EPSG:4326", "geometry": "the_geom", "managed": VIEW_MANAGED}
     expected = {"rows by the portal's count": 1234, "count after": 1234, "rowsUpdatedAt after": 1_700_000_000}
     assert whole.here.proof.items() >= {**expected, "pages": -(-1234 // min(cap, 100))}.items()
-    assert whole.here.proof["rows are told apart by"] == ":id"
+    assert whole.here.proof["rows are identified by"] == ":id"
 
 
 VIEW_MANAGED = [":@computed_region_x1y2_z3w4", ":id"]
@@ -211,7 +211,7 @@ async def test_a_portal_without_row_ids_is_proven_by_the_rows_themselves(tmp_pat
     """Where `:id` may not be selected, as many different rows as the portal counts are all of them."""
     whole = await opened(portal(gives_ids=False), tmp_path)
     assert len(rows_of(whole)) == 1234
-    assert whole.here.proof["rows are told apart by"] == "all they say"
+    assert whole.here.proof["rows are identified by"] == "all their values"
     twins = FakeSocrata([row(7, *LOTS[0]), {**row(7, *LOTS[0]), ":id": "row-twin"}], gives_ids=False)
     await refused(twins, tmp_path / "twins", HarvestIncomplete, "1 of 2 rows came twice")
 
@@ -246,7 +246,7 @@ async def test_of_several_columns_of_shapes_one_is_named(tmp_path):
         (with_columns(place="location"), r"points or lines, not polygons: place \(location\)"),
         (with_columns(), "no shapes, only: pin"),
         ({**VIEW, "columns": [], "viewType": "blobby"}, "the view is blobby and has no rows"),
-        ({**VIEW, "columns": "many", "viewType": 7}, "of a kind not known"),
+        ({**VIEW, "columns": "many", "viewType": 7}, "of an unknown type"),
     ],
 )
 async def test_a_view_without_polygons_is_refused_by_name(tmp_path, view, says):
@@ -334,7 +334,7 @@ async def test_recorded_pages_are_read_and_counted(tmp_path):
     whole = await opened(answers, tmp_path, key="objectid")
     [batch] = whole.here.batches()
     assert whole.here.proof["rows by the portal's count"] == 80 == len(batch)
-    assert whole.here.proof["rows are told apart by"] == "all they say"
+    assert whole.here.proof["rows are identified by"] == "all their values"
     properties = [json.loads(text) for text in batch.column("properties").to_pylist()]
     assert sorted(int(each["objectid"]) for each in properties) == list(range(1, 81))
     said = properties[0]

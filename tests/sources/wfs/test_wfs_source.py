@@ -99,7 +99,7 @@ async def test_a_service_that_refuses_2_0_is_asked_for_1_1(tmp_path: Path) -> No
 async def test_a_count_of_a_page_is_not_believed(tmp_path: Path) -> None:
     """MapServer's hits may be those of one page: rows stand behind them, so all is asked for twice."""
     whole = await harvest(FakeWfs(lots(250), hits="page", most=100), tmp_path)
-    assert whole.here.proof["count"].startswith("not believed")
+    assert whole.here.proof["count"].startswith("not used")
     assert whole.here.proof["rows of a second walk"] == 250
 
 
@@ -214,8 +214,8 @@ async def test_a_page_that_says_another_number_of_rows_is_refused(tmp_path: Path
         ({}, "nope", "no single layer is called 'nope'; there are: t:lots, t:other"),
         ({}, None, "the service has 2 layers; there are: t:lots, t:other"),
         ({"shape": "gml:PointPropertyType"}, "lots", "this is a layer of Point, not of polygons"),
-        ({"versions": ("1.0.0",)}, "lots", "speaks WFS 1.0 alone"),
-        ({"versions": ("3.0.0",)}, "lots", "WFS_Capabilities 3.0.0, no capabilities of a WFS 2.0 or 1.1"),
+        ({"versions": ("1.0.0",)}, "lots", "supports only WFS 1.0"),
+        ({"versions": ("3.0.0",)}, "lots", "WFS_Capabilities 3.0.0, not the capabilities of a WFS 2.0 or 1.1"),
     ],
 )
 async def test_what_is_no_layer_is_named(tmp_path: Path, lie: dict[str, Any], layer: str | None, why: str) -> None:

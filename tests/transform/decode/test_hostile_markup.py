@@ -123,8 +123,8 @@ def page_of(read: Callable[[bytes], Collection]) -> Callable[[bytes], None]:
             "x",
         )
         assert len(feature_batches.batch(ids, page.rows)) == len(page.rows)
-        at = collection_metadata.Address("https://ann:pw@example.org/collections/a", {"key": "k"})
-        onward = at.onward(page.link("next") or "", at.items, {"f": "json"}, "x")
+        at = collection_metadata.CollectionAddress("https://ann:pw@example.org/collections/a", {"key": "k"})
+        onward = at.next_address(page.link("next") or "", at.items, {"f": "json"}, "x")
         assert onward.startswith("https://ann:pw@example.org/")
         assert "key=k" in onward
 

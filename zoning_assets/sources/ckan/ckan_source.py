@@ -1,9 +1,8 @@
-"""CKAN: a resource is a file, which `download` fetches, or a table of the datastore, whose rows are asked for here.
+"""CKAN resources: a file, which the package `download` fetches, or a table of the datastore, which is fetched here.
 
-An edit of the datastore moves none of the dates that a resource tells (docs/explanation/portals.md), so the table's
-newest row id stands beside its count in the stamp; an edit in place, which moves neither, is seen only when everything
-is fetched again.
-Source: docs.ckan.org, "API guide" and "DataStore extension"; docs/explanation/portals.md, row 42.
+An edit of the datastore changes none of the dates of a resource (docs/explanation/portals.md), so the stamp contains
+the table's count and its newest row id. An edit of existing rows changes neither; only the next full refresh finds it.
+Source: docs.ckan.org, "API guide" and "DataStore extension".
 """
 
 import asyncio
@@ -17,7 +16,7 @@ import pyproj
 
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.ckan import package_metadata
-from zoning_assets.sources.ckan.package_metadata import Address, Resource
+from zoning_assets.sources.ckan.package_metadata import CkanAddress, Resource
 from zoning_assets.sources.download import download_source
 from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.paging import by_offset, json_fields, polling
@@ -28,11 +27,11 @@ from zoning_assets.transform.decode import wkt_columns
 from zoning_assets.transform.decode.json_limits import decode
 
 _ROW_ID = "_id"
-_PAGE_ROWS, _SAMPLE_ROWS = 2000, 20  # CKAN gives 32,000 at most, whatever is asked for
+_PAGE_ROWS, _SAMPLE_ROWS = 2000, 20  # CKAN returns at most 32,000 rows (ckan.datastore.search.rows_max)
 
 
 async def open_source(request: Request) -> FullLayer:
-    """Find the resource; fetch its file, or its rows, and prove them.
+    """Find the resource, fetch its file or its rows, and prove that they are complete.
 
     Raises:
         NotALayer: the address names no resource, several, or a table without polygons.
@@ -48,9 +47,12 @@ async def open_source(request: Request) -> FullLayer:
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the resource says of itself now: one request for a file in CKAN, two for a table.
+    """Return the resource's signals: one request for a file in CKAN, two for a table or a file elsewhere.
 
-    For a file that lies elsewhere two as well: CKAN knows nothing of its edits, so it is fetched where it changed.
+    CKAN does not know when a file elsewhere changes, so that file is probed too.
+
+    Raises:
+        NotALayer, PortalError: see errors.py.
     """
     catalogue = _catalogue(request)
     resource = await catalogue.resource()
@@ -61,9 +63,9 @@ async def probe(request: Request) -> dict[str, Any]:
 
 
 def _file(catalogue: "Catalogue", resource: Resource) -> Request:
-    """The request as `download` takes it."""
+    """The request for the resource's file, as `download` takes it."""
     request = catalogue.request
-    url = package_metadata.file_address(resource, catalogue.asked.root, catalogue.where)
+    url = package_metadata.file_address(resource, catalogue.address.root, catalogue.where)
     return replace(request, feed=replace(request.feed, url=url))
 
 
@@ -74,24 +76,24 @@ def _catalogue(request: Request) -> "Catalogue":
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A CKAN, and what is asked of it."""
+    """The client of one CKAN portal."""
 
     request: Request
-    asked: Address
+    address: CkanAddress
     where: str
 
     async def resource(self) -> Resource:
-        """What the resource says of itself now."""
-        if not self.asked.package:
-            document = await self.act("resource_show", {"id": self.asked.resource})
-            return package_metadata.resource_of(document, {}, self.asked.root)
-        package = await self.act("package_show", {"id": self.asked.package})
-        return package_metadata.choose(package, self.asked, self.where)
+        """Fetch the resource's metadata."""
+        if not self.address.package:
+            document = await self.act("resource_show", {"id": self.address.resource})
+            return package_metadata.resource_of(document, {}, self.address.root)
+        package = await self.act("package_show", {"id": self.address.package})
+        return package_metadata.choose(package, self.address, self.where)
 
     async def stamp(self, resource: Resource) -> dict[str, Any]:
-        """The datastore's count (None where it only estimates), its newest row, and what the resource says.
+        """The count of the datastore's rows (None: only estimated), the newest row id, and the resource's signals.
 
-        `include_total` is CKAN's default, and older versions refuse its name.
+        `include_total` is not sent: it is CKAN's default, and older versions refuse the parameter.
         """
         params = {"resource_id": resource.id, "fields": _ROW_ID, "sort": f"{_ROW_ID} desc", "limit": "1"}
         found = await self.act("datastore_search", params)
@@ -100,22 +102,22 @@ class Catalogue:
         return {"count": count, "newest": newest[0] if newest else None, **resource.signals}
 
     async def act(self, action: str, params: Mapping[str, str]) -> dict[str, Any]:
-        """What an action gives."""
+        """Send an action and return its result."""
         answer = await polling.ask(self.request, self.url(action), params, self.read)
         found: dict[str, Any] = answer.value
         return found
 
     def url(self, action: str) -> str:
-        """Where an action is asked for."""
-        return f"{self.asked.root}/api/3/action/{action}"
+        """The address of an action."""
+        return f"{self.address.root}/api/3/action/{action}"
 
     def read(self, body: bytes) -> dict[str, Any]:
-        """What an action gave."""
+        """Parse the answer of an action."""
         return package_metadata.result_of(decode(body), self.where)
 
 
 async def _describe(catalogue: Catalogue, resource: Resource) -> "Datastore":
-    """The table's columns; by some rows, which of them holds the shapes."""
+    """Read the table's columns, and some rows to find the column of shapes."""
     params = {"resource_id": resource.id, "sort": _ROW_ID, "limit": str(_SAMPLE_ROWS)}
     sample = await catalogue.act("datastore_search", params)
     columns = [name for each in json_fields.objects(sample.get("fields")) if (name := json_fields.text(each.get("id")))]
@@ -126,7 +128,7 @@ async def _describe(catalogue: Catalogue, resource: Resource) -> "Datastore":
 
 
 class Datastore:
-    """A table that was found. See assembled.Paged."""
+    """A table of the datastore. See paged_layer.Paged."""
 
     def __init__(self, catalogue: Catalogue, resource: Resource, columns: Sequence[str], table: TabularLayer) -> None:
         self.catalogue, self.resource, self.table = catalogue, resource, table
@@ -136,22 +138,22 @@ class Datastore:
         self._fresh = True
 
     async def stamp(self) -> dict[str, Any]:
-        """See assembled.Paged. The first one need not ask for the resource again."""
+        """See paged_layer.Paged. The first call uses the metadata that were read before."""
         resource = self.resource if self._fresh else await self.catalogue.resource()
         self._fresh = False
         return await self.catalogue.stamp(resource)
 
-    async def pages(self, ask: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
-        """See assembled.Paged."""
+    async def pages(self, fetch: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+        """See paged_layer.Paged."""
         size = self.catalogue.request.feed.page_size or _PAGE_ROWS
         size = max(1, size * 2 // 3) if walk else size
-        async for batch in by_offset.walk(partial(self._page, ask), size, self.catalogue.where, proof):
+        async for batch in by_offset.walk(partial(self._page, fetch), size, self.catalogue.where, proof):
             yield batch
 
-    async def _page(self, ask: Fetch, offset: int, limit: int, tries: int) -> pa.RecordBatch:
+    async def _page(self, fetch: Fetch, offset: int, limit: int, tries: int) -> pa.RecordBatch:
         place = {"sort": _ROW_ID, "limit": str(limit), "offset": str(offset)}
         params = {"resource_id": self.resource.id, **place}
-        rows = await ask(self.catalogue.url("datastore_search"), params, self._rows, tries)
+        rows = await fetch(self.catalogue.url("datastore_search"), params, self._rows, tries)
         return await asyncio.to_thread(self.table.batch, rows, self.catalogue.where)
 
     def _rows(self, body: bytes) -> list[dict[str, Any]]:
@@ -159,7 +161,7 @@ class Datastore:
 
 
 def _known(srid: int | None) -> str | None:
-    """An SRID as the name of a CRS; None where it is none that PROJ knows."""
+    """The name of the CRS with this SRID; None: PROJ does not know it."""
     name = f"EPSG:{srid}"
     try:
         pyproj.CRS(name)

@@ -1,4 +1,4 @@
-"""What a CKAN package says of its resources, and which of them is meant."""
+"""Parse the metadata of a CKAN package and its resources, and choose the resource that a feed means."""
 
 import re
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ _PAGE = re.compile(r"(?P<root>.*?)/dataset/(?P<package>[^/]+)(?:/resource/(?P<re
 _API = re.compile(r"(?P<root>.*?)/api/(?:\d/)?action/(?P<action>\w+)/?")
 _DUMP = re.compile(r"(?P<root>.*?)/datastore/dump/(?P<resource>[^/]+)/?")
 
-#: Words of a resource's format, or the ending of its address, of files that `download` reads.
+#: Formats, or file name extensions, of files that `download` reads.
 _FILES = frozenset(
     {
         *("geojson", "topojson", "shp", "shapefile", "zip", "gpkg", "geopackage", "fgb", "flatgeobuf"),
         *("gdb", "filegdb", "geodatabase", "parquet", "geoparquet", "kml", "kmz"),
     }
 )
-#: The same of services, and the feed type that asks them.
+#: Formats of services -> the feed type for them.
 _SERVICES: Mapping[str, str] = {"arcgis": "arcgis", "esri": "arcgis", "wfs": "wfs"}
 
 
 @dataclass(frozen=True)
-class Address:
-    """What an address names: the root of the portal, and a package or a resource of it."""
+class CkanAddress:
+    """The parts of an address: the root of the portal, and a package or a resource."""
 
     root: str
     package: str = ""
@@ -37,37 +37,37 @@ class Address:
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource, understood."""
+    """The parsed metadata of one resource."""
 
     id: str
     name: str
-    words: frozenset[str]  # of its format, and the ending of its address
+    words: frozenset[str]  # of its format, and the extension of its address
     url: str
     datastore: bool
-    uploaded: bool  # its file lies in CKAN, which says when it changed; a file elsewhere may change unseen
+    uploaded: bool  # its file is in CKAN, which states its changes; a file elsewhere may change unnoticed
     signals: Mapping[str, Any]
 
     @property
     def is_file(self) -> bool:
-        """Whether it says that it is a file that `download` reads."""
+        """Whether it states a format of files that `download` reads."""
         return bool(self.words & _FILES)
 
     @property
     def is_table(self) -> bool:
-        """Whether its rows are asked for, as its file is none that is read, or there is no file."""
+        """Whether its rows are fetched from the datastore, because it has no file that `download` reads."""
         return self.datastore and not self.is_file
 
     @property
     def service(self) -> str:
-        """The feed type that would ask it, where it is another service; else empty."""
+        """The feed type for it if it is another service, else empty."""
         return next((kind for word, kind in _SERVICES.items() if word in self.words and not self.is_file), "")
 
 
-def address(url: str, where: str) -> Address:
-    """What an address names, in whatever form people paste it.
+def address(url: str, where: str) -> CkanAddress:
+    """Parse an address, in any of the forms that CKAN shows.
 
     Raises:
-        NotALayer: it names no package and no resource.
+        NotALayer: it names neither a package nor a resource.
     """
     parts = urlsplit(url)
     found: dict[str, str] = {}
@@ -75,33 +75,33 @@ def address(url: str, where: str) -> Address:
         if match := form.fullmatch(parts.path):
             found = {name: text or "" for name, text in match.groupdict().items()}
             break
-    asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if "action" in found:
         of_package = found.pop("action") == "package_show"
-        found["package" if of_package else "resource"] = asked.get("resource_id") or asked.get("id") or ""
+        found["package" if of_package else "resource"] = query.get("resource_id") or query.get("id") or ""
     if parts.scheme not in ("http", "https") or not (found.get("package") or found.get("resource")):
-        do = "take one like https://data.example.org/dataset/NAME/resource/ID"
+        do = "use an address like https://data.example.org/dataset/NAME/resource/ID"
         raise NotALayer("the address names no dataset of CKAN", where=where, do=do)
-    return Address(f"{parts.scheme}://{parts.netloc}{found.pop('root')}", **found)
+    return CkanAddress(f"{parts.scheme}://{parts.netloc}{found.pop('root')}", **found)
 
 
 def result_of(document: Any, where: str) -> dict[str, Any]:
-    """What an action gave.
+    """Return the result of an action.
 
     Raises:
-        ValueError: it is no action's answer; the client asks again.
+        ValueError: it is not the answer of an action; the client retries.
         FeedRefused: the action failed.
     """
     answer = json_fields.object_of(document)
     if answer.get("success") is False:
         error = answer.get("error")
-        said = json_fields.text(json_fields.member(error, "message")) or str(error)[:200]
-        raise FeedRefused(f"CKAN says: {said}", where=where, do="check the address")
+        message = json_fields.text(json_fields.member(error, "message")) or str(error)[:200]
+        raise FeedRefused(f"CKAN reports: {message}", where=where, do="check the address")
     return json_fields.object_of(answer.get("result"))
 
 
 def resource_of(document: Mapping[str, Any], package: Mapping[str, Any], root: str) -> Resource:
-    """Understand a resource. `package`: what it belongs to, empty where that was not asked for."""
+    """Parse the metadata of a resource. `package`: its package; {} if it was not requested."""
     url = _joined(root, json_fields.text(document.get("url"), 2000))
     ending = urlsplit(url).path.rpartition(".")[2].lower()
     words = re.findall(r"[a-z]+", json_fields.text(document.get("format")).lower())
@@ -120,25 +120,25 @@ def resource_of(document: Mapping[str, Any], package: Mapping[str, Any], root: s
 
 
 def _joined(root: str, url: str) -> str:
-    """A resource's address, which may be a path of the portal; empty where it is none."""
+    """The absolute address of a resource, which may be relative to the portal; "" if it is invalid."""
     try:
         return urljoin(f"{root}/", url) if url else ""
     except ValueError:
         return ""
 
 
-def choose(package: Mapping[str, Any], asked: Address, where: str) -> Resource:
-    """The resource that the address names, or the package's only one that may be a layer.
+def choose(package: Mapping[str, Any], address: CkanAddress, where: str) -> Resource:
+    """The resource that the address names, or the only one of the package that may be a layer.
 
     Raises:
-        NotALayer: there is none, or there are several; never "the first one".
+        NotALayer: there is none, or there are several; the first one is never simply taken.
     """
-    found = [resource_of(each, package, asked.root) for each in json_fields.objects(package.get("resources"))]
-    named = [each for each in found if each.id == asked.resource]
-    fitting = named if asked.resource else [each for each in found if each.is_file or each.datastore]
+    found = [resource_of(each, package, address.root) for each in json_fields.objects(package.get("resources"))]
+    named = [each for each in found if each.id == address.resource]
+    fitting = named if address.resource else [each for each in found if each.is_file or each.datastore]
     if len(fitting) == 1:
         return fitting[0]
-    what = f"the package has no single resource {asked.resource!r}" if asked.resource else _ambiguous(len(fitting))
+    what = f"the package has no single resource {address.resource!r}" if address.resource else _ambiguous(len(fitting))
     listed = "; ".join(f"{each.name!r} is /resource/{each.id}" for each in (fitting or found)[:12]) or "none"
     raise NotALayer(what, where=where, do=f"add one to the address: {listed}")
 
@@ -148,11 +148,11 @@ def _ambiguous(number: int) -> str:
 
 
 def file_address(resource: Resource, root: str, where: str) -> str:
-    """Where the resource's file lies: on the web, as a stranger's word must open no path of this machine or network.
+    """The address of the resource's file, checked like a redirect, so that it cannot point into our own network.
 
     Raises:
         NotALayer: it is a service.
-        FeedRefused: it lies where a redirect must not lead either.
+        FeedRefused: it points where no redirect is followed.
     """
     if resource.service:
         do = f'use type = "{resource.service}" and url = "{without_secrets(resource.url)}"'
@@ -161,4 +161,4 @@ def file_address(resource: Resource, root: str, where: str) -> str:
         return redirect_target(root, resource.url or "nowhere:", anywhere=True)
     except FeedRefused as refusal:
         what = f"the resource {resource.name!r} has an address that is not followed: {refusal.what}"
-        raise FeedRefused(what, where=where, do="take another resource") from refusal
+        raise FeedRefused(what, where=where, do="use another resource") from refusal

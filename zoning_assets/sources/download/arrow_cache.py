@@ -1,6 +1,6 @@
-"""Copies of what is slow or unfit to read: a layer's rows, parsed once however often they are read; a file made ready.
+"""Local copies of data that are slow to parse: the rows of a layer are parsed once, however often they are read.
 
-A copy appears whole or not at all, also where two processes make the same one.
+A copy appears only when it is complete, also if two processes make the same one.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ _PACKED = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 def name_of(path: Path) -> str:
-    """A name for what is made of a file as it is now."""
+    """A name for what is derived from a file, which changes when the file changes."""
     about = path.stat()
     return hashlib.sha256(f"{path.resolve()} {about.st_mtime_ns} {about.st_size}".encode()).hexdigest()[:16]
 
 
 @contextmanager
-def drafted(target: Path) -> Iterator[Path]:
-    """A file to write to; it gets its name when the block ends well, else it is removed."""
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A temporary file to write to. It is renamed to `target` if the block succeeds, else deleted."""
     draft = target.with_name(f"{target.name}.{os.getpid()}.{os.urandom(4).hex()}.part")
     try:
         yield draft
@@ -34,8 +34,8 @@ def drafted(target: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def copied(batches: Batches, path: Path) -> Batches:
-    """The same batches. The first reading that reaches their end leaves a copy at `path`; those after it read that."""
+def cached(batches: Batches, path: Path) -> Batches:
+    """The same batches. The first complete iteration leaves a copy at `path`; later ones read the copy."""
 
     def again() -> Iterator[pa.RecordBatch]:
         return _read(path) if path.exists() else _copying(batches(), path)
@@ -50,13 +50,13 @@ def _read(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _copying(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
-    """Whole or not at all: the copy gets its name when the last batch was taken."""
+    """Pass the batches on while copying them; the copy is renamed when the last batch was taken."""
     first = next(batches, None)
     if first is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        drafted(path) as draft,
+        atomic_file(path) as draft,
         pa.OSFile(str(draft), "wb") as sink,
         pa.ipc.new_file(sink, first.schema, options=_PACKED) as writer,
     ):

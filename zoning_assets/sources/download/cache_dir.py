@@ -1,14 +1,14 @@
-"""A feed's folder of large files, which several processes may work in at once.
+"""A feed's folder of large files, which several processes may use at once.
 
-    FEED/lock                   held (shared) by whoever reads; alone (exclusive) by whoever tidies
-    FEED/NAME.json, NAME.part   what is known of a download, by the hash of its address; and what came of a broken one
-    FEED/CONTENT/               what was made of one version of the layer, by the hash of its content:
-    FEED/CONTENT/file           as it was downloaded
-    FEED/CONTENT/unpacked/      what a zip held
-    FEED/CONTENT/LAYER.rows     its rows, where its format is slow to read
+    FEED/lock                   a shared lock of each reader; an exclusive one while the folder is cleaned
+    FEED/NAME.json, NAME.part   the note of a download, and an incomplete download; NAME: the hash of its address
+    FEED/CONTENT/               files derived from one version of the layer; CONTENT: the hash of the download
+    FEED/CONTENT/file           the download
+    FEED/CONTENT/unpacked/      the files of a zip
+    FEED/CONTENT/LAYER.rows     its rows, if its format is slow to read
 
-Nothing that has its final name changes. Old versions go when nobody is reading: the newest stays. A lock ends with the
-process that holds it, however that ends.
+A file with its final name never changes. Old versions are deleted when no process reads; the newest is kept. A lock
+ends with its process.
 """
 
 import fcntl
@@ -19,23 +19,23 @@ import time
 import weakref
 from pathlib import Path
 
-#: A download that broke so long ago is not gone on with.
+#: An incomplete download older than this is not resumed; seconds.
 _OLDEST_PART_S = 24 * 3600.0
 _CONTENT = re.compile(r"[0-9a-f]{32}")
 _DOWNLOAD = re.compile(r"[0-9a-f]{16}\.(json|body|part.*)")
-#: Names of what is not whole yet; who made it is gone, where nobody holds the lock.
+#: Incomplete files. If no process holds the lock, the process that made them has ended.
 _DRAFTS = ("*.rows.*.part", "unpacked/.unpacking-*")
 
 
-class Hold:
-    """While this lives, nothing in the folder is removed by others."""
+class FolderLock:
+    """A shared lock of a feed's folder: while it is held, no other process deletes files there."""
 
     def __init__(self, folder: Path, download: str = "") -> None:
-        """Tidy the folder if nobody is in it, then be in it.
+        """Clean the folder if no other process uses it, then lock it.
 
         Args:
-            folder: a feed's.
-            download: the name of the download that is still of use.
+            folder: the folder of a feed.
+            download: the name of the download that is still needed.
         """
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -45,7 +45,7 @@ class Hold:
         fcntl.flock(lock, fcntl.LOCK_SH)
 
     def end(self) -> None:
-        """Others may tidy."""
+        """Release the lock."""
         self._end()
 
 
@@ -58,7 +58,7 @@ def _alone(lock: int) -> bool:
 
 
 def _tidy(folder: Path, download: str) -> None:
-    """Keep the newest version, and downloads that may go on."""
+    """Delete old versions, and downloads that are too old to be resumed."""
     contents = [path for path in folder.iterdir() if path.is_dir() and _CONTENT.fullmatch(path.name)]
     kept = _keep_newest(contents)
     for content in kept:
@@ -73,13 +73,13 @@ def _tidy(folder: Path, download: str) -> None:
 
 
 def _keep_newest(paths: list[Path]) -> list[Path]:
-    """All but the one used last are removed."""
+    """Delete all but the folder that was used last; return it."""
     ranked = sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in ranked[1:]:
         shutil.rmtree(path, ignore_errors=True)
     return ranked[:1]
 
 
-def used(path: Path) -> None:
-    """This version is in use, so it is the newest."""
+def mark_used(path: Path) -> None:
+    """Make this version the newest."""
     os.utime(path)

@@ -1,6 +1,6 @@
-"""Files to download, or beside the jurisdiction file: fetched once for all tiles, read in batches.
+"""Files to download, or files beside the jurisdiction file. They are fetched once for all tiles and read in batches.
 
-Requests are conditional: a file that did not change is not fetched, within the feed's `full_refresh_days`.
+Requests are conditional: within the feed's `full_refresh_days`, a file that did not change is not fetched again.
 """
 
 import asyncio
@@ -23,37 +23,37 @@ from zoning_assets.http import Response
 from zoning_assets.model import Feed
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.download import arrow_cache, async_export, cache_dir, ftp_client
-from zoning_assets.sources.download.resumable_file import Part
+from zoning_assets.sources.download.resumable_file import ResumableFile
 from zoning_assets.sources.files import file_reader, format_detection
 from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.source import Request, check_columns
 
-#: A file beside the jurisdiction file is hashed by a probe up to this size.
+#: A probe hashes a file beside the jurisdiction file up to this size.
 _CHEAP_BYTES = 64 << 20
-#: Goes up when files are read otherwise, so that what was read before is read anew.
+#: Increase it when the decoding of files changes, so that files read before are read again.
 READER = 2
 _CONDITIONS = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
 
 
 @dataclass(frozen=True)
 class _Fetched:
-    """A file on this machine: where, the hash of what is in it, what the portal said of it, and when it was changed."""
+    """A file on this machine: its path, its hash, what the portal stated, and its modification time and size."""
 
     path: Path
     sha256: str
-    said: Mapping[str, Any]
+    stated: Mapping[str, Any]
     changed: tuple[int, int]
 
 
 async def open_source(request: Request) -> FullLayer:
-    """Fetch the file unless we have it, and find the layer in it.
+    """Fetch the file unless a current copy exists, and find the layer in it.
 
     Raises:
-        FileRefused: it is no file of a known format, or not a safe one.
-        JurisdictionInvalid: the layer has not the columns that the jurisdiction file names.
+        FileRefused: its format is unknown, or it is damaged or unsafe.
+        JurisdictionInvalid: the layer lacks a column that the jurisdiction file names.
         PortalError: see errors.py.
     """
-    hold = await asyncio.to_thread(cache_dir.Hold, request.folder, _name(request.feed.url))
+    hold = await asyncio.to_thread(cache_dir.FolderLock, request.folder, _name(request.feed.url))
     fetched = await _fetched(request)
     into = request.folder / fetched.sha256[:32]
     named = [name for name in (request.feed.key, *request.feed.fields.values()) if name]
@@ -72,15 +72,15 @@ async def open_source(request: Request) -> FullLayer:
     batches = _unchanged(found, fetched)
     if found.format in format_detection.SLOW:
         which = (found.at, found.layer, request.feed.geometry, named, READER)
-        batches = arrow_cache.copied(batches, into / f"{_name(str(which))}.rows")
+        batches = arrow_cache.cached(batches, into / f"{_name(str(which))}.rows")
     return FullLayer(request, _here(found, fetched, batches, request.feed), hold)
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the portal says of the file without giving it. One or two requests.
+    """Return what the portal states about the file, with one or two requests and without fetching it.
 
-    An empty answer is no signal: the file must be fetched to know. So is a size alone, which a table of fixed width
-    keeps through most edits.
+    {} is no signal: the file must be fetched to detect a change. A size alone is not returned, because a table of fixed
+    width keeps its size through most edits.
 
     Raises:
         PortalError: see errors.py.
@@ -91,16 +91,16 @@ async def probe(request: Request) -> dict[str, Any]:
         version = await ftp_client.look(request)
         return _known(changed=version.changed, size=version.size)
     if scheme in ("http", "https"):
-        return _signals(await _looked(request))
+        return _signals(await _headers(request))
     return await asyncio.to_thread(_local_signals, _beside(request))
 
 
-async def _looked(request: Request) -> Response:
-    """By HEAD; where that is refused, by GET of a byte whose body is not read."""
+async def _headers(request: Request) -> Response:
+    """Fetch the headers by HEAD; if the server refuses it, by GET of one byte, whose body is not read."""
     look = partial(request.http.look, request.jurisdiction.portal, request.feed.url)
     try:
         return await look({"Accept-Encoding": "identity"})
-    except (FeedRefused, PortalUnreachable):  # some servers fall ill of a HEAD
+    except (FeedRefused, PortalUnreachable):  # some servers fail on HEAD
         return await look({"Accept-Encoding": "identity", "Range": "bytes=0-0"}, method="GET")
 
 
@@ -139,13 +139,13 @@ def _here(found: file_reader.LayerFile, fetched: _Fetched, batches: arrow_cache.
         },
         rows=found.rows,
         batches=batches,
-        proof={"file": fetched.sha256, **fetched.said, **left_out},
+        proof={"file": fetched.sha256, **fetched.stated, **left_out},
         shapes=found.shapes,
     )
 
 
 def _unchanged(found: file_reader.LayerFile, fetched: _Fetched) -> arrow_cache.Batches:
-    """The layer's batches, from the first, as long as the file is what it was when it was hashed."""
+    """The batches of the layer; an error is raised if the file changed since it was hashed."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield from file_reader.batches(found)
@@ -156,7 +156,7 @@ def _unchanged(found: file_reader.LayerFile, fetched: _Fetched) -> arrow_cache.B
 
 
 async def _fetched(request: Request) -> _Fetched:
-    """The file on this machine.
+    """The file on this machine; it is fetched if necessary.
 
     Raises:
         FileRefused, PortalError: see errors.py.
@@ -166,10 +166,10 @@ async def _fetched(request: Request) -> _Fetched:
         return await _downloaded(request, _by_http)
     if scheme == "ftp":
         return await _downloaded(request, _by_ftp)
-    return await asyncio.to_thread(_looked_at, _beside(request))
+    return await asyncio.to_thread(_local_file, _beside(request))
 
 
-def _looked_at(path: Path) -> _Fetched:
+def _local_file(path: Path) -> _Fetched:
     changed = _changed(path)
     return _Fetched(path, _hash_of(path), {}, changed)
 
@@ -178,31 +178,31 @@ def _beside(request: Request) -> Path:
     url = request.feed.url
     path = Path(request.jurisdiction.file).parent / url.removeprefix("file://")
     if not path.exists():
-        raise FileRefused("there is no such file", where=f"{request.where}: {url}", do="mend `url`, or put it there")
-    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for without end
-        raise FileRefused("it is neither a file nor a folder", where=f"{request.where}: {url}", do="mend `url`")
+        raise FileRefused("there is no such file", where=f"{request.where}: {url}", do="fix `url`, or put it there")
+    if not (path.is_file() or path.is_dir()):  # reading a pipe would block forever
+        raise FileRefused("it is neither a file nor a folder", where=f"{request.where}: {url}", do="fix `url`")
     return path
 
 
-_Way = Callable[[Request, Mapping[str, Any]], Any]
+_Download = Callable[[Request, Mapping[str, Any]], Any]
 
 
-async def _downloaded(request: Request, way: _Way) -> _Fetched:
-    """The file as an earlier run left it, if it is still that; else as it comes now."""
+async def _downloaded(request: Request, download: _Download) -> _Fetched:
+    """The file of an earlier run if it is still current, else a new download."""
     note = request.folder / f"{_name(request.feed.url)}.json"
     known = await asyncio.to_thread(_noted, note, request)
-    came = await way(request, known)
+    came = await download(request, known)
     if came is None:
         body = request.folder / known["sha256"][:32] / "file"
-        await asyncio.to_thread(cache_dir.used, body.parent)
+        await asyncio.to_thread(cache_dir.mark_used, body.parent)
         return _Fetched(body, known["sha256"], known.get("said", {}), _changed(body))
-    part, signals, said = came
+    part, signals, stated = came
     with closing(part):
-        return await asyncio.to_thread(_kept, request, part, note, signals, said)
+        return await asyncio.to_thread(_kept, request, part, note, signals, stated)
 
 
 def _noted(note: Path, request: Request) -> dict[str, Any]:
-    """What is known of the file we have; nothing where we have none, or one that must be fetched whole again."""
+    """The note of the existing file; {}: there is none, or it is so old that it must be fetched again."""
     try:
         known: dict[str, Any] = orjson.loads(note.read_bytes())
         age = request.http.now() - datetime.fromisoformat(known["since"])
@@ -212,37 +212,43 @@ def _noted(note: Path, request: Request) -> dict[str, Any]:
     return known if there and age < timedelta(days=request.feed.full_refresh_days) else {}
 
 
-def _kept(request: Request, part: Part, note: Path, signals: Mapping[str, Any], said: Mapping[str, Any]) -> _Fetched:
-    """The part, checked and moved to where it stays, named by its content."""
+def _kept(
+    request: Request, part: ResumableFile, note: Path, signals: Mapping[str, Any], stated: Mapping[str, Any]
+) -> _Fetched:
+    """Check the downloaded file, and move it to a folder named by its content."""
     sha256 = part.check()
     body = request.folder / sha256[:32] / "file"
     part.move_to(body)
-    cache_dir.used(body.parent)
+    cache_dir.mark_used(body.parent)
     about = {"url": without_secrets(request.feed.url), "since": request.http.now().isoformat()}
     draft = note.with_suffix(f".part.{os.getpid()}.note")
-    draft.write_bytes(orjson.dumps({**about, **signals, "sha256": sha256, "said": dict(said)}))
+    draft.write_bytes(orjson.dumps({**about, **signals, "sha256": sha256, "said": dict(stated)}))
     draft.replace(note)
-    return _Fetched(body, sha256, said, _changed(body))
+    return _Fetched(body, sha256, stated, _changed(body))
 
 
-async def _by_http(request: Request, known: Mapping[str, Any]) -> tuple[Part, dict[str, Any], dict[str, Any]] | None:
-    headers = {ask: known[said] for ask, said in _CONDITIONS.items() if known.get(said)}
+async def _by_http(
+    request: Request, known: Mapping[str, Any]
+) -> tuple[ResumableFile, dict[str, Any], dict[str, Any]] | None:
+    headers = {header: known[name] for header, name in _CONDITIONS.items() if known.get(name)}
 
-    def part_of(address: str) -> Part:
-        return Part(request.folder / f"{_name(address)}.part", headers, request.where)
+    def part_of(address: str) -> ResumableFile:
+        return ResumableFile(request.folder / f"{_name(address)}.part", headers, request.where)
 
-    answer, part, said = await async_export.fetch(request, part_of)
+    answer, part, stated = await async_export.fetch(request, part_of)
     if answer.status != 304:
-        return part, {name: answer.headers.get(name) for name in _CONDITIONS.values()}, said
+        return part, {name: answer.headers.get(name) for name in _CONDITIONS.values()}, stated
     part.close()
     if not headers:
-        what = "it answers 304, not modified, to who has nothing"
+        what = "it answers 304 (not modified) to an unconditional request"
         raise FeedRefused(what, where=without_secrets(request.feed.url), do="check the address")
     return None
 
 
-async def _by_ftp(request: Request, known: Mapping[str, Any]) -> tuple[Part, dict[str, Any], dict[str, Any]] | None:
-    part = Part(request.folder / f"{_name(request.feed.url)}.part", {}, request.where)
+async def _by_ftp(
+    request: Request, known: Mapping[str, Any]
+) -> tuple[ResumableFile, dict[str, Any], dict[str, Any]] | None:
+    part = ResumableFile(request.folder / f"{_name(request.feed.url)}.part", {}, request.where)
     try:
         version = await ftp_client.fetch(request, part, known.get("version"))
     except BaseException:
@@ -255,18 +261,18 @@ async def _by_ftp(request: Request, known: Mapping[str, Any]) -> tuple[Part, dic
 
 
 def _name(text: str) -> str:
-    """By the address, so that a changed one never meets the old one's ETag; a name fit for any folder."""
+    """A file name from an address, so that another address never uses the ETag of an old one."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _changed(path: Path) -> tuple[int, int]:
-    """When a file, or the youngest of several, was changed (nanoseconds); their size in bytes."""
+    """The modification time of the youngest file in nanoseconds, and the size of all files in bytes."""
     found = [each.stat() for each in _files_of(path)]
     return max((each.st_mtime_ns for each in found), default=0), sum(each.st_size for each in found)
 
 
 def _hash_of(path: Path) -> str:
-    """The hash of a file, or of all files of a folder (a FileGDB) or of a shapefile."""
+    """The hash of a file, of all files of a folder (FileGDB), or of a shapefile with its side files."""
     digest, found = hashlib.sha256(), _files_of(path)
     for each in found:
         digest.update(each.relative_to(path if path.is_dir() else path.parent).as_posix().encode())

@@ -1,6 +1,7 @@
-"""Files by FTP: passive, bounded, gone on with where a transfer broke. The standard library asks, in a thread.
+"""Files by FTP: passive mode, with limits, resumed where a transfer broke. The standard library's ftplib, in a thread.
 
-What names a version of the file is its time of change and its size (MDTM, SIZE), where the server tells both.
+A version of a file is identified by its modification time and its size (MDTM and SIZE, RFC 3659), if the server states
+both.
 """
 
 import asyncio
@@ -17,51 +18,51 @@ from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalUnr
 from zoning_assets.http import Tally
 from zoning_assets.os_errors import network
 from zoning_assets.redaction import without_secrets
-from zoning_assets.sources.download.resumable_file import Part
+from zoning_assets.sources.download.resumable_file import ResumableFile
 from zoning_assets.sources.source import Request
 
 _Result = TypeVar("_Result")
 
 _TRIES = 4
 _FIRST_WAIT_S = 2.0
-_BUSY = ("421", "450")  # too many users; the file is in use
+_BUSY = ("421", "450")  # reply codes: too many users; the file is in use
 _TIMEOUT_S = 60.0
 _LONGEST_S = 4 * 3600.0
-#: A server may greet at length, not for ever.
+#: The most lines that a server may send in one session.
 _MOST_LINES = 1000
 
 
 @dataclass(frozen=True)
 class Version:
-    """What the server says of a file; None where it does not."""
+    """What the server states about a file; None: it does not."""
 
     changed: str | None  # MDTM: YYYYMMDDHHMMSS, UTC
     size: int | None
 
     @property
     def name(self) -> str | None:
-        """What names exactly this version."""
+        """What identifies exactly this version; None: unknown."""
         return f"{self.changed} {self.size}" if self.changed and self.size is not None else None
 
 
 async def look(request: Request) -> Version:
-    """What the server says of the feed's file.
+    """Return what the server states about the feed's file.
 
     Raises:
         PortalError: see errors.py.
     """
-    return await _patiently(request, _version)
+    return await _with_retries(request, _version)
 
 
-async def fetch(request: Request, part: Part, known: str | None) -> Version | None:
-    """The feed's file into the part; None: it is still the version `known`.
+async def fetch(request: Request, part: ResumableFile, known: str | None) -> Version | None:
+    """Download the feed's file into `part`; None: it is still the version `known`.
 
     Raises:
-        FileRefused: it is larger than allowed, or changed while it came.
+        FileRefused: it is larger than allowed, or changed during the download.
         PortalError: see errors.py.
     """
 
-    def transfer(server: "_Server", path: str) -> Version | None:
+    def transfer(server: "_FtpSession", path: str) -> Version | None:
         version = _version(server, path)
         if version.name and version.name == known:
             return None
@@ -71,11 +72,11 @@ async def fetch(request: Request, part: Part, known: str | None) -> Version | No
             raise FileRefused(f"the file changed while it came: {after}", where=request.where, do="run again")
         return version
 
-    return await _patiently(request, transfer)
+    return await _with_retries(request, transfer)
 
 
-class _Server(ftplib.FTP):
-    """One conversation; ends when it takes too long or when nobody waits for it any more."""
+class _FtpSession(ftplib.FTP):
+    """One session. It ends when it takes too long, or when its result is no longer needed."""
 
     def __init__(self, stopped: Callable[[], Stopping | None]) -> None:
         super().__init__(timeout=_TIMEOUT_S)
@@ -83,26 +84,26 @@ class _Server(ftplib.FTP):
         self._lines, self._until = 0, time.monotonic() + _LONGEST_S
 
     def getline(self) -> str:
-        """A line of an answer."""
+        """Read a line of a reply."""
         self._lines += 1
         if self._lines > _MOST_LINES:
-            raise ftplib.error_proto("it talks without end")  # noqa: S321 - FTP is what was asked for
+            raise ftplib.error_proto("its reply has no end")  # noqa: S321 - the feed's address is FTP
         return super().getline()
 
     def check(self) -> None:
-        """Whether to go on; what came so far is kept."""
+        """Raise an error if the transfer must end; what arrived so far is kept."""
         if stopping := self._stopped():
             raise stopping
         if self.given_up.is_set() or time.monotonic() > self._until:
             raise TimeoutError("the transfer takes too long")
 
 
-def _version(server: _Server, path: str) -> Version:
+def _version(server: _FtpSession, path: str) -> Version:
     return Version(_ask(server, f"MDTM {path}"), _size(_ask(server, f"SIZE {path}")))
 
 
-def _ask(server: _Server, command: str) -> str | None:
-    """The answer's text; None where the server does not know the command, or not for this file."""
+def _ask(server: _FtpSession, command: str) -> str | None:
+    """The text of a reply; None: the server does not support the command, or not for this file."""
     try:
         code, _, text = server.sendcmd(command).partition(" ")
     except ftplib.error_perm:
@@ -114,8 +115,8 @@ def _size(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _transfer(server: _Server, path: str, version: Version, part: Part, tally: Tally) -> None:
-    start = part.resumes_at() if version.name and part.said.get("validator") == version.name else None
+def _transfer(server: _FtpSession, path: str, version: Version, part: ResumableFile, tally: Tally) -> None:
+    start = part.resumes_at() if version.name and part.stated.get("validator") == version.name else None
     if start is None:
         part.note({"validator": version.name, "size": version.size})
     again = part.size - (start or 0)
@@ -129,17 +130,17 @@ def _transfer(server: _Server, path: str, version: Version, part: Part, tally: T
         server.retrbinary(f"RETR {path}", receive, blocksize=1 << 18, rest=start or None)
 
 
-async def _patiently(request: Request, what: Callable[[_Server, str], _Result]) -> _Result:
-    """Log in, do it, say goodbye; again where the server is busy or the line broke."""
+async def _with_retries(request: Request, what: Callable[[_FtpSession, str], _Result]) -> _Result:
+    """Log in, run `what`, and log out; retried if the server is busy or the connection breaks."""
     url, why, busy = request.feed.url, "", False
     for attempt in range(_TRIES):
         async with request.http.permit(request.jurisdiction.portal, url):
-            server = _Server(partial(request.http.stopped, request.where))
+            server = _FtpSession(partial(request.http.stopped, request.where))
             try:
                 return await asyncio.to_thread(_conversation, server, url, what)
-            except ftplib.error_perm as no:
+            except ftplib.error_perm as refusal:
                 do = "check the path, the user and the password"
-                raise FeedRefused(_brief(no, url), where=without_secrets(url), do=do) from no
+                raise FeedRefused(_brief(refusal, url), where=without_secrets(url), do=do) from refusal
             except (OSError, EOFError, ValueError, ftplib.Error) as error:
                 why, busy = _brief(error, url), str(error)[:3] in _BUSY
             finally:
@@ -150,7 +151,7 @@ async def _patiently(request: Request, what: Callable[[_Server, str], _Result]) 
     raise kind(f"{why} ({_TRIES} tries)", where=without_secrets(url), do="check the address, or try again later")
 
 
-def _conversation(server: _Server, url: str, what: Callable[[_Server, str], _Result]) -> _Result:
+def _conversation(server: _FtpSession, url: str, what: Callable[[_FtpSession, str], _Result]) -> _Result:
     parts = urlsplit(url)
     with server:
         server.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
@@ -160,8 +161,8 @@ def _conversation(server: _Server, url: str, what: Callable[[_Server, str], _Res
 
 
 def _brief(error: Exception, url: str) -> str:
-    """A server's words, in one printable line, without our password."""
+    """A server's reply as one printable line, without the password."""
     text = "".join(each if each.isprintable() else " " for each in str(error))
     secret = unquote(urlsplit(url).password or "")
-    said = text.replace(secret, "***") if secret else text
-    return network(error) or (f"it answers: {said}" if said.strip() else "it broke the connection off")[:200]
+    reply = text.replace(secret, "***") if secret else text
+    return network(error) or (f"it answers: {reply}" if reply.strip() else "it closed the connection")[:200]

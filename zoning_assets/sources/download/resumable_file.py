@@ -1,8 +1,8 @@
-"""A file on its way to this machine: what came of it so far, and what proves that the rest is of the same file.
+"""A file that is being downloaded, and the checks that its parts belong to the same version.
 
-A download that breaks, or whose process is killed, goes on where it was if the portal gave a strong ETag or a
-Last-Modified: the missing bytes are asked for with Range and If-Range, a few of those we have with them, and those must
-be the same. What is no longer the same is fetched anew. What belongs here: bytes. What does not: what they mean.
+A download that breaks, or whose process is killed, is resumed if the portal states a strong ETag or Last-Modified: the
+missing bytes are requested with Range and If-Range (RFC 9110), together with some bytes that are already there and must
+be equal. If they differ, the file is fetched again. What belongs here: bytes. What does not: their meaning.
 """
 
 import base64
@@ -24,22 +24,22 @@ from zoning_assets.errors import FileRefused
 from zoning_assets.http import Response
 
 MOST_BYTES = 8 << 30
-#: So many bytes of what we have are asked for again and compared.
+#: How many bytes that are already there are requested again and compared.
 AGAIN_BYTES = 64 << 10
-#: A Last-Modified younger than this at the time of the answer may stand for two versions of the file (RFC 9110).
+#: A Last-Modified younger than this when the response is made may stand for two versions of the file (RFC 9110).
 _SETTLED = timedelta(seconds=60)
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class _OtherFileError(ValueError):
-    """The answer is not the rest of what came; the portal is asked anew."""
+    """The response is not the rest of the file; it is fetched again."""
 
 
-class Part:
-    """A file on its way. See http.DownloadTarget.
+class ResumableFile:
+    """A file that is being downloaded. See http.DownloadTarget.
 
-    Two processes may fetch the same file at once: the second, seeing the first one's lock, works on a copy of its own,
-    which nobody goes on with.
+    Two processes may fetch the same file at once. The second finds the lock of the first and downloads its own copy,
+    which is never resumed.
     """
 
     def __init__(self, path: Path, headers: Mapping[str, str], where: str, most_bytes: int = MOST_BYTES) -> None:
@@ -49,7 +49,7 @@ class Part:
         self._note = self.path.with_name(f"{self.path.name}.json")
 
     def close(self) -> None:
-        """Let others have it; what came stays, unless it is a copy of our own."""
+        """Release the lock. The file stays for a later try, unless it is a copy of this process alone."""
         if self.path.name.endswith(".own"):
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
@@ -57,38 +57,38 @@ class Part:
 
     @property
     def size(self) -> int:
-        """The bytes that came so far."""
+        """The number of bytes that arrived so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
-    def said(self) -> dict[str, Any]:
-        """What the portal said of the file when it began to come: `validator`, `size`, `encoded`, `sums`."""
+    def stated(self) -> dict[str, Any]:
+        """What the portal stated when the download began: `validator`, `size`, `encoded`, `sums`."""
         try:
             return dict(orjson.loads(self._note.read_bytes()))
         except (FileNotFoundError, ValueError):
             return {}
 
-    def note(self, said: Mapping[str, Any]) -> None:
-        """Forget what came; the file begins anew, and this is said of it."""
+    def note(self, stated: Mapping[str, Any]) -> None:
+        """Delete what arrived, and store what the portal states about the new download."""
         os.truncate(self._lock, 0)
-        self._note.write_bytes(orjson.dumps(dict(said)))
+        self._note.write_bytes(orjson.dumps(dict(stated)))
 
     def forget(self) -> None:
-        """Begin anew next time."""
+        """Delete what arrived; the next try begins at the first byte."""
         self._note.unlink(missing_ok=True)
         os.truncate(self._lock, 0)
 
     def resumes_at(self) -> int | None:
-        """The byte from which to ask; None: from the beginning."""
-        return max(self.size - AGAIN_BYTES, 0) if self.size and self.said.get("validator") else None
+        """The first byte to request; None: the whole file is requested."""
+        return max(self.size - AGAIN_BYTES, 0) if self.size and self.stated.get("validator") else None
 
     def request_headers(self) -> Mapping[str, str]:
         """See http.DownloadTarget."""
-        said, start = self.said, self.resumes_at()
+        stated, start = self.stated, self.resumes_at()
         if start is not None:
-            return {**self.headers, **_PLAIN, "Range": f"bytes={start}-", "If-Range": said["validator"]}
-        # A packed answer that broke cannot go on; a plain one could.
-        return {**self.headers, **_PLAIN} if said.get("encoded") else self.headers
+            return {**self.headers, **_PLAIN, "Range": f"bytes={start}-", "If-Range": stated["validator"]}
+        # A compressed response that broke cannot be resumed; an uncompressed one can.
+        return {**self.headers, **_PLAIN} if stated.get("encoded") else self.headers
 
     @contextmanager
     def open_writer(self, answer: Response) -> Iterator[Callable[[bytes], None]]:
@@ -98,7 +98,7 @@ class Part:
 
     @contextmanager
     def written(self, begun: Callable[[], int]) -> Iterator[Callable[[bytes], None]]:
-        """Takes bytes for the end of the file, of which the first `begun()` are there already and must be the same."""
+        """Open a writer at the end of the file. The first `begun()` bytes are already there, and must be equal."""
         try:
             again = begun()
             with self.path.open("r+b") as file:
@@ -109,18 +109,18 @@ class Part:
             raise
 
     def _begun(self, answer: Response) -> int:
-        """How many of the bytes that come we have."""
+        """How many bytes of the response are already there."""
         if answer.status == 200:
-            self.note(_said(answer.headers))
+            self.note(_stated(answer.headers))
             return 0
         found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         start, etag = self.resumes_at(), answer.headers.get("ETag")
         if not found or start is None or int(found[1]) != start:
-            raise _OtherFileError(f"the portal does not go on where it is asked to (HTTP {answer.status})")
-        validator, size = self.said["validator"], self.said.get("size")
+            raise _OtherFileError(f"the portal does not resume where it is asked to (HTTP {answer.status})")
+        validator, size = self.stated["validator"], self.stated.get("size")
         changed = etag is not None and validator.startswith('"') and etag != validator
         if changed or (size is not None and found[2] not in ("*", str(size))):
-            raise _OtherFileError("the portal goes on with another file")
+            raise _OtherFileError("the portal resumes another version of the file")
         return self.size - start
 
     def _bounded(self, size: int) -> None:
@@ -130,28 +130,26 @@ class Part:
             raise FileRefused(what, where=self.where, do="check the address")
 
     def check(self) -> str:
-        """The hash (SHA-256) of the whole file, once its length and the sums the portal gave are right.
+        """Check the length and the checksums that the portal stated; return the SHA-256 of the file.
 
         Raises:
-            FileRefused: they are not; what came is forgotten.
+            FileRefused: they differ; the file is deleted.
         """
-        sums = {"sha256": hashlib.sha256(), **{name: hashlib.new(name) for name in self.said.get("sums", {})}}
+        sums = {"sha256": hashlib.sha256(), **{name: hashlib.new(name) for name in self.stated.get("sums", {})}}
         with self.path.open("rb") as file:
             while piece := file.read(1 << 20):
                 for each in sums.values():
                     each.update(piece)
-        wrong = [name for name, should in self.said.get("sums", {}).items() if sums[name].hexdigest() != should]
-        size = self.said.get("size")
+        wrong = [name for name, expected in self.stated.get("sums", {}).items() if sums[name].hexdigest() != expected]
+        size = self.stated.get("size")
         if wrong or size not in (None, self.size):
-            is_ = (
-                f"{self.size:,} bytes came of {size:,}" if not wrong else f"its {wrong[0]} is not what the portal says"
-            )
+            why = f"its {wrong[0]} is not what the portal states" if wrong else f"{self.size:,} bytes of {size:,}"
             self.forget()
-            raise FileRefused(f"the file did not come whole: {is_}", where=self.where, do="run again")
+            raise FileRefused(f"the file is incomplete or damaged: {why}", where=self.where, do="run again")
         return sums["sha256"].hexdigest()
 
     def move_to(self, target: Path) -> None:
-        """The whole file gets its name."""
+        """Move the complete file to its final name."""
         target.parent.mkdir(parents=True, exist_ok=True)
         self._note.unlink(missing_ok=True)
         self.path.replace(target)
@@ -159,7 +157,7 @@ class Part:
 
 @dataclass
 class _Writer:
-    """Writes what is new; what is not must be as it was."""
+    """Writes new bytes, and compares repeated bytes with those in the file."""
 
     file: BinaryIO
     again: int
@@ -169,10 +167,10 @@ class _Writer:
         if self.again:
             had = self.file.read(min(self.again, len(piece)))
             if had != piece[: len(had)]:
-                raise _OtherFileError("the portal goes on with other bytes than it sent")
+                raise _OtherFileError("the portal resumes with other bytes than it sent before")
             self.again -= len(had)
             piece = piece[len(had) :]
-            self.file.seek(0, os.SEEK_CUR)  # a file that was read is placed before it is written
+            self.file.seek(0, os.SEEK_CUR)  # a file that was read must be positioned before it is written
         self.bounded(self.file.tell() + len(piece))
         self.file.write(piece)
 
@@ -181,7 +179,7 @@ _PLAIN = {"Accept-Encoding": "identity"}
 
 
 def _locked(path: Path) -> tuple[Path, int]:
-    """The file, empty if it is new, and our lock on it."""
+    """Open and lock the file; if another process holds its lock, a copy with another name."""
     for each in (path, path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}.own")):
         handle = os.open(each, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -189,13 +187,13 @@ def _locked(path: Path) -> tuple[Path, int]:
         except OSError:
             os.close(handle)
             continue
-        if each.exists() and os.path.samestat(each.stat(), os.fstat(handle)):  # else it was moved meanwhile
+        if each.exists() and os.path.samestat(each.stat(), os.fstat(handle)):  # else it was moved before the lock
             return each, handle
         os.close(handle)
     return _locked(path)
 
 
-def _said(headers: Mapping[str, str]) -> dict[str, Any]:
+def _stated(headers: Mapping[str, str]) -> dict[str, Any]:
     encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
     length = headers.get("Content-Length", "")
     return {
@@ -207,7 +205,7 @@ def _said(headers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:
-    """What names exactly this version of the file: a strong ETag, or a time of change long enough ago."""
+    """What identifies exactly this version of the file: a strong ETag, or a modification time that is old enough."""
     etag = headers.get("ETag", "")
     if re.fullmatch(r'"[\x21\x23-\x7e]+"', etag):
         return etag
@@ -220,10 +218,10 @@ def _validator(headers: Mapping[str, str]) -> str | None:
 
 
 def _sums(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The sums a portal gives for the whole file, in hexadecimal."""
-    said = [f"md5={headers[name]}" for name in ("Content-MD5", "x-ms-blob-content-md5") if name in headers]
-    said += [headers.get(name, "") for name in ("x-goog-hash", "Digest", "Repr-Digest")]
-    for name, text in re.findall(r"(?i)\b(md5|sha-256)=:?([a-z0-9+/]+={0,2})", ",".join(said)):
+    """The checksums of the whole file that the portal states, in hexadecimal."""
+    stated = [f"md5={headers[name]}" for name in ("Content-MD5", "x-ms-blob-content-md5") if name in headers]
+    stated += [headers.get(name, "") for name in ("x-goog-hash", "Digest", "Repr-Digest")]
+    for name, text in re.findall(r"(?i)\b(md5|sha-256)=:?([a-z0-9+/]+={0,2})", ",".join(stated)):
         size = {"md5": 16, "sha-256": 32}[name.lower()]
         try:
             raw = base64.b64decode(text, validate=True)

@@ -1,1 +1,1 @@
-"""Files from portals: what they are, and their rows in batches."""
+"""Read files from portals: detect their format, and return their rows in batches."""

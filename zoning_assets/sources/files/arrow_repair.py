@@ -1,6 +1,6 @@
-"""What GDAL and pyarrow hand over, mended a batch at a time: text, arcs, shapes they could not read.
+"""Repair the arrays that GDAL and pyarrow return, one batch at a time: text, arcs, and shapes that they could not read.
 
-What belongs here: Arrow arrays to Arrow arrays. What does not: opening a file (`layers`).
+What belongs here: Arrow arrays to Arrow arrays. What does not: opening a file (gdal_layer).
 """
 
 import struct
@@ -23,10 +23,12 @@ _ARCS = frozenset(range(8, 13))  # CircularString, CompoundCurve, CurvePolygon, 
 
 
 def sound(array: pa.Array) -> pa.Array:
-    """The array, as text where it is JSON, with no value that lies outside of it: reading such a one ends the process.
+    """Check that an array is valid, and return its storage if it is an extension array (JSON).
+
+    Reading an array with an offset outside of its buffers would end the process.
 
     Raises:
-        pa.ArrowInvalid: the reader handed over what is no array.
+        pa.ArrowInvalid: the reader returned an invalid array.
     """
     array = array.storage if isinstance(array, pa.ExtensionArray) else array
     _bytes(array).validate(full=True)
@@ -34,14 +36,18 @@ def sound(array: pa.Array) -> pa.Array:
 
 
 def _bytes(array: pa.Array) -> pa.Array:
-    """Text as the bytes it is; anything else as it is."""
+    """Text as bytes; other types unchanged."""
     return array.view(_TEXTS[array.type]) if array.type in _TEXTS else array
 
 
 def unread(texts: pa.Array, geometry: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """The shapes of a table, and the texts of those that could not be read: they stay with their rows.
+    """Read the shapes of a table that GDAL could not read; return the texts that are still not read, and all shapes.
 
-    GDAL does not read a shape that names its SRID (EWKT), nor anything but WKT in a column of that name.
+    GDAL does not read a shape with an SRID (EWKT), nor anything but WKT in a column of that name.
+
+    Args:
+        texts: the column of shapes as text.
+        geometry: the shapes that GDAL read, as WKB; null: it could not.
     """
     missing = compute.and_(compute.is_null(geometry), compute.is_valid(texts))
     places = np.flatnonzero(missing.to_numpy(zero_copy_only=False))
@@ -53,7 +59,7 @@ def unread(texts: pa.Array, geometry: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 
 def _shape(text: str) -> Any:
-    """A shape of a text in any of the forms that tables have; None where it is none."""
+    """Parse a shape from WKT, EWKT, GeoJSON or hexadecimal WKB; None: it is none of these."""
     text = text.strip()
     if text.startswith("{"):
         return shapely.from_geojson(text, on_invalid="ignore")
@@ -62,8 +68,8 @@ def _shape(text: str) -> Any:
     return shapely.from_wkt(text.partition(";")[2] if text[:5].upper() == "SRID=" else text, on_invalid="ignore")
 
 
-def told(descriptions: pa.Array, names: Sequence[str]) -> tuple[pa.Array, list[pa.Array]]:
-    """The descriptions that are no tables, and a column for each name that the tables tell of."""
+def table_columns(descriptions: pa.Array, names: Sequence[str]) -> tuple[pa.Array, list[pa.Array]]:
+    """Split descriptions into those without a table, and a column for each name in their tables."""
     texts = descriptions.to_pylist()
     tables = [kml.table_of(text) for text in texts]
     rest = pa.array([None if table else text for table, text in zip(tables, texts, strict=True)], pa.string())
@@ -71,7 +77,7 @@ def told(descriptions: pa.Array, names: Sequence[str]) -> tuple[pa.Array, list[p
 
 
 def readable(array: pa.Array) -> pa.Array:
-    """Text as UTF-8. GDAL passes a .dbf's bytes as they are where its encoding is not said, or said wrong."""
+    """Text as UTF-8. GDAL returns the bytes of a .dbf unchanged if its encoding is not declared, or is wrong."""
     try:
         if array.type in _TEXTS:
             array.validate(full=True)
@@ -81,7 +87,7 @@ def readable(array: pa.Array) -> pa.Array:
 
 
 def _decoded(raws: Sequence[bytes | None]) -> list[str | None]:
-    """The texts of a column; one that fills it may have been cut in its last letter, where others are UTF-8."""
+    """Decode the texts of a column. In a UTF-8 column, a text of full width may be cut within its last letter."""
     known = [raw for raw in raws if raw is not None]
     utf8 = any(not raw.isascii() and text_encoding.is_utf8(raw) for raw in known)
     width = max(map(len, known))
@@ -89,7 +95,7 @@ def _decoded(raws: Sequence[bytes | None]) -> list[str | None]:
 
 
 def straight(geometry: pa.Array) -> pa.Array:
-    """Arcs as polylines: GDAL hands on a FileGDB's curves as such, and shapely reads none of their kinds."""
+    """Arcs as polylines. GDAL returns the curves of a FileGDB, and shapely reads none of their types."""
     kinds = _kinds(geometry)
     curved = np.isin(kinds % 1000, list(_ARCS))
     if not curved.any():
@@ -100,16 +106,16 @@ def straight(geometry: pa.Array) -> pa.Array:
 
 
 def _kinds(geometry: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """ISO WKB type numbers (thousands: 1 Z, 2 M, 3 ZM); 0 for null."""
+    """ISO WKB type numbers (plus 1000: Z, 2000: M, 3000: ZM); 0 for null."""
     heads = (value.as_buffer() for value in geometry)
     kinds = (struct.unpack_from("<I" if head[0:1] == b"\1" else ">I", head, 1)[0] if head else 0 for head in heads)
     return np.fromiter((kind & 0x0FFFFFFF for kind in kinds), np.int64, len(geometry))
 
 
 def _linearised(geometry: pa.Array, *, flat: bool) -> pa.Array:
-    """By GDAL itself (a vertex every 4 degrees of arc), which approximates arcs when it writes a shapefile.
+    """Convert arcs with GDAL (a vertex every 4 degrees of arc), by writing them to a shapefile in memory.
 
-    In memory, in a folder of its own. Coordinates keep all their bits; M is lost.
+    Coordinates keep all their bits; M is lost.
     """
     folder = f"/vsimem/{uuid.uuid4().hex}"
     kind = "MultiPolygon" if flat else "MultiPolygon Z"

@@ -1,7 +1,7 @@
-"""Tables as text: CSV and its kin, with shapes as text (WKT, GeoJSON, WKB in hexadecimal) or as x and y.
+"""Tables as text: CSV and similar, with shapes as text (WKT, GeoJSON, hexadecimal WKB) or as x and y.
 
-GDAL reads them. What GDAL does not see or does not say is found here: encoding, separator, which columns hold the
-shapes, and lines that do not have the header's columns, which GDAL fills up or cuts without a word.
+GDAL reads them. Found here is what GDAL does not detect: the encoding, the separator, the columns of shapes, and lines
+with a wrong number of columns, which GDAL fills or cuts without an error.
 """
 
 import codecs
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.sources.download.arrow_cache import drafted, name_of
+from zoning_assets.sources.download.arrow_cache import atomic_file, name_of
 from zoning_assets.transform.decode import text_encoding
 
-#: What columns of shapes are called, the likeliest first.
+#: Usual names of columns of shapes, the most frequent first.
 _SHAPES = (
     "the_geom",
     "wkt",
@@ -49,24 +49,24 @@ _CELL = re.compile(rb"[^,;\t|\"\r\n]+")
 _MOST_COLUMNS = 2000
 _MOST_CELL = 64 << 20
 _SAMPLE_ROWS = 50
-_AGAIN = "mend the line, or ask the publisher; what was published before stays"
+_AGAIN = "fix the line, or ask the publisher; what was published before is kept"
 
 
 @dataclass(frozen=True)
 class Head:
-    """What the first lines say: separator, columns, and which of them hold the shapes."""
+    """The result of the first lines: the separator, the columns, and the columns of shapes."""
 
     separator: str
     columns: tuple[str, ...]
     shape: str | None = None  # the column of shapes as text
     points: tuple[str, str] | None = None  # the columns of x and y
-    srid: str | None = None
-    shapes: tuple[str, ...] = ()  # all columns that look like shapes
+    srid: str | None = None  # the SRID in the shapes
+    shapes: tuple[str, ...] = ()  # all columns with values that look like shapes
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table made ready for GDAL: UTF-8, nothing beside it, every line whole."""
+class DelimitedTable:
+    """A table prepared for GDAL: UTF-8, alone in its folder, every line checked."""
 
     path: Path
     head: Head
@@ -74,7 +74,7 @@ class Table:
 
     @property
     def options(self) -> dict[str, str]:
-        """What GDAL is told. All columns are text: a parcel's id keeps its zeros."""
+        """GDAL's open options. All columns are text, so that ids keep their leading zeros."""
         x, y = self.head.points or ("", "")
         shape = {"GEOM_POSSIBLE_NAMES": self.head.shape} if self.head.shape else {}
         return {
@@ -88,7 +88,7 @@ class Table:
 
 
 def head_of(start: bytes) -> Head | None:
-    """What a file that starts so says of itself; None where it is no table of at least two columns."""
+    """Detect the header of a table from the first bytes of a file; None: it is no table of at least two columns."""
     encoding = _by_mark(start)
     if encoding is None and b"\0" in start:
         return None
@@ -101,7 +101,7 @@ def head_of(start: bytes) -> Head | None:
 
 
 def _sampled(text: str, separator: str) -> list[list[str]]:
-    """The first rows, the last of them perhaps cut; none where they are not of one width."""
+    """The first rows; [] if their widths differ. The last row may be cut."""
     csv.field_size_limit(_MOST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
@@ -117,7 +117,7 @@ def _are_names(names: Sequence[str]) -> bool:
 
 
 def _shapes_in(head: Head, rows: list[list[str]]) -> Head:
-    """The column that looks like shapes and is called so; else one that looks so; else one that is called so."""
+    """Choose the column of shapes: values and name fit, else the values fit, else the name fits and it is empty."""
     first = {name: next((row[i] for row in rows if i < len(row) and row[i]), "") for i, name in enumerate(head.columns)}
     looks = [name for name in head.columns if _SHAPE.match(first[name])]
     called = [name for wanted in _SHAPES for name in head.columns if name.strip().casefold() == wanted]
@@ -130,35 +130,35 @@ def _shapes_in(head: Head, rows: list[list[str]]) -> Head:
     return Head(head.separator, head.columns, points=points)
 
 
-def ready(path: Path, start: bytes, where: str, into: Path, told: str | None = None) -> Table:
-    """The table made ready for GDAL.
+def ready(path: Path, start: bytes, where: str, into: Path, wanted: str | None = None) -> DelimitedTable:
+    """Prepare a table for GDAL.
 
     Args:
         path: the file.
         start: its first bytes, in which `head_of` found a table.
-        where: how messages call it.
+        where: the name of the file in messages.
         into: a folder to write to.
-        told: the column that holds the shapes, where the jurisdiction file names it.
+        wanted: the column of shapes, if the jurisdiction file names it.
 
     Raises:
-        FileRefused: it has not the column, or a line has not the header's columns, or is no text.
+        FileRefused: the column is missing, a line has a wrong number of columns, or the file is not text.
     """
     head = head_of(start)
     if head is None or not (head.shape or head.points):
-        raise FileRefused("the table has no column of shapes", where=where, do="take another format")
-    if told is not None:
-        if told not in head.columns:
+        raise FileRefused("the table has no column of shapes", where=where, do="use another format")
+    if wanted is not None:
+        if wanted not in head.columns:
             names = ", ".join(head.columns[:40])
-            raise FileRefused(f"the table has no column {told!r}, but: {names}", where=where, do="mend `geometry`")
-        head = replace(head, shape=told, srid=head.srid if head.shape == told else None)
+            raise FileRefused(f"the table has no column {wanted!r}; it has: {names}", where=where, do="fix `geometry`")
+        head = replace(head, shape=wanted, srid=head.srid if head.shape == wanted else None)
     encoding = _encoding(path, start, where)
     folder = into.resolve() / f"table-{name_of(path)}"
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "table.csv"  # alone in its folder: GDAL reads a .csvt or a .prj beside it
+    target = folder / "table.csv"  # alone in its folder, because GDAL would read a .csvt or a .prj beside it
     if not target.exists():
-        with drafted(target) as draft:
+        with atomic_file(target) as draft:
             _as_utf8(path, draft, encoding)
-    return Table(target, head, _rows(target, head, where))
+    return DelimitedTable(target, head, _rows(target, head, where))
 
 
 def _by_mark(start: bytes) -> str | None:
@@ -166,14 +166,14 @@ def _by_mark(start: bytes) -> str | None:
 
 
 def _encoding(path: Path, start: bytes, where: str) -> str:
-    """By its mark; else UTF-8 if all of it is; else Windows'."""
+    """The encoding: by the byte order mark; else UTF-8 if the whole file is; else that of Windows."""
     if marked := _by_mark(start):
         return marked
     decoder, found = codecs.getincrementaldecoder("utf-8")(), "utf-8"
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
             if b"\0" in piece:
-                raise FileRefused("the table holds a NUL, so it is no text", where=where, do=_AGAIN)
+                raise FileRefused("the table contains a NUL, so it is not text", where=where, do=_AGAIN)
             try:
                 decoder.decode(piece) if found == "utf-8" else None
             except UnicodeDecodeError:
@@ -182,7 +182,7 @@ def _encoding(path: Path, start: bytes, where: str) -> str:
 
 
 def _as_utf8(path: Path, target: Path, encoding: str) -> None:
-    """The file itself where it is UTF-8; else its text, written anew."""
+    """Link the file if it is UTF-8, else convert it."""
     if encoding == "utf-8":
         target.symlink_to(path.resolve())
         return
@@ -198,7 +198,7 @@ def _as_utf8(path: Path, target: Path, encoding: str) -> None:
 
 
 def _each_cell_as_utf8(path: Path, target: Path) -> None:
-    """A table that is not UTF-8 as a whole, cell by cell: tables put together from several have both encodings."""
+    """Convert a table cell by cell if it is not UTF-8 as a whole: tables made of several may mix both encodings."""
     with path.open("rb") as source, target.open("wb") as sink:
         while line := source.readline(_MOST_CELL):
             mended = (
@@ -210,7 +210,7 @@ def _each_cell_as_utf8(path: Path, target: Path) -> None:
 
 
 def _rows(path: Path, head: Head, where: str) -> int:
-    """How many rows there are, each with the header's columns; cells beyond them may only be empty."""
+    """Count the rows, and check that each has the header's columns; further cells must be empty."""
     csv.field_size_limit(_MOST_CELL)
     with path.open(encoding="utf-8", errors="replace", newline="") as text:
         reader = csv.reader(text, delimiter=head.separator, strict=True)
@@ -230,4 +230,4 @@ def _whole(reader: Any, width: int, where: str) -> Iterator[None]:
 
 
 def _ragged(line: int, what: str, where: str) -> FileRefused:
-    return FileRefused(f"line {line:,} of the table is not whole: {what}", where=where, do=_AGAIN)
+    return FileRefused(f"line {line:,} of the table is damaged: {what}", where=where, do=_AGAIN)

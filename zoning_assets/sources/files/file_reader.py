@@ -1,7 +1,7 @@
-"""A file from a stranger becomes batches of rows, in bounded memory, or one line that says why not.
+"""Read a file from a portal as batches of rows, in bounded memory; or refuse it with a message of one line.
 
-What belongs here: what a file may cost, and errors. What does not: which layer is meant (`candidates`), what a file is
-(`formats`), zips (`archives`), what a row means, and whether the coordinates can be what the file says (the CRS gates).
+What belongs here: size limits and the translation of errors. What does not: choosing the layer (layer_choice),
+detecting the format (format_detection), zips (zip_archive), the meaning of a row, and the check of coordinates.
 """
 
 import errno
@@ -19,28 +19,28 @@ from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureErr
 from zoning_assets.errors import FileRefused
 from zoning_assets.sources.files import format_detection, gdal_layer
 from zoning_assets.sources.files.gdal_layer import LayerFile
-from zoning_assets.sources.files.layer_choice import Search, choose, held, left_out
+from zoning_assets.sources.files.layer_choice import Search, choose, contents_of, left_out
 
 __all__ = ["LayerFile", "batches", "find_layer"]
 
-MOST_BYTES = 8 * 2**30  # what a zip may expand to
+MOST_BYTES = 8 * 2**30  # the most bytes that a zip may expand to
 ROWS = 2000
 
-#: Everything GDAL, pyarrow, pyproj and expat raise on a broken file. UnicodeDecodeError and ArrowInvalid are
-#: ValueErrors; a file without a layer is an IndexError, an encoding that nobody knows a LookupError.
+#: The errors of GDAL, pyarrow, pyproj and expat for a broken file. UnicodeDecodeError and ArrowInvalid are ValueErrors;
+#: a file without a layer raises IndexError, an unknown encoding LookupError.
 _BROKEN = (
     *(CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError),
     *(pa.ArrowException, pyproj.exceptions.CRSError, ValueError, LookupError, OSError),
-    UnboundLocalError,  # pyogrio 0.13, of a .prj that is no text
+    UnboundLocalError,  # of pyogrio 0.13, if a .prj is not text
 )
 
-#: This machine's own trouble is not the file's.
+#: Errors of this machine, not of the file.
 _OURS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
-#: How GDAL is set, for the whole process; aiohttp is not touched. A second wall behind `formats`, for what a recognised
-#: file may still refer to: /vsicurl/ and its kin open nothing, and whatever asks by HTTP all the same gets a proxy that
-#: is not there. And GDAL's faster reader of FlatGeobuf, which writes rows over one another after one without a shape
-#: (3.12.4), is not used.
+#: Settings of GDAL, for the whole process. They are a second protection behind format_detection, for a recognised file
+#: that refers to other files: /vsicurl/ and similar open nothing, and HTTP requests of GDAL go to a proxy that does not
+#: exist. aiohttp is not affected. GDAL's faster reader of FlatGeobuf is off: after a row without a shape it overwrites
+#: rows (3.12.4).
 _SETTINGS = {
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
     "GDAL_HTTP_PROXY": "127.0.0.1:9",
@@ -59,19 +59,26 @@ def find_layer(  # noqa: PLR0913 - which layer, and where to work
     geometry: str | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> LayerFile:
-    """The one layer meant in the file or folder at `path`; a zip is unpacked below `into`, and a CSV made UTF-8.
+    """Find the layer that is meant in a file or folder. Without `layer`: the only one that may hold polygons.
 
-    Without `layer`, the only one that may hold polygons. A shapefile without .prj has `crs` None: the CRS gate asks for
-    `crs = ` in the jurisdiction file. `named`: columns that the jurisdiction file names; a shapefile, whose names end
-    after ten letters, has them under their full names. `geometry`: the column of a CSV that holds the shapes.
+    A zip is unpacked below `into`, and a CSV is converted to UTF-8. A shapefile without .prj has `crs` None.
+
+    Args:
+        path: the file or folder.
+        where: the name of the file in messages.
+        layer: the layer that the jurisdiction file names.
+        into: a folder for unpacked and converted files.
+        named: the columns that the jurisdiction file names. A shapefile, whose names are cut after ten letters, has
+            these columns under their full names.
+        geometry: the column of a CSV with the shapes.
+        most_bytes: the most bytes that a zip may expand to.
 
     Raises:
-        FileRefused: not a format read here, damaged, not safe, or several layers to choose from.
-
+        FileRefused: the format is unknown, the file is damaged or unsafe, or there are several layers.
     """
     with _translated(where):
         search = Search(where, into, most_bytes, geometry, layer, named)
-        found = held(path, search)
+        found = contents_of(path, search)
         chosen = choose(found, search)
         described = gdal_layer.describe(
             chosen.ready() if chosen.ready else chosen.path,
@@ -87,14 +94,14 @@ def find_layer(  # noqa: PLR0913 - which layer, and where to work
 
 
 def batches(layer_file: LayerFile, *, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
-    """All rows, at most `rows` at a time: the attributes, `geometry` (WKB, in the file's CRS, Z and M as they are) and
-    `fid` (int64: the file's feature id, or the running number from 0; the same at every reading).
+    """All rows, at most `rows` at a time.
 
-    An attribute that is called `geometry` or `fid` itself gets a `_` behind its name. Arcs come as polylines.
+    Columns: the attributes; `geometry` (WKB, in the file's CRS and axis order, Z and M unchanged); `fid` (int64: the
+    file's feature id, or a number counted from 0; equal at every reading). An attribute called `geometry` or `fid` gets
+    a `_` appended. Arcs are returned as polylines.
 
     Raises:
-        FileRefused: the file is damaged, or gave other than the `rows` it promised.
-
+        FileRefused: the file is damaged, or has another number of rows than it states.
     """
     seen = 0
     source = gdal_layer.stream(layer_file, rows)
@@ -116,8 +123,8 @@ def _next(source: Generator[pa.RecordBatch, None, None], where: str) -> pa.Recor
 
 @contextmanager
 def _translated(where: str) -> Iterator[None]:
-    """Foreign errors become FileRefused. GDAL's warnings end here: what they tell of, the rows show themselves (a null
-    geometry, a repeated id), and as errors they would arise in a callback that cannot raise. Never held across a yield.
+    """Translate errors to FileRefused, and suppress GDAL's warnings: the rows show what they report (a null geometry, a
+    repeated id), and as errors they would be raised in a callback that cannot raise. Never keep it open across a yield.
     """
     pyogrio.set_gdal_config_options(_SETTINGS)
     try:

@@ -1,8 +1,10 @@
-"""What a file is, told by its bytes, and whether all of it is there. GDAL sees nothing that was not recognised here.
+"""Detect the format of a file from its bytes, and whether it is complete. GDAL opens only files recognised here.
 
-Names lie: a VRT called `parcels.geojson` makes GDAL read any file of this machine, or any address it can reach.
+File names are not reliable: a VRT called `parcels.geojson` would make GDAL read any file of this machine, or any
+address that it can reach.
 
-What belongs here: magic numbers, headers, the sizes they promise. What does not: rows (`files`), archives (`archives`).
+What belongs here: magic numbers, headers and the sizes that they state. What does not: rows (file_reader), zips
+(zip_archive).
 """
 
 import json
@@ -19,19 +21,19 @@ SHAPEFILE, GEOPACKAGE, FILE_GDB = "ESRI Shapefile", "GPKG", "OpenFileGDB"
 FLATGEOBUF, PARQUET, ZIP, CSV, KML = "FlatGeobuf", "Parquet", "zip", "CSV", "LIBKML"
 GEOJSON, GEOJSON_LINES, TOPOJSON = "GeoJSON", "GeoJSONSeq", "TopoJSON"
 
-#: Parsed from text each time they are read.
+#: Text formats, which are parsed at each reading.
 SLOW = frozenset({CSV, KML, GEOJSON, GEOJSON_LINES, TOPOJSON})
 
 KNOWN = "zip, shapefile, GeoPackage, FileGDB, FlatGeobuf, GeoParquet, GeoJSON, TopoJSON, KML and CSV are read"
-AGAIN = "download it again; what was published before stays"
+AGAIN = "download it again; what was published before is kept"
 
 HEAD_BYTES = 64 * 1024
 _LONGEST_LINE = 64 << 20
-_MOST_TOPOJSON_BYTES = 256 * 2**20  # GDAL holds the whole topology in memory
+_MOST_TOPOJSON_BYTES = 256 * 2**20  # GDAL reads the whole topology into memory
 _GPKG_IDS = (b"GPKG", b"GP10", b"GP11")
 _MAGIC = (
     (b"PK\x03\x04", ZIP),
-    (b"PK\x05\x06", ZIP),  # a zip of nothing
+    (b"PK\x05\x06", ZIP),  # an empty zip
     (struct.pack(">i", 9994), SHAPEFILE),
     (b"fgb\x03fgb", FLATGEOBUF),
     (b"PAR1", PARQUET),
@@ -42,7 +44,7 @@ _NOT_READ = (
     (b"<VRT", "a GDAL virtual dataset (VRT), which can read other files and the network"),
 )
 
-#: Archives that are not opened.
+#: Archives that are not supported.
 _PACKED = (
     (b"\x1f\x8b", "a gzip"),
     (b"7z\xbc\xaf", "a 7z archive"),
@@ -57,11 +59,10 @@ _KML = re.compile(rb"(?is)(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype\s+)?(\w+:)?
 
 
 def recognise(path: Path, where: str) -> str:
-    """The format of the file or folder at `path`, by content.
+    """Detect the format of the file or folder at `path` from its content.
 
     Raises:
-        FileRefused: it is none that is read here; the message says what it looks like.
-
+        FileRefused: the format is not supported; the message states what the file looks like.
     """
     if path.is_dir():
         if (path / "a00000001.gdbtable").is_file():
@@ -74,7 +75,7 @@ def recognise(path: Path, where: str) -> str:
         return _sqlite(path, head, where)
     if packed := _packed(head):
         do = "ask the publisher for a zip, or unpack it and name the file in it as `url`"
-        raise FileRefused(f"the file is {packed}, which is not opened here", where=where, do=do)
+        raise FileRefused(f"the file is {packed}, which is not supported", where=where, do=do)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith((b"{", b"\x1e{")):
         return _json(path, text, where)
@@ -82,23 +83,23 @@ def recognise(path: Path, where: str) -> str:
 
 
 def _packed(head: bytes) -> str | None:
-    """What kind of archive a file is that is not opened; None: none of these."""
+    """The kind of an unsupported archive; None: it is no archive."""
     if head[_TAR[0] :].startswith(_TAR[1]):
         return "a tar archive"
     return next((name for magic, name in _PACKED if head.startswith(magic)), None)
 
 
 def start_of(path: Path) -> bytes:
-    """The first bytes, by which a file is recognised."""
+    """The first bytes of a file, from which its format is detected."""
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
 
 
 def _table(head: bytes, text: bytes, where: str) -> str:
-    """CSV with shapes.
+    """Check that a file is a CSV with shapes.
 
     Raises:
-        FileRefused: it has none, or is no table.
+        FileRefused: it has no shapes, or is not a table.
     """
     table = (
         None
@@ -116,20 +117,20 @@ def _table(head: bytes, text: bytes, where: str) -> str:
 
 
 def _look(text: bytes) -> str:
-    """What a file that is not read looks like, in words."""
+    """What an unsupported file looks like, as a phrase."""
     if not text:
         return "empty"
     if re.match(rb"(?is)(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype\s+html|html|head|body)\b", text):
         title = re.search(rb"(?is)<title[^>]*>(.{1,80}?)</title>", text)
         named = f" titled {title[1].decode('utf-8', 'replace').strip()!r}" if title else ""
-        return f"an HTML page{named}, perhaps a login or a block page, and no data"
+        return f"an HTML page{named}, perhaps a login or a block page, and not data"
     if named_as := next((name for magic, name in _NOT_READ if magic in text[:1024]), None):
         return named_as
-    return "XML or other markup" if text.startswith(b"<") else "of a format that is not read here"
+    return "XML or other markup" if text.startswith(b"<") else "of an unknown format"
 
 
 def opened(path: Path) -> sqlite3.Connection:
-    """An SQLite file, only to be read; with what its writer left in a log beside it."""
+    """Open an SQLite file read-only, with the write-ahead log beside it if there is one."""
     live = path.with_name(f"{path.name}-wal").exists()
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{'' if live else '&immutable=1'}", uri=True)
 
@@ -148,14 +149,15 @@ def _sqlite(path: Path, head: bytes, where: str) -> str:
 
 
 def _json(path: Path, head: bytes, where: str) -> str:
-    """GeoJSON or TopoJSON. A member's order is free, so `type` may stand behind a gigabyte of features."""
+    """Distinguish GeoJSON and TopoJSON. Members have any order, so `type` may follow a gigabyte of features."""
     ends = head + b"\n" + _tail(path)
     if re.search(rb'"type"\s*:\s*"Topology"', head):
         if path.stat().st_size > _MOST_TOPOJSON_BYTES:
-            raise FileRefused("the TopoJSON is larger than 256 MiB", where=where, do="take the GeoJSON or a GeoPackage")
+            do = "use the GeoJSON or a GeoPackage"
+            raise FileRefused("the TopoJSON is larger than 256 MiB", where=where, do=do)
         return TOPOJSON
     if re.search(rb'"geometryType"\s*:\s*"esriGeometry', head):
-        raise FileRefused("the file is Esri JSON", where=where, do='take f=geojson, or the feed type "arcgis"')
+        raise FileRefused("the file is Esri JSON", where=where, do='use f=geojson, or the feed type "arcgis"')
     if re.search(rb'"type"\s*:\s*"FeatureCollection"', ends):
         return GEOJSON
     if head.startswith(b"\x1e") or re.search(rb'"type"\s*:\s*"Feature"', head):
@@ -180,7 +182,7 @@ def _tail(path: Path) -> bytes:
 
 
 def records(path: Path) -> int:
-    """The features of newline-delimited GeoJSON: lines that are not blank, or what record separators begin."""
+    """Count the features of newline-delimited GeoJSON: lines that are not blank, or texts after record separators."""
     separated = start_of(path).startswith(b"\x1e")
     count, blank = 0, True
     with path.open("rb") as file:
@@ -193,7 +195,7 @@ def records(path: Path) -> int:
 
 
 def gpkg_names(path: Path, layer: str) -> dict[str, dict[str, str]]:
-    """What a GeoPackage calls the values of a layer's columns: column -> value as text -> name.
+    """The names of coded values in a GeoPackage layer: column -> value as text -> name.
 
     Source: OGC GeoPackage 1.3, annex F.9, "Schema".
     """
@@ -208,6 +210,6 @@ def gpkg_names(path: Path, layer: str) -> dict[str, dict[str, str]]:
             for column, value, name in base.execute(query, (layer,)):
                 if isinstance(name, str) and name.strip() and value is not None:
                     found.setdefault(str(column), {})[str(value)] = name.strip()
-    except sqlite3.Error:  # it has no such tables
+    except sqlite3.Error:  # the tables do not exist
         return {}
     return {column: names for column, names in found.items() if any(key != name for key, name in names.items())}

@@ -1,7 +1,8 @@
-"""One layer of a recognised file: its description, and its rows as Arrow, by GDAL or (GeoParquet) by pyarrow.
+"""Read one layer of a recognised file: its description, and its rows as Arrow, with GDAL or (GeoParquet) pyarrow.
 
-What belongs here: what the two readers must be told. What does not: which layer (`files`), whether the file is what it
-should be (`formats`), what is wrong with what they hand over (`mending`). `files` translates errors.
+What belongs here: the options of the two readers. What does not: choosing the layer (layer_choice), detecting the
+format (format_detection), repairing the arrays that the readers return (arrow_repair), translating errors
+(file_reader).
 """
 
 import itertools
@@ -24,46 +25,46 @@ from zoning_assets.transform.column_names import find_column
 
 Batches = Generator[pa.RecordBatch, None, None]
 
-#: A prefix makes GDAL ask this driver alone. Without it a FeatureCollection whose `name` holds `<OGRVRTDataSource>` is
-#: opened as a virtual dataset. The binary magics need none: they hold a NUL, where the other drivers stop looking.
+#: With this prefix GDAL uses only this driver. Without it, a FeatureCollection whose `name` has `<OGRVRTDataSource>` is
+#: opened as a virtual dataset. Binary formats need no prefix: they contain a NUL, at which other drivers stop.
 _PREFIX = {
     format_detection.GEOJSON: "GeoJSON:",
     format_detection.TOPOJSON: "TopoJSON:",
     format_detection.GEOJSON_LINES: "GeoJSONSeq:",
     format_detection.CSV: "CSV:",
 }
-_DBF_NAME = 10  # letters of a .dbf's column
+_DBF_NAME = 10  # the most letters of a column's name in a .dbf
 _ROWS_LOOKED_AT = 2000
 
 
 @dataclass(frozen=True)
 class LayerFile:
-    """One layer of a file on this machine, looked at and found readable."""
+    """One layer of a local file, which was checked and can be read."""
 
-    where: str  # how messages call it
+    where: str  # the name of the file in messages
     path: Path  # the .shp, the .gdb folder, the file
     format: str  # GDAL's name of the driver, or "Parquet"
     layer: str
-    crs: str | None  # "EPSG:2249", WKT, or None where the file does not say
+    crs: str | None  # "EPSG:2249" or WKT; None: the file does not state it
     rows: int | None
-    columns: tuple[tuple[str, str], ...]  # attributes: name as the batches give it, Arrow type
-    geometry: str  # the geometry column's name in the file; "" where it has none to give
-    encoding: str | None = None  # only where GDAL must be told
-    options: tuple[tuple[str, str], ...] = ()  # how GDAL must open it
-    managed: tuple[str, ...] = ()  # columns that the format has for its own sake
-    shapes_at: int | None = None  # the column that holds the shapes as text
-    shapes: tuple[str, ...] = ()  # other columns that hold shapes as text
-    tables_at: int | None = None  # the column whose HTML holds the attributes `told`
-    told: tuple[str, ...] = ()
-    at: str = ""  # the file's place in a folder or zip
-    left_out: tuple[str, ...] = ()  # what the input holds beside this layer
-    table: dbf.Table | None = None  # a shapefile's
-    digits: tuple[tuple[int, pa.DataType], ...] = ()  # its columns of numbers that GDAL cuts
-    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # column -> value -> what the file calls it
+    columns: tuple[tuple[str, str], ...]  # attributes: (name in the batches, Arrow type)
+    geometry: str  # the geometry column's name in the file; "": it has none
+    encoding: str | None = None  # only if GDAL cannot find it out
+    options: tuple[tuple[str, str], ...] = ()  # GDAL's open options
+    managed: tuple[str, ...] = ()  # columns that belong to the format itself
+    shapes_at: int | None = None  # the place of the column with the shapes as text
+    shapes: tuple[str, ...] = ()  # other columns with shapes as text
+    tables_at: int | None = None  # the place of the column whose HTML tables contain the columns `in_tables`
+    in_tables: tuple[str, ...] = ()
+    at: str = ""  # the file's path in a folder or zip
+    left_out: tuple[str, ...] = ()  # other content of the input
+    table: dbf.DbfTable | None = None  # of a shapefile
+    digits: tuple[tuple[int, pa.DataType], ...] = ()  # columns of numbers that GDAL would round: (place, type)
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of coded values: column -> value -> name
 
 
 def source(path: Path, format_: str) -> str:
-    """The file as GDAL is asked for it."""
+    """The name of the file under which GDAL opens it."""
     return _PREFIX.get(format_, "") + os.fspath(path)
 
 
@@ -74,15 +75,24 @@ def describe(  # noqa: PLR0913 - a layer, and what is known of it
     where: str,
     *,
     named: Collection[str],
-    table: delimited_text.Table | None,
+    table: delimited_text.DelimitedTable | None,
     info: Mapping[str, Any] | None,
     rows: int | None,
 ) -> LayerFile:
-    """What the layer holds, without its rows. See files.find_layer.
+    """Describe a layer without reading its rows.
+
+    Args:
+        path: the file.
+        format_: a format of format_detection.
+        layer: the layer's name.
+        where: the name of the file in messages.
+        named: the columns that the jurisdiction file names.
+        table: the prepared table of a CSV.
+        info: GDAL's description, if it was read before.
+        rows: the number of rows, if they were counted before.
 
     Raises:
-        FileRefused: GDAL takes it for something else, it is cut short, or its geometry is not WKB.
-
+        FileRefused: GDAL detects another format, the file is cut short, or its geometry is not WKB.
     """
     if format_ == format_detection.PARQUET:
         return _parquet_layer(path, layer, where, named)
@@ -91,7 +101,7 @@ def describe(  # noqa: PLR0913 - a layer, and what is known of it
     info = info or pyogrio.read_info(source(path, format_), layer=layer)
     _check_info(info, format_, layer, where)
     rows = _rows(path, format_, layer, info["features"], where) if rows is None else rows
-    utf8 = format_ == format_detection.SHAPEFILE and dbf.is_utf8_unsaid(path)
+    utf8 = format_ == format_detection.SHAPEFILE and dbf.is_undeclared_utf8(path)
     schema, encoding = _schema(source(path, format_), layer, "UTF-8" if utf8 else None)
     columns = _columns(list(schema)[1:-1])
     columns = _uncut(columns, named) if format_ == format_detection.SHAPEFILE else columns
@@ -117,21 +127,21 @@ def _columns(fields: Iterable[pa.Field]) -> tuple[tuple[str, str], ...]:
 
 
 def _uncut(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Columns under the full names that the jurisdiction file has for them, where ten letters leave one choice."""
+    """The columns with the full names of the jurisdiction file, if only one column matches after ten letters."""
     names = [name for name, _ in columns]
     longer = {wanted[:_DBF_NAME]: wanted for wanted in named if len(wanted) > _DBF_NAME and wanted not in names}
     return tuple((longer.get(name, name), kind) for name, kind in columns)
 
 
 def _respelled(columns: tuple[tuple[str, str], ...], named: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Columns under the names that the jurisdiction file has for them, where only the spelling differs."""
+    """The columns with the names of the jurisdiction file, if only upper and lower case differ."""
     names = [name for name, _ in columns]
     ours = {find_column(wanted, names): wanted for wanted in named if wanted not in names}
     return tuple((ours.get(name, name), kind) for name, kind in columns)
 
 
 def _shapefile_layer(found: LayerFile, named: Collection[str]) -> LayerFile:
-    """With the digits of numbers that are too long for doubles."""
+    """Add the types of columns whose numbers are too long for doubles."""
     columns, table = found.columns, dbf.beside(found.path)
     if table is None or len(table.fields) != len(columns):
         return found
@@ -140,7 +150,7 @@ def _shapefile_layer(found: LayerFile, named: Collection[str]) -> LayerFile:
     return replace(found, columns=typed, table=table, digits=tuple(digits.items()))
 
 
-def _table_layer(table: delimited_text.Table, layer: str, where: str, named: Collection[str]) -> LayerFile:
+def _table_layer(table: delimited_text.DelimitedTable, layer: str, where: str, named: Collection[str]) -> LayerFile:
     opened, options = source(table.path, format_detection.CSV), table.options
     info = pyogrio.read_info(opened, **options)
     _check_info(info, format_detection.CSV, layer, where)
@@ -154,15 +164,14 @@ def _table_layer(table: delimited_text.Table, layer: str, where: str, named: Col
 
 
 def _kml_layer(found: LayerFile) -> LayerFile:
-    """With the attributes that its descriptions tell of, where nothing else does."""
+    """Add the columns in the HTML tables of descriptions, if there are no other attributes."""
     names = [name for name, _ in found.columns]
     managed = tuple(name for name in names if name in kml.OWN_COLUMNS)
     at = names.index("description") if "description" in names else None
-    told = () if at is None else kml.said_in_tables(names, _texts(found, at))
-    columns = tuple((name, "string") for name in _free([*names, *told])[len(names) :])
-    return replace(
-        found, managed=managed, columns=(*found.columns, *columns), tables_at=at if told else None, told=told
-    )
+    in_tables = () if at is None else kml.columns_in_tables(names, _texts(found, at))
+    columns = tuple((name, "string") for name in _free([*names, *in_tables])[len(names) :])
+    columns = (*found.columns, *columns)
+    return replace(found, managed=managed, columns=columns, tables_at=at if in_tables else None, in_tables=in_tables)
 
 
 def _texts(layer: LayerFile, at: int) -> Iterator[str | None]:
@@ -171,7 +180,7 @@ def _texts(layer: LayerFile, at: int) -> Iterator[str | None]:
 
 
 def stream(layer: LayerFile, rows: int) -> Batches:
-    """The layer's rows: attributes, `geometry`, `fid`."""
+    """The layer's rows in batches with the attributes, `geometry` and `fid`."""
     raw = _parquet_batches(layer, rows) if layer.format == format_detection.PARQUET else _gdal_batches(layer, rows)
     names = [name for name, _ in layer.columns]
     for given in raw:
@@ -180,8 +189,9 @@ def stream(layer: LayerFile, rows: int) -> Batches:
         if layer.shapes_at is not None:
             attributes[layer.shapes_at], geometry = arrow_repair.unread(attributes[layer.shapes_at], shapes)
         if layer.tables_at is not None:
-            attributes[layer.tables_at], told = arrow_repair.told(attributes[layer.tables_at], layer.told)
-            attributes += told
+            texts_at = layer.tables_at
+            attributes[texts_at], found = arrow_repair.table_columns(attributes[texts_at], layer.in_tables)
+            attributes += found
         for place, kind in layer.digits:
             if layer.table is not None:
                 attributes[place] = dbf.with_digits(layer.table, place, kind, fid.to_pylist())
@@ -190,7 +200,7 @@ def stream(layer: LayerFile, rows: int) -> Batches:
 
 
 def _free(names: Iterable[str]) -> list[str]:
-    """The names, made distinct from `geometry`, `fid` and one another by a `_` behind."""
+    """The names, with a `_` appended until they differ from `geometry`, `fid` and one another."""
     taken = {"geometry", "fid"}
     free = []
     for wanted in names:
@@ -203,9 +213,9 @@ def _free(names: Iterable[str]) -> list[str]:
 
 
 def _schema(path: str, layer: str, encoding: str | None) -> tuple[pa.Schema, str | None]:
-    """The columns, and the encoding GDAL must be told to name them.
+    """The columns, and the encoding that GDAL needs to decode their names.
 
-    It must where a shapefile with such column names does not say its own, or says it wrong.
+    GDAL needs it if a shapefile with such names does not declare its encoding, or declares a wrong one.
     """
     try:
         return _names_read(path, layer, encoding, {}), encoding
@@ -216,7 +226,7 @@ def _schema(path: str, layer: str, encoding: str | None) -> tuple[pa.Schema, str
 def _names_read(path: str, layer: str | None, encoding: str | None, options: Mapping[str, str]) -> pa.Schema:
     with _open(path, layer, encoding, 1, options) as (_, reader):
         schema = reader.schema
-        _ = schema.names  # decoded here, and not when the schema was handed over
+        _ = schema.names  # decode the names here, where the error is handled
         return schema
 
 
@@ -224,7 +234,7 @@ def _rows(path: Path, format_: str, layer: str, features: int, where: str) -> in
     if format_ == format_detection.SHAPEFILE:
         return shapefile.rows(path, where)
     if format_ == format_detection.GEOJSON_LINES:
-        return format_detection.records(path)  # GDAL leaves out a line that is cut, without a word
+        return format_detection.records(path)  # GDAL leaves out a cut line without an error
     if format_ == format_detection.GEOPACKAGE:
         return row_counts.geopackage(path, layer, where)
     if format_ == format_detection.FILE_GDB and not row_counts.is_gdb_whole(path, features):
@@ -242,8 +252,9 @@ def _open(
 
 
 def _gdal_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None, None]:
-    """GDAL's order is feature id, attributes, geometry; names may repeat (GeoJSON: `id` twice), so places count."""
-    name = None if layer.format == format_detection.CSV else layer.layer  # a table is alone, and called as we called it
+    """GDAL's order is feature id, attributes, geometry. Columns are used by place, because names may repeat (`id` in
+    GeoJSON)."""
+    name = None if layer.format == format_detection.CSV else layer.layer  # a CSV has one layer, named by its file
     with _open(source(layer.path, layer.format), name, layer.encoding, rows, dict(layer.options)) as (_, reader):
         for batch in reader:
             fid, *attributes, geometry = batch.columns
@@ -251,7 +262,7 @@ def _gdal_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None
 
 
 def _geo(file: parquet.ParquetFile, where: str) -> tuple[str, dict[str, Any]]:
-    """GeoParquet's primary column and what is said of it, from the metadata key `geo`."""
+    """The primary geometry column of a GeoParquet, and its metadata, from the key `geo`. Source: GeoParquet 1.1."""
     metadata = file.metadata.metadata or {}
     if b"geo" not in metadata:
         raise FileRefused(
@@ -280,7 +291,7 @@ def _parquet_layer(path: Path, layer: str, where: str, named: Collection[str]) -
 
 
 def _parquet_crs(column: dict[str, Any]) -> str | None:
-    """No key means longitude and latitude (the format says so); null means that nobody knows."""
+    """The CRS of a GeoParquet. A missing key means longitude and latitude (OGC:CRS84); null means unknown."""
     if "crs" not in column:
         return "OGC:CRS84"
     if column["crs"] is None:

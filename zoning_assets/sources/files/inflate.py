@@ -1,7 +1,7 @@
-"""The bytes of a zip's members, piece by piece, by every method that is met; no piece grows without bound.
+"""Decompress the members of a zip in pieces of bounded size, with every method that occurs in practice.
 
-The standard library unpacks bzip2 and LZMA a block at a time, however much comes out of it, and does not know Deflate64
-(what Windows packs over 2 GB), Zstandard or XZ. What belongs here: methods. What does not: names, sizes (`archives`).
+The standard library decompresses bzip2 and LZMA block by block without a limit, and does not support Deflate64 (used by
+Windows above 2 GB), Zstandard and XZ. What belongs here: methods. What does not: names and sizes (zip_archive).
 """
 
 import bz2
@@ -17,13 +17,13 @@ import inflate64
 import zstandard
 
 CHUNK_BYTES = 2**20
-#: Memory that a method may ask for to remember what came before.
+#: The most memory that a method may use for its history.
 MOST_MEMORY = 128 * 2**20
-#: Deflate64 makes at most 2^16 bytes of some two; a piece of this size becomes 30 MB at worst.
+#: Deflate64 makes at most 2^16 bytes of about two bytes; a piece of this size becomes at most 30 MB.
 _DEFLATE64_BYTES = 1024
 _READ_BYTES = 2**16
 
-#: Method -> what it is called. Source: .ZIP File Format Specification (APPNOTE.TXT), 4.4.5.
+#: Unsupported method -> its name. Source: .ZIP File Format Specification (APPNOTE.TXT), 4.4.5.
 _NAMES = {
     1: "Shrink",
     **dict.fromkeys((2, 3, 4, 5), "Reduce"),
@@ -35,7 +35,7 @@ _NAMES = {
 
 
 class _Stream(Protocol):
-    """bz2 and lzma, one call for both."""
+    """The common interface of bz2 and lzma decompressors."""
 
     @property
     def eof(self) -> bool: ...
@@ -45,34 +45,34 @@ class _Stream(Protocol):
 
 
 class TooMuchMemoryError(ValueError):
-    """A member that would need more than MOST_MEMORY."""
+    """A member needs more than MOST_MEMORY to be decompressed."""
 
 
 def is_known(method: int) -> bool:
-    """Whether members packed so can be read."""
+    """Whether this compression method is supported."""
     return method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or method in _METHODS
 
 
 def name_of(method: int) -> str:
-    """The method's name, for a message."""
+    """The name of a method, for messages."""
     return _NAMES.get(method, f"method {method}")
 
 
 def pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """A member's bytes.
+    """Decompress a member.
 
     Raises:
-        zipfile.BadZipFile: it is damaged, or its sum (CRC-32) is not what the zip says.
-        TooMuchMemoryError: see there.
+        zipfile.BadZipFile: it is damaged, or its checksum (CRC-32) differs from the zip's.
+        TooMuchMemoryError: it needs too much memory.
     """
     if entry.compress_type not in _METHODS:
-        with archive.open(entry) as source:  # it compares the sum itself
+        with archive.open(entry) as source:  # checks the CRC itself
             while piece := source.read(CHUNK_BYTES):
                 yield piece
         return
     sum_, packed = 0, copy.copy(entry)
     packed.compress_type, packed.file_size = zipfile.ZIP_STORED, entry.compress_size
-    del packed.CRC  # of what is unpacked
+    del packed.CRC  # it is that of the decompressed bytes
     try:
         with archive.open(packed) as source:
             for piece in _METHODS[entry.compress_type](source):
@@ -101,14 +101,15 @@ def _xz(source: IO[bytes]) -> Iterator[bytes]:
 
 
 def _lzma(source: IO[bytes]) -> Iterator[bytes]:
-    """Version, size of the properties, and these: a byte of three numbers, and the size of the dictionary."""
+    """LZMA in a zip begins with: version, size of the properties, a byte of three numbers, dictionary size."""
     size = struct.unpack("<xxH", source.read(4))[0]
     numbers, memory = struct.unpack("<BI", source.read(size)[:5])
     if memory > MOST_MEMORY:
-        message = f"it wants {memory:,} bytes of memory to be unpacked"
+        message = f"it needs {memory:,} bytes of memory to be unpacked"
         raise TooMuchMemoryError(message)
-    told = {"lc": numbers % 9, "lp": numbers // 9 % 5, "pb": numbers // 45, "dict_size": max(memory, 4096)}
-    return _streamed(lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA1, **told}]), source)
+    properties = {"lc": numbers % 9, "lp": numbers // 9 % 5, "pb": numbers // 45, "dict_size": max(memory, 4096)}
+    filters = [{"id": lzma.FILTER_LZMA1, **properties}]
+    return _streamed(lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters), source)
 
 
 def _zstandard(source: IO[bytes]) -> Iterator[bytes]:
@@ -121,7 +122,7 @@ def _streamed(stream: _Stream, source: IO[bytes]) -> Iterator[bytes]:
     while not stream.eof:
         data = source.read(_READ_BYTES) if stream.needs_input else b""
         if stream.needs_input and not data:
-            return  # LZMA need not say where it ends; the size and the sum tell
+            return  # LZMA need not mark its end; size and checksum are compared later
         yield stream.decompress(data, CHUNK_BYTES)
 
 

@@ -1,7 +1,7 @@
-"""KML: what of it may be opened, and the attributes that its publishers hide in HTML.
+"""KML: check it before GDAL opens it, and find the attributes in the HTML of its descriptions.
 
-GDAL reads it. What belongs here: a look at its elements before GDAL's, without entities; and the tables of two columns
-that GIS programs write into a placemark's description where they could have written ExtendedData.
+GDAL reads KML. What belongs here: a check of its elements, without resolving entities; and the tables of two columns
+that GIS programs write into a placemark's description instead of ExtendedData.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,21 +13,21 @@ from lxml import etree
 
 from zoning_assets.errors import FileRefused
 
-#: Columns that KML has for its own sake; they say nothing of a parcel.
+#: Columns that belong to KML itself; they are no attributes of a parcel.
 OWN_COLUMNS = (
     *("id", "timestamp", "begin", "end", "altitudeMode", "tessellate", "extrude", "visibility", "drawOrder", "icon"),
     *("snippet", "heading", "tilt", "roll"),
 )
 _TEXTS = ("Name", "description")
-MOST_BYTES = 256 << 20  # GDAL holds the whole document in memory
+MOST_BYTES = 256 << 20  # GDAL reads the whole document into memory
 _MOST_DEPTH = 60
 _MOST_NAMES = 500
 _MOST_TABLE = 64 << 10
-_DO = "take another format; what was published before stays"
+_DO = "use another format; what was published before is kept"
 
 
 class _Look:
-    """Counts placemarks; stops at what must not be opened."""
+    """Counts placemarks, and raises an error for content that must not be opened."""
 
     def __init__(self, where: str) -> None:
         self.where, self.depth, self.placemarks = where, 0, 0
@@ -42,9 +42,9 @@ class _Look:
         self.placemarks += local == "Placemark"
         if local == "NetworkLink":
             raise FileRefused(
-                "the KML points to other addresses (NetworkLink) instead of holding its rows",
+                "the KML points to other addresses (NetworkLink) instead of containing its rows",
                 where=self.where,
-                do="give the address it points to as `url`",
+                do="use the address it points to as `url`",
             )
         if self.depth > _MOST_DEPTH:
             raise FileRefused(f"the KML is nested deeper than {_MOST_DEPTH}", where=self.where, do=_DO)
@@ -53,14 +53,14 @@ class _Look:
         self.depth -= 1
 
     def doctype(self, *_: Any) -> None:
-        raise FileRefused("the KML declares a document type, so it may hold entities", where=self.where, do=_DO)
+        raise FileRefused("the KML declares a document type, so it may contain entities", where=self.where, do=_DO)
 
 
 def placemarks(path: Path, where: str) -> int:
-    """How many placemarks a KML holds.
+    """Count the placemarks of a KML.
 
     Raises:
-        FileRefused: it is damaged, too large, declares entities or points elsewhere.
+        FileRefused: it is damaged or too large, declares entities, or points to other addresses.
     """
     if path.stat().st_size > MOST_BYTES:
         raise FileRefused(f"the KML is larger than {MOST_BYTES >> 20} MiB", where=where, do=_DO)
@@ -77,8 +77,8 @@ def placemarks(path: Path, where: str) -> int:
     return look.placemarks
 
 
-def said_in_tables(columns: Sequence[str], descriptions: Iterable[str | None]) -> tuple[str, ...]:
-    """The columns that descriptions tell of, where nothing else does; none where one is not a simple table."""
+def columns_in_tables(columns: Sequence[str], descriptions: Iterable[str | None]) -> tuple[str, ...]:
+    """The columns in the HTML tables of descriptions; () if there are other attributes, or one is no simple table."""
     if set(columns) - {*OWN_COLUMNS, *_TEXTS}:
         return ()
     names: dict[str, None] = {}
@@ -91,13 +91,13 @@ def said_in_tables(columns: Sequence[str], descriptions: Iterable[str | None]) -
 
 
 def table_of(description: str | None) -> dict[str, str]:
-    """The rows of exactly two cells in a description's HTML, as name and value; none where names repeat."""
+    """The rows of exactly two cells in a description's HTML, as name and value; {} if names repeat."""
     if not description or "<" not in description or len(description) > _MOST_TABLE:
         return {}
     parser = etree.HTMLParser(no_network=True, remove_comments=True, encoding="utf-8")
     try:
         document = etree.fromstring(description.encode(), parser)
-    except etree.XMLSyntaxError:  # nothing in it
+    except etree.XMLSyntaxError:  # it has no elements
         return {}
     pairs = [_cells(row) for row in document.iter("tr")] if document is not None else []
     rows = [pair for pair in pairs if len(pair) == 2 and pair[0]]
@@ -105,7 +105,7 @@ def table_of(description: str | None) -> dict[str, str]:
 
 
 def _cells(row: etree._Element) -> tuple[str, ...]:
-    """The texts of a row's cells; none where a cell holds a table itself."""
+    """The texts of a row's cells; () if a cell contains a table."""
     cells = [cell for cell in row if cell.tag in ("td", "th")]
     if any(next(cell.iter("table"), None) is not None for cell in cells):
         return ()

@@ -1,7 +1,7 @@
-"""How many rows a binary file holds, from the rows themselves: what a file says of that elsewhere may be stale.
+"""Count the rows of binary files from the rows themselves, because the counts that a file states may be outdated.
 
-GDAL reads a FileGDB table that was cut as an empty one, a FlatGeobuf as far as its header counts, and leaves out the
-rest without a word; so the counts found here are compared with the rows that it gives.
+GDAL reads a FileGDB table that was cut as an empty one, and a FlatGeobuf only as far as its header counts, without an
+error. The counts found here are compared with the rows that GDAL returns.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from typing import BinaryIO
 from zoning_assets.errors import FileRefused
 from zoning_assets.sources.files.format_detection import AGAIN, opened
 
-#: Steps of SQLite's machine a byte of the file: a count takes one or two; a hostile view could take for ever.
+#: Steps of SQLite's virtual machine per byte of the file. A count takes one or two; a malicious view could run forever.
 _STEPS_A_BYTE, _FEWEST_STEPS, _MOST_STEPS = 10, 10_000_000, 2**31 - 1  # SQLite's limit
 #: Field numbers of FlatGeobuf's header (header.fbs), and the size of an index node.
 _FEATURES, _INDEX, _NODE_BYTES = 8, 9, 40
@@ -22,7 +22,8 @@ _LARGEST_HEAD, _SMALLEST_FEATURE = 64 << 20, 12  # bytes
 
 
 def geopackage(path: Path, layer: str, where: str) -> int:
-    """The rows of a GeoPackage's table, counted; `gpkg_ogr_contents` is a cache of GDAL's that others leave stale.
+    """Count the rows of a GeoPackage's table. `gpkg_ogr_contents` is not used: it is a cache that other programs do not
+    update.
 
     Raises:
         FileRefused: the file is damaged, or the count does not end.
@@ -38,8 +39,8 @@ def geopackage(path: Path, layer: str, where: str) -> int:
 
 
 def is_gdb_whole(folder: Path, features: int) -> bool:
-    """Whether a table of a FileGDB holds just so many rows by its own header, and all of its bytes are there. A table
-    of a version that is not known here is believed if it is not empty.
+    """Whether a FileGDB has a complete table with this number of rows, according to the table's own header. A table of
+    an unknown version counts as complete if it has rows.
     """
     tables = [_gdb_rows(table) for table in folder.glob("a*.gdbtable")]
     return features in tables or (_UNKNOWN in tables and features > 0)
@@ -49,9 +50,10 @@ _UNKNOWN = -1
 
 
 def _gdb_rows(table: Path) -> int | None:
-    """None where the table or its index is not as long as its header says; -1 where its version is not known here.
+    """The rows of a FileGDB table; None: the table or its index is cut short; -1: its version is unknown.
 
-    Version 3 has 32-bit counts, version 4 (64-bit object ids, ArcGIS Pro 3.2) 64-bit ones elsewhere.
+    Version 3 has 32-bit counts. Version 4 (64-bit object ids, ArcGIS Pro 3.2) has 64-bit counts at other places.
+    Source: github.com/rouault/dump_gdbtable/wiki/FGDB-Spec.
     """
     with table.open("rb") as file:
         start = file.read(32)
@@ -73,19 +75,22 @@ def _gdb_rows(table: Path) -> int | None:
 
 
 def flatgeobuf(path: Path, into: Path, where: str) -> tuple[Path, int]:
-    """A FlatGeobuf's features, counted one after the other, and the file: where its header counts others, a copy in
-    which it does not (0 means that they were not counted, and is right).
+    """Count the features of a FlatGeobuf one by one. If its header states another number, a copy is made whose header
+    is correct (0 is correct, and means that they were not counted).
+
+    Returns:
+        The file to read, and the number of its features.
 
     Raises:
         FileRefused: the file is cut short or damaged.
     """
     try:
         with path.open("rb") as file:
-            at, said = _head(file)
+            at, stated = _head(file)
             number = _walked(file, path.stat().st_size)
     except (struct.error, ValueError, OverflowError) as damage:
         raise FileRefused("the FlatGeobuf is damaged or cut short", where=where, do=AGAIN) from damage
-    if said in (0, number) or at is None:
+    if stated in (0, number) or at is None:
         return path, number
     target = into / f"{path.stem}-{number}.fgb"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +102,8 @@ def flatgeobuf(path: Path, into: Path, where: str) -> tuple[Path, int]:
 
 
 def _head(file: BinaryIO) -> tuple[int | None, int]:
-    """Where the header keeps the number of features (None: it does not), and that number; the file is then placed at
-    the first of them.
+    """The position of the number of features in the header (None: it has none), and that number. The file is then
+    positioned at the first feature.
     """
     file.seek(8)
     size = struct.unpack("<I", file.read(4))[0]
@@ -120,7 +125,7 @@ def _head(file: BinaryIO) -> tuple[int | None, int]:
 
 
 def _index_bytes(features: int, node: int) -> int:
-    """The size of a packed R-tree: leaves, and a level above for each `node` of them, up to one."""
+    """The size of a packed R-tree in bytes: the leaves, and a node above each `node` of them, up to one root."""
     if node < 2:
         raise ValueError(node)
     total = level = features
@@ -131,7 +136,7 @@ def _index_bytes(features: int, node: int) -> int:
 
 
 def _walked(file: BinaryIO, size: int) -> int:
-    """Features from here to the end, each behind its size."""
+    """Count the features from here to the end; each is preceded by its size."""
     number, at = 0, file.tell()
     while at < size:
         length = int(struct.unpack("<I", file.read(4))[0])

@@ -1,7 +1,7 @@
-"""Shapefiles: three files that must agree, made ready for GDAL where only their names or headers do not.
+"""Shapefiles: check that the three files agree, and prepare them for GDAL if only names or headers differ.
 
-GDAL gives null geometries for a .shp that was cut, fewer rows for a .dbf that was, and rows without attributes where
-the header of the .dbf counts too few, all without a word.
+GDAL returns null geometries for a .shp that was cut, fewer rows for a .dbf that was cut, and rows without attributes if
+the header of the .dbf counts too few, all without an error. Source: ESRI Shapefile Technical Description, 1998.
 """
 
 import shutil
@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.sources.download.arrow_cache import drafted, name_of
+from zoning_assets.sources.download.arrow_cache import atomic_file, name_of
 from zoning_assets.sources.files.format_detection import AGAIN
 
-#: Shape types in the header that may hold polygons: with Z, with M, multipatches.
+#: Shape types that may hold polygons: polygon, with Z, with M, multipatch.
 POLYGONS = frozenset({5, 15, 25, 31})
 _CHUNK_ROWS = 4096
-#: What belongs to a shapefile: its rows, its coordinate system, its indexes, its metadata.
+#: Suffixes of the files of a shapefile: rows, coordinate system, indexes, metadata.
 SUFFIXES = frozenset(
     {".shp", ".shx", ".dbf", ".prj", ".cpg", ".qpj", ".sbn", ".sbx", ".fbn", ".fbx", ".ain", ".aih", ".ixs", ".mxs"}
     | {".atx", ".idm", ".ind", ".qix", ".qmd", ".cst", ".shp.xml"}
@@ -29,31 +29,30 @@ _PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 @dataclass(frozen=True)
 class _Count:
-    """Entries as a header says, and as many as the bytes behind it are."""
+    """The number of entries that a header states, and the number that the bytes after it make."""
 
-    said: int
-    held: int
+    stated: int
+    actual: int
 
 
 def companion(path: Path, suffix: str) -> Path | None:
-    """The file beside a .shp with the same stem and that suffix, whatever their case."""
+    """The file beside a .shp with the same stem and this suffix, in any case; None: there is none."""
     wanted = (path.stem + suffix).casefold()
     return next((other for other in sorted(path.parent.iterdir()) if other.name.casefold() == wanted), None)
 
 
 def may_hold_polygons(path: Path) -> bool:
-    """Whether the header says so, or is too short to say anything."""
+    """Whether the header states polygons, or is too short to state anything."""
     with path.open("rb") as file:
         start = file.read(36)
     return len(start) < 36 or struct.unpack_from("<I", start, 32)[0] in POLYGONS
 
 
 def rows(path: Path, where: str) -> int:
-    """The rows of a shapefile whose three files agree; rows marked as deleted are none.
+    """Count the rows of a shapefile whose three files agree. Rows that are marked as deleted do not count.
 
     Raises:
-        FileRefused: a companion is missing, a file is shorter than it says, or their counts differ.
-
+        FileRefused: a file is missing or cut short, or the counts differ.
     """
     index, table = _companions(path, where)
     number = _agreed(path, index, table, where)
@@ -61,15 +60,16 @@ def rows(path: Path, where: str) -> int:
 
 
 def ready(path: Path, where: str, into: Path) -> Path:
-    """The .shp as GDAL reads it whole: where it lies, or beside links below `into`, if its companions are not called as
-    it is (PARCELS.shp, parcels.DBF) or the header of one counts other rows than it has.
+    """Return a .shp that GDAL reads completely: the file itself, or a link below `into` if its side files have other
+    names (PARCELS.shp, parcels.DBF) or a header counts a wrong number of rows.
 
     Raises:
         FileRefused: see rows.
     """
     index, table = _companions(path, where)
     number = _agreed(path, index, table, where)
-    stale = [part for part, count in ((index, _shx(path, index, where)), (table, _dbf(table))) if count.said != number]
+    counts = ((index, _shx(path, index, where)), (table, _dbf(table)))
+    stale = [part for part, count in counts if count.stated != number]
     parts = {suffix: found for suffix in _PARTS if (found := companion(path, suffix))}
     uniform = {part.stem for part in parts.values()} == {path.stem} and len({_case(p) for p in parts.values()}) == 1
     if uniform and not stale:
@@ -86,13 +86,13 @@ def _case(path: Path) -> bool:
 
 
 def _placed(part: Path, target: Path, number: int | None) -> None:
-    """A link to a part; a copy with the right number in its header where that is wrong."""
+    """Link a file; copy it if its header has a wrong number, and correct it."""
     if target.exists():
         return
     if number is None:
         target.symlink_to(part.resolve())
         return
-    with drafted(target) as draft:
+    with atomic_file(target) as draft:
         shutil.copyfile(part, draft)
         with draft.open("r+b") as file:
             file.seek(4 if target.suffix == ".dbf" else 24)
@@ -103,28 +103,28 @@ def _companions(path: Path, where: str) -> tuple[Path, Path]:
     index, table = companion(path, ".shx"), companion(path, ".dbf")
     if index is None or table is None:
         missing = " and ".join(s for s, found in ((".shx", index), (".dbf", table)) if found is None)
-        raise FileRefused(f"{path.name} lacks its {missing}", where=where, do="a zip with all of its files is needed")
+        raise FileRefused(f"{path.name} lacks its {missing}", where=where, do="provide a zip with all of its files")
     return index, table
 
 
 def _agreed(path: Path, index: Path, table: Path, where: str) -> int:
-    """How many shapes and records there are: headers are believed first, but a stale one is outvoted by bytes."""
+    """The number of rows on which two of the four counts agree; headers take precedence over sizes."""
     shapes, records = _shx(path, index, where), _dbf(table)
-    pairs = ((shapes.said, records.said), (shapes.said, records.held), (shapes.held, records.said))
-    most = min(shapes.held, records.held)
-    agreed = [one for one, other in (*pairs, (shapes.held, records.held)) if one == other <= most]
+    pairs = ((shapes.stated, records.stated), (shapes.stated, records.actual), (shapes.actual, records.stated))
+    most = min(shapes.actual, records.actual)
+    agreed = [one for one, other in (*pairs, (shapes.actual, records.actual)) if one == other <= most]
     if agreed:
         _check_inside(path, index, agreed[0], where)
         return agreed[0]
     for part, count in ((index, shapes), (table, records)):
-        if count.said > count.held:
+        if count.stated > count.actual:
             raise FileRefused(f"{part.name} is cut short", where=where, do=AGAIN)
-    what = f"{path.name} has {shapes.said:,} shapes and {records.said:,} records"
+    what = f"{path.name} has {shapes.stated:,} shapes and {records.stated:,} records"
     raise FileRefused(what, where=where, do=AGAIN)
 
 
 def _shx(path: Path, index: Path, where: str) -> _Count:
-    """All numbers are big-endian counts of 16-bit words."""
+    """Count the entries of a .shx. All numbers are big-endian counts of 16-bit words."""
     words = {}
     for file in (path, index):
         header = np.fromfile(file, ">i4", 25)
@@ -135,7 +135,7 @@ def _shx(path: Path, index: Path, where: str) -> _Count:
 
 
 def _check_inside(path: Path, index: Path, entries: int, where: str) -> None:
-    """Every index entry must point inside the .shp."""
+    """Check that every index entry points inside the .shp."""
     for first in range(0, entries, _CHUNK_ROWS):
         pairs = np.fromfile(index, ">i4", min(_CHUNK_ROWS, entries - first) * 2, offset=100 + first * 8)
         ends = (pairs[0::2].astype(np.int64) + pairs[1::2] + 4) * 2
@@ -146,12 +146,12 @@ def _check_inside(path: Path, index: Path, entries: int, where: str) -> None:
 def _dbf(table: Path) -> _Count:
     with table.open("rb") as file:
         start = file.read(32)
-    said, header, width = struct.unpack_from("<IHH", start, 4) if len(start) == 32 else (0, 0, 0)
-    return _Count(said, (table.stat().st_size - header) // width) if header and width else _Count(1, 0)
+    stated, header, width = struct.unpack_from("<IHH", start, 4) if len(start) == 32 else (0, 0, 0)
+    return _Count(stated, (table.stat().st_size - header) // width) if header and width else _Count(1, 0)
 
 
 def _deleted(table: Path, records: int) -> Iterator[int]:
-    """Records marked as deleted, chunk by chunk: a mapped file would count as memory."""
+    """Count the records that are marked as deleted, by chunk. The file is not mapped: that would count as memory."""
     with table.open("rb") as file:
         header, width = struct.unpack_from("<HH", file.read(32), 8)
         file.seek(header)

@@ -1,6 +1,6 @@
-"""A zip from a stranger becomes a folder, or one line that says why not.
+"""Unpack a zip from a portal to a folder, or refuse it with a message of one line.
 
-What belongs here: everything that can be wrong with an archive. What does not: what its files mean (`formats`).
+What belongs here: everything that can be wrong with an archive. What does not: its files (format_detection).
 """
 
 import re
@@ -18,13 +18,13 @@ from zoning_assets.errors import FileRefused
 from zoning_assets.sources.files import inflate
 
 MOST_MEMBERS = 2_000  # a FileGDB has about ten files for each table
-MOST_RATIO = 300  # bytes out for each byte in; blank .dbf columns reach 100, a bomb 1,000 and more
-FREE_BYTES = 100 * 2**20  # below this the ratio does no harm, and one wide blank column could exceed it honestly
+MOST_RATIO = 300  # bytes after and before decompression; blank .dbf columns reach 100, a zip bomb 1,000 and more
+FREE_BYTES = 100 * 2**20  # smaller zips may exceed the ratio, for example with one wide blank column
 
-#: Made by machines for themselves; no city publishes parcels there.
+#: Files that operating systems create; they are never data.
 _LITTER = re.compile(r"^__MACOSX/|(^|/)(\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
 _ENCRYPTED, _UTF8 = 0x1, 0x800
-#: What the standard library raises on a damaged archive; NotImplementedError is a method or version it cannot read.
+#: Errors of the standard library for a damaged archive; NotImplementedError: an unsupported method or version.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, ValueError)
 
 
@@ -37,15 +37,21 @@ def unpack(  # noqa: PLR0913 - what, where to, and the bounds
     most_members: int = MOST_MEMBERS,
     packed: int | None = None,
 ) -> Path:
-    """The folder `into`, holding what the zip at `path` holds: at most `most_bytes` bytes in `most_members` files.
+    """Unpack the zip at `path` to the folder `into`, and return it.
 
-    `into` appears whole or not at all, so a folder that is already there is taken as it is: name it by content.
-    `where` is how messages call the file. `packed`: the bytes that were downloaded, where the zip was in another one.
-    Names are relative, with `/` between folders, though the zip may have backslashes. A zip in it stays one.
+    `into` appears only when it is complete. An existing folder is reused, so its name must depend on the content. Names
+    are relative paths with `/`, although the zip may have backslashes. A zip inside stays a zip.
+
+    Args:
+        path: the zip.
+        into: the folder to create.
+        where: the name of the file in messages.
+        most_bytes: the most bytes after decompression.
+        most_members: the most files.
+        packed: the size of the download in bytes, if the zip was inside another one.
 
     Raises:
-        FileRefused: the zip is not one, is damaged, too large, encrypted, or has names that are not safe.
-
+        FileRefused: it is not a zip, is damaged, too large or encrypted, or has unsafe names.
     """
     if into.is_dir():
         return into
@@ -64,7 +70,7 @@ def unpack(  # noqa: PLR0913 - what, where to, and the bounds
 
 
 def _publish(draft: Path, into: Path) -> None:
-    """One rename. Where somebody else was quicker, theirs is as good: the name is the content."""
+    """Rename the folder. If another process was faster, its folder is equal: the name depends on the content."""
     try:
         draft.rename(into)
     except OSError:
@@ -91,11 +97,11 @@ def _unpack(  # noqa: PLR0913 - what, where to, and the bounds
 
 
 def _check_sizes(members: Iterable[zipfile.ZipInfo], packed: int, where: str, most_bytes: int) -> None:
-    """What the zip says of itself; `_write` counts again, because it may lie."""
+    """Check the sizes that the zip states. `_write` checks the actual sizes."""
     declared = sum(entry.file_size for entry in members)
     if declared > most_bytes:
         raise _refused(f"the zip expands to {declared:,} bytes, allowed are {most_bytes:,}", where)
-    # Against the file's own size, not the members' packed sizes: overlapping members count the same bytes many times.
+    # Relative to the size of the file, because the packed sizes of overlapping members count the same bytes many times.
     if declared > FREE_BYTES and declared > MOST_RATIO * packed:
         raise _refused(f"the zip expands {declared // max(packed, 1):,}-fold, allowed is {MOST_RATIO}-fold", where)
 
@@ -110,14 +116,14 @@ def _check_kind(entry: zipfile.ZipInfo, where: str) -> None:
     if not inflate.is_known(entry.compress_type):
         method = inflate.name_of(entry.compress_type)
         do = "ask the publisher for one packed with deflate"
-        raise _refused(f"the zip's member {name} is packed with {method}, which is not read", where, do)
+        raise _refused(f"the zip's member {name} is packed with {method}, which is not supported", where, do)
 
 
 def _name(entry: zipfile.ZipInfo) -> str:
-    """The member's name, with `/` between folders: .NET before 4.6.1 and PowerShell write backslashes. UTF-8 where it
-    is that without saying so (macOS), and composed, as jurisdiction files are.
+    """The member's name with `/` between folders (.NET before 4.6.1 and PowerShell write backslashes), decoded as UTF-8
+    if it is UTF-8 without the flag (macOS), and composed (NFC) as in jurisdiction files.
     """
-    raw = entry.orig_filename  # `filename` is already cut at a NUL
+    raw = entry.orig_filename  # `filename` is cut at a NUL
     if not entry.flag_bits & _UTF8:
         with suppress(UnicodeError):
             raw = raw.encode("cp437").decode()
@@ -125,7 +131,7 @@ def _name(entry: zipfile.ZipInfo) -> str:
 
 
 def _safe_name(entry: zipfile.ZipInfo, where: str) -> PurePosixPath:
-    """The member's name as a relative path below any folder, on any system."""
+    """The member's name as a relative path that is safe on any system."""
     raw = _name(entry)
     parts = PurePosixPath(raw).parts
     if raw.startswith("/") or ".." in parts or re.match(r"^[A-Za-z]:", raw):
@@ -136,7 +142,7 @@ def _safe_name(entry: zipfile.ZipInfo, where: str) -> PurePosixPath:
 
 
 def _check_distinct(names: list[PurePosixPath], where: str) -> None:
-    """No name twice, also where case does not count, and no file where another member needs a folder."""
+    """Check that no name occurs twice, ignoring case."""
     seen: set[str] = set()
     for name in names:
         key = str(name).casefold()
@@ -146,7 +152,7 @@ def _check_distinct(names: list[PurePosixPath], where: str) -> None:
 
 
 def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, where: str, left: int) -> int:
-    """The bytes written: at most `left`. `inflating` compares the CRC when the last of them is read."""
+    """Write a member, at most `left` bytes; return the bytes written. `inflate` checks the CRC after the last byte."""
     try:
         if _name(entry).endswith("/"):
             target.mkdir(parents=True, exist_ok=True)
@@ -171,7 +177,7 @@ def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, whe
 
 
 def _shown(entry: zipfile.ZipInfo) -> str:
-    """The name for a message: quoted, control characters escaped, not endless."""
+    """The name for messages: quoted, control characters escaped, shortened."""
     return repr(entry.orig_filename[:80])
 
 

@@ -1,7 +1,7 @@
-"""OGC API Features: a collection, page by page, along the links that the server gives.
+"""OGC API Features: a collection, page by page along the links that the server gives.
 
-`next` is the only way through (docs/explanation/portals.md, row 43): servers have offsets, cursors or tokens, and some
-ignore their own.
+Only `next` links are followed (docs/explanation/portals.md): servers have offsets, cursors or tokens, and some of them
+ignore their own parameters.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from zoning_assets.http import Response
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.ogc_api_features import collection_metadata
-from zoning_assets.sources.ogc_api_features.collection_metadata import Address
+from zoning_assets.sources.ogc_api_features.collection_metadata import CollectionAddress
 from zoning_assets.sources.paging import hidden_rows
 from zoning_assets.sources.paging.page_tracker import PAGE, PageTracker, first_page, incomplete, other_size
 from zoning_assets.sources.paging.paged_layer import Fetch, assemble
@@ -31,48 +31,48 @@ _MOST_PROBES = 3
 
 
 async def open_source(request: Request) -> FullLayer:
-    """Ask the collection what it is, and walk through it.
+    """Read the collection's metadata, fetch its rows, and prove that they are complete.
 
     Raises:
-        NotALayer: the address is of no collection of features.
-        JurisdictionInvalid: it has not the columns that the jurisdiction file names.
-        CrsRefused: its rows do not lie where the jurisdiction is, however they are read.
-        HarvestIncomplete: the rows are not proven to be all.
+        NotALayer: the address is not that of a collection of features.
+        JurisdictionInvalid: it lacks a column that the jurisdiction file names.
+        CrsRefused: in no axis order the rows are in the jurisdiction.
+        HarvestIncomplete: the rows are not proven complete.
         PortalError: see errors.py.
     """
     return await assemble(request, await _layer(request))
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the collection says of itself now, without what it does not say: 3 requests at most, a row or two.
+    """Return the collection's signals, as far as it has any: at most 3 requests, one row each.
 
     Raises:
         PortalError: see errors.py.
     """
-    signals = await _Server(request, collection_metadata.address(request.feed, request.where)).stamp()
+    signals = await _OgcServer(request, collection_metadata.address(request.feed, request.where)).stamp()
     return {name: value for name, value in signals.items() if value is not None}
 
 
 @dataclass
-class _Server:
-    """How the collection is asked: where, and by which word for JSON it gives documents and rows.
+class _OgcServer:
+    """Sends the requests to a collection, with the parameters with which the server returns JSON.
 
-    `steady`: whether its ETag stays while nothing changes; None: not known yet.
+    `steady`: whether its ETag stays the same while nothing changes; None: not known yet.
     """
 
     request: Request
-    at: Address
+    at: CollectionAddress
     forms: dict[str, Mapping[str, str]] = field(default_factory=dict)
     steady: bool | None = None
-    asked: int = 0
+    requests: int = 0
 
     @property
     def form(self) -> Mapping[str, str]:
-        """By which word it gives rows."""
+        """The parameters with which it returns rows."""
         return self.forms.get("rows", {})
 
     async def ask(self, what: str, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
-        """A JSON answer; the first request for documents, and that for rows, finds the word for it."""
+        """Fetch JSON. The first request for documents, and that for rows, finds the parameters that return it."""
         if what in self.forms:
             return await self._ask(url, {**self.forms[what], **params}, read)
         for form in collection_metadata.FORMS[:-1]:
@@ -88,32 +88,30 @@ class _Server:
         self.forms[what] = collection_metadata.FORMS[-1]
         return await self._ask(url, {**self.forms[what], **params}, read)
 
-    async def _ask(self, url: str, question: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
-        self.asked += 1
-        return await self.request.http.ask(
-            self.request.jurisdiction.portal, url, {**self.at.kept, **question}, read=read
-        )
+    async def _ask(self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
+        self.requests += 1
+        return await self.request.http.ask(self.request.jurisdiction.portal, url, {**self.at.kept, **params}, read=read)
 
     async def sample(self, rows: int, crs: str | None) -> tuple[Collection, Response]:
-        """The first rows."""
-        question = {"limit": str(rows), **_crs(crs)}
-        answer = await self.ask("rows", self.at.items, question, feature_collection.of_geojson)
+        """Fetch the first rows."""
+        params = {"limit": str(rows), **_crs(crs)}
+        answer = await self.ask("rows", self.at.items, params, feature_collection.of_geojson)
         return answer.value, answer
 
     async def stamp(self) -> dict[str, Any]:
-        """The count; and the ETag, where it stays while nothing changes."""
-        before = self.asked
+        """The count, and the ETag if it stays the same while nothing changes."""
+        before = self.requests
         page, answer = await self.sample(1, None)
         tag = answer.headers.get("ETag", "")[:200]
         if self.steady is None:
-            # An answer that carries the hour is new each time, and so is its tag.
-            again = bool(tag) and b'"timeStamp"' not in answer.body and self.asked - before < _MOST_PROBES
+            # A body with the current time has a new ETag each time.
+            again = bool(tag) and b'"timeStamp"' not in answer.body and self.requests - before < _MOST_PROBES
             self.steady = again and (await self.sample(1, None))[1].headers.get("ETag", "")[:200] == tag
         return {"count": page.matched, "etag": tag if self.steady else None}
 
 
 def _unless_other(read: Callable[[bytes], Any], body: bytes) -> Any:
-    """What `read` makes of it; None where it is something else, as a page for people."""
+    """The parsed body; None: it is something else, for example an HTML page."""
     try:
         return read(body)
     except ValueError:
@@ -124,9 +122,9 @@ def _crs(wanted: str | None) -> dict[str, str]:
     return {"crs": wanted} if wanted else {}
 
 
-async def _layer(request: Request) -> "_Layer":
-    """Ask the collection what it is."""
-    server = _Server(request, collection_metadata.address(request.feed, request.where))
+async def _layer(request: Request) -> "_OgcLayer":
+    """Read the collection's metadata, and decide how its rows are read."""
+    server = _OgcServer(request, collection_metadata.address(request.feed, request.where))
     document = (await server.ask("documents", server.at.collection, {}, json_limits.decode)).value
     collection_metadata.check(document, f"{request.where} at {without_secrets(server.at.collection)}")
     crs = collection_metadata.wanted_crs(document)
@@ -135,13 +133,13 @@ async def _layer(request: Request) -> "_Layer":
     reading = axis_order.decide(page.rows.geometry, ways, request.jurisdiction.bounds, request.where)
     names = sorted({name for row in page.rows.attributes for name in row})
     wanted = {request.feed.key, *request.feed.fields.values()} - {None}
-    if not wanted <= set(names):  # rows may leave out what they do not have
+    if not wanted <= set(names):  # rows may omit columns without a value
         names = sorted({*names, *await _queryables(server)})
     links = (*page.links, *_links(document))
-    return _Layer(server, names, crs, reading, hides=collection_metadata.hides_rows(server.at.collection, links))
+    return _OgcLayer(server, names, crs, reading, hides=collection_metadata.hides_rows(server.at.collection, links))
 
 
-async def _queryables(server: _Server) -> list[str]:
+async def _queryables(server: _OgcServer) -> list[str]:
     try:
         url = f"{server.at.collection}/queryables"
         answer = await server.ask("documents", url, {}, partial(_unless_other, json_limits.decode))
@@ -156,50 +154,50 @@ def _links(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 @dataclass
-class _Layer:
-    """A collection that was found. See assembled.Paged. `hides`: its server may have rows that it never shows."""
+class _OgcLayer:
+    """A collection. See paged_layer.Paged. `hides`: its server may have rows that it never returns."""
 
-    server: _Server
+    server: _OgcServer
     columns: Sequence[str]
-    crs: str | None  # what is asked for
+    crs: str | None  # the CRS to request
     reading: axis_order.Reading
     hides: bool
 
     @property
     def layer(self) -> Mapping[str, Any]:
-        """What reading needs."""
+        """See paged_layer.Paged."""
         return {"crs": self.reading.crs}
 
     async def stamp(self) -> Mapping[str, Any]:
-        """See assembled.Paged."""
+        """See paged_layer.Paged."""
         return await self.server.stamp()
 
-    async def pages(self, ask: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
-        """See assembled.Paged."""
-        request, walked = self.server.request, PageTracker(self.server.request.where)
+    async def pages(self, fetch: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+        """See paged_layer.Paged."""
+        request, tracker = self.server.request, PageTracker(self.server.request.where)
         size = other_size(request.feed.page_size or PAGE, walk)
-        page, size = await first_page(lambda rows: self._ask(ask, self.server.at.items, self._question(rows)), size)
+        page, size = await first_page(lambda rows: self._ask(fetch, self.server.at.items, self._params(rows)), size)
         url = self.server.at.items
         while len(page.rows):
             batch = await asyncio.to_thread(self._batch, page)
-            walked.add(batch.column("id").to_pylist(), "what its own `next` says")
+            tracker.add(batch.column("id").to_pylist(), "what its own `next` says")
             yield batch
             link = page.link("next")
             if link is None:
                 break
-            url = self.server.at.onward(link, url, self.server.form, request.where)
-            walked.follow(url)
-            page = await self._ask(ask, url, {})
+            url = self.server.at.next_address(link, url, self.server.form, request.where)
+            tracker.follow(url)
+            page = await self._ask(fetch, url, {})
         if self.hides:
-            hidden_rows.check(request, walked.numbers, walked.rows, proof)
-        proof.update({"way": f"next links, {size:,} rows asked for at a time", "axes": self.reading.why})
+            hidden_rows.check(request, tracker.numbers, tracker.rows, proof)
+        proof.update({"way": f"next links, {size:,} rows per request", "axes": self.reading.why})
 
-    def _question(self, size: int) -> dict[str, str]:
+    def _params(self, size: int) -> dict[str, str]:
         return {**self.server.at.kept, **(self.server.form), "limit": str(size), **_crs(self.crs)}
 
-    async def _ask(self, ask: Fetch, url: str, params: Mapping[str, str]) -> Collection:
-        """A page whose rows are as many as it says."""
-        body = await ask(url, params, _looked_at)
+    async def _ask(self, fetch: Fetch, url: str, params: Mapping[str, str]) -> Collection:
+        """Fetch a page, and check that it has as many rows as it states."""
+        body = await fetch(url, params, _checked)
         page = await asyncio.to_thread(feature_collection.of_geojson, body)
         if page.returned not in (None, len(page.rows)):
             raise incomplete(self.server.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
@@ -210,7 +208,7 @@ class _Layer:
         return feature_batches.batch(row_identity.ids(page.own, rows, row_identity.column(self.columns)), rows)
 
 
-def _looked_at(body: bytes) -> bytes:
-    """The body of a page, if it is one."""
+def _checked(body: bytes) -> bytes:
+    """The body, if it is a page."""
     feature_collection.check_geojson(body)
     return body

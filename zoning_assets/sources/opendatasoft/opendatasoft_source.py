@@ -1,7 +1,7 @@
-"""Opendatasoft portals, through the Explore API v2.1: one export of all rows, as `records` ends at row 10,000.
+"""Opendatasoft datasets, through one export of all rows. The endpoint `records` is not used; it ends at row 10,000.
 
-Made from the public documentation (help.opendatasoft.com, "Explore API Reference Documentation (v2.1)"): no answer of a
-real portal was at hand. docs/explanation/portals.md, row 41.
+Source: help.opendatasoft.com, "Explore API Reference Documentation (v2.1)". It was written from this documentation and
+not tested against a real portal (docs/explanation/portals.md).
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer
 from zoning_assets.redaction import without_secrets
-from zoning_assets.sources.download.resumable_file import Part
+from zoning_assets.sources.download.resumable_file import ResumableFile
 from zoning_assets.sources.files import file_reader
 from zoning_assets.sources.files.file_reader import LayerFile
 from zoning_assets.sources.full_layer import FullLayer, LocalLayer
@@ -27,13 +27,13 @@ from zoning_assets.transform.decode.json_limits import decode
 _PAGE = re.compile(r"/explore/(?:embed/)?(?:dataset|assets)/([^/]+)(?:/.*)?")
 _API = re.compile(r"/api/.*?/datasets/([^/]+)(?:/.*)?")
 _EXPORT = {"limit": "-1", "epsg": "4326", "timezone": "UTC", "use_labels": "false"}
-#: `data_processed` moves with the data; `modified` is the publisher's own date.
+#: `data_processed` changes with the data; `modified` is a date that the publisher enters.
 _SIGNALS = ("data_processed", "modified")
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """A dataset with records, understood."""
+class OpendatasoftDataset:
+    """The parsed metadata of a dataset with records."""
 
     columns: Sequence[str]
     managed: Sequence[str]  # points that the portal derives from the shapes
@@ -41,11 +41,11 @@ class Dataset:
 
 
 async def open_source(request: Request) -> FullLayer:
-    """Export the dataset, unless that was done just now, and prove the export.
+    """Export the dataset, unless a fresh export exists, and prove that it is complete.
 
     Raises:
-        NotALayer: the address is no dataset, or one without shapes.
-        FileRefused: the export is no GeoJSON, or cut short.
+        NotALayer: the address names no dataset, or one without shapes.
+        FileRefused: the export is not GeoJSON, or is cut short.
         HarvestIncomplete, JurisdictionInvalid, PortalError: see errors.py.
     """
     where = f"{request.where} at {without_secrets(request.feed.url)}"
@@ -61,23 +61,27 @@ async def open_source(request: Request) -> FullLayer:
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """What the dataset says of itself now: as the stamp of a harvest, by one request."""
+    """Return the dataset's signals, equal to the stamp of a harvest, with one request.
+
+    Raises:
+        NotALayer, HarvestIncomplete, PortalError: see errors.py.
+    """
     where = f"{request.where} at {without_secrets(request.feed.url)}"
     return dict((await _describe(request, _address(request.feed.url, where), where)).stamp)
 
 
 def _address(url: str, where: str) -> str:
-    """Where the API has the dataset that an address names, in whatever form people paste it."""
+    """The API address of the dataset that an address names, in any of the forms that the portal shows."""
     parts = urlsplit(url)
     match = _PAGE.fullmatch(parts.path) or _API.fullmatch(parts.path)
     if match is None or parts.scheme not in ("http", "https"):
-        do = "take one like https://data.example.org/explore/dataset/NAME/"
+        do = "use an address like https://data.example.org/explore/dataset/NAME/"
         raise NotALayer("the address names no dataset of Opendatasoft", where=where, do=do)
-    name = quote(unquote(match[1]), safe="@")  # NAME@DOMAIN is a dataset of another portal, shown here
+    name = quote(unquote(match[1]), safe="@")  # NAME@DOMAIN: a dataset of another portal
     return f"{parts.scheme}://{parts.netloc}/api/explore/v2.1/catalog/datasets/{name}"
 
 
-async def _describe(request: Request, url: str, where: str) -> Dataset:
+async def _describe(request: Request, url: str, where: str) -> OpendatasoftDataset:
     def read(body: bytes) -> Mapping[str, Any]:
         return json_fields.object_of(decode(body))
 
@@ -85,13 +89,13 @@ async def _describe(request: Request, url: str, where: str) -> Dataset:
     return describe(answer.value, where)
 
 
-def describe(document: Mapping[str, Any], where: str) -> Dataset:
-    """Understand a dataset's metadata.
+def describe(document: Mapping[str, Any], where: str) -> OpendatasoftDataset:
+    """Parse a dataset's metadata.
 
     Raises:
         FeedRefused: it is an error.
-        NotALayer: it has no records, no shapes, or several.
-        HarvestIncomplete: it does not count its records.
+        NotALayer: it has no records, no shapes, or several columns of shapes.
+        HarvestIncomplete: it has no count of its records.
     """
     if document.get("error_code"):
         what = f"{json_fields.text(document.get('message'))} ({json_fields.text(document.get('error_code'))})"
@@ -100,26 +104,28 @@ def describe(document: Mapping[str, Any], where: str) -> Dataset:
     kinds = {json_fields.text(each.get("name")): json_fields.text(each.get("type")) for each in listed}
     shapes = [name for name, kind in kinds.items() if kind == "geo_shape"]
     if document.get("has_records") is False or not kinds:
-        raise NotALayer("the dataset has no records", where=where, do="look for its data under its attachments")
+        raise NotALayer("the dataset has no records", where=where, do="look at its attachments")
     if len(shapes) != 1:
         what = f"several columns of shapes: {', '.join(shapes)}" if shapes else "no column of shapes"
-        raise NotALayer(f"the dataset has {what}, and an export has one", where=where, do="take another dataset")
+        raise NotALayer(f"the dataset has {what}; an export has one", where=where, do="use another dataset")
     metas = json_fields.member(document, "metas", "default")
     count = json_fields.count(json_fields.member(metas, "records_count"))
     if count is None:
         do = "use another feed of this portal"
         raise HarvestIncomplete("the portal does not count the dataset's records", where=where, do=do)
-    return Dataset(
+    return OpendatasoftDataset(
         columns=[name for name in kinds if name],
         managed=[name for name, kind in kinds.items() if kind == "geo_point_2d"],
         stamp={"count": count, **{name: json_fields.signal(json_fields.member(metas, name)) for name in _SIGNALS}},
     )
 
 
-async def _export(request: Request, url: str, dataset: Dataset, file: Path, of: Mapping[str, Any]) -> dict[str, Any]:
-    """Fetch all rows into a file and prove that they are all; the file's note."""
+async def _export(
+    request: Request, url: str, dataset: OpendatasoftDataset, file: Path, of: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Fetch all rows into a file, prove that they are complete, and return the file's note."""
     address = f"{url}/exports/geojson?{urlencode(_EXPORT)}"
-    part, proof = Part(request.folder / "export.part", {}, request.where), dict[str, Any]()
+    part, proof = ResumableFile(request.folder / "export.part", {}, request.where), dict[str, Any]()
     with closing(part):
         fetch = partial(request.http.fetch, request.jurisdiction.portal, address, part)
         await polling.poll(request, url, fetch)
@@ -137,7 +143,7 @@ async def _export(request: Request, url: str, dataset: Dataset, file: Path, of: 
 
 
 def _layer(file: Path, where: str) -> LayerFile:
-    """What an export holds, whatever it was asked for as."""
+    """The layer in an export, whatever its actual format is."""
     return file_reader.find_layer(file, where=where, layer=None, into=file.parent / "unpacked")
 
 
@@ -145,7 +151,7 @@ def _rows(file: Path, where: str) -> int:
     return sum(map(len, file_reader.batches(_layer(file, where))))
 
 
-def _here(found: LayerFile, dataset: Dataset, note: Mapping[str, Any]) -> LocalLayer:
+def _here(found: LayerFile, dataset: OpendatasoftDataset, note: Mapping[str, Any]) -> LocalLayer:
     layer = {"crs": found.crs, "managed": ["fid", *dataset.managed]}
     stamp = {"sha256": note["sha256"], **dataset.stamp}
     return LocalLayer("arrow", layer, stamp, dataset.stamp["count"], lambda: file_reader.batches(found), note["proof"])

@@ -12,7 +12,6 @@ PAGE = 1000
 _SHRINK, _RUNGS = 4, 3
 #: A second walk uses another page size, so that rows lost at the edges of pages are others.
 _OTHER_SIZE = 0.7
-_OTHER_SIZE = 0.7
 
 _Page = TypeVar("_Page")
 

@@ -62,7 +62,7 @@ class Paged(Protocol):
         """The layer's state now: `count` (None: it does not count) and its signals of change."""
         ...
 
-    def pages(self, ask: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
+    def pages(self, fetch: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
         """Fetch all rows in the columns of feature_batches, in a stable order. `walk` 1: with another page size."""
         ...
 

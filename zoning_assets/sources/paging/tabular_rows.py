@@ -58,22 +58,22 @@ class TabularLayer:
         return hashlib.sha256(_plain(row)).hexdigest()[:32]
 
 
-def find_geometry(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], told: str | None, where: str) -> str:
+def find_geometry(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], wanted: str | None, where: str) -> str:
     """Choose the column of shapes: the one that the jurisdiction file names, else by values, then by name.
 
     Args:
         columns: the columns of the table.
         rows: some of its first rows.
-        told: `geometry` of the jurisdiction file.
+        wanted: `geometry` of the jurisdiction file.
         where: for messages.
 
     Raises:
         NotALayer: there is no such column, or several and not exactly one has a usual name.
     """
-    if told is not None:
-        if told in columns:
-            return told
-        raise NotALayer(f"the table has no column {told!r}", where=where, do=f"fix `geometry`: {_listed(columns)}")
+    if wanted is not None:
+        if wanted in columns:
+            return wanted
+        raise NotALayer(f"the table has no column {wanted!r}", where=where, do=f"fix `geometry`: {_listed(columns)}")
     areas = [name for name in columns if _holds_areas([row.get(name) for row in rows])]
     named = [name for name in areas if name.lower() in _NAMES]
     if len(areas) == 1 or len(named) == 1:

@@ -1,4 +1,4 @@
-"""What a Socrata view says of itself, and what it means. Views, maps and tables share one form; only some have rows."""
+"""Parse the metadata of a Socrata view. Views, maps and tables have the same form; only some of them have rows."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,37 +12,37 @@ from zoning_assets.sources.paging import json_fields
 _ID = re.compile(r"([a-z0-9]{4}-[a-z0-9]{4})(?:\.[a-z]+)?", re.IGNORECASE)
 _AREAS = frozenset({"polygon", "multipolygon"})
 _NO_AREAS = frozenset({"point", "multipoint", "line", "multiline", "location"})
-#: Seconds since 1970; the first is absent on half of the recorded views.
+#: Seconds since 1970; half of the recorded views lack the first.
 _SIGNALS = ("rowsUpdatedAt", "publicationDate", "viewLastModified")
 
 
 @dataclass(frozen=True)
 class View:
-    """A view with rows, understood."""
+    """The parsed metadata of a view with rows."""
 
     id: str
     columns: Sequence[str]
     geometry: str  # the column with the shapes
-    managed: Sequence[str]  # columns the server keeps for itself: its regions, ids and times
+    managed: Sequence[str]  # columns that the server maintains: its regions, ids and times
     signals: Mapping[str, Any]
 
 
 def address(url: str, where: str) -> tuple[str, str]:
-    """The portal and the view's id that an address holds, in whatever form people paste it.
+    """Find the portal and the view's id in an address, in any of the forms that the portal shows.
 
     Raises:
-        NotALayer: it holds none.
+        NotALayer: it contains no id.
     """
     parts = urlsplit(url)
     found = [match[1].lower() for name in parts.path.split("/") if (match := _ID.fullmatch(name))]
     if not found or parts.scheme not in ("http", "https"):
-        do = "take one like https://data.example.org/resource/abcd-1234.json"
-        raise NotALayer("the address holds no dataset's id (four signs, a hyphen, four signs)", where=where, do=do)
-    return f"{parts.scheme}://{parts.netloc}", found[-1]  # a dataset's name may look like an id and stands before it
+        do = "use an address like https://data.example.org/resource/abcd-1234.json"
+        raise NotALayer("the address has no dataset id (like abcd-1234)", where=where, do=do)
+    return f"{parts.scheme}://{parts.netloc}", found[-1]  # a dataset's name before it may look like an id
 
 
 def children(document: Mapping[str, Any]) -> list[str]:
-    """The views in which a map of layers keeps its rows; none where it has rows itself."""
+    """The views that contain the rows of a map of layers; [] if the view has rows itself."""
     listed = document.get("childViews")
     if json_fields.objects(document.get("columns")) or not isinstance(listed, list):
         return []
@@ -50,12 +50,12 @@ def children(document: Mapping[str, Any]) -> list[str]:
 
 
 def describe(document: Mapping[str, Any], view: str, geometry: str | None, where: str) -> View:
-    """Understand a view's metadata.
+    """Parse a view's metadata.
 
     Args:
         document: the metadata.
-        view: the id it was asked by.
-        geometry: the column with the shapes, where the jurisdiction file says so.
+        view: the id of the view.
+        geometry: the column of shapes, if the jurisdiction file names one.
         where: for messages.
 
     Raises:
@@ -67,8 +67,8 @@ def describe(document: Mapping[str, Any], view: str, geometry: str | None, where
     }
     names = [name for name in kinds if name]
     if not names:
-        kind = json_fields.text(document.get("viewType")) or "of a kind not known"
-        raise NotALayer(f"the view is {kind} and has no rows", where=where, do="take the dataset it was made from")
+        kind = json_fields.text(document.get("viewType")) or "of an unknown type"
+        raise NotALayer(f"the view is {kind} and has no rows", where=where, do="use the dataset it was made from")
     return View(
         id=view,
         columns=names,
@@ -78,26 +78,26 @@ def describe(document: Mapping[str, Any], view: str, geometry: str | None, where
     )
 
 
-def _geometry(kinds: Mapping[str, str], told: str | None, where: str) -> str:
+def _geometry(kinds: Mapping[str, str], wanted: str | None, where: str) -> str:
     areas = [name for name, kind in kinds.items() if kind in _AREAS]
-    if told is not None or len(areas) > 1:
-        if told in kinds:
-            return str(told)
-        what = f"no column {told!r}" if told else f"several columns of polygons: {', '.join(areas)}"
+    if wanted is not None or len(areas) > 1:
+        if wanted in kinds:
+            return str(wanted)
+        what = f"no column {wanted!r}" if wanted else f"several columns of polygons: {', '.join(areas)}"
         raise NotALayer(f"the view has {what}", where=where, do=f"name one as `geometry`: {', '.join(kinds)[:300]}")
     if areas:
         return areas[0]
     others = ", ".join(f"{name} ({kind})" for name, kind in kinds.items() if kind in _NO_AREAS)
     what = f"points or lines, not polygons: {others}" if others else f"no shapes, only: {', '.join(kinds)[:300]}"
-    raise NotALayer(f"the view has {what}", where=where, do="take a dataset of polygons")
+    raise NotALayer(f"the view has {what}", where=where, do="use a dataset of polygons")
 
 
 def no_error(document: Any, where: str) -> Any:
-    """The document, unless it is an error. Errors come with any status, 200 among them.
+    """Return the document, unless it is an error. Errors come with any status, also with 200.
 
     Raises:
-        ValueError: one that may pass: ask again.
-        FeedRefused: one that will not.
+        ValueError: a temporary error; the client retries.
+        FeedRefused: any other error.
     """
     if not isinstance(document, dict) or not (document.get("error") or document.get("errorCode")):
         return document

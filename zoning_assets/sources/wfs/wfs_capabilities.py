@@ -1,7 +1,7 @@
-"""What a WFS says of itself: its capabilities, a layer's columns, and its refusals; and how it is asked.
+"""Parse what a WFS states: its capabilities, the columns of a layer, and its exceptions.
 
-Source: OGC Web Feature Service 2.0 (ISO 19142) and 1.1.0, key-value pairs. The addresses that the capabilities name
-for each operation are not followed: many are those of a machine behind a proxy, and none is needed.
+Source: OGC Web Feature Service 2.0 (ISO 19142) and 1.1.0, key-value pairs. The addresses in the capabilities are not
+used: many of them are internal addresses behind a proxy.
 """
 
 import re
@@ -16,6 +16,7 @@ from zoning_assets.transform.decode.xml_limits import Element
 
 VERSIONS = ("2.0.0", "1.1.0")
 
+#: Parameters that we set; others in the file's address are added to each request.
 _OURS = frozenset(
     {
         *("service", "version", "acceptversions", "request", "typename", "typenames", "outputformat", "sortby"),
@@ -26,17 +27,17 @@ _GEOJSON = re.compile(r"geo\+?json|(^|[/ ])json($|;)", re.IGNORECASE)
 _WHOLE = re.compile(r"(unsigned)?(int|long|short|byte)|((non)?(positive|negative))?integer", re.IGNORECASE)
 _SHAPE = re.compile(r"(Geometry|Polygon|Surface|MultiPolygon|MultiSurface|MultiGeometry)(Array)?PropertyType")
 _NO_AREA = re.compile(r"(Multi)?(Point|LineString|Curve)PropertyType")
-#: Passes by itself, in the words of servers.
+#: Texts of exceptions that are temporary.
 _PASSING = re.compile(
     r"time-?d? ?out|temporar|too many|overload|try again|later|connection pool|unavailable", re.IGNORECASE
 )
-#: Where MapServer's own names stand unless its owner changed them.
+#: MapServer's default namespace and its default name of the shape column.
 _MAPSERVER, _MAPSERVER_SHAPE = "mapserver.gis.umn.edu", "msGeometry"
 _MOST_TYPES = 100_000
 
 
 @dataclass(frozen=True)
-class Type:
+class FeatureType:
     """A layer, as the capabilities list it."""
 
     name: str
@@ -45,24 +46,37 @@ class Type:
 
     @property
     def geojson(self) -> str | None:
-        """The name of its GeoJSON, where it has one; the plainest of several."""
+        """The name of its GeoJSON format, the plainest of several; None: it has none."""
         found = [name for name in self.formats if _GEOJSON.search(name) and "javascript" not in name]
         return min(found, key=lambda name: ("geo" not in name.lower(), len(name)), default=None)
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """A service. `sequence`: changes when its description does. `most_rows`: what it gives at a time, where it says."""
+    """The capabilities of a service.
+
+    Attributes:
+        version: the version of WFS.
+        types: its layers by name.
+        sequence: changes when the capabilities change; None: not stated.
+        most_rows: rows per page; None: not stated.
+    """
 
     version: str
-    types: Mapping[str, Type]
+    types: Mapping[str, FeatureType]
     sequence: str | None
     most_rows: int | None
 
 
 @dataclass(frozen=True)
 class Schema:
-    """A layer's columns without those of shapes: name -> kind (gml.py). `hides`: of MapServer, see hidden_rows.py."""
+    """The columns of a layer.
+
+    Attributes:
+        columns: name -> type (see gml.py), without those of shapes.
+        shapes: the columns of shapes.
+        hides: whether the server is MapServer, see hidden_rows.py.
+    """
 
     columns: Mapping[str, str]
     shapes: Sequence[str]
@@ -70,41 +84,41 @@ class Schema:
 
 
 @dataclass(frozen=True)
-class Address:
-    """The service's address without a query, and what of the file's own query goes with each request."""
+class WfsAddress:
+    """The address of a service without a query, and the parameters that are added to each request."""
 
     url: str
     kept: Mapping[str, str]
-    version: str | None  # what the file's address asks for
+    version: str | None  # in the file's address
     layer: str | None
 
 
-def address(feed: Feed) -> Address:
-    """The service that the file means."""
+def address(feed: Feed) -> WfsAddress:
+    """Parse the feed's address."""
     parts = urlsplit(feed.url)
     pairs = dict(parse_qsl(parts.query, keep_blank_values=True))
-    said = {name.lower(): value for name, value in pairs.items()}
-    return Address(
+    given = {name.lower(): value for name, value in pairs.items()}
+    return WfsAddress(
         urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
         {name: value for name, value in pairs.items() if name.lower() not in _OURS},
-        said.get("version") or said.get("acceptversions"),
-        feed.layer or said.get("typenames") or said.get("typename"),
+        given.get("version") or given.get("acceptversions"),
+        feed.layer or given.get("typenames") or given.get("typename"),
     )
 
 
 def read(body: bytes, where: str) -> Element:
-    """An answer in XML, unless it is a refusal.
+    """Parse an answer in XML.
 
     Raises:
-        FeedRefused: it is; the message says what the server says.
-        ValueError: it is no XML, or a refusal that may pass.
+        FeedRefused: it is an exception; the message contains its text.
+        ValueError: it is not XML, or it is a temporary exception; the client retries.
     """
     root = xml_limits.parse(body)
     if xml_limits.name(root) not in ("ExceptionReport", "ServiceExceptionReport"):
         return root
-    said = next(iter(xml_limits.within(root, "Exception", "ServiceException")), root)
-    code = xml_limits.attribute(said, "exceptionCode") or xml_limits.attribute(said, "code")
-    words = " ".join(xml_limits.text(said, 300).split()) or "no reason given"
+    exception = next(iter(xml_limits.within(root, "Exception", "ServiceException")), root)
+    code = xml_limits.attribute(exception, "exceptionCode") or xml_limits.attribute(exception, "code")
+    words = " ".join(xml_limits.text(exception, 300).split()) or "no reason given"
     if _PASSING.search(words):
         message = f"{code}: {words}"
         raise ValueError(message)
@@ -114,14 +128,14 @@ def read(body: bytes, where: str) -> Element:
 
 
 def capabilities(root: Element, where: str) -> Capabilities:
-    """Understand a service's capabilities.
+    """Parse a service's capabilities.
 
     Raises:
-        NotALayer: they are not those of a WFS that is spoken here.
+        NotALayer: they are not those of a supported WFS version.
     """
     version = xml_limits.attribute(root, "version")
     if xml_limits.name(root) != "WFS_Capabilities" or version[:3] not in ("2.0", "1.1", "1.0"):
-        what = f"this is {xml_limits.name(root)[:60]} {version[:20]}, no capabilities of a WFS 2.0 or 1.1"
+        what = f"this is {xml_limits.name(root)[:60]} {version[:20]}, not the capabilities of a WFS 2.0 or 1.1"
         raise NotALayer(what, where=where, do="check the address")
     formats = [xml_limits.text(each, 200) for each in _values(root, "GetFeature", "outputFormat")]
     types = [_type(each, formats) for each in xml_limits.within(root, "FeatureType")][:_MOST_TYPES]
@@ -134,14 +148,14 @@ def capabilities(root: Element, where: str) -> Capabilities:
     )
 
 
-def _type(element: Element, formats: Sequence[str]) -> Type:
+def _type(element: Element, formats: Sequence[str]) -> FeatureType:
     own = [xml_limits.text(each, 200) for each in xml_limits.within(element, "Format")]
     crs = (xml_limits.said(element, name) for name in ("DefaultCRS", "DefaultSRS", "SRS"))
-    return Type(xml_limits.said(element, "Name")[:500], next(filter(None, crs), "")[:500], own or formats)
+    return FeatureType(xml_limits.said(element, "Name")[:500], next(filter(None, crs), "")[:500], own or formats)
 
 
 def _values(root: Element, operation: str, parameter: str) -> Iterable[Element]:
-    """The values that an operation's parameter may have."""
+    """The allowed values of a parameter of an operation."""
     for each in xml_limits.within(root, "Operation"):
         if each.get("name") == operation:
             named = (inner for inner in xml_limits.within(each, "Parameter") if inner.get("name") == parameter)
@@ -152,11 +166,11 @@ def _constraints(root: Element, named: str) -> Iterable[Element]:
     return (each for each in xml_limits.within(root, "Constraint") if each.get("name") == named)
 
 
-def choose(types: Mapping[str, Type], layer: str | None, where: str) -> Type:
-    """The one layer that is meant.
+def choose(types: Mapping[str, FeatureType], layer: str | None, where: str) -> FeatureType:
+    """The layer that the feed means.
 
     Raises:
-        NotALayer: none or several may be; names some.
+        NotALayer: there is no such layer, or several; the message lists the layers.
     """
     exact = [each for name, each in types.items() if name == layer]
     same = [each for name, each in types.items() if layer is None or _local(name) == _local(layer)]
@@ -168,10 +182,10 @@ def choose(types: Mapping[str, Type], layer: str | None, where: str) -> Type:
 
 
 def schema(root: Element, layer: str, where: str) -> Schema:
-    """The columns of a layer.
+    """Parse the columns of a layer.
 
     Raises:
-        NotALayer: it has points or lines.
+        NotALayer: it is a layer of points or lines.
     """
     described = _described(root, _local(layer))
     columns, shapes, lines = {}, [], []
@@ -190,7 +204,7 @@ def schema(root: Element, layer: str, where: str) -> Schema:
 
 
 def _described(root: Element, layer: str) -> list[Element]:
-    """The elements that a layer's rows have: those of the type of the element that is called as the layer is."""
+    """The elements of a layer's rows: those of the type of the element that has the layer's name."""
     tops = [each for each in xml_limits.children(root, "element") if each.get("name") == layer]
     kinds = {_local(each.get("type", "")) for each in tops}
     types = [each for each in xml_limits.children(root, "complexType") if each.get("name") in kinds]
@@ -199,7 +213,7 @@ def _described(root: Element, layer: str) -> list[Element]:
 
 
 def _kind(element: Element) -> str:
-    """An element's type, or what its own simple type restricts."""
+    """The type of an element, or the type that its simple type restricts."""
     restricted = (each.get("base", "") for each in xml_limits.within(element, "restriction"))
     return element.get("type", "") or next(restricted, "")
 

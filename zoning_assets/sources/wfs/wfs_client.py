@@ -1,4 +1,4 @@
-"""How a WFS is asked: for its capabilities, a layer's columns, its count, and rows in one way or another."""
+"""The requests of a WFS: capabilities, the columns of a layer, its count, and its rows in several forms."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,20 +11,21 @@ from zoning_assets.http.response_checks import failure_reason
 from zoning_assets.sources.paging.page_tracker import incomplete
 from zoning_assets.sources.source import Request
 from zoning_assets.sources.wfs import wfs_capabilities
-from zoning_assets.sources.wfs.wfs_capabilities import Address, Capabilities, Schema, Type
+from zoning_assets.sources.wfs.wfs_capabilities import Capabilities, FeatureType, Schema, WfsAddress
 from zoning_assets.transform.decode import feature_collection, row_identity, xml_limits
 from zoning_assets.transform.decode.feature_collection import Collection
 from zoning_assets.transform.decode.xml_limits import Element
 
-#: Statuses with which servers send a refusal that says why.
-_SAID = (400, 403, 404, 501)
-#: How 1.1 spells what 2.0 spells otherwise.
+#: Statuses with which servers send exceptions.
+_EXCEPTIONS = (400, 403, 404, 501)
+#: Names of parameters of version 2.0 -> those of version 1.1.
 _OLDER = {"typeNames": "typeName", "count": "maxFeatures"}
 
 
 @dataclass(frozen=True)
-class Way:
-    """How rows are asked for: in GeoJSON by the server's name for it, or (None) GML; in which order; and by pages."""
+class RowQuery:
+    """How rows are requested: as GeoJSON (the server's name of that format) or GML (None), the column to sort by, and
+    whether in pages."""
 
     geojson: str | None
     order: str | None
@@ -37,54 +38,62 @@ class Way:
 
 
 @dataclass
-class Service:
-    """How the service is asked; and what was found out of the layer.
+class WfsClient:
+    """Sends the requests of one layer, and stores what is known about it.
 
-    `kinds`: its columns, see gml.py. `own`: its rows' own ids stay. `numbered`: the column that numbers its rows.
+    Attributes:
+        kinds: its columns, see gml.py.
+        own: whether the ids of its rows are stable.
+        numbered: the column that numbers its rows.
     """
 
     request: Request
-    at: Address
+    at: WfsAddress
     version: str = wfs_capabilities.VERSIONS[0]
-    type: Type = field(default_factory=lambda: Type("", "", ()))
+    type: FeatureType = field(default_factory=lambda: FeatureType("", "", ()))
     kinds: Mapping[str, str] = field(default_factory=dict)
     own: bool = True
     numbered: str | None = None
 
-    def question(self, operation: str, **more: str) -> dict[str, str]:
-        """A request's key-value pairs, spelled as this version spells them."""
+    def params(self, operation: str, **more: str) -> dict[str, str]:
+        """The parameters of a request, spelled as in the agreed version."""
         pairs = {"service": "WFS", "version": self.version, "request": operation, **more}
         if self.version[:1] == "1":
             pairs = {_OLDER.get(name, name): value for name, value in pairs.items()}
         return {**self.at.kept, **pairs}
 
-    async def ask(self, question: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
-        """What `read` makes of the answer.
+    async def ask(self, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
+        """Send a request, and return the answer parsed by `read`.
 
         Raises:
-            FeedRefused: a refusal; the message says what the server says.
+            FeedRefused: an exception; the message contains its text.
             PortalError: see errors.py.
         """
         portal, where = self.request.jurisdiction.portal, self.request.where
-        answer = await self.request.http.ask(portal, self.at.url, question, read=read, also=_SAID)
+        answer = await self.request.http.ask(portal, self.at.url, params, read=read, also=_EXCEPTIONS)
         if answer.status == 200:
             return answer.value
         with suppress(ValueError):
             wfs_capabilities.read(answer.body, where)
-        raise FeedRefused(f"HTTP {answer.status}", where=where, do="check the address and what the portal asks for")
+        raise FeedRefused(f"HTTP {answer.status}", where=where, do="check the address and the portal's terms of use")
 
-    async def xml(self, question: Mapping[str, str]) -> Element:
-        """An answer in XML that is no refusal."""
-        root: Element = await self.ask(question, partial(wfs_capabilities.read, where=self.request.where))
+    async def xml(self, params: Mapping[str, str]) -> Element:
+        """Fetch and parse XML that is not an exception."""
+        root: Element = await self.ask(params, partial(wfs_capabilities.read, where=self.request.where))
         return root
 
     async def capabilities(self) -> Capabilities:
-        """Agree on a version."""
+        """Fetch the capabilities, and agree on a version.
+
+        Raises:
+            NotALayer: the service has WFS 1.0 only.
+            FeedRefused, PortalError: see errors.py.
+        """
         wanted = [self.at.version] if self.at.version in wfs_capabilities.VERSIONS else list(wfs_capabilities.VERSIONS)
         for version in wanted:
-            question = {"service": "WFS", "request": "GetCapabilities", "version": version}
+            params = {"service": "WFS", "request": "GetCapabilities", "version": version}
             try:
-                root = await self.xml({**self.at.kept, **question, "AcceptVersions": ",".join(wanted)})
+                root = await self.xml({**self.at.kept, **params, "AcceptVersions": ",".join(wanted)})
             except FeedRefused:
                 if version == wanted[-1]:
                     raise
@@ -94,33 +103,33 @@ class Service:
                 self.version = next(each for each in wfs_capabilities.VERSIONS if each[:3] == about.version[:3])
                 return about
         raise NotALayer(
-            "the service speaks WFS 1.0 alone, which has no pages", where=self.request.where, do="use another feed"
+            "the service supports only WFS 1.0, which has no pages", where=self.request.where, do="use another feed"
         )
 
     async def schema(self) -> Schema:
-        """The layer's columns."""
-        root = await self.xml(self.question("DescribeFeatureType", typeNames=self.type.name))
+        """Fetch the layer's columns."""
+        root = await self.xml(self.params("DescribeFeatureType", typeNames=self.type.name))
         return wfs_capabilities.schema(root, self.type.name, self.request.where)
 
     async def hits(self) -> int | None:
-        """How many rows the server says there are; None where it does not."""
-        root = await self.xml(self.question("GetFeature", typeNames=self.type.name, resultType="hits"))
+        """The server's count of rows; None: it does not count."""
+        root = await self.xml(self.params("GetFeature", typeNames=self.type.name, resultType="hits"))
         matched, returned = feature_collection.counts(root)
         return returned if self.version[:1] == "1" and matched is None else matched
 
-    def rows(self, way: Way, start: int, count: int) -> dict[str, str]:
-        """The question for some rows."""
+    def rows(self, way: RowQuery, start: int, count: int) -> dict[str, str]:
+        """The parameters of a request for rows."""
         more = {"outputFormat": way.geojson} if way.geojson else {}
         more |= {"sortBy": way.order} if way.order else {}
         more |= {"startIndex": str(start)} if start else {}
-        return self.question("GetFeature", typeNames=self.type.name, count=str(count), **more)
+        return self.params("GetFeature", typeNames=self.type.name, count=str(count), **more)
 
-    def looked_at(self, body: bytes, way: Way) -> bytes:
-        """The body of a page, if it is one.
+    def checked(self, body: bytes, way: RowQuery) -> bytes:
+        """The body, if it is a page.
 
         Raises:
-            FeedRefused: it is a refusal.
-            ValueError: it is something else.
+            FeedRefused: it is an exception.
+            ValueError: it is something else; the client retries.
         """
         if way.geojson and body.lstrip()[:1] != b"<":
             feature_collection.check_geojson(body)
@@ -131,11 +140,11 @@ class Service:
             raise ValueError(message)
         return body
 
-    def understood(self, body: bytes, way: Way) -> Collection:
-        """A page's rows.
+    def parsed(self, body: bytes, way: RowQuery) -> Collection:
+        """Parse a page.
 
         Raises:
-            HarvestIncomplete: they cannot be read, or are not as many as the page says.
+            HarvestIncomplete: it cannot be read, or does not have as many rows as it states.
         """
         try:
             page = feature_collection.of_geojson(body) if way.geojson else feature_collection.of_gml(body, self.kinds)
@@ -145,11 +154,11 @@ class Service:
             raise incomplete(self.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
         return page
 
-    async def sample(self, way: Way, start: int, count: int) -> Collection:
-        """Some rows, outside of a walk."""
-        body = await self.ask(self.rows(way, start, count), partial(self.looked_at, way=way))
-        return self.understood(body, way)
+    async def sample(self, way: RowQuery, start: int, count: int) -> Collection:
+        """Fetch some rows, outside of a walk."""
+        body = await self.ask(self.rows(way, start, count), partial(self.checked, way=way))
+        return self.parsed(body, way)
 
     def ids(self, page: Collection) -> list[str]:
-        """What tells a page's rows apart."""
+        """The ids of a page's rows."""
         return row_identity.ids(page.own if self.own else [], page.rows, self.numbered)

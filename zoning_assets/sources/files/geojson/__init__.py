@@ -1,1 +1,1 @@
-"""GeoJSON files made ready for GDAL."""
+"""Prepare GeoJSON files for GDAL."""

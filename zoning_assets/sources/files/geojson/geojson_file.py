@@ -1,4 +1,4 @@
-"""A GeoJSON file as GDAL reads all of it: as it is where GDAL counts what stands in it, else written anew."""
+"""A GeoJSON file that GDAL reads completely: the file itself if GDAL counts all of its features, else a copy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from zoning_assets.sources.files.geojson.geojson_scan import Outline, outline
 
 
 @dataclass(frozen=True)
-class Collection:
-    """A file that GDAL reads whole: what GDAL says of it, how many features it holds, which members are left out."""
+class GeoJsonLayer:
+    """A file that GDAL reads completely: GDAL's description, the number of features, and the members left out."""
 
     path: Path
     format: str
@@ -26,24 +26,24 @@ class Collection:
     members: tuple[str, ...] = ()
 
 
-def ready(path: Path, format_: str, where: str, into: Path) -> Collection:
-    """The features of a GeoJSON, one collection or a feature a line, as one collection or as they are.
+def ready(path: Path, format_: str, where: str, into: Path) -> GeoJsonLayer:
+    """Return the file, or a copy as one FeatureCollection if GDAL would not read all of its features.
 
     Raises:
-        FileRefused: it is damaged, or what it holds is no feature.
+        FileRefused: it is damaged, or contains no features.
     """
     lines = format_ == format_detection.GEOJSON_LINES
     found = Outline(format_detection.records(path), (), hidden=False) if lines else outline(path)
     info = _info(path, format_)
     if info and info["features"] == found.features and not found.hidden:
-        return Collection(path, format_, info, found.features, found.members)
+        return GeoJsonLayer(path, format_, info, found.features, found.members)
     target = into.resolve() / f"collection-{name_of(path)}" / path.name
     flat = flatten(path, target, where)
     if flat.members and not flat.features:
         what = f"the GeoJSON is damaged: it has no features of its own, but {', '.join(map(repr, flat.members))}"
-        raise FileRefused(what, where=where, do="ask for one collection of features in a file")
+        raise FileRefused(what, where=where, do="ask for a file with one FeatureCollection")
     info = pyogrio.read_info(gdal_layer.source(target, format_detection.GEOJSON))
-    return Collection(target, format_detection.GEOJSON, info, flat.features, tuple(flat.members))
+    return GeoJsonLayer(target, format_detection.GEOJSON, info, flat.features, tuple(flat.members))
 
 
 def _info(path: Path, format_: str) -> Mapping[str, Any] | None:

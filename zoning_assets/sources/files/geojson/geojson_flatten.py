@@ -1,7 +1,7 @@
-"""A GeoJSON in which GDAL would not see all features, written anew as one plain FeatureCollection.
+"""Rewrite a GeoJSON of which GDAL would not read all features as one plain FeatureCollection.
 
-Collections in a collection, several documents one after the other, lists, bare geometries, objects that forgot to say
-that they are features: each becomes a feature, in the order of the file. One feature is in memory at a time.
+Nested collections, several documents in a row, lists, bare geometries, and objects without `"type": "Feature"` become
+features, in the order of the file. One feature is in memory at a time.
 """
 
 import json
@@ -14,16 +14,16 @@ from typing import Any, BinaryIO
 import orjson
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.sources.download.arrow_cache import drafted
+from zoning_assets.sources.download.arrow_cache import atomic_file
 from zoning_assets.sources.files.format_detection import AGAIN
 from zoning_assets.sources.files.geojson.geojson_scan import DESCRIBES
 
 _PIECE_BYTES = 1 << 20
 _LARGEST_FEATURE = 64 << 20
 _DEEPEST = 200
-#: A text, a list of numbers, or a bracket. A group matches where the bytes at hand end before the text or list does.
+#: A text, a list of numbers, or a bracket. A group matches if the buffer ends before the text or list does.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(\\?\Z))|\[[^\[\]{}"]*+(?:\]|(\Z))|[{}\[\]]', re.DOTALL)
-_BETWEEN = b" \t\r\n\x1e,\xef\xbb\xbf"  # what may stand between documents
+_BETWEEN = b" \t\r\n\x1e,\xef\xbb\xbf"  # bytes that are allowed between documents
 _GEOMETRIES = frozenset(
     {"Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"}
 )
@@ -33,33 +33,33 @@ _ELEMENT, _LIST, _OTHER = "element", "list", "other"
 
 @dataclass
 class _Open:
-    """A bracket that is not closed yet."""
+    """An open bracket."""
 
     kind: str
-    start: int  # in the file
-    key: bytes = b""  # the member's name, of what is not looked into
-    text: bytes = b""  # the last text at this level: perhaps a member's name
-    collection: bool = False  # an element that has features of its own
+    start: int  # its position in the file
+    key: bytes = b""  # the member's name, if its content is skipped
+    text: bytes = b""  # the last text at this level, which may be a member's name
+    collection: bool = False  # an element with features of its own
     members: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Flat:
-    """What was written: how many features, and the members of collections that were not."""
+    """The result: the number of features written, and the members of collections that were left out."""
 
     features: int = 0
     members: dict[str, None] = field(default_factory=dict)
 
 
 def flatten(path: Path, target: Path, where: str, *, piece_bytes: int = _PIECE_BYTES) -> Flat:
-    """Write the features of a GeoJSON to `target`, which appears whole or not at all.
+    """Write the features of a GeoJSON to `target`, which appears only when it is complete.
 
     Raises:
-        FileRefused: it is cut short, no GeoJSON, or its parts are in several coordinate systems.
+        FileRefused: it is cut short, not GeoJSON, or its parts have several coordinate systems.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     walk = _Walk(where)
-    with drafted(target) as draft, path.open("rb") as source, draft.open("wb") as sink:
+    with atomic_file(target) as draft, path.open("rb") as source, draft.open("wb") as sink:
         _write(walk, walk.features(source, piece_bytes), sink)
     return walk.flat
 
@@ -75,17 +75,17 @@ def _write(walk: "_Walk", features: Iterable[bytes], sink: BinaryIO) -> None:
 
 
 class _Walk:
-    """Goes through a file bracket by bracket."""
+    """Scans a file bracket by bracket."""
 
     def __init__(self, where: str) -> None:
         self.where, self.flat = where, Flat()
         self._open: list[_Open] = []
-        self._depth = 0  # within what is not looked into
+        self._depth = 0  # within skipped content
         self._systems: dict[bytes, None] = {}  # `crs` of collections
-        self._unnamed = self._documents = 0  # documents without one; documents
+        self._unnamed = self._documents = 0  # documents without `crs`; documents
 
     def features(self, source: BinaryIO, size: int) -> Iterator[bytes]:
-        """Each feature as text. What is kept at least doubles with each reading, so that time grows with the file."""
+        """Each feature as text. The buffer at least doubles with each reading, so that the time is linear."""
         buffer, base, at = b"", 0, 0
         while True:
             piece = source.read(max(size, len(buffer)))
@@ -110,7 +110,7 @@ class _Walk:
         self._check_between(buffer[at:])
 
     def crs(self) -> bytes | None:
-        """The coordinate system that the collections name, as they write it."""
+        """The coordinate system that the collections name, in their spelling; None: they name none."""
         if len(self._systems) > 1 or (self._systems and 0 < self._unnamed < self._documents):
             do = "ask for one file of each"
             raise self._refused("the parts of the GeoJSON are in several coordinate systems", do)
@@ -120,7 +120,7 @@ class _Walk:
         return each.key == b'"crs"' or (each.kind == _ELEMENT and not each.collection)
 
     def _passed(self, token: bytes) -> bool:
-        """Whether the token belongs to what is not looked into; its last bracket does not."""
+        """Whether the token is within skipped content; its closing bracket is not."""
         if token in b"{[":
             self._depth += 1
         elif token in b"}]":
@@ -131,7 +131,7 @@ class _Walk:
         if token[:1] == b'"':
             if self._open:
                 self._open[-1].text = token
-        elif len(token) > 1:  # a list of numbers, or of nothing
+        elif len(token) > 1:  # a list of numbers, or an empty list
             above = self._open[-1] if self._open else None
             if above and above.kind == _ELEMENT and above.text == b'"features"':
                 above.collection = True
@@ -182,12 +182,12 @@ class _Walk:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
             try:
-                return json.loads(text, strict=False)  # NaN, control characters: what they mean is judged by row
+                return json.loads(text, strict=False)  # NaN, control characters: the rows are validated later
             except (ValueError, RecursionError) as damage:
                 raise self._refused(f"the GeoJSON is damaged ({str(damage)[:120]})", AGAIN) from damage
 
     def _written(self, found: Any, text: bytes | None) -> Iterator[bytes]:
-        """The features that an element is."""
+        """The features that an element contains."""
         if not isinstance(found, dict):
             return
         kind, parts = found.get("type"), found.get("geometries")
@@ -207,12 +207,12 @@ class _Walk:
         try:
             return json.dumps(feature).encode()
         except (ValueError, RecursionError) as damage:
-            raise self._refused("the GeoJSON is damaged: a feature is nested too deep", AGAIN) from damage
+            raise self._refused("the GeoJSON is damaged: a feature is nested too deeply", AGAIN) from damage
 
     def _check_between(self, text: bytes) -> None:
         if text.strip(_BETWEEN):
             shown = text.strip(_BETWEEN)[:20].decode("utf-8", "replace")
-            raise self._refused(f"the GeoJSON is damaged: {shown!r} stands between its documents", AGAIN)
+            raise self._refused(f"the GeoJSON is damaged: {shown!r} is between its documents", AGAIN)
 
     def _refused(self, what: str, do: str) -> FileRefused:
         return FileRefused(what, where=self.where, do=do)
@@ -223,7 +223,7 @@ def _is_feature(value: Any) -> bool:
 
 
 def _compact(text: bytes) -> bytes:
-    """A `crs` member in one spelling."""
+    """A `crs` member in a canonical spelling."""
     try:
         return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
     except orjson.JSONDecodeError:

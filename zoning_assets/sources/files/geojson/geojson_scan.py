@@ -1,7 +1,7 @@
-"""Whether GDAL sees all of a GeoJSON: how many things stand where features stand, found without parsing them.
+"""Count the objects at the places of features in a GeoJSON, without parsing them, to check whether GDAL reads them all.
 
-GDAL reads a FeatureCollection's features, and leaves out without a word what else stands among them: collections in the
-collection, bare geometries, lists. What is left out so is what `geojson_flat` is for.
+GDAL reads the features of a FeatureCollection. Other objects among them are left out without an error: nested
+collections, bare geometries, lists. Such a file is rewritten by geojson_flatten.
 """
 
 import re
@@ -15,24 +15,24 @@ import numpy.typing as npt
 from zoning_assets.sources.files.geojson.json_chunks import pieces, within_text, without_escapes
 
 _PIECE_BYTES = 1 << 20
-_LOOK_BACK = 512  # a member's name stands so near to its value
+_LOOK_BACK = 512  # the most bytes between a member's name and its value
 _NAME = b'"features"'
 _KEY = re.compile(rb'"([^"]*)"\s*:\s*$')
-#: How each byte changes the depth.
+#: How each byte changes the nesting depth.
 _STEPS = np.zeros(256, dtype=np.int8)
 _STEPS[[ord("{"), ord("[")]], _STEPS[[ord("}"), ord("]")]] = 1, -1
-#: Members of a collection that describe it.
+#: Members of a collection that only describe it.
 DESCRIBES = frozenset({"crs", "bbox", "links", "metadata", "properties", "style"})
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What stands in a file of JSON documents.
+    """The structure of a file of JSON documents.
 
     Attributes:
-        features: objects and lists in the documents' own arrays called `features`.
-        members: other members of the documents that hold objects or lists.
-        hidden: whether `features` is also a name elsewhere.
+        features: objects and lists in the arrays `features` of the documents.
+        members: other members of the documents that contain objects or lists.
+        hidden: whether the name `features` also occurs elsewhere.
     """
 
     features: int
@@ -44,15 +44,15 @@ class Outline:
 class _State:
     depth: int = 0
     quoted: bool = False  # within a text
-    counting: bool = False  # within an array called `features`
+    counting: bool = False  # within an array `features`
     features: int = 0
-    arrays: int = 0  # called `features`, of the documents' own
-    names: int = 0  # times that the name stands anywhere
+    arrays: int = 0  # arrays `features` of documents
+    names: int = 0  # occurrences of the name anywhere
     members: dict[str, None] = field(default_factory=dict)
 
 
 def outline(path: Path) -> Outline:
-    """The outline of a JSON file; memory holds a piece of it."""
+    """Scan a JSON file; only a piece of it is in memory at a time."""
     state, before = _State(), b""
     with path.open("rb") as file:
         for piece in map(without_escapes, pieces(file, _PIECE_BYTES)):
@@ -78,10 +78,10 @@ def _take(state: _State, before: bytes, piece: bytes) -> None:
 
 
 def _count(state: _State, text: bytes, places: npt.NDArray[Any], moves: tuple[Any, Any]) -> None:
-    """Between the opening and the closing of a document's members: what opens there is a feature."""
+    """Count the objects and lists that open within a document's array `features`."""
     changes, depths = moves
     opened = np.flatnonzero((changes == 1) & (depths == 3))
-    start = -1  # nothing of this piece
+    start = -1  # before this piece
     for at in np.flatnonzero(((changes == 1) & (depths == 2)) | ((changes == -1) & (depths == 1))).tolist():
         if state.counting:
             state.features += int(((opened > start) & (opened < at)).sum())

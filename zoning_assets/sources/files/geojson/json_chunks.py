@@ -1,6 +1,6 @@
-"""JSON of any size read in pieces, and which bytes of a piece stand within a text.
+"""Read JSON of any size in pieces, and find the bytes of a piece that are within a text.
 
-What belongs here: where a piece may end, quotes and escapes. What does not: what the JSON means.
+What belongs here: where a piece may end, quotes and escapes. What does not: the meaning of the JSON.
 """
 
 import re
@@ -15,30 +15,30 @@ _QUOTE, _OBJECT = b'"{'
 
 
 def pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """The file in pieces of `size` bytes, or one more: none ends between a backslash and what it escapes."""
+    """The file in pieces of `size` bytes, or one more: no piece ends between a backslash and the escaped byte."""
     while piece := file.read(size):
         backslashes = len(piece) - len(piece.rstrip(b"\\"))
         yield piece + file.read(1) if backslashes % 2 else piece
 
 
 def without_escapes(piece: bytes) -> bytes:
-    """A piece of the same length in which each quote begins or ends a text."""
+    """A piece of the same length in which escaped bytes are replaced, so that each quote begins or ends a text."""
     return _ESCAPED.sub(b"__", piece) if b"\\" in piece else piece
 
 
 def within_text(letters: npt.NDArray[np.uint8], quoted: bool) -> npt.NDArray[Any]:
-    """Whether each byte of a piece without escapes is in a text; a text's first quote is, its last is not.
+    """Whether each byte of a piece without escapes is within a text; its opening quote is, its closing quote is not.
 
     Args:
         letters: the bytes.
-        quoted: whether a text of the piece before goes on in this one.
+        quoted: whether a text of the previous piece continues in this one.
     """
     odd: npt.NDArray[Any] = (np.cumsum(letters == _QUOTE, dtype=np.uint8) + np.uint8(quoted)) & 1 == 1
     return odd
 
 
 def between_objects(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """The file in parts that begin with an object, and never within a text; they grow where no object begins."""
+    """The file in parts that begin with an object and never within a text. A part grows until an object begins."""
     held, quoted = list[bytes](), False
     for piece in pieces(file, size):
         letters = np.frombuffer(without_escapes(piece), dtype=np.uint8)

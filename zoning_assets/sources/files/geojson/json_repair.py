@@ -1,8 +1,7 @@
-"""GeoJSON files of strangers made ready for GDAL, which drops shapes whose height is null, ends texts at a NUL, makes
-doubles of long integers, and refuses the whole file over a backslash that begins no escape or a number beyond all
-doubles.
+"""Repair GeoJSON for GDAL, which drops shapes with null heights, cuts texts at a NUL, makes doubles of long integers,
+and refuses the whole file for an invalid escape or for a number too large for a double.
 
-A file in which nothing of that stands is left as it is.
+A file without these defects is not copied.
 """
 
 import codecs
@@ -12,18 +11,18 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from zoning_assets.sources.download.arrow_cache import drafted, name_of
+from zoning_assets.sources.download.arrow_cache import atomic_file, name_of
 from zoning_assets.sources.files.geojson.json_chunks import between_objects
 from zoning_assets.transform.decode.json_limits import exact
 from zoning_assets.transform.geometry import content_hash
 
-#: Of what is written. A change of it makes new copies.
+#: The version of the repairs; increase it to repair files again.
 _VERSION = 2
 _PIECE_BYTES = 8 << 20
 _MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
-_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'  # with its end, but in a file that is cut
-#: A text; or a position within a list of positions, in which x, y and perhaps a height are followed by nulls.
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'  # with its closing quote, unless the file is cut
+#: A text; or a position in a list of positions, whose x, y and optional height are followed by nulls.
 _NULL_HEIGHT = re.compile(
     _TEXT + rb"|([\[,]\s*\[\s*-?\d[\d.eE+-]*\s*,\s*-?\d[\d.eE+-]*(?:\s*,\s*-?\d[\d.eE+-]*)?)(?:\s*,\s*null)+\s*\]",
     re.DOTALL,
@@ -32,15 +31,15 @@ _NULL_ENDS = re.compile(rb"null\s*\]")
 _NUL = re.compile(rb"\0|(?<!\\)((?:\\\\)*)\\u0000")
 _ESCAPE = re.compile(rb'\\(?:(["\\/bfnrt]|u[0-9a-fA-F]{4})|)')
 _LONG = re.compile(rb":\s*-?(?:\d{16}|\d\.\d+[eE]\+?\d\d)")
-#: A text; or a member's value that may be too large for a double.
+#: A text; or the value of a member that may be too large for a double.
 _HUGE = re.compile(_TEXT + rb"|(:\s*)(-?\d[\d.]*[eE]\+?\d{3,})(?=\s*[,}])", re.DOTALL)
 _HUGE_ENDS = re.compile(rb"[eE]\+?\d{3,}\s*[,}]")
-#: A text, with the number that it names, if it is such a name.
+#: A text, followed by the number of which it is the name, if it is one.
 _NUMBER = re.compile(b"(" + _TEXT + rb")(?:(\s*:\s*)(-?\d[\d.eE+-]*)(?=\s*[,}\]]))?", re.DOTALL)
 
 
 def utf8(path: Path, into: Path) -> Path:
-    """The file, or a copy of it in UTF-8 where it is JSON in UTF-16."""
+    """The file, or a copy in UTF-8 if it is JSON in UTF-16."""
     if path.is_dir():  # a FileGDB
         return path
     with path.open("rb") as file:
@@ -61,13 +60,13 @@ def _recode(path: Path, target: Path, encoding: str) -> None:
 
 
 def ready(path: Path, into: Path, named: Collection[str], *, piece_bytes: int = _PIECE_BYTES) -> Path:
-    """The file, or a copy that GDAL reads without loss.
+    """Return the file, or a copy that GDAL reads without loss.
 
     Args:
         path: GeoJSON, in UTF-8 or in a code page.
         into: a folder to write to.
-        named: columns that the jurisdiction file names. A feature's own `id` becomes a column where it is one of them.
-        piece_bytes: how much of the file is in memory at a time, and more where an object is larger.
+        named: columns that the jurisdiction file names. If `id` is one of them, a feature's own `id` becomes a column.
+        piece_bytes: how much of the file is in memory at a time; more if an object is larger.
     """
     quoted = _long_names(path, piece_bytes) | {each.encode() for each in named if each == "id"}
     if not quoted and not any(map(_is_odd, _chunks(path, piece_bytes))):
@@ -94,7 +93,7 @@ def _rewrite(chunks: Iterable[bytes], target: Path, quoted: Collection[bytes]) -
     with target.open("wb") as sink:
         for chunk in chunks:
             escaped = _ESCAPE.sub(lambda found: found[0] if found[1] else rb"\\", chunk)
-            sound = _NUL.sub(rb"\1", escaped)  # after it: a NUL between a backslash and a quote keeps them apart
+            sound = _NUL.sub(rb"\1", escaped)  # after _ESCAPE: a NUL between a backslash and a quote separates them
             flat = _NULL_HEIGHT.sub(lambda found: found[1] + b"]" if found[1] else found[0], sound)
             finite = _HUGE.sub(_finite, flat) if _HUGE_ENDS.search(flat) else flat
             sink.write(_NUMBER.sub(lambda found: _quoted(found, quoted), finite) if quoted else finite)
@@ -107,13 +106,13 @@ def _quoted(found: re.Match[bytes], names: Collection[bytes]) -> bytes:
 
 
 def _finite(found: re.Match[bytes]) -> bytes:
-    """A member's value, or null where no double is so large."""
+    """A member's value, or null if it is too large for a double."""
     number = _number(found[2]) if found[2] else None
     return found[1] + b"null" if isinstance(number, float) and math.isinf(number) else found[0]
 
 
 def _long_names(path: Path, size: int) -> set[bytes]:
-    """Members whose numbers GDAL would cut: beyond 64 bits, or whole and long beside numbers with a point."""
+    """Members whose numbers GDAL would change: beyond 64 bits, or long integers in a column that also has decimals."""
     longer, long, decimal = set[bytes](), set[bytes](), set[bytes]()
     if not any(_LONG.search(chunk) for chunk in _chunks(path, size)):
         return longer
@@ -137,7 +136,7 @@ def _has_number(found: re.Match[bytes]) -> bool:
 
 
 def _number(text: bytes) -> float | int | None:
-    """As JSON has it, with all digits. None: the text is not a number. It stays in the file, which GDAL refuses."""
+    """Parse a number with all digits; None: it is not a number, and GDAL will refuse the file."""
     try:
         return int(text) if text.lstrip(b"-").isdigit() else exact(text.decode())
     except (ValueError, ArithmeticError):
@@ -145,14 +144,14 @@ def _number(text: bytes) -> float | int | None:
 
 
 def _copy(path: Path, into: Path, form: str, write: Callable[[Path], None]) -> Path:
-    """A copy, whole or not at all, under the file's own name: GDAL and people call its layer by it.
+    """A copy that appears only when it is complete, under the same name: GDAL and users name the layer by it.
 
-    Copies of another form, or by another version of this module, lie elsewhere.
+    Copies with other repairs, or by another version of this module, are in other folders.
     """
     folder = into.resolve() / f"json{_VERSION}-{name_of(path)}-{form}"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / path.name
     if not target.exists():
-        with drafted(target) as draft:
+        with atomic_file(target) as draft:
             write(draft)
     return target
