@@ -44,7 +44,7 @@ class Zoning(dg.ConfigurableResource[None]):
         return Settings.of(os.environ)
 
     def database(self) -> str:
-        """Return the database's URL. The embedded database is started and migrated first."""
+        """Migrate the database and return its URL. The embedded database is started first if it is used."""
         return database.bring_up(self.settings.home, os.environ)
 
     def jurisdictions(self, ids: Collection[str]) -> dict[str, Jurisdiction]:
@@ -84,7 +84,7 @@ class Zoning(dg.ConfigurableResource[None]):
 
     @contextmanager
     def pipeline(self, kept: "Kept | None" = None) -> "Iterator[Pipeline]":
-        """Open a pipeline with its own process pool. The embedded database is started and migrated first."""
+        """Open a pipeline with its own process pool. The database is started (if embedded) and migrated first."""
         from zoning_assets.pipeline.pipeline import Pipeline  # noqa: PLC0415 - see defs/__init__
         from zoning_assets.pipeline.workers.worker_pool import Pool  # noqa: PLC0415
         from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415

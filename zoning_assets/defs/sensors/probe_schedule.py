@@ -131,8 +131,8 @@ def after(feed: Feed, now: datetime, failed: int = 0, wait_s: float | None = Non
 
 def worth(entry: Entry | None, why: str, failures: Sequence[Failure], now: datetime) -> bool:
     """Return whether a detected change requests a run: not while a run for the same change may be in progress, and not
-    while the same change failed and has a retry scheduled or needs an operator. If the failure was an unreachable
-    portal, the run is requested, because the portal answers now."""
+    while its run failed and has a retry scheduled or needs an operator. If only temporary errors are left and no retry
+    is scheduled, the run is requested, because the portal answers now."""
     if entry is None or why != entry.why:
         return True
     if failures:

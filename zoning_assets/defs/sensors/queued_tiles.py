@@ -16,7 +16,7 @@ _MOST = 500
 
 @dataclass(frozen=True)
 class Wanted:
-    """A requested run: tiles of a feed, and the reason."""
+    """A requested run, and the messages that ask for it."""
 
     run_key: str
     config: Mapping[str, Any]
