@@ -1,8 +1,8 @@
-"""Dagster as a coat: the only place that imports it. One file a Dagster word.
+"""The Dagster definitions. This is the only package that imports Dagster; it has one file per Dagster concept.
 
-What belongs here: partitions, assets, resources, and what the UI shows of them. What does not: anything that decides
-what happens to a row.
+What belongs here: partitions, assets, resources, and the metadata that the UI shows. What does not: anything that
+decides what happens to a row.
 
-Every process of Dagster imports the definitions: the UI, the daemon, each run. What only a step or a tick works with
-(the pipeline, pandas, GDAL) is imported in the step or the tick.
+Every Dagster process imports the definitions: the UI, the daemon and each run. Modules that only a step or a sensor
+tick needs (the pipeline, pandas, GDAL) are imported inside the step or the tick.
 """

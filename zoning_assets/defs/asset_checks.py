@@ -1,6 +1,6 @@
-"""Tripwires as asset checks: one of each name on `parcels` and on `districts`.
+"""Tripwires as asset checks: one check per tripwire on `parcels` and one on `districts`.
 
-A release of parcels covers several partitions, so an evaluation names them in its description and its metadata.
+A release of parcels covers several partitions. The description and the metadata of an evaluation therefore name them.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.transform.quality.release_checks import CHECKS, THINGS, CheckFinding, Verdict, names_of
 
-#: feed -> the asset that is held back.
+#: feed -> the asset that is not published while a check fails.
 ASSETS = {PARCELS: "parcels", ZONING: "districts"}
 _SO_MUCH = {"share": "X%", "m": "X m", "days": "X", "fields": "X"}
 _REST = {"columns_changed": " a column"}
 
 
 def specs(feed: str) -> list[dg.AssetCheckSpec]:
-    """The checks of a feed's last asset; where one that blocks fails, nothing of the release is published."""
+    """Return the checks of a feed's last asset. If a blocking check fails, nothing of the release is published."""
     return [
         dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=CHECKS[name].blocks, description=_about(name, feed))
         for name in names_of(feed)
@@ -28,7 +28,7 @@ def specs(feed: str) -> list[dg.AssetCheckSpec]:
 
 
 def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
-    """What each tripwire found in a release: its own finding, and the partitions that were judged."""
+    """Return the result of each tripwire for a release, with the partitions that it checked."""
     judged = [key_of(Place(verdict.jurisdiction, tile)) for tile in verdict.tiles] or [verdict.jurisdiction]
     for each in verdict.findings:
         numbers = {"value": each.value, "usual": each.usual, "limit": each.limit}
@@ -47,7 +47,7 @@ def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
 
 
 def of_fall(jurisdiction: str, feed: str, error: AcceptanceNeeded) -> dg.AssetCheckEvaluation:
-    """A layer that shrank by much, or that is empty: seen when it is opened, before a row of it is fetched."""
+    """Return the result for a layer that shrank a lot or is empty. This is detected before any row is fetched."""
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(ASSETS[feed]),
         check_name="count_drop",
@@ -68,5 +68,5 @@ def _about(name: str, feed: str) -> str:
 
 
 def _said(finding: CheckFinding) -> str:
-    """The sentence without its name, which stands beside it."""
+    """Return the finding's sentence without the check's name, which the UI already shows."""
     return finding.sentence.removeprefix(f"{finding.name}: ")

@@ -1,8 +1,8 @@
-"""The assets. Each body is a coat: inputs, one call, metadata.
+"""The assets. Each asset body reads its inputs, makes one call, and yields metadata.
 
-`raw_feed`, `normalized`, `validated` and `parcels` are made by one step: a tile passes through all of them while others
-are still being fetched, and a tile that fails keeps none waiting. The results of a partition
-are yielded as soon as it is done.
+One step makes `raw_feed`, `normalized`, `validated` and `parcels`. A tile passes through all of them while other tiles
+are still being fetched, and a failed tile does not delay the others. The results of a partition are yielded as soon as
+the partition is complete.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from zoning_assets.pipeline.pipeline import Pipeline
 
 _ABOUT = {
-    "raw_feed": "The tile's rows of the layer's harvest: pages as the portal sent them. Immutable, named by content.",
-    "normalized": "The harvest in our columns and the target CRS (GeoParquet), only rows that the tile owns.",
-    "validated": "Every row judged: valid MultiPolygons with their hash, and rejections with their reason.",
-    "parcels": "The PostGIS table zoning.parcel: one transaction a tile, history in zoning.parcel_version.",
+    "raw_feed": "The tile's rows in the layer's harvest: pages as the portal sent them. Immutable, named by hash.",
+    "normalized": "The harvest with standard columns in the target CRS (GeoParquet); only rows that the tile owns.",
+    "validated": "All rows after validation: valid MultiPolygons with their hash, and rejected rows with their reason.",
+    "parcels": "The PostGIS table zoning.parcel: one transaction per tile, history in zoning.parcel_version.",
 }
-#: What a step yields of a partition.
+#: What a step yields for a partition.
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 _KINDS = {"raw_feed": {"json"}, "normalized": {"parquet"}, "validated": {"parquet"}, "parcels": {"postgres"}}
 
 
 def specs() -> list[dg.AssetSpec]:
-    """The four tile assets, each made of the one before."""
+    """Return the specs of the four tile assets. Each one depends on the one before it."""
     names = list(_ABOUT)
     tiles = dg.AssetDep("tiles", partition_mapping=dg.AllPartitionMapping())
     before = [tiles, *map(dg.AssetDep, names[:-1])]
@@ -63,25 +63,25 @@ def specs() -> list[dg.AssetSpec]:
     name="parcels_by_tile",
 )
 def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[Event]:
-    """Take the chosen tiles' rows of the layer's harvest; normalize, validate and publish them."""
+    """Read the selected tiles' rows from the layer's harvest; normalize, validate and publish them."""
     chosen = {key.to_user_string() for key in context.selected_asset_keys}
     assets = {stage: name for stage, name in metadata.TILE_ASSETS.items() if name in chosen}
     yield from _take(context, zoning, PARCELS, assets)
 
 
 def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
-    """The assets of which a partition is a whole jurisdiction."""
+    """Return the assets that have one partition per jurisdiction."""
     whole = partitions.jurisdictions(ids)
     return [*_harvested(whole), *_judged(whole)]
 
 
 def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
-    """What portals are asked for."""
+    """Return the assets that fetch data from portals."""
 
     @dg.asset(
         partitions_def=whole,
         group_name="parcels",
-        description="The harvest of a jurisdiction's parcel layer, and the H3 tiles that own its rows; first of all.",
+        description="The harvest of a jurisdiction's parcel layer, and the H3 tiles that own its rows.",
         retry_policy=retry_policies.PASSING,
     )
     def tiles(
@@ -123,7 +123,7 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
 
 
 def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
-    """What is made of what was published."""
+    """Return the assets that are computed from published tables."""
 
     @dg.asset(
         deps=[dg.AssetDep("parcels", partition_mapping=dg.AllPartitionMapping()), "districts"],
@@ -131,7 +131,7 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
         group_name="zoning",
         kinds={"postgres"},
         retry_policy=retry_policies.PASSING,
-        description="The PostGIS table zoning.parcel_zoning: each parcel's share in each code, exact, with history.",
+        description="The PostGIS table zoning.parcel_zoning: each parcel's exact share in each code, with history.",
     )
     def parcel_zoning(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
         from zoning_assets.pipeline import change_detection  # noqa: PLC0415 - see defs/__init__
@@ -147,7 +147,7 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
         group_name="zoning",
         kinds={"postgres"},
         retry_policy=retry_policies.PASSING,
-        description="The PostGIS table zoning.change: what a release really changed, typed and explained.",
+        description="The PostGIS table zoning.change: the real changes of a release, with kind and evidence.",
     )
     def changes(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
         from zoning_assets.pipeline import change_detection  # noqa: PLC0415 - see defs/__init__
@@ -172,7 +172,7 @@ def _take(
     assets: Mapping[str, str],
     kept: "Kept | None" = None,
 ) -> Iterator[Event]:
-    """The run's partitions through the pipeline: the results of each when it is done, failures together at the end."""
+    """Process the run's partitions. Yield the results of each one when it is complete; raise failures at the end."""
     from zoning_assets.storage.postgis.records import correction_records  # noqa: PLC0415 - see defs/__init__
 
     places = [partitions.place_of(key) for key in context.partition_keys]
@@ -196,30 +196,30 @@ def _take(
         identify, checked = partial(correction_records.identify, pipeline.database), set[str]()
         try:
             with closing(graceful_stop.stream(work, graceful_stop.GRACE_S)) as stream:
-                for said in stream:
-                    yield from _results(said, feed, assets, identify, checked)
-        finally:  # what became of its places is kept of a stopped run, too
+                for event in stream:
+                    yield from _results(event, feed, assets, identify, checked)
+        finally:  # a stopped run also records the state of its partitions
             note(context, zoning, outcomes)
     if failed := [outcome for outcome in outcomes if outcome.error]:
         raise metadata.failure(failed)
 
 
 def _results(
-    said: Outcome | Verdict, feed: str, assets: Mapping[str, str], identify: metadata.Identify, checked: set[str]
+    event: Outcome | Verdict, feed: str, assets: Mapping[str, str], identify: metadata.Identify, checked: set[str]
 ) -> Iterator[Event]:
-    """What the pipeline says, as Dagster records it. `checked`: jurisdictions whose checks were recorded."""
-    if isinstance(said, Verdict):
-        checked.add(said.jurisdiction)
-        yield from asset_checks.evaluations(said)
+    """Convert pipeline events to Dagster events. `checked`: jurisdictions whose checks are already recorded."""
+    if isinstance(event, Verdict):
+        checked.add(event.jurisdiction)
+        yield from asset_checks.evaluations(event)
         return
-    yield from metadata.events(said, assets, identify)
-    where = said.place.jurisdiction
-    if isinstance(said.error, AcceptanceNeeded) and where not in checked:
+    yield from metadata.events(event, assets, identify)
+    where = event.place.jurisdiction
+    if isinstance(event.error, AcceptanceNeeded) and where not in checked:
         checked.add(where)
-        yield asset_checks.of_fall(where, feed, said.error)
+        yield asset_checks.of_fall(where, feed, event.error)
 
 
 def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, str]) -> Sequence[str]:
-    """The stages to go through. A district has no asset for the way there, so all of them are gone."""
+    """Return the stages to run. Districts have only one asset, so all stages run for them."""
     stages = [stage for stage in metadata.TILE_ASSETS if feed == ZONING or stage in assets]
     return [stage for stage in stages if stage != RAW] if REPLAY in context.run.tags else stages

@@ -1,4 +1,4 @@
-"""All of it put together: the assets over all known jurisdictions, and how they run."""
+"""Builds the Dagster definitions: assets for all known jurisdictions, jobs, sensors and resources."""
 
 import warnings
 from typing import TYPE_CHECKING
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def definitions(settings: Settings, kept: "Kept | None" = None) -> dg.Definitions:
-    """The definitions under these settings. `kept`: what portals answered to the command that starts runs with them.
+    """Return the definitions for these settings. `kept`: portal answers that the calling command has already received.
 
-    Jurisdiction files are listed here and read when they are needed, so that one typo does not take the others away; a
-    run of that jurisdiction says what is wrong with its file.
+    Jurisdiction files are only listed here. Each file is read when it is needed, so one invalid file does not affect
+    other jurisdictions. A run of that jurisdiction reports what is wrong with its file.
     """
-    # Dagster 1.13 warns of a parameter of its own whenever a sensor meets resources.
+    # Dagster 1.13 warns about its own parameter when a sensor uses resources.
     warnings.filterwarnings("ignore", "Parameter `owners` of initializer", dg.BetaWarning)
-    # One process a run: the pipeline has its own pool, and a process a step would cost seconds (DESIGN).
+    # One process per run: the pipeline has its own worker pool, and a process per step would add seconds.
     jobs = asset_jobs()
     return dg.Definitions(
         assets=[parcels_by_tile, *whole_assets(jurisdictions.files(settings.jurisdictions))],

@@ -1,18 +1,18 @@
-"""How a program of ours uses Dagster's storage."""
+"""Connection pooling for Dagster's storage."""
 
 import weakref
 
 import dagster as dg
 
-#: A connection is kept for so many seconds: long enough for the events of a tile, too short to outlive a server that
-#: is started again. Beside the kept one, so many are opened while they are needed.
+#: How many seconds a connection is kept: long enough for the events of a tile, short enough that it is not reused after
+#: a restart of the server. The second number: how many extra connections may be open at the same time.
 _KEPT_S, _MOST_MORE = 1, 10
 _keeping = weakref.WeakSet[dg.DagsterInstance]()
 
 
 def keep_connections(instance: dg.DagsterInstance) -> None:
-    """Let an instance use a connection for more than one statement. Dagster does this for its webserver only; a run
-    opens one for each statement, which takes more time than the statement."""
+    """Let an instance use one connection for several statements. Dagster does this for its webserver only. A run opens
+    a connection for each statement, which takes longer than the statement itself."""
     if instance not in _keeping:
         _keeping.add(instance)
         instance.optimize_for_webserver(statement_timeout=0, pool_recycle=_KEPT_S, max_overflow=_MOST_MORE)

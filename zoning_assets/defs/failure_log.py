@@ -1,4 +1,4 @@
-"""What a run leaves for the sensor `retry_failed` and for `zoning status`: what failed, and what went well since."""
+"""Records failed and succeeded partitions for the sensor `retry_failed` and for `zoning status`."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -18,29 +18,29 @@ _log = logging.getLogger(__name__)
 
 
 def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[Outcome]) -> None:
-    """Keep what became of partitions; where the database is away, the run's own failure is all that is said."""
+    """Record the outcome of partitions. If the database is not available, only the run's own failure is reported."""
     try:
         failure_records.note(zoning.database(), outcomes, context.run.run_id, datetime.now(UTC))
     except StoreError as error:
-        _log.warning("what failed cannot be noted: %s", error)
+        _log.warning("failed partitions cannot be recorded: %s", error)
 
 
 def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: Sequence[Place]) -> None:
-    """Keep that these places were asked for again, where a sensor did it; say so where a person paused them."""
+    """Record that a sensor requested these partitions again. Log a line if they are paused."""
     url, known = zoning.database(), zoning.sorted_out([place.jurisdiction for place in places])[0]
     for name, jurisdiction in known.items():
         hosts = () if feed == CHANGES else holds.hosts_of(jurisdiction, feed)
         if hold := hold_records.of(hold_records.active(url), name, hosts):
             context.log.warning(f"This run waits. {hold.error()}")
         tiles = [place.tile for place in places if place.jurisdiction == name and place.tile]
-        # Tiles are asked for by the run that publishes them: the one that finds them may be the last for a while.
+        # The run that publishes tiles records the request: the run that finds them may be the last one for a while.
         if FEED in context.run.tags and (tiles or feed != PARCELS):
             failure_records.note_asked(url, name, feed, tiles, context.run.run_id, datetime.now(UTC))
 
 
 @contextmanager
 def noted(context: dg.AssetExecutionContext, zoning: Zoning, feed: str) -> Iterator[None]:
-    """Keep what becomes of the block, as that of a feed of the whole jurisdiction; once where it is tried again."""
+    """Record the outcome of the block for a feed of the whole jurisdiction. A retried step is recorded once."""
     place = Place(context.partition_key)
     begin(context, zoning, feed, [place])
     try:

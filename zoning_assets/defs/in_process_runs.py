@@ -1,4 +1,4 @@
-"""Starting runs from this process, recorded in the same instance as those that the UI starts."""
+"""Starts runs in this process. They are recorded in the same Dagster instance as runs that the UI starts."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,27 +13,27 @@ from zoning_assets import graceful_stop
 from zoning_assets.defs import partitions, retry_policies
 from zoning_assets.graceful_stop import STOP
 
-#: The tags by which Dagster knows a run's range of partitions.
+#: The tags in which Dagster stores a run's range of partitions.
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
-#: The tag of a run whose `tiles` are to be looked for anew.
+#: The tag of a run that must compute its `tiles` again, even if nothing seems to have changed.
 FORCE = "zoning/force"
-#: The tag of a run that asks no portal: districts, too, are made of the raw pages that are kept.
+#: The tag of a run that sends no request to a portal. It makes districts from the stored raw pages, too.
 REPLAY = "zoning/replay"
 
-#: Called with a partition key whenever a partition's last asset was materialized.
+#: Called with the partition key each time the last asset of a partition was materialized.
 Progress = Callable[[str], None]
 
 
 @dataclass
 class Result:
-    """What a run did: the metadata of its last assets by partition, and the errors by partition."""
+    """The result of a run: metadata of the last assets by partition, and errors by partition."""
 
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how it is watched
+def materialize(  # noqa: PLR0913 - a run needs an instance, assets, partitions and a progress callback
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     assets: Sequence[str],
@@ -42,12 +42,12 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
     tags: Mapping[str, str] | None = None,
     progress: Progress = lambda _: None,
 ) -> Result:
-    """Materialize assets for partitions in this process: one run for each unbroken range of keys.
+    """Materialize assets for partitions in this process: one run for each contiguous range of keys.
 
-    A key that another process has unregistered meanwhile is a failure of that partition.
+    If another process has unregistered a key meanwhile, that partition fails.
 
     Raises:
-        Stopping: this process was asked to stop.
+        Stopping: a stop of this process was requested.
     """
     result = Result()
     ordered = definitions.resolve_asset_graph().get(dg.AssetKey(assets[-1])).partitions_def
@@ -58,7 +58,7 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
         job.execute_in_process,
         instance=instance,
         asset_selection=[dg.AssetKey(name) for name in assets],
-        run_config={"loggers": {"console": {}}},  # unnamed, Dagster's own logger would speak instead
+        run_config={"loggers": {"console": {}}},  # without a named logger, Dagster's default logger would print
         raise_on_error=False,
     )
     result.failed |= {key: _gone(key) for key in sorted(set(keys) - set(known))}
@@ -67,7 +67,7 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
         run_tags = {**(tags or {}), **_found_by(start), retry_policies.ONCE: "0", RANGE_START: start, RANGE_END: end}
         try:
             run = graceful_stop.apart(partial(execute, tags=run_tags))
-        except dg.DagsterError as error:  # what it was to do was unregistered before it began
+        except dg.DagsterError as error:  # the run's partitions were unregistered before it started
             result.failed |= dict.fromkeys(members, _refused(start, error))
         else:
             _collect(instance, run, assets[-1], result, members)
@@ -76,12 +76,12 @@ def materialize(  # noqa: PLR0913 - a run is an instance, what, where, and how i
 
 
 def _gone(key: str) -> str:
-    return f"{partitions.place_of(key)}: another process found other tiles meanwhile; run again"
+    return f"{partitions.place_of(key)}: another process changed the tiles meanwhile; run the command again"
 
 
 def _refused(key: str, error: dg.DagsterError) -> str:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"{partitions.place_of(key).jurisdiction}: Dagster refused the run ({first}); run again"
+    return f"{partitions.place_of(key).jurisdiction}: Dagster refused the run ({first}); run the command again"
 
 
 def _found_by(key: str) -> dict[str, str]:
@@ -89,7 +89,7 @@ def _found_by(key: str) -> dict[str, str]:
 
 
 class _Watcher(logging.Handler):
-    """Sees a run's events as they happen, and passes on those that end a partition."""
+    """Receives a run's events as they happen, and reports each completed partition."""
 
     def __init__(self, asset: str, progress: Progress) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def _watcher(asset: str, progress: Progress) -> dg.LoggerDefinition:
 
 
 def ranges(known: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Unbroken ranges of the registered keys."""
+    """Split keys into contiguous ranges of the registered keys."""
     position = {key: number for number, key in enumerate(known)}
     numbers = sorted(position[key] for key in keys if key in position)
     for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
@@ -124,7 +124,7 @@ def ranges(known: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, str
 def _collect(
     instance: dg.DagsterInstance, run: dg.ExecuteInProcessResult, asset: str, result: Result, keys: Sequence[str]
 ) -> None:
-    # From the instance: a run that fails in the end keeps the materializations of its good partitions to itself.
+    # Read from the instance: the result object of a failed run lacks the materializations of its successful partitions.
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
         materialization = entry.asset_materialization
         if materialization and materialization.asset_key == dg.AssetKey(asset) and materialization.partition:
@@ -132,19 +132,19 @@ def _collect(
             result.done[materialization.partition] = metadata
     if run.success:
         return
-    said = [event.step_failure_data for event in run.all_events if event.is_step_failure]
-    for data in said:
+    failures = [event.step_failure_data for event in run.all_events if event.is_step_failure]
+    for data in failures:
         table = data.user_failure_data.metadata.get("failed") if data.user_failure_data else None
         if isinstance(table, dg.TableMetadataValue):
             result.failed |= {str(r.data["partition"]): str(r.data["error"]) for r in table.records}
-    why = next(map(_why, said), "the run failed before its first step")
-    described = next((d.user_failure_data.description for d in said if d.user_failure_data), why)
+    why = next(map(_why, failures), "the run failed before its first step")
+    described = next((d.user_failure_data.description for d in failures if d.user_failure_data), why)
     for key in keys:
         if key not in result.done and key not in result.failed:
             result.failed[key] = str(described).splitlines()[0]
 
 
 def _why(data: Any) -> str:
-    """What went wrong, and not that it was tried again."""
+    """Return the original error, not the notice that the step was retried."""
     last = data.error.cause if data.error and data.error.cls_name == "RetryRequestedFromPolicy" else None
     return str(last.message if last else data.error_display_string)

@@ -1,4 +1,4 @@
-"""Jobs with config, for what a person does in the UI in an emergency: the same words as on the command line."""
+"""Jobs with config for emergencies in the UI: pause, resume and rollback, with the same options as the commands."""
 
 from typing import TYPE_CHECKING
 
@@ -13,24 +13,26 @@ from zoning_assets.storage.postgis.records import hold_records
 if TYPE_CHECKING:
     from zoning_assets.operations.history_rollback import Undone
 
-_WHY = "Why; kept in the audit."
+_WHY = "The reason; recorded in the audit log."
 _WHERE = "The id of a jurisdiction."
-_HOST = "Or a portal's host, as `zoning status` spells it."
-_ALL = "Or everything."
+_HOST = "Alternatively, a portal's host as `zoning status` shows it."
+_ALL = "Alternatively, everything."
 
 
 class Pause(dg.Config):
-    """What to pause: one of jurisdiction, host, everything."""
+    """What to pause. Set one of: jurisdiction, host, everything."""
 
     reason: str = Field(description=_WHY)
     jurisdiction: str = Field("", description=_WHERE)
     host: str = Field("", description=_HOST)
     everything: bool = Field(default=False, description=_ALL)
-    until: str = Field("", description="ISO 8601 with zone, 2026-11-25T06:00Z; empty: until it is resumed.")
+    until: str = Field(
+        "", description="End of the pause: ISO 8601 with zone, such as 2026-11-25T06:00Z. Empty: until it is resumed."
+    )
 
 
 class Resume(dg.Config):
-    """What to resume: one of jurisdiction, host, everything."""
+    """What to resume. Set one of: jurisdiction, host, everything."""
 
     reason: str = Field("over", description=_WHY)
     jurisdiction: str = Field("", description=_WHERE)
@@ -39,18 +41,23 @@ class Resume(dg.Config):
 
 
 class Rollback(dg.Config):
-    """Back to a moment, or without one batch."""
+    """What to roll back: everything after a time, or one batch."""
 
     jurisdiction: str = Field(description=_WHERE)
     reason: str = Field(description=_WHY)
-    to: str = Field("", description="Back to this moment: ISO 8601 with zone, 2026-11-24T18:00Z.")
-    batch: int = Field(0, description="Or without this batch; `parcels` and `districts` show its number.")
-    in_earnest: bool = Field(default=False, description="Do it; else the run's log says what would be done.")
+    to: str = Field("", description="Roll back to this time: ISO 8601 with zone, such as 2026-11-24T18:00Z.")
+    batch: int = Field(
+        0,
+        description="Alternatively, undo only this batch. The metadata of `parcels` and `districts` shows its number.",
+    )
+    in_earnest: bool = Field(
+        default=False, description="Execute the rollback. If false, the run's log only shows a preview."
+    )
 
 
-@dg.op(description="Nothing new is asked, nothing is published; runs wait.")
+@dg.op(description="Stops new requests and publishing. Runs wait until the pause ends.")
 def place_hold(context: dg.OpExecutionContext, config: Pause, zoning: Zoning) -> None:
-    """`zoning pause`."""
+    """Do the same as `zoning pause`."""
     with one_line():
         until = moment(config.until, "until") if config.until else None
         hold = hold_records.pause(
@@ -59,17 +66,17 @@ def place_hold(context: dg.OpExecutionContext, config: Pause, zoning: Zoning) ->
     context.log.info(f"{hold.what} is paused")
 
 
-@dg.op(description="What waited goes on by itself.")
+@dg.op(description="Ends a pause. Waiting runs continue automatically.")
 def lift_hold(context: dg.OpExecutionContext, config: Resume, zoning: Zoning) -> None:
-    """`zoning resume`."""
+    """Do the same as `zoning resume`."""
     with one_line():
         lifted = hold_records.resume(zoning.database(), **_what(config), reason=config.reason, actor=_actor(context))
     context.log.info(f"{lifted[0].what} goes on")
 
 
-@dg.op(description="The inverse of what was published, as a batch; then a pause.")
+@dg.op(description="Publishes the inverse of earlier batches as a new batch, then pauses the jurisdiction.")
 def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> None:
-    """`zoning rollback`."""
+    """Do the same as `zoning rollback`."""
     from zoning_assets.operations import history_rollback  # noqa: PLC0415 - see defs/__init__
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
 
@@ -91,19 +98,19 @@ def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> No
 
 @dg.job
 def pause() -> None:
-    """Emergency pause."""
+    """Pause a jurisdiction, a host or everything."""
     place_hold()
 
 
 @dg.job
 def resume() -> None:
-    """End of a pause."""
+    """End a pause."""
     lift_hold()
 
 
 @dg.job
 def rollback() -> None:
-    """Emergency rollback; look at it first with `in_earnest: false`."""
+    """Roll back a jurisdiction. Run it first with `in_earnest: false` to see a preview."""
     undo()
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of a materialization in the UI."""
+"""The metadata that the Dagster UI shows for a materialization."""
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from zoning_assets.model import NORMALIZED, PUBLISHED, RAW, VALIDATED, Counts, C
 
 _DATA_VERSION = "dagster/data_version"
 _MOST_REJECTIONS = 50
-_OF_NAME = 12  # letters of a page's name: enough to find its file, and the table stays as narrow as the UI
+_OF_NAME = 12  # characters of a page's name: enough to find its file, and the table still fits in the UI
 
 
 #: (jurisdiction, feed, raw rows as JSON) -> their ids, as `zoning fix` takes them.
@@ -21,7 +21,7 @@ Identify = Callable[[str, str, Sequence[str]], list[str]]
 
 
 def events(outcome: Outcome, assets: Mapping[str, str], identify: Identify) -> Iterator[dg.AssetMaterialization]:
-    """One materialization for each stage that was completed and has an asset in this run."""
+    """Yield one materialization for each completed stage that has an asset in this run."""
     for stage in TILE_ASSETS:
         if stage in outcome.stages and stage in assets:
             yield dg.AssetMaterialization(
@@ -79,13 +79,13 @@ def _numbers(counts: Counts, *names: str) -> dict[str, Any]:
 
 
 def image(png: bytes, about: str) -> dg.MarkdownMetadataValue:
-    """A picture that Dagster's UI shows; `about` is its text for screen readers."""
+    """Return a PNG image as metadata for the UI. `about` is the alternative text for screen readers."""
     text = base64.b64encode(png).decode()
     return dg.MetadataValue.md(f"![{about}](data:image/png;base64,{text})")
 
 
 def _rejections(outcome: Outcome, identify: Identify) -> dg.TableMetadataValue:
-    """The first rejections; `id` is what `zoning fix` takes."""
+    """Return a table of the first rejections. Its column `id` is the argument of `zoning fix`."""
     rows = outcome.rejections.head(_MOST_REJECTIONS)
     ids = _ids(outcome, rows["raw"].tolist(), identify) if len(rows) else []
     names = ("id", "reason", "detail", "row", "page")
@@ -98,7 +98,7 @@ def _rejections(outcome: Outcome, identify: Identify) -> dg.TableMetadataValue:
 
 
 def _ids(outcome: Outcome, raws: Sequence[str], identify: Identify) -> list[str]:
-    """Their ids; none where the database is away at this moment, as what was published is reported all the same."""
+    """Return the ids of rejections; empty if the database is not available, so that the report does not fail."""
     try:
         return identify(outcome.place.jurisdiction, outcome.feed, raws)
     except ZoningError:
@@ -106,12 +106,12 @@ def _ids(outcome: Outcome, raws: Sequence[str], identify: Identify) -> list[str]
 
 
 def _shown(value: object) -> str:
-    """As text; nothing where there is nothing, as the UI cannot read a NaN."""
-    return str(value) if value is not None and value == value else ""  # noqa: PLR0124 - NaN alone differs from itself
+    """Convert a value to text. A missing value becomes empty text, because the UI cannot read NaN."""
+    return str(value) if value is not None and value == value else ""  # noqa: PLR0124 - only NaN differs from itself
 
 
 def of_cover(cover: Cover, came: int, went: int) -> dict[str, Any]:
-    """What the `tiles` asset shows."""
+    """Return the metadata of the asset `tiles`."""
     return {
         "tiles": len(cover.tiles),
         "new": came,
@@ -128,7 +128,7 @@ def of_cover(cover: Cover, came: int, went: int) -> dict[str, Any]:
 
 
 def failure(failed: list[Outcome]) -> dg.Failure:
-    """One failure that names each partition and its error; what several say stands once above the table."""
+    """Return one failure that lists each partition and its error. Partitions with the same error share one line."""
     by_error: dict[str, list[str]] = {}
     for outcome in failed:
         by_error.setdefault(str(outcome.error), []).append(key_of(outcome.place))
@@ -141,16 +141,16 @@ def failure(failed: list[Outcome]) -> dg.Failure:
                 schema=dg.TableSchema(columns=[dg.TableColumn("partition"), dg.TableColumn("error")]),
             )
         },
-        # What can pass was tried again with patience inside the run; the rest wants a person or time.
+        # The run has already retried temporary errors. The other errors need an operator, or more time.
         allow_retries=False,
     )
 
 
-#: Assets by stage, for tiles and for the whole jurisdiction.
+#: The asset of each stage, for tiles and for the whole jurisdiction.
 TILE_ASSETS = {RAW: "raw_feed", NORMALIZED: "normalized", VALIDATED: "validated", PUBLISHED: "parcels"}
 WHOLE_ASSETS = {PUBLISHED: "districts"}
 
 
 def some(ids: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
+    """Return the first ids and the number of the other ones."""
     return ", ".join(ids[:2]) + (f" and {len(ids) - 2} more" if len(ids) > 2 else "")

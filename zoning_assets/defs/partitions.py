@@ -1,7 +1,7 @@
-"""How a partition is spelled, and which there are. The only file that knows.
+"""The format of partition keys, and the registered partitions. No other module knows the format.
 
-A tile's key is `JURISDICTION:H3CELL`, so that typing a jurisdiction's id in the UI finds its tiles. No comma, no `|`,
-which Dagster takes for itself (docs/explanation/portals.md).
+A tile's key is `JURISDICTION:H3CELL`, so a search for a jurisdiction's id in the UI finds its tiles. Keys contain no
+comma and no `|`, because Dagster uses these characters itself (docs/explanation/portals.md).
 """
 
 from collections.abc import Collection, Iterable
@@ -15,33 +15,33 @@ _SEPARATOR = ":"
 
 
 def key_of(place: Place) -> str:
-    """The partition key of a place."""
+    """Return the partition key of a place."""
     return place.jurisdiction if place.tile is None else f"{place.jurisdiction}{_SEPARATOR}{place.tile}"
 
 
 def place_of(key: str) -> Place:
-    """The place that a partition key spells."""
+    """Return the place of a partition key."""
     jurisdiction, _, tile = key.partition(_SEPARATOR)
     return Place(jurisdiction, tile or None)
 
 
 def jurisdictions(ids: Collection[str]) -> dg.StaticPartitionsDefinition:
-    """One partition a jurisdiction, for what needs the whole of it."""
+    """Return partitions definitions with one partition per jurisdiction."""
     return dg.StaticPartitionsDefinition(sorted(ids))
 
 
 def keys_of(instance: dg.DagsterInstance, jurisdiction: str) -> list[str]:
-    """The registered tiles of a jurisdiction."""
+    """Return the keys of the registered tiles of a jurisdiction."""
     prefix = jurisdiction + _SEPARATOR
     return [key for key in instance.get_dynamic_partitions(str(TILES.name)) if key.startswith(prefix)]
 
 
 def register(instance: dg.DagsterInstance, jurisdiction: str, tiles: Collection[str]) -> tuple[int, int]:
-    """Make the registered tiles of a jurisdiction just these; how many came and went.
+    """Replace the registered tiles of a jurisdiction; return how many were added and deleted.
 
-    New keys are added by one statement, behind all others; then those that are gone are deleted. No other key is
-    touched: a run under way, or another process that registers, finds every key that it works with. A process killed in
-    between leaves keys of tiles that are gone, and the next one deletes them.
+    One statement adds all new keys after the existing ones. Then obsolete keys are deleted. Other keys do not change,
+    so running runs and other processes still find their keys. If the process is killed between the two steps, obsolete
+    keys stay until the next call deletes them.
     """
     wanted = {key_of(Place(jurisdiction, tile)) for tile in tiles}
     known = set(keys_of(instance, jurisdiction))
@@ -52,7 +52,7 @@ def register(instance: dg.DagsterInstance, jurisdiction: str, tiles: Collection[
 
 
 def unregister(instance: dg.DagsterInstance, jurisdiction: str) -> int:
-    """Take the tiles of a jurisdiction away; how many there were."""
+    """Unregister all tiles of a jurisdiction; return how many there were."""
     known = keys_of(instance, jurisdiction)
     _delete(instance, known)
     return len(known)

@@ -1,4 +1,4 @@
-"""What a person sees of `parcel_zoning` and `changes` in the UI."""
+"""The metadata that the Dagster UI shows for `parcel_zoning` and `changes`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ _MOST = 100
 
 
 def of_shares(done: "Overlaid") -> dict[str, Any]:
-    """What the `parcel_zoning` asset shows."""
+    """Return the metadata of the asset `parcel_zoning`."""
     names = ("parcel layer says", "map says", "parcels", "for example")
-    rows = [(said, code, count, ", ".join(some)) for said, code, count, some in done.split.disagreements[:_MOST]]
+    rows = [(local, code, count, ", ".join(some)) for local, code, count, some in done.split.disagreements[:_MOST]]
     return {
         "districts": done.districts,
         "parcels_judged": done.judged,
@@ -33,44 +33,46 @@ def of_shares(done: "Overlaid") -> dict[str, Any]:
     }
 
 
-def of_changes(told: "Told | None") -> dict[str, Any]:
-    """What the `changes` asset shows."""
+def of_changes(detected: "Told | None") -> dict[str, Any]:
+    """Return the metadata of the asset `changes`."""
     from zoning_assets.transform.changes.change_event import records  # noqa: PLC0415 - see defs/__init__
 
-    if told is None:
+    if detected is None:
         return {"new": 0, "why": "nothing was published since the last release"}
     names = ("id", "kind", "state", "parcels", "old", "new", "share", "confidence")
-    zoning_first = told.changes.assign(last=told.changes["facet"] == "parcel").sort_values("last", kind="stable")
+    zoning_first = detected.changes.assign(last=detected.changes["facet"] == "parcel").sort_values(
+        "last", kind="stable"
+    )
     rows = [
         [each["id"][:12], *(each[n] for n in names[1:3]), some(each["parcel_ids"]), *(each[n] for n in names[4:])]
         for each in records(zoning_first.head(_MOST))
     ]
     return {
-        "new": told.new,
-        **{kind.replace("/", " "): count for kind, count in sorted(told.counts.items())},
-        "drift_m": told.drift_m,
-        "tolerance_m": told.tolerance_m,
-        "boundary_moved": told.moved,
-        **({"map": _picture(told)} if told.changes["geometry"].notna().any() else {}),
+        "new": detected.new,
+        **{kind.replace("/", " "): count for kind, count in sorted(detected.counts.items())},
+        "drift_m": detected.drift_m,
+        "tolerance_m": detected.tolerance_m,
+        "boundary_moved": detected.moved,
+        **({"map": _picture(detected)} if detected.changes["geometry"].notna().any() else {}),
         "changes": _table(names, rows),
     }
 
 
-def alarm(jurisdiction: str, told: "Told") -> dg.Failure:
-    """A release that is not believed: what speaks against it, and what to do."""
+def alarm(jurisdiction: str, detected: "Told") -> dg.Failure:
+    """Return the failure for a release that raised alarms: the alarms, and what to do."""
     return dg.Failure(
-        description=f"{jurisdiction} zoning: {'; '.join(told.alarms)}; no change was told. Look at the portal; "
-        f"if it is right: `zoning accept {jurisdiction} --feed zoning --reason ...`",
-        metadata={"alarms": dg.MetadataValue.json(list(told.alarms))},
+        description=f"{jurisdiction} zoning: {'; '.join(detected.alarms)}; no change was recorded. Check the portal; "
+        f"if the map is correct: `zoning accept {jurisdiction} --feed zoning --reason ...`",
+        metadata={"alarms": dg.MetadataValue.json(list(detected.alarms))},
         allow_retries=False,
     )
 
 
-def _picture(told: "Told") -> dg.MarkdownMetadataValue:
-    """Where it changed: what waits for review, what happened to parcels, what happened to zoning."""
+def _picture(detected: "Told") -> dg.MarkdownMetadataValue:
+    """Draw a map of the changes: changes that need review, parcel changes and zoning changes."""
     from zoning_assets.transform.geometry import preview_image  # noqa: PLC0415 - see defs/__init__
 
-    drawn = told.changes[told.changes["geometry"].notna()]
+    drawn = detected.changes[detected.changes["geometry"].notna()]
     review, of_parcels = (drawn["state"] == "review").to_numpy(), (drawn["facet"] == "parcel").to_numpy()
     shapes = drawn["geometry"].to_numpy()
     layers = [

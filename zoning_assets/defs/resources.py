@@ -1,4 +1,4 @@
-"""What assets work with: the pipeline, opened once a run, and the jurisdictions."""
+"""Dagster resources: the pipeline, opened once per run, and the jurisdictions."""
 
 import gc
 import os
@@ -25,39 +25,39 @@ if TYPE_CHECKING:
     from zoning_assets.http import Http, Kept
     from zoning_assets.pipeline.pipeline import Pipeline
 
-#: What portals answered to a look of the command that starts the run (kept_answers.py); empty where there was none.
+#: Portal answers that the command received before it started the run (kept_answers.py). Empty if there are none.
 KeptResource = dg.ResourceParam[dict[tuple[str, str], Any]]
 
 
 class Zoning(dg.ConfigurableResource[None]):
-    """The settings of this process, and a pipeline that is started when it is first asked for."""
+    """The settings of this process, and a pipeline that starts on first use."""
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """A run says which process it is, so that its death is noticed (run_workers.py)."""
+        """Tag the run with its process, so that a dead process is detected (run_workers.py)."""
         if context.run and context.instance and not context.instance.is_ephemeral:
             keep_connections(context.instance)
             context.instance.add_run_tags(context.run.run_id, {WORKER: this_process(context.run.run_id)})
 
     @property
     def settings(self) -> Settings:
-        """Where things live."""
+        """Return the settings of this process."""
         return Settings.of(os.environ)
 
     def database(self) -> str:
-        """The database's URL; it is brought up and up to date where that is ours to do."""
+        """Migrate the database and return its URL. The embedded database is started first if it is used."""
         return database.bring_up(self.settings.home, os.environ)
 
     def jurisdictions(self, ids: Collection[str]) -> dict[str, Jurisdiction]:
-        """The jurisdictions of these ids.
+        """Return the jurisdictions with these ids.
 
         Raises:
-            WrongUsage: one is not known, or its file is wrong.
+            WrongUsage: an id is not known, or its file is invalid.
         """
         folder = self.settings.jurisdictions
         return {each: jurisdictions.load(each, folder, FEED_TYPES) for each in sorted(set(ids))}
 
     def sorted_out(self, ids: Collection[str]) -> tuple[dict[str, Jurisdiction], dict[str, WrongUsage]]:
-        """The jurisdictions of these ids, and why the others cannot be had: one bad file stops no other."""
+        """Return the jurisdictions with these ids, and the error of each one that cannot be loaded."""
         known: dict[str, Jurisdiction] = {}
         wrong: dict[str, WrongUsage] = {}
         for each in sorted(set(ids)):
@@ -68,23 +68,23 @@ class Zoning(dg.ConfigurableResource[None]):
         return known, wrong
 
     def jurisdiction(self, id_: str) -> Jurisdiction:
-        """The jurisdiction of this id.
+        """Return the jurisdiction with this id.
 
         Raises:
-            WrongUsage: it is not known, or its file is wrong.
+            WrongUsage: the id is not known, or its file is invalid.
         """
         return self.jurisdictions([id_])[id_]
 
     @asynccontextmanager
     async def queues(self, url: str) -> AsyncIterator[tuple[Queue, Queue]]:
-        """The queues of amendments and of tiles; `url`: of the database, which is where they are by default."""
+        """Open the queues of amendments and tiles. `url`: the database, which holds the queues by default."""
         where = self.settings.queue_url or url
         async with open_queue(where, AMENDMENTS) as amendments, open_queue(where, TILES) as tiles:
             yield amendments, tiles
 
     @contextmanager
     def pipeline(self, kept: "Kept | None" = None) -> "Iterator[Pipeline]":
-        """A pipeline with its own process pool; the database is brought up and up to date where that is ours to do."""
+        """Open a pipeline with its own process pool. The database is started (if embedded) and migrated first."""
         from zoning_assets.pipeline.pipeline import Pipeline  # noqa: PLC0415 - see defs/__init__
         from zoning_assets.pipeline.workers.worker_pool import Pool  # noqa: PLC0415
         from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
@@ -97,11 +97,11 @@ class Zoning(dg.ConfigurableResource[None]):
 
     @contextmanager
     def judged(self, id_: str) -> Iterator[tuple[str, Jurisdiction]]:
-        """The database, brought up and up to date, and a jurisdiction: for what needs no portal.
+        """Open the database and load a jurisdiction, for steps that send no request to a portal.
 
         Raises:
-            WrongUsage: it is not known, or its file is wrong.
-            Defect: what nobody thought of, in one line.
+            WrongUsage: the id is not known, or its file is invalid.
+            Defect: an unexpected error, in one line.
         """
         url = self.database()
         jurisdiction = self.jurisdictions([id_])[id_]
@@ -111,12 +111,12 @@ class Zoning(dg.ConfigurableResource[None]):
         except ZoningError:
             raise
         except Exception as error:
-            stands = "the published parcels and districts stand; this step wrote nothing"
+            stands = "published parcels and districts did not change; this step wrote nothing"
             raise defect(id_, error, stands) from error
 
 
 def _asking(url: str) -> "Http":
-    """A client that shares its budgets with all who work with this database."""
+    """Open an HTTP client that shares its rate limits with all processes that use this database."""
     from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.storage.postgis.records.rate_limits import PostgresLedger  # noqa: PLC0415
 
@@ -125,7 +125,7 @@ def _asking(url: str) -> "Http":
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Dagster's 200,000 objects stay whatever happens, and looking through them stops the loop for 0.15 s."""
+    """Exclude Dagster's 200,000 objects from garbage collection: a collection over them blocks the loop for 0.15 s."""
     gc.freeze()
     try:
         yield

@@ -1,5 +1,6 @@
-"""What is tried again by whom. Requests are tried again by the client (http/), what failed of a run by the sensor
-`retry_failed`, a run that was killed by Dagster; here: a step that our own side failed, for a minute or so."""
+"""Retry policies of steps. Each kind of failure has one place that retries it: the HTTP client (http/) retries
+requests, the sensor `retry_failed` retries failed partitions, and Dagster restarts killed runs. This module retries a
+step for about a minute after a failure on our side, such as a restart of the database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,33 +10,33 @@ import dagster as dg
 from zoning_assets.defects import defect
 from zoning_assets.errors import StoreError, ZoningError
 
-#: The database is restarted, a worker was killed: 2, 4 and 8 seconds, each more or less. What a portal did is never
-#: tried again here, as the whole step would be.
+#: For a restarted database or a killed worker: retry after about 2, 4 and 8 seconds. Portal failures are never retried
+#: here, because that would repeat the whole step.
 PASSING = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
-#: The tag by which dagster.yaml bounds the runs that ask one host.
+#: The tag by which dagster.yaml limits concurrent runs per host.
 HOST = "zoning/host"
-#: The tags by which a person finds a run in the list.
+#: The tags for finding a run in the UI's list of runs.
 JURISDICTION, FEED = "zoning/jurisdiction", "zoning/feed"
-#: The tag of runs that are part of another: with it, Dagster does not start one again that was killed.
+#: The tag of runs that belong to a command. Dagster does not restart a killed run that has it.
 ONCE = "dagster/max_retries"
 
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """An error that a person can act on is shown as what it says, not as a stack."""
+    """Show errors that an operator can act on as one message, without a stack trace."""
     try:
         yield
     except ZoningError as error:
         raise dg.Failure(description=str(error), allow_retries=ours(error)) from None
     except (dg.Failure, dg.RetryRequested):
         raise
-    except Exception as error:  # noqa: BLE001 - its words may hold secrets; its stack goes to the log, without them
+    except Exception as error:  # noqa: BLE001 - secrets are redacted in the message and in the log
         raise dg.Failure(
-            description=str(defect("this step", error, "what was published before the error stands"))
+            description=str(defect("this step", error, "everything published before the error stays published"))
         ) from None
 
 
 def ours(error: ZoningError) -> bool:
-    """Whether our own side failed, in a way that may pass."""
+    """Return whether the failure is temporary and on our side."""
     return isinstance(error, StoreError) and error.passes

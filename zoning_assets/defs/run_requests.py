@@ -1,11 +1,11 @@
-"""Run requests: which jobs bring a feed up to date. All are jobs of assets; queue, limits and timeline show them.
+"""Run requests: the jobs that update a feed. All are asset jobs, so the UI's queue, limits and timeline show them.
 
     find_tiles           tiles                       one jurisdiction
-    publish_parcels      raw_feed .. parcels         an unbroken range of tiles
+    publish_parcels      raw_feed .. parcels         a contiguous range of tiles
     publish_districts    districts                   one jurisdiction
     tell_changes         parcel_zoning, changes      one jurisdiction
 
-What follows a run is asked for by the sensor harvest_goes_on (harvest_follow_up.py).
+The sensor harvest_goes_on (harvest_follow_up.py) requests the runs that follow a run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,21 +29,21 @@ _ASSETS = {
     PUBLISH_DISTRICTS: ["districts"],
     TELL_CHANGES: ["parcel_zoning", "changes"],
 }
-#: feed -> the job that begins its harvest.
+#: feed -> the job that starts its harvest.
 _FIRST = {PARCELS: FIND_TILES, ZONING: PUBLISH_DISTRICTS, CHANGES: TELL_CHANGES}
-#: job -> the feed that its runs bring up to date.
+#: job -> the feed that its runs update.
 FEED_OF = {FIND_TILES: PARCELS, PUBLISH_PARCELS: PARCELS, PUBLISH_DISTRICTS: ZONING, TELL_CHANGES: CHANGES}
 _PARTITION = "dagster/partition"
 
 
 def asset_jobs() -> list[dg.JobDefinition]:
-    """The jobs, which sensors ask for."""
+    """Return the jobs that sensors request."""
     return [dg.define_asset_job(name, dg.AssetSelection.assets(*assets)) for name, assets in _ASSETS.items()]  # type: ignore[misc]
 
 
 def wanted(instance: dg.DagsterInstance, run_key: str, feed: Feed, tiles: Sequence[str]) -> list[dg.RunRequest]:
-    """The runs that bring these tiles of a feed up to date; the whole feed where none is given, or one of them is not
-    registered any more."""
+    """Return the runs that update these tiles of a feed. The whole feed is updated if no tile is given, or if a tile is
+    no longer registered."""
     known = partitions.keys_of(instance, feed.jurisdiction.id)
     keys = [partitions.key_of(Place(feed.jurisdiction.id, tile)) for tile in tiles]
     if feed.name == PARCELS and keys and set(keys) <= set(known):
@@ -52,13 +52,13 @@ def wanted(instance: dg.DagsterInstance, run_key: str, feed: Feed, tiles: Sequen
 
 
 def of_feed(run_key: str, feed: Feed, name: str = "") -> dg.RunRequest:
-    """The run that begins a harvest of a feed; `name`: `changes` for shares and changes of its jurisdiction."""
+    """Return the run that starts a harvest of a feed; `name` is `changes` for the shares and changes."""
     tags = {**_tags(feed), retry_policies.FEED: name or feed.name, _PARTITION: feed.jurisdiction.id}
     return dg.RunRequest(run_key, job_name=_FIRST[name or feed.name], tags=tags)
 
 
 def of_unknown(run_key: str, jurisdiction: str, feed: str) -> dg.RunRequest:
-    """The run for a jurisdiction that has no file, or no such feed: it fails, and says so."""
+    """Return the run for a jurisdiction that has no file or no such feed. It fails with an error that explains this."""
     job = _FIRST.get(feed, FIND_TILES)
     return dg.RunRequest(
         run_key, job_name=job, tags={retry_policies.JURISDICTION: jurisdiction, _PARTITION: jurisdiction}
@@ -66,14 +66,14 @@ def of_unknown(run_key: str, jurisdiction: str, feed: str) -> dg.RunRequest:
 
 
 def of_tiles(instance: dg.DagsterInstance, run_key: str, feed: Feed, keys: Sequence[str]) -> Iterator[dg.RunRequest]:
-    """A run for each unbroken range of tiles."""
+    """Return a run for each contiguous range of tiles."""
     for number, (start, end) in enumerate(ranges(instance.get_dynamic_partitions(str(partitions.TILES.name)), keys)):
         tags = {**_tags(feed), RANGE_START: start, RANGE_END: end}
         yield dg.RunRequest(f"{run_key} +{number}" if number else run_key, job_name=PUBLISH_PARCELS, tags=tags)
 
 
 def _tags(feed: Feed) -> dict[str, str]:
-    """dagster.yaml bounds the runs of a host; the others find a run in the list."""
+    """Return the tags of a run: the host, which dagster.yaml uses to limit runs, and tags for the list of runs."""
     return {
         retry_policies.HOST: feed.host,
         retry_policies.JURISDICTION: feed.jurisdiction.id,

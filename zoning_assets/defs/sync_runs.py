@@ -1,4 +1,4 @@
-"""Bringing a jurisdiction up to date, run after run: tiles, their parcels, districts, shares and changes."""
+"""Updates a jurisdiction with a sequence of runs: tiles, parcels, districts, shares and changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,12 +12,12 @@ from zoning_assets.model import CHANGES, COUNTED, PARCELS, Jurisdiction, Place
 
 _COSTS = ("requests", "bytes", "seconds")
 
-#: What is done, in how many steps -> what is told of each.
+#: Title and number of steps -> a callback for each completed step.
 Watch = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
 
 
 class Sync:
-    """The runs of one jurisdiction, in this process, recorded in the same instance as those of the UI."""
+    """Runs of one jurisdiction in this process, recorded in the same Dagster instance as runs of the UI."""
 
     def __init__(
         self,
@@ -32,13 +32,13 @@ class Sync:
         self.force, self.watch = force, watch
 
     def feed(self, feed: str, tiles: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Harvest and publish a feed. `tiles`: just these of the parcels; none: all."""
+        """Harvest and publish a feed. `tiles`: only these parcel tiles; empty: all tiles."""
         if feed == PARCELS:
             return self._parcels(tiles)
         return self._run(["districts"], [self.jurisdiction.id], feed)
 
     def replay(self, feed: str, tiles: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Publish what was harvested last of a feed, under today's rules and fixes; no portal is asked."""
+        """Publish the last harvest of a feed again with the current rules and fixes, without requests to a portal."""
         tags = {in_process_runs.REPLAY: "true"}
         if feed == PARCELS:
             return self._run(["normalized", "validated", "parcels"], self._keys(tiles), feed, tags)
@@ -57,21 +57,21 @@ class Sync:
         return _with_costs(reports, found.done[self.jurisdiction.id])
 
     def _keys(self, tiles: Sequence[str]) -> list[str]:
-        """The partitions of these tiles; none: of all."""
+        """Return the partitions of these tiles; empty: of all tiles."""
         keys = partitions.keys_of(self.instance, self.jurisdiction.id)
         wanted = {partitions.key_of(Place(self.jurisdiction.id, tile)) for tile in tiles}
         gone = sorted(wanted - set(keys))
         if gone:
             raise SettingInvalid(
-                f"{gone[0].split(':')[1]} is none of the tiles of {self.jurisdiction.id}",
+                f"{gone[0].split(':')[1]} is not a tile of {self.jurisdiction.id}",
                 where="--tile",
                 do=f"choose one of: {', '.join(key.split(':')[1] for key in keys[:12])}",
             )
         return sorted(wanted) or keys
 
     def changes(self) -> list[dict[str, Any]]:
-        """Shares and changes; a report only where they failed, as they are no harvest."""
-        with self.watch(f"{self.jurisdiction.id}: zoning of each parcel, and what really changed", 1) as step:
+        """Compute shares and changes. Return a report only for failures, because this step harvests nothing."""
+        with self.watch(f"{self.jurisdiction.id}: zoning of each parcel, and changes", 1) as step:
             result = in_process_runs.materialize(
                 self.definitions, self.instance, ["parcel_zoning", CHANGES], [self.jurisdiction.id], progress=step
             )
@@ -84,20 +84,20 @@ class Sync:
             result = in_process_runs.materialize(
                 self.definitions, self.instance, assets, keys, tags=tags, progress=step
             )
-        done = [_report(partitions.place_of(key), feed, said) for key, said in sorted(result.done.items())]
+        done = [_report(partitions.place_of(key), feed, values) for key, values in sorted(result.done.items())]
         return done + [_failed(partitions.place_of(key), feed, why) for key, why in sorted(result.failed.items())]
 
 
 def _with_costs(reports: list[dict[str, Any]], tiles: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The reports of tiles; what their layer's harvest cost is counted once, at the first of them."""
+    """Return the reports of tiles. The cost of the layer's harvest is added to the first report only."""
     for report in reports[:1]:
         report |= {name: report[name] + tiles[name] for name in _COSTS}
     return reports
 
 
-def _report(place: Place, feed: str, said: dict[str, Any]) -> dict[str, Any]:
-    counts = {name: said[name] for name in (*COUNTED, *_COSTS, "content_hash")}
-    remarks = {name: said[name] for name in ("remark", "left_out") if said.get(name)}
+def _report(place: Place, feed: str, values: dict[str, Any]) -> dict[str, Any]:
+    counts = {name: values[name] for name in (*COUNTED, *_COSTS, "content_hash")}
+    remarks = {name: values[name] for name in ("remark", "left_out") if values.get(name)}
     return {"jurisdiction": place.jurisdiction, "tile": place.tile, "feed": feed, **counts, **remarks, "complete": True}
 
 

@@ -1,1 +1,1 @@
-"""Dagster sensors, and the pure decisions behind them."""
+"""Dagster sensors, and the pure functions that decide which runs they request."""

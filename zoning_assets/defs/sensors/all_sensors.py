@@ -1,13 +1,13 @@
-"""Waking up: sensors, each a thin coat over a pure decision in a module of its own.
+"""The sensors. Each one is a thin wrapper around pure functions in a module of its own.
 
-    feed_changed      waking      probes feeds in their time, and asks for what changed
-    retry_failed      retrying    asks again for the partitions that failed, and for those only
-    promise_broken    freshness   asks for what was not found up to date within its promise
-    amendment_arrived arrivals    stores what came by message, and asks for the tiles that it touches
-    harvest_goes_on   following   publishes the tiles that were found, then tells what changed
-    run_lost          given_up    fails runs whose process was killed; notes those that Dagster does not start again
+    feed_changed       probe_schedule      probes feeds on schedule, and requests runs for changed feeds
+    retry_failed       failed_partitions   requests runs for failed partitions only
+    promise_broken     overdue_feeds       requests runs for feeds that exceeded their freshness limit
+    amendment_arrived  amendment_arrivals  stores amendments from the queue, and requests runs for their tiles
+    harvest_goes_on    harvest_follow_up   requests the runs that publish found tiles, then detect changes
+    run_lost           lost_runs           fails runs with a dead process; records runs that Dagster does not restart
 
-A hold that is lifted and a maintenance that is over need no sensor: what was due meanwhile is due then, once.
+The end of a hold or of a maintenance window needs no sensor: feeds that became due meanwhile are requested once then.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ _TICK_S = 60
 
 @dataclass(frozen=True)
 class Seen:
-    """What a tick looks at."""
+    """The data that a tick reads."""
 
     url: str
     now: datetime
@@ -51,22 +51,22 @@ class Seen:
 
     @classmethod
     def at(cls, url: str, feeds: Sequence[Feed], now: datetime) -> "Seen":
-        """As the database has it at that time."""
+        """Read the data from the database at this time."""
         closed = probe_schedule.blocked(feeds, hold_records.active(url), now)
         return cls(url, now, feeds, stored.feeds(url), failure_records.unsolved(url), closed)
 
     def failures_of(self, feed: Feed) -> list[Failure]:
-        """What failed of a feed and is not solved."""
+        """Return the unresolved failures of each feed."""
         return [each for each in self.failed if (each.jurisdiction, each.feed) == (feed.jurisdiction.id, feed.name)]
 
 
 def look(zoning: Zoning, now: datetime) -> Seen:
-    """What there is to decide upon."""
+    """Load the data for a tick."""
     return Seen.at(zoning.database(), watched(zoning.settings), now)
 
 
 def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
-    """All of them; `zoning up` runs them."""
+    """Return all sensors. `zoning up` runs them."""
     common: Mapping[str, Any] = {
         "jobs": jobs,
         "minimum_interval_seconds": _TICK_S,
@@ -75,7 +75,7 @@ def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         **common,
-        description="Asks the portals of your own jurisdictions what changed, and harvests that.",
+        description="Probes the portals of your own jurisdictions, and harvests feeds that changed.",
     )
     def feed_changed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
         seen, cursor = look(zoning, datetime.now(UTC)), probe_schedule.entries(context.cursor)
@@ -85,14 +85,14 @@ def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
         asks = portal_probes.decide(cursor, found, seen.failures_of, seen.now)
         for each in asks:
             stored.note_probed(seen.url, each.known)
-        said = "; ".join(f"{each.feed.key}: {each.known.error}" for each in asks if each.known.error)
+        errors = "; ".join(f"{each.feed.key}: {each.known.error}" for each in asks if each.known.error)
         asked = [run_requests.of_feed(each.run_key, each.feed) for each in asks if each.run_key]
         after = probe_schedule.written({**cursor, **{each.feed.key: each.entry for each in asks}}, seen.feeds)
-        return _result(asked, after, said or "no feed is due, or none has changed")
+        return _result(asked, after, errors or "no feed is due, or none has changed")
 
     @dg.sensor(
         **common,
-        description="Asks again for what failed, later and later, a few times; then it is a person's.",
+        description="Retries failed partitions a few times with growing delays. After that, an operator must act.",
     )
     def retry_failed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
         seen, cursor = look(zoning, datetime.now(UTC)), failed_partitions.entries(context.cursor)
@@ -100,10 +100,10 @@ def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
         by_key = {key: feed for feed in seen.feeds for key in (f"{feed.jurisdiction.id}/{CHANGES}", feed.key)}
         mine = [(ask, by_key[key]) for ask in asks if (key := f"{ask.jurisdiction}/{ask.feed}") in by_key]
         asked = [each for ask, feed in mine for each in _again(context.instance, ask, feed)]
-        return _result(asked, failed_partitions.written(after, seen.failed), "nothing that failed is due")
+        return _result(asked, failed_partitions.written(after, seen.failed), "no failed partition is due")
 
     @dg.sensor(
-        **common, description="Harvests what was not found up to date within its promise, whatever its probes say."
+        **common, description="Harvests feeds that exceeded their freshness limit, whatever their probes report."
     )
     def promise_broken(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
         seen = look(zoning, datetime.now(UTC))
@@ -111,7 +111,9 @@ def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
         found = overdue_feeds.due(seen.feeds, seen.known, closed, seen.now)
         before = set((context.cursor or "").splitlines())
         asked = [run_requests.of_feed(key, feed) for feed, key in found if key not in before]
-        return _result(asked, "\n".join(key for _, key in found), "every promise is kept, or asked for already")
+        return _result(
+            asked, "\n".join(key for _, key in found), "every feed is fresh, or its run is already requested"
+        )
 
     return [feed_changed, retry_failed, promise_broken, amendment_arrived(jobs), harvest_goes_on(jobs), run_lost]
 
@@ -128,8 +130,8 @@ def _result(asked: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.Se
 
 
 def watched(settings: Settings) -> list[Feed]:
-    """The feeds of the user's own files; the packaged examples are nobody's to ask. A file that is wrong is left out:
-    a run of its jurisdiction says why."""
+    """Return the feeds of the user's own files. Packaged examples are never polled automatically. Invalid files are
+    skipped here: a run of the jurisdiction reports the error."""
     found: list[Feed] = []
     for path in jurisdictions.files(settings.jurisdictions).values():
         if path.parent != settings.jurisdictions:

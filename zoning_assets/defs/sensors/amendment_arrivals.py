@@ -1,4 +1,4 @@
-"""Waking up by messages: a thin coat over amendment_consumer.py and asking.py."""
+"""The sensor amendment_arrived: a thin wrapper around amendment_consumer.py and queued_tiles.py."""
 
 import asyncio
 import json
@@ -21,25 +21,27 @@ _RUN_KEY = "dagster/run_key"
 
 
 def amendment_arrived(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
-    """Stores the amendments that came by message; asks for a harvest of what they touch."""
+    """Return the sensor that stores amendments from the queue and requests a harvest of the affected tiles."""
 
     @dg.sensor(
         jobs=jobs,
         minimum_interval_seconds=_TICK_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reads the queue of amendments, stores them, and harvests the tiles that they touch.",
+        description="Reads the amendment queue, stores the amendments, and harvests the tiles that they affect.",
     )
     def amendment_arrived(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
         asked: dict[str, str] = json.loads(context.cursor or "{}")
         try:
             received, wanted, asked = asyncio.run(_arrived(context.instance, zoning, asked))
         except StoreError as error:
-            return dg.SensorResult(skip_reason=f"{error}; what was taken comes again", cursor=json.dumps(asked))
+            return dg.SensorResult(
+                skip_reason=f"{error}; received messages will be delivered again", cursor=json.dumps(asked)
+            )
         for why in (*received.failed, *received.refused):
             context.log.warning(why)
         asks = [ask for each in wanted for ask in _requests(context.instance, zoning, each)]
-        said = f"{received.stored} stored, {len(received.failed)} failed, {len(received.refused)} refused"
-        reason = None if asks else dg.SkipReason(said if received.taken else "no amendment has arrived")
+        summary = f"{received.stored} stored, {len(received.failed)} failed, {len(received.refused)} refused"
+        reason = None if asks else dg.SkipReason(summary if received.taken else "no amendment has arrived")
         return dg.SensorResult(run_requests=asks, skip_reason=reason, cursor=json.dumps(asked))
 
     return amendment_arrived
@@ -48,7 +50,7 @@ def amendment_arrived(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
 async def _arrived(
     instance: dg.DagsterInstance, zoning: Zoning, asked: Mapping[str, str]
 ) -> "tuple[Received, list[Wanted], dict[str, str]]":
-    """The amendments, then what they and others ask for; `asked`: messages whose run was asked for, and its key."""
+    """Store the amendments, then read the requested tiles. `asked`: run keys of messages with a requested run."""
     from zoning_assets.defs.sensors import queued_tiles  # noqa: PLC0415
     from zoning_assets.operations import amendment_consumer  # noqa: PLC0415 - see defs/__init__
 
@@ -62,7 +64,7 @@ async def _arrived(
 
 
 def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "Wanted") -> list[dg.RunRequest]:
-    """Its runs; one that names no jurisdiction or feed of ours says so when it runs."""
+    """Return the runs of a request. It fails with a clear error if the feed is unknown."""
     name, feed = wanted.config["jurisdiction"], wanted.config["feed"]
     known, _ = zoning.sorted_out([name])
     if name in known and feed in known[name].feeds:

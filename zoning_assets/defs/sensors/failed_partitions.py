@@ -1,4 +1,4 @@
-"""Which partitions that failed are asked for again, and when: pure decisions."""
+"""Decides which failed partitions are retried, and when. Pure functions."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ from itertools import groupby
 from zoning_assets.defs.sensors.probe_schedule import UNDER_WAY
 from zoning_assets.storage.postgis.records.failure_records import Failure
 
-#: After the first failure it is asked for again so much later, then three times as long; each a little late, so that
-#: what failed together does not come back together.
+#: Delay of the first retry; each further delay is three times as long. Each delay also has a small offset, so that
+#: partitions that failed together are not retried together.
 _FIRST, _FACTOR, _JITTER = timedelta(minutes=10), 3, 0.2
-#: What a person or a clock held up is asked for as soon as that is over.
+#: Failures from a pause or a maintenance window are retried as soon as it ends.
 _AT_ONCE = frozenset({"Held", "PortalResting", "Stopping"})
 #: In a tick.
 _MOST_RUNS, _MOST_TILES = 20, 500
@@ -21,7 +21,7 @@ _MOST_RUNS, _MOST_TILES = 20, 500
 
 @dataclass(frozen=True)
 class Ask:
-    """A run that asks again: for these tiles of a feed, or (none) for all of it."""
+    """A retry request for these tiles of a feed; no tiles: for the whole feed."""
 
     jurisdiction: str
     feed: str
@@ -32,15 +32,15 @@ class Ask:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the cursor remembers of a failure."""
+    """The cursor's entry for a failure."""
 
-    last: str  # when it had failed, as it was asked for
-    at: str  # when it was asked for
-    times: int  # how often it was, since it failed
+    last: str  # the time of the failure that was retried
+    at: str  # the time of the request
+    times: int  # number of requests since the failure
 
 
 def entries(cursor: str | None) -> dict[int, Asked]:
-    """The cursor, read; of one that is lost the run keys say the same again."""
+    """Parse the cursor. If it was lost, the same run keys are computed again, so Dagster skips duplicates."""
     try:
         return {int(id_): Asked(**entry) for id_, entry in json.loads(cursor or "{}").items()}
     except (ValueError, TypeError, AttributeError):
@@ -48,12 +48,12 @@ def entries(cursor: str | None) -> dict[int, Asked]:
 
 
 def written(cursor: Mapping[int, Asked], failures: Sequence[Failure]) -> str:
-    """The cursor, of what is not solved."""
+    """Serialize the cursor, with unresolved failures only."""
     return json.dumps({each.id: vars(cursor[each.id]) for each in failures if each.id in cursor})
 
 
 def next_try(failure: Failure) -> datetime | None:
-    """When it is asked for again, if nothing holds it up then; None: it is dead, or under way."""
+    """Return when a failure is retried if it is not blocked then; None: no retries are left, or one is in progress."""
     if failure.state != "waiting":
         return None
     wait = timedelta(0)
@@ -67,7 +67,7 @@ def next_try(failure: Failure) -> datetime | None:
 def due(
     cursor: Mapping[int, Asked], failures: Sequence[Failure], closed: Collection[str], now: datetime
 ) -> tuple[list[Ask], dict[int, Asked]]:
-    """The runs that are asked for now, one a feed, and what the cursor is to remember then."""
+    """Return the retries to request now, one per feed, and the next cursor."""
     waiting = [each for each in failures if _is_due(each, cursor.get(each.id), closed, now)]
     waiting.sort(key=lambda each: (each.jurisdiction, each.feed, each.id))
     after, asks = dict(cursor), list[Ask]()
@@ -77,8 +77,8 @@ def due(
         chosen = list(members)[:_MOST_TILES]
         remembered = {each.id: _asked(each, cursor.get(each.id), now) for each in chosen}
         tiles = tuple(sorted(each.tile for each in chosen if each.tile))
-        told = repr([(id_, entry.last, entry.times) for id_, entry in sorted(remembered.items())])
-        key = f"again {jurisdiction}/{feed} {hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}"
+        text = repr([(id_, entry.last, entry.times) for id_, entry in sorted(remembered.items())])
+        key = f"again {jurisdiction}/{feed} {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
         whole = any(each.tile is None for each in chosen)
         asks.append(Ask(jurisdiction, feed, () if whole else tiles, tuple(remembered), key))
         after |= remembered
@@ -88,7 +88,7 @@ def due(
 def _is_due(failure: Failure, asked: Asked | None, closed: Collection[str], now: datetime) -> bool:
     if failure.state == "dead" or f"{failure.jurisdiction}/{failure.feed}" in closed:
         return False
-    if failure.state == "asked":  # its run has begun; one that died without a word is asked for anew
+    if failure.state == "asked":  # its run has started; a run that died without a report is requested again
         return failure.asked is None or now - failure.asked > UNDER_WAY
     if asked and asked.last == failure.last.isoformat() and now - datetime.fromisoformat(asked.at) <= UNDER_WAY:
         return False

@@ -1,7 +1,7 @@
-"""What follows a run: the tiles that were found are published, then shares and changes are told.
+"""The sensor harvest_goes_on: after tiles were found it requests their publishing, then shares and changes.
 
-It looks at what was materialized, not at runs that end: that stands in Dagster's event log before the run has ended,
-however it ends. Runs of `zoning sync` go on by themselves.
+It reads materializations, not run statuses: Dagster's event log has a materialization before the run ends, even if the
+run fails later. Runs of `zoning sync` are skipped, because the command starts the following runs itself.
 """
 
 import json
@@ -17,7 +17,7 @@ from zoning_assets.defs.sensors.probe_schedule import Feed
 from zoning_assets.model import CHANGES, PARCELS
 
 _TICK_S, _MOST_EVENTS = 15, 500
-#: A first tick, or one whose cursor was lost, looks back so far; run keys keep it from asking twice.
+#: How far the first tick, or a tick with a lost cursor, looks back. Run keys prevent duplicate requests.
 _LOOK_BACK = timedelta(hours=1)
 _UNFINISHED = [
     dg.DagsterRunStatus(name) for name in ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING", "MANAGED")
@@ -26,14 +26,14 @@ _UNFINISHED = [
 
 @dataclass
 class Cursor:
-    """How far each asset's events were read, and jurisdictions of which something was published and not told yet."""
+    """The last event read of each asset, and the jurisdictions that still need shares and changes."""
 
     read: dict[str, int] = field(default_factory=dict)
-    waiting: dict[str, tuple[int, str]] = field(default_factory=dict)  # jurisdiction -> the newest event, and its run
+    waiting: dict[str, tuple[int, str]] = field(default_factory=dict)  # jurisdiction -> the newest event and its run
 
     @classmethod
     def of(cls, text: str | None) -> "Cursor":
-        """The cursor, read; one that cannot be read is a lost one."""
+        """Parse the cursor. An invalid cursor is treated as a lost one."""
         try:
             return cls(**json.loads(text or "{}"))
         except (ValueError, TypeError):
@@ -42,7 +42,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Made:
-    """A partition that was materialized."""
+    """A materialized partition."""
 
     event: int
     jurisdiction: str
@@ -50,13 +50,13 @@ class Made:
 
 
 def harvest_goes_on(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
-    """Asks for what follows."""
+    """Return the sensor that requests the following runs."""
 
     @dg.sensor(
         jobs=jobs,
         minimum_interval_seconds=_TICK_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Publishes the tiles that were found; tells what changed when a jurisdiction was published.",
+        description="Publishes found tiles; computes shares and changes after a jurisdiction was published.",
     )
     def harvest_goes_on(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
         instance, cursor = context.instance, Cursor.of(context.cursor)
@@ -64,17 +64,17 @@ def harvest_goes_on(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
         for asset in ("parcels", "districts"):
             cursor.waiting |= {made.jurisdiction: (made.event, made.run) for made in _new(instance, cursor, asset)}
         going = {name for name, (_, run) in cursor.waiting.items() if _busy(instance, name, run)}
-        told = {name: cursor.waiting.pop(name)[0] for name in set(cursor.waiting) - going - set(found)}
-        feeds = _feeds(zoning, {*found, *told})
-        asks = [*_tiles(instance, found, feeds), *_changes(told, feeds)]
-        reason = None if asks else dg.SkipReason("nothing was published that is to go on")
+        ready = {name: cursor.waiting.pop(name)[0] for name in set(cursor.waiting) - going - set(found)}
+        feeds = _feeds(zoning, {*found, *ready})
+        asks = [*_tiles(instance, found, feeds), *_changes(ready, feeds)]
+        reason = None if asks else dg.SkipReason("no new materialization needs a following run")
         return dg.SensorResult(run_requests=asks, skip_reason=reason, cursor=json.dumps(asdict(cursor)))
 
     return harvest_goes_on
 
 
 def _new(instance: dg.DagsterInstance, cursor: Cursor, asset: str) -> list[Made]:
-    """What was materialized of an asset since the last look, but for what `zoning sync` did."""
+    """Return the materializations of an asset since the last tick, without those of `zoning sync`."""
     key, after = dg.AssetKey(asset), cursor.read.get(asset)
     since = None if after else datetime.now(UTC) - _LOOK_BACK
     newer = dg.AssetRecordsFilter(key, after_storage_id=after, after_timestamp=since.timestamp() if since else None)
@@ -91,12 +91,12 @@ def _new(instance: dg.DagsterInstance, cursor: Cursor, asset: str) -> list[Made]
 
 
 def _goes_on_alone(run: dg.DagsterRun | None) -> bool:
-    """Whether a run is one of several that `zoning sync` makes, one after the other."""
+    """Return whether `zoning sync` started the run as one of a sequence."""
     return run is not None and retry_policies.ONCE in run.tags
 
 
 def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:
-    """Whether a run of a jurisdiction, or the one that published it, is under way. Backfills have no tag of ours."""
+    """Return whether a run of a jurisdiction, or the run that published it, is in progress. Backfills lack our tags."""
     last = instance.get_run_by_id(run)
     if last and not last.is_finished:
         return True
@@ -119,7 +119,7 @@ def _tiles(
                 yield from run_requests.of_tiles(instance, f"tiles {name} {made.event}", feed, keys)
 
 
-def _changes(told: Mapping[str, int], feeds: Mapping[str, Sequence[Feed]]) -> Iterator[dg.RunRequest]:
-    for name, event in told.items():
+def _changes(ready: Mapping[str, int], feeds: Mapping[str, Sequence[Feed]]) -> Iterator[dg.RunRequest]:
+    for name, event in ready.items():
         for feed in feeds.get(name, ())[:1]:
             yield run_requests.of_feed(f"{CHANGES} {name} {event}", feed, CHANGES)

@@ -1,8 +1,8 @@
-"""The sensor run_lost: runs whose process died, and runs that Dagster gave up before they noted what became of them.
+"""The sensor run_lost: finds runs whose process died, and runs that Dagster abandoned.
 
-Dagster starts a run again whose process died, a few times; with the code server dead at that moment it does not. Such a
-run notes nothing. So its partitions are noted here, as a failure that passes: the sensor retry_failed asks for them
-again after minutes, then later and later, and not for ever.
+Dagster restarts a run with a dead process a few times, but not if the code server is down at that moment. Such a run
+records no outcome. This sensor therefore records its partitions as temporary failures. The sensor retry_failed then
+retries them with growing delays, a limited number of times.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from zoning_assets.model import Outcome, Place
 from zoning_assets.storage.postgis.records import failure_records
 
 _TICK_S = 30
-#: The tag of a run whose partitions were noted, with its id: one that a person starts again inherits the tags.
+#: The tag of a run whose partitions were recorded. Its value is the run's id, because a re-executed run inherits tags.
 NOTED = "dagster/zoning-noted"
 _PARTITION, _REASON = "dagster/partition", "dagster/run_failure_reason"
 
@@ -28,21 +28,21 @@ _PARTITION, _REASON = "dagster/partition", "dagster/run_failure_reason"
 @dg.sensor(
     minimum_interval_seconds=_TICK_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Fails runs whose process was killed, so that Dagster starts them again; notes those that it gave up.",
+    description="Fails runs whose process was killed, so that Dagster restarts them; records abandoned runs.",
 )
 def run_lost(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SkipReason:
-    """Report each lost run as failed, then note what was given up."""
+    """Report each lost run as failed, then record abandoned runs."""
     instance, now = context.instance, datetime.now(UTC)
     lost = [*dead(instance, now), *forgotten(instance, now), *unsubmitted(instance, now)]
     for run, why in lost:
         instance.report_run_failed(run, why)
-    told = [f"{run.run_id}: {why}" for run, why in lost]
-    told += [f"{run}: it was given up" for run in note_given_up(instance, zoning, now)]
-    return dg.SkipReason("; ".join(told) or "no run is lost")
+    lines = [f"{run.run_id}: {why}" for run, why in lost]
+    lines += [f"{run}: Dagster abandoned it" for run in note_given_up(instance, zoning, now)]
+    return dg.SkipReason("; ".join(lines) or "no run is lost")
 
 
 def note_given_up(instance: dg.DagsterInstance, zoning: Zoning, now: datetime) -> list[str]:
-    """Note the partitions of runs that were given up, each run once; the ids of those runs.
+    """Record the partitions of abandoned runs, each run once; return the ids of those runs.
 
     Raises:
         StoreError: the database cannot be reached.
@@ -58,8 +58,8 @@ def note_given_up(instance: dg.DagsterInstance, zoning: Zoning, now: datetime) -
 
 
 def given_up(instance: dg.DagsterInstance, now: datetime) -> Iterator[dg.DagsterRun]:
-    """Runs of our jobs that failed outside their steps, and that Dagster does not start again. A step that fails notes
-    that itself (failure_log.py)."""
+    """Return runs of our jobs that failed outside a step and that Dagster does not restart. A failed step records its
+    failure itself (failure_log.py)."""
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - LATEST)
     for record in instance.get_run_records(failed):
         run, ended = record.dagster_run, datetime.fromtimestamp(record.end_time or now.timestamp(), now.tzinfo)
@@ -69,7 +69,7 @@ def given_up(instance: dg.DagsterInstance, now: datetime) -> Iterator[dg.Dagster
 
 
 def _is_final(run: dg.DagsterRun, since: timedelta) -> bool:
-    """Whether Dagster has decided not to start a run again, or was killed before it decided."""
+    """Return whether Dagster decided not to restart a run, or was killed before it decided."""
     if RETRIED_AS in run.tags:
         return False
     decided = run.tags.get(WILL_RETRY)
@@ -77,7 +77,7 @@ def _is_final(run: dg.DagsterRun, since: timedelta) -> bool:
 
 
 def _places_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Place]:
-    """The partitions of a run; the whole jurisdiction where its range is not registered any more."""
+    """Return the partitions of a run, or the whole jurisdiction if the range is no longer registered."""
     if one := run.tags.get(_PARTITION):
         return [partitions.place_of(one)]
     start, end = run.tags.get(RANGE_START), run.tags.get(RANGE_END)
@@ -91,6 +91,6 @@ def _places_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Place]:
 
 
 def _outcome(run: dg.DagsterRun, place: Place) -> Outcome:
-    what = f"run {run.run_id[:8]} of {run.job_name} ended before it said what became of it"
-    error = RunGivenUp(what, where=str(place), do="nothing is to be done, it is asked for again")
+    what = f"run {run.run_id[:8]} of {run.job_name} ended without a recorded outcome"
+    error = RunGivenUp(what, where=str(place), do="no action is needed, it is retried automatically")
     return Outcome(place, FEED_OF[run.job_name], error=error)

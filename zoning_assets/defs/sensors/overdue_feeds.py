@@ -1,4 +1,4 @@
-"""Which feeds are older than their promise, and so are fetched whatever their probes say: pure decisions."""
+"""Decides which feeds exceeded their freshness limit and are fetched regardless of probes. Pure functions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -8,24 +8,24 @@ from zoning_assets.storage.postgis.records.feed_freshness import Known
 
 
 def overdue(feed: Feed, known: Known | None, now: datetime) -> int:
-    """How often its promise has run out since what stands was found to be the portal's; 0: it is kept, or nothing
-    stands yet."""
+    """Return how many freshness periods have passed since the published data was last confirmed at the portal; 0: the
+    feed is fresh, or nothing is published yet."""
     return (now - known.current) // feed.promise(now) if known and known.current else 0
 
 
 def due(
     feeds: Sequence[Feed], known: Mapping[str, Known], closed: Collection[str], now: datetime
 ) -> list[tuple[Feed, str]]:
-    """The feeds that are to be fetched, and the run key of each: once for each time that the promise has run out.
+    """Return the feeds to fetch and the run key of each: one run for each expired freshness period.
 
-    A portal that did not answer its probes is not asked for all its rows, too, before the promise has run out twice:
-    then it may be the probe that is wrong.
+    If the portal did not answer the probes, its rows are fetched only after two expired periods: then the probe itself
+    may be the problem.
 
     Args:
-        feeds: those that are watched.
-        known: how far each is up to date; one that was never harvested has no promise to break.
-        closed: keys of feeds that are not to be asked now, or that failed and are asked again by themselves.
-        now: the time.
+        feeds: the watched feeds.
+        known: the state of each feed; a feed that was never harvested is skipped.
+        closed: keys of feeds that are blocked now, or that failed and have a retry scheduled.
+        now: the current time.
     """
     found = []
     for feed in feeds:

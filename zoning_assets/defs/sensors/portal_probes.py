@@ -1,4 +1,4 @@
-"""Probes, all at the same time, and what is made of them."""
+"""Runs probes concurrently, and evaluates their results."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +15,13 @@ from zoning_assets.storage.postgis.records.feed_freshness import Known
 if TYPE_CHECKING:
     from zoning_assets.pipeline.pipeline import Pipeline, Probed
 
-#: One portal may keep a tick waiting for so long; the others are asked meanwhile.
+#: Time limit of a probe in a tick. Probes of other portals run at the same time.
 _PROBE_S = 20.0
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A feed that was probed: what is known of it now, what the cursor remembers, and whether a run is asked for."""
+    """A probed feed: its new state, its new cursor entry, and the run to request, if any."""
 
     feed: Feed
     known: Known
@@ -30,7 +30,7 @@ class Decided:
 
 
 async def ask(pipeline: "Pipeline", feeds: Sequence[Feed], now: datetime) -> "list[tuple[Feed, Probed | Exception]]":
-    """Probe them; an error is an answer."""
+    """Probe the feeds. An error is returned as the feed's result."""
 
     async def one(feed: Feed) -> "tuple[Feed, Probed | Exception]":
         try:
@@ -47,16 +47,16 @@ def decide(
     failures_of: Callable[[Feed], Sequence[Failure]],
     now: datetime,
 ) -> list[Decided]:
-    """What becomes of each; pure."""
+    """Evaluate the result of each probe. Pure function."""
     return [
-        _unheard(cursor.get(feed.key), feed, said, now)
-        if isinstance(said, Exception)
-        else _heard(cursor.get(feed.key), feed, said, failures_of(feed), now)
-        for feed, said in found
+        _unanswered(cursor.get(feed.key), feed, answer, now)
+        if isinstance(answer, Exception)
+        else _answered(cursor.get(feed.key), feed, answer, failures_of(feed), now)
+        for feed, answer in found
     ]
 
 
-def _unheard(before: Entry | None, feed: Feed, error: Exception, now: datetime) -> Decided:
+def _unanswered(before: Entry | None, feed: Feed, error: Exception, now: datetime) -> Decided:
     failed = before.failed + 1 if before else 1
     again = probe_schedule.after(feed, now, failed, getattr(error, "wait_s", None))
     entry = Entry(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
@@ -64,10 +64,12 @@ def _unheard(before: Entry | None, feed: Feed, error: Exception, now: datetime) 
     return Decided(feed, known, entry, None)
 
 
-def _heard(before: Entry | None, feed: Feed, said: "Probed", failures: Sequence[Failure], now: datetime) -> Decided:
-    again, why = probe_schedule.after(feed, now), said.why
+def _answered(
+    before: Entry | None, feed: Feed, answer: "Probed", failures: Sequence[Failure], now: datetime
+) -> Decided:
+    again, why = probe_schedule.after(feed, now), answer.why
     current = None if why else now
-    known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=said.requests, current=current)
+    known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=answer.requests, current=current)
     if why and probe_schedule.worth(before, why, failures, now):
         entry = Entry(again.isoformat(), why=why, asked=now.isoformat())
         return Decided(feed, known, entry, probe_schedule.run_key(feed, before, why))

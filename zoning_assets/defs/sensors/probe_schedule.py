@@ -1,5 +1,6 @@
-"""When a feed is to be probed, and whether what was found is asked for: pure decisions, so that a tick can be told
-again. What belongs here: one feed and one time. What does not: Dagster, and what failed (failed_partitions.py)."""
+"""Decides when a feed is probed, and whether a detected change requests a run. The functions are pure, so a tick can be
+repeated with the same result. What belongs here: one feed at one time. What does not: Dagster, and failures
+(failed_partitions.py)."""
 
 import hashlib
 import json
@@ -15,37 +16,37 @@ from zoning_assets.storage.postgis.records.failure_records import Failure
 from zoning_assets.storage.postgis.records.feed_freshness import Known
 from zoning_assets.storage.postgis.records.hold_records import Hold, of
 
-#: Probes in a tick, all at the same time: a tick of Dagster's may take a minute.
+#: Number of concurrent probes in a tick. A Dagster tick may take one minute.
 MOST_PROBES = 12
-#: Feeds of one interval do not all wake up at once: each is late by up to this part of it, always the same; one that is
-#: asked at a stated time, by an hour at most.
+#: Probes of feeds with the same interval are spread: each has a fixed delay of up to this fraction of the interval. For
+#: a feed with a cron schedule the delay is one hour at most.
 _JITTER, _LATEST = 0.1, timedelta(hours=1)
-#: A portal that could not be asked is asked again after so long, then after twice as long, up to its interval.
+#: Delay after a failed probe. It doubles after each further failure, up to the feed's interval.
 _AGAIN = timedelta(hours=1)
-#: What was asked for is not asked for again within this: a run waits for a day at most while a person pauses it.
+#: The same change is not requested again within this time: a paused run waits for one day at most.
 UNDER_WAY = timedelta(hours=26)
 
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed to be watched."""
+    """A watched feed."""
 
     jurisdiction: Jurisdiction
     name: str
 
     @property
     def key(self) -> str:
-        """As the cursor and run keys spell it."""
+        """The feed's key in the cursor and in run keys."""
         return f"{self.jurisdiction.id}/{self.name}"
 
     @property
     def host(self) -> str:
-        """Which portal it is asked from."""
+        """The host of the feed's portal."""
         url = self.jurisdiction.feeds[self.name].url
         return host_of(url) if "://" in url else "files"
 
     def interval(self, now: datetime) -> timedelta:
-        """From one probe to the next."""
+        """The time between two probes."""
         described = self.jurisdiction.feeds[self.name]
         if described.probe is None:
             return timedelta(hours=described.probe_hours)
@@ -53,23 +54,23 @@ class Feed:
         return cron.parse(described.probe).after(first) - first
 
     def promise(self, now: datetime) -> timedelta:
-        """Within so long what stands is found to be what the portal has."""
+        """The freshness limit: within this time the published data must be confirmed at the portal."""
         hours = self.jurisdiction.fresh_hours
         return 2 * self.interval(now) if hours is None else timedelta(hours=hours)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the cursor remembers of a feed. Times in ISO 8601."""
+    """The cursor's entry for a feed. Times in ISO 8601."""
 
-    next: str  # when it is to be probed
-    failed: int = 0  # probes in a row that had no answer
-    why: str = ""  # what was asked for last, and when
+    next: str  # time of the next probe
+    failed: int = 0  # number of consecutive failed probes
+    why: str = ""  # the last requested change, and when
     asked: str = ""
 
 
 def entries(cursor: str | None) -> dict[str, Entry]:
-    """The cursor, read; one that cannot be read is a lost one, which costs probes and no harvest."""
+    """Parse the cursor. An invalid cursor is treated as lost: that causes extra probes, but no harvest."""
     try:
         return {key: Entry(**entry) for key, entry in json.loads(cursor or "{}").items()}
     except (ValueError, TypeError, AttributeError):
@@ -77,18 +78,18 @@ def entries(cursor: str | None) -> dict[str, Entry]:
 
 
 def written(cursor: Mapping[str, Entry], feeds: Iterable[Feed]) -> str:
-    """The cursor, of these feeds only."""
+    """Serialize the cursor, with these feeds only."""
     return json.dumps({feed.key: vars(cursor[feed.key]) for feed in feeds if feed.key in cursor}, sort_keys=True)
 
 
 def blocked(feeds: Iterable[Feed], holds: Sequence[Hold], now: datetime) -> set[str]:
-    """The keys of feeds that are not to be asked: a person paused them, or their portal rests. What is due meanwhile
-    stays due, and is asked for once when that is over."""
+    """Return the keys of blocked feeds: paused feeds, and feeds in a maintenance or quiet window. A probe that becomes
+    due meanwhile stays due, and runs once afterwards."""
     return {feed.key for feed in feeds if of(holds, feed.jurisdiction.id, [feed.host]) or rests_until(feed, now)}
 
 
 def rests_until(feed: Feed, now: datetime) -> datetime | None:
-    """When the windows in which its portal is not asked have closed; None: none is open."""
+    """Return when the open maintenance and quiet windows of the portal end; None: no window is open."""
     portal = feed.jurisdiction.portal
     return open_window_until((*portal.maintenance, *portal.quiet_hours), now)
 
@@ -100,7 +101,7 @@ def due(
     closed: Collection[str],
     now: datetime,
 ) -> list[Feed]:
-    """The feeds whose time has come, the longest overdue first; new ones at once; none that is blocked."""
+    """Return the feeds that are due, longest overdue first. New feeds are due at once; blocked feeds never."""
     times = {feed.key: _next(cursor.get(feed.key), known.get(feed.key)) for feed in feeds}
     waiting = [feed for feed in feeds if times[feed.key] <= now and feed.key not in closed]
     return sorted(waiting, key=lambda feed: (times[feed.key], feed.key))[:MOST_PROBES]
@@ -109,14 +110,14 @@ def due(
 def _next(entry: Entry | None, known: Known | None) -> datetime:
     if entry:
         return datetime.fromisoformat(entry.next)
-    # A cursor was lost. What was found to be worth fetching may not have been asked for: it is looked at again.
+    # The cursor was lost. A detected change may not have been requested, so the feed is probed again.
     if known is None or known.next_probe is None or known.why is not None:
         return datetime(1970, 1, 1, tzinfo=UTC)
     return known.next_probe
 
 
 def after(feed: Feed, now: datetime, failed: int = 0, wait_s: float | None = None) -> datetime:
-    """When a feed that was probed now is to be probed again; `failed`: so often it had no answer, in a row."""
+    """Return when a feed that was probed now is probed again; `failed`: number of consecutive failed probes."""
     interval: timedelta = feed.interval(now)
     if failed:
         wait: timedelta = min(_AGAIN * 2 ** min(failed - 1, 16), interval)
@@ -129,8 +130,9 @@ def after(feed: Feed, now: datetime, failed: int = 0, wait_s: float | None = Non
 
 
 def worth(entry: Entry | None, why: str, failures: Sequence[Failure], now: datetime) -> bool:
-    """Whether what a probe found is asked for: not while the same was asked for and may be under way, nor while the
-    same failed and is asked for again by itself, or needs a person. A portal that did not answer does now."""
+    """Return whether a detected change requests a run: not while a run for the same change may be in progress, and not
+    while its run failed and has a retry scheduled or needs an operator. If only temporary errors are left and no retry
+    is scheduled, the run is requested, because the portal answers now."""
     if entry is None or why != entry.why:
         return True
     if failures:
@@ -139,6 +141,6 @@ def worth(entry: Entry | None, why: str, failures: Sequence[Failure], now: datet
 
 
 def run_key(feed: Feed, entry: Entry | None, why: str) -> str:
-    """The same for a tick that is told again, another for the next time that the same is found."""
-    told = f"{feed.key} {entry.next if entry else ''} {why}"
-    return f"{feed.key} {hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}"
+    """Return the run key: the same for a repeated tick, a different one when the same change is detected later."""
+    text = f"{feed.key} {entry.next if entry else ''} {why}"
+    return f"{feed.key} {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"

@@ -1,5 +1,5 @@
-"""From the queue of tiles to runs: what is wanted together is asked for together, and acknowledged when its run is
-recorded."""
+"""Turns messages of the tile queue into runs. Tiles of one feed are requested together, and messages are acknowledged
+when their run is recorded."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -10,13 +10,13 @@ from zoning_assets.errors import MessageRefused
 from zoning_assets.queues import Message, Queue
 from zoning_assets.transform.changes.amendment_messages import TileMessage, read_tiles
 
-#: Messages in a tick.
+#: Maximum number of messages per tick.
 _MOST = 500
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run of the job `harvest`."""
+    """A requested run, and the messages that ask for it."""
 
     run_key: str
     config: Mapping[str, Any]
@@ -26,23 +26,24 @@ class Wanted:
 async def ask(
     tiles: Queue, asked: Mapping[str, str], is_recorded: Callable[[str], bool]
 ) -> tuple[list[Wanted], dict[str, str]]:
-    """The runs that the waiting messages ask for; and each of these messages with its run's key, for the next call.
+    """Return the runs for the waiting messages, and the run key of each message for the next call.
 
-    A message stays in the queue until its run is recorded: whoever dies before that asks again, for the same.
+    A message stays in the queue until its run is recorded. If this process dies before that, the same run is requested
+    again.
 
     Args:
         tiles: the queue.
-        asked: what the last call gave back.
-        is_recorded: whether there is a run with that key.
+        asked: the second result of the previous call.
+        is_recorded: returns whether a run with this key exists.
 
     Raises:
-        QueueUnavailable: nothing is lost.
+        QueueUnavailable: the broker does not answer; no message is lost.
     """
     taken = await tiles.take(_MOST)
     recorded = {each.id for each in taken if each.id in asked and is_recorded(asked[each.id])}
     await tiles.acknowledge([each for each in taken if each.id in recorded])
     new = [each for each in taken if each.id not in recorded]
-    read = [(each, said) for each in new if (said := await _read(tiles, each))]
+    read = [(each, request) for each in new if (request := await _read(tiles, each))]
     wanted = together(read)
     await tiles.release([each for each, _ in read])
     return wanted, {name: each.run_key for each in wanted for name in each.messages}
@@ -57,17 +58,17 @@ async def _read(tiles: Queue, message: Message) -> TileMessage | None:
 
 
 def together(read: list[tuple[Message, TileMessage]]) -> list[Wanted]:
-    """One run for each jurisdiction and feed; the same messages give the same key."""
+    """Return one run per jurisdiction and feed. The same messages give the same run key."""
     groups: dict[tuple[str, str], list[tuple[Message, TileMessage]]] = {}
-    for message, said in read:
-        groups.setdefault((said.jurisdiction, said.feed), []).append((message, said))
+    for message, request in read:
+        groups.setdefault((request.jurisdiction, request.feed), []).append((message, request))
     return [_wanted(*where, group) for where, group in sorted(groups.items())]
 
 
 def _wanted(jurisdiction: str, feed: str, group: list[tuple[Message, TileMessage]]) -> Wanted:
     ids = tuple(sorted(message.id for message, _ in group))
     name = ids[0] if len(ids) == 1 else hashlib.blake2b(" ".join(ids).encode(), digest_size=16).hexdigest()
-    whole = any(not said.tiles for _, said in group)
-    wanted = [] if whole else sorted({tile for _, said in group for tile in said.tiles})
+    whole = any(not request.tiles for _, request in group)
+    wanted = [] if whole else sorted({tile for _, request in group for tile in request.tiles})
     config = {"jurisdiction": jurisdiction, "feed": feed, "tiles": wanted}
     return Wanted(f"{jurisdiction}/{feed} {name}", config, ids)
