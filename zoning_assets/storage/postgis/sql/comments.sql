@@ -1,5 +1,5 @@
 -- What every table, view and column of the schema means. Applied in the transaction of each migration, after all
--- migrations, so this file describes the newest schema. docs/reference/tables.md is generated from it (`zoning db tables`).
+-- migrations, so this file describes the newest schema. `zoning db tables` makes docs/reference/tables.md of it.
 -- Times are timestamptz. Geometries are in the target CRS of their jurisdiction (EPSG:4326 or EPSG:3857), axis order x, y
 -- (longitude, latitude). Areas are square metres in an equal-area CRS chosen for the jurisdiction.
 
