@@ -13,7 +13,8 @@ from aiohttp import web
 
 from tests.conftest import read_toml, rows
 from zoning_assets.errors import HarvestIncomplete
-from zoning_assets.model import PARCELS, ZONING, Cover, Jurisdiction, Place
+from zoning_assets.harvest import Cover
+from zoning_assets.model import PARCELS, ZONING, Jurisdiction, Place
 from zoning_assets.pipeline.pipeline import STAGES, Pipeline
 from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal import Portal

@@ -18,7 +18,7 @@ from zoning_assets.http import Kept
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import change_detection, corrections
 from zoning_assets.pipeline.corrections import Wish
-from zoning_assets.pipeline.extract import doubt_cover
+from zoning_assets.pipeline.known_layer import doubt_cover
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.pipeline.unchanged_check import Look
 from zoning_assets.pipeline.workers import work_item

@@ -64,7 +64,7 @@ def test_a_day_that_comes_seldom_is_found() -> None:
                                   "5-3 * * * *", "*/0 * * * *", "0 3 * * * UTC UTC",
                                   "0 3 * * MON", "0 3 L * *"])  # fmt: skip
 def test_what_is_no_time_is_said(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must|no |never|not a"):
+    with pytest.raises(ValueError, match=r"must|no |never|is not a time zone"):
         cron.parse(text)
 
 

@@ -11,7 +11,8 @@ import shapely
 
 from tests.support.http_client import plain_client
 from tests.support.http_desk import Answers, Clock, served
-from zoning_assets.model import PARCELS, Feed, Jurisdiction, Page, Place, Portal
+from zoning_assets.harvest import Page
+from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place, Portal
 from zoning_assets.sources.full_layer import FullLayer, page_of
 from zoning_assets.sources.source import Request, Source
 from zoning_assets.storage.object_store.harvest_drafts import Draft

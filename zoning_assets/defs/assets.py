@@ -21,7 +21,8 @@ from zoning_assets.defs.in_process_runs import FORCE, REPLAY
 from zoning_assets.defs.resources import KeptResource, Zoning
 from zoning_assets.defs.retry_policies import one_line
 from zoning_assets.errors import AcceptanceNeeded
-from zoning_assets.model import CHANGES, PARCELS, RAW, ZONING, Cover, Jurisdiction, Outcome
+from zoning_assets.harvest import Cover
+from zoning_assets.model import CHANGES, PARCELS, RAW, ZONING, Jurisdiction, Outcome
 from zoning_assets.storage.postgis.records import failure_records
 from zoning_assets.transform.quality.release_checks import Verdict
 

@@ -9,7 +9,8 @@ from dagster import DataVersion
 
 from zoning_assets.defs.partitions import key_of
 from zoning_assets.errors import ZoningError
-from zoning_assets.model import NORMALIZED, PUBLISHED, RAW, VALIDATED, Counts, Cover, Outcome
+from zoning_assets.harvest import Cover
+from zoning_assets.model import NORMALIZED, PUBLISHED, RAW, VALIDATED, Counts, Outcome
 
 _DATA_VERSION = "dagster/data_version"
 _MOST_REJECTIONS = 50

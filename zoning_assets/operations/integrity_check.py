@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zoning_assets.errors import ZoningError
-from zoning_assets.model import PARCELS, VALIDATED, Harvest, Place
+from zoning_assets.harvest import Harvest
+from zoning_assets.model import PARCELS, VALIDATED, Place
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.geoparquet_tables import Table
 from zoning_assets.storage.object_store.object_store import Objects

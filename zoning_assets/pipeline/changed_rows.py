@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from zoning_assets.errors import HarvestIncomplete
-from zoning_assets.model import Cover, Harvest, Page, Place
+from zoning_assets.harvest import Cover, Harvest, Page
+from zoning_assets.model import Place
 from zoning_assets.sources import Source
 from zoning_assets.sources.source import Earlier, Update
 from zoning_assets.storage.object_store import raw_harvests

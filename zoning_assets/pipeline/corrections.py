@@ -11,9 +11,10 @@ from itertools import groupby
 import pandas as pd
 
 from zoning_assets.errors import Defect, FixRefused, SettingInvalid, TooManyRejections, ZoningError
-from zoning_assets.model import VALIDATED, Counts, Cover, Harvest, Jurisdiction, Page, Place
-from zoning_assets.pipeline.extract import known_cover
+from zoning_assets.harvest import Cover, Harvest, Page
+from zoning_assets.model import VALIDATED, Counts, Jurisdiction, Place
 from zoning_assets.pipeline.holds import hosts_of
+from zoning_assets.pipeline.known_layer import known_cover
 from zoning_assets.pipeline.workers.work_item import Work
 from zoning_assets.pipeline.workers.worker_tasks import columns_of, try_fixes
 from zoning_assets.storage.object_store import raw_harvests

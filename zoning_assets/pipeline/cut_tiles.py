@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from zoning_assets.errors import CoverStale, HarvestMissing, ZoningError
-from zoning_assets.model import NORMALIZED, RAW, Cover, Harvest, Jurisdiction, Page, Place
+from zoning_assets.harvest import Cover, Harvest, Page
+from zoning_assets.model import NORMALIZED, RAW, Jurisdiction, Place
 from zoning_assets.pipeline.corrections import work_of
-from zoning_assets.pipeline.extract import known_cover
+from zoning_assets.pipeline.known_layer import known_cover
 from zoning_assets.pipeline.runner import Prepared
 from zoning_assets.pipeline.workers.distribute_rows import deal
 from zoning_assets.pipeline.workers.normalize_page import normalize_page

@@ -5,7 +5,7 @@ stores are asked. What does not: what comes after the tiles are known (pipeline)
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from zoning_assets.errors import CrsRefused, HarvestIncomplete, HarvestMissing, JurisdictionInvalid
+from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInvalid
+from zoning_assets.harvest import Cover, Harvest, Page
 from zoning_assets.http import Client
-from zoning_assets.model import LON_LAT, ZONING, Cover, Feed, Harvest, Jurisdiction, Page, Place
+from zoning_assets.model import LON_LAT, ZONING, Feed, Jurisdiction, Place
 from zoning_assets.pipeline import changed_rows
 from zoning_assets.pipeline.changed_rows import Changes, PagesAndRows
 from zoning_assets.pipeline.workers.normalize_page import PageRead, check_place, keys_at, normalize_page
@@ -246,49 +247,6 @@ async def _opened(request: Request, signals: Mapping[str, Any] | None) -> tuple[
     shift = datum_shifts.check(source.layer.get("crs"), request.feed, request.jurisdiction.bounds, request.where)
     source.layer |= {"shift": shift} if shift else {}
     return source, source.signals or signals or {}
-
-
-def note_published(objects: Objects, cover: Cover, published: Set[Place]) -> bool:
-    """What a feed is now, for the next probe and against the next fall; only when the whole of it was published.
-
-    Returns:
-        Whether every place of the feed is now of one harvest of its layer, by this run or by several.
-    """
-    found = {place.tile for place in published if place.tile}
-    if cover.tiles:
-        found = feed_baselines.published_of(objects, cover.jurisdiction, cover.feed, cover.harvest, found)
-    whole = found >= set(cover.tiles) if cover.tiles else bool(published)
-    if whole:
-        feed_baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, cover.refreshed)
-    return whole
-
-
-def is_whole(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> bool:
-    """Whether every place of a feed was published from one harvest of its layer, the newest."""
-    cover = known_cover(objects, jurisdiction, feed)
-    known = set(cover.tiles)
-    return not known or feed_baselines.published_of(objects, jurisdiction.id, feed, cover.harvest, ()) >= known
-
-
-def known_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:
-    """The newest harvest and its tiles.
-
-    Raises:
-        HarvestMissing: there is none yet.
-    """
-    cover = raw_harvests.find_cover(objects, jurisdiction.id, feed)
-    if cover is None and feed == ZONING:  # it may have been harvested by an earlier version
-        return Cover(jurisdiction.id, feed, {}, {})
-    if cover is None:
-        raise HarvestMissing("its tiles are not known yet", where=jurisdiction.id, do="materialize `tiles` first")
-    return cover
-
-
-def doubt_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None:
-    """Let the layer be fetched anew."""
-    cover = raw_harvests.find_cover(objects, jurisdiction.id, feed)
-    if cover is not None:
-        raw_harvests.put_cover(objects, replace(cover, doubted=True))
 
 
 def _is_trusted(cover: Cover, feed: Feed, now: datetime) -> bool:

@@ -23,6 +23,7 @@ from pathlib import Path
 from zoning_assets.defects import defect
 from zoning_assets.errors import CoverStale, ZoningError
 from zoning_assets.graceful_stop import called_in_loop
+from zoning_assets.harvest import Cover
 from zoning_assets.http import Client, Http, Kept, Tally
 from zoning_assets.model import (
     NORMALIZED,
@@ -32,14 +33,14 @@ from zoning_assets.model import (
     VALIDATED,
     ZONING,
     Counts,
-    Cover,
     Jurisdiction,
     Outcome,
     Place,
 )
 from zoning_assets.pipeline.cut_tiles import Preparing
-from zoning_assets.pipeline.extract import Harvesting, doubt_cover, is_whole, note_published
+from zoning_assets.pipeline.extract import Harvesting
 from zoning_assets.pipeline.holds import hosts_of, watching
+from zoning_assets.pipeline.known_layer import doubt_cover, is_whole, note_published
 from zoning_assets.pipeline.publishing import Publishing
 from zoning_assets.pipeline.release_gate import Gate
 from zoning_assets.pipeline.runner import Prepared, Run, places_of

@@ -10,8 +10,9 @@ from functools import partial
 
 from zoning_assets import log_config
 from zoning_assets.errors import Held, ZoningError
+from zoning_assets.harvest import Cover
 from zoning_assets.http import Http
-from zoning_assets.model import Cover, Jurisdiction, Outcome, Place
+from zoning_assets.model import Jurisdiction, Outcome, Place
 from zoning_assets.pipeline.holds import Pauses, hosts_of
 from zoning_assets.pipeline.release_gate import Gate
 from zoning_assets.pipeline.workers.work_item import Work

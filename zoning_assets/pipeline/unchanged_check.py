@@ -15,8 +15,9 @@ from pathlib import Path
 
 from zoning_assets.errors import Stopping
 from zoning_assets.graceful_stop import called_in_loop
+from zoning_assets.harvest import Cover
 from zoning_assets.http import Client, Http, Kept, KeptAnswers, Tally
-from zoning_assets.model import CHANGES, PARCELS, RAW, VALIDATED, ZONING, Counts, Cover, Jurisdiction, Outcome, Place
+from zoning_assets.model import CHANGES, PARCELS, RAW, VALIDATED, ZONING, Counts, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import change_detection
 from zoning_assets.pipeline.corrections import check, fixed_by
 from zoning_assets.pipeline.cut_tiles import Preparing

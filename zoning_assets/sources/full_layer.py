@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from zoning_assets.errors import CrsRefused
-from zoning_assets.model import Page
+from zoning_assets.harvest import Page
 from zoning_assets.sources.download import cache_dir
 from zoning_assets.sources.source import Earlier, PageDraft, Request, Update, prove
 from zoning_assets.transform import normalize

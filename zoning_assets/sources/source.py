@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInvalid, NotALayer
+from zoning_assets.harvest import Page
 from zoning_assets.http import Client
-from zoning_assets.model import Feed, Jurisdiction, Page
+from zoning_assets.model import Feed, Jurisdiction
 
 if TYPE_CHECKING:  # Dagster's definitions import this file, and need no numpy
     import numpy as np

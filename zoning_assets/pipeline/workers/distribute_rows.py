@@ -14,7 +14,8 @@ import orjson
 import pyarrow as pa
 
 from zoning_assets.errors import Defect
-from zoning_assets.model import NORMALIZED, Page
+from zoning_assets.harvest import Page
+from zoning_assets.model import NORMALIZED
 from zoning_assets.pipeline.workers.normalize_page import normalized_page
 from zoning_assets.pipeline.workers.work_item import Work
 from zoning_assets.storage.object_store import raw_harvests

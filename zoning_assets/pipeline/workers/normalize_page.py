@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from zoning_assets.errors import HarvestMissing
-from zoning_assets.model import Page
+from zoning_assets.harvest import Page
 from zoning_assets.pipeline.workers.work_item import Work, normalized, read
 from zoning_assets.storage.object_store.geoparquet_tables import index_of
 from zoning_assets.transform import normalize

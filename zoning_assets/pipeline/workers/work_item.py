@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from zoning_assets.model import LON_LAT, Feed, Harvest, Jurisdiction, Page, Place
+from zoning_assets.harvest import Harvest, Page
+from zoning_assets.model import LON_LAT, Feed, Jurisdiction, Place
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.geoparquet_tables import PageTables, Table
 from zoning_assets.storage.object_store.object_store import Objects

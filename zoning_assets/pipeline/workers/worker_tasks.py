@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import shapely
 
-from zoning_assets.model import NORMALIZED, PARCELS, VALIDATED, Counts, Page
+from zoning_assets.harvest import Page
+from zoning_assets.model import NORMALIZED, PARCELS, VALIDATED, Counts
 from zoning_assets.pipeline.workers.work_item import Work, body_of, normalized, read
 from zoning_assets.storage.object_store.geoparquet_tables import Table
 from zoning_assets.storage.postgis import publish

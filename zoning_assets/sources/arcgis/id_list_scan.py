@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoning_assets.errors import CrsRefused, FeedRefused, HarvestIncomplete, PortalUnreachable, ZoningError
-from zoning_assets.model import Page
+from zoning_assets.harvest import Page
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.arcgis import edit_tracking, full_scan
 from zoning_assets.sources.arcgis.edit_tracking import EditedRows

@@ -16,7 +16,8 @@ import orjson
 import zstandard
 
 from zoning_assets.errors import HarvestIncomplete
-from zoning_assets.model import Harvest, Page, Place
+from zoning_assets.harvest import Harvest, Page
+from zoning_assets.model import Place
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.object_store.raw_harvests import folder_of, page_name, read_packed
 from zoning_assets.transform.geometry import content_hash

@@ -20,7 +20,8 @@ import pyarrow as pa
 import zstandard
 
 from zoning_assets.errors import HarvestMissing
-from zoning_assets.model import Cover, Harvest, Page, Place
+from zoning_assets.harvest import Cover, Harvest, Page
+from zoning_assets.model import Place
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform.geometry import content_hash
 from zoning_assets.transform.geometry.h3_tiles import to_int
