@@ -108,7 +108,7 @@ class Standing:
     def _wrong(self) -> Iterator[tuple[str, str, str]]:
         """Files that cannot be read; maps and releases that are not believed."""
         for name in sorted({*self.mine, *self.done} & set(self.faults)):
-            yield name, self.faults[name], "mend the file"
+            yield name, self.faults[name], "fix the file"
         for name, alarms in ((each, why) for each, why in self.alarms.items() if each not in self._without_file):
             yield name, "; ".join(alarms), f"look at the map; `zoning accept {name} --feed zoning --reason ...`"
         for held in (each for each in self.held if each["jurisdiction"] not in self._without_file):

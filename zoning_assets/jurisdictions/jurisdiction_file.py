@@ -106,7 +106,7 @@ class Reader:
         self._complain(f"{key}: {what}")
 
     def _complain(self, what: str) -> NoReturn:
-        raise JurisdictionInvalid(what, where=str(self.path), do="mend the file")
+        raise JurisdictionInvalid(what, where=str(self.path), do="fix the file")
 
 
 def _path(at: str, key: str) -> str:

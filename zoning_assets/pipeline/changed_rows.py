@@ -36,11 +36,6 @@ class Changes:
     rows: LayerRows
     update: Update
 
-    @property
-    def source(self) -> Source:
-        """Gives the pages of the rows that are new or changed."""
-        return self.update.source
-
     def merged(self, fetched: PagesAndRows) -> PagesAndRows:
         """The rows that are still as they were, and those that were fetched.
 

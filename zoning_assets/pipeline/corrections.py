@@ -86,7 +86,7 @@ def check(place: Place, counts: Counts, rejections: pd.DataFrame, known_among: C
         raise TooManyRejections(
             f"{rejected} of {of} rows were rejected",
             where=str(place),
-            do=f"look at `zoning rejections {place.jurisdiction}`, then mend the file or `zoning fix` them",
+            do=f"look at `zoning rejections {place.jurisdiction}`, then fix the file or `zoning fix` them",
         )
 
 

@@ -82,7 +82,7 @@ class Harvesting:
             same = {"columns": source.stamp.get("columns"), **_settings_of(jurisdiction, feed)}
             changes = await changed_rows.find(self.objects, source, known, same, work.pages.rules)
             if changes:
-                cover = await self._fetched(changes.source, work, stamp, changes)
+                cover = await self._fetched(changes.update.source, work, stamp, changes)
                 return replace(cover, fetched=began, whole=known.refreshed.isoformat())
         return replace(await self._fetched(source, work, stamp), fetched=began, whole=began)
 

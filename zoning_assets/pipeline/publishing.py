@@ -35,21 +35,21 @@ class Publishing:
         self.pool.at_exit(close_idle)
         work = validated.work
         done = await asyncio.to_thread(find_published, self.database, work.edition)
-        # The survey is handed over as it is made: it may be large, and the place may wait.
-        await gate.add(validated, await self._survey(validated, fields, gate, done), publishes=done is None)
+        # The profile is handed over as it is made: it may be large, and the place may wait.
+        await gate.add(validated, await self._profile(validated, fields, gate, done), publishes=done is None)
         if done:
             return done
         await gate.wait(validated)
         async with gate.turn:  # in a thread: a worker that waits for PostgreSQL works on no page
             return await asyncio.to_thread(publish_place, work, self.database, await gate.undone())
 
-    async def _survey(
+    async def _profile(
         self, validated: Validated, fields: ReleaseProfile, gate: Gate, done: Published | None
     ) -> ReleaseProfile:
         """What the release looks like in this place, beside what is published."""
-        survey = fields + await asyncio.to_thread(validated.survey)
+        profile = fields + await asyncio.to_thread(validated.profile)
         if done:
-            return survey + ReleaseProfile(kept=survey.rows)
+            return profile + ReleaseProfile(kept=profile.rows)
         if await gate.compares():
-            return survey + await self.pool.run(compare_place, validated.work, self.database)
-        return survey
+            return profile + await self.pool.run(compare_place, validated.work, self.database)
+        return profile

@@ -6,6 +6,7 @@ the portal gave to the look.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from zoning_assets.errors import Stopping
+from zoning_assets.errors import Stopping, ZoningError
 from zoning_assets.graceful_stop import called_in_loop
 from zoning_assets.harvest import Cover
 from zoning_assets.http import Client, Http, Kept, KeptAnswers, Tally
@@ -32,6 +33,8 @@ from zoning_assets.storage.postgis.publish import find_published
 from zoning_assets.storage.postgis.records import correction_records, failure_records, feed_freshness, hold_records
 from zoning_assets.storage.postgis.records.snapshots import States
 from zoning_assets.storage.postgis.sessions import said, session
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,11 @@ class Look:
             return await self._found(jurisdiction, feed, answers)
         except Stopping:
             raise
-        except Exception:  # noqa: BLE001 - the run meets it too, and records it
+        except ZoningError:  # the run meets it too, and records it
+            return []
+        except Exception as error:  # noqa: BLE001 - a fault of the check must not prevent the run
+            kind = type(error).__name__  # its text may hold an address with a token
+            _log.warning("%s %s: the check for changes failed, so a run is made: %s", jurisdiction.id, feed, kind)
             return []
         finally:
             answers.close()

@@ -34,7 +34,7 @@ class Validated:
     counts: Counts
     content_hash: str
 
-    def survey(self) -> ReleaseProfile:
+    def profile(self) -> ReleaseProfile:
         """What the release looks like in these rows. It may be large, so it is read when it is needed."""
         table = self.work.table(VALIDATED)
         return ReleaseProfile.of(table.summary(self.work.objects)["survey"])

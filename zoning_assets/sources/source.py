@@ -104,7 +104,7 @@ class Source(Protocol):
     """An opened layer.
 
     Attributes:
-        form, layer: how its pages are decoded, see model.Harvest.
+        form, layer: how its pages are decoded, see harvest.Harvest.
         stamp: changes when the layer changes.
         tells: whether an equal stamp means equal rows, as far as the portal is reliable.
         rows: the number of rows; None: known only after all pages were read.

@@ -124,10 +124,15 @@ class IdListSource:
     async def rows_since(self, earlier: Earlier) -> Update | None:
         """See source.Source: added and deleted rows are found by the list of ids, edited rows by editor tracking."""
         condition = edit_tracking.condition(self.service.about, self.stamp, earlier)
-        if condition is None or self.request.feed.strategy != "auto" or not _is_list(earlier.ids, earlier.stamp):
+        if condition is None or self.request.feed.strategy != "auto":
             return None
-        ids = await self.service.ids({"where": condition})
-        edited = edit_tracking.edited(self.ids, ids, earlier, condition, most_rows=self.service.about.most_rows)
+        if not await asyncio.to_thread(_is_list, earlier.ids, earlier.stamp):
+            return None
+        newer = await self.service.ids({"where": condition})
+        return await asyncio.to_thread(self._update, earlier, newer, condition)
+
+    def _update(self, earlier: Earlier, newer: Ids | None, condition: str) -> Update | None:
+        edited = edit_tracking.edited(self.ids, newer, earlier, condition, most_rows=self.service.about.most_rows)
         if edited is None:
             return None
         kept = np.isin(earlier.ids, self.ids) & ~np.isin(earlier.ids, edited.ids)

@@ -75,7 +75,7 @@ class Draft:
         self.pages.clear()
 
     def commit(self, *, form: str, layer: dict[str, Any], proof: dict[str, Any], picked: str = "") -> Harvest:
-        """Make the pages a harvest: its manifest, then the pointer to it. `picked`: see model.Harvest.
+        """Make the pages a harvest: its manifest, then the pointer to it. `picked`: see harvest.Harvest.
 
         Raises:
             HarvestIncomplete: another process that harvests the same layer has deleted some.
