@@ -1,4 +1,4 @@
-"""The looks of `zoning sync`: a feed that did not change needs no run, and Dagster is not imported for it."""
+"""Check before `zoning sync` starts runs: a feed that did not change needs no run, and no import of Dagster."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "Kept") -> list[dict[str, Any]]:
-    """The reports of a feed that did not change; none where a run is needed.
+    """Return the reports of a feed that did not change; an empty list: a run is needed.
 
     Args:
         url: of the database.
@@ -35,8 +35,8 @@ def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "Kept") -> list[
 
 
 def _are_registered(jurisdiction: Jurisdiction, tiles: Sequence[str]) -> bool:
-    """Whether Dagster's storage knows the tiles; it may be newer than what is published. Of a storage that is not ours
-    that is believed."""
+    """Whether Dagster's storage has the tiles as partitions; it may have been created after they were published. The
+    storage of another installation is not checked."""
     address = os.environ.get(dagster_storage.SETTING)
     return not (tiles and address) or dagster_storage.has_tiles(address, jurisdiction.id, tiles)
 

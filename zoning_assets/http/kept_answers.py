@@ -1,5 +1,7 @@
-"""Answers that are used twice: a command looks at a portal, and the run that it then begins does not ask the same
-questions again."""
+"""Responses that are used twice: by the check whether a feed changed, and by the run that follows it.
+
+The run does not send the same requests again.
+"""
 
 import time
 from collections import deque
@@ -9,16 +11,14 @@ from dataclasses import dataclass, field, replace
 from zoning_assets.errors import PortalError
 from zoning_assets.http.request import Response, Tally
 
-#: Older answers are not used: a run may wait for hours, for example while a person pauses it.
+#: Seconds. Older responses are not used: a run may wait for hours, for example while it is paused.
 _OLDEST_S = 60.0
-
-
-#: Questions of a look. Some layers can be opened only by reading all of their pages: the run does that.
+#: Requests of a check. Some layers can be opened only by reading all of their pages; the run does that.
 _MOST_QUESTIONS = 10
 
 
 class LookEnds(Exception):
-    """A look has asked as many questions as it may."""
+    """A check has sent as many requests as it may."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,11 @@ class _Kept:
 
 @dataclass
 class KeptAnswers:
-    """What a portal answered to a look, by question and in order. First answers are kept; after `close` each is given
-    out once, until the portal must be asked something: from then on it is asked everything."""
+    """The responses of a portal to a check, by request and in order.
+
+    Until `close`, responses are stored. After it, each is returned once. As soon as a request has no stored response,
+    all requests are sent.
+    """
 
     clock: Callable[[], float] = time.monotonic
     is_open: bool = True
@@ -39,11 +42,11 @@ class KeptAnswers:
     _asked: int = 0
 
     def close(self) -> None:
-        """The look has ended."""
+        """The check has ended: from now on, responses are returned."""
         self.is_open = False
 
     async def answer(self, question: Hashable, tally: Tally, ask: Callable[[], Awaitable[Response]]) -> Response:
-        """The kept answer to a question, at the cost that it had; else what `ask` returns, which a look keeps.
+        """Return the stored response to a request, and add its cost to `tally`; else call `ask`.
 
         Raises:
             PortalError: the portal refuses, or refused then.

@@ -1,8 +1,8 @@
-"""The look before a run: whether what is published of a feed is what its portal has.
+"""Check before a run whether the published rows of a feed are what its portal has.
 
-A run would check the same, in the same way. The look fetches no page, judges no row and publishes nothing. Where a run
-has anything to do, or is needed to report an error, the look finds nothing, and the run goes on with the answers that
-the portal gave to the look.
+A run would check the same, in the same way. The check fetches no page, validates no row and publishes nothing. If a run
+has anything to do, or is needed to report an error, the check returns nothing, and the run uses the responses that the
+check received.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from zoning_assets.errors import Stopping, ZoningError
 from zoning_assets.graceful_stop import called_in_loop
 from zoning_assets.harvest import Cover
 from zoning_assets.http import Client, Http, Kept, KeptAnswers, Tally
+from zoning_assets.http.kept_answers import LookEnds
 from zoning_assets.model import CHANGES, PARCELS, RAW, VALIDATED, ZONING, Counts, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import change_detection
 from zoning_assets.pipeline.corrections import check, fixed_by
@@ -81,7 +82,7 @@ class Look:
             return await self._found(jurisdiction, feed, answers)
         except Stopping:
             raise
-        except ZoningError:  # the run meets it too, and records it
+        except (ZoningError, LookEnds):  # the run meets it too, and records it
             return []
         except Exception as error:  # noqa: BLE001 - a fault of the check must not prevent the run
             kind = type(error).__name__  # its text may hold an address with a token
