@@ -19,8 +19,9 @@ _WORLD = {f"P{n}": Fact(n % 3, "a") for n in range(600)}
 _LATER = {
     key: Fact(fact.spot, "b") if key.endswith("7") else fact for key, fact in _WORLD.items() if not key.endswith("5")
 }
-#: Rows of small tables (batches) that may be read more; a step publishes 600 rows.
-_FEW = 10
+#: A step publishes two batches. The second version of a batch may lie on another page than the first; then its key is
+#: found twice, in the index and in the table.
+_FEW = 4
 #: Counts of a session that has ended are complete; so they are ended, and their end is awaited.
 _END = """
     SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
