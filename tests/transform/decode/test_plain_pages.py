@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 import shapely
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.transform.strategies import wild_shapes
-from zoning_assets.transform.decode import page_readers
+from zoning_assets.transform.decode import json_limits, page_readers
 from zoning_assets.transform.decode.esri import esri_json
 from zoning_assets.transform.geometry import content_hash, validity
 
@@ -66,6 +67,24 @@ def test_a_page_that_is_plain_is_read_as_one(monkeypatch) -> None:
     page = {"features": [{"attributes": {"A": 1}, "geometry": {"rings": [_SQUARE]}}]}
     monkeypatch.setattr(esri_json.json_limits, "read", None)
     assert _read(page)[0] == "[{'A': 1}]"
+
+
+@pytest.mark.parametrize(
+    ("value", "is_long"),
+    [
+        ("1a2e10c0-4e56-4f0b-9e12-0123456789ab", False),  # a GlobalID, not a number with an exponent
+        ("1234567890123456.0", False),
+        (float(2**53), True),
+        (-1e300, True),
+        (float(2**53 - 1), False),
+        ([1.5, {"a": [float(2**60)]}], True),
+        ([1.5, {"a": ["9e99"]}], False),
+        (2**64, True),
+    ],
+)
+def test_only_numbers_are_long(value: Any, *, is_long: bool) -> None:
+    """A page with long numbers is parsed a second time, which is slow: a text that looks like one is not enough."""
+    assert json_limits.has_long_numbers([{"A": 1}, {"A": value}]) is is_long
 
 
 @given(

@@ -1,7 +1,6 @@
 """JSON of strangers: read within limits, and its lists of corners made flat."""
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,8 +22,8 @@ _MOST_VALUES = 16_000_000
 _DEEPEST = 200
 
 
-#: Attributes, as orjson writes them, that hold a whole double beyond 2**53: a longer number may have stood there.
-_LONG = re.compile(rb"\de\+?\d\d|\d{16}\.0")
+#: Whole numbers from here on may have more digits than a double holds (IEEE 754: 53 bits).
+_EXACT = float(2**53)
 
 
 def decode(body: bytes) -> Any:
@@ -174,9 +173,18 @@ def read(body: bytes, name: str) -> Features:
 def has_long_numbers(attributes: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a number beyond 2**53 was read as a double, which may have fewer digits than what was written."""
     try:
-        return _LONG.search(orjson.dumps(attributes)) is not None
+        orjson.dumps(attributes)
     except TypeError:  # beyond 64 bits, or half a character
         return True
+    return _has_long([value for each in attributes for value in each.values()])
+
+
+def _has_long(values: Sequence[Any]) -> bool:
+    """Whether one of the values, or one nested in them, is so long. `orjson.dumps` has limited the depth."""
+    if any(abs(value) >= _EXACT for value in values if type(value) is float):
+        return True
+    nested = [value for value in values if type(value) in (dict, list)]
+    return bool(nested) and _has_long([value for each in nested for value in _within(each)])
 
 
 def features_in(document: Any) -> list[dict[str, Any]]:
