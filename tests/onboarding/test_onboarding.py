@@ -22,7 +22,7 @@ from zoning_assets.http import Client
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.onboarding import column_roles, doctor, portal_detection
 from zoning_assets.onboarding.proposal import propose
-from zoning_assets.pipeline.extract import Harvesting
+from zoning_assets.pipeline.extract import Harvester
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal import CountyReleases, Portal, county_portal
@@ -143,7 +143,7 @@ async def test_the_doctor_finds_renamed_columns_by_their_values(tmp_path: Path, 
     objects = Objects(str(tmp_path / "store"))
     async with portal_and_client() as (portal, address, http):
         county = read_toml(tmp_path, county_toml(address), ID)
-        await Harvesting(objects, tmp_path, pool).harvest(county, PARCELS, http, datetime.now(UTC))
+        await Harvester(objects, tmp_path, pool).harvest(county, PARCELS, http, datetime.now(UTC))
         well = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)
         portal.layers[0] = renamed(portal.layers[0], PIN="PARCEL_KEY_2026", ZONE="DISTRICT")
         found = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)
