@@ -23,7 +23,7 @@ from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.pipeline.unchanged_check import UnchangedCheck
 from zoning_assets.pipeline.workers import work_item
 from zoning_assets.simulation.county.county import ID, County, county_toml
-from zoning_assets.simulation.portal.portal import Portal
+from zoning_assets.simulation.portal.portal import SimulatedPortal
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.postgis.records import correction_records, failure_records, hold_records
 
@@ -289,7 +289,7 @@ def test_a_layer_that_changes_between_look_and_pages_is_refused(pipeline: Pipeli
     county = County.build(LOTS)
 
     async def all_of_it() -> None:
-        portal = Portal([tracked(county, 1_000)])
+        portal = SimulatedPortal([tracked(county, 1_000)])
         async with portal.running() as address:
             described, kept = read_toml(tmp_path / "toml", county_toml(address), ID), Kept()
             await harvested(pipeline, described)
