@@ -33,7 +33,7 @@ from zoning_assets.simulation.chaos.edits import edited
 from zoning_assets.simulation.chaos.faults import edit_of
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 from zoning_assets.sources import FEED_TYPES
 from zoning_assets.storage.object_store.object_store import Objects
 
@@ -73,7 +73,7 @@ class Verdict:
 
     cell: Cell
     what: str
-    bites: Mapping[str, int]
+    applied: Mapping[str, int]
     errors: Sequence[str]
     log: Sequence[str] = field(repr=False)  # what was asked, in order
 
@@ -83,7 +83,7 @@ class Verdict:
         return self.what.partition(":")[0].partition(" ")[0]
 
     def __str__(self) -> str:
-        return f"{self.cell}: {self.what}; {dict(self.bites)}"
+        return f"{self.cell}: {self.what}; {dict(self.applied)}"
 
 
 class Hurried:
@@ -151,11 +151,11 @@ class Matrix:
         found, errors = self._harvest(cell, self.releases(release), chaos, folder)
         what = _judged(before, state_of(self.database), truths, found, errors) or _named(cell, errors)
         if what.startswith(REFUSED):
-            happened = [edit for edit in cell.edits if chaos.bites[_name_of(edit, cell)]]
+            happened = [edit for edit in cell.edits if chaos.applied[_name_of(edit, cell)]]
             what += self._healed(cell, release, happened[0] if happened else None, folder)
         said = [f"{tile or 'cover'}: {error}" for tile, error in errors.items() if error]
         log = [f"{status} {asked.kind} {_short(asked.params)}" for asked, status in chaos.log]
-        return Verdict(cell, what, chaos.bites, said, log)
+        return Verdict(cell, what, chaos.applied, said, log)
 
     def _healed(self, cell: Cell, release: int, edit: Edit | None, folder: Path) -> str:
         """Nothing, where an honest portal's rows are published at last; else what went wrong."""
@@ -178,7 +178,7 @@ class Matrix:
             self._keep_tables(folder)
         return self._truths[release, edit]
 
-    def _layers(self, release: int, edit: Edit | None) -> list[Layer]:
+    def _layers(self, release: int, edit: Edit | None) -> list[ServedLayer]:
         first, *rest = self.releases(release)
         return [edited(first, edit[0], stamped=edit[1]) if edit else first, *rest]
 
@@ -198,7 +198,7 @@ class Matrix:
         return folder
 
     def _harvest(
-        self, cell: Cell, layers: Sequence[Layer], chaos: Chaos | None, folder: Path
+        self, cell: Cell, layers: Sequence[ServedLayer], chaos: Chaos | None, folder: Path
     ) -> tuple[list[str], Errors]:
         """The tiles that were found, and the errors."""
         self.portal.layers, self.portal.chaos = list(layers), chaos

@@ -60,7 +60,7 @@ def _row(names: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "published_before": verdicts[0].cell.published,
         "seed": verdicts[0].cell.seed,
         "verdicts": {each.cell.strategy: each.what for each in verdicts},
-        "bites": {each.cell.strategy: dict(each.bites) for each in verdicts},
+        "applied": {each.cell.strategy: dict(each.applied) for each in verdicts},
         "requests": {each.cell.strategy: len(each.log) for each in verdicts},
     }
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyogrio
 import shapely
 
-from zoning_assets.simulation.county.county_table import Column, Table
+from zoning_assets.simulation.county.county_table import Column, CountyTable
 from zoning_assets.simulation.portal.portal import CountyReleases
 
 _ROWS_A_BATCH = 10_000
@@ -45,7 +45,7 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
     yield from rest
 
 
-def _batches(table: Table) -> Iterator[pa.RecordBatch]:
+def _batches(table: CountyTable) -> Iterator[pa.RecordBatch]:
     for start in range(0, len(table), _ROWS_A_BATCH):
         rows = table.taken(np.arange(start, min(start + _ROWS_A_BATCH, len(table))))
         columns = {name: _arrow(values) for name, values in rows.columns.items() if name != "OBJECTID"}

@@ -13,7 +13,7 @@ from aiohttp import web
 from zoning_assets.http.rate_limit import Decision
 from zoning_assets.http.rate_limit_store import MemoryLedger, Step, T
 from zoning_assets.simulation.county.county import County
-from zoning_assets.simulation.portal.portal import CountyReleases, Portal, county_portal
+from zoning_assets.simulation.portal.portal import CountyReleases, SimulatedPortal, county_portal
 
 START = datetime(2026, 11, 23, tzinfo=UTC)  # a Monday
 FLEET, LOTS = 20, 1500  # a new district is a fifteenth of them; of 400 it is a third, which a tripwire holds
@@ -76,7 +76,7 @@ class One:
     number: int
     clock: Clock
     releases: CountyReleases = field(init=False)
-    portal: Portal = field(init=False)
+    portal: SimulatedPortal = field(init=False)
     address: str = "http://127.0.0.1:1"
     release: int = 1
     asked: int = 0

@@ -99,8 +99,8 @@ class Week:
         if well:
             self.published[feed.key].append((began, self.clock.hours))
         if any(each.error is None for each in outcomes):
-            change_detection.overlay(url, feed.jurisdiction)
-            change_detection.tell(url, feed.jurisdiction)
+            change_detection.update_parcel_zoning(url, feed.jurisdiction)
+            change_detection.detect_changes(url, feed.jurisdiction)
 
     def _through(self, described: Jurisdiction, feed: str, tiles: Sequence[str]) -> list[Outcome]:
         outcomes: list[Outcome] = []

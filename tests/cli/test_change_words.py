@@ -29,8 +29,8 @@ def asked(zoning: Zoning, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytes
             switch_release(portal, number)
             sync(pipeline, county)
             sync(pipeline, county, ZONING)
-            change_detection.overlay(pipeline.database, county)
-            change_detection.tell(pipeline.database, county)
+            change_detection.update_parcel_zoning(pipeline.database, county)
+            change_detection.detect_changes(pipeline.database, county)
 
     def ask(*words: str, status: int = 0) -> dict[str, Any]:
         ended, out, err = zoning(*words, "--json")

@@ -21,7 +21,7 @@ from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_
 from zoning_assets.defs.sensors.probe_schedule import Entry
 from zoning_assets.model import Feed as FeedOf
 from zoning_assets.model import Jurisdiction, Portal
-from zoning_assets.pipeline.pipeline import Probed
+from zoning_assets.pipeline.pipeline import ProbeResult
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import BOUNDS, ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
@@ -138,7 +138,9 @@ def test_a_probe_that_finds_nothing_asks_for_nothing() -> None:
     """What was asked for before it counts no more: it is there, or it is no longer so."""
     asked = {feed().key: Entry(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())}
     for before in ({}, asked):
-        (found,) = portal_probes.decide(before, [(feed(), Probed("us-xx-a", "zoning", None, 2))], lambda _: [], NOW)
+        (found,) = portal_probes.decide(
+            before, [(feed(), ProbeResult("us-xx-a", "zoning", None, 2))], lambda _: [], NOW
+        )
         assert (found.run_key, found.entry.why, found.known.current) == (None, "", NOW)
 
 

@@ -26,7 +26,9 @@ def endings(verdict: Verdict) -> set[str]:
     line = all(name in _LINE for name in cell.faults)
     if outcome_of(cell.faults) == FATAL:
         return (
-            {REFUSED} if any(verdict.bites[n] for n in cell.faults if FAULTS[n].outcome == FATAL) else {EXACT, REFUSED}
+            {REFUSED}
+            if any(verdict.applied[n] for n in cell.faults if FAULTS[n].outcome == FATAL)
+            else {EXACT, REFUSED}
         )
     return {EXACT} if outcome_of(cell.faults) == PASSING and (cell.strategy == "auto" or line) else {EXACT, REFUSED}
 
@@ -54,7 +56,7 @@ def test_each_fault_alone(matrix: Matrix, name: str) -> None:
     """One fault, and it does bite; every other county was published before."""
     published = list(FAULTS).index(name) % 2 == 1
     verdict = check(matrix, Cell((name,), 1, published=published))
-    assert verdict.bites[name] > 0 or FAULTS[name].avoidable
+    assert verdict.applied[name] > 0 or FAULTS[name].avoidable
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, ZONING, Amendment, Outcome
 from zoning_assets.operations.integrity_check import verify
 from zoning_assets.pipeline import change_detection, corrections
-from zoning_assets.pipeline.corrections import Wish
+from zoning_assets.pipeline.corrections import FixRequest
 from zoning_assets.pipeline.pipeline import NORMALIZED, PUBLISHED, VALIDATED, Pipeline
 from zoning_assets.simulation.county.county import ID, County
 from zoning_assets.simulation.county.release_plan import Plan
@@ -64,8 +64,8 @@ class Life:
         return self.pipeline.database
 
     def judge(self) -> None:
-        change_detection.overlay(self.url, self.described)
-        change_detection.tell(self.url, self.described)
+        change_detection.update_parcel_zoning(self.url, self.described)
+        change_detection.detect_changes(self.url, self.described)
         self.moments.append((now(self.url), hashes(self.url)))
 
     def harvest(self, feed: str, choose: Callable[[list[str]], list[str]] = list) -> list[Outcome]:
@@ -89,7 +89,7 @@ class Life:
     def fix(self) -> None:
         """A row without a key gets one from a person, and what is kept is published anew."""
         (chosen, *_) = correction_records.rejected(self.url, jurisdiction=ID, reason="null_key")
-        wish = Wish({"key": "NEW-1"})
+        wish = FixRequest({"key": "NEW-1"})
         done = corrections.fix(
             self.url, self.pipeline.objects, self.described, [chosen], wish, actor="ann", reason="seen"
         )
@@ -151,7 +151,7 @@ def test_twenty_moments_in_any_order(life: Life, capsys: pytest.CaptureFixture[s
         undo(life.pipeline, life.described, moment)
         assert hashes(url) == seen, f"rollback {number}"
         go_on(life.pipeline)
-        assert change_detection.overlay(url, life.described).changed == 0
+        assert change_detection.update_parcel_zoning(url, life.described).changed == 0
         assert hashes(url) == seen, f"after rollback {number}"
     assert hold_records.broken(url) == []
     if held(life.harvest(PARCELS)):  # the last moment was one of the other keys

@@ -22,11 +22,11 @@ from zoning_assets.http import Client
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.onboarding import column_roles, doctor, portal_detection
 from zoning_assets.onboarding.proposal import propose
-from zoning_assets.pipeline.extract import Harvesting
+from zoning_assets.pipeline.extract import Harvester
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.county.county import ID, county_toml
-from zoning_assets.simulation.portal.portal import CountyReleases, Portal, county_portal
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.portal import CountyReleases, SimulatedPortal, county_portal
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 from zoning_assets.sources import FEED_TYPES
 from zoning_assets.storage.object_store.object_store import Objects
 
@@ -34,7 +34,9 @@ RELEASES = CountyReleases(600, page_rows=200)
 
 
 @asynccontextmanager
-async def portal_and_client(layers: list[Layer] | None = None) -> AsyncIterator[tuple[Portal, str, Client]]:
+async def portal_and_client(
+    layers: list[ServedLayer] | None = None,
+) -> AsyncIterator[tuple[SimulatedPortal, str, Client]]:
     portal = county_portal(RELEASES)
     portal.layers = layers or portal.layers
     clock = Clock()
@@ -42,9 +44,11 @@ async def portal_and_client(layers: list[Layer] | None = None) -> AsyncIterator[
         yield portal, address, http
 
 
-def renamed(layer: Layer, **names: str) -> Layer:
+def renamed(layer: ServedLayer, **names: str) -> ServedLayer:
     """The layer with other names for its columns."""
-    return Layer(layer.name, {names.get(each, each): v for each, v in layer.columns.items()}, layer.shapes, layer.about)
+    return ServedLayer(
+        layer.name, {names.get(each, each): v for each, v in layer.columns.items()}, layer.shapes, layer.about
+    )
 
 
 @pytest.mark.parametrize("path", ["", "/County/FeatureServer", "/County/FeatureServer/0"])
@@ -101,7 +105,7 @@ async def test_an_address_without_polygons_is_refused(tmp_path: Path) -> None:
         "X1": np.array(["same"] * rows, dtype=object),
         "X2": np.array(["1 a"] * rows, dtype=object),
     }
-    poor = Layer(
+    poor = ServedLayer(
         "Parcels",
         {k: columns[k] for k in ("OBJECTID", "X1", "X2")},
         nameless.shapes,
@@ -143,7 +147,7 @@ async def test_the_doctor_finds_renamed_columns_by_their_values(tmp_path: Path, 
     objects = Objects(str(tmp_path / "store"))
     async with portal_and_client() as (portal, address, http):
         county = read_toml(tmp_path, county_toml(address), ID)
-        await Harvesting(objects, tmp_path, pool).harvest(county, PARCELS, http, datetime.now(UTC))
+        await Harvester(objects, tmp_path, pool).harvest(county, PARCELS, http, datetime.now(UTC))
         well = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)
         portal.layers[0] = renamed(portal.layers[0], PIN="PARCEL_KEY_2026", ZONE="DISTRICT")
         found = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)

@@ -14,7 +14,7 @@ from tests.support import town
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import change_detection, corrections
-from zoning_assets.pipeline.corrections import Wish
+from zoning_assets.pipeline.corrections import FixRequest
 from zoning_assets.pipeline.pipeline import NORMALIZED, PUBLISHED, STAGES, VALIDATED, Pipeline
 from zoning_assets.simulation.county.county import ID, County
 from zoning_assets.storage.postgis import rollback_batches
@@ -156,7 +156,7 @@ def test_a_fix_says_that_it_was_rolled_back(pipeline: Pipeline, described: Juris
     sync(pipeline, described)
     before = now(pipeline.database)
     (chosen, *_) = correction_records.rejected(pipeline.database, jurisdiction=ID, reason="null_key")
-    wish = Wish({"key": "NEW-1"})
+    wish = FixRequest({"key": "NEW-1"})
     assert corrections.fix(pipeline.database, pipeline.objects, described, [chosen], wish, actor="a", reason="b") == {}
     sync(pipeline, described, stages=REPLAY)
     state = lambda: [each["state"] for each in correction_records.in_force(pipeline.database, None)]  # noqa: E731
@@ -177,23 +177,23 @@ def test_what_was_not_told_before_a_rollback_is_told_after_it(
     county = County.build(LOTS).after_changes()
     town.release(tmp_path, county)
     sync(pipeline, described)
-    change_detection.overlay(pipeline.database, described)
+    change_detection.update_parcel_zoning(pipeline.database, described)
     between = now(pipeline.database)
     told = rows(pipeline.database, CHANGES)
     town.release(tmp_path, county.after_changes())
     sync(pipeline, described)
-    change_detection.overlay(pipeline.database, described)
+    change_detection.update_parcel_zoning(pipeline.database, described)
     undo(pipeline, described, between)
     go_on(pipeline)
-    assert change_detection.tell(pipeline.database, described) is None, "perhaps a part of a release stands"
+    assert change_detection.detect_changes(pipeline.database, described) is None, "perhaps a part of a release stands"
     town.release(tmp_path, county)
     assert errors(sync(pipeline, described)) == []
-    change_detection.tell(pipeline.database, described)
+    change_detection.detect_changes(pipeline.database, described)
     assert county.truth
     kinds = [kind for _, kind in rows(pipeline.database, CHANGES)][len(told) :]
     assert kinds.count("split") == len(county.truth.split) > 0
     assert kinds.count("merged") == len(county.truth.merged) > 0
-    assert change_detection.tell(pipeline.database, described) is None
+    assert change_detection.detect_changes(pipeline.database, described) is None
 
 
 def test_a_parcel_that_had_passed_to_another_tile_passes_again(database: str) -> None:

@@ -42,8 +42,8 @@ def harvest(pipeline: Pipeline, county: Jurisdiction) -> None:
     for feed in (None, ZONING):
         outcomes = sync(pipeline, county, feed) if feed else sync(pipeline, county)
         assert [each.error for each in outcomes if each.error] == []
-    change_detection.overlay(pipeline.database, county)
-    change_detection.tell(pipeline.database, county)
+    change_detection.update_parcel_zoning(pipeline.database, county)
+    change_detection.detect_changes(pipeline.database, county)
 
 
 def undo(
@@ -104,7 +104,7 @@ def test_any_past_moment_comes_back_row_for_row(pipeline: Pipeline, county: tupl
         assert state(pipeline.database) == seen
         assert rows(pipeline.database, CHANGES) == told
         go_on(pipeline)
-        assert change_detection.tell(pipeline.database, described) is None, "a rollback is no news"
+        assert change_detection.detect_changes(pipeline.database, described) is None, "a rollback is no news"
     undone = rows(pipeline.database, "SELECT count(*) FROM zoning.batch WHERE undoes IS NOT NULL")
     assert undone[0][0] >= 6
     assert hold_records.broken(pipeline.database) == []

@@ -80,7 +80,7 @@ def test_each_harm_is_named(county: Pipeline, tmp_path: Path, harm: Callable[...
 def test_a_rollback_is_no_fault(county: Pipeline, tmp_path: Path) -> None:
     """What was undone is not what the newest harvest says, and should not be."""
     described = read_toml(tmp_path / "toml", county_toml("http://127.0.0.1:1"), ID)
-    change_detection.overlay(county.database, described)
+    change_detection.update_parcel_zoning(county.database, described)
     ((moment,),) = rows(county.database, "SELECT max(committed) FROM zoning.batch WHERE id <= 2")
     history_rollback.undo(
         county.database, county.objects, described, to=moment, actor="ann", reason="wrong", in_earnest=True

@@ -152,7 +152,7 @@ def test_a_removal_is_undone_row_for_row(pipeline: Pipeline, counties: tuple[Jur
     assert rows(url, CHANGES) == told
     assert jurisdiction_removal.removed(url) == set()
     go_on(pipeline)
-    assert change_detection.tell(url, county) is None, "it is no news"
+    assert change_detection.detect_changes(url, county) is None, "it is no news"
     switch_release(portal, 3)
     harvest(pipeline, county)
     assert len(rows(url, CHANGES)) > len(told)

@@ -41,13 +41,13 @@ url = "{folder}/zoning_{vintage}.geojson"
 FOUND = "SELECT count(*) FROM zoning.change"
 
 
-def release(pipeline: Pipeline, jurisdiction: Jurisdiction) -> change_detection.Told | None:
+def release(pipeline: Pipeline, jurisdiction: Jurisdiction) -> change_detection.ReleaseChanges | None:
     """What a sync does once both feeds are published."""
-    change_detection.overlay(pipeline.database, jurisdiction)
-    return change_detection.tell(pipeline.database, jurisdiction)
+    change_detection.update_parcel_zoning(pipeline.database, jurisdiction)
+    return change_detection.detect_changes(pipeline.database, jurisdiction)
 
 
-def events(told: change_detection.Told | None, kind: str) -> list[dict[str, Any]]:
+def events(told: change_detection.ReleaseChanges | None, kind: str) -> list[dict[str, Any]]:
     """The new changes of a kind that are no reviews."""
     assert told is not None
     found = told.changes[(told.changes["kind"] == kind) & (told.changes["state"] == "event")]
@@ -361,7 +361,7 @@ version = "2"
   "R-1" = "Primarily Residential"
 """
     county = read_toml(tmp_path / "toml", county_toml(portal) + edited, ID)
-    found = change_detection.preview(begun.database, county)
+    found = change_detection.preview_rules(begun.database, county)
     assert found.codes == [("R-4", "R-4", "R-1")]
     assert found.types == [("R-1", None, "Primarily Residential")]
     assert {(old, new) for *_, old, new in found.gone} >= {("R-1", "R-4")}

@@ -17,8 +17,8 @@ from zoning_assets.harvest import Cover
 from zoning_assets.model import PARCELS, ZONING, Jurisdiction, Place
 from zoning_assets.pipeline.pipeline import STAGES, Pipeline
 from zoning_assets.simulation.county.county import ID, County, county_toml
-from zoning_assets.simulation.portal.portal import Portal
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.portal import SimulatedPortal
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 
 HARVEST_TIME = datetime(2026, 11, 24, tzinfo=UTC)
 LOADED_MS = round(datetime(2026, 6, 1, tzinfo=UTC).timestamp() * 1000)
@@ -26,7 +26,7 @@ DAY_MS = 86_400_000
 USE = "SELECT parcel_id, land_use FROM zoning.parcel WHERE land_use LIKE '99%' ORDER BY parcel_id"
 
 
-def tracked(county: County, days: int, edits: Sequence[tuple[int, str]] = (), gone: Sequence[int] = ()) -> Layer:
+def tracked(county: County, days: int, edits: Sequence[tuple[int, str]] = (), gone: Sequence[int] = ()) -> ServedLayer:
     """The county's parcels, edited last so many days after they were loaded.
 
     Args:
@@ -35,21 +35,21 @@ def tracked(county: County, days: int, edits: Sequence[tuple[int, str]] = (), go
         edits: the position of a row, and the land use that it has since then.
         gone: positions of rows that were deleted.
     """
-    layer = Layer.of("Parcels", county.parcels, LOADED_MS + days * DAY_MS)
+    layer = ServedLayer.of("Parcels", county.parcels, LOADED_MS + days * DAY_MS)
     columns = {name: np.array(values) for name, values in layer.columns.items()}
     for row, use in edits:
         columns["USE_CODE"][row] = use
         columns["LAST_EDIT"][row] = np.datetime64(LOADED_MS + days * DAY_MS, "ms")
     kept = np.setdiff1d(np.arange(len(layer)), np.array(gone, dtype=int))
     columns = {name: values[kept] for name, values in columns.items()}
-    return Layer("Parcels", columns, layer.shapes.taken(kept), replace(layer.about, edits="LAST_EDIT"))
+    return ServedLayer("Parcels", columns, layer.shapes.taken(kept), replace(layer.about, edits="LAST_EDIT"))
 
 
 @dataclass
 class Watched:
     """A portal, what it was asked, and a county that is harvested from it."""
 
-    portal: Portal
+    portal: SimulatedPortal
     pipeline: Pipeline
     county: Jurisdiction
     requests: int = 0
@@ -63,7 +63,7 @@ class Watched:
         self.pages += said.get("outFields") == "*"
         return self.spoil(said)
 
-    async def harvest(self, layer: Layer, *, force: bool = False) -> Cover:
+    async def harvest(self, layer: ServedLayer, *, force: bool = False) -> Cover:
         """Let the portal have this layer, and harvest and publish all tiles."""
         self.portal.layers = [layer]
         self.requests = self.pages = 0
@@ -76,9 +76,9 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(pipeline: Pipeline, folder: Path, layer: Layer) -> AsyncIterator[Watched]:
+async def watched(pipeline: Pipeline, folder: Path, layer: ServedLayer) -> AsyncIterator[Watched]:
     """A portal with one layer, in this loop."""
-    portal = Portal([layer])
+    portal = SimulatedPortal([layer])
     async with portal.running() as address:
         found = Watched(
             portal, replace(pipeline, now=lambda: HARVEST_TIME), read_toml(folder, county_toml(address), ID)
@@ -169,7 +169,7 @@ def test_an_edit_past_the_tracking_is_not_missed(
             await portal.harvest(tracked(county, 0))
             all_pages = portal.pages
             layer = tracked(county, 10, [(700, "991")])
-            loaded = Layer(
+            loaded = ServedLayer(
                 "Parcels", layer.columns, layer.shapes, replace(layer.about, edited_ms=LOADED_MS + 90 * DAY_MS)
             )
             loaded.columns["USE_CODE"][20] = "992"
@@ -187,7 +187,7 @@ def test_a_column_more_is_fetched_for_all_rows(pipeline: Pipeline, tmp_path: Pat
             all_pages = portal.pages
             layer = tracked(county, 10, [(700, "991")])
             columns = {**layer.columns, "OWNER": layer.columns["USE_CODE"]}
-            await portal.harvest(Layer("Parcels", columns, layer.shapes, layer.about))
+            await portal.harvest(ServedLayer("Parcels", columns, layer.shapes, layer.about))
             assert portal.pages == all_pages
 
     asyncio.run(check())
@@ -254,20 +254,20 @@ def test_a_deleted_row_may_come_back(pipeline: Pipeline, database: str, tmp_path
 def test_of_a_map_too(pipeline: Pipeline, database: str, tmp_path: Path, county: County) -> None:
     """Districts cross tiles, and are judged together: a page of which one row is gone gives the others."""
 
-    def districts(days: int, code: str, *, gone: int | None = None) -> Layer:
-        layer = Layer.of("Zoning", county.zoning, LOADED_MS + days * DAY_MS)
+    def districts(days: int, code: str, *, gone: int | None = None) -> ServedLayer:
+        layer = ServedLayer.of("Zoning", county.zoning, LOADED_MS + days * DAY_MS)
         columns = {**layer.columns, "ZONE_CODE": np.array(layer.columns["ZONE_CODE"])}
         columns["LAST_EDIT"] = np.full(len(layer), np.datetime64(LOADED_MS, "ms"))
         if days:
             columns["ZONE_CODE"][3], columns["LAST_EDIT"][3] = code, np.datetime64(LOADED_MS + days * DAY_MS, "ms")
         kept = np.setdiff1d(np.arange(len(layer)), [] if gone is None else [gone])
         columns = {name: values[kept] for name, values in columns.items()}
-        return Layer("Zoning", columns, layer.shapes.taken(kept), replace(layer.about, edits="LAST_EDIT"))
+        return ServedLayer("Zoning", columns, layer.shapes.taken(kept), replace(layer.about, edits="LAST_EDIT"))
 
     async def check() -> None:
         async with watched(pipeline, tmp_path / "toml", tracked(county, 0)) as portal:
 
-            async def publish(layer: Layer) -> list[str]:
+            async def publish(layer: ServedLayer) -> list[str]:
                 portal.portal.layers = [tracked(county, 0), layer]
                 portal.requests = portal.pages = 0
                 outcomes: list = []

@@ -17,7 +17,7 @@ from zoning_assets.model import NORMALIZED, VALIDATED, ZONING, Jurisdiction, Out
 from zoning_assets.operations import history_rollback
 from zoning_assets.operations.integrity_check import verify
 from zoning_assets.pipeline import corrections
-from zoning_assets.pipeline.corrections import Wish
+from zoning_assets.pipeline.corrections import FixRequest
 from zoning_assets.pipeline.pipeline import PUBLISHED, STAGES, Pipeline
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving
@@ -50,7 +50,7 @@ class City:
             assert each.counts.fetched == each.counts.accepted + each.counts.rejected
         return outcomes
 
-    def fix(self, wish: Wish | None, *ids: str, **which: str) -> dict[str, ZoningError]:
+    def fix(self, wish: FixRequest | None, *ids: str, **which: str) -> dict[str, ZoningError]:
         meant = {"jurisdiction": self.described.id, **which} if which else {}
         found = correction_records.rejected(self.url, ids, **meant)
         return corrections.fix(self.url, self.pipeline.objects, self.described, found, wish, actor="ann", reason="seen")
@@ -84,7 +84,7 @@ def test_a_key_that_a_person_gives_is_published_and_applies_again_to_the_very_sa
     lots = [*GOOD, lot(7, None)]
     city.harvest(lots)
     (row_id,) = city.ids()
-    assert city.fix(Wish({"key": "Z7"}), row_id) == {}
+    assert city.fix(FixRequest({"key": "Z7"}), row_id) == {}
     done = city.again(REPLAY, lots)
     assert errors(done) == []
     assert sum(each.counts.accepted for each in done) == len(lots)
@@ -104,7 +104,7 @@ def test_a_key_that_a_person_gives_is_published_and_applies_again_to_the_very_sa
 
 def test_a_row_that_the_portal_changes_is_judged_anew_and_the_fix_says_so(city: City) -> None:
     city.harvest([*GOOD, lot(7, None)])
-    city.fix(Wish({"PIN": "Z7"}), *city.ids())
+    city.fix(FixRequest({"PIN": "Z7"}), *city.ids())
     changed = lot(7, None)
     changed["properties"]["N"] = 70
     city.harvest([*GOOD, changed])
@@ -117,7 +117,7 @@ def test_a_row_that_the_portal_changes_is_judged_anew_and_the_fix_says_so(city: 
 def test_a_shape_that_a_person_gives_is_judged_and_its_row_stays_at_its_place(city: City) -> None:
     lots = [*GOOD, lot(7, "B7", placed=False)]
     city.harvest(lots)
-    assert city.fix(Wish({}, read_shape(json.dumps(SHAPE).encode())), *city.ids()) == {}
+    assert city.fix(FixRequest({}, read_shape(json.dumps(SHAPE).encode())), *city.ids()) == {}
     assert errors(city.again(REPLAY, lots)) == []
     shape = rows(city.url, "SELECT ST_AsText(geom) FROM zoning.parcel WHERE parcel_id = 'B7'")[0][0]
     assert shapely.from_wkt(shape).equals(shapely.from_geojson(json.dumps(SHAPE)))
@@ -126,14 +126,20 @@ def test_a_shape_that_a_person_gives_is_judged_and_its_row_stays_at_its_place(ci
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
-        (Wish({"N": "3"}), "it would still be rejected: null_key"),
-        (Wish({"PIN": "  "}), "it would still be rejected: null_key"),
-        (Wish({"PIN": "A1"}), "another row has the key 'A1'"),
-        (Wish({"PIN": "Z"}, shapely.to_wkb(shapely.box(3, 3, 4, 4))), "it would still be rejected: out_of_bounds"),
-        (Wish({"PIN": "Z"}, shapely.to_wkb(shapely.box(-71.1, 42.37, -71.1, 42.38))), "still be rejected: not_an_area"),
+        (FixRequest({"N": "3"}), "it would still be rejected: null_key"),
+        (FixRequest({"PIN": "  "}), "it would still be rejected: null_key"),
+        (FixRequest({"PIN": "A1"}), "another row has the key 'A1'"),
+        (
+            FixRequest({"PIN": "Z"}, shapely.to_wkb(shapely.box(3, 3, 4, 4))),
+            "it would still be rejected: out_of_bounds",
+        ),
+        (
+            FixRequest({"PIN": "Z"}, shapely.to_wkb(shapely.box(-71.1, 42.37, -71.1, 42.38))),
+            "still be rejected: not_an_area",
+        ),
     ],
 )
-def test_a_fix_that_does_not_help_is_refused_in_one_line(city: City, wish: Wish, says: str) -> None:
+def test_a_fix_that_does_not_help_is_refused_in_one_line(city: City, wish: FixRequest, says: str) -> None:
     city.harvest([*GOOD, lot(7, None)])
     ((row_id, error),) = city.fix(wish, *city.ids()).items()
     assert isinstance(error, FixRefused)
@@ -146,7 +152,7 @@ def test_a_fix_that_does_not_help_is_refused_in_one_line(city: City, wish: Wish,
 def test_a_column_that_the_portal_has_not_is_wrong_usage(city: City) -> None:
     city.harvest([*GOOD, lot(7, None)])
     with pytest.raises(SettingInvalid, match=r"no column 'PINN'.*N, PIN, fid"):
-        city.fix(Wish({"PINN": "Z"}), *city.ids())
+        city.fix(FixRequest({"PINN": "Z"}), *city.ids())
 
 
 def test_all_rows_of_a_reason_take_a_column_of_their_own(city: City) -> None:
@@ -154,9 +160,9 @@ def test_all_rows_of_a_reason_take_a_column_of_their_own(city: City) -> None:
     lots = [*GOOD, *(lot(number, None) for number in (20, 21, 22))]
     lots[-1]["properties"]["N"] = 21
     city.harvest(lots)
-    refused = city.fix(Wish({"PIN": "@N"}), reason="null_key")
+    refused = city.fix(FixRequest({"PIN": "@N"}), reason="null_key")
     assert [str(error).split("; ")[0].split(": ")[1] for error in refused.values()] == [
-        "something is said of it, or its key is given to another"
+        "it has a decision already, or another fix has its key"
     ]
     assert errors(city.again(REPLAY, lots)) == []
     assert city.parcels() == ["20", "21", "A0", "A1", "A2", "A3", "A4"]
@@ -170,7 +176,7 @@ def test_rows_that_are_the_very_same_cannot_be_fixed_but_known(city: City) -> No
     city.harvest(lots)
     first, second = city.ids()
     assert first == second
-    assert "the very same" in str(city.fix(Wish({"PIN": "Z"}), first)[first])
+    assert "exactly the same" in str(city.fix(FixRequest({"PIN": "Z"}), first)[first])
     assert city.fix(None, first) == {}
     assert rows(city.url, STATES) == [("null_key", "known")] * 2
     changed = [*lots, lot(8, "A8")]
@@ -196,7 +202,7 @@ def test_a_fix_that_is_withdrawn_is_undone_by_a_replay(city: City) -> None:
     lots = [*GOOD, lot(7, None)]
     city.harvest(lots)
     ids = city.ids()
-    city.fix(Wish({"PIN": "Z7"}), *ids)
+    city.fix(FixRequest({"PIN": "Z7"}), *ids)
     city.again(REPLAY, lots)
     assert [each["row_id"] for each in correction_records.withdraw(city.url, ids, "bob", "wrong lot")] == ids
     city.again(REPLAY, lots)
@@ -212,7 +218,7 @@ def test_a_key_that_the_portal_gives_to_another_row_wins_over_the_fix(city: City
     """In the same place the fixed row is held back again; a fix never keeps a harvest from being published."""
     lots = [*GOOD, lot(7, None)]
     city.harvest(lots)
-    city.fix(Wish({"PIN": "Z7"}), *city.ids())
+    city.fix(FixRequest({"PIN": "Z7"}), *city.ids())
     city.again(REPLAY, lots)
     lots += [lot(40, "Z7")]
     assert errors(city.harvest(lots)) == []
@@ -226,7 +232,7 @@ def test_a_key_that_the_portal_gives_in_another_tile_ends_the_fix(city: City) ->
     city.described = replace(city.described, tile_resolution=8)
     lots = [*GOOD, lot(7, None), lot(300, "B")]
     city.harvest(lots)
-    city.fix(Wish({"PIN": "Z7"}), *city.ids())
+    city.fix(FixRequest({"PIN": "Z7"}), *city.ids())
     city.again(REPLAY, lots)
     assert len(rows(city.url, "SELECT DISTINCT tile FROM zoning.parcel")) == 2
     lots += [lot(301, "Z7")]
@@ -246,7 +252,7 @@ def test_a_rollback_keeps_the_fixes_and_a_replay_brings_them_back(city: City) ->
     lots = [*GOOD, lot(7, None)]
     city.harvest(lots)
     ((before,),) = rows(city.url, "SELECT clock_timestamp()")
-    city.fix(Wish({"PIN": "Z7"}), *city.ids())
+    city.fix(FixRequest({"PIN": "Z7"}), *city.ids())
     city.again(REPLAY, lots)
     history_rollback.undo(
         city.url, city.pipeline.objects, city.described, to=before, actor="ann", reason="x", in_earnest=True
@@ -288,7 +294,7 @@ def test_a_replay_asks_the_portal_nothing(pipeline: Pipeline, tmp_path: Path) ->
     places = {each.place for each in outcomes}
     ((row_id,),) = rows(pipeline.database, "SELECT min(row_id) FROM zoning.rejection WHERE reason = 'null_key'")
     found = correction_records.rejected(pipeline.database, [row_id])
-    wish = Wish({"key": "NEW-1"})
+    wish = FixRequest({"key": "NEW-1"})
     assert (
         corrections.fix(pipeline.database, pipeline.objects, described, found, wish, actor="ann", reason="seen") == {}
     )

@@ -80,9 +80,9 @@ def batch(connection: psycopg.Connection[Any], place: str, feed: str) -> int:
     return int(row[0])
 
 
-def overlay(url: str, jurisdiction: Jurisdiction, at_once: int) -> zone_parcels.Overlaid:
-    with store.opened(url, jurisdiction.id, change_detection.rules_of(jurisdiction)) as desk:
-        return zone_parcels.overlaid(replace(desk, at_once=at_once), jurisdiction)
+def overlay(url: str, jurisdiction: Jurisdiction, at_once: int) -> zone_parcels.OverlayResult:
+    with store.opened(url, jurisdiction.id, change_detection.rules_hash(jurisdiction)) as desk:
+        return zone_parcels.update_shares(replace(desk, at_once=at_once), jurisdiction)
 
 
 def state(url: str, place: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -98,7 +98,7 @@ def test_shares_made_in_parts_are_those_made_at_once(database: str, tmp_path: Pa
         IN_PARTS: (county(database, tmp_path, IN_PARTS, 700), 7),
     }
     done = [overlay(database, *each) for each in places.values()]
-    assert (done[0].judged, done[0].changed) == (done[1].judged, done[1].changed) == (700, 700)
+    assert (done[0].overlaid, done[0].changed) == (done[1].overlaid, done[1].changed) == (700, 700)
     first = state(database, WHOLE)
     assert state(database, IN_PARTS) == first
     assert len(first["best"]) == 6
@@ -109,8 +109,8 @@ def test_shares_made_in_parts_are_those_made_at_once(database: str, tmp_path: Pa
             for lot in {lot for _, lot in first["best"]}:
                 connection.execute(RETIRED, (place, lot))
     done = [overlay(database, *each) for each in places.values()]
-    assert (done[0].judged, done[0].changed) == (done[1].judged, done[1].changed)
-    assert 0 < done[0].judged < 700
+    assert (done[0].overlaid, done[0].changed) == (done[1].overlaid, done[1].changed)
+    assert 0 < done[0].overlaid < 700
     second = state(database, WHOLE)
     assert state(database, IN_PARTS) == second
     assert second["then"]
@@ -163,9 +163,9 @@ class WatchedCursor:
 
 def watched(url: str, jurisdiction: Jurisdiction, at_once: int) -> Watched:
     """The connection through which an overlay went."""
-    with store.opened(url, jurisdiction.id, change_detection.rules_of(jurisdiction)) as desk:
+    with store.opened(url, jurisdiction.id, change_detection.rules_hash(jurisdiction)) as desk:
         connection: Any = Watched(desk.connection)
-        zone_parcels.overlaid(replace(desk, connection=connection, at_once=at_once), jurisdiction)
+        zone_parcels.update_shares(replace(desk, connection=connection, at_once=at_once), jurisdiction)
     assert isinstance(connection, Watched)
     return connection
 

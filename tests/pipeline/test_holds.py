@@ -114,7 +114,7 @@ def test_shares_and_changes_are_not_published_either(pipeline: Pipeline, tmp_pat
         sync(pipeline, county)
         sync(pipeline, county, ZONING)
     held(pipeline.database, jurisdiction=ID)
-    for judge in (change_detection.overlay, change_detection.tell):
+    for judge in (change_detection.update_parcel_zoning, change_detection.detect_changes):
         with pytest.raises(Held, match="paused by ann: the portal lies"):
             judge(pipeline.database, county)
     assert rows(

@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.conftest import read_toml, sync
 from zoning_assets.errors import CrsRefused, Defect, TooManyRejections
 from zoning_assets.model import Counts, Place
-from zoning_assets.pipeline.corrections import check
+from zoning_assets.pipeline.corrections import check_rejections
 from zoning_assets.pipeline.pipeline import PUBLISHED, STAGES, Pipeline
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
@@ -30,7 +30,7 @@ def held(*reasons: str) -> pd.DataFrame:
 def checked(place: Place, fetched: int, known: int = 0, **reasons: int) -> None:
     rejected = [reason for reason, n in reasons.items() for _ in range(n)]
     counts = Counts(fetched=fetched, accepted=fetched - len(rejected), rejected=len(rejected))
-    check(place, counts, held(*rejected), lambda _: known)
+    check_rejections(place, counts, held(*rejected), lambda _: known)
 
 
 def test_rows_without_a_shape_do_not_stop_the_tile_that_keeps_them() -> None:
@@ -56,7 +56,7 @@ def test_a_map_that_lost_its_shapes_is_not_published() -> None:
 def test_rows_that_do_not_add_up_are_a_defect() -> None:
     """Promise 4, checked for each place before it is published."""
     with pytest.raises(Defect, match="does not add up"):
-        check(TILE, Counts(fetched=3, accepted=1, rejected=1), held(NULL_KEY), lambda _: 0)
+        check_rejections(TILE, Counts(fetched=3, accepted=1, rejected=1), held(NULL_KEY), lambda _: 0)
 
 
 def test_what_was_validated_is_published_by_itself(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -161,8 +161,8 @@ def test_a_map_that_was_accepted_is_believed_when_its_changes_are_told(pipeline:
                 pipeline.database, ID, ZONING, release_profiles.ACCEPTED, actor="ann", reason="one zone for all"
             )
             good(sync(pipeline, jurisdiction, ZONING))
-        change_detection.overlay(pipeline.database, jurisdiction)
-        told = change_detection.tell(pipeline.database, jurisdiction)
+        change_detection.update_parcel_zoning(pipeline.database, jurisdiction)
+        told = change_detection.detect_changes(pipeline.database, jurisdiction)
     assert told is not None
     assert told.alarms == ()
     assert (told.changes["kind"] == "rezoned").sum() > LOTS / 2

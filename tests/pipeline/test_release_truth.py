@@ -130,8 +130,8 @@ def test_a_map_sent_in_other_words_tells_nothing(pipeline: Pipeline, tmp_path: P
     for number, way in enumerate(ways):
         order = slice(None, None, -1 if number % 2 else 1)
         assert publish(pipeline, tmp_path, ZONING, codes[order], way[order]).error is None
-        change_detection.overlay(pipeline.database, town)
-        change_detection.tell(pipeline.database, town)
+        change_detection.update_parcel_zoning(pipeline.database, town)
+        change_detection.detect_changes(pipeline.database, town)
     assert rows(pipeline.database, "SELECT kind, state, area_m2 FROM zoning.change") == []
 
 
@@ -165,8 +165,8 @@ def test_a_city_of_1500_codes_and_14000_stacked_and_invalid_districts(pipeline: 
         (outcome,) = sync(pipeline, city, ZONING)
         assert outcome.error is None
         assert outcome.counts.fetched == outcome.counts.accepted
-        change_detection.overlay(pipeline.database, city)
-        told = change_detection.tell(pipeline.database, city)
+        change_detection.update_parcel_zoning(pipeline.database, city)
+        told = change_detection.detect_changes(pipeline.database, city)
     assert told is not None
     assert told.alarms == ()
     events = told.changes[told.changes["state"] == "event"]

@@ -13,13 +13,13 @@ from tests.conftest import read_toml, rows
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline.pipeline import STAGES, Pipeline
 from zoning_assets.simulation.county.county import ID, County, county_toml
-from zoning_assets.simulation.portal.portal import Portal
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.portal import SimulatedPortal
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 
 
-def tracked(county: County, edited_ms: int, *, edit: int | None = None, take_away: int | None = None) -> Layer:
+def tracked(county: County, edited_ms: int, *, edit: int | None = None, take_away: int | None = None) -> ServedLayer:
     """The county's parcels with editor tracking; one row's land use edited, or one row taken away."""
-    layer = Layer.of("Parcels", county.parcels, edited_ms)
+    layer = ServedLayer.of("Parcels", county.parcels, edited_ms)
     columns = {name: np.array(values) for name, values in layer.columns.items()}
     shapes = layer.shapes
     if edit is not None:
@@ -27,7 +27,7 @@ def tracked(county: County, edited_ms: int, *, edit: int | None = None, take_awa
     if take_away is not None:
         kept = np.flatnonzero(np.arange(len(layer)) != take_away)
         columns, shapes = {name: values[kept] for name, values in columns.items()}, shapes.taken(kept)
-    return Layer("Parcels", columns, shapes, replace(layer.about, edits="LAST_EDIT"))
+    return ServedLayer("Parcels", columns, shapes, replace(layer.about, edits="LAST_EDIT"))
 
 
 async def harvest(pipeline: Pipeline, county: Jurisdiction, *, force: bool = False) -> list[Outcome]:
@@ -52,14 +52,14 @@ def test_only_what_changed_is_published(pipeline: Pipeline, database: str, tmp_p
         asked["pages"] += said.get("outFields") == "*"
 
     async def all_of_it() -> None:
-        portal = Portal([tracked(county, 1_000)], fault=count)
+        portal = SimulatedPortal([tracked(county, 1_000)], fault=count)
         async with portal.running() as address:
             described = read_toml(tmp_path / "toml", county_toml(address), ID)
             first = await harvest(pipeline, described)
             all_pages = asked["pages"]
             assert len(first) > 3
 
-            async def again(layer: Layer, **how: bool) -> tuple[int, int, Counter[str]]:
+            async def again(layer: ServedLayer, **how: bool) -> tuple[int, int, Counter[str]]:
                 """Pages that were fetched, tiles that were published, and the counts of rows."""
                 portal.layers = [layer]
                 asked.clear()

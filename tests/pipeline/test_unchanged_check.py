@@ -17,13 +17,13 @@ from zoning_assets.errors import FeedRefused, HarvestIncomplete
 from zoning_assets.http import Kept
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import change_detection, corrections
-from zoning_assets.pipeline.corrections import Wish
-from zoning_assets.pipeline.known_layer import doubt_cover
+from zoning_assets.pipeline.corrections import FixRequest
+from zoning_assets.pipeline.known_layer import mark_for_refetch
 from zoning_assets.pipeline.pipeline import Pipeline
-from zoning_assets.pipeline.unchanged_check import Look
+from zoning_assets.pipeline.unchanged_check import UnchangedCheck
 from zoning_assets.pipeline.workers import work_item
 from zoning_assets.simulation.county.county import ID, County, county_toml
-from zoning_assets.simulation.portal.portal import Portal
+from zoning_assets.simulation.portal.portal import SimulatedPortal
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.postgis.records import correction_records, failure_records, hold_records
 
@@ -45,17 +45,17 @@ class Town:
 
     def look(self, feed: str) -> list[Outcome]:
         """What a look finds."""
-        return asyncio.run(self._look.feed(self.described, feed, {}))
+        return asyncio.run(self._look.check_feed(self.described, feed, {}))
 
     def needs_no_run(self, step: str) -> bool:
         """Of a feed, or of what is made of both."""
-        return self._look.is_told(self.described) if step == CHANGES else bool(self.look(step))
+        return self._look.is_compared(self.described) if step == CHANGES else bool(self.look(step))
 
     @property
-    def _look(self) -> Look:
+    def _look(self) -> UnchangedCheck:
         """Its pool must not start."""
         made = self.pipeline
-        return Look(made.objects, made.database, made.scratch, _NoPool(), made.http, made.now)  # type: ignore[arg-type]
+        return UnchangedCheck(made.objects, made.database, made.scratch, _NoPool(), made.http, made.now)  # type: ignore[arg-type]
 
     def batches(self) -> list[tuple]:
         return rows(self.url, "SELECT count(*) FROM zoning.batch")
@@ -147,11 +147,11 @@ def _not_compared(place: Town) -> None:
 
 def _shares_not_told(place: Town) -> None:
     _not_compared(place)
-    change_detection.overlay(place.url, place.described)
+    change_detection.update_parcel_zoning(place.url, place.described)
 
 
 def _doubted(place: Town) -> None:
-    doubt_cover(place.pipeline.objects, place.described, PARCELS)
+    mark_for_refetch(place.pipeline.objects, place.described, PARCELS)
 
 
 def _paused(place: Town) -> None:
@@ -160,7 +160,7 @@ def _paused(place: Town) -> None:
 
 def _fix(place: Town) -> None:
     held = correction_records.rejected(place.url, jurisdiction=ID, reason="null_key")
-    wish = Wish({"PIN": "FIXED-1"})
+    wish = FixRequest({"PIN": "FIXED-1"})
     refused = corrections.fix(
         place.url, place.pipeline.objects, place.described, held[:1], wish, actor="ann", reason="seen"
     )
@@ -280,8 +280,8 @@ def test_a_reason_for_a_run_is_seen(place: Town, reason: Callable[[Town], None],
 
 def test_nothing_is_found_of_a_jurisdiction_that_was_never_harvested(pipeline: Pipeline, tmp_path: Path) -> None:
     town.release(tmp_path, County.build(LOTS))
-    look = Look(pipeline.objects, pipeline.database, pipeline.scratch, _NoPool())  # type: ignore[arg-type]
-    assert asyncio.run(look.feed(town.town(tmp_path), PARCELS, {})) == []
+    look = UnchangedCheck(pipeline.objects, pipeline.database, pipeline.scratch, _NoPool())  # type: ignore[arg-type]
+    assert asyncio.run(look.check_feed(town.town(tmp_path), PARCELS, {})) == []
 
 
 def test_a_layer_that_changes_between_look_and_pages_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -289,14 +289,14 @@ def test_a_layer_that_changes_between_look_and_pages_is_refused(pipeline: Pipeli
     county = County.build(LOTS)
 
     async def all_of_it() -> None:
-        portal = Portal([tracked(county, 1_000)])
+        portal = SimulatedPortal([tracked(county, 1_000)])
         async with portal.running() as address:
             described, kept = read_toml(tmp_path / "toml", county_toml(address), ID), Kept()
             await harvested(pipeline, described)
-            look = Look(pipeline.objects, pipeline.database, pipeline.scratch, _NoPool())  # type: ignore[arg-type]
-            assert len(await look.feed(described, PARCELS, kept)) > 1
+            look = UnchangedCheck(pipeline.objects, pipeline.database, pipeline.scratch, _NoPool())  # type: ignore[arg-type]
+            assert len(await look.check_feed(described, PARCELS, kept)) > 1
             portal.layers = [tracked(county, 2_000, edit=7)]
-            assert await look.feed(described, PARCELS, kept) == []
+            assert await look.check_feed(described, PARCELS, kept) == []
             portal.layers = [tracked(county, 3_000, edit=7, take_away=9)]
             with pytest.raises(HarvestIncomplete):
                 await replace(pipeline, kept=kept).harvest(described)

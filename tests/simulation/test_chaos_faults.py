@@ -1,4 +1,4 @@
-"""The lying portal lies as it says: each fault bites, passes where it should, and is the same for the same seed."""
+"""The lying portal lies as it says: each fault applied, passes where it should, and is the same for the same seed."""
 
 import http.client
 from urllib.parse import urlsplit
@@ -7,11 +7,11 @@ import aiohttp
 import orjson
 import pytest
 
-from zoning_assets.simulation.chaos import FATAL, FAULTS, PASSING, Asked, Chaos, Reply, mixtures
-from zoning_assets.simulation.chaos.network import PATIENCE
-from zoning_assets.simulation.chaos.said import as_it_is
+from zoning_assets.simulation.chaos import FATAL, FAULTS, PASSING, Chaos, Reply, ServiceRequest, mixtures
+from zoning_assets.simulation.chaos.exchange import unedited
+from zoning_assets.simulation.chaos.network import MAX_FAULTY_TRIES
 from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
-from zoning_assets.simulation.portal.portal_process import disturb, serving
+from zoning_assets.simulation.portal.portal_process import serving, set_faults
 
 RELEASES = CountyReleases(300, page_rows=100)
 PORTAL = county_portal(RELEASES)
@@ -30,25 +30,25 @@ IDS = ",".join(map(str, range(1, 30)))
 
 def client():
     """Questions of every kind, as a careless client asks them."""
-    yield Asked(LAYER, {})
+    yield ServiceRequest(LAYER, {})
     for _ in range(3):
         for params in (PAGE, ORDERED):
             for offset in ("0", "100", "200"):
-                yield Asked(f"{LAYER}/query", {**params, "resultOffset": offset})
+                yield ServiceRequest(f"{LAYER}/query", {**params, "resultOffset": offset})
         for which in (EVERY, *AREAS, {"where": "OBJECTID > 100"}):
-            yield Asked(f"{LAYER}/query", {**which, "returnCountOnly": "true"})
-            yield Asked(f"{LAYER}/query", {**which, "returnIdsOnly": "true"})
-            yield Asked(f"{LAYER}/query", {**which, **PAGE})
-        yield Asked(f"{LAYER}/query", {"objectIds": IDS, "outFields": "*"}, address=2300)
-        yield Asked(f"{LAYER}/query", {**EVERY, "outFields": "OBJECTID,PIN"})
-        yield Asked(f"{LAYER}/query", {**EVERY, "outStatistics": MOST})
-        yield Asked(LAYER, {})
+            yield ServiceRequest(f"{LAYER}/query", {**which, "returnCountOnly": "true"})
+            yield ServiceRequest(f"{LAYER}/query", {**which, "returnIdsOnly": "true"})
+            yield ServiceRequest(f"{LAYER}/query", {**which, **PAGE})
+        yield ServiceRequest(f"{LAYER}/query", {"objectIds": IDS, "outFields": "*"}, url_length=2300)
+        yield ServiceRequest(f"{LAYER}/query", {**EVERY, "outFields": "OBJECTID,PIN"})
+        yield ServiceRequest(f"{LAYER}/query", {**EVERY, "outStatistics": MOST})
+        yield ServiceRequest(LAYER, {})
 
 
 def truth(asked):
     """The portal's own answer; kept, as the same is asked by every fault."""
     question = (asked.path, *sorted(asked.params.items()))
-    if asked.edit is not as_it_is:
+    if asked.edit is not unedited:
         return PORTAL._truth(asked)
     if question not in ANSWERS:
         ANSWERS[question] = PORTAL._truth(asked)
@@ -77,18 +77,18 @@ def test_each_fault_bites_and_is_the_same_for_the_same_seed(name):
     first, again = Chaos([name], 3), Chaos([name], 3)
     lies = told(first)
     assert lies == told(again)
-    assert first.bites[name] > 0
+    assert first.applied[name] > 0
     assert lies != HONEST
 
 
 def test_passing_faults_pass_however_many_there_are():
-    """Whoever asks a question once more than PATIENCE gets an answer, with every fault of the line at work."""
+    """Whoever asks a question once more than MAX_FAULTY_TRIES gets an answer, with every fault of the line at work."""
     line = list(FAULTS)[list(FAULTS).index("slow") :]
     chaos = Chaos([name for name in line if FAULTS[name].outcome == PASSING and not FAULTS[name].avoidable], 5)
     for asked, (_, body, _, _) in zip(client(), HONEST, strict=True):
-        replies = [chaos.answer(asked, truth) for _ in range(PATIENCE + 1)]
+        replies = [chaos.answer(asked, truth) for _ in range(MAX_FAULTY_TRIES + 1)]
         assert (replies[-1].status, replies[-1].body, replies[-1].broken) == (200, body, False)
-    assert all(chaos.bites.values())
+    assert all(chaos.applied.values())
 
 
 def test_faults_are_declared():
@@ -159,7 +159,7 @@ def test_a_portal_in_a_process_of_its_own_can_be_disturbed():
 
     with serving(300) as address:
         true = ask(address)
-        disturb(address, ["token_wall"])
+        set_faults(address, ["token_wall"])
         assert orjson.loads(ask(address))["error"]["code"] == 499
-        disturb(address, [])
+        set_faults(address, [])
         assert ask(address) == true

@@ -12,7 +12,7 @@ from zoning_assets.simulation.county.county import BOUNDS
 from zoning_assets.simulation.portal import layer_query
 from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
 from zoning_assets.simulation.portal.refusal import RefusalError
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 from zoning_assets.transform import normalize
 from zoning_assets.transform.decode import page_readers
 from zoning_assets.transform.validate import judge
@@ -153,7 +153,7 @@ def test_a_file_is_served_with_the_corners_it_has(tmp_path):
     rng = np.random.default_rng(5)
     lots = shapely.box(*(rng.uniform(700_000, 800_000, (2, 50))), *(rng.uniform(800_000, 3_000_000, (2, 50))))
     gpd.GeoDataFrame({"A": range(50)}, geometry=lots, crs=2249).to_file(tmp_path / "lots.gpkg")
-    layer = Layer.from_file(tmp_path / "lots.gpkg")
+    layer = ServedLayer.from_file(tmp_path / "lots.gpkg")
     asked = {"where": "1=1", "outFields": "*"}
     ours, theirs = (
         page_readers.READERS[form](layer_query.answer(layer, {**asked, "f": FORMS[form][0]}), {})

@@ -20,8 +20,14 @@ from aiohttp import web
 
 from zoning_assets.errors import PortalUnreachable
 from zoning_assets.simulation.portal import served_files
-from zoning_assets.simulation.portal.portal import CountyReleases, Portal, county_portal, serving, switch_release
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.portal import (
+    CountyReleases,
+    SimulatedPortal,
+    county_portal,
+    serving,
+    switch_release,
+)
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 from zoning_assets.transform.decode.esri import esri_json
 
 CAMBRIDGE = Path(__file__).parents[3] / "shared/data/cambridge_ma/parcels_FY2014_2249_shp.zip"
@@ -174,8 +180,8 @@ async def test_files_are_conditional():
 
 @pytest.mark.parametrize("ending", ["geojson", "zip"])
 def test_a_file_holds_the_layer_and_is_always_the_same(ending, tmp_path):
-    file = served_files.made(PARCELS, ending)
-    assert served_files.made(PARCELS, ending).etag == file.etag
+    file = served_files.make_file(PARCELS, ending)
+    assert served_files.make_file(PARCELS, ending).etag == file.etag
     path = tmp_path / f"parcels.{ending}"
     path.write_bytes(file.body)
     found = gpd.read_file(path).to_crs(2249)
@@ -187,7 +193,7 @@ def test_a_file_holds_the_layer_and_is_always_the_same(ending, tmp_path):
 
 
 def test_the_zip_is_a_whole_shapefile():
-    with zipfile.ZipFile(io.BytesIO(served_files.made(ZONING, "zip").body)) as archive:
+    with zipfile.ZipFile(io.BytesIO(served_files.make_file(ZONING, "zip").body)) as archive:
         assert {Path(name).suffix for name in archive.namelist()} == {".shp", ".shx", ".dbf", ".prj", ".cpg"}
 
 
@@ -233,12 +239,12 @@ def test_a_portal_that_does_not_start_is_reported(tmp_path):
 def cambridge():
     if not CAMBRIDGE.exists():
         pytest.skip("no Cambridge parcels here")
-    return Layer.from_file(CAMBRIDGE)
+    return ServedLayer.from_file(CAMBRIDGE)
 
 
 async def test_cambridge_is_served_page_by_page(cambridge):
     ids, empty, keys = [], 0, []
-    async with Portal([cambridge]).running() as address, aiohttp.ClientSession(address) as session:
+    async with SimulatedPortal([cambridge]).running() as address, aiohttp.ClientSession(address) as session:
         for _ in range(20):
             params = {**ALL, "outFields": "*", "resultOffset": len(ids), "f": "json"}
             async with session.get(f"{SERVICE}/MapServer/0/query", params=params) as response:

@@ -9,7 +9,7 @@ import numpy as np
 from tests.conftest import read_toml
 from zoning_assets.model import Jurisdiction
 from zoning_assets.simulation.county.county import BOUNDS, ID, County
-from zoning_assets.simulation.county.county_table import Table
+from zoning_assets.simulation.county.county_table import CountyTable
 
 EDIT = Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame]
 _TOML = """
@@ -54,7 +54,7 @@ def release(folder: Path, county: County, parcels: EDIT = lambda rows: rows, zon
         (folder / f"{name}.geojson").write_text(edit(_frame(table)).to_crs("EPSG:4326").to_json(drop_id=True))
 
 
-def _frame(table: Table) -> gpd.GeoDataFrame:
+def _frame(table: CountyTable) -> gpd.GeoDataFrame:
     dates = {name for name, values in table.columns.items() if np.issubdtype(values.dtype, np.datetime64)}
     columns = {name: values for name, values in table.columns.items() if name not in dates}
     return gpd.GeoDataFrame(columns, geometry=table.shapes.to_shapely(), crs="EPSG:2249")

@@ -102,7 +102,7 @@ def fix(  # noqa: PLR0913 - which rows, what, why
         )
     if geometry and all_:
         raise SettingInvalid("many rows have not one shape", where="--geometry", do="name a row's id")
-    wish = None if known or withdraw else corrections.Wish(_columns(set_ or []), _shape(geometry))
+    wish = None if known or withdraw else corrections.FixRequest(_columns(set_ or []), _shape(geometry))
     url, actor = bootstrap.bring_up_database(), getpass.getuser()
     if withdraw:
         ended = correction_records.withdraw(url, [what], actor, reason)

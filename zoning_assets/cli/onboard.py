@@ -92,7 +92,7 @@ def _trial(file: Path, folder: Path) -> dict[str, Any]:
     described = jurisdictions.read(file, FEED_TYPES)
     with Pool() as pool:
         pipeline = Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)
-        outcome = graceful_stop.run(pipeline.trial(described, next(iter(described.feeds))))
+        outcome = graceful_stop.run(pipeline.try_first_page(described, next(iter(described.feeds))))
     return _told(described, outcome)
 
 

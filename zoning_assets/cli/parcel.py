@@ -88,7 +88,7 @@ def preview_rules(
     from zoning_assets.pipeline import change_detection  # noqa: PLC0415
 
     known = bootstrap.jurisdiction(jurisdiction)
-    found = change_detection.preview(bootstrap.bring_up_database(), known)
+    found = change_detection.preview_rules(bootstrap.bring_up_database(), known)
     if json:
         output.document(asdict(found))
         return
@@ -97,7 +97,7 @@ def preview_rules(
     for title, rows in (("would come", found.come), ("would go", found.gone)):
         shown = [{"parcels": ids, "from": old, "to": new, "state": state} for _, state, _, ids, old, new in rows]
         output.table(f"{len(rows)} changes {title}", shown[:50])
-    if found == change_detection.Preview([], [], [], []):
+    if found == change_detection.RulesPreview([], [], [], []):
         output.line("nothing would change")
 
 

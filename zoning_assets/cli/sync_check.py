@@ -13,7 +13,7 @@ from zoning_assets.storage import dagster_storage
 
 if TYPE_CHECKING:
     from zoning_assets.http import Kept
-    from zoning_assets.pipeline.unchanged_check import Look
+    from zoning_assets.pipeline.unchanged_check import UnchangedCheck
 
 
 def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "Kept") -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "Kept") -> list[
         Stopping: this process was asked to stop.
     """
     with progress.working(f"{jurisdiction.id} {feed}: asking whether it changed"), _look(url) as look:
-        reports = list(map(_report, graceful_stop.run(look.feed(jurisdiction, feed, kept))))
+        reports = list(map(_report, graceful_stop.run(look.check_feed(jurisdiction, feed, kept))))
     tiles = [report["tile"] for report in reports if report["tile"]]
     return reports if _are_registered(jurisdiction, tiles) else []
 
@@ -44,13 +44,13 @@ def _are_registered(jurisdiction: Jurisdiction, tiles: Sequence[str]) -> bool:
 def is_told(url: str, jurisdiction: Jurisdiction) -> bool:
     """Whether shares and changes of all that is published are computed."""
     with _look(url) as look:
-        return look.is_told(jurisdiction)
+        return look.is_compared(jurisdiction)
 
 
 @contextmanager
-def _look(url: str) -> "Iterator[Look]":
+def _look(url: str) -> "Iterator[UnchangedCheck]":
     from zoning_assets.http import Http  # noqa: PLC0415 - this and what follows takes half a second
-    from zoning_assets.pipeline.unchanged_check import Look  # noqa: PLC0415
+    from zoning_assets.pipeline.unchanged_check import UnchangedCheck  # noqa: PLC0415
     from zoning_assets.pipeline.workers.worker_pool import Pool  # noqa: PLC0415
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
     from zoning_assets.storage.postgis.records.rate_limits import PostgresLedger  # noqa: PLC0415
@@ -58,7 +58,7 @@ def _look(url: str) -> "Iterator[Look]":
     settings = bootstrap.settings()
     with Pool() as pool:
         objects = Objects(settings.store_url)
-        yield Look(objects, url, settings.scratch, pool, lambda: Http(ledger=PostgresLedger(url)))
+        yield UnchangedCheck(objects, url, settings.scratch, pool, lambda: Http(ledger=PostgresLedger(url)))
 
 
 def _report(outcome: Outcome) -> dict[str, Any]:

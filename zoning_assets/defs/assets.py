@@ -139,7 +139,7 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
 
         with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
             return dg.MaterializeResult(
-                metadata=release_metadata.of_shares(change_detection.overlay(url, jurisdiction))
+                metadata=release_metadata.of_shares(change_detection.update_parcel_zoning(url, jurisdiction))
             )
 
     @dg.asset(
@@ -154,7 +154,7 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
         from zoning_assets.pipeline import change_detection  # noqa: PLC0415 - see defs/__init__
 
         with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
-            found = change_detection.tell(url, jurisdiction)
+            found = change_detection.detect_changes(url, jurisdiction)
         if found and found.alarms:
             raise release_metadata.alarm(context.partition_key, found)
         return dg.MaterializeResult(metadata=release_metadata.of_changes(found))

@@ -9,21 +9,21 @@ from zoning_assets.defs import metadata
 from zoning_assets.defs.metadata import some
 
 if TYPE_CHECKING:
-    from zoning_assets.pipeline.change_detection import Told
-    from zoning_assets.pipeline.zone_parcels import Overlaid
+    from zoning_assets.pipeline.change_detection import ReleaseChanges
+    from zoning_assets.pipeline.zone_parcels import OverlayResult
 
 _MOST = 100
 
 
-def of_shares(done: "Overlaid") -> dict[str, Any]:
+def of_shares(done: "OverlayResult") -> dict[str, Any]:
     """Return the metadata of the asset `parcel_zoning`."""
     names = ("parcel layer says", "map says", "parcels", "for example")
     rows = [(local, code, count, ", ".join(some)) for local, code, count, some in done.split.disagreements[:_MOST]]
     return {
         "districts": done.districts,
-        "parcels_judged": done.judged,
+        "parcels_judged": done.overlaid,
         "parcels_changed": done.changed,
-        "rows_spelled": done.spelled,
+        "rows_spelled": done.respelled,
         "zoned": done.split.zoned,
         "split_zoned": done.split.split,
         "unzoned": done.split.unzoned,
@@ -33,7 +33,7 @@ def of_shares(done: "Overlaid") -> dict[str, Any]:
     }
 
 
-def of_changes(detected: "Told | None") -> dict[str, Any]:
+def of_changes(detected: "ReleaseChanges | None") -> dict[str, Any]:
     """Return the metadata of the asset `changes`."""
     from zoning_assets.transform.changes.change_event import records  # noqa: PLC0415 - see defs/__init__
 
@@ -58,7 +58,7 @@ def of_changes(detected: "Told | None") -> dict[str, Any]:
     }
 
 
-def alarm(jurisdiction: str, detected: "Told") -> dg.Failure:
+def alarm(jurisdiction: str, detected: "ReleaseChanges") -> dg.Failure:
     """Return the failure for a release that raised alarms: the alarms, and what to do."""
     return dg.Failure(
         description=f"{jurisdiction} zoning: {'; '.join(detected.alarms)}; no change was recorded. Check the portal; "
@@ -68,7 +68,7 @@ def alarm(jurisdiction: str, detected: "Told") -> dg.Failure:
     )
 
 
-def _picture(detected: "Told") -> dg.MarkdownMetadataValue:
+def _picture(detected: "ReleaseChanges") -> dg.MarkdownMetadataValue:
     """Draw a map of the changes: changes that need review, parcel changes and zoning changes."""
     from zoning_assets.transform.geometry import preview_image  # noqa: PLC0415 - see defs/__init__
 

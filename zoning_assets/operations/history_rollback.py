@@ -51,8 +51,8 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
             work.without(to, tile)
         else:
             work.to(to)
-        desk = parcel_zoning.of(work.connection, jurisdiction.id, change_detection.rules_of(jurisdiction))
-        rezoned = zone_parcels.overlaid(desk, jurisdiction).changed
+        desk = parcel_zoning.of(work.connection, jurisdiction.id, change_detection.rules_hash(jurisdiction))
+        rezoned = zone_parcels.update_shares(desk, jurisdiction).changed
         work.finish()
         hold_records.place(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
         subject = {"jurisdiction": jurisdiction.id, "batches": work.batches}

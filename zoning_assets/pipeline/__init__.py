@@ -1,1 +1,1 @@
-"""The way of the data: extract, normalize, validate, release gate, publish; change detection. See pipeline.py."""
+"""The stages: extract, normalize, validate, release gate, publish, change detection. Read pipeline.py first."""

@@ -1,4 +1,4 @@
-"""A layer's harvest made of an earlier one and of the rows that changed since."""
+"""Build a layer's harvest from the previous one and the rows that changed since."""
 
 import asyncio
 import hashlib
@@ -21,7 +21,13 @@ from zoning_assets.transform.geometry.tile_ownership import LayerRows
 
 @dataclass(frozen=True)
 class PagesAndRows:
-    """The pages of a harvest, the index of their rows, and the hash of the rows that are taken of them ("": all)."""
+    """Pages of a harvest and the rows of them that belong to it.
+
+    Attributes:
+        pages: the pages.
+        rows: the index of the rows.
+        picked: hash of the chosen rows; "": all rows of the pages are chosen.
+    """
 
     pages: list[Page]
     rows: LayerRows
@@ -29,18 +35,18 @@ class PagesAndRows:
 
 
 @dataclass(frozen=True)
-class Changes:
-    """A harvest that is stored, the index of its rows, and what makes it the present one."""
+class ChangedRows:
+    """A stored harvest, the index of its rows, and the update that makes it current."""
 
     harvest: Harvest
     rows: LayerRows
     update: Update
 
     def merged(self, fetched: PagesAndRows) -> PagesAndRows:
-        """The rows that are still as they were, and those that were fetched.
+        """Combine the rows that did not change with the rows that were fetched.
 
         Raises:
-            HarvestIncomplete: together they are not the rows that the layer lists.
+            HarvestIncomplete: together they are not exactly the rows that the layer lists.
         """
         kept = self.rows.selected(self.update.kept)
         ids = np.concatenate([kept.id, fetched.rows.id]).view(np.int64)
@@ -49,18 +55,20 @@ class Changes:
             where = f"{self.harvest.jurisdiction} {self.harvest.feed}"
             raise HarvestIncomplete(what, where=where, do="run again; nothing was published")
         renumbered = replace(fetched.rows, page=fetched.rows.page + np.uint64(len(self.harvest.pages)))
-        return _of_live_pages([*self.harvest.pages, *fetched.pages], kept.followed_by(renumbered))
+        return _without_empty_pages([*self.harvest.pages, *fetched.pages], kept.followed_by(renumbered))
 
 
-async def find(objects: Objects, source: Source, cover: Cover, same: Mapping[str, Any], rules: str) -> Changes | None:
-    """What changed since the newest harvest; None where all rows must be fetched.
+async def find_changed_rows(
+    objects: Objects, source: Source, cover: Cover, same: Mapping[str, Any], rules: str
+) -> ChangedRows | None:
+    """Return the changes since the newest harvest; None if all rows must be fetched.
 
     Args:
-        objects: the store.
-        source: the layer now.
+        objects: the object store.
+        source: the layer as its portal serves it now.
         cover: of the newest harvest.
-        same: what must be stated as it was then.
-        rules: by which the rows would be read now.
+        same: values of the stamp that must be equal to those of the newest harvest.
+        rules: the hash of the rules that would read the rows now (WorkItem.pages).
 
     Raises:
         PortalError: see errors.py.
@@ -74,13 +82,13 @@ async def find(objects: Objects, source: Source, cover: Cover, same: Mapping[str
     update = await source.rows_since(earlier)
     place = Place(cover.jurisdiction)
     harvest = await asyncio.to_thread(raw_harvests.of, objects, place, cover.feed, cover.harvest)
-    return Changes(harvest, rows, update) if update else None
+    return ChangedRows(harvest, rows, update) if update else None
 
 
-def _of_live_pages(pages: Sequence[Page], rows: LayerRows) -> PagesAndRows:
-    """Pages without the dead ones, ordered by name, with the number of rows that are taken of each."""
-    live, counts = np.unique(rows.page, return_counts=True)
-    counted = dict(zip(live.tolist(), counts.tolist(), strict=True))
+def _without_empty_pages(pages: Sequence[Page], rows: LayerRows) -> PagesAndRows:
+    """Drop pages without rows, sort the others by name, and set the number of chosen rows of each."""
+    numbers, counts = np.unique(rows.page, return_counts=True)
+    counted = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
     order = sorted(counted, key=lambda number: pages[number].name)
     rank = np.zeros(len(pages), dtype=np.uint64)
     rank[order] = np.arange(len(order), dtype=np.uint64)

@@ -1,7 +1,7 @@
-"""What a person says of rows that were held back: they are fixed, or known. Nothing here asks a portal.
+"""Apply what people decided about rejected rows: a row is fixed, or known. No requests are sent to portals.
 
-A fix applies to a row that would be rejected without it, wherever it stands, while the portal sends the very same row;
-the fixed row goes the way of all rows and is judged as they are.
+A fix applies as long as the portal sends exactly the same row and the row would be rejected without the fix, in
+whatever page or tile the row is. The fixed row is validated like all rows.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ from zoning_assets.errors import Defect, FixRefused, SettingInvalid, TooManyReje
 from zoning_assets.harvest import Cover, Harvest, Page
 from zoning_assets.model import VALIDATED, Counts, Jurisdiction, Place
 from zoning_assets.pipeline.holds import hosts_of
-from zoning_assets.pipeline.known_layer import known_cover
-from zoning_assets.pipeline.workers.work_item import Work
-from zoning_assets.pipeline.workers.worker_tasks import columns_of, try_fixes
+from zoning_assets.pipeline.known_layer import newest_cover
+from zoning_assets.pipeline.workers.work_item import WorkItem
+from zoning_assets.pipeline.workers.worker_tasks import page_attributes, try_fixes
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import correction_records
@@ -25,51 +25,60 @@ from zoning_assets.transform.geometry.validity import NO_GEOMETRY
 from zoning_assets.transform.normalize import COLUMNS
 from zoning_assets.transform.row_corrections import Fix
 
-#: More than this share rejected, and it is not the rows that are wrong (where there are rows enough to tell).
-_MOST_REJECTED, _ENOUGH_ROWS = 0.5, 20
+#: A place with more than this share of rejected rows is not published, if it has at least so many rows: then the cause
+#: is the feed or the settings, not single rows.
+_MAX_REJECTED, _ENOUGH_ROWS = 0.5, 20
 
 
-def work_of(objects: Objects, jurisdiction: Jurisdiction, cover: Cover, harvest: Harvest) -> Work:
-    """A harvest, and everything that decides what becomes of it but a person's fixes."""
+def make_work_item(objects: Objects, jurisdiction: Jurisdiction, cover: Cover, harvest: Harvest) -> WorkItem:
+    """The work item of a harvest, without fixes."""
     hosts = tuple(sorted(hosts_of(jurisdiction, harvest.feed)))
     feed = jurisdiction.feeds[harvest.feed]
-    return Work(objects, jurisdiction, feed, harvest, tuple(cover.tiles), cover.repeated, cover.harvest, hosts)
+    return WorkItem(objects, jurisdiction, feed, harvest, tuple(cover.tiles), cover.repeated, cover.harvest, hosts)
 
 
-def fixed_by(database: str, work: Work, rejections: pd.DataFrame) -> Work:
-    """The work with the fixes that people gave to rows which would be rejected without.
+def with_fixes(database: str, item: WorkItem, rejections: pd.DataFrame) -> WorkItem:
+    """The work item with the fixes that people gave for its rejected rows.
 
-    A fix gives way where another row of the place has its key: of those that stand together by their key the policy for
-    repeated keys takes care.
+    A fix is not applied if another row of the place has its key. Exception: the key is a repeated one that the fix does
+    not set; then the policy for repeated keys decides.
     """
-    found = correction_records.mends(database, work.place.jurisdiction, work.feed.name, rejections["raw"].tolist())
+    found = correction_records.mends(database, item.place.jurisdiction, item.feed.name, rejections["raw"].tolist())
     if not found:
-        return work
-    keys = taken(work)
+        return item
+    keys = used_keys(item)
     by_page: dict[str, dict[int, Fix]] = {}
     for number, (fix, key) in sorted(found.items()):
         page, row = rejections["page"].iloc[number], int(rejections["row"].iloc[number])
-        together = key in work.repeated and work.feed.key not in fix.columns
+        together = key in item.repeated and item.feed.key not in fix.columns
         if together or key not in keys:
             by_page.setdefault(page, {})[row] = fix
-    return replace(work, fixes=by_page)
+    return replace(item, fixes=by_page)
 
 
-def taken(work: Work) -> set[str | None]:
-    """The keys that no fix may give to a row of this place."""
-    parts = work.table(VALIDATED).parts(work.objects)
-    return {*work.repeated, *(key for part in parts for key in part["key"].to_pylist())}
+def used_keys(item: WorkItem) -> set[str | None]:
+    """The keys that other rows of this place have, so that no fix may set them."""
+    parts = item.table(VALIDATED).parts(item.objects)
+    return {*item.repeated, *(key for part in parts for key in part["key"].to_pylist())}
 
 
-def check(place: Place, counts: Counts, rejections: pd.DataFrame, known_among: Callable[[Sequence[str]], int]) -> None:
-    """Fetched = accepted + rejected, and not too many rejected.
+def check_rejections(
+    place: Place, counts: Counts, rejections: pd.DataFrame, known_among: Callable[[Sequence[str]], int]
+) -> None:
+    """Check that fetched = accepted + rejected, and that not too many rows are rejected.
 
-    Rows without a shape say nothing of the tile that they are kept at: all of a layer are kept at one. That a layer
-    lost its shapes is seen by the number of rows that have a place (baselines.guard). What a person knows of does not
-    count either.
+    In a tile, rows without a geometry do not count: those of the whole layer are assigned to one tile. If a layer loses
+    its geometries, feed_baselines.guard finds it by the number of rows with a location. Known rows do not count either.
+
+    Args:
+        place: for messages; a tile or a jurisdiction.
+        counts: of its rows.
+        rejections: with the columns `reason` and `raw`.
+        known_among: returns how many of some raw rows a person marked as known.
 
     Raises:
-        TooManyRejections: publishing the rest would retire what stands.
+        Defect: the counts do not add up.
+        TooManyRejections: publishing the other rows would retire published ones.
     """
     if counts.fetched != counts.accepted + counts.rejected:
         raise Defect(
@@ -79,10 +88,10 @@ def check(place: Place, counts: Counts, rejections: pd.DataFrame, known_among: C
         )
     placed = rejections[rejections["reason"] != NO_GEOMETRY] if place.tile else rejections
     rejected, of = len(placed), counts.fetched - (len(rejections) - len(placed))
-    if of < _ENOUGH_ROWS or rejected <= _MOST_REJECTED * of:
+    if of < _ENOUGH_ROWS or rejected <= _MAX_REJECTED * of:
         return
     known = known_among(placed["raw"].tolist())
-    if rejected - known > _MOST_REJECTED * (of - known):
+    if rejected - known > _MAX_REJECTED * (of - known):
         raise TooManyRejections(
             f"{rejected} of {of} rows were rejected",
             where=str(place),
@@ -91,9 +100,13 @@ def check(place: Place, counts: Counts, rejections: pd.DataFrame, known_among: C
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a person wants to be other: the portal's columns (or ours), `@NAME` for the value of another, and the shape
-    (WKB, EPSG:4326)."""
+class FixRequest:
+    """A fix as a person states it.
+
+    Attributes:
+        columns: new value by column, with the portal's or our column names; `@NAME`: the value of another column.
+        shape: the new geometry, WKB in EPSG:4326, longitude first; None: unchanged.
+    """
 
     columns: Mapping[str, str]
     shape: bytes | None = None
@@ -104,119 +117,123 @@ def fix(  # noqa: PLR0913 - where, which rows, what, who and why
     objects: Objects,
     jurisdiction: Jurisdiction,
     rows: Sequence[Rejected],
-    wish: Wish | None,
+    request: FixRequest | None,
     *,
     actor: str,
     reason: str,
 ) -> dict[str, ZoningError]:
-    """Keep a person's word on rows (`wish` None: they are known); each fix is tried first, as the judge would have it.
+    """Store fixes for rejected rows, or (`request` None) that the rows are known. Each fixed row is validated first.
 
     Returns:
-        Why a word was not kept, by row.
+        The error of each row whose fix was not stored, by row id.
 
     Raises:
         SettingInvalid: the rows have no such column.
-        HarvestMissing: the harvest was not judged under today's rules.
+        HarvestMissing: the harvest was not validated under the current rules.
     """
-    words = [Word(row, None) for row in rows]
+    decisions = [Word(row, None) for row in rows]
     refused: dict[str, ZoningError] = {}
-    if wish is not None:
-        words = list(_tried(url, objects, jurisdiction, rows, wish, refused))
-    for late in correction_records.put(url, words, actor, reason):
-        do = f"`zoning fix {late.row.row_id} --withdraw --reason ...` first, or another key"
-        refused[late.row.row_id] = _refused(late.row, "something is said of it, or its key is given to another", do)
+    if request is not None:
+        decisions = list(_validated_fixes(url, objects, jurisdiction, rows, request, refused))
+    for late in correction_records.put(url, decisions, actor, reason):
+        do = f"`zoning fix {late.row.row_id} --withdraw --reason ...` first, or use another key"
+        what = "it has a decision already, or another fix has its key"
+        refused[late.row.row_id] = _refused(late.row, what, do)
     return refused
 
 
-def _refused(row: Rejected, what: str, do: str = "fix it otherwise") -> FixRefused:
+def _refused(row: Rejected, what: str, do: str = "change the fix") -> FixRefused:
     return FixRefused(what, where=f"{row.place} row {row.row_id}", do=do)
 
 
-def _tried(  # noqa: PLR0913 - as fix, and where to say what is refused
+def _validated_fixes(  # noqa: PLR0913 - as fix, and a dict for the errors
     url: str,
     objects: Objects,
     jurisdiction: Jurisdiction,
     rows: Sequence[Rejected],
-    wish: Wish,
+    request: FixRequest,
     refused: dict[str, ZoningError],
 ) -> Iterator[Word]:
-    """Those that the judge would take, place by place."""
+    """The fixes of rows that validation accepts with them, place by place."""
     by_place = sorted(rows, key=lambda row: (row.feed, row.tile or ""))
     for (feed, _), group in groupby(by_place, key=lambda row: (row.feed, row.tile)):
         here = list(group)
-        cover = known_cover(objects, jurisdiction, feed)
-        work = work_of(objects, jurisdiction, cover, raw_harvests.latest(objects, here[0].place, feed))
-        found = _standing(url, work, here, refused)
-        for page in work.harvest.pages:
-            if standing := found.get(page.name):
-                yield from _tried_on(url, work, page, standing, wish, refused)
+        cover = newest_cover(objects, jurisdiction, feed)
+        item = make_work_item(objects, jurisdiction, cover, raw_harvests.latest(objects, here[0].place, feed))
+        by_page = _located(url, item, here, refused)
+        for page in item.harvest.pages:
+            if rows_of_page := by_page.get(page.name):
+                yield from _validated_fixes_of_page(url, item, page, rows_of_page, request, refused)
 
 
-def _standing(
-    url: str, work: Work, rows: Sequence[Rejected], refused: dict[str, ZoningError]
+def _located(
+    url: str, item: WorkItem, rows: Sequence[Rejected], refused: dict[str, ZoningError]
 ) -> dict[str, dict[int, Rejected]]:
-    """Page -> index -> row: where the rows stand in the harvest, under its rules without fixes."""
-    rejections = work.table(VALIDATED).rejections(work.objects)
+    """Find rejected rows in the harvest, without fixes: page name -> index of the row -> row."""
+    rejections = item.table(VALIDATED).rejections(item.objects)
     numbers: dict[str, list[int]] = {}
-    ids = correction_records.identify(url, work.place.jurisdiction, work.feed.name, rejections["raw"].tolist())
+    ids = correction_records.identify(url, item.place.jurisdiction, item.feed.name, rejections["raw"].tolist())
     for number, row_id in enumerate(ids):
         numbers.setdefault(row_id, []).append(number)
     found: dict[str, dict[int, Rejected]] = {}
     for row in rows:
-        stands = numbers.get(row.row_id, [])
-        if len(stands) == 1:
-            page, at = rejections["page"].iloc[stands[0]], int(rejections["row"].iloc[stands[0]])
+        same = numbers.get(row.row_id, [])
+        if len(same) == 1:
+            page, at = rejections["page"].iloc[same[0]], int(rejections["row"].iloc[same[0]])
             found.setdefault(page, {})[at] = row
         else:
-            what = "several rows are the very same" if stands else "the newest harvest has it no more"
-            do = "say that they are --known, or `zoning replay` and look again"
+            what = "several rows are exactly the same" if same else "the newest harvest does not have it"
+            do = "mark them as --known, or run `zoning replay` and list the rejections again"
             refused[row.row_id] = _refused(row, what, do)
     return found
 
 
-def _tried_on(  # noqa: PLR0913 - as above, for one page
+def _validated_fixes_of_page(  # noqa: PLR0913 - as above, for one page
     url: str,
-    work: Work,
+    item: WorkItem,
     page: Page,
     rows: Mapping[int, Rejected],
-    wish: Wish,
+    request: FixRequest,
     refused: dict[str, ZoningError],
 ) -> Iterator[Word]:
-    """A page's rows with their fixes, where the judge would accept them and no other row has their key."""
-    said = columns_of(work, page)
-    tried = {at: Fix(row.row_id, _columns(work, said[at], wish, row), wish.shape) for at, row in rows.items()}
-    judged = try_fixes(replace(work, fixes={page.name: tried}), page)
-    keys = [key for _, key in judged.values() if key]
-    others = taken(work) | correction_records.keys_in_use(url, work.place.jurisdiction, work.feed.name, keys)
-    for at, (reason, key) in judged.items():
-        together = key in work.repeated and work.feed.key not in tried[at].columns
+    """The fixes of a page's rows that validation accepts with them, if no other row has their key."""
+    now = page_attributes(item, page)
+    fixes = {at: Fix(row.row_id, _columns(item, now[at], request, row), request.shape) for at, row in rows.items()}
+    results = try_fixes(replace(item, fixes={page.name: fixes}), page)
+    keys = [key for _, key in results.values() if key]
+    others = used_keys(item) | correction_records.keys_in_use(url, item.place.jurisdiction, item.feed.name, keys)
+    for at, (reason, key) in results.items():
+        together = key in item.repeated and item.feed.key not in fixes[at].columns
         if reason:
             refused[rows[at].row_id] = _refused(rows[at], f"it would still be rejected: {reason}")
         elif key and key in others and not together:
-            do = "give it a key of its own, or say that it is --known"
+            do = "give it a key of its own, or mark it as --known"
             refused[rows[at].row_id] = _refused(rows[at], f"another row has the key {key!r}", do)
         else:
-            yield Word(rows[at], tried[at], key)
+            yield Word(rows[at], fixes[at], key)
 
 
-def _columns(work: Work, now: Mapping[str, object], wish: Wish, row: Rejected) -> dict[str, str | None]:
-    """The wish in the portal's columns; ours are called as the jurisdiction file says, where the portal has none so."""
-    feed = work.feed
+def _columns(item: WorkItem, now: Mapping[str, object], request: FixRequest, row: Rejected) -> dict[str, str | None]:
+    """The new values by the portal's column names. Our column names are translated by the jurisdiction file, unless the
+    portal has a column of that name."""
+    feed = item.feed
     ours = {"key": feed.key, **{name: feed.fields.get(name) for name in COLUMNS[feed.name]}}
     known = {*now, *filter(None, ours.values())}
 
-    def theirs(name: str) -> str:
+    def portal_name(name: str) -> str:
         found = name if name in known else ours.get(name)
         if found is None:
             raise SettingInvalid(
-                f"the portal has no column {name!r}", where=f"{row.place} {row.feed}", do=f"choose of: {_names(known)}"
+                f"the portal has no column {name!r}",
+                where=f"{row.place} {row.feed}",
+                do=f"choose one of: {_names(known)}",
             )
         return found
 
     columns: dict[str, str | None] = {}
-    for name, value in wish.columns.items():
-        said = now.get(theirs(value[1:])) if value.startswith("@") else value
-        columns[theirs(name)] = None if said is None or said == "" else str(said)
+    for name, value in request.columns.items():
+        new = now.get(portal_name(value[1:])) if value.startswith("@") else value
+        columns[portal_name(name)] = None if new is None or new == "" else str(new)
     return columns
 
 

@@ -1,4 +1,4 @@
-"""Cut each place's rows from a layer's harvest, and make the normalized tables that are missing."""
+"""Give each place its rows of a layer's harvest, and write the normalized tables that are missing."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,12 @@ from functools import partial
 from zoning_assets.errors import CoverStale, HarvestMissing, ZoningError
 from zoning_assets.harvest import Cover, Harvest, Page
 from zoning_assets.model import NORMALIZED, RAW, Jurisdiction, Place
-from zoning_assets.pipeline.corrections import work_of
-from zoning_assets.pipeline.known_layer import known_cover
-from zoning_assets.pipeline.runner import Prepared
-from zoning_assets.pipeline.workers.distribute_rows import deal
+from zoning_assets.pipeline.corrections import make_work_item
+from zoning_assets.pipeline.known_layer import newest_cover
+from zoning_assets.pipeline.runner import PreparedLayer
+from zoning_assets.pipeline.workers.distribute_rows import distribute
 from zoning_assets.pipeline.workers.normalize_page import normalize_page
-from zoning_assets.pipeline.workers.work_item import Work
+from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
@@ -21,74 +21,84 @@ from zoning_assets.storage.object_store.raw_harvests import OwnedRows
 
 
 @dataclass(frozen=True)
-class Preparing:
-    """Where harvests are kept, and who normalizes pages and deals out their rows."""
+class TileCutter:
+    """Cuts the harvests of layers into places.
+
+    Attributes:
+        objects: the store of harvests and tables.
+        pool: the worker processes, which normalize pages and distribute their rows.
+    """
 
     objects: Objects
     pool: Pool
 
-    async def prepared(
+    async def prepare(
         self, jurisdiction: Jurisdiction, feed: str, cover: Cover | None, places: Sequence[Place], stages: Sequence[str]
-    ) -> Prepared:
-        """What each place takes.
+    ) -> PreparedLayer:
+        """Return the work items of places. If `stages` has `normalized`, their normalized tables are written.
 
         Args:
-            jurisdiction: whose.
-            feed: which of its feeds.
-            cover: the layer's harvest, where it was just made; else the newest that is stored.
-            places: some of the jurisdiction.
-            stages: through which they go.
+            jurisdiction: the jurisdiction of all places.
+            feed: `parcels` or `zoning`.
+            cover: of the harvest that this run made; None: the newest stored one is used.
+            places: some places of the jurisdiction.
+            stages: the stages of this run. With `raw_feed` a place gets its rows of the newest harvest, else the rows
+                that it got last.
+
+        Raises:
+            HarvestMissing: the layer was not harvested yet.
         """
         if cover is None:
-            cover = await asyncio.to_thread(known_cover, self.objects, jurisdiction, feed)
-        works = await asyncio.to_thread(self._works, jurisdiction, cover, places, fresh=RAW in stages)
+            cover = await asyncio.to_thread(newest_cover, self.objects, jurisdiction, feed)
+        items = await asyncio.to_thread(self._items, jurisdiction, cover, places, newest=RAW in stages)
         if NORMALIZED in stages:
-            await self.deal([each for each in works.values() if isinstance(each, Work)])
-        return Prepared(cover, works)
+            await self.normalize([each for each in items.values() if isinstance(each, WorkItem)])
+        return PreparedLayer(cover, items)
 
-    def _works(
-        self, jurisdiction: Jurisdiction, cover: Cover, places: Sequence[Place], *, fresh: bool
-    ) -> dict[Place, Work | ZoningError]:
-        """What each place takes of the newest harvest (`fresh`), else what it took last."""
-        find = partial(_latest, self.objects, cover)
-        if fresh:
+    def _items(
+        self, jurisdiction: Jurisdiction, cover: Cover, places: Sequence[Place], *, newest: bool
+    ) -> dict[Place, WorkItem | ZoningError]:
+        """The work item of each place: its rows of the newest harvest (`newest`), else the rows that it got last."""
+        find = partial(_latest_harvest, self.objects, cover)
+        if newest:
             layer = raw_harvests.of(self.objects, Place(cover.jurisdiction), cover.feed, cover.harvest)
             rows = raw_harvests.get_rows(self.objects, cover.jurisdiction, cover.feed, cover.harvest, cover.cut)
-            find = partial(_taken, self.objects, cover, layer, rows)
-        works = dict[Place, Work | ZoningError]()
+            find = partial(_cut_harvest, self.objects, cover, layer, rows)
+        items = dict[Place, WorkItem | ZoningError]()
         for place in places:
             try:
-                works[place] = work_of(self.objects, jurisdiction, cover, _known_form(find(place)))
+                items[place] = make_work_item(self.objects, jurisdiction, cover, _readable(find(place)))
             except ZoningError as error:
-                works[place] = error
-        return works
+                items[place] = error
+        return items
 
-    async def deal(self, works: Sequence[Work]) -> None:
-        """The normalized tables that are missing."""
-        by_layer = dict[tuple[str, str], list[Work]]()
-        for work in await asyncio.to_thread(_not_normalized, works):
-            by_layer.setdefault((work.harvest.of or work.harvest.id, work.harvest.cut), []).append(work)
+    async def normalize(self, items: Sequence[WorkItem]) -> None:
+        """Write the normalized tables that are missing. The pages of a layer are normalized once, whatever the number
+        of its tiles."""
+        by_layer = dict[tuple[str, str], list[WorkItem]]()
+        for item in await asyncio.to_thread(_not_normalized, items):
+            by_layer.setdefault((item.harvest.of or item.harvest.id, item.harvest.cut), []).append(item)
         for (id_, _), mine in by_layer.items():
             place, feed = Place(mine[0].place.jurisdiction), mine[0].feed.name
             harvest = await asyncio.to_thread(raw_harvests.of, self.objects, place, feed, id_)
             layer = replace(mine[0], harvest=harvest, fixes={})
-            wanted = {page.name: page for work in mine for page in work.harvest.pages}
+            wanted = {page.name: page for item in mine for page in item.harvest.pages}
             missing = await asyncio.to_thread(_missing_pages, layer, wanted.values())
             await asyncio.gather(*(self.pool.run(normalize_page, layer, page) for page in missing))
             groups = [group for n in range(self.pool.workers) if (group := mine[n :: self.pool.workers])]
-            await asyncio.gather(*(self.pool.run(deal, layer, group) for group in groups))
+            await asyncio.gather(*(self.pool.run(distribute, layer, group) for group in groups))
 
 
-def _taken(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, place: Place) -> Harvest:
-    """What a place takes of a layer's harvest.
+def _cut_harvest(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, place: Place) -> Harvest:
+    """The rows of a place in a layer's harvest.
 
     Raises:
-        CoverStale: the tile is no longer one of the jurisdiction's.
+        CoverStale: the layer has no such tile any more, or the tile has another number of rows.
     """
     if place.tile is None:
         return replace(layer, cut=cover.cut)
     if place.tile not in cover.tiles:
-        what = "this tile was split, joined or emptied since"
+        what = "this tile was split, merged or emptied since the last harvest"
         raise CoverStale(what, where=str(place), do="materialize `tiles`, then its new tiles")
     if len(rows.of(place.tile)) != cover.tiles[place.tile]:
         what = f"its harvest has {len(rows.of(place.tile))} rows instead of {cover.tiles[place.tile]}"
@@ -96,18 +106,18 @@ def _taken(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, plac
     return raw_harvests.put_tile(objects, cover, layer, rows, place.tile)
 
 
-def _latest(objects: Objects, cover: Cover, place: Place) -> Harvest:
-    """What a place took last; of a map the layer's harvest that its cover names."""
+def _latest_harvest(objects: Objects, cover: Cover, place: Place) -> Harvest:
+    """The harvest that a place got last; for a whole jurisdiction the layer's harvest that the cover names."""
     if place.tile is None and cover.harvest:
         return replace(raw_harvests.of(objects, place, cover.feed, cover.harvest), cut=cover.cut)
     return raw_harvests.latest(objects, place, cover.feed)
 
 
-def _known_form(harvest: Harvest) -> Harvest:
-    """A harvest that can be read.
+def _readable(harvest: Harvest) -> Harvest:
+    """The harvest itself, if this version can read it.
 
     Raises:
-        HarvestMissing: an earlier version fetched the tile by itself.
+        HarvestMissing: an earlier version fetched the tile with requests of its own.
     """
     if harvest.tile is not None and not harvest.of:
         what = "its harvest is of an earlier version of this program"
@@ -115,9 +125,9 @@ def _known_form(harvest: Harvest) -> Harvest:
     return harvest
 
 
-def _not_normalized(works: Sequence[Work]) -> list[Work]:
-    return [work for work in works if work.table(NORMALIZED).find_summary(work.objects) is None]
+def _not_normalized(items: Sequence[WorkItem]) -> list[WorkItem]:
+    return [item for item in items if item.table(NORMALIZED).find_summary(item.objects) is None]
 
 
-def _missing_pages(layer: Work, wanted: Iterable[Page]) -> list[Page]:
+def _missing_pages(layer: WorkItem, wanted: Iterable[Page]) -> list[Page]:
     return [page for page in wanted if not layer.pages.has(layer.objects, page.name)]

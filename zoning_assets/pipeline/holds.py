@@ -1,5 +1,5 @@
-"""What runs do while a person has paused them: nothing is asked or published, what came is kept, and it goes on by
-itself."""
+"""Wait while a hold is active. A paused run sends no requests and publishes nothing; received pages are kept, and the
+run continues when the hold ends."""
 
 import asyncio
 import logging
@@ -17,69 +17,76 @@ from zoning_assets.storage.postgis.records.hold_records import Hold
 
 _log = logging.getLogger(__name__)
 
-#: Between two looks; a pause is in force for requests within this.
-_LOOK_S = 0.5
-#: No run waits longer; it fails then, and the same command goes on.
+#: Seconds between two reads of the holds; a new hold stops requests within this time.
+_REFRESH_S = 0.5
+#: Seconds. A run that waited longer fails; the same command continues it.
 _LONGEST_S = 24 * 3600.0
 
 
 def hosts_of(jurisdiction: Jurisdiction, feed: str | None = None) -> set[str]:
-    """The hosts that a jurisdiction's feeds, or one of them, are asked from; none for a file of one's own."""
+    """The hosts of a jurisdiction's feeds, or of one feed. A local file has none."""
     urls = [each.url for name, each in jurisdiction.feeds.items() if feed in (None, name)]
     return {host_of(url) for url in urls if "://" in url}
 
 
 @dataclass
-class Pauses:
-    """What is paused, as it was seen last."""
+class ActiveHolds:
+    """The active holds at the last read.
+
+    Attributes:
+        database: its URL; "": there are no holds.
+        active: the holds.
+    """
 
     database: str
-    seen: list[Hold] = field(default_factory=list)
-    _told: set[int] = field(default_factory=set)
+    active: list[Hold] = field(default_factory=list)
+    _logged: set[int] = field(default_factory=set)
 
-    def held(self, jurisdiction: str, hosts: Collection[str]) -> ZoningError | None:
-        """Why a jurisdiction whose feeds lie at these hosts is paused; None: it is not."""
-        hold = hold_records.of(self.seen, jurisdiction, hosts)
+    def error(self, jurisdiction: str, hosts: Collection[str]) -> ZoningError | None:
+        """The error for a jurisdiction with feeds at these hosts if it is paused; None: it is not paused."""
+        hold = hold_records.of(self.active, jurisdiction, hosts)
         return hold.error() if hold else None
 
-    async def over(
+    async def wait_until_resumed(
         self, jurisdiction: str, hosts: Collection[str], stopped: Callable[[], ZoningError | None] = lambda: None
     ) -> ZoningError | None:
-        """Wait until it is not paused; or why it is waited for no longer."""
+        """Wait until a jurisdiction is not paused. Return the reason to stop waiting: that `stopped` gives one, or that
+        the hold lasts too long; None: it is not paused."""
         since = time.monotonic()
-        while error := self.held(jurisdiction, hosts):
+        while error := self.error(jurisdiction, hosts):
             if why := stopped() or (error if time.monotonic() - since > _LONGEST_S else None):
                 return why
-            self._tell(error)
-            await asyncio.sleep(_LOOK_S)
+            self._log(error)
+            await asyncio.sleep(_REFRESH_S)
         return None
 
-    def look(self) -> None:
-        """See what is paused now; where nobody answers, what was seen stays. Who has no database waits for nobody."""
+    def refresh(self) -> None:
+        """Read the active holds. If the database does not answer, the last ones are kept."""
         with suppress(StoreError):
-            self.seen = hold_records.active(self.database) if self.database else []
+            self.active = hold_records.active(self.database) if self.database else []
 
-    def _tell(self, error: ZoningError) -> None:
-        ids = {hold.id for hold in self.seen}
-        if not ids <= self._told:
-            self._told |= ids
-            _log.warning("%s; goes on by itself then", error)
+    def _log(self, error: ZoningError) -> None:
+        """Log each hold once."""
+        ids = {hold.id for hold in self.active}
+        if not ids <= self._logged:
+            self._logged |= ids
+            _log.warning("%s; the run continues when the hold ends", error)
 
 
 @asynccontextmanager
-async def watching(database: str) -> AsyncIterator[Pauses]:
-    """What is paused, looked at again and again while the block runs."""
-    pauses = Pauses(database)
-    await asyncio.to_thread(pauses.look)
+async def watch_holds(database: str) -> AsyncIterator[ActiveHolds]:
+    """Read the active holds repeatedly while the block runs."""
+    active_holds = ActiveHolds(database)
+    await asyncio.to_thread(active_holds.refresh)
 
     async def watch() -> None:
         while True:
-            await asyncio.sleep(_LOOK_S)
-            await asyncio.to_thread(pauses.look)
+            await asyncio.sleep(_REFRESH_S)
+            await asyncio.to_thread(active_holds.refresh)
 
     task = asyncio.create_task(watch())
     try:
-        yield pauses
+        yield active_holds
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -87,16 +94,16 @@ async def watching(database: str) -> AsyncIterator[Pauses]:
 
 
 def wait(database: str, jurisdiction: Jurisdiction) -> None:
-    """Wait until a jurisdiction is not paused; for work that asks no portal.
+    """Wait until a jurisdiction is not paused; for steps that send no requests.
 
     Raises:
-        Held: it is paused for longer than a run waits.
+        Held: the hold lasts longer than a run waits.
         Stopping: this process was asked to stop.
     """
 
-    async def over() -> ZoningError | None:
-        async with watching(database) as pauses:
-            return await pauses.over(jurisdiction.id, hosts_of(jurisdiction))
+    async def wait_until_resumed() -> ZoningError | None:
+        async with watch_holds(database) as active_holds:
+            return await active_holds.wait_until_resumed(jurisdiction.id, hosts_of(jurisdiction))
 
-    if error := graceful_stop.run(over()):
+    if error := graceful_stop.run(wait_until_resumed()):
         raise error

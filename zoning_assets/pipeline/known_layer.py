@@ -1,4 +1,4 @@
-"""What is known of a layer without asking its portal: its newest harvest, and what of it is published."""
+"""What is stored about a layer: its newest harvest, and which of its places are published. No portal is asked."""
 
 from collections.abc import Set
 from dataclasses import replace
@@ -10,44 +10,50 @@ from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 
 
-def note_published(objects: Objects, cover: Cover, published: Set[Place]) -> bool:
-    """What a feed is now, for the next probe and against the next fall; only when the whole of it was published.
+def record_published(objects: Objects, cover: Cover, published: Set[Place]) -> bool:
+    """Record the tiles that were published. If that completes the feed, store its new baseline: the rows and signals
+    that the next probe and the next count check compare with.
+
+    Args:
+        objects: the object store.
+        cover: of the harvest that was published.
+        published: the places of the feed that this run published.
 
     Returns:
-        Whether every place of the feed is now of one harvest of its layer, by this run or by several.
+        Whether every place of the feed is now published from this harvest, by this run or by several.
     """
-    found = {place.tile for place in published if place.tile}
+    tiles = {place.tile for place in published if place.tile}
     if cover.tiles:
-        found = feed_baselines.published_of(objects, cover.jurisdiction, cover.feed, cover.harvest, found)
-    whole = found >= set(cover.tiles) if cover.tiles else bool(published)
-    if whole:
+        tiles = feed_baselines.published_of(objects, cover.jurisdiction, cover.feed, cover.harvest, tiles)
+    complete = tiles >= set(cover.tiles) if cover.tiles else bool(published)
+    if complete:
         feed_baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, cover.refreshed)
-    return whole
+    return complete
 
 
-def is_whole(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> bool:
-    """Whether every place of a feed was published from one harvest of its layer, the newest."""
-    cover = known_cover(objects, jurisdiction, feed)
-    known = set(cover.tiles)
-    return not known or feed_baselines.published_of(objects, jurisdiction.id, feed, cover.harvest, ()) >= known
+def is_complete(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> bool:
+    """Whether every place of a feed is published from the newest harvest of its layer."""
+    cover = newest_cover(objects, jurisdiction, feed)
+    tiles = set(cover.tiles)
+    return not tiles or feed_baselines.published_of(objects, jurisdiction.id, feed, cover.harvest, ()) >= tiles
 
 
-def known_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:
-    """The newest harvest and its tiles.
+def newest_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:
+    """The newest harvest of a layer, with its tiles.
 
     Raises:
-        HarvestMissing: there is none yet.
+        HarvestMissing: the layer was not harvested yet.
     """
     cover = raw_harvests.find_cover(objects, jurisdiction.id, feed)
-    if cover is None and feed == ZONING:  # it may have been harvested by an earlier version
+    if cover is None and feed == ZONING:  # an earlier version stored no covers of zoning maps
         return Cover(jurisdiction.id, feed, {}, {})
     if cover is None:
         raise HarvestMissing("its tiles are not known yet", where=jurisdiction.id, do="materialize `tiles` first")
     return cover
 
 
-def doubt_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None:
-    """Let the layer be fetched anew."""
+def mark_for_refetch(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None:
+    """Mark the newest harvest as doubtful, so that the next harvest fetches all rows again."""
     cover = raw_harvests.find_cover(objects, jurisdiction.id, feed)
     if cover is not None:
         raw_harvests.put_cover(objects, replace(cover, doubted=True))

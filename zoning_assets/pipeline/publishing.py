@@ -1,10 +1,10 @@
-"""Publish a place: its validated table becomes what PostGIS has, in one transaction, if its release is let through."""
+"""Publish a place: write its validated table to PostGIS in one transaction, if its release passes the release gate."""
 
 import asyncio
 from dataclasses import dataclass
 
-from zoning_assets.pipeline.release_gate import Gate
-from zoning_assets.pipeline.validation import Validated
+from zoning_assets.pipeline.release_gate import ReleaseGate
+from zoning_assets.pipeline.validation import ValidatedTable
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.pipeline.workers.worker_tasks import compare_place, publish_place
 from zoning_assets.storage.postgis.publish import Published, find_published
@@ -13,43 +13,49 @@ from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
 
 @dataclass(frozen=True)
-class Publishing:
-    """Who compares a place with what is published, and where it is published."""
+class Publisher:
+    """Publishes validated tables.
+
+    Attributes:
+        pool: the worker processes, which compare places with what is published.
+        database: the URL of PostGIS.
+    """
 
     pool: Pool
     database: str
 
-    async def published(self, validated: Validated, fields: ReleaseProfile, gate: Gate) -> Published:
-        """Publish a validated table, unless that was done before.
+    async def publish(self, validated: ValidatedTable, fields: ReleaseProfile, gate: ReleaseGate) -> Published:
+        """Publish a validated table, unless it is published already.
 
         Args:
             validated: the table.
-            fields: the columns that the layer has.
-            gate: where the place waits until the whole release was checked.
+            fields: a profile with the columns that the layer has.
+            gate: where the place waits until the release of the jurisdiction is checked.
 
         Raises:
             AcceptanceNeeded: the release is held.
             CoverStale: a key is published elsewhere, or the rows changed after the release was checked.
-            DatabaseUnavailable: nobody answers.
+            DatabaseUnavailable: the database does not answer.
+            UndoneMeanwhile: the feed was rolled back during this run.
         """
         self.pool.at_exit(close_idle)
-        work = validated.work
-        done = await asyncio.to_thread(find_published, self.database, work.edition)
-        # The profile is handed over as it is made: it may be large, and the place may wait.
+        item = validated.item
+        done = await asyncio.to_thread(find_published, self.database, item.edition)
+        # The profile is not kept in a variable: it may be large, and the place may wait.
         await gate.add(validated, await self._profile(validated, fields, gate, done), publishes=done is None)
         if done:
             return done
         await gate.wait(validated)
-        async with gate.turn:  # in a thread: a worker that waits for PostgreSQL works on no page
-            return await asyncio.to_thread(publish_place, work, self.database, await gate.undone())
+        async with gate.publish_slots:  # a thread, as a worker process would only wait for PostgreSQL
+            return await asyncio.to_thread(publish_place, item, self.database, await gate.newest_rollback())
 
     async def _profile(
-        self, validated: Validated, fields: ReleaseProfile, gate: Gate, done: Published | None
+        self, validated: ValidatedTable, fields: ReleaseProfile, gate: ReleaseGate, done: Published | None
     ) -> ReleaseProfile:
-        """What the release looks like in this place, beside what is published."""
+        """The release profile of this place, compared with what is published if there is something to compare with."""
         profile = fields + await asyncio.to_thread(validated.profile)
         if done:
             return profile + ReleaseProfile(kept=profile.rows)
-        if await gate.compares():
-            return profile + await self.pool.run(compare_place, validated.work, self.database)
+        if await gate.has_baseline():
+            return profile + await self.pool.run(compare_place, validated.item, self.database)
         return profile

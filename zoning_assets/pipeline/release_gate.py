@@ -1,7 +1,7 @@
-"""Where the places of a jurisdiction wait for one another, until what they would publish is judged as one release.
+"""The release gate: the places of a jurisdiction wait for each other until they are checked together as one release.
 
-What belongs here: who waits, for whom, and what comes of it. What does not: what speaks against a release
-(release_checks.py), and what is kept of it (release_profiles.py).
+What belongs here: which places wait, and the result. What does not: the checks (release_checks.py), and how releases
+are stored (release_profiles.py).
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from functools import partial
 
 from zoning_assets.errors import AcceptanceNeeded, CoverStale
 from zoning_assets.model import Jurisdiction, Place
-from zoning_assets.pipeline.validation import Validated
+from zoning_assets.pipeline.validation import ValidatedTable
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import release_profiles
@@ -25,10 +25,16 @@ from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
 
 @dataclass
-class Gate:
-    """The places of one jurisdiction's feed in one run. A place comes once, or leaves.
+class ReleaseGate:
+    """The release of one feed of one jurisdiction in one run. Each place calls `add` or `leave` once.
 
-    Until a feed was published whole there is nothing to compare with: its places pass as they come, noted together.
+    Until all places of a feed were published once, there is nothing to compare with: its places do not wait, and the
+    release is recorded after they are published.
+
+    Attributes:
+        awaited: the places that have not arrived yet.
+        slots: the run's limit of places; a waiting place gives its slot back.
+        report: receives the verdict if there are findings.
     """
 
     database: str
@@ -37,89 +43,90 @@ class Gate:
     feed: str
     awaited: set[Place]
     slots: asyncio.Semaphore
-    tell: Callable[[Verdict], None]
-    #: Who publishes: the database merges one place at a time, and another is staged meanwhile.
-    turn: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 2))
-    _survey: ReleaseProfile = field(default_factory=ReleaseProfile)
-    _contents: dict[Place, list[str]] = field(default_factory=dict)  # of those that have something to publish
-    _came: set[Place] = field(default_factory=set)
+    report: Callable[[Verdict], None]
+    #: Places that publish at the same time: one is merged by the database, and one is staged.
+    publish_slots: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 2))
+    _profile: ReleaseProfile = field(default_factory=ReleaseProfile)
+    _contents: dict[Place, list[str]] = field(default_factory=dict)  # of places that are not published yet
+    _arrived: set[Place] = field(default_factory=set)
     _waited_s: dict[Place, float] = field(default_factory=dict)
-    _tiles: Collection[str] = ()  # of the whole jurisdiction
-    #: As it was before this run: whether the feed was ever whole, and its newest rollback.
-    _begun: asyncio.Task[tuple[bool, int]] | None = None
+    _tiles: Collection[str] = ()  # of the jurisdiction
+    #: At the start of this run: whether the feed was ever completely published, and its newest rollback.
+    _initial: asyncio.Task[tuple[bool, int]] | None = None
     _error: Exception | None = None
     _open: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def compares(self) -> bool:
-        """Whether what stands published is whole, so that a place can be compared with it."""
-        return (await self._looked())[0]
+    async def has_baseline(self) -> bool:
+        """Whether the feed was completely published before, so that a place can be compared with it."""
+        return (await self._initial_state())[0]
 
-    async def undone(self) -> int:
-        """The newest rollback of the feed as this run found it; after another nothing that it judged is right."""
-        return (await self._looked())[1]
+    async def newest_rollback(self) -> int:
+        """The newest rollback of the feed at the start of this run. After a later one, the checks of this run are
+        invalid."""
+        return (await self._initial_state())[1]
 
-    async def stands(self) -> bool:
-        """Whether what this run published, or found published, was not rolled back meanwhile."""
+    async def is_not_rolled_back(self) -> bool:
+        """Whether the feed was not rolled back during this run."""
         now = await asyncio.to_thread(release_profiles.begun, self.database, self.jurisdiction.id, self.feed)
-        return now[1] == await self.undone()
+        return now[1] == await self.newest_rollback()
 
-    async def _looked(self) -> tuple[bool, int]:
-        if self._begun is None:
-            looked = asyncio.to_thread(release_profiles.begun, self.database, self.jurisdiction.id, self.feed)
-            self._begun = asyncio.create_task(looked)
-        return await self._begun
+    async def _initial_state(self) -> tuple[bool, int]:
+        if self._initial is None:
+            reading = asyncio.to_thread(release_profiles.begun, self.database, self.jurisdiction.id, self.feed)
+            self._initial = asyncio.create_task(reading)
+        return await self._initial
 
-    async def add(self, validated: Validated, survey: ReleaseProfile, *, publishes: bool) -> None:
-        """A place was validated. With the last one the release is judged.
+    async def add(self, validated: ValidatedTable, profile: ReleaseProfile, *, publishes: bool) -> None:
+        """Add a validated place. When the last place arrives, the release is checked.
 
         Args:
-            validated: its table.
-            survey: what the release looks like in this place.
-            publishes: whether it has something to publish.
+            validated: the table of the place.
+            profile: the release profile of the place.
+            publishes: whether the table is not published yet.
         """
-        work = validated.work
-        if work.place in self.awaited:
-            self._survey, self._tiles = self._survey + survey, work.tiles
-            self._came.add(work.place)
-            self._contents |= {work.place: [validated.content_hash, work.harvest.id]} if publishes else {}
-            await self.leave(work.place)
+        item = validated.item
+        if item.place in self.awaited:
+            self._profile, self._tiles = self._profile + profile, item.tiles
+            self._arrived.add(item.place)
+            self._contents |= {item.place: [validated.content_hash, item.harvest.id]} if publishes else {}
+            await self.leave(item.place)
 
-    async def wait(self, validated: Validated) -> None:
-        """Wait until the release was judged; other places may work meanwhile. A first release is not waited for.
+    async def wait(self, validated: ValidatedTable) -> None:
+        """Wait until the release is checked; other places are processed meanwhile. A first release does not wait.
 
         Raises:
             AcceptanceNeeded: the release is held: none of its places is published.
-            CoverStale: the place was judged before, and is not the same any more.
+            CoverStale: the rows of the place changed after the release was checked.
         """
-        if not await self.compares():
+        if not await self.has_baseline():
             return
-        place = validated.work.place
+        place = validated.item.place
         await self._wait(place)
         if self._error:
             raise self._error
         if self._contents.get(place, [""])[0] != validated.content_hash:
-            raise CoverStale("its rows changed after the release was judged", where=str(place), do="run it again")
+            raise CoverStale("its rows changed after the release was checked", where=str(place), do="run it again")
 
     def waited_s(self, place: Place) -> float:
-        """How long a place waited here; seconds."""
+        """How long a place waited at the gate; seconds."""
         return self._waited_s.get(place, 0.0)
 
     async def leave(self, place: Place) -> None:
-        """Nobody waits for this place any longer. With the last one the release is judged."""
+        """Do not wait for this place any longer. When the last place has arrived or left, the release is checked."""
         if place not in self.awaited:
             return
         self.awaited.discard(place)
         if self.awaited:
             return
         try:
-            if self._came:
-                await asyncio.to_thread(self._judge, begun=await self.compares())
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+            if self._arrived:
+                await asyncio.to_thread(self._check, has_baseline=await self.has_baseline())
+        except Exception as error:  # noqa: BLE001 - the waiting places must raise it, whatever it is
             self._error = error
         self._open.set()
 
     async def _wait(self, place: Place) -> None:
-        """Until it opens; without a slot, which others need to get here."""
+        """Wait until the gate opens. The slot is given back meanwhile: other places need it to arrive here."""
         since = time.monotonic()
         if not self._open.is_set():
             self.slots.release()
@@ -127,62 +134,65 @@ class Gate:
             await self.slots.acquire()
         self._waited_s[place] = self.waited_s(place) + time.monotonic() - since
 
-    def _judge(self, *, begun: bool) -> None:
-        with release_profiles.opened(self.database, self.jurisdiction.id, self.feed) as desk:
-            contents = {place.tile or "": said for place, said in self._contents.items()}
-            state, known = desk.last()
-            accepted = state == ACCEPTED and all(known.get(tile, [""])[0] == said[0] for tile, said in contents.items())
-            if accepted or not contents:  # what is or will be published was judged before
-                verdict = Verdict(self.jurisdiction.id, self.feed, desk.believed(), tiles=self._judged_tiles())
+    def _check(self, *, has_baseline: bool) -> None:
+        with release_profiles.opened(self.database, self.jurisdiction.id, self.feed) as stored:
+            contents = {place.tile or "": content for place, content in self._contents.items()}
+            state, known = stored.last()
+            accepted = state == ACCEPTED and all(known.get(tile, [""])[0] == each[0] for tile, each in contents.items())
+            if accepted or not contents:  # the same rows were checked before
+                verdict = Verdict(self.jurisdiction.id, self.feed, stored.believed(), tiles=self._checked_tiles())
             else:
-                verdict = self._judged(desk, contents, begun=begun)
-        self._say(verdict)
+                verdict = self._check_release(stored, contents, has_baseline=has_baseline)
+        self._report(verdict)
 
-    def _judged(self, desk: Surveys, contents: Contents, *, begun: bool) -> Verdict:
-        """The release beside what stands; nothing holds a first one, which is published already."""
-        whole = {place.tile or "" for place in self._came} >= {*self._tiles}
-        release = self._release(desk, whole=whole) if begun else ReleaseCandidate(self.feed, self._survey)
+    def _check_release(self, stored: Surveys, contents: Contents, *, has_baseline: bool) -> Verdict:
+        """Check the release against what is published, and record it. A first release is never held: it is published
+        already."""
+        whole = {place.tile or "" for place in self._arrived} >= {*self._tiles}
+        release = self._candidate(stored, whole=whole) if has_baseline else ReleaseCandidate(self.feed, self._profile)
         measured = measure_release(release, self.jurisdiction.bounds, self.jurisdiction.target_crs)
-        findings = self._findings(measured, desk.past(), release.published_rows)
-        held = begun and any(each.tripped and each.blocks for each in findings)
+        findings = self._findings(measured, stored.past(), release.published_rows)
+        held = has_baseline and any(each.tripped and each.blocks for each in findings)
         values = {
-            name: value for name, (value, _, _) in measured.items() if begun or release_checks.CHECKS[name].is_level
+            name: value
+            for name, (value, _, _) in measured.items()
+            if has_baseline or release_checks.CHECKS[name].is_level
         }
-        said = [asdict(each) for each in findings]
-        desk.note(HELD if held else PASSED, contents, values, said, self._survey.fields, whole=whole)
-        return Verdict(self.jurisdiction.id, self.feed, findings, held=held, tiles=self._judged_tiles())
+        recorded = [asdict(each) for each in findings]
+        stored.note(HELD if held else PASSED, contents, values, recorded, self._profile.fields, whole=whole)
+        return Verdict(self.jurisdiction.id, self.feed, findings, held=held, tiles=self._checked_tiles())
 
-    def _judged_tiles(self) -> tuple[str, ...]:
-        return tuple(sorted(place.tile for place in self._came if place.tile))
+    def _checked_tiles(self) -> tuple[str, ...]:
+        return tuple(sorted(place.tile for place in self._arrived if place.tile))
 
     def _findings(
-        self, measured: Mapping[str, Measure], past: Sequence[Mapping[str, float]], standing: int
+        self, measured: Mapping[str, Measure], past: Sequence[Mapping[str, float]], published: int
     ) -> tuple[CheckFinding, ...]:
         feed = self.jurisdiction.feeds[self.feed]
-        given = {"count_drop": feed.may_shrink, "freshness": 2.0 * feed.full_refresh_days}
-        limits = {**given, **self.jurisdiction.tripwires}
-        return release_checks.check_release(measured, past, limits, feed=self.feed, published=standing)
+        of_feed = {"count_drop": feed.may_shrink, "freshness": 2.0 * feed.full_refresh_days}
+        limits = {**of_feed, **self.jurisdiction.tripwires}
+        return release_checks.check_release(measured, past, limits, feed=self.feed, published=published)
 
-    def _release(self, desk: Surveys, *, whole: bool) -> ReleaseCandidate:
-        tiles = None if whole else [place.tile or "" for place in self._came]
+    def _candidate(self, stored: Surveys, *, whole: bool) -> ReleaseCandidate:
+        tiles = None if whole else [place.tile or "" for place in self._arrived]
         before = feed_baselines.find(self.objects, self.jurisdiction.id, self.feed)
         age = datetime.now(UTC) - datetime.fromisoformat(before.at) if before and before.at else None
-        seen, has_codes = desk.seen(self._survey.codes.keys())
+        seen, has_codes = stored.seen(self._profile.codes.keys())
         return ReleaseCandidate(
             self.feed,
-            self._survey,
-            desk.standing(tiles),
-            desk.rows(),
+            self._profile,
+            stored.standing(tiles),
+            stored.rows(),
             seen,
             has_codes,
-            desk.fields() if whole else (),
+            stored.fields() if whole else (),
             None if age is None else age.total_seconds() / 86_400,
             shrink_accepted=bool(before and before.accepted_by),
         )
 
-    def _say(self, verdict: Verdict) -> None:
+    def _report(self, verdict: Verdict) -> None:
         if verdict.findings:
-            self.tell(verdict)
+            self.report(verdict)
         if verdict.held:
             what = f"nothing is published: {verdict.why}"
             self._error = AcceptanceNeeded.of(verdict.jurisdiction, verdict.feed, what)

@@ -1,6 +1,6 @@
-"""Many places at once: a few in flight, paused where a person pauses them, each to its outcome.
+"""Process many places of one feed: a few at a time, waiting while a hold is active.
 
-What belongs here: when a place may work. What does not: what is done with it (pipeline).
+What belongs here: when a place is processed. What does not: its stages (pipeline.py).
 """
 
 import asyncio
@@ -13,45 +13,54 @@ from zoning_assets.errors import Held, ZoningError
 from zoning_assets.harvest import Cover
 from zoning_assets.http import Http
 from zoning_assets.model import Jurisdiction, Outcome, Place
-from zoning_assets.pipeline.holds import Pauses, hosts_of
-from zoning_assets.pipeline.release_gate import Gate
-from zoning_assets.pipeline.workers.work_item import Work
+from zoning_assets.pipeline.holds import ActiveHolds, hosts_of
+from zoning_assets.pipeline.release_gate import ReleaseGate
+from zoning_assets.pipeline.workers.work_item import WorkItem
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A layer's harvest, and for each place the work that was cut from it, or the error that prevents it."""
+class PreparedLayer:
+    """A layer's harvest, and for each place its work item, or the error that prevents it."""
 
     cover: Cover
-    works: Mapping[Place, Work | ZoningError]
+    items: Mapping[Place, WorkItem | ZoningError]
 
 
 @dataclass
-class Run:
-    """One feed of many places. `prepare` is called once a jurisdiction."""
+class FeedRun:
+    """One run of one feed for many places.
+
+    Attributes:
+        jurisdictions: by id; those of all places.
+        prepare: harvests or loads the layer of a jurisdiction; called once a jurisdiction.
+        http: the client that all places share.
+        active_holds: what is paused now.
+        slots: limits the places that are processed at the same time.
+        gates: the release gates, by jurisdiction.
+    """
 
     jurisdictions: Mapping[str, Jurisdiction]
     feed: str
-    prepare: Callable[[Jurisdiction], Coroutine[None, None, Prepared]]
+    prepare: Callable[[Jurisdiction], Coroutine[None, None, PreparedLayer]]
     http: Http
-    pauses: Pauses
+    active_holds: ActiveHolds
     slots: asyncio.Semaphore
-    gates: Mapping[str, Gate]
-    _prepared: dict[str, asyncio.Task[Prepared]] = field(default_factory=dict)
+    gates: Mapping[str, ReleaseGate]
+    _prepared: dict[str, asyncio.Task[PreparedLayer]] = field(default_factory=dict)
 
-    async def all(
+    async def process_all(
         self,
         places: Sequence[Place],
-        take: Callable[["Run", Place], Awaitable[Outcome]],
+        process: Callable[["FeedRun", Place], Awaitable[Outcome]],
         report: Callable[[Outcome], None],
     ) -> None:
-        """Take each place; `report` is told each outcome as it is known."""
+        """Call `process` for each place, and `report` with each outcome as soon as it is known."""
 
         async def one(place: Place) -> None:
             try:
                 with log_config.about(jurisdiction=place.jurisdiction, tile=place.tile, feed=self.feed):
-                    outcome = await self._through(place, take)
-                    _tell(outcome)
+                    outcome = await self._process_between_holds(place, process)
+                    _log_outcome(outcome)
                 await self.gates[place.jurisdiction].leave(place)
                 report(outcome)
             finally:
@@ -62,18 +71,21 @@ class Run:
                 await self.slots.acquire()
                 group.create_task(one(place))
 
-    async def _through(self, place: Place, take: Callable[["Run", Place], Awaitable[Outcome]]) -> Outcome:
-        """As far as it gets; where a person pauses it, it waits and goes on."""
+    async def _process_between_holds(
+        self, place: Place, process: Callable[["FeedRun", Place], Awaitable[Outcome]]
+    ) -> Outcome:
+        """Process a place. If a hold interrupts it, wait until the hold ends, and process it again."""
         outcome, hosts = None, hosts_of(self.jurisdictions[place.jurisdiction], self.feed)
         while outcome is None or isinstance(outcome.error, Held):
             stopped = partial(self.http.stopped, str(place))
-            if error := stopped() or await self.pauses.over(place.jurisdiction, hosts, stopped):
+            if error := stopped() or await self.active_holds.wait_until_resumed(place.jurisdiction, hosts, stopped):
                 return Outcome(place, self.feed, error=error)
-            outcome = await take(self, place)
+            outcome = await process(self, place)
         return outcome
 
-    async def prepared(self, jurisdiction: Jurisdiction) -> Prepared:
-        """The layer's harvest and its works; once a run, and again where a pause ended it."""
+    async def prepared_layer(self, jurisdiction: Jurisdiction) -> PreparedLayer:
+        """The layer's harvest and its work items. They are prepared once a run, and again after a hold interrupted
+        it."""
         task = self._prepared.get(jurisdiction.id)
         if task is None or (task.done() and isinstance(task.exception(), Held)):
             task = asyncio.create_task(self.prepare(jurisdiction))
@@ -81,18 +93,17 @@ class Run:
         return await task
 
     def covers(self) -> dict[str, Cover]:
-        """The layers' harvests, by jurisdiction."""
+        """The covers of the layers that were prepared without an error, by jurisdiction."""
         done = {id_: task for id_, task in self._prepared.items() if task.done() and not task.cancelled()}
         return {id_: task.result().cover for id_, task in done.items() if not task.exception()}
 
 
-def places_of(jurisdiction: str, places: Iterable[Place]) -> set[Place]:
-    """Those of one jurisdiction."""
+def places_in(jurisdiction: str, places: Iterable[Place]) -> set[Place]:
+    """The places that belong to one jurisdiction."""
     return {place for place in places if place.jurisdiction == jurisdiction}
 
 
-def _tell(outcome: Outcome) -> None:
-    """What became of a place, for the logs."""
+def _log_outcome(outcome: Outcome) -> None:
     if outcome.error:
         log_config.OUTCOMES.warning("failed", extra={"error": str(outcome.error), "kind": type(outcome.error).__name__})
     else:

@@ -21,11 +21,11 @@ from zoning_assets.http import Client, Http, Kept, KeptAnswers, Tally
 from zoning_assets.http.kept_answers import LookEnds
 from zoning_assets.model import CHANGES, PARCELS, RAW, VALIDATED, ZONING, Counts, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import change_detection
-from zoning_assets.pipeline.corrections import check, fixed_by
-from zoning_assets.pipeline.cut_tiles import Preparing
-from zoning_assets.pipeline.extract import Harvesting
-from zoning_assets.pipeline.holds import hosts_of, watching
-from zoning_assets.pipeline.workers.work_item import Work
+from zoning_assets.pipeline.corrections import check_rejections, with_fixes
+from zoning_assets.pipeline.cut_tiles import TileCutter
+from zoning_assets.pipeline.extract import Harvester
+from zoning_assets.pipeline.holds import hosts_of, watch_holds
+from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
@@ -39,23 +39,32 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Published:
+class _PublishedBatches:
     """Batches of a jurisdiction, by feed; 0: none.
 
     Attributes:
-        newest: the newest one.
-        whole: the newest one with which all places of the feed were of one harvest.
-        is_told: whether shares and changes are those of these.
+        newest: the newest batch.
+        complete: the newest batch after which all places of the feed were published from one harvest.
+        is_compared: whether zoning shares and changes were computed from these batches.
     """
 
     newest: Mapping[str, int]
-    whole: Mapping[str, int]
-    is_told: bool
+    complete: Mapping[str, int]
+    is_compared: bool
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a look works with. Its pool is not started."""
+class UnchangedCheck:
+    """Checks feeds.
+
+    Attributes:
+        objects: the store of harvests.
+        database: the URL of PostGIS.
+        scratch: a directory for large temporary files.
+        pool: the worker processes; a check never starts them.
+        http: opens the HTTP client.
+        now: the clock.
+    """
 
     objects: Objects
     database: str
@@ -64,25 +73,25 @@ class Look:
     http: Callable[[], Http] = Http
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    async def feed(self, jurisdiction: Jurisdiction, feed: str, kept: Kept) -> list[Outcome]:
-        """What a run would report of a feed that did not change; nothing where a run is needed.
+    async def check_feed(self, jurisdiction: Jurisdiction, feed: str, kept: Kept) -> list[Outcome]:
+        """Return the outcomes that a run of an unchanged feed would have; an empty list if a run is needed.
 
-        It is noted that what is published is what the portal has now.
+        If the feed is unchanged, its freshness is recorded.
 
         Args:
-            jurisdiction: which one.
-            feed: which of its feeds.
-            kept: receives what the portal answered, for the run.
+            jurisdiction: the jurisdiction.
+            feed: `parcels` or `zoning`.
+            kept: receives the responses of the portal, for the run.
 
         Raises:
             Stopping: this process was asked to stop.
         """
         answers = kept[jurisdiction.id, feed] = KeptAnswers()
         try:
-            return await self._found(jurisdiction, feed, answers)
+            return await self._checked(jurisdiction, feed, answers)
         except Stopping:
             raise
-        except (ZoningError, LookEnds):  # the run meets it too, and records it
+        except (ZoningError, LookEnds):  # the run raises it too, and records it
             return []
         except Exception as error:  # noqa: BLE001 - a fault of the check must not prevent the run
             kind = type(error).__name__  # its text may hold an address with a token
@@ -91,56 +100,56 @@ class Look:
         finally:
             answers.close()
 
-    def is_told(self, jurisdiction: Jurisdiction) -> bool:
-        """Whether shares and changes of all that is published are computed.
+    def is_compared(self, jurisdiction: Jurisdiction) -> bool:
+        """Whether zoning shares and changes were computed from everything that is published.
 
         Raises:
-            DatabaseUnavailable: nobody answers.
+            DatabaseUnavailable: the database does not answer.
         """
-        return self._published(jurisdiction).is_told and not self._is_open(jurisdiction, CHANGES)
+        return self._published(jurisdiction).is_compared and not self._has_failure(jurisdiction, CHANGES)
 
-    async def _found(self, jurisdiction: Jurisdiction, feed: str, answers: KeptAnswers) -> list[Outcome]:
-        if not await asyncio.to_thread(self._is_settled, jurisdiction, feed):
+    async def _checked(self, jurisdiction: Jurisdiction, feed: str, answers: KeptAnswers) -> list[Outcome]:
+        if not await asyncio.to_thread(self._is_published, jurisdiction, feed):
             return []
         now = self.now()
-        async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
-            paused = partial(pauses.held, jurisdiction.id, hosts_of(jurisdiction, feed))
+        async with self.http() as http, called_in_loop(http.drain), watch_holds(self.database) as active_holds:
+            paused = partial(active_holds.error, jurisdiction.id, hosts_of(jurisdiction, feed))
             client = http.for_work(Tally(), paused, answers)
             outcomes = await self._outcomes(jurisdiction, feed, client, now)
         if outcomes:
             await asyncio.to_thread(feed_freshness.note_harvested, self.database, jurisdiction.id, feed, now)
         return outcomes
 
-    def _is_settled(self, jurisdiction: Jurisdiction, feed: str) -> bool:
-        """Whether a feed is not paused, nothing of it failed, and all of it was published last."""
+    def _is_published(self, jurisdiction: Jurisdiction, feed: str) -> bool:
+        """Whether a feed is not paused, has no open failure, and its newest batch completed it."""
         paused = hold_records.of(hold_records.active(self.database), jurisdiction.id, hosts_of(jurisdiction, feed))
-        if paused or self._is_open(jurisdiction, feed):
+        if paused or self._has_failure(jurisdiction, feed):
             return False
         found = self._published(jurisdiction)
-        return found.newest[feed] == found.whole[feed]
+        return found.newest[feed] == found.complete[feed]
 
-    def _is_open(self, jurisdiction: Jurisdiction, feed: str) -> bool:
+    def _has_failure(self, jurisdiction: Jurisdiction, feed: str) -> bool:
         return failure_records.is_any_open(self.database, jurisdiction.id, feed)
 
-    def _published(self, jurisdiction: Jurisdiction) -> "_Published":
+    def _published(self, jurisdiction: Jurisdiction) -> _PublishedBatches:
         with said(self.database), session(self.database) as connection:
-            zoning = parcel_zoning.of(connection, jurisdiction.id, change_detection.rules_of(jurisdiction))
+            zoning = parcel_zoning.of(connection, jurisdiction.id, change_detection.rules_hash(jurisdiction))
             span = States(connection, jurisdiction.id).span()
         newest = {PARCELS: zoning.parcels, ZONING: zoning.zoning}
-        whole = {PARCELS: span.parcels_to, ZONING: span.zoning_to}
-        return _Published(newest, whole, is_told=zoning.is_current and span.is_empty)
+        complete = {PARCELS: span.parcels_to, ZONING: span.zoning_to}
+        return _PublishedBatches(newest, complete, is_compared=zoning.is_current and span.is_empty)
 
     async def _outcomes(self, jurisdiction: Jurisdiction, feed: str, client: Client, now: datetime) -> list[Outcome]:
-        """The outcomes of a feed's places; nothing where one of them is not what the portal has."""
+        """The outcomes of a feed's places; an empty list if one of them is not what the portal has."""
         started = time.monotonic()
-        harvesting = Harvesting(self.objects, self.scratch, self.pool)
+        harvesting = Harvester(self.objects, self.scratch, self.pool)
         cover = await harvesting.find_current(jurisdiction, feed, client, now)
-        if cover is None or not await asyncio.to_thread(self._is_whole, cover):
+        if cover is None or not await asyncio.to_thread(self._is_completely_published, cover):
             return []
         places = [Place(jurisdiction.id, tile) for tile in sorted(cover.tiles)] or [Place(jurisdiction.id)]
-        prepared = await Preparing(self.objects, self.pool).prepared(jurisdiction, feed, cover, places, [RAW])
-        works = [prepared.works[place] for place in places]
-        found = await asyncio.gather(*(asyncio.to_thread(self._outcome, each) for each in works))
+        prepared = await TileCutter(self.objects, self.pool).prepare(jurisdiction, feed, cover, places, [RAW])
+        items = [prepared.items[place] for place in places]
+        found = await asyncio.gather(*(asyncio.to_thread(self._outcome, each) for each in items))
         outcomes = [each for each in found if each]
         if len(outcomes) < len(places):
             return []
@@ -148,8 +157,8 @@ class Look:
         cost = replace(cost, seconds=round(time.monotonic() - started, 3))
         return [replace(outcomes[0], counts=outcomes[0].counts + cost), *outcomes[1:]]
 
-    def _is_whole(self, cover: Cover) -> bool:
-        """Whether all places were published from this harvest, and the portal states what it stated then."""
+    def _is_completely_published(self, cover: Cover) -> bool:
+        """Whether all places were published from this harvest, and its signals are those of the baseline."""
         baseline = feed_baselines.find(self.objects, cover.jurisdiction, cover.feed)
         if baseline is None or baseline.rolled_back or (baseline.rows, baseline.signals) != (cover.rows, cover.signals):
             return False
@@ -157,20 +166,20 @@ class Look:
             return False
         return feed_baselines.published(self.objects, cover.jurisdiction, cover.feed, cover.harvest) >= set(cover.tiles)
 
-    def _outcome(self, work: Work | Exception) -> Outcome | None:
-        """What a run would report of a place that is published; None where it would publish it, or refuse to."""
-        if isinstance(work, Exception):
-            raise work
-        fixed = fixed_by(self.database, work, work.table(VALIDATED).rejections(self.objects))
+    def _outcome(self, item: WorkItem | Exception) -> Outcome | None:
+        """The outcome that a run would have for a published place; None if the run would publish it."""
+        if isinstance(item, Exception):
+            raise item
+        fixed = with_fixes(self.database, item, item.table(VALIDATED).rejections(self.objects))
         table = fixed.table(VALIDATED)
         summary, rejections = table.summary(self.objects), table.rejections(self.objects)
         counts = Counts(**summary["counts"])
-        known_among = partial(correction_records.known, self.database, work.place.jurisdiction, work.feed.name)
-        check(work.place, counts, rejections, known_among)
+        known_among = partial(correction_records.known, self.database, item.place.jurisdiction, item.feed.name)
+        check_rejections(item.place, counts, rejections, known_among)
         done = find_published(self.database, fixed.edition)
         if done is None:
             return None
-        did = {name: getattr(done, name) for name in ("added", "changed", "unchanged", "retired")}
-        counts = replace(counts, **did, requests=0, bytes=0, seconds=0.0)
+        published = {name: getattr(done, name) for name in ("added", "changed", "unchanged", "retired")}
+        counts = replace(counts, **published, requests=0, bytes=0, seconds=0.0)
         content = summary["content_hash"]
-        return Outcome(work.place, work.feed.name, counts=counts, harvest=work.harvest, content_hash=content)
+        return Outcome(item.place, item.feed.name, counts=counts, harvest=item.harvest, content_hash=content)

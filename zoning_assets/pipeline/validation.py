@@ -11,106 +11,110 @@ import pandas as pd
 
 from zoning_assets.errors import Defect, TooManyRejections
 from zoning_assets.model import NORMALIZED, VALIDATED, Counts
-from zoning_assets.pipeline.corrections import check, fixed_by
-from zoning_assets.pipeline.workers.work_item import Work
+from zoning_assets.pipeline.corrections import check_rejections, with_fixes
+from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool
-from zoning_assets.pipeline.workers.worker_tasks import NONE_HELD, fix_rows, held, validate_part
+from zoning_assets.pipeline.workers.worker_tasks import NO_REJECTIONS, fix_rows, rejection_rows, validate_part
 from zoning_assets.storage.postgis.records import correction_records
 from zoning_assets.transform.geometry import content_hash, preview_image
 from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
 
 @dataclass(frozen=True)
-class Validated:
-    """A validated table that is stored.
+class ValidatedTable:
+    """A stored validated table.
 
     Attributes:
-        work: what it was made of; with the fixes of rows that people gave.
+        item: the work item it was made from, with the fixes that people gave for its rows.
         counts: of its rows; fetched = accepted + rejected.
-        content_hash: of the accepted rows, whatever their order.
+        content_hash: of the accepted rows, independent of their order.
     """
 
-    work: Work
+    item: WorkItem
     counts: Counts
     content_hash: str
 
     def profile(self) -> ReleaseProfile:
-        """What the release looks like in these rows. It may be large, so it is read when it is needed."""
-        table = self.work.table(VALIDATED)
-        return ReleaseProfile.of(table.summary(self.work.objects)["survey"])
+        """The release profile of these rows. It may be large, so it is read only when it is needed."""
+        table = self.item.table(VALIDATED)
+        return ReleaseProfile.of(table.summary(self.item.objects)["survey"])
 
 
 @dataclass(frozen=True)
-class Validation:
-    """Who validates, and where the fixes are kept. database "": a trial, of which nobody knows anything yet."""
+class Validator:
+    """Validates places.
+
+    Attributes:
+        pool: the worker processes.
+        database: the URL of the database with the fixes; "": there are no fixes, and no rejections are stored.
+    """
 
     pool: Pool
     database: str
 
-    async def validated(self, work: Work) -> Validated:
-        """Validate each row. Where a person fixed some that were rejected, all rows are validated once more with the
-        fixes.
+    async def validate(self, item: WorkItem) -> ValidatedTable:
+        """Validate each row. If people fixed some of the rejected rows, validate all rows again with the fixes.
 
         Raises:
             Defect: rows were lost.
         """
-        found = await self._validated(work)
-        fixed = await asyncio.to_thread(self._fixed, work) if self.database else work
+        unfixed = await self._validate(item)
+        fixed = await asyncio.to_thread(self._fixed, item) if self.database else item
         if not fixed.fixes:
-            return found
-        if await asyncio.to_thread(fixed.table(NORMALIZED).find_summary, work.objects) is None:
-            await self.pool.run(fix_rows, fixed, work.table(NORMALIZED))
-        return await self._validated(fixed)
+            return unfixed
+        if await asyncio.to_thread(fixed.table(NORMALIZED).find_summary, item.objects) is None:
+            await self.pool.run(fix_rows, fixed, item.table(NORMALIZED))
+        return await self._validate(fixed)
 
-    def check(self, validated: Validated) -> None:
-        """Whether few enough rows were rejected.
+    def check(self, validated: ValidatedTable) -> None:
+        """Check the number of rejections. If there are too many, they are stored, so that people can fix them.
 
         Raises:
             TooManyRejections: most rows are rejected; the place is not published.
         """
-        work = validated.work
-        rejections = work.table(VALIDATED).rejections(work.objects)
-        known_among = partial(correction_records.known, self.database, work.place.jurisdiction, work.feed.name)
+        item = validated.item
+        rejections = item.table(VALIDATED).rejections(item.objects)
+        known_among = partial(correction_records.known, self.database, item.place.jurisdiction, item.feed.name)
         try:
-            check(work.place, validated.counts, rejections, known_among if self.database else lambda _: 0)
+            check_rejections(item.place, validated.counts, rejections, known_among if self.database else lambda _: 0)
         except TooManyRejections:
             if self.database:
-                correction_records.hold_back(self.database, work.edition, held(rejections))
+                correction_records.hold_back(self.database, item.edition, rejection_rows(rejections))
             raise
 
-    def _fixed(self, work: Work) -> Work:
-        return fixed_by(self.database, work, work.table(VALIDATED).rejections(work.objects))
+    def _fixed(self, item: WorkItem) -> WorkItem:
+        return with_fixes(self.database, item, item.table(VALIDATED).rejections(item.objects))
 
-    async def _validated(self, work: Work) -> Validated:
-        kept = await asyncio.to_thread(work.table(VALIDATED).find_summary, work.objects)
-        summary = kept if kept is not None else await self._made(work)
-        return Validated(work, Counts(**summary["counts"]), summary["content_hash"])
+    async def _validate(self, item: WorkItem) -> ValidatedTable:
+        stored = await asyncio.to_thread(item.table(VALIDATED).find_summary, item.objects)
+        summary = stored if stored is not None else await self._write_table(item)
+        return ValidatedTable(item, Counts(**summary["counts"]), summary["content_hash"])
 
-    async def _made(self, work: Work) -> dict[str, Any]:
-        """Make the validated table; what is known of it."""
-        normalized = await asyncio.to_thread(work.table(NORMALIZED).summary, work.objects)
-        groups = parts_of(normalized, work.harvest.tile)
-        tasks = (self.pool.run(validate_part, work, part, *group) for part, group in enumerate(groups))
+    async def _write_table(self, item: WorkItem) -> dict[str, Any]:
+        """Write the validated table in parts, one worker task each; return its summary."""
+        normalized = await asyncio.to_thread(item.table(NORMALIZED).summary, item.objects)
+        groups = parts_of(normalized, item.harvest.tile)
+        tasks = (self.pool.run(validate_part, item, part, *group) for part, group in enumerate(groups))
         parts = await asyncio.gather(*tasks)
-        rejections = pd.concat([NONE_HELD, *(part.rejections for part in parts)], ignore_index=True)
+        rejections = pd.concat([NO_REJECTIONS, *(part.rejections for part in parts)], ignore_index=True)
         counts = sum((part.counts for part in parts), Counts())
         if counts.fetched != normalized["fetched"]:
             what = f"{normalized['fetched']} rows were normalized, and {counts.fetched} were validated"
-            raise Defect(what, where=str(work.place), do="report this; nothing was published")
+            raise Defect(what, where=str(item.place), do="report this; nothing was published")
         summary = {
             "counts": counts.as_dict(),
             "content_hash": content_hash.set_hash(chain.from_iterable(part.hashes for part in parts)),
-            "survey": sum((part.survey for part in parts), ReleaseProfile()).as_dict(),
+            "survey": sum((part.profile for part in parts), ReleaseProfile()).as_dict(),
         }
         image = await self.pool.run(preview_image.of_sketches, [part.sketch for part in parts])
-        table = work.table(VALIDATED)
-        await asyncio.to_thread(table.finish, work.objects, len(groups), summary, rejections, image)
+        table = item.table(VALIDATED)
+        await asyncio.to_thread(table.finish, item.objects, len(groups), summary, rejections, image)
         return summary
 
 
 def parts_of(summary: Mapping[str, Any], tile: str | None) -> list[tuple[list[int], bool]]:
-    """The parts of the validated table: of which normalized parts each is made, and whether all rows of a key are in
-    them. A jurisdiction's map is validated as a whole."""
+    """The parts of the validated table: the normalized parts that each is made from, and whether these hold all rows of
+    each of their keys. The zoning map of a jurisdiction is one part."""
     numbers = list(summary["numbers"])
     together = numbers if tile is None else list(summary["together"])
     alone = [([number], False) for number in numbers if number not in together]

@@ -1,7 +1,7 @@
-"""The shares of each parcel in each code: which parcels are overlaid with the map, and by whom.
+"""Compute the share of each parcel in each zoning code: overlay the parcels that may have changed with the zoning map.
 
-What belongs here: what is read, overlaid and written, in order. What does not: the rules (overlay.py), the
-tasks of the workers (share_tasks.py) and the SQL (storage/).
+What belongs here: what is read, overlaid and written, in order. What does not: the rules (overlay.py), the tasks of the
+worker processes (share_tasks.py) and the SQL (storage/).
 """
 
 import uuid
@@ -27,79 +27,101 @@ from zoning_assets.transform.changes import zoning_codes
 from zoning_assets.transform.changes.overlay import BASE, best_lots, joined_leading, leading_lots
 from zoning_assets.transform.geometry.metric_frame import in_metric_frame
 
-#: Where more came, went or changed, all is judged anew.
-_MOST_GROUND = 20_000
-#: So many batches of parcels take less time than starting the workers.
+#: If more parcels and districts than this changed, all parcels are overlaid again.
+_MAX_CHANGED_SHAPES = 20_000
+#: Up to so many batches of parcels are overlaid without worker processes: starting them takes longer.
 _FEW_BATCHES = 4
 
 S = TypeVar("S")
 T = TypeVar("T")
-#: The results of a task for each item, in order.
-Run = Callable[..., Iterable[Any]]
+#: Calls a task with each item, and returns the results in order.
+MapTasks = Callable[..., Iterable[Any]]
 
 
 @dataclass(frozen=True)
-class Overlaid:
-    """What `parcel_zoning` did. `judged` 0: nothing they are made of had changed, or there is no map."""
+class OverlayResult:
+    """The result of `update_shares`.
+
+    Attributes:
+        districts: districts of the zoning map.
+        overlaid: parcels that were overlaid; 0: no input changed, or there is no map.
+        changed: rows of `parcel_zoning` that changed.
+        respelled: rows whose canonical code or zone type changed.
+        untyped: codes without a zone type.
+        collisions: groups of codes with similar spellings.
+        split: counts of zoned parcels.
+    """
 
     districts: int
-    judged: int
+    overlaid: int
     changed: int
-    spelled: int
-    untyped: Sequence[str]  # codes without a type
-    collisions: Sequence[Sequence[str]]  # spellings that look alike and are several codes
+    respelled: int
+    untyped: Sequence[str]
+    collisions: Sequence[Sequence[str]]
     split: store.Split
 
 
-def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
-    """The same in a transaction that holds the jurisdiction's locks."""
-    if desk.is_current:
-        return Overlaid(0, 0, 0, 0, (), (), desk.split())
-    seen = desk.codes()
-    spelled, untyped = _spell(desk, seen, jurisdiction)
+def update_shares(stored: store.Shares, jurisdiction: Jurisdiction) -> OverlayResult:
+    """Update canonical codes and the table `parcel_zoning`, in a transaction that holds the locks of the
+    jurisdiction."""
+    if stored.is_current:
+        return OverlayResult(0, 0, 0, 0, (), (), stored.split())
+    seen = stored.codes()
+    spelled, untyped = _spell(stored, seen, jurisdiction)
     alike = zoning_codes.collisions(seen, jurisdiction.codes, _settled(seen))
-    map_ = desk.districts()
+    map_ = stored.districts()
     districts = in_metric_frame(map_, jurisdiction)
-    chosen, best = _choose(desk, map_, districts, jurisdiction)
-    writing = desk.begin(no_map=districts.empty)
+    chosen, best = _choose(stored, map_, districts, jurisdiction)
+    writing = stored.begin(no_map=districts.empty)
     if not districts.empty:
-        best = _publish(desk, writing, _packed(districts, jurisdiction), chosen, best)
+        best = _publish(stored, writing, _packed(districts, jurisdiction), chosen, best)
     changed = writing.end()
-    desk.put_best_lots(best or {})
-    return Overlaid(len(districts), chosen, changed, spelled, untyped, alike, desk.split())
+    stored.put_best_lots(best or {})
+    return OverlayResult(len(districts), chosen, changed, spelled, untyped, alike, stored.split())
 
 
 def _publish(
-    desk: store.Shares, writing: store.Writing, map_: ZoningMap, chosen: int, best: dict[str, str] | None
+    stored: store.Shares, writing: store.Writing, map_: ZoningMap, chosen: int, best: dict[str, str] | None
 ) -> dict[str, str]:
-    """Publish the shares of the chosen parcels; `best` None: all are chosen. The parcels that hold most of each
-    district."""
+    """Overlay the chosen parcels and write their shares.
+
+    Args:
+        stored: the stored shares.
+        writing: receives the shares.
+        map_: the zoning map.
+        chosen: how many parcels are chosen.
+        best: the parcel with the largest part of each district, by district id; None: all parcels are chosen, and the
+            best parcels are found with their shares.
+
+    Returns:
+        The parcel with the largest part of each district, by district id.
+    """
     with Pool() as pool:
-        pool.at_exit(share_tasks.forget_map)
-        run = pool.map if chosen > _FEW_BATCHES * desk.at_once else ahead
+        pool.at_exit(share_tasks.clear_map_cache)
+        run = pool.map if chosen > _FEW_BATCHES * stored.at_once else run_ahead
         if best is None:
-            return _publish_all(desk, writing, map_, run)
-        for batch in run(partial(share_tasks.whole, map_, best), desk.chosen()):
+            return _overlay_all(stored, writing, map_, run)
+        for batch in run(partial(share_tasks.overlay_with_best_lots, map_, best), stored.chosen()):
             writing.put(batch)
         return best
 
 
-def _publish_all(desk: store.Shares, writing: store.Writing, map_: ZoningMap, run: Run) -> dict[str, str]:
-    """The same where all are chosen: each shape is read and overlaid once. Last come the few parcels that list a code
-    only if they hold most of a district."""
+def _overlay_all(stored: store.Shares, writing: store.Writing, map_: ZoningMap, run: MapTasks) -> dict[str, str]:
+    """Overlay all parcels, each once. Parcels that get a code only if they have the largest part of a district are
+    undecided at first; they are overlaid again at the end."""
     leading, undecided = None, list[str]()
-    for found in run(partial(share_tasks.part, map_), desk.chosen()):
+    for found in run(partial(share_tasks.overlay_batch, map_), stored.chosen()):
         writing.put(found.batch)
         leading = found.leading if leading is None else joined_leading([leading, found.leading])
         undecided += found.undecided
     best = {} if leading is None else best_lots(leading)
-    for lots in desk.parcels_of(undecided):
-        writing.put(share_tasks.whole(map_, best, lots))
+    for lots in stored.parcels_of(undecided):
+        writing.put(share_tasks.overlay_with_best_lots(map_, best, lots))
     return best
 
 
 def _packed(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> ZoningMap:
-    """The map as workers get it; a district without a code may have a best lot, and is of no facet."""
+    """The zoning map for the workers. A district without a code has no facet, but it may have a best lot."""
     facets = facets_of(districts.assign(district=np.arange(len(districts))), jurisdiction)
     coded = facets.loc[facets["code"].notna(), ["district", "district_id", "facet", "code", "effective"]]
     wkbs = shapely.to_wkb(districts.geometry.to_numpy()).tolist()
@@ -108,27 +130,38 @@ def _packed(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> ZoningMa
 
 
 def _choose(
-    desk: store.Shares, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
+    stored: store.Shares, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
 ) -> tuple[int, dict[str, str] | None]:
-    """Choose the parcels whose shares may have changed; how many, and the one that holds most of each district (None:
-    all are chosen, so that it is found with their shares).
+    """Choose the parcels whose shares may have changed.
 
-    A parcel that comes or goes may take that place in its districts from another: those change, too. `map_`: the
-    districts in the target CRS. Without districts no shape is looked at.
+    A new or retired parcel can change which parcel has the largest part of a district; the shares of these parcels
+    change too.
+
+    Args:
+        stored: the stored shares.
+        map_: the districts, in the target CRS.
+        districts: the same in the metric frame of the jurisdiction.
+        jurisdiction: the jurisdiction.
+
+    Returns:
+        The number of chosen parcels, and the parcel with the largest part of each district by district id (None: all
+        parcels are chosen). Without districts, no parcel is chosen.
     """
     if districts.empty:
         return 0, {}
-    ground = desk.changed_ground(_MOST_GROUND)
-    if ground is None:
-        return desk.choose_all(), None
-    chosen = desk.choose_on(shapely.to_wkb(ground["geometry"]), jurisdiction.srid)
-    at = _touching(chain([ground], map(_decoded, desk.chosen())), districts, jurisdiction)
+    changed = stored.changed_ground(_MAX_CHANGED_SHAPES)
+    if changed is None:
+        return stored.choose_all(), None
+    chosen = stored.choose_on(shapely.to_wkb(changed["geometry"]), jurisdiction.srid)
+    at = _touching(chain([changed], map(_decoded, stored.chosen())), districts, jurisdiction)
     near = map_["district_id"].iloc[at].tolist()
     others = set(map_["district_id"]).difference(near)
-    known, now = desk.best_lots(), _best_of(map(_decoded, desk.parcels_in(near)), districts.iloc[at], jurisdiction)
-    moved = {side[each] for each in near for side in (known, now) if each in side and known.get(each) != now.get(each)}
-    chosen += desk.choose_keys(sorted(moved))
-    return chosen, {each: lot for each, lot in known.items() if each in others} | now
+    before, now = stored.best_lots(), _best_of(map(_decoded, stored.parcels_in(near)), districts.iloc[at], jurisdiction)
+    moved = {
+        side[each] for each in near for side in (before, now) if each in side and before.get(each) != now.get(each)
+    }
+    chosen += stored.choose_keys(sorted(moved))
+    return chosen, {each: lot for each, lot in before.items() if each in others} | now
 
 
 def _decoded(lots: Sequence[store.Lot]) -> pd.DataFrame:
@@ -138,47 +171,48 @@ def _decoded(lots: Sequence[store.Lot]) -> pd.DataFrame:
 def _best_of(
     parcels: Iterable[pd.DataFrame], districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
 ) -> dict[str, str]:
-    """The parcel that holds most of each district."""
+    """The parcel with the largest part of each district, by district id."""
     leading = None
-    for some in ahead(partial(in_metric_frame, jurisdiction=jurisdiction), parcels):
+    for some in run_ahead(partial(in_metric_frame, jurisdiction=jurisdiction), parcels):
         leading = leading_lots(some, districts, leading)
     return {} if leading is None else best_lots(leading)
 
 
-def ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """What `work` makes of each item; of the next one it is made in a thread while one is used. The items are taken in
-    the caller's thread, as they may come from a connection that the caller uses."""
-    before: Future[T] | None = None
+def run_ahead(task: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """Yield the results of a task for each item, in order. A thread computes the next result while the caller uses one.
+    The items are taken in the caller's thread, because they may come from a connection that the caller uses."""
+    previous: Future[T] | None = None
     with ThreadPoolExecutor(1) as worker:
         for item in items:
-            coming = worker.submit(work, item)
-            if before is not None:
-                yield before.result()
-            before = coming
-        if before is not None:
-            yield before.result()
+            following = worker.submit(task, item)
+            if previous is not None:
+                yield previous.result()
+            previous = following
+        if previous is not None:
+            yield previous.result()
 
 
 def _touching(
-    ground: Iterable[pd.DataFrame], districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
+    changed: Iterable[pd.DataFrame], districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
 ) -> npt.NDArray[np.int64]:
-    """The rows of the districts that some ground touches."""
+    """The positions of the districts that intersect one of the shapes (in the target CRS)."""
     tree, touched = shapely.STRtree(districts.geometry.to_numpy()), np.zeros(len(districts), dtype=bool)
-    for some in ground:
+    for some in changed:
         touched[tree.query(in_metric_frame(some, jurisdiction).geometry.to_numpy(), "intersects")[1]] = True
     return np.flatnonzero(touched)
 
 
-def _spell(desk: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:
-    """Canonical codes and types into the tables; how many rows that changed, and which codes have no type."""
+def _spell(stored: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:
+    """Write canonical codes and zone types to the tables. Return how many rows changed, and the codes without a
+    type."""
     spelled = spellings(seen, jurisdiction)
     types = {code: zoning_codes.zone_type(code, jurisdiction.codes) for code in set(spelled.values())}
     rows = [{"local": local, "code": code, "zone_type": types[code]} for local, code in sorted(spelled.items())]
-    return desk.spell(rows), sorted(code for code, each in types.items() if each is None)
+    return stored.spell(rows), sorted(code for code, each in types.items() if each is None)
 
 
 def spellings(seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> Mapping[str, str]:
-    """Local to canonical code for all that were ever seen; what is settled stays."""
+    """The canonical code of each local code that was ever published. Codes that have one keep it."""
     return zoning_codes.spell(seen, jurisdiction.codes, _settled(seen))
 
 
@@ -187,7 +221,8 @@ def _settled(seen: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def facets_of(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    """One row for each facet of each district's code: `facet`, `code`; a district without a code keeps its ground."""
+    """One row for each facet of each district's code, with the columns `facet` and `code`. A district without a code
+    has one row, with the base facet and no code."""
     known = {
         code: [(each.facet, each.code) for each in zoning_codes.facets(code, jurisdiction.codes)]
         for code in districts["code"].dropna().unique()

@@ -1,30 +1,35 @@
-"""A layer as a frame, as far as a true harvest would publish it; for tests and benchmarks that need no portal."""
+"""A layer as a frame, with the rows that a correct harvest publishes; for tests and benchmarks without a portal."""
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
 
-from zoning_assets.simulation.county.county_table import Table
+from zoning_assets.simulation.county.county_table import CountyTable
 from zoning_assets.simulation.county.plat import EPSG
 from zoning_assets.transform.geometry import validity
 
 _GRID_FT = 0.001
 
 
-def frame(table: Table, **columns: str) -> gpd.GeoDataFrame:
-    """Rows that have a shape, mended: the named columns, and `geometry` (MultiPolygon, EPSG:2249).
+def frame(table: CountyTable, **columns: str) -> gpd.GeoDataFrame:
+    """The rows with a geometry, repaired.
 
-    Where there is a column `key`, rows without one are left out, and those of one key are dissolved; what else they
-    say is taken from the first.
+    Args:
+        table: of the layer.
+        columns: column of the frame = column of the table. With a column `key`, rows without a key are left out, and
+            rows with the same key are dissolved; their other values are those of the first.
+
+    Returns:
+        The named columns, and `geometry` (MultiPolygon, EPSG:2249, US survey feet, x before y).
     """
     shapes = validity.mend(table.shapes.to_shapely(), _GRID_FT).geometry
     rows = pd.DataFrame({name: table.columns[column] for name, column in columns.items()})
-    there = ~shapely.is_missing(shapes)
+    usable = ~shapely.is_missing(shapes)
     if "key" in columns:
-        there &= (rows["key"].fillna("").str.strip() != "").to_numpy()
-    whole = gpd.GeoDataFrame(rows[there].reset_index(drop=True), geometry=shapes[there], crs=EPSG)
-    return _dissolved(whole) if "key" in columns else whole
+        usable &= (rows["key"].fillna("").str.strip() != "").to_numpy()
+    rows_ = gpd.GeoDataFrame(rows[usable].reset_index(drop=True), geometry=shapes[usable], crs=EPSG)
+    return _dissolved(rows_) if "key" in columns else rows_
 
 
 def _dissolved(rows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -22,7 +22,7 @@ from tests.integration.browser.screen import LOCATION, Screen, browser
 from tests.support import town
 from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal import CountyReleases
-from zoning_assets.simulation.portal.portal_process import disturb, serving, switch_release
+from zoning_assets.simulation.portal.portal_process import serving, set_faults, switch_release
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -176,7 +176,7 @@ def retry(world: World) -> None:
     """The portal wants a token for a while: the run fails, says why, and is executed again when that is over."""
     screen, before = world.screen, world.parcels()
     switch_release(world.portal, 3)
-    disturb(world.portal, ["token_wall"])
+    set_faults(world.portal, ["token_wall"])
     run = screen.materialize("tiles", ID)
     screen.ends("Failure")
     screen.sees("token")
@@ -185,7 +185,7 @@ def retry(world: World) -> None:
     assert world.one("SELECT count(*) FROM zoning.failure WHERE state <> 'solved'") == 1
     screen.open("/runs", "Failure")
     screen.picture("3-runs")
-    disturb(world.portal, [])
+    set_faults(world.portal, [])
     screen.page.goto(run)
     with world.one_more("tell_changes", "SUCCESS"):
         screen.click("Re-execute all (*)")

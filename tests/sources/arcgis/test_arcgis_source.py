@@ -19,7 +19,7 @@ from zoning_assets.model import PARCELS, Place
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal import layer_description
 from zoning_assets.simulation.portal import layer_query as portal_query
-from zoning_assets.simulation.portal.portal import CountyReleases, Portal, county_portal
+from zoning_assets.simulation.portal.portal import CountyReleases, SimulatedPortal, county_portal
 from zoning_assets.sources import Request
 from zoning_assets.sources.arcgis import arcgis_source
 from zoning_assets.storage.object_store.harvest_drafts import Draft
@@ -66,7 +66,7 @@ def neither(query: Mapping[str, str]) -> Mapping[str, Any] | None:
 @asynccontextmanager
 async def opened(
     tmp_path: Path, desk: Desk, clock: Clock | None = None, **changes: object
-) -> AsyncIterator[tuple[Portal, Any, Request]]:
+) -> AsyncIterator[tuple[SimulatedPortal, Any, Request]]:
     """The county's parcels as a source."""
     portal, clock = county_portal(RELEASES, fault=desk), clock or Clock()
     async with portal.running() as address, plain_client(sleep=clock.sleep, clock=clock) as http:

@@ -115,7 +115,7 @@ def test_shares_brought_up_to_date_are_those_made_anew(database: str, tmp_path: 
     put(database, "district", "strip", "Z", first[1], box(0, 0, 13, 0.2))
     put(database, "parcel", "best", "A", first[0], box(0, 0, 6, 9))
     put(database, "parcel", "next", "A", first[0], box(6, 0, 10, 9))
-    change_detection.overlay(database, town)
+    change_detection.update_parcel_zoning(database, town)
     assert rows(database, LISTED, PLACE) == [("best", "A"), ("best", "Z"), ("next", "A")]
     number = batch(database, "zoning" if change == "district" else "parcels")
     if change == "added":
@@ -129,12 +129,12 @@ def test_shares_brought_up_to_date_are_those_made_anew(database: str, tmp_path: 
     else:
         put(database, "district", "new", "N", number, box(8, 3, 9, 9))
         expected = [("best", "A"), ("best", "Z"), ("next", "A"), ("next", "N")]
-    change_detection.overlay(database, town)
+    change_detection.update_parcel_zoning(database, town)
     assert rows(database, LISTED, PLACE) == expected
     mine = rows(database, ALL)
     with psycopg.connect(database) as connection:
         connection.execute("DELETE FROM zoning.parcel_zoning; UPDATE zoning.batch SET rules = 'other'")
-    change_detection.overlay(database, town)
+    change_detection.update_parcel_zoning(database, town)
     assert rows(database, ALL) == mine
 
 
@@ -143,7 +143,7 @@ def test_a_batch_that_changed_nothing_judges_nothing(database: str, tmp_path: Pa
     numbers = [batch(database, "parcels"), batch(database, "zoning")]
     put(database, "district", "base", "A", numbers[1], box(0, 0, 9, 9))
     put(database, "parcel", "lot", "A", numbers[0], box(0, 0, 6, 9))
-    assert change_detection.overlay(database, town).judged == 1
+    assert change_detection.update_parcel_zoning(database, town).overlaid == 1
     batch(database, "parcels")
-    again = change_detection.overlay(database, town)
-    assert (again.judged, again.changed) == (0, 0)
+    again = change_detection.update_parcel_zoning(database, town)
+    assert (again.overlaid, again.changed) == (0, 0)

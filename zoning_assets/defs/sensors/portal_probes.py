@@ -13,7 +13,7 @@ from zoning_assets.storage.postgis.records.failure_records import Failure
 from zoning_assets.storage.postgis.records.feed_freshness import Known
 
 if TYPE_CHECKING:
-    from zoning_assets.pipeline.pipeline import Pipeline, Probed
+    from zoning_assets.pipeline.pipeline import Pipeline, ProbeResult
 
 #: Time limit of a probe in a tick. Probes of other portals run at the same time.
 _PROBE_S = 20.0
@@ -29,10 +29,12 @@ class Decided:
     run_key: str | None
 
 
-async def ask(pipeline: "Pipeline", feeds: Sequence[Feed], now: datetime) -> "list[tuple[Feed, Probed | Exception]]":
+async def ask(
+    pipeline: "Pipeline", feeds: Sequence[Feed], now: datetime
+) -> "list[tuple[Feed, ProbeResult | Exception]]":
     """Probe the feeds. An error is returned as the feed's result."""
 
-    async def one(feed: Feed) -> "tuple[Feed, Probed | Exception]":
+    async def one(feed: Feed) -> "tuple[Feed, ProbeResult | Exception]":
         try:
             return feed, await asyncio.wait_for(pipeline.probe(feed.jurisdiction, feed.name, now), _PROBE_S)
         except (ZoningError, TimeoutError) as error:
@@ -43,7 +45,7 @@ async def ask(pipeline: "Pipeline", feeds: Sequence[Feed], now: datetime) -> "li
 
 def decide(
     cursor: Mapping[str, Entry],
-    found: "Sequence[tuple[Feed, Probed | Exception]]",
+    found: "Sequence[tuple[Feed, ProbeResult | Exception]]",
     failures_of: Callable[[Feed], Sequence[Failure]],
     now: datetime,
 ) -> list[Decided]:
@@ -65,7 +67,7 @@ def _unanswered(before: Entry | None, feed: Feed, error: Exception, now: datetim
 
 
 def _answered(
-    before: Entry | None, feed: Feed, answer: "Probed", failures: Sequence[Failure], now: datetime
+    before: Entry | None, feed: Feed, answer: "ProbeResult", failures: Sequence[Failure], now: datetime
 ) -> Decided:
     again, why = probe_schedule.after(feed, now), answer.why
     current = None if why else now

@@ -1,1 +1,1 @@
-"""The worker processes: their pool, what they work on, and their tasks."""
+"""The worker processes: the pool, the work items and the tasks."""

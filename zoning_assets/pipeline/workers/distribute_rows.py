@@ -17,28 +17,28 @@ from zoning_assets.errors import Defect
 from zoning_assets.harvest import Page
 from zoning_assets.model import NORMALIZED
 from zoning_assets.pipeline.workers.normalize_page import normalized_page
-from zoning_assets.pipeline.workers.work_item import Work
+from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.geoparquet_tables import without_index
 
-#: Rows of a part: as many as a worker judges at a time.
-_ROWS_A_PART = 4000
-#: Rows that wait for their part, of all tiles.
-_MOST_HELD = 50_000
+#: Rows of a part of the normalized table. A worker validates one part at a time.
+_ROWS_PER_PART = 4000
+#: Rows in memory that are not written yet, of all tiles.
+_MAX_BUFFERED_ROWS = 50_000
 
 
-def deal(layer: Work, works: Sequence[Work]) -> None:
+def distribute(layer: WorkItem, items: Sequence[WorkItem]) -> None:
     """Write the normalized tables of some tiles, or of the whole jurisdiction.
 
     Args:
-        layer: the layer's harvest.
-        works: harvests that were cut from it in one way, or itself.
+        layer: the work item of the layer's harvest.
+        items: the work items of tiles that were cut from it by the same cut, or `layer` itself.
 
     Raises:
-        Defect: other rows came than the harvests have.
+        Defect: the number of rows is not that of the harvests.
     """
-    parts, fields = _Parts(works), set[str]()
-    for page, picked in _picked(layer, works):
+    parts, fields = _Parts(items), set[str]()
+    for page, picked in _picked(layer, items):
         table = normalized_page(layer, page)
         fields |= set(orjson.loads(table.schema.metadata[b"fields"]))
         plain = without_index(table)
@@ -47,71 +47,73 @@ def deal(layer: Work, works: Sequence[Work]) -> None:
     parts.finish(sorted(fields))
 
 
-#: Of a page: a tile, whether all rows of their keys stand together, and the rows (None: all).
+#: Rows of a page for one tile: the tile, whether all rows of each of their keys are in one part, and the indexes of the
+#: rows (None: all).
 Pick = tuple[str | None, bool, npt.NDArray[np.uint32] | None]
 
 
-def _picked(layer: Work, works: Sequence[Work]) -> Iterator[tuple[Page, Sequence[Pick]]]:
-    """Page after page, the rows of each tile; of a harvest that was not cut all rows."""
-    harvest, cut = layer.harvest, works[0].harvest.cut
+def _picked(layer: WorkItem, items: Sequence[WorkItem]) -> Iterator[tuple[Page, Sequence[Pick]]]:
+    """Yield each page with the rows of each tile. A harvest that was not cut gives all rows."""
+    harvest, cut = layer.harvest, items[0].harvest.cut
     if not cut:
         yield from ((page, [(None, True, None)]) for page in harvest.pages)
         return
     rows = raw_harvests.get_rows(layer.objects, harvest.jurisdiction, harvest.feed, harvest.id, cut)
     of_page: defaultdict[int, list[Pick]] = defaultdict(list)
-    for work in works:
-        mine = rows.of(work.harvest.tile)
+    for item in items:
+        mine = rows.of(item.harvest.tile)
         for group in np.split(mine, np.flatnonzero(np.diff(rows.page[mine])) + 1) if len(mine) else ():
             for flag in (False, True):
                 if (at := group[rows.together[group] == flag]).size:
-                    of_page[int(rows.page[group[0]])].append((work.harvest.tile, flag, rows.row[at]))
+                    of_page[int(rows.page[group[0]])].append((item.harvest.tile, flag, rows.row[at]))
     for number in sorted(of_page):
         yield harvest.pages[number], of_page[number]
 
 
 @dataclass
 class _Parts:
-    """Rows on their way to the parts of their tables; memory holds a bounded number of them.
+    """Collects rows and writes them as parts of the normalized tables. The number of rows in memory is limited.
 
-    Another process that deals out the same tile at the same time writes parts with other numbers.
+    The numbers of the parts begin at a random one, so that another process that distributes the same tile at the same
+    time writes other parts.
     """
 
-    works: Sequence[Work]
+    items: Sequence[WorkItem]
     _number: int = field(default_factory=lambda: int.from_bytes(os.urandom(6), "little") * 1000)
-    _held: dict[tuple[str | None, bool], list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
+    _buffered: dict[tuple[str | None, bool], list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
     _sizes: Counter[tuple[str | None, bool]] = field(default_factory=Counter)
     _written: dict[str | None, dict[int, bool]] = field(default_factory=lambda: defaultdict(dict))
     _rows: Counter[str | None] = field(default_factory=Counter)
 
     def add(self, at: tuple[str | None, bool], rows: pa.Table) -> None:
-        """Add rows to a tile. `at`: the tile, and whether all rows of their keys stand together."""
-        self._held[at].append(rows)
+        """Add rows to a tile. `at`: the tile, and whether all rows of each of their keys are in one part."""
+        self._buffered[at].append(rows)
         self._sizes[at] += len(rows)
         self._rows[at[0]] += len(rows)
-        if self._sizes[at] >= _ROWS_A_PART:
+        if self._sizes[at] >= _ROWS_PER_PART:
             self._write(at)
-        while self._sizes.total() > _MOST_HELD:
+        while self._sizes.total() > _MAX_BUFFERED_ROWS:
             self._write(max(self._sizes, key=self._sizes.__getitem__))
 
     def finish(self, fields: Sequence[str]) -> None:
-        """Write what is held, and commit the tables."""
-        for at in sorted(self._held, key=str):
+        """Write the remaining rows, and commit the tables. `fields`: the columns of the layer."""
+        for at in sorted(self._buffered, key=str):
             self._write(at)
-        for work in self.works:
-            tile = work.harvest.tile
-            wanted, written = sum(page.rows for page in work.harvest.pages), self._written[tile]
+        for item in self.items:
+            tile = item.harvest.tile
+            wanted, written = sum(page.rows for page in item.harvest.pages), self._written[tile]
             if self._rows[tile] != wanted:
-                what = f"its harvest has {wanted} rows, and {self._rows[tile]} were dealt out"
-                raise Defect(what, where=str(work.place), do="report this; nothing was published")
+                what = f"its harvest has {wanted} rows, and {self._rows[tile]} were distributed"
+                raise Defect(what, where=str(item.place), do="report this; nothing was published")
             together = [number for number, each in written.items() if each]
-            said = {"fetched": wanted, "fields": list(fields), "numbers": list(written), "together": together}
-            work.table(NORMALIZED).commit(work.objects, len(written), said)
+            summary = {"fetched": wanted, "fields": list(fields), "numbers": list(written), "together": together}
+            item.table(NORMALIZED).commit(item.objects, len(written), summary)
 
     def _write(self, at: tuple[str | None, bool]) -> None:
         tile, together = at
-        rows = pa.concat_tables(self._held.pop(at)).combine_chunks()
+        rows = pa.concat_tables(self._buffered.pop(at)).combine_chunks()
         del self._sizes[at]
-        work = next(each for each in self.works if each.harvest.tile == tile)
-        work.table(NORMALIZED).write_rows(work.objects, self._number, rows)
+        item = next(each for each in self.items if each.harvest.tile == tile)
+        item.table(NORMALIZED).write_rows(item.objects, self._number, rows)
         self._written[tile][self._number] = together
         self._number += 1

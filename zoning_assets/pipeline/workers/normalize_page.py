@@ -1,6 +1,6 @@
-"""A page of a layer to its normalized table, with the index of its rows.
+"""Normalize a page of a layer, and index its rows.
 
-A worker process does it while other pages are fetched; only the index crosses the border between processes.
+This runs in a worker process while other pages are fetched. Only the index is sent to the main process.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from zoning_assets.errors import HarvestMissing
 from zoning_assets.harvest import Page
-from zoning_assets.pipeline.workers.work_item import Work, normalized, read
+from zoning_assets.pipeline.workers.work_item import WorkItem, decode_rows, normalize_rows
 from zoning_assets.storage.object_store.geoparquet_tables import index_of
 from zoning_assets.transform import normalize
 from zoning_assets.transform.column_names import find_column
@@ -21,68 +21,75 @@ from zoning_assets.transform.decode.rows import Rows
 from zoning_assets.transform.geometry import content_hash, crs, h3_tiles, tile_ownership
 from zoning_assets.transform.geometry.tile_ownership import LayerRows
 
-#: Rows with a place of which most lie elsewhere: the CRS is wrong. Of fewer the whole layer tells.
-_ENOUGH_PLACED = 200
-#: Rows of a page that are looked at for the layer's columns.
-_FEW = 20
+#: If a page has at least so many rows with a location and most lie outside the bounds, the CRS is wrong. Smaller pages
+#: are checked together, by the whole layer.
+_ENOUGH_LOCATED = 200
+#: Rows of a page from which the columns of the layer are taken.
+_ROWS_FOR_COLUMNS = 20
 
 
 @dataclass(frozen=True)
 class PageRead:
-    """What came of one page of a layer: the index of its rows; how many have a place, and how many of these lie outside
-    the jurisdiction's bounds."""
+    """A normalized page.
+
+    Attributes:
+        rows: the index of its rows.
+        placed: how many rows have a location.
+        outside: how many of these lie outside the bounds of the jurisdiction.
+    """
 
     rows: LayerRows
     placed: int
     outside: int
 
 
-def normalize_page(work: Work, page: Page) -> PageRead:
-    """One raw page to the normalized table of its layer, unless that was done before.
+def normalize_page(item: WorkItem, page: Page) -> PageRead:
+    """Normalize a page and store the result, unless it is stored already.
 
     Raises:
-        CrsRefused: the rows do not lie where the jurisdiction is.
+        CrsRefused: most rows lie outside the bounds of the jurisdiction.
     """
-    table = work.pages.find(work.objects, page.name)
+    table = item.pages.find(item.objects, page.name)
     if table is not None:
         points = np.column_stack([table.column(name).to_numpy() for name in ("lon", "lat")])
-        return _page_read(work, index_of(table), points)
-    rows = read(work, page)
-    frame = normalized(work, page, rows, enough=_ENOUGH_PLACED)
+        return _page_read(item, index_of(table), points)
+    rows = decode_rows(item, page)
+    frame = normalize_rows(item, page, rows, fewest_points=_ENOUGH_LOCATED)
     points = frame[["lon", "lat"]].to_numpy()
     index = LayerRows(
         page=np.zeros(len(frame), dtype=np.uint64),
         row=np.arange(len(frame), dtype=np.uint64),
         cell=h3_tiles.finest_cells(np.nan_to_num(points, nan=h3_tiles.OFF_GLOBE)),
         key=tile_ownership.key_hashes(frame["key"].tolist()),
-        content=_contents(work, frame),
-        id=_object_ids(work, rows),
+        content=_content_hashes(item, frame),
+        id=_object_ids(item, rows),
     )
-    fields = frozenset(name for row in rows.attributes[:_FEW] for name in row)
-    work.pages.write(work.objects, page.name, frame, index, work.jurisdiction.target_crs, fields)
-    return _page_read(work, index, points)
+    fields = frozenset(name for row in rows.attributes[:_ROWS_FOR_COLUMNS] for name in row)
+    item.pages.write(item.objects, page.name, frame, index, item.jurisdiction.target_crs, fields)
+    return _page_read(item, index, points)
 
 
-def _page_read(work: Work, index: LayerRows, points: npt.NDArray[np.float64]) -> PageRead:
+def _page_read(item: WorkItem, index: LayerRows, points: npt.NDArray[np.float64]) -> PageRead:
     placed = points[~np.isnan(points).any(axis=1)]
-    return PageRead(index, len(placed), int(np.count_nonzero(crs.outside(placed, work.jurisdiction.bounds))))
+    return PageRead(index, len(placed), int(np.count_nonzero(crs.outside(placed, item.jurisdiction.bounds))))
 
 
-def check_place(work: Work, page: Page) -> None:
-    """Raise CrsRefused where most rows of a page, however few, lie outside the jurisdiction's bounds."""
-    normalized(work, page, read(work, page))
+def check_bounds(item: WorkItem, page: Page) -> None:
+    """Raise CrsRefused if most rows of a page lie outside the bounds of the jurisdiction, whatever the number of
+    rows."""
+    normalize_rows(item, page, decode_rows(item, page))
 
 
-def _contents(work: Work, frame: pd.DataFrame) -> tile_ownership.Numbers:
-    """A hash of all that each normalized row says."""
-    texts = [frame[name].tolist() for name in ("key", *normalize.COLUMNS[work.feed.name], "attributes", "flaw")]
+def _content_hashes(item: WorkItem, frame: pd.DataFrame) -> tile_ownership.Numbers:
+    """A hash of each normalized row."""
+    texts = [frame[name].tolist() for name in ("key", *normalize.COLUMNS[item.feed.name], "attributes", "flaw")]
     hashes = content_hash.content_hashes(texts, frame["geometry"].to_numpy())
     return np.array([int(each[:16], 16) for each in hashes], dtype=np.uint64)
 
 
-def _object_ids(work: Work, rows: Rows) -> tile_ownership.Numbers:
-    """The portal's own number of each row; zeros where not every row has one."""
-    wanted = work.harvest.layer.get("id")
+def _object_ids(item: WorkItem, rows: Rows) -> tile_ownership.Numbers:
+    """The object id of each row; zeros if a row has none."""
+    wanted = item.harvest.layer.get("id")
     name = find_column(wanted, rows.attributes[0]) if wanted and rows.attributes else None
     found = [row.get(name) for row in rows.attributes] if name else []
     if not found or not all(type(each) is int and -(1 << 63) <= each < 1 << 63 for each in found):
@@ -90,18 +97,18 @@ def _object_ids(work: Work, rows: Rows) -> tile_ownership.Numbers:
     return np.array(found, dtype=np.int64).view(np.uint64)
 
 
-def normalized_page(work: Work, page: Page) -> pa.Table:
-    """A layer's page as `normalize_page` left it; made again where it is gone."""
-    table = work.pages.find(work.objects, page.name)
+def normalized_page(item: WorkItem, page: Page) -> pa.Table:
+    """The stored result of `normalize_page`; if it is missing, the page is normalized again."""
+    table = item.pages.find(item.objects, page.name)
     if table is None:
-        normalize_page(work, page)
-        table = work.pages.find(work.objects, page.name)
+        normalize_page(item, page)
+        table = item.pages.find(item.objects, page.name)
     if table is None:
-        raise HarvestMissing("a normalized page is gone", where=page.name[:12], do="run again")
+        raise HarvestMissing("a normalized page is missing", where=page.name[:12], do="run again")
     return table
 
 
-def keys_at(work: Work, page: Page, rows: Sequence[int]) -> list[str | None]:
-    """The natural keys of some rows of a normalized page."""
-    found: list[str | None] = normalized_page(work, page).column("key").take(pa.array(rows)).to_pylist()
+def keys_at(item: WorkItem, page: Page, rows: Sequence[int]) -> list[str | None]:
+    """The natural keys of rows of a normalized page, by their indexes."""
+    found: list[str | None] = normalized_page(item, page).column("key").take(pa.array(rows)).to_pylist()
     return found

@@ -1,6 +1,6 @@
-"""The tasks of the worker processes for `parcel_zoning`: the shares of a batch of parcels.
+"""The tasks of the worker processes for `parcel_zoning`: compute the shares of a batch of parcels.
 
-Parcels come as WKB and shares go back as rows of PostgreSQL's COPY, so that the main process decodes neither.
+A task gets parcels as WKB and returns shares as rows for PostgreSQL's COPY, so that the main process decodes neither.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,14 @@ from zoning_assets.transform.geometry.metric_frame import in_metric_frame
 
 @dataclass(frozen=True)
 class ZoningMap:
-    """A jurisdiction's districts, as they are sent to workers.
+    """The districts of a jurisdiction, in the form that is sent to workers.
 
     Attributes:
         name: equal names mean equal maps.
+        jurisdiction: the jurisdiction.
         wkbs: the districts' shapes in the jurisdiction's metric frame.
         districts: `district_id`, in the order of `wkbs`.
-        facets: see overlay.part_shares, and `district_id`.
+        facets: the columns of overlay.part_shares, and `district_id`.
     """
 
     name: str
@@ -35,37 +36,56 @@ class ZoningMap:
 
 
 @dataclass(frozen=True)
-class PartJudged:
-    """What came of a batch: its shares, and what other batches decide; see overlay.Part."""
+class BatchShares:
+    """The result of a batch of parcels.
+
+    Attributes:
+        batch: the shares of the parcels that are decided.
+        leading: the parcels of this batch with the largest part of each district; see overlay.Part.
+        undecided: keys of parcels whose shares depend on other batches.
+    """
 
     batch: store.Batch
     leading: pd.DataFrame
     undecided: list[str]
 
 
-def part(map_: ZoningMap, parcels: Sequence[tuple[str, bytes]]) -> PartJudged:
-    """The shares of a batch (`key`, WKB in the target CRS) while the lot that holds most of a district is not known."""
+def overlay_batch(map_: ZoningMap, parcels: Sequence[tuple[str, bytes]]) -> BatchShares:
+    """The shares of a batch, while the parcel with the largest part of each district is not known.
+
+    Args:
+        map_: the zoning map.
+        parcels: key and shape (WKB, target CRS).
+    """
     lots = in_metric_frame(store.frame(parcels, ("key",)), map_.jurisdiction)
     found = part_shares(lots, _shapes_of(map_), map_.facets)
     undecided = set(found.undecided)
     keys = [key for key, _ in parcels if key not in undecided]
-    return PartJudged(store.batch_of(keys, found.shares), found.leading, found.undecided)
+    return BatchShares(store.batch_of(keys, found.shares), found.leading, found.undecided)
 
 
-def whole(map_: ZoningMap, best: Mapping[str, str], parcels: Sequence[tuple[str, bytes]]) -> store.Batch:
-    """The same where it is known (`best`)."""
+def overlay_with_best_lots(
+    map_: ZoningMap, best: Mapping[str, str], parcels: Sequence[tuple[str, bytes]]
+) -> store.Batch:
+    """The shares of a batch.
+
+    Args:
+        map_: the zoning map.
+        best: the parcel with the largest part of each district, by district id.
+        parcels: key and shape (WKB, target CRS).
+    """
     lots = in_metric_frame(store.frame(parcels, ("key",)), map_.jurisdiction)
     facets = map_.facets.assign(geometry=_shapes_of(map_)["geometry"].to_numpy()[map_.facets["district"]])
     return store.batch_of([key for key, _ in parcels], shares(lots, facets, best))
 
 
-def forget_map() -> None:
-    """Free the memory that this process keeps the last map in."""
+def clear_map_cache() -> None:
+    """Free the memory of the last map in this process."""
     _shapes_of.cache_clear()
 
 
 @lru_cache(maxsize=1)
 def _shapes_of(map_: ZoningMap) -> pd.DataFrame:
-    """The districts with their shapes, decoded once a worker."""
+    """The districts with their shapes in the metric frame; decoded once in each worker."""
     shapes = pd.Series(shapely.from_wkb(list(map_.wkbs)), map_.districts.index, dtype=object)
     return map_.districts.assign(geometry=shapes)

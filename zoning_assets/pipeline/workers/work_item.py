@@ -1,4 +1,4 @@
-"""One harvest on its way, everything that decides what becomes of it, and how its pages are read."""
+"""A work item: a harvest with everything that decides its result; and how its pages are read."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -21,23 +21,26 @@ from zoning_assets.transform.decode.rows import Rows
 from zoning_assets.transform.geometry import content_hash
 from zoning_assets.transform.row_corrections import Fix
 
-#: Goes up when the rules of transform/ change, so that stored tables are made anew from the raw pages.
+#: Must be increased when the rules of transform/ change: then stored tables are made again from the raw pages.
 RULES_VERSION = 4
-#: Goes up when what is kept of a normalized page changes.
+#: Must be increased when the stored form of a normalized page changes.
 _PAGES_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Work:
-    """One harvest on its way, and everything that decides what becomes of it.
+class WorkItem:
+    """A harvest, and everything that decides its result.
 
     Attributes:
+        objects: the store of harvests and tables.
+        jurisdiction: the jurisdiction.
+        feed: its feed.
         harvest: of a layer or of a tile.
         tiles: all tiles of the layer.
-        repeated: repeated key -> the tile that owns its rows.
-        state: the id of the layer's harvest that the tiles are of.
-        hosts: which the feed is fetched from.
-        fixes: page -> row -> what a person changed.
+        repeated: the tile that owns the rows of each repeated key, by key.
+        state: the id of the layer's harvest from which the tiles were cut.
+        hosts: the hosts of the feed.
+        fixes: page name -> index of the row -> the fix that a person gave.
     """
 
     objects: Objects
@@ -52,12 +55,12 @@ class Work:
 
     @property
     def place(self) -> Place:
-        """Where the harvest belongs."""
+        """The place of the harvest."""
         return Place(self.harvest.jurisdiction, self.harvest.tile)
 
     @cached_property
     def rules(self) -> str:
-        """The hash of everything but the harvest that decides the result."""
+        """The hash of everything except the harvest that decides the result."""
         if not self.fixes:
             return _hash(self._rules)
         return _hash([*self._rules, [[f.row_id, dict(f.columns), (f.shape or b"").hex()] for f in self.fixes_sorted]])
@@ -70,12 +73,12 @@ class Work:
 
     @property
     def fixes_sorted(self) -> list[Fix]:
-        """The fixes, wherever their rows stand."""
+        """The fixes, sorted by row id."""
         return sorted((fix for page in self.fixes.values() for fix in page.values()), key=lambda fix: fix.row_id)
 
     @property
     def edition(self) -> publish.Edition:
-        """What it is published as."""
+        """The edition under which the result is published."""
         fixes = [fix.row_id for fix in self.fixes_sorted]
         tiles = sorted(self.tiles)
         return publish.Edition(
@@ -83,13 +86,13 @@ class Work:
         )
 
     def table(self, stage: str) -> Table:
-        """The stage's table of this harvest."""
-        name = self.harvest
-        return Table(stage, name.jurisdiction, name.feed, name.tile, name.id, self.rules)
+        """The table of a stage for this harvest."""
+        harvest = self.harvest
+        return Table(stage, harvest.jurisdiction, harvest.feed, harvest.tile, harvest.id, self.rules)
 
     @property
     def pages(self) -> PageTables:
-        """The normalized pages of the harvest's layer, without a person's fixes."""
+        """The normalized pages of the harvest's layer, without fixes."""
         rules = _hash([*self._rules, _PAGES_VERSION, self.harvest.form, self.harvest.layer])
         return PageTables(self.harvest.jurisdiction, self.harvest.feed, rules)
 
@@ -98,25 +101,26 @@ def _hash(document: Any) -> str:
     return hashlib.sha256(content_hash.json_bytes(document)).hexdigest()[:16]
 
 
-def normalized(work: Work, page: Page, rows: Rows, *, enough: int = 0) -> pd.DataFrame:
-    """Rows of a page in our columns, with the page's name and a person's fixes; see columns.normalize."""
+def normalize_rows(item: WorkItem, page: Page, rows: Rows, *, fewest_points: int = 0) -> pd.DataFrame:
+    """Normalize the rows of a page with the fixes of the work item. The result has the columns of normalize.normalize,
+    and `page`: the name of the page."""
     frame = normalize.normalize(
         rows,
-        jurisdiction=work.jurisdiction,
-        feed=work.feed,
-        layer=work.harvest.layer,
-        fixes=work.fixes.get(page.name, {}),
-        fewest_points=enough,
+        jurisdiction=item.jurisdiction,
+        feed=item.feed,
+        layer=item.harvest.layer,
+        fixes=item.fixes.get(page.name, {}),
+        fewest_points=fewest_points,
     )
     return frame.assign(page=pd.Series([page.name] * len(frame), dtype=object))
 
 
-def read(work: Work, page: Page) -> Rows:
-    """The rows of a page as the portal gave them, their columns under the names that the jurisdiction file has."""
-    rows = page_readers.READERS[work.harvest.form](body_of(work, page), work.harvest.layer)
-    return with_column_names(rows, [name for name in (work.feed.key, *work.feed.fields.values()) if name])
+def decode_rows(item: WorkItem, page: Page) -> Rows:
+    """Decode the rows of a page. Columns that the jurisdiction file names get the spelling of that file."""
+    rows = page_readers.READERS[item.harvest.form](page_bytes(item, page), item.harvest.layer)
+    return with_column_names(rows, [name for name in (item.feed.key, *item.feed.fields.values()) if name])
 
 
-def body_of(work: Work, page: Page) -> bytes:
-    """A page's bytes, as the portal sent them."""
-    return raw_harvests.read_page(work.objects, work.harvest, page)
+def page_bytes(item: WorkItem, page: Page) -> bytes:
+    """The bytes of a page, as the portal sent them."""
+    return raw_harvests.read_page(item.objects, item.harvest, page)

@@ -1,4 +1,4 @@
-"""The process pool: started once a run, fed with pages, never with single shapes."""
+"""The pool of worker processes. It starts once a run. A task is a page or a batch of rows, never a single geometry."""
 
 import asyncio
 import gc
@@ -23,26 +23,26 @@ from zoning_assets.graceful_stop import LAST_CALLS, STOP
 
 _log = logging.getLogger(__name__)
 
-#: The module of the workers' tasks; imported with all it needs it takes a second.
-_WORK = "zoning_assets.pipeline.workers.distribute_rows"
-#: Apple's libraries do not survive a fork.
-_WAY = "spawn" if sys.platform == "darwin" else "forkserver"
+#: The module that the workers need. Importing it with its dependencies takes a second.
+_PRELOADED_MODULE = "zoning_assets.pipeline.workers.distribute_rows"
+#: On macOS, system libraries do not work after a fork.
+_START_METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 class Pool:
-    """Worker processes for what takes the processor's time, started with the first task: a run that finds nothing
-    changed starts none. A worker that dies fails its task, not the run."""
+    """Worker processes for tasks that need much CPU time. They are started with the first task, so a run that finds no
+    change starts none. If a worker dies, its task fails, not the run."""
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or max(2, os.cpu_count() or 2)
         self._executor: Executor | None = None
         self._starting = threading.Lock()
-        self._leaving = ExitStack()
-        #: Tasks that were given out, and those that wait.
-        self._out, self._waiting = 0, deque[asyncio.Future[None]]()
+        self._exit_calls = ExitStack()
+        #: Tasks that were submitted, and those that wait for a slot.
+        self._submitted, self._waiting = 0, deque[asyncio.Future[None]]()
 
     def __enter__(self) -> Self:
         return self
@@ -50,33 +50,33 @@ class Pool:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self._executor:
             self._executor.shutdown(cancel_futures=True)
-        self._leaving.close()
+        self._exit_calls.close()
 
     def at_exit(self, task: Callable[[], object]) -> None:
-        """Run the task when the pool has ended."""
-        self._leaving.callback(task)
+        """Call `task` after the workers have ended."""
+        self._exit_calls.callback(task)
 
     async def run(self, task: Callable[..., T], *args: Any) -> T:
-        """Run a task of ours in a worker and wait for it without blocking the loop.
+        """Run a task in a worker, and wait for it without blocking the event loop.
 
         Raises:
             StoreError: the worker died (killed, or out of memory).
         """
-        with _named(task):
-            if self._executor is None:  # the first start waits for imports, and the loop must not
-                await asyncio.to_thread(self._started)
-            async with self._turn():
+        with _translated_errors(task):
+            if self._executor is None:  # the first start waits for imports, which would block the event loop
+                await asyncio.to_thread(self._started_executor)
+            async with self._slot():
                 return await asyncio.wrap_future(self._submit(task, *args))
 
     def map(self, task: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-        """The results of a task for each item, in order. Items are taken in the caller's thread, and only as many ahead
-        as keep the workers fed.
+        """Yield the results of a task for each item, in order. Items are taken in the caller's thread, only as many in
+        advance as keep the workers busy.
 
         Raises:
             StoreError: as `run`.
         """
         ahead = deque[Future[T]]()
-        with _named(task):
+        with _translated_errors(task):
             for item in items:
                 ahead.append(self._submit(task, item))
                 if len(ahead) > self.workers:
@@ -85,99 +85,100 @@ class Pool:
                 yield ahead.popleft().result()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Not more tasks are given out than keep the workers fed; the others wait in their order."""
-        if self._out < 2 * self.workers:
-            self._out += 1
+    async def _slot(self) -> AsyncIterator[None]:
+        """Wait until few enough tasks are submitted; tasks wait in the order of their calls."""
+        if self._submitted < 2 * self.workers:
+            self._submitted += 1
         else:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
+            slot = asyncio.get_running_loop().create_future()
+            self._waiting.append(slot)
             try:
-                await turn
+                await slot
             except asyncio.CancelledError:
-                if not turn.cancelled():
-                    self._pass_on()
+                if not slot.cancelled():
+                    self._free_slot()
                 raise
         try:
             yield
         finally:
-            self._pass_on()
+            self._free_slot()
 
-    def _pass_on(self) -> None:
+    def _free_slot(self) -> None:
         while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            slot = self._waiting.popleft()
+            if not slot.done():
+                slot.set_result(None)
                 return
-        self._out -= 1
+        self._submitted -= 1
 
-    def _started(self) -> Executor:
+    def _started_executor(self) -> Executor:
         with self._starting:
             self._executor = self._executor or self._start()
             return self._executor
 
     def _submit(self, task: Callable[..., T], *args: Any) -> "Future[T]":
-        with _nameless_main():  # a worker is started by the first task that finds none idle
+        with _empty_main_module():  # submitting a task starts a worker if none is idle
             try:
-                return self._started().submit(task, *args)
+                return self._started_executor().submit(task, *args)
             except BrokenProcessPool:
                 STOP.check(task.__name__)
-                # An earlier task's worker died; the others go on in new ones.
+                # The worker of an earlier task died; the other tasks continue in new workers.
                 self._executor = self._start()
                 return self._executor.submit(task, *args)
 
     def _start(self) -> Executor:
         try:
-            executor = ProcessPoolExecutor(self.workers, _context(), _warm_up)
-        except (OSError, ImportError) as error:  # a bare chroot's /dev/shm, without which there are no semaphores
+            executor = ProcessPoolExecutor(self.workers, _context(), _prepare_worker)
+        except (OSError, ImportError) as error:  # without /dev/shm, as in a plain chroot, there are no semaphores
             _log.warning("no worker processes (%s; is /dev/shm writable?): working in threads, slower", error)
             return ThreadPoolExecutor(self.workers)
-        with _nameless_main():
-            executor.submit(os.getpid)  # the first worker waits for the server's imports
+        with _empty_main_module():
+            executor.submit(os.getpid)  # starts the first worker, which waits for the imports of the fork server
         return executor
 
 
 @contextmanager
-def _named(task: Callable[..., Any]) -> Iterator[None]:
-    """A worker's death as an error of ours."""
+def _translated_errors(task: Callable[..., Any]) -> Iterator[None]:
+    """Raise StoreError with the name of the task if a worker dies."""
     try:
         yield
     except BrokenProcessPool as error:
         name = getattr(task, "func", task).__name__
         STOP.check(name)
         what = "a worker process died"
-        raise StoreError(what, where=name, do="run again; if memory ran out, take smaller pages") from error
+        raise StoreError(what, where=name, do="run again; if memory ran out, use smaller pages") from error
 
 
 def _kill_workers() -> None:
-    """Workers whose run is cut off do not finish their page. Their semaphores are cleared away, which Python leaves to
-    its usual end: else it reports them as leaked."""
+    """Kill the workers when the process is ended at once. Their semaphores are deleted here, because Python deletes
+    them only at a normal exit and otherwise reports them as leaked."""
     for each in multiprocessing.active_children():
         each.kill()
-    util._run_finalizers(0)  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
+    util._run_finalizers(0)  # type: ignore[attr-defined] # noqa: SLF001 - there is no public function
 
 
 LAST_CALLS.append(_kill_workers)
 
 
 def _context() -> BaseContext:
-    """Workers are forks of a server that has imported what they need, once for all of them, and started nothing."""
-    context = multiprocessing.get_context(_WAY)
-    context.set_forkserver_preload([_WORK])
+    """Workers are forks of a server process that has imported their modules once and has started no threads."""
+    context = multiprocessing.get_context(_START_METHOD)
+    context.set_forkserver_preload([_PRELOADED_MODULE])
     return context
 
 
 def preload() -> None:
-    """Let that server import in the background, so that it has done so when the first page comes."""
+    """Start the fork server in the background, so that its imports are done when the first page arrives."""
     if _context().get_start_method() == "forkserver":
-        with suppress(OSError), _nameless_main():  # where it cannot be started, `Pool` says so
+        with suppress(OSError), _empty_main_module():  # if it cannot be started, `Pool` logs a warning
             forkserver.ensure_running()
 
 
-def _warm_up() -> None:
-    """What is imported stays, and a page's lists hold no cycles: the collector need not look through them again.
+def _prepare_worker() -> None:
+    """Prepare a worker process.
 
-    Workers stand back behind the loop that feeds them: where cores are few it would wait for them in turn.
+    Garbage collection skips imported modules and runs rarely: the lists of a page have no reference cycles. Workers get
+    a lower priority than the event loop, which would have to wait for them on machines with few cores.
     """
     os.nice(5)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -187,7 +188,8 @@ def _warm_up() -> None:
 
 
 def _end_with_parent() -> None:
-    """Who is killed cannot end its workers: each would wait for its next task, and keep its memory, for ever."""
+    """Exit when the parent process ends. A killed parent cannot end its workers, which would wait for tasks for
+    ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -195,13 +197,17 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _nameless_main() -> Iterator[None]:
-    """Workers need our functions, not the program that started them: without this each one imports all of Dagster's
-    command line again (2.4-3.1 s, DESIGN). A terminal's Ctrl-C, which reaches all processes, is left to the run."""
+def _empty_main_module() -> Iterator[None]:
+    """Start worker processes without the main module and with SIGINT blocked.
+
+    multiprocessing imports the main module of the parent in each worker. The tasks do not need it, and if the parent is
+    Dagster's command line, this import takes 2.4 to 3.1 s. SIGINT is blocked because Ctrl-C in a terminal is sent to
+    all processes; the run handles it, and then ends the workers.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    resource_tracker.ensure_running()  # which unblocks signals of this thread when it starts its process
+    resource_tracker.ensure_running()  # starting its process unblocks the signals of this thread
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

@@ -1,4 +1,4 @@
-"""Faults at work: between a request and the portal's true answer."""
+"""Apply faults to the responses of the simulated portal."""
 
 import asyncio
 import difflib
@@ -8,78 +8,87 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from zoning_assets.simulation.chaos.exchange import (
+    FaultyHandler,
+    Handler,
+    Reply,
+    ServiceRequest,
+    error_reply,
+    seeded_random,
+)
 from zoning_assets.simulation.chaos.faults import FAULTS
-from zoning_assets.simulation.chaos.said import Asked, Inner, Reply, Spoil, randomness, refused
 
-_KEPT = 10_000  # questions remembered, for whoever wants to know how it went
+_LOGGED = 10_000  # requests
 
 
 class Chaos:
-    """Some faults, started from one seed; good for one client's requests from the first to the last.
+    """Faults that were started from one seed, for all requests of one client.
 
     Attributes:
-        bites: how often each fault changed what was asked or said.
-        log: what was asked and what came of it (the status), in order.
-
+        applied: how often each fault changed a request or a response.
+        log: the latest requests, each with the status of its response, in order.
     """
 
     def __init__(self, names: Iterable[str], seed: int = 0) -> None:
-        """Start the faults of these names.
+        """Start the faults.
+
+        Args:
+            names: of the faults.
+            seed: the same seed gives the same faults for the same requests.
 
         Raises:
-            ValueError: there is no such fault.
-
+            ValueError: a name is unknown.
         """
-        self.bites: Counter[str] = Counter()
-        self.log: deque[tuple[Asked, int]] = deque(maxlen=_KEPT)
-        self._asked: Counter[tuple[object, ...]] = Counter()
-        self._spoils = [(name, _start(name, seed)) for name in sorted(set(names), key=_place)]
+        self.applied: Counter[str] = Counter()
+        self.log: deque[tuple[ServiceRequest, int]] = deque(maxlen=_LOGGED)
+        self._sent: Counter[tuple[object, ...]] = Counter()
+        self._faulty = [(name, _start(name, seed)) for name in sorted(set(names), key=_position)]
 
-    def answer(self, asked: Asked, truth: Inner) -> Reply:
-        """What is sent where `truth` would have been."""
-        question = (asked.path, *sorted(asked.params.items()))
-        asked = replace(asked, tries=self._asked[question])
-        self._asked[question] += 1
+    def answer(self, request: ServiceRequest, truth: Handler) -> Reply:
+        """The response to a request. `truth`: gives the portal's correct response."""
+        key = (request.path, *sorted(request.params.items()))
+        request = replace(request, tries=self._sent[key])
+        self._sent[key] += 1
         truth = _json_only(truth)
-        for name, spoil in self._spoils:
-            truth = self._watched(name, spoil, truth)
-        reply = truth(asked)
-        self.log.append((asked, reply.status))
+        for name, faulty in self._faulty:
+            truth = self._watched(name, faulty, truth)
+        reply = truth(request)
+        self.log.append((request, reply.status))
         return reply
 
-    def _watched(self, name: str, spoil: Spoil, inner: Inner) -> Inner:
-        """A fault over what lies below it, and whether it bit."""
+    def _watched(self, name: str, faulty: FaultyHandler, handler: Handler) -> Handler:
+        """A handler that calls a fault, and counts whether it changed the request or the response."""
 
-        def answer(asked: Asked) -> Reply:
-            told: list[tuple[Asked, Reply]] = []
+        def answer(request: ServiceRequest) -> Reply:
+            calls: list[tuple[ServiceRequest, Reply]] = []
 
-            def watched(question: Asked) -> Reply:
-                told.append((question, inner(question)))
-                return told[-1][1]
+            def watched(passed: ServiceRequest) -> Reply:
+                calls.append((passed, handler(passed)))
+                return calls[-1][1]
 
-            reply = spoil(asked, watched)
-            honest = len(told) == 1 and told[0][0] is asked and told[0][1] is reply
-            self.bites[name] += not honest
+            reply = faulty(request, watched)
+            unchanged = len(calls) == 1 and calls[0][0] is request and calls[0][1] is reply
+            self.applied[name] += not unchanged
             return reply
 
         return answer
 
 
-def _json_only(truth: Inner) -> Inner:
-    """The portal offers no other format: faults change rows in JSON."""
+def _json_only(truth: Handler) -> Handler:
+    """The portal supports JSON only, because the faults change rows in JSON."""
 
-    def answer(asked: Asked) -> Reply:
-        if asked.kind != "about" and asked.params.get("f", "json") not in ("json", "pjson"):
-            return refused(400, "Invalid or missing input parameters.", "'f' is json")
-        reply = truth(asked)
-        offers = asked.kind == "about" and "supportedQueryFormats" in reply.value
-        return reply.saying(supportedQueryFormats="JSON") if offers else reply
+    def answer(request: ServiceRequest) -> Reply:
+        if request.kind != "about" and request.params.get("f", "json") not in ("json", "pjson"):
+            return error_reply(400, "Invalid or missing input parameters.", "'f' is json")
+        reply = truth(request)
+        offers = request.kind == "about" and "supportedQueryFormats" in reply.value
+        return reply.with_values(supportedQueryFormats="JSON") if offers else reply
 
     return answer
 
 
-def _place(name: str) -> int:
-    """Where a fault stands: the first are nearest to the rows."""
+def _position(name: str) -> int:
+    """The position of a fault; the first ones are applied first to the rows."""
     if name not in FAULTS:
         near = ", ".join(difflib.get_close_matches(name, FAULTS, 3) or FAULTS)
         message = f"no fault {name!r}; there is: {near}"
@@ -87,12 +96,12 @@ def _place(name: str) -> int:
     return list(FAULTS).index(name)
 
 
-def _start(name: str, seed: int) -> Spoil:
-    return FAULTS[name].make(randomness(seed, name))
+def _start(name: str, seed: int) -> FaultyHandler:
+    return FAULTS[name].make(seeded_random(seed, name))
 
 
 async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
-    """Send a reply, late or half where it says so."""
+    """Send a response, with its delay, or half of it if it is broken."""
     if reply.wait_s:
         await asyncio.sleep(reply.wait_s)
     if not reply.broken:

@@ -1,4 +1,4 @@
-"""Edits of the parcels between two pages of one harvest: what the layer is afterwards, and when."""
+"""Edits of the parcels between two pages of one harvest."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -8,48 +8,50 @@ from random import Random
 
 import numpy as np
 
-from zoning_assets.simulation.chaos.said import Asked, Inner, Make, Reply, Spoil
+from zoning_assets.simulation.chaos.exchange import FaultFactory, FaultyHandler, Handler, Reply, ServiceRequest
 from zoning_assets.simulation.portal.polygon_arrays import Ints
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 
 KINDS = ("inserted", "deleted", "changed", "swapped")
 _LATER_MS = 60_000
-_KEPT = 8  # edited layers
+_CACHED = 8  # edited layers
 
 
-def between_pages(kind: str, *, stamped: bool) -> Make:
-    """After one of the first pages the layer is another. `stamped`: its metadata tell."""
+def between_pages(kind: str, *, stamped: bool) -> FaultFactory:
+    """Edit the layer after one of the first pages. `stamped`: its metadata state the edit."""
 
-    def make(rng: Random) -> Spoil:
+    def create(rng: Random) -> FaultyHandler:
         start, pages = rng.randint(1, 3), count(1)
         done = False
 
-        def spoil(asked: Asked, inner: Inner) -> Reply:
+        def faulty(request: ServiceRequest, handler: Handler) -> Reply:
             nonlocal done
-            reply = inner(replace(asked, edit=lambda layer: edited(layer, kind, stamped=stamped)) if done else asked)
-            done = done or (asked.whole_rows and next(pages) >= start)
+            reply = handler(
+                replace(request, edit=lambda layer: edited(layer, kind, stamped=stamped)) if done else request
+            )
+            done = done or (request.is_harvest_page and next(pages) >= start)
             return reply
 
-        return spoil
+        return faulty
 
-    return make
+    return create
 
 
-@lru_cache(maxsize=_KEPT)
-def edited(layer: Layer, kind: str, *, stamped: bool) -> Layer:
-    """The layer after an edit; the same one each time.
+@lru_cache(maxsize=_CACHED)
+def edited(layer: ServedLayer, kind: str, *, stamped: bool) -> ServedLayer:
+    """The layer after an edit; always the same object.
 
-    Where the layer does not tell of the edit, `changed` changes one row only: rows of before beside rows of after would
-    be seen by nobody, and each of them was true.
+    If the edit is not stamped, `changed` changes one row only: with several, a mixture of old and new rows could not be
+    detected, although each row was correct at some time.
     """
-    plain = _plain(layer)
-    made = _EDITS[kind](layer, plain if stamped else plain[:1])
+    rows = _editable_rows(layer)
+    after = _EDITS[kind](layer, rows if stamped else rows[:1])
     about = replace(layer.about, edited_ms=layer.about.edited_ms + _LATER_MS) if stamped else layer.about
-    return Layer(made.name, made.columns, made.shapes, about)
+    return ServedLayer(after.name, after.columns, after.shapes, about)
 
 
-def _plain(layer: Layer) -> Ints:
-    """Rows with one simple ring and a key of their own, from low to high ids, three of them."""
+def _editable_rows(layer: ServedLayer) -> Ints:
+    """Three rows, with ascending ids, that have one ring and a key that no other row has."""
     pins, how_often = np.unique([pin or "" for pin in layer.columns["PIN"]], return_counts=True)
     once = set(pins[how_often == 1].tolist())
     rows = [
@@ -58,37 +60,37 @@ def _plain(layer: Layer) -> Ints:
     return np.array([rows[len(rows) // 40], rows[len(rows) // 2], rows[-1]])
 
 
-def _inserted(layer: Layer, plain: Ints) -> Layer:
-    """A new row beside each: the same shape under another key."""
-    rows, columns = np.append(np.arange(len(layer)), plain), dict(layer.columns)
+def _inserted(layer: ServedLayer, rows: Ints) -> ServedLayer:
+    """A copy of each of the rows with a new key."""
+    order, columns = np.append(np.arange(len(layer)), rows), dict(layer.columns)
     for name, values in columns.items():
-        columns[name] = values[rows].copy()
+        columns[name] = values[order].copy()
     last = layer.ids[-1]
-    for i, row in enumerate(plain.tolist()):
+    for i, row in enumerate(rows.tolist()):
         columns[layer.oid][len(layer) + i] = last + 1 + i
         columns["PIN"][len(layer) + i] = f"{layer.columns['PIN'][row]}-X"
-    return Layer(layer.name, columns, layer.shapes.taken(rows), layer.about)
+    return ServedLayer(layer.name, columns, layer.shapes.taken(order), layer.about)
 
 
-def _deleted(layer: Layer, plain: Ints) -> Layer:
-    kept = np.setdiff1d(np.arange(len(layer)), plain)
+def _deleted(layer: ServedLayer, rows: Ints) -> ServedLayer:
+    kept = np.setdiff1d(np.arange(len(layer)), rows)
     columns = {name: values[kept] for name, values in layer.columns.items()}
-    return Layer(layer.name, columns, layer.shapes.taken(kept), layer.about)
+    return ServedLayer(layer.name, columns, layer.shapes.taken(kept), layer.about)
 
 
-def _changed(layer: Layer, plain: Ints) -> Layer:
-    """Another use."""
+def _changed(layer: ServedLayer, rows: Ints) -> ServedLayer:
+    """Another USE_CODE in the rows."""
     uses = layer.columns["USE_CODE"].copy()
-    uses[plain] = "999"
-    return Layer(layer.name, {**layer.columns, "USE_CODE": uses}, layer.shapes, layer.about)
+    uses[rows] = "999"
+    return ServedLayer(layer.name, {**layer.columns, "USE_CODE": uses}, layer.shapes, layer.about)
 
 
-def _swapped(layer: Layer, plain: Ints) -> Layer:
-    """As many new rows as old ones go: the count stays."""
-    return _deleted(_inserted(layer, plain), plain)
+def _swapped(layer: ServedLayer, rows: Ints) -> ServedLayer:
+    """As many rows inserted as deleted, so that the count does not change."""
+    return _deleted(_inserted(layer, rows), rows)
 
 
-_EDITS: Mapping[str, Callable[[Layer, Ints], Layer]] = {
+_EDITS: Mapping[str, Callable[[ServedLayer, Ints], ServedLayer]] = {
     "inserted": _inserted,
     "deleted": _deleted,
     "changed": _changed,

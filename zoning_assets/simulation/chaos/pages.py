@@ -1,14 +1,23 @@
-"""Faults of pages: which rows an answer holds, and in which order."""
+"""Faults of pages: which rows a response has, and in which order."""
 
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from zoning_assets.simulation.chaos.said import Asked, Inner, Make, Reply, Spoil, id_of, page_of_html, refused
+from zoning_assets.simulation.chaos.exchange import (
+    FaultFactory,
+    FaultyHandler,
+    Handler,
+    Reply,
+    ServiceRequest,
+    error_reply,
+    html_reply,
+    object_id,
+)
 
-#: Rows in an answer where the layer advertises (in the small county) 100.
+#: Rows in a response of the layer, which states 100 as its maximum in the small county.
 CAP = 25
-#: Answers with more rows than this fail.
+#: Requests for more rows than this fail.
 TOO_BIG = 40
 _SWAPS = 3
 _ONE_IN = 37
@@ -18,90 +27,95 @@ _PAGING = ("resultOffset", "resultRecordCount")
 Row = dict[str, Any]
 
 
-def cap(*, flag: bool) -> Make:
-    """Fewer rows than advertised; with or without saying that there are more."""
+def cap(*, flag: bool) -> FaultFactory:
+    """Fewer rows than the stated maximum. `flag`: with exceededTransferLimit."""
 
-    def spoil(asked: Asked, inner: Inner) -> Reply:
-        if asked.kind != "features":
-            return inner(asked)
-        most = min(asked.number("resultRecordCount", CAP), CAP)
-        reply = inner(asked.having(resultRecordCount=str(most)))
-        return reply if flag else reply.saying(exceededTransferLimit=None)
+    def faulty(request: ServiceRequest, handler: Handler) -> Reply:
+        if request.kind != "features":
+            return handler(request)
+        most = min(request.number("resultRecordCount", CAP), CAP)
+        reply = handler(request.with_params(resultRecordCount=str(most)))
+        return reply if flag else reply.with_values(exceededTransferLimit=None)
 
-    return lambda _rng: spoil
-
-
-def offset_ignored(_rng: Random) -> Spoil:
-    """Each page is the first."""
-
-    def spoil(asked: Asked, inner: Inner) -> Reply:
-        later = asked.kind == "features" and asked.number("resultOffset", 0) > 0
-        return inner(asked.without("resultOffset") if later else asked)
-
-    return spoil
+    return lambda _rng: faulty
 
 
-def unordered(*, orders: bool) -> Make:
-    """Rows change places from page to page: repeats and gaps. `orders`: not where an order is asked for."""
+def offset_ignored(_rng: Random) -> FaultyHandler:
+    """Every page is the first page."""
 
-    def make(rng: Random) -> Spoil:
+    def faulty(request: ServiceRequest, handler: Handler) -> Reply:
+        later = request.kind == "features" and request.number("resultOffset", 0) > 0
+        return handler(request.without_params("resultOffset") if later else request)
+
+    return faulty
+
+
+def unordered(*, orders: bool) -> FaultFactory:
+    """The order of the rows changes from page to page: rows are repeated or missing. `orders`: except if the request
+    has orderByFields."""
+
+    def create(rng: Random) -> FaultyHandler:
         seed = rng.random()
 
-        def spoil(asked: Asked, inner: Inner) -> Reply:
-            ordered = orders and asked.params.get("orderByFields")
-            if asked.kind != "features" or ordered or asked.number("resultOffset", -1) < 0:
-                return inner(asked)
-            ids = inner(asked.without(*_PAGING, "orderByFields").having(returnIdsOnly="true")).value.get("objectIds")
-            return _of_shuffled(ids, asked, inner, asked.chance(seed)) if ids else inner(asked)
+        def faulty(request: ServiceRequest, handler: Handler) -> Reply:
+            ordered = orders and request.params.get("orderByFields")
+            if request.kind != "features" or ordered or request.number("resultOffset", -1) < 0:
+                return handler(request)
+            ids = handler(
+                request.without_params(*_PAGING, "orderByFields").with_params(returnIdsOnly="true")
+            ).value.get("objectIds")
+            return _shuffled_page(ids, request, handler, request.random(seed)) if ids else handler(request)
 
-        return spoil
+        return faulty
 
-    return make
+    return create
 
 
-def _of_shuffled(ids: list[int], asked: Asked, inner: Inner, rng: Random) -> Reply:
-    """The page that is cut out of the ids after some of them changed places."""
+def _shuffled_page(ids: list[int], request: ServiceRequest, handler: Handler, rng: Random) -> Reply:
+    """The page of the ids after some of them were swapped."""
     ids = list(ids)
     for _ in range(_SWAPS):
         one, other = rng.randrange(len(ids)), rng.randrange(len(ids))
         ids[one], ids[other] = ids[other], ids[one]
-    first = asked.number("resultOffset", 0)
-    page = ids[first : first + asked.number("resultRecordCount", len(ids))]
+    first = request.number("resultOffset", 0)
+    page = ids[first : first + request.number("resultRecordCount", len(ids))]
     if not page:
-        return inner(asked)
-    named = asked.without(*_PAGING, "where", "geometry", "orderByFields").having(objectIds=",".join(map(str, page)))
-    reply = inner(named)
+        return handler(request)
+    named = request.without_params(*_PAGING, "where", "geometry", "orderByFields").with_params(
+        objectIds=",".join(map(str, page))
+    )
+    reply = handler(named)
     if reply.features is None:
         return reply
     more = first + len(reply.features) < len(ids)
-    return reply.saying(exceededTransferLimit=more or None)
+    return reply.with_values(exceededTransferLimit=more or None)
 
 
-def rows_changed(change: Callable[[list[Row], Random], list[Row]]) -> Make:
-    """Each page's rows as `change` leaves them; a page asked for again may come otherwise."""
+def rows_changed(change: Callable[[list[Row], Random], list[Row]]) -> FaultFactory:
+    """Apply `change` to the rows of each page; the result may differ when a page is requested again."""
 
-    def make(rng: Random) -> Spoil:
+    def create(rng: Random) -> FaultyHandler:
         seed = rng.random()
 
-        def spoil(asked: Asked, inner: Inner) -> Reply:
-            reply = inner(asked)
-            if asked.kind != "features" or not reply.features:
+        def faulty(request: ServiceRequest, handler: Handler) -> Reply:
+            reply = handler(request)
+            if request.kind != "features" or not reply.features:
                 return reply
-            changed = change(reply.features, asked.chance((seed, asked.tries)))
-            return reply if changed is reply.features else reply.saying(features=changed)
+            changed = change(reply.features, request.random((seed, request.tries)))
+            return reply if changed is reply.features else reply.with_values(features=changed)
 
-        return spoil
+        return faulty
 
-    return make
+    return create
 
 
 def doubled(rows: list[Row], rng: Random) -> list[Row]:
-    """Half of the pages hold one row twice."""
+    """Half of the pages have one row twice."""
     return [*rows, rng.choice(rows)] if rng.random() < 0.5 else rows
 
 
 def replaced(rows: list[Row], rng: Random) -> list[Row]:
-    """Half of the pages hold one row in another's place."""
+    """Half of the pages have one row instead of another."""
     if len(rows) < 2 or rng.random() < 0.5:
         return rows
     one, other = rng.sample(range(len(rows)), 2)
@@ -113,70 +127,70 @@ def last_lost(rows: list[Row], rng: Random) -> list[Row]:
     return rows[:-1] if rng.random() < 0.5 else rows
 
 
-def dropped(rng: Random) -> Spoil:
-    """Some rows never come, whoever asks for them."""
+def dropped(rng: Random) -> FaultyHandler:
+    """Some rows are never sent."""
     rest = rng.randrange(_ONE_IN)
 
-    def spoil(asked: Asked, inner: Inner) -> Reply:
-        reply = inner(asked)
-        if asked.kind != "features" or not reply.features:
+    def faulty(request: ServiceRequest, handler: Handler) -> Reply:
+        reply = handler(request)
+        if request.kind != "features" or not reply.features:
             return reply
-        kept = [row for row in reply.features if _number(id_of(row)) % _ONE_IN != rest]
-        return reply if len(kept) == len(reply.features) else reply.saying(features=kept)
+        kept = [row for row in reply.features if _number(object_id(row)) % _ONE_IN != rest]
+        return reply if len(kept) == len(reply.features) else reply.with_values(features=kept)
 
-    return spoil
+    return faulty
 
 
 def _number(value: object) -> int:
     return int(value) if isinstance(value, int | float) else -1
 
 
-def early_end(rng: Random) -> Spoil:
-    """Some pages after the first are empty, as if all had come."""
+def early_end(rng: Random) -> FaultyHandler:
+    """Some pages after the first are empty, as if there were no more rows."""
     seed = rng.random()
 
-    def spoil(asked: Asked, inner: Inner) -> Reply:
-        later = asked.kind == "features" and asked.number("resultOffset", 0) > 0
-        if later and asked.chance(seed).random() < 0.5:
-            return inner(asked).saying(features=[], exceededTransferLimit=None)
-        return inner(asked)
+    def faulty(request: ServiceRequest, handler: Handler) -> Reply:
+        later = request.kind == "features" and request.number("resultOffset", 0) > 0
+        if later and request.random(seed).random() < 0.5:
+            return handler(request).with_values(features=[], exceededTransferLimit=None)
+        return handler(request)
 
-    return spoil
-
-
-def flag(*, always: bool) -> Make:
-    """The flag exceededTransferLimit on every page, the last too; or on none."""
-
-    def spoil(asked: Asked, inner: Inner) -> Reply:
-        reply = inner(asked)
-        paged = asked.kind == "features" and reply.features is not None
-        return reply.saying(exceededTransferLimit=always or None) if paged else reply
-
-    return lambda _rng: spoil
+    return faulty
 
 
-def big_pages_fail(rng: Random) -> Spoil:
-    """Shapes of more rows than the server's memory holds."""
-    failures = (page_of_html(500, "Internal Server Error"), page_of_html(504, "504 Gateway Time-out"))
-    failure = rng.choice((*failures, refused(500, "Error performing query operation")))
+def flag(*, always: bool) -> FaultFactory:
+    """ExceededTransferLimit on every page including the last (`always`), or on no page."""
 
-    def spoil(asked: Asked, inner: Inner) -> Reply:
-        reply = inner(asked)
-        big = asked.kind == "features" and len(reply.features or ()) > TOO_BIG
+    def faulty(request: ServiceRequest, handler: Handler) -> Reply:
+        reply = handler(request)
+        paged = request.kind == "features" and reply.features is not None
+        return reply.with_values(exceededTransferLimit=always or None) if paged else reply
+
+    return lambda _rng: faulty
+
+
+def big_pages_fail(rng: Random) -> FaultyHandler:
+    """Requests for geometries of many rows fail."""
+    failures = (html_reply(500, "Internal Server Error"), html_reply(504, "504 Gateway Time-out"))
+    failure = rng.choice((*failures, error_reply(500, "Error performing query operation")))
+
+    def faulty(request: ServiceRequest, handler: Handler) -> Reply:
+        reply = handler(request)
+        big = request.kind == "features" and len(reply.features or ()) > TOO_BIG
         return failure if big else reply
 
-    return spoil
+    return faulty
 
 
-def geometry_poison(rng: Random) -> Spoil:
-    """One row's shape makes every page that would hold it fail; its attributes can be had."""
+def geometry_poison(rng: Random) -> FaultyHandler:
+    """Every page with the geometry of a certain row fails; its attributes can be requested."""
     poisoned = rng.randint(1, 200)
 
-    def spoil(asked: Asked, inner: Inner) -> Reply:
-        reply = inner(asked)
-        shapes = asked.kind == "features" and asked.params.get("returnGeometry", "true").lower() == "true"
-        if shapes and any(id_of(row) == poisoned for row in reply.features or ()):
-            return refused(500, "Error performing query operation")
+    def faulty(request: ServiceRequest, handler: Handler) -> Reply:
+        reply = handler(request)
+        shapes = request.kind == "features" and request.params.get("returnGeometry", "true").lower() == "true"
+        if shapes and any(object_id(row) == poisoned for row in reply.features or ()):
+            return error_reply(500, "Error performing query operation")
         return reply
 
-    return spoil
+    return faulty

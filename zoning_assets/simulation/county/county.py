@@ -1,7 +1,8 @@
-"""A deterministic simulated county: parcels and zoning in EPSG:2249 (US survey feet), about -71.6, 42.3 degrees.
+"""A deterministic simulated county: parcels and zoning in EPSG:2249 (US survey feet), near longitude -71.6, latitude
+42.3.
 
-The same numbers always give the same county. What is wrong with it is declared (`flaws`), and what changes from one
-release to the next is known (`truth`), so that tests and the demo can check their figures.
+The same arguments always give the same county. Its flaws are counted (`flaws`), and the changes from one release to the
+next are known (`truth`), so that tests and the demo can check their figures.
 """
 
 from collections.abc import Mapping
@@ -13,16 +14,16 @@ import numpy as np
 from zoning_assets.model import Bounds
 from zoning_assets.simulation.county import plat
 from zoning_assets.simulation.county.county_changes import change
-from zoning_assets.simulation.county.county_table import Column, Table, texts
-from zoning_assets.simulation.county.flaws import FEWEST, spoiled
+from zoning_assets.simulation.county.county_table import Column, CountyTable, texts
+from zoning_assets.simulation.county.flaws import FEWEST, with_flaws
 from zoning_assets.simulation.county.release_plan import Plan, Truth
 from zoning_assets.simulation.expected_frames import frame
 from zoning_assets.simulation.portal.polygon_arrays import Ints, Shapes
 
-#: Holds every county of up to nine towns (360,000 lots); west, south, east, north; degrees, EPSG:4326.
+#: Contains every county of up to nine towns (360,000 lots); west, south, east, north; degrees, EPSG:4326.
 BOUNDS: Bounds = (-71.80, 42.15, -71.40, 42.45)
 ID = "us-xx-simulated"
-#: Code and name of each district; codes that only later releases use stand in `changes`.
+#: Code and name of each district; codes that only later releases have are in county_changes.
 ZONES: Mapping[str, str] = {
     "R-1": "Single residence",
     "R-2": "Two-family residence",
@@ -41,12 +42,17 @@ _STREETS = ("ELM", "OAK", "MAPLE", "PINE", "CEDAR", "WALNUT", "CHURCH", "MILL", 
 class County:
     """One release of the county.
 
-    `flaws`: how many rows are odd, by name; see `flaws.spoiled`. `truth`: what changed since the release before, None
-    in the first. `edited_ms`: when the portal says it was edited last, milliseconds since 1970.
+    Attributes:
+        parcels: the parcel layer.
+        zoning: the layer of zoning districts.
+        flaws: the number of rows with each flaw; see flaws.with_flaws.
+        seed: of the county.
+        release: its number, from 1.
+        truth: the changes since the previous release; None in the first one.
     """
 
-    parcels: Table
-    zoning: Table
+    parcels: CountyTable
+    zoning: CountyTable
     flaws: Mapping[str, int]
     seed: int
     release: int = 1
@@ -57,8 +63,7 @@ class County:
         """The first release, with exactly so many parcel rows.
 
         Raises:
-            ValueError: too few parcels for the declared flaws.
-
+            ValueError: too few parcels for the flaws.
         """
         if parcels < FEWEST:
             message = f"a county has at least {FEWEST} parcels, not {parcels}"
@@ -66,28 +71,28 @@ class County:
         rng = np.random.default_rng([seed, 1])
         towns = plat.towns(parcels)
         zoning = _zoning(towns, rng)
-        table, flaws = spoiled(_parcels(towns, zoning, rng), rng)
-        return cls(table.published(rng), zoning.published(rng), flaws, seed)
+        table, flaws = with_flaws(_parcels(towns, zoning, rng), rng)
+        return cls(table.with_server_columns(rng), zoning.with_server_columns(rng), flaws, seed)
 
     def after_changes(self, plan: Plan | None = None) -> "County":
-        """The next release: true changes as planned, and noise that must not count as change."""
+        """The next release: changes as planned, and harmless noise that must not be detected as a change."""
         rng = np.random.default_rng([self.seed, self.release + 1])
         parcels, zoning, truth = change(self.parcels, self.zoning, plan or Plan(), rng, self.release + 1)
         return County(parcels, zoning, self.flaws, self.seed, self.release + 1, truth)
 
     @property
     def edited_ms(self) -> int:
-        """A month from release to release; no clock is asked."""
+        """When the portal states that the layers were edited last: milliseconds since 1970, a month later in each
+        release."""
         return 1_700_000_000_000 + (self.release - 1) * 30 * 86_400_000
 
     def frames(self) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-        """Parcels (`key`, `code`) and districts (`code`) with `geometry` in EPSG:2249, as a true harvest publishes them
-        with repeated keys dissolved.
-        """
+        """Parcels (`key`, `code`) and districts (`code`) with `geometry` in EPSG:2249, as a correct harvest publishes
+        them if repeated keys are dissolved."""
         return frame(self.parcels, key="PIN", code="ZONE"), frame(self.zoning, code="ZONE_CODE")
 
     def parcels_by_policy(self) -> dict[str, int]:
-        """How many parcels a true harvest publishes, by the feed's policy for repeated keys."""
+        """The number of parcels that a correct harvest publishes, by the feed's policy for repeated keys."""
         flaws = self.flaws
         accepted = len(self.parcels) - flaws["empty_rings"] - flaws["null_geometry"] - flaws["null_keys"]
         unique = accepted - flaws["repeated_rows"]
@@ -99,7 +104,7 @@ def county_toml(address: str, *, bounds: Bounds = BOUNDS, tile_resolution: int |
     service = f"{address.rstrip('/')}/arcgis/rest/services/County/FeatureServer"
     resolution = tile_resolution if isinstance(tile_resolution, int) else f'"{tile_resolution}"'
     return f"""\
-# Made by zoning_assets.simulation.county.county; the portal is a process on this machine.
+# Written by zoning_assets.simulation.county.county; the portal is a process on this machine.
 id = "{ID}"
 name = "Simulated County"
 bounds = {list(bounds)}
@@ -125,14 +130,14 @@ url = "{service}/1"
   code = "ZONE_CODE"
   effective = "EFFECTIVE"
 
-[portal]                                     # our own server on loopback; nobody is disturbed
+[portal]                                     # a server on loopback needs no limits
 requests_per_minute = 60000
 connections = 8
 """
 
 
-def _zoning(towns: list[plat.Town], rng: np.random.Generator) -> Table:
-    drawn = [plat.districts(town, rng).shapes for town in towns]
+def _zoning(towns: list[plat.Town], rng: np.random.Generator) -> CountyTable:
+    cells = [plat.districts(town, rng).shapes for town in towns]
     codes = np.concatenate([_codes(town, rng) for town in towns])
     rows = len(codes)
     year = rng.integers(1985, 2020, rows)
@@ -147,40 +152,41 @@ def _zoning(towns: list[plat.Town], rng: np.random.Generator) -> Table:
         "Shape_Area": np.zeros(rows),
         "Shape_Length": np.zeros(rows),
     }
-    return Table(columns, {"district": np.arange(rows)}, _together(drawn))
+    return CountyTable(columns, {"district": np.arange(rows)}, _joined(cells))
 
 
 def _codes(town: plat.Town, rng: np.random.Generator) -> Column:
-    """A code for each district; never the same on both sides of an upright line, as some of those cut lots."""
-    upright, level = town.lines
-    steps = rng.integers(1, len(ZONES), (len(level) - 1, len(upright) - 1))
+    """A code for each district. Both sides of a vertical line have different codes, because some of these lines cross
+    lots."""
+    vertical, horizontal = town.lines
+    steps = rng.integers(1, len(ZONES), (len(horizontal) - 1, len(vertical) - 1))
     return texts([list(ZONES)[k] for k in (np.cumsum(steps, axis=1) % len(ZONES)).ravel()])
 
 
-def _together(shapes: list[Shapes]) -> Shapes:
-    whole = shapes[0]
+def _joined(shapes: list[Shapes]) -> Shapes:
+    joined = shapes[0]
     for each in shapes[1:]:
-        whole = whole.joined(each)
-    return whole
+        joined = joined.joined(each)
+    return joined
 
 
-def _parcels(towns: list[plat.Town], zoning: Table, rng: np.random.Generator) -> Table:
+def _parcels(towns: list[plat.Town], zoning: CountyTable, rng: np.random.Generator) -> CountyTable:
     districts = np.cumsum([0] + [(len(t.lines[0]) - 1) * (len(t.lines[1]) - 1) for t in towns])
     tables = [_town_parcels(town, int(first), rng) for town, first in zip(towns, districts[:-1], strict=True)]
-    whole = Table(
+    joined = CountyTable(
         {name: np.concatenate([t.columns[name] for t in tables]) for name in tables[0].columns},
         {name: np.concatenate([t.hidden[name] for t in tables]) for name in tables[0].hidden},
-        _together([t.shapes for t in tables]),
+        _joined([t.shapes for t in tables]),
     )
-    codes = zoning.columns["ZONE_CODE"][whole.hidden["district"]]
-    return whole.having(ZONE=codes).measured(np.arange(len(whole)))
+    codes = zoning.columns["ZONE_CODE"][joined.hidden["district"]]
+    return joined.with_columns(ZONE=codes).with_acres(np.arange(len(joined)))
 
 
-def _town_parcels(town: plat.Town, first_district: int, rng: np.random.Generator) -> Table:
-    drawn = plat.lots(town, rng)
+def _town_parcels(town: plat.Town, first_district: int, rng: np.random.Generator) -> CountyTable:
+    cells = plat.lots(town, rng)
     block, place = np.divmod(np.arange(town.lots), plat.ALONG * plat.DEEP)
     deep, along = np.divmod(place, plat.ALONG)
-    corners = drawn.corners[: town.lots]
+    corners = cells.corners[: town.lots]
     south = corners[:, [0, 3]].mean(axis=1) - corners[:, [1, 2]].mean(axis=1)
     outward = south / np.linalg.norm(south, axis=1)[:, None] * np.where(deep == 0, 1, -1)[:, None]
     hidden: dict[str, Column] = {
@@ -189,24 +195,24 @@ def _town_parcels(town: plat.Town, first_district: int, rng: np.random.Generator
         "deep": deep,
         "along": along,
         "corners": corners,
-        "outward": outward,  # unit vector to the street, world frame
+        "outward": outward,  # unit vector to the street, EPSG:2249
         "district": first_district + _districts_of(town, block, deep, along),
         "crossed": np.isin(block % town.blocks[0], town.cut) & (along == plat.CROSSED),
-        "edge": (deep == 0) & (block < town.blocks[0]),  # beyond its street lies open land
+        "edge": (deep == 0) & (block < town.blocks[0]),  # there is open land across the street
         "far": np.zeros(town.lots, dtype=bool),  # its key has a row in another town
-        "plain": np.ones(town.lots, dtype=bool),  # nothing odd about it: may be changed
+        "plain": np.ones(town.lots, dtype=bool),  # without flaws and unchanged: may be changed
     }
     columns = _parcel_columns(town, block, place, rng)
-    return Table(columns, hidden, drawn.shapes.taken(np.arange(town.lots)))
+    return CountyTable(columns, hidden, cells.shapes.taken(np.arange(town.lots)))
 
 
 def _districts_of(town: plat.Town, block: Ints, deep: Ints, along: Ints) -> Ints:
-    """The district that holds most of each lot, by the middle of the lot in the town's frame."""
+    """The district of the middle of each lot, in the frame of the town."""
     x = block % town.blocks[0] * plat.PITCH_FT[0] + (along + 0.5) * plat.LOT_FT[0]
     y = block // town.blocks[0] * plat.PITCH_FT[1] + (deep + 0.5) * plat.LOT_FT[1]
-    upright, level = town.lines
-    row, column = np.searchsorted(level, y) - 1, np.searchsorted(upright, x) - 1
-    return np.asarray(row * (len(upright) - 1) + column, dtype=np.int64)
+    vertical, horizontal = town.lines
+    row, column = np.searchsorted(horizontal, y) - 1, np.searchsorted(vertical, x) - 1
+    return np.asarray(row * (len(vertical) - 1) + column, dtype=np.int64)
 
 
 def _parcel_columns(town: plat.Town, block: Ints, place: Ints, rng: np.random.Generator) -> dict[str, Column]:

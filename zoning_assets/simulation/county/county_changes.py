@@ -1,33 +1,42 @@
-"""What truly changes from one release of the county to the next, and the list of it."""
+"""The true changes from one release of the county to the next, and their list."""
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
 from zoning_assets.simulation.county import harmless_noise
-from zoning_assets.simulation.county.county_table import Table
+from zoning_assets.simulation.county.county_table import CountyTable
 from zoning_assets.simulation.county.plat import LOT_FT, METRES_PER_FOOT, STREET_FT
 from zoning_assets.simulation.county.redigitised import drifted
-from zoning_assets.simulation.county.release_draft import Draft, clockwise
+from zoning_assets.simulation.county.release_draft import ReleaseDraft, clockwise
 from zoning_assets.simulation.county.release_plan import Plan, Strip, Truth
 from zoning_assets.simulation.portal.polygon_arrays import Floats
 
-#: Codes that no first release has.
+#: Codes that the first release does not have.
 NEW_ZONES = (("MU-1", "Mixed use 1"), ("MU-2", "Mixed use 2"), ("R-4", "Apartment house"), ("BR", "Business residence"))
-_PART_FT = 12.0  # beside a lot's middle: about a third of the lot is rezoned
+_PART_FT = 12.0  # a cut so far from the middle: about a third of the lot is rezoned
 _RECODED_USE = "013"
 
 
 def change(
-    parcels: Table, zoning: Table, plan: Plan, rng: np.random.Generator, release: int
-) -> tuple[Table, Table, Truth]:
-    """The next release's parcels and zoning, and the truth about them.
+    parcels: CountyTable, zoning: CountyTable, plan: Plan, rng: np.random.Generator, release: int
+) -> tuple[CountyTable, CountyTable, Truth]:
+    """Change parcels and zoning as planned.
+
+    Args:
+        parcels: of the previous release.
+        zoning: of the previous release.
+        plan: the changes to make.
+        rng: chooses the rows.
+        release: the number of the new release.
+
+    Returns:
+        The parcels and the zoning of the new release, and the list of changes.
 
     Raises:
-        ValueError: the county has not enough plain lots left for the plan.
-
+        ValueError: the county has not enough unchanged lots without flaws.
     """
-    draft = Draft(parcels, zoning, rng, release)
+    draft = ReleaseDraft(parcels, zoning, rng, release)
     whole, touched = _districts(draft, plan.districts)
     spots = _spots(draft, plan)
     partly, strips = _partly(draft, plan)
@@ -50,12 +59,12 @@ def change(
     return harmless_noise.shuffled(parcels, rng), harmless_noise.shuffled(zoning, rng), truth
 
 
-def _new_zone(draft: Draft, number: int) -> tuple[str, str]:
+def _new_zone(draft: ReleaseDraft, number: int) -> tuple[str, str]:
     return NEW_ZONES[(draft.release + number) % len(NEW_ZONES)]
 
 
-def _districts(draft: Draft, how_many: int) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, str]]]:
-    """Small districts get another code. Lots that only reach into one of them are partly rezoned."""
+def _districts(draft: ReleaseDraft, how_many: int) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, str]]]:
+    """Set another code for small districts. Lots of which only a part is in such a district are partly rezoned."""
     rezoned: dict[str, tuple[str, str]] = {}
     touched: dict[str, tuple[str, str]] = {}
     chosen = draft.small_districts(how_many)
@@ -70,9 +79,9 @@ def _districts(draft: Draft, how_many: int) -> tuple[dict[str, tuple[str, str]],
     return rezoned, {pin: codes for pin, codes in touched.items() if pin not in rezoned}
 
 
-def _spots(draft: Draft, plan: Plan) -> dict[str, tuple[str, str]]:
+def _spots(draft: ReleaseDraft, plan: Plan) -> dict[str, tuple[str, str]]:
     rezoned: dict[str, tuple[str, str]] = {}
-    for number, row in enumerate(draft.pick(plan.spots, draft.alone() if plan.apart else None)):
+    for number, row in enumerate(draft.pick(plan.spots, draft.one_of_each_block() if plan.apart else None)):
         code, name = _new_zone(draft, number)
         old = draft.zone(row)
         draft.island(row, clockwise(draft.ring(row)), code, name)
@@ -80,9 +89,9 @@ def _spots(draft: Draft, plan: Plan) -> dict[str, tuple[str, str]]:
     return rezoned
 
 
-def _partly(draft: Draft, plan: Plan) -> tuple[dict[str, tuple[str, str]], dict[str, Strip]]:
+def _partly(draft: ReleaseDraft, plan: Plan) -> tuple[dict[str, tuple[str, str]], dict[str, Strip]]:
     rezoned, strips = {}, {}
-    for number, row in enumerate(draft.pick(plan.partly, draft.alone() if plan.apart else None)):
+    for number, row in enumerate(draft.pick(plan.partly, draft.one_of_each_block() if plan.apart else None)):
         code, name = _new_zone(draft, number)
         depth_ft = draft.rng.uniform(*plan.strips_m) / METRES_PER_FOOT if plan.strips_m else None
         ring = back_of(draft, row, depth_ft) if depth_ft else pieces(draft, row, _PART_FT)[0]
@@ -97,8 +106,8 @@ def _strip(ring: Floats) -> Strip:
     return Strip(2 * shapely.maximum_inscribed_circle(polygon, 0.01).length, polygon.area)
 
 
-def _blocks(draft: Draft, plan: Plan) -> dict[str, str]:
-    """Blocks in which nothing else changes get other PINs; flawed lots too, as far as they have one."""
+def _blocks(draft: ReleaseDraft, plan: Plan) -> dict[str, str]:
+    """Set other PINs for all lots of blocks without other changes, including lots with flaws that have a PIN."""
     renumbered: dict[str, str] = {}
     for number, rows in enumerate(draft.pick_blocks(plan.blocks)):
         pins = draft.pins_of(rows, shapeless=True)
@@ -111,7 +120,7 @@ def _blocks(draft: Draft, plan: Plan) -> dict[str, str]:
     return renumbered
 
 
-def _split(draft: Draft, plan: Plan) -> dict[str, tuple[str, str]]:
+def _split(draft: ReleaseDraft, plan: Plan) -> dict[str, tuple[str, str]]:
     split = {}
     for number, row in enumerate(draft.pick(plan.split)):
         pin = draft.pin(row)
@@ -123,7 +132,7 @@ def _split(draft: Draft, plan: Plan) -> dict[str, tuple[str, str]]:
     return split
 
 
-def _merged(draft: Draft, plan: Plan) -> dict[str, tuple[str, str]]:
+def _merged(draft: ReleaseDraft, plan: Plan) -> dict[str, tuple[str, str]]:
     merged = {}
     for number, (row, other) in enumerate(draft.pick_neighbours(plan.merged)):
         pins = (draft.pin(row), draft.pin(other))
@@ -136,7 +145,7 @@ def _merged(draft: Draft, plan: Plan) -> dict[str, tuple[str, str]]:
     return merged
 
 
-def _renumbered(draft: Draft, how_many: int) -> dict[str, str]:
+def _renumbered(draft: ReleaseDraft, how_many: int) -> dict[str, str]:
     renumbered = {}
     for row in draft.pick(how_many):
         pin = draft.pin(row)
@@ -145,48 +154,49 @@ def _renumbered(draft: Draft, how_many: int) -> dict[str, str]:
     return renumbered
 
 
-def _retired(draft: Draft, how_many: int) -> tuple[str, ...]:
+def _retired(draft: ReleaseDraft, how_many: int) -> tuple[str, ...]:
     rows = draft.pick(how_many)
     for row in rows:
         draft.remove(row)
     return tuple(draft.pin(row) for row in rows)
 
 
-def _added(draft: Draft, how_many: int) -> tuple[str, ...]:
-    """New lots on open land, across the street from lots at a town's edge."""
+def _added(draft: ReleaseDraft, how_many: int) -> tuple[str, ...]:
+    """Add lots on open land, across the street from lots at the edge of a town."""
     pins = []
     for row in draft.pick(how_many, draft.hidden["edge"]):
         shift = (LOT_FT[1] + STREET_FT) * draft.hidden["outward"][row]
         pins.append(f"{draft.pin(row)}-{draft.release}N")
         draft.add(row, pins[-1], np.round(draft.ring(row) + shift, 3))
-    # Once built upon, that land is not given out again.
+    # Land with a new lot is not used again.
     draft.hidden["edge"][[row for row in np.flatnonzero(draft.hidden["edge"]) if not draft.plain[row]]] = False
     return tuple(pins)
 
 
-def _edited(draft: Draft, how_many: int) -> tuple[str, ...]:
+def _edited(draft: ReleaseDraft, how_many: int) -> tuple[str, ...]:
     rows = draft.pick(how_many)
     for row in rows:
         draft.edit(row, "USE_CODE", _RECODED_USE)
     return tuple(draft.pin(row) for row in rows)
 
 
-def pieces(draft: Draft, row: int, aside_ft: float = 0.0) -> list[Floats]:
-    """The lot's ring cut in two from the street to its back, so far beside its middle; each clockwise."""
+def pieces(draft: ReleaseDraft, row: int, aside_ft: float = 0.0) -> list[Floats]:
+    """The ring of the lot cut in two parts, from the street to the back, `aside_ft` feet beside its middle;
+    clockwise."""
     to_street = draft.hidden["outward"][row]
     aside = np.array([-to_street[1], to_street[0]])
     return _halves(draft.ring(row), draft.hidden["corners"][row].mean(axis=0) + aside_ft * aside, to_street)
 
 
-def back_of(draft: Draft, row: int, depth_ft: float) -> Floats:
-    """What lies at the lot's back, so deep from the nearer of its corners there; clockwise."""
+def back_of(draft: ReleaseDraft, row: int, depth_ft: float) -> Floats:
+    """The part of the lot at its back, `depth_ft` feet deep from the nearer of its back corners; clockwise."""
     to_street, corners = draft.hidden["outward"][row], draft.hidden["corners"][row]
     nearer = corners[np.argsort(corners @ to_street)[1]]
     return _halves(draft.ring(row), nearer + depth_ft * to_street, np.array([-to_street[1], to_street[0]]))[0]
 
 
 def _halves(ring: Floats, middle: Floats, along: Floats) -> list[Floats]:
-    """The ring cut in two by a line through its middle; first the part on the line's left; each clockwise."""
+    """The ring cut in two by a line through `middle`; the part to the left of the line first; clockwise."""
     lot, along = shapely.Polygon(ring), along * 1000.0
     aside: npt.NDArray[np.float64] = np.array([-along[1], along[0]])
     start, end = middle - along, middle + along

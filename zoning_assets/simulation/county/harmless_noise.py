@@ -1,42 +1,42 @@
-"""What a portal does to its rows without changing anything: promise 5 says that it must not be seen; respelled codes
-are seen, but are no rezonings.
+"""Changes that a portal makes to its rows although nothing has changed: they must not be detected as changes. Respelled
+codes are detected, but are not rezonings.
 
-Coordinates stay as they are to the last bit: moved by however little, one of them would cross a line of the grid.
+Coordinates do not change: even a tiny move could cross a line of the grid on which content hashes are computed.
 """
 
 from typing import Literal
 
 import numpy as np
 
-from zoning_assets.simulation.county.county_table import Table
+from zoning_assets.simulation.county.county_table import CountyTable
 from zoning_assets.simulation.portal.polygon_arrays import Ints, Shapes, offsets, ranges
 
 
-def shuffled(table: Table, rng: np.random.Generator) -> Table:
-    """The same rows in another order, drawn from other corners; what the server computes is computed anew."""
+def shuffled(table: CountyTable, rng: np.random.Generator) -> CountyTable:
+    """The same rows in another order, with rings that start at other corners and new server-side columns."""
     other = table.taken(rng.permutation(len(table)))
-    return other.shaped(redrawn(other.shapes, rng)).published(rng)
+    return other.with_shapes(redrawn(other.shapes, rng)).with_server_columns(rng)
 
 
-def respelled(zoning: Table, by: Literal["codes", "rows"], rng: np.random.Generator) -> Table:
+def respelled(zoning: CountyTable, by: Literal["codes", "rows"], rng: np.random.Generator) -> CountyTable:
     """Codes without their hyphen (`R-1`, `R1`): in all districts of half of the codes, or in half of all districts."""
     codes = zoning.columns["ZONE_CODE"].astype(str)
     units = codes if by == "codes" else np.arange(len(codes))
-    can = np.unique(units[np.char.find(codes, "-") > 0])
-    chosen = np.isin(units, rng.choice(can, len(can) // 2, replace=False))
-    return zoning.having(ZONE_CODE=np.where(chosen, np.char.replace(codes, "-", ""), codes).astype(object))
+    possible = np.unique(units[np.char.find(codes, "-") > 0])
+    chosen = np.isin(units, rng.choice(possible, len(possible) // 2, replace=False))
+    return zoning.with_columns(ZONE_CODE=np.where(chosen, np.char.replace(codes, "-", ""), codes).astype(object))
 
 
 def redrawn(shapes: Shapes, rng: np.random.Generator) -> Shapes:
-    """Half of the rings from another corner, a third of the lone rings backwards, a tenth with a corner repeated.
+    """Half of the rings start at another corner, a third of the single rings are reversed, a tenth repeat a corner.
 
-    Rings of features that have several keep their direction, by which most clients tell holes from shells.
+    Rings of features with several rings keep their direction, because most clients tell holes from shells by it.
     """
     lengths = np.diff(shapes.rings)
     corners, count = lengths - 1, len(lengths)
-    lone = np.diff(shapes.features)[shapes.ring_owners()] == 1
+    single = np.diff(shapes.features)[shapes.ring_owners()] == 1
     start = np.where(rng.random(count) < 0.5, rng.integers(0, 1 << 30, count) % np.maximum(corners, 1), 0)
-    direction = np.where(lone & (rng.random(count) < 1 / 3), -1, 1)
+    direction = np.where(single & (rng.random(count) < 1 / 3), -1, 1)
     order = _walk(shapes.rings[:-1], lengths, start, direction)
     twice = np.ones(len(order), dtype=np.int64)
     chosen = rng.random(count) < 0.1
@@ -47,7 +47,7 @@ def redrawn(shapes: Shapes, rng: np.random.Generator) -> Shapes:
 
 
 def _walk(first: Ints, lengths: Ints, start: Ints, direction: Ints) -> Ints:
-    """Indices of each closed ring's points, from another corner and in another direction; closed again."""
+    """The indices of each closed ring's points, from another corner and in another direction; closed again."""
     step = ranges(np.zeros(len(lengths), dtype=np.int64), lengths)
     corners = np.repeat(lengths - 1, lengths)
     moved = (np.repeat(start, lengths) + np.repeat(direction, lengths) * step) % corners

@@ -1,7 +1,7 @@
-"""Where the lots and the zoning districts lie: towns of blocks, blocks of lots, streets between.
+"""Where the lots and zoning districts are: towns of blocks, blocks of lots, and streets between them.
 
-Everything is drawn in a town's own frame (feet, x along the blocks) and then turned and moved to EPSG:2249
-(NAD83 / Massachusetts Mainland, US survey feet), on a grid of a thousandth of a foot. Neighbours share their corners.
+Everything is drawn in the frame of a town (feet, x along the blocks), then rotated and moved to EPSG:2249 (NAD83 /
+Massachusetts Mainland, US survey feet, x before y), on a grid of 0.001 ft. Neighbours share their corners.
 """
 
 import math
@@ -18,28 +18,38 @@ ALONG, DEEP = 8, 2  # lots in a block
 LOT_FT = (65.0, 115.0)
 STREET_FT = 50.0
 PITCH_FT = (ALONG * LOT_FT[0] + STREET_FT, DEEP * LOT_FT[1] + STREET_FT)  # from block to block
-TOWN_LOTS = 40_000  # a town has about this many lots at most; more lots, more towns
+TOWN_LOTS = 40_000  # about the most lots of a town; for more lots exists are more towns
 TOWN_SPACING_FT = 30_000.0
-MARGIN_FT = 400.0  # open land about a town, zoned but not yet parcelled
-CROSSED = 3  # the column of lots that a zoning line through a block cuts
-#: From that column's west side, in feet: between 5% and 45% of a lot, whatever its corners do.
+MARGIN_FT = 400.0  # open land around a town, with zoning but without parcels
+CROSSED = 3  # the column of lots in a block that a zoning line crosses
+#: The distance of that line from the west side of the column, in feet: between 5% and 45% of an irregular lot.
 CROSSED_AT_FT = 15.0
 
 
 @dataclass(frozen=True)
 class Town:
-    """One town's frame: its blocks, and the lines between its zoning districts."""
+    """One town: its blocks, and the lines between its zoning districts.
+
+    Attributes:
+        number: of the town, from 0.
+        lots: how many it has.
+        centre: x, y in EPSG:2249, feet.
+        angle: radians, counter-clockwise.
+        blocks: in x and in y direction.
+        lines: x of the vertical lines and y of the horizontal ones; feet, town frame.
+        cut: the columns of blocks that a vertical line crosses.
+    """
 
     number: int
     lots: int
-    centre: tuple[float, float]  # feet, EPSG:2249
-    angle: float  # radians, counter-clockwise
-    blocks: tuple[int, int]  # across, up
-    lines: tuple[Floats, Floats]  # x of the upright lines, y of the level ones; feet, town frame
-    cut: Ints  # blocks across through which an upright line runs
+    centre: tuple[float, float]
+    angle: float
+    blocks: tuple[int, int]
+    lines: tuple[Floats, Floats]
+    cut: Ints
 
     def to_world(self, points: Floats) -> Floats:
-        """From the town's frame to EPSG:2249, on the grid."""
+        """Convert points from the frame of the town to EPSG:2249, on the grid."""
         c, s = math.cos(self.angle), math.sin(self.angle)
         middle = (self.blocks[0] * PITCH_FT[0] / 2, self.blocks[1] * PITCH_FT[1] / 2)
         x, y = points[..., 0] - middle[0], points[..., 1] - middle[1]
@@ -48,7 +58,7 @@ class Town:
 
 
 def towns(parcels: int) -> list[Town]:
-    """Towns for so many lots, the first the largest."""
+    """Towns that together have so many lots; the first is the largest."""
     count = max(2, math.ceil(parcels / TOWN_LOTS))
     weights = np.linspace(1.2, 0.8, count)
     ends = np.round(np.cumsum(weights) / count * parcels).astype(int)
@@ -63,21 +73,21 @@ def _town(number: int, lots: int, count: int) -> Town:
     blocks = math.ceil(lots / (ALONG * DEEP))
     across = math.ceil(math.sqrt(blocks * PITCH_FT[1] / PITCH_FT[0]))
     up = math.ceil(blocks / across)
-    upright, cut = _upright_lines(across)
+    vertical, cut = _upright_lines(across)
     centre = (CENTRE_FT[0] + east, CENTRE_FT[1] + north)
     angle = math.radians((7.0, -16.0, 0.0, 11.0)[number % 4])
-    return Town(number, lots, centre, angle, (across, up), (upright, _lines(up, PITCH_FT[1])), cut)
+    return Town(number, lots, centre, angle, (across, up), (vertical, _lines(up, PITCH_FT[1])), cut)
 
 
 def _lines(blocks: int, pitch: float) -> Floats:
-    """District lines in the middle of every so many streets, and about the town's margin."""
+    """District lines in the middle of streets at regular distances, and around the margin of the town."""
     step = max(3, math.ceil(blocks / 12))
     inner = np.arange(step, blocks - step / 2, step) * pitch - STREET_FT / 2
     return np.concatenate([[-MARGIN_FT], inner, [blocks * pitch + MARGIN_FT]])
 
 
 def _upright_lines(blocks: int) -> tuple[Floats, Ints]:
-    """The same, but every second inner line runs through a column of blocks, and so through lots."""
+    """Vertical lines like `_lines`, but every second inner line crosses a column of blocks, and so some lots."""
     lines = _lines(blocks, PITCH_FT[0])
     moved = np.arange(1, len(lines) - 1, 2)
     cut = np.round((lines[moved] + STREET_FT / 2) / PITCH_FT[0]).astype(np.int64)
@@ -87,41 +97,45 @@ def _upright_lines(blocks: int) -> tuple[Floats, Ints]:
 
 @dataclass(frozen=True)
 class Cells:
-    """Polygons of 4 to 12 corners that fill a mesh; corners and order as in `mesh`. World coordinates."""
+    """Polygons of 4 to 12 corners that fill a mesh; corners and order as in `mesh`. EPSG:2249.
+
+    Attributes:
+        shapes: the polygons.
+        corners: (n, 4, 2): south-west, north-west, north-east, south-east in the frame of the town.
+    """
 
     shapes: Shapes
-    corners: Floats  # (n, 4, 2): south-west, north-west, north-east, south-east of the town's frame
+    corners: Floats
 
 
 def mesh(nodes: Floats, rng: np.random.Generator, *, bend: float, sway_ft: float) -> tuple[Floats, Floats]:
-    """The cells between nodes, clockwise from the south-west; neighbours share corners and bends.
+    """The cells between nodes, clockwise from the south-west. Neighbours share corners and bends.
 
     Args:
         nodes: (blocks, rows + 1, columns + 1, 2).
-        rng: where the bends are.
-        bend: how likely each of an edge's two possible bends is.
-        sway_ft: how far a bend lies off its edge, at most.
+        rng: decides where the bends are.
+        bend: the probability of each of the two possible bends of an edge.
+        sway_ft: the largest distance of a bend from its edge, in feet.
 
     Returns:
-        Points (blocks, rows, columns, 12, 2), and which of them are there (the four corners always).
-
+        Points (blocks, rows, columns, 12, 2), and which of them exist (the four corners always do).
     """
-    level, level_on = _bends(nodes[:, :, :-1], nodes[:, :, 1:], rng, bend, sway_ft)
-    upright, upright_on = _bends(nodes[:, :-1], nodes[:, 1:], rng, bend, sway_ft)
+    horizontal, horizontal_on = _bends(nodes[:, :, :-1], nodes[:, :, 1:], rng, bend, sway_ft)
+    vertical, vertical_on = _bends(nodes[:, :-1], nodes[:, 1:], rng, bend, sway_ft)
     corner = np.ones(nodes[:, :-1, :-1].shape[:3], dtype=bool)
     points = [
-        *(nodes[:, :-1, :-1], upright[:, :, :-1, 0], upright[:, :, :-1, 1]),
-        *(nodes[:, 1:, :-1], level[:, 1:, :, 0], level[:, 1:, :, 1]),
-        *(nodes[:, 1:, 1:], upright[:, :, 1:, 1], upright[:, :, 1:, 0]),
-        *(nodes[:, :-1, 1:], level[:, :-1, :, 1], level[:, :-1, :, 0]),
+        *(nodes[:, :-1, :-1], vertical[:, :, :-1, 0], vertical[:, :, :-1, 1]),
+        *(nodes[:, 1:, :-1], horizontal[:, 1:, :, 0], horizontal[:, 1:, :, 1]),
+        *(nodes[:, 1:, 1:], vertical[:, :, 1:, 1], vertical[:, :, 1:, 0]),
+        *(nodes[:, :-1, 1:], horizontal[:, :-1, :, 1], horizontal[:, :-1, :, 0]),
     ]
-    there = [
-        *(corner, upright_on[:, :, :-1, 0], upright_on[:, :, :-1, 1]),
-        *(corner, level_on[:, 1:, :, 0], level_on[:, 1:, :, 1]),
-        *(corner, upright_on[:, :, 1:, 1], upright_on[:, :, 1:, 0]),
-        *(corner, level_on[:, :-1, :, 1], level_on[:, :-1, :, 0]),
+    exists = [
+        *(corner, vertical_on[:, :, :-1, 0], vertical_on[:, :, :-1, 1]),
+        *(corner, horizontal_on[:, 1:, :, 0], horizontal_on[:, 1:, :, 1]),
+        *(corner, vertical_on[:, :, 1:, 1], vertical_on[:, :, 1:, 0]),
+        *(corner, horizontal_on[:, :-1, :, 1], horizontal_on[:, :-1, :, 0]),
     ]
-    return np.stack(points, axis=3), np.stack(there, axis=3)
+    return np.stack(points, axis=3), np.stack(exists, axis=3)
 
 
 def _bends(start: Floats, end: Floats, rng: np.random.Generator, bend: float, sway_ft: float) -> tuple[Floats, Floats]:
@@ -131,10 +145,10 @@ def _bends(start: Floats, end: Floats, rng: np.random.Generator, bend: float, sw
     return points, rng.random(points.shape[:-1]) < bend
 
 
-def cells(town: Town, points: Floats, there: Floats) -> Cells:
-    """A mesh's cells as closed rings in the world, in the order of the mesh."""
+def cells(town: Town, points: Floats, exists: Floats) -> Cells:
+    """The cells of a mesh as closed rings in EPSG:2249, in the order of the mesh."""
     world = town.to_world(points.reshape(-1, 12, 2))
-    on = there.reshape(-1, 12)
+    on = exists.reshape(-1, 12)
     closed = np.concatenate([world, world[:, :1]], axis=1)
     on_closed = np.concatenate([on, np.ones((len(on), 1), dtype=bool)], axis=1)
     counts = on_closed.sum(axis=1)
@@ -144,7 +158,8 @@ def cells(town: Town, points: Floats, there: Floats) -> Cells:
 
 
 def lots(town: Town, rng: np.random.Generator) -> Cells:
-    """A town's lots, block by block (westernmost first, row by row), irregular as surveyed lots are."""
+    """The lots of a town, block by block (rows of blocks from the south, each from the west), irregular as surveyed
+    lots are."""
     across, up = town.blocks
     row, column = np.divmod(np.arange(across * up), across)
     origin = np.stack([column * PITCH_FT[0], row * PITCH_FT[1]], axis=-1)
@@ -155,7 +170,7 @@ def lots(town: Town, rng: np.random.Generator) -> Cells:
 
 
 def districts(town: Town, rng: np.random.Generator) -> Cells:
-    """A town's zoning districts, row by row from the south-west."""
+    """The zoning districts of a town, row by row from the south-west."""
     y, x = np.meshgrid(town.lines[1], town.lines[0], indexing="ij")
     nodes = np.stack([x, y], axis=-1)[None]
     nodes = nodes + rng.uniform(-1.0, 1.0, nodes.shape)

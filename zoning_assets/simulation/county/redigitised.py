@@ -1,24 +1,25 @@
-"""A layer digitised anew: each corner a little elsewhere, though nothing on the ground has moved.
+"""A layer that was digitised again: each corner has moved a little, although nothing on the ground has changed.
 
-Features that share a corner share it afterwards. Coordinates: EPSG:2249, US survey feet, on a grid of 0.001 ft.
+Corners that features share are still shared. Coordinates: EPSG:2249, US survey feet, x before y, on a grid of 0.001 ft.
 """
 
 import numpy as np
 import shapely
 
-from zoning_assets.simulation.county.county_table import Table
+from zoning_assets.simulation.county.county_table import CountyTable
 from zoning_assets.simulation.county.plat import METRES_PER_FOOT
 from zoning_assets.simulation.portal.polygon_arrays import Shapes, offsets, ranges
 
-_LONGEST_FT = 60.0 / METRES_PER_FOOT  # longer edges get corners between, 30 to 60 m apart
-_LEAST = 0.8  # of the drift, each corner's displacement
+_LONGEST_FT = 60.0 / METRES_PER_FOOT  # longer edges get additional corners, 30 to 60 m apart
+_LEAST = 0.8  # the least displacement of a corner, as a share of the drift
 _GRID_FT = 0.001
 
 
-def drifted(table: Table, drift_m: float, rng: np.random.Generator) -> Table:
-    """The rows with one displacement for each distinct corner, `drift_m` at most and mostly not much less.
+def drifted(table: CountyTable, drift_m: float, rng: np.random.Generator) -> CountyTable:
+    """Move each distinct corner by at most `drift_m` metres, and by at least 0.8 of it in most cases.
 
-    Where a valid shape would cross itself, its corners go half as far, or less; for its neighbours too.
+    If a valid shape would intersect itself, the move of its corners is halved, repeatedly if necessary; also for the
+    neighbours that share them.
     """
     if not drift_m:
         return table
@@ -27,23 +28,24 @@ def drifted(table: Table, drift_m: float, rng: np.random.Generator) -> Table:
     angle = rng.uniform(0, 2 * np.pi, len(corners))
     length = (drift_m / METRES_PER_FOOT - _GRID_FT) * rng.uniform(_LEAST, 1.0, len(corners))
     moves = np.stack([np.cos(angle), np.sin(angle)], axis=1) * length[:, None]
-    was_valid, lone = shapely.is_valid(shapes.to_shapely()), np.diff(shapes.features) == 1
+    was_valid, single = shapely.is_valid(shapes.to_shapely()), np.diff(shapes.features) == 1
     owners = np.repeat(shapes.ring_owners(), np.diff(shapes.rings))
-    while True:  # ends: halved often enough, a move is rounded to none
+    while True:  # ends, because a move that is halved often enough is rounded to zero
         moved = Shapes(np.round(shapes.points + moves[which], 3), shapes.rings, shapes.features, shapes.null)
         crossed = was_valid & ~shapely.is_valid(moved.to_shapely())
         if not crossed.any():
-            return table.shaped(moved)
-        # A district is mostly crossed by the ring of an island in it; then the island alone is at fault.
-        at_fault = crossed & lone if (crossed & lone).any() else crossed
-        moves[np.unique(which[at_fault[owners]])] *= 0.5
+            return table.with_shapes(moved)
+        # A district is mostly invalid because the ring of an island in it crosses its own; then only the island is
+        # changed.
+        to_halve = crossed & single if (crossed & single).any() else crossed
+        moves[np.unique(which[to_halve[owners]])] *= 0.5
 
 
 def densified(shapes: Shapes) -> Shapes:
-    """With corners on long edges, the same for both sides of an edge."""
+    """Add corners to long edges, the same ones for both features that share an edge."""
     here, ahead = shapes.points, np.roll(shapes.points, -1, axis=0)
     pieces = np.maximum(1, np.ceil(np.hypot(*(ahead - here).T) / _LONGEST_FT)).astype(np.int64)
-    pieces[shapes.rings[1:] - 1] = 1  # a ring's last corner closes it
+    pieces[shapes.rings[1:] - 1] = 1  # the last corner closes the ring
     owner = np.repeat(np.arange(len(here)), pieces)
     step = ranges(np.zeros(len(pieces), dtype=np.int64), pieces)
     backwards = ((here[:, 0] > ahead[:, 0]) | ((here[:, 0] == ahead[:, 0]) & (here[:, 1] > ahead[:, 1])))[owner]

@@ -1,4 +1,4 @@
-"""How a layer's rows are written: f=json and f=geojson; f=pbf stands in `pbf`.
+"""The formats of rows: f=json and f=geojson; f=pbf is in pbf_answers.
 
 Source: ArcGIS REST API, "Feature object" and "Query (Feature Service/Layer)".
 """
@@ -17,7 +17,7 @@ from zoning_assets.simulation.portal.polygon_arrays import Ints, Shapes, offsets
 
 
 class Grid(NamedTuple):
-    """Where steps are counted from (x, y), and how long one is; units of the CRS."""
+    """The grid of coordinates: its origin and the length of a step, in units of the CRS."""
 
     west: float
     south: float
@@ -25,8 +25,14 @@ class Grid(NamedTuple):
 
 
 class Form(NamedTuple):
-    """A form of rows: columns, shapes (None: without), the object id's column and the grid on which the corners lie
-    become one piece of bytes a row; `between` stands between two of them."""
+    """A format of rows.
+
+    Attributes:
+        name: as in the parameter `f`.
+        between: the separator of rows.
+        write: called with columns, shapes (None: without), the column of object ids and the grid; returns the bytes of
+            each row.
+    """
 
     name: str
     between: bytes
@@ -34,7 +40,7 @@ class Form(NamedTuple):
 
 
 def sendable(values: Column) -> list[Any]:
-    """A column's values as JSON has them: dates as milliseconds since 1970; NaN becomes null when it is written."""
+    """The values of a column for JSON: dates as milliseconds since 1970. NaN becomes null when it is written."""
     if values.dtype.kind == "M":
         missing, sent = np.isnat(values), values.astype("datetime64[ms]").astype(np.int64).astype(object)
         sent[missing] = None
@@ -43,7 +49,7 @@ def sendable(values: Column) -> list[Any]:
 
 
 def attributes(columns: Columns) -> list[dict[str, Any]]:
-    """The rows' attributes as they are sent."""
+    """The attributes of each row for JSON."""
     rows = zip(*map(sendable, columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -71,12 +77,12 @@ def _runs(items: list[Any], starts: Ints) -> list[list[Any]]:
 
 
 def _geojson(columns: Columns, shapes: Shapes | None, oid: str, _grid: Grid) -> list[bytes]:
-    """Rows with their object id, where they have it, as `id`."""
+    """GeoJSON features, with the object id as `id` if it is one of the columns."""
     rows = attributes(columns)
-    drawn: Sequence[Mapping[str, Any] | None] = [None] * len(rows) if shapes is None else _declared(shapes)
+    geometries: Sequence[Mapping[str, Any] | None] = [None] * len(rows) if shapes is None else _declared(shapes)
     return [
         orjson.dumps({"type": "Feature", "id": row.get(oid), "geometry": geometry, "properties": row})
-        for row, geometry in zip(rows, drawn, strict=True)
+        for row, geometry in zip(rows, geometries, strict=True)
     ]
 
 
@@ -90,7 +96,7 @@ def _declared(shapes: Shapes) -> list[dict[str, Any] | None]:
 
 
 def _is_shell(shapes: Shapes) -> npt.NDArray[np.bool_]:
-    """Which rings are shells: the clockwise ones, and the first of each feature."""
+    """Which rings are shells: the clockwise ones, and the first ring of each feature."""
     shell = np.zeros(len(shapes.rings) - 1, dtype=bool)
     if len(shell):
         owner = np.repeat(np.arange(len(shell)), np.diff(shapes.rings))

@@ -1,4 +1,4 @@
-"""What a service and a layer say of themselves, in the words of ArcGIS Server 10.9.1.
+"""The metadata of a service and a layer, in the format of ArcGIS Server 10.9.1.
 
 Source: ArcGIS REST API, "Feature Service", "Layer (Feature Service)", "Layer / Table (Map Service)".
 """
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoning_assets.simulation.portal.polygon_arrays import Shapes
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 
 VERSION = 10.91
 FEATURE, MAP = "FeatureServer", "MapServer"
 
 
-def service(layers: Sequence[Layer], kind: str) -> dict[str, Any]:
-    """The root of a service."""
+def service(layers: Sequence[ServedLayer], kind: str) -> dict[str, Any]:
+    """The metadata of a service."""
     names = [
         {"id": number, "name": each.name, "type": "Feature Layer", "geometryType": "esriGeometryPolygon"}
         for number, each in enumerate(layers)
@@ -32,8 +32,8 @@ def service(layers: Sequence[Layer], kind: str) -> dict[str, Any]:
     }
 
 
-def layer(number: int, layer_: Layer, kind: str) -> dict[str, Any]:
-    """One layer. A map service tells less: neither the id columns nor when it was edited."""
+def layer(number: int, layer_: ServedLayer, kind: str) -> dict[str, Any]:
+    """The metadata of a layer. A map service states neither the id columns nor the last edit."""
     common = {
         "currentVersion": VERSION,
         "id": number,
@@ -54,7 +54,7 @@ def layer(number: int, layer_: Layer, kind: str) -> dict[str, Any]:
     return {**common, **_feature_service_only(layer_)} if kind == FEATURE else common
 
 
-def _feature_service_only(layer_: Layer) -> dict[str, Any]:
+def _feature_service_only(layer_: ServedLayer) -> dict[str, Any]:
     area, length = layer_.column_named("Shape_Area"), layer_.column_named("Shape_Length")
     measured = {"shapeAreaFieldName": area, "shapeLengthFieldName": length, "units": "esriFeet"}
     return {
@@ -100,7 +100,7 @@ def _abilities() -> dict[str, Any]:
 
 
 def extent(shapes: Shapes, reference: dict[str, int]) -> dict[str, Any]:
-    """The box about shapes; "NaN" where there are none, as ArcGIS writes it."""
+    """The bounding box of shapes; "NaN" if there are none, as ArcGIS writes it."""
     sides = ("xmin", "ymin", "xmax", "ymax")
     box: list[Any] = list(shapes.extent) if len(shapes.points) else ["NaN"] * 4
     return {**dict(zip(sides, box, strict=True)), "spatialReference": reference}

@@ -1,4 +1,4 @@
-"""A layer's query operation. Source: ArcGIS REST API, "Query (Feature Service/Layer)"."""
+"""The query operation of a layer. Source: ArcGIS REST API, "Query (Feature Service/Layer)"."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from zoning_assets.simulation.portal import grouped_statistics, layer_descriptio
 from zoning_assets.simulation.portal.answer_forms import GEOJSON, JSON, Form
 from zoning_assets.simulation.portal.polygon_arrays import Ints
 from zoning_assets.simulation.portal.refusal import RefusalError
-from zoning_assets.simulation.portal.served_layer import DEGREES, Layer, transformed
+from zoning_assets.simulation.portal.served_layer import DEGREES, ServedLayer, transformed
 from zoning_assets.simulation.portal.where_clause import WhereError, rows_where
 
 INVALID = "Invalid or missing input parameters."
@@ -20,20 +20,19 @@ UNABLE = "Unable to complete operation."
 _SELECT = ("where", "objectIds", "geometry", "geometryType", "inSR", "spatialRel")
 #: What `f` may be.
 FORMS: Mapping[str, Form] = {"json": JSON, "pjson": JSON, "geojson": GEOJSON, "pbf": pbf_answers.FORM}
-#: Parameters whose answer is no rows of the layer.
+#: Parameters whose response has no rows of the layer.
 _NOT_ROWS = ("returnCountOnly", "returnIdsOnly", "returnExtentOnly", "outStatistics", "returnDistinctValues")
-_MOST_SELECTIONS = 128  # kept per layer: pages of one query ask for the same rows again and again
+_MAX_SELECTIONS = 128  # cached for each layer: all pages of a query select the same rows
 
 
-def answer(layer: Layer, params: Mapping[str, str]) -> bytes:
-    """The body that answers a query.
+def answer(layer: ServedLayer, params: Mapping[str, str]) -> bytes:
+    """The response body of a query.
 
     Raises:
-        RefusalError: the parameters cannot be understood.
-
+        RefusalError: the parameters are invalid.
     """
     form = FORMS.get(params.get("f", "json"))
-    if form is None or (form is not JSON and any(_said(params, name) for name in _NOT_ROWS)):
+    if form is None or (form is not JSON and any(_is_set(params, name) for name in _NOT_ROWS)):
         raise RefusalError(INVALID, "'f' is json, and for rows also geojson or pbf")
     rows = selected(layer, params)
     if _flag(params, "returnExtentOnly"):
@@ -50,19 +49,19 @@ def answer(layer: Layer, params: Mapping[str, str]) -> bytes:
     return _features(layer, _ordered(layer, rows, params), params, form)
 
 
-def selected(layer: Layer, params: Mapping[str, str]) -> Ints:
-    """The rows asked for, in the order of their object ids; remembered for the next page."""
+def selected(layer: ServedLayer, params: Mapping[str, str]) -> Ints:
+    """The requested rows, sorted by object id; cached for the next page."""
     asked = tuple(params.get(name, "").strip() for name in _SELECT)
     if not any(asked[:3]):
         raise RefusalError(INVALID, "'where', 'objectIds' or 'geometry' must be given")
     if asked not in layer.selections:
-        while len(layer.selections) >= _MOST_SELECTIONS:
+        while len(layer.selections) >= _MAX_SELECTIONS:
             layer.selections.pop(next(iter(layer.selections)))
         layer.selections[asked] = _select(layer, params)
     return layer.selections[asked]
 
 
-def _select(layer: Layer, params: Mapping[str, str]) -> Ints:
+def _select(layer: ServedLayer, params: Mapping[str, str]) -> Ints:
     mask = np.ones(len(layer), dtype=bool)
     if params.get("where", "").strip():
         try:
@@ -85,13 +84,13 @@ def _ids(text: str) -> Ints:
         raise RefusalError(INVALID, "'objectIds' parameter is invalid") from error
 
 
-def _area(layer: Layer, params: Mapping[str, str]) -> shapely.Geometry:
-    """The area asked for, in the layer's CRS."""
+def _area(layer: ServedLayer, params: Mapping[str, str]) -> shapely.Geometry:
+    """The requested area, in the CRS of the layer."""
     if params.get("spatialRel", "esriSpatialRelIntersects") != "esriSpatialRelIntersects":
         raise RefusalError(INVALID, "'spatialRel' is esriSpatialRelIntersects")
     try:
-        shape, told = _drawn(params)
-        epsg = layer.knows(_wkid(params.get("inSR") or told or layer.epsg))
+        shape, stated = _sent_geometry(params)
+        epsg = layer.supported_epsg(_wkid(params.get("inSR") or stated or layer.epsg))
         if epsg is None:
             raise RefusalError(INVALID, "'inSR' parameter is invalid")
         if epsg != layer.epsg:
@@ -103,8 +102,8 @@ def _area(layer: Layer, params: Mapping[str, str]) -> shapely.Geometry:
         raise RefusalError(INVALID, "'geometry' parameter is invalid", str(error)) from error
 
 
-def _drawn(params: Mapping[str, str]) -> tuple[shapely.Geometry, Any]:
-    """The geometry as it was sent, and the CRS it says it is in."""
+def _sent_geometry(params: Mapping[str, str]) -> tuple[shapely.Geometry, Any]:
+    """The geometry as it was sent, and the CRS that it states."""
     kind, text = params.get("geometryType") or "esriGeometryEnvelope", params["geometry"].strip()
     if kind == "esriGeometryEnvelope" and not text.startswith("{"):
         west, south, east, north = map(float, text.split(","))
@@ -117,7 +116,7 @@ def _drawn(params: Mapping[str, str]) -> tuple[shapely.Geometry, Any]:
     if kind == "esriGeometryPolygon":
         rings = [shapely.Polygon(ring) for ring in sent["rings"]]
         whole = shapely.Polygon()
-        for ring in rings:  # even-odd, as rings of either direction come
+        for ring in rings:  # even-odd rule, as rings may have either direction
             whole = shapely.symmetric_difference(whole, ring if ring.is_valid else shapely.make_valid(ring))
         return whole, sent.get("spatialReference")
     raise RefusalError(INVALID, "'geometryType' is esriGeometryEnvelope or esriGeometryPolygon")
@@ -132,8 +131,8 @@ def _wkid(reference: Any) -> int:
     return int(reference)
 
 
-def _ordered(layer: Layer, rows: Ints, params: Mapping[str, str]) -> Ints:
-    """By `orderByFields`; where that leaves rows equal, and where it is not given, by object id."""
+def _ordered(layer: ServedLayer, rows: Ints, params: Mapping[str, str]) -> Ints:
+    """Sort rows by `orderByFields`, then by object id."""
     keys: list[Ints] = []
     for part in filter(None, map(str.strip, params.get("orderByFields", "").split(","))):
         name, _, way = part.partition(" ")
@@ -145,16 +144,16 @@ def _ordered(layer: Layer, rows: Ints, params: Mapping[str, str]) -> Ints:
             ranks = grouped_statistics.ranks(layer, names[0])[rows]
             keys.append(-ranks if down else ranks)
         else:
-            return rows  # already so, and object ids are never equal
+            return rows  # rows are sorted by object id already, and ids are unique
     return rows[np.lexsort(keys[::-1])] if keys else rows
 
 
-def _features(layer: Layer, rows: Ints, params: Mapping[str, str], form: Form) -> bytes:
+def _features(layer: ServedLayer, rows: Ints, params: Mapping[str, str], form: Form) -> bytes:
     page, more = _page(layer, params, len(rows))
     names = _out_fields(layer, params)
     shapes = _flag(params, "returnGeometry", default=True)
     own = DEGREES if form is GEOJSON else layer.epsg
-    epsg = (layer.knows(_number(params, "outSR", own)) if _plain(params, "outSR") else None) or own
+    epsg = (layer.supported_epsg(_number(params, "outSR", own)) if _plain(params, "outSR") else None) or own
     written = layer.features(rows[page], epsg, names, shapes=shapes, form=form)
     if form is pbf_answers.FORM:
         return pbf_answers.page(layer, names, written, epsg=epsg if shapes else None, more=more)
@@ -167,7 +166,7 @@ def _features(layer: Layer, rows: Ints, params: Mapping[str, str], form: Form) -
 
 
 def _collection(features: bytes, epsg: int, *, more: bool) -> bytes:
-    """GeoJSON; a `crs` and the limit stand outside the rows, as ArcGIS Server writes them."""
+    """A GeoJSON body. `crs` and the transfer limit are beside the features, as ArcGIS Server writes them."""
     head: dict[str, Any] = {
         "type": "FeatureCollection",
         "crs": {"type": "name", "properties": {"name": f"EPSG:{epsg}"}},
@@ -176,13 +175,13 @@ def _collection(features: bytes, epsg: int, *, more: bool) -> bytes:
     return b"".join([orjson.dumps(head)[:-1], b',"features":[', features, b"]}"])
 
 
-def _counted(layer: Layer, rows: Ints, params: Mapping[str, str]) -> int:
+def _counted(layer: ServedLayer, rows: Ints, params: Mapping[str, str]) -> int:
     if not _flag(params, "returnDistinctValues"):
         return len(rows)
     return len(grouped_statistics.grouped(layer, rows, _out_fields(layer, params))[1])
 
 
-def _distinct(layer: Layer, rows: Ints, params: Mapping[str, str]) -> bytes:
+def _distinct(layer: ServedLayer, rows: Ints, params: Mapping[str, str]) -> bytes:
     if _flag(params, "returnGeometry", default=False):
         raise RefusalError(INVALID, "'returnDistinctValues' goes with returnGeometry=false")
     names = _out_fields(layer, params)
@@ -190,22 +189,22 @@ def _distinct(layer: Layer, rows: Ints, params: Mapping[str, str]) -> bytes:
     return _table(layer, params, layer.attributes(rows[firsts], names))
 
 
-def _table(layer: Layer, params: Mapping[str, str], found: list[dict[str, Any]]) -> bytes:
-    """Rows without shapes that are not the layer's own."""
+def _table(layer: ServedLayer, params: Mapping[str, str], found: list[dict[str, Any]]) -> bytes:
+    """A body of rows without geometries that are not rows of the layer."""
     page, more = _page(layer, params, len(found))
     features = [{"attributes": each} for each in found[page]]
     known = [name for name in (found[0] if found else {}) if name in layer.columns]
     return _body({}, layer, known, orjson.dumps(features)[1:-1], more=more)
 
 
-def _body(head: dict[str, Any], layer: Layer, names: Sequence[str], features: bytes, *, more: bool) -> bytes:
+def _body(head: dict[str, Any], layer: ServedLayer, names: Sequence[str], features: bytes, *, more: bool) -> bytes:
     head = {**head, "fields": [layer.field(name) for name in names]}
     tail = b',"exceededTransferLimit":true}' if more else b"}"
     return b"".join([orjson.dumps(head)[:-1], b',"features":[', features, b"]", tail])
 
 
-def _page(layer: Layer, params: Mapping[str, str], count: int) -> tuple[slice, bool]:
-    """Which rows this page holds, and whether more would follow."""
+def _page(layer: ServedLayer, params: Mapping[str, str], count: int) -> tuple[slice, bool]:
+    """The rows of this page, and whether more rows follow."""
     first, most = _number(params, "resultOffset", 0), _number(params, "resultRecordCount", layer.about.page_rows)
     if first < 0 or most < 0:
         raise RefusalError(INVALID, "'resultOffset' and 'resultRecordCount' are not negative")
@@ -213,19 +212,19 @@ def _page(layer: Layer, params: Mapping[str, str], count: int) -> tuple[slice, b
     return slice(first, last), last < count
 
 
-def _out_fields(layer: Layer, params: Mapping[str, str]) -> list[str]:
+def _out_fields(layer: ServedLayer, params: Mapping[str, str]) -> list[str]:
     text = params.get("outFields", "").strip()
     if text == "*":
         return list(layer.columns)
     return grouped_statistics.names_of(layer, text) or [layer.oid]
 
 
-def _extent(layer: Layer, rows: Ints, params: Mapping[str, str]) -> dict[str, Any]:
+def _extent(layer: ServedLayer, rows: Ints, params: Mapping[str, str]) -> dict[str, Any]:
     found = {"extent": layer_description.extent(layer.shapes.taken(rows), layer.reference())}
     return {"count": len(rows), **found} if _flag(params, "returnCountOnly") else found
 
 
-def _said(params: Mapping[str, str], name: str) -> bool:
+def _is_set(params: Mapping[str, str], name: str) -> bool:
     return params.get(name, "").strip().lower() not in ("", "false")
 
 

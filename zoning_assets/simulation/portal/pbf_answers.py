@@ -1,7 +1,7 @@
-"""f=pbf as ArcGIS writes it: coordinates in whole steps from the upper left, each corner as its distance from the one
-before, each ring anew; one value a column, empty where there is none.
+"""f=pbf as ArcGIS writes it: coordinates as integer steps from the upper left corner, each as the difference to the one
+before, separately for each ring; one value for each column, an empty one for null.
 
-Source: Esri/arcgis-pbf, FeatureCollection.proto; the kinds of values as ArcGIS Online chooses them.
+Source: Esri/arcgis-pbf, FeatureCollection.proto; the types of values as ArcGIS Online chooses them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from zoning_assets.simulation.county.county_table import Column, Columns
 from zoning_assets.simulation.portal.answer_forms import Form, Grid, sendable
 from zoning_assets.simulation.portal.polygon_arrays import Ints, Shapes, offsets
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 
 _POLYGON = 3
 _FIELD_TYPES: Mapping[str, int] = {
@@ -28,15 +28,15 @@ _FIELD_TYPES: Mapping[str, int] = {
 }
 
 
-def page(layer: Layer, names: Sequence[str], features: bytes, *, epsg: int | None, more: bool) -> bytes:
-    """An answer: its head, then the rows as FORM writes them.
+def page(layer: ServedLayer, names: Sequence[str], features: bytes, *, epsg: int | None, more: bool) -> bytes:
+    """A response body: the head, then the rows as FORM writes them.
 
     Args:
-        layer: whose rows they are.
-        names: their columns.
+        layer: the layer.
+        names: the columns of the rows.
         features: the rows.
-        epsg: of their shapes; None where they come without.
-        more: whether more rows would follow.
+        epsg: the CRS of the geometries; None: there are none.
+        more: whether more rows follow.
     """
     head = [_text(1, layer.oid), _message(2, _text(1, layer.oid) + _number(2, 1))]
     head += [_text(3, layer.about.global_id)] if layer.about.global_id else []
@@ -61,15 +61,15 @@ def _transform(grid: Grid) -> bytes:
 
 def _rows(columns: Columns, shapes: Shapes | None, oid: str, grid: Grid) -> list[bytes]:
     cells = [_values(values, is_oid=name == oid) for name, values in columns.items()]
-    drawn = [b""] * len(cells[0]) if shapes is None else _shapes(shapes, grid)
-    return [_message(15, b"".join(parts)) for parts in zip(*cells, drawn, strict=True)]
+    geometries = [b""] * len(cells[0]) if shapes is None else _shapes(shapes, grid)
+    return [_message(15, b"".join(parts)) for parts in zip(*cells, geometries, strict=True)]
 
 
 FORM = Form("pbf", b"", _rows)
 
 
 def _values(values: Column, *, is_oid: bool) -> list[bytes]:
-    """A column's values as a row holds them."""
+    """The values of a column as messages."""
     kind = values.dtype.kind
     if kind == "O":
         write = {text: _message(1, _text(1, text)) for text in set(values.tolist()) if text is not None}
@@ -84,7 +84,7 @@ def _values(values: Column, *, is_oid: bool) -> list[bytes]:
 
 
 def _shapes(shapes: Shapes, grid: Grid) -> list[bytes]:
-    """Each row's shape; nothing where it is null, an empty message where it is empty."""
+    """The shape of each row as a message; no message for null, an empty one for an empty shape."""
     lengths = np.diff(shapes.rings)
     steps, widths = _varints(_moves(shapes, grid).ravel())
     starts = offsets(widths)[2 * shapes.rings[shapes.features]].tolist()
@@ -98,7 +98,7 @@ def _shapes(shapes: Shapes, grid: Grid) -> list[bytes]:
 
 
 def _moves(shapes: Shapes, grid: Grid) -> npt.NDArray[np.uint64]:
-    """Distances between corners, in steps; y runs down."""
+    """The differences between corners, in steps; y points down."""
     placed = (np.rint((shapes.points - [grid.west, grid.south]) / grid.step) * [1, -1]).astype(np.int64)
     moves = np.diff(placed, axis=0, prepend=np.zeros((1, 2), dtype=np.int64))
     first = shapes.rings[:-1]
@@ -107,21 +107,21 @@ def _moves(shapes: Shapes, grid: Grid) -> npt.NDArray[np.uint64]:
 
 
 def _varints(values: npt.NDArray[np.uint64]) -> tuple[bytes, Ints]:
-    """Numbers as bytes, one after the other, and how many bytes each takes."""
+    """The bytes of all numbers, and how many bytes each has."""
     sevens = (values[:, None] >> (np.uint64(7) * np.arange(10, dtype=np.uint64))) & np.uint64(127)
     widths = np.maximum(10 - np.argmax(sevens[:, ::-1] > 0, axis=1), 1)
     widths[values == 0] = 1
     place = np.arange(10)
-    going = place < widths[:, None] - 1
-    return (sevens | (going * np.uint64(128)))[place < widths[:, None]].astype(np.uint8).tobytes(), widths
+    continued = place < widths[:, None] - 1
+    return (sevens | (continued * np.uint64(128)))[place < widths[:, None]].astype(np.uint8).tobytes(), widths
 
 
 def _varint(value: int) -> bytes:
-    whole = bytearray()
+    encoded = bytearray()
     while value > 127:
-        whole.append(value & 127 | 128)
+        encoded.append(value & 127 | 128)
         value >>= 7
-    return bytes([*whole, value])
+    return bytes([*encoded, value])
 
 
 def _zigzagged(value: int) -> int:

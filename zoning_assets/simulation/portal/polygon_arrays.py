@@ -1,6 +1,6 @@
-"""Many polygons as flat arrays: points, where each ring starts, where each feature starts.
+"""Many polygons as flat arrays: points, the start of each ring, the start of each feature.
 
-Rings are closed; shells run clockwise and holes counter-clockwise, as Esri writes them. x, y in the CRS of the owner.
+Rings are closed. Shells are clockwise and holes counter-clockwise, as Esri writes them. x, y in the CRS of the layer.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,30 @@ Rings = Sequence[Floats]  # one feature's: each (k, 2), closed
 
 
 def ranges(starts: Ints, lengths: Ints) -> Ints:
-    """The numbers start, start + 1, ... of each range, one range after the other."""
+    """The integers start, start + 1, ... of each range, one range after the other."""
     ends = np.cumsum(lengths)
     return np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
 
 
 def offsets(lengths: npt.ArrayLike) -> Ints:
-    """Where each of several runs begins, and behind them the end of all."""
+    """The start of each of several runs, followed by the end of the last one."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Polygons, one entry a feature. A feature without rings is empty, or null where `null` says so."""
+    """Polygons, one entry for each feature. A feature without rings is empty, or null if `null` is true.
 
-    points: Floats  # (p, 2)
-    rings: Ints  # ring k is points[rings[k]:rings[k + 1]]
-    features: Ints  # feature i has the rings features[i]:features[i + 1]
+    Attributes:
+        points: (p, 2); x, y.
+        rings: ring k is points[rings[k]:rings[k + 1]].
+        features: feature i has the rings features[i]:features[i + 1].
+        null: whether a feature is null.
+    """
+
+    points: Floats
+    rings: Ints
+    features: Ints
     null: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -41,7 +48,7 @@ class Shapes:
 
     @classmethod
     def from_rings(cls, shapes: Sequence[Rings | None]) -> "Shapes":
-        """From lists of rings; None is a null shape, an empty list an empty one."""
+        """From lists of rings; None is null, an empty list is empty."""
         rings = [ring for shape in shapes for ring in shape or ()]
         points = np.concatenate(rings) if rings else np.empty((0, 2))
         counts = [len(shape or ()) for shape in shapes]
@@ -59,7 +66,7 @@ class Shapes:
         return cls(points, offsets(shapely.get_num_coordinates(rings)), offsets(counts), shapely.is_missing(shapes))
 
     def rings_of(self, feature: int) -> list[Floats]:
-        """One feature's rings."""
+        """The rings of a feature."""
         first, last = self.features[feature : feature + 2]
         return [self.points[self.rings[k] : self.rings[k + 1]] for k in range(first, last)]
 
@@ -72,7 +79,7 @@ class Shapes:
         return Shapes(points, offsets(lengths), offsets(counts), self.null[rows])
 
     def joined(self, other: "Shapes") -> "Shapes":
-        """These features, then the others."""
+        """These features, followed by the others."""
         return Shapes(
             np.concatenate([self.points, other.points]),
             np.concatenate([self.rings, other.rings[1:] + self.rings[-1]]),
@@ -101,7 +108,7 @@ class Shapes:
         return self._sums(np.hypot(*np.diff(self.points, axis=0).T))
 
     def _sums(self, steps: Floats) -> Floats:
-        """What belongs to the steps from point to point, summed by feature; steps between two rings do not count."""
+        """Sum values of the steps between points by feature; steps between two rings are not counted."""
         steps = np.append(steps, 0.0)[: len(self.points)]
         steps[self.rings[1:] - 1] = 0.0
         owner = np.repeat(self.ring_owners(), np.diff(self.rings))
@@ -109,14 +116,15 @@ class Shapes:
 
     @cached_property
     def extent(self) -> tuple[float, float, float, float]:
-        """West, south, east, north of all points; zeros where there is none. Each answer about a layer names it."""
+        """West, south, east, north of all points; zeros if there are none. Cached, as each response about a layer has
+        it."""
         if not len(self.points):
             return 0.0, 0.0, 0.0, 0.0
         (west, south), (east, north) = self.points.min(axis=0), self.points.max(axis=0)
         return float(west), float(south), float(east), float(north)
 
     def to_shapely(self) -> npt.NDArray[np.object_]:
-        """The same as polygons and multipolygons; null is None. A hole belongs to the shell before it."""
+        """The features as polygons and multipolygons; null is None. A hole belongs to the shell before it."""
         shapes = np.full(len(self), None, dtype=object)
         counts = np.diff(self.features)
         shapes[(counts == 0) & ~self.null] = shapely.Polygon()

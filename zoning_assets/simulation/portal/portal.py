@@ -1,9 +1,9 @@
-"""A portal on loopback that speaks the ArcGIS REST query API, and offers its layers as files.
+"""A portal on loopback that supports the ArcGIS REST query API, and serves its layers as files.
 
     /arcgis/rest/services/County/{FeatureServer|MapServer}[/LAYER[/query]]
     /files/LAYER.{geojson|zip}
     POST /_release?release=N
-    POST /_chaos?faults=storm_429,reset&seed=N         see simulation.chaos; no faults: the truth again
+    POST /_chaos?faults=storm_429,reset&seed=N         see simulation.chaos; empty: correct responses again
 
 As a process: `python -m zoning_assets.simulation.portal.portal --parcels N --port P --release R` prints one JSON line
 with its address when it is ready, and ends on SIGTERM.
@@ -26,43 +26,42 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from zoning_assets.simulation.chaos import Asked, Chaos, Reply
+from zoning_assets.simulation.chaos import Chaos, Reply, ServiceRequest
 from zoning_assets.simulation.chaos.chaos import send
 from zoning_assets.simulation.county.county import County
 from zoning_assets.simulation.portal import layer_description, layer_query, served_files
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
 from zoning_assets.simulation.portal.refusal import RefusalError
-from zoning_assets.simulation.portal.served_layer import Layer
+from zoning_assets.simulation.portal.served_layer import ServedLayer
 
-__all__ = ["CountyReleases", "Portal", "county_portal", "serving", "switch_release"]
+__all__ = ["CountyReleases", "SimulatedPortal", "county_portal", "serving", "switch_release"]
 
 SERVICE = "County"
 LOOPBACK = "127.0.0.1"
 MOST_RELEASES = 20
 _MOST_BODY = 64 * 1024 * 1024
-_SMALL = 1400  # bytes that fit a packet: not worth compressing
-_AT_ONCE = 32 * 1024  # bytes compressed without leaving the loop
-_MOST_PACKED = 400  # larger answers that are remembered compressed, as by a cache before a portal; about 100 MB
+_SMALL = 1400  # bytes of one packet: compression does not help
+_INLINE = 32 * 1024  # bytes; smaller bodies are compressed in the event loop, others in a thread
+_MAX_COMPRESSED = 400  # cached compressed bodies, as in a cache before a portal; about 100 MB
 
-#: Gets each request first; returns an answer, or None where the portal shall answer. May be async.
+#: Called with each request; returns a response, or None if the portal shall respond. May be async.
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None] | web.StreamResponse | None]
-Releases = Callable[[int], Sequence[Layer]]
+Releases = Callable[[int], Sequence[ServedLayer]]
 
 
-class Portal:
+class SimulatedPortal:
     """Serves layers; layer 0 is the first.
 
     Args:
-        layers: what is served.
+        layers: the layers.
         releases: makes the layers of another release, for /_release.
-        fault: see Fault. To spoil a true answer, it may call `answered`.
-        chaos: what comes between the services and the client; may be changed at any time.
-
+        fault: see Fault. To change a correct response, it may call `answered`.
+        chaos: the faults between the services and the client; may be set at any time.
     """
 
     def __init__(
         self,
-        layers: Sequence[Layer],
+        layers: Sequence[ServedLayer],
         *,
         releases: Releases | None = None,
         fault: Fault | None = None,
@@ -71,11 +70,11 @@ class Portal:
         self.layers, self.releases, self.fault, self.chaos = list(layers), releases, fault, chaos
         self.requests: Counter[str] = Counter()  # by path
         self._files: dict[tuple[int, str], asyncio.Task[served_files.File]] = {}
-        self._packed: dict[bytes, bytes] = {}
+        self._gzipped: dict[bytes, bytes] = {}
 
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[str]:
-        """Serve on loopback; gives the address ("http://127.0.0.1:8123"). Port 0 takes a free one."""
+        """Serve on loopback; yield the address ("http://127.0.0.1:8123"). Port 0 uses a free one."""
         runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -85,24 +84,24 @@ class Portal:
             await runner.cleanup()
 
     def app(self) -> web.Application:
-        """The routes, for a server of one's own."""
+        """The routes, for a server that the caller runs."""
         app = web.Application(client_max_size=_MOST_BODY)
         app.router.add_post("/_release", self._release)
-        app.router.add_post("/_chaos", self._disturb)
+        app.router.add_post("/_chaos", self._set_faults)
         app.router.add_route("*", "/{path:.*}", self._any)
         return app
 
     async def _any(self, request: web.Request) -> web.StreamResponse:
         self.requests[request.path] += 1
         if self.fault is not None:
-            spoiled = self.fault(request)
-            spoiled = await spoiled if inspect.isawaitable(spoiled) else spoiled
-            if spoiled is not None:
-                return spoiled
+            faulty = self.fault(request)
+            faulty = await faulty if inspect.isawaitable(faulty) else faulty
+            if faulty is not None:
+                return faulty
         return await self.answered(request)
 
     async def answered(self, request: web.Request) -> web.StreamResponse:
-        """The true answer."""
+        """The correct response."""
         match request.path.strip("/").split("/"):
             case ["files", name]:
                 return await self._file(request, name)
@@ -113,31 +112,35 @@ class Portal:
     async def _service(self, request: web.Request, path: list[str]) -> web.StreamResponse:
         params = {**request.query, **{k: v for k, v in (await request.post()).items() if isinstance(v, str)}}
         if self.chaos is not None:
-            address = len(str(request.url)) if request.method == "GET" else 0
-            return await send(request, self.chaos.answer(Asked("/".join(path), params, address), self._truth))
+            url_length = len(str(request.url)) if request.method == "GET" else 0
+            return await send(
+                request, self.chaos.answer(ServiceRequest("/".join(path), params, url_length), self._truth)
+            )
         body = self._body(path, params, self.layers)
-        binary = params.get("f") == "pbf" and not body.startswith(b"{")  # an error is JSON, whatever was asked for
+        binary = params.get("f") == "pbf" and not body.startswith(b"{")  # an error is JSON in all formats
         return await self._compressed(request, body, "application/x-protobuf" if binary else "application/json")
 
     async def _compressed(self, request: web.Request, body: bytes, content_type: str) -> web.Response:
         answer = web.Response(content_type=content_type, charset="utf-8" if content_type.endswith("json") else None)
         if len(body) > _SMALL and "gzip" in request.headers.get("Accept-Encoding", ""):
-            body = _gzip(body) if len(body) < _AT_ONCE else await asyncio.to_thread(self._pack, body)
+            body = _gzip(body) if len(body) < _INLINE else await asyncio.to_thread(self._compress, body)
             answer.headers["Content-Encoding"] = "gzip"
         answer.body = body
         return answer
 
-    def _pack(self, body: bytes) -> bytes:
+    def _compress(self, body: bytes) -> bytes:
         name = hashlib.sha256(body).digest()
-        packed = self._packed.get(name) or _gzip(body)
-        while len(self._packed) >= _MOST_PACKED and name not in self._packed:
-            self._packed.pop(next(iter(tuple(self._packed))), None)  # a copy: other threads pack, too
-        return self._packed.setdefault(name, packed)
+        gzipped = self._gzipped.get(name) or _gzip(body)
+        while len(self._gzipped) >= _MAX_COMPRESSED and name not in self._gzipped:
+            self._gzipped.pop(next(iter(tuple(self._gzipped))), None)  # a copy, as other threads change it
+        return self._gzipped.setdefault(name, gzipped)
 
-    def _truth(self, asked: Asked) -> Reply:
-        return Reply(self._body(asked.path.split("/"), asked.params, [asked.edit(self.layers[0]), *self.layers[1:]]))
+    def _truth(self, request: ServiceRequest) -> Reply:
+        return Reply(
+            self._body(request.path.split("/"), request.params, [request.edit(self.layers[0]), *self.layers[1:]])
+        )
 
-    def _body(self, path: list[str], params: Mapping[str, str], layers: Sequence[Layer]) -> bytes:
+    def _body(self, path: list[str], params: Mapping[str, str], layers: Sequence[ServedLayer]) -> bytes:
         try:
             return _operation(path, params, layers)
         except RefusalError as refusal:
@@ -151,7 +154,7 @@ class Portal:
         task = self._files.get((id(layer), ending))
         if task is None:
             task = self._files[id(layer), ending] = asyncio.create_task(
-                asyncio.to_thread(served_files.made, layer, ending)
+                asyncio.to_thread(served_files.make_file, layer, ending)
             )
         file = await asyncio.shield(task)
         answer = web.Response(status=304 if _has(request, file) else 200)
@@ -161,7 +164,8 @@ class Portal:
         return answer
 
     async def _release(self, request: web.Request) -> web.Response:
-        """Another release from now on; pages of one query then come from two, as on a real portal."""
+        """Serve another release from now on. The pages of one query may then be of two releases, as on a real
+        portal."""
         number = request.query.get("release", "")
         if self.releases is None or not (number.isascii() and number.isdigit() and 1 <= int(number) <= MOST_RELEASES):
             return web.json_response({"error": f"no release {number[:20]!r}"}, status=400)
@@ -169,8 +173,8 @@ class Portal:
         self._files.clear()
         return web.json_response({"release": int(number)})
 
-    async def _disturb(self, request: web.Request) -> web.Response:
-        """Other faults from now on."""
+    async def _set_faults(self, request: web.Request) -> web.Response:
+        """Set the faults from now on."""
         names, seed = request.query.get("faults", ""), request.query.get("seed", "0")
         try:
             self.chaos = Chaos(names.split(","), int(seed)) if names else None
@@ -179,7 +183,7 @@ class Portal:
         return web.json_response({"faults": names, "seed": seed})
 
 
-def _operation(path: list[str], params: Mapping[str, str], layers: Sequence[Layer]) -> bytes:
+def _operation(path: list[str], params: Mapping[str, str], layers: Sequence[ServedLayer]) -> bytes:
     match path:
         case [] | [""]:
             kinds = [{"name": SERVICE, "type": kind} for kind in (layer_description.FEATURE, layer_description.MAP)]
@@ -189,7 +193,7 @@ def _operation(path: list[str], params: Mapping[str, str], layers: Sequence[Laye
     raise RefusalError("Service not found", code=404)
 
 
-def _in_service(kind: str, path: list[str], params: Mapping[str, str], layers: Sequence[Layer]) -> bytes:
+def _in_service(kind: str, path: list[str], params: Mapping[str, str], layers: Sequence[ServedLayer]) -> bytes:
     match path:
         case []:
             return orjson.dumps(layer_description.service(layers, kind))
@@ -200,14 +204,14 @@ def _in_service(kind: str, path: list[str], params: Mapping[str, str], layers: S
     raise RefusalError("Invalid URL", code=400)
 
 
-def _layer(number: str, layers: Sequence[Layer]) -> Layer:
+def _layer(number: str, layers: Sequence[ServedLayer]) -> ServedLayer:
     if not (number.isascii() and number.isdigit() and len(number) < 4 and int(number) < len(layers)):
         raise RefusalError("Invalid URL", f"no layer {number[:20]!r}", code=400)
     return layers[int(number)]
 
 
 def _has(request: web.Request, file: served_files.File) -> bool:
-    """Whether the client's copy is this one; If-None-Match counts before If-Modified-Since (RFC 9110)."""
+    """Whether the client has this file; If-None-Match takes precedence over If-Modified-Since (RFC 9110)."""
     if request.if_none_match is not None:
         return any(each.value in (file.etag, "*") for each in request.if_none_match)
     return request.if_modified_since is not None and file.modified <= request.if_modified_since
@@ -218,40 +222,40 @@ def _gzip(body: bytes) -> bytes:
 
 
 class CountyReleases:
-    """The releases of one simulated county, each built once."""
+    """The releases of a simulated county; each is built once."""
 
     def __init__(self, parcels: int = 3000, seed: int = 7, page_rows: int = 2000) -> None:
         self.counties, self.page_rows = [County.build(parcels, seed)], page_rows
 
     def county(self, release: int) -> County:
-        """A release, from 1 on."""
+        """A release, counted from 1."""
         while len(self.counties) < min(release, MOST_RELEASES):
             self.counties.append(self.counties[-1].after_changes())
         return self.counties[release - 1]
 
-    def __call__(self, release: int) -> list[Layer]:
+    def __call__(self, release: int) -> list[ServedLayer]:
         """The layers of a release."""
         county = self.county(release)
         tables = {"Parcels": county.parcels, "Zoning": county.zoning}
-        return [Layer.of(name, table, county.edited_ms, self.page_rows) for name, table in tables.items()]
+        return [ServedLayer.of(name, table, county.edited_ms, self.page_rows) for name, table in tables.items()]
 
 
-def county_portal(releases: CountyReleases, *, release: int = 1, fault: Fault | None = None) -> Portal:
-    """A portal of the simulated county: layer 0 its parcels, layer 1 its zoning."""
-    return Portal(releases(release), releases=releases, fault=fault)
+def county_portal(releases: CountyReleases, *, release: int = 1, fault: Fault | None = None) -> SimulatedPortal:
+    """A portal of the simulated county: layer 0 is its parcels, layer 1 its zoning."""
+    return SimulatedPortal(releases(release), releases=releases, fault=fault)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT comes, or (--with-parent) until standard input ends."""
+    """Serve until SIGTERM or SIGINT, or (--with-parent) until the end of standard input."""
     parser = argparse.ArgumentParser(prog="python -m zoning_assets.simulation.portal.portal", description=__doc__)
     numbers = {"parcels": 3000, "seed": 7, "port": 0, "release": 1, "page-rows": 2000}
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--file", type=Path, help="serve this polygon file instead of a county")
     parser.add_argument("--oid", default="OBJECTID", help="that file's column of object ids")
-    parser.add_argument("--chaos", default="", help="faults with commas between; see simulation.chaos")
-    parser.add_argument("--chaos-seed", type=int, default=0, help="how the faults fall")
-    parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
+    parser.add_argument("--chaos", default="", help="faults, separated by commas; see simulation.chaos")
+    parser.add_argument("--chaos-seed", type=int, default=0, help="seed of the faults")
+    parser.add_argument("--with-parent", action="store_true", help="end at the end of standard input")
     asyncio.run(_serve(parser.parse_args(arguments)))
 
 
@@ -264,15 +268,15 @@ async def _serve(options: argparse.Namespace) -> None:
     portal = _portal(options)
     portal.chaos = Chaos(options.chaos.split(","), options.chaos_seed) if options.chaos else None
     async with portal.running(options.port) as address:
-        told: dict[str, Any] = {"address": address, "release": options.release}
-        sys.stdout.write(json.dumps(told) + "\n")
+        ready: dict[str, Any] = {"address": address, "release": options.release}
+        sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         await stop.wait()
 
 
-def _portal(options: argparse.Namespace) -> Portal:
+def _portal(options: argparse.Namespace) -> SimulatedPortal:
     if options.file:
-        return Portal([Layer.from_file(options.file, oid=options.oid, page_rows=options.page_rows)])
+        return SimulatedPortal([ServedLayer.from_file(options.file, oid=options.oid, page_rows=options.page_rows)])
     releases = CountyReleases(options.parcels, options.seed, options.page_rows)
     return county_portal(releases, release=options.release)
 

@@ -1,6 +1,6 @@
-"""The layers as files, for the feed type `download`: GeoJSON (EPSG:4326) and zipped shapefile (the layer's CRS).
+"""The layers as files, for the feed type `download`: GeoJSON (EPSG:4326) and zipped shapefile (CRS of the layer).
 
-Made when first asked for, the same bytes each time: no clock stands in them.
+A file is made when it is requested first. It has the same bytes each time, without the current time.
 """
 
 import hashlib
@@ -20,15 +20,15 @@ import pyogrio
 import shapely
 
 from zoning_assets.simulation.county.county_table import Column
-from zoning_assets.simulation.portal.served_layer import DEGREES, Layer
+from zoning_assets.simulation.portal.served_layer import DEGREES, ServedLayer
 
-_LONGEST_NAME = 10  # of a .dbf's column
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip knows no earlier time
+_LONGEST_NAME = 10  # characters of a column name in a .dbf
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip
 
 
 @dataclass(frozen=True)
 class File:
-    """A file as it is served."""
+    """A served file."""
 
     body: bytes
     content_type: str
@@ -36,13 +36,12 @@ class File:
     modified: datetime
 
 
-def made(layer: Layer, ending: str) -> File:
-    """The layer as a file.
+def make_file(layer: ServedLayer, ending: str) -> File:
+    """Write a layer as a file.
 
     Args:
-        layer: what it holds.
+        layer: the layer.
         ending: a key of ENDINGS.
-
     """
     write, content_type = ENDINGS[ending]
     body = write(layer)
@@ -50,8 +49,8 @@ def made(layer: Layer, ending: str) -> File:
     return File(body, content_type, hashlib.sha256(body).hexdigest()[:32], modified)
 
 
-def geojson(layer: Layer) -> bytes:
-    """RFC 7946; columns of time as ISO dates."""
+def geojson(layer: ServedLayer) -> bytes:
+    """RFC 7946; dates and times in ISO 8601."""
     shapes = shapely.orient_polygons(layer.shapes_in(DEGREES).to_shapely())
     geometries = [orjson.Fragment(text or "null") for text in shapely.to_geojson(shapes)]
     columns = [_written(values) for values in layer.columns.values()]
@@ -63,8 +62,8 @@ def geojson(layer: Layer) -> bytes:
     return orjson.dumps({"type": "FeatureCollection", "name": layer.name, "features": features})
 
 
-def shapefile(layer: Layer) -> bytes:
-    """A zip of .shp, .shx, .dbf, .prj and .cpg; names of columns cut to ten letters, times to days."""
+def shapefile(layer: ServedLayer) -> bytes:
+    """A zip of .shp, .shx, .dbf, .prj and .cpg; column names are cut to ten characters, times to days."""
     columns = {name[:_LONGEST_NAME]: _arrow(values) for name, values in layer.columns.items()}
     table = pa.table({**columns, "geometry": pa.array(shapely.to_wkb(layer.shapes.to_shapely()), pa.binary())})
     with tempfile.TemporaryDirectory() as folder:
@@ -81,13 +80,13 @@ def shapefile(layer: Layer) -> bytes:
         return _zipped(Path(folder))
 
 
-ENDINGS: Mapping[str, tuple[Callable[[Layer], bytes], str]] = {
+ENDINGS: Mapping[str, tuple[Callable[[ServedLayer], bytes], str]] = {
     "geojson": (geojson, "application/geo+json"),
     "zip": (shapefile, "application/zip"),
 }
 
 
-def _day(layer: Layer) -> str:
+def _day(layer: ServedLayer) -> str:
     return datetime.fromtimestamp(layer.about.edited_ms // 1000, UTC).date().isoformat()
 
 
@@ -100,7 +99,7 @@ def _zipped(folder: Path) -> bytes:
 
 
 def _written(values: Column) -> list[Any]:
-    """As JSON has them: a moment at midnight as a date."""
+    """Values for JSON; a time at midnight is written as a date."""
     if values.dtype.kind != "M":
         return list(values.tolist())
     texts = np.datetime_as_string(values, unit="s")

@@ -1,4 +1,4 @@
-"""A layer as a server holds it: rows in the order of their object ids; written once in each form, and kept."""
+"""A layer of the simulated portal: rows sorted by object id. Rows are written once in each format and cached."""
 
 import gc
 import math
@@ -16,12 +16,12 @@ import pyogrio
 import pyproj
 import shapely
 
-from zoning_assets.simulation.county.county_table import Column, Table
+from zoning_assets.simulation.county.county_table import Column, CountyTable
 from zoning_assets.simulation.portal.answer_forms import JSON, Form, Grid, attributes
 from zoning_assets.simulation.portal.polygon_arrays import Floats, Ints, Shapes, offsets
 from zoning_assets.simulation.portal.where_clause import Values
 
-#: Esri's own number for a CRS that it also calls by EPSG's: Massachusetts Mainland, US survey feet.
+#: The wkid of Esri for an EPSG number: Massachusetts Mainland (US survey feet), and Web Mercator.
 WKIDS: Mapping[int, int] = {2249: 102686, 3857: 102100}
 DEGREES = 4326
 _CHUNK = 1000  # rows that are written together
@@ -35,26 +35,35 @@ _KINDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class About:
-    """What a layer says of itself."""
+    """The properties that the metadata of a layer state.
+
+    Attributes:
+        oid: the column of object ids.
+        global_id: the column of global ids; None: there is none.
+        epsg: the CRS; x before y.
+        edited_ms: the last edit, milliseconds since 1970.
+        page_rows: the most rows of a response (maxRecordCount).
+        edits: the column of editor tracking with the last edit of each row; None: there is none.
+        step: the resolution in units of the CRS; None: coordinates are not rounded.
+    """
 
     oid: str = "OBJECTID"
     global_id: str | None = None
-    epsg: int = 2249  # x, y order
-    edited_ms: int = 0  # when it was edited last, milliseconds since 1970
-    page_rows: int = 2000  # the most rows in one answer (maxRecordCount)
-    edits: str | None = None  # the column of editor tracking: when each row was edited
-    step: float | None = 1e-4  # the resolution in units of the CRS; None: the corners are kept as they are
+    epsg: int = 2249
+    edited_ms: int = 0
+    page_rows: int = 2000
+    edits: str | None = None
+    step: float | None = 1e-4
 
 
-class Layer:
-    """One polygon layer.
+class ServedLayer:
+    """A polygon layer.
 
     Args:
-        name: what the portal calls it.
-        columns: text (object, None where null), int64, float64 (NaN where null) or datetime64[ms].
+        name: of the layer.
+        columns: text (object, None is null), int64, float64 (NaN is null) or datetime64[ms].
         shapes: in the CRS `about.epsg`.
         about: see About.
-
     """
 
     def __init__(self, name: str, columns: Mapping[str, Column], shapes: Shapes, about: About) -> None:
@@ -62,26 +71,26 @@ class Layer:
         self.name, self.about, self.oid, self.epsg = name, about, about.oid, about.epsg
         self.columns = {each: values[order] for each, values in columns.items()}
         self.shapes = shapes.taken(order)
-        self.selections: dict[tuple[str, ...], Ints] = {}  # see query.selected
+        self.selections: dict[tuple[str, ...], Ints] = {}  # see layer_query.selected
         self._fields: dict[str, dict[str, Any]] = {}
         self._values: dict[str, Values] = {}
-        #: Form, EPSG number, chunk -> rows as they are written, and where each begins.
+        #: Format, EPSG number, chunk -> the bytes of its rows, and the offset of each row.
         self._written: dict[tuple[str, int, int], tuple[bytes, list[int]]] = {}
         self._shapes = {about.epsg: self.shapes}
 
     @classmethod
-    def of(cls, name: str, table: Table, edited_ms: int, page_rows: int = 2000) -> "Layer":
+    def of(cls, name: str, table: CountyTable, edited_ms: int, page_rows: int = 2000) -> "ServedLayer":
         """A layer of the simulated county."""
         about = About(global_id="GlobalID", edited_ms=edited_ms, page_rows=page_rows)
         return cls(name, table.columns, table.shapes, about)
 
     @classmethod
-    def from_file(cls, path: Path | str, *, oid: str = "OBJECTID", page_rows: int = 2000) -> "Layer":
-        """Any polygon layer that GDAL reads, a zipped shapefile too. A missing `oid` is numbered from 1.
+    def from_file(cls, path: Path | str, *, oid: str = "OBJECTID", page_rows: int = 2000) -> "ServedLayer":
+        """A polygon layer from a file that GDAL reads, or from a zipped shapefile. If there is no column `oid`, rows
+        are numbered from 1.
 
         Raises:
             ValueError: the CRS has no EPSG number.
-
         """
         source = f"/vsizip/{path}" if str(path).endswith(".zip") else str(path)
         meta, _, wkb, fields = pyogrio.raw.read(source)
@@ -100,25 +109,25 @@ class Layer:
 
     @property
     def ids(self) -> Ints:
-        """The object ids, in order."""
+        """The object ids, sorted."""
         return self.columns[self.oid]
 
     def reference(self, epsg: int | None = None) -> dict[str, int]:
-        """An Esri spatial reference; the layer's own, or another."""
+        """The Esri spatial reference of the layer, or of an EPSG number."""
         number = epsg or self.epsg
         return {"wkid": WKIDS.get(number, number), "latestWkid": number}
 
-    def knows(self, wkid: int) -> int | None:
-        """The EPSG number of a wkid that can be asked for: the layer's own, or degrees; else None."""
+    def supported_epsg(self, wkid: int) -> int | None:
+        """The EPSG number for a wkid that is supported: the CRS of the layer, or degrees; else None."""
         own = (self.epsg, WKIDS.get(self.epsg))
         return self.epsg if wkid in own else DEGREES if wkid == DEGREES else None
 
     def column_named(self, name: str) -> str | None:
-        """The column's spelling, by its name in any case."""
+        """The spelling of a column, by its name in upper or lower case."""
         return next((each for each in self.columns if each.casefold() == name.casefold()), None)
 
     def field(self, name: str) -> dict[str, Any]:
-        """How metadata and answers describe a column."""
+        """The description of a column in metadata and responses."""
         if name not in self._fields:
             self._fields[name] = self._described(name)
         return self._fields[name]
@@ -138,7 +147,7 @@ class Layer:
         return {**described, "domain": None, "defaultValue": None}
 
     def values(self, name: str) -> Values | None:
-        """A column as `where` compares it: text, or numbers (dates in milliseconds since 1970)."""
+        """A column for where clauses: text, or numbers (dates in milliseconds since 1970)."""
         column = self.column_named(name)
         if column is None:
             return None
@@ -147,7 +156,7 @@ class Layer:
         return self._values[column]
 
     def shapes_in(self, epsg: int) -> Shapes:
-        """The shapes in the layer's CRS or in degrees."""
+        """The shapes in the CRS of the layer or in degrees."""
         if epsg not in self._shapes:
             self._shapes[epsg] = Shapes(
                 transformed(self.shapes.points, self.epsg, epsg),
@@ -156,24 +165,24 @@ class Layer:
         return self._shapes[epsg]
 
     def grid(self, epsg: int) -> Grid:
-        """On which the corners lie, where they are written in steps."""
-        if self.about.step is None:  # the finest that a double can count
+        """The grid for formats that write coordinates as steps."""
+        if self.about.step is None:  # the finest grid that a double can represent
             far = float(np.abs(self.shapes_in(epsg).points).max(initial=1.0))
             return Grid(0.0, 0.0, 10.0 ** -math.floor(math.log10(2**52 / far)))
         return Grid(-400.0, -400.0, 1e-9) if epsg == DEGREES else Grid(-117_498_300.0, -98_850_300.0, self.about.step)
 
     @cached_property
     def tree(self) -> shapely.STRtree:
-        """For searching by area. The invalid are searched as what they enclose; the empty are never found."""
+        """The index for searches by area. Invalid shapes are repaired for it; empty ones are never found."""
         shapes = self.shapes.to_shapely()
         wrong = ~shapely.is_valid(shapes) & ~self.shapes.null
         shapes[wrong] = shapely.make_valid(shapes[wrong])
         return shapely.STRtree(shapes)
 
     def features(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool, form: Form = JSON) -> bytes:
-        """The rows in a form, with what stands between them."""
+        """Rows in a format, with separators."""
         if not shapes or len(names) < len(self.columns):
-            return form.between.join(self._made(rows, epsg, names, shapes=shapes, form=form))
+            return form.between.join(self._rows(rows, epsg, names, shapes=shapes, form=form))
         if not len(rows):
             return b""
         fresh = np.flatnonzero((np.diff(rows, prepend=-2) != 1) | (rows % _CHUNK == 0))
@@ -181,29 +190,29 @@ class Layer:
         return form.between.join([self._run(epsg, first, last, form) for first, last in runs])
 
     def _run(self, epsg: int, first: int, last: int, form: Form) -> bytes:
-        """Rows that stand beside each other in one chunk, whole."""
+        """Consecutive rows of one chunk, with all columns."""
         chunk, start, gap = first // _CHUNK, first - first % _CHUNK, len(form.between)
         if (form.name, epsg, chunk) not in self._written:
             rows = np.arange(start, min(start + _CHUNK, len(self)))
-            with _collector_resting():
-                made = self._made(rows, epsg, list(self.columns), shapes=True, form=form)
-            starts = offsets([len(each) + gap for each in made]).tolist()
-            self._written[form.name, epsg, chunk] = form.between.join(made), starts
+            with _garbage_collection_disabled():
+                encoded = self._rows(rows, epsg, list(self.columns), shapes=True, form=form)
+            starts = offsets([len(each) + gap for each in encoded]).tolist()
+            self._written[form.name, epsg, chunk] = form.between.join(encoded), starts
         text, starts = self._written[form.name, epsg, chunk]
         return text[starts[first - start] : starts[last - start + 1] - gap]
 
     def attributes(self, rows: Ints, names: Sequence[str]) -> list[dict[str, Any]]:
-        """The rows' attributes as they are sent."""
+        """The attributes of rows for JSON."""
         return attributes({name: self.columns[name][rows] for name in names}) if names else [{}] * len(rows)
 
-    def _made(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool, form: Form) -> list[bytes]:
+    def _rows(self, rows: Ints, epsg: int, names: Sequence[str], *, shapes: bool, form: Form) -> list[bytes]:
         columns = {name: self.columns[name][rows] for name in names}
         return form.write(columns, self.shapes_in(epsg).taken(rows) if shapes else None, self.oid, self.grid(epsg))
 
 
 @contextmanager
-def _collector_resting() -> Iterator[None]:
-    """No collection of garbage while many lists are made: it would look at every number's list, and find nothing."""
+def _garbage_collection_disabled() -> Iterator[None]:
+    """Disable garbage collection while many lists are encoded, none of which is garbage."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -214,13 +223,13 @@ def _collector_resting() -> Iterator[None]:
 
 
 def transformed(points: Floats, source: int, target: int) -> Floats:
-    """Points (n, 2) from one CRS to another, by their EPSG numbers; x, y order."""
+    """Transform points (n, 2; x, y) from one CRS to another, by EPSG numbers."""
     return np.column_stack(_transformer(source, target).transform(points[:, 0], points[:, 1]))
 
 
 @lru_cache(maxsize=8)
 def _transformer(source: int, target: int) -> pyproj.Transformer:
-    """Kept, as each takes some milliseconds to make."""
+    """Cached, because making one takes some milliseconds."""
     return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
@@ -234,7 +243,7 @@ def _comparable(values: Column) -> Values:
 
 
 def _typed(values: npt.NDArray[Any]) -> Column:
-    """A file's column as one of the kinds that a layer has."""
+    """A column of a file as one of the types of layer columns."""
     if values.dtype.kind in "iub":
         return values.astype(np.int64)
     if values.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""The small part of SQL that portals are asked with, read by hand: nothing is ever evaluated as code.
+"""The part of SQL that where clauses use. It is parsed by hand; nothing is evaluated as code.
 
     condition  :=  and ("OR" and)*                  and  :=  not ("AND" not)*
     not        :=  "NOT"* (comparison | "(" condition ")")
@@ -6,7 +6,7 @@
                  | operand ["NOT"] "IN" "(" literal ("," literal)* ")" | operand "IS" ["NOT"] "NULL"
     operand    :=  column | literal                 literal  :=  number | 'text' | ("DATE" | "TIMESTAMP") 'text'
 
-Null is neither true nor false, as in SQL. Text is compared as it is written, column names in any case.
+Null is neither true nor false, as in SQL. Text comparison is case-sensitive; column names are not.
 """
 
 import operator
@@ -42,14 +42,19 @@ _WORDS = frozenset({"AND", "OR", "NOT", "IN", "IS", "NULL", "BETWEEN", "DATE", "
 
 
 class WhereError(ValueError):
-    """The text is not such a condition, or names a column that is not there."""
+    """The text is not a valid condition, or names an unknown column."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """A column or a literal: text or numbers, and where they are not null."""
+    """A column or a literal: text or numbers, and where they are not null.
 
-    values: npt.NDArray[Any]  # (rows,), or () for a literal
+    Attributes:
+        values: (rows,); () for a literal.
+        known: where they are not null.
+    """
+
+    values: npt.NDArray[Any]
     known: Mask
 
     @property
@@ -59,12 +64,12 @@ class Values:
 
     @cached_property
     def ordered(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-        """The column's index: its values in order, each once, and each row's place among them."""
+        """The index of the column: its distinct values, sorted, and the position of each row's value among them."""
         distinct, places = np.unique(self.values, return_inverse=True)
         return distinct, places.ravel()
 
     def among(self, wanted: npt.NDArray[Any]) -> Mask:
-        """The rows whose value is one of these, by the index."""
+        """The rows whose value is one of these, found with the index."""
         distinct, places = self.ordered
         at = np.minimum(np.searchsorted(distinct, wanted), max(0, len(distinct) - 1))
         found = np.zeros(len(distinct), dtype=bool)
@@ -75,7 +80,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Truths:
-    """Where a condition is true and where it is false; where neither, a null stood in the way."""
+    """Where a condition is true and where it is false; elsewhere it is null."""
 
     true: Mask
     false: Mask
@@ -95,12 +100,11 @@ def rows_where(text: str, rows: int, column: Callable[[str], Values | None]) -> 
 
     Args:
         text: the condition.
-        rows: how many there are.
-        column: a column's values by its name in any case; None where there is none.
+        rows: the number of rows.
+        column: the values of a column by its name, in upper or lower case; None: there is no such column.
 
     Raises:
-        WhereError: the text cannot be read.
-
+        WhereError: the text is invalid.
     """
     return _Reader(text, rows, column).read()
 
@@ -111,9 +115,9 @@ class _Reader:
         self.at, self.depth = 0, 0
 
     def read(self) -> Mask:
-        truths = self._any()
+        truths = self._or()
         if self.at < len(self.tokens):
-            _refuse(f"nothing may follow, but {self._peek()[1]!r} does")
+            _refuse(f"unexpected {self._peek()[1]!r} after the condition")
         return truths.true
 
     def _peek(self) -> tuple[str, str]:
@@ -124,92 +128,92 @@ class _Reader:
         self.at += 1
         return token
 
-    def _took(self, *words: str) -> bool:
-        """Whether these words or marks stood here; if so, they are behind us."""
+    def _skip(self, *words: str) -> bool:
+        """Whether these words or marks are next; if so, skip them."""
         here = [text for _, text in self.tokens[self.at : self.at + len(words)]]
         self.at += len(words) if here == list(words) else 0
         return here == list(words)
 
-    def _need(self, word: str) -> None:
-        if not self._took(word):
-            _refuse(f"{word!r} should stand where {self._peek()[1]!r} stands")
+    def _expect(self, word: str) -> None:
+        if not self._skip(word):
+            _refuse(f"{word!r} is expected instead of {self._peek()[1]!r}")
 
-    def _any(self) -> Truths:
-        found = self._all()
-        while self._took("OR"):
-            found |= self._all()
+    def _or(self) -> Truths:
+        found = self._and()
+        while self._skip("OR"):
+            found |= self._and()
         return found
 
-    def _all(self) -> Truths:
+    def _and(self) -> Truths:
         found = self._not()
-        while self._took("AND"):
+        while self._skip("AND"):
             found &= self._not()
         return found
 
     def _not(self) -> Truths:
-        turned = False
-        while self._took("NOT"):
-            turned = not turned
-        found = self._nested() if self._took("(") else self._comparison()
-        return ~found if turned else found
+        negated = False
+        while self._skip("NOT"):
+            negated = not negated
+        found = self._nested() if self._skip("(") else self._comparison()
+        return ~found if negated else found
 
     def _nested(self) -> Truths:
         self.depth += 1
         if self.depth > MOST_DEPTH:
             _refuse("too many parentheses")
-        found = self._any()
-        self._need(")")
+        found = self._or()
+        self._expect(")")
         self.depth -= 1
         return found
 
     def _comparison(self) -> Truths:
         left = self._operand()
-        if self._took("IS"):
-            turned = self._took("NOT")
-            self._need("NULL")
-            null = self._wide(~left.known)
-            return Truths(~null, null) if turned else Truths(null, ~null)
-        turned = self._took("NOT")
-        if self._took("BETWEEN"):
+        if self._skip("IS"):
+            negated = self._skip("NOT")
+            self._expect("NULL")
+            null = self._broadcast(~left.known)
+            return Truths(~null, null) if negated else Truths(null, ~null)
+        negated = self._skip("NOT")
+        if self._skip("BETWEEN"):
             found = self._between(left)
-        elif self._took("IN"):
+        elif self._skip("IN"):
             found = self._in(left)
-        elif turned:
-            _refuse("IN or BETWEEN should follow NOT")
+        elif negated:
+            _refuse("IN or BETWEEN is expected after NOT")
         else:
             return self._compared(left)
-        return ~found if turned else found
+        return ~found if negated else found
 
     def _compared(self, left: Values) -> Truths:
         kind, mark = self._next()
         if kind != "mark" or mark not in _COMPARE:
-            _refuse(f"a comparison should stand where {mark!r} stands")
+            _refuse(f"a comparison is expected instead of {mark!r}")
         return self._truths(_COMPARE[mark], left, self._operand())
 
     def _between(self, left: Values) -> Truths:
         low = self._literal()
-        self._need("AND")
+        self._expect("AND")
         return self._truths(operator.ge, left, low) & self._truths(operator.le, left, self._literal())
 
     def _in(self, left: Values) -> Truths:
-        self._need("(")
+        self._expect("(")
         wanted = [self._literal()]
-        while self._took(","):
+        while self._skip(","):
             wanted.append(self._literal())
-        self._need(")")
+        self._expect(")")
         if any(each.is_text != left.is_text for each in wanted):
-            _refuse("text and numbers are not compared")
+            _refuse("text and numbers cannot be compared")
         among = left.among(np.array([each.values for each in wanted]).ravel())
-        return Truths(self._wide(among & left.known), self._wide(~among & left.known))
+        return Truths(self._broadcast(among & left.known), self._broadcast(~among & left.known))
 
     def _truths(self, compare: Callable[[Any, Any], Any], left: Values, right: Values) -> Truths:
         if left.is_text != right.is_text:
-            _refuse("text and numbers are not compared")
+            _refuse("text and numbers cannot be compared")
         known = left.known & right.known
         true = np.asarray(compare(left.values, right.values), dtype=bool)
-        return Truths(self._wide(true & known), self._wide(~true & known))
+        return Truths(self._broadcast(true & known), self._broadcast(~true & known))
 
-    def _wide(self, mask: Any) -> Mask:
+    def _broadcast(self, mask: Any) -> Mask:
         return np.broadcast_to(mask, (self.rows,))
 
     def _operand(self) -> Values:
@@ -223,13 +227,13 @@ class _Reader:
         return found
 
     def _literal(self) -> Values:
-        dated = self._took("DATE") or self._took("TIMESTAMP")
+        dated = self._skip("DATE") or self._skip("TIMESTAMP")
         kind, text = self._next()
         if kind == "text":
             plain = text[1:-1].replace("''", "'")
             return _constant(_epoch_ms(plain) if dated else plain)
         if kind != "number" or dated:
-            _refuse(f"a value should stand where {text!r} stands")
+            _refuse(f"a value is expected instead of {text!r}")
         return _constant(float(text))
 
 
@@ -240,7 +244,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None or found.lastgroup is None:
-            _refuse(f"cannot be read from {text[at : at + 20]!r} on")
+            _refuse(f"invalid text at {text[at : at + 20]!r}")
         kind, word = found.lastgroup, found[found.lastgroup]
         if kind == "name" and word.upper() in _WORDS:
             kind, word = "word", word.upper()
