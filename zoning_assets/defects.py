@@ -4,17 +4,17 @@ import logging
 import traceback
 from pathlib import Path
 
-from zoning_assets.errors import Defect, ZoningError, of_machine
+from zoning_assets.errors import Defect, ZoningError, machine_error
 
 _log = logging.getLogger(__name__)
 
 
-def defect(where: str, error: Exception, stands: str = "nothing was published") -> ZoningError:
+def unexpected_error(where: str, error: Exception, stands: str = "nothing was published") -> ZoningError:
     """An unforeseen error as a line: what this machine refused, else a fault of ours, whose stack goes to the log.
 
     `stands`: what of the work stands all the same.
     """
-    if known := of_machine(error, where):
+    if known := machine_error(error, where):
         return known
     _log.error("%s: unforeseen", where, exc_info=error)
     at = traceback.extract_tb(error.__traceback__)[-1:]

@@ -41,7 +41,7 @@ from zoning_assets import os_errors
 from zoning_assets.redaction import scrubbed
 
 
-class Garbled(ValueError):
+class MalformedResponse(ValueError):
     """An answer that came whole and is not in the form that it should be in; asked again it would be the same."""
 
 
@@ -50,7 +50,7 @@ class ZoningError(Exception):
 
     exit_status = 1
     #: What the operator does next: nothing, as asking again later may succeed; else it waits for a person.
-    passes = False
+    is_temporary = False
 
     def __init__(self, what: str, *, where: str, do: str, wait_s: float | None = None) -> None:
         """`wait_s`: from now, in seconds; asking again sooner is in vain. None: nobody said."""
@@ -100,19 +100,19 @@ class PortalError(ZoningError):
 class PortalUnreachable(PortalError):
     """No answer came, again and again. Check the address, or wait."""
 
-    passes = True
+    is_temporary = True
 
 
 class PortalBusy(PortalError):
     """The portal asked us to wait; `wait_s` says how long, in seconds, where it said so."""
 
-    passes = True
+    is_temporary = True
 
 
 class PortalResting(PortalError):
     """The portal's own maintenance window or quiet hours are open, for longer than a run should wait."""
 
-    passes = True
+    is_temporary = True
 
 
 class PortalUntrusted(PortalError):
@@ -138,7 +138,7 @@ class HarvestError(ZoningError):
 class HarvestIncomplete(HarvestError):
     """The rows received do not add up to what the portal says it has; the message is the evidence."""
 
-    passes = True
+    is_temporary = True
 
 
 class AcceptanceNeeded(HarvestError):
@@ -165,13 +165,13 @@ class CoverStale(HarvestError):
         super().__init__(what, where=where, do=do)
         self.key = key
 
-    passes = True
+    is_temporary = True
 
 
 class UndoneMeanwhile(HarvestError):
     """What stood when the run began was rolled back since; the next run judges its harvest beside what stands now."""
 
-    passes = True
+    is_temporary = True
 
 
 class NothingWaits(ZoningError):
@@ -213,19 +213,19 @@ class RollbackRefused(ZoningError):
 class Held(ZoningError):
     """A person paused the jurisdiction, its host or everything; what was fetched is kept, nothing was published."""
 
-    passes = True
+    is_temporary = True
 
 
 class Stopping(ZoningError):
     """This program was asked to stop. What was fetched and published stays; the same command goes on from here."""
 
-    passes = True
+    is_temporary = True
 
 
 class RunGivenUp(ZoningError):
     """A run was killed, or did not start, and Dagster does not start it again; what it published stays."""
 
-    passes = True
+    is_temporary = True
 
 
 class Defect(ZoningError):
@@ -236,7 +236,7 @@ class MachineRefused(ZoningError):
     """This machine did not do what it was asked for: its disk is full, a right is missing. A person must mend that."""
 
 
-def of_machine(error: BaseException, where: str) -> MachineRefused | None:
+def machine_error(error: BaseException, where: str) -> MachineRefused | None:
     """A failure of this machine's own as an error; None where it is of another kind. `where`: what was worked on."""
     found = os_errors.machine(error)
     if found is None:
@@ -249,7 +249,7 @@ def of_machine(error: BaseException, where: str) -> MachineRefused | None:
 class StoreError(ZoningError):
     """Our own side: the database or the object store."""
 
-    passes = True
+    is_temporary = True
 
 
 class DatabaseUnavailable(StoreError):
@@ -263,10 +263,10 @@ class QueueUnavailable(StoreError):
 class SchemaMismatch(StoreError):
     """The database's schema and this program are of different versions."""
 
-    passes = False
+    is_temporary = False
 
 
 class HarvestMissing(StoreError):
     """Nothing is stored under that name; materialize the asset before it."""
 
-    passes = False
+    is_temporary = False

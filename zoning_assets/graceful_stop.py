@@ -47,12 +47,12 @@ class Stop:
             for call in self._calls:
                 call()
 
-    def withdraw(self) -> None:
+    def reset(self) -> None:
         """Forget the request; for programs that outlive a command, such as tests."""
         self._requested.clear()
 
     @contextmanager
-    def calls(self, call: Callable[[], None]) -> Iterator[None]:
+    def call_on_request(self, call: Callable[[], None]) -> Iterator[None]:
         """Make a short call when a stop is requested while the block runs, or at once where it was already."""
         with self._changing:
             self._calls.append(call)
@@ -73,22 +73,22 @@ class Stop:
 #: The request of this process.
 STOP = Stop()
 #: What is done before a process that did not end in time is cut off; short calls that wait for nothing.
-LAST_CALLS: list[Callable[[], None]] = []
+CLEANUP_CALLS: list[Callable[[], None]] = []
 
 
 @asynccontextmanager
-async def called_in_loop(call: Callable[[], None]) -> AsyncIterator[None]:
+async def call_in_loop_on_stop(call: Callable[[], None]) -> AsyncIterator[None]:
     """As Stop.calls, for a call that must be made in the running event loop."""
     loop = asyncio.get_running_loop()
 
     def from_any_thread() -> None:
         loop.call_soon_threadsafe(call)
 
-    with STOP.calls(from_any_thread):
+    with STOP.call_on_request(from_any_thread):
         yield
 
 
-def apart(work: Callable[[], T], grace_s: float = GRACE_S) -> T:
+def run_in_thread(work: Callable[[], T], grace_s: float = GRACE_S) -> T:
     """Do work in a thread of its own while the main thread waits for nothing but it and signals.
 
     Dagster and asyncio replace signal handlers in the main thread only, and an exception that a handler raises inside
@@ -130,7 +130,7 @@ def run(work: Coroutine[Any, Any, T], grace_s: float = 0.0) -> T:
         What it raises, and as `apart`.
     """
     try:
-        return apart(lambda: asyncio.run(_bounded(work, grace_s)), grace_s)
+        return run_in_thread(lambda: asyncio.run(_bounded(work, grace_s)), grace_s)
     except asyncio.CancelledError:
         raise _cancelled() from None
 
@@ -172,7 +172,7 @@ async def _bounded(work: Coroutine[Any, Any, T], grace_s: float) -> T:
     def cancel() -> None:
         asyncio.get_running_loop().call_later(grace_s, task.cancel)
 
-    async with called_in_loop(cancel):
+    async with call_in_loop_on_stop(cancel):
         return await task
 
 

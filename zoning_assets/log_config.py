@@ -21,7 +21,7 @@ _ROOT = "zoning_assets"
 OUTCOMES = logging.getLogger(f"{_ROOT}.outcomes")
 
 
-def for_people(stream: TextIO | None = None, faults: Path | None = None) -> None:
+def log_to_terminal(stream: TextIO | None = None, faults: Path | None = None) -> None:
     """Warnings as plain lines on stderr; stacks, which are for who mends this program, in the file `faults`."""
     _listen(stream, _Plain(), logging.WARNING)
     OUTCOMES.setLevel(logging.CRITICAL)
@@ -53,7 +53,7 @@ class _Faults(logging.Handler):
                 file.write(text)
 
 
-def for_machines(stream: TextIO | None = None) -> None:
+def log_as_json(stream: TextIO | None = None) -> None:
     """Everything worth counting as JSON lines on stderr."""
     _listen(stream, _json_lines(), logging.INFO)
     OUTCOMES.setLevel(logging.NOTSET)
@@ -72,7 +72,7 @@ def _json_lines() -> logging.Formatter:
 
 
 @contextmanager
-def about(**known: str | None) -> Iterator[None]:
+def log_context(**known: str | None) -> Iterator[None]:
     """What is said in the block, and in tasks and threads started there, is about this."""
     from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - see _json_lines
 

@@ -82,7 +82,7 @@ def test_a_rollback_is_no_fault(county: Pipeline, tmp_path: Path) -> None:
     described = read_toml(tmp_path / "toml", county_toml("http://127.0.0.1:1"), ID)
     change_detection.overlay(county.database, described)
     ((moment,),) = rows(county.database, "SELECT max(committed) FROM zoning.batch WHERE id <= 2")
-    history_rollback.undo(
-        county.database, county.objects, described, to=moment, actor="ann", reason="wrong", in_earnest=True
+    history_rollback.roll_back(
+        county.database, county.objects, described, to=moment, actor="ann", reason="wrong", dry_run=False
     )
     assert verify(county.database, county.objects).faults == ()

@@ -13,7 +13,7 @@ from tests.conftest import rows
 from zoning_assets.errors import DatabaseUnavailable, JurisdictionUnknown, MessageRefused
 from zoning_assets.model import STATUSES, Feed, Jurisdiction
 from zoning_assets.operations import amendment_consumer
-from zoning_assets.operations.amendment_consumer import Received
+from zoning_assets.operations.amendment_consumer import ReceiveResult
 from zoning_assets.queues import Queue, open_queue
 from zoning_assets.storage.postgis.database import as_role
 from zoning_assets.storage.postgis.records import amendment_records
@@ -48,10 +48,10 @@ def parcel(database: str, number: str, tile: str, at: float = -71.1) -> None:
     rows(database, query, HERE, number, tile, at, at)
 
 
-def run(database: str, bodies: list[str], **more: Any) -> tuple[Received, list[dict[str, Any]]]:
+def run(database: str, bodies: list[str], **more: Any) -> tuple[ReceiveResult, list[dict[str, Any]]]:
     """Put the bodies, handle what waits; what became of it, and what is asked for."""
 
-    async def handled() -> tuple[Received, list[dict[str, Any]]]:
+    async def handled() -> tuple[ReceiveResult, list[dict[str, Any]]]:
         async with open_queue(database, "amendments") as queue, open_queue(database, "tiles") as tiles:
             await queue.put(bodies)
             done = await amendment_consumer.receive(queue, tiles, database, find, **more)

@@ -12,7 +12,7 @@ from zoning_assets import log_config
 from zoning_assets.cli import signals
 from zoning_assets.cli.commands import CommandTable
 from zoning_assets.cli.display import output
-from zoning_assets.errors import Defect, ZoningError, of_machine
+from zoning_assets.errors import Defect, ZoningError, machine_error
 from zoning_assets.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _FAILED, _MISUSED, _STOPPED = 1, 2, 130
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
     faults = Settings.of(os.environ).home / "faults.log"
-    log_config.for_people(faults=faults)
+    log_config.log_to_terminal(faults=faults)
     try:
         status = _run()
     except typer.TyperException as error:
@@ -56,7 +56,7 @@ def _run() -> object:
 
 def _unforeseen(error: Exception, faults: Path) -> str:
     """What this machine refused, in a line; else that it is a fault of ours, whose stack is kept."""
-    if known := of_machine(error, "this machine"):
+    if known := machine_error(error, "this machine"):
         return str(known)
     _log.error("zoning: unforeseen", exc_info=error)
     return str(Defect("a fault of this program", where="zoning", do=f"report it, with the end of {faults}"))

@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """A command, not yet imported."""
 
     place: str  # module of this package and name in it: a function, or a Typer with commands of its own
@@ -23,100 +23,100 @@ class Entry(NamedTuple):
 
 _PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-COMMANDS: Mapping[str, Entry] = {
-    "demo": Entry(
+COMMANDS: Mapping[str, CommandEntry] = {
+    "demo": CommandEntry(
         "demo:demo",
         "Set everything up, harvest a simulated county, let it change, harvest it again, and say what changed.",
     ),
-    "sync": Entry("sync:sync", "Harvest, normalize, validate and publish."),
-    "changes": Entry("changes:changes", "What really changed, newest first."),
-    "parcel": Entry("parcel:parcel", "One parcel's whole life: rows, zoning, lineage, amendments, evidence."),
-    "explain": Entry("parcel:explain", "Why a change is one, in numbers."),
-    "watch": Entry(
+    "sync": CommandEntry("sync:sync", "Harvest, normalize, validate and publish."),
+    "changes": CommandEntry("changes:changes", "What really changed, newest first."),
+    "parcel": CommandEntry("parcel:parcel", "One parcel's whole life: rows, zoning, lineage, amendments, evidence."),
+    "explain": CommandEntry("parcel:explain", "Why a change is one, in numbers."),
+    "watch": CommandEntry(
         "parcel:watch",
         "Watch parcels, and what they become; without anything new, what is watched and what changed there.",
     ),
-    "preview-rules": Entry(
+    "preview-rules": CommandEntry(
         "parcel:preview_rules",
         "What the codes of an edited jurisdiction file would make of all that is published; nothing is written.",
     ),
-    "amend": Entry(
+    "amend": CommandEntry(
         "amend:amend",
         "Tell of an ordinance or a case, or let a document tell; changes that it explains are matched at once.",
     ),
-    "amendments": Entry(
+    "amendments": CommandEntry(
         "amend:amendments",
         "What waits: adopted but not on the map, on the map without an ordinance, matched, and questions.",
     ),
-    "publish-amendment": Entry(
+    "publish-amendment": CommandEntry(
         "queue:publish_amendment",
         "Send amendments to the queue; all are judged before one is sent."
         " `zoning queue schema` says what they may say.",
     ),
-    "rejections": Entry(
+    "rejections": CommandEntry(
         "fix:rejections", "Rows that are held back, counted by reason, with samples; and what was said of rows."
     ),
-    "fix": Entry(
+    "fix": CommandEntry(
         "fix:fix",
         "Fix a row that was held back, or say that it is known; applies while the portal sends the very same row.",
     ),
-    "replay": Entry(
+    "replay": CommandEntry(
         "sync:replay", "Publish what was harvested last under today's rules and fixes; no portal is asked."
     ),
-    "pause": Entry(
+    "pause": CommandEntry(
         "pause:pause", "Pause: nothing new is asked, nothing is published; what is on its way is kept, and runs wait."
     ),
-    "resume": Entry("pause:resume", "Lift the pauses of just this; what waited goes on by itself."),
-    "rollback": Entry(
+    "resume": CommandEntry("pause:resume", "Lift the pauses of just this; what waited goes on by itself."),
+    "rollback": CommandEntry(
         "rollback:rollback",
         "Undo what was published: as a new batch, which can be undone too; afterwards the jurisdiction is paused.",
     ),
-    "remove": Entry(
+    "remove": CommandEntry(
         "remove:remove",
         "Take a jurisdiction out: its rows become history, and what waits or is remembered of it goes.",
     ),
-    "verify": Entry("verify:verify", "Whether everything is what it was; exit status 1 where something is not."),
-    "probe": Entry(
+    "verify": CommandEntry("verify:verify", "Whether everything is what it was; exit status 1 where something is not."),
+    "probe": CommandEntry(
         "probe:probe", "Ask the portals whether anything changed: three requests a feed at most, and no row."
     ),
-    "accept": Entry(
+    "accept": CommandEntry(
         "accept:accept",
         "Say that what is held back is right: a release that tripped a tripwire, a map that raised an alarm,"
         " a layer that shrank; the next sync goes on with just that.",
     ),
-    "retry": Entry(
+    "retry": CommandEntry(
         "retry:retry",
         "Let what failed be asked for again at once, with all its tries; `zoning up` does, or `zoning sync` here.",
     ),
-    "discard": Entry(
+    "discard": CommandEntry(
         "accept:discard",
         "Say that a release which tripped a tripwire is wrong: it is forgotten, and the next harvest is judged anew.",
     ),
-    "onboard": Entry(
+    "onboard": CommandEntry(
         "onboard:onboard",
         "Propose a jurisdiction file for a portal, and try it on one page;"
         " with --write after that, keep that proposal.",
     ),
-    "doctor": Entry("onboard:doctor", "Look at a feed that broke, and propose a patch of its file."),
-    "status": Entry(
+    "doctor": CommandEntry("onboard:doctor", "Look at a feed that broke, and propose a patch of its file."),
+    "status": CommandEntry(
         "status:status",
         "Show how everything stands; exit status 1 where something needs a person, which is said in the last lines.",
     ),
-    "metrics": Entry("metrics:metrics", "Print what `status` says as Prometheus wants it, or serve it."),
-    "test": Entry(
+    "metrics": CommandEntry("metrics:metrics", "Print what `status` says as Prometheus wants it, or serve it."),
+    "test": CommandEntry(
         "test:test",
         "Lint, format, import contracts, documentation, types, tests. What follows is handed to pytest.",
         settings=_PASSES_ON,
     ),
-    "docs": Entry(
+    "docs": CommandEntry(
         "docs:docs",
         "Write the generated reference pages (docs/reference) and build the documentation in .zoning/site.",
     ),
-    "up": Entry("up:up", "Start everything and keep it running; Ctrl-C stops it."),
-    "serve": Entry("up:up", "Start everything and keep it running; Ctrl-C stops it.", is_hidden=True),
-    "db": Entry("db:app", "The database: up, down, url, psql, tables."),
-    "bench": Entry("bench:app", "Measurements."),
-    "queue": Entry("queue:app", "Messages: peek, replay, purge, schema."),
+    "up": CommandEntry("up:up", "Start everything and keep it running; Ctrl-C stops it."),
+    "serve": CommandEntry("up:up", "Start everything and keep it running; Ctrl-C stops it.", is_hidden=True),
+    "db": CommandEntry("db:app", "The database: up, down, url, psql, tables."),
+    "bench": CommandEntry("bench:app", "Measurements."),
+    "queue": CommandEntry("queue:app", "Messages: peek, replay, purge, schema."),
 }
 
 

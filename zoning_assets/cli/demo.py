@@ -62,7 +62,7 @@ def _county(parcels: int, release: int) -> Iterator[str]:
         yield portal
 
 
-def _tell(rounds: list[sync_summary.Done], changes: list[Any], seconds: float) -> None:
+def _tell(rounds: list[sync_summary.SyncResult], changes: list[Any], seconds: float) -> None:
     for number, each in enumerate(rounds, 1):
         output.table(f"Published by harvest {number}", sync_summary.rows_of(each.reports))
     kinds = Counter(each["kind"] for each in changes)

@@ -17,7 +17,7 @@ from zoning_assets.cli.display import output
 from zoning_assets.errors import StoreError
 
 if TYPE_CHECKING:
-    from zoning_assets.cli.health import Standing
+    from zoning_assets.cli.health import SystemStatus
 
 _Sample = tuple[Sequence[str], Any]
 
@@ -54,11 +54,11 @@ def serve(url: str, port: int, address: str = "127.0.0.1") -> str:
 
 def _registry(url: str) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(Standings(url))
+    registry.register(StatusCollector(url))
     return registry
 
 
-class Standings(Collector):
+class StatusCollector(Collector):
     """Reads how everything stands, whenever it is collected."""
 
     def __init__(self, url: str) -> None:
@@ -66,12 +66,12 @@ class Standings(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics; where the database does not answer only that it does not."""
-        from zoning_assets.cli.health import look  # noqa: PLC0415
+        from zoning_assets.cli.health import read_status  # noqa: PLC0415
 
         try:
-            standing = look(self.url, bootstrap.settings(), datetime.now(UTC))
-            found = [*_jurisdictions(standing), *_hosts(standing), *_queues(standing), *_totals(self.url)]
-            needs: int | None = len(standing.needs())
+            system = read_status(self.url, bootstrap.settings(), datetime.now(UTC))
+            found = [*_jurisdictions(system), *_hosts(system), *_queues(system), *_totals(self.url)]
+            needs: int | None = len(system.needs())
         except StoreError:
             found, needs = [], None
         yield _gauge("up", "Whether the database answers.", (), [((), needs is not None)])
@@ -79,37 +79,39 @@ class Standings(Collector):
         yield from found
 
 
-def _jurisdictions(standing: "Standing") -> Iterator[Metric]:
-    rows = [row for row in standing.jurisdictions() if row["last_batch"] or row["id"] in standing.mine]
+def _jurisdictions(system: "SystemStatus") -> Iterator[Metric]:
+    rows = [row for row in system.jurisdictions() if row["last_batch"] or row["id"] in system.mine]
     for name, key, about in (
         ("parcels", "parcels", "Parcels that stand."),
-        ("fresh", "fresh", "Whether the promise of freshness is kept."),
+        ("fresh", "fresh", "Whether the published data was confirmed as current within the freshness limit."),
         ("last_batch_timestamp_seconds", "last_batch", "When something was published last."),
         ("current_timestamp_seconds", "current", "When what stands was last found to be what the portal has."),
         ("next_probe_timestamp_seconds", "next_probe", "When the portal is asked next whether anything changed."),
     ):
         yield _gauge(name, about, ("jurisdiction",), [((row["id"],), row[key]) for row in rows])
-    promises = [((row["id"],), hours * 3600) for row in rows if (hours := row["promise_hours"])]
-    yield _gauge("promise_seconds", "How old what stands may be.", ("jurisdiction",), promises)
+    limits = [((row["id"],), hours * 3600) for row in rows if (hours := row["freshness_hours"])]
+    about = "The freshness limit: within this time the published data must be confirmed as current."
+    yield _gauge("freshness_seconds", about, ("jurisdiction",), limits)
+    yield _gauge("promise_seconds", "Deprecated: the old name of zoning_freshness_seconds.", ("jurisdiction",), limits)
     held = [((row["id"], state), count) for row in rows for state, count in row["rejections"].items()]
     yield _gauge("rejections", "Rows held back.", ("jurisdiction", "state"), held)
     failed = [((row["id"], state), row[state]) for row in rows for state in ("waiting", "dead")]
     yield _gauge("failures", "Partitions that failed: asked for again, or left to a person.", _FAILED, failed)
     alarms = [((row["id"],), len(row["alarms"])) for row in rows]
     yield _gauge("alarms", "What speaks against a map that waits for a person.", ("jurisdiction",), alarms)
-    pauses = [((hold.what,), 1) for hold in standing.holds]
+    pauses = [((hold.what,), 1) for hold in system.holds]
     yield _gauge("paused", "What a person has paused.", ("what",), pauses)
-    waits = [((each["jurisdiction"], each["feed"]), 1) for each in standing.held]
+    waits = [((each["jurisdiction"], each["feed"]), 1) for each in system.held]
     yield _gauge("held", "Releases that a tripwire holds back.", ("jurisdiction", "feed"), waits)
 
 
 _FAILED = ("jurisdiction", "state")
 
 
-def _hosts(standing: "Standing") -> Iterator[Metric]:
+def _hosts(system: "SystemStatus") -> Iterator[Metric]:
     from zoning_assets.cli.status import PARTS  # noqa: PLC0415
 
-    rows = PARTS["hosts"](standing)
+    rows = PARTS["hosts"](system)
     for key, about in (("asked", "Requests."), ("refused", "Requests refused."), ("failed", "Requests that failed.")):
         yield _counter(f"host_{key}", about, ("host",), [((row["host"],), row[key]) for row in rows])
     budgets = [((row["host"],), row["budget_per_minute"]) for row in rows]
@@ -118,11 +120,11 @@ def _hosts(standing: "Standing") -> Iterator[Metric]:
     yield _gauge("host_breaker_open", "Whether the host is left in peace.", ("host",), breakers)
 
 
-def _queues(standing: "Standing") -> Iterator[Metric]:
+def _queues(system: "SystemStatus") -> Iterator[Metric]:
     states = ("ready", "leased", "dead")
-    depths = [((row["name"], state), row[state]) for row in standing.queues for state in states]
+    depths = [((row["name"], state), row[state]) for row in system.queues for state in states]
     yield _gauge("queue_messages", "Messages.", ("queue", "state"), depths)
-    oldest = [((row["name"],), row["oldest_s"]) for row in standing.queues]
+    oldest = [((row["name"],), row["oldest_s"]) for row in system.queues]
     yield _gauge("queue_oldest_seconds", "How long the oldest message waits.", ("queue",), oldest)
 
 

@@ -72,7 +72,7 @@ def replay(
 
 
 @app.command("purge")
-def purge(  # noqa: PLR0913 - what, how many, why, and whether in earnest
+def purge(  # noqa: PLR0913 - one parameter per option
     queue: _Name = AMENDMENTS,
     reason: Annotated[str, typer.Option(help="Why; kept in the audit.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100_000,

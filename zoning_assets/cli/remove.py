@@ -35,7 +35,7 @@ def remove(
         hosts=_own_hosts(jurisdiction),
         actor=getpass.getuser(),
         reason=reason,
-        in_earnest=yes,
+        dry_run=not yes,
     )
     with bootstrap.dagster_instance() as instance:
         tiles = (partitions.unregister if yes else _registered)(instance, jurisdiction)

@@ -12,10 +12,10 @@ from zoning_assets.errors import SettingInvalid
 from zoning_assets.settings import moment
 
 if TYPE_CHECKING:
-    from zoning_assets.operations.history_rollback import Undone
+    from zoning_assets.operations.history_rollback import RollbackResult
 
 
-def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnest
+def rollback(  # noqa: PLR0913 - one parameter per option
     jurisdiction: Annotated[str, typer.Argument(help="Where.")],
     reason: Annotated[str, typer.Option(help="Why; kept with your name.")],
     to: Annotated[str | None, typer.Option(help="Back to this moment (ISO 8601 with zone).")] = None,
@@ -35,8 +35,8 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
         raise SettingInvalid("say back to what", where="zoning rollback", do="give --to TIME, or --batch B [--tile T]")
     target = batch if batch is not None else moment(to or "", "--to")
     url, objects = bootstrap.bring_up_database(), Objects(settings.store_url)
-    done = history_rollback.undo(
-        url, objects, known, to=target, tile=tile, actor=getpass.getuser(), reason=reason, in_earnest=yes
+    done = history_rollback.roll_back(
+        url, objects, known, to=target, tile=tile, actor=getpass.getuser(), reason=reason, dry_run=not yes
     )
     if json:
         output.document({"result" if yes else "preview": asdict(done)})
@@ -49,7 +49,7 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
     output.line(f"{known.id} is paused; `zoning resume {known.id}` lets harvests go on" if yes else "--yes does it")
 
 
-def _row(done: "Undone", feed: str) -> dict[str, object]:
+def _row(done: "RollbackResult", feed: str) -> dict[str, object]:
     """One line of the table; the number of the batch that undoes exists only once it is done."""
     batch = done.batches[feed]
     row = {"feed": feed, "rows ended": done.ended[feed], "rows again": done.begun[feed]}

@@ -173,7 +173,7 @@ def _clear() -> None:
     for pid in _started_by(os.getpid()):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
-    for call in _of_stopping("LAST_CALLS") or ():
+    for call in _of_stopping("CLEANUP_CALLS") or ():
         call()
 
 

@@ -14,7 +14,7 @@ from zoning_assets.http.rate_limit import HostBudget
 from zoning_assets.model import PARCELS, ZONING
 
 if TYPE_CHECKING:
-    from zoning_assets.cli.health import Standing
+    from zoning_assets.cli.health import SystemStatus
 
 Rows = list[dict[str, Any]]
 
@@ -24,19 +24,19 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show how everything stands; exit status 1 where something needs a person, which is said in the last lines."""
-    from zoning_assets.cli.health import look  # noqa: PLC0415
+    from zoning_assets.cli.health import read_status  # noqa: PLC0415
     from zoning_assets.storage.postgis.sessions import close_idle  # noqa: PLC0415
 
-    standing = look(bootstrap.bring_up_database(), bootstrap.settings(), datetime.now(UTC))
-    found = {name: find(standing) for name, find in PARTS.items()}
+    system = read_status(bootstrap.bring_up_database(), bootstrap.settings(), datetime.now(UTC))
+    found = {name: find(system) for name, find in PARTS.items()}
     close_idle()
     if not json:
-        _tell(found, standing)
+        _tell(found, system)
     output.finish(found if json else None, _summed(found["needs"]))
 
 
-def _tell(found: Mapping[str, Rows], standing: "Standing") -> None:
-    mine = {*standing.mine, *standing.done}
+def _tell(found: Mapping[str, Rows], system: "SystemStatus") -> None:
+    mine = {*system.mine, *system.done}
     jurisdictions = [each for each in found["jurisdictions"] if each["id"] in mine]
     output.table("Jurisdictions", list(map(_jurisdiction, jurisdictions)))
     _tell_failures(found["failures"])
@@ -65,7 +65,7 @@ def _jurisdiction(row: dict[str, Any]) -> dict[str, Any]:
         "dead": row["dead"],
         "next probe": row["next_probe"],
         "feeds": [feed for feed in row["feeds"] if feed in (PARCELS, ZONING)],
-        "promise (h)": row["promise_hours"],
+        "freshness (h)": row["freshness_hours"],
     }
 
 
@@ -90,10 +90,10 @@ def _summed(needs: Rows) -> list[str]:
     return [first if len(needs) == 1 else f"{len(needs):,} things need a person; the first is {first}"]
 
 
-def _hosts(standing: "Standing") -> Rows:
+def _hosts(system: "SystemStatus") -> Rows:
     from zoning_assets.storage.postgis.records.rate_limits import read_budgets  # noqa: PLC0415
 
-    return [{"host": host, **_host(*known)} for host, known in read_budgets(standing.url).items()]
+    return [{"host": host, **_host(*known)} for host, known in read_budgets(system.url).items()]
 
 
 def _host(known: HostBudget, now: float) -> dict[str, Any]:
@@ -119,10 +119,10 @@ def _time(at: float, now: float) -> datetime | None:
     return datetime.fromtimestamp(at, UTC) if at > now else None
 
 
-def _holds(standing: "Standing") -> Rows:
+def _holds(system: "SystemStatus") -> Rows:
     """Pauses, and the releases that wait for a person's word."""
-    paused = [{"what": hold.what, **asdict(hold)} for hold in standing.holds]
-    return paused + [_waiting(each) for each in standing.held]
+    paused = [{"what": hold.what, **asdict(hold)} for hold in system.holds]
+    return paused + [_waiting(each) for each in system.held]
 
 
 def _waiting(held: dict[str, Any]) -> dict[str, Any]:
@@ -138,11 +138,11 @@ def _waiting(held: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _database(standing: "Standing") -> Rows:
+def _database(system: "SystemStatus") -> Rows:
     from zoning_assets.storage.postgis import database  # noqa: PLC0415
 
-    rights = database.rights(standing.url)
-    about = {"address": database.address(standing.url), "schema": database.HEAD}
+    rights = database.rights(system.url)
+    about = {"address": database.address(system.url), "schema": database.HEAD}
     return [{**about, **asdict(rights), "warning": rights.line}]
 
 
@@ -159,12 +159,12 @@ _HEADS = {"pace_per_minute": "pace/min", "budget_per_minute": "budget/min"}
 _MOST_IDS, _MOST_ROWS = 8, 40
 
 #: The document, part by part, in its order.
-PARTS: Mapping[str, Callable[["Standing"], Rows]] = {
-    "jurisdictions": lambda standing: standing.jurisdictions(),
-    "failures": lambda standing: standing.failures(),
+PARTS: Mapping[str, Callable[["SystemStatus"], Rows]] = {
+    "jurisdictions": lambda system: system.jurisdictions(),
+    "failures": lambda system: system.failures(),
     "hosts": _hosts,
     "holds": _holds,
-    "queues": lambda standing: standing.queues,
+    "queues": lambda system: system.queues,
     "database": _database,
-    "needs": lambda standing: standing.needs(),
+    "needs": lambda system: system.needs(),
 }

@@ -47,7 +47,7 @@ def replay(
     _told(run(ids, tile=tile, feed=feed, is_replay=True), json=json)
 
 
-def _told(done: sync_summary.Done, *, json: bool) -> None:
+def _told(done: sync_summary.SyncResult, *, json: bool) -> None:
     """Show what was done; exit status 1 where a partition failed."""
     if not json:
         sync_summary.tell(done)
@@ -61,7 +61,7 @@ def run(
     feed: str | None = None,
     force: bool = False,
     is_replay: bool = False,
-) -> sync_summary.Done:
+) -> sync_summary.SyncResult:
     """Bring jurisdictions up to date, or only publish anew what is kept of them.
 
     Raises:
@@ -87,7 +87,7 @@ def run(
             steps = _Steps(url, each, kept, dagster, tile, is_replay=is_replay, force=force)
             reports += steps.all(feed)
     news = [_news(url, each.id, began, is_first=each.id not in before) for each in wanted]
-    return sync_summary.Done(reports, news)
+    return sync_summary.SyncResult(reports, news)
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,10 @@ def _check_tile(tile: str) -> None:
         raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
 
 
-def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sync_summary.News:
+def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sync_summary.SyncChanges:
     kinds = change_feed_queries.kinds(url, jurisdiction, began)
     held_back = rejections(url).get(jurisdiction, {}).get("open", 0)
-    return sync_summary.News(jurisdiction, began, is_first, kinds, held_back)
+    return sync_summary.SyncChanges(jurisdiction, began, is_first, kinds, held_back)
 
 
 @contextmanager

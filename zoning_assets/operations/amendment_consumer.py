@@ -26,7 +26,7 @@ Find = Callable[[str], Jurisdiction]
 
 
 @dataclass
-class Received:
+class ReceiveResult:
     """What became of some messages."""
 
     stored: int = 0  # handled and acknowledged; of these,
@@ -43,13 +43,13 @@ class Received:
 
 async def receive(  # noqa: PLR0913 - what from, what to, where, and the two bounds
     queue: Queue, tiles: Queue, url: str, find: Find, *, most: int = 500, most_s: float = 20.0, wait_s: float = 0.0
-) -> Received:
+) -> ReceiveResult:
     """Handle up to `most` messages, and begin no batch after `most_s`; ends when nothing waits, or something failed.
 
     Raises:
         QueueUnavailable, DatabaseUnavailable: what was taken comes again.
     """
-    done, until = Received(), time.monotonic() + most_s
+    done, until = ReceiveResult(), time.monotonic() + most_s
     while done.taken < most and time.monotonic() < until and not done.failed:
         taken = await queue.take(min(_BATCH, most - done.taken), wait_s)
         if not taken:
@@ -61,7 +61,7 @@ async def receive(  # noqa: PLR0913 - what from, what to, where, and the two bou
 
 
 async def _judged(
-    queue: Queue, taken: Sequence[Message], find: Find, done: Received
+    queue: Queue, taken: Sequence[Message], find: Find, done: ReceiveResult
 ) -> list[tuple[Message, Amendment]]:
     """What they tell; invalid messages become dead letters."""
     told = []
@@ -88,7 +88,7 @@ async def _handle(  # noqa: PLR0913 - as receive
     url: str,
     jurisdiction: Jurisdiction,
     told: list[tuple[Message, Amendment]],
-    done: Received,
+    done: ReceiveResult,
 ) -> None:
     """A batch of one jurisdiction in one transaction; where that fails, one by one: the others are not to blame."""
     why = await _stored(tiles, url, jurisdiction, told, done)
@@ -104,7 +104,7 @@ async def _handle(  # noqa: PLR0913 - as receive
 
 
 async def _stored(
-    tiles: Queue, url: str, jurisdiction: Jurisdiction, told: list[tuple[Message, Amendment]], done: Received
+    tiles: Queue, url: str, jurisdiction: Jurisdiction, told: list[tuple[Message, Amendment]], done: ReceiveResult
 ) -> ZoningError | None:
     """Store what is told and what it asks for; None, or why not."""
     by_id = {message.id: amendment for message, amendment in told}

@@ -15,7 +15,7 @@ from zoning_assets.storage.postgis.records import hold_records
 
 
 @dataclass(frozen=True)
-class Undone:
+class RollbackResult:
     """What a rollback did, or would do; by feed."""
 
     batches: dict[str, int | None]  # the batch that undoes; None: a preview, there is no such batch
@@ -27,7 +27,7 @@ class Undone:
     restored: int  # changes that an undone rollback had retracted
 
 
-def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earnest
+def roll_back(  # noqa: PLR0913 - what, who, why
     url: str,
     objects: Objects,
     jurisdiction: Jurisdiction,
@@ -36,8 +36,8 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
     tile: str | None = None,
     actor: str,
     reason: str,
-    in_earnest: bool,
-) -> Undone:
+    dry_run: bool,
+) -> RollbackResult:
     """Back to a moment, or (a number) without one batch; then the jurisdiction is paused, so that the next harvest does
     not bring back what was undone.
 
@@ -46,7 +46,7 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
         RollbackRefused: a later batch builds on it.
         DatabaseUnavailable, StoreError: nothing was undone.
     """
-    with rollback_batches.undoing(url, jurisdiction.id, in_earnest=in_earnest) as work:
+    with rollback_batches.undoing(url, jurisdiction.id, dry_run=dry_run) as work:
         if isinstance(to, int):
             work.without(to, tile)
         else:
@@ -57,7 +57,9 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
         hold_records.place(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
         subject = {"jurisdiction": jurisdiction.id, "batches": work.batches}
         hold_records.note(work.connection, actor, "rollback", subject, reason)
-        for feed in work.batches if in_earnest else ():  # before the commit: who dies between has forgotten too much
+        for feed in () if dry_run else work.batches:  # before the commit: who dies between has forgotten too much
             feed_baselines.roll_back(objects, jurisdiction.id, feed)
-    batches = {feed: batch if in_earnest else None for feed, batch in work.batches.items()}
-    return Undone(batches, tuple(sorted(work.undone)), work.ended, work.begun, rezoned, work.retracted, work.restored)
+    batches = {feed: None if dry_run else batch for feed, batch in work.batches.items()}
+    return RollbackResult(
+        batches, tuple(sorted(work.undone)), work.ended, work.begun, rezoned, work.retracted, work.restored
+    )

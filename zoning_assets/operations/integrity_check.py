@@ -22,7 +22,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Verified:
+class IntegrityReport:
     """How much was looked at, and what is wrong."""
 
     places: int
@@ -45,7 +45,7 @@ class _Batch:
         return f"{Place(self.jurisdiction, self.tile)} {self.feed}"
 
 
-def verify(url: str, objects: Objects) -> Verified:
+def verify(url: str, objects: Objects) -> IntegrityReport:
     """Look at everything.
 
     Raises:
@@ -67,7 +67,7 @@ def verify(url: str, objects: Objects) -> Verified:
                 faults += _rows(wanted, found, batch.where)
             except ZoningError as error:
                 faults.append(str(error))
-    return Verified(places, pages, rows, tuple(faults))
+    return IntegrityReport(places, pages, rows, tuple(faults))
 
 
 def _pages(objects: Objects, harvest: Harvest, where: str) -> Iterator[str]:

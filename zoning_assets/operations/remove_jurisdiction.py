@@ -14,14 +14,14 @@ from zoning_assets.storage.postgis.jurisdiction_removal import Removed
 
 
 @dataclass(frozen=True)
-class Done:
+class RemovalResult:
     """How much there was of a jurisdiction, by what it is; and what its removal did, None where it was a preview."""
 
     found: Mapping[str, int]
     removed: Removed | None
 
 
-def remove(  # noqa: PLR0913 - what, who, why, and whether in earnest
+def remove(  # noqa: PLR0913 - what, who, why
     url: str,
     objects: Objects,
     jurisdiction: str,
@@ -29,8 +29,8 @@ def remove(  # noqa: PLR0913 - what, who, why, and whether in earnest
     hosts: Collection[str],
     actor: str,
     reason: str,
-    in_earnest: bool,
-) -> Done:
+    dry_run: bool,
+) -> RemovalResult:
     """Remove a jurisdiction, or only count what would go.
 
     Args:
@@ -40,16 +40,16 @@ def remove(  # noqa: PLR0913 - what, who, why, and whether in earnest
         hosts: hosts whose budgets go with it.
         actor: who does it.
         reason: why.
-        in_earnest: remove; else only count.
+        dry_run: only count.
 
     Raises:
         DatabaseUnavailable, StoreError: nothing was removed.
     """
     with jurisdiction_removal.opened(url, jurisdiction, hosts) as work:
         found = work.found()
-        if not in_earnest or not any(found.values()):
-            return Done(found, None)
+        if dry_run or not any(found.values()):
+            return RemovalResult(found, None)
         done = work.remove(actor, reason)
         for feed in (PARCELS, ZONING):  # before the commit: who dies between has forgotten too much
             feed_baselines.forget(objects, jurisdiction, feed)
-    return Done(found, done)
+    return RemovalResult(found, done)

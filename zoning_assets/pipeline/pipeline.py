@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from zoning_assets.defects import defect
+from zoning_assets.defects import unexpected_error
 from zoning_assets.errors import CoverStale, ZoningError
-from zoning_assets.graceful_stop import called_in_loop
+from zoning_assets.graceful_stop import call_in_loop_on_stop
 from zoning_assets.harvest import Cover
 from zoning_assets.http import Client, Http, Kept, Tally
 from zoning_assets.model import (
@@ -97,7 +97,7 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         hosts = hosts_of(jurisdiction, feed)
-        async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
+        async with self.http() as http, call_in_loop_on_stop(http.drain), watching(self.database) as pauses:
             if error := await pauses.over(jurisdiction.id, hosts, partial(http.stopped, jurisdiction.id)):
                 raise error
             paused = partial(pauses.held, jurisdiction.id, hosts)
@@ -130,7 +130,7 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         place = Place(jurisdiction.id)
-        async with self.http() as http, called_in_loop(http.drain):
+        async with self.http() as http, call_in_loop_on_stop(http.drain):
             work = await self._harvesting.first_page(jurisdiction, feed, http.for_work())
         await Preparing(self.objects, self.pool).deal([work])
         outcome = Outcome(place, feed, (RAW, NORMALIZED), harvest=work.harvest)
@@ -162,7 +162,7 @@ class Pipeline:
             published.update([outcome.place] if PUBLISHED in outcome.stages else [])
             report(outcome)
 
-        async with self.http() as http, called_in_loop(http.drain), watching(self.database) as pauses:
+        async with self.http() as http, call_in_loop_on_stop(http.drain), watching(self.database) as pauses:
             gate = partial(Gate, self.database, self.objects, feed=feed, slots=slots, tell=tell)
             gates = {name: gate(each, awaited=places_of(name, places)) for name, each in jurisdictions.items()}
 
@@ -212,7 +212,7 @@ class Pipeline:
         except ZoningError as error:
             outcome = replace(outcome, error=error)
         except Exception as error:  # noqa: BLE001 - what nobody thought of must fail its place, not the run
-            outcome = replace(outcome, error=run.http.stopped(str(place)) or defect(str(place), error))
+            outcome = replace(outcome, error=run.http.stopped(str(place)) or unexpected_error(str(place), error))
         if validated and VALIDATED in outcome.stages:
             outcome = await asyncio.to_thread(self._shown, outcome, validated)
         seconds = time.monotonic() - started - run.gates[place.jurisdiction].waited_s(place)

@@ -49,7 +49,7 @@ class Run:
 
         async def one(place: Place) -> None:
             try:
-                with log_config.about(jurisdiction=place.jurisdiction, tile=place.tile, feed=self.feed):
+                with log_config.log_context(jurisdiction=place.jurisdiction, tile=place.tile, feed=self.feed):
                     outcome = await self._through(place, take)
                     _tell(outcome)
                 await self.gates[place.jurisdiction].leave(place)

@@ -13,7 +13,7 @@ _OF_PARCELS = ("rezoned", "partly_rezoned", "reverted", "reinstated", "reshaped"
 
 
 @dataclass(frozen=True)
-class News:
+class SyncChanges:
     """What a sync changed in a jurisdiction. `is_first`: nothing was published of it before."""
 
     jurisdiction: str
@@ -29,11 +29,11 @@ class News:
 
 
 @dataclass(frozen=True)
-class Done:
+class SyncResult:
     """A sync's end: a report for each partition, and news of each jurisdiction."""
 
     reports: list[dict[str, Any]]
-    news: list[News]
+    news: list[SyncChanges]
 
     @property
     def errors(self) -> list[str]:
@@ -45,7 +45,7 @@ class Done:
         return {"harvests": self.reports, "changes": [each.as_dict() for each in self.news]}
 
 
-def tell(done: Done) -> None:
+def tell(done: SyncResult) -> None:
     """A table and some lines for each jurisdiction."""
     for each in done.news:
         mine = [report for report in done.reports if report["jurisdiction"] == each.jurisdiction]
@@ -84,7 +84,7 @@ def _tiles(reports: Sequence[dict[str, Any]]) -> int | str | None:
     return tiles if reports[0]["tile"] else None
 
 
-def lines_of(news: News, *, is_whole: bool) -> list[str]:
+def lines_of(news: SyncChanges, *, is_whole: bool) -> list[str]:
     """What changed and what is held back, each with the command that shows it."""
     name = news.jurisdiction
     lines = [f"{name}: {_changed(news, is_whole=is_whole)}"]
@@ -96,7 +96,7 @@ def lines_of(news: News, *, is_whole: bool) -> list[str]:
     return lines
 
 
-def _changed(news: News, *, is_whole: bool) -> str:
+def _changed(news: SyncChanges, *, is_whole: bool) -> str:
     if news.kinds:
         return ", ".join(map(_counted, news.kinds))
     if not is_whole:
