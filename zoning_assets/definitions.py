@@ -1,4 +1,4 @@
-"""What Dagster loads."""
+"""The code location that Dagster loads."""
 
 import os
 

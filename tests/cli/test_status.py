@@ -176,7 +176,7 @@ def test_an_exceeded_freshness_limit_needs_a_person(mine, capsys):
         connection.execute("UPDATE zoning.feed SET current = current - interval '2 hours'")
     late = document(capsys, 1)
     assert [each["where"] for each in late["needs"]] == ["us-xx-mine/zoning"]
-    assert late["needs"][0]["what"].startswith("not found up to date within 1 day, 12:00")
+    assert late["needs"][0]["what"].startswith("not confirmed as current within 1 day, 12:00")
     hold_records.pause(mine, jurisdiction="us-xx-mine", host=None, reason="?", actor="me", until=None)
     assert document(capsys, 0)["holds"][0]["what"] == "us-xx-mine"
 
@@ -250,11 +250,11 @@ def looked() -> float:
     """Seconds that the quickest of some looks took; a program that looks loads no Dagster."""
     look = (
         "import sys, time; from datetime import UTC, datetime\n"
-        "from zoning_assets.cli import bootstrap as environment, health as standing\n"
+        "from zoning_assets.cli import bootstrap as environment, health\n"
         "from zoning_assets.cli.status import PARTS\n"
         "for _ in range(10):\n"  # a busy machine may be late, but not each time
         "    began = time.monotonic()\n"
-        "    s = standing.look(environment.bring_up_database(), environment.settings(), datetime.now(UTC))\n"
+        "    s = health.read_status(environment.bring_up_database(), environment.settings(), datetime.now(UTC))\n"
         "    [find(s) for find in PARTS.values()]; print(time.monotonic() - began)\n"
         "print('dagster' in sys.modules)"
     )

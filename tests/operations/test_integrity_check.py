@@ -67,7 +67,7 @@ FIRST = "(SELECT min(parcel_id) FROM zoning.parcel)"
         (_row(f"DELETE FROM zoning.parcel WHERE parcel_id = {FIRST} RETURNING 1"), "1 rows are missing"),
         (_row(f"UPDATE zoning.parcel SET content_hash = 'x' WHERE parcel_id = {FIRST} RETURNING 1"), "other than"),
         (_row("UPDATE zoning.district SET district_id = 'x' WHERE district_id = (SELECT min(district_id) FROM "
-              "zoning.district) RETURNING 1"), "in no harvest: x"),
+              "zoning.district) RETURNING 1"), "not in the harvest: x"),
     ],
 )  # fmt: skip
 def test_each_harm_is_named(county: Pipeline, tmp_path: Path, harm: Callable[..., None], says: str) -> None:

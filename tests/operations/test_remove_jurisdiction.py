@@ -220,7 +220,7 @@ def test_a_county_whose_file_is_gone_is_said_once(
     (tmp_path / "toml" / f"{ID}.toml").unlink()
     needs = json.loads(zoning("status", "--json")[1])["needs"]
     assert [each for each in needs if ID in str(each)] == [
-        {"where": ID, "what": "its file is gone", "do": f"put it back, or `zoning remove {ID} --reason ...`"}
+        {"where": ID, "what": "its file is gone", "do": f"restore it, or `zoning remove {ID} --reason ...`"}
     ]
     status, out, _ = zoning("remove", ID, "--reason", "gone", "--json")
     preview = json.loads(out)["preview"]

@@ -75,7 +75,7 @@ def test_an_adopted_amendment_asks_for_its_tiles_and_for_the_map(database: str) 
     parcel(database, "3", "882a306607fffff", -71.05)
     told = {**TOLD, "ground": {"type": "Polygon", "coordinates": SQUARE}}
     done, asked = run(database, [json.dumps(told)])
-    assert (done.stored, done.asked, done.failed, done.refused) == (1, 2, [], [])
+    assert (done.stored, done.tile_messages, done.failed, done.refused) == (1, 2, [], [])
     assert [(each["feed"], each["tiles"]) for each in asked] == [("parcels", [TILE, OTHER]), ("zoning", [])]
     assert asked[0]["why"].startswith("amendment Z-7 by message ")
     assert rows(database, "SELECT case_numbers, status, ST_NPoints(geom) FROM zoning.amendment") == [

@@ -1,4 +1,4 @@
-"""`zoning status`: one look at everything. A part is a name in the document and a function that finds its rows."""
+"""`zoning status`: show the state of everything. Each part of the document has a name and a function for its rows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -23,32 +23,32 @@ def status(
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show how everything stands; exit status 1 where something needs a person, which is said in the last lines."""
+    """Show the state of everything; exit status 1 if something needs a person: see the last lines."""
     from zoning_assets.cli.health import read_status  # noqa: PLC0415
     from zoning_assets.storage.postgis.sessions import close_idle  # noqa: PLC0415
 
     system = read_status(bootstrap.bring_up_database(), bootstrap.settings(), datetime.now(UTC))
-    found = {name: find(system) for name, find in PARTS.items()}
+    found = {name: rows_of(system) for name, rows_of in PARTS.items()}
     close_idle()
     if not json:
-        _tell(found, system)
-    output.finish(found if json else None, _summed(found["needs"]))
+        _show(found, system)
+    output.finish(found if json else None, _needs_summary(found["needs"]))
 
 
-def _tell(found: Mapping[str, Rows], system: "SystemStatus") -> None:
+def _show(found: Mapping[str, Rows], system: "SystemStatus") -> None:
     mine = {*system.mine, *system.done}
     jurisdictions = [each for each in found["jurisdictions"] if each["id"] in mine]
     output.table("Jurisdictions", list(map(_jurisdiction, jurisdictions)))
-    _tell_failures(found["failures"])
+    _show_failures(found["failures"])
     for name, columns in _SHOWN.items():
-        rows = [{_HEADS.get(key, key.replace("_", " ")): row[key] for key in columns} for row in found[name]]
+        rows = [{_HEADERS.get(key, key.replace("_", " ")): row[key] for key in columns} for row in found[name]]
         output.table(name.capitalize(), rows)
     for each in found["database"]:
         output.line(f"zoning: {each['warning']}") if each["warning"] else None
     if others := sorted({each["id"] for each in found["jurisdictions"]} - mine):
-        output.say(f"Examples that `zoning sync` knows: {', '.join(others)}")
+        output.say(f"Packaged examples for `zoning sync`: {', '.join(others)}")
     if not jurisdictions:
-        output.say("Nothing is published yet: `zoning sync JURISDICTION` makes the beginning.")
+        output.say("Nothing is published yet: start with `zoning sync JURISDICTION`.")
     for each in found["needs"]:
         output.say(f"{each['where']}: {each['what']}")
         output.say(f"    -> {each['do']}")
@@ -69,8 +69,8 @@ def _jurisdiction(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tell_failures(rows: Rows) -> None:
-    """What failed, and below it each reason once, with the ids that it is the reason of."""
+def _show_failures(rows: Rows) -> None:
+    """Show the failures, and below them each distinct message with the ids of its failures."""
     names = ("id", "jurisdiction", "tile", "feed", "state", "tries", "next", "last")
     more = f": showing {_MOST_ROWS:,} of {len(rows):,}" if len(rows) > _MOST_ROWS else ""
     output.table(f"Failures{more}", [{name: row[name] for name in names} for row in rows[:_MOST_ROWS]])
@@ -82,12 +82,12 @@ def _tell_failures(rows: Rows) -> None:
         output.say(f"{', '.join(ids[:_MOST_IDS])}{more}: {message}")
 
 
-def _summed(needs: Rows) -> list[str]:
-    """That a person is needed, in one line; none where nothing is to be done."""
+def _needs_summary(needs: Rows) -> list[str]:
+    """Summarize the problems in one line; an empty list: there is none."""
     first = next((f"{each['where']}: {each['what']}; {each['do']}" for each in needs), None)
     if first is None:
         return []
-    return [first if len(needs) == 1 else f"{len(needs):,} things need a person; the first is {first}"]
+    return [first if len(needs) == 1 else f"{len(needs):,} problems need a person; the first: {first}"]
 
 
 def _hosts(system: "SystemStatus") -> Rows:
@@ -97,7 +97,7 @@ def _hosts(system: "SystemStatus") -> Rows:
 
 
 def _host(known: HostBudget, now: float) -> dict[str, Any]:
-    """A host's budget for a look, at the ledger's time."""
+    """Convert the budget of a host to a row. `now`: the time of the ledger, seconds since 1970."""
     stated = known.stated_left is not None and known.stated_until > now
     breaker_until = max(known.open_until, known.probe_until) if known.opened else 0.0
     return {
@@ -120,12 +120,12 @@ def _time(at: float, now: float) -> datetime | None:
 
 
 def _holds(system: "SystemStatus") -> Rows:
-    """Pauses, and the releases that wait for a person's word."""
+    """Return the pauses, and the releases that wait for a decision."""
     paused = [{"what": hold.what, **asdict(hold)} for hold in system.holds]
-    return paused + [_waiting(each) for each in system.held]
+    return paused + [_held_release(each) for each in system.held]
 
 
-def _waiting(held: dict[str, Any]) -> dict[str, Any]:
+def _held_release(held: dict[str, Any]) -> dict[str, Any]:
     return {
         "what": f"{held['jurisdiction']} {held['feed']}",
         "id": None,
@@ -146,7 +146,7 @@ def _database(system: "SystemStatus") -> Rows:
     return [{**about, **asdict(rights), "warning": rights.line}]
 
 
-#: What people see of the other parts; the document has all.
+#: Columns of the other tables; the JSON document has all.
 _SHOWN: Mapping[str, tuple[str, ...]] = {
     "hosts": (
         "host", "asked", "refused", "failed", "pace_per_minute", "breaker", "rests_until", "breaker_until",
@@ -155,10 +155,10 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
     "holds": ("what", "reason", "actor", "since", "until"),
     "queues": ("name", "ready", "leased", "dead", "oldest_s", "fault"),
 }  # fmt: skip
-_HEADS = {"pace_per_minute": "pace/min", "budget_per_minute": "budget/min"}
+_HEADERS = {"pace_per_minute": "pace/min", "budget_per_minute": "budget/min"}
 _MOST_IDS, _MOST_ROWS = 8, 40
 
-#: The document, part by part, in its order.
+#: The parts of the document, in order.
 PARTS: Mapping[str, Callable[["SystemStatus"], Rows]] = {
     "jurisdictions": lambda system: system.jurisdictions(),
     "failures": lambda system: system.failures(),

@@ -126,13 +126,12 @@ JOBS = (pause, resume, rollback)
 
 def _summary(jurisdiction: str, done: "RollbackResult", *, dry_run: bool) -> str:
     feeds = "; ".join(
-        f"{feed}: {done.ended[feed]} rows end, {done.begun[feed]} are there again"
-        + (f", as batch {batch}" if batch else "")
+        f"{feed}: {done.ended[feed]} rows ended, {done.begun[feed]} restored" + (f", as batch {batch}" if batch else "")
         for feed, batch in done.batches.items()
     )
-    changes = f"{done.parcels_rezoned} parcels have other shares, {done.retracted} changes are retracted"
+    changes = f"{done.parcels_rezoned} parcels have other zoning, {done.retracted} changes retracted"
     after = "nothing was changed: set `dry_run: false`" if dry_run else "it is paused until the job `resume`"
-    return f"{jurisdiction}: {feeds}; {changes}, {done.restored} told again; {after}"
+    return f"{jurisdiction}: {feeds}; {changes}, {done.restored} restored; {after}"
 
 
 def _what(config: Pause | Resume) -> dict[str, str | None]:

@@ -111,8 +111,8 @@ class Zoning(dg.ConfigurableResource[None]):
         except ZoningError:
             raise
         except Exception as error:
-            stands = "published parcels and districts did not change; this step wrote nothing"
-            raise unexpected_error(id_, error, stands) from error
+            kept = "published parcels and districts did not change; this step wrote nothing"
+            raise unexpected_error(id_, error, kept) from error
 
 
 def _asking(url: str) -> "Http":

@@ -1,6 +1,6 @@
-"""Taking a jurisdiction out: the database in one transaction, and what the object store remembers of its last release.
+"""Remove a jurisdiction: its rows in the database, in one transaction, and the baselines in the object store.
 
-Raw pages and tables stay in the store, and so does the audit.
+Raw pages, stored tables and the audit are kept.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from zoning_assets.storage.postgis.jurisdiction_removal import Removed
 
 @dataclass(frozen=True)
 class RemovalResult:
-    """How much there was of a jurisdiction, by what it is; and what its removal did, None where it was a preview."""
+    """Number of objects found, by kind, and the result of the removal; None: a preview, or there was nothing."""
 
     found: Mapping[str, int]
     removed: Removed | None
@@ -34,12 +34,12 @@ def remove(  # noqa: PLR0913 - what, who, why
     """Remove a jurisdiction, or only count what would go.
 
     Args:
-        url: the database.
-        objects: the store.
-        jurisdiction: its id; its file may be gone.
-        hosts: hosts whose budgets go with it.
-        actor: who does it.
-        reason: why.
+        url: address of the database.
+        objects: the object store.
+        jurisdiction: its id; its file may be missing.
+        hosts: hosts whose rate limits are removed too.
+        actor: the user.
+        reason: the reason, for the audit.
         dry_run: only count.
 
     Raises:
@@ -50,6 +50,6 @@ def remove(  # noqa: PLR0913 - what, who, why
         if dry_run or not any(found.values()):
             return RemovalResult(found, None)
         done = work.remove(actor, reason)
-        for feed in (PARCELS, ZONING):  # before the commit: who dies between has forgotten too much
+        for feed in (PARCELS, ZONING):  # before the commit: a crash in between only loses a baseline
             feed_baselines.forget(objects, jurisdiction, feed)
     return RemovalResult(found, done)

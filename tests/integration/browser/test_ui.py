@@ -233,7 +233,7 @@ def rollback(world: World) -> None:
     for dry_run, then in (("true", after), ("false", before)):
         screen.launch("rollback", f"ops: {{undo: {{config: {{{back}, dry_run: {dry_run}}}}}}}")
         screen.ends("Success")
-        screen.sees("are there again")
+        screen.sees("rows ended")
         screen.picture(f"5-rollback-dry-run-{dry_run}")
         assert world.parcels() == then
     assert [hold["reason"] for hold in world.status()["holds"]] == ["rolled back: wrong export"]
