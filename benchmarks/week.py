@@ -20,7 +20,7 @@ from benchmarks.fleet import CHANGES, DEAD, RESTS, Clock, Granting, One
 from zoning_assets import jurisdictions
 from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
 from zoning_assets.defs.sensors.all_sensors import Seen
-from zoning_assets.defs.sensors.probe_schedule import Entry, Feed
+from zoning_assets.defs.sensors.probe_schedule import ProbeState, WatchedFeed
 from zoning_assets.errors import ZoningError
 from zoning_assets.http import Http
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
@@ -46,16 +46,16 @@ class Week:
     portals: list[One]
     pipeline: Pipeline
     ledger: Granting
-    feeds: list[Feed]
-    cursor: dict[str, Entry] = field(default_factory=dict)
-    retries: dict[int, failed_partitions.Asked] = field(default_factory=dict)
+    feeds: list[WatchedFeed]
+    cursor: dict[str, ProbeState] = field(default_factory=dict)
+    retries: dict[int, failed_partitions.RetryState] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)  # run keys, as Dagster remembers them
     probes: Counter[tuple[int, int]] = field(default_factory=Counter)  # portal and day
     busy: set[tuple[int, int]] = field(default_factory=set)  # portals and days with a harvest, a storm or an outage
     runs: list[tuple[float, str, str, bool]] = field(default_factory=list)  # hours, feed, why, whether it went well
     published: defaultdict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
-    def number(self, feed: Feed) -> int:
+    def number(self, feed: WatchedFeed) -> int:
         return int(feed.jurisdiction.id[-2:])
 
     @property
@@ -86,7 +86,7 @@ class Week:
             stored.note_probed(seen.url, each.known)
         return decided
 
-    def _run(self, why: str, feed: Feed, tiles: Sequence[str]) -> None:
+    def _run(self, why: str, feed: WatchedFeed, tiles: Sequence[str]) -> None:
         """What the job `harvest` does."""
         self.busy.add((self.number(feed), self.day))
         began, url, id_ = self.clock.hours, self.pipeline.database, feed.jurisdiction.id
@@ -157,7 +157,7 @@ def measure(server: str, home: Path, say: Callable[[str], None]) -> dict[str, An
         return _found(week, time.monotonic() - began)
 
 
-def _feeds(home: Path, each: One) -> list[Feed]:
+def _feeds(home: Path, each: One) -> list[WatchedFeed]:
     name = f"us-xx-county-{each.number:02d}"
     text = county_toml(each.address).replace(ID, name)
     text = text.replace('type = "arcgis"\n', f'type = "arcgis"\n{fleet.PROBES[each.number % len(fleet.PROBES)]}\n')
@@ -168,11 +168,11 @@ def _feeds(home: Path, each: One) -> list[Feed]:
     path = home / "toml" / f"{name}.toml"
     path.write_text(text)
     described = jurisdictions.read(path, FEED_TYPES)
-    return [Feed(described, feed) for feed in described.feeds]
+    return [WatchedFeed(described, feed) for feed in described.feeds]
 
 
 def _found(week: Week, seconds: float) -> dict[str, Any]:
-    """The figures, and what speaks against the promises."""
+    """The figures, and what violates the limits."""
     table = [_portal(week, each) for each in week.portals]
     faults = [f"{row['portal']}: {fault}" for row in table for fault in row.pop("faults")]
     quiet = [row["requests_a_probe_most"] for row in table if row["requests_a_probe_most"] is not None]
@@ -194,7 +194,7 @@ def _found(week: Week, seconds: float) -> dict[str, Any]:
 
 def _portal(week: Week, each: One) -> dict[str, Any]:
     feeds = [feed for feed in week.feeds if week.number(feed) == each.number]
-    promise = feeds[0].promise(fleet.START)
+    limit = feeds[0].freshness_limit(fleet.START)
     times = [at for host, at in week.ledger.granted if host == each.host]
     runs = [run for run in week.runs if run[1] in {feed.key for feed in feeds}]
     lags = [_lag(week, feeds, hours) for hours in CHANGES.get(each.number, ())]
@@ -203,7 +203,7 @@ def _portal(week: Week, each: One) -> dict[str, Any]:
     a_probe = [asked[d] / week.probes[each.number, d] for d in days]
     most = max((sum(at <= other < at + 60 for other in times) for at in times), default=0)
     twice = sum(count - 1 for count in each.rows.values())
-    faults = [f"a change was published after {lag} h" for lag in lags if lag is None or timedelta(hours=lag) > promise]
+    faults = [f"a change was published after {lag} h" for lag in lags if lag is None or timedelta(hours=lag) > limit]
     faults += [f"{most} requests in a minute"] if most > 30 else []
     faults += [f"{max(a_probe):.1f} requests a probe"] if max(a_probe, default=0) > 3 else []
     faults += [f"{twice} pages fetched twice"] if twice and not _failed(runs) else []
@@ -211,7 +211,7 @@ def _portal(week: Week, each: One) -> dict[str, Any]:
     faults += _wrong(week, each) if each.number != DEAD else []
     return {
         "portal": each.number,
-        "promise_hours": int(promise.total_seconds() // 3600),
+        "freshness_hours": int(limit.total_seconds() // 3600),
         "changes": len(lags),
         "lag_hours": [lag for lag in lags if lag is not None],
         "runs": len(runs),
@@ -232,7 +232,7 @@ def _failed(runs: Sequence[tuple[float, str, str, bool]]) -> int:
     return sum(not well for *_, well in runs)
 
 
-def _lag(week: Week, feeds: Sequence[Feed], changed: float) -> float | None:
+def _lag(week: Week, feeds: Sequence[WatchedFeed], changed: float) -> float | None:
     """Hours from a change to its publication, of the later feed; None: it never was."""
     ends = [min((end for began, end in week.published[f.key] if began >= changed), default=None) for f in feeds]
     return None if None in ends else round(max(end for end in ends if end is not None) - changed, 1)

@@ -18,18 +18,18 @@ from zoning_assets.graceful_stop import STOP
 @pytest.fixture(autouse=True)
 def _stop_withdrawn() -> Iterator[None]:
     yield
-    STOP.withdraw()
+    STOP.reset()
 
 
 def test_who_registers_is_called_once_and_who_comes_late_at_once() -> None:
     """A stop that was requested before the block is heard in it, too; after the block nobody is called."""
     calls: list[str] = []
-    with STOP.calls(lambda: calls.append("gone")):
+    with STOP.call_on_request(lambda: calls.append("gone")):
         pass
-    with STOP.calls(lambda: calls.append("early")):
+    with STOP.call_on_request(lambda: calls.append("early")):
         STOP.request()
         STOP.request()
-        with STOP.calls(lambda: calls.append("late")):
+        with STOP.call_on_request(lambda: calls.append("late")):
             pass
     assert calls == ["early", "late"]
     with pytest.raises(Stopping):
@@ -55,9 +55,9 @@ def test_a_stop_cancels_what_waits(grace_s: float) -> None:
 
 def test_work_gives_what_it_has_and_raises_what_it_raises() -> None:
     """Apart from the main thread, as in it."""
-    assert graceful_stop.apart(threading.current_thread) is not threading.main_thread()
+    assert graceful_stop.run_in_thread(threading.current_thread) is not threading.main_thread()
     with pytest.raises(ZeroDivisionError):
-        graceful_stop.apart(lambda: 1 // 0)
+        graceful_stop.run_in_thread(lambda: 1 // 0)
 
     async def three() -> int:
         return 3
@@ -71,7 +71,7 @@ def test_an_interrupt_asks_the_work_to_stop_and_waits_for_it() -> None:
 
     def work() -> None:
         asked = threading.Event()
-        with STOP.calls(asked.set):
+        with STOP.call_on_request(asked.set):
             os.kill(os.getpid(), signal.SIGINT)
             assert asked.wait(60)
         ended.set()
@@ -79,7 +79,7 @@ def test_an_interrupt_asks_the_work_to_stop_and_waits_for_it() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            graceful_stop.apart(work)
+            graceful_stop.run_in_thread(work)
     finally:
         signal.signal(signal.SIGINT, before)
     assert ended.is_set()
@@ -96,7 +96,7 @@ def test_work_that_does_not_end_is_left_behind() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            graceful_stop.apart(work, grace_s=0.0)
+            graceful_stop.run_in_thread(work, grace_s=0.0)
     finally:
         signal.signal(signal.SIGINT, before)
         release.set()

@@ -1,4 +1,4 @@
-"""Harvests parcels and zoning from municipal GIS portals into one PostGIS database that is true.
+"""Harvest parcels and zoning from municipal GIS portals into one PostGIS database.
 
-Read `pipeline.py` first: it is the data's way, in order. docs/ has the terms and the layers.
+Start with pipeline/pipeline.py, which has the stages in order. docs/glossary.md defines the terms.
 """

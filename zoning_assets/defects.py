@@ -1,22 +1,29 @@
-"""An error that nobody foresaw, as one line for the operator."""
+"""Turn an unexpected exception into one line for the operator.
+
+This is not in errors.py because it writes to the log, and the import contracts keep errors.py free of logging: the pure
+modules import it.
+"""
 
 import logging
 import traceback
 from pathlib import Path
 
-from zoning_assets.errors import Defect, ZoningError, of_machine
+from zoning_assets.errors import Defect, ZoningError, machine_error
 
 _log = logging.getLogger(__name__)
 
 
-def defect(where: str, error: Exception, stands: str = "nothing was published") -> ZoningError:
-    """An unforeseen error as a line: what this machine refused, else a fault of ours, whose stack goes to the log.
+def unexpected_error(where: str, error: Exception, kept: str = "nothing was published") -> ZoningError:
+    """Return a MachineRefused error if this machine caused the exception, else a Defect. Log the stack of a defect.
 
-    `stands`: what of the work stands all the same.
+    Args:
+        where: what the program was working on.
+        error: the exception.
+        kept: what part of the work stays valid, for the message.
     """
-    if known := of_machine(error, where):
+    if known := machine_error(error, where):
         return known
     _log.error("%s: unforeseen", where, exc_info=error)
     at = traceback.extract_tb(error.__traceback__)[-1:]
     here = f" (at {Path(at[0].filename).name}:{at[0].lineno})" if at else ""
-    return Defect(f"a fault of this program{here}", where=where, do=f"report it with the log; {stands}")
+    return Defect(f"a fault of this program{here}", where=where, do=f"report it with the log; {kept}")

@@ -1,4 +1,4 @@
-"""What Dagster loads."""
+"""The code location that Dagster loads."""
 
 import os
 
@@ -6,5 +6,5 @@ from zoning_assets import log_config
 from zoning_assets.defs.build import definitions
 from zoning_assets.settings import Settings
 
-log_config.for_machines()
+log_config.log_as_json()
 defs = definitions(Settings.of(os.environ))

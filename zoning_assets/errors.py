@@ -1,70 +1,74 @@
-"""Every error an operator can meet, named by what to do next.
+"""Every error that an operator can meet, named by what to do next.
 
-ZoningError                 one line: where, what, what to do
-├── WrongUsage              exit status 2: mend the command, the setting or the file
+The class name is stored with a failure and is reported as its `kind`, so it is not renamed without a migration.
+
+ZoningError                 one line: where, what happened, what to do
+├── WrongUsage              exit status 2: correct the command, the setting or the file
 │   ├── SettingInvalid          an environment variable or an option
 │   ├── JurisdictionInvalid     a jurisdiction file
 │   └── JurisdictionUnknown     no file describes this id
-├── PortalError             the portal; what was published before stays
-│   ├── PortalUnreachable       no answer: check the address, or wait
-│   ├── PortalBusy              it asked us to wait: wait
-│   ├── PortalResting           its maintenance window: wait
-│   ├── PortalUntrusted         its certificate cannot be verified: mend the trust, never skip it
-│   ├── FeedRefused             it answered and said no: asking again will not help
-│   └── NotALayer               the address is not a layer: mend the address
-├── HarvestError            the harvest is not proven; what was published before stays
-│   ├── HarvestIncomplete       the rows do not add up
-│   ├── AcceptanceNeeded        a tripwire was tripped: a person must say that the release is right
-│   ├── CoverStale              the layer changed since its tiles were found: materialize `tiles` again
-│   └── UndoneMeanwhile         it was rolled back while the run was under way: run it again
-├── NothingWaits            there is nothing of that kind to be done
-├── NothingFound            nothing has this name: look for its spelling
-├── FileRefused             a downloaded file is not what it should be, or is not safe
-├── MessageRefused          a message says what cannot be: it becomes a dead letter
-├── FixRefused              a fix would not help: nothing was kept
-├── DocumentRefused         a document is not one that ordinances can be read from, or is not safe
-├── CrsRefused              the coordinates cannot be what the portal says they are
-├── TooManyRejections       so much was rejected that publishing would do harm
-├── RollbackRefused         a later batch builds on it: take a time instead
-├── Held                    a person paused it: wait, or `zoning resume`
-├── Stopping                asked to stop: the same command goes on from here
-├── Defect                  this program's own fault: report it
-├── MachineRefused          this machine: a full disk, a missing right
+├── PortalError             the portal; published data does not change
+│   ├── PortalUnreachable       no response: check the address, or wait
+│   ├── PortalBusy              the portal asked us to wait
+│   ├── PortalResting           a maintenance or quiet window is open: wait
+│   ├── PortalUntrusted         the TLS certificate cannot be verified: correct the trust store, never skip the check
+│   ├── FeedRefused             the portal refused the request: a retry does not help
+│   └── NotALayer               the address is not a layer: correct the address
+├── HarvestError            the harvest is not proven; published data does not change
+│   ├── HarvestIncomplete       the numbers of rows do not match
+│   ├── AcceptanceNeeded        a tripwire failed: a person must accept or discard the release
+│   ├── CoverStale              the layer changed after its tiles were computed: materialize `tiles` again
+│   └── UndoneMeanwhile         a rollback happened during the run: run it again
+├── NothingWaits            there is nothing to accept, retry or discard
+├── NothingFound            no object has this name: check the spelling
+├── FileRefused             a downloaded file is invalid or unsafe
+├── MessageRefused          a message is invalid: it becomes a dead letter
+├── FixRefused              a fix would not help: it was not saved
+├── DocumentRefused         a document cannot be read, or is unsafe
+├── CrsRefused              the coordinates do not match the CRS that the portal states
+├── TooManyRejections       publishing without the rejected rows would do harm
+├── RollbackRefused         a later batch depends on it: roll back to a time instead
+├── Held                    an operator paused it: wait, or `zoning resume`
+├── Stopping                this process was asked to stop: run the same command again
+├── RunGivenUp              a run was killed or did not start, and has no retries left
+├── Defect                  an error in this program: report it
+├── MachineRefused          this machine: a full disk, a missing permission
 └── StoreError              our own side: the database, the object store
-    ├── DatabaseUnavailable     nobody answers, or no way to bring one up here
-    ├── QueueUnavailable        nobody answers there; messages stay where they are
+    ├── DatabaseUnavailable     no database answers, and none can be started here
+    ├── QueueUnavailable        the broker does not answer; messages stay in the queue
     ├── SchemaMismatch          the database is newer or older than this program
-    └── HarvestMissing          nothing stored under that name: materialize the asset before it
+    └── HarvestMissing          nothing is stored under this name: materialize the upstream asset
 """
 
 from zoning_assets import os_errors
 from zoning_assets.redaction import scrubbed
 
 
-class Garbled(ValueError):
-    """An answer that came whole and is not in the form that it should be in; asked again it would be the same."""
+class MalformedResponse(ValueError):
+    """A complete response in the wrong format. A retry would return the same response."""
 
 
 class ZoningError(Exception):
-    """Something a person can act on: `where` it happened, `what` happened, what to `do`. One line each, no secrets."""
+    """An error that a person can act on: `where` it happened, `what` happened, what to `do`. Each is one line without
+    secrets."""
 
     exit_status = 1
-    #: What the operator does next: nothing, as asking again later may succeed; else it waits for a person.
-    passes = False
+    #: Whether a later retry may succeed without a person.
+    is_temporary = False
 
     def __init__(self, what: str, *, where: str, do: str, wait_s: float | None = None) -> None:
-        """`wait_s`: from now, in seconds; asking again sooner is in vain. None: nobody said."""
+        """`wait_s`: seconds from now before a retry can succeed; None: not known."""
         self.what, self.where, self.do = map(_one_line, (what, where, do))
         self.wait_s = wait_s
         super().__init__(f"{self.where}: {self.what}; {self.do}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Errors cross the process pool's border whole, with what a subclass added."""
+        """Pickle the error with the attributes of subclasses: errors cross the border of the process pool."""
         return _rebuild, (type(self), self.what, self.where, self.do, self.__dict__)
 
 
 def _one_line(text: str) -> str:
-    """One line of printable text without secrets: a portal's own words may carry a terminal's commands."""
+    """One line of printable text without secrets. Text from a portal may contain terminal control characters."""
     return " ".join("".join(each if each.isprintable() else " " for each in scrubbed(text)).split())
 
 
@@ -76,7 +80,7 @@ def _rebuild(kind: type[ZoningError], what: str, where: str, do: str, state: dic
 
 
 class WrongUsage(ZoningError):
-    """The command, a setting or a file must be mended first."""
+    """The command, a setting or a file must be corrected first."""
 
     exit_status = 2
 
@@ -86,7 +90,7 @@ class SettingInvalid(WrongUsage):
 
 
 class JurisdictionInvalid(WrongUsage):
-    """A jurisdiction file says something that cannot be; names the file, the key and the valid choices."""
+    """A jurisdiction file is invalid. The message names the file, the key and the valid values."""
 
 
 class JurisdictionUnknown(WrongUsage):
@@ -94,33 +98,33 @@ class JurisdictionUnknown(WrongUsage):
 
 
 class PortalError(ZoningError):
-    """The portal did not give what was asked for; what was published before stays."""
+    """The portal did not deliver what was requested. Published data does not change."""
 
 
 class PortalUnreachable(PortalError):
-    """No answer came, again and again. Check the address, or wait."""
+    """No response after several retries. Check the address, or wait."""
 
-    passes = True
+    is_temporary = True
 
 
 class PortalBusy(PortalError):
-    """The portal asked us to wait; `wait_s` says how long, in seconds, where it said so."""
+    """The portal asked us to wait: for `wait_s` seconds, if it stated a time."""
 
-    passes = True
+    is_temporary = True
 
 
 class PortalResting(PortalError):
-    """The portal's own maintenance window or quiet hours are open, for longer than a run should wait."""
+    """A maintenance or quiet window of the portal is open for longer than a run should wait."""
 
-    passes = True
+    is_temporary = True
 
 
 class PortalUntrusted(PortalError):
-    """The portal's TLS certificate cannot be verified. Never skipped: mend the trust, or the portal."""
+    """The TLS certificate of the portal cannot be verified. The check is never skipped: correct the trust store."""
 
 
 class FeedRefused(PortalError):
-    """The portal answered and said no; asking again will not help. `final`: nor will asking in another way."""
+    """The portal refused the request; a retry does not help. `final`: no other form of the request helps either."""
 
     def __init__(self, what: str, *, where: str, do: str, final: bool = False) -> None:
         super().__init__(what, where=where, do=do)
@@ -128,70 +132,70 @@ class FeedRefused(PortalError):
 
 
 class NotALayer(PortalError):
-    """The address answers, but not as a layer of the declared feed type. Mend the address."""
+    """The address responds, but not as a layer of the declared feed type. Correct the address."""
 
 
 class HarvestError(ZoningError):
-    """The harvest could not be proven; what was published before stays."""
+    """The harvest could not be proven complete. Published data does not change."""
 
 
 class HarvestIncomplete(HarvestError):
-    """The rows received do not add up to what the portal says it has; the message is the evidence."""
+    """The number of rows received differs from the number that the portal states; the message has both."""
 
-    passes = True
+    is_temporary = True
 
 
 class AcceptanceNeeded(HarvestError):
-    """A tripwire was tripped, which the message names; nothing is published until a person says that it is right."""
+    """A tripwire failed; the message names it. Nothing is published until a person accepts the release."""
 
     @classmethod
     def of(cls, jurisdiction: str, feed: str, what: str) -> "AcceptanceNeeded":
-        """The same advice, whichever check holds the release."""
+        """The error of a held release, with the commands that decide about it."""
         return cls(
             what, where=f"{jurisdiction} {feed}", do=f"look at the portal, then {cls.advice(jurisdiction, feed)}"
         )
 
     @staticmethod
     def advice(jurisdiction: str, feed: str) -> str:
-        """The commands that decide what becomes of a held release."""
-        words = f"{jurisdiction} --feed {feed} --reason ..."
-        return f"`zoning accept {words}` or `zoning discard {words}`"
+        """The commands that accept or discard a held release."""
+        options = f"{jurisdiction} --feed {feed} --reason ..."
+        return f"`zoning accept {options}` or `zoning discard {options}`"
 
 
 class CoverStale(HarvestError):
-    """The layer changed since its tiles were found; materialize `tiles` again. `key`: which was met twice."""
+    """The layer changed after its tiles were computed; materialize `tiles` again. `key`: a key that occurred twice."""
 
     def __init__(self, what: str, *, where: str, do: str, key: str | None = None) -> None:
         super().__init__(what, where=where, do=do)
         self.key = key
 
-    passes = True
+    is_temporary = True
 
 
 class UndoneMeanwhile(HarvestError):
-    """What stood when the run began was rolled back since; the next run judges its harvest beside what stands now."""
+    """A rollback happened during the run. The next run compares its harvest with the data that is published then."""
 
-    passes = True
+    is_temporary = True
 
 
 class NothingWaits(ZoningError):
-    """What was to be accepted, retried or discarded does not wait."""
+    """There is nothing to accept, retry or discard."""
 
 
 class NothingFound(ZoningError):
-    """Nothing has, or ever had, the name that was asked for."""
+    """No object has, or ever had, this name."""
 
 
 class FileRefused(ZoningError):
-    """A downloaded file is not what it should be, is not safe to open, or is larger than allowed."""
+    """A downloaded file is invalid, unsafe to open, or larger than allowed."""
 
 
 class MessageRefused(ZoningError):
-    """A message is not one, by its published schema or by what its jurisdiction is; sent again it fares no better."""
+    """A message does not match its published schema or its jurisdiction. A retry does not help."""
 
 
 class FixRefused(ZoningError):
-    """What a person said of a row would not help, or cannot be; nothing was kept."""
+    """A fix of a row is impossible or would not help; it was not saved."""
 
 
 class DocumentRefused(ZoningError):
@@ -199,7 +203,7 @@ class DocumentRefused(ZoningError):
 
 
 class CrsRefused(ZoningError):
-    """The coordinates cannot be what the portal or the jurisdiction file says they are."""
+    """The coordinates do not match the CRS that the portal or the jurisdiction file states."""
 
 
 class TooManyRejections(ZoningError):
@@ -207,37 +211,37 @@ class TooManyRejections(ZoningError):
 
 
 class RollbackRefused(ZoningError):
-    """What is to be undone was built upon since; undo that as well, by a time."""
+    """A later batch depends on the batch to undo. Roll back to a time instead, which undoes both."""
 
 
 class Held(ZoningError):
-    """A person paused the jurisdiction, its host or everything; what was fetched is kept, nothing was published."""
+    """An operator paused the jurisdiction, its host or everything. Fetched data is kept; nothing was published."""
 
-    passes = True
+    is_temporary = True
 
 
 class Stopping(ZoningError):
-    """This program was asked to stop. What was fetched and published stays; the same command goes on from here."""
+    """This process was asked to stop. Fetched and published data is kept; the same command continues from there."""
 
-    passes = True
+    is_temporary = True
 
 
 class RunGivenUp(ZoningError):
-    """A run was killed, or did not start, and Dagster does not start it again; what it published stays."""
+    """A run was killed or did not start, and Dagster does not retry it. Data that it published stays."""
 
-    passes = True
+    is_temporary = True
 
 
 class Defect(ZoningError):
-    """This program met what it was not made for. The message is for a report; nothing was published."""
+    """An unexpected exception in this program. The message is for a bug report; nothing was published."""
 
 
 class MachineRefused(ZoningError):
-    """This machine did not do what it was asked for: its disk is full, a right is missing. A person must mend that."""
+    """This machine refused an operation: its disk is full, or a permission is missing. A person must correct that."""
 
 
-def of_machine(error: BaseException, where: str) -> MachineRefused | None:
-    """A failure of this machine's own as an error; None where it is of another kind. `where`: what was worked on."""
+def machine_error(error: BaseException, where: str) -> MachineRefused | None:
+    """Convert a failure of this machine to an error; None: another kind of failure. `where`: what was worked on."""
     found = os_errors.machine(error)
     if found is None:
         return None
@@ -249,24 +253,24 @@ def of_machine(error: BaseException, where: str) -> MachineRefused | None:
 class StoreError(ZoningError):
     """Our own side: the database or the object store."""
 
-    passes = True
+    is_temporary = True
 
 
 class DatabaseUnavailable(StoreError):
-    """No database answers, or there is no way to bring one up on this machine."""
+    """No database answers, and none can be started on this machine."""
 
 
 class QueueUnavailable(StoreError):
-    """The broker of messages does not answer, or not as it should. Messages that were put stay where they are."""
+    """The message broker does not answer, or answers with an error. Messages stay in the queue."""
 
 
 class SchemaMismatch(StoreError):
-    """The database's schema and this program are of different versions."""
+    """The schema of the database and this program have different versions."""
 
-    passes = False
+    is_temporary = False
 
 
 class HarvestMissing(StoreError):
-    """Nothing is stored under that name; materialize the asset before it."""
+    """Nothing is stored under this name; materialize the upstream asset."""
 
-    passes = False
+    is_temporary = False

@@ -1,7 +1,8 @@
-"""Ending early without losing anything: whether this process was asked to stop, and how work hears of it.
+"""Stop a process early without losing results: the request to stop, and functions that run work until it ends or a
+stop is requested.
 
-What does not belong here: which signals request it (cli/signals.py for a command; Dagster's own handlers for a run that
-Dagster started).
+What does not belong here: the signals that request a stop (cli/signals.py for a command; Dagster's handlers for a run
+that Dagster started).
 """
 
 import asyncio
@@ -17,86 +18,87 @@ from typing import Any, TypeVar
 
 from zoning_assets.errors import Stopping
 
-#: Work that was asked to stop has so long to end after its grace, and then is left behind; seconds.
+#: How long to wait for work after its grace period. Then it is abandoned. Seconds.
 _ENDS_S = 1.5
-#: The longest grace: after a stop, places that are under way have so long to end, seconds.
+#: The longest grace period: how long partitions in progress may still run after a stop, seconds.
 GRACE_S = 4.5
 
 T = TypeVar("T")
 
 
 class Stop:
-    """The request to stop, which concerns the whole process as a signal does."""
+    """A request to stop the whole process."""
 
     def __init__(self) -> None:
         self._requested = threading.Event()
-        self._changing = threading.RLock()
+        self._lock = threading.RLock()
         self._calls: list[Callable[[], None]] = []
 
     @property
     def requested(self) -> bool:
-        """Whether nothing new is to be begun."""
+        """Whether a stop was requested. Then no new work may start."""
         return self._requested.is_set()
 
     def request(self) -> None:
-        """Stop. May be called from any thread, and more than once; calls that were registered are made once."""
-        with self._changing:
+        """Request a stop, and make each registered call once. May be called repeatedly and from any thread."""
+        with self._lock:
             if self._requested.is_set():
                 return
             self._requested.set()
             for call in self._calls:
                 call()
 
-    def withdraw(self) -> None:
-        """Forget the request; for programs that outlive a command, such as tests."""
+    def reset(self) -> None:
+        """Withdraw the request, for processes that run several commands, such as tests."""
         self._requested.clear()
 
     @contextmanager
-    def calls(self, call: Callable[[], None]) -> Iterator[None]:
-        """Make a short call when a stop is requested while the block runs, or at once where it was already."""
-        with self._changing:
+    def call_on_request(self, call: Callable[[], None]) -> Iterator[None]:
+        """Make a short call when a stop is requested during the block, or at once if it was requested before."""
+        with self._lock:
             self._calls.append(call)
             if self.requested:
                 call()
         try:
             yield
         finally:
-            with self._changing:
+            with self._lock:
                 self._calls.remove(call)
 
     def check(self, where: str) -> None:
-        """Raise Stopping where a stop was requested."""
+        """Raise Stopping if a stop was requested."""
         if self.requested:
             raise Stopping("stopped", where=where, do="the same command goes on from here")
 
 
 #: The request of this process.
 STOP = Stop()
-#: What is done before a process that did not end in time is cut off; short calls that wait for nothing.
-LAST_CALLS: list[Callable[[], None]] = []
+#: Short, non-blocking calls that are made before a process that did not end in time is terminated.
+CLEANUP_CALLS: list[Callable[[], None]] = []
 
 
 @asynccontextmanager
-async def called_in_loop(call: Callable[[], None]) -> AsyncIterator[None]:
-    """As Stop.calls, for a call that must be made in the running event loop."""
+async def call_in_loop_on_stop(call: Callable[[], None]) -> AsyncIterator[None]:
+    """The same as Stop.call_on_request, for a call that must be made in the running event loop."""
     loop = asyncio.get_running_loop()
 
     def from_any_thread() -> None:
         loop.call_soon_threadsafe(call)
 
-    with STOP.calls(from_any_thread):
+    with STOP.call_on_request(from_any_thread):
         yield
 
 
-def apart(work: Callable[[], T], grace_s: float = GRACE_S) -> T:
-    """Do work in a thread of its own while the main thread waits for nothing but it and signals.
+def run_in_thread(work: Callable[[], T], grace_s: float = GRACE_S) -> T:
+    """Run a function in a new thread while the main thread waits for it and for signals; return its result.
 
-    Dagster and asyncio replace signal handlers in the main thread only, and an exception that a handler raises inside
-    their code may be swallowed. Called in another thread, the work is done there.
+    Dagster and asyncio replace signal handlers in the main thread only, and may swallow an exception that a handler
+    raises inside their code. If this is called outside the main thread, the function runs in the calling thread.
 
     Raises:
-        What the work raises. KeyboardInterrupt, or what another signal handler raises: a stop was requested, and the
-        work has ended or was left behind.
+        KeyboardInterrupt, or what another signal handler raises: a stop was requested, and the function has ended or
+            was abandoned.
+        Exception: whatever the function raises.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
@@ -114,23 +116,23 @@ def apart(work: Callable[[], T], grace_s: float = GRACE_S) -> T:
 
 
 def _do(done: "Future[T]", context: contextvars.Context, work: Callable[[], T]) -> None:
-    # Programs that the work starts inherit this: a terminal sends Ctrl-C to all, and this process answers it.
+    # Child processes inherit this mask: a terminal sends Ctrl-C to all of them, but only this process handles it.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         done.set_result(context.run(work))
-    except BaseException as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
+    except BaseException as error:  # noqa: BLE001 - the waiting thread raises it again
         done.set_exception(error)
 
 
 def run(work: Coroutine[Any, Any, T], grace_s: float = 0.0) -> T:
-    """Run a coroutine as asyncio.run does, but `apart`; a stop cancels it after `grace_s` seconds.
+    """Run a coroutine with asyncio.run and `run_in_thread`. A stop cancels it after `grace_s` seconds.
 
     Raises:
         Stopping: it was cancelled.
-        What it raises, and as `apart`.
+        Exception: whatever the coroutine or `run_in_thread` raises.
     """
     try:
-        return apart(lambda: asyncio.run(_bounded(work, grace_s)), grace_s)
+        return run_in_thread(lambda: asyncio.run(_bounded(work, grace_s)), grace_s)
     except asyncio.CancelledError:
         raise _cancelled() from None
 
@@ -138,15 +140,15 @@ def run(work: Coroutine[Any, Any, T], grace_s: float = 0.0) -> T:
 def stream(
     work: Callable[[Callable[[T], None]], Coroutine[Any, Any, None]], grace_s: float = 0.0
 ) -> Generator[T, None, None]:
-    """What a coroutine puts, as it comes. It runs in a thread of its own while the caller uses what came.
+    """Yield the items of a coroutine while it runs in a thread of its own.
 
     Args:
-        work: makes the coroutine of a function that puts an item, from any thread.
-        grace_s: a stop cancels it after so many seconds; so does a caller who takes no more.
+        work: receives a thread-safe function that emits an item, and returns the coroutine.
+        grace_s: seconds after which a stop, or the end of the iteration, cancels the coroutine.
 
     Raises:
         Stopping: it was cancelled.
-        What it raises, after all that it put.
+        Exception: whatever the coroutine raises, after all items that it emitted.
     """
     done: Future[None] = Future()
     items: SimpleQueue[Any] = SimpleQueue()
@@ -172,7 +174,7 @@ async def _bounded(work: Coroutine[Any, Any, T], grace_s: float) -> T:
     def cancel() -> None:
         asyncio.get_running_loop().call_later(grace_s, task.cancel)
 
-    async with called_in_loop(cancel):
+    async with call_in_loop_on_stop(cancel):
         return await task
 
 

@@ -1,4 +1,7 @@
-"""What a harvest is, as values. Standard library only; everything else may import this."""
+"""Value classes of a harvest: pages, harvests, and the tile index of a layer.
+
+Standard library only; every other module may import this one.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,13 +11,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Page:
-    """One answer of a portal, kept as it came.
+    """One response of a portal, stored unchanged.
 
     Attributes:
         name: SHA-256 of its bytes.
-        rows: how many rows of it belong to the harvest.
+        rows: number of its rows that belong to the harvest.
         size: bytes, before compression.
-        kind: kept because it is part of the ids of stored harvests; it decides nothing.
+        kind: not used; kept because it is part of the ids of stored harvests.
     """
 
     name: str
@@ -25,17 +28,17 @@ class Page:
 
 @dataclass(frozen=True)
 class Harvest:
-    """A completed fetch of a layer, or a tile's rows of one: its pages and the proof that they are all. Immutable.
+    """A complete fetch of a layer, or the rows of one tile of it: its pages and the proof of completeness. Immutable.
 
     Attributes:
-        form: how the bytes of a page are read, a key of page_readers.READERS.
-        layer: what reading needs: `crs`, id column, kinds of columns.
-        pages: those that hold rows of it.
-        proof: the evidence, by name; see sources/.
-        id: of a layer, SHA-256 over what was received; of a tile, over what its rows say.
-        of: the id of the layer's harvest that a tile was cut from; empty: this is a layer's harvest.
-        cut: which of the ways to cut a layer's harvest into tiles.
-        picked: hash of the rows that a layer's harvest takes of its pages; empty: all of them.
+        form: the format of the pages, a key of page_readers.READERS.
+        layer: what is needed to read the pages: `crs`, id column, types of columns.
+        pages: the pages that have rows of it.
+        proof: the evidence of completeness, by name; see sources/.
+        id: SHA-256; of a layer over the received bytes, of a tile over the content of its rows.
+        of: id of the layer's harvest that the tile was cut from; empty: this is a layer's harvest.
+        cut: version of the algorithm that cut the layer's harvest into tiles.
+        picked: hash of the selection of rows from the pages; empty: all rows.
     """
 
     jurisdiction: str
@@ -53,21 +56,21 @@ class Harvest:
 
 @dataclass(frozen=True)
 class Cover:
-    """A layer's newest harvest and the tiles that own its rows.
+    """The tile index of a layer: its newest harvest, and the tile of each row. Stored as `cover.json`.
 
     Attributes:
-        stamp: what the layer stated of itself: count, last edit, ETag.
-        tiles: tile -> its rows; empty for zoning, whose districts cross tiles.
-        repeated: repeated key -> the tile that owns all of its rows.
-        rows: rows of the layer that have a place.
-        doubted: a publish met a repeated key that is not in `repeated`: the layer is fetched again.
+        stamp: what the layer states about itself: count, last edit, ETag.
+        tiles: tile -> number of rows; empty for zoning, because districts cross tiles.
+        repeated: repeated key -> the tile that all its rows belong to.
+        rows: number of rows of the layer that belong to a tile.
+        doubted: publishing found a repeated key that is not in `repeated`; the layer must be fetched again.
         harvest: id of the layer's harvest.
-        cut: by which it was cut into tiles, see raw_harvests.put_rows.
-        rules: by which its rows were read.
-        signals: what the probe of the feed type stated when the harvest began; None: not asked.
-        fetched: when the harvest began; ISO 8601.
-        whole: when the last harvest began for which every row was fetched; ISO 8601.
-        seen: when the portal was last found to have just this; ISO 8601.
+        cut: version of the algorithm that cut it into tiles; see raw_harvests.put_rows.
+        rules: version of the rules that its rows were read with.
+        signals: result of the probe when the harvest started; None: not probed.
+        fetched: when the harvest started; ISO 8601.
+        whole: when the last harvest started that fetched every row; ISO 8601.
+        seen: when the portal was last confirmed to have this version; ISO 8601.
         cost: requests, bytes and seconds of the harvest.
     """
 
@@ -89,5 +92,6 @@ class Cover:
 
     @property
     def refreshed(self) -> datetime:
-        """When every row of the layer was fetched last; of an earlier version every harvest did."""
+        """When every row of the layer was last fetched. Older index files have no `whole`: their harvests fetched every
+        row."""
         return datetime.fromisoformat(self.whole or self.fetched)

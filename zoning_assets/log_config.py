@@ -1,7 +1,7 @@
-"""What processes say while they work: plain lines for a person at a terminal, one JSON object a line for machines.
+"""Configure the log: plain lines for a terminal, or one JSON object per line for log collectors.
 
-An object has `timestamp` (ISO 8601, UTC), `level`, `logger`, `event`, and where they are known `run` (Dagster's),
-`jurisdiction`, `tile` and `feed`. Nothing that is said holds a secret; see redaction.py.
+An object has `timestamp` (ISO 8601, UTC), `level`, `logger`, `event`, and if known `run` (of Dagster), `jurisdiction`,
+`tile` and `feed`. Secrets are redacted; see redaction.py.
 """
 
 import logging
@@ -17,27 +17,27 @@ import orjson
 from zoning_assets.redaction import scrubbed
 
 _ROOT = "zoning_assets"
-#: What came of each place; the command line tells people in its own way.
+#: The result of each partition. Not shown on a terminal, because commands report it in their own format.
 OUTCOMES = logging.getLogger(f"{_ROOT}.outcomes")
 
 
-def for_people(stream: TextIO | None = None, faults: Path | None = None) -> None:
-    """Warnings as plain lines on stderr; stacks, which are for who mends this program, in the file `faults`."""
-    _listen(stream, _Plain(), logging.WARNING)
+def log_to_terminal(stream: TextIO | None = None, faults: Path | None = None) -> None:
+    """Write warnings as plain lines to stderr, and stack traces of unexpected errors to the file `faults`."""
+    _configure(stream, _Plain(), logging.WARNING)
     OUTCOMES.setLevel(logging.CRITICAL)
     if faults:
         logging.getLogger(_ROOT).addHandler(_Faults(faults))
 
 
 class _Plain(logging.Formatter):
-    """The message alone, without secrets."""
+    """Formats a record as its message, without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         return scrubbed(record.getMessage())
 
 
 class _Faults(logging.Handler):
-    """Appends the stack of an unforeseen error to a file, without secrets; where that cannot be, it is lost."""
+    """Appends the stack trace of an unexpected error to a file, without secrets. A write error is ignored."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.ERROR)
@@ -53,9 +53,9 @@ class _Faults(logging.Handler):
                 file.write(text)
 
 
-def for_machines(stream: TextIO | None = None) -> None:
-    """Everything worth counting as JSON lines on stderr."""
-    _listen(stream, _json_lines(), logging.INFO)
+def log_as_json(stream: TextIO | None = None) -> None:
+    """Write records of level INFO and above as JSON lines to stderr."""
+    _configure(stream, _json_lines(), logging.INFO)
     OUTCOMES.setLevel(logging.NOTSET)
 
 
@@ -72,15 +72,15 @@ def _json_lines() -> logging.Formatter:
 
 
 @contextmanager
-def about(**known: str | None) -> Iterator[None]:
-    """What is said in the block, and in tasks and threads started there, is about this."""
+def log_context(**known: str | None) -> Iterator[None]:
+    """Add these fields to all records of the block, also from tasks and threads that it starts."""
     from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - see _json_lines
 
     with bound_contextvars(**{name: value for name, value in known.items() if value is not None}):
         yield
 
 
-def _listen(stream: TextIO | None, form: logging.Formatter, level: int) -> None:
+def _configure(stream: TextIO | None, form: logging.Formatter, level: int) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(form)
     logger = logging.getLogger(_ROOT)

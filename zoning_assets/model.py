@@ -1,6 +1,7 @@
-"""The words, as values. Standard library only; everything else may import this, and this imports only the errors.
+"""Value classes for the terms of docs/glossary.md.
 
-What belongs here: frozen descriptions of things that docs/glossary.md names. What does not: behaviour, files, SQL.
+Standard library only. Every other module may import this one; this one imports only errors.py and harvest.py.
+What belongs here: frozen descriptions. What does not: behaviour, files, SQL.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,10 @@ from zoning_assets.errors import ZoningError
 from zoning_assets.harvest import Harvest
 
 PARCELS, ZONING = "parcels", "zoning"
-#: What is made of both feeds; as a feed it stands for shares and changes alone.
+#: The third feed name: parcel zoning and changes, which are computed from the two feeds.
 CHANGES = "changes"
 
-#: What a district allows, as the National Zoning Atlas (NZA) sorts districts.
+#: Zone types of the National Zoning Atlas (NZA).
 ZONE_TYPES = (
     "Primarily Residential",
     "Mixed with Residential",
@@ -22,7 +23,7 @@ ZONE_TYPES = (
     "Overlay Not Affecting Use",
 )
 
-#: What a release is looked at for before it is published (release_checks.py).
+#: The checks of a release before it is published (release_checks.py).
 TRIPWIRES = (
     "completeness",
     "count_drop",
@@ -40,17 +41,16 @@ TRIPWIRES = (
     "freshness",
 )
 
-#: The stages of a tile's rows, in order; each is an asset. The last is the table in PostGIS.
+#: The stages of a tile's rows, in order. Each is an asset; the last one is the table in PostGIS.
 RAW, NORMALIZED, VALIDATED, PUBLISHED = "raw_feed", "normalized", "validated", "published"
 
-#: Feed types whose portals name the order of the axes; a jurisdiction file must not.
+#: Feed types whose protocol defines the axis order. Their feeds may not set `axes` in the jurisdiction file.
 OWN_AXES = ("arcgis", "ogc-features", "wfs")
 
 #: Bounding box: west, south, east, north; degrees, EPSG:4326, longitude first.
 Bounds = tuple[float, float, float, float]
 
-
-#: The order of the two numbers of a position: x first, as everywhere here, or y first.
+#: Axis order of coordinates: x first, as everywhere in this package, or y first.
 LON_LAT, LAT_LON = "lon-lat", "lat-lon"
 
 
@@ -59,48 +59,48 @@ class Feed:
     """One layer of a portal, as its jurisdiction file describes it."""
 
     name: str  # parcels | zoning
-    type: str  # a key of feeds.FEED_TYPES
+    type: str  # a key of sources.FEED_TYPES
     url: str
-    crs: str | None = None  # only where the portal does not say, or says it wrong
-    key: str | None = None  # the natural key's column; zoning may do without
+    crs: str | None = None  # only if the portal states none, or a wrong one
+    key: str | None = None  # column of the natural key; optional for zoning
     on_null_key: str = "reject"
     on_repeated_key: str = "reject"  # reject | dissolve | suffix
-    hidden_rows: str = "refuse"  # refuse | accept: a portal that may have rows that it never shows
+    hidden_rows: str = "refuse"  # refuse | accept: the server hides rows without a shape
     full_refresh_days: int = 30
-    probe_hours: int = 24  # how often the portal is asked whether anything changed
-    probe: str | None = None  # the same as a time; see cron.py. Then probe_hours says nothing
-    page_size: int | None = None  # rows asked for at a time; None: what the portal offers
-    layer: str | None = None  # which layer of a file that holds several
-    fields: Mapping[str, str] = field(default_factory=dict)  # ours = theirs
-    strategy: str = "auto"  # how an arcgis layer is walked through: auto | offset | ranges | ids | area
-    format: str = "auto"  # in which form an arcgis layer's rows are asked for: auto | json | geojson | pbf
-    may_shrink: float = 0.1  # share of the rows that may vanish without a person's word
-    geometry: str | None = None  # the column with the shapes, of a table where that is not plain
-    axes: str = LON_LAT  # which comes first in the shapes of a file or a table, whatever its CRS says
-    shift_accuracy_m: float = 1.0  # metres by which a datum shift may be off at most
+    probe_hours: int = 24  # time between two probes of the portal
+    probe: str | None = None  # times of the probes as cron (cron.py); replaces probe_hours
+    page_size: int | None = None  # rows per page; None: the maximum of the portal
+    layer: str | None = None  # the layer, if a file or service has several
+    fields: Mapping[str, str] = field(default_factory=dict)  # our field -> column of the portal
+    strategy: str = "auto"  # how an arcgis layer is read: auto | offset | ranges | ids | area
+    format: str = "auto"  # format of arcgis pages: auto | json | geojson | pbf
+    may_shrink: float = 0.1  # share of the rows that a release may lose without acceptance by a person
+    geometry: str | None = None  # the column with the shapes, if a table has several
+    axes: str = LON_LAT  # axis order of a file or a table; overrides that of its CRS
+    shift_accuracy_m: float = 1.0  # largest accepted error of a datum shift, metres
 
 
 @dataclass(frozen=True)
 class Portal:
-    """How politely a portal is asked."""
+    """The limits for requests to a portal."""
 
     requests_per_minute: float = 30
     connections: int = 2
     maintenance: tuple[str, ...] = ()  # "Sun 02:00-06:00 America/New_York"; see time_windows.py
-    quiet_hours: tuple[str, ...] = ()  # the same; ours to choose, where maintenance is the portal's
+    quiet_hours: tuple[str, ...] = ()  # the same format; chosen by us, not by the portal
 
 
 @dataclass(frozen=True)
 class CodeRules:
-    """How a jurisdiction spells its zoning codes and what they mean; see zoning_codes.py. What is not declared is no
-    rule: the code stays whole."""
+    """How a jurisdiction spells its zoning codes and what they mean; see zoning_codes.py. Without a matching rule a
+    code is not split."""
 
-    version: str = ""  # as the file states it: of which ordinance or list
-    listed: tuple[str, ...] = ()  # the jurisdiction's own list: canonical spellings, each a code of its own
-    conditions: tuple[str, ...] = ()  # "(PD)": endings that put a condition on a base code
-    overlays: tuple[str, ...] = ()  # parts after "/" or "-" that lie over a base code
-    pud: tuple[str, ...] = ()  # codes that a number follows: PD-1234 is one plan, of base PD
-    same: Mapping[str, str] = field(default_factory=dict)  # theirs = canonical
+    version: str = ""  # of the ordinance or list, as the file states it
+    listed: tuple[str, ...] = ()  # canonical spellings from the jurisdiction's own list
+    conditions: tuple[str, ...] = ()  # endings that add a condition to a base code: "(CD)"
+    overlays: tuple[str, ...] = ()  # parts after "/" or "-" that are overlays
+    pud: tuple[str, ...] = ()  # base codes of numbered plans: PD-1234 has the base PD
+    same: Mapping[str, str] = field(default_factory=dict)  # code of the portal -> canonical code
     types: Mapping[str, str] = field(default_factory=dict)  # code -> one of ZONE_TYPES
 
 
@@ -116,20 +116,23 @@ class Jurisdiction:
     tile_resolution: int | None = None  # an H3 resolution; None: auto
     portal: Portal = Portal()
     codes: CodeRules = CodeRules()
-    #: What stands was so at the portal within so many hours; None: twice the way between probes.
+    #: The freshness limit: within so many hours the published data must be confirmed at the portal. None: twice the
+    #: time between two probes.
     fresh_hours: int | None = None
-    tripwires: Mapping[str, float] = field(default_factory=dict)  # name -> limit; what is not named follows the usual
-    file: str = ""  # where it was read from; for messages, and for paths beside it
+    tripwires: Mapping[str, float] = field(
+        default_factory=dict
+    )  # name -> limit; the others follow from earlier releases
+    file: str = ""  # path of the file; for messages and relative paths
 
     @property
     def srid(self) -> int:
-        """The target CRS as PostGIS knows it."""
+        """The SRID of the target CRS in PostGIS."""
         return int(self.target_crs.removeprefix("EPSG:"))
 
 
 @dataclass(frozen=True)
 class Place:
-    """What one partition covers: a tile of a jurisdiction, or (tile None) the whole of it."""
+    """What one partition covers: a tile of a jurisdiction, or (tile None) the complete jurisdiction."""
 
     jurisdiction: str
     tile: str | None = None
@@ -138,16 +141,16 @@ class Place:
         return f"{self.jurisdiction} tile {self.tile}" if self.tile else self.jurisdiction
 
 
-#: What is counted of the rows of a published partition, in the order in which it is shown.
+#: The counts of a published partition, in the order in which reports show them.
 COUNTED = ("fetched", "accepted", "rejected", "repaired", "dissolved", "added", "changed", "unchanged", "retired")
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What happened to the rows of one feed in one place. fetched = accepted + rejected, always."""
+    """The row counts and the cost of one feed in one partition. fetched = accepted + rejected, always."""
 
     received: int = 0  # rows the portal sent
-    fetched: int = 0  # of those, owned by this place
+    fetched: int = 0  # of those, in this partition
     accepted: int = 0
     repaired: int = 0
     rejected: int = 0
@@ -170,17 +173,17 @@ class Counts:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one feed at one place. `error`: where and why it ended early."""
+    """The result of one feed in one partition. `error`: why it ended early; None: it is complete."""
 
     place: Place
     feed: str
-    stages: tuple[str, ...] = ()  # those that were completed
+    stages: tuple[str, ...] = ()  # the completed stages
     counts: Counts = Counts()
     harvest: Harvest | None = None
-    content_hash: str = ""  # of the validated rows, whatever their order
+    content_hash: str = ""  # of the validated rows; does not depend on their order
     rejections: Any = None  # table of page, row, reason, detail
     picture: bytes = b""  # PNG
-    batch: int | None = None  # None: nothing was published, or it had been published already
+    batch: int | None = None  # None: nothing was published, or it was published before
     error: ZoningError | None = None
 
     @property
@@ -190,11 +193,11 @@ class Outcome:
 
     @property
     def left_out(self) -> Sequence[str]:
-        """What the input holds that is not of this layer: other files, layers and members."""
+        """Parts of the input that were not read because they are not of this layer: files, layers, archive members."""
         return self.harvest.proof.get("left out", ()) if self.harvest else ()
 
     def as_dict(self) -> dict[str, Any]:
-        """As `zoning sync --json` reports it."""
+        """The report of `zoning sync --json`."""
         return {
             "jurisdiction": self.place.jurisdiction,
             "tile": self.place.tile,
@@ -210,14 +213,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Amendment:
-    """That an ordinance or a case exists, from a document, a message or a person. Dates in ISO 8601."""
+    """An ordinance or a case, as a document, a message or a person states it. Dates in ISO 8601."""
 
     jurisdiction: str
     case_numbers: tuple[str, ...] = ()
     ordinance_numbers: tuple[str, ...] = ()
     kind: str = "unknown"
     status: str = "unknown"  # see STATUSES
-    dates: Mapping[str, str] = field(default_factory=dict)  # role, as the statuses are called, -> day
+    dates: Mapping[str, str] = field(default_factory=dict)  # a status -> the day
     parcel_ids: tuple[str, ...] = ()
     place: str = ""
     old_codes: tuple[str, ...] = ()
@@ -226,11 +229,12 @@ class Amendment:
     source: str = ""  # URL or file
     source_hash: str = ""
     confidence: float = 1.0
-    questions: tuple[str, ...] = ()  # what a person must answer, such as a date that is none
+    questions: tuple[str, ...] = ()  # what a person must check, such as an invalid date
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-#: An amendment's life cycle; `ADOPTED` are those after which the map should say so.
+#: The life cycle of an amendment. After a status of `ADOPTED` the zoning map should show the amendment; after one of
+#: `UNDONE` it should not.
 STATUSES = (
     "unknown", "filed", "hearing", "recommended", "tabled", "withdrawn", "denied", "adopted", "enacted", "effective",
     "annulled", "repealed", "reinstated",
@@ -238,7 +242,7 @@ STATUSES = (
 ADOPTED = ("adopted", "enacted", "effective", "reinstated")
 UNDONE = ("annulled", "repealed")
 
-#: What a change may be: of zoning, of a facet of zoning, of parcels.
+#: Kinds of changes: of zoning, of a facet of zoning, of parcels.
 CHANGE_KINDS = (
     "rezoned", "partly_rezoned", "reverted", "reinstated", "zoned", "unzoned", "recoded", "redrawn",
     "overlay_added", "overlay_removed", "overlay_changed", "condition_added", "condition_removed", "condition_changed",

@@ -1,6 +1,6 @@
-"""What the operating system's and the network's failures mean, in plain words.
+"""Describe failures of the operating system and the network in plain words.
 
-What belongs here: an exception -> a few words, and what to do. What does not: whose fault it is, and where it happened.
+What belongs here: an exception -> a description, and what to do. What does not: where it happened.
 """
 
 import errno
@@ -26,7 +26,7 @@ _MACHINE = {
     errno.EIO: ("the disk cannot be read or written", "look at the disk"),
     errno.EADDRINUSE: ("another program uses this port", "give another port"),
 }
-#: errno -> what happened on the way to another machine.
+#: errno -> why another machine was not reached.
 _NETWORK = {
     errno.ECONNREFUSED: "nothing listens there: it refuses the connection",
     errno.ECONNRESET: "it broke the connection off",
@@ -40,12 +40,12 @@ _NETWORK = {
 }
 _UNKNOWN_HOST = "the name of its host is not known"
 _NO_RESOLVER = "the name of its host cannot be looked up just now: is the network up?"
-_NUMBERED = re.compile(r"\[?(?:errno|os error)[ :]+(-?\d+)", re.IGNORECASE)
-_CAUSES = 6
+_ERRNO_TEXT = re.compile(r"\[?(?:errno|os error)[ :]+(-?\d+)", re.IGNORECASE)
+_MOST_CAUSES = 6
 
 
 def network(error: BaseException) -> str | None:
-    """Why another machine was not reached; None where it is no failure of that kind."""
+    """Return why another machine was not reached; None: another kind of failure."""
     for each in _chain(error):
         if isinstance(each, socket.gaierror):
             return _NO_RESOLVER if each.errno == socket.EAI_AGAIN else _UNKNOWN_HOST
@@ -59,24 +59,24 @@ def network(error: BaseException) -> str | None:
 
 
 def machine(error: BaseException) -> tuple[str, str] | None:
-    """What this machine refused, and what to do; None where it is no failure of that kind."""
+    """Return what this machine refused, and what to do about it; None: another kind of failure."""
     return next((_MACHINE[number] for each in _chain(error) if (number := _number(each)) in _MACHINE), None)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error, and what it was made of: what libraries wrap is what happened."""
+    """Return the error and its causes, because libraries wrap the original exception."""
     found = [error]
     for each in found:
         inner = (getattr(each, "os_error", None), each.__cause__, *getattr(each, "exceptions", ()))
         found += [more for more in inner if isinstance(more, BaseException) and more not in found]
-        if len(found) >= _CAUSES:
+        if len(found) >= _MOST_CAUSES:
             break
     return found
 
 
 def _number(error: BaseException) -> int | None:
-    """Its errno; some libraries only write it into their text."""
+    """Return the errno of an exception. Some libraries have it in the message only."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    written = _NUMBERED.search(str(error))
+    written = _ERRNO_TEXT.search(str(error))
     return int(written[1]) if written else None

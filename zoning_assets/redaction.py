@@ -1,34 +1,38 @@
-"""What strangers may read: addresses without their secrets, in whatever text they stand.
+"""Remove secrets from addresses and texts.
 
-Everything that is written for people or programs to read (errors, logs, metadata, manifests) passes through here.
+All text that this program writes for others (errors, logs, metadata, manifests) is redacted here.
 """
 
 import re
 from urllib.parse import urlsplit
 
-#: Strangers write what is looked through here: a scheme is looked for in its last letters, and a quote that nobody
-#: closed hides all that follows, so that nothing is looked through twice.
+#: The input is untrusted, so both patterns must run in linear time: the length of a scheme is limited, and a quote that
+#: is never closed hides the rest of the text.
 _ADDRESS = re.compile(r"\w[\w+.-]{0,20}://[^\s'\"<>]+")
-#: `password=...` of libpq, `Authorization: Bearer ...` of HTTP, `"token": "..."` of JSON: a word and what follows it.
-_SAID = re.compile(
+#: A name and its value: `password=...` of libpq, `Authorization: Bearer ...` of HTTP, `"token": "..."` of JSON.
+_NAMED_SECRET = re.compile(
     r"(?i)\b(password|passwd|pwd|secret|token|api[_-]?key|x-[\w-]{0,40}token|signature|sig|authorization)\b"
     r"(['\"]?\s*[=:]\s*)(?:(bearer|basic)\s+)?('[^']*'?|\"[^\"]*\"?|[^\s&,;'\"<>)}\]]+)"
 )
 
 
 def without_secrets(url: str) -> str:
-    """An address fit for messages: no query, no user, no password."""
+    """Return an address without query, user and password.
+
+    Raises:
+        ValueError: it is not a valid URL.
+    """
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def scrubbed(text: str) -> str:
-    """A text with its addresses fit for messages, and without what stands after `password=` and its like."""
-    return _SAID.sub(r"\1\2***", _ADDRESS.sub(lambda found: _shown(found[0]), text))
+    """Redact a text: its addresses, and the values of `password=` and similar names."""
+    return _NAMED_SECRET.sub(r"\1\2***", _ADDRESS.sub(lambda found: _shown(found[0]), text))
 
 
 def _shown(url: str) -> str:
     try:
         return without_secrets(url)
-    except ValueError:  # `http://[`, as a stranger may write
+    except ValueError:  # an invalid URL, such as `http://[`
         return "an address that is none"

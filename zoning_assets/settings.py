@@ -1,4 +1,4 @@
-"""What the environment decides. Read once at the edge and handed in; nothing else looks at the environment."""
+"""The settings from environment variables. They are read once, when a command starts, and passed as arguments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from zoning_assets.errors import SettingInvalid
 
-#: The folder that the package lies in: a clone has the script `zoning` there.
+#: The parent folder of the package. In a clone it has the script `zoning`.
 CLONE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things live; see docs/reference/settings.md."""
+    """Folders and addresses; see docs/reference/settings.md."""
 
     home: Path  # ZONING_HOME
     store_url: str  # ZONING_STORE_URL
@@ -22,12 +22,12 @@ class Settings:
 
     @property
     def scratch(self) -> Path:
-        """Files that may be deleted at any time: downloads."""
+        """The folder for downloads, which may be deleted at any time."""
         return self.home / "scratch"
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Settings":
-        """The settings that an environment says."""
+        """Read the settings from an environment."""
         home = Path(environ.get("ZONING_HOME") or ".zoning").absolute()
         return cls(
             home=home,
@@ -38,9 +38,9 @@ class Settings:
 
 
 def _jurisdictions(named: str | None, home: Path) -> Path:
-    """The folder of the user's jurisdiction files: the one that is named; else `jurisdictions` in the current folder,
-    in the clone that this program runs from, or in ZONING_HOME, whichever there is first. So a command that cron starts
-    finds the files of its clone. Where there is none yet: in the clone, or in the current folder when installed."""
+    """The folder of the user's jurisdiction files: the named one; else the first that exists of `jurisdictions` in the
+    current folder, in the clone of this program, and in ZONING_HOME. Thus a command that cron starts finds the files of
+    its clone. If none exists: the one in the clone, or in the current folder if the package is installed."""
     if named:
         return Path(named).absolute()
     clone = [CLONE / "jurisdictions"] if (CLONE / "zoning").is_file() else []
@@ -50,13 +50,17 @@ def _jurisdictions(named: str | None, home: Path) -> Path:
 
 
 def moment(text: str, where: str) -> datetime:
-    """A moment that a person gave, ISO 8601; UTC where no zone is said.
+    """Parse a time of an option, ISO 8601; UTC if it has no zone.
+
+    Args:
+        text: the time.
+        where: the option, for the message.
 
     Raises:
-        SettingInvalid: it is none.
+        SettingInvalid: it is not a time.
     """
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise SettingInvalid(f"{text!r} is no moment", where=where, do="give it like 2026-11-24T18:00Z") from None
+        raise SettingInvalid(f"{text!r} is not a time", where=where, do="give it like 2026-11-24T18:00Z") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -82,7 +82,7 @@ def test_a_peak_that_grows_is_a_failure(
     assert found == status
     assert [each["ratio"] for each in document["growth"]] == [ratio, ratio]
     assert {each["feed_type"] for each in document["figures"]} == {"download", "arcgis"}
-    assert ("promised" in err) == bool(status)
+    assert ("limit: at most" in err) == bool(status)
 
 
 def test_a_peak_above_the_limit_is_a_failure_though_it_does_not_grow(

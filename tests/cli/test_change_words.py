@@ -81,15 +81,15 @@ def test_the_words_about_changes(asked: Asked, zoning: Zoning) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        (("explain", "nonesuch"), 1, "no change begins so"),
-        (("explain", "%"), 2, "is no id of a change"),
+        (("explain", "nonesuch"), 1, "no id of a change starts with this"),
+        (("explain", "%"), 2, "is not the id of a change"),
         (("parcel", ID, "nonesuch"), 1, "no parcel has or had this id"),
-        (("changes", "--since", "yesterday"), 2, "is no moment"),
-        (("amend", ID), 2, "nothing was told"),
-        (("amend", ID, "--case", "7", "--status", "pending"), 2, "'pending' is no status"),
-        (("amend", ID, "--case", "7", "--date", "2024"), 2, "is no ROLE=DAY"),
+        (("changes", "--since", "yesterday"), 2, "is not a time"),
+        (("amend", ID), 2, "no amendment is given"),
+        (("amend", ID, "--case", "7", "--status", "pending"), 2, "'pending' is not a status"),
+        (("amend", ID, "--case", "7", "--date", "2024"), 2, "is not STATUS=DAY"),
         (("amend", ID, "--document", "nonesuch.pdf"), 2, "there is no such file"),
-        (("amendments", "--queue", "nonesuch"), 2, "is no queue"),
+        (("amendments", "--queue", "nonesuch"), 2, "is not a queue"),
     ],
 )
 def test_what_is_not_there_is_one_line(

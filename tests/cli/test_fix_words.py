@@ -52,12 +52,12 @@ def test_a_replay_asks_the_portal_nothing(
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        (["fix", "0" * 16, "--set", "key=X"], 1, "no such row is held back; look at `zoning rejections`"),
-        (["fix", "0" * 16, "--withdraw"], 1, "nothing was said of it"),
-        (["fix", "0" * 16], 2, "say what, in one way; --set and --geometry, or --known, or --withdraw"),
-        (["fix", "0" * 16, "--known", "--set", "a=b"], 2, "say what, in one way"),
-        (["fix", "0" * 16, "--set", "ab"], 2, "'ab' names no column"),
-        (["fix", "us-xx", "--all", "null_key", "--geometry", "x.json"], 2, "many rows have not one shape"),
+        (["fix", "0" * 16, "--set", "key=X"], 1, "there is no such rejected row; look at `zoning rejections`"),
+        (["fix", "0" * 16, "--withdraw"], 1, "it has no fix"),
+        (["fix", "0" * 16], 2, "give one kind of fix; --set and --geometry, or --known, or --withdraw"),
+        (["fix", "0" * 16, "--known", "--set", "a=b"], 2, "give one kind of fix"),
+        (["fix", "0" * 16, "--set", "ab"], 2, "'ab' is not an assignment"),
+        (["fix", "us-xx", "--all", "null_key", "--geometry", "x.json"], 2, "several rows cannot have one shape"),
         (["fix", "0" * 16, "--geometry", "absent.json"], 2, "absent.json: cannot be read: there is no such file"),
     ],
 )

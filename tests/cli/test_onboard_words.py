@@ -21,9 +21,9 @@ def test_a_proposal_that_was_read_is_written_without_asking_again(zoning: Zoning
         status, shown, err = zoning("onboard", url)
         assert status == 0, err
         said = err.splitlines()
-        assert said[0] == "Looking at the portal ..."
+        assert said[0] == "Reading the portal ..."
         assert any(line.startswith("Reading some rows of the layer ") for line in said)
-        assert "Reading the first page, as a trial ..." in said
+        assert "Testing with the first page ..." in said
         assert not list(folder.iterdir())
     status, out, err = zoning("onboard", url, "--write", "--id", "us-xx-mine", "--json")
     assert status == 0, err

@@ -18,7 +18,7 @@ import pytest
 from psycopg import sql
 
 from tests.cli.conftest import Zoning
-from zoning_assets.errors import StoreError, of_machine
+from zoning_assets.errors import StoreError, machine_error
 from zoning_assets.os_errors import network
 from zoning_assets.storage.postgis import database as db
 
@@ -265,12 +265,12 @@ def test_a_disk_that_is_full_and_a_right_that_is_missing() -> None:
     wrapped = ValueError("writing failed")
     wrapped.__cause__ = full.value
     for error in (full.value, wrapped, RuntimeError("Error writing: [errno 28] No space left on device")):
-        known = of_machine(error, "/store")
+        known = machine_error(error, "/store")
         assert known
         assert str(known).startswith("/store: the disk is full; make room on the disk")
-    denied = of_machine(PermissionError(13, "Permission denied", "/etc/shadow"), "here")
+    denied = machine_error(PermissionError(13, "Permission denied", "/etc/shadow"), "here")
     assert str(denied).startswith("/etc/shadow: this user has no right to it; ")
-    assert of_machine(KeyError("x"), "here") is None
+    assert machine_error(KeyError("x"), "here") is None
     assert network(KeyError("x")) is None
 
 

@@ -167,7 +167,7 @@ def test_the_change_feed_in_all_its_forms(zoning: Zoning, seen: Seen, portal: st
     [
         (("changes", "--kind", "rezonde"), 2, "choose one of: rezoned, partly_rezoned, "),
         (("changes", "--jurisdiction", "us-ma-cambrige"), 2, "choose one of: us-ma-cambridge"),
-        (("changes", "--since", "soon"), 2, "'soon' is no moment"),
+        (("changes", "--since", "soon"), 2, "'soon' is not a time"),
         (("changes", "--csv", "--json"), 2, "give only one"),
         (("changes", "--summary", "--limit", "5"), 2, "a summary counts all"),
         (("rejections", "us-ma-cambrige"), 2, "choose one of: us-ma-cambridge"),

@@ -88,7 +88,8 @@ def test_a_fresh_installation_has_nothing_but_files(at_home, capsys):
     empty = {"ready": 0, "leased": 0, "dead": 0, "oldest_s": None, "fault": None}
     assert found["queues"] == [{"name": "amendments", **empty}, {"name": "tiles", **empty}]
     by_id = {each["id"]: each for each in found["jurisdictions"]}
-    cambridge = {"feeds": ["parcels", "zoning"], "parcels": 0, "promise_hours": 48, "waiting": 0, "dead": 0}
+    cambridge = {"feeds": ["parcels", "zoning"], "parcels": 0, "freshness_hours": 48, "waiting": 0, "dead": 0}
+    cambridge["promise_hours"] = 48  # deprecated
     never = dict.fromkeys(("last_batch", "harvested", "current", "fresh", "next_probe", "probe_error", "fault"))
     nothing = {"id": "us-ma-cambridge", **cambridge, **never, "rejections": {}, "alarms": []}
     assert by_id["us-ma-cambridge"] == nothing
@@ -166,17 +167,16 @@ def failed(database: str, error: ZoningError | None) -> None:
     failure_records.note(database, [Outcome(Place("us-xx-mine"), "zoning", error=error)], "run", datetime.now(UTC))
 
 
-def test_a_promise_is_kept_or_needs_a_person(mine, capsys):
-    """Cron's exit status: 0 while what stands was found to be the portal's within the promise. A pause is a person's
-    own word."""
+def test_an_exceeded_freshness_limit_needs_a_person(mine, capsys):
+    """The exit status is 0 while the published data was confirmed within the freshness limit, and during a pause."""
     current(mine, 35)
     (found,) = [each for each in document(capsys, 0)["jurisdictions"] if each["id"] == "us-xx-mine"]
-    assert (found["fresh"], found["promise_hours"]) == (True, 36)
+    assert (found["fresh"], found["freshness_hours"]) == (True, 36)
     with psycopg.connect(mine) as connection:
         connection.execute("UPDATE zoning.feed SET current = current - interval '2 hours'")
     late = document(capsys, 1)
     assert [each["where"] for each in late["needs"]] == ["us-xx-mine/zoning"]
-    assert late["needs"][0]["what"].startswith("not found up to date within 1 day, 12:00")
+    assert late["needs"][0]["what"].startswith("not confirmed as current within 1 day, 12:00")
     hold_records.pause(mine, jurisdiction="us-xx-mine", host=None, reason="?", actor="me", until=None)
     assert document(capsys, 0)["holds"][0]["what"] == "us-xx-mine"
 
@@ -250,11 +250,11 @@ def looked() -> float:
     """Seconds that the quickest of some looks took; a program that looks loads no Dagster."""
     look = (
         "import sys, time; from datetime import UTC, datetime\n"
-        "from zoning_assets.cli import bootstrap as environment, health as standing\n"
+        "from zoning_assets.cli import bootstrap as environment, health\n"
         "from zoning_assets.cli.status import PARTS\n"
         "for _ in range(10):\n"  # a busy machine may be late, but not each time
         "    began = time.monotonic()\n"
-        "    s = standing.look(environment.bring_up_database(), environment.settings(), datetime.now(UTC))\n"
+        "    s = health.read_status(environment.bring_up_database(), environment.settings(), datetime.now(UTC))\n"
         "    [find(s) for find in PARTS.values()]; print(time.monotonic() - began)\n"
         "print('dagster' in sys.modules)"
     )

@@ -32,7 +32,7 @@ key = "ML"
         (["demo", "--parcels", "-5"], "greater than or equal to 200"),
         (["up", "--port", "99999"], "less than or equal to 65535"),
         (["db", "upp"], "See `zoning db --help`"),
-        (["sync", "us-xx-mytown", "--tile", "nonsense"], "--tile: 'nonsense' is no H3 cell"),
+        (["sync", "us-xx-mytown", "--tile", "nonsense"], "--tile: 'nonsense' is not an H3 cell"),
         (["sync", "us-xx-mytown", "--feed", "nonsense"], "choose parcels or zoning"),
         (["sync", "us-xx-nowhere"], "'us-xx-nowhere': no file describes this jurisdiction; write "),
         (["sync", "../../etc/passwd"], "/jurisdictions/ID.toml, or choose one of: "),
@@ -129,7 +129,7 @@ def test_ctrl_c_while_the_words_are_imported_is_one_line() -> None:
     program += "sys.meta_path.insert(0, Interrupt())\n"
     program += "from zoning_assets.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=500, check=False)
-    assert (done.returncode, done.stderr) == (130, "zoning: stopped before anything was begun\n")
+    assert (done.returncode, done.stderr) == (130, "zoning: stopped before any work started\n")
 
 
 def test_the_tests_need_a_clone(zoning: Zoning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def kinds() -> Iterator[type[ZoningError]]:
 
 def test_every_error_says_whether_it_passes() -> None:
     """What a person must do something about is never asked for by itself."""
-    passing = {kind.__name__ for kind in kinds() if kind.passes and kind.__module__ == errors.__name__}
+    passing = {kind.__name__ for kind in kinds() if kind.is_temporary and kind.__module__ == errors.__name__}
     assert passing == {
         "PortalUnreachable", "PortalBusy", "PortalResting", "HarvestIncomplete", "CoverStale", "UndoneMeanwhile",
         "Held", "Stopping", "RunGivenUp", "StoreError", "DatabaseUnavailable", "QueueUnavailable",

@@ -103,6 +103,6 @@ def test_a_failure_that_dagsters_daemon_missed_is_reported_once_more(instance: d
 def test_a_backfill_survives_a_killed_code_server() -> None:
     """Killed while it starts, the assets look gone, and Dagster gives the backfill up (seen with kill -9), unless told
     not to by a variable that this Dagster must still read."""
-    told = [name for name in bootstrap.patient() if name.startswith("DAGSTER_BACKFILL")]
+    told = [name for name in bootstrap.dagster_environ() if name.startswith("DAGSTER_BACKFILL")]
     assert told
     assert all(name in inspect.getsource(asset_backfill) for name in told)

@@ -28,10 +28,10 @@ def test_a_stopped_run_says_so_of_every_place_and_the_next_does_the_rest(pipelin
             places = [Place(ID, tile) for tile in tiles]
             asyncio.run(pipeline.run({ID: county}, places, PARCELS, STAGES, stop))
             done = [outcome for outcome in outcomes if outcome.error is None]
-            STOP.withdraw()
+            STOP.reset()
             again = sync(pipeline, county)
     finally:
-        STOP.withdraw()
+        STOP.reset()
     assert [outcome.place for outcome in outcomes if outcome.place not in places] == []
     assert len(outcomes) == len(places)
     assert 0 < len(done) < len(places)

@@ -23,8 +23,8 @@ from psycopg import sql
 
 from tests.support.effort import assert_linear
 from zoning_assets import log_config
+from zoning_assets.defects import unexpected_error
 from zoning_assets.errors import PortalUnreachable
-from zoning_assets.pipeline.pipeline import defect
 from zoning_assets.redaction import scrubbed
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving
@@ -195,8 +195,8 @@ def test_logs_for_machines_hold_what_is_known_and_no_secret() -> None:
     logger = logging.getLogger("zoning_assets")
     before = logger.handlers, logger.level
     try:
-        log_config.for_machines(stream)
-        with log_config.about(run="r1", jurisdiction="us-x", tile=None):
+        log_config.log_as_json(stream)
+        with log_config.log_context(run="r1", jurisdiction="us-x", tile=None):
             error = ValueError(f"cannot open http://{USER}:{PASSWORD}@h/?token={TOKEN}")
             logging.getLogger("zoning_assets.pipeline.pipeline").error("unforeseen", exc_info=error)
     finally:
@@ -230,7 +230,7 @@ def test_a_long_token_is_hidden_to_its_end(quote: str) -> None:
 
 def test_an_unforeseen_error_that_is_cut_off_in_an_address_holds_no_secret() -> None:
     error = ValueError(f"{'x' * 450} http://{USER}:{PASSWORD * 20}@h/?token={TOKEN}")
-    assert not [secret for secret in PLANTED if secret in str(defect("us-x", error))]
+    assert not [secret for secret in PLANTED if secret in str(unexpected_error("us-x", error))]
 
 
 @pytest.mark.parametrize("word", ["a", "x-", "password='", "token=", "a://", "a+"])

@@ -151,8 +151,8 @@ async def test_the_doctor_finds_renamed_columns_by_their_values(tmp_path: Path, 
         well = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)
         portal.layers[0] = renamed(portal.layers[0], PIN="PARCEL_KEY_2026", ZONE="DISTRICT")
         found = await doctor.examine(http, county, county.feeds[PARCELS], objects, tmp_path)
-    assert well.wrong is None
-    assert found.instead == {"PIN": "PARCEL_KEY_2026", "ZONE": "DISTRICT"}
+    assert well.problem is None
+    assert found.replacements == {"PIN": "PARCEL_KEY_2026", "ZONE": "DISTRICT"}
     patch = doctor.patch(Path(county.file), [found])
     assert '-key = "PIN"' in patch
     assert '+key = "PARCEL_KEY_2026"' in patch
@@ -167,10 +167,10 @@ async def test_the_doctor_finds_a_layer_that_moved(tmp_path: Path) -> None:
         county = read_toml(tmp_path, county_toml(address), ID)
         moved = replace(county.feeds[PARCELS], url=county.feeds[PARCELS].url.replace("/0", "/7"))
         found = await doctor.examine(http, county, moved, objects, tmp_path)
-        assert list(found.instead.values()) == [county.feeds[PARCELS].url]
+        assert list(found.replacements.values()) == [county.feeds[PARCELS].url]
         gone = replace(county.feeds[PARCELS], url=county.feeds[PARCELS].url.replace("/County/", "/Country/"))
         found = await doctor.examine(http, county, gone, objects, tmp_path)
-        assert [each.replace("MapServer", "FeatureServer") for each in found.instead.values()] == [
+        assert [each.replace("MapServer", "FeatureServer") for each in found.replacements.values()] == [
             county.feeds[PARCELS].url
         ]
         assert portal.requests

@@ -212,7 +212,7 @@ def test_a_parcel_that_had_passed_to_another_tile_passes_again(database: str) ->
         where = rows(database, "SELECT tile FROM zoning.parcel WHERE parcel_id = 'K'")
         assert where == [(synthetic.SOUTH,)]
         publish_(synthetic.NORTH, "2", **north)
-        with rollback_batches.undoing(database, ID, in_earnest=True) as work:
+        with rollback_batches.undoing(database, ID, dry_run=False) as work:
             work.to(before)
             work.finish()
         where = rows(database, "SELECT tile FROM zoning.parcel WHERE parcel_id = 'K'")

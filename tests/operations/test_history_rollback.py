@@ -47,10 +47,10 @@ def harvest(pipeline: Pipeline, county: Jurisdiction) -> None:
 
 
 def undo(
-    pipeline: Pipeline, county: Jurisdiction, to: datetime | int, *, in_earnest: bool = True
-) -> history_rollback.Undone:
-    return history_rollback.undo(
-        pipeline.database, pipeline.objects, county, to=to, actor="ann", reason="wrong", in_earnest=in_earnest
+    pipeline: Pipeline, county: Jurisdiction, to: datetime | int, *, dry_run: bool = False
+) -> history_rollback.RollbackResult:
+    return history_rollback.roll_back(
+        pipeline.database, pipeline.objects, county, to=to, actor="ann", reason="wrong", dry_run=dry_run
     )
 
 
@@ -98,7 +98,7 @@ def test_any_past_moment_comes_back_row_for_row(pipeline: Pipeline, county: tupl
     assert len({str(seen) for _, seen, _ in moments}) == 3
     for which in (0, 2, 1, 0, 1, 2):
         moment, seen, told = moments[which]
-        preview = undo(pipeline, described, moment, in_earnest=False)
+        preview = undo(pipeline, described, moment, dry_run=True)
         done = undo(pipeline, described, moment)
         assert (preview.ended, preview.begun, preview.retracted) == (done.ended, done.begun, done.retracted)
         assert state(pipeline.database) == seen
@@ -175,8 +175,9 @@ def test_the_ui_can_do_it_too(
     assert run("resume", "lift_hold", jurisdiction=ID)
     assert not run("resume", "lift_hold", jurisdiction=ID)
     assert run("rollback", "undo", jurisdiction=ID, reason="wrong", to=moment.isoformat())
+    assert run("rollback", "undo", jurisdiction=ID, reason="wrong", to=moment.isoformat(), in_earnest=False)
     assert state(pipeline.database) != seen
-    assert run("rollback", "undo", jurisdiction=ID, reason="wrong", to=moment.isoformat(), in_earnest=True)
+    assert run("rollback", "undo", jurisdiction=ID, reason="wrong", to=moment.isoformat(), dry_run=False)
     assert state(pipeline.database) == seen
     deeds = [deed for (deed,) in rows(pipeline.database, "SELECT deed FROM zoning.audit ORDER BY id")]
     assert deeds == ["pause", "resume", "pause", "rollback"]

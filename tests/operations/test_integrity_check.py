@@ -67,7 +67,7 @@ FIRST = "(SELECT min(parcel_id) FROM zoning.parcel)"
         (_row(f"DELETE FROM zoning.parcel WHERE parcel_id = {FIRST} RETURNING 1"), "1 rows are missing"),
         (_row(f"UPDATE zoning.parcel SET content_hash = 'x' WHERE parcel_id = {FIRST} RETURNING 1"), "other than"),
         (_row("UPDATE zoning.district SET district_id = 'x' WHERE district_id = (SELECT min(district_id) FROM "
-              "zoning.district) RETURNING 1"), "in no harvest: x"),
+              "zoning.district) RETURNING 1"), "not in the harvest: x"),
     ],
 )  # fmt: skip
 def test_each_harm_is_named(county: Pipeline, tmp_path: Path, harm: Callable[..., None], says: str) -> None:
@@ -82,7 +82,7 @@ def test_a_rollback_is_no_fault(county: Pipeline, tmp_path: Path) -> None:
     described = read_toml(tmp_path / "toml", county_toml("http://127.0.0.1:1"), ID)
     change_detection.update_parcel_zoning(county.database, described)
     ((moment,),) = rows(county.database, "SELECT max(committed) FROM zoning.batch WHERE id <= 2")
-    history_rollback.undo(
-        county.database, county.objects, described, to=moment, actor="ann", reason="wrong", in_earnest=True
+    history_rollback.roll_back(
+        county.database, county.objects, described, to=moment, actor="ann", reason="wrong", dry_run=False
     )
     assert verify(county.database, county.objects).faults == ()

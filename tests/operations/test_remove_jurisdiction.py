@@ -40,7 +40,7 @@ def state_of(url: str) -> dict[str, list[tuple]]:
     return {name: rows(url, query.format(f"zoning.{name}{mine}")) for name, query in STATE.items()}
 
 
-def remove(pipeline: Pipeline, jurisdiction: str = ID, *, in_earnest: bool = True) -> remove_jurisdiction.Done:
+def remove(pipeline: Pipeline, jurisdiction: str = ID, *, dry_run: bool = False) -> remove_jurisdiction.RemovalResult:
     return remove_jurisdiction.remove(
         pipeline.database,
         pipeline.objects,
@@ -48,7 +48,7 @@ def remove(pipeline: Pipeline, jurisdiction: str = ID, *, in_earnest: bool = Tru
         hosts=["gone.example"],
         actor="ann",
         reason="it left",
-        in_earnest=in_earnest,
+        dry_run=dry_run,
     )
 
 
@@ -110,7 +110,7 @@ def test_what_is_previewed_goes_and_nothing_else(
     """Rows, shares, changes, failures, feeds, pauses, watches, messages and budgets go; another county keeps all."""
     url = pipeline.database
     before = counts(url, OTHER)
-    preview = remove(pipeline, in_earnest=False)
+    preview = remove(pipeline, dry_run=True)
     assert preview.removed is None
     assert counts(url, ID)["parcel"] == preview.found["parcels"] > 300
     done = remove(pipeline)
@@ -119,7 +119,7 @@ def test_what_is_previewed_goes_and_nothing_else(
         done.found.items()
     )
     assert set(counts(url, ID).values()) == {0}
-    assert set(remove(pipeline, in_earnest=False).found.values()) == {0}
+    assert set(remove(pipeline, dry_run=True).found.values()) == {0}
     assert counts(url, OTHER) == before
     assert [each.jurisdiction for each in failure_records.unsolved(url)] == [OTHER]
     assert [each.jurisdiction for each in hold_records.active(url)] == [OTHER]
@@ -220,7 +220,7 @@ def test_a_county_whose_file_is_gone_is_said_once(
     (tmp_path / "toml" / f"{ID}.toml").unlink()
     needs = json.loads(zoning("status", "--json")[1])["needs"]
     assert [each for each in needs if ID in str(each)] == [
-        {"where": ID, "what": "its file is gone", "do": f"put it back, or `zoning remove {ID} --reason ...`"}
+        {"where": ID, "what": "its file is gone", "do": f"restore it, or `zoning remove {ID} --reason ...`"}
     ]
     status, out, _ = zoning("remove", ID, "--reason", "gone", "--json")
     preview = json.loads(out)["preview"]

@@ -234,8 +234,8 @@ def test_a_parcel_layer_that_comes_after_the_map_makes_its_changes_as_sure(
     risen = [id_ for id_ in before if mine[id_] > before[id_]]
     assert len(risen) >= 68
     assert all(mine[id_] == pytest.approx(min(before[id_] + 0.1, 0.95)) for id_ in risen)
-    history_rollback.undo(
-        begun.database, begun.objects, county, to=moment, actor="ann", reason="wrong", in_earnest=True
+    history_rollback.roll_back(
+        begun.database, begun.objects, county, to=moment, actor="ann", reason="wrong", dry_run=False
     )
     assert {id_: sure for id_, sure in sureness(begun.database).items() if id_ in before} == before
 

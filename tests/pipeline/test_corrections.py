@@ -254,8 +254,8 @@ def test_a_rollback_keeps_the_fixes_and_a_replay_brings_them_back(city: City) ->
     ((before,),) = rows(city.url, "SELECT clock_timestamp()")
     city.fix(FixRequest({"PIN": "Z7"}), *city.ids())
     city.again(REPLAY, lots)
-    history_rollback.undo(
-        city.url, city.pipeline.objects, city.described, to=before, actor="ann", reason="x", in_earnest=True
+    history_rollback.roll_back(
+        city.url, city.pipeline.objects, city.described, to=before, actor="ann", reason="x", dry_run=False
     )
     assert city.parcels() == [f"A{number}" for number in range(5)]
     hold_records.resume(city.url, jurisdiction=city.described.id, host=None, reason="ok", actor="ann")

@@ -13,7 +13,7 @@ from tests.conftest import rows
 from zoning_assets.errors import DatabaseUnavailable, JurisdictionUnknown, MessageRefused
 from zoning_assets.model import STATUSES, Feed, Jurisdiction
 from zoning_assets.operations import amendment_consumer
-from zoning_assets.operations.amendment_consumer import Received
+from zoning_assets.operations.amendment_consumer import ReceiveResult
 from zoning_assets.queues import Queue, open_queue
 from zoning_assets.storage.postgis.database import as_role
 from zoning_assets.storage.postgis.records import amendment_records
@@ -48,10 +48,10 @@ def parcel(database: str, number: str, tile: str, at: float = -71.1) -> None:
     rows(database, query, HERE, number, tile, at, at)
 
 
-def run(database: str, bodies: list[str], **more: Any) -> tuple[Received, list[dict[str, Any]]]:
+def run(database: str, bodies: list[str], **more: Any) -> tuple[ReceiveResult, list[dict[str, Any]]]:
     """Put the bodies, handle what waits; what became of it, and what is asked for."""
 
-    async def handled() -> tuple[Received, list[dict[str, Any]]]:
+    async def handled() -> tuple[ReceiveResult, list[dict[str, Any]]]:
         async with open_queue(database, "amendments") as queue, open_queue(database, "tiles") as tiles:
             await queue.put(bodies)
             done = await amendment_consumer.receive(queue, tiles, database, find, **more)
@@ -75,7 +75,7 @@ def test_an_adopted_amendment_asks_for_its_tiles_and_for_the_map(database: str) 
     parcel(database, "3", "882a306607fffff", -71.05)
     told = {**TOLD, "ground": {"type": "Polygon", "coordinates": SQUARE}}
     done, asked = run(database, [json.dumps(told)])
-    assert (done.stored, done.asked, done.failed, done.refused) == (1, 2, [], [])
+    assert (done.stored, done.tile_messages, done.failed, done.refused) == (1, 2, [], [])
     assert [(each["feed"], each["tiles"]) for each in asked] == [("parcels", [TILE, OTHER]), ("zoning", [])]
     assert asked[0]["why"].startswith("amendment Z-7 by message ")
     assert rows(database, "SELECT case_numbers, status, ST_NPoints(geom) FROM zoning.amendment") == [

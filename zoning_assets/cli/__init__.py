@@ -1,8 +1,8 @@
 """The command line: `./zoning WORD` in a clone, `zoning WORD` when installed.
 
-What belongs here: words, progress, tables for people, JSON for programs, exit statuses. What does not: doing the work.
-A command's module is imported when the command is called (commands.py). Inside it, what only a part of the command
-needs is imported there: Dagster takes a second, pandas and GDAL take half of one.
+What belongs here: options, progress, tables, JSON documents, exit statuses. What does not: the work itself.
+The module of a command is imported when the command is called (commands.py). Slow libraries are imported inside the
+functions that need them: Dagster takes a second, pandas and GDAL half a second.
 """
 
 import gc
@@ -11,13 +11,13 @@ import sys
 from zoning_assets.cli import signals
 
 _STOPPED = 130
-#: New objects after which Python looks for garbage in cycles; its own default is 700. What imports make stays, and
-#: looking through it again and again took a fifth of the time that `import dagster` takes.
+#: Number of new objects before Python collects cyclic garbage; the default is 700. Imported objects are never freed:
+#: scanning them repeatedly took a fifth of the time of `import dagster`.
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 
 def main() -> None:
-    """Run the command line. A signal is one line from the first moment on: importing the commands takes a moment."""
+    """Run the command line. Signals are handled from the start, because the imports take some time."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with signals.watched():
         try:
@@ -25,7 +25,7 @@ def main() -> None:
             from zoning_assets.cli.app import main as run  # noqa: PLC0415
 
             run()
-        except KeyboardInterrupt:  # before or after what `run` answers itself
-            signals.end_if_one_came()
-            sys.stderr.write("zoning: stopped before anything was begun\n")
+        except KeyboardInterrupt:  # before or after the part that `run` handles
+            signals.end_if_received()
+            sys.stderr.write("zoning: stopped before any work started\n")
             sys.exit(_STOPPED)

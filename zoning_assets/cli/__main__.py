@@ -1,4 +1,4 @@
-"""`python -m zoning_assets.cli`, as the script `zoning` starts it."""
+"""Entry point of `python -m zoning_assets.cli`, which the script `zoning` runs."""
 
 from zoning_assets.cli import main
 

@@ -1,4 +1,4 @@
-"""`zoning accept` and `zoning discard`: a person's word on a release that a tripwire or an alarm holds back."""
+"""`zoning accept` and `zoning discard`: decide about a release that a tripwire or an alarm holds back."""
 
 import getpass
 from contextlib import suppress
@@ -18,63 +18,62 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 def accept(
     jurisdiction: _Jurisdiction,
-    reason: Annotated[str, typer.Option(help="Why it is right; kept with your name.")],
+    reason: Annotated[str, typer.Option(help="Why it is right; stored with your name.")],
     feed: _Feed = PARCELS,
     *,
     json: _Json = False,
 ) -> None:
-    """Say that what is held back is right: a release that tripped a tripwire, a map that raised an alarm, a layer that
-    shrank; the next sync goes on with just that."""
+    """Accept a held release, a map with an alarm, or a layer that shrank. The next sync publishes exactly that."""
     from zoning_assets.storage.postgis.records import change_records, release_profiles  # noqa: PLC0415
 
-    id_, url = _known(jurisdiction, feed), bootstrap.bring_up_database()
+    id_, url = _checked_feed(jurisdiction, feed), bootstrap.bring_up_database()
     who = getpass.getuser()
-    if why := _decided(url, id_, feed, release_profiles.ACCEPTED, reason):
-        said, line = {"why": why}, f"is right, though {'; '.join(why)}: the next sync publishes it"
+    if why := _decide(url, id_, feed, release_profiles.ACCEPTED, reason):
+        fields, line = {"why": why}, f"is accepted ({'; '.join(why)}): the next sync publishes it"
     elif alarms := change_records.accept(url, id_, who, reason) if feed == ZONING else []:
-        said, line = {"alarms": alarms}, f"is right, though {'; '.join(alarms)}: the next sync tells its changes"
+        fields, line = {"alarms": alarms}, f"is accepted ({'; '.join(alarms)}): the next sync publishes its changes"
     else:
-        said, line = _accepted_fall(url, id_, feed, reason)
-    _tried_again(url, id_)
-    _tell(id_, feed, said, line, json=json)
+        fields, line = _accept_row_count(url, id_, feed, reason)
+    _retry_failures(url, id_)
+    _report(id_, feed, fields, line, json=json)
 
 
 def discard(
     jurisdiction: _Jurisdiction,
-    reason: Annotated[str, typer.Option(help="Why it is wrong; kept with your name.")],
+    reason: Annotated[str, typer.Option(help="Why it is wrong; stored with your name.")],
     feed: _Feed = PARCELS,
     *,
     json: _Json = False,
 ) -> None:
-    """Say that a release which tripped a tripwire is wrong: it is forgotten, and the next harvest is judged anew."""
+    """Discard a held release. The next harvest is checked as usual."""
     from zoning_assets.storage.postgis.records import release_profiles  # noqa: PLC0415
 
-    id_, url = _known(jurisdiction, feed), bootstrap.bring_up_database()
-    why = _decided(url, id_, feed, release_profiles.DISCARDED, reason)
-    said, line = {"why": why}, "is forgotten; the next harvest is judged anew"
+    id_, url = _checked_feed(jurisdiction, feed), bootstrap.bring_up_database()
+    why = _decide(url, id_, feed, release_profiles.DISCARDED, reason)
+    fields, line = {"why": why}, "is discarded; the next harvest is checked as usual"
     if not why:
-        said, line = _discarded_fall(url, id_, feed, reason)
-    _tried_again(url, id_)
-    _tell(id_, feed, said, line, json=json)
+        fields, line = _discard_row_count(url, id_, feed, reason)
+    _retry_failures(url, id_)
+    _report(id_, feed, fields, line, json=json)
 
 
-def _tried_again(url: str, jurisdiction: str) -> None:
-    """What failed for want of a person's word is asked for again by itself."""
+def _retry_failures(url: str, jurisdiction: str) -> None:
+    """Request the failed partitions again: they failed because the release was held."""
     from zoning_assets.storage.postgis.records import failure_records  # noqa: PLC0415
 
     with suppress(NothingWaits):
         failure_records.ask_again(url, jurisdiction=jurisdiction)
 
 
-def _known(jurisdiction: str, feed: str) -> str:
+def _checked_feed(jurisdiction: str, feed: str) -> str:
     known = bootstrap.jurisdiction(jurisdiction)
     if feed not in known.feeds:
-        raise SettingInvalid(f"{feed!r} is no feed of {known.id}", where="--feed", do="; ".join(known.feeds))
+        raise SettingInvalid(f"{feed!r} is not a feed of {known.id}", where="--feed", do="; ".join(known.feeds))
     return known.id
 
 
-def _decided(url: str, jurisdiction: str, feed: str, state: str, reason: str) -> list[str]:
-    """What spoke against the release that is held; nothing where none is."""
+def _decide(url: str, jurisdiction: str, feed: str, state: str, reason: str) -> list[str]:
+    """Record the decision about a held release. Return why it was held; an empty list: no release is held."""
     from zoning_assets.storage.postgis.records import release_profiles  # noqa: PLC0415
 
     try:
@@ -83,19 +82,19 @@ def _decided(url: str, jurisdiction: str, feed: str, state: str, reason: str) ->
         return []
 
 
-def _accepted_fall(url: str, jurisdiction: str, feed: str, reason: str) -> tuple[dict[str, Any], str]:
+def _accept_row_count(url: str, jurisdiction: str, feed: str, reason: str) -> tuple[dict[str, Any], str]:
     from zoning_assets.storage.object_store import feed_baselines  # noqa: PLC0415
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
     from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
 
     objects, who = Objects(bootstrap.settings().store_url), getpass.getuser()
     before, now = feed_baselines.accept(objects, jurisdiction, feed, who, reason)
-    said = {"before": before, "rows": now}
-    hold_records.record(url, who, "accept", {"jurisdiction": jurisdiction, "feed": feed, **said}, reason)
-    return said, f"has rightly {now:,} rows: the next sync publishes them"
+    fields = {"before": before, "rows": now}
+    hold_records.record(url, who, "accept", {"jurisdiction": jurisdiction, "feed": feed, **fields}, reason)
+    return fields, f"is accepted with {now:,} rows: the next sync publishes them"
 
 
-def _discarded_fall(url: str, jurisdiction: str, feed: str, reason: str) -> tuple[dict[str, Any], str]:
+def _discard_row_count(url: str, jurisdiction: str, feed: str, reason: str) -> tuple[dict[str, Any], str]:
     from zoning_assets.storage.object_store import feed_baselines  # noqa: PLC0415
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
     from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
@@ -103,11 +102,11 @@ def _discarded_fall(url: str, jurisdiction: str, feed: str, reason: str) -> tupl
     rows = feed_baselines.discard(Objects(bootstrap.settings().store_url), jurisdiction, feed)
     subject = {"jurisdiction": jurisdiction, "feed": feed, "rows": rows}
     hold_records.record(url, getpass.getuser(), "discard", subject, reason)
-    return {"rows": rows}, f"is not believed to have {rows:,} rows; the next harvest is judged anew"
+    return {"rows": rows}, f"with {rows:,} rows is discarded; the next harvest is checked as usual"
 
 
-def _tell(jurisdiction: str, feed: str, said: dict[str, Any], line: str, *, json: bool) -> None:
+def _report(jurisdiction: str, feed: str, fields: dict[str, Any], line: str, *, json: bool) -> None:
     if json:
-        output.document({"jurisdiction": jurisdiction, "feed": feed, **said})
+        output.document({"jurisdiction": jurisdiction, "feed": feed, **fields})
     else:
         output.line(f"{jurisdiction} {feed} {line}")

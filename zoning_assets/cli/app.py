@@ -1,4 +1,4 @@
-"""Running a command; and the one place where an error becomes a line and an exit status."""
+"""Run a command, and convert errors to one line and an exit status."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from zoning_assets import log_config
 from zoning_assets.cli import signals
 from zoning_assets.cli.commands import CommandTable
 from zoning_assets.cli.display import output
-from zoning_assets.errors import Defect, ZoningError, of_machine
+from zoning_assets.errors import Defect, ZoningError, machine_error
 from zoning_assets.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -23,11 +23,11 @@ _FAILED, _MISUSED, _STOPPED = 1, 2, 130
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or configuration."""
     faults = Settings.of(os.environ).home / "faults.log"
-    log_config.for_people(faults=faults)
+    log_config.log_to_terminal(faults=faults)
     try:
         status = _run()
     except typer.TyperException as error:
-        _misused(error)
+        _exit_misused(error)
     except (typer.Abort, KeyboardInterrupt):
         status = _STOPPED
     except ZoningError as error:
@@ -35,40 +35,40 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_FAILED)
-    except Exception as error:  # noqa: BLE001 - no stack for people: it goes to a file
-        output.failed(_unforeseen(error, faults), _FAILED)
+    except Exception as error:  # noqa: BLE001 - the stack trace goes to a file
+        output.failed(_unexpected(error, faults), _FAILED)
     if status == _STOPPED:
         output.failed(signals.STOPPED, _STOPPED)
-    sys.exit(status if isinstance(status, int) else 0)  # what typer.Exit was given
+    sys.exit(status if isinstance(status, int) else 0)  # the status of typer.Exit
 
 
 def _run() -> object:
-    """What the word gives, or raises. After a signal, errors are expected and are not reported."""
+    """Run the command and return its result. After a signal, errors are expected and are not reported."""
     try:
         status = CommandTable().main(prog_name="zoning", standalone_mode=False)
     except BaseException:
-        signals.end_if_one_came()
+        signals.end_if_received()
         raise
-    if status:  # Typer makes a status of KeyboardInterrupt
-        signals.end_if_one_came()
+    if status:  # Typer converts KeyboardInterrupt to a status
+        signals.end_if_received()
     return status
 
 
-def _unforeseen(error: Exception, faults: Path) -> str:
-    """What this machine refused, in a line; else that it is a fault of ours, whose stack is kept."""
-    if known := of_machine(error, "this machine"):
+def _unexpected(error: Exception, faults: Path) -> str:
+    """Describe an unexpected exception in one line. The stack trace of a defect goes to the log."""
+    if known := machine_error(error, "this machine"):
         return str(known)
     _log.error("zoning: unforeseen", exc_info=error)
     return str(Defect("a fault of this program", where="zoning", do=f"report it, with the end of {faults}"))
 
 
-def _misused(error: typer.TyperException) -> NoReturn:
-    """What Typer says of a wrong word, in one line, and where the right ones are listed; no word at all: the list."""
-    said = error.format_message()
-    if "\n" in said:
-        output.line(said)
+def _exit_misused(error: typer.TyperException) -> NoReturn:
+    """Print Typer's message about wrong usage in one line that names `--help`. Without a command, print the help."""
+    message = error.format_message()
+    if "\n" in message:
+        output.line(message)
         sys.exit(_MISUSED)
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "zoning"
-    said = said.rstrip(" .")
-    output.failed(f"{said}{' See' if said.endswith('?') else '; see'} `{where} --help`", _MISUSED)
+    message = message.rstrip(" .")
+    output.failed(f"{message}{' See' if message.endswith('?') else '; see'} `{where} --help`", _MISUSED)

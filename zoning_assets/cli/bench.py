@@ -1,4 +1,4 @@
-"""`zoning bench`: measurements, with units. They live in the repository's `benchmarks/`, which is not installed."""
+"""`zoning bench`: measurements, with units. The code is in `benchmarks/` of the repository, which is not installed."""
 
 from typing import Annotated, Any
 
@@ -26,11 +26,11 @@ def bench() -> None:
 
 @app.command()
 def chaos(
-    mixed: Annotated[int, typer.Option(min=0, help="Mixtures of faults beside each fault alone.")] = 0,
+    mixed: Annotated[int, typer.Option(min=0, help="Number of mixed faults, in addition to each single fault.")] = 0,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Every fault of a lying portal against every strategy: exactly the portal's rows, or refused by name."""
+    """Test every fault of a simulated portal with every strategy: each harvest is exact or is refused."""
     measurement = _load("chaos")
     server = _server()
     found = measurement.measure(server, bootstrap.settings().home, output.line, mixed=mixed)
@@ -43,7 +43,7 @@ def chaos(
 
 @app.command()
 def week(*, json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
-    """A week of twenty simulated portals on a clock of its own: every change in time, no portal asked too much."""
+    """Simulate a week of twenty portals: delay of each change, and requests to each portal."""
     measurement = _load("week")
     server = _server()
     found = measurement.measure_apart(server, bootstrap.settings().home, output.line)
@@ -58,20 +58,20 @@ def week(*, json: Annotated[bool, typer.Option("--json", help="One JSON document
 
 @app.command()
 def pbf(
-    parcels: Annotated[int, typer.Option(min=_FEWEST, help="How many parcels the layer has.")] = 50_000,
+    parcels: Annotated[int, typer.Option(min=_FEWEST, help="Number of parcels of the layer.")] = 50_000,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """The forms in which an ArcGIS server gives a page: bytes, seconds, and whether they say the same."""
+    """Compare the page formats of an ArcGIS server: bytes, seconds, and whether the rows are equal."""
     found = _load("pbf").measure(parcels, output.line)
     if not json:
         output.table(f"{parcels:,} parcels", found["forms"])
-    output.finish(found if json else None, [] if found["equal"] else ["the forms do not say the same"])
+    output.finish(found if json else None, [] if found["equal"] else ["the formats do not give the same rows"])
 
 
 @app.command()
 def truth(*, json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
-    """Real cities whose changes are known: precision and recall."""
+    """Measure precision and recall with real cities whose changes are known."""
     measurement = _load("truth")
     if not measurement.available():
         raise SettingInvalid(
@@ -88,11 +88,11 @@ def truth(*, json: Annotated[bool, typer.Option("--json", help="One JSON documen
 
 @app.command()
 def changes(
-    lots: Annotated[int, typer.Option(min=4000, help="How large the town is.")] = 69_000,
+    lots: Annotated[int, typer.Option(min=4000, help="Number of lots of the town.")] = 69_000,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """A synthetic town's year with known truth, under three drifts: overlay, rezonings, lineage."""
+    """Measure overlay, rezonings and lineage on a synthetic town with known changes, with three drifts."""
     found = _load("changes").measure(lots, output.line)
     if json:
         output.document({**found, "releases": [{**each, "kinds": _named(each["kinds"])} for each in found["releases"]]})
@@ -104,9 +104,9 @@ def changes(
 
 @app.command()
 def counties(
-    first: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of the county that is there before.")] = 1_000_000,
-    others: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of each county that comes after it.")] = 50_000,
-    count: Annotated[int, typer.Option(min=1, help="How many come after it.")] = 5,
+    first: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of the first county.")] = 1_000_000,
+    others: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of each further county.")] = 50_000,
+    count: Annotated[int, typer.Option(min=1, help="Number of further counties.")] = 5,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -116,7 +116,10 @@ def counties(
         output.table(f"Counties of {others:,} parcels beside one of {first:,}", found["counties"])
         output.table("Times the same county alone", found["ratios"])
     slow = [str(each["variant"]) for each in found["ratios"] if not each["kept"]]
-    errors = [f"{each}: slower beside other counties than is promised; repeat it on a quiet machine" for each in slow]
+    errors = [
+        f"{each}: slower with other counties in the database than the limit allows; repeat it on an idle machine"
+        for each in slow
+    ]
     output.finish(found if json else None, errors)
 
 

@@ -13,7 +13,7 @@ _FEWEST = 2000
 
 
 class FeedType(StrEnum):
-    """Where the parcels come from."""
+    """The feed type of the parcels."""
 
     DOWNLOAD = "download"
     ARCGIS = "arcgis"
@@ -23,13 +23,13 @@ def memory(
     small: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of the small county.")] = 200_000,
     large: Annotated[int, typer.Option(min=_FEWEST, help="Parcels of the large county.")] = 1_000_000,
     *,
-    feed_type: Annotated[list[FeedType] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    feed_type: Annotated[list[FeedType] | None, typer.Option(help="Only this feed type; may be repeated.")] = None,
     every_command: Annotated[
-        bool, typer.Option("--every-command", help="Also a second sync, replay, verify and rollback.")
+        bool, typer.Option("--every-command", help="Also measure a second sync, replay, verify and rollback.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Peak memory (PSS) of `zoning sync`, from start to exit, with all its processes; without PostgreSQL and portal."""
+    """Measure the peak memory (PSS) of `zoning sync` with all its processes, without PostgreSQL and the portal."""
     measurement = load("whole_command")
     found = measurement.measure(
         (small, large),
@@ -40,18 +40,18 @@ def memory(
         commands=measurement.ALL if every_command else measurement.FIRST,
     )
     if not json:
-        _tell(found)
-    promised = f"promised: at most {measurement.MOST_RATIO} times and {_mb(measurement.MOST_BYTES)} MB"
+        _show(found)
+    limit = f"limit: at most {measurement.MOST_RATIO} times and {_mb(measurement.MOST_BYTES)} MB"
     errors = [
         f"{each['command']} ({each['feed_type']}): {_mb(each['peak'])} MB, {each['ratio']} times the small county's;"
-        f" {promised}"
+        f" {limit}"
         for each in found["growth"]
         if not each["kept"]
     ]
     output.finish(found if json else None, errors)
 
 
-def _tell(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any]) -> None:
     rows = [
         {
             "feed type": each["feed_type"],

@@ -1,4 +1,4 @@
-"""`zoning bench sync`: whole commands beside three others, on variants of an ArcGIS server."""
+"""`zoning bench sync`: compare complete commands with three other harvesters, on variants of an ArcGIS server."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ _FEWEST = 1000
 
 
 class Variant(StrEnum):
-    """A server; benchmarks/variants.py says what each can do."""
+    """A variant of the server; see benchmarks/variants.py."""
 
     PLAIN = "plain"
     SPATIAL = "spatial"
@@ -24,29 +24,29 @@ class Variant(StrEnum):
 
 
 def sync(
-    parcels: Annotated[int, typer.Option(min=_FEWEST, help="How many parcels are harvested.")] = 200_000,
-    page: Annotated[int, typer.Option(min=1, help="The most rows in one answer of the server.")] = 2000,
-    rounds: Annotated[int, typer.Option(min=1, help="How often, in turns; medians are shown.")] = 1,
+    parcels: Annotated[int, typer.Option(min=_FEWEST, help="Number of parcels.")] = 200_000,
+    page: Annotated[int, typer.Option(min=1, help="Maximum number of rows per response.")] = 2000,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds; medians are shown.")] = 1,
     *,
     variant: Annotated[
         list[Variant] | None,
-        typer.Option(help="Only this server; may be repeated. Without: all but latency and limited."),
+        typer.Option(help="Only this server; may be repeated. Default: all but latency and limited."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Whole commands that harvest parcels from an ArcGIS server: ours, the classic pattern, ogr2ogr, and a floor."""
+    """Compare harvests of an ArcGIS server: `zoning sync`, a classic pipeline, ogr2ogr, and a lower bound."""
     measurement = load("sync")
     variants = [each.value for each in variant or ()] or measurement.UNHINDERED
     options = {"page": page, "rounds": rounds, "variants": variants}
     found = measurement.measure(parcels, server(), bootstrap.settings().home, output.line, **options)
     if not json:
-        _tell(found)
+        _show(found)
     output.finish(found if json else None, found["faults"])
 
 
-def _tell(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any]) -> None:
     for name, why in found["left_out"].items():
-        output.line(f"{name} did not take part: {why}")
+        output.line(f"{name} was left out: {why}")
     for each in found["variants"]:
         title = f"{each['variant']} ({each['about']}): {found['parcels']:,} parcels, {found['page']:,} a page"
         output.table(title, [_row(found["parcels"], figures) for figures in each["contestants"]])

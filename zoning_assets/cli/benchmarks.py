@@ -1,4 +1,4 @@
-"""What every word of `zoning bench` needs: a module of the repository's `benchmarks/`, and a server for databases."""
+"""Shared by the commands of `zoning bench`: import a module of `benchmarks/`, and find a database server."""
 
 import importlib
 import os
@@ -14,10 +14,10 @@ _MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = curr
 
 
 def load(name: str) -> Any:
-    """A module of `benchmarks/`.
+    """Import a module of `benchmarks/`.
 
     Raises:
-        SettingInvalid: this program was installed without it.
+        SettingInvalid: there is no `benchmarks/`, because the package is installed without a clone.
     """
     if not (_ROOT / "benchmarks" / f"{name}.py").is_file():
         raise SettingInvalid(
@@ -30,10 +30,10 @@ def load(name: str) -> Any:
 
 
 def server() -> str:
-    """The database as its owner, who may make others beside it; a writer may not.
+    """Return the address of the database as its owner, who can create further databases.
 
     Raises:
-        SettingInvalid: this user may not either.
+        SettingInvalid: the owner has no right to create databases.
     """
     from zoning_assets import local_postgres  # noqa: PLC0415
     from zoning_assets.storage.postgis import database  # noqa: PLC0415
@@ -42,7 +42,7 @@ def server() -> str:
     with database.connect(url) as connection:
         if connection.execute(_MAY_CREATE).fetchone() != (True,):
             raise SettingInvalid(
-                "its user may not create databases, as each contestant gets one",
+                "its user may not create databases, and each contestant needs one",
                 where=database.address(url),
                 do="unset ZONING_DATABASE_URL, or grant CREATEDB",
             )

@@ -1,4 +1,4 @@
-"""What a command needs around it: the settings, Dagster's home, the database."""
+"""Prepare what commands need: the settings, Dagster's home, the database."""
 
 import difflib
 import os
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
-#: How our dagster.yaml begins, also that of earlier versions.
+#: The first line of our dagster.yaml, also in earlier versions.
 _OURS = "# `zoning` copies this file to DAGSTER_HOME"
 _DOTENV = "# Written by `zoning` for `dagster dev` and `dg dev` in this clone.\n"
-#: An old home's storage, in SQLite, and what it is called since Dagster's storage is PostgreSQL.
+#: The folder of Dagster's old SQLite storage, and its name after the move to PostgreSQL.
 _SQLITE, _KEPT = "history", "history-sqlite"
 
 
 def settings() -> Settings:
-    """The settings of this process."""
+    """Read the settings from the environment of this process."""
     return Settings.of(os.environ)
 
 
 def jurisdiction(id_: str) -> Jurisdiction:
-    """What its file says, a user's before a packaged one's.
+    """Load a jurisdiction. A file of the user replaces a packaged one.
 
     Raises:
-        JurisdictionUnknown, JurisdictionInvalid: as jurisdictions.load.
+        JurisdictionUnknown: no file describes it.
+        JurisdictionInvalid: its file is invalid.
     """
     from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
 
@@ -59,17 +60,22 @@ def check_known(id_: str | None, url: str, where: str) -> None:
         return
     near = difflib.get_close_matches(id_, {*done, *described}, 3) or done[:8] or sorted(described)[:8]
     raise JurisdictionUnknown(
-        "nothing was published of it, and no file describes it",
+        "it was never published, and no file describes it",
         where=f"{where} {id_!r}",
         do=f"choose one of: {', '.join(near)}",
     )
 
 
 def read(file: Path, most: int, do: str) -> bytes:
-    """A person's file, or standard input (-).
+    """Read a file, or standard input (-).
+
+    Args:
+        file: the path.
+        most: the largest size, in bytes.
+        do: what to do, for the message of an error.
 
     Raises:
-        SettingInvalid: it cannot be read, or has more than `most` bytes; `do` says what to give.
+        SettingInvalid: it cannot be read, or is larger than `most`.
     """
     try:
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as opened:
@@ -83,13 +89,13 @@ def read(file: Path, most: int, do: str) -> bytes:
 
 
 def prepare_dagster() -> Path:
-    """DAGSTER_HOME with our dagster.yaml, and the address of Dagster's storage in the environment, where it is read.
+    """Create DAGSTER_HOME with our dagster.yaml, and put the address of Dagster's storage into the environment.
 
-    A dagster.yaml of the user's own stays as it is.
+    A dagster.yaml of the user is not changed.
 
     Raises:
-        SettingInvalid: ZONING_DAGSTER_DATABASE_URL is no address of a database.
-        DatabaseUnavailable: it does not answer, or this user may not make a schema there.
+        SettingInvalid: ZONING_DAGSTER_DATABASE_URL is not the address of a database.
+        DatabaseUnavailable: it does not answer, or this user may not create a schema there.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or settings().home / "dagster").expanduser().absolute()
     os.environ["DAGSTER_HOME"] = str(home)
@@ -114,19 +120,24 @@ def _prepare_storage(home: Path) -> None:
         _write_dotenv(CLONE / ".env", home, address if dagster_storage.is_private(address) else None)
     if (home / _SQLITE).is_dir():
         (home / _SQLITE).replace(home / _KEPT)
-        output.line(f"Dagster's storage is PostgreSQL now: its list of runs begins anew, the old one is {home / _KEPT}")
+        output.line(f"Dagster's storage is PostgreSQL now: its list of runs is empty; the old one is in {home / _KEPT}")
 
 
 def _write_dotenv(target: Path, home: Path, address: str | None) -> None:
-    """The `.env` of a clone, from which `dagster dev` and `dg dev` learn what this process knows. What the environment
-    says counts more. `address`: of a private cluster, as no other password is written down."""
+    """Write `.env` in the clone, which `dagster dev` and `dg dev` read. Variables of the environment take precedence.
+
+    Args:
+        target: the file.
+        home: DAGSTER_HOME.
+        address: of a private cluster; None: not written, because it may contain a password of the user.
+    """
     values = {"DAGSTER_HOME": str(home), **({dagster_storage.SETTING: address} if address else {})}
     if not target.exists() or target.read_text().startswith(_DOTENV):
         _write(target, _DOTENV + "".join(f"{name}=${{{name}:-{value}}}\n" for name, value in values.items()))
 
 
 def _write(target: Path, text: str) -> None:
-    """The whole text or none of it, for this user's eyes only."""
+    """Write a file atomically, readable by this user only."""
     if not target.exists() or target.read_text() != text:
         draft = target.with_suffix(f".{os.getpid()}")
         draft.unlink(missing_ok=True)
@@ -136,16 +147,16 @@ def _write(target: Path, text: str) -> None:
 
 
 def _dagster_yaml() -> str:
-    """The repository's file in a clone, its packaged twin when installed."""
+    """Read the packaged dagster.yaml, or that of the clone."""
     packaged = files("zoning_assets") / "dagster.yaml"
     return (packaged if packaged.is_file() else Path(__file__).parents[2] / "dagster.yaml").read_text()
 
 
 def check_store() -> None:
-    """Open the object store that the user named, so that a wrong setting is said before a run is begun.
+    """Open the object store that the user set, so that an invalid setting is reported before a run starts.
 
     Raises:
-        SettingInvalid: ZONING_STORE_URL names none.
+        SettingInvalid: ZONING_STORE_URL is not an object store.
     """
     if os.environ.get("ZONING_STORE_URL"):
         from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
@@ -154,7 +165,7 @@ def check_store() -> None:
 
 
 def bring_up_database() -> str:
-    """A database that answers and has this program's schema; its URL is handed on to every process started here."""
+    """Start the database if needed, migrate its schema, and return its address. Child processes inherit the address."""
     from zoning_assets.storage.postgis import database  # noqa: PLC0415
 
     url = database.bring_up(settings().home, os.environ)
@@ -163,23 +174,23 @@ def bring_up_database() -> str:
 
 
 def prepare_storage() -> Path:
-    """DAGSTER_HOME with its storage complete, before programs that would make it at the same time are started."""
+    """Create DAGSTER_HOME and its storage, before several programs would create it at the same time."""
     with dagster_instance():
         return Path(os.environ["DAGSTER_HOME"])
 
 
-def patient() -> dict[str, str]:
-    """The environment of Dagster's programs: a backfill waits for definitions that cannot be loaded just now, as their
-    server was killed; left to itself, Dagster gives the backfill up."""
+def dagster_environ() -> dict[str, str]:
+    """Return the environment of Dagster's programs. With it a backfill waits for definitions that cannot be loaded
+    because their server was killed; by default Dagster fails the backfill."""
     return {"DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1", **os.environ}
 
 
 @contextmanager
 def dagster_instance() -> "Iterator[dg.DagsterInstance]":
-    """The instance in which all runs are recorded.
+    """Open the Dagster instance that records all runs.
 
     Raises:
-        SettingInvalid: the dagster.yaml of DAGSTER_HOME is not one.
+        SettingInvalid: the dagster.yaml of DAGSTER_HOME is invalid.
         DatabaseUnavailable: see prepare_dagster.
     """
     with _opened(prepare_dagster()) as instance:
@@ -198,4 +209,4 @@ def _opened(home: Path) -> "dg.DagsterInstance":
             keep_connections(instance)
             return instance
     except dg.DagsterError as error:
-        raise SettingInvalid(str(error), where=f"DAGSTER_HOME {home}", do="mend its dagster.yaml") from error
+        raise SettingInvalid(str(error), where=f"DAGSTER_HOME {home}", do="correct its dagster.yaml") from error

@@ -1,4 +1,4 @@
-"""`zoning changes`: what really changed, as a table, a summary, CSV or JSON."""
+"""`zoning changes`: the change feed as a table, a summary, CSV or JSON."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -15,9 +15,9 @@ from zoning_assets.settings import moment
 if TYPE_CHECKING:
     from zoning_assets.storage.postgis.records.change_feed_queries import Feed
 
-#: Rows of a table: few enough to read on a terminal; elsewhere as many as a table can be laid out for.
-_MOST_READ, _MOST_PIPED = 100, 1000
-#: Letters of an id that are enough for `zoning explain`: the chance that two of a million changes share them is 0.2%.
+#: Maximum number of rows of a table, on a terminal and elsewhere. A table is laid out in memory.
+_MOST_ON_TERMINAL, _MOST_PIPED = 100, 1000
+#: Length of a short id, which `zoning explain` accepts. The chance that two of a million changes share it is 0.2%.
 _SHORT_ID = 12
 _CSV = (
     "id", "jurisdiction", "kind", "state", "parcel_ids", "old", "new", "area_m2", "share", "confidence", "legal",
@@ -25,30 +25,32 @@ _CSV = (
 )  # fmt: skip
 _CSV_SUMMARY = ("kind", "old", "new", "changes", "parcels", "area_m2")
 
-#: Which date is which, for whoever reads the document.
+#: Explains the dates in the JSON document.
 DATES = {
     "detected": "noticed: when this database first saw the change; `--since` asks for this date",
     "effective": "legal: from when the new zoning applies, as the map or a matched ordinance states; null: not stated",
 }
 
 
-def changes(  # noqa: PLR0913 - each is one way to narrow the feed, or to show it
-    jurisdiction: Annotated[str | None, typer.Option(help="Only of this jurisdiction.")] = None,
+def changes(  # noqa: PLR0913 - one parameter per option
+    jurisdiction: Annotated[str | None, typer.Option(help="Only this jurisdiction.")] = None,
     since: Annotated[
         str | None,
-        typer.Option(help="Only noticed since (not: legal since): 2026-11-24, or ISO 8601 with time and zone."),
+        typer.Option(help="Only changes noticed since (not: legal since): 2026-11-24, or ISO 8601 with time and zone."),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Only of this kind: rezoned, split, recoded, ...")] = None,
-    parcel: Annotated[str | None, typer.Option(help="Only of this parcel.")] = None,
-    min_area: Annotated[float | None, typer.Option(min=0, help="Only of so much ground, in m2.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
+    parcel: Annotated[str | None, typer.Option(help="Only this parcel.")] = None,
+    min_area: Annotated[float | None, typer.Option(min=0, help="Only changes of at least this area, in m2.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only this many, the newest.")] = None,
     *,
-    review: Annotated[bool, typer.Option("--review", help="What is thinner than the tolerance, too.")] = False,
-    summary: Annotated[bool, typer.Option("--summary", help="Counted by kind and by old and new code.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV on stdout.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, with all of them.")] = False,
+    review: Annotated[
+        bool, typer.Option("--review", help="Include changes that are thinner than the tolerance.")
+    ] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Count by kind and by old and new code.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="All changes as CSV on stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document with all changes on stdout.")] = False,
 ) -> None:
-    """What really changed, newest first."""
+    """List the changes, newest first."""
     from zoning_assets.storage.postgis.records import change_feed_queries as feed  # noqa: PLC0415
 
     _check(kind, limit, csv=csv, json=json, summary=summary)
@@ -58,7 +60,7 @@ def changes(  # noqa: PLR0913 - each is one way to narrow the feed, or to show i
     wanted = feed.Wanted(jurisdiction, start, kind, parcel, min_area, None if review else "event")
     with feed.opened(url, wanted) as found:
         if summary:
-            _summed(found, csv=csv, json=json)
+            _show_summary(found, csv=csv, json=json)
         elif csv:
             csv_rows.write(_CSV, map(_record, found.rows(limit)))
         elif json:
@@ -66,7 +68,7 @@ def changes(  # noqa: PLR0913 - each is one way to narrow the feed, or to show i
             head = {"total": total, "shown": min(total, limit or total), "dates": DATES}
             output.streamed(head, "changes", found.rows(limit))
         else:
-            _listed(found, limit)
+            _show_list(found, limit)
 
 
 def _check(kind: str | None, limit: int | None, *, csv: bool, json: bool, summary: bool) -> None:
@@ -80,32 +82,32 @@ def _check(kind: str | None, limit: int | None, *, csv: bool, json: bool, summar
         raise SettingInvalid("a summary counts all changes", where="--limit", do="leave out --limit or --summary")
 
 
-def _summed(found: "Feed", *, csv: bool, json: bool) -> None:
+def _show_summary(found: "Feed", *, csv: bool, json: bool) -> None:
     total, rows = found.total(), found.summary()
     if csv:
         csv_rows.write(_CSV_SUMMARY, rows)
     elif json:
         output.document({"total": total, "summary": rows})
     elif not rows:
-        _nothing()
+        _show_nothing()
     else:
-        output.table(_title(total, total, found.wanted.jurisdiction), [_whole_area(each) for each in rows])
+        output.table(_title(total, total, found.wanted.jurisdiction), [_rounded_area(each) for each in rows])
 
 
-def _whole_area(row: Mapping[str, Any]) -> dict[str, Any]:
+def _rounded_area(row: Mapping[str, Any]) -> dict[str, Any]:
     area = None if row["area_m2"] is None else round(row["area_m2"])
     return {**{name: row[name] for name in _CSV_SUMMARY[:-1]}, "area m2": area}
 
 
-def _listed(found: "Feed", limit: int | None) -> None:
-    total, most = found.total(), limit or (_MOST_READ if terminal.is_terminal() else _MOST_PIPED)
+def _show_list(found: "Feed", limit: int | None) -> None:
+    total, most = found.total(), limit or (_MOST_ON_TERMINAL if terminal.is_terminal() else _MOST_PIPED)
     rows = list(islice(found.rows(most), most))
     if not rows:
-        _nothing()
+        _show_nothing()
         return
     names = {each["jurisdiction"] for each in rows}
-    asked_for = {"jurisdiction": len(names) > 1, "state": found.wanted.state is None, "kind": not found.wanted.kind}
-    left_out = {name for name, is_news in asked_for.items() if not is_news}
+    columns = {"jurisdiction": len(names) > 1, "state": found.wanted.state is None, "kind": not found.wanted.kind}
+    left_out = {name for name, is_shown in columns.items() if not is_shown}
     shown = [{name: value for name, value in row_of(each).items() if name not in left_out} for each in rows]
     title = _title(total, len(rows), next(iter(names)) if len(names) == 1 else None)
     output.table(f"{title}: {found.wanted.kind}" if found.wanted.kind else title, shown)
@@ -120,20 +122,20 @@ def _title(total: int, shown: int, jurisdiction: str | None) -> str:
     return f"{total:,} change{'s' * (total != 1)}{where}"
 
 
-def _nothing() -> None:
-    output.line("no change was found; `zoning sync JURISDICTION` looks for some")
+def _show_nothing() -> None:
+    output.line("no change was found; `zoning sync JURISDICTION` checks for new ones")
 
 
 def short(id_: str) -> str:
-    """A change's id for a terminal: `zoning explain` takes it."""
+    """The short id of a change, for a terminal; `zoning explain` accepts it."""
     return id_[:_SHORT_ID]
 
 
 def row_of(change: Mapping[str, Any]) -> dict[str, Any]:
-    """A change as a row of a table: `noticed` is when it was detected, `legal` since when it applies by law.
+    """Convert a change to a row of a table. `noticed`: when it was detected; `legal`: since when it applies by law.
 
-    On a terminal ids of changes and dates are short (`zoning explain` takes such an id), and the parcels of a split, a
-    merger or their like stand in `old` and `new` only.
+    On a terminal the ids and dates are short, and the parcels of a split, a merger or a similar change are in `old` and
+    `new` only.
     """
     is_short, of_parcels = terminal.is_terminal(), change["facet"] == "parcel"
     evidence = change["evidence"] if of_parcels else {}
@@ -153,7 +155,7 @@ def row_of(change: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record(change: Mapping[str, Any]) -> dict[str, Any]:
-    """A change as a record of the CSV."""
+    """Convert a change to a row of the CSV."""
     ordinances = sorted({number for each in change["amendments"] or [] for number in each["ordinance_numbers"]})
     return {
         **change,

@@ -1,6 +1,6 @@
-"""The table of commands: each is a name, the place of its function, and the text of `zoning --help`.
+"""The table of commands: name, import path of the function, and text of `zoning --help`.
 
-A command's module is imported when the command is called: `--help` and a wrong word import none of them.
+The module of a command is imported when the command is called. `--help` and an unknown command import no module.
 """
 
 from collections.abc import Mapping
@@ -12,121 +12,120 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """A command, not yet imported."""
 
-    place: str  # module of this package and name in it: a function, or a Typer with commands of its own
+    path: str  # "module:name" in this package: a function, or a Typer with subcommands
     help: str  # the first paragraph of the function's docstring; a test compares them
     is_hidden: bool = False
     settings: Mapping[str, Any] | None = None
 
 
-_PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+_EXTRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-COMMANDS: Mapping[str, Entry] = {
-    "demo": Entry(
+COMMANDS: Mapping[str, CommandEntry] = {
+    "demo": CommandEntry(
         "demo:demo",
-        "Set everything up, harvest a simulated county, let it change, harvest it again, and say what changed.",
+        "Set everything up, harvest a simulated county, change it, harvest it again, and show what changed.",
     ),
-    "sync": Entry("sync:sync", "Harvest, normalize, validate and publish."),
-    "changes": Entry("changes:changes", "What really changed, newest first."),
-    "parcel": Entry("parcel:parcel", "One parcel's whole life: rows, zoning, lineage, amendments, evidence."),
-    "explain": Entry("parcel:explain", "Why a change is one, in numbers."),
-    "watch": Entry(
+    "sync": CommandEntry("sync:sync", "Harvest, normalize, validate and publish."),
+    "changes": CommandEntry("changes:changes", "List the changes, newest first."),
+    "parcel": CommandEntry(
+        "parcel:parcel", "Show the history of one parcel: rows, zoning, lineage, amendments, evidence."
+    ),
+    "explain": CommandEntry("parcel:explain", "Explain in numbers why a change was recorded."),
+    "watch": CommandEntry(
         "parcel:watch",
-        "Watch parcels, and what they become; without anything new, what is watched and what changed there.",
+        "Watch parcels and their successors; list the watched parcels and what changed there.",
     ),
-    "preview-rules": Entry(
+    "preview-rules": CommandEntry(
         "parcel:preview_rules",
-        "What the codes of an edited jurisdiction file would make of all that is published; nothing is written.",
+        "Show how the codes of an edited jurisdiction file would change the published data; nothing is written.",
     ),
-    "amend": Entry(
+    "amend": CommandEntry(
         "amend:amend",
-        "Tell of an ordinance or a case, or let a document tell; changes that it explains are matched at once.",
+        "Add an ordinance or a case, by options or from a document. It is matched with changes at once.",
     ),
-    "amendments": Entry(
+    "amendments": CommandEntry(
         "amend:amendments",
-        "What waits: adopted but not on the map, on the map without an ordinance, matched, and questions.",
+        "List amendments: adopted but not on the map, on the map without an ordinance, matched, and with questions.",
     ),
-    "publish-amendment": Entry(
+    "publish-amendment": CommandEntry(
         "queue:publish_amendment",
-        "Send amendments to the queue; all are judged before one is sent."
-        " `zoning queue schema` says what they may say.",
+        "Send amendments to the queue; all are validated before one is sent. `zoning queue schema` prints the format.",
     ),
-    "rejections": Entry(
-        "fix:rejections", "Rows that are held back, counted by reason, with samples; and what was said of rows."
-    ),
-    "fix": Entry(
+    "rejections": CommandEntry("fix:rejections", "Show rejected rows, counted by reason, with samples; and the fixes."),
+    "fix": CommandEntry(
         "fix:fix",
-        "Fix a row that was held back, or say that it is known; applies while the portal sends the very same row.",
+        "Fix a rejected row, or mark it as known. It applies while the portal sends exactly the same row.",
     ),
-    "replay": Entry(
-        "sync:replay", "Publish what was harvested last under today's rules and fixes; no portal is asked."
+    "replay": CommandEntry(
+        "sync:replay", "Publish the last harvest again with the current rules and fixes, without requests to a portal."
     ),
-    "pause": Entry(
-        "pause:pause", "Pause: nothing new is asked, nothing is published; what is on its way is kept, and runs wait."
-    ),
-    "resume": Entry("pause:resume", "Lift the pauses of just this; what waited goes on by itself."),
-    "rollback": Entry(
+    "pause": CommandEntry("pause:pause", "Pause requests and publishing. Data in progress is kept, and runs wait."),
+    "resume": CommandEntry("pause:resume", "End a pause. Waiting runs continue automatically."),
+    "rollback": CommandEntry(
         "rollback:rollback",
-        "Undo what was published: as a new batch, which can be undone too; afterwards the jurisdiction is paused.",
+        "Undo published batches with a new batch, which can be undone too; then pause the jurisdiction.",
     ),
-    "remove": Entry(
+    "remove": CommandEntry(
         "remove:remove",
-        "Take a jurisdiction out: its rows become history, and what waits or is remembered of it goes.",
+        "Remove a jurisdiction: its rows become history; its failures, pauses, messages and limits are deleted.",
     ),
-    "verify": Entry("verify:verify", "Whether everything is what it was; exit status 1 where something is not."),
-    "probe": Entry(
-        "probe:probe", "Ask the portals whether anything changed: three requests a feed at most, and no row."
+    "verify": CommandEntry(
+        "verify:verify", "Check the integrity of all stored data; exit status 1 if there is a fault."
     ),
-    "accept": Entry(
+    "probe": CommandEntry(
+        "probe:probe", "Probe the portals for changes: at most three requests per feed, and no rows."
+    ),
+    "accept": CommandEntry(
         "accept:accept",
-        "Say that what is held back is right: a release that tripped a tripwire, a map that raised an alarm,"
-        " a layer that shrank; the next sync goes on with just that.",
+        "Accept a held release, a map with an alarm, or a layer that shrank. The next sync publishes exactly that.",
     ),
-    "retry": Entry(
+    "retry": CommandEntry(
         "retry:retry",
-        "Let what failed be asked for again at once, with all its tries; `zoning up` does, or `zoning sync` here.",
+        "Retry failures at once, with all attempts again. `zoning up` runs them, or `zoning sync`.",
     ),
-    "discard": Entry(
+    "discard": CommandEntry(
         "accept:discard",
-        "Say that a release which tripped a tripwire is wrong: it is forgotten, and the next harvest is judged anew.",
+        "Discard a held release. The next harvest is checked as usual.",
     ),
-    "onboard": Entry(
+    "onboard": CommandEntry(
         "onboard:onboard",
-        "Propose a jurisdiction file for a portal, and try it on one page;"
-        " with --write after that, keep that proposal.",
+        "Propose a jurisdiction file for a portal, and test it with one page. Call it again with --write to save it.",
     ),
-    "doctor": Entry("onboard:doctor", "Look at a feed that broke, and propose a patch of its file."),
-    "status": Entry(
+    "doctor": CommandEntry("onboard:doctor", "Examine a feed that fails, and propose a patch of its file."),
+    "status": CommandEntry(
         "status:status",
-        "Show how everything stands; exit status 1 where something needs a person, which is said in the last lines.",
+        "Show the state of everything; exit status 1 if something needs a person: see the last lines.",
     ),
-    "metrics": Entry("metrics:metrics", "Print what `status` says as Prometheus wants it, or serve it."),
-    "test": Entry(
+    "metrics": CommandEntry(
+        "metrics:metrics", "Print the values of `zoning status` in the Prometheus format, or serve them."
+    ),
+    "test": CommandEntry(
         "test:test",
-        "Lint, format, import contracts, documentation, types, tests. What follows is handed to pytest.",
-        settings=_PASSES_ON,
+        "Run lint, format, import contracts, documentation, types and tests. Further arguments go to pytest.",
+        settings=_EXTRA_ARGUMENTS,
     ),
-    "docs": Entry(
+    "docs": CommandEntry(
         "docs:docs",
         "Write the generated reference pages (docs/reference) and build the documentation in .zoning/site.",
     ),
-    "up": Entry("up:up", "Start everything and keep it running; Ctrl-C stops it."),
-    "serve": Entry("up:up", "Start everything and keep it running; Ctrl-C stops it.", is_hidden=True),
-    "db": Entry("db:app", "The database: up, down, url, psql, tables."),
-    "bench": Entry("bench:app", "Measurements."),
-    "queue": Entry("queue:app", "Messages: peek, replay, purge, schema."),
+    "up": CommandEntry("up:up", "Start everything and keep it running; Ctrl-C stops it."),
+    "serve": CommandEntry("up:up", "Start everything and keep it running; Ctrl-C stops it.", is_hidden=True),
+    "db": CommandEntry("db:app", "The database: up, down, url, psql, tables."),
+    "bench": CommandEntry("bench:app", "Measurements."),
+    "queue": CommandEntry("queue:app", "Messages: peek, replay, purge, schema."),
 }
 
 
 class CommandTable(TyperGroup):
-    """The program `zoning`: it lists the commands of the table, and imports the one that is called."""
+    """The program `zoning`: lists the commands of the table, and imports the one that is called."""
 
     def __init__(self) -> None:
         super().__init__(
             name="zoning",
-            help="Harvest parcels and zoning from municipal portals into one PostGIS database that is true.",
+            help="Harvest parcels and zoning from municipal portals into one PostGIS database.",
             no_args_is_help=True,
             rich_markup_mode=None,
             commands={
@@ -135,19 +134,19 @@ class CommandTable(TyperGroup):
         )
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The command that the arguments name, imported, and the arguments that are its own."""
+        """Return the name, the imported command, and the remaining arguments."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, load(name) if name else None, rest
 
 
 def load(name: str) -> Any:
-    """The command of a name, as Typer runs it."""
+    """Import a command, and wrap it for Typer."""
     entry = COMMANDS[name]
-    module, _, attribute = entry.place.partition(":")
+    module, _, attribute = entry.path.partition(":")
     found = getattr(import_module(f"zoning_assets.cli.{module}"), attribute)
-    words = typer.Typer(rich_markup_mode=None)
+    app = typer.Typer(rich_markup_mode=None)
     if isinstance(found, typer.Typer):
-        words.add_typer(found, name=name, help=entry.help)
+        app.add_typer(found, name=name, help=entry.help)
     else:
-        words.command(name, context_settings=dict(entry.settings or {}))(found)
-    return get_group(words).commands[name]
+        app.command(name, context_settings=dict(entry.settings or {}))(found)
+    return get_group(app).commands[name]

@@ -1,6 +1,6 @@
-"""`zoning db`: the database: up, down, where, and a prompt in it.
+"""`zoning db`: start and stop the database, print its address, open psql.
 
-What belongs here: words and printing. What does not: the work, which is `local_postgres`'s.
+What belongs here: options and output. What does not: the work (local_postgres/).
 """
 
 import os
@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 @app.command()
 def up(json_: Json = False) -> None:
-    """Find or start the database, bring its schema up to date, and print its address; Dagster's home finds it."""
+    """Find or start the database, migrate its schema, prepare Dagster's home, and print the address."""
     from zoning_assets.cli import bootstrap  # noqa: PLC0415
     from zoning_assets.storage.postgis import database  # noqa: PLC0415
 
@@ -36,30 +36,30 @@ def up(json_: Json = False) -> None:
 
 @app.command()
 def down() -> None:
-    """Stop the database that this project started; its data stay."""
+    """Stop the database that this project started; its data is kept."""
     stopped = local_postgres.stop(_home())
     typer.echo(
-        "The database is stopped; `zoning db up` starts it again." if stopped else "No database of ours was running.",
+        "The database is stopped; `zoning db up` starts it again."
+        if stopped
+        else "No database of this project was running.",
         err=True,
     )
 
 
 @app.command()
 def url(
-    role: Annotated[
-        str, typer.Option(help="For whom: its owner, a writer, or a reader, who can change nothing.")
-    ] = "owner",
+    role: Annotated[str, typer.Option(help="owner, writer, or reader; a reader can change nothing.")] = "owner",
     *,
     json_: Json = False,
 ) -> None:
-    """Print the address of the running database, password and all."""
+    """Print the address of the running database, with the password."""
     if role not in _ROLES:
-        raise SettingInvalid(f"{role!r} is none", where="--role", do=f"choose {', '.join(_ROLES)}")
+        raise SettingInvalid(f"{role!r} is not a role", where="--role", do=f"choose {', '.join(_ROLES)}")
     address = _running()
     found = address if role == "owner" else local_postgres.login(_home(), address, _ROLES[role])
     if found is None:
         raise DatabaseUnavailable(
-            "it is not ours to give logins for, or has no such role yet",
+            "this project cannot create logins there, or the role does not exist yet",
             where=remote.masked(address, address),
             do=f"let its administrator GRANT {_ROLES[role]} to a login, or run `zoning db up`",
         )
@@ -68,7 +68,7 @@ def url(
 
 @app.command()
 def tables() -> None:
-    """Print what every table and column means, as Markdown (docs/reference/tables.md)."""
+    """Print the meaning of every table and column, as Markdown (docs/reference/tables.md)."""
     from zoning_assets.storage.postgis import database, schema_reference  # noqa: PLC0415
 
     typer.echo(schema_reference.markdown(database.migrate(_running())), nl=False)
@@ -76,12 +76,12 @@ def tables() -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def psql(context: typer.Context) -> None:
-    """Open psql in the database; further words are psql's own (`zoning db psql -c 'SELECT 1'`)."""
+    """Open psql in the database; further arguments go to psql (`zoning db psql -c 'SELECT 1'`)."""
     program, needed = local_postgres.psql(_home())
     target, password = remote.without_password(_running())
     environ = {**os.environ, **needed, **({"PGPASSWORD": password} if password else {})}  # never on the command line
     sys.stdout.flush()
-    os.execve(program, [str(program), "--dbname", target, *context.args], environ)  # noqa: S606 -- no shell is wanted
+    os.execve(program, [str(program), "--dbname", target, *context.args], environ)  # noqa: S606 - no shell on purpose
 
 
 def _home() -> Path:

@@ -1,4 +1,4 @@
-"""`zoning demo`: the main job on a simulated county, twice, with changes between."""
+"""`zoning demo`: harvest a simulated county twice, with changes in between."""
 
 import os
 import time
@@ -12,15 +12,15 @@ import typer
 from zoning_assets.cli import bootstrap, sync
 from zoning_assets.cli.display import output, progress, sync_summary
 
-_FEWEST, _MOST = 200, 5_000_000  # two towns need some; the county is built in memory
+_FEWEST, _MOST = 200, 5_000_000  # the simulation needs a minimum for two towns; the county is built in memory
 
 
 def demo(
-    parcels: Annotated[int, typer.Option(min=_FEWEST, max=_MOST, help="How large the county is.")] = 3000,
+    parcels: Annotated[int, typer.Option(min=_FEWEST, max=_MOST, help="Number of parcels of the county.")] = 3000,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Set everything up, harvest a simulated county, let it change, harvest it again, and say what changed."""
+    """Set everything up, harvest a simulated county, change it, harvest it again, and show what changed."""
     from zoning_assets.simulation.county.county import ID  # noqa: PLC0415
     from zoning_assets.simulation.portal.portal_process import switch_release  # noqa: PLC0415
     from zoning_assets.storage.postgis.records import change_records as feed  # noqa: PLC0415
@@ -29,20 +29,20 @@ def demo(
     started = time.monotonic()
     with progress.working("Starting"):
         url = bootstrap.bring_up_database()
-    # The county that an earlier demo published has changed already: it stays as it is, and nothing new is found.
+    # If an earlier demo published the county, it has its second release already, and no new change is found.
     before = ID in published(url)
     known = {each["id"] for each in feed.find(url, jurisdiction=ID)}
     with _county(parcels, release=2 if before else 1) as portal:
         output.line(f"Harvest 1 of {ID}, a simulated county at {portal}")
         rounds = [sync.run([ID])]
         switch_release(portal, 2)
-        output.line("The county has changed: rezonings, a split, a merge, and much noise. Harvest 2")
+        output.line("The county has changed: rezonings, a split, a merge, and noise. Harvest 2")
         rounds.append(sync.run([ID]))
     reports = [report for each in rounds for report in each.reports]
     changes = [each for each in feed.find(url, jurisdiction=ID, state="event") if each["id"] not in known]
     seconds = round(time.monotonic() - started, 1)
     if not json:
-        _tell(rounds, changes, seconds)
+        _show(rounds, changes, seconds)
     kinds = dict(Counter(each["kind"] for each in changes))
     document = {"harvests": reports, "changes": kinds, "seconds": seconds}
     output.finish(document if json else None, [error for each in rounds for error in each.errors])
@@ -62,19 +62,19 @@ def _county(parcels: int, release: int) -> Iterator[str]:
         yield portal
 
 
-def _tell(rounds: list[sync_summary.Done], changes: list[Any], seconds: float) -> None:
+def _show(rounds: list[sync_summary.SyncResult], changes: list[Any], seconds: float) -> None:
     for number, each in enumerate(rounds, 1):
         output.table(f"Published by harvest {number}", sync_summary.rows_of(each.reports))
     kinds = Counter(each["kind"] for each in changes)
     rows = [{"what": kind, "changes": n, "for example": _example(changes, kind)} for kind, n in sorted(kinds.items())]
-    output.table("What really changed", rows or [{"what": "nothing", "changes": 0, "for example": ""}])
+    output.table("Changes between the harvests", rows or [{"what": "nothing", "changes": 0, "for example": ""}])
     good = [report for each in rounds for report in each.reports if report["complete"]]
     fetched, accepted, rejected = (sum(r[name] for r in good) for name in ("fetched", "accepted", "rejected"))
     output.line(
         f"Both harvests: fetched {fetched:,} = accepted {accepted:,} + rejected {rejected:,}; {seconds} s\n"
         "Where to look next:\n"
         "  ./zoning changes                what changed; `./zoning explain ID` says why\n"
-        "  ./zoning rejections             rows that are held back, and why\n"
+        "  ./zoning rejections             rejected rows, with the reasons\n"
         "  ./zoning up                     Dagster's UI: assets, runs, pictures\n"
         "  ./zoning sync us-ma-cambridge   a real city\n"
         "  docs/how-to/add-a-county.md     a county of your own"

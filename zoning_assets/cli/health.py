@@ -1,4 +1,4 @@
-"""How each jurisdiction stands against its promise, and what needs a person: what `zoning status` says of them."""
+"""Read the state of all jurisdictions, and find what needs a person; for `zoning status` and `zoning metrics`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 from zoning_assets import jurisdictions
 from zoning_assets.cli.queue_access import depths
 from zoning_assets.defs.sensors import failed_partitions, overdue_feeds
-from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid
 from zoning_assets.model import Jurisdiction
 from zoning_assets.settings import Settings
@@ -25,31 +25,33 @@ Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """All that there is to know of the jurisdictions, read once."""
+class SystemStatus:
+    """The state of all jurisdictions, read once."""
 
     url: str
     now: datetime
     files: Mapping[str, Jurisdiction]
-    simulated: frozenset[str]  # counties of `zoning demo`, whose portal and file are there only while it runs
-    faults: Mapping[str, str]  # of files that are wrong
-    mine: frozenset[str]  # ids of the user's own files; the packaged ones are nobody's to ask
+    simulated: frozenset[str]  # counties of `zoning demo`; their file exists only while it runs
+    faults: Mapping[str, str]  # id -> what is wrong with its file
+    mine: frozenset[str]  # ids of the user's files; packaged examples are never probed automatically
     done: Mapping[str, published.Published]
     known: Mapping[str, stored.Known]
     rejections: Mapping[str, Mapping[str, int]]
     alarms: Mapping[str, Sequence[str]]
     failed: Sequence[Failure]
     holds: Sequence[hold_records.Hold]
-    held: Rows  # releases that wait for a person's word; see status_queries.held
+    held: Rows  # releases that wait for a decision; see status_queries.held
 
     def jurisdictions(self) -> Rows:
-        """Those published, and those of the user's and the packaged files that could be."""
+        """One row per jurisdiction that was published or that a file describes."""
         return [self._jurisdiction(each) for each in sorted({*self.done, *self.files, *self.faults})]
 
     def _jurisdiction(self, name: str) -> dict[str, Any]:
         feeds, done = self._feeds(name), self.done.get(name, published.Published([], None, 0))
         known = [self.known[feed.key] for feed in feeds if feed.key in self.known]
         current = [each.current for each in known if each.current]
+        limits = [feed.freshness_limit(self.now) for feed in feeds]
+        freshness_hours = int(min(limits).total_seconds() // 3600) if limits else None
         return {
             "id": name,
             "feeds": sorted(feed.name for feed in feeds) or done.feeds,
@@ -58,7 +60,8 @@ class Standing:
             "fault": self.faults.get(name),
             "harvested": min((each.harvested for each in known if each.harvested), default=None),
             "current": min(current) if current and len(current) == len(feeds) else None,
-            "promise_hours": min((int(f.promise(self.now).total_seconds() // 3600) for f in feeds), default=None),
+            "freshness_hours": freshness_hours,
+            "promise_hours": freshness_hours,  # deprecated: the name until 0.2
             "fresh": not any(map(self._overdue, feeds)) if current else None,
             "next_probe": min((each.next_probe for each in known if each.next_probe), default=None),
             "probe_error": next((each.error for each in known if each.error), None),
@@ -68,15 +71,15 @@ class Standing:
             "dead": sum(each.jurisdiction == name and each.state == "dead" for each in self.failed),
         }
 
-    def _feeds(self, name: str) -> list[Feed]:
+    def _feeds(self, name: str) -> list[WatchedFeed]:
         described = self.files.get(name)
-        return [Feed(described, feed) for feed in described.feeds] if described else []
+        return [WatchedFeed(described, feed) for feed in described.feeds] if described else []
 
-    def _overdue(self, feed: Feed) -> int:
+    def _overdue(self, feed: WatchedFeed) -> int:
         return overdue_feeds.overdue(feed, self.known.get(feed.key), self.now)
 
     def failures(self) -> Rows:
-        """What failed and is not solved, and when it is asked for again."""
+        """One row per unsolved failure, with the time of its next retry."""
         names = ("id", "jurisdiction", "tile", "feed", "kind", "tries", "first", "last", "state", "message", "run")
         return [
             {**{n: getattr(each, n) for n in names}, "next": failed_partitions.next_try(each)} for each in self.failed
@@ -84,38 +87,38 @@ class Standing:
 
     @cached_property
     def queues(self) -> Rows:
-        """How deep the queues are, or why that is not known."""
+        """One row per queue, with its depth or the error."""
         return depths(self.url)
 
     def needs(self) -> Rows:
-        """What a person must do something about; where there is nothing, all is well."""
+        """One row per problem that a person must solve: `where`, `what`, and what to `do`."""
         return [{"where": where, "what": what, "do": do} for where, what, do in self._needs()]
 
     def _needs(self) -> Iterator[tuple[str, str, str]]:
         for name in sorted(self._without_file):
-            yield name, "its file is gone", f"put it back, or `zoning remove {name} --reason ...`"
-        yield from self._wrong()
-        yield from self._failed()
-        yield from self._stuck()
-        yield from self._broken()
+            yield name, "its file is gone", f"restore it, or `zoning remove {name} --reason ...`"
+        yield from self._files_and_releases()
+        yield from self._dead_failures()
+        yield from self._queue_problems()
+        yield from self._overdue_feeds()
 
     @cached_property
     def _without_file(self) -> frozenset[str]:
-        """Jurisdictions that were published or failed, and that no file describes any more."""
+        """Jurisdictions that were published or failed, but have no file any more."""
         failed, held = {each.jurisdiction for each in self.failed}, {each["jurisdiction"] for each in self.held}
         return frozenset({*self.done, *self.alarms, *failed, *held} - {*self.files, *self.faults} - self.simulated)
 
-    def _wrong(self) -> Iterator[tuple[str, str, str]]:
-        """Files that cannot be read; maps and releases that are not believed."""
+    def _files_and_releases(self) -> Iterator[tuple[str, str, str]]:
+        """Invalid files, maps with alarms, and held releases."""
         for name in sorted({*self.mine, *self.done} & set(self.faults)):
             yield name, self.faults[name], "fix the file"
         for name, alarms in ((each, why) for each, why in self.alarms.items() if each not in self._without_file):
-            yield name, "; ".join(alarms), f"look at the map; `zoning accept {name} --feed zoning --reason ...`"
+            yield name, "; ".join(alarms), f"check the map, then `zoning accept {name} --feed zoning --reason ...`"
         for held in (each for each in self.held if each["jurisdiction"] not in self._without_file):
             advice = AcceptanceNeeded.advice(held["jurisdiction"], held["feed"])
             yield held["jurisdiction"], "; ".join(held["why"]), advice
 
-    def _failed(self) -> Iterator[tuple[str, str, str]]:
+    def _dead_failures(self) -> Iterator[tuple[str, str, str]]:
         held = {(each["jurisdiction"], each["feed"]) for each in self.held}
         for each in (each for each in self.failed if each.jurisdiction not in self._without_file):
             release = (each.jurisdiction, each.feed)
@@ -128,34 +131,34 @@ class Standing:
                 tries = f" (after {each.tries} tries)" if each.passes else ""
                 yield each.where, f"{each.message}{tries}", f"then `zoning retry {each.id}`"
 
-    def _stuck(self) -> Iterator[tuple[str, str, str]]:
-        """Queues out of reach, and dead letters."""
+    def _queue_problems(self) -> Iterator[tuple[str, str, str]]:
+        """Queues that do not answer, and dead letters."""
         for queue in self.queues:
-            name, words = f"queue {queue['name']}", f"--queue {queue['name']}"
+            name, option = f"queue {queue['name']}", f"--queue {queue['name']}"
             if why := queue["fault"]:
-                yield name, why, "look at ZONING_QUEUE_URL and its broker"
+                yield name, why, "check ZONING_QUEUE_URL and the broker"
             elif queue["dead"]:
-                do = f"`zoning queue peek {words} --dead` says why; then `queue replay` or `queue purge`"
+                do = f"`zoning queue peek {option} --dead` shows why; then `queue replay` or `queue purge`"
                 yield name, f"{queue['dead']} dead letter(s)", do
 
-    def _broken(self) -> Iterator[tuple[str, str, str]]:
-        """Promises."""
+    def _overdue_feeds(self) -> Iterator[tuple[str, str, str]]:
+        """Feeds that exceeded their freshness limit and are not paused."""
         for feed in (feed for name in sorted(self.mine) for feed in self._feeds(name)):
             if self._overdue(feed) and not hold_records.of(self.holds, feed.jurisdiction.id, [feed.host]):
-                what = f"not found up to date within {feed.promise(self.now)}"
-                yield feed.key, what, "look at its failures and its host; is `up` on?"
+                what = f"not confirmed as current within {feed.freshness_limit(self.now)}"
+                yield feed.key, what, "check its failures and its host, and that `zoning up` runs"
 
 
-def look(url: str, settings: Settings, now: datetime) -> Standing:
-    """Read what there is; asks no portal and needs no Dagster.
+def read_status(url: str, settings: Settings, now: datetime) -> SystemStatus:
+    """Read the state from the database and the files, without requests to a portal and without Dagster.
 
     Raises:
-        DatabaseUnavailable: nobody answers.
+        DatabaseUnavailable: no database answers.
     """
     paths = jurisdictions.files(settings.jurisdictions)
     files, faults = _read(paths)
     removed = jurisdiction_removal.removed(url)
-    return Standing(
+    return SystemStatus(
         url=url,
         now=now,
         files=files,

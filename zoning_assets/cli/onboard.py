@@ -1,4 +1,4 @@
-"""`zoning onboard` and `zoning doctor`: propose a jurisdiction file; repair one."""
+"""`zoning onboard` and `zoning doctor`: propose a jurisdiction file, or a patch of one."""
 
 import tempfile
 from collections.abc import Callable
@@ -19,13 +19,13 @@ def onboard(
     url: Annotated[str, typer.Argument(metavar="URL", help="A layer, a service, a server or a file.")],
     name: Annotated[str | None, typer.Option("--id", help="The jurisdiction's id, like us-ma-cambridge.")] = None,
     *,
-    write: Annotated[bool, typer.Option("--write", help="Write the file to your folder of jurisdictions.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Save the file in your folder of jurisdictions.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Propose a jurisdiction file for a portal, and try it on one page; with --write after that, keep that proposal."""
+    """Propose a jurisdiction file for a portal, and test it with one page. Call it again with --write to save it."""
     home, folder = bootstrap.settings().home, bootstrap.settings().jurisdictions
     known = proposals.find(home, url, datetime.now(UTC)) if write else None
-    found = known.called(name) if known else _proposed(url, name)
+    found = known.with_id(name) if known else _propose(url, name)
     file = folder / f"{found.id}.toml"
     if write:
         _write(file, found.toml)
@@ -35,40 +35,40 @@ def onboard(
         typer.echo(found.toml)
         output.table("Trial of the first page", [found.trial])
         if known:
-            output.line(f"proposed at {known.at}; the portal was not asked again")
+            output.line(f"proposed at {known.at}; no further request was sent to the portal")
         output.line(f"{file}; `zoning sync {found.id}` publishes it" if write else "add `--write` to save this file")
     document = {**found.proposal, "written": str(file) if write else None, "trial": found.trial}
     errors = [str(found.trial["error"])] if "error" in found.trial else []
     output.finish(document if json else None, errors)
 
 
-def _proposed(url: str, name: str | None) -> proposals.Proposed:
-    """Ask the portal, and try what it says on one page."""
+def _propose(url: str, name: str | None) -> proposals.Proposed:
+    """Propose a file, and test it with one page."""
     from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.onboarding.proposal import propose  # noqa: PLC0415
 
-    async def asked(folder: Path, tell: Callable[[str], None]) -> Any:
+    async def proposed(folder: Path, tell: Callable[[str], None]) -> Any:
         async with Http() as http:
             return await propose(http.for_work(), url, folder, name, tell)
 
     with (
         tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch,
-        progress.working("Looking at the portal") as tell,
+        progress.working("Reading the portal") as tell,
     ):
         folder = Path(scratch)
-        found = graceful_stop.run(asked(folder, tell))
+        found = graceful_stop.run(proposed(folder, tell))
         file = folder / f"{found.id}.toml"
         file.write_text(found.toml(), encoding="utf-8")
-        tell("Reading the first page, as a trial")
-        return proposals.made(found.as_dict(), _trial(file, folder))
+        tell("Testing with the first page")
+        return proposals.create(found.as_dict(), _trial(file, folder))
 
 
 def _write(file: Path, text: str) -> None:
-    """Write the file, once it is known to be a good one; it appears whole.
+    """Validate the file, then write it.
 
     Raises:
-        SettingInvalid: there is one of this name already.
-        JurisdictionInvalid: what `--id` says is no id.
+        SettingInvalid: the file exists already.
+        JurisdictionInvalid: the file is not valid, for example because of the id of `--id`.
     """
     from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
 
@@ -83,7 +83,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _trial(file: Path, folder: Path) -> dict[str, Any]:
-    """The first page of the first feed fetched, normalized and validated; nothing is published."""
+    """Fetch, normalize and validate the first page of the first feed; nothing is published."""
     from zoning_assets.pipeline.pipeline import Pipeline  # noqa: PLC0415
     from zoning_assets.pipeline.workers.worker_pool import Pool  # noqa: PLC0415
     from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
@@ -93,19 +93,19 @@ def _trial(file: Path, folder: Path) -> dict[str, Any]:
     with Pool() as pool:
         pipeline = Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)
         outcome = graceful_stop.run(pipeline.try_first_page(described, next(iter(described.feeds))))
-    return _told(described, outcome)
+    return _trial_result(described, outcome)
 
 
-def _told(described: Jurisdiction, outcome: Outcome) -> dict[str, Any]:
+def _trial_result(described: Jurisdiction, outcome: Outcome) -> dict[str, Any]:
     counts: Counts = outcome.counts
     reasons = {} if outcome.rejections is None else outcome.rejections["reason"].value_counts().to_dict()
-    said = {
+    result = {
         "jurisdiction": described.id,
         "fetched": counts.fetched,
         "accepted": counts.accepted,
     }
-    said |= {"rejected": counts.rejected, "why": ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))}
-    return {**said, "error": str(outcome.error)} if outcome.error else said
+    result |= {"rejected": counts.rejected, "why": ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))}
+    return {**result, "error": str(outcome.error)} if outcome.error else result
 
 
 def doctor(
@@ -113,7 +113,7 @@ def doctor(
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Look at a feed that broke, and propose a patch of its file."""
+    """Examine a feed that fails, and propose a patch of its file."""
     from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.onboarding import doctor as doctors  # noqa: PLC0415
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
@@ -121,7 +121,7 @@ def doctor(
     settings = bootstrap.settings()
     described = bootstrap.jurisdiction(jurisdiction)
 
-    async def examined(folder: Path) -> list[doctors.FeedDiagnosis]:
+    async def examine(folder: Path) -> list[doctors.FeedDiagnosis]:
         objects = Objects(settings.store_url)
         async with Http() as http:
             client = http.for_work()
@@ -129,11 +129,11 @@ def doctor(
             return [await doctors.examine(client, described, feed, objects, folder) for feed in feeds]
 
     with tempfile.TemporaryDirectory(prefix="zoning-doctor-") as folder:
-        findings = graceful_stop.run(examined(Path(folder)))
+        findings = graceful_stop.run(examine(Path(folder)))
     diff = doctors.patch(Path(described.file), findings)
-    rows = [{"feed": f.feed, "wrong": f.wrong or "nothing", "proposed": "; ".join(f.why)} for f in findings]
+    rows = [{"feed": f.feed, "wrong": f.problem or "nothing", "proposed": "; ".join(f.why)} for f in findings]
     if not json:
         output.table(f"{described.id}", rows)
         typer.echo(diff)
-    wrong = [f"{described.id} {finding.feed}: {finding.wrong}" for finding in findings if finding.wrong]
+    wrong = [f"{described.id} {finding.feed}: {finding.problem}" for finding in findings if finding.problem]
     output.finish({"jurisdiction": described.id, "feeds": rows, "patch": diff} if json else None, wrong)

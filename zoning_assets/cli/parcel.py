@@ -1,4 +1,4 @@
-"""`zoning parcel`, `explain`, `watch`, `preview-rules`: one parcel, and why something is in the change feed."""
+"""`zoning parcel`, `explain`, `watch`, `preview-rules`: the history of parcels, and details of changes."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -15,47 +15,55 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 
 def parcel(
-    jurisdiction: Annotated[str, typer.Argument(help="Where.")],
-    parcel_id: Annotated[str, typer.Argument(help="Which parcel, now or then.")],
-    as_of: Annotated[str | None, typer.Option("--as-of", help="What applied on this day (ISO 8601).")] = None,
+    jurisdiction: Annotated[str, typer.Argument(help="The jurisdiction's id.")],
+    parcel_id: Annotated[str, typer.Argument(help="The parcel id, current or former.")],
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Show the zoning that applied on this day (ISO 8601).")
+    ] = None,
     *,
     json: _Json = False,
 ) -> None:
-    """One parcel's whole life: rows, zoning, lineage, amendments, evidence."""
+    """Show the history of one parcel: rows, zoning, lineage, amendments, evidence."""
     from zoning_assets.storage.postgis.records import change_records as feed  # noqa: PLC0415
 
     day = moment(as_of, "--as-of").date().isoformat() if as_of else None
     url = bootstrap.bring_up_database()
     bootstrap.check_known(jurisdiction, url, "zoning parcel")
-    life = feed.life(url, jurisdiction, parcel_id)
-    life["changes"] = feed.find(url, jurisdiction=jurisdiction, parcel=parcel_id)
-    life["zoning_now" if day is None else "zoning_as_of"] = feed.zoning_as_of(url, jurisdiction, parcel_id, day, None)
-    if not life["parcel"] and not life["changes"]:
+    history = feed.life(url, jurisdiction, parcel_id)
+    history["changes"] = feed.find(url, jurisdiction=jurisdiction, parcel=parcel_id)
+    history["zoning_now" if day is None else "zoning_as_of"] = feed.zoning_as_of(
+        url, jurisdiction, parcel_id, day, None
+    )
+    if not history["parcel"] and not history["changes"]:
         raise NothingFound(
             "no parcel has or had this id",
             where=f"{jurisdiction} {parcel_id!r}",
-            do="look at zoning.parcel for its spelling",
+            do="check its spelling in the table zoning.parcel",
         )
     if json:
-        output.document({"jurisdiction": jurisdiction, "parcel_id": parcel_id, **life})
+        output.document({"jurisdiction": jurisdiction, "parcel_id": parcel_id, **history})
         return
-    for title, rows in life.items():
+    for title, rows in history.items():
         row = _change if title == "changes" else _version
         output.table(f"{parcel_id}: {_TITLES.get(title, title.replace('_', ' '))}", [row(each) for each in rows])
 
 
-def explain(change: Annotated[str, typer.Argument(help="Its id, or how it begins.")], *, json: _Json = False) -> None:
-    """Why a change is one, in numbers."""
+def explain(
+    change: Annotated[str, typer.Argument(help="The id of the change, or its first characters.")],
+    *,
+    json: _Json = False,
+) -> None:
+    """Explain in numbers why a change was recorded."""
     from zoning_assets.storage.postgis.records import change_records as feed  # noqa: PLC0415
 
     if not change.isalnum():
         raise SettingInvalid(
-            f"{change!r} is no id of a change", where="zoning explain", do="take one of `zoning changes`"
+            f"{change!r} is not the id of a change", where="zoning explain", do="use an id from `zoning changes`"
         )
     found = feed.find(bootstrap.bring_up_database(), id_=change, limit=2)
     if len(found) != 1:
-        what = "several changes begin so" if found else "no change begins so"
-        raise NothingFound(what, where=repr(change), do="take a whole id of `zoning changes --json`")
+        what = "several ids of changes start with this" if found else "no id of a change starts with this"
+        raise NothingFound(what, where=repr(change), do="use a complete id from `zoning changes --json`")
     if json:
         output.document(found[0])
         return
@@ -64,12 +72,14 @@ def explain(change: Annotated[str, typer.Argument(help="Its id, or how it begins
 
 
 def watch(
-    jurisdiction: Annotated[str, typer.Argument(help="Where.")],
-    parcel_ids: Annotated[list[str], typer.Argument(help="Which parcels; what they become is watched too.")],
+    jurisdiction: Annotated[str, typer.Argument(help="The jurisdiction's id.")],
+    parcel_ids: Annotated[
+        list[str], typer.Argument(help="The parcel ids; successors of these parcels are watched too.")
+    ],
     *,
     json: _Json = False,
 ) -> None:
-    """Watch parcels, and what they become; without anything new, what is watched and what changed there."""
+    """Watch parcels and their successors; list the watched parcels and what changed there."""
     from zoning_assets.storage.postgis.records import change_records as feed  # noqa: PLC0415
 
     url = bootstrap.bring_up_database()
@@ -82,9 +92,9 @@ def watch(
 
 
 def preview_rules(
-    jurisdiction: Annotated[str, typer.Argument(help="Whose file was edited.")], *, json: _Json = False
+    jurisdiction: Annotated[str, typer.Argument(help="The jurisdiction whose file was edited.")], *, json: _Json = False
 ) -> None:
-    """What the codes of an edited jurisdiction file would make of all that is published; nothing is written."""
+    """Show how the codes of an edited jurisdiction file would change the published data; nothing is written."""
     from zoning_assets.pipeline import change_detection  # noqa: PLC0415
 
     known = bootstrap.jurisdiction(jurisdiction)
@@ -94,7 +104,7 @@ def preview_rules(
         return
     output.table("Codes", [{"local": local, "is": was, "would be": now} for local, was, now in found.codes])
     output.table("Types", [{"code": code, "is": was, "would be": now} for code, was, now in found.types])
-    for title, rows in (("would come", found.come), ("would go", found.gone)):
+    for title, rows in (("would be added", found.come), ("would be retracted", found.gone)):
         shown = [{"parcels": ids, "from": old, "to": new, "state": state} for _, state, _, ids, old, new in rows]
         output.table(f"{len(rows)} changes {title}", shown[:50])
     if found == change_detection.RulesPreview([], [], [], []):
@@ -102,25 +112,25 @@ def preview_rules(
 
 
 def why(change: dict[str, Any]) -> list[str]:
-    """A change in sentences: what, where, how sure, by which evidence."""
+    """Describe a change in lines of text: kind, place, confidence, evidence."""
     evidence = change["evidence"]
     ids = ", ".join(change["parcel_ids"][:10]) or "no single parcel"
-    said = [
+    lines = [
         f"{change['id']}  {change['kind']} ({change['state']}), {change['jurisdiction']}: {ids}",
         f"from {change['old'] or 'nothing'} to {change['new'] or 'nothing'}; confidence {change['confidence']}",
     ]
-    said.append(_dates(change))
+    lines.append(_dates(change))
     if change["area_m2"] is not None:
-        said.append(
+        lines.append(
             f"{change['area_m2']:,.1f} m2" + (f", {change['share']:.1%} of the parcel" if change["share"] else "")
         )
     if "tolerance_m" in evidence:
         drift_m, tolerance_m = evidence["drift_m"], evidence["tolerance_m"]
-        said.append(f"the release drifted by {drift_m} m; ground thinner than {tolerance_m} m says nothing")
-    said += [_part(part) for part in evidence.get("parts", [])[:10]]
+        lines.append(f"the release drifted by {drift_m} m; areas thinner than {tolerance_m} m are ignored")
+    lines += [_part(part) for part in evidence.get("parts", [])[:10]]
     if evidence.get("parents") or evidence.get("children"):
         overlap_m2, score = evidence["overlap_m2"], evidence["score"]
-        said.append(f"parents share {overlap_m2:,.1f} m2 with children (least share {score:.2f})")
+        lines.append(f"parents share {overlap_m2:,.1f} m2 with children (least share {score:.2f})")
     names = (
         "parcel_layer_says",
         "reused",
@@ -131,10 +141,10 @@ def why(change: dict[str, Any]) -> list[str]:
         "moved_share",
         "source",
     )
-    said += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
-    said += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
+    lines += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
+    lines += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
     maps = ", ".join(evidence.get("maps", [])) or "-"
-    return [*said, f"batches {_named(evidence['batches'])}, rules {evidence['rules']}, maps {maps}"]
+    return [*lines, f"batches {_named(evidence['batches'])}, rules {evidence['rules']}, maps {maps}"]
 
 
 def _named(values: dict[str, Any]) -> str:
@@ -147,24 +157,26 @@ def _dates(change: dict[str, Any]) -> str:
     return f"noticed at {noticed} (when this database first saw it); {legal}"
 
 
-def _ordinance(told: dict[str, Any]) -> str:
-    numbers = ", ".join([*told["ordinance_numbers"], *told["case_numbers"]]) or told["amendment"]
-    return f"ordinance: {numbers} ({told['status']}), score {told['score']}: {', '.join(told['reasons'])}"
+def _ordinance(amendment: dict[str, Any]) -> str:
+    numbers = ", ".join([*amendment["ordinance_numbers"], *amendment["case_numbers"]]) or amendment["amendment"]
+    return (
+        f"ordinance: {numbers} ({amendment['status']}), score {amendment['score']}: {', '.join(amendment['reasons'])}"
+    )
 
 
 def _part(part: dict[str, Any]) -> str:
-    ground = f"{part['area_m2']:,.1f} m2, {part['share']:.1%} of {part['parcel_id']}, about {part['width_m']} m wide"
-    return f"  {part['old']} -> {part['new']}: {ground}"
+    area = f"{part['area_m2']:,.1f} m2, {part['share']:.1%} of {part['parcel_id']}, about {part['width_m']} m wide"
+    return f"  {part['old']} -> {part['new']}: {area}"
 
 
-#: Columns that are dates, as tables call them: when it was noticed, until when it stood, since when by law.
+#: Titles of tables, columns that are shown last, and headers of date columns.
 _TITLES = {"parcel": "versions", "zoning": "versions of its zoning"}
 _LAST = ("zoning_code_local", "content_hash")
 _DATES = {"system_from": "noticed", "system_to": "until", "legal_from": "legal"}
 
 
 def _version(row: dict[str, Any]) -> dict[str, Any]:
-    """A version of a parcel, or of its zoning, as a row of a table; what is of less interest stands last."""
+    """Convert a version of a parcel or of its zoning to a row of a table; less important columns are last."""
     ordered = [name for name in row if name not in _LAST] + [name for name in row if name in _LAST]
     return {_DATES.get(name, name): row[name] for name in ordered}
 

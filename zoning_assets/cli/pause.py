@@ -11,22 +11,22 @@ from zoning_assets.cli.display import output
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.settings import moment
 
-_What = Annotated[str | None, typer.Argument(metavar="[JURISDICTION]", help="Which jurisdiction.")]
-_Host = Annotated[str | None, typer.Option(help="Everything that is asked from this host.")]
+_What = Annotated[str | None, typer.Argument(metavar="[JURISDICTION]", help="The jurisdiction's id.")]
+_Host = Annotated[str | None, typer.Option(help="All feeds of this host.")]
 _All = Annotated[bool, typer.Option("--all", help="Everything.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-def pause(  # noqa: PLR0913 - what, why, until when
-    reason: Annotated[str, typer.Option(help="Why; kept with your name.")],
+def pause(  # noqa: PLR0913 - one parameter per option
+    reason: Annotated[str, typer.Option(help="The reason; stored with your name.")],
     jurisdiction: _What = None,
     host: _Host = None,
-    until: Annotated[str | None, typer.Option(help="Until when (ISO 8601 with zone); else until `resume`.")] = None,
+    until: Annotated[str | None, typer.Option(help="The end (ISO 8601 with zone); default: until `resume`.")] = None,
     *,
     all_: _All = False,
     json: _Json = False,
 ) -> None:
-    """Pause: nothing new is asked, nothing is published; what is on its way is kept, and runs wait."""
+    """Pause requests and publishing. Data in progress is kept, and runs wait."""
     from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
 
     _one_of(jurisdiction, host, all_=all_)
@@ -42,14 +42,14 @@ def pause(  # noqa: PLR0913 - what, why, until when
 
 
 def resume(
-    reason: Annotated[str, typer.Option(help="Why; kept with your name.")] = "over",
+    reason: Annotated[str, typer.Option(help="The reason; stored with your name.")] = "over",
     jurisdiction: _What = None,
     host: _Host = None,
     *,
     all_: _All = False,
     json: _Json = False,
 ) -> None:
-    """Lift the pauses of just this; what waited goes on by itself."""
+    """End a pause. Waiting runs continue automatically."""
     from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
 
     _one_of(jurisdiction, host, all_=all_)
@@ -68,4 +68,4 @@ def resume(
 
 def _one_of(jurisdiction: str | None, host: str | None, *, all_: bool) -> None:
     if sum((jurisdiction is not None, host is not None, all_)) != 1:
-        raise SettingInvalid("say what: just one of the three", where="zoning", do="JURISDICTION, --host H or --all")
+        raise SettingInvalid("give exactly one of the three", where="zoning", do="JURISDICTION, --host H or --all")

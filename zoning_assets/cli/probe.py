@@ -1,4 +1,4 @@
-"""`zoning probe`: whether a portal changed."""
+"""`zoning probe`: check whether portals changed."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,35 +13,39 @@ from zoning_assets.model import Jurisdiction
 
 
 def probe(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[JURISDICTION...]", help="Which; all of yours.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[JURISDICTION...]", help="The jurisdictions; default: all of yours.")
+    ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Ask the portals whether anything changed: three requests a feed at most, and no row."""
+    """Probe the portals for changes: at most three requests per feed, and no rows."""
     folder = bootstrap.settings().jurisdictions
     chosen = ids or sorted(path.stem for path in folder.glob("*.toml"))
     if not chosen:
-        raise SettingInvalid("no jurisdiction of yours", where=str(folder), do="name one, or write its file there")
+        raise SettingInvalid(
+            "you have no jurisdiction file", where=str(folder), do="name a jurisdiction, or write its file there"
+        )
     wanted = [bootstrap.jurisdiction(each) for each in dict.fromkeys(chosen)]
-    found = [_probed(each, feed) for each in wanted for feed in each.feeds]
+    found = [_probe(each, feed) for each in wanted for feed in each.feeds]
     if not json:
-        output.table("Probed", list(map(_shown, found)))
+        output.table("Probed", list(map(_row, found)))
     output.finish({"feeds": found} if json else None, [row["error"] for row in found if row["error"]])
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: dict[str, Any]) -> dict[str, Any]:
     names = ("jurisdiction", "feed", "changed", "requests")
-    return {**{name: row[name] for name in names}, "why": row["why"] or "it cannot be asked"}
+    return {**{name: row[name] for name in names}, "why": row["why"] or "it cannot be probed"}
 
 
-def _probed(jurisdiction: Jurisdiction, feed: str) -> dict[str, Any]:
+def _probe(jurisdiction: Jurisdiction, feed: str) -> dict[str, Any]:
     from zoning_assets.defs.resources import Zoning  # noqa: PLC0415
 
     row: dict[str, Any] = {"jurisdiction": jurisdiction.id, "feed": feed, "changed": None, "why": None, "requests": 0}
     try:
         with Zoning().pipeline() as pipeline:
-            said = graceful_stop.run(pipeline.probe(jurisdiction, feed, datetime.now(UTC)))
+            result = graceful_stop.run(pipeline.probe(jurisdiction, feed, datetime.now(UTC)))
     except ZoningError as error:
         return {**row, "error": str(error)}
-    why = said.why or "nothing that the portal tells of itself has changed"
-    return {**row, "changed": said.why is not None, "why": why, "requests": said.requests, "error": None}
+    why = result.why or "nothing that the portal states about itself has changed"
+    return {**row, "changed": result.why is not None, "why": why, "requests": result.requests, "error": None}

@@ -1,4 +1,4 @@
-"""Proposals of `zoning onboard`, kept for an hour: who has read one and wants it written need not wait for it again."""
+"""Proposals of `zoning onboard`, cached for an hour, so that `--write` need not read the portal again."""
 
 import hashlib
 import json
@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-_LIVES = timedelta(hours=1)
+_KEPT_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Proposed:
-    """What `zoning onboard` found at an address. `proposal`: Proposal.as_dict; `trial`: of its first page."""
+    """A proposal for an address. `proposal`: Proposal.as_dict; `trial`: the result of the test with one page."""
 
     at: str  # ISO 8601
     proposal: Mapping[str, Any]
@@ -29,8 +29,8 @@ class Proposed:
         """The file's text."""
         return str(self.proposal["toml"])
 
-    def called(self, name: str | None) -> "Proposed":
-        """The same proposal of another id."""
+    def with_id(self, name: str | None) -> "Proposed":
+        """Return the proposal with another id; None: unchanged."""
         if name is None or name == self.id:
             return self
         text = self.toml
@@ -41,26 +41,26 @@ class Proposed:
 
 
 def keep(home: Path, url: str, proposed: Proposed) -> None:
-    """Keep a proposal for a while."""
+    """Save a proposal."""
     file = _file(home, url)
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # an address may hold a token
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # an address may contain a token
     draft = file.with_suffix(".draft")
     draft.write_text(json.dumps(asdict(proposed), default=str), encoding="utf-8")
     draft.replace(file)
 
 
 def find(home: Path, url: str, now: datetime) -> Proposed | None:
-    """The proposal that was made of this address within the last hour."""
+    """Return the proposal for this address, if it is less than an hour old."""
     try:
         found = Proposed(**json.loads(_file(home, url).read_text(encoding="utf-8")))
         age = now - datetime.fromisoformat(found.at)
-        return found if timedelta(0) <= age < _LIVES and found.id and found.toml else None
-    except (OSError, ValueError, TypeError, KeyError):  # none, or not one of this version
+        return found if timedelta(0) <= age < _KEPT_FOR and found.id and found.toml else None
+    except (OSError, ValueError, TypeError, KeyError):  # no proposal, or the format of another version
         return None
 
 
-def made(proposal: Mapping[str, Any], trial: Mapping[str, Any]) -> Proposed:
-    """A proposal of now."""
+def create(proposal: Mapping[str, Any], trial: Mapping[str, Any]) -> Proposed:
+    """Create a proposal with the current time."""
     return Proposed(datetime.now(UTC).isoformat(timespec="seconds"), proposal, trial)
 
 

@@ -1,4 +1,4 @@
-"""`zoning publish-amendment`, `zoning queue ...`: messages sent, looked at, sent again, deleted."""
+"""`zoning publish-amendment` and `zoning queue`: send, show, replay and delete messages."""
 
 import getpass
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 _LARGEST_FILE = 64 << 20  # bytes
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Name = Annotated[str, typer.Option("--queue", help=f"One of: {', '.join(NAMES)}.")]
-_Dead = Annotated[bool, typer.Option("--dead", help="The dead letters.")]
+_Dead = Annotated[bool, typer.Option("--dead", help="Only dead letters.")]
 
 
 def publish_amendment(
-    file: Annotated[Path, typer.Argument(help="JSON, one message or one a line; `-`: standard input.")],
+    file: Annotated[Path, typer.Argument(help="JSON, one message or one per line; `-`: standard input.")],
     *,
     json: _Json = False,
 ) -> None:
-    """Send amendments to the queue; all are judged before one is sent. `zoning queue schema` says what they may say."""
-    bodies = [amendment_messages.write(each) for each in _told(file)]
+    """Send amendments to the queue; all are validated before one is sent. `zoning queue schema` prints the format."""
+    bodies = [amendment_messages.write(each) for each in _read_messages(file)]
     ids = with_queue(AMENDMENTS, lambda queue: queue.put(bodies))
     if json:
         output.document({"queue": AMENDMENTS, "sent": len(ids), "ids": ids})
@@ -45,7 +45,7 @@ def peek(
     dead: _Dead = False,
     json: _Json = False,
 ) -> None:
-    """The first messages, left where they are."""
+    """Show the first messages; they stay in the queue."""
     found = with_queue(queue, lambda opened: opened.peek(limit, dead=dead))
     if json:
         output.document({"queue": queue, "dead": dead, "messages": [_row(each, _parsed(each.body)) for each in found]})
@@ -59,11 +59,11 @@ def peek(
 @app.command("replay")
 def replay(
     queue: _Name = AMENDMENTS,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 1000,
     *,
     json: _Json = False,
 ) -> None:
-    """Dead letters are tried again, as if they had never failed."""
+    """Put dead letters back into the queue, with all attempts again."""
     ids = with_queue(queue, lambda opened: opened.replay(limit))
     if json:
         output.document({"queue": queue, "replayed": len(ids), "ids": ids})
@@ -72,46 +72,50 @@ def replay(
 
 
 @app.command("purge")
-def purge(  # noqa: PLR0913 - what, how many, why, and whether in earnest
+def purge(  # noqa: PLR0913 - one parameter per option
     queue: _Name = AMENDMENTS,
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100_000,
+    reason: Annotated[str, typer.Option(help="The reason; stored in the audit.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 100_000,
     *,
     dead: _Dead = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say how many there are.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them; default: only count.")] = False,
     json: _Json = False,
 ) -> None:
-    """Delete messages for good, but those that are being handled."""
+    """Delete messages permanently, except those in progress."""
     if yes and not reason.strip():
-        raise SettingInvalid("no reason is given", where="--reason", do="say why these messages may be deleted")
+        raise SettingInvalid("no reason is given", where="--reason", do="state why these messages may be deleted")
     depth = with_queue(queue, lambda opened: opened.depth())
     done = {"queue": queue, "dead": dead, "found": depth.dead if dead else depth.ready, "purged": 0}
     if yes:
-        _note(done, reason)
+        _record(done, reason)
         done["purged"] = len(with_queue(queue, lambda opened: opened.purge(limit, dead=dead)))
     if json:
         output.document(done)
     else:
-        output.line(f"{done['found']} messages, {done['purged']} deleted" + ("" if yes else "; with --yes they are"))
+        output.line(f"{done['found']} messages, {done['purged']} deleted" + ("" if yes else "; --yes deletes them"))
 
 
 @app.command("schema")
 def schema(queue: _Name = AMENDMENTS) -> None:
-    """The JSON Schema of a queue's messages, for those who write them."""
+    """Print the JSON Schema of the messages of a queue."""
     output.document(amendment_messages.schema(known(queue)))
 
 
-def _told(file: Path) -> Iterator[amendment_messages.AmendmentMessage]:
-    """Each message of a file; none, where one of them is wrong."""
+def _read_messages(file: Path) -> Iterator[amendment_messages.AmendmentMessage]:
+    """Yield each message of a file.
+
+    Raises:
+        SettingInvalid: a message is invalid.
+    """
     text = _text(file)
-    lines = list(enumerate(text.splitlines(), 1)) if _is_lines(text) else [(1, text)]
+    lines = list(enumerate(text.splitlines(), 1)) if _is_json_lines(text) else [(1, text)]
     for number, line in lines:
         if line.strip():
             try:
                 yield amendment_messages.read_amendment(line)
             except MessageRefused as error:
                 where = f"{file} line {number}"
-                raise SettingInvalid(error.what, where=where, do="mend it by `zoning queue schema`") from None
+                raise SettingInvalid(error.what, where=where, do="correct it; see `zoning queue schema`") from None
 
 
 def _text(file: Path) -> str:
@@ -122,8 +126,8 @@ def _text(file: Path) -> str:
         raise SettingInvalid(what, where=str(file), do="give a file of JSON in UTF-8") from None
 
 
-def _is_lines(text: str) -> bool:
-    """One document may be spread over many lines; of several documents each is a line."""
+def _is_json_lines(text: str) -> bool:
+    """Whether a file has one document per line. A single document may span several lines."""
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -142,8 +146,8 @@ def _parsed(body: str) -> Any:
         return body
 
 
-def _note(what: dict[str, Any], reason: str) -> None:
-    """Into the audit first: who dies in between has said what was meant."""
+def _record(what: dict[str, Any], reason: str) -> None:
+    """Record the deletion in the audit. This happens before the deletion, so that a crash leaves a record."""
     from zoning_assets.storage.postgis import database  # noqa: PLC0415
     from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
     from zoning_assets.storage.postgis.sql_queries import named  # noqa: PLC0415

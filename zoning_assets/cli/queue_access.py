@@ -1,4 +1,4 @@
-"""Opening a queue for one question: what `zoning queue` and `zoning status` have in common."""
+"""Open a queue for one operation; shared by `zoning queue` and `zoning status`."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -9,11 +9,11 @@ from zoning_assets.cli import bootstrap
 from zoning_assets.errors import SettingInvalid, StoreError
 from zoning_assets.queues import NAMES, Queue, open_queue
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
 def depths(url: str) -> list[dict[str, Any]]:
-    """How many messages each queue has, or (`fault`) why that is not known."""
+    """Return the number of messages of each queue, or the error (`fault`)."""
     rows = []
     for name in NAMES:
         row: dict[str, Any] = {"name": name, **dict.fromkeys(("ready", "leased", "dead", "oldest_s", "fault"))}
@@ -25,22 +25,22 @@ def depths(url: str) -> list[dict[str, Any]]:
     return rows
 
 
-def with_queue(name: str, work: Callable[[Queue], Awaitable[_Found]], url: str = "") -> _Found:
-    """What `work` returns of the queue of a name.
+def with_queue(name: str, work: Callable[[Queue], Awaitable[_Result]], url: str = "") -> _Result:
+    """Open a queue, call `work` with it, and return the result.
 
     Args:
-        name: see `known`.
-        work: is called with the open queue.
-        url: of the database, where it is known already.
+        name: the name of the queue.
+        work: the function to call.
+        url: address of the database; empty: the database is started if needed.
 
     Raises:
-        SettingInvalid: there is no such queue, or ZONING_QUEUE_URL names no broker.
+        SettingInvalid: there is no such queue, or ZONING_QUEUE_URL is not a broker.
         QueueUnavailable: the broker does not answer.
     """
     named = known(name)
     where = bootstrap.settings().queue_url or url or bootstrap.bring_up_database()
 
-    async def opened() -> _Found:
+    async def opened() -> _Result:
         async with open_queue(where, named) as queue:
             return await work(queue)
 
@@ -48,11 +48,11 @@ def with_queue(name: str, work: Callable[[Queue], Awaitable[_Found]], url: str =
 
 
 def known(name: str) -> str:
-    """The name of a queue that exists.
+    """Check that a queue exists, and return its name.
 
     Raises:
         SettingInvalid: there is no such queue.
     """
     if name not in NAMES:
-        raise SettingInvalid(f"{name!r} is no queue", where="--queue", do=f"choose one of: {', '.join(NAMES)}")
+        raise SettingInvalid(f"{name!r} is not a queue", where="--queue", do=f"choose one of: {', '.join(NAMES)}")
     return name

@@ -1,4 +1,4 @@
-"""`zoning remove`: first what would go, then, with --yes, it goes; a rollback brings the rows back."""
+"""`zoning remove`: show a preview, or with --yes remove a jurisdiction. A rollback restores the rows."""
 
 import getpass
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ from zoning_assets.errors import JurisdictionInvalid, NothingFound, SettingInval
 
 
 def remove(
-    jurisdiction: Annotated[str, typer.Argument(help="Which; its file may be gone already.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit with your name.")],
+    jurisdiction: Annotated[str, typer.Argument(help="The jurisdiction's id; its file may be missing.")],
+    reason: Annotated[str, typer.Option(help="The reason; stored in the audit with your name.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only shown.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; default: only show a preview.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Take a jurisdiction out: its rows become history, and what waits or is remembered of it goes."""
+    """Remove a jurisdiction: its rows become history; its failures, pauses, messages and limits are deleted."""
     from zoning_assets.defs import partitions  # noqa: PLC0415
     from zoning_assets.operations import remove_jurisdiction  # noqa: PLC0415
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
 
     if not reason.strip():
-        raise SettingInvalid("no reason is given", where="--reason", do="say why it is taken out")
+        raise SettingInvalid("no reason is given", where="--reason", do="state why it is removed")
     bootstrap.check_store()
     url, objects = bootstrap.bring_up_database(), Objects(bootstrap.settings().store_url)
     done = remove_jurisdiction.remove(
@@ -35,30 +35,32 @@ def remove(
         hosts=_own_hosts(jurisdiction),
         actor=getpass.getuser(),
         reason=reason,
-        in_earnest=yes,
+        dry_run=not yes,
     )
     with bootstrap.dagster_instance() as instance:
-        tiles = (partitions.unregister if yes else _registered)(instance, jurisdiction)
+        tiles = (partitions.unregister if yes else _count_partitions)(instance, jurisdiction)
     found: dict[str, int] = {**done.found, "partitions": tiles}
     if not any(found.values()):
-        raise NothingFound("nothing is known of it", where=repr(jurisdiction), do="look at `zoning status`")
+        raise NothingFound(
+            "there is no data of this jurisdiction", where=repr(jurisdiction), do="check its id in `zoning status`"
+        )
     batches = dict(done.removed.batches) if done.removed else {}
-    back = _way_back(jurisdiction, done.removed.before) if done.removed and done.removed.before else None
+    undo = _undo_command(jurisdiction, done.removed.before) if done.removed and done.removed.before else None
     if json:
-        about: dict[str, Any] = {"jurisdiction": jurisdiction, **found}
-        output.document({"result": {**about, "batches": batches, "undo": back}} if yes else {"preview": about})
+        document: dict[str, Any] = {"jurisdiction": jurisdiction, **found}
+        output.document({"result": {**document, "batches": batches, "undo": undo}} if yes else {"preview": document})
     else:
-        _show(jurisdiction, found, back, yes=yes)
+        _show(jurisdiction, found, undo, yes=yes)
 
 
-def _registered(instance: Any, jurisdiction: str) -> int:
+def _count_partitions(instance: Any, jurisdiction: str) -> int:
     from zoning_assets.defs import partitions  # noqa: PLC0415
 
     return len(partitions.keys_of(instance, jurisdiction))
 
 
 def _own_hosts(jurisdiction: str) -> set[str]:
-    """The hosts of its feeds that no other file names; none where it has no file that can be read."""
+    """Return the hosts that only this jurisdiction uses; an empty set if its file is missing or invalid."""
     from zoning_assets.pipeline.holds import hosts_of  # noqa: PLC0415
     from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
 
@@ -72,14 +74,14 @@ def _own_hosts(jurisdiction: str) -> set[str]:
     return own - others
 
 
-def _way_back(jurisdiction: str, before: Any) -> str:
+def _undo_command(jurisdiction: str, before: Any) -> str:
     return f"zoning rollback {jurisdiction} --to {before.isoformat()} --reason ..."
 
 
-def _show(jurisdiction: str, found: Mapping[str, int], back: str | None, *, yes: bool) -> None:
+def _show(jurisdiction: str, found: Mapping[str, int], undo: str | None, *, yes: bool) -> None:
     rows = [{"what": name.replace("_", " "), "how many": count} for name, count in found.items() if count]
     output.table(f"{jurisdiction} {'was' if yes else 'would be'} removed", rows)
     if not yes:
-        output.line("nothing was removed yet: --yes removes it; history, raw pages and the audit stay")
-    elif back:
-        output.line(f"to undo: `{back}` (it needs the jurisdiction's file)")
+        output.line("nothing was removed: --yes removes it; history, raw pages and the audit are kept")
+    elif undo:
+        output.line(f"to undo: `{undo}` (it needs the jurisdiction's file)")

@@ -1,4 +1,4 @@
-"""`zoning retry`: a person's word that what failed is worth another try."""
+"""`zoning retry`: request failed partitions again."""
 
 from typing import Annotated, Any
 
@@ -11,24 +11,25 @@ from zoning_assets.errors import SettingInvalid
 
 def retry(
     what: Annotated[
-        str | None, typer.Argument(metavar="[JURISDICTION|ID]", help="What failed: all of a jurisdiction, or one id.")
+        str | None,
+        typer.Argument(metavar="[JURISDICTION|ID]", help="All failures of a jurisdiction, or the id of one failure."),
     ] = None,
     *,
-    all_dead: Annotated[bool, typer.Option("--all-dead", help="All that is not asked for any more.")] = False,
+    all_dead: Annotated[bool, typer.Option("--all-dead", help="All failures without attempts left.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Let what failed be asked for again at once, with all its tries; `zoning up` does, or `zoning sync` here."""
+    """Retry failures at once, with all attempts again. `zoning up` runs them, or `zoning sync`."""
     from zoning_assets.storage.postgis.records import failure_records  # noqa: PLC0415
 
     if (what is None) != all_dead:
-        raise SettingInvalid("say what: one of the two", where="zoning retry", do="JURISDICTION or ID, or --all-dead")
-    words: dict[str, Any] = {"dead": True} if what is None else {"jurisdiction": what}
+        raise SettingInvalid("give one of the two", where="zoning retry", do="JURISDICTION or ID, or --all-dead")
+    selection: dict[str, Any] = {"dead": True} if what is None else {"jurisdiction": what}
     if what and what.isdecimal():
-        words = {"id_": int(what)}
-    again = failure_records.ask_again(bootstrap.bring_up_database(), **words)
+        selection = {"id_": int(what)}
+    requested = failure_records.ask_again(bootstrap.bring_up_database(), **selection)
     if json:
         names = ("id", "jurisdiction", "tile", "feed", "kind", "message", "state")
-        output.document({"failures": [{name: getattr(each, name) for name in names} for each in again]})
+        output.document({"failures": [{name: getattr(each, name) for name in names} for each in requested]})
         return
-    for each in again:
-        output.line(f"{each.id}: {each.where} is asked for again ({each.kind})")
+    for each in requested:
+        output.line(f"{each.id}: {each.where} is requested again ({each.kind})")

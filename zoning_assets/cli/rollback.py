@@ -1,4 +1,4 @@
-"""`zoning rollback`: first what it would do, then, with --yes, the inverse as a batch, and a pause."""
+"""`zoning rollback`: show a preview, or with --yes publish the inverse as a batch and pause the jurisdiction."""
 
 import getpass
 from dataclasses import asdict
@@ -12,31 +12,33 @@ from zoning_assets.errors import SettingInvalid
 from zoning_assets.settings import moment
 
 if TYPE_CHECKING:
-    from zoning_assets.operations.history_rollback import Undone
+    from zoning_assets.operations.history_rollback import RollbackResult
 
 
-def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnest
-    jurisdiction: Annotated[str, typer.Argument(help="Where.")],
-    reason: Annotated[str, typer.Option(help="Why; kept with your name.")],
-    to: Annotated[str | None, typer.Option(help="Back to this moment (ISO 8601 with zone).")] = None,
-    batch: Annotated[int | None, typer.Option(help="Or without this one batch.")] = None,
-    tile: Annotated[str | None, typer.Option(help="The tile of that batch, to be sure.")] = None,
+def rollback(  # noqa: PLR0913 - one parameter per option
+    jurisdiction: Annotated[str, typer.Argument(help="The jurisdiction's id.")],
+    reason: Annotated[str, typer.Option(help="The reason; stored with your name.")],
+    to: Annotated[str | None, typer.Option(help="Roll back to this time (ISO 8601 with zone).")] = None,
+    batch: Annotated[int | None, typer.Option(help="Alternatively, undo only this batch.")] = None,
+    tile: Annotated[str | None, typer.Option(help="The tile of that batch, as a check.")] = None,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only shown.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Roll back; default: only show a preview.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Undo what was published: as a new batch, which can be undone too; afterwards the jurisdiction is paused."""
+    """Undo published batches with a new batch, which can be undone too; then pause the jurisdiction."""
     from zoning_assets.operations import history_rollback  # noqa: PLC0415
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
 
     settings = bootstrap.settings()
     known = bootstrap.jurisdiction(jurisdiction)
     if (to is None) == (batch is None) or (tile and batch is None):
-        raise SettingInvalid("say back to what", where="zoning rollback", do="give --to TIME, or --batch B [--tile T]")
+        raise SettingInvalid(
+            "give a time or a batch", where="zoning rollback", do="give --to TIME, or --batch B [--tile T]"
+        )
     target = batch if batch is not None else moment(to or "", "--to")
     url, objects = bootstrap.bring_up_database(), Objects(settings.store_url)
-    done = history_rollback.undo(
-        url, objects, known, to=target, tile=tile, actor=getpass.getuser(), reason=reason, in_earnest=yes
+    done = history_rollback.roll_back(
+        url, objects, known, to=target, tile=tile, actor=getpass.getuser(), reason=reason, dry_run=not yes
     )
     if json:
         output.document({"result" if yes else "preview": asdict(done)})
@@ -44,13 +46,17 @@ def rollback(  # noqa: PLR0913 - where, back to what, why, and whether in earnes
     rows = [_row(done, feed) for feed in done.batches]
     output.table(f"{known.id}: {'rolled back' if yes else 'would be rolled back'}", rows)
     output.say(f"batches undone: {', '.join(map(str, done.undone))}")
-    changes = f"{done.retracted:,} changes retracted, {done.restored:,} told again"
-    output.say(f"{done.parcels_rezoned:,} parcels have other shares; {changes}")
-    output.line(f"{known.id} is paused; `zoning resume {known.id}` lets harvests go on" if yes else "--yes does it")
+    changes = f"{done.retracted:,} changes retracted, {done.restored:,} restored"
+    output.say(f"{done.parcels_rezoned:,} parcels have other zoning; {changes}")
+    output.line(
+        f"{known.id} is paused; `zoning resume {known.id}` lets harvests continue"
+        if yes
+        else "nothing was changed: --yes rolls back"
+    )
 
 
-def _row(done: "Undone", feed: str) -> dict[str, object]:
-    """One line of the table; the number of the batch that undoes exists only once it is done."""
+def _row(done: "RollbackResult", feed: str) -> dict[str, object]:
+    """One row of the table. The number of the new batch is not known in a preview."""
     batch = done.batches[feed]
     row = {"feed": feed, "rows ended": done.ended[feed], "rows again": done.begun[feed]}
     return row if batch is None else {**row, "as batch": batch}

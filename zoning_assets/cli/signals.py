@@ -1,11 +1,11 @@
-"""One signal ends a command: SIGINT (Ctrl-C), SIGTERM, or SIGHUP of a terminal that was closed.
+"""End a command after one signal: SIGINT (Ctrl-C), SIGTERM, or SIGHUP when its terminal closes.
 
-The main thread is interrupted by KeyboardInterrupt, and work in other threads is asked to stop (graceful_stop.py). What
-has not ended then is cut off: a killed run loses nothing, as publishing is one transaction a place. A thread reads the
-signals from a pipe that Python's own C code writes to, so that no call of a library and no handler of Dagster's holds
-them up.
+KeyboardInterrupt is raised in the main thread, and work in other threads is asked to stop (graceful_stop.py). If the
+process has not ended after `CUT_OFF_S` seconds it is terminated. That loses nothing, because each partition is
+published in one transaction. A thread reads the signals from a pipe that Python's C code writes to, so that no library
+call and no handler of Dagster can delay them.
 
-Few imports, as a signal may come while the commands are imported, which takes a second.
+This module imports little, because a signal may arrive during the import of the commands, which takes a second.
 """
 
 import contextlib
@@ -18,49 +18,50 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-#: A command that has not ended this long after the signal is cut off, seconds.
+#: Seconds after the signal until a process that has not ended is terminated.
 CUT_OFF_S = 8.0
-#: A stopped command's line, and the `error` of its document.
+#: The message of a stopped command, on stderr and as `error` of its JSON document.
 STOPPED = "stopped; the same command goes on from here"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: Its last words may take so long, and so may clearing up behind it, seconds.
-_LAST_S = 0.8
+#: Time limit for writing the last message, and for the cleanup, seconds.
+_LAST_STEP_S = 0.8
 _SHOW_CURSOR = "\x1b[?25h"
 
 
 @dataclass
 class _Command:
-    """What is known of the command that this process runs."""
+    """The state of the command that this process runs."""
 
     signal: int | None = None
-    interrupted: bool = False  # the main thread was
-    answered: bool = False  # its document, or a part of it, stands on stdout
-    ending: threading.Lock = field(default_factory=threading.Lock)  # whoever has it ends the process
+    interrupted: bool = False  # the main thread was interrupted
+    document_started: bool = False  # its JSON document, or a part of it, was written
+    ending: threading.Lock = field(default_factory=threading.Lock)  # the thread that holds it ends the process
 
 
 _commands = [_Command()]
 
 
-def came() -> bool:
-    """Whether a signal asked this command to end."""
+def received() -> bool:
+    """Whether a signal was received."""
     return _commands[-1].signal is not None
 
 
 def exit_status() -> int:
-    """The exit status of a command that a signal ended: 128 and the signal's number."""
+    """The exit status after a signal: 128 plus the number of the signal."""
     return 128 + (_commands[-1].signal or signal.SIGINT)
 
 
-def answered() -> None:
-    """To be called before a command's document is written: a stop does not write another one behind it."""
-    _commands[-1].answered = True
+def document_started() -> None:
+    """Record that the JSON document of the command is being written, so that a stop does not write a second one."""
+    _commands[-1].document_started = True
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Let one signal end what the block does; where none came, the handlers of before are put back.
+    """End the block after one signal. If none was received, restore the previous handlers.
 
-    Signals wait until `listen`, as an interrupt in here could not be answered; `./zoning` has them wait before, too.
+    Signals are blocked until `listen` is called, because an interrupt in this function could not be handled. The script
+    `./zoning` blocks them before, too.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -75,7 +76,7 @@ def watched() -> Iterator[None]:
     try:
         yield
     finally:
-        if not came():
+        if not received():
             for number, handler in before.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(before_fd)
@@ -84,18 +85,18 @@ def watched() -> Iterator[None]:
 
 
 def listen() -> None:
-    """Take signals from now on; inside the block of `watched`, where KeyboardInterrupt is answered."""
+    """Unblock signals. Call it inside the block of `watched`, where KeyboardInterrupt is handled."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 def _kept_ignored(number: int) -> bool:
-    """Whether `nohup` asked that the terminal's end be ignored. SIGINT, which shells ignore for `&`, stops us all the
-    same when somebody sends it."""
+    """Whether a signal stays ignored: SIGHUP under `nohup`. SIGINT is always handled, although shells ignore it for
+    background processes."""
     return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
 
 
 def _interrupt(number: int, _frame: object) -> None:
-    """Interrupt the main thread, once: what it does to end is not to be interrupted again."""
+    """Interrupt the main thread once. Its cleanup must not be interrupted again."""
     command = _commands[-1]
     command.signal = command.signal or number
     if not command.interrupted:
@@ -104,32 +105,32 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def _watch(reader: int) -> None:
-    """Wait for a signal, request a stop, and see to it that the process ends. The writer's end ends the wait."""
+    """Wait for a signal, request a stop, and terminate the process in the end. Closing the writer ends the wait."""
     number = _first_of(reader)
     if number is None:
         return
     command = _commands[-1]
     command.signal = command.signal or number
     sys.unraisablehook = threading.excepthook = _silent
-    if not command.interrupted:  # the kernel may have woken another thread than the main one
+    if not command.interrupted:  # the kernel may have chosen another thread
         signal.pthread_kill(threading.main_thread().ident or 0, number)
-    if stop := _of_stopping("STOP"):
+    if stop := _graceful_stop("STOP"):
         stop.request()
     threading.Event().wait(CUT_OFF_S)
     _end(command)
 
 
-def _of_stopping(name: str) -> Any:
-    """What graceful_stop.py has under a name; None where the signal came before it was imported."""
+def _graceful_stop(name: str) -> Any:
+    """Return an attribute of graceful_stop.py; None: the module is not imported yet."""
     return getattr(sys.modules.get("zoning_assets.graceful_stop"), name, None)
 
 
 def _silent(_: object) -> None:
-    """After a signal, what a thread or a destructor fails with is no news."""
+    """Ignore exceptions in threads and destructors after a signal."""
 
 
 def _first_of(reader: int) -> int | None:
-    """The first signal; None at the writer's end. After a signal the pipe stays open, as more may come."""
+    """Return the first signal; None: the writer was closed. After a signal the pipe stays open for further signals."""
     while byte := os.read(reader, 1):
         if byte[0] in _SIGNALS:
             return byte[0]
@@ -137,49 +138,49 @@ def _first_of(reader: int) -> int | None:
     return None
 
 
-def end_if_one_came() -> None:
-    """Where a signal came, end this process, whatever it looks like from inside; else return."""
-    if came():
+def end_if_received() -> None:
+    """End this process if a signal was received; else return."""
+    if received():
         _end(_commands[-1])
 
 
 def _end(command: _Command) -> NoReturn:
-    """Say how to go on, end what this process started, and leave without waiting for its threads.
+    """Print how to continue, end child processes, and exit without waiting for threads.
 
-    Nothing here may hold it up: not a pipe that nobody reads, nor a database that is away. Who comes second, when the
-    time is over, leaves at once.
+    Nothing may block the exit, such as a full pipe or an unreachable database, so each step has a time limit. A second
+    caller exits at once.
     """
     status = exit_status()
     if command.ending.acquire(blocking=False):
-        for work, words in ((_tell, (command, status)), (_clear, ())):
-            aside = threading.Thread(target=work, args=words, daemon=True)
-            aside.start()
-            aside.join(_LAST_S)
+        for work, arguments in ((_print_stopped, (command, status)), (_clean_up, ())):
+            step = threading.Thread(target=work, args=arguments, daemon=True)
+            step.start()
+            step.join(_LAST_STEP_S)
     os._exit(status)
 
 
-def _tell(command: _Command, status: int) -> None:
+def _print_stopped(command: _Command, status: int) -> None:
     with contextlib.suppress(OSError, ValueError):
         cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
         sys.stderr.write(f"{cursor}zoning: {STOPPED}\n")
         sys.stderr.flush()
-        if "--json" in sys.argv and not command.answered:
+        if "--json" in sys.argv and not command.document_started:
             sys.stdout.write(json.dumps({"error": STOPPED, "exit_status": status}) + "\n")
         sys.stdout.flush()
 
 
-def _clear() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what threads say of their end is no news
-    for pid in _started_by(os.getpid()):
+def _clean_up() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hide messages of ending threads
+    for pid in _descendants(os.getpid()):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
-    for call in _of_stopping("LAST_CALLS") or ():
+    for call in _graceful_stop("CLEANUP_CALLS") or ():
         call()
 
 
-def _started_by(ours: int) -> list[int]:
-    """The processes that this one and its children started, without those that were given a session of their own, as
-    PostgreSQL is. Where there is no /proc, children end when they find their parent gone."""
+def _descendants(ours: int) -> list[int]:
+    """Return all descendants of a process in its session; PostgreSQL has a session of its own. Without /proc the list
+    is empty: child processes end when they notice that their parent is gone."""
     parents = dict(_parents(os.getsid(ours)))
     found = [ours]
     for pid in found:
@@ -188,7 +189,7 @@ def _started_by(ours: int) -> list[int]:
 
 
 def _parents(session: int) -> Iterator[tuple[int, int]]:
-    """Each process of a session, and its parent."""
+    """Yield each process of a session and its parent."""
     for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():  # noqa: PTH112, PTH208 - few imports
         if entry.isdigit():
             with contextlib.suppress(OSError, ValueError), open(f"/proc/{entry}/stat", "rb") as stat:  # noqa: PTH123

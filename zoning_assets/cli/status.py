@@ -1,4 +1,4 @@
-"""`zoning status`: one look at everything. A part is a name in the document and a function that finds its rows."""
+"""`zoning status`: show the state of everything. Each part of the document has a name and a function for its rows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from zoning_assets.http.rate_limit import HostBudget
 from zoning_assets.model import PARCELS, ZONING
 
 if TYPE_CHECKING:
-    from zoning_assets.cli.health import Standing
+    from zoning_assets.cli.health import SystemStatus
 
 Rows = list[dict[str, Any]]
 
@@ -23,32 +23,32 @@ def status(
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show how everything stands; exit status 1 where something needs a person, which is said in the last lines."""
-    from zoning_assets.cli.health import look  # noqa: PLC0415
+    """Show the state of everything; exit status 1 if something needs a person: see the last lines."""
+    from zoning_assets.cli.health import read_status  # noqa: PLC0415
     from zoning_assets.storage.postgis.sessions import close_idle  # noqa: PLC0415
 
-    standing = look(bootstrap.bring_up_database(), bootstrap.settings(), datetime.now(UTC))
-    found = {name: find(standing) for name, find in PARTS.items()}
+    system = read_status(bootstrap.bring_up_database(), bootstrap.settings(), datetime.now(UTC))
+    found = {name: rows_of(system) for name, rows_of in PARTS.items()}
     close_idle()
     if not json:
-        _tell(found, standing)
-    output.finish(found if json else None, _summed(found["needs"]))
+        _show(found, system)
+    output.finish(found if json else None, _needs_summary(found["needs"]))
 
 
-def _tell(found: Mapping[str, Rows], standing: "Standing") -> None:
-    mine = {*standing.mine, *standing.done}
+def _show(found: Mapping[str, Rows], system: "SystemStatus") -> None:
+    mine = {*system.mine, *system.done}
     jurisdictions = [each for each in found["jurisdictions"] if each["id"] in mine]
     output.table("Jurisdictions", list(map(_jurisdiction, jurisdictions)))
-    _tell_failures(found["failures"])
+    _show_failures(found["failures"])
     for name, columns in _SHOWN.items():
-        rows = [{_HEADS.get(key, key.replace("_", " ")): row[key] for key in columns} for row in found[name]]
+        rows = [{_HEADERS.get(key, key.replace("_", " ")): row[key] for key in columns} for row in found[name]]
         output.table(name.capitalize(), rows)
     for each in found["database"]:
         output.line(f"zoning: {each['warning']}") if each["warning"] else None
     if others := sorted({each["id"] for each in found["jurisdictions"]} - mine):
-        output.say(f"Examples that `zoning sync` knows: {', '.join(others)}")
+        output.say(f"Packaged examples for `zoning sync`: {', '.join(others)}")
     if not jurisdictions:
-        output.say("Nothing is published yet: `zoning sync JURISDICTION` makes the beginning.")
+        output.say("Nothing is published yet: start with `zoning sync JURISDICTION`.")
     for each in found["needs"]:
         output.say(f"{each['where']}: {each['what']}")
         output.say(f"    -> {each['do']}")
@@ -65,12 +65,12 @@ def _jurisdiction(row: dict[str, Any]) -> dict[str, Any]:
         "dead": row["dead"],
         "next probe": row["next_probe"],
         "feeds": [feed for feed in row["feeds"] if feed in (PARCELS, ZONING)],
-        "promise (h)": row["promise_hours"],
+        "freshness (h)": row["freshness_hours"],
     }
 
 
-def _tell_failures(rows: Rows) -> None:
-    """What failed, and below it each reason once, with the ids that it is the reason of."""
+def _show_failures(rows: Rows) -> None:
+    """Show the failures, and below them each distinct message with the ids of its failures."""
     names = ("id", "jurisdiction", "tile", "feed", "state", "tries", "next", "last")
     more = f": showing {_MOST_ROWS:,} of {len(rows):,}" if len(rows) > _MOST_ROWS else ""
     output.table(f"Failures{more}", [{name: row[name] for name in names} for row in rows[:_MOST_ROWS]])
@@ -82,22 +82,22 @@ def _tell_failures(rows: Rows) -> None:
         output.say(f"{', '.join(ids[:_MOST_IDS])}{more}: {message}")
 
 
-def _summed(needs: Rows) -> list[str]:
-    """That a person is needed, in one line; none where nothing is to be done."""
+def _needs_summary(needs: Rows) -> list[str]:
+    """Summarize the problems in one line; an empty list: there is none."""
     first = next((f"{each['where']}: {each['what']}; {each['do']}" for each in needs), None)
     if first is None:
         return []
-    return [first if len(needs) == 1 else f"{len(needs):,} things need a person; the first is {first}"]
+    return [first if len(needs) == 1 else f"{len(needs):,} problems need a person; the first: {first}"]
 
 
-def _hosts(standing: "Standing") -> Rows:
+def _hosts(system: "SystemStatus") -> Rows:
     from zoning_assets.storage.postgis.records.rate_limits import read_budgets  # noqa: PLC0415
 
-    return [{"host": host, **_host(*known)} for host, known in read_budgets(standing.url).items()]
+    return [{"host": host, **_host(*known)} for host, known in read_budgets(system.url).items()]
 
 
 def _host(known: HostBudget, now: float) -> dict[str, Any]:
-    """A host's budget for a look, at the ledger's time."""
+    """Convert the budget of a host to a row. `now`: the time of the ledger, seconds since 1970."""
     stated = known.stated_left is not None and known.stated_until > now
     breaker_until = max(known.open_until, known.probe_until) if known.opened else 0.0
     return {
@@ -119,13 +119,13 @@ def _time(at: float, now: float) -> datetime | None:
     return datetime.fromtimestamp(at, UTC) if at > now else None
 
 
-def _holds(standing: "Standing") -> Rows:
-    """Pauses, and the releases that wait for a person's word."""
-    paused = [{"what": hold.what, **asdict(hold)} for hold in standing.holds]
-    return paused + [_waiting(each) for each in standing.held]
+def _holds(system: "SystemStatus") -> Rows:
+    """Return the pauses, and the releases that wait for a decision."""
+    paused = [{"what": hold.what, **asdict(hold)} for hold in system.holds]
+    return paused + [_held_release(each) for each in system.held]
 
 
-def _waiting(held: dict[str, Any]) -> dict[str, Any]:
+def _held_release(held: dict[str, Any]) -> dict[str, Any]:
     return {
         "what": f"{held['jurisdiction']} {held['feed']}",
         "id": None,
@@ -138,15 +138,15 @@ def _waiting(held: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _database(standing: "Standing") -> Rows:
+def _database(system: "SystemStatus") -> Rows:
     from zoning_assets.storage.postgis import database  # noqa: PLC0415
 
-    rights = database.rights(standing.url)
-    about = {"address": database.address(standing.url), "schema": database.HEAD}
+    rights = database.rights(system.url)
+    about = {"address": database.address(system.url), "schema": database.HEAD}
     return [{**about, **asdict(rights), "warning": rights.line}]
 
 
-#: What people see of the other parts; the document has all.
+#: Columns of the other tables; the JSON document has all.
 _SHOWN: Mapping[str, tuple[str, ...]] = {
     "hosts": (
         "host", "asked", "refused", "failed", "pace_per_minute", "breaker", "rests_until", "breaker_until",
@@ -155,16 +155,16 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
     "holds": ("what", "reason", "actor", "since", "until"),
     "queues": ("name", "ready", "leased", "dead", "oldest_s", "fault"),
 }  # fmt: skip
-_HEADS = {"pace_per_minute": "pace/min", "budget_per_minute": "budget/min"}
+_HEADERS = {"pace_per_minute": "pace/min", "budget_per_minute": "budget/min"}
 _MOST_IDS, _MOST_ROWS = 8, 40
 
-#: The document, part by part, in its order.
-PARTS: Mapping[str, Callable[["Standing"], Rows]] = {
-    "jurisdictions": lambda standing: standing.jurisdictions(),
-    "failures": lambda standing: standing.failures(),
+#: The parts of the document, in order.
+PARTS: Mapping[str, Callable[["SystemStatus"], Rows]] = {
+    "jurisdictions": lambda system: system.jurisdictions(),
+    "failures": lambda system: system.failures(),
     "hosts": _hosts,
     "holds": _holds,
-    "queues": lambda standing: standing.queues,
+    "queues": lambda system: system.queues,
     "database": _database,
-    "needs": lambda standing: standing.needs(),
+    "needs": lambda system: system.needs(),
 }

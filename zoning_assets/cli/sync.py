@@ -1,4 +1,4 @@
-"""`zoning sync`: materialize through Dagster, in this process, recorded in the same instance."""
+"""`zoning sync` and `zoning replay`: materialize assets in this process; Dagster records the runs in its instance."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
 
 
 def sync(
-    ids: Annotated[list[str], typer.Argument(metavar="JURISDICTION...", help="Which jurisdictions.")],
+    ids: Annotated[list[str], typer.Argument(metavar="JURISDICTION...", help="The jurisdictions' ids.")],
     tile: Annotated[str | None, typer.Option(help="Only this H3 tile of the parcels.")] = None,
     feed: Annotated[str | None, typer.Option(help="Only this feed: parcels or zoning.")] = None,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Look for the tiles anew, and fetch them all, though nothing seems changed.")
+        bool, typer.Option("--force", help="Compute the tiles again and fetch all of them, even if nothing changed.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Harvest, normalize, validate and publish."""
-    _told(run(ids, tile=tile, feed=feed, force=force), json=json)
+    _report(run(ids, tile=tile, feed=feed, force=force), json=json)
 
 
 def replay(
-    ids: Annotated[list[str], typer.Argument(metavar="JURISDICTION...", help="Which jurisdictions.")],
+    ids: Annotated[list[str], typer.Argument(metavar="JURISDICTION...", help="The jurisdictions' ids.")],
     tile: Annotated[str | None, typer.Option(help="Only this H3 tile of the parcels.")] = None,
     feed: Annotated[str | None, typer.Option(help="Only this feed: parcels or zoning.")] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Publish what was harvested last under today's rules and fixes; no portal is asked."""
-    _told(run(ids, tile=tile, feed=feed, is_replay=True), json=json)
+    """Publish the last harvest again with the current rules and fixes, without requests to a portal."""
+    _report(run(ids, tile=tile, feed=feed, is_replay=True), json=json)
 
 
-def _told(done: sync_summary.Done, *, json: bool) -> None:
-    """Show what was done; exit status 1 where a partition failed."""
+def _report(result: sync_summary.SyncResult, *, json: bool) -> None:
+    """Show the result; exit status 1 if a partition failed."""
     if not json:
-        sync_summary.tell(done)
-    output.finish(done.as_dict() if json else None, done.errors)
+        sync_summary.show(result)
+    output.finish(result.as_dict() if json else None, result.errors)
 
 
 def run(
@@ -61,23 +61,30 @@ def run(
     feed: str | None = None,
     force: bool = False,
     is_replay: bool = False,
-) -> sync_summary.Done:
-    """Bring jurisdictions up to date, or only publish anew what is kept of them.
+) -> sync_summary.SyncResult:
+    """Harvest and publish jurisdictions, or publish their stored harvests again.
+
+    Args:
+        ids: the ids of the jurisdictions.
+        tile: only this H3 tile of the parcels.
+        feed: only this feed.
+        force: compute the tiles again and fetch all of them.
+        is_replay: publish the stored harvests again.
 
     Raises:
-        WrongUsage: a jurisdiction, a tile or a feed is not what it should be.
+        WrongUsage: a jurisdiction, a tile or a feed is invalid.
         DatabaseUnavailable: there is no database.
     """
     wanted = [bootstrap.jurisdiction(each) for each in dict.fromkeys(ids)]
     if feed not in (None, PARCELS, ZONING):
-        raise SettingInvalid(f"{feed!r} is no feed", where="--feed", do=f"choose {PARCELS} or {ZONING}")
+        raise SettingInvalid(f"{feed!r} is not a feed", where="--feed", do=f"choose {PARCELS} or {ZONING}")
     if tile is not None:
         _check_tile(tile)
     bootstrap.check_store()
     with progress.working("Starting"):
         url = bootstrap.bring_up_database()
         bootstrap.prepare_dagster()
-        began, before = change_feed_queries.now(url), known(url)
+        started, before = change_feed_queries.now(url), known(url)
     kept: Kept = {}
     reports = list[dict[str, Any]]()
     with ExitStack() as stack:
@@ -86,27 +93,27 @@ def run(
         for each in wanted:
             steps = _Steps(url, each, kept, dagster, tile, is_replay=is_replay, force=force)
             reports += steps.all(feed)
-    news = [_news(url, each.id, began, is_first=each.id not in before) for each in wanted]
-    return sync_summary.Done(reports, news)
+    changes = [_changes(url, each.id, started, is_first=each.id not in before) for each in wanted]
+    return sync_summary.SyncResult(reports, changes)
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """The steps of one jurisdiction: its feeds, then shares and changes. A step that has nothing to do is no run."""
+    """The steps of one jurisdiction: its feeds, then parcel zoning and changes. Without work a step starts no run."""
 
     url: str
     jurisdiction: Jurisdiction
     kept: "Kept"
-    dagster: "Callable[[], Callable[[Jurisdiction], Sync]]"  # imports it when it is called first
+    dagster: "Callable[[], Callable[[Jurisdiction], Sync]]"  # the first call imports Dagster
     tile: str | None
     is_replay: bool
     force: bool
 
     def all(self, feed: str | None) -> list[dict[str, Any]]:
-        """The reports of its partitions. `feed`: just this one; None: all."""
+        """Run the steps, and return the reports of the partitions. `feed`: only this feed; None: all."""
         feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
-        reports = [report for name in feeds if not (self.tile and name == ZONING) for report in self._of(name)]
-        if any(report["complete"] for report in reports) and not (self._looks and self._is_told()):
+        reports = [report for name in feeds if not (self.tile and name == ZONING) for report in self._feed(name)]
+        if any(report["complete"] for report in reports) and not (self._checks_first and self._is_current()):
             reports += self._runs.changes()
         if not reports and not self.is_replay:
             do = f"add a table [feeds.{feed}] to the file"
@@ -118,49 +125,49 @@ class _Steps:
         return self.dagster()(self.jurisdiction)
 
     @property
-    def _looks(self) -> bool:
-        """Whether what has not changed is left alone."""
+    def _checks_first(self) -> bool:
+        """Whether unchanged feeds are skipped."""
         return not (self.is_replay or self.force or self.tile)
 
-    def _of(self, feed: str) -> list[dict[str, Any]]:
+    def _feed(self, feed: str) -> list[dict[str, Any]]:
         tiles = [self.tile] if self.tile else []
         if self.is_replay:
             return self._runs.replay(feed, tiles)
-        unchanged = sync_check.find(self.url, self.jurisdiction, feed, self.kept) if self._looks else []
+        unchanged = sync_check.find(self.url, self.jurisdiction, feed, self.kept) if self._checks_first else []
         return unchanged or self._runs.feed(feed, tiles)
 
-    def _is_told(self) -> bool:
-        return sync_check.is_told(self.url, self.jurisdiction)
+    def _is_current(self) -> bool:
+        return sync_check.is_current(self.url, self.jurisdiction)
 
 
 @contextmanager
 def _dagster(kept: "Kept", *, force: bool) -> "Iterator[Callable[[Jurisdiction], Sync]]":
-    """What makes the runs of a jurisdiction; Dagster is imported and opened when the block begins."""
+    """Import and open Dagster; yield a function that returns the runs of a jurisdiction."""
     with ExitStack() as stack:
         with progress.working("Starting Dagster"):
             from zoning_assets.defs import build, sync_runs  # noqa: PLC0415 - it takes seconds
 
             definitions = build.definitions(bootstrap.settings(), kept)
             instance = stack.enter_context(bootstrap.dagster_instance())
-        yield lambda each: sync_runs.Sync(definitions, instance, each, force=force, watch=_watched)
+        yield lambda each: sync_runs.Sync(definitions, instance, each, force=force, watch=_progress)
 
 
 def _check_tile(tile: str) -> None:
     from zoning_assets.transform.geometry.h3_tiles import is_tile  # noqa: PLC0415 - imports H3 and shapely
 
     if not is_tile(tile):
-        raise SettingInvalid(f"{tile!r} is no H3 cell", where="--tile", do="take one that `tiles` found")
+        raise SettingInvalid(f"{tile!r} is not an H3 cell", where="--tile", do="use a tile of the asset `tiles`")
 
 
-def _news(url: str, jurisdiction: str, began: datetime, *, is_first: bool) -> sync_summary.News:
-    kinds = change_feed_queries.kinds(url, jurisdiction, began)
+def _changes(url: str, jurisdiction: str, started: datetime, *, is_first: bool) -> sync_summary.SyncChanges:
+    kinds = change_feed_queries.kinds(url, jurisdiction, started)
     held_back = rejections(url).get(jurisdiction, {}).get("open", 0)
-    return sync_summary.News(jurisdiction, began, is_first, kinds, held_back)
+    return sync_summary.SyncChanges(jurisdiction, started, is_first, kinds, held_back)
 
 
 @contextmanager
-def _watched(what: str, steps: int) -> Iterator[Callable[[str], None]]:
-    """A bar where there are several steps, else only that it goes on."""
+def _progress(what: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """Show a progress bar for several steps, else a spinner."""
     if steps == 1:
         with progress.working(what):
             yield lambda _: None

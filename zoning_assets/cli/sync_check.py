@@ -41,8 +41,8 @@ def _are_registered(jurisdiction: Jurisdiction, tiles: Sequence[str]) -> bool:
     return not (tiles and address) or dagster_storage.has_tiles(address, jurisdiction.id, tiles)
 
 
-def is_told(url: str, jurisdiction: Jurisdiction) -> bool:
-    """Whether shares and changes of all that is published are computed."""
+def is_current(url: str, jurisdiction: Jurisdiction) -> bool:
+    """Whether the parcel zoning and the changes of all published batches are computed."""
     with _look(url) as look:
         return look.is_compared(jurisdiction)
 
@@ -62,9 +62,9 @@ def _look(url: str) -> "Iterator[UnchangedCheck]":
 
 
 def _report(outcome: Outcome) -> dict[str, Any]:
-    """As syncing.Sync reports a partition that a run found published."""
-    said = outcome.counts.as_dict()
-    counts = {name: said[name] for name in (*COUNTED, "requests", "bytes", "seconds")}
+    """Build the report of a partition, in the same form as defs/sync_runs.py."""
+    counted = outcome.counts.as_dict()
+    counts = {name: counted[name] for name in (*COUNTED, "requests", "bytes", "seconds")}
     remarks = {"remark": outcome.remark, "left_out": list(outcome.left_out)}
     return {
         "jurisdiction": outcome.place.jurisdiction,

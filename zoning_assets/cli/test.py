@@ -1,4 +1,4 @@
-"""`zoning test`: everything that must hold before a change lands."""
+"""`zoning test`: run all checks that a change must pass."""
 
 import os
 import signal
@@ -15,36 +15,36 @@ from zoning_assets.cli.docs import BUILD
 from zoning_assets.errors import SettingInvalid
 
 _ROOT = Path(__file__).parents[2]
-#: An interrupted pytest has so long to end its database, seconds.
+#: How long an interrupted pytest may take to stop its database, seconds.
 _PYTEST_ENDS_S = 7.0
 
-#: name -> the command, as a module of this Python. Order: what fails soonest, first.
+#: name -> arguments of Python. The fastest checks are first.
 _QUICK = {
     "lint": ["-m", "ruff", "check", "."],
     "format": ["-m", "ruff", "format", "--check", "."],
     "contracts": ["-c", "from importlinter.cli import lint_imports_command as run; run()"],
     "docs": [*BUILD],
 }
-#: One worker more than cores, as many tests wait for processes.
-_EVERYDAY = ["-n", str((os.cpu_count() or 1) + 1), "-m", "not slow"]
-#: One after the other: some measure by the clock.
+#: One worker more than cores, because many tests wait for processes.
+_FAST = ["-n", str((os.cpu_count() or 1) + 1), "-m", "not slow"]
+#: Without parallel workers, because some of them measure time.
 _SLOW = ["-m", "slow"]
-_NO_TESTS = 5  # pytest's exit status where it was given words that select none
+_NO_TESTS = 5  # pytest's exit status if no test is selected
 
 
 def test(
     context: typer.Context,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="The slow and long tests too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also run the slow tests.")] = False,
 ) -> None:
-    """Lint, format, import contracts, documentation, types, tests. What follows is handed to pytest."""
+    """Run lint, format, import contracts, documentation, types and tests. Further arguments go to pytest."""
     if not (_ROOT / "tests").is_dir():
         raise SettingInvalid(
             "the tests need a clone of the repository", where="zoning test", do="clone it and run `./zoning test` there"
         )
     failed = [name for name, command in _QUICK.items() if _run(name, command)]
-    with _started(["-m", "mypy"]) as types:  # beside the tests: it takes a minute where nothing is cached
-        rounds = {"tests": _EVERYDAY, "slow tests": _SLOW} if everything else {"tests": _EVERYDAY}
+    with _start(["-m", "mypy"]) as types:  # in parallel with the tests: it takes a minute without a cache
+        rounds = {"tests": _FAST, "slow tests": _SLOW} if everything else {"tests": _FAST}
         try:
             ended = {name: _run(name, ["-m", "pytest", *words, *context.args]) for name, words in rounds.items()}
         except KeyboardInterrupt:
@@ -52,36 +52,36 @@ def test(
             raise
         failed += [name for name, status in ended.items() if status not in {0, _NO_TESTS}]
         failed += ["tests"] if {*ended.values()} == {_NO_TESTS} else []
-        failed += ["types"] if _ended("types", types) else []
+        failed += ["types"] if _finish("types", types) else []
     if failed:
         line(f"zoning: failed: {', '.join(failed)}")
         raise typer.Exit(1)
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    """Run a command of this Python to its end; its exit status."""
-    began = time.monotonic()
+    """Run Python with these arguments to its end; return the exit status."""
+    started = time.monotonic()
     with subprocess.Popen([sys.executable, *arguments], cwd=_ROOT) as process:
         try:
             status = process.wait()
-        except KeyboardInterrupt:  # pytest ends its database and its other programs itself
+        except KeyboardInterrupt:  # pytest stops its database and its child processes
             process.send_signal(signal.SIGINT)
             process.wait(_PYTEST_ENDS_S)
             raise
-    _report(name, status, f" in {time.monotonic() - began:.1f} s")
+    _report(name, status, f" in {time.monotonic() - started:.1f} s")
     return status
 
 
-def _started(arguments: list[str]) -> "subprocess.Popen[str]":
-    """Start a command of this Python, and keep what it prints for later."""
+def _start(arguments: list[str]) -> "subprocess.Popen[str]":
+    """Start Python with these arguments, and capture its output."""
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, *arguments], cwd=_ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
 
-def _ended(name: str, process: "subprocess.Popen[str]") -> int:
-    """Wait for a command that was started, and print what it printed; its exit status."""
-    printed, _ = process.communicate()
-    line(printed.rstrip())
+def _finish(name: str, process: "subprocess.Popen[str]") -> int:
+    """Wait for a process, print its output, and return its exit status."""
+    text, _ = process.communicate()
+    line(text.rstrip())
     _report(name, process.returncode)
     return process.returncode
 

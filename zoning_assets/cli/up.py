@@ -1,7 +1,7 @@
-"""`zoning up`: PostGIS, Dagster's webserver and its daemon, until Ctrl-C."""
+"""`zoning up`: run PostGIS, Dagster's webserver and its daemon until Ctrl-C."""
 
 import http.client
-import json as json_words  # `json` is an option here
+import json as json_module  # `json` is the name of an option
 import os
 import signal
 import socket
@@ -22,7 +22,7 @@ from zoning_assets.errors import StoreError
 from zoning_assets.storage.postgis.database import address
 
 _MODULE = ["-m", "zoning_assets.definitions"]
-#: The webserver opens 63 connections where nothing is said; a private cluster has 100 for all programs.
+#: The webserver opens up to 63 connections by default; a private cluster has 100 for all programs.
 _FEW_CONNECTIONS = ["--db-pool-max-overflow", "4"]
 _READY_S, _STOP_S = 120, 4.0
 _LAST_PORT, _METRICS_PORT = 65_535, 9464
@@ -30,7 +30,10 @@ _LAST_PORT, _METRICS_PORT = 65_535, 9464
 
 def up(
     port: Annotated[
-        int, typer.Option(min=1, max=_LAST_PORT, help="Where Dagster's UI listens; the next free one is taken.")
+        int,
+        typer.Option(
+            min=1, max=_LAST_PORT, help="The port of Dagster's UI; if it is taken, the next free one is used."
+        ),
     ] = 3000,
     *,
     json: Annotated[bool, typer.Option("--json", help="The addresses as one JSON document.")] = False,
@@ -68,22 +71,22 @@ def _free_port(first: int) -> int:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
-    raise StoreError("a hundred ports are taken", where=f"127.0.0.1:{first}", do="give another with --port")
+    raise StoreError("a hundred ports are in use", where=f"127.0.0.1:{first}", do="choose another port with --port")
 
 
 @contextmanager
 def _programs(commands: list[list[str]], home: Path) -> "Iterator[list[subprocess.Popen[bytes]]]":
-    """Programs beside this Python, the output of each in a log; ended when the block ends, however it ends."""
+    """Start programs of this Python environment, each with a log file. They are stopped when the block ends."""
     running: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
             program = str(Path(sys.executable).with_name(command[0]))
             with (home / f"{command[0]}.log").open("ab") as log:
-                # A session of its own, so that Ctrl-C reaches only us and we end them before the database.
+                # A session of its own, so that Ctrl-C reaches only this process, which stops them before the database.
                 running.append(
                     subprocess.Popen(
                         [program, *command[1:]],
-                        env=bootstrap.patient(),
+                        env=bootstrap.dagster_environ(),
                         stdout=log,
                         stderr=log,
                         start_new_session=True,
@@ -95,18 +98,18 @@ def _programs(commands: list[list[str]], home: Path) -> "Iterator[list[subproces
 
 
 def _end(running: "list[subprocess.Popen[bytes]]") -> None:
-    """Ask all of them and what they have started, code servers and runs, wait, then insist."""
+    """Send SIGTERM to the programs and their child processes (code servers, runs), wait, then send SIGKILL."""
     for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, 1.0)):
         deadline = time.monotonic() + patience_s
         for process in running:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
-        while any(map(_lives, running)) and time.monotonic() < deadline:
+        while any(map(_is_alive, running)) and time.monotonic() < deadline:
             time.sleep(0.05)
 
 
-def _lives(process: "subprocess.Popen[bytes]") -> bool:
-    """Whether a program or anything in its session lives."""
+def _is_alive(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether a program or another process of its session is alive."""
     process.poll()
     with suppress(ProcessLookupError):
         os.killpg(process.pid, 0)
@@ -126,16 +129,16 @@ def _wait_for(port: int, running: "list[subprocess.Popen[bytes]]") -> None:
         except (OSError, http.client.HTTPException):
             time.sleep(0.3)
     raise StoreError(
-        f"no answer in {_READY_S} s", where=f"127.0.0.1:{port}", do=f"look at {os.environ['DAGSTER_HOME']}/*.log"
+        f"no answer in {_READY_S} s", where=f"127.0.0.1:{port}", do=f"read {os.environ['DAGSTER_HOME']}/*.log"
     )
 
 
 def _check_definitions(port: int) -> None:
-    """Raise where the UI runs but could not load what it is for; it would show an empty page."""
-    body = json_words.dumps({"query": _DEFINITIONS})
+    """Raise StoreError if the UI runs but could not load the assets: it would show an empty page."""
+    body = json_module.dumps({"query": _DEFINITIONS})
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_READY_S)) as connection:
         connection.request("POST", "/graphql", body, {"content-type": "application/json"})
-        found = json_words.loads(connection.getresponse().read())["data"]["workspaceOrError"]
+        found = json_module.loads(connection.getresponse().read())["data"]["workspaceOrError"]
     for entry in found.get("locationEntries", [{"locationOrLoadError": found}]):
         if why := (entry["locationOrLoadError"] or {}).get("message"):
             logs = f"{os.environ['DAGSTER_HOME']}/dagster-webserver.log"
@@ -149,7 +152,7 @@ _DEFINITIONS = """
 
 
 def _watch(running: "list[subprocess.Popen[bytes]]") -> None:
-    """Until one of them ends by itself; the document was printed, so that is a line and a status."""
+    """Wait until a program ends unexpectedly. The JSON document is printed already, so only print a line."""
     try:
         while True:
             _check(running)

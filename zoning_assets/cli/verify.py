@@ -1,4 +1,4 @@
-"""`zoning verify`: the audit's chain, the harvests' bytes and the tables, held against one another, offline."""
+"""`zoning verify`: check the audit chain, the stored pages and the tables, without requests to a portal."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -13,7 +13,7 @@ def verify(
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Whether everything is what it was; exit status 1 where something is not."""
+    """Check the integrity of all stored data; exit status 1 if there is a fault."""
     from zoning_assets.operations import integrity_check  # noqa: PLC0415
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
 

@@ -191,7 +191,7 @@ def _take(
                 outcomes.append(replace(outcome, rejections=None, picture=b""))  # those are large
                 put(outcome)
 
-            with log_config.about(run=context.run.run_id):
+            with log_config.log_context(run=context.run.run_id):
                 await pipeline.run(known, good, feed, _stages(context, feed, assets), report, put)
 
         identify, checked = partial(correction_records.identify, pipeline.database), set[str]()

@@ -66,7 +66,7 @@ def materialize(  # noqa: PLR0913 - a run needs an instance, assets, partitions 
         members = known[known.index(start) : known.index(end) + 1]
         run_tags = {**(tags or {}), **_found_by(start), retry_policies.ONCE: "0", RANGE_START: start, RANGE_END: end}
         try:
-            run = graceful_stop.apart(partial(execute, tags=run_tags))
+            run = graceful_stop.run_in_thread(partial(execute, tags=run_tags))
         except dg.DagsterError as error:  # the run's partitions were unregistered before it started
             result.failed |= dict.fromkeys(members, _refused(start, error))
         else:

@@ -11,7 +11,7 @@ from zoning_assets.settings import moment
 from zoning_assets.storage.postgis.records import hold_records
 
 if TYPE_CHECKING:
-    from zoning_assets.operations.history_rollback import Undone
+    from zoning_assets.operations.history_rollback import RollbackResult
 
 _WHY = "The reason; recorded in the audit log."
 _WHERE = "The id of a jurisdiction."
@@ -50,8 +50,11 @@ class Rollback(dg.Config):
         0,
         description="Alternatively, undo only this batch. The metadata of `parcels` and `districts` shows its number.",
     )
-    in_earnest: bool = Field(
-        default=False, description="Execute the rollback. If false, the run's log only shows a preview."
+    dry_run: bool = Field(
+        default=True, description="Change nothing: the run's log shows a preview. Set it to false to roll back."
+    )
+    in_earnest: bool | None = Field(
+        default=None, description="Deprecated: the old name of `dry_run`, with the opposite value."
     )
 
 
@@ -82,18 +85,22 @@ def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> No
 
     if bool(config.to) == bool(config.batch):
         raise dg.Failure(description="give `to` or `batch`", allow_retries=False)
+    dry_run = config.dry_run
+    if config.in_earnest is not None:
+        dry_run = not config.in_earnest
+        context.log.warning("`in_earnest` is deprecated: use `dry_run`, with the opposite value")
     with one_line():
         jurisdiction = zoning.jurisdictions([config.jurisdiction])[config.jurisdiction]
-        done = history_rollback.undo(
+        done = history_rollback.roll_back(
             zoning.database(),
             Objects(zoning.settings.store_url),
             jurisdiction,
             to=config.batch or moment(config.to, "to"),
             actor=_actor(context),
             reason=config.reason,
-            in_earnest=config.in_earnest,
+            dry_run=dry_run,
         )
-    context.log.info(_told(config, done))
+    context.log.info(_summary(config.jurisdiction, done, dry_run=dry_run))
 
 
 @dg.job
@@ -110,22 +117,21 @@ def resume() -> None:
 
 @dg.job
 def rollback() -> None:
-    """Roll back a jurisdiction. Run it first with `in_earnest: false` to see a preview."""
+    """Roll back a jurisdiction. Run it first with `dry_run: true` to see a preview."""
     undo()
 
 
 JOBS = (pause, resume, rollback)
 
 
-def _told(config: Rollback, done: "Undone") -> str:
+def _summary(jurisdiction: str, done: "RollbackResult", *, dry_run: bool) -> str:
     feeds = "; ".join(
-        f"{feed}: {done.ended[feed]} rows end, {done.begun[feed]} are there again"
-        + (f", as batch {batch}" if batch else "")
+        f"{feed}: {done.ended[feed]} rows ended, {done.begun[feed]} restored" + (f", as batch {batch}" if batch else "")
         for feed, batch in done.batches.items()
     )
-    changes = f"{done.parcels_rezoned} parcels have other shares, {done.retracted} changes are retracted"
-    after = "it is paused until the job `resume`" if config.in_earnest else "nothing was done: set `in_earnest: true`"
-    return f"{config.jurisdiction}: {feeds}; {changes}, {done.restored} told again; {after}"
+    changes = f"{done.parcels_rezoned} parcels have other zoning, {done.retracted} changes retracted"
+    after = "nothing was changed: set `dry_run: false`" if dry_run else "it is paused until the job `resume`"
+    return f"{jurisdiction}: {feeds}; {changes}, {done.restored} restored; {after}"
 
 
 def _what(config: Pause | Resume) -> dict[str, str | None]:

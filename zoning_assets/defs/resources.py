@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from zoning_assets import jurisdictions
-from zoning_assets.defects import defect
+from zoning_assets.defects import unexpected_error
 from zoning_assets.defs.dagster_instance import keep_connections
 from zoning_assets.defs.run_workers import WORKER, this_process
 from zoning_assets.errors import WrongUsage, ZoningError
@@ -111,8 +111,8 @@ class Zoning(dg.ConfigurableResource[None]):
         except ZoningError:
             raise
         except Exception as error:
-            stands = "published parcels and districts did not change; this step wrote nothing"
-            raise defect(id_, error, stands) from error
+            kept = "published parcels and districts did not change; this step wrote nothing"
+            raise unexpected_error(id_, error, kept) from error
 
 
 def _asking(url: str) -> "Http":

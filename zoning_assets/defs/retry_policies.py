@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from zoning_assets.defects import defect
+from zoning_assets.defects import unexpected_error
 from zoning_assets.errors import StoreError, ZoningError
 
 #: For a restarted database or a killed worker: retry after about 2, 4 and 8 seconds. Portal failures are never retried
@@ -33,10 +33,12 @@ def one_line() -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - secrets are redacted in the message and in the log
         raise dg.Failure(
-            description=str(defect("this step", error, "everything published before the error stays published"))
+            description=str(
+                unexpected_error("this step", error, "everything published before the error stays published")
+            )
         ) from None
 
 
 def ours(error: ZoningError) -> bool:
     """Return whether the failure is temporary and on our side."""
-    return isinstance(error, StoreError) and error.passes
+    return isinstance(error, StoreError) and error.is_temporary

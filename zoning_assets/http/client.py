@@ -21,7 +21,7 @@ from typing import Any, Literal, Self
 
 import aiohttp
 
-from zoning_assets.errors import FeedRefused, FileRefused, Garbled, PortalUnreachable, Stopping
+from zoning_assets.errors import FeedRefused, FileRefused, MalformedResponse, PortalUnreachable, Stopping
 from zoning_assets.http import response_checks
 from zoning_assets.http.body_reader import read_body, value_of
 from zoning_assets.http.connection_scheduler import ConnectionScheduler, Granted
@@ -173,7 +173,7 @@ class Http:
                 response = await request.once(granted.lease.session, request.url, request.params)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             outcome = RequestOutcome(granted.ticket, error.status if isinstance(error, Unreadable) else None)
-            garbled = isinstance(error, Garbled)
+            garbled = isinstance(error, MalformedResponse)
             outcome = RequestOutcome(granted.ticket, 200) if garbled else outcome
             return AttemptResult(
                 outcome,

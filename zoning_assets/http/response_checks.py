@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import orjson
 
-from zoning_assets.errors import FeedRefused, Garbled, PortalBusy, PortalUnreachable, PortalUntrusted
+from zoning_assets.errors import FeedRefused, MalformedResponse, PortalBusy, PortalUnreachable, PortalUntrusted
 from zoning_assets.http.rate_limit import BREAKER, LONGEST_WINDOW_S, Decision, StatedLimit
 from zoning_assets.os_errors import network
 from zoning_assets.redaction import scrubbed, without_secrets
@@ -226,7 +226,7 @@ def failure_reason(error: Exception) -> str:
     """Why there is no valid response, as a phrase for messages."""
     if isinstance(error, aiohttp.ClientError):
         return network(error) or next(words for kind, words in _BROKEN if isinstance(error, kind))
-    if isinstance(error, Unreadable | Garbled | ValueError | RecursionError):
+    if isinstance(error, Unreadable | MalformedResponse | ValueError | RecursionError):
         return _unreadable(error)
     return network(error) or "the connection failed"
 

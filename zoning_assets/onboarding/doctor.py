@@ -26,11 +26,11 @@ _MOST_PAGES = 20
 
 @dataclass(frozen=True)
 class FeedDiagnosis:
-    """What is wrong with a feed, and what to replace in its file. `wrong` None: the feed works."""
+    """What is wrong with a feed, and what to replace in its file. `problem` None: the feed works."""
 
     feed: str
-    wrong: str | None
-    instead: Mapping[str, str] = field(default_factory=dict)  # old text in the file -> new text
+    problem: str | None
+    replacements: Mapping[str, str] = field(default_factory=dict)  # old text in the file -> new text
     why: Sequence[str] = ()
 
 
@@ -51,22 +51,24 @@ async def examine(
         seen = await layer_sample.take_sample(http, layer, folder, jurisdiction.id)
     except ZoningError as error:
         return (
-            await _moved(http, feed, error, folder) if feed.type == "arcgis" else FeedDiagnosis(feed.name, error.what)
+            await _find_moved_layer(http, feed, error, folder)
+            if feed.type == "arcgis"
+            else FeedDiagnosis(feed.name, error.what)
         )
-    gone = [name for name in _wanted(feed) if seen.rows and all(name not in row for row in seen.rows)]
-    if not gone:
+    missing = [name for name in _named_columns(feed) if seen.rows and all(name not in row for row in seen.rows)]
+    if not missing:
         return FeedDiagnosis(feed.name, None if seen.rows else "the layer has no rows")
     before = known_values(objects, jurisdiction.id, feed)
-    instead, why = {}, []
-    for name in gone:
-        found = find_renamed(name, before.get(name, set()), seen.rows, taken=_wanted(feed))
+    replacements, why = {}, []
+    for name in missing:
+        found = find_renamed(name, before.get(name, set()), seen.rows, taken=_named_columns(feed))
         if found:
-            instead[name] = found[0]
+            replacements[name] = found[0]
             why.append(f"{name} -> {found[0]}: {found[1]}")
-    return FeedDiagnosis(feed.name, f"columns are missing: {', '.join(gone)}", instead, why)
+    return FeedDiagnosis(feed.name, f"columns are missing: {', '.join(missing)}", replacements, why)
 
 
-def _wanted(feed: Feed) -> list[str]:
+def _named_columns(feed: Feed) -> list[str]:
     return [name for name in (feed.key, *feed.fields.values()) if name]
 
 
@@ -100,7 +102,7 @@ def find_renamed(
 
 def known_values(objects: Objects, jurisdiction: str, feed: Feed) -> dict[str, set[str]]:
     """The values of the feed's columns in its last harvest, from at most 20 pages; empty sets without a harvest."""
-    values: dict[str, set[str]] = {name: set() for name in _wanted(feed)}
+    values: dict[str, set[str]] = {name: set() for name in _named_columns(feed)}
     try:
         harvest = raw_harvests.latest(objects, Place(jurisdiction), feed.name)
     except HarvestMissing:
@@ -114,7 +116,7 @@ def known_values(objects: Objects, jurisdiction: str, feed: Feed) -> dict[str, s
     return values
 
 
-async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> FeedDiagnosis:
+async def _find_moved_layer(http: Client, feed: Feed, error: ZoningError, folder: Path) -> FeedDiagnosis:
     """Search for the layer elsewhere: in its service, then in services of its server with similar names."""
     service = re.sub(r"/\d+/?$", "", feed.url)
     for where in (service, re.sub(r"(/rest/services).*", r"\1", service, flags=re.IGNORECASE)):
@@ -122,7 +124,7 @@ async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> 
             found = await portal_detection.layers(http, where)
         except PortalError:
             continue
-        best = await _best(http, feed, (each for each in found if each.polygons and each.url != feed.url), folder)
+        best = await _best_match(http, feed, (each for each in found if each.polygons and each.url != feed.url), folder)
         if best is not None:
             layer, share = best
             why = f"{layer.name} has {share:.0%} of the columns that the file names"
@@ -130,18 +132,18 @@ async def _moved(http: Client, feed: Feed, error: ZoningError, folder: Path) -> 
     return FeedDiagnosis(feed.name, error.what)
 
 
-async def _best(
+async def _best_match(
     http: Client, feed: Feed, layers: Iterable[portal_detection.FoundLayer], folder: Path
 ) -> tuple[portal_detection.FoundLayer, float] | None:
     """The layer with most of the columns that the file names, at least half of them, and its share of them."""
-    wanted, best = set(_wanted(feed)), None
+    expected, best = set(_named_columns(feed)), None
     alike = sorted(layers, key=lambda each: -difflib.SequenceMatcher(None, feed.url, each.url).ratio())
     for layer in alike[:_MOST_LAYERS]:
         try:
             seen = await layer_sample.take_sample(http, layer, folder)
         except (NotALayer, PortalError):
             continue
-        share = len(wanted & {name for row in seen.rows[:1] for name in row}) / max(len(wanted), 1)
+        share = len(expected & {name for row in seen.rows[:1] for name in row}) / max(len(expected), 1)
         if share >= _SAME_VALUES and (best is None or share > best[1]):
             best = (layer, share)
     return best
@@ -151,7 +153,7 @@ def patch(file: Path, findings: Sequence[FeedDiagnosis]) -> str:
     """The proposed change of the file as a unified diff; empty if there is none."""
     before = after = file.read_text(encoding="utf-8")
     for finding in findings:
-        for old, new in finding.instead.items():
+        for old, new in finding.replacements.items():
             after = after.replace(f'"{old}"', f'"{new}"')
     lines = difflib.unified_diff(
         before.splitlines(), after.splitlines(), file.name, f"{file.name} (proposed)", lineterm=""

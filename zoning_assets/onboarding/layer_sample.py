@@ -64,23 +64,23 @@ async def take_sample(http: Client, layer: FoundLayer, folder: Path, name: str |
     """
     feed = Feed(PARCELS, layer.type, layer.url, layer=layer.layer)
     known = name or "us-xx-new"
-    whole_world = Jurisdiction(known, known, _WORLD, {PARCELS: feed}, file=str(folder / f"{known}.toml"))
+    world = Jurisdiction(known, known, _WORLD, {PARCELS: feed}, file=str(folder / f"{known}.toml"))
     draft = Draft(Objects(str(folder / "store")), Place(known), PARCELS)
-    request = Request(whole_world, feed, http, folder / "scratch", draft)
+    request = Request(world, feed, http, folder / "scratch", draft)
     if layer.type == "arcgis":
-        return _with_shift(await _of_arcgis(request, layer, name))
+        return _with_shift_remark(await _of_arcgis(request, layer, name))
     source = await feed_type(layer.type).open_source(request)
     if not isinstance(source, FullLayer):
         raise TypeError(layer.type)
-    return _with_shift(_of_whole(source, layer, name))
+    return _with_shift_remark(_of_full_layer(source, layer, name))
 
 
-def _with_shift(seen: Sample) -> Sample:
+def _with_shift_remark(seen: Sample) -> Sample:
     """The sample, with a remark if the transformation from its datum is not exact."""
     if seen.bounds is None:
         return seen
-    anyhow = Feed(PARCELS, seen.layer.type, seen.layer.url, shift_accuracy_m=np.inf)
-    return replace(seen, shift=datum_shifts.check(seen.crs, anyhow, seen.bounds, seen.layer.name) or "")
+    tolerant = Feed(PARCELS, seen.layer.type, seen.layer.url, shift_accuracy_m=np.inf)
+    return replace(seen, shift=datum_shifts.check(seen.crs, tolerant, seen.bounds, seen.layer.name) or "")
 
 
 async def _of_arcgis(request: Request, layer: FoundLayer, name: str | None) -> Sample:
@@ -121,7 +121,7 @@ async def _box_of_rows(service: QueryClient) -> Bounds | None:
     return _degrees(np.array([shapely.total_bounds(esri_json.read(page.body, {}).geometry)]), service.about.crs)
 
 
-def _of_whole(source: FullLayer, layer: FoundLayer, name: str | None) -> Sample:
+def _of_full_layer(source: FullLayer, layer: FoundLayer, name: str | None) -> Sample:
     batches = list(islice(source.here.batches(), _BATCHES))
     read = [page_readers.READERS[source.form](page_of(batch), source.layer) for batch in batches]
     rows = list(islice((row for each in read for row in each.attributes), MOST_ROWS))
@@ -132,12 +132,12 @@ def _of_whole(source: FullLayer, layer: FoundLayer, name: str | None) -> Sample:
         (other, [wkt_columns.shapes_of(batch.column(other).to_pylist())[0] for batch in batches])
         for other in source.here.shapes
     ]
-    which, found = _settled(name, tried, declared, rows)
+    which, found = _choose_shapes(name, tried, declared, rows)
     seen = Sample(layer, rows, source.rows, declared, found.bounds, managed)
     return replace(seen, axes=found.axes, geometry=which, remark=found.remark)
 
 
-def _settled(
+def _choose_shapes(
     name: str | None, tried: Sequence[tuple[str | None, list[Any]]], declared: str | None, rows: Sequence[Any]
 ) -> tuple[str | None, location.Location]:
     """Choose the column of shapes: the first whose axis order is x, y, else the first that is where it can be.

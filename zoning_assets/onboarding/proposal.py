@@ -18,9 +18,9 @@ from zoning_assets.redaction import without_secrets
 from zoning_assets.transform.decode import value_names
 
 #: The most layers of each feed that are sampled.
-_MOST_LOOKED_AT = 5
+_MOST_SAMPLED = 5
 #: The proposed bounds are enlarged by this share of their size.
-_ROOM = 0.02
+_MARGIN = 0.02
 #: Parts of a host's name that do not name a place.
 _HOST_NOISE = {
     "www",
@@ -57,7 +57,7 @@ class Chosen:
 
     @property
     def score(self) -> float:
-        """How well the layer fits; higher is better."""
+        """How well the layer fits: the sum of the best scores of its roles; higher is better."""
         best = [each[0].score for each in self.candidates.values() if each]
         return sum(best) + (1.0 if self.candidates.get("key") else 0.0)
 
@@ -96,7 +96,7 @@ class Proposal:
 
 
 async def propose(
-    http: Client, url: str, folder: Path, name: str | None, tell: Callable[[str], None] = lambda _: None
+    http: Client, url: str, folder: Path, name: str | None, on_step: Callable[[str], None] = lambda _: None
 ) -> Proposal:
     """Sample the layers at an address, and propose a file.
 
@@ -105,7 +105,7 @@ async def propose(
         url: the address of a layer, a service, a server, or a file.
         folder: a folder for downloads.
         name: the id of the jurisdiction; None: derived from the host.
-        tell: called with a line of text before each step.
+        on_step: called with a description before each step.
 
     Raises:
         NotALayer: no layer there can be parcels or zoning.
@@ -118,27 +118,27 @@ async def propose(
         for feed in (PARCELS, ZONING)
     }
     if not any(named.values()):  # a layer of another name: the person gave its address
-        named[PARCELS] = [each for each in found if each.polygons][:_MOST_LOOKED_AT]
+        named[PARCELS] = [each for each in found if each.polygons][:_MOST_SAMPLED]
     chosen = []
     for feed, layers in named.items():
-        looked_at = []
-        for layer in layers[:_MOST_LOOKED_AT]:
-            tell(f"Reading some rows of the layer {_remark(layer.name)}")
-            looked_at += [each] if (each := await _looked(http, feed, layer, folder, passed, name)) else []
-        if looked_at:
-            best = max(looked_at, key=lambda each: each.score)
+        sampled = []
+        for layer in layers[:_MOST_SAMPLED]:
+            on_step(f"Reading some rows of the layer {_remark(layer.name)}")
+            sampled += [each] if (each := await _sample_layer(http, feed, layer, folder, passed, name)) else []
+        if sampled:
+            best = max(sampled, key=lambda each: each.score)
             chosen.append(best)
-            passed |= {each.sample.layer.name: "another layer fits better" for each in looked_at if each is not best}
+            passed |= {each.sample.layer.name: "another layer fits better" for each in sampled if each is not best}
     if not chosen:
         why = "; ".join(f"{layer}: {reason}" for layer, reason in passed.items()) or "no polygons"
         what, do = f"no layer can be parcels or zoning ({why})", "give the address of a layer"
         raise NotALayer(what, where=without_secrets(url), do=do)
     boxes = [each.sample.bounds for each in chosen if each.sample.bounds]
-    bounds = _with_room(boxes)
+    bounds = _enlarged(boxes)
     return Proposal(name or _id(url, bounds), bounds, chosen, passed)
 
 
-async def _looked(  # noqa: PLR0913 - a layer, and what is known of it
+async def _sample_layer(  # noqa: PLR0913 - a layer, and what is known of it
     http: Client, feed: str, layer: portal_detection.FoundLayer, folder: Path, passed: dict[str, str], name: str | None
 ) -> Chosen | None:
     try:
@@ -228,11 +228,11 @@ def _as_dict(chosen: Chosen) -> dict[str, Any]:
     }
 
 
-def _with_room(boxes: Sequence[Bounds]) -> Bounds | None:
+def _enlarged(boxes: Sequence[Bounds]) -> Bounds | None:
     if not boxes:
         return None
     west, south, east, north = (f(side) for f, side in zip((min, min, max, max), zip(*boxes, strict=True), strict=True))
-    x, y = (east - west) * _ROOM + 1e-3, (north - south) * _ROOM + 1e-3
+    x, y = (east - west) * _MARGIN + 1e-3, (north - south) * _MARGIN + 1e-3
     return (
         round(max(west - x, -180), 4),
         round(max(south - y, -90), 4),
@@ -250,9 +250,9 @@ def _bounds(bounds: Bounds | None) -> str:
 def _id(url: str, bounds: Bounds | None) -> str:
     """An id from the host's name; a person should replace it."""
     words = [each for each in re.split(r"[^a-z0-9]+", (urlsplit(url).hostname or urlsplit(url).path).lower()) if each]
-    telling = [each for each in words if each not in _HOST_NOISE and not each.isdigit()]
+    names = [each for each in words if each not in _HOST_NOISE and not each.isdigit()]
     country = "us" if bounds is None or location.in_united_states(bounds) else "xx"
-    return "-".join([country, "xx", *(telling or ["new"])[:2]])
+    return "-".join([country, "xx", *(names or ["new"])[:2]])
 
 
 def _quoted(text: str) -> str:

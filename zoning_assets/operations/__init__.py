@@ -1,1 +1,1 @@
-"""What operators do beside the pipeline: rollback, removal, integrity check; and amendments that arrive."""
+"""Operations outside the pipeline: rollback, removal, integrity check, and the consumer of amendment messages."""

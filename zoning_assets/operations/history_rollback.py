@@ -1,6 +1,6 @@
-"""Undoing what was published: back to a moment, or without one batch.
+"""Roll back published data to an earlier time, or undo one batch.
 
-Rows, shares, changes and a hold, in one transaction.
+Rows, parcel zoning, changes and the hold are written in one transaction.
 """
 
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from zoning_assets.storage.postgis.records import hold_records
 
 
 @dataclass(frozen=True)
-class Undone:
-    """What a rollback did, or would do; by feed."""
+class RollbackResult:
+    """The result of a rollback, or of its preview. Dictionaries are keyed by feed."""
 
-    batches: dict[str, int | None]  # the batch that undoes; None: a preview, there is no such batch
-    undone: tuple[int, ...]  # the batches that are undone
-    ended: dict[str, int]  # rows that are no more, or no more so
-    begun: dict[str, int]  # rows that are there again
-    parcels_rezoned: int  # whose shares are others
-    retracted: int  # changes
-    restored: int  # changes that an undone rollback had retracted
+    batches: dict[str, int | None]  # id of the new batch; None: a preview
+    undone: tuple[int, ...]  # ids of the undone batches
+    ended: dict[str, int]  # number of row versions that ended
+    begun: dict[str, int]  # number of row versions that were restored
+    parcels_rezoned: int  # parcels whose zoning changed
+    retracted: int  # number of changes that were retracted
+    restored: int  # number of changes that an undone rollback had retracted
 
 
-def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earnest
+def roll_back(  # noqa: PLR0913 - what, who, why
     url: str,
     objects: Objects,
     jurisdiction: Jurisdiction,
@@ -36,28 +36,39 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
     tile: str | None = None,
     actor: str,
     reason: str,
-    in_earnest: bool,
-) -> Undone:
-    """Back to a moment, or (a number) without one batch; then the jurisdiction is paused, so that the next harvest does
-    not bring back what was undone.
+    dry_run: bool,
+) -> RollbackResult:
+    """Roll back a jurisdiction, then pause it, so that the next harvest does not publish the undone data again.
+
+    Args:
+        url: address of the database.
+        objects: the object store.
+        jurisdiction: the jurisdiction.
+        to: the time to return to, or the id of the one batch to undo.
+        tile: the tile of that batch, as a check.
+        actor: the user.
+        reason: the reason, for the audit.
+        dry_run: change nothing, only return what would change.
 
     Raises:
-        NothingFound: there is nothing to be undone.
-        RollbackRefused: a later batch builds on it.
+        NothingFound: there is nothing to undo.
+        RollbackRefused: a later batch depends on it.
         DatabaseUnavailable, StoreError: nothing was undone.
     """
-    with rollback_batches.undoing(url, jurisdiction.id, in_earnest=in_earnest) as work:
+    with rollback_batches.undoing(url, jurisdiction.id, dry_run=dry_run) as work:
         if isinstance(to, int):
             work.without(to, tile)
         else:
             work.to(to)
-        desk = parcel_zoning.of(work.connection, jurisdiction.id, change_detection.rules_hash(jurisdiction))
-        rezoned = zone_parcels.update_shares(desk, jurisdiction).changed
+        zoning = parcel_zoning.of(work.connection, jurisdiction.id, change_detection.rules_hash(jurisdiction))
+        rezoned = zone_parcels.update_shares(zoning, jurisdiction).changed
         work.finish()
         hold_records.place(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
         subject = {"jurisdiction": jurisdiction.id, "batches": work.batches}
         hold_records.note(work.connection, actor, "rollback", subject, reason)
-        for feed in work.batches if in_earnest else ():  # before the commit: who dies between has forgotten too much
+        for feed in () if dry_run else work.batches:  # before the commit: a crash in between only loses a baseline
             feed_baselines.roll_back(objects, jurisdiction.id, feed)
-    batches = {feed: batch if in_earnest else None for feed, batch in work.batches.items()}
-    return Undone(batches, tuple(sorted(work.undone)), work.ended, work.begun, rezoned, work.retracted, work.restored)
+    batches = {feed: None if dry_run else batch for feed, batch in work.batches.items()}
+    return RollbackResult(
+        batches, tuple(sorted(work.undone)), work.ended, work.begun, rezoned, work.retracted, work.restored
+    )

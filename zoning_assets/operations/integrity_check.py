@@ -1,7 +1,7 @@
-"""Holding everything against everything, without asking a portal: the audit, the pages, and the tables.
+"""Check the integrity of the stored data without requests to a portal: the audit chain, the pages and the tables.
 
-Each newest batch names its harvest. The harvest's pages must be the bytes that their names say, and the rows in the
-database must be those of the validated table that was made of them.
+The newest batch of each partition names its harvest. The SHA-256 of each page of the harvest must equal the page's
+name, and the rows in the database must equal the rows of the validated table.
 """
 
 import hashlib
@@ -18,12 +18,13 @@ from zoning_assets.storage.postgis.database import Connection, connect
 from zoning_assets.storage.postgis.records import hold_records
 from zoning_assets.storage.postgis.sql_queries import named
 
-_SHOWN = 3
+#: Number of keys in a message.
+_MOST_KEYS = 3
 
 
 @dataclass(frozen=True)
-class Verified:
-    """How much was looked at, and what is wrong."""
+class IntegrityReport:
+    """Number of partitions (`places`), pages and rows that were checked, and the faults, one line each."""
 
     places: int
     pages: int
@@ -45,15 +46,17 @@ class _Batch:
         return f"{Place(self.jurisdiction, self.tile)} {self.feed}"
 
 
-def verify(url: str, objects: Objects) -> Verified:
-    """Look at everything.
+def verify(url: str, objects: Objects) -> IntegrityReport:
+    """Check the audit chain, and the newest batch of each partition.
+
+    Args:
+        url: address of the database.
+        objects: the object store.
 
     Raises:
-        DatabaseUnavailable: nobody answers.
+        DatabaseUnavailable: no database answers.
     """
-    faults = [
-        f"audit row {number} is not what it was, or one before it is missing" for number in hold_records.broken(url)
-    ]
+    faults = [f"audit row {number} was changed, or a row before it is missing" for number in hold_records.broken(url)]
     pages = rows = places = 0
     with connect(url) as connection:
         for row in connection.execute(named("verify")["newest"]).fetchall():
@@ -61,17 +64,17 @@ def verify(url: str, objects: Objects) -> Verified:
             try:
                 harvest = raw_harvests.of(objects, Place(batch.jurisdiction, batch.tile), batch.feed, batch.harvest)
                 pages += len(harvest.pages)
-                faults += _pages(objects, harvest, batch.where)
-                wanted, found = _wanted(objects, batch), _found(connection, batch)
+                faults += _page_faults(objects, harvest, batch.where)
+                expected, found = _expected_rows(objects, batch), _found_rows(connection, batch)
                 rows += len(found)
-                faults += _rows(wanted, found, batch.where)
+                faults += _row_faults(expected, found, batch.where)
             except ZoningError as error:
                 faults.append(str(error))
-    return Verified(places, pages, rows, tuple(faults))
+    return IntegrityReport(places, pages, rows, tuple(faults))
 
 
-def _pages(objects: Objects, harvest: Harvest, where: str) -> Iterator[str]:
-    """Pages whose bytes are not those that came."""
+def _page_faults(objects: Objects, harvest: Harvest, where: str) -> Iterator[str]:
+    """Yield the pages that are missing, or whose content changed."""
     for page in harvest.pages:
         try:
             name = hashlib.sha256(raw_harvests.read_page(objects, harvest, page)).hexdigest()
@@ -79,11 +82,11 @@ def _pages(objects: Objects, harvest: Harvest, where: str) -> Iterator[str]:
             yield f"{where}: page {page.name[:12]} is missing, or cannot be read"
             continue
         if name != page.name:
-            yield f"{where}: page {page.name[:12]} has other bytes than came"
+            yield f"{where}: page {page.name[:12]} has changed"
 
 
-def _wanted(objects: Objects, batch: _Batch) -> dict[str, str]:
-    """Key -> content hash, of the validated table."""
+def _expected_rows(objects: Objects, batch: _Batch) -> dict[str, str]:
+    """Return key -> content hash of the validated table."""
     table = Table(VALIDATED, batch.jurisdiction, batch.feed, batch.tile, batch.harvest, batch.rules)
     return {
         key: content
@@ -92,20 +95,20 @@ def _wanted(objects: Objects, batch: _Batch) -> dict[str, str]:
     }
 
 
-def _found(connection: Connection, batch: _Batch) -> dict[str, str]:
-    """The same of the database."""
+def _found_rows(connection: Connection, batch: _Batch) -> dict[str, str]:
+    """Return key -> content hash of the rows in the database."""
     query = named("verify")["parcels" if batch.feed == PARCELS else "districts"]
     return dict(connection.execute(query, {"jurisdiction": batch.jurisdiction, "tile": batch.tile}).fetchall())
 
 
-def _rows(wanted: dict[str, str], found: dict[str, str], where: str) -> Iterator[str]:
-    """How the two differ, with some keys."""
-    both = wanted.keys() & found.keys()
-    ways = {
-        "missing in the database": wanted.keys() - found.keys(),
-        "in the database, and in no harvest": found.keys() - wanted.keys(),
-        "other than harvested": {key for key in both if wanted[key] != found[key]},
+def _row_faults(expected: dict[str, str], found: dict[str, str], where: str) -> Iterator[str]:
+    """Yield how the two differ, with some keys."""
+    both = expected.keys() & found.keys()
+    differences = {
+        "missing in the database": expected.keys() - found.keys(),
+        "in the database but not in the harvest": found.keys() - expected.keys(),
+        "different from the harvest": {key for key in both if expected[key] != found[key]},
     }
-    for what, keys in ways.items():
+    for what, keys in differences.items():
         if keys:
-            yield f"{where}: {len(keys)} rows are {what}: {', '.join(sorted(keys)[:_SHOWN])}"
+            yield f"{where}: {len(keys)} rows are {what}: {', '.join(sorted(keys)[:_MOST_KEYS])}"

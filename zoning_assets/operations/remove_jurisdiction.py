@@ -1,6 +1,6 @@
-"""Taking a jurisdiction out: the database in one transaction, and what the object store remembers of its last release.
+"""Remove a jurisdiction: its rows in the database, in one transaction, and the baselines in the object store.
 
-Raw pages and tables stay in the store, and so does the audit.
+Raw pages, stored tables and the audit are kept.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,14 +14,14 @@ from zoning_assets.storage.postgis.jurisdiction_removal import Removed
 
 
 @dataclass(frozen=True)
-class Done:
-    """How much there was of a jurisdiction, by what it is; and what its removal did, None where it was a preview."""
+class RemovalResult:
+    """Number of objects found, by kind, and the result of the removal; None: a preview, or there was nothing."""
 
     found: Mapping[str, int]
     removed: Removed | None
 
 
-def remove(  # noqa: PLR0913 - what, who, why, and whether in earnest
+def remove(  # noqa: PLR0913 - what, who, why
     url: str,
     objects: Objects,
     jurisdiction: str,
@@ -29,27 +29,27 @@ def remove(  # noqa: PLR0913 - what, who, why, and whether in earnest
     hosts: Collection[str],
     actor: str,
     reason: str,
-    in_earnest: bool,
-) -> Done:
+    dry_run: bool,
+) -> RemovalResult:
     """Remove a jurisdiction, or only count what would go.
 
     Args:
-        url: the database.
-        objects: the store.
-        jurisdiction: its id; its file may be gone.
-        hosts: hosts whose budgets go with it.
-        actor: who does it.
-        reason: why.
-        in_earnest: remove; else only count.
+        url: address of the database.
+        objects: the object store.
+        jurisdiction: its id; its file may be missing.
+        hosts: hosts whose rate limits are removed too.
+        actor: the user.
+        reason: the reason, for the audit.
+        dry_run: only count.
 
     Raises:
         DatabaseUnavailable, StoreError: nothing was removed.
     """
     with jurisdiction_removal.opened(url, jurisdiction, hosts) as work:
         found = work.found()
-        if not in_earnest or not any(found.values()):
-            return Done(found, None)
+        if dry_run or not any(found.values()):
+            return RemovalResult(found, None)
         done = work.remove(actor, reason)
-        for feed in (PARCELS, ZONING):  # before the commit: who dies between has forgotten too much
+        for feed in (PARCELS, ZONING):  # before the commit: a crash in between only loses a baseline
             feed_baselines.forget(objects, jurisdiction, feed)
-    return Done(found, done)
+    return RemovalResult(found, done)

@@ -25,9 +25,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from zoning_assets.defects import defect
+from zoning_assets.defects import unexpected_error
 from zoning_assets.errors import CoverStale, ZoningError
-from zoning_assets.graceful_stop import called_in_loop
+from zoning_assets.graceful_stop import call_in_loop_on_stop
 from zoning_assets.harvest import Cover
 from zoning_assets.http import Client, Http, Kept, Tally
 from zoning_assets.model import (
@@ -122,7 +122,7 @@ class Pipeline:
             published.update([outcome.place] if PUBLISHED in outcome.stages else [])
             report(outcome)
 
-        async with self.http() as http, called_in_loop(http.drain), watch_holds(self.database) as active_holds:
+        async with self.http() as http, call_in_loop_on_stop(http.drain), watch_holds(self.database) as active_holds:
             gate = partial(ReleaseGate, self.database, self.objects, feed=feed, slots=slots, report=report_verdict)
             gates = {name: gate(each, awaited=places_in(name, places)) for name, each in jurisdictions.items()}
 
@@ -159,7 +159,7 @@ class Pipeline:
         except ZoningError as error:
             outcome = replace(outcome, error=error)
         except Exception as error:  # noqa: BLE001 - an unexpected error fails its place, not the run
-            outcome = replace(outcome, error=run.http.stopped(str(place)) or defect(str(place), error))
+            outcome = replace(outcome, error=run.http.stopped(str(place)) or unexpected_error(str(place), error))
         if validated and VALIDATED in outcome.stages:
             outcome = await asyncio.to_thread(self._with_rejections, outcome, validated)
         seconds = time.monotonic() - started - run.gates[place.jurisdiction].waited_s(place)
@@ -214,7 +214,7 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         hosts = hosts_of(jurisdiction, feed)
-        async with self.http() as http, called_in_loop(http.drain), watch_holds(self.database) as active_holds:
+        async with self.http() as http, call_in_loop_on_stop(http.drain), watch_holds(self.database) as active_holds:
             stopped = partial(http.stopped, jurisdiction.id)
             if error := await active_holds.wait_until_resumed(jurisdiction.id, hosts, stopped):
                 raise error
@@ -241,7 +241,7 @@ class Pipeline:
             ZoningError: see errors.py.
         """
         place = Place(jurisdiction.id)
-        async with self.http() as http, called_in_loop(http.drain):
+        async with self.http() as http, call_in_loop_on_stop(http.drain):
             item = await self._harvester.fetch_first_page(jurisdiction, feed, http.for_work())
         await TileCutter(self.objects, self.pool).normalize([item])
         outcome = Outcome(place, feed, (RAW, NORMALIZED), harvest=item.harvest)

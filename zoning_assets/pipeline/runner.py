@@ -58,7 +58,7 @@ class FeedRun:
 
         async def one(place: Place) -> None:
             try:
-                with log_config.about(jurisdiction=place.jurisdiction, tile=place.tile, feed=self.feed):
+                with log_config.log_context(jurisdiction=place.jurisdiction, tile=place.tile, feed=self.feed):
                     outcome = await self._process_between_holds(place, process)
                     _log_outcome(outcome)
                 await self.gates[place.jurisdiction].leave(place)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from zoning_assets.errors import Stopping, ZoningError
-from zoning_assets.graceful_stop import called_in_loop
+from zoning_assets.graceful_stop import call_in_loop_on_stop
 from zoning_assets.harvest import Cover
 from zoning_assets.http import Client, Http, Kept, KeptAnswers, Tally
 from zoning_assets.http.kept_answers import LookEnds
@@ -112,7 +112,7 @@ class UnchangedCheck:
         if not await asyncio.to_thread(self._is_published, jurisdiction, feed):
             return []
         now = self.now()
-        async with self.http() as http, called_in_loop(http.drain), watch_holds(self.database) as active_holds:
+        async with self.http() as http, call_in_loop_on_stop(http.drain), watch_holds(self.database) as active_holds:
             paused = partial(active_holds.error, jurisdiction.id, hosts_of(jurisdiction, feed))
             client = http.for_work(Tally(), paused, answers)
             outcomes = await self._outcomes(jurisdiction, feed, client, now)

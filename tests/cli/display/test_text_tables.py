@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from zoning_assets.cli.display.text_tables import drawn
+from zoning_assets.cli.display.text_tables import build
 
 _AT = datetime(2026, 11, 29, 20, 47, 13, tzinfo=UTC)
 _ROW = {
@@ -20,7 +20,7 @@ _ROW = {
 
 
 def _lines(rows: list[dict[str, object]], width: int | None) -> tuple[list[str], list[str]]:
-    table, left_out = drawn(rows, width)
+    table, left_out = build(rows, width)
     console = Console(width=width or 10_000, no_color=True)
     with console.capture() as printed:
         console.print(table)

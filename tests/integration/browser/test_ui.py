@@ -230,11 +230,11 @@ def rollback(world: World) -> None:
     after = world.parcels()
     assert after != before
     back = f"jurisdiction: {ID}, reason: wrong export, to: '{moment.isoformat()}'"
-    for earnest, then in (("false", after), ("true", before)):
-        screen.launch("rollback", f"ops: {{undo: {{config: {{{back}, in_earnest: {earnest}}}}}}}")
+    for dry_run, then in (("true", after), ("false", before)):
+        screen.launch("rollback", f"ops: {{undo: {{config: {{{back}, dry_run: {dry_run}}}}}}}")
         screen.ends("Success")
-        screen.sees("are there again")
-        screen.picture(f"5-rollback-{earnest}")
+        screen.sees("rows ended")
+        screen.picture(f"5-rollback-dry-run-{dry_run}")
         assert world.parcels() == then
     assert [hold["reason"] for hold in world.status()["holds"]] == ["rolled back: wrong export"]
 

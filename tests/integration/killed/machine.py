@@ -92,7 +92,12 @@ class Machine:
         program = str(Path(sys.executable).with_name(name))
         with (self.logs / f"{name}.log").open("ab") as log:
             self.programs[name] = subprocess.Popen(
-                [program, *words], env=bootstrap.patient(), stdout=log, stderr=log, start_new_session=True, cwd=_REPO
+                [program, *words],
+                env=bootstrap.dagster_environ(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=_REPO,
             )
         self.sessions.add(self.programs[name].pid)
 

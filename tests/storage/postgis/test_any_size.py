@@ -54,7 +54,7 @@ def _work(url: str, owner: str) -> list[int]:
         found.append(_read(owner))
     done = publish(url, edition("us-third", NORTH, _LATER, _COVER), in_parts(table(_LATER), 200), [])
     found.append(_read(owner))
-    with undoing(url, "us-third", in_earnest=True) as undo:
+    with undoing(url, "us-third", dry_run=False) as undo:
         undo.without(done.batch or 0, None)
         undo.finish()
     found.append(_read(owner))

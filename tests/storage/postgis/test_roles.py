@@ -121,8 +121,8 @@ def test_everyday_work_is_done_as_the_writer(pipeline: Pipeline, tmp_path: Path)
     city.harvest([lot(number, f"A{number}") for number in range(5)])
     ((moment,),) = rows(city.url, "SELECT clock_timestamp()")
     city.harvest([lot(number, f"A{number}") for number in range(6)])
-    history_rollback.undo(
-        city.url, pipeline.objects, city.described, to=moment, actor="ann", reason="x", in_earnest=True
+    history_rollback.roll_back(
+        city.url, pipeline.objects, city.described, to=moment, actor="ann", reason="x", dry_run=False
     )
     hold_records.resume(city.url, jurisdiction=city.described.id, host=None, reason="x", actor="ann")
     assert sync(pipeline, city.described)[0].error is None

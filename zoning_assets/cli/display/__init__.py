@@ -1,1 +1,1 @@
-"""How results look on a terminal, as CSV and as JSON."""
+"""Output of results: tables, CSV and JSON."""

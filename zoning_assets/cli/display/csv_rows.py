@@ -1,4 +1,4 @@
-"""CSV on stdout, written row by row, that a spreadsheet opens without running anything."""
+"""Write CSV to stdout row by row, without cells that a spreadsheet would execute as formulas."""
 
 import csv
 import sys
@@ -7,12 +7,12 @@ from typing import Any
 
 from zoning_assets.cli.display.terminal import printable
 
-#: A spreadsheet takes a cell that begins so for a formula; an apostrophe before it makes it text.
+#: First characters of formulas in spreadsheets. An apostrophe before them makes the cell text.
 _FORMULA = ("=", "+", "-", "@")
 
 
 def write(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A header and the rows' values of these names; None is an empty cell."""
+    """Write a header, and these columns of the rows; None becomes an empty cell."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
     for row in rows:
@@ -20,7 +20,7 @@ def write(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def safe(value: Any) -> Any:
-    """A cell that is no formula; numbers stay numbers."""
+    """Return a cell that is not a formula; numbers are not changed."""
     if not isinstance(value, str):
         return value
     text = printable(value)

@@ -1,4 +1,4 @@
-"""How results look: one JSON document on stdout, or a table for people; everything else goes to stderr."""
+"""Write results to stdout, as one JSON document or as tables; everything else goes to stderr."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,25 +10,30 @@ import typer
 from zoning_assets.cli import signals
 from zoning_assets.errors import ZoningError
 
-#: Lines of errors that a person reads.
+#: Maximum number of error lines on stderr.
 _MOST_ERRORS = 20
 
 
 def document(value: Any) -> None:
-    """The command's one JSON document."""
-    signals.answered()
+    """Write the JSON document of the command."""
+    signals.document_started()
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
 
 
 def streamed(head: Mapping[str, Any], name: str, rows: Iterable[Any]) -> None:
-    """One JSON document whose last list is written row by row, in constant memory.
+    """Write one JSON document whose last list is written row by row, in constant memory.
 
-    Where reading the rows fails on the way the list ends there: it stays one document, with `error` and `exit_status`.
+    If reading the rows fails, the list ends there, and the document gets `error` and `exit_status`.
+
+    Args:
+        head: the other fields of the document.
+        name: the key of the list.
+        rows: the elements of the list.
 
     Raises:
-        typer.Exit: it failed on the way.
+        typer.Exit: reading the rows failed.
     """
-    signals.answered()
+    signals.document_started()
     sys.stdout.write(f"{_dumps(head)[:-1]},{_dumps(name)}:[")
     try:
         for number, row in enumerate(rows):
@@ -37,7 +42,7 @@ def streamed(head: Mapping[str, Any], name: str, rows: Iterable[Any]) -> None:
         stopped = (signals.STOPPED, signals.exit_status())
         why, status = (str(error), error.exit_status) if isinstance(error, ZoningError) else stopped
         sys.stdout.write(f'\n],"error":{_dumps(why)},"exit_status":{status}}}\n')
-        if not signals.came():  # else whoever answers the signal says it
+        if not signals.received():  # after a signal, signals.py prints the message
             line(f"zoning: {why}")
         raise typer.Exit(status) from None
     sys.stdout.write("\n]}\n")
@@ -48,20 +53,20 @@ def _dumps(value: Any) -> str:
 
 
 def line(text: str) -> None:
-    """A line for people, on stderr."""
+    """Write a line to stderr."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
 def say(text: str) -> None:
-    """A line of the result itself, on stdout; a terminal breaks it between words."""
+    """Write a line of the result to stdout; on a terminal it is wrapped between words."""
     from zoning_assets.cli.display import text_tables  # noqa: PLC0415 - imports Rich
 
     text_tables.say(text)
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table for people, on stdout; see tables.py. Nothing where there are no rows."""
+    """Write a table to stdout (see text_tables.py); nothing if there are no rows."""
     if rows:
         from zoning_assets.cli.display import text_tables  # noqa: PLC0415 - imports Rich
 
@@ -69,33 +74,38 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def finish(value: dict[str, Any] | None, errors: Sequence[str], status: int = 1) -> None:
-    """End a command: its document (None: people were shown something else), and why it failed, where it did.
+    """End a command: write its JSON document and its errors.
 
-    Every error is a line on stderr; the document has the first line as `error`, with `exit_status` beside it.
+    Each error is a line on stderr. The document has the first error as `error`, and `exit_status`.
+
+    Args:
+        value: the document; None: no document, because tables were written.
+        errors: the errors.
+        status: the exit status if there are errors.
 
     Raises:
         typer.Exit: there are errors.
     """
-    told = list(dict.fromkeys(errors))
-    for each in told[:_MOST_ERRORS]:
+    distinct = list(dict.fromkeys(errors))
+    for each in distinct[:_MOST_ERRORS]:
         line(f"zoning: {each}")
-    if len(told) > _MOST_ERRORS:
-        line(f"zoning: and {len(told) - _MOST_ERRORS:,} more errors; --json has all of them")
+    if len(distinct) > _MOST_ERRORS:
+        line(f"zoning: and {len(distinct) - _MOST_ERRORS:,} more errors; --json has all of them")
     if value is not None:
-        document({**value, "error": _summed(told), "exit_status": status} if told else value)
-    if told:
+        document({**value, "error": _summary(distinct), "exit_status": status} if distinct else value)
+    if distinct:
         raise typer.Exit(status)
 
 
 def failed(why: str, status: int) -> NoReturn:
-    """End a command that has no result: a line on stderr, and with --json a document too."""
+    """End a command without a result: write a line to stderr, and with --json also a document."""
     line(f"zoning: {why}")
     if "--json" in sys.argv:
         document({"error": why, "exit_status": status})
     sys.exit(status)
 
 
-def _summed(errors: Sequence[str]) -> str:
-    """The first error, and how many others there are."""
+def _summary(errors: Sequence[str]) -> str:
+    """Return the first error, and the number of further errors."""
     more = len(errors) - 1
     return errors[0] + (f" (and {more:,} more)" if more else "")

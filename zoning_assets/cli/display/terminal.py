@@ -1,13 +1,13 @@
-"""Whether a person reads stdout on a terminal, and text that a portal sent, fit for one. Imports nothing."""
+"""Whether stdout is a terminal, and text without control characters."""
 
 import sys
 
 
 def is_terminal() -> bool:
-    """Whether a person reads stdout on a terminal, where lines must be short."""
+    """Whether stdout is a terminal; then lines must be short."""
     return sys.stdout.isatty()
 
 
 def printable(text: str) -> str:
-    """A text without control characters: what a portal sends must not command a terminal."""
+    """Replace control characters by spaces: text from a portal must not control the terminal."""
     return "".join(each if each.isprintable() else " " for each in text)

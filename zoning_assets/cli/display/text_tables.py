@@ -1,8 +1,8 @@
-"""A table for people: fitted to the width of a terminal, whole everywhere else.
+"""Print tables: fitted to the width of a terminal, complete everywhere else.
 
-A row is a mapping of column name to value. A list is a list of ids: a line may break between two of them, never inside
-one. A text may break between words; only a word longer than `_LONGEST_WORD` is folded. Where a terminal is too narrow
-for all columns the last ones are left out and named below the table, so callers put the important ones first.
+A row is a mapping of column name to value. A list is a list of ids: a line may break between two ids, never inside one.
+A text may break between words; only a word longer than `_LONGEST_WORD` is folded. If a terminal is too narrow for all
+columns, the last ones are left out and named below the table, so callers put the important columns first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,20 +20,20 @@ from zoning_assets.cli.display.terminal import is_terminal, printable
 
 Row = Mapping[str, Any]
 
-#: Shorter words are ids as well as words (a change's id has 24 letters, a content hash 64), and are not folded.
+#: Words up to this length are not folded, so that ids stay complete: the id of a change has 24 characters.
 _LONGEST_WORD = 32
-#: Text is not pressed into less than this, as it would stand in towers of one word a line.
+#: The minimum width of a column of text; a narrower one would have one word per line.
 _LEAST_TEXT = 20
-#: Ids that a terminal shows of a list; a pipe gets all.
+#: Maximum number of ids of a list on a terminal; a pipe gets all.
 _MOST_IDS = 3
 _GAP = 2
-#: Where there is no terminal, no line is broken.
+#: The width without a terminal: no line is broken.
 _UNBOUNDED = 1_000_000
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: `name` is its header, each cell a sequence of pieces that stay whole."""
+    """A column of a table: `name` is its header, each cell is a sequence of pieces that are not broken."""
 
     name: str
     cells: Sequence[Sequence[str]]
@@ -42,25 +42,25 @@ class Column:
 
     @property
     def least(self) -> int:
-        """The width of the longest piece; of text a little more."""
+        """The minimum width: that of the longest piece; for text at least `_LEAST_TEXT`."""
         pieces = [*self.name.split(), *(piece for cell in self.cells for piece in cell)]
         return max([*map(cell_len, pieces), min(self.most, _LEAST_TEXT) if self.is_text else 1])
 
     @property
     def most(self) -> int:
-        """The width of the longest cell on one line."""
+        """The maximum width: that of the longest cell on one line."""
         return max(map(cell_len, [self.name, *map(" ".join, self.cells)]), default=1)
 
 
 def say(text: str) -> None:
-    """Write a line to stdout; a terminal breaks it between words."""
+    """Write a line to stdout; on a terminal it is wrapped between words."""
     _out().print(Text(printable(text)))
 
 
 def table(title: str, rows: Sequence[Row]) -> None:
-    """Write a table of rows (at least one) to stdout, fitted to the terminal where there is one."""
+    """Write a table with at least one row to stdout, fitted to the width of a terminal."""
     out = _out()
-    fitted, left_out = drawn(rows, out.width if is_terminal() else None)
+    fitted, left_out = build(rows, out.width if is_terminal() else None)
     out.print(Text(printable(title), style="bold"))
     out.print(fitted)
     if left_out:
@@ -72,16 +72,16 @@ def _out() -> Console:
     return Console(highlight=False, emoji=False, markup=False, width=None if is_terminal() else _UNBOUNDED)
 
 
-def drawn(rows: Sequence[Row], width: int | None) -> tuple[Table, list[str]]:
-    """A table of rows that have the same columns.
+def build(rows: Sequence[Row], width: int | None) -> tuple[Table, list[str]]:
+    """Build a table.
 
     Args:
-        rows: at least one.
-        width: of the terminal, in cells; columns without any value are left out. None: no terminal, so that nothing
-            is shortened, folded or left out.
+        rows: at least one row; all have the same columns.
+        width: the width of the terminal, in cells; empty columns are left out. None: no terminal, so nothing is
+            shortened, folded or left out.
 
     Returns:
-        The table, and the names of the columns that the terminal has no room for.
+        The table, and the names of the columns that did not fit.
     """
     columns = [_column(name, [row[name] for row in rows], is_short=width is not None) for name in rows[0]]
     if width is not None:
@@ -98,7 +98,7 @@ def drawn(rows: Sequence[Row], width: int | None) -> tuple[Table, list[str]]:
 
 
 def shown(value: Any, *, is_short: bool) -> str:
-    """A value as one line for people: yes and no, thousands, times in UTC (to the minute where it must be short)."""
+    """Format a value as one line: yes and no, thousands separators, times in UTC. `is_short`: times to the minute."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -137,7 +137,7 @@ def _listed(ids: Sequence[str], most: int) -> list[str]:
 
 
 def _fitting(columns: Sequence[Column], width: int) -> Sequence[Column]:
-    """As many of the columns, from the first on, as have room."""
+    """Return as many columns as fit, starting with the first."""
     kept = len(columns)
     while kept > 1 and sum(each.least for each in columns[:kept]) + _GAP * (kept - 1) > width:
         kept -= 1
@@ -145,7 +145,7 @@ def _fitting(columns: Sequence[Column], width: int) -> Sequence[Column]:
 
 
 def _widths(columns: Sequence[Column], width: int | None) -> list[int]:
-    """The width of each column: what is left over goes to those that need little more first."""
+    """Return the width of each column. Spare width goes first to the columns that need the least."""
     if width is None:
         return [each.most for each in columns]
     widths = [min(each.least, width) for each in columns]
@@ -159,7 +159,7 @@ def _widths(columns: Sequence[Column], width: int | None) -> list[int]:
 
 
 def _folded(pieces: Sequence[str], width: int) -> Text:
-    """Pieces in lines of a width; a piece that is wider by itself is folded."""
+    """Join pieces to lines of this width; a piece that is wider is folded."""
     lines: list[str] = []
     for piece in (part for each in pieces for part in chop_cells(each, width)):
         if lines and cell_len(lines[-1]) + 1 + cell_len(piece) <= width:

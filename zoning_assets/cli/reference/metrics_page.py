@@ -1,6 +1,6 @@
 """docs/reference/metrics.md: every metric that `zoning metrics` reports."""
 
-from zoning_assets.cli.metrics import Standings
+from zoning_assets.cli.metrics import StatusCollector
 from zoning_assets.cli.reference.markdown_table import GENERATED, table
 
 _HEAD = f"""# Metrics
@@ -15,7 +15,7 @@ database when it is requested. Set alarms on `zoning_needs > 0` and `zoning_up =
 
 def markdown(url: str) -> str:
     """One row a metric, in the order in which they are reported; `url` is that of a database with the newest schema."""
-    families = Standings(url).collect()
+    families = StatusCollector(url).collect()
     rows = [(f"`{_name(each)}`", each.type, _labels(each), each.documentation) for each in families]
     return f"{_HEAD}\n{table(('metric', 'type', 'labels', 'meaning'), rows)}\n"
 

@@ -25,7 +25,7 @@ from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_
 from zoning_assets.defs.sensors.amendment_arrivals import amendment_arrived
 from zoning_assets.defs.sensors.harvest_follow_up import harvest_goes_on
 from zoning_assets.defs.sensors.lost_runs import run_lost
-from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.model import CHANGES
 from zoning_assets.settings import Settings
@@ -44,18 +44,18 @@ class Seen:
 
     url: str
     now: datetime
-    feeds: Sequence[Feed]
+    feeds: Sequence[WatchedFeed]
     known: Mapping[str, stored.Known]
     failed: Sequence[Failure]
     closed: set[str]
 
     @classmethod
-    def at(cls, url: str, feeds: Sequence[Feed], now: datetime) -> "Seen":
+    def at(cls, url: str, feeds: Sequence[WatchedFeed], now: datetime) -> "Seen":
         """Read the data from the database at this time."""
         closed = probe_schedule.blocked(feeds, hold_records.active(url), now)
         return cls(url, now, feeds, stored.feeds(url), failure_records.unsolved(url), closed)
 
-    def failures_of(self, feed: Feed) -> list[Failure]:
+    def failures_of(self, feed: WatchedFeed) -> list[Failure]:
         """Return the unresolved failures of each feed."""
         return [each for each in self.failed if (each.jurisdiction, each.feed) == (feed.jurisdiction.id, feed.name)]
 
@@ -118,7 +118,7 @@ def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
     return [feed_changed, retry_failed, promise_broken, amendment_arrived(jobs), harvest_goes_on(jobs), run_lost]
 
 
-def _again(instance: dg.DagsterInstance, ask: failed_partitions.Ask, feed: Feed) -> list[dg.RunRequest]:
+def _again(instance: dg.DagsterInstance, ask: failed_partitions.RetryRequest, feed: WatchedFeed) -> list[dg.RunRequest]:
     if ask.feed == CHANGES:
         return [run_requests.of_feed(ask.run_key, feed, CHANGES)]
     return run_requests.wanted(instance, ask.run_key, feed, ask.tiles)
@@ -129,10 +129,10 @@ def _result(asked: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.Se
     return dg.SensorResult(run_requests=asked, skip_reason=reason, cursor=cursor)
 
 
-def watched(settings: Settings) -> list[Feed]:
+def watched(settings: Settings) -> list[WatchedFeed]:
     """Return the feeds of the user's own files. Packaged examples are never polled automatically. Invalid files are
     skipped here: a run of the jurisdiction reports the error."""
-    found: list[Feed] = []
+    found: list[WatchedFeed] = []
     for path in jurisdictions.files(settings.jurisdictions).values():
         if path.parent != settings.jurisdictions:
             continue
@@ -140,5 +140,5 @@ def watched(settings: Settings) -> list[Feed]:
             described = jurisdictions.read(path, FEED_TYPES)
         except JurisdictionInvalid:
             continue
-        found += [Feed(described, name) for name in described.feeds]
+        found += [WatchedFeed(described, name) for name in described.feeds]
     return found

@@ -9,12 +9,12 @@ import dagster as dg
 
 from zoning_assets.defs import run_requests
 from zoning_assets.defs.resources import Zoning
-from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.errors import StoreError
 
 if TYPE_CHECKING:
-    from zoning_assets.defs.sensors.queued_tiles import Wanted
-    from zoning_assets.operations.amendment_consumer import Received
+    from zoning_assets.defs.sensors.queued_tiles import QueuedRun
+    from zoning_assets.operations.amendment_consumer import ReceiveResult
 
 _TICK_S = 30
 _RUN_KEY = "dagster/run_key"
@@ -49,7 +49,7 @@ def amendment_arrived(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
 
 async def _arrived(
     instance: dg.DagsterInstance, zoning: Zoning, asked: Mapping[str, str]
-) -> "tuple[Received, list[Wanted], dict[str, str]]":
+) -> "tuple[ReceiveResult, list[QueuedRun], dict[str, str]]":
     """Store the amendments, then read the requested tiles. `asked`: run keys of messages with a requested run."""
     from zoning_assets.defs.sensors import queued_tiles  # noqa: PLC0415
     from zoning_assets.operations import amendment_consumer  # noqa: PLC0415 - see defs/__init__
@@ -63,10 +63,10 @@ async def _arrived(
         return received, *await queued_tiles.ask(tiles, asked, is_recorded)
 
 
-def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "Wanted") -> list[dg.RunRequest]:
+def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "QueuedRun") -> list[dg.RunRequest]:
     """Return the runs of a request. It fails with a clear error if the feed is unknown."""
     name, feed = wanted.config["jurisdiction"], wanted.config["feed"]
     known, _ = zoning.sorted_out([name])
     if name in known and feed in known[name].feeds:
-        return run_requests.wanted(instance, wanted.run_key, Feed(known[name], feed), wanted.config["tiles"])
+        return run_requests.wanted(instance, wanted.run_key, WatchedFeed(known[name], feed), wanted.config["tiles"])
     return [run_requests.of_unknown(wanted.run_key, name, feed)]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from zoning_assets.defs.sensors import probe_schedule
-from zoning_assets.defs.sensors.probe_schedule import Entry, Feed
+from zoning_assets.defs.sensors.probe_schedule import ProbeState, WatchedFeed
 from zoning_assets.errors import ZoningError
 from zoning_assets.storage.postgis.records.failure_records import Failure
 from zoning_assets.storage.postgis.records.feed_freshness import Known
@@ -23,18 +23,18 @@ _PROBE_S = 20.0
 class Decided:
     """A probed feed: its new state, its new cursor entry, and the run to request, if any."""
 
-    feed: Feed
+    feed: WatchedFeed
     known: Known
-    entry: Entry
+    entry: ProbeState
     run_key: str | None
 
 
 async def ask(
-    pipeline: "Pipeline", feeds: Sequence[Feed], now: datetime
-) -> "list[tuple[Feed, ProbeResult | Exception]]":
+    pipeline: "Pipeline", feeds: Sequence[WatchedFeed], now: datetime
+) -> "list[tuple[WatchedFeed, ProbeResult | Exception]]":
     """Probe the feeds. An error is returned as the feed's result."""
 
-    async def one(feed: Feed) -> "tuple[Feed, ProbeResult | Exception]":
+    async def one(feed: WatchedFeed) -> "tuple[WatchedFeed, ProbeResult | Exception]":
         try:
             return feed, await asyncio.wait_for(pipeline.probe(feed.jurisdiction, feed.name, now), _PROBE_S)
         except (ZoningError, TimeoutError) as error:
@@ -44,9 +44,9 @@ async def ask(
 
 
 def decide(
-    cursor: Mapping[str, Entry],
-    found: "Sequence[tuple[Feed, ProbeResult | Exception]]",
-    failures_of: Callable[[Feed], Sequence[Failure]],
+    cursor: Mapping[str, ProbeState],
+    found: "Sequence[tuple[WatchedFeed, ProbeResult | Exception]]",
+    failures_of: Callable[[WatchedFeed], Sequence[Failure]],
     now: datetime,
 ) -> list[Decided]:
     """Evaluate the result of each probe. Pure function."""
@@ -58,22 +58,22 @@ def decide(
     ]
 
 
-def _unanswered(before: Entry | None, feed: Feed, error: Exception, now: datetime) -> Decided:
+def _unanswered(before: ProbeState | None, feed: WatchedFeed, error: Exception, now: datetime) -> Decided:
     failed = before.failed + 1 if before else 1
     again = probe_schedule.after(feed, now, failed, getattr(error, "wait_s", None))
-    entry = Entry(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
+    entry = ProbeState(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
     known = Known(feed.jurisdiction.id, feed.name, now, again, error=str(error) or "no answer in time")
     return Decided(feed, known, entry, None)
 
 
 def _answered(
-    before: Entry | None, feed: Feed, answer: "ProbeResult", failures: Sequence[Failure], now: datetime
+    before: ProbeState | None, feed: WatchedFeed, answer: "ProbeResult", failures: Sequence[Failure], now: datetime
 ) -> Decided:
     again, why = probe_schedule.after(feed, now), answer.why
     current = None if why else now
     known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=answer.requests, current=current)
     if why and probe_schedule.worth(before, why, failures, now):
-        entry = Entry(again.isoformat(), why=why, asked=now.isoformat())
+        entry = ProbeState(again.isoformat(), why=why, asked=now.isoformat())
         return Decided(feed, known, entry, probe_schedule.run_key(feed, before, why))
     kept = (before.why, before.asked) if before and why else ("", "")
-    return Decided(feed, known, Entry(again.isoformat(), 0, *kept), None)
+    return Decided(feed, known, ProbeState(again.isoformat(), 0, *kept), None)

@@ -15,7 +15,7 @@ _MOST = 500
 
 
 @dataclass(frozen=True)
-class Wanted:
+class QueuedRun:
     """A requested run, and the messages that ask for it."""
 
     run_key: str
@@ -25,7 +25,7 @@ class Wanted:
 
 async def ask(
     tiles: Queue, asked: Mapping[str, str], is_recorded: Callable[[str], bool]
-) -> tuple[list[Wanted], dict[str, str]]:
+) -> tuple[list[QueuedRun], dict[str, str]]:
     """Return the runs for the waiting messages, and the run key of each message for the next call.
 
     A message stays in the queue until its run is recorded. If this process dies before that, the same run is requested
@@ -57,7 +57,7 @@ async def _read(tiles: Queue, message: Message) -> TileMessage | None:
         return None
 
 
-def together(read: list[tuple[Message, TileMessage]]) -> list[Wanted]:
+def together(read: list[tuple[Message, TileMessage]]) -> list[QueuedRun]:
     """Return one run per jurisdiction and feed. The same messages give the same run key."""
     groups: dict[tuple[str, str], list[tuple[Message, TileMessage]]] = {}
     for message, request in read:
@@ -65,10 +65,10 @@ def together(read: list[tuple[Message, TileMessage]]) -> list[Wanted]:
     return [_wanted(*where, group) for where, group in sorted(groups.items())]
 
 
-def _wanted(jurisdiction: str, feed: str, group: list[tuple[Message, TileMessage]]) -> Wanted:
+def _wanted(jurisdiction: str, feed: str, group: list[tuple[Message, TileMessage]]) -> QueuedRun:
     ids = tuple(sorted(message.id for message, _ in group))
     name = ids[0] if len(ids) == 1 else hashlib.blake2b(" ".join(ids).encode(), digest_size=16).hexdigest()
     whole = any(not request.tiles for _, request in group)
     wanted = [] if whole else sorted({tile for _, request in group for tile in request.tiles})
     config = {"jurisdiction": jurisdiction, "feed": feed, "tiles": wanted}
-    return Wanted(f"{jurisdiction}/{feed} {name}", config, ids)
+    return QueuedRun(f"{jurisdiction}/{feed} {name}", config, ids)

@@ -19,7 +19,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
 
 from zoning_assets.errors import StoreError
-from zoning_assets.graceful_stop import LAST_CALLS, STOP
+from zoning_assets.graceful_stop import CLEANUP_CALLS, STOP
 
 _log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def _kill_workers() -> None:
     util._run_finalizers(0)  # type: ignore[attr-defined] # noqa: SLF001 - there is no public function
 
 
-LAST_CALLS.append(_kill_workers)
+CLEANUP_CALLS.append(_kill_workers)
 
 
 def _context() -> BaseContext:

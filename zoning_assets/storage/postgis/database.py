@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from zoning_assets import local_postgres
 from zoning_assets.errors import DatabaseUnavailable, SchemaMismatch, StoreError
-from zoning_assets.graceful_stop import LAST_CALLS
+from zoning_assets.graceful_stop import CLEANUP_CALLS
 from zoning_assets.storage.postgis.database_errors import Reason, reason
 from zoning_assets.storage.postgis.sql_queries import named
 
@@ -72,7 +72,7 @@ def _cancel_statements() -> None:
             connection.cancel_safe(timeout=_CANCEL_S)
 
 
-LAST_CALLS.append(_cancel_statements)
+CLEANUP_CALLS.append(_cancel_statements)
 
 
 def unavailable(error: psycopg.Error, url: str) -> DatabaseUnavailable:

@@ -116,8 +116,8 @@ class Undoing:
 
 
 @contextmanager
-def undoing(url: str, jurisdiction: str, *, in_earnest: bool) -> Iterator[Undoing]:
-    """A rollback in one transaction: when the block ends well it is committed, or, not in earnest, leaves no trace.
+def undoing(url: str, jurisdiction: str, *, dry_run: bool) -> Iterator[Undoing]:
+    """A rollback in one transaction. If the block ends without an error it is committed; in a dry run it is undone.
 
     Raises:
         DatabaseUnavailable, StoreError: nothing was undone.
@@ -125,5 +125,5 @@ def undoing(url: str, jurisdiction: str, *, in_earnest: bool) -> Iterator[Undoin
     with said(url), connect(url) as connection:
         connection.execute(named("rollback")["lock"], {"jurisdiction": jurisdiction})
         yield Undoing(connection, jurisdiction)
-        if not in_earnest:
+        if dry_run:
             connection.rollback()

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from zoning_assets.errors import Garbled
+from zoning_assets.errors import MalformedResponse
 from zoning_assets.transform.decode import text_encoding
 from zoning_assets.transform.geometry.rings import Floats
 
@@ -31,7 +31,7 @@ def decode(body: bytes) -> Any:
     bare NaN, control characters in strings, backslashes that begin no escape, text that is not UTF-8.
 
     Raises:
-        Garbled: the document is all there, and is no JSON within.
+        MalformedResponse: the document is all there, and is no JSON within.
         ValueError: the bytes are not JSON, or it is too large or too deep.
     """
     limit(body)
@@ -137,7 +137,7 @@ def _cut_or_garbled(text: str, error: json.JSONDecodeError) -> ValueError:
     text = text.rstrip()
     cut = error.pos >= len(text) - 1 or error.msg.startswith("Unterminated") or text[-1:] not in ("}", "]")
     where = f"at character {error.pos + 1:,} of {len(text):,}"
-    return ValueError(f"the JSON ends {where}") if cut else Garbled(f"no JSON {where} ({error.msg})")
+    return ValueError(f"the JSON ends {where}") if cut else MalformedResponse(f"no JSON {where} ({error.msg})")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def note(url: str, outcomes: Iterable[Outcome], run: str, now: datetime) -> None
 def _evidence(error: ZoningError, now: datetime) -> dict[str, Any]:
     not_before = now + timedelta(seconds=error.wait_s) if error.wait_s else None
     kind, message = type(error).__name__, str(error)[:2000]
-    return {"kind": kind, "message": message, "passes": error.passes, "not_before": not_before}
+    return {"kind": kind, "message": message, "passes": error.is_temporary, "not_before": not_before}
 
 
 def note_gone(url: str, jurisdiction: str, feed: str, tiles: Collection[str], now: datetime) -> None:
