@@ -22,7 +22,7 @@ from benchmarks.fleet import CHANGES, DEAD, RESTS, Clock, FleetPortal, Recording
 from zoning_assets import jurisdictions
 from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
 from zoning_assets.defs.sensors.all_sensors import Seen
-from zoning_assets.defs.sensors.probe_schedule import Entry, Feed
+from zoning_assets.defs.sensors.probe_schedule import ProbeEntry, WatchedFeed
 from zoning_assets.errors import ZoningError
 from zoning_assets.http import Http
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
@@ -63,16 +63,16 @@ class Week:
     portals: list[FleetPortal]
     pipeline: Pipeline
     ledger: RecordingLedger
-    feeds: list[Feed]
-    cursor: dict[str, Entry] = field(default_factory=dict)
-    retries: dict[int, failed_partitions.Asked] = field(default_factory=dict)
+    feeds: list[WatchedFeed]
+    cursor: dict[str, ProbeEntry] = field(default_factory=dict)
+    retries: dict[int, failed_partitions.RetryEntry] = field(default_factory=dict)
     requested: set[str] = field(default_factory=set)
     probes: Counter[tuple[int, int]] = field(default_factory=Counter)
     busy: set[tuple[int, int]] = field(default_factory=set)
     runs: list[tuple[float, str, str, bool]] = field(default_factory=list)
     published: defaultdict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
-    def number(self, feed: Feed) -> int:
+    def number(self, feed: WatchedFeed) -> int:
         return int(feed.jurisdiction.id[-2:])
 
     @property
@@ -93,9 +93,9 @@ class Week:
                 self.requested.add(key)
                 self._run(key.split()[0], feed, tiles)
 
-    def _probed(self, seen: Seen) -> list[portal_probes.Decided]:
+    def _probed(self, seen: Seen) -> list[portal_probes.ProbeDecision]:
         chosen = probe_schedule.due(self.cursor, seen.known, seen.feeds, seen.closed, seen.now)
-        found = asyncio.run(portal_probes.ask(self.pipeline, chosen, seen.now))
+        found = asyncio.run(portal_probes.probe_feeds(self.pipeline, chosen, seen.now))
         decided = portal_probes.decide(self.cursor, found, seen.failures_of, seen.now)
         for each in decided:
             self.cursor[each.feed.key] = each.entry
@@ -103,7 +103,7 @@ class Week:
             stored.note_probed(seen.url, each.known)
         return decided
 
-    def _run(self, why: str, feed: Feed, tiles: Sequence[str]) -> None:
+    def _run(self, why: str, feed: WatchedFeed, tiles: Sequence[str]) -> None:
         """Do what the job `harvest` does."""
         self.busy.add((self.number(feed), self.day))
         began, url, id_ = self.clock.hours, self.pipeline.database, feed.jurisdiction.id
@@ -174,7 +174,7 @@ def measure(server: str, home: Path, say: Callable[[str], None]) -> dict[str, An
         return _found(week, time.monotonic() - began)
 
 
-def _feeds(home: Path, each: FleetPortal) -> list[Feed]:
+def _feeds(home: Path, each: FleetPortal) -> list[WatchedFeed]:
     name = f"us-xx-county-{each.number:02d}"
     text = county_toml(each.address).replace(ID, name)
     text = text.replace('type = "arcgis"\n', f'type = "arcgis"\n{fleet.PROBES[each.number % len(fleet.PROBES)]}\n')
@@ -185,7 +185,7 @@ def _feeds(home: Path, each: FleetPortal) -> list[Feed]:
     path = home / "toml" / f"{name}.toml"
     path.write_text(text)
     described = jurisdictions.read(path, FEED_TYPES)
-    return [Feed(described, feed) for feed in described.feeds]
+    return [WatchedFeed(described, feed) for feed in described.feeds]
 
 
 def _found(week: Week, seconds: float) -> dict[str, Any]:
@@ -211,7 +211,7 @@ def _found(week: Week, seconds: float) -> dict[str, Any]:
 
 def _portal(week: Week, each: FleetPortal) -> dict[str, Any]:
     feeds = [feed for feed in week.feeds if week.number(feed) == each.number]
-    promise = feeds[0].promise(fleet.START)
+    promise = feeds[0].freshness_limit(fleet.START)
     times = [at for host, at in week.ledger.granted if host == each.host]
     runs = [run for run in week.runs if run[1] in {feed.key for feed in feeds}]
     lags = [_lag(week, feeds, hours) for hours in CHANGES.get(each.number, ())]
@@ -249,7 +249,7 @@ def _failed(runs: Sequence[tuple[float, str, str, bool]]) -> int:
     return sum(not well for *_, well in runs)
 
 
-def _lag(week: Week, feeds: Sequence[Feed], changed: float) -> float | None:
+def _lag(week: Week, feeds: Sequence[WatchedFeed], changed: float) -> float | None:
     """Hours from a change to its publication, of the later feed; None: it was not published."""
     ends = [min((end for began, end in week.published[f.key] if began >= changed), default=None) for f in feeds]
     return None if None in ends else round(max(end for end in ends if end is not None) - changed, 1)

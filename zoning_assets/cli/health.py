@@ -10,7 +10,7 @@ from typing import Any
 from zoning_assets import jurisdictions
 from zoning_assets.cli.queue_access import depths
 from zoning_assets.defs.sensors import failed_partitions, overdue_feeds
-from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid
 from zoning_assets.model import Jurisdiction
 from zoning_assets.settings import Settings
@@ -58,7 +58,9 @@ class Standing:
             "fault": self.faults.get(name),
             "harvested": min((each.harvested for each in known if each.harvested), default=None),
             "current": min(current) if current and len(current) == len(feeds) else None,
-            "promise_hours": min((int(f.promise(self.now).total_seconds() // 3600) for f in feeds), default=None),
+            "promise_hours": min(
+                (int(f.freshness_limit(self.now).total_seconds() // 3600) for f in feeds), default=None
+            ),
             "fresh": not any(map(self._overdue, feeds)) if current else None,
             "next_probe": min((each.next_probe for each in known if each.next_probe), default=None),
             "probe_error": next((each.error for each in known if each.error), None),
@@ -68,11 +70,11 @@ class Standing:
             "dead": sum(each.jurisdiction == name and each.state == "dead" for each in self.failed),
         }
 
-    def _feeds(self, name: str) -> list[Feed]:
+    def _feeds(self, name: str) -> list[WatchedFeed]:
         described = self.files.get(name)
-        return [Feed(described, feed) for feed in described.feeds] if described else []
+        return [WatchedFeed(described, feed) for feed in described.feeds] if described else []
 
-    def _overdue(self, feed: Feed) -> int:
+    def _overdue(self, feed: WatchedFeed) -> int:
         return overdue_feeds.overdue(feed, self.known.get(feed.key), self.now)
 
     def failures(self) -> Rows:
@@ -142,7 +144,7 @@ class Standing:
         """Promises."""
         for feed in (feed for name in sorted(self.mine) for feed in self._feeds(name)):
             if self._overdue(feed) and not hold_records.of(self.holds, feed.jurisdiction.id, [feed.host]):
-                what = f"not found up to date within {feed.promise(self.now)}"
+                what = f"not found up to date within {feed.freshness_limit(self.now)}"
                 yield feed.key, what, "look at its failures and its host; is `up` on?"
 
 

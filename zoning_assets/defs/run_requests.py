@@ -14,7 +14,7 @@ import dagster as dg
 
 from zoning_assets.defs import partitions, retry_policies
 from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START, ranges
-from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Place
 
 FIND_TILES, PUBLISH_PARCELS, PUBLISH_DISTRICTS, TELL_CHANGES = (
@@ -41,7 +41,7 @@ def asset_jobs() -> list[dg.JobDefinition]:
     return [dg.define_asset_job(name, dg.AssetSelection.assets(*assets)) for name, assets in _ASSETS.items()]  # type: ignore[misc]
 
 
-def wanted(instance: dg.DagsterInstance, run_key: str, feed: Feed, tiles: Sequence[str]) -> list[dg.RunRequest]:
+def wanted(instance: dg.DagsterInstance, run_key: str, feed: WatchedFeed, tiles: Sequence[str]) -> list[dg.RunRequest]:
     """Return the runs that update these tiles of a feed. The whole feed is updated if no tile is given, or if a tile is
     no longer registered."""
     known = partitions.keys_of(instance, feed.jurisdiction.id)
@@ -51,7 +51,7 @@ def wanted(instance: dg.DagsterInstance, run_key: str, feed: Feed, tiles: Sequen
     return [of_feed(run_key, feed)]
 
 
-def of_feed(run_key: str, feed: Feed, name: str = "") -> dg.RunRequest:
+def of_feed(run_key: str, feed: WatchedFeed, name: str = "") -> dg.RunRequest:
     """Return the run that starts a harvest of a feed; `name` is `changes` for the shares and changes."""
     tags = {**_tags(feed), retry_policies.FEED: name or feed.name, _PARTITION: feed.jurisdiction.id}
     return dg.RunRequest(run_key, job_name=_FIRST[name or feed.name], tags=tags)
@@ -65,14 +65,16 @@ def of_unknown(run_key: str, jurisdiction: str, feed: str) -> dg.RunRequest:
     )
 
 
-def of_tiles(instance: dg.DagsterInstance, run_key: str, feed: Feed, keys: Sequence[str]) -> Iterator[dg.RunRequest]:
+def of_tiles(
+    instance: dg.DagsterInstance, run_key: str, feed: WatchedFeed, keys: Sequence[str]
+) -> Iterator[dg.RunRequest]:
     """Return a run for each contiguous range of tiles."""
     for number, (start, end) in enumerate(ranges(instance.get_dynamic_partitions(str(partitions.TILES.name)), keys)):
         tags = {**_tags(feed), RANGE_START: start, RANGE_END: end}
         yield dg.RunRequest(f"{run_key} +{number}" if number else run_key, job_name=PUBLISH_PARCELS, tags=tags)
 
 
-def _tags(feed: Feed) -> dict[str, str]:
+def _tags(feed: WatchedFeed) -> dict[str, str]:
     """Return the tags of a run: the host, which dagster.yaml uses to limit runs, and tags for the list of runs."""
     return {
         retry_policies.HOST: feed.host,

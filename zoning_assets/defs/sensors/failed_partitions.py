@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from zoning_assets.defs.sensors.probe_schedule import UNDER_WAY
+from zoning_assets.defs.sensors.probe_schedule import MAX_RUN_TIME
 from zoning_assets.storage.postgis.records.failure_records import Failure
 
 #: Delay of the first retry; each further delay is three times as long. Each delay also has a small offset, so that
@@ -20,7 +20,7 @@ _MOST_RUNS, _MOST_TILES = 20, 500
 
 
 @dataclass(frozen=True)
-class Ask:
+class RetryRequest:
     """A retry request for these tiles of a feed; no tiles: for the whole feed."""
 
     jurisdiction: str
@@ -31,7 +31,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RetryEntry:
     """The cursor's entry for a failure."""
 
     last: str  # the time of the failure that was retried
@@ -39,15 +39,15 @@ class Asked:
     times: int  # number of requests since the failure
 
 
-def entries(cursor: str | None) -> dict[int, Asked]:
+def parse_cursor(cursor: str | None) -> dict[int, RetryEntry]:
     """Parse the cursor. If it was lost, the same run keys are computed again, so Dagster skips duplicates."""
     try:
-        return {int(id_): Asked(**entry) for id_, entry in json.loads(cursor or "{}").items()}
+        return {int(id_): RetryEntry(**entry) for id_, entry in json.loads(cursor or "{}").items()}
     except (ValueError, TypeError, AttributeError):
         return {}
 
 
-def written(cursor: Mapping[int, Asked], failures: Sequence[Failure]) -> str:
+def serialize(cursor: Mapping[int, RetryEntry], failures: Sequence[Failure]) -> str:
     """Serialize the cursor, with unresolved failures only."""
     return json.dumps({each.id: vars(cursor[each.id]) for each in failures if each.id in cursor})
 
@@ -65,37 +65,37 @@ def next_try(failure: Failure) -> datetime | None:
 
 
 def due(
-    cursor: Mapping[int, Asked], failures: Sequence[Failure], closed: Collection[str], now: datetime
-) -> tuple[list[Ask], dict[int, Asked]]:
+    cursor: Mapping[int, RetryEntry], failures: Sequence[Failure], closed: Collection[str], now: datetime
+) -> tuple[list[RetryRequest], dict[int, RetryEntry]]:
     """Return the retries to request now, one per feed, and the next cursor."""
     waiting = [each for each in failures if _is_due(each, cursor.get(each.id), closed, now)]
     waiting.sort(key=lambda each: (each.jurisdiction, each.feed, each.id))
-    after, asks = dict(cursor), list[Ask]()
+    after, asks = dict(cursor), list[RetryRequest]()
     for (jurisdiction, feed), members in groupby(waiting, key=lambda each: (each.jurisdiction, each.feed)):
         if len(asks) == _MOST_RUNS:
             break
         chosen = list(members)[:_MOST_TILES]
-        remembered = {each.id: _asked(each, cursor.get(each.id), now) for each in chosen}
+        remembered = {each.id: _entry(each, cursor.get(each.id), now) for each in chosen}
         tiles = tuple(sorted(each.tile for each in chosen if each.tile))
         text = repr([(id_, entry.last, entry.times) for id_, entry in sorted(remembered.items())])
         key = f"again {jurisdiction}/{feed} {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
         whole = any(each.tile is None for each in chosen)
-        asks.append(Ask(jurisdiction, feed, () if whole else tiles, tuple(remembered), key))
+        asks.append(RetryRequest(jurisdiction, feed, () if whole else tiles, tuple(remembered), key))
         after |= remembered
     return asks, after
 
 
-def _is_due(failure: Failure, asked: Asked | None, closed: Collection[str], now: datetime) -> bool:
+def _is_due(failure: Failure, entry: RetryEntry | None, closed: Collection[str], now: datetime) -> bool:
     if failure.state == "dead" or f"{failure.jurisdiction}/{failure.feed}" in closed:
         return False
     if failure.state == "asked":  # its run has started; a run that died without a report is requested again
-        return failure.asked is None or now - failure.asked > UNDER_WAY
-    if asked and asked.last == failure.last.isoformat() and now - datetime.fromisoformat(asked.at) <= UNDER_WAY:
+        return failure.asked is None or now - failure.asked > MAX_RUN_TIME
+    if entry and entry.last == failure.last.isoformat() and now - datetime.fromisoformat(entry.at) <= MAX_RUN_TIME:
         return False
     at = next_try(failure)
     return at is not None and at <= now
 
 
-def _asked(failure: Failure, before: Asked | None, now: datetime) -> Asked:
+def _entry(failure: Failure, before: RetryEntry | None, now: datetime) -> RetryEntry:
     last = failure.last.isoformat()
-    return Asked(last, now.isoformat(), before.times + 1 if before and before.last == last else 1)
+    return RetryEntry(last, now.isoformat(), before.times + 1 if before and before.last == last else 1)

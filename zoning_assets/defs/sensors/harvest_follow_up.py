@@ -13,7 +13,7 @@ import dagster as dg
 
 from zoning_assets.defs import partitions, retry_policies, run_requests
 from zoning_assets.defs.resources import Zoning
-from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.model import CHANGES, PARCELS
 
 _TICK_S, _MOST_EVENTS = 15, 500
@@ -104,13 +104,13 @@ def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:
     return instance.get_runs_count(going) > 0
 
 
-def _feeds(zoning: Zoning, names: set[str]) -> dict[str, list[Feed]]:
-    known, _ = zoning.sorted_out(names)
-    return {name: [Feed(described, feed) for feed in described.feeds] for name, described in known.items()}
+def _feeds(zoning: Zoning, names: set[str]) -> dict[str, list[WatchedFeed]]:
+    known, _ = zoning.load_jurisdictions(names)
+    return {name: [WatchedFeed(described, feed) for feed in described.feeds] for name, described in known.items()}
 
 
 def _tiles(
-    instance: dg.DagsterInstance, found: Mapping[str, Made], feeds: Mapping[str, Sequence[Feed]]
+    instance: dg.DagsterInstance, found: Mapping[str, Made], feeds: Mapping[str, Sequence[WatchedFeed]]
 ) -> Iterator[dg.RunRequest]:
     for name, made in found.items():
         for feed in feeds.get(name, ()):
@@ -119,7 +119,7 @@ def _tiles(
                 yield from run_requests.of_tiles(instance, f"tiles {name} {made.event}", feed, keys)
 
 
-def _changes(ready: Mapping[str, int], feeds: Mapping[str, Sequence[Feed]]) -> Iterator[dg.RunRequest]:
+def _changes(ready: Mapping[str, int], feeds: Mapping[str, Sequence[WatchedFeed]]) -> Iterator[dg.RunRequest]:
     for name, event in ready.items():
         for feed in feeds.get(name, ())[:1]:
             yield run_requests.of_feed(f"{CHANGES} {name} {event}", feed, CHANGES)

@@ -3,19 +3,19 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from zoning_assets.defs.sensors.probe_schedule import Feed
+from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.storage.postgis.records.feed_freshness import Known
 
 
-def overdue(feed: Feed, known: Known | None, now: datetime) -> int:
+def overdue(feed: WatchedFeed, known: Known | None, now: datetime) -> int:
     """Return how many freshness periods have passed since the published data was last confirmed at the portal; 0: the
     feed is fresh, or nothing is published yet."""
-    return (now - known.current) // feed.promise(now) if known and known.current else 0
+    return (now - known.current) // feed.freshness_limit(now) if known and known.current else 0
 
 
 def due(
-    feeds: Sequence[Feed], known: Mapping[str, Known], closed: Collection[str], now: datetime
-) -> list[tuple[Feed, str]]:
+    feeds: Sequence[WatchedFeed], known: Mapping[str, Known], closed: Collection[str], now: datetime
+) -> list[tuple[WatchedFeed, str]]:
     """Return the feeds to fetch and the run key of each: one run for each expired freshness period.
 
     If the portal did not answer the probes, its rows are fetched only after two expired periods: then the probe itself

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from zoning_assets.defs.sensors import probe_schedule
-from zoning_assets.defs.sensors.probe_schedule import Entry, Feed
+from zoning_assets.defs.sensors.probe_schedule import ProbeEntry, WatchedFeed
 from zoning_assets.errors import ZoningError
 from zoning_assets.storage.postgis.records.failure_records import Failure
 from zoning_assets.storage.postgis.records.feed_freshness import Known
@@ -20,21 +20,21 @@ _PROBE_S = 20.0
 
 
 @dataclass(frozen=True)
-class Decided:
+class ProbeDecision:
     """A probed feed: its new state, its new cursor entry, and the run to request, if any."""
 
-    feed: Feed
+    feed: WatchedFeed
     known: Known
-    entry: Entry
+    entry: ProbeEntry
     run_key: str | None
 
 
-async def ask(
-    pipeline: "Pipeline", feeds: Sequence[Feed], now: datetime
-) -> "list[tuple[Feed, ProbeResult | Exception]]":
+async def probe_feeds(
+    pipeline: "Pipeline", feeds: Sequence[WatchedFeed], now: datetime
+) -> "list[tuple[WatchedFeed, ProbeResult | Exception]]":
     """Probe the feeds. An error is returned as the feed's result."""
 
-    async def one(feed: Feed) -> "tuple[Feed, ProbeResult | Exception]":
+    async def one(feed: WatchedFeed) -> "tuple[WatchedFeed, ProbeResult | Exception]":
         try:
             return feed, await asyncio.wait_for(pipeline.probe(feed.jurisdiction, feed.name, now), _PROBE_S)
         except (ZoningError, TimeoutError) as error:
@@ -44,11 +44,11 @@ async def ask(
 
 
 def decide(
-    cursor: Mapping[str, Entry],
-    found: "Sequence[tuple[Feed, ProbeResult | Exception]]",
-    failures_of: Callable[[Feed], Sequence[Failure]],
+    cursor: Mapping[str, ProbeEntry],
+    found: "Sequence[tuple[WatchedFeed, ProbeResult | Exception]]",
+    failures_of: Callable[[WatchedFeed], Sequence[Failure]],
     now: datetime,
-) -> list[Decided]:
+) -> list[ProbeDecision]:
     """Evaluate the result of each probe. Pure function."""
     return [
         _unanswered(cursor.get(feed.key), feed, answer, now)
@@ -58,22 +58,22 @@ def decide(
     ]
 
 
-def _unanswered(before: Entry | None, feed: Feed, error: Exception, now: datetime) -> Decided:
+def _unanswered(before: ProbeEntry | None, feed: WatchedFeed, error: Exception, now: datetime) -> ProbeDecision:
     failed = before.failed + 1 if before else 1
     again = probe_schedule.after(feed, now, failed, getattr(error, "wait_s", None))
-    entry = Entry(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
+    entry = ProbeEntry(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
     known = Known(feed.jurisdiction.id, feed.name, now, again, error=str(error) or "no answer in time")
-    return Decided(feed, known, entry, None)
+    return ProbeDecision(feed, known, entry, None)
 
 
 def _answered(
-    before: Entry | None, feed: Feed, answer: "ProbeResult", failures: Sequence[Failure], now: datetime
-) -> Decided:
+    before: ProbeEntry | None, feed: WatchedFeed, answer: "ProbeResult", failures: Sequence[Failure], now: datetime
+) -> ProbeDecision:
     again, why = probe_schedule.after(feed, now), answer.why
     current = None if why else now
     known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=answer.requests, current=current)
-    if why and probe_schedule.worth(before, why, failures, now):
-        entry = Entry(again.isoformat(), why=why, asked=now.isoformat())
-        return Decided(feed, known, entry, probe_schedule.run_key(feed, before, why))
+    if why and probe_schedule.needs_run(before, why, failures, now):
+        entry = ProbeEntry(again.isoformat(), why=why, asked=now.isoformat())
+        return ProbeDecision(feed, known, entry, probe_schedule.run_key(feed, before, why))
     kept = (before.why, before.asked) if before and why else ("", "")
-    return Decided(feed, known, Entry(again.isoformat(), 0, *kept), None)
+    return ProbeDecision(feed, known, ProbeEntry(again.isoformat(), 0, *kept), None)

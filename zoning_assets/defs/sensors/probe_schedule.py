@@ -17,18 +17,18 @@ from zoning_assets.storage.postgis.records.feed_freshness import Known
 from zoning_assets.storage.postgis.records.hold_records import Hold, of
 
 #: Number of concurrent probes in a tick. A Dagster tick may take one minute.
-MOST_PROBES = 12
+MAX_PROBES = 12
 #: Probes of feeds with the same interval are spread: each has a fixed delay of up to this fraction of the interval. For
 #: a feed with a cron schedule the delay is one hour at most.
 _JITTER, _LATEST = 0.1, timedelta(hours=1)
 #: Delay after a failed probe. It doubles after each further failure, up to the feed's interval.
-_AGAIN = timedelta(hours=1)
+_RETRY_DELAY = timedelta(hours=1)
 #: The same change is not requested again within this time: a paused run waits for one day at most.
-UNDER_WAY = timedelta(hours=26)
+MAX_RUN_TIME = timedelta(hours=26)
 
 
 @dataclass(frozen=True)
-class Feed:
+class WatchedFeed:
     """A watched feed."""
 
     jurisdiction: Jurisdiction
@@ -53,14 +53,14 @@ class Feed:
         first = cron.parse(described.probe).after(now)
         return cron.parse(described.probe).after(first) - first
 
-    def promise(self, now: datetime) -> timedelta:
+    def freshness_limit(self, now: datetime) -> timedelta:
         """The freshness limit: within this time the published data must be confirmed at the portal."""
         hours = self.jurisdiction.fresh_hours
         return 2 * self.interval(now) if hours is None else timedelta(hours=hours)
 
 
 @dataclass(frozen=True)
-class Entry:
+class ProbeEntry:
     """The cursor's entry for a feed. Times in ISO 8601."""
 
     next: str  # time of the next probe
@@ -69,45 +69,45 @@ class Entry:
     asked: str = ""
 
 
-def entries(cursor: str | None) -> dict[str, Entry]:
+def parse_cursor(cursor: str | None) -> dict[str, ProbeEntry]:
     """Parse the cursor. An invalid cursor is treated as lost: that causes extra probes, but no harvest."""
     try:
-        return {key: Entry(**entry) for key, entry in json.loads(cursor or "{}").items()}
+        return {key: ProbeEntry(**entry) for key, entry in json.loads(cursor or "{}").items()}
     except (ValueError, TypeError, AttributeError):
         return {}
 
 
-def written(cursor: Mapping[str, Entry], feeds: Iterable[Feed]) -> str:
+def serialize(cursor: Mapping[str, ProbeEntry], feeds: Iterable[WatchedFeed]) -> str:
     """Serialize the cursor, with these feeds only."""
     return json.dumps({feed.key: vars(cursor[feed.key]) for feed in feeds if feed.key in cursor}, sort_keys=True)
 
 
-def blocked(feeds: Iterable[Feed], holds: Sequence[Hold], now: datetime) -> set[str]:
+def blocked(feeds: Iterable[WatchedFeed], holds: Sequence[Hold], now: datetime) -> set[str]:
     """Return the keys of blocked feeds: paused feeds, and feeds in a maintenance or quiet window. A probe that becomes
     due meanwhile stays due, and runs once afterwards."""
-    return {feed.key for feed in feeds if of(holds, feed.jurisdiction.id, [feed.host]) or rests_until(feed, now)}
+    return {feed.key for feed in feeds if of(holds, feed.jurisdiction.id, [feed.host]) or window_ends(feed, now)}
 
 
-def rests_until(feed: Feed, now: datetime) -> datetime | None:
+def window_ends(feed: WatchedFeed, now: datetime) -> datetime | None:
     """Return when the open maintenance and quiet windows of the portal end; None: no window is open."""
     portal = feed.jurisdiction.portal
     return open_window_until((*portal.maintenance, *portal.quiet_hours), now)
 
 
 def due(
-    cursor: Mapping[str, Entry],
+    cursor: Mapping[str, ProbeEntry],
     known: Mapping[str, Known],
-    feeds: Sequence[Feed],
+    feeds: Sequence[WatchedFeed],
     closed: Collection[str],
     now: datetime,
-) -> list[Feed]:
+) -> list[WatchedFeed]:
     """Return the feeds that are due, longest overdue first. New feeds are due at once; blocked feeds never."""
     times = {feed.key: _next(cursor.get(feed.key), known.get(feed.key)) for feed in feeds}
     waiting = [feed for feed in feeds if times[feed.key] <= now and feed.key not in closed]
-    return sorted(waiting, key=lambda feed: (times[feed.key], feed.key))[:MOST_PROBES]
+    return sorted(waiting, key=lambda feed: (times[feed.key], feed.key))[:MAX_PROBES]
 
 
-def _next(entry: Entry | None, known: Known | None) -> datetime:
+def _next(entry: ProbeEntry | None, known: Known | None) -> datetime:
     if entry:
         return datetime.fromisoformat(entry.next)
     # The cursor was lost. A detected change may not have been requested, so the feed is probed again.
@@ -116,11 +116,11 @@ def _next(entry: Entry | None, known: Known | None) -> datetime:
     return known.next_probe
 
 
-def after(feed: Feed, now: datetime, failed: int = 0, wait_s: float | None = None) -> datetime:
+def after(feed: WatchedFeed, now: datetime, failed: int = 0, wait_s: float | None = None) -> datetime:
     """Return when a feed that was probed now is probed again; `failed`: number of consecutive failed probes."""
     interval: timedelta = feed.interval(now)
     if failed:
-        wait: timedelta = min(_AGAIN * 2 ** min(failed - 1, 16), interval)
+        wait: timedelta = min(_RETRY_DELAY * 2 ** min(failed - 1, 16), interval)
         return now + max(wait, timedelta(seconds=wait_s or 0.0))
     described = feed.jurisdiction.feeds[feed.name]
     late = int.from_bytes(hashlib.blake2b(feed.key.encode(), digest_size=4).digest()) / 2**32
@@ -129,7 +129,7 @@ def after(feed: Feed, now: datetime, failed: int = 0, wait_s: float | None = Non
     return cron.parse(described.probe).after(now) + min(_JITTER * interval, _LATEST) * late
 
 
-def worth(entry: Entry | None, why: str, failures: Sequence[Failure], now: datetime) -> bool:
+def needs_run(entry: ProbeEntry | None, why: str, failures: Sequence[Failure], now: datetime) -> bool:
     """Return whether a detected change requests a run: not while a run for the same change may be in progress, and not
     while its run failed and has a retry scheduled or needs an operator. If only temporary errors are left and no retry
     is scheduled, the run is requested, because the portal answers now."""
@@ -137,10 +137,10 @@ def worth(entry: Entry | None, why: str, failures: Sequence[Failure], now: datet
         return True
     if failures:
         return all(each.state == "dead" and each.passes for each in failures)
-    return now - datetime.fromisoformat(entry.asked) > UNDER_WAY
+    return now - datetime.fromisoformat(entry.asked) > MAX_RUN_TIME
 
 
-def run_key(feed: Feed, entry: Entry | None, why: str) -> str:
+def run_key(feed: WatchedFeed, entry: ProbeEntry | None, why: str) -> str:
     """Return the run key: the same for a repeated tick, a different one when the same change is detected later."""
     text = f"{feed.key} {entry.next if entry else ''} {why}"
     return f"{feed.key} {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
