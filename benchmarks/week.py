@@ -22,7 +22,7 @@ from benchmarks.fleet import CHANGES, DEAD, RESTS, Clock, FleetPortal, Recording
 from zoning_assets import jurisdictions
 from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
 from zoning_assets.defs.sensors.all_sensors import Seen
-from zoning_assets.defs.sensors.probe_schedule import ProbeEntry, WatchedFeed
+from zoning_assets.defs.sensors.probe_schedule import ProbeState, WatchedFeed
 from zoning_assets.errors import ZoningError
 from zoning_assets.http import Http
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
@@ -64,8 +64,8 @@ class Week:
     pipeline: Pipeline
     ledger: RecordingLedger
     feeds: list[WatchedFeed]
-    cursor: dict[str, ProbeEntry] = field(default_factory=dict)
-    retries: dict[int, failed_partitions.RetryEntry] = field(default_factory=dict)
+    cursor: dict[str, ProbeState] = field(default_factory=dict)
+    retries: dict[int, failed_partitions.RetryState] = field(default_factory=dict)
     requested: set[str] = field(default_factory=set)
     probes: Counter[tuple[int, int]] = field(default_factory=Counter)
     busy: set[tuple[int, int]] = field(default_factory=set)

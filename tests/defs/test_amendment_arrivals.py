@@ -103,7 +103,7 @@ def test_what_is_wanted_together_is_asked_for_together(database: str) -> None:
     bodies = [write(TileMessage(where, feed, "why", of)) for where, feed, of in wanted]
     put(database, "tiles", *bodies, "{}")
 
-    async def asked(before: dict[str, str], *recorded: str) -> tuple[list[queued_tiles.RequestedRun], dict[str, str]]:
+    async def asked(before: dict[str, str], *recorded: str) -> tuple[list[queued_tiles.QueuedRun], dict[str, str]]:
         async with open_queue(database, "tiles") as tiles:
             return await queued_tiles.request_runs(tiles, before, lambda key: key in recorded)
 

@@ -18,7 +18,7 @@ from tests.support.asked_questions import settled, tick
 from zoning_assets.defs import build
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
-from zoning_assets.defs.sensors.probe_schedule import ProbeEntry
+from zoning_assets.defs.sensors.probe_schedule import ProbeState
 from zoning_assets.model import Feed as FeedOf
 from zoning_assets.model import Jurisdiction, Portal
 from zoning_assets.pipeline.pipeline import ProbeResult
@@ -43,8 +43,8 @@ def feed(
     )
 
 
-def cursor_of(**times: datetime) -> dict[str, ProbeEntry]:
-    return {f"{name.replace('_', '-')}/zoning": ProbeEntry(at.isoformat()) for name, at in times.items()}
+def cursor_of(**times: datetime) -> dict[str, ProbeState]:
+    return {f"{name.replace('_', '-')}/zoning": ProbeState(at.isoformat()) for name, at in times.items()}
 
 
 def failed(state: str = "waiting", *, passes: bool = True) -> Failure:
@@ -56,7 +56,7 @@ def failed(state: str = "waiting", *, passes: bool = True) -> Failure:
 def test_the_longest_overdue_come_first_and_few_at_a_time(hours: list[int]) -> None:
     feeds = [feed(f"us-xx-{number}") for number in range(len(hours))]
     cursor = {
-        each.key: ProbeEntry((NOW + timedelta(hours=at)).isoformat()) for each, at in zip(feeds, hours, strict=True)
+        each.key: ProbeState((NOW + timedelta(hours=at)).isoformat()) for each, at in zip(feeds, hours, strict=True)
     }
     late = [at for each in probe_schedule.due(cursor, {}, feeds, (), NOW) for at in [hours[feeds.index(each)]]]
     assert late == sorted(at for at in hours if at <= 0)[: probe_schedule.MAX_PROBES]
@@ -96,13 +96,13 @@ def test_a_portal_that_rests_or_is_paused_is_not_due_until_that_is_over_and_then
     cursor = cursor_of(us_xx_a=NOW - timedelta(days=3))
     assert probe_schedule.due(cursor, {}, [mine], (), later) == [mine]
     assert (
-        probe_schedule.due({mine.key: ProbeEntry(probe_schedule.after(mine, later).isoformat())}, {}, [mine], (), later)
+        probe_schedule.due({mine.key: ProbeState(probe_schedule.after(mine, later).isoformat())}, {}, [mine], (), later)
         == []
     )
 
 
 def test_the_same_tick_asks_for_the_same_and_the_next_for_another() -> None:
-    now, later = ProbeEntry(NOW.isoformat()), ProbeEntry(probe_schedule.after(feed(), NOW).isoformat())
+    now, later = ProbeState(NOW.isoformat()), ProbeState(probe_schedule.after(feed(), NOW).isoformat())
     assert probe_schedule.run_key(feed(), now, "count 1 -> 2") == probe_schedule.run_key(feed(), now, "count 1 -> 2")
     assert probe_schedule.run_key(feed(), now, "count 1 -> 2") != probe_schedule.run_key(feed(), later, "count 1 -> 2")
 
@@ -125,7 +125,7 @@ def test_a_lost_cursor_does_not_storm_the_portals() -> None:
 
 
 def test_what_was_asked_for_is_not_asked_for_again_while_it_may_be_under_way() -> None:
-    asked = ProbeEntry(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())
+    asked = ProbeState(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())
     assert not probe_schedule.needs_run(asked, "count 1 -> 2", [], NOW + timedelta(hours=24))
     assert probe_schedule.needs_run(asked, "count 1 -> 2", [], NOW + timedelta(hours=27)), "its run was lost"
     assert probe_schedule.needs_run(asked, "count 1 -> 3", [failed()], NOW), "it changed once more"
@@ -140,7 +140,7 @@ def test_what_was_asked_for_is_not_asked_for_again_while_it_may_be_under_way() -
 
 def test_a_probe_that_finds_nothing_asks_for_nothing() -> None:
     """What was asked for before it counts no more: it is there, or it is no longer so."""
-    asked = {feed().key: ProbeEntry(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())}
+    asked = {feed().key: ProbeState(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())}
     for before in ({}, asked):
         (found,) = portal_probes.decide(
             before, [(feed(), ProbeResult("us-xx-a", "zoning", None, 2))], lambda _: [], NOW

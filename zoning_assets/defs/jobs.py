@@ -93,7 +93,7 @@ def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> No
             reason=config.reason,
             in_earnest=config.in_earnest,
         )
-    context.log.info(_summary(config, done))
+    context.log.info(_told(config, done))
 
 
 @dg.job
@@ -117,7 +117,7 @@ def rollback() -> None:
 JOBS = (pause, resume, rollback)
 
 
-def _summary(config: Rollback, done: "Undone") -> str:
+def _told(config: Rollback, done: "Undone") -> str:
     feeds = "; ".join(
         f"{feed}: {done.ended[feed]} rows end, {done.begun[feed]} are there again"
         + (f", as batch {batch}" if batch else "")
@@ -125,7 +125,7 @@ def _summary(config: Rollback, done: "Undone") -> str:
     )
     changes = f"{done.parcels_rezoned} parcels have other shares, {done.retracted} changes are retracted"
     after = "it is paused until the job `resume`" if config.in_earnest else "nothing was done: set `in_earnest: true`"
-    return f"{config.jurisdiction}: {feeds}; {changes}, {done.restored} detected again; {after}"
+    return f"{config.jurisdiction}: {feeds}; {changes}, {done.restored} told again; {after}"
 
 
 def _what(config: Pause | Resume) -> dict[str, str | None]:

@@ -111,8 +111,8 @@ class Zoning(dg.ConfigurableResource[None]):
         except ZoningError:
             raise
         except Exception as error:
-            unchanged = "published parcels and districts did not change; this step wrote nothing"
-            raise defect(id_, error, unchanged) from error
+            stands = "published parcels and districts did not change; this step wrote nothing"
+            raise defect(id_, error, stands) from error
 
 
 def _http_client(url: str) -> "Http":

@@ -13,7 +13,7 @@ from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.errors import StoreError
 
 if TYPE_CHECKING:
-    from zoning_assets.defs.sensors.queued_tiles import RequestedRun
+    from zoning_assets.defs.sensors.queued_tiles import QueuedRun
     from zoning_assets.operations.amendment_consumer import Received
 
 _TICK_S = 30
@@ -49,7 +49,7 @@ def amendment_arrived(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
 
 async def _arrived(
     instance: dg.DagsterInstance, zoning: Zoning, requested: Mapping[str, str]
-) -> "tuple[Received, list[RequestedRun], dict[str, str]]":
+) -> "tuple[Received, list[QueuedRun], dict[str, str]]":
     """Store the amendments, then read the requested tiles. `requested`: run keys of messages with a requested run."""
     from zoning_assets.defs.sensors import queued_tiles  # noqa: PLC0415
     from zoning_assets.operations import amendment_consumer  # noqa: PLC0415 - see defs/__init__
@@ -63,7 +63,7 @@ async def _arrived(
         return received, *await queued_tiles.request_runs(tiles, requested, is_recorded)
 
 
-def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "RequestedRun") -> list[dg.RunRequest]:
+def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "QueuedRun") -> list[dg.RunRequest]:
     """Return the runs of a request. It fails with a clear error if the feed is unknown."""
     name, feed = wanted.config["jurisdiction"], wanted.config["feed"]
     known, _ = zoning.load_jurisdictions([name])

@@ -31,7 +31,7 @@ class RetryRequest:
 
 
 @dataclass(frozen=True)
-class RetryEntry:
+class RetryState:
     """The cursor's entry for a failure."""
 
     last: str  # the time of the failure that was retried
@@ -39,15 +39,15 @@ class RetryEntry:
     times: int  # number of requests since the failure
 
 
-def parse_cursor(cursor: str | None) -> dict[int, RetryEntry]:
+def parse_cursor(cursor: str | None) -> dict[int, RetryState]:
     """Parse the cursor. If it was lost, the same run keys are computed again, so Dagster skips duplicates."""
     try:
-        return {int(id_): RetryEntry(**entry) for id_, entry in json.loads(cursor or "{}").items()}
+        return {int(id_): RetryState(**entry) for id_, entry in json.loads(cursor or "{}").items()}
     except (ValueError, TypeError, AttributeError):
         return {}
 
 
-def serialize(cursor: Mapping[int, RetryEntry], failures: Sequence[Failure]) -> str:
+def serialize(cursor: Mapping[int, RetryState], failures: Sequence[Failure]) -> str:
     """Serialize the cursor, with unresolved failures only."""
     return json.dumps({each.id: vars(cursor[each.id]) for each in failures if each.id in cursor})
 
@@ -65,8 +65,8 @@ def next_try(failure: Failure) -> datetime | None:
 
 
 def due(
-    cursor: Mapping[int, RetryEntry], failures: Sequence[Failure], closed: Collection[str], now: datetime
-) -> tuple[list[RetryRequest], dict[int, RetryEntry]]:
+    cursor: Mapping[int, RetryState], failures: Sequence[Failure], closed: Collection[str], now: datetime
+) -> tuple[list[RetryRequest], dict[int, RetryState]]:
     """Return the retries to request now, one per feed, and the next cursor."""
     waiting = [each for each in failures if _is_due(each, cursor.get(each.id), closed, now)]
     waiting.sort(key=lambda each: (each.jurisdiction, each.feed, each.id))
@@ -85,7 +85,7 @@ def due(
     return asks, after
 
 
-def _is_due(failure: Failure, entry: RetryEntry | None, closed: Collection[str], now: datetime) -> bool:
+def _is_due(failure: Failure, entry: RetryState | None, closed: Collection[str], now: datetime) -> bool:
     if failure.state == "dead" or f"{failure.jurisdiction}/{failure.feed}" in closed:
         return False
     if failure.state == "asked":  # its run has started; a run that died without a report is requested again
@@ -96,6 +96,6 @@ def _is_due(failure: Failure, entry: RetryEntry | None, closed: Collection[str],
     return at is not None and at <= now
 
 
-def _entry(failure: Failure, before: RetryEntry | None, now: datetime) -> RetryEntry:
+def _entry(failure: Failure, before: RetryState | None, now: datetime) -> RetryState:
     last = failure.last.isoformat()
-    return RetryEntry(last, now.isoformat(), before.times + 1 if before and before.last == last else 1)
+    return RetryState(last, now.isoformat(), before.times + 1 if before and before.last == last else 1)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from zoning_assets.defs.sensors import probe_schedule
-from zoning_assets.defs.sensors.probe_schedule import ProbeEntry, WatchedFeed
+from zoning_assets.defs.sensors.probe_schedule import ProbeState, WatchedFeed
 from zoning_assets.errors import ZoningError
 from zoning_assets.storage.postgis.records.failure_records import Failure
 from zoning_assets.storage.postgis.records.feed_freshness import Known
@@ -25,7 +25,7 @@ class ProbeDecision:
 
     feed: WatchedFeed
     known: Known
-    entry: ProbeEntry
+    entry: ProbeState
     run_key: str | None
 
 
@@ -44,7 +44,7 @@ async def probe_feeds(
 
 
 def decide(
-    cursor: Mapping[str, ProbeEntry],
+    cursor: Mapping[str, ProbeState],
     found: "Sequence[tuple[WatchedFeed, ProbeResult | Exception]]",
     failures_of: Callable[[WatchedFeed], Sequence[Failure]],
     now: datetime,
@@ -58,22 +58,22 @@ def decide(
     ]
 
 
-def _unanswered(before: ProbeEntry | None, feed: WatchedFeed, error: Exception, now: datetime) -> ProbeDecision:
+def _unanswered(before: ProbeState | None, feed: WatchedFeed, error: Exception, now: datetime) -> ProbeDecision:
     failed = before.failed + 1 if before else 1
     again = probe_schedule.after(feed, now, failed, getattr(error, "wait_s", None))
-    entry = ProbeEntry(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
+    entry = ProbeState(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
     known = Known(feed.jurisdiction.id, feed.name, now, again, error=str(error) or "no answer in time")
     return ProbeDecision(feed, known, entry, None)
 
 
 def _answered(
-    before: ProbeEntry | None, feed: WatchedFeed, answer: "ProbeResult", failures: Sequence[Failure], now: datetime
+    before: ProbeState | None, feed: WatchedFeed, answer: "ProbeResult", failures: Sequence[Failure], now: datetime
 ) -> ProbeDecision:
     again, why = probe_schedule.after(feed, now), answer.why
     current = None if why else now
     known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=answer.requests, current=current)
     if why and probe_schedule.needs_run(before, why, failures, now):
-        entry = ProbeEntry(again.isoformat(), why=why, asked=now.isoformat())
+        entry = ProbeState(again.isoformat(), why=why, asked=now.isoformat())
         return ProbeDecision(feed, known, entry, probe_schedule.run_key(feed, before, why))
     kept = (before.why, before.asked) if before and why else ("", "")
-    return ProbeDecision(feed, known, ProbeEntry(again.isoformat(), 0, *kept), None)
+    return ProbeDecision(feed, known, ProbeState(again.isoformat(), 0, *kept), None)

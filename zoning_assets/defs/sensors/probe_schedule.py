@@ -60,7 +60,7 @@ class WatchedFeed:
 
 
 @dataclass(frozen=True)
-class ProbeEntry:
+class ProbeState:
     """The cursor's entry for a feed. Times in ISO 8601."""
 
     next: str  # time of the next probe
@@ -69,15 +69,15 @@ class ProbeEntry:
     asked: str = ""
 
 
-def parse_cursor(cursor: str | None) -> dict[str, ProbeEntry]:
+def parse_cursor(cursor: str | None) -> dict[str, ProbeState]:
     """Parse the cursor. An invalid cursor is treated as lost: that causes extra probes, but no harvest."""
     try:
-        return {key: ProbeEntry(**entry) for key, entry in json.loads(cursor or "{}").items()}
+        return {key: ProbeState(**entry) for key, entry in json.loads(cursor or "{}").items()}
     except (ValueError, TypeError, AttributeError):
         return {}
 
 
-def serialize(cursor: Mapping[str, ProbeEntry], feeds: Iterable[WatchedFeed]) -> str:
+def serialize(cursor: Mapping[str, ProbeState], feeds: Iterable[WatchedFeed]) -> str:
     """Serialize the cursor, with these feeds only."""
     return json.dumps({feed.key: vars(cursor[feed.key]) for feed in feeds if feed.key in cursor}, sort_keys=True)
 
@@ -95,7 +95,7 @@ def window_ends(feed: WatchedFeed, now: datetime) -> datetime | None:
 
 
 def due(
-    cursor: Mapping[str, ProbeEntry],
+    cursor: Mapping[str, ProbeState],
     known: Mapping[str, Known],
     feeds: Sequence[WatchedFeed],
     closed: Collection[str],
@@ -107,7 +107,7 @@ def due(
     return sorted(waiting, key=lambda feed: (times[feed.key], feed.key))[:MAX_PROBES]
 
 
-def _next(entry: ProbeEntry | None, known: Known | None) -> datetime:
+def _next(entry: ProbeState | None, known: Known | None) -> datetime:
     if entry:
         return datetime.fromisoformat(entry.next)
     # The cursor was lost. A detected change may not have been requested, so the feed is probed again.
@@ -129,7 +129,7 @@ def after(feed: WatchedFeed, now: datetime, failed: int = 0, wait_s: float | Non
     return cron.parse(described.probe).after(now) + min(_JITTER * interval, _LATEST) * late
 
 
-def needs_run(entry: ProbeEntry | None, why: str, failures: Sequence[Failure], now: datetime) -> bool:
+def needs_run(entry: ProbeState | None, why: str, failures: Sequence[Failure], now: datetime) -> bool:
     """Return whether a detected change requests a run: not while a run for the same change may be in progress, and not
     while its run failed and has a retry scheduled or needs an operator. If only temporary errors are left and no retry
     is scheduled, the run is requested, because the portal answers now."""
@@ -140,7 +140,7 @@ def needs_run(entry: ProbeEntry | None, why: str, failures: Sequence[Failure], n
     return now - datetime.fromisoformat(entry.asked) > MAX_RUN_TIME
 
 
-def run_key(feed: WatchedFeed, entry: ProbeEntry | None, why: str) -> str:
+def run_key(feed: WatchedFeed, entry: ProbeState | None, why: str) -> str:
     """Return the run key: the same for a repeated tick, a different one when the same change is detected later."""
     text = f"{feed.key} {entry.next if entry else ''} {why}"
     return f"{feed.key} {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"

@@ -15,7 +15,7 @@ _MOST = 500
 
 
 @dataclass(frozen=True)
-class RequestedRun:
+class QueuedRun:
     """A requested run, and the messages that ask for it."""
 
     run_key: str
@@ -25,7 +25,7 @@ class RequestedRun:
 
 async def request_runs(
     tiles: Queue, requested: Mapping[str, str], is_recorded: Callable[[str], bool]
-) -> tuple[list[RequestedRun], dict[str, str]]:
+) -> tuple[list[QueuedRun], dict[str, str]]:
     """Return the runs for the waiting messages, and the run key of each message for the next call.
 
     A message stays in the queue until its run is recorded. If this process dies before that, the same run is requested
@@ -57,7 +57,7 @@ async def _read(tiles: Queue, message: Message) -> TileMessage | None:
         return None
 
 
-def group_requests(read: list[tuple[Message, TileMessage]]) -> list[RequestedRun]:
+def group_requests(read: list[tuple[Message, TileMessage]]) -> list[QueuedRun]:
     """Return one run per jurisdiction and feed. The same messages give the same run key."""
     groups: dict[tuple[str, str], list[tuple[Message, TileMessage]]] = {}
     for message, request in read:
@@ -65,10 +65,10 @@ def group_requests(read: list[tuple[Message, TileMessage]]) -> list[RequestedRun
     return [_requested_run(*where, group) for where, group in sorted(groups.items())]
 
 
-def _requested_run(jurisdiction: str, feed: str, group: list[tuple[Message, TileMessage]]) -> RequestedRun:
+def _requested_run(jurisdiction: str, feed: str, group: list[tuple[Message, TileMessage]]) -> QueuedRun:
     ids = tuple(sorted(message.id for message, _ in group))
     name = ids[0] if len(ids) == 1 else hashlib.blake2b(" ".join(ids).encode(), digest_size=16).hexdigest()
     whole = any(not request.tiles for _, request in group)
     wanted = [] if whole else sorted({tile for _, request in group for tile in request.tiles})
     config = {"jurisdiction": jurisdiction, "feed": feed, "tiles": wanted}
-    return RequestedRun(f"{jurisdiction}/{feed} {name}", config, ids)
+    return QueuedRun(f"{jurisdiction}/{feed} {name}", config, ids)
