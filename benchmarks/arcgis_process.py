@@ -1,4 +1,4 @@
-"""The benchmark's ArcGIS server as a process of its own, and what it says of the questions that it was asked."""
+"""The benchmark's ArcGIS server as a process of its own, and its counters."""
 
 import json
 import subprocess
@@ -16,20 +16,25 @@ _STOP_MOST_S, _ANSWER_MOST_S = 10.0, 60.0
 
 
 @dataclass(frozen=True)
-class Portal:
-    """A running server. `address`: like http://127.0.0.1:8123."""
+class BenchPortal:
+    """A running server.
+
+    Attributes:
+        address: like http://127.0.0.1:8123.
+        pid: of its process.
+    """
 
     address: str
     pid: int
 
     @property
     def service(self) -> str:
-        """The URL of the feature service; layer 0 holds parcels, layer 1 zoning."""
+        """The URL of the feature service; layer 0 is parcels, layer 1 zoning."""
         return f"{self.address}{SERVICE}"
 
     @property
     def cpu_s(self) -> float:
-        """Seconds of a processor that it used since its start."""
+        """CPU seconds since its start."""
         return cpu_s(self.pid)
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
@@ -39,34 +44,34 @@ class Portal:
             return found
 
     def edit(self, rows: int) -> None:
-        """Let so many parcels be edited."""
+        """Edit so many parcels."""
         request = urllib.request.Request(f"{self.address}/_edit?rows={rows}", method="POST")  # noqa: S310 - loopback
         urllib.request.urlopen(request, timeout=_ANSWER_MOST_S).close()  # noqa: S310 - loopback
 
 
 @contextmanager
-def serving(parcels: int, page: int, variant: str) -> Iterator[Portal]:
-    """A server with a fresh county that nobody has asked yet. It ends with the block, and with this process.
+def serving(parcels: int, page: int, variant: str) -> Iterator[BenchPortal]:
+    """Start a server with a fresh county and no earlier requests. It ends with the block, and with this process.
 
     Args:
         parcels: rows of the parcel layer.
-        page: the most rows in one answer.
+        page: the most rows of a response.
         variant: a name of `variants.VARIANTS`.
 
     Raises:
         RuntimeError: it did not start.
     """
-    words = ["--parcels", str(parcels), "--page", str(page), "--variant", variant]
-    command = [sys.executable, "-m", "benchmarks.arcgis_server", *words]
+    options = ["--parcels", str(parcels), "--page", str(page), "--variant", variant]
+    command = [sys.executable, "-m", "benchmarks.arcgis_server", *options]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True
     ) as process:
         try:
             line = process.stdout.readline() if process.stdout else b""
             if not line:
-                message = "the benchmark's ArcGIS server did not start; its messages stand above"
+                message = "the benchmark's ArcGIS server did not start; see its messages above"
                 raise RuntimeError(message)
-            yield Portal(json.loads(line)["address"], process.pid)
+            yield BenchPortal(json.loads(line)["address"], process.pid)
         finally:
             _stop(process)
 

@@ -1,4 +1,4 @@
-"""The query operation of the benchmark's ArcGIS server. Each answer is made when it is asked for; none is kept.
+"""The query operation of the benchmark's ArcGIS server. Each response is computed for its request; none is cached.
 
 Source: ArcGIS REST API, "Query (Feature Service/Layer)".
 """
@@ -14,9 +14,9 @@ import pandas as pd
 import pyproj
 import shapely
 
-from benchmarks.arcgis_table import DATES, EPSG, GLOBAL_ID, ID, WKID, Ints, Table
+from benchmarks.arcgis_table import DATES, EPSG, GLOBAL_ID, ID, WKID, BenchTable, Ints
 from benchmarks.arcgis_where import Mask, rows_where
-from benchmarks.variants import Variant
+from benchmarks.variants import ServerVariant
 
 REFERENCE = {"wkid": WKID, "latestWkid": EPSG}
 _DEGREES = 4326
@@ -24,11 +24,17 @@ _STATISTICS = {"count": "count", "min": "min", "max": "max", "sum": "sum", "avg"
 
 
 class QueryError(Exception):
-    """The parameters cannot be understood, or the server does not know what they ask for."""
+    """The parameters are invalid, or the server does not support them."""
 
 
 class Answer(NamedTuple):
-    """A body; how many features stand in it, and how many shapes were tested for it."""
+    """A response.
+
+    Attributes:
+        body: its bytes.
+        rows: the features in it.
+        tested: the shapes that were tested for it.
+    """
 
     body: bytes
     rows: int = 0
@@ -36,27 +42,34 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A table as one server offers it, at most so many rows a page. `index`: of the shapes' envelopes."""
+class BenchLayer:
+    """A table as one server variant serves it.
 
-    table: Table
-    variant: Variant
+    Attributes:
+        table: the rows.
+        variant: of the server.
+        page: the most rows of a response.
+        index: of the envelopes of the shapes.
+    """
+
+    table: BenchTable
+    variant: ServerVariant
     page: int
     index: shapely.STRtree
 
     def field(self, name: str) -> dict[str, Any]:
-        """A column as descriptions and answers show it."""
+        """The description of a column in metadata and responses."""
         return {"name": name, "type": _type(name, self.table.rows[name]), "alias": name, "domain": None}
 
 
-def answer(layer: Layer, params: Mapping[str, str]) -> Answer:
-    """The answer to a query.
+def answer(layer: BenchLayer, params: Mapping[str, str]) -> Answer:
+    """The response to a query.
 
     Raises:
         QueryError: see there.
     """
     if params.get("f", "json") not in ("json", "pjson"):
-        raise QueryError("only f=json is offered")
+        raise QueryError("only f=json is supported")
     chosen, tested = _selected(layer, params)
     if _flag(params, "returnExtentOnly"):
         return Answer(_extent(layer.table, chosen, params), 0, tested)
@@ -73,8 +86,8 @@ def answer(layer: Layer, params: Mapping[str, str]) -> Answer:
     return _features(layer, _ordered(layer.table, chosen, params), params, tested)
 
 
-def _selected(layer: Layer, params: Mapping[str, str]) -> tuple[Ints, int]:
-    """The rows that are meant, and how many shapes were tested."""
+def _selected(layer: BenchLayer, params: Mapping[str, str]) -> tuple[Ints, int]:
+    """The selected rows, and how many shapes were tested."""
     table = layer.table
     if not any(params.get(name) for name in ("where", "objectIds", "geometry")):
         raise QueryError("'where', 'objectIds' or 'geometry' must be given")
@@ -92,8 +105,8 @@ def _selected(layer: Layer, params: Mapping[str, str]) -> tuple[Ints, int]:
     return met[mask[met]], len(rows)
 
 
-def _candidates(layer: Layer, area: shapely.Geometry) -> tuple[Ints, npt.NDArray[np.object_]]:
-    """The rows whose shapes are tested, and these: every row as it is read from the table, or what the index finds."""
+def _candidates(layer: BenchLayer, area: shapely.Geometry) -> tuple[Ints, npt.NDArray[np.object_]]:
+    """The rows to test and their shapes: all rows as they are read from the table, or those that the index finds."""
     if layer.variant.scans:
         return np.arange(len(layer.table)), shapely.from_wkb(layer.table.wkb)
     rows = np.sort(layer.index.query(area))
@@ -101,18 +114,18 @@ def _candidates(layer: Layer, area: shapely.Geometry) -> tuple[Ints, npt.NDArray
 
 
 def _area(params: Mapping[str, str]) -> shapely.Geometry:
-    """The area that is asked for, EPSG:2249."""
-    text, told = params["geometry"], None
+    """The requested area, in EPSG:2249."""
+    text, stated = params["geometry"], None
     if text.startswith("{"):
         shape = orjson.loads(text)
-        told = shape.get("spatialReference", {}).get("wkid")
+        stated = shape.get("spatialReference", {}).get("wkid")
         rings = shape.get("rings")
         area = shapely.union_all([shapely.Polygon(ring) for ring in rings]) if rings else _box(shape)
     else:
         area = shapely.box(*map(float, text.split(",")))
-    wkid = int(params.get("inSR") or told or EPSG)
+    wkid = int(params.get("inSR") or stated or EPSG)
     if wkid not in (EPSG, WKID, _DEGREES):
-        raise QueryError(f"'inSR' {wkid} is not offered")
+        raise QueryError(f"'inSR' {wkid} is not supported")
     return shapely.transform(area, _to_feet, interleaved=False) if wkid == _DEGREES else area
 
 
@@ -124,7 +137,7 @@ _transformer = pyproj.Transformer.from_crs(_DEGREES, EPSG, always_xy=True)
 _to_feet = _transformer.transform
 
 
-def _extent(table: Table, chosen: Ints, params: Mapping[str, str]) -> bytes:
+def _extent(table: BenchTable, chosen: Ints, params: Mapping[str, str]) -> bytes:
     degrees = params.get("outSR") == str(_DEGREES)
     west, south, east, north = map(float, shapely.total_bounds(table.shapes[chosen]))
     if degrees:
@@ -134,9 +147,9 @@ def _extent(table: Table, chosen: Ints, params: Mapping[str, str]) -> bytes:
     return orjson.dumps({"extent": {**sides, "spatialReference": reference}})
 
 
-def _statistics(layer: Layer, chosen: Ints, params: Mapping[str, str]) -> pd.DataFrame:
+def _statistics(layer: BenchLayer, chosen: Ints, params: Mapping[str, str]) -> pd.DataFrame:
     if not layer.variant.statistics or params.get("having"):
-        raise QueryError("'outStatistics' and 'having' are not offered as they were asked for")
+        raise QueryError("these 'outStatistics' or 'having' are not supported")
     try:
         wanted = orjson.loads(params["outStatistics"])
         named = {each["outStatisticFieldName"]: _statistic(layer, each) for each in wanted}
@@ -149,13 +162,13 @@ def _statistics(layer: Layer, chosen: Ints, params: Mapping[str, str]) -> pd.Dat
     return pd.DataFrame({name: [rows[column].agg(how)] for name, (column, how) in named.items()})
 
 
-def _statistic(layer: Layer, wanted: Mapping[str, str]) -> tuple[str, str]:
+def _statistic(layer: BenchLayer, wanted: Mapping[str, str]) -> tuple[str, str]:
     [column] = _names(layer, wanted["onStatisticField"])
     return column, _STATISTICS[wanted["statisticType"]]
 
 
-def _records(layer: Layer, params: Mapping[str, str], found: pd.DataFrame, tested: int) -> Answer:
-    """Rows that are not the layer's own."""
+def _records(layer: BenchLayer, params: Mapping[str, str], found: pd.DataFrame, tested: int) -> Answer:
+    """A response with rows that are not rows of the layer."""
     if _flag(params, "returnCountOnly"):
         return Answer(orjson.dumps({"count": len(found)}), 0, tested)
     first, last = _bounds(layer, params)
@@ -164,8 +177,8 @@ def _records(layer: Layer, params: Mapping[str, str], found: pd.DataFrame, teste
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), len(features), tested)
 
 
-def _ordered(table: Table, chosen: Ints, params: Mapping[str, str]) -> Ints:
-    """By one column, else as they lie: by object id."""
+def _ordered(table: BenchTable, chosen: Ints, params: Mapping[str, str]) -> Ints:
+    """Sort rows by one column; default: by object id."""
     name, _, way = params.get("orderByFields", "").strip().partition(" ")
     if name.upper() in ("", ID):
         return chosen[::-1] if way.strip().upper() == "DESC" else chosen
@@ -175,7 +188,7 @@ def _ordered(table: Table, chosen: Ints, params: Mapping[str, str]) -> Ints:
     return chosen[order[::-1] if way.strip().upper() == "DESC" else order]
 
 
-def _features(layer: Layer, chosen: Ints, params: Mapping[str, str], tested: int) -> Answer:
+def _features(layer: BenchLayer, chosen: Ints, params: Mapping[str, str], tested: int) -> Answer:
     first, last = _bounds(layer, params)
     page, names = chosen[first:last].tolist(), _columns(layer, params)
     shapes = _flag(params, "returnGeometry", default=True)
@@ -187,8 +200,8 @@ def _features(layer: Layer, chosen: Ints, params: Mapping[str, str], tested: int
     return Answer(b"".join([orjson.dumps(head)[:-1], b',"features":[', features, tail]), len(page), tested)
 
 
-def _written(table: Table, page: list[int], names: Sequence[str], *, shapes: bool) -> list[bytes]:
-    """Features as JSON, from what stands prepared."""
+def _written(table: BenchTable, page: list[int], names: Sequence[str], *, shapes: bool) -> list[bytes]:
+    """The features as JSON, from the prepared rows."""
     if len(names) == len(table.rows.columns):
         return [table.written[at] if shapes else table.written[at][: table.splits[at]] + b"}" for at in page]
     attributes = map(orjson.dumps, table.rows[list(names)].iloc[page].to_dict("records"))
@@ -196,8 +209,8 @@ def _written(table: Table, page: list[int], names: Sequence[str], *, shapes: boo
     return [b'{"attributes":' + each + end for each, end in zip(attributes, ends, strict=True)]
 
 
-def _bounds(layer: Layer, params: Mapping[str, str]) -> tuple[int, int]:
-    """From which row to which."""
+def _bounds(layer: BenchLayer, params: Mapping[str, str]) -> tuple[int, int]:
+    """The first row of the page, and the row after its last."""
     try:
         first = int(params.get("resultOffset") or 0)
         count = int(params.get("resultRecordCount") or layer.page)
@@ -208,18 +221,18 @@ def _bounds(layer: Layer, params: Mapping[str, str]) -> tuple[int, int]:
     return first, first + min(count, layer.page)
 
 
-def _columns(layer: Layer, params: Mapping[str, str]) -> list[str]:
+def _columns(layer: BenchLayer, params: Mapping[str, str]) -> list[str]:
     text = params.get("outFields", "").strip()
     return list(layer.table.rows.columns) if text == "*" else _names(layer, text) or [ID]
 
 
-def _names(layer: Layer, text: str) -> list[str]:
-    """Columns by their names in any case."""
+def _names(layer: BenchLayer, text: str) -> list[str]:
+    """The columns of a comma-separated list, in upper or lower case."""
     known = {str(name).upper(): str(name) for name in layer.table.rows.columns}
-    asked = [each.strip().upper() for each in text.split(",") if each.strip()]
-    if unknown := [each for each in asked if each not in known]:
+    wanted = [each.strip().upper() for each in text.split(",") if each.strip()]
+    if unknown := [each for each in wanted if each not in known]:
         raise QueryError(f"no column {unknown[0][:40]!r}")
-    return [known[each] for each in asked]
+    return [known[each] for each in wanted]
 
 
 def _flag(params: Mapping[str, str], name: str, *, default: bool = False) -> bool:

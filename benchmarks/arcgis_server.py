@@ -1,12 +1,12 @@
-"""An ArcGIS feature service on loopback, made for the benchmark: a process of its own that keeps no answer.
+"""An ArcGIS feature service on loopback for the benchmark: a process of its own that caches no response.
 
     /arcgis/rest/services/County/FeatureServer[/LAYER[/query]]      layer 0 parcels, layer 1 zoning
     GET  /_counts          requests, rows, bytes and tested shapes since the start, by layer
-    POST /_edit?rows=N     so many parcels are edited
+    POST /_edit?rows=N     edit N parcels
 
-Bodies are sent as they are, not compressed: that costs the same for each row whoever asks for it.
+Bodies are not compressed: compression would cost the same for each row and each client.
 As a program (`python -m benchmarks.arcgis_server --parcels N --page P --variant V`) it prints its address as one JSON
-line when it is ready, and ends when standard input does.
+line when it is ready, and ends at the end of standard input.
 """
 
 import argparse
@@ -23,9 +23,9 @@ import orjson
 import shapely
 from aiohttp import web
 
-from benchmarks.arcgis_query import REFERENCE, Answer, Layer, QueryError, answer
-from benchmarks.arcgis_table import AREA, EDITED, GLOBAL_ID, ID, LENGTH, Table, county, edited
-from benchmarks.variants import VARIANTS, Variant
+from benchmarks.arcgis_query import REFERENCE, Answer, BenchLayer, QueryError, answer
+from benchmarks.arcgis_table import AREA, EDITED, GLOBAL_ID, ID, LENGTH, BenchTable, county, edited
+from benchmarks.variants import VARIANTS, ServerVariant
 
 SERVICE = "/arcgis/rest/services/County/FeatureServer"
 _LOOPBACK = "127.0.0.1"
@@ -35,30 +35,30 @@ _VERSION = 10.91
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Turns:
-    """Spreads requests evenly, as nginx's limit_req does: who comes too early waits."""
+class RateLimit:
+    """Spreads requests evenly, like limit_req of nginx: a request that comes too early waits."""
 
     def __init__(self, per_minute: int) -> None:
         self._every_s, self._next = 60 / per_minute if per_minute else 0.0, 0.0
 
     def wait_s(self, now: float) -> float:
-        """The seconds that a request which comes now must wait; it takes that turn."""
-        turn = max(now, self._next)
-        self._next = turn + self._every_s
-        return turn - now
+        """Reserve the next slot for a request; return the seconds until then."""
+        slot = max(now, self._next)
+        self._next = slot + self._every_s
+        return slot - now
 
 
 class Server:
     """Serves the layers of one county."""
 
-    def __init__(self, tables: list[Table], variant: Variant, page: int) -> None:
-        self.layers = [Layer(table, variant, page, shapely.STRtree(table.shapes)) for table in tables]
-        self.variant, self.turns = variant, Turns(variant.requests_per_minute)
+    def __init__(self, tables: list[BenchTable], variant: ServerVariant, page: int) -> None:
+        self.layers = [BenchLayer(table, variant, page, shapely.STRtree(table.shapes)) for table in tables]
+        self.variant, self.rate_limit = variant, RateLimit(variant.requests_per_minute)
         self.counts = {table.name: Counter[str](requests=0, rows=0, bytes=0, tested=0) for table in tables}
 
     def app(self) -> web.Application:
         """The routes."""
-        app = web.Application(client_max_size=_MOST_BODY, middlewares=[self._in_turn])
+        app = web.Application(client_max_size=_MOST_BODY, middlewares=[self._delayed])
         app.router.add_get("/_counts", self._counts)
         app.router.add_post("/_edit", self._edit)
         app.router.add_route("*", SERVICE, self._service)
@@ -67,10 +67,10 @@ class Server:
         return app
 
     @web.middleware
-    async def _in_turn(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """What the variant makes a client wait for; the benchmark's own questions do not wait."""
+    async def _delayed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Apply the variant's delay and rate limit. Requests of the benchmark itself are not delayed."""
         if request.path.startswith(SERVICE):
-            await asyncio.sleep(self.variant.delay_s + self.turns.wait_s(time.monotonic()))
+            await asyncio.sleep(self.variant.delay_s + self.rate_limit.wait_s(time.monotonic()))
         return await handler(request)
 
     async def _counts(self, _: web.Request) -> web.Response:
@@ -88,27 +88,27 @@ class Server:
 
     async def _layer(self, request: web.Request) -> web.Response:
         number = int(request.match_info["layer"])
-        body = described(number, self.layers[number])
+        body = describe(number, self.layers[number])
         return self._sent(self.layers[number], Answer(orjson.dumps(body)))
 
     async def _query(self, request: web.Request) -> web.Response:
         layer = self.layers[int(request.match_info["layer"])]
         params = {name: text for name, text in {**request.query, **await request.post()}.items() if type(text) is str}
         try:
-            # By area in a thread, as several may ask at once; the rest is faster than a switch of threads.
+            # Queries by area run in a thread, as several may come at once; the others are faster than a thread switch.
             found = await asyncio.to_thread(answer, layer, params) if "geometry" in params else answer(layer, params)
         except QueryError as error:
             found = Answer(orjson.dumps({"error": {"code": 400, "message": str(error), "details": []}}))
         return self._sent(layer, found)
 
-    def _sent(self, layer: Layer, found: Answer) -> web.Response:
-        said = {"requests": 1, "rows": found.rows, "bytes": len(found.body), "tested": found.tested}
-        self.counts[layer.table.name].update(said)
+    def _sent(self, layer: BenchLayer, found: Answer) -> web.Response:
+        sums = {"requests": 1, "rows": found.rows, "bytes": len(found.body), "tested": found.tested}
+        self.counts[layer.table.name].update(sums)
         return web.Response(body=found.body, content_type="application/json", charset="utf-8")
 
 
-def described(number: int, layer: Layer) -> dict[str, Any]:
-    """What a layer says of itself, in the words of ArcGIS Server 10.9.1."""
+def describe(number: int, layer: BenchLayer) -> dict[str, Any]:
+    """The metadata of a layer, in the format of ArcGIS Server 10.9.1."""
     table, can = layer.table, layer.variant
     sides = zip(("xmin", "ymin", "xmax", "ymax"), shapely.total_bounds(table.shapes).tolist(), strict=True)
     return {
@@ -135,7 +135,7 @@ def described(number: int, layer: Layer) -> dict[str, Any]:
     }
 
 
-def _abilities(can: Variant) -> Mapping[str, bool]:
+def _abilities(can: ServerVariant) -> Mapping[str, bool]:
     return {
         "supportsPagination": True,
         "supportsOrderBy": True,
@@ -146,7 +146,7 @@ def _abilities(can: Variant) -> Mapping[str, bool]:
     }
 
 
-def _tracking(table: Table) -> dict[str, Any]:
+def _tracking(table: BenchTable) -> dict[str, Any]:
     return {"editFieldsInfo": {"editDateField": EDITED}, "editingInfo": {"lastEditDate": table.edited_ms}}
 
 
@@ -156,8 +156,8 @@ def main() -> None:
     parser.add_argument("--parcels", type=int, required=True)
     parser.add_argument("--page", type=int, required=True)
     parser.add_argument("--variant", choices=VARIANTS, required=True)
-    asked = parser.parse_args()
-    asyncio.run(_serve(Server(county(asked.parcels), VARIANTS[asked.variant], asked.page)))
+    options = parser.parse_args()
+    asyncio.run(_serve(Server(county(options.parcels), VARIANTS[options.variant], options.page)))
 
 
 async def _serve(server: Server) -> None:

@@ -1,6 +1,6 @@
-"""The rows of the benchmark's county: parcels and zoning districts in EPSG:2249 (US survey feet), drawn from a seed.
+"""The rows of the benchmark's county: parcels and zoning districts in EPSG:2249 (US survey feet), computed from a seed.
 
-Made for the benchmark's own ArcGIS server. Nothing here is shared with the package that is measured.
+They are for the benchmark's own ArcGIS server. Nothing here is shared with the package that is measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,31 +21,31 @@ ID, GLOBAL_ID, EDITED = "OBJECTID", "GlobalID", "last_edited_date"
 AREA, LENGTH = "Shape_Area", "Shape_Length"
 #: Columns of epoch milliseconds.
 DATES = (EDITED, "EFFECTIVE")
-#: The last edit of the first release; a later edit is made a month after.
+#: The last edit of the first release; each later edit is a month later.
 FIRST_EDIT_MS, MONTH_MS = 1_700_000_000_000, 30 * 86_400_000
-#: What an edit sets USE_CODE to; no row has it before.
+#: The USE_CODE of edited rows; no other row has it.
 EDITED_USE = "999"
 _ORIGIN_FT, _LOT_FT, _JITTER_FT = (700_000.0, 2_900_000.0), (80.0, 110.0), 6.0
-_LOTS_A_DISTRICT = 30  # along each side
+_LOTS_A_DISTRICT = 30  # along each side of a district
 _YEARS_MS = 5 * 365 * 86_400_000
-_GAP = 0.05  # of the object ids
+_GAP = 0.05  # the share of object ids followed by a gap
 _ZONES = ("R-1", "R-2", "R-3", "C-1", "C-2", "M-1", "OS")
 _USES = ("101", "102", "104", "105", "109", "111", "130", "316", "340", "390", "903")
 _STREETS = ("ELM", "OAK", "MAPLE", "PINE", "CEDAR", "WALNUT", "CHURCH", "MILL", "RIVER", "HIGH", "SCHOOL", "SPRING")
 
 
 @dataclass(frozen=True)
-class Table:
-    """One layer's rows, in the order of their object ids.
+class BenchTable:
+    """The rows of one layer, sorted by object id.
 
     Attributes:
         name: of the layer.
-        rows: its columns; none is null. Dates are epoch milliseconds.
+        rows: its columns; no value is null. Dates are epoch milliseconds.
         shapes: polygons, EPSG:2249.
-        wkb: the same as a database keeps them.
+        wkb: the same as WKB.
         written: each row as one JSON feature, attributes first.
-        splits: where the attributes of each written row end.
-        edited_ms: when a row was edited last.
+        splits: the end of the attributes in each written row.
+        edited_ms: the last edit of a row, epoch milliseconds.
     """
 
     name: str
@@ -61,11 +61,11 @@ class Table:
 
     @property
     def ids(self) -> Ints:
-        """The object ids, rising."""
+        """The object ids, ascending."""
         return self.rows[ID].to_numpy()
 
 
-def made(name: str, columns: Mapping[str, Any], rings: Sequence[Floats]) -> Table:
+def make_table(name: str, columns: Mapping[str, Any], rings: Sequence[Floats]) -> BenchTable:
     """A table of rows with one ring each."""
     starts, counted = np.cumsum([0, *map(len, rings)]), np.arange(len(rings) + 1)
     polygon = shapely.GeometryType.POLYGON
@@ -75,11 +75,11 @@ def made(name: str, columns: Mapping[str, Any], rings: Sequence[Floats]) -> Tabl
     attributes, geometries = _attributes(rows), [_geometry(ring) for ring in rings]
     written = [row + shape for row, shape in zip(attributes, geometries, strict=True)]
     splits, edited_ms = [len(row) for row in attributes], int(rows[EDITED].max())
-    return Table(name, rows, shapes, shapely.to_wkb(shapes), written, splits, edited_ms)
+    return BenchTable(name, rows, shapes, shapely.to_wkb(shapes), written, splits, edited_ms)
 
 
-def edited(table: Table, count: int) -> Table:
-    """The table after so many of its rows, spread over all, got another USE_CODE; a month later."""
+def edited(table: BenchTable, count: int) -> BenchTable:
+    """The table after an edit of USE_CODE in `count` rows, which are spread over the table; a month later."""
     chosen = np.linspace(0, len(table) - 1, count).astype(int)
     is_edited, when = np.isin(np.arange(len(table)), chosen), table.edited_ms + MONTH_MS
     values = {"USE_CODE": EDITED_USE, EDITED: when}
@@ -99,8 +99,8 @@ def _geometry(ring: Floats) -> bytes:
     return b',"geometry":{"rings":[' + orjson.dumps(ring, option=orjson.OPT_SERIALIZE_NUMPY) + b"]}}"
 
 
-def county(parcels: int, seed: int = 7) -> list[Table]:
-    """So many parcels, each with a key of its own and a valid shape, and the districts that they lie in."""
+def county(parcels: int, seed: int = 7) -> list[BenchTable]:
+    """Parcels, each with a unique key and a valid shape, and the districts that contain them."""
     rng = np.random.default_rng(seed)
     wide = max(1, int(np.ceil(np.sqrt(parcels))))
     high = -(-parcels // wide)
@@ -117,12 +117,12 @@ def _nodes(wide: int, high: int, rng: np.random.Generator) -> Floats:
 
 
 def _ring(nodes: Floats, left: int, low: int, right: int, high: int) -> Floats:
-    """Around a block of nodes, clockwise as Esri's shells are, closed."""
+    """The closed ring around a block of nodes, clockwise like Esri's shells."""
     box = nodes[low : high + 1, left : right + 1]
     return np.concatenate([box[:-1, 0], box[-1, :-1], box[:0:-1, -1], box[0, :0:-1], box[:1, 0]])
 
 
-def _parcels(count: int, wide: int, nodes: Floats, rng: np.random.Generator) -> Table:
+def _parcels(count: int, wide: int, nodes: Floats, rng: np.random.Generator) -> BenchTable:
     row, column = np.divmod(np.arange(count), wide)
     places = zip((2 * column).tolist(), (2 * row).tolist(), strict=True)
     rings = [_ring(nodes, x, y, x + 2, y + 2) for x, y in places]
@@ -137,10 +137,10 @@ def _parcels(count: int, wide: int, nodes: Floats, rng: np.random.Generator) -> 
         EDITED: _edit_dates(count, rng),
         GLOBAL_ID: _global_ids(count, rng),
     }
-    return made("Parcels", columns, rings)
+    return make_table("Parcels", columns, rings)
 
 
-def _districts(wide: int, high: int, nodes: Floats, rng: np.random.Generator) -> Table:
+def _districts(wide: int, high: int, nodes: Floats, rng: np.random.Generator) -> BenchTable:
     step = _LOTS_A_DISTRICT
     at = [(x, y) for y in range(0, high, step) for x in range(0, wide, step)]
     sides = [(x, y, min(x + step, wide), min(y + step, high)) for x, y in at]
@@ -151,16 +151,16 @@ def _districts(wide: int, high: int, nodes: Floats, rng: np.random.Generator) ->
         EDITED: _edit_dates(len(at), rng),
         GLOBAL_ID: _global_ids(len(at), rng),
     }
-    return made("Zoning", columns, [_ring(nodes, *(2 * side for side in each)) for each in sides])
+    return make_table("Zoning", columns, [_ring(nodes, *(2 * side for side in each)) for each in sides])
 
 
 def _zone(column: int, row: int) -> str:
-    """The code of a district, by its place; neighbours differ."""
+    """The code of a district, by its position; neighbours have different codes."""
     return _ZONES[(column + 3 * row) % len(_ZONES)]
 
 
 def _object_ids(count: int, rng: np.random.Generator) -> Ints:
-    """Rising, with gaps, as where rows were deleted."""
+    """Ascending, with gaps, as if rows had been deleted."""
     return np.cumsum(1 + (rng.random(count) < _GAP)).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""The `where` of the benchmark's ArcGIS server: comparisons of columns with literals, AND, OR and brackets."""
+"""The `where` parameter of the benchmark's ArcGIS server: comparisons of columns and literals, AND, OR and brackets."""
 
 import operator
 import re
@@ -19,13 +19,13 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def rows_where(text: str, rows: pd.DataFrame) -> Mask:
-    """Which rows meet the condition.
+    """The rows that fulfil the condition.
 
     Raises:
-        ValueError: it cannot be understood.
+        ValueError: the condition is invalid.
     """
     parser = _Parser(_tokens(text), rows)
-    found = parser.either()
+    found = parser.disjunction()
     if parser.tokens:
         message = f"unexpected {parser.tokens[0]!r}"
         raise ValueError(message)
@@ -45,27 +45,27 @@ def _tokens(text: str) -> list[str]:
 
 
 class _Parser:
-    """A recursive descent through the tokens, each rule giving its mask."""
+    """A recursive descent parser; each rule returns its mask."""
 
     def __init__(self, tokens: list[str], rows: pd.DataFrame) -> None:
         self.tokens, self.rows = tokens, rows
         self._columns = {str(name).upper(): str(name) for name in rows.columns}
 
-    def either(self) -> Mask:
-        found = self._both()
+    def disjunction(self) -> Mask:
+        found = self._conjunction()
         while self._accept("OR"):
-            found = found | self._both()
+            found = found | self._conjunction()
         return found
 
-    def _both(self) -> Mask:
-        found = self._one()
+    def _conjunction(self) -> Mask:
+        found = self._condition()
         while self._accept("AND"):
-            found = found & self._one()
+            found = found & self._condition()
         return found
 
-    def _one(self) -> Mask:
+    def _condition(self) -> Mask:
         if self._accept("("):
-            found = self.either()
+            found = self.disjunction()
             self._expect(")")
             return found
         if not self.tokens or self.tokens[0].upper() not in self._columns:
@@ -102,33 +102,33 @@ class _Parser:
         return found
 
     def _comparison(self) -> Callable[[Any, Any], Any]:
-        word = self._take()
-        if word not in _COMPARE:
-            message = f"no comparison: {word!r}"
+        token = self._take()
+        if token not in _COMPARE:
+            message = f"no comparison: {token!r}"
             raise ValueError(message)
-        return _COMPARE[word]
+        return _COMPARE[token]
 
     def _literal(self) -> Any:
-        """A number, a text, or a moment in UTC as epoch milliseconds."""
+        """A number, a text, or a timestamp in UTC as epoch milliseconds."""
         if self._accept("TIMESTAMP") or self._accept("DATE"):
             moment = datetime.fromisoformat(self._take().strip("'")).replace(tzinfo=UTC)
             return round(moment.timestamp() * 1000)
-        word = self._take()
-        return word[1:-1].replace("''", "'") if word.startswith("'") else float(word) if "." in word else int(word)
+        token = self._take()
+        return token[1:-1].replace("''", "'") if token.startswith("'") else float(token) if "." in token else int(token)
 
     def _take(self) -> str:
         if not self.tokens:
-            message = "it ends too early"
+            message = "unexpected end"
             raise ValueError(message)
         return self.tokens.pop(0)
 
-    def _accept(self, word: str) -> bool:
-        if self.tokens and self.tokens[0].upper() == word:
+    def _accept(self, token: str) -> bool:
+        if self.tokens and self.tokens[0].upper() == token:
             self.tokens.pop(0)
             return True
         return False
 
-    def _expect(self, word: str) -> None:
-        if not self._accept(word):
-            message = f"{word} is missing"
+    def _expect(self, token: str) -> None:
+        if not self._accept(token):
+            message = f"{token} is missing"
             raise ValueError(message)

@@ -1,9 +1,9 @@
-"""One cell of the chaos matrix: a county behind a lying portal, harvested for real; then, what became of the rows.
+"""One cell of the chaos matrix: harvest a county from a faulty portal, then check the rows.
 
-A cell ends well in two ways: what is published is exactly the truth, or nothing of it was touched and the error names
-the fault. The truth is what an undisturbed harvest publishes. Where the portal edits rows in between, each tile may be
-as before the edit or as after it, and nothing in between. After a refusal the same run is made once more from an honest
-portal, and must end in the truth.
+There are two correct results: the published rows are exactly the true ones, or no row changed and the error names the
+fault. The true rows are those that a harvest without faults publishes. If the portal edits rows during the harvest,
+each tile may be as before or as after the edit, and nothing else. After an error the same run is made again without
+faults, and must publish the true rows.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from benchmarks.states import State, difference, keep, set_back, state_of
+from benchmarks.states import DatabaseState, difference, restore, save, state_of
 from zoning_assets import jurisdictions
 from zoning_assets.errors import Defect, ZoningError
 from zoning_assets.http import Http
@@ -38,20 +38,27 @@ from zoning_assets.sources import FEED_TYPES
 from zoning_assets.storage.object_store.object_store import Objects
 
 PARCELS_IN_ALL, PAGE_ROWS, TILE_RESOLUTION = 300, 100, 6
-#: What a feed's `strategy` may be.
+#: The values of a feed's `strategy`.
 STRATEGIES = ("auto", "offset", "ranges", "ids", "area")
 
 EXACT, REFUSED = "exact", "refused"
 _NEW, _PUBLISHED = "kept_new", "kept_published"
 T = TypeVar("T")
 Edit = tuple[str, bool]
-#: Each tile's error, None where there is none; the cover's error stands under None.
+#: The error of each tile, or None; the key None is the error of the harvest.
 Errors = Mapping[str | None, Exception | None]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Which faults, how they fall, by which strategy the feed asks, and whether the county was published before."""
+    """Faults and the circumstances of a harvest.
+
+    Attributes:
+        faults: their names.
+        seed: of the faults.
+        strategy: of the feed.
+        published: whether the county was published before.
+    """
 
     faults: tuple[str, ...]
     seed: int = 0
@@ -68,14 +75,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a cell ended. `what` begins with EXACT or REFUSED, or says in capitals what went wrong."""
+class CellResult:
+    """The result of a cell. `what` begins with EXACT or REFUSED, or with a word in capitals for an incorrect result."""
 
     cell: Cell
     what: str
     applied: Mapping[str, int]
     errors: Sequence[str]
-    log: Sequence[str] = field(repr=False)  # what was asked, in order
+    log: Sequence[str] = field(repr=False)  # the requests, in order
 
     @property
     def word(self) -> str:
@@ -86,8 +93,8 @@ class Verdict:
         return f"{self.cell}: {self.what}; {dict(self.applied)}"
 
 
-class Hurried:
-    """Time that passes at once for whoever sleeps."""
+class FastClock:
+    """A clock that a sleep moves forward at once."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -107,11 +114,11 @@ class Hurried:
 
 
 class Matrix:
-    """Harvests cell after cell on one event loop, from one portal, into one database that is set back each time, and
-    into a store of its own.
+    """Harvests cell after cell on one event loop, from one portal, into one database that is restored before each cell,
+    and into an object store of its own.
 
-    What undisturbed harvests normalized and validated lies in each store already: pages that come as they are, by
-    whatever detour, need not be worked on again.
+    Each store already has the normalized and validated tables of harvests without faults, so that unchanged pages need
+    not be processed again.
     """
 
     def __init__(self, empty: str, folder: Path, pool: Pool) -> None:
@@ -119,7 +126,7 @@ class Matrix:
         self.empty, self.folder, self.pool = empty, folder, pool
         self.releases = CountyReleases(PARCELS_IN_ALL, page_rows=PAGE_ROWS)
         self.portal = county_portal(self.releases)
-        self._truths: dict[tuple[int, Edit | None], State] = {}
+        self._truths: dict[tuple[int, Edit | None], DatabaseState] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -129,10 +136,10 @@ class Matrix:
             self.address = self._runner.run(serving.__aenter__())
             stack.callback(lambda: self._runner.run(serving.__aexit__(None, None, None)))
             self.database = stack.enter_context(_copy(self.empty))
-            keep(self.database, _NEW)
+            save(self.database, _NEW)
             first = self.folder / "published"
-            _undisturbed(self._harvest(Cell(()), self.releases(1), None, first)[1])
-            keep(self.database, _PUBLISHED)
+            _raise_errors(self._harvest(Cell(()), self.releases(1), None, first)[1])
+            save(self.database, _PUBLISHED)
             self._truths[1, None] = state_of(self.database)
             self._keep_tables(first)
             self._stack = stack.pop_all()
@@ -141,39 +148,39 @@ class Matrix:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def verdict(self, cell: Cell) -> Verdict:
-        """Harvest once under the cell's faults, and where that is refused, once more without."""
+    def verdict(self, cell: Cell) -> CellResult:
+        """Harvest with the faults of the cell; after an error, harvest again without faults."""
         release = 2 if cell.published else 1
         chaos = Chaos(cell.faults, cell.seed)
         truths = [self.truth(release), *(self.truth(release, edit) for edit in cell.edits)]
         folder = self._place(published=cell.published)
         before = state_of(self.database)
         found, errors = self._harvest(cell, self.releases(release), chaos, folder)
-        what = _judged(before, state_of(self.database), truths, found, errors) or _named(cell, errors)
+        what = _wrong_tiles(before, state_of(self.database), truths, found, errors) or _result_of(cell, errors)
         if what.startswith(REFUSED):
             happened = [edit for edit in cell.edits if chaos.applied[_name_of(edit, cell)]]
-            what += self._healed(cell, release, happened[0] if happened else None, folder)
-        said = [f"{tile or 'cover'}: {error}" for tile, error in errors.items() if error]
-        log = [f"{status} {asked.kind} {_short(asked.params)}" for asked, status in chaos.log]
-        return Verdict(cell, what, chaos.applied, said, log)
+            what += self._after_retry(cell, release, happened[0] if happened else None, folder)
+        messages = [f"{tile or 'cover'}: {error}" for tile, error in errors.items() if error]
+        log = [f"{status} {request.kind} {_short(request.params)}" for request, status in chaos.log]
+        return CellResult(cell, what, chaos.applied, messages, log)
 
-    def _healed(self, cell: Cell, release: int, edit: Edit | None, folder: Path) -> str:
-        """Nothing, where an honest portal's rows are published at last; else what went wrong."""
+    def _after_retry(self, cell: Cell, release: int, edit: Edit | None, folder: Path) -> str:
+        """Empty if a portal without faults leads to the true rows; else what is wrong."""
         truth, layers = self.truth(release, edit), self._layers(release, edit)
-        for _ in range(2):  # the first may find out that the tiles must be looked for again
+        for _ in range(2):  # the first may find that the tiles are stale
             before = state_of(self.database)
             found, errors = self._harvest(Cell((), strategy=cell.strategy), layers, None, folder)
-            wrong = _judged(before, state_of(self.database), [truth], found, errors)
+            wrong = _wrong_tiles(before, state_of(self.database), [truth], found, errors)
             if wrong or not any(errors.values()):
                 break
-        said = next((f"STUCK: {error}" for error in errors.values() if error), "")
-        return f", then {wrong or said}" if wrong or said else ""
+        stuck = next((f"STUCK: {error}" for error in errors.values() if error), "")
+        return f", then {wrong or stuck}" if wrong or stuck else ""
 
-    def truth(self, release: int, edit: Edit | None = None) -> State:
-        """What an undisturbed harvest publishes; harvested once."""
+    def truth(self, release: int, edit: Edit | None = None) -> DatabaseState:
+        """The rows that a harvest without faults publishes; harvested once."""
         if (release, edit) not in self._truths:
             folder = self._place(published=False)
-            _undisturbed(self._harvest(Cell(()), self._layers(release, edit), None, folder)[1])
+            _raise_errors(self._harvest(Cell(()), self._layers(release, edit), None, folder)[1])
             self._truths[release, edit] = state_of(self.database)
             self._keep_tables(folder)
         return self._truths[release, edit]
@@ -188,26 +195,27 @@ class Matrix:
             shutil.copytree(source, self.folder / "tables" / stage, copy_function=_link, dirs_exist_ok=True)
 
     def _place(self, *, published: bool) -> Path:
-        """The folder for one cell; it and the database are as new, or as the first release's harvest left them."""
+        """Prepare the folder of a cell and the database: empty, or as after the harvest of the first release."""
         folder = self.folder / "cell"
         shutil.rmtree(folder, ignore_errors=True)
         if published:
             shutil.copytree(self.folder / "published", folder)
         shutil.copytree(self.folder / "tables", folder / "store", copy_function=_link, dirs_exist_ok=True)
-        set_back(self.database, _PUBLISHED if published else _NEW)
+        restore(self.database, _PUBLISHED if published else _NEW)
         return folder
 
     def _harvest(
         self, cell: Cell, layers: Sequence[ServedLayer], chaos: Chaos | None, folder: Path
     ) -> tuple[list[str], Errors]:
-        """The tiles that were found, and the errors."""
+        """Harvest; return the tiles and the errors."""
         self.portal.layers, self.portal.chaos = list(layers), chaos
-        objects, client = Objects(str(folder / "store")), Hurried().client
+        objects, client = Objects(str(folder / "store")), FastClock().client
         pipeline = Pipeline(objects, self.database, folder / "scratch", self.pool, client)
-        return self._runner.run(_alone(_synced(pipeline, self._county(cell, folder))))
+        return self._runner.run(_run_alone(_sync(pipeline, self._county(cell, folder))))
 
     def _county(self, cell: Cell, folder: Path) -> Jurisdiction:
-        """One connection, so that questions come in an order; repeated keys are numbered, so that doubles show."""
+        """One connection, so that requests have an order; repeated keys get a suffix, so that doubled rows are
+        found."""
         text = county_toml(self.address, tile_resolution=TILE_RESOLUTION).replace("connections = 8", "connections = 1")
         policy = f'on_repeated_key = "suffix"\nstrategy = "{cell.strategy}"\n'
         folder.mkdir(parents=True, exist_ok=True)
@@ -225,14 +233,14 @@ def _name_of(edit: Edit, cell: Cell) -> str:
     return next(name for name in cell.faults if edit_of(name) == edit)
 
 
-def _undisturbed(errors: Errors) -> None:
+def _raise_errors(errors: Errors) -> None:
     for error in errors.values():
         if error:
             raise error
 
 
-async def _alone(work: Coroutine[Any, Any, T]) -> T:
-    """Work to its end, and nothing of it goes on into the next cell."""
+async def _run_alone(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for a coroutine, then cancel its remaining tasks, so that none continues in the next cell."""
     before = asyncio.all_tasks()
     try:
         return await work
@@ -243,10 +251,10 @@ async def _alone(work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(*left, return_exceptions=True)
 
 
-async def _synced(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], Errors]:
+async def _sync(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], Errors]:
     try:
         tiles = sorted((await pipeline.harvest(county, force=True)).tiles)
-    except Exception as error:  # noqa: BLE001 - a crash is a verdict
+    except Exception as error:  # noqa: BLE001 - a crash is a result
         return [], {None: error}
     outcomes: list[Outcome] = []
     places = [Place(county.id, tile) for tile in tiles]
@@ -254,8 +262,10 @@ async def _synced(pipeline: Pipeline, county: Jurisdiction) -> tuple[list[str], 
     return tiles, {outcome.place.tile: outcome.error for outcome in outcomes}
 
 
-def _judged(before: State, after: State, truths: Sequence[State], found: Sequence[str], errors: Errors) -> str | None:
-    """What went wrong in some tile; None where each is true, or untouched with an error."""
+def _wrong_tiles(
+    before: DatabaseState, after: DatabaseState, truths: Sequence[DatabaseState], found: Sequence[str], errors: Errors
+) -> str | None:
+    """What is wrong in the tiles; None if each is true, or unchanged with an error."""
     wrong: Counter[str] = Counter()
     for tile in sorted(set(found).union(before.tiles, after.tiles, *(truth.tiles for truth in truths))):
         untouched = None in errors or errors.get(tile) is not None
@@ -265,16 +275,16 @@ def _judged(before: State, after: State, truths: Sequence[State], found: Sequenc
     return ", ".join(f"{what} {rows}" for what, rows in sorted(wrong.items())) or None
 
 
-def _named(cell: Cell, errors: Errors) -> str:
-    """EXACT, or the refusal where it names one of the faults."""
+def _result_of(cell: Cell, errors: Errors) -> str:
+    """EXACT; REFUSED if the error names one of the faults."""
     words = [word.casefold() for name in cell.faults for word in FAULTS[name].words]
-    said = [error for error in errors.values() if error]
-    for error in said:
+    raised = [error for error in errors.values() if error]
+    for error in raised:
         if isinstance(error, Defect) or not isinstance(error, ZoningError):
             return f"CRASHED: {type(error).__name__}: {error}"
         if not any(word in str(error).casefold() for word in words):
             return f"UNNAMED: {error}"
-    return f"{REFUSED}: {getattr(said[0], 'what', '')}" if said else EXACT
+    return f"{REFUSED}: {getattr(raised[0], 'what', '')}" if raised else EXACT
 
 
 def _short(params: Mapping[str, str]) -> str:
@@ -283,7 +293,7 @@ def _short(params: Mapping[str, str]) -> str:
 
 @contextmanager
 def _copy(source: str) -> Iterator[str]:
-    """A copy of a database while the block runs; its URL."""
+    """Yield the URL of a copy of a database; it is dropped at the end."""
     name = f"chaos_{os.getpid()}"
     names = {"name": sql.Identifier(name), "source": sql.Identifier(urlsplit(source).path[1:])}
     with psycopg.connect(urlsplit(source)._replace(path="/postgres").geturl(), autocommit=True) as connection:

@@ -1,4 +1,5 @@
-"""A town's year with known truth: overlay, an update of 1% of the districts, and what is told of three drifts."""
+"""A year of a town with known changes: overlay, an update of 1% of the districts, and the detected changes at three
+drifts."""
 
 import time
 from collections.abc import Callable
@@ -25,8 +26,8 @@ _DRIFTS_M = (0.0, 1.5, 3.0)
 
 
 def measure(lots: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Everything, in one run."""
-    say(f"{lots:,} lots: the town is drawn")
+    """Measure everything in one run."""
+    say(f"{lots:,} lots: building the town")
     base = County.build(lots)
     parcels, districts, known = _layers(base, {})
     say("overlay")
@@ -83,30 +84,32 @@ def _release(
 
 
 def _rezonings(
-    judged: change_event.DetectedChanges, truth: Truth, lots: gpd.GeoDataFrame, map_: gpd.GeoDataFrame
+    detected: change_event.DetectedChanges, truth: Truth, lots: gpd.GeoDataFrame, map_: gpd.GeoDataFrame
 ) -> dict[str, Any]:
-    """Told beside true; a partial rezoning is as wide as this release draws it."""
-    events = judged.changes[judged.changes["state"] == change_event.EVENT]
-    told = {ids[0] for kind, ids in zip(events["kind"], events["parcel_ids"], strict=True) if kind.endswith("rezoned")}
+    """Compare detected and true rezonings. The width of a partial rezoning is that in this release's map."""
+    events = detected.changes[detected.changes["state"] == change_event.EVENT]
+    reported = {
+        ids[0] for kind, ids in zip(events["kind"], events["parcel_ids"], strict=True) if kind.endswith("rezoned")
+    }
     true = {**truth.rezoned, **truth.partly_rezoned}
     drawn = _drawn_widths(list(truth.strips), truth, lots, map_)
-    wide = {pin for pin in true if drawn.get(pin, np.inf) > judged.drift.tolerance_m}
-    review = judged.changes[judged.changes["state"] == change_event.REVIEW]
+    wide = {pin for pin in true if drawn.get(pin, np.inf) > detected.drift.tolerance_m}
+    review = detected.changes[detected.changes["state"] == change_event.REVIEW]
     kept = {pin for ids in review["parcel_ids"] for pin in ids}
     return {
-        "tolerance_m": judged.drift.tolerance_m,
+        "tolerance_m": detected.drift.tolerance_m,
         "true": len(true),
         "wider_than_tolerance": len(wide),
-        "told": len(told),
-        "precision": len(told & set(true)) / max(len(told), 1),
-        "recall": len(told & wide) / max(len(wide), 1),
-        "neither_told_nor_in_review": len(set(true) - told - kept),
-        "kinds": judged.changes.groupby(["kind", "state"]).size().rename(lambda each: each).to_dict(),
+        "told": len(reported),
+        "precision": len(reported & set(true)) / max(len(reported), 1),
+        "recall": len(reported & wide) / max(len(wide), 1),
+        "neither_told_nor_in_review": len(set(true) - reported - kept),
+        "kinds": detected.changes.groupby(["kind", "state"]).size().rename(lambda each: each).to_dict(),
     }
 
 
 def _drawn_widths(pins: list[str], truth: Truth, lots: gpd.GeoDataFrame, map_: gpd.GeoDataFrame) -> dict[str, float]:
-    """The widest circle in the part of each lot that the new map gives the new code."""
+    """The diameter of the largest inscribed circle of the part of each lot that has the new code in the new map."""
     shapes = dict(zip(lots["key"], lots.geometry, strict=True))
     widths = {}
     for pin in pins:
@@ -118,19 +121,23 @@ def _drawn_widths(pins: list[str], truth: Truth, lots: gpd.GeoDataFrame, map_: g
     return widths
 
 
-def _lineage(judged: change_event.DetectedChanges, truth: Truth) -> dict[str, Any]:
-    told = {
+def _lineage(detected: change_event.DetectedChanges, truth: Truth) -> dict[str, Any]:
+    reported = {
         (kind, tuple(evidence["parents"]), tuple(evidence["children"]))
-        for kind, evidence in zip(judged.changes["kind"], judged.changes["evidence"], strict=True)
+        for kind, evidence in zip(detected.changes["kind"], detected.changes["evidence"], strict=True)
     }
     true = {("split", (old,), tuple(sorted(new))) for old, new in truth.split.items()}
     true |= {("merged", tuple(sorted(old)), (new,)) for new, old in truth.merged.items()}
     true |= {("renumbered", (old,), (new,)) for old, new in truth.renumbered.items()}
-    return {"lineage_true": len(true), "lineage_exact": len(told & true) / len(true), "lineage_false": len(told - true)}
+    return {
+        "lineage_true": len(true),
+        "lineage_exact": len(reported & true) / len(true),
+        "lineage_false": len(reported - true),
+    }
 
 
 def _layers(county: County, known: dict[str, str]) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, dict[str, str]]:
-    """Parcels and map as they are judged, in the equal-area frame, and how codes are spelled."""
+    """Parcels and map in the equal-area frame, with canonical codes; and the canonical codes."""
     lots, map_ = (_metric(side) for side in county.frames())
     spelled = zoning_codes.spell({*map_["code"], *known}, CodeRules(), known)
     map_ = map_.assign(code_local=map_["code"], code=map_["code"].map(spelled), facet="base", effective=None)

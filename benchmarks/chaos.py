@@ -1,7 +1,8 @@
-"""Every fault of the lying portal against every strategy, harvested for real: what became of the rows.
+"""Every fault of the simulated portal with every strategy: harvest, then check the rows.
 
-A cell says `exact` (the portal's rows, all and once), `refused: WORDS` (nothing was touched, and why), or in capitals
-what must never be: LOST, DOUBLED, CHANGED rows, a refusal UNNAMED, a program CRASHED, a county STUCK after a refusal.
+A cell is `exact` (the rows of the portal, all and once), `refused: MESSAGE` (no row changed, and why), or has a word in
+capitals for an incorrect result: LOST, DOUBLED or CHANGED rows, an error that does not name the fault (UNNAMED),
+CRASHED, or STUCK: the county cannot be harvested after an error.
 """
 
 import os
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from benchmarks.cells import EXACT, REFUSED, STRATEGIES, Cell, Matrix, Verdict
+from benchmarks.cells import EXACT, REFUSED, STRATEGIES, Cell, CellResult, Matrix
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.chaos import FAULTS, mixtures
 from zoning_assets.storage.postgis import database as db
@@ -28,14 +29,14 @@ _SEED, _WIDTH = 2, 60
 def measure(
     server: str, home: Path, say: Callable[[str], None], *, mixed: int = 0, strategies: Sequence[str] = STRATEGIES
 ) -> dict[str, Any]:
-    """The matrix.
+    """Harvest all cells of the matrix.
 
     Args:
         server: URL of a PostGIS whose user may create databases.
-        home: where files may lie meanwhile.
-        say: told what is going on.
-        mixed: how many mixtures of faults are tried besides each fault alone.
-        strategies: which.
+        home: a directory for temporary files.
+        say: receives progress messages.
+        mixed: the number of mixtures of faults, besides each fault alone.
+        strategies: the strategies of the feed.
     """
     folder, started = home / "bench" / f"chaos-{os.getpid()}", time.monotonic()
     rows = [(name,) for name in FAULTS] + mixtures(_SEED, mixed)
@@ -52,7 +53,7 @@ def measure(
     return _document(found, time.monotonic() - started)
 
 
-def _row(names: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _row(names: Sequence[str], verdicts: Sequence[CellResult]) -> dict[str, Any]:
     outcomes = {name: FAULTS[name].outcome for name in names}
     return {
         "faults": " + ".join(names),
@@ -71,7 +72,7 @@ def _document(found: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
         f"{row['faults']}, {strategy}, seed {row['seed']}: {what}"
         for row in found
         for strategy, what in row["verdicts"].items()
-        if not well(what)
+        if not is_correct(what)
     ]
     return {
         "cells": sum(len(row["verdicts"]) for row in found),
@@ -83,13 +84,13 @@ def _document(found: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
     }
 
 
-def well(what: str) -> bool:
-    """Whether a verdict is one of the two good ones, and the county not stuck after it."""
+def is_correct(what: str) -> bool:
+    """Whether a result is one of the two correct ones, and the county is not stuck after it."""
     return what.startswith((EXACT, REFUSED)) and ", then " not in what
 
 
 def table(found: dict[str, Any]) -> list[dict[str, str]]:
-    """The matrix for people: a row a fault, a column a strategy."""
+    """The matrix for people: a row for each fault, a column for each strategy."""
     return [
         {"fault": row["faults"], **{strategy: what[:_WIDTH] for strategy, what in row["verdicts"].items()}}
         for row in found["matrix"]
@@ -98,7 +99,7 @@ def table(found: dict[str, Any]) -> list[dict[str, str]]:
 
 @contextmanager
 def fresh_database(server: str) -> Iterator[str]:
-    """A fresh database with the schema; its URL. Dropped at the end."""
+    """Create a database with the schema; yield its URL. It is dropped at the end."""
     name = f"bench_{os.getpid()}"
     url = urlsplit(server)._replace(path=f"/{name}").geturl()
     with psycopg.connect(server, autocommit=True) as connection:

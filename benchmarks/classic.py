@@ -1,7 +1,7 @@
-"""The classic pattern: aiohttp with a semaphore, threads with shapely a feature at a time, upserts by executemany.
+"""The usual pattern: aiohttp with a semaphore, threads with shapely for single features, upserts by executemany.
 
-What one finds in most harvesters. It takes what comes: nothing is proven, judged or remembered.
-As a program: `python -m benchmarks.classic LAYER DATABASE PAGE`.
+Most harvesters work in this way. It stores what it receives: nothing is proven, validated or kept for later runs. As a
+program: `python -m benchmarks.classic LAYER DATABASE PAGE`.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _to_degrees = pyproj.Transformer.from_crs(2249, 4326, always_xy=True).transform
 
 
 def row_of(feature: dict[str, Any]) -> tuple[Any, ...] | None:
-    """What is inserted for a feature; None where it has no key or no shape."""
+    """The row to insert for a feature; None if it has no key or no geometry."""
     attributes, geometry = feature["attributes"], feature.get("geometry")
     if not geometry or not geometry["rings"] or attributes["PIN"] is None:
         return None
@@ -45,12 +45,12 @@ def row_of(feature: dict[str, Any]) -> tuple[Any, ...] | None:
 
 
 def rows_of(features: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """A page's rows, feature by feature; a thread gets a page, as one task a feature would cost more than it does."""
+    """The rows of a page. A thread gets a page, because a task for each feature would cost more than its work."""
     return [row for row in map(row_of, features) if row]
 
 
-class Harvest:
-    """One harvest of a whole layer."""
+class ClassicHarvest:
+    """One harvest of a layer."""
 
     def __init__(self, layer: str, page: int, connection: psycopg.Connection) -> None:
         self.url, self.page_rows, self.connection = f"{layer}/query", page, connection
@@ -58,7 +58,7 @@ class Harvest:
         self.writing = threading.Lock()
 
     async def run(self) -> None:
-        """All pages at once, as far as the semaphore lets them."""
+        """Fetch all pages, as concurrently as the semaphore permits."""
         async with aiohttp.ClientSession() as session:
             count = (await self._ask(session, returnCountOnly="true"))["count"]
             await asyncio.gather(*(self._page(session, offset) for offset in range(0, count, self.page_rows)))
@@ -81,11 +81,11 @@ class Harvest:
 
 
 def main(layer: str, database: str, page: str) -> None:
-    """The layer into a new table."""
+    """Load the layer into a new table."""
     with psycopg.connect(database) as connection:
         connection.execute(_TABLE)
         connection.commit()
-        asyncio.run(Harvest(layer, int(page), connection).run())
+        asyncio.run(ClassicHarvest(layer, int(page), connection).run())
 
 
 if __name__ == "__main__":

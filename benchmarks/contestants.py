@@ -1,4 +1,4 @@
-"""Who takes part in `zoning bench sync`: the command of each, its environment, and how its rows are counted."""
+"""The contestants of `zoning bench sync`: their commands and environments, and how their rows are counted."""
 
 import shutil
 import sys
@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from benchmarks import debian_packages
 from benchmarks.arcgis_table import EDITED_USE
 from benchmarks.processes import ROOT, environment
-from benchmarks.variants import Variant
+from benchmarks.variants import ServerVariant
 
 CLASSIC, OGR2OGR, FLOOR, OURS = "classic", "ogr2ogr", "floor", "ours"
 ID = "us-xx-bench"
-#: At once; as many as the floor's.
+#: Concurrent requests; as many as the floor has.
 CONNECTIONS = 4
 _UNLIMITED = 60_000
 _PEERS = ROOT / ".zoning" / "peers"
@@ -51,11 +51,19 @@ connections = {connections}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a contestant works. `service`: the URL of the feature service; `folder`: its own."""
+class BenchSetup:
+    """The inputs of a contestant.
+
+    Attributes:
+        service: the URL of the feature service.
+        variant: of the server.
+        page: the most rows of a response.
+        database: its URL.
+        folder: the contestant's own.
+    """
 
     service: str
-    variant: Variant
+    variant: ServerVariant
     page: int
     database: str
     folder: Path
@@ -68,39 +76,41 @@ class Place:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Attributes:
-    command: what is run, and in which environment.
-    count: SQL that counts the parcels in the end.
-    edits: SQL that counts those that were edited since the first run; None: it runs once.
+    """A contestant.
+
+    Attributes:
+        command: returns the command and its environment.
+        count: SQL that counts the parcels at the end.
+        edits: SQL that counts the parcels that were edited since the first run; None: it runs once.
     """
 
-    command: Callable[[Place], tuple[list[str], dict[str, str]]]
+    command: Callable[[BenchSetup], tuple[list[str], dict[str, str]]]
     count: str = "SELECT count(*) FROM parcel"
     edits: str | None = None
 
 
-def _module(name: str) -> Callable[[Place], tuple[list[str], dict[str, str]]]:
-    def command(place: Place) -> tuple[list[str], dict[str, str]]:
-        words = [sys.executable, "-m", f"benchmarks.{name}", place.layer, place.database, str(place.page)]
-        return words, environment(place.folder, place.database)
+def _module(name: str) -> Callable[[BenchSetup], tuple[list[str], dict[str, str]]]:
+    def command(place: BenchSetup) -> tuple[list[str], dict[str, str]]:
+        arguments = [sys.executable, "-m", f"benchmarks.{name}", place.layer, place.database, str(place.page)]
+        return arguments, environment(place.folder, place.database)
 
     return command
 
 
-def _ogr2ogr(place: Place) -> tuple[list[str], dict[str, str]]:
-    asked = {"where": "1=1", "outFields": "*", "orderByFields": "OBJECTID ASC", "resultRecordCount": place.page}
-    source = f"ESRIJSON:{place.layer}/query?{urlencode({**asked, 'f': 'json'})}"
+def _ogr2ogr(place: BenchSetup) -> tuple[list[str], dict[str, str]]:
+    params = {"where": "1=1", "outFields": "*", "orderByFields": "OBJECTID ASC", "resultRecordCount": place.page}
+    source = f"ESRIJSON:{place.layer}/query?{urlencode({**params, 'f': 'json'})}"
     program, more = ogr2ogr()
-    words = [program, "-f", "PostgreSQL", f"PG:{place.database}", source, "-oo", "FEATURE_SERVER_PAGING=YES"]
+    arguments = [program, "-f", "PostgreSQL", f"PG:{place.database}", source, "-oo", "FEATURE_SERVER_PAGING=YES"]
     options = ["-t_srs", "EPSG:4326", "-nln", "parcel", "-lco", "GEOMETRY_NAME=geom", "--config", "PG_USE_COPY", "YES"]
-    return [*words, *options], {**environment(place.folder, place.database), **more}
+    return [*arguments, *options], {**environment(place.folder, place.database), **more}
 
 
 def ogr2ogr() -> tuple[str, dict[str, str]]:
-    """The machine's own program, else Debian's; and what it needs in its environment.
+    """The installed program, else that of Debian; and its additional environment.
 
     Raises:
-        ZoningError: neither can be had.
+        ZoningError: neither is available.
     """
     if own := shutil.which("ogr2ogr"):
         return own, {}
@@ -111,7 +121,7 @@ def ogr2ogr() -> tuple[str, dict[str, str]]:
     return str(tree / "usr/bin/ogr2ogr"), found | ({"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {})
 
 
-def _ours(place: Place) -> tuple[list[str], dict[str, str]]:
+def _ours(place: BenchSetup) -> tuple[list[str], dict[str, str]]:
     pace = place.variant.requests_per_minute or _UNLIMITED
     text = _TOML.format(id=ID, service=place.service, pace=pace, connections=CONNECTIONS)
     place.folder.mkdir(parents=True, exist_ok=True)

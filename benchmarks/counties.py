@@ -1,8 +1,9 @@
-"""One large county, then small ones into the same database, each beside the same county alone in an empty one.
+"""One large county, then small ones into the same database; each is compared with the same county alone in an empty
+one.
 
-Whole commands (`zoning sync`), each with a fresh home; the large county is synced once, and each variant works on a
-copy of that database. In each round all variants and the lone county take their turns: a machine that others
-share is faster and slower within a minute, so that only times of one round are compared.
+Whole commands (`zoning sync`) are measured, each with a new home. The large county is synced once, and each variant
+works on a copy of that database. In each round all variants and the county alone run one after the other, because the
+speed of a shared machine changes within a minute: only times of one round are compared.
 """
 
 import os
@@ -27,11 +28,11 @@ from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving
 from zoning_assets.storage.postgis import database
 
-#: The promise: a county beside others, by the same county alone.
+#: The limit: time of a county beside others, divided by the time of the same county alone.
 MOST_RATIO = 1.3
 ALONE, AS_IS, NO_AUTOVACUUM, NO_STATISTICS = "alone", "as is", "autovacuum off", "statistics deleted"
 _TIMES = ("publish_times", "whole_times", "rows_times")
-#: Holds the towns of a county of 1,000,000 lots; west, south, east, north; degrees.
+#: Contains the towns of a county of 1,000,000 lots; west, south, east, north; degrees.
 _BOUNDS: Bounds = (-72.1, 41.9, -71.1, 42.7)
 _READY_S = 1800.0
 _TABLES = "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'zoning'::regnamespace AND relkind = 'r'"
@@ -39,36 +40,36 @@ _FORGET = (
     "DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'zoning'::regnamespace)",
     "UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE relnamespace = 'zoning'::regnamespace",
 )
-#: What the batches' own times say: the transactions that published, from the merge on.
+#: Seconds of the transactions that published, from the merge on.
 _PUBLISHED_S = """
     SELECT coalesce(sum(extract(epoch FROM committed - started)), 0)::float8 FROM zoning.batch WHERE jurisdiction = %s
 """
-#: Rows that the database's tables and indexes gave since it was made: work that no other process makes slower.
+#: Rows read from tables and indexes since the database was created; independent of the load of the machine.
 _READ = "SELECT tup_returned + tup_fetched FROM pg_stat_database WHERE datname = current_database()"
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where the measurement takes place."""
+    """The place of the measurement."""
 
     server: str
     folder: Path
     say: Callable[[str], None]
 
     def name(self, what: str) -> str:
-        """A database's name, of this process alone."""
+        """The name of a database of this process."""
         return f"bench_counties_{what.replace(' ', '_')}_{os.getpid()}"
 
     def url(self, what: str) -> str:
-        """A database's URL, as its owner."""
+        """The URL of a database, as its owner."""
         return urlsplit(self.server)._replace(path=f"/{self.name(what)}").geturl()
 
     def drop(self, what: str) -> None:
-        """Drop a database if it is there."""
+        """Drop a database if it exists."""
         self._execute("DROP DATABASE IF EXISTS {name} WITH (FORCE)", what)
 
     def create(self, what: str, of: str | None = None) -> None:
-        """Make a database anew, empty and migrated, or as a copy of another."""
+        """Create a database, empty and migrated, or as a copy of another."""
         self.drop(what)
         self._execute("CREATE DATABASE {name} TEMPLATE {of}" if of else "CREATE DATABASE {name}", what, of or what)
         if of is None:
@@ -80,7 +81,7 @@ class Bench:
             connection.execute(sql.SQL(statement).format(**names))
 
 
-def measure(  # noqa: PLR0913 - how much, how often, where; who is told
+def measure(  # noqa: PLR0913 - sizes, place, progress
     first: int, others: int, count: int, server: str, home: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Time `zoning sync` of small counties beside a large one.
@@ -88,14 +89,14 @@ def measure(  # noqa: PLR0913 - how much, how often, where; who is told
     Args:
         first: parcels of the large county.
         others: parcels of each small county.
-        count: how many small counties.
+        count: the number of small counties.
         server: URL of a PostGIS whose user may create databases.
-        home: where files may lie meanwhile.
-        say: told what is going on.
+        home: a directory for temporary files.
+        say: receives progress messages.
 
     Returns:
-        `first`, `counties` (variant, number; publish_s, whole_s, rows_read; these by the same round's county alone:
-        publish_times, whole_times, rows_times) and `ratios`, by variant.
+        `first`, `counties` (variant, number; publish_s, whole_s, rows_read; their ratios to the same round's county
+        alone: publish_times, whole_times, rows_times) and `ratios`, by variant.
 
     Raises:
         RuntimeError: a sync failed.
@@ -118,7 +119,7 @@ def measure(  # noqa: PLR0913 - how much, how often, where; who is told
 
 
 def _large(bench: Bench, parcels: int) -> dict[str, float]:
-    bench.say(f"{parcels:,} parcels: the county is drawn")
+    bench.say(f"{parcels:,} parcels: building the county")
     bench.create("base")
     with serving(parcels, wait_most_s=_READY_S) as portal:
         return _sync(bench, "base", portal, f"{ID}-large")
@@ -127,7 +128,7 @@ def _large(bench: Bench, parcels: int) -> dict[str, float]:
 def _rounds(bench: Bench, variants: list[str], parcels: int, count: int) -> Iterator[dict[str, Any]]:
     with serving(parcels, wait_most_s=_READY_S) as portal:
         bench.create(ALONE)
-        bench.say(f"{parcels:,} parcels: the portal answers everything once, which does not count")
+        bench.say(f"{parcels:,} parcels: a first sync, which does not count, fills the cache of the portal")
         _sync(bench, ALONE, portal, f"{ID}-0")
         for number in range(1, count + 1):
             bench.create(ALONE)
@@ -143,7 +144,7 @@ def _times(found: dict[str, float], alone: dict[str, float]) -> dict[str, float]
 
 
 def _sync(bench: Bench, what: str, portal: str, county: str) -> dict[str, float]:
-    """One `zoning sync` in a fresh home: seconds of the publishing transactions and of the whole command, rows read."""
+    """Run `zoning sync` in a new home: seconds of the publishing transactions and of the whole command, rows read."""
     before = _read(bench.url(what))
     with _home(bench.folder, portal, county) as folder:
         began = time.monotonic()
@@ -176,7 +177,7 @@ def _read(url: str) -> int:
 
 @contextmanager
 def _home(folder: Path, portal: str, county: str) -> Iterator[Path]:
-    """A folder with the county's file alone; gone afterwards."""
+    """A folder with only the county's file; deleted afterwards."""
     home = folder / county
     home.mkdir()
     text = county_toml(portal, bounds=_BOUNDS, tile_resolution="auto")
@@ -193,7 +194,7 @@ def _is_superuser(server: str) -> bool:
 
 
 def _prepare(url: str, variant: str) -> None:
-    """Make a copied database one of a variant."""
+    """Change a copied database to a variant."""
     if variant == AS_IS:
         return
     with psycopg.connect(url, autocommit=True) as connection:
@@ -204,7 +205,7 @@ def _prepare(url: str, variant: str) -> None:
 
 
 def _ratios(counties: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By variant, the medians of the ratios, and the highest of the whole commands."""
+    """The medians of the ratios, and the highest one of whole commands, by variant."""
     found = []
     for variant in dict.fromkeys(each["variant"] for each in counties if each["variant"] != ALONE):
         mine = [each for each in counties if each["variant"] == variant]

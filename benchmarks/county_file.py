@@ -1,6 +1,6 @@
-"""A simulated county as one GeoPackage: its parcels and its zoning map as two layers, written in batches.
+"""A simulated county as one GeoPackage with the layers parcels and zoning, written in batches.
 
-Run as a program (`python -m benchmarks.county_file --parcels N --to PATH`), so that its memory ends with it.
+Run as a program (`python -m benchmarks.county_file --parcels N --to PATH`), so that its memory is freed at the end.
 """
 
 import argparse
@@ -15,12 +15,12 @@ import shapely
 from zoning_assets.simulation.county.county_table import Column, CountyTable
 from zoning_assets.simulation.portal.portal import CountyReleases
 
-_ROWS_A_BATCH = 10_000
+_ROWS_PER_BATCH = 10_000
 _EPSG = 2249
 
 
 def write(path: Path, parcels: int, release: int) -> None:
-    """Write a release of the county with so many parcels: layers `Parcels` and `Zoning`, EPSG:2249 (US feet)."""
+    """Write a release of the county: layers `Parcels` and `Zoning`, EPSG:2249 (US survey feet)."""
     county = CountyReleases(parcels).county(release)
     draft = path.with_name(f"draft-{path.name}")
     for name, table in (("Parcels", county.parcels), ("Zoning", county.zoning)):
@@ -46,8 +46,8 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
 
 
 def _batches(table: CountyTable) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(table), _ROWS_A_BATCH):
-        rows = table.taken(np.arange(start, min(start + _ROWS_A_BATCH, len(table))))
+    for start in range(0, len(table), _ROWS_PER_BATCH):
+        rows = table.taken(np.arange(start, min(start + _ROWS_PER_BATCH, len(table))))
         columns = {name: _arrow(values) for name, values in rows.columns.items() if name != "OBJECTID"}
         wkb = pa.array(shapely.to_wkb(rows.shapes.to_shapely()), pa.binary())
         yield pa.RecordBatch.from_pydict({**columns, "geometry": wkb})
@@ -58,13 +58,13 @@ def _arrow(values: Column) -> pa.Array:
 
 
 def main() -> None:
-    """Write the file that the command line asks for."""
+    """Write the file that the command line describes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parcels", type=int, required=True)
     parser.add_argument("--release", type=int, default=1)
     parser.add_argument("--to", type=Path, required=True)
-    asked = parser.parse_args()
-    write(asked.to, asked.parcels, asked.release)
+    options = parser.parse_args()
+    write(options.to, options.parcels, options.release)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Programs that are not ours, from Debian's own signed packages: unpacked below `.zoning`, never installed."""
+"""External programs from Debian's signed packages: unpacked below `.zoning`, never installed."""
 
 import os
 import shutil
@@ -12,18 +12,21 @@ from zoning_assets.local_postgres.data_folder import locked
 
 
 def unpacked(tree: Path, wanted: Sequence[str], beside: Sequence[str] = ()) -> Path:
-    """The folder `tree` with packages and what they need and the machine lacks; filled once.
+    """Unpack packages, with the dependencies that the machine does not have, into a folder; once.
 
     Args:
-        tree: where `usr` of the packages comes to lie.
+        tree: the folder; `usr` of the packages is below it.
         wanted: names of packages.
-        beside: packages that are unpacked too where they are needed, though the machine has them.
+        beside: packages to unpack if they are dependencies, even if the machine has them.
+
+    Returns:
+        `tree`.
 
     Raises:
-        ZoningError: the packages cannot be had.
+        ZoningError: the packages are not available.
     """
     if not packages.possible():
-        raise MachineRefused("this is no Debian", where=", ".join(wanted), do="install it yourself")
+        raise MachineRefused("this is not Debian", where=", ".join(wanted), do="install it yourself")
     tree.parent.mkdir(parents=True, exist_ok=True)
     with locked(tree.parent / "lock"):
         if not tree.is_dir():
@@ -41,7 +44,7 @@ def _unpack(tree: Path, wanted: Sequence[str], beside: Sequence[str]) -> None:
 
 
 def _downloaded(top: Path, wanted: Sequence[str], beside: Sequence[str]) -> list[Path]:
-    """The files of the packages and of what they need."""
+    """Download the packages and their dependencies; return the files."""
     environ = packages.private_apt(top)
     status = (top / "status").read_text().split("\n\n")
     named = tuple(f"Package: {name}\n" for name in (*wanted, *beside))

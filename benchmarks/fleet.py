@@ -1,4 +1,4 @@
-"""Twenty simulated portals in one thread, each with its own troubles, on a clock that is moved by hand."""
+"""Twenty simulated portals in one thread, each with its own faults, on a simulated clock."""
 
 import asyncio
 import threading
@@ -16,11 +16,11 @@ from zoning_assets.simulation.county.county import County
 from zoning_assets.simulation.portal.portal import CountyReleases, SimulatedPortal, county_portal
 
 START = datetime(2026, 11, 23, tzinfo=UTC)  # a Monday
-FLEET, LOTS = 20, 1500  # a new district is a fifteenth of them; of 400 it is a third, which a tripwire holds
-#: How each is to be asked; the rest of its file is the simulated county's.
+FLEET, LOTS = 20, 1500  # a new district has a fifteenth of them; with 400 lots it has a third, which a tripwire holds
+#: The probe settings; the rest of the jurisdiction file is that of the simulated county.
 PROBES = ("probe_hours = 6", "probe_hours = 12", "probe_hours = 24", 'probe = "0 3 * * *"')
-#: Portal -> when it changes (hours after START), when it says 503 to half of what is asked, when it is away, when it
-#: tells of itself but gives no row, when it rests by its own word. The last portal is dead: nobody listens there.
+#: By portal, in hours after START: changes; 503 for half of the requests; outages; no rows although metadata work;
+#: maintenance windows as its file states them. The last portal never responds.
 CHANGES: Mapping[int, tuple[float, ...]] = {
     **{number: (30.5 + 5.7 * number,) for number in range(12)},
     3: (20.2, 90.7), 7: (40.1, 41.9), 12: (50.3,), 13: (74.0,), 14: (33.3, 130.2),
@@ -34,7 +34,7 @@ DEAD = FLEET - 1
 
 @dataclass
 class Clock:
-    """The time of the week; who sleeps moves it on."""
+    """The time of the week; a sleep moves it forward."""
 
     seconds: float = 0.0
 
@@ -54,8 +54,8 @@ class Clock:
         self.seconds = max(self.seconds, until)
 
 
-class Granting(MemoryLedger):
-    """A ledger that remembers each request that it granted."""
+class RecordingLedger(MemoryLedger):
+    """A ledger that records each request that it granted."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock.monotonic)
@@ -70,7 +70,7 @@ class Granting(MemoryLedger):
 
 
 @dataclass
-class One:
+class FleetPortal:
     """A portal of the fleet."""
 
     number: int
@@ -79,8 +79,8 @@ class One:
     portal: SimulatedPortal = field(init=False)
     address: str = "http://127.0.0.1:1"
     release: int = 1
-    asked: int = 0
-    rows: Counter[tuple[object, ...]] = field(default_factory=Counter)  # questions for rows that were answered
+    received: int = 0
+    rows: Counter[tuple[object, ...]] = field(default_factory=Counter)  # answered requests for rows
 
     def __post_init__(self) -> None:
         self.releases = CountyReleases(LOTS, seed=self.number + 1)
@@ -102,16 +102,16 @@ class One:
         return any(_within(each.get(self.number), hours) for each in (STORMS, AWAY, ROWLESS))
 
     async def _fault(self, request: web.Request) -> web.StreamResponse | None:
-        self.asked += 1
+        self.received += 1
         if _within(AWAY.get(self.number), self.clock.hours):
             return web.Response(status=502, text="away")
-        if _within(STORMS.get(self.number), self.clock.hours) and self.asked % 2:
+        if _within(STORMS.get(self.number), self.clock.hours) and self.received % 2:
             return web.Response(status=503, headers={"Retry-After": "90"}, text="busy")
-        said = {**request.query, **{key: str(value) for key, value in (await request.post()).items()}}
-        if "outFields" in said and "outStatistics" not in said:
+        params = {**request.query, **{key: str(value) for key, value in (await request.post()).items()}}
+        if "outFields" in params and "outStatistics" not in params:
             if _within(ROWLESS.get(self.number), self.clock.hours):
                 return web.Response(status=502, text="no rows today")
-            self.rows[(self.release, request.path, *sorted(said.items()))] += 1
+            self.rows[(self.release, request.path, *sorted(params.items()))] += 1
         return None
 
 
@@ -120,12 +120,12 @@ def _within(span: tuple[float, float] | None, hours: float) -> bool:
 
 
 @contextmanager
-def serving(clock: Clock) -> Iterator[list[One]]:
-    """The fleet, at its addresses."""
-    fleet = [One(number, clock) for number in range(FLEET)]
+def serving(clock: Clock) -> Iterator[list[FleetPortal]]:
+    """Start the fleet."""
+    fleet = [FleetPortal(number, clock) for number in range(FLEET)]
     loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
 
-    async def one(each: One, up: Awaitable[None]) -> None:
+    async def one(each: FleetPortal, up: Awaitable[None]) -> None:
         async with each.portal.running() as each.address:
             await up
             await stop.wait()

@@ -1,8 +1,8 @@
-"""The floor: what fetching, reading, reprojecting and storing cost when nothing else is done.
+"""The lower limit: the cost of fetching, decoding, reprojecting and storing without anything else.
 
-Concurrent pages, orjson, one vectorised pass, binary COPY into the final table with its indexes. No checks, no proof,
-no history, no raw pages, no Dagster: a second run would fail or double every row.
-As a program: `python -m benchmarks.floor LAYER DATABASE PAGE`.
+Concurrent pages, orjson, vectorized geometry, binary COPY into the final table with its indexes. No checks, no proof,
+no history, no raw pages, no Dagster: a second run would fail or double every row. As a program: `python -m
+benchmarks.floor LAYER DATABASE PAGE`.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _NAMED = ("PIN", "ZONE", "USE_CODE", "SITE_ADDR")
 
 
 def rows_of(body: bytes) -> tuple[list[Any], ...]:
-    """A page as columns, in the table's order."""
+    """The columns of a page, in the order of the table."""
     features = orjson.loads(body)["features"]
     shapes, _ = esri_json.shapes_of([each.get("geometry") or {} for each in features])
     shapes = crs.reproject(shapes, "EPSG:2249", crs.DEGREES)
@@ -41,15 +41,15 @@ def rows_of(body: bytes) -> tuple[list[Any], ...]:
     return *named, [orjson.dumps(row).decode() for row in attributes], wkb
 
 
-class Harvest:
-    """One harvest of a whole layer."""
+class FloorHarvest:
+    """One harvest of a layer."""
 
     def __init__(self, layer: str, page: int, connection: psycopg.Connection) -> None:
         self.url, self.page_rows, self.connection = f"{layer}/query", page, connection
         self.slots, self.storing = asyncio.Semaphore(_AT_ONCE), asyncio.Lock()
 
     async def run(self) -> None:
-        """A few pages at a time: one is stored while another is read and a third is on its way."""
+        """Process a few pages at a time: one is stored while others are decoded and fetched."""
         async with aiohttp.ClientSession() as session:
             count = orjson.loads(await self._ask(session, returnCountOnly="true"))["count"]
             await asyncio.gather(*(self._page(session, offset) for offset in range(0, count, self.page_rows)))
@@ -74,12 +74,12 @@ class Harvest:
 
 
 def main(layer: str, database: str, page: str) -> None:
-    """The layer into a new table."""
-    gc.disable()  # a page's lists hold no cycles
+    """Load the layer into a new table."""
+    gc.disable()  # the lists of a page have no reference cycles
     with psycopg.connect(database) as connection:
         connection.execute(_TABLE)
         connection.commit()
-        asyncio.run(Harvest(layer, int(page), connection).run())
+        asyncio.run(FloorHarvest(layer, int(page), connection).run())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Peak proportional set size (PSS) of a command: its main process, the processes that it started, and all of them.
 
-PSS counts a page that several processes share once in all, so that libraries in forked workers do not count twice.
-Linux only. PostgreSQL's processes are not counted, whoever started them.
+PSS divides a shared page among its processes, so that libraries of forked workers are counted once. Linux only.
+Processes of PostgreSQL are not counted.
 """
 
 import os
@@ -18,13 +18,19 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Peaks:
-    """Highest PSS seen, bytes: of the main process, of the others together, and of all at one moment."""
+    """The highest PSS, in bytes.
+
+    Attributes:
+        main: of the main process.
+        workers: of the other processes together.
+        total: of all processes at one time.
+    """
 
     main: int = 0
     workers: int = 0
     total: int = 0
 
-    def raised(self, main: int, workers: int) -> "Peaks":
+    def with_sample(self, main: int, workers: int) -> "Peaks":
         """With one more sample."""
         return Peaks(max(self.main, main), max(self.workers, workers), max(self.total, main + workers))
 
@@ -51,13 +57,13 @@ class Footprint:
             self.sample()
 
     def sample(self) -> None:
-        """Look once."""
+        """Take one sample."""
         others = [pid for pid in descendants(self._pid) - {self._pid} if not _is_server(pid)]
-        self.peaks = self.peaks.raised(pss(self._pid), sum(map(pss, others)))
+        self.peaks = self.peaks.with_sample(pss(self._pid), sum(map(pss, others)))
 
 
 def pss(pid: int) -> int:
-    """The proportional set size of a process in bytes; 0 where it has ended."""
+    """The proportional set size of a process in bytes; 0 if it has ended."""
     try:
         lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
     except OSError:
@@ -66,7 +72,7 @@ def pss(pid: int) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of a processor that a process used, its children's not among them; 0 where it has ended."""
+    """CPU seconds of a process without its children; 0 if it has ended."""
     try:
         user, system = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[11:13]
     except (OSError, ValueError):
@@ -75,7 +81,7 @@ def cpu_s(pid: int) -> float:
 
 
 def descendants(pid: int) -> set[int]:
-    """The process and everything it started, directly or not."""
+    """The process and all processes that it started, directly or not."""
     parents = {int(each.name): _parent(each) for each in _PROC.iterdir() if each.name.isdigit()}
     family, grown = {pid}, True
     while grown:

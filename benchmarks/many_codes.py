@@ -1,4 +1,5 @@
-"""A synthetic city of 1,500 codes and 14,000 districts, stacked and invalid: the time to judge a release of it."""
+"""A synthetic city of 1,500 codes and 14,000 districts, some stacked or invalid: the time to detect the changes of a
+release."""
 
 import time
 from typing import Any
@@ -19,8 +20,8 @@ _WIDE, _SIDE = 110, 0.0015  # districts in a row; degrees
 
 
 def city(release: int) -> gpd.GeoDataFrame:
-    """The map, `ID` and `ZONE`: cells of about 125 m. Every 11th is a bow-tie, every 13th lies upon its neighbour under
-    another code, every 17th has a spike. Release 2: CHANGED cells, each in one piece, have the next code."""
+    """The map, with the columns `ID` and `ZONE`: cells of about 125 m. Every 11th is a bow-tie, every 13th overlaps its
+    neighbour with another code, every 17th has a spike. Release 2: CHANGED cells have the next code."""
     rng = np.random.default_rng(13)
     numbers = np.arange(DISTRICTS)
     codes = rng.integers(0, CODES, DISTRICTS)
@@ -31,35 +32,35 @@ def city(release: int) -> gpd.GeoDataFrame:
 
 
 def changed() -> np.ndarray:
-    """The cells that release 2 rezones; none of them, nor their neighbours, is stacked or invalid."""
+    """The cells that release 2 rezones; neither they nor their neighbours are stacked or invalid."""
     numbers = np.arange(DISTRICTS)
     plain = [n for n in numbers.tolist() if all(_is_plain(each) for each in (n, n - 1, n + 1))]
     return np.array(plain[:: len(plain) // CHANGED][:CHANGED])
 
 
 def lots() -> gpd.GeoDataFrame:
-    """One lot in the middle of each cell, `PIN` is the cell's `ID`."""
+    """One lot in the middle of each cell; `PIN` is the cell's `ID`."""
     shapes = shapely.buffer(shapely.centroid([_cell(number) for number in range(DISTRICTS)]), _SIDE / 4, quad_segs=1)
     return gpd.GeoDataFrame({"PIN": np.arange(DISTRICTS).astype(str)}, geometry=shapes, crs="EPSG:4326")
 
 
 def measure() -> dict[str, Any]:
-    """Seconds for one release, and what is told of it."""
+    """Seconds for one release, and how many changes are detected."""
     frame = crs.metric_frame(BOUNDS)
     before, after = (_metric(city(release), frame) for release in (1, 2))
     here = lots().to_crs(frame)
     parcels = here.assign(key=here["PIN"], zoning_code=None)
     started = time.monotonic()
-    judged = detect_zoning_changes(parcels, before, after)
-    events = judged.changes[judged.changes["state"] == change_event.EVENT]
-    told = {ids[0] for ids in events["parcel_ids"]}
+    detected = detect_zoning_changes(parcels, before, after)
+    events = detected.changes[detected.changes["state"] == change_event.EVENT]
+    reported = {ids[0] for ids in events["parcel_ids"]}
     return {
         "codes": CODES,
         "districts": DISTRICTS,
         "true": CHANGED,
-        "told": len(told),
-        "right": len(told & set(changed().astype(str))),
-        "alarms": list(judged.alarms),
+        "told": len(reported),
+        "right": len(reported & set(changed().astype(str))),
+        "alarms": list(detected.alarms),
         "seconds": round(time.monotonic() - started, 1),
     }
 

@@ -1,4 +1,4 @@
-"""Whole commands, each a process of its own: seconds from start to exit, processor time, memory; their databases."""
+"""Whole commands as processes: seconds from start to exit, CPU time, memory; and their databases."""
 
 import os
 import resource
@@ -23,7 +23,13 @@ _LAST_LINES = 3
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command took. `cpu_s`: its own and that of the processes that it started and waited for."""
+    """The cost of a command.
+
+    Attributes:
+        seconds: from start to exit.
+        cpu_s: of the command and the processes that it started and waited for.
+        peaks: of memory.
+    """
 
     seconds: float
     cpu_s: float
@@ -34,7 +40,7 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> Ran:
     """Run a command to its end, in a session of its own.
 
     Raises:
-        RuntimeError: it failed; with the last lines that it wrote to standard error.
+        RuntimeError: it failed; the message has the last lines of its standard error.
     """
     with tempfile.TemporaryFile() as errors:
         used, began = _children_cpu_s(), time.monotonic()
@@ -64,7 +70,8 @@ def _children_cpu_s() -> float:
 
 
 def environment(folder: Path, database: str) -> dict[str, str]:
-    """For `zoning`: a home of its own in `folder`, which holds the jurisdiction files; nothing of the caller's."""
+    """The environment of `zoning`: its home in `folder`, which has the jurisdiction files; no settings of the
+    caller."""
     ours = {
         "ZONING_HOME": str(folder / "home"),
         "ZONING_DATABASE_URL": database,
@@ -78,7 +85,7 @@ def environment(folder: Path, database: str) -> dict[str, str]:
 
 @contextmanager
 def databases(server: str, names: Collection[str]) -> Iterator[dict[str, str]]:
-    """A fresh database with PostGIS for each name: its URL. Dropped at the end."""
+    """Create a new database with PostGIS for each name; yield the URLs. The databases are dropped at the end."""
     real = {name: f"bench_{name}_{os.getpid()}" for name in names}
     urls = {name: urlsplit(server)._replace(path=f"/{each}").geturl() for name, each in real.items()}
     with psycopg.connect(server, autocommit=True) as connection:
@@ -94,6 +101,6 @@ def databases(server: str, names: Collection[str]) -> Iterator[dict[str, str]]:
 
 
 def settle(database: str) -> None:
-    """Let the server write what earlier work has left, so that it does not count for what follows."""
+    """Write a checkpoint, so that earlier work does not slow down the next measurement."""
     with psycopg.connect(database, autocommit=True) as connection, suppress(psycopg.errors.InsufficientPrivilege):
         connection.execute("CHECKPOINT")

@@ -1,4 +1,4 @@
-"""What a database says of a county's parcels, in what it differs from the truth, and how it is set back."""
+"""The parcels in a database: reading them, comparing them with the expected ones, and restoring all tables."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,40 +7,47 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-#: One tile's part: content hash by key, and how often each object id is held back.
+#: The part of one tile: content hash by key, and how often each object id is rejected.
 Part = tuple[dict[str, str], Counter[int]]
 
 
 @dataclass(frozen=True)
-class State:
-    """Each parcel's tile and content hash, and how often each row is held back, by tile and object id."""
+class DatabaseState:
+    """The parcels and rejections of a database.
+
+    Attributes:
+        parcels: tile and content hash of each parcel, by key.
+        held: how often each row is rejected, by tile and object id.
+    """
 
     parcels: Mapping[str, tuple[str, str]]
     held: Mapping[tuple[str, int], int]
 
     def of(self, tile: str) -> Part:
-        """One tile's part."""
+        """The part of one tile."""
         held = Counter({oid: rows for (where, oid), rows in self.held.items() if where == tile})
         return {key: content for key, (where, content) in self.parcels.items() if where == tile}, held
 
     @property
     def tiles(self) -> set[str]:
-        """All that hold something."""
+        """All tiles with a parcel or a rejection."""
         return {tile for tile, _ in self.parcels.values()} | {tile for tile, _ in self.held}
 
 
-def state_of(url: str) -> State:
-    """What the database says."""
+def state_of(url: str) -> DatabaseState:
+    """Read the state of a database."""
     with psycopg.connect(url) as connection:
         parcels = connection.execute("SELECT parcel_id, tile, content_hash FROM zoning.parcel").fetchall()
         held = connection.execute(
             "SELECT tile, (raw -> 'attributes' ->> 'OBJECTID')::float::int FROM zoning.rejection WHERE state = 'open'"
         ).fetchall()
-    return State({key: (tile, content) for key, tile, content in parcels}, Counter((tile, oid) for tile, oid in held))
+    return DatabaseState(
+        {key: (tile, content) for key, tile, content in parcels}, Counter((tile, oid) for tile, oid in held)
+    )
 
 
 def difference(found: Part, wanted: Part) -> Counter[str]:
-    """How many rows are LOST, DOUBLED (or should not be there) or CHANGED."""
+    """How many rows are LOST, DOUBLED (or should not exist) or CHANGED."""
     (rows, held), (true_rows, true_held) = found, wanted
     lost = len(true_rows.keys() - rows) + (true_held - held).total()
     doubled = len(rows.keys() - true_rows) + (held - true_held).total()
@@ -63,7 +70,7 @@ _COLUMNS = """
 
 
 def _tables(connection: psycopg.Connection) -> list[str]:
-    """Our tables but the audit, which only grows; each stands behind those that it refers to."""
+    """All tables except the audit, which is append-only; a table comes after those that it refers to."""
     known = dict(connection.execute(_TABLES).fetchall())
     left = {name: {each for each in others if each} for name, others in known.items() if name != "audit"}
     found: list[str] = []
@@ -74,8 +81,8 @@ def _tables(connection: psycopg.Connection) -> list[str]:
     return found
 
 
-def keep(url: str, name: str) -> None:
-    """Keep what all tables hold now, under a name."""
+def save(url: str, name: str) -> None:
+    """Copy all tables to a schema of this name."""
     with psycopg.connect(url) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
         for table in _tables(connection):
@@ -83,8 +90,8 @@ def keep(url: str, name: str) -> None:
             connection.execute(sql.SQL("CREATE TABLE {kept} AS TABLE {table}").format(**names))
 
 
-def set_back(url: str, name: str) -> None:
-    """Let all tables hold what was kept under a name: some hundred rows, faster than a fresh database."""
+def restore(url: str, name: str) -> None:
+    """Restore all tables from the schema of this name. For some hundred rows this is faster than a new database."""
     with psycopg.connect(url) as connection:
         tables = _tables(connection)
         for table in reversed(tables):

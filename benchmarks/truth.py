@@ -1,7 +1,7 @@
-"""Real cities whose changes are known: what is found of them, and what is found beside them.
+"""Real cities with known changes: how many of them are detected, and what else is detected.
 
-Cambridge, Massachusetts: FY2014 parcels under six vintages of its zoning map; FY2013 and FY2014 parcels. San Jose,
-California: two vintages of its map. Read from `../shared/data` or below ZONING_SHARED.
+Cambridge, Massachusetts: FY2014 parcels and six vintages of its zoning map; FY2013 and FY2014 parcels. San Jose,
+California: two vintages of its map. The data is read from `../shared/data` or below ZONING_SHARED.
 """
 
 import csv
@@ -30,12 +30,12 @@ _SAN_JOSE = crs.metric_frame((-122.05, 37.12, -121.58, 37.47))
 
 
 def available() -> bool:
-    """Whether the real data is at hand."""
+    """Whether the real data is available."""
     return _SHARED.is_dir()
 
 
 def measure(say: Callable[[str], None]) -> dict[str, Any]:
-    """Every release, with precision and recall where the truth is known."""
+    """Compare all releases, with precision and recall if the truth is known."""
     say("Cambridge, zoning")
     zoning = _cambridge_zoning()
     say("Cambridge, parcels FY2013 to FY2014")
@@ -54,32 +54,32 @@ def _cambridge_zoning() -> list[dict[str, Any]]:
     found = []
     for before, after in pairwise(vintages):
         started = time.monotonic()
-        judged = zoning_changes.detect_zoning_changes(parcels, maps[before], maps[after])
+        detected = zoning_changes.detect_zoning_changes(parcels, maps[before], maps[after])
         seconds = round(time.monotonic() - started, 1)
-        events = judged.changes[judged.changes["state"] == change_event.EVENT]
-        told = {(ids[0], old, new) for kind, ids, old, new in _said(events) if kind == zoning_changes.REZONED}
+        events = detected.changes[detected.changes["state"] == change_event.EVENT]
+        reported = {(ids[0], old, new) for kind, ids, old, new in _as_tuples(events) if kind == zoning_changes.REZONED}
         true = {(row["OBJECTID"], row[before], row[after]) for row in truth if row[before] != row[after]}
-        right = len(told & true)
+        right = len(reported & true)
         found.append(
             {
                 "from": before,
                 "to": after,
                 "true": len(true),
-                "told": len(told),
-                "precision": right / len(told) if told else 1.0,
+                "told": len(reported),
+                "precision": right / len(reported) if reported else 1.0,
                 "recall": right / len(true) if true else 1.0,
-                "partly": sum(kind == zoning_changes.PARTLY for kind, *_ in _said(events)),
-                "review": int((judged.changes["state"] == change_event.REVIEW).sum()),
-                "drift_m": judged.drift.drift_m,
-                "tolerance_m": judged.drift.tolerance_m,
-                "alarms": list(judged.alarms),
+                "partly": sum(kind == zoning_changes.PARTLY for kind, *_ in _as_tuples(events)),
+                "review": int((detected.changes["state"] == change_event.REVIEW).sum()),
+                "drift_m": detected.drift.drift_m,
+                "tolerance_m": detected.drift.tolerance_m,
+                "alarms": list(detected.alarms),
                 "seconds": seconds,
             }
         )
     return found
 
 
-def _said(table: pd.DataFrame) -> list[tuple[Any, ...]]:
+def _as_tuples(table: pd.DataFrame) -> list[tuple[Any, ...]]:
     return list(zip(table["kind"], table["parcel_ids"], table["old"], table["new"], strict=True))
 
 
@@ -89,8 +89,8 @@ def _cambridge_parcels() -> dict[str, Any]:
     before, after = (_lots(folder / name) for name in files)
     old, new = set(before["key"]), set(after["key"])
     started = time.monotonic()
-    judged = detect_parcel_changes(before, after, has_own_codes=False)
-    told = {key for ids in judged.changes["parcel_ids"] for key in ids}
+    detected = detect_parcel_changes(before, after, has_own_codes=False)
+    reported = {key for ids in detected.changes["parcel_ids"] for key in ids}
     same = dict(zip(before["key"], before.geometry, strict=True))
     differing = sum(
         shapely.area(shapely.symmetric_difference(shape, same[key])) > 0.0929  # a square foot
@@ -102,23 +102,23 @@ def _cambridge_parcels() -> dict[str, Any]:
         "kept_and_differing_by_a_square_foot": differing,
         "added": len(new - old),
         "removed": len(old - new),
-        "added_or_removed_and_not_told": len((old ^ new) - told),
-        "events": dict(Counter(judged.changes["kind"])),
-        "drift_m": judged.drift.drift_m,
-        "tolerance_m": judged.drift.tolerance_m,
+        "added_or_removed_and_not_told": len((old ^ new) - reported),
+        "events": dict(Counter(detected.changes["kind"])),
+        "drift_m": detected.drift.drift_m,
+        "tolerance_m": detected.drift.tolerance_m,
         "seconds": round(time.monotonic() - started, 1),
     }
 
 
 def _lots(path: Path) -> gpd.GeoDataFrame:
-    """Parcels by their key, the rows of a repeated one as one."""
+    """Parcels by key; rows of a repeated key are dissolved."""
     lots = _read(path, _CAMBRIDGE)
     whole = lots[lots["ML"].notna()].dissolve("ML").reset_index()
     return _frame(whole, key=whole["ML"], zoning_code=None)
 
 
 def _san_jose() -> dict[str, Any]:
-    """There are no parcels at hand: each district of the newer map stands for one."""
+    """There are no parcels: each district of the newer map is used as a parcel."""
     folder = _SHARED / "sanjose_ca"
     before, after = (_map(folder / f"Zoning_{day}.zip", "ZONING", _SAN_JOSE) for day in ("2014-07-23", "2014-10-23"))
     ids = [set(side["ZONING_ID"].astype(str)) for side in (before, after)]
@@ -131,8 +131,8 @@ def _san_jose() -> dict[str, Any]:
         pd.DataFrame(after).drop_duplicates("ZONING_ID"), on="ZONING_ID", suffixes=("_was", "_now")
     )
     recoded = both[both["code_was"] != both["code_now"]]
-    judged = zoning_changes.detect_zoning_changes(lots, before, after)
-    events = judged.changes[judged.changes["state"] == change_event.EVENT]
+    detected = zoning_changes.detect_zoning_changes(lots, before, after)
+    events = detected.changes[detected.changes["state"] == change_event.EVENT]
     return {
         "same_id_other_code": [
             list(map(str, row)) for row in recoded[["ZONING_ID", "code_was", "code_now"]].to_numpy()
@@ -141,17 +141,17 @@ def _san_jose() -> dict[str, Any]:
         "ids_removed": len(ids[0] - ids[1]),
         "events": dict(Counter(events["kind"])),
         "rezoned": [
-            [", ".join(ids), old, new] for kind, ids, old, new in _said(events) if kind == zoning_changes.REZONED
+            [", ".join(ids), old, new] for kind, ids, old, new in _as_tuples(events) if kind == zoning_changes.REZONED
         ],
-        "review": int((judged.changes["state"] == change_event.REVIEW).sum()),
-        "drift_m": judged.drift.drift_m,
-        "tolerance_m": judged.drift.tolerance_m,
-        "alarms": list(judged.alarms),
+        "review": int((detected.changes["state"] == change_event.REVIEW).sum()),
+        "drift_m": detected.drift.drift_m,
+        "tolerance_m": detected.drift.tolerance_m,
+        "alarms": list(detected.alarms),
     }
 
 
 def _map(path: Path, column: str, frame: str) -> gpd.GeoDataFrame:
-    """A map with canonical codes."""
+    """A zoning map with canonical codes."""
     rows = _read(path, frame)
     known = [each if isinstance(each, str) else None for each in rows[column]]
     spelled = zoning_codes.spell({each for each in known if each}, CodeRules(), {})
@@ -161,14 +161,14 @@ def _map(path: Path, column: str, frame: str) -> gpd.GeoDataFrame:
 
 
 def _frame(rows: gpd.GeoDataFrame, **columns: Any) -> gpd.GeoDataFrame:
-    told = rows.assign(**columns).reset_index(drop=True)
-    said = told["code_local"] if "code_local" in told else told["key"]
-    return told.assign(content_hash=content_hashes([said.tolist()], told.geometry.to_numpy()))
+    labelled = rows.assign(**columns).reset_index(drop=True)
+    labels = labelled["code_local"] if "code_local" in labelled else labelled["key"]
+    return labelled.assign(content_hash=content_hashes([labels.tolist()], labelled.geometry.to_numpy()))
 
 
 @lru_cache(maxsize=16)
 def _read(path: Path, frame: str) -> gpd.GeoDataFrame:
-    """A file's rows that have a shape, valid, in an equal-area frame."""
+    """The rows of a file that have a geometry, made valid, in an equal-area frame."""
     rows = gpd.read_file(path)
     rows = rows[rows.geometry.notna() & ~rows.geometry.is_empty]
     shapes = crs.reproject(rows.geometry.to_numpy(), rows.crs.to_wkt(), frame)

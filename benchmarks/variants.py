@@ -1,21 +1,21 @@
-"""The variants of the benchmark's ArcGIS server: what it can do, and what it costs to ask it."""
+"""The variants of the benchmark's ArcGIS server: what they support, and their limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One server. None knows HAVING.
+class ServerVariant:
+    """One variant of the server. None supports HAVING.
 
     Attributes:
         name: as `zoning bench sync --variant` takes it.
         about: one line for people.
-        statistics: it answers outStatistics and groups.
-        tracking: it keeps when each row was edited, and says when the layer was.
-        scans: a query by area reads and tests each row; else an index is asked first.
-        delay_s: each request takes so much longer, however many come at once.
-        requests_per_minute: those that come faster wait for their turn, as with nginx's limit_req; 0: no limit.
+        statistics: it supports outStatistics and groups.
+        tracking: it stores when each row was edited, and states when the layer was edited.
+        scans: a query by area reads and tests every row; else an index is used.
+        delay_s: the delay of each request, in seconds, whatever the number of concurrent requests.
+        requests_per_minute: the rate limit; faster requests wait, as with limit_req of nginx; 0: no limit.
     """
 
     name: str
@@ -27,21 +27,23 @@ class Variant:
     requests_per_minute: int = 0
 
     def least_s(self, requests: int, connections: int) -> float:
-        """The seconds that so many requests take on this server at least, whoever asks."""
-        in_turns = (requests - 1) * 60 / self.requests_per_minute if self.requests_per_minute else 0.0
-        return max(in_turns, requests * self.delay_s / connections)
+        """The least seconds for so many requests with this variant, for any client."""
+        limited = (requests - 1) * 60 / self.requests_per_minute if self.requests_per_minute else 0.0
+        return max(limited, requests * self.delay_s / connections)
 
 
-VARIANTS: Mapping[str, Variant] = {
+VARIANTS: Mapping[str, ServerVariant] = {
     each.name: each
     for each in (
-        Variant("plain", "neither statistics nor HAVING nor editor tracking"),
-        Variant("spatial", "as plain; a query by area reads and tests each row", scans=True),
-        Variant("statistics", "statistics without HAVING, no editor tracking", statistics=True),
-        Variant("tracked", "editor tracking and statistics", statistics=True, tracking=True),
-        Variant("latency", "as tracked; 300 ms a request", statistics=True, tracking=True, delay_s=0.3),
-        Variant("limited", "as tracked; 30 requests a minute", statistics=True, tracking=True, requests_per_minute=30),
+        ServerVariant("plain", "neither statistics nor HAVING nor editor tracking"),
+        ServerVariant("spatial", "as plain; a query by area reads and tests each row", scans=True),
+        ServerVariant("statistics", "statistics without HAVING, no editor tracking", statistics=True),
+        ServerVariant("tracked", "editor tracking and statistics", statistics=True, tracking=True),
+        ServerVariant("latency", "as tracked; 300 ms a request", statistics=True, tracking=True, delay_s=0.3),
+        ServerVariant(
+            "limited", "as tracked; 30 requests a minute", statistics=True, tracking=True, requests_per_minute=30
+        ),
     )
 }
-#: Those whose seconds are the contestants' own.
+#: Variants without delay and limit: their seconds depend on the contestant only.
 UNHINDERED = ("plain", "spatial", "statistics", "tracked")

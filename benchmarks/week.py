@@ -1,7 +1,9 @@
-"""A week of twenty portals in a few minutes: changes, storms, outages, maintenance, and one portal that is dead.
+"""A week of twenty portals in a few minutes: changes, overload, outages, maintenance, and one portal that never
+responds.
 
-The decisions of the sensors, the client with its budgets, the pipeline and PostGIS are the real ones; only time is not:
-who waits moves the clock. Dagster, which starts a run for each request of a sensor, is left out: here it is a list.
+The decisions of the sensors, the client with its rate limits, the pipeline and PostGIS are the real ones. The clock is
+simulated: a sleep moves it forward. Dagster, which starts a run for each run request of a sensor, is replaced by a
+list.
 """
 
 import asyncio
@@ -16,7 +18,7 @@ from typing import Any
 
 from benchmarks import fleet
 from benchmarks.chaos import fresh_database
-from benchmarks.fleet import CHANGES, DEAD, RESTS, Clock, Granting, One
+from benchmarks.fleet import CHANGES, DEAD, RESTS, Clock, FleetPortal, RecordingLedger
 from zoning_assets import jurisdictions
 from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
 from zoning_assets.defs.sensors.all_sensors import Seen
@@ -40,19 +42,34 @@ _TICK_S, _WEEK_S, _DAY_S = 600.0, 7 * 86400.0, 86400.0
 
 @dataclass
 class Week:
-    """What happens, and what is noted of it."""
+    """The simulation and its records.
+
+    Attributes:
+        clock: the simulated time.
+        portals: all portals.
+        pipeline: the real pipeline.
+        ledger: records each request.
+        feeds: of all portals.
+        cursor: of the probe sensor.
+        retries: of the retry sensor.
+        requested: run keys, as Dagster stores them.
+        probes: by portal and day.
+        busy: portals and days with a harvest, overload or outage.
+        runs: hours, feed, reason, success.
+        published: start and end hours of successful runs, by feed.
+    """
 
     clock: Clock
-    portals: list[One]
+    portals: list[FleetPortal]
     pipeline: Pipeline
-    ledger: Granting
+    ledger: RecordingLedger
     feeds: list[WatchedFeed]
     cursor: dict[str, ProbeState] = field(default_factory=dict)
     retries: dict[int, failed_partitions.RetryState] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)  # run keys, as Dagster remembers them
-    probes: Counter[tuple[int, int]] = field(default_factory=Counter)  # portal and day
-    busy: set[tuple[int, int]] = field(default_factory=set)  # portals and days with a harvest, a storm or an outage
-    runs: list[tuple[float, str, str, bool]] = field(default_factory=list)  # hours, feed, why, whether it went well
+    requested: set[str] = field(default_factory=set)
+    probes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    busy: set[tuple[int, int]] = field(default_factory=set)
+    runs: list[tuple[float, str, str, bool]] = field(default_factory=list)
     published: defaultdict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
     def number(self, feed: WatchedFeed) -> int:
@@ -63,7 +80,7 @@ class Week:
         return int(self.clock.seconds // _DAY_S)
 
     def tick(self) -> None:
-        """The three sensors, one after the other, and the runs that they ask for."""
+        """Evaluate the three sensors, and start the runs that they request."""
         seen = Seen.at(self.pipeline.database, self.feeds, self.clock.now())
         by_key = {feed.key: feed for feed in self.feeds}
         asks = [(each.run_key, each.feed, ()) for each in self._probed(seen) if each.run_key]
@@ -72,13 +89,13 @@ class Week:
         closed = seen.closed | {feed.key for feed in self.feeds if seen.failures_of(feed)}
         asks += [(key, feed, ()) for feed, key in overdue_feeds.due(self.feeds, seen.known, closed, seen.now)]
         for key, feed, tiles in asks:
-            if key not in self.asked:
-                self.asked.add(key)
+            if key not in self.requested:
+                self.requested.add(key)
                 self._run(key.split()[0], feed, tiles)
 
-    def _probed(self, seen: Seen) -> list[portal_probes.Decided]:
+    def _probed(self, seen: Seen) -> list[portal_probes.ProbeDecision]:
         chosen = probe_schedule.due(self.cursor, seen.known, seen.feeds, seen.closed, seen.now)
-        found = asyncio.run(portal_probes.ask(self.pipeline, chosen, seen.now))
+        found = asyncio.run(portal_probes.probe_feeds(self.pipeline, chosen, seen.now))
         decided = portal_probes.decide(self.cursor, found, seen.failures_of, seen.now)
         for each in decided:
             self.cursor[each.feed.key] = each.entry
@@ -87,11 +104,11 @@ class Week:
         return decided
 
     def _run(self, why: str, feed: WatchedFeed, tiles: Sequence[str]) -> None:
-        """What the job `harvest` does."""
+        """Do what the job `harvest` does."""
         self.busy.add((self.number(feed), self.day))
         began, url, id_ = self.clock.hours, self.pipeline.database, feed.jurisdiction.id
         failure_records.note_asked(url, id_, feed.name, tiles, "week", self.clock.now())
-        outcomes = self._through(feed.jurisdiction, feed.name, tiles)
+        outcomes = self._run_pipeline(feed.jurisdiction, feed.name, tiles)
         failure_records.note(url, outcomes, "week", self.clock.now())
         well = all(each.error is None for each in outcomes)
         self.runs.append((round(began, 2), feed.key, why if why in ("again", "fresh") else "changed", well))
@@ -102,7 +119,7 @@ class Week:
             change_detection.update_parcel_zoning(url, feed.jurisdiction)
             change_detection.detect_changes(url, feed.jurisdiction)
 
-    def _through(self, described: Jurisdiction, feed: str, tiles: Sequence[str]) -> list[Outcome]:
+    def _run_pipeline(self, described: Jurisdiction, feed: str, tiles: Sequence[str]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         places = [Place(described.id)]
         if feed == PARCELS:
@@ -118,7 +135,7 @@ class Week:
 
 
 def measure_apart(server: str, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """The week in a database and a folder of its own, thrown away at the end."""
+    """Measure in a temporary database and folder."""
     home.mkdir(parents=True, exist_ok=True)
     with fresh_database(server) as url, TemporaryDirectory(dir=home) as folder:
         return measure(url, Path(folder), say)
@@ -134,9 +151,9 @@ def _cell(value: Any) -> Any:
 
 
 def measure(server: str, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """The whole week; `server` is a database with the schema and nothing in it."""
+    """Simulate the week. `server`: an empty database with the schema."""
     clock, began = Clock(), time.monotonic()
-    ledger = Granting(clock)
+    ledger = RecordingLedger(clock)
 
     def http() -> Http:
         return Http(sleep=clock.sleep, jitter=lambda: 0.5, clock=clock.monotonic, now=clock.now, ledger=ledger)
@@ -157,11 +174,11 @@ def measure(server: str, home: Path, say: Callable[[str], None]) -> dict[str, An
         return _found(week, time.monotonic() - began)
 
 
-def _feeds(home: Path, each: One) -> list[WatchedFeed]:
+def _feeds(home: Path, each: FleetPortal) -> list[WatchedFeed]:
     name = f"us-xx-county-{each.number:02d}"
     text = county_toml(each.address).replace(ID, name)
     text = text.replace('type = "arcgis"\n', f'type = "arcgis"\n{fleet.PROBES[each.number % len(fleet.PROBES)]}\n')
-    text = text.partition("[portal]")[0]  # the defaults, as for a portal of which nothing is known
+    text = text.partition("[portal]")[0]  # the default limits
     if each.number in RESTS:
         text += f'[portal]\nmaintenance = ["{RESTS[each.number]}"]\n'
     (home / "toml").mkdir(parents=True, exist_ok=True)
@@ -172,7 +189,7 @@ def _feeds(home: Path, each: One) -> list[WatchedFeed]:
 
 
 def _found(week: Week, seconds: float) -> dict[str, Any]:
-    """The figures, and what violates the limits."""
+    """The figures, and the violated limits."""
     table = [_portal(week, each) for each in week.portals]
     faults = [f"{row['portal']}: {fault}" for row in table for fault in row.pop("faults")]
     quiet = [row["requests_a_probe_most"] for row in table if row["requests_a_probe_most"] is not None]
@@ -192,23 +209,23 @@ def _found(week: Week, seconds: float) -> dict[str, Any]:
     }
 
 
-def _portal(week: Week, each: One) -> dict[str, Any]:
+def _portal(week: Week, each: FleetPortal) -> dict[str, Any]:
     feeds = [feed for feed in week.feeds if week.number(feed) == each.number]
     limit = feeds[0].freshness_limit(fleet.START)
     times = [at for host, at in week.ledger.granted if host == each.host]
     runs = [run for run in week.runs if run[1] in {feed.key for feed in feeds}]
     lags = [_lag(week, feeds, hours) for hours in CHANGES.get(each.number, ())]
     days = [d for d in range(7) if (each.number, d) not in week.busy and week.probes[each.number, d]]
-    asked = {d: sum(int(at // _DAY_S) == d for at in times) for d in days}
-    a_probe = [asked[d] / week.probes[each.number, d] for d in days]
+    requested = {d: sum(int(at // _DAY_S) == d for at in times) for d in days}
+    a_probe = [requested[d] / week.probes[each.number, d] for d in days]
     most = max((sum(at <= other < at + 60 for other in times) for at in times), default=0)
     twice = sum(count - 1 for count in each.rows.values())
     faults = [f"a change was published after {lag} h" for lag in lags if lag is None or timedelta(hours=lag) > limit]
     faults += [f"{most} requests in a minute"] if most > 30 else []
     faults += [f"{max(a_probe):.1f} requests a probe"] if max(a_probe, default=0) > 3 else []
     faults += [f"{twice} pages fetched twice"] if twice and not _failed(runs) else []
-    faults += ["asked while it rests"] if _while_it_rests(each, times) else []
-    faults += _wrong(week, each) if each.number != DEAD else []
+    faults += ["requests during maintenance"] if _asked_in_maintenance(each, times) else []
+    faults += _wrong_rows(week, each) if each.number != DEAD else []
     return {
         "portal": each.number,
         "freshness_hours": int(limit.total_seconds() // 3600),
@@ -220,7 +237,7 @@ def _portal(week: Week, each: One) -> dict[str, Any]:
         "requests": len(times),
         "most_a_minute": most,
         "no_change_days": len(days),
-        "requests_a_no_change_day": round(sum(asked.values()) / len(days), 1) if days else None,
+        "requests_a_no_change_day": round(sum(requested.values()) / len(days), 1) if days else None,
         "requests_a_probe_most": round(max(a_probe), 2) if a_probe else None,
         "pages": sum(each.rows.values()),
         "pages_twice": twice,
@@ -233,18 +250,18 @@ def _failed(runs: Sequence[tuple[float, str, str, bool]]) -> int:
 
 
 def _lag(week: Week, feeds: Sequence[WatchedFeed], changed: float) -> float | None:
-    """Hours from a change to its publication, of the later feed; None: it never was."""
+    """Hours from a change to its publication, of the later feed; None: it was not published."""
     ends = [min((end for began, end in week.published[f.key] if began >= changed), default=None) for f in feeds]
     return None if None in ends else round(max(end for end in ends if end is not None) - changed, 1)
 
 
-def _while_it_rests(each: One, times: Sequence[float]) -> bool:
+def _asked_in_maintenance(each: FleetPortal, times: Sequence[float]) -> bool:
     windows = [RESTS[each.number]] if each.number in RESTS else []
     return any(open_window_until(windows, fleet.START + timedelta(seconds=at)) for at in times)
 
 
-def _wrong(week: Week, each: One) -> list[str]:
-    """Whether the table holds what the portal has; and how often it was fetched without a cause."""
+def _wrong_rows(week: Week, each: FleetPortal) -> list[str]:
+    """Whether the table has the rows of the portal, and whether it was fetched without a reason."""
     with database.connect(week.pipeline.database) as connection:
         id_ = f"us-xx-county-{each.number:02d}"
         row = connection.execute("SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %s", [id_]).fetchone()

@@ -1,7 +1,7 @@
-"""Peak memory of whole commands at two sizes of a county: `zoning sync` and what follows it, by two feed types.
+"""Peak memory of whole commands at two sizes of a county: `zoning sync` and later commands, for two feed types.
 
-Each command is a process of its own, from its start to its exit, with a fresh home and a fresh database. The simulated
-portal is a process beside it, and PostgreSQL is a server: the memory of neither counts.
+Each command is a process of its own, from its start to its exit, with a new home and a new database. The simulated
+portal and PostgreSQL are other processes, whose memory does not count.
 """
 
 import os
@@ -21,9 +21,9 @@ from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
 
 FEED_TYPES = ("download", "arcgis")
-#: The promises: peak at the large size by that at the small one, and bytes.
+#: The limits: the peak at the large size divided by that at the small one, and bytes.
 MOST_RATIO, MOST_BYTES = 1.25, 900e6
-#: Holds the towns of a county of 1,000,000 lots; west, south, east, north; degrees.
+#: Contains the towns of a county of 1,000,000 lots; west, south, east, north; degrees.
 _BOUNDS: Bounds = (-72.1, 41.9, -71.1, 42.7)
 _READY_S = 1800.0
 _FILE = "county.gpkg"
@@ -54,7 +54,7 @@ layer = "Zoning"
   code = "ZONE_CODE"
   effective = "EFFECTIVE"
 """
-#: Name -> the command's words; "" is the moment before the second release, in which little changed.
+#: Name -> the arguments; "" is replaced by the time before the second release, in which little changed.
 FIRST: Mapping[str, Sequence[str]] = {"sync": ("sync", ID)}
 ALL: Mapping[str, Sequence[str]] = {
     **FIRST,
@@ -68,7 +68,7 @@ _CHANGED = "sync, little changed"
 
 @dataclass(frozen=True)
 class Figure:
-    """One command's peaks of PSS, bytes."""
+    """The peak PSS of one command, in bytes."""
 
     feed_type: str
     parcels: int
@@ -79,7 +79,7 @@ class Figure:
     seconds: float
 
 
-def measure(  # noqa: PLR0913 - which sizes, commands and feed types; where; who is told
+def measure(  # noqa: PLR0913 - sizes, commands, feed types, place, progress
     sizes: tuple[int, int],
     server: str,
     home: Path,
@@ -93,8 +93,8 @@ def measure(  # noqa: PLR0913 - which sizes, commands and feed types; where; who
     Args:
         sizes: parcels of the small and of the large county.
         server: URL of a PostGIS whose user may create databases.
-        home: where files may lie meanwhile.
-        say: told what is going on.
+        home: a directory for temporary files.
+        say: receives progress messages.
         feed_types: of FEED_TYPES.
         commands: FIRST or ALL.
 
@@ -111,17 +111,17 @@ def measure(  # noqa: PLR0913 - which sizes, commands and feed types; where; who
 
 
 def document(figures: Sequence[Figure], sizes: tuple[int, int]) -> dict[str, Any]:
-    """The figures, and how each command's peak at the large size stands to that at the small one."""
+    """The figures, and the ratio of each command's peaks at the large and at the small size."""
     return {"sizes": sizes, "figures": [asdict(each) for each in figures], "growth": _growth(figures, sizes)}
 
 
 def _growth(figures: Sequence[Figure], sizes: tuple[int, int]) -> list[dict[str, Any]]:
     peaks = {(each.feed_type, each.command, each.parcels): each.total for each in figures}
     pairs = dict.fromkeys((each.feed_type, each.command) for each in figures)
-    return [_beside(pair, *(peaks[*pair, size] for size in sizes)) for pair in pairs]
+    return [_compared(pair, *(peaks[*pair, size] for size in sizes)) for pair in pairs]
 
 
-def _beside(pair: tuple[str, str], small: int, large: int) -> dict[str, Any]:
+def _compared(pair: tuple[str, str], small: int, large: int) -> dict[str, Any]:
     ratio = large / small
     kept = ratio <= MOST_RATIO and large < MOST_BYTES
     return {"feed_type": pair[0], "command": pair[1], "peak": large, "ratio": round(ratio, 3), "kept": kept}
@@ -136,15 +136,15 @@ def _figures(  # noqa: PLR0913 - see measure
     commands: Mapping[str, Sequence[str]],
 ) -> Iterator[Figure]:
     folder.mkdir(parents=True, exist_ok=True)
-    say(f"{feed_type}, {parcels:,} parcels: the county is drawn")
+    say(f"{feed_type}, {parcels:,} parcels: building the county")
     try:
         with databases(server, {"memory"}) as urls, _COUNTIES[feed_type](parcels, folder) as release:
             changed = ""
-            for name, words in commands.items():
+            for name, arguments in commands.items():
                 if name == _CHANGED:
                     changed = datetime.now(UTC).isoformat()
                     release(2)
-                full = [word or changed for word in words]
+                full = [argument or changed for argument in arguments]
                 yield _figure(feed_type, parcels, name, full, environment(folder, urls["memory"]), say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -154,11 +154,11 @@ def _figure(  # noqa: PLR0913 - what is run, and on what
     feed_type: str,
     parcels: int,
     name: str,
-    words: Sequence[str],
+    arguments: Sequence[str],
     environ: Mapping[str, str],
     say: Callable[[str], None],
 ) -> Figure:
-    ran = run([sys.executable, "-m", "zoning_assets.cli", *words], environ)
+    ran = run([sys.executable, "-m", "zoning_assets.cli", *arguments], environ)
     peaks, seconds = ran.peaks, round(ran.seconds, 1)
     say(f"{feed_type}, {parcels:,} parcels, {name}: {peaks.total / 1e6:,.0f} MB, {seconds:,} s")
     return Figure(feed_type, parcels, name, peaks.main, peaks.workers, peaks.total, seconds)
@@ -166,12 +166,12 @@ def _figure(  # noqa: PLR0913 - what is run, and on what
 
 @contextmanager
 def _file_county(parcels: int, folder: Path) -> Iterator[Callable[[int], None]]:
-    """A GeoPackage beside the jurisdiction file; what is given writes another release of it."""
+    """A GeoPackage beside the jurisdiction file; yields a function that writes another release of it."""
     path = folder / _FILE
 
     def release(number: int) -> None:
-        words = ["--parcels", str(parcels), "--release", str(number), "--to", str(path)]
-        subprocess.run([sys.executable, "-m", "benchmarks.county_file", *words], check=True, cwd=ROOT)
+        arguments = ["--parcels", str(parcels), "--release", str(number), "--to", str(path)]
+        subprocess.run([sys.executable, "-m", "benchmarks.county_file", *arguments], check=True, cwd=ROOT)
 
     release(1)
     (folder / f"{ID}.toml").write_text(_DOWNLOAD.format(id=ID, bounds=list(_BOUNDS), file=_FILE))
@@ -180,7 +180,7 @@ def _file_county(parcels: int, folder: Path) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def _portal_county(parcels: int, folder: Path) -> Iterator[Callable[[int], None]]:
-    """A simulated ArcGIS portal; what is given switches its release."""
+    """A simulated ArcGIS portal; yields a function that switches its release."""
     with serving(parcels, wait_most_s=_READY_S) as portal:
         (folder / f"{ID}.toml").write_text(county_toml(portal, bounds=_BOUNDS, tile_resolution="auto"))
         yield lambda number: switch_release(portal, number, wait_most_s=_READY_S)

@@ -14,11 +14,11 @@ import shapely
 from aiohttp.test_utils import TestServer
 
 from benchmarks.arcgis_process import serving
-from benchmarks.arcgis_query import Answer, Layer, QueryError, answer
-from benchmarks.arcgis_server import SERVICE, Server, Turns, described
-from benchmarks.arcgis_table import EDITED, EDITED_USE, ID, Table, county, edited
+from benchmarks.arcgis_query import Answer, BenchLayer, QueryError, answer
+from benchmarks.arcgis_server import SERVICE, RateLimit, Server, describe
+from benchmarks.arcgis_table import EDITED, EDITED_USE, ID, BenchTable, county, edited
 from benchmarks.arcgis_where import rows_where
-from benchmarks.variants import UNHINDERED, VARIANTS, Variant
+from benchmarks.variants import UNHINDERED, VARIANTS, ServerVariant
 
 PARCELS, PAGE = 1000, 300
 FEET = {"inSR": "2249"}
@@ -26,15 +26,15 @@ COUNT = '[{"statisticType": "count", "onStatisticField": "OBJECTID", "outStatist
 
 
 @pytest.fixture(scope="module")
-def table() -> Table:
+def table() -> BenchTable:
     return county(PARCELS)[0]
 
 
-def offered(table: Table, variant: str = "plain") -> Layer:
-    return Layer(table, VARIANTS[variant], PAGE, shapely.STRtree(table.shapes))
+def offered(table: BenchTable, variant: str = "plain") -> BenchLayer:
+    return BenchLayer(table, VARIANTS[variant], PAGE, shapely.STRtree(table.shapes))
 
 
-def asked(layer: Layer, **params: str) -> Any:
+def asked(layer: BenchLayer, **params: str) -> Any:
     return orjson.loads(answer(layer, params).body)
 
 
@@ -56,7 +56,7 @@ def test_the_county_is_whole_and_the_same_each_time() -> None:
     assert inside.all()
 
 
-def test_an_edit_changes_so_many_rows(table: Table) -> None:
+def test_an_edit_changes_so_many_rows(table: BenchTable) -> None:
     after = edited(table, 17)
     changed = [at for at in range(PARCELS) if after.written[at] != table.written[at]]
     assert len(changed) == 17
@@ -83,20 +83,20 @@ def test_an_edit_changes_so_many_rows(table: Table) -> None:
         ("PIN IS NOT NULL", "True"),
     ],
 )  # fmt: skip
-def test_where(table: Table, text: str, python: str) -> None:
+def test_where(table: BenchTable, text: str, python: str) -> None:
     expected = [bool(eval(python, {"row": row})) for row in table.rows.itertuples()]  # noqa: S307 - texts of this test
     assert rows_where(text, table.rows).tolist() == expected
 
 
 @pytest.mark.parametrize("text", ["", "OBJECTID", "OBJECTID >", "NOPE = 1", "1=1; DROP", "(1=1", "PIN > 5", "1=1 1=1"])
-def test_a_where_that_makes_no_sense_is_refused(table: Table, text: str) -> None:
+def test_a_where_that_makes_no_sense_is_refused(table: BenchTable, text: str) -> None:
     with pytest.raises((ValueError, TypeError)):
         rows_where(text, table.rows)
     with pytest.raises(QueryError):
         answer(offered(table), {"where": text, "f": "json"})
 
 
-def test_pages_by_offset_and_by_ranges_bring_each_row_once(table: Table) -> None:
+def test_pages_by_offset_and_by_ranges_bring_each_row_once(table: BenchTable) -> None:
     layer, ids = offered(table), table.ids
     rest = {"where": "1=1", "outFields": "*", "orderByFields": "OBJECTID ASC"}
     pages = [asked(layer, **rest, resultOffset=str(at)) for at in range(0, PARCELS, PAGE)]
@@ -109,7 +109,7 @@ def test_pages_by_offset_and_by_ranges_bring_each_row_once(table: Table) -> None
     assert [page["features"] for page in ranges] == [page["features"] for page in pages]
 
 
-def test_other_questions(table: Table) -> None:
+def test_other_questions(table: BenchTable) -> None:
     layer, whole = offered(table), {"where": "1=1"}
     assert asked(layer, **whole, returnIdsOnly="true") == {"objectIdFieldName": ID, "objectIds": table.ids.tolist()}
     assert asked(layer, **whole, returnCountOnly="true") == {"count": PARCELS}
@@ -129,7 +129,9 @@ def test_other_questions(table: Table) -> None:
 
 
 @pytest.mark.parametrize("variant", ["plain", "spatial"])
-def test_by_area_the_rows_are_those_that_meet_it_and_only_a_scan_tests_them_all(table: Table, variant: str) -> None:
+def test_by_area_the_rows_are_those_that_meet_it_and_only_a_scan_tests_them_all(
+    table: BenchTable, variant: str
+) -> None:
     layer = offered(table, variant)
     west, south, east, north = (table.shapes[40].bounds + np.array([5, 5, 900, 700])).tolist()
     area = shapely.Polygon([(west, south), (east, south), (west, north)])
@@ -144,7 +146,7 @@ def test_by_area_the_rows_are_those_that_meet_it_and_only_a_scan_tests_them_all(
         assert (found.tested == PARCELS) == VARIANTS[variant].scans
 
 
-def test_degrees_are_understood(table: Table) -> None:
+def test_degrees_are_understood(table: BenchTable) -> None:
     layer = offered(table)
     extent = asked(layer, where="1=1", returnExtentOnly="true", outSR="4326")["extent"]
     sides = ",".join(str(extent[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
@@ -153,9 +155,9 @@ def test_degrees_are_understood(table: Table) -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_knows_what_it_says(table: Table, name: str) -> None:
+def test_a_variant_knows_what_it_says(table: BenchTable, name: str) -> None:
     layer, variant = offered(table, name), VARIANTS[name]
-    said = described(0, layer)
+    said = describe(0, layer)
     can = said["advancedQueryCapabilities"]
     assert (can["supportsStatistics"], can["supportsHavingClause"]) == (variant.statistics, False)
     assert said.get("editingInfo") == ({"lastEditDate": table.edited_ms} if variant.tracking else None)
@@ -173,9 +175,14 @@ def test_a_variant_knows_what_it_says(table: Table, name: str) -> None:
 
 
 def test_who_comes_too_early_waits_for_a_turn() -> None:
-    turns = Turns(30)
-    assert [turns.wait_s(100.0), turns.wait_s(100.0), turns.wait_s(101.0), turns.wait_s(110.0)] == [0, 2, 3, 0]
-    unlimited = Turns(0)
+    rate_limit = RateLimit(30)
+    assert [rate_limit.wait_s(100.0), rate_limit.wait_s(100.0), rate_limit.wait_s(101.0), rate_limit.wait_s(110.0)] == [
+        0,
+        2,
+        3,
+        0,
+    ]
+    unlimited = RateLimit(0)
     assert [unlimited.wait_s(5.0), unlimited.wait_s(5.0)] == [0, 0]
 
 
@@ -188,7 +195,7 @@ def test_what_a_limit_allows() -> None:
 @pytest.fixture
 async def slow(request: pytest.FixtureRequest) -> AsyncIterator[TestServer]:
     """A server of a variant that lets clients wait."""
-    variant: Variant = replace(VARIANTS["plain"], **request.param)
+    variant: ServerVariant = replace(VARIANTS["plain"], **request.param)
     async with TestServer(Server(county(100), variant, PAGE).app()) as server:
         yield server
 
@@ -208,7 +215,7 @@ async def test_a_client_waits(slow: TestServer, least_s: float) -> None:
             assert (await counts.json())["Parcels"]["requests"] == 3
 
 
-async def test_questions_come_by_post_too_and_a_refusal_is_an_answer(table: Table) -> None:
+async def test_questions_come_by_post_too_and_a_refusal_is_an_answer(table: BenchTable) -> None:
     async with TestServer(Server(county(100), VARIANTS["plain"], PAGE).app()) as server, aiohttp.ClientSession() as web:
         url = server.make_url(f"{SERVICE}/0/query")
         async with web.post(url, data={"where": "1=1", "returnCountOnly": "true", "f": "json"}) as found:
@@ -237,7 +244,7 @@ def _get(url: str) -> bytes:
         return bytes(found.read())
 
 
-def test_no_answer_is_kept(table: Table) -> None:
+def test_no_answer_is_kept(table: BenchTable) -> None:
     """The same question twice costs the same shapes twice."""
     layer, params = offered(table, "spatial"), {"geometry": "700000,2900000,700500,2900500", "returnIdsOnly": "true"}
     first, second = answer(layer, params), answer(layer, params)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.arcgis_process import Portal, serving
-from benchmarks.contestants import CONTESTANTS, ID, OURS, Place
+from benchmarks.arcgis_process import BenchPortal, serving
+from benchmarks.contestants import CONTESTANTS, ID, OURS, BenchSetup
 from benchmarks.variants import VARIANTS
 from tests.conftest import copied, rows
 
@@ -37,7 +37,7 @@ finally:
 class County:
     """A county that the benchmark's server serves, and where it is published."""
 
-    portal: Portal
+    portal: BenchPortal
     environ: dict[str, str]
     url: str
     folder: Path
@@ -67,7 +67,7 @@ class County:
 def county(request: pytest.FixtureRequest, server: str, template: str, tmp_path: Path) -> Iterator[County]:
     variant = VARIANTS[request.param]
     with serving(PARCELS, PAGE, variant.name) as portal, copied(server, template) as (_, url):
-        place = Place(portal.service, variant, PAGE, url, tmp_path)
+        place = BenchSetup(portal.service, variant, PAGE, url, tmp_path)
         _, environ = CONTESTANTS[OURS].command(place)
         county = County(portal, {**environ, "DAGSTER_HOME": str(tmp_path / "home" / "dagster")}, url, tmp_path)
         county.asked()

@@ -105,7 +105,7 @@ def test_what_is_wanted_together_is_asked_for_together(database: str) -> None:
 
     async def asked(before: dict[str, str], *recorded: str) -> tuple[list[queued_tiles.QueuedRun], dict[str, str]]:
         async with open_queue(database, "tiles") as tiles:
-            return await queued_tiles.ask(tiles, before, lambda key: key in recorded)
+            return await queued_tiles.request_runs(tiles, before, lambda key: key in recorded)
 
     first, cursor = asyncio.run(asked({}))
     assert [(each.config["jurisdiction"], each.config["feed"], each.config["tiles"]) for each in first] == [

@@ -87,7 +87,7 @@ def test_one_bad_partition_fails_alone(instance: dg.DagsterInstance, database: s
     result = in_process_runs.materialize(definitions, instance, TILE_ASSETS, [*good, bad])
     assert sorted(result.done) == good, result.failed
     assert list(result.failed) == [bad]
-    assert "split, joined or emptied" in result.failed[bad]
+    assert "split, merged or emptied" in result.failed[bad]
     assert len(rows(database, "SELECT DISTINCT tile FROM zoning.parcel")) == len(good)
     materialized = instance.get_materialized_partitions(dg.AssetKey("parcels"))
     assert materialized == set(good)

@@ -82,7 +82,7 @@ def test_only_what_failed_is_asked_for_and_the_same_tick_asks_for_the_same() -> 
     (ask,), cursor = failed_partitions.due({}, failed, (), later)
     assert (ask.tiles, ask.ids) == (("t1", "t2"), (1, 2))
     assert failed_partitions.due({}, failed, (), later + timedelta(minutes=1))[0] == [ask], "a cursor that was lost"
-    read = failed_partitions.entries(failed_partitions.written(cursor, failed))
+    read = failed_partitions.parse_cursor(failed_partitions.serialize(cursor, failed))
     assert read == cursor
     assert failed_partitions.due(read, failed, (), later)[0] == []
     assert failed_partitions.due({}, failed, ["us-xx-a/parcels"], later)[0] == [], "paused, or at rest"

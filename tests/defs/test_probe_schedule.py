@@ -19,7 +19,8 @@ from zoning_assets.defs import build
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
 from zoning_assets.defs.sensors.probe_schedule import ProbeState
-from zoning_assets.model import Feed, Jurisdiction, Portal
+from zoning_assets.model import Feed as FeedOf
+from zoning_assets.model import Jurisdiction, Portal
 from zoning_assets.pipeline.pipeline import ProbeResult
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import BOUNDS, ID, county_toml
@@ -36,7 +37,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 def feed(
     name: str = "us-xx-a", hours: int = 24, quiet: tuple[str, ...] = (), probe: str | None = None
 ) -> probe_schedule.WatchedFeed:
-    described = Feed("zoning", "arcgis", "https://gis.example.org/0", probe_hours=hours, probe=probe)
+    described = FeedOf("zoning", "arcgis", "https://gis.example.org/0", probe_hours=hours, probe=probe)
     return probe_schedule.WatchedFeed(
         Jurisdiction(name, name, BOUNDS, {"zoning": described}, portal=Portal(quiet_hours=quiet)), "zoning"
     )
@@ -58,7 +59,7 @@ def test_the_longest_overdue_come_first_and_few_at_a_time(hours: list[int]) -> N
         each.key: ProbeState((NOW + timedelta(hours=at)).isoformat()) for each, at in zip(feeds, hours, strict=True)
     }
     late = [at for each in probe_schedule.due(cursor, {}, feeds, (), NOW) for at in [hours[feeds.index(each)]]]
-    assert late == sorted(at for at in hours if at <= 0)[: probe_schedule.MOST_PROBES]
+    assert late == sorted(at for at in hours if at <= 0)[: probe_schedule.MAX_PROBES]
 
 
 @given(st.integers(1, 720), st.integers(0, 99))
@@ -108,8 +109,8 @@ def test_the_same_tick_asks_for_the_same_and_the_next_for_another() -> None:
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{", '{"a": 1}', '{"a": {"b": 2}}', '{"a": "2026-01-01"}'])
 def test_a_cursor_that_cannot_be_read_is_a_lost_one(text: str | None) -> None:
-    assert probe_schedule.entries(text) == {}
-    assert failed_partitions.entries(text) == {}
+    assert probe_schedule.parse_cursor(text) == {}
+    assert failed_partitions.parse_cursor(text) == {}
 
 
 def test_a_lost_cursor_does_not_storm_the_portals() -> None:
@@ -120,19 +121,21 @@ def test_a_lost_cursor_does_not_storm_the_portals() -> None:
     assert probe_schedule.due({}, known, feeds, (), NOW) == []
     known[feeds[7].key] = Known("us-xx-7", "zoning", NOW, soon, why="count 1 -> 2")
     assert probe_schedule.due({}, known, feeds, (), NOW) == [feeds[7]]
-    assert len(probe_schedule.due({}, {}, feeds, (), NOW)) == probe_schedule.MOST_PROBES
+    assert len(probe_schedule.due({}, {}, feeds, (), NOW)) == probe_schedule.MAX_PROBES
 
 
 def test_what_was_asked_for_is_not_asked_for_again_while_it_may_be_under_way() -> None:
     asked = ProbeState(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())
-    assert not probe_schedule.worth(asked, "count 1 -> 2", [], NOW + timedelta(hours=24))
-    assert probe_schedule.worth(asked, "count 1 -> 2", [], NOW + timedelta(hours=27)), "its run was lost"
-    assert probe_schedule.worth(asked, "count 1 -> 3", [failed()], NOW), "it changed once more"
-    assert not probe_schedule.worth(asked, "count 1 -> 2", [failed()], NOW + timedelta(days=9)), (
+    assert not probe_schedule.needs_run(asked, "count 1 -> 2", [], NOW + timedelta(hours=24))
+    assert probe_schedule.needs_run(asked, "count 1 -> 2", [], NOW + timedelta(hours=27)), "its run was lost"
+    assert probe_schedule.needs_run(asked, "count 1 -> 3", [failed()], NOW), "it changed once more"
+    assert not probe_schedule.needs_run(asked, "count 1 -> 2", [failed()], NOW + timedelta(days=9)), (
         "asked for again by itself"
     )
-    assert not probe_schedule.worth(asked, "count 1 -> 2", [failed("dead", passes=False)], NOW + timedelta(days=9))
-    assert probe_schedule.worth(asked, "count 1 -> 2", [failed("dead")], NOW + timedelta(days=9)), "the portal is back"
+    assert not probe_schedule.needs_run(asked, "count 1 -> 2", [failed("dead", passes=False)], NOW + timedelta(days=9))
+    assert probe_schedule.needs_run(asked, "count 1 -> 2", [failed("dead")], NOW + timedelta(days=9)), (
+        "the portal is back"
+    )
 
 
 def test_a_probe_that_finds_nothing_asks_for_nothing() -> None:
@@ -191,7 +194,7 @@ def test_what_changed_is_harvested_once_and_told(county: str, database: str) -> 
         assert [key.split()[0] for key in first] == [f"{ID}/parcels", f"{ID}/zoning"]
         assert set(json.loads(cursor)) == {f"{ID}/parcels", f"{ID}/zoning"}
         assert asked(cursor)[0] == [], "nothing is due"
-        entries = probe_schedule.entries(cursor)
+        entries = probe_schedule.parse_cursor(cursor)
         overdue = json.dumps({key: {"next": "2020-01-01T00:00:00+00:00"} for key in entries})
         assert asked(overdue)[0] == [], "nothing has changed"
         switch_release(county, 2)
@@ -214,5 +217,5 @@ def test_a_portal_that_is_gone_is_asked_again_in_an_hour(county: str, database: 
         found = definitions.resolve_sensor_def("feed_changed").evaluate_tick(context)
     assert not found.run_requests
     assert "us-xx-simulated/parcels: " in str(found.skip_message)
-    waits = datetime.fromisoformat(probe_schedule.entries(found.cursor)[f"{ID}/zoning"].next) - datetime.now(UTC)
+    waits = datetime.fromisoformat(probe_schedule.parse_cursor(found.cursor)[f"{ID}/zoning"].next) - datetime.now(UTC)
     assert timedelta(minutes=55) < waits <= timedelta(hours=1)

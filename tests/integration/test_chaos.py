@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from benchmarks.cells import EXACT, REFUSED, STRATEGIES, Cell, Matrix, Verdict
-from benchmarks.chaos import well
+from benchmarks.cells import EXACT, REFUSED, STRATEGIES, Cell, CellResult, Matrix
+from benchmarks.chaos import is_correct
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.chaos import FATAL, FAULTS, PASSING, mixtures
 from zoning_assets.simulation.chaos.faults import outcome_of
@@ -20,7 +20,7 @@ def matrix(server: str, template: str, pool: Pool, tmp_path_factory: pytest.Temp
         yield matrix
 
 
-def endings(verdict: Verdict) -> set[str]:
+def endings(verdict: CellResult) -> set[str]:
     """How this cell may end. A strategy that is prescribed may fail where another would not."""
     cell = verdict.cell
     line = all(name in _LINE for name in cell.faults)
@@ -36,10 +36,10 @@ def endings(verdict: Verdict) -> set[str]:
 _LINE = list(FAULTS)[list(FAULTS).index("slow") :]
 
 
-def check(matrix: Matrix, cell: Cell) -> Verdict:
+def check(matrix: Matrix, cell: Cell) -> CellResult:
     verdict = matrix.verdict(cell)
     assert verdict.word in endings(verdict), "\n".join([str(verdict), *verdict.errors, *verdict.log[-40:]])
-    assert well(verdict.what), verdict
+    assert is_correct(verdict.what), verdict
     return verdict
 
 
@@ -114,4 +114,4 @@ def test_200_mixtures_by_each_strategy(matrix: Matrix, strategy: str) -> None:
 def wrong(matrix: Matrix, cells: list[Cell]) -> list[str]:
     """The cells that end as none may."""
     verdicts = [matrix.verdict(cell) for cell in cells]
-    return [str(each) for each in verdicts if each.word not in endings(each) or not well(each.what)]
+    return [str(each) for each in verdicts if each.word not in endings(each) or not is_correct(each.what)]

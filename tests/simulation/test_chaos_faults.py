@@ -1,4 +1,4 @@
-"""The lying portal lies as it says: each fault applied, passes where it should, and is the same for the same seed."""
+"""Faults of the simulated portal: each changes something, passes if it should, and is the same for the same seed."""
 
 import http.client
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ IDS = ",".join(map(str, range(1, 30)))
 
 
 def client():
-    """Questions of every kind, as a careless client asks them."""
+    """Requests of every kind, without any check of the responses."""
     yield ServiceRequest(LAYER, {})
     for _ in range(3):
         for params in (PAGE, ORDERED):
@@ -45,54 +45,56 @@ def client():
         yield ServiceRequest(LAYER, {})
 
 
-def truth(asked):
-    """The portal's own answer; kept, as the same is asked by every fault."""
-    question = (asked.path, *sorted(asked.params.items()))
-    if asked.edit is not unedited:
-        return PORTAL._truth(asked)
-    if question not in ANSWERS:
-        ANSWERS[question] = PORTAL._truth(asked)
-    return ANSWERS[question]
+def truth(request):
+    """The portal's correct response; cached, because all faults get the same requests."""
+    key = (request.path, *sorted(request.params.items()))
+    if request.edit is not unedited:
+        return PORTAL._truth(request)
+    if key not in ANSWERS:
+        ANSWERS[key] = PORTAL._truth(request)
+    return ANSWERS[key]
 
 
-def told(chaos):
-    """All replies of a chaos to that client, with how each was sent."""
-    replies = [chaos.answer(asked, truth) for asked in client()]
+def replies_of(chaos):
+    """The replies of a chaos to all these requests."""
+    replies = [chaos.answer(request, truth) for request in client()]
     return [(reply.status, reply.body, reply.wait_s, reply.broken) for reply in replies]
 
 
-HONEST = told(Chaos(()))
+CORRECT = replies_of(Chaos(()))
 
 
-def test_without_faults_the_truth_is_said():
-    """What the other tests compare with is the portal's own answer, but for the formats that it offers."""
-    assert HONEST[1][1] == truth(next(asked for asked in client() if asked.params)).body
-    assert orjson.loads(HONEST[0][1])["supportedQueryFormats"] == "JSON"
-    assert "error" not in b"".join(body for _, body, _, _ in HONEST).decode()
+def test_responses_without_faults_are_correct():
+    """The replies that the other tests compare with are correct responses, except for the supported formats."""
+    assert CORRECT[1][1] == truth(next(request for request in client() if request.params)).body
+    assert orjson.loads(CORRECT[0][1])["supportedQueryFormats"] == "JSON"
+    assert "error" not in b"".join(body for _, body, _, _ in CORRECT).decode()
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_bites_and_is_the_same_for_the_same_seed(name):
-    """A fault that changes nothing would let every client pass."""
+def test_each_fault_changes_a_response_and_is_the_same_for_the_same_seed(name):
+    """With a fault that changes nothing, every client would pass."""
     first, again = Chaos([name], 3), Chaos([name], 3)
-    lies = told(first)
-    assert lies == told(again)
+    replies = replies_of(first)
+    assert replies == replies_of(again)
     assert first.applied[name] > 0
-    assert lies != HONEST
+    assert replies != CORRECT
 
 
-def test_passing_faults_pass_however_many_there_are():
-    """Whoever asks a question once more than MAX_FAULTY_TRIES gets an answer, with every fault of the line at work."""
-    line = list(FAULTS)[list(FAULTS).index("slow") :]
-    chaos = Chaos([name for name in line if FAULTS[name].outcome == PASSING and not FAULTS[name].avoidable], 5)
-    for asked, (_, body, _, _) in zip(client(), HONEST, strict=True):
-        replies = [chaos.answer(asked, truth) for _ in range(MAX_FAULTY_TRIES + 1)]
+def test_temporary_faults_pass_whatever_their_number():
+    """A request that is sent once more than MAX_FAULTY_TRIES gets its response, with all network faults at once."""
+    network_faults = list(FAULTS)[list(FAULTS).index("slow") :]
+    chaos = Chaos(
+        [name for name in network_faults if FAULTS[name].outcome == PASSING and not FAULTS[name].avoidable], 5
+    )
+    for request, (_, body, _, _) in zip(client(), CORRECT, strict=True):
+        replies = [chaos.answer(request, truth) for _ in range(MAX_FAULTY_TRIES + 1)]
         assert (replies[-1].status, replies[-1].body, replies[-1].broken) == (200, body, False)
     assert all(chaos.applied.values())
 
 
 def test_faults_are_declared():
-    """Each says which words its refusal holds; only what nobody can pass is called fatal."""
+    """Each fault has words for its error; a fault is fatal only if no client can pass it."""
     assert all(fault.words for fault in FAULTS.values())
     assert {name for name, fault in FAULTS.items() if fault.outcome == FATAL} == {
         "error_200_final",
@@ -107,7 +109,7 @@ def test_faults_are_declared():
 
 
 def test_mixtures_are_the_same_for_the_same_seed():
-    """Two to four faults, at most one wall, and every fault has its turn."""
+    """Two to four faults, at most one of them fatal; every fault occurs."""
     found = mixtures(1, 200)
     assert found == mixtures(1, 200) != mixtures(2, 200)
     assert {len(names) for names in found} == {2, 3, 4}
@@ -115,8 +117,8 @@ def test_mixtures_are_the_same_for_the_same_seed():
     assert max(sum(FAULTS[name].outcome == FATAL for name in names) for names in found) == 1
 
 
-async def test_over_http_a_line_breaks_and_an_answer_is_late_or_half():
-    """The same faults between sockets: a reset, half a document, a redirect to a login page."""
+async def test_over_http_a_connection_is_reset_and_a_response_is_late_or_half():
+    """The same faults over sockets: a reset, half of a body, a redirect to a login page."""
     portal = county_portal(RELEASES)
     async with portal.running() as address, aiohttp.ClientSession(address) as session:
         url = f"/arcgis/rest/services/{LAYER}/query?where=1%3D1&returnIdsOnly=true"
@@ -138,17 +140,17 @@ async def test_over_http_a_line_breaks_and_an_answer_is_late_or_half():
 
 
 class Always:
-    """A chaos that sends every true reply in one way."""
+    """Sends every correct response in the same way."""
 
     def __init__(self, **how):
         self.how = how
 
-    def answer(self, asked, inner):
-        return Reply(inner(asked).body, **self.how)
+    def answer(self, request, handler):
+        return Reply(handler(request).body, **self.how)
 
 
-def test_a_portal_in_a_process_of_its_own_can_be_disturbed():
-    """For the demo: the portal lies from now on, and says the truth again."""
+def test_faults_of_a_portal_process_can_be_set():
+    """The faults of a running portal can be set and removed, as in the demo."""
 
     def ask(address):
         connection = http.client.HTTPConnection(urlsplit(address).netloc)

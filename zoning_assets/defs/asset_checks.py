@@ -29,7 +29,7 @@ def specs(feed: str) -> list[dg.AssetCheckSpec]:
 
 def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
     """Return the result of each tripwire for a release, with the partitions that it checked."""
-    judged = [key_of(Place(verdict.jurisdiction, tile)) for tile in verdict.tiles] or [verdict.jurisdiction]
+    checked = [key_of(Place(verdict.jurisdiction, tile)) for tile in verdict.tiles] or [verdict.jurisdiction]
     for each in verdict.findings:
         numbers = {"value": each.value, "usual": each.usual, "limit": each.limit}
         yield dg.AssetCheckEvaluation(
@@ -37,10 +37,10 @@ def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
             check_name=each.name,
             passed=not each.tripped,
             severity=dg.AssetCheckSeverity.ERROR if each.blocks else dg.AssetCheckSeverity.WARN,
-            description=f"{some(judged)}: {_said(each)}",
+            description=f"{some(checked)}: {_description(each)}",
             metadata={
                 "jurisdiction": dg.MetadataValue.text(verdict.jurisdiction),
-                "partitions": dg.MetadataValue.text(some(judged)),
+                "partitions": dg.MetadataValue.text(some(checked)),
                 **{name: dg.MetadataValue.float(number) for name, number in numbers.items() if number is not None},
             },
         )
@@ -67,6 +67,6 @@ def _about(name: str, feed: str) -> str:
     return f"Fails if X is above its limit: {share}{_REST.get(name, '')}. docs/reference/tripwires.md says what to do."
 
 
-def _said(finding: CheckFinding) -> str:
+def _description(finding: CheckFinding) -> str:
     """Return the finding's sentence without the check's name, which the UI already shows."""
     return finding.sentence.removeprefix(f"{finding.name}: ")

@@ -67,20 +67,20 @@ def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterat
     """Read the selected tiles' rows from the layer's harvest; normalize, validate and publish them."""
     chosen = {key.to_user_string() for key in context.selected_asset_keys}
     assets = {stage: name for stage, name in metadata.TILE_ASSETS.items() if name in chosen}
-    yield from _take(context, zoning, PARCELS, assets)
+    yield from _process(context, zoning, PARCELS, assets)
 
 
 def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
     """Return the assets that have one partition per jurisdiction."""
-    whole = partitions.jurisdictions(ids)
-    return [*_harvested(whole), *_judged(whole)]
+    by_jurisdiction = partitions.jurisdictions(ids)
+    return [*_harvest_assets(by_jurisdiction), *_computed_assets(by_jurisdiction)]
 
 
-def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+def _harvest_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
     """Return the assets that fetch data from portals."""
 
     @dg.asset(
-        partitions_def=whole,
+        partitions_def=by_jurisdiction,
         group_name="parcels",
         description="The harvest of a jurisdiction's parcel layer, and the H3 tiles that own its rows.",
         retry_policy=retry_policies.PASSING,
@@ -111,24 +111,24 @@ def _harvested(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]
             )
         ],
         check_specs=asset_checks.specs(ZONING),
-        partitions_def=whole,
+        partitions_def=by_jurisdiction,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=retry_policies.PASSING,
         can_subset=True,  # a release that has nothing new is not checked
         name="districts_by_jurisdiction",
     )
     def districts(context: dg.AssetExecutionContext, zoning: Zoning, kept: KeptResource) -> Iterator[Event]:
-        yield from _take(context, zoning, ZONING, metadata.WHOLE_ASSETS, kept)
+        yield from _process(context, zoning, ZONING, metadata.WHOLE_ASSETS, kept)
 
     return [tiles, districts]
 
 
-def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+def _computed_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
     """Return the assets that are computed from published tables."""
 
     @dg.asset(
         deps=[dg.AssetDep("parcels", partition_mapping=dg.AllPartitionMapping()), "districts"],
-        partitions_def=whole,
+        partitions_def=by_jurisdiction,
         group_name="zoning",
         kinds={"postgres"},
         retry_policy=retry_policies.PASSING,
@@ -137,14 +137,18 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
     def parcel_zoning(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
         from zoning_assets.pipeline import change_detection  # noqa: PLC0415 - see defs/__init__
 
-        with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
+        with (
+            one_line(),
+            noted(context, zoning, CHANGES),
+            zoning.open_jurisdiction(context.partition_key) as (url, jurisdiction),
+        ):
             return dg.MaterializeResult(
                 metadata=release_metadata.of_shares(change_detection.update_parcel_zoning(url, jurisdiction))
             )
 
     @dg.asset(
         deps=[parcel_zoning],
-        partitions_def=whole,
+        partitions_def=by_jurisdiction,
         group_name="zoning",
         kinds={"postgres"},
         retry_policy=retry_policies.PASSING,
@@ -153,7 +157,11 @@ def _judged(whole: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
     def changes(context: dg.AssetExecutionContext, zoning: Zoning) -> dg.MaterializeResult[None]:
         from zoning_assets.pipeline import change_detection  # noqa: PLC0415 - see defs/__init__
 
-        with one_line(), noted(context, zoning, CHANGES), zoning.judged(context.partition_key) as (url, jurisdiction):
+        with (
+            one_line(),
+            noted(context, zoning, CHANGES),
+            zoning.open_jurisdiction(context.partition_key) as (url, jurisdiction),
+        ):
             found = change_detection.detect_changes(url, jurisdiction)
         if found and found.alarms:
             raise release_metadata.alarm(context.partition_key, found)
@@ -166,7 +174,7 @@ def _cover(context: dg.AssetExecutionContext, pipeline: "Pipeline", jurisdiction
     return graceful_stop.run(pipeline.harvest(jurisdiction, force=FORCE in context.run.tags), graceful_stop.GRACE_S)
 
 
-def _take(
+def _process(
     context: dg.AssetExecutionContext,
     zoning: Zoning,
     feed: str,
@@ -180,7 +188,7 @@ def _take(
     outcomes: list[Outcome] = []
     with one_line(), zoning.pipeline(kept) as pipeline:
         begin(context, zoning, feed, places)
-        known, wrong = zoning.sorted_out([place.jurisdiction for place in places])
+        known, wrong = zoning.load_jurisdictions([place.jurisdiction for place in places])
         outcomes += [
             Outcome(each, feed, error=wrong[each.jurisdiction]) for each in places if each.jurisdiction in wrong
         ]

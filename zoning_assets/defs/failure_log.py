@@ -27,7 +27,7 @@ def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[O
 
 def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: Sequence[Place]) -> None:
     """Record that a sensor requested these partitions again. Log a line if they are paused."""
-    url, known = zoning.database(), zoning.sorted_out([place.jurisdiction for place in places])[0]
+    url, known = zoning.database(), zoning.load_jurisdictions([place.jurisdiction for place in places])[0]
     for name, jurisdiction in known.items():
         hosts = () if feed == CHANGES else holds.hosts_of(jurisdiction, feed)
         if hold := hold_records.of(hold_records.active(url), name, hosts):

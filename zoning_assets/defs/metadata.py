@@ -55,16 +55,16 @@ def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any
             **_remark(outcome),
             **_numbers(counts, "fetched"),
         }
-    judged = {
+    validated = {
         "content_hash": outcome.content_hash,
         **_numbers(counts, "fetched", "accepted", "repaired", "rejected", "dissolved"),
         "map": image(outcome.picture, "map by zoning code; repaired amber, rejected red; legend below"),
     }
     if stage == VALIDATED:
-        return {**judged, "rejections": _rejections(outcome, identify)}
+        return {**validated, "rejections": _rejections(outcome, identify)}
     published = _numbers(counts, "added", "changed", "unchanged", "retired", "bytes", "requests", "seconds")
     batch = "published before" if outcome.batch is None else outcome.batch
-    return {**judged, **published, "batch": batch, **_remark(outcome), **_left_out(outcome)}
+    return {**validated, **published, "batch": batch, **_remark(outcome), **_left_out(outcome)}
 
 
 def _remark(outcome: Outcome) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Zoning(dg.ConfigurableResource[None]):
         folder = self.settings.jurisdictions
         return {each: jurisdictions.load(each, folder, FEED_TYPES) for each in sorted(set(ids))}
 
-    def sorted_out(self, ids: Collection[str]) -> tuple[dict[str, Jurisdiction], dict[str, WrongUsage]]:
+    def load_jurisdictions(self, ids: Collection[str]) -> tuple[dict[str, Jurisdiction], dict[str, WrongUsage]]:
         """Return the jurisdictions with these ids, and the error of each one that cannot be loaded."""
         known: dict[str, Jurisdiction] = {}
         wrong: dict[str, WrongUsage] = {}
@@ -90,13 +90,13 @@ class Zoning(dg.ConfigurableResource[None]):
         from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
 
         settings = self.settings
-        with Pool() as pool, _undisturbed():
+        with Pool() as pool, _without_garbage_collection():
             url = self.database()
-            http = partial(_asking, url)
+            http = partial(_http_client, url)
             yield Pipeline(Objects(settings.store_url), url, settings.scratch, pool, http, kept=kept or {})
 
     @contextmanager
-    def judged(self, id_: str) -> Iterator[tuple[str, Jurisdiction]]:
+    def open_jurisdiction(self, id_: str) -> Iterator[tuple[str, Jurisdiction]]:
         """Open the database and load a jurisdiction, for steps that send no request to a portal.
 
         Raises:
@@ -115,7 +115,7 @@ class Zoning(dg.ConfigurableResource[None]):
             raise unexpected_error(id_, error, kept) from error
 
 
-def _asking(url: str) -> "Http":
+def _http_client(url: str) -> "Http":
     """Open an HTTP client that shares its rate limits with all processes that use this database."""
     from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.storage.postgis.records.rate_limits import PostgresLedger  # noqa: PLC0415
@@ -124,7 +124,7 @@ def _asking(url: str) -> "Http":
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _without_garbage_collection() -> Iterator[None]:
     """Exclude Dagster's 200,000 objects from garbage collection: a collection over them blocks the loop for 0.15 s."""
     gc.freeze()
     try:

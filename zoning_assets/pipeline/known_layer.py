@@ -1,4 +1,4 @@
-"""What is stored about a layer: its newest harvest, and which of its places are published. No portal is asked."""
+"""What is stored about a layer: its newest harvest, and which of its places are published. No request is sent."""
 
 from collections.abc import Set
 from dataclasses import replace

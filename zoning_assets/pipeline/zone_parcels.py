@@ -68,19 +68,19 @@ def update_shares(stored: store.Shares, jurisdiction: Jurisdiction) -> OverlayRe
         return OverlayResult(0, 0, 0, 0, (), (), stored.split())
     seen = stored.codes()
     spelled, untyped = _spell(stored, seen, jurisdiction)
-    alike = zoning_codes.collisions(seen, jurisdiction.codes, _settled(seen))
+    alike = zoning_codes.collisions(seen, jurisdiction.codes, _canonical_codes(seen))
     map_ = stored.districts()
     districts = in_metric_frame(map_, jurisdiction)
     chosen, best = _choose(stored, map_, districts, jurisdiction)
     writing = stored.begin(no_map=districts.empty)
     if not districts.empty:
-        best = _publish(stored, writing, _packed(districts, jurisdiction), chosen, best)
+        best = _overlay_chosen(stored, writing, _packed(districts, jurisdiction), chosen, best)
     changed = writing.end()
     stored.put_best_lots(best or {})
     return OverlayResult(len(districts), chosen, changed, spelled, untyped, alike, stored.split())
 
 
-def _publish(
+def _overlay_chosen(
     stored: store.Shares, writing: store.Writing, map_: ZoningMap, chosen: int, best: dict[str, str] | None
 ) -> dict[str, str]:
     """Overlay the chosen parcels and write their shares.
@@ -213,10 +213,10 @@ def _spell(stored: store.Shares, seen: Mapping[str, str | None], jurisdiction: J
 
 def spellings(seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> Mapping[str, str]:
     """The canonical code of each local code that was ever published. Codes that have one keep it."""
-    return zoning_codes.spell(seen, jurisdiction.codes, _settled(seen))
+    return zoning_codes.spell(seen, jurisdiction.codes, _canonical_codes(seen))
 
 
-def _settled(seen: Mapping[str, str | None]) -> dict[str, str]:
+def _canonical_codes(seen: Mapping[str, str | None]) -> dict[str, str]:
     return {local: code for local, code in seen.items() if code}
 
 

@@ -78,29 +78,33 @@ def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
         description="Probes the portals of your own jurisdictions, and harvests feeds that changed.",
     )
     def feed_changed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        seen, cursor = look(zoning, datetime.now(UTC)), probe_schedule.entries(context.cursor)
+        seen, cursor = look(zoning, datetime.now(UTC)), probe_schedule.parse_cursor(context.cursor)
         chosen = probe_schedule.due(cursor, seen.known, seen.feeds, seen.closed, seen.now)
         with zoning.pipeline() as pipeline:
-            found = asyncio.run(portal_probes.ask(pipeline, chosen, seen.now))
-        asks = portal_probes.decide(cursor, found, seen.failures_of, seen.now)
-        for each in asks:
+            found = asyncio.run(portal_probes.probe_feeds(pipeline, chosen, seen.now))
+        requests = portal_probes.decide(cursor, found, seen.failures_of, seen.now)
+        for each in requests:
             stored.note_probed(seen.url, each.known)
-        errors = "; ".join(f"{each.feed.key}: {each.known.error}" for each in asks if each.known.error)
-        asked = [run_requests.of_feed(each.run_key, each.feed) for each in asks if each.run_key]
-        after = probe_schedule.written({**cursor, **{each.feed.key: each.entry for each in asks}}, seen.feeds)
-        return _result(asked, after, errors or "no feed is due, or none has changed")
+        errors = "; ".join(f"{each.feed.key}: {each.known.error}" for each in requests if each.known.error)
+        requested = [run_requests.of_feed(each.run_key, each.feed) for each in requests if each.run_key]
+        after = probe_schedule.serialize({**cursor, **{each.feed.key: each.entry for each in requests}}, seen.feeds)
+        return _result(requested, after, errors or "no feed is due, or none has changed")
 
     @dg.sensor(
         **common,
         description="Retries failed partitions a few times with growing delays. After that, an operator must act.",
     )
     def retry_failed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        seen, cursor = look(zoning, datetime.now(UTC)), failed_partitions.entries(context.cursor)
-        asks, after = failed_partitions.due(cursor, seen.failed, seen.closed, seen.now)
+        seen, cursor = look(zoning, datetime.now(UTC)), failed_partitions.parse_cursor(context.cursor)
+        requests, after = failed_partitions.due(cursor, seen.failed, seen.closed, seen.now)
         by_key = {key: feed for feed in seen.feeds for key in (f"{feed.jurisdiction.id}/{CHANGES}", feed.key)}
-        mine = [(ask, by_key[key]) for ask in asks if (key := f"{ask.jurisdiction}/{ask.feed}") in by_key]
-        asked = [each for ask, feed in mine for each in _again(context.instance, ask, feed)]
-        return _result(asked, failed_partitions.written(after, seen.failed), "no failed partition is due")
+        known = [
+            (request, by_key[key])
+            for request in requests
+            if (key := f"{request.jurisdiction}/{request.feed}") in by_key
+        ]
+        requested = [each for request, feed in known for each in _retry_runs(context.instance, request, feed)]
+        return _result(requested, failed_partitions.serialize(after, seen.failed), "no failed partition is due")
 
     @dg.sensor(
         **common, description="Harvests feeds that exceeded their freshness limit, whatever their probes report."
@@ -110,23 +114,25 @@ def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
         closed = seen.closed | {feed.key for feed in seen.feeds if seen.failures_of(feed)}
         found = overdue_feeds.due(seen.feeds, seen.known, closed, seen.now)
         before = set((context.cursor or "").splitlines())
-        asked = [run_requests.of_feed(key, feed) for feed, key in found if key not in before]
+        requested = [run_requests.of_feed(key, feed) for feed, key in found if key not in before]
         return _result(
-            asked, "\n".join(key for _, key in found), "every feed is fresh, or its run is already requested"
+            requested, "\n".join(key for _, key in found), "every feed is fresh, or its run is already requested"
         )
 
     return [feed_changed, retry_failed, promise_broken, amendment_arrived(jobs), harvest_goes_on(jobs), run_lost]
 
 
-def _again(instance: dg.DagsterInstance, ask: failed_partitions.RetryRequest, feed: WatchedFeed) -> list[dg.RunRequest]:
-    if ask.feed == CHANGES:
-        return [run_requests.of_feed(ask.run_key, feed, CHANGES)]
-    return run_requests.wanted(instance, ask.run_key, feed, ask.tiles)
+def _retry_runs(
+    instance: dg.DagsterInstance, request: failed_partitions.RetryRequest, feed: WatchedFeed
+) -> list[dg.RunRequest]:
+    if request.feed == CHANGES:
+        return [run_requests.of_feed(request.run_key, feed, CHANGES)]
+    return run_requests.wanted(instance, request.run_key, feed, request.tiles)
 
 
-def _result(asked: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
-    reason = None if asked else dg.SkipReason(why_none)
-    return dg.SensorResult(run_requests=asked, skip_reason=reason, cursor=cursor)
+def _result(requested: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
+    reason = None if requested else dg.SkipReason(why_none)
+    return dg.SensorResult(run_requests=requested, skip_reason=reason, cursor=cursor)
 
 
 def watched(settings: Settings) -> list[WatchedFeed]:

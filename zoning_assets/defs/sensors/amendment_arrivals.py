@@ -30,27 +30,27 @@ def amendment_arrived(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
         description="Reads the amendment queue, stores the amendments, and harvests the tiles that they affect.",
     )
     def amendment_arrived(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        asked: dict[str, str] = json.loads(context.cursor or "{}")
+        requested: dict[str, str] = json.loads(context.cursor or "{}")
         try:
-            received, wanted, asked = asyncio.run(_arrived(context.instance, zoning, asked))
+            received, wanted, requested = asyncio.run(_arrived(context.instance, zoning, requested))
         except StoreError as error:
             return dg.SensorResult(
-                skip_reason=f"{error}; received messages will be delivered again", cursor=json.dumps(asked)
+                skip_reason=f"{error}; received messages will be delivered again", cursor=json.dumps(requested)
             )
         for why in (*received.failed, *received.refused):
             context.log.warning(why)
         asks = [ask for each in wanted for ask in _requests(context.instance, zoning, each)]
         summary = f"{received.stored} stored, {len(received.failed)} failed, {len(received.refused)} refused"
         reason = None if asks else dg.SkipReason(summary if received.taken else "no amendment has arrived")
-        return dg.SensorResult(run_requests=asks, skip_reason=reason, cursor=json.dumps(asked))
+        return dg.SensorResult(run_requests=asks, skip_reason=reason, cursor=json.dumps(requested))
 
     return amendment_arrived
 
 
 async def _arrived(
-    instance: dg.DagsterInstance, zoning: Zoning, asked: Mapping[str, str]
+    instance: dg.DagsterInstance, zoning: Zoning, requested: Mapping[str, str]
 ) -> "tuple[ReceiveResult, list[QueuedRun], dict[str, str]]":
-    """Store the amendments, then read the requested tiles. `asked`: run keys of messages with a requested run."""
+    """Store the amendments, then read the requested tiles. `requested`: run keys of messages with a requested run."""
     from zoning_assets.defs.sensors import queued_tiles  # noqa: PLC0415
     from zoning_assets.operations import amendment_consumer  # noqa: PLC0415 - see defs/__init__
 
@@ -60,13 +60,13 @@ async def _arrived(
     url = zoning.database()
     async with zoning.queues(url) as (amendments, tiles):
         received = await amendment_consumer.receive(amendments, tiles, url, zoning.jurisdiction)
-        return received, *await queued_tiles.ask(tiles, asked, is_recorded)
+        return received, *await queued_tiles.request_runs(tiles, requested, is_recorded)
 
 
 def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "QueuedRun") -> list[dg.RunRequest]:
     """Return the runs of a request. It fails with a clear error if the feed is unknown."""
     name, feed = wanted.config["jurisdiction"], wanted.config["feed"]
-    known, _ = zoning.sorted_out([name])
+    known, _ = zoning.load_jurisdictions([name])
     if name in known and feed in known[name].feeds:
         return run_requests.wanted(instance, wanted.run_key, WatchedFeed(known[name], feed), wanted.config["tiles"])
     return [run_requests.of_unknown(wanted.run_key, name, feed)]

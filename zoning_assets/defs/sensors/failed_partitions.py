@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from zoning_assets.defs.sensors.probe_schedule import UNDER_WAY
+from zoning_assets.defs.sensors.probe_schedule import MAX_RUN_TIME
 from zoning_assets.storage.postgis.records.failure_records import Failure
 
 #: Delay of the first retry; each further delay is three times as long. Each delay also has a small offset, so that
@@ -39,7 +39,7 @@ class RetryState:
     times: int  # number of requests since the failure
 
 
-def entries(cursor: str | None) -> dict[int, RetryState]:
+def parse_cursor(cursor: str | None) -> dict[int, RetryState]:
     """Parse the cursor. If it was lost, the same run keys are computed again, so Dagster skips duplicates."""
     try:
         return {int(id_): RetryState(**entry) for id_, entry in json.loads(cursor or "{}").items()}
@@ -47,7 +47,7 @@ def entries(cursor: str | None) -> dict[int, RetryState]:
         return {}
 
 
-def written(cursor: Mapping[int, RetryState], failures: Sequence[Failure]) -> str:
+def serialize(cursor: Mapping[int, RetryState], failures: Sequence[Failure]) -> str:
     """Serialize the cursor, with unresolved failures only."""
     return json.dumps({each.id: vars(cursor[each.id]) for each in failures if each.id in cursor})
 
@@ -75,7 +75,7 @@ def due(
         if len(asks) == _MOST_RUNS:
             break
         chosen = list(members)[:_MOST_TILES]
-        remembered = {each.id: _asked(each, cursor.get(each.id), now) for each in chosen}
+        remembered = {each.id: _entry(each, cursor.get(each.id), now) for each in chosen}
         tiles = tuple(sorted(each.tile for each in chosen if each.tile))
         text = repr([(id_, entry.last, entry.times) for id_, entry in sorted(remembered.items())])
         key = f"again {jurisdiction}/{feed} {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
@@ -85,17 +85,17 @@ def due(
     return asks, after
 
 
-def _is_due(failure: Failure, asked: RetryState | None, closed: Collection[str], now: datetime) -> bool:
+def _is_due(failure: Failure, entry: RetryState | None, closed: Collection[str], now: datetime) -> bool:
     if failure.state == "dead" or f"{failure.jurisdiction}/{failure.feed}" in closed:
         return False
     if failure.state == "asked":  # its run has started; a run that died without a report is requested again
-        return failure.asked is None or now - failure.asked > UNDER_WAY
-    if asked and asked.last == failure.last.isoformat() and now - datetime.fromisoformat(asked.at) <= UNDER_WAY:
+        return failure.asked is None or now - failure.asked > MAX_RUN_TIME
+    if entry and entry.last == failure.last.isoformat() and now - datetime.fromisoformat(entry.at) <= MAX_RUN_TIME:
         return False
     at = next_try(failure)
     return at is not None and at <= now
 
 
-def _asked(failure: Failure, before: RetryState | None, now: datetime) -> RetryState:
+def _entry(failure: Failure, before: RetryState | None, now: datetime) -> RetryState:
     last = failure.last.isoformat()
     return RetryState(last, now.isoformat(), before.times + 1 if before and before.last == last else 1)

@@ -105,7 +105,7 @@ def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:
 
 
 def _feeds(zoning: Zoning, names: set[str]) -> dict[str, list[WatchedFeed]]:
-    known, _ = zoning.sorted_out(names)
+    known, _ = zoning.load_jurisdictions(names)
     return {name: [WatchedFeed(described, feed) for feed in described.feeds] for name, described in known.items()}
 
 

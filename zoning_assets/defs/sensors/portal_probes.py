@@ -20,7 +20,7 @@ _PROBE_S = 20.0
 
 
 @dataclass(frozen=True)
-class Decided:
+class ProbeDecision:
     """A probed feed: its new state, its new cursor entry, and the run to request, if any."""
 
     feed: WatchedFeed
@@ -29,7 +29,7 @@ class Decided:
     run_key: str | None
 
 
-async def ask(
+async def probe_feeds(
     pipeline: "Pipeline", feeds: Sequence[WatchedFeed], now: datetime
 ) -> "list[tuple[WatchedFeed, ProbeResult | Exception]]":
     """Probe the feeds. An error is returned as the feed's result."""
@@ -48,7 +48,7 @@ def decide(
     found: "Sequence[tuple[WatchedFeed, ProbeResult | Exception]]",
     failures_of: Callable[[WatchedFeed], Sequence[Failure]],
     now: datetime,
-) -> list[Decided]:
+) -> list[ProbeDecision]:
     """Evaluate the result of each probe. Pure function."""
     return [
         _unanswered(cursor.get(feed.key), feed, answer, now)
@@ -58,22 +58,22 @@ def decide(
     ]
 
 
-def _unanswered(before: ProbeState | None, feed: WatchedFeed, error: Exception, now: datetime) -> Decided:
+def _unanswered(before: ProbeState | None, feed: WatchedFeed, error: Exception, now: datetime) -> ProbeDecision:
     failed = before.failed + 1 if before else 1
     again = probe_schedule.after(feed, now, failed, getattr(error, "wait_s", None))
     entry = ProbeState(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
     known = Known(feed.jurisdiction.id, feed.name, now, again, error=str(error) or "no answer in time")
-    return Decided(feed, known, entry, None)
+    return ProbeDecision(feed, known, entry, None)
 
 
 def _answered(
     before: ProbeState | None, feed: WatchedFeed, answer: "ProbeResult", failures: Sequence[Failure], now: datetime
-) -> Decided:
+) -> ProbeDecision:
     again, why = probe_schedule.after(feed, now), answer.why
     current = None if why else now
     known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=answer.requests, current=current)
-    if why and probe_schedule.worth(before, why, failures, now):
+    if why and probe_schedule.needs_run(before, why, failures, now):
         entry = ProbeState(again.isoformat(), why=why, asked=now.isoformat())
-        return Decided(feed, known, entry, probe_schedule.run_key(feed, before, why))
+        return ProbeDecision(feed, known, entry, probe_schedule.run_key(feed, before, why))
     kept = (before.why, before.asked) if before and why else ("", "")
-    return Decided(feed, known, ProbeState(again.isoformat(), 0, *kept), None)
+    return ProbeDecision(feed, known, ProbeState(again.isoformat(), 0, *kept), None)

@@ -17,14 +17,14 @@ from zoning_assets.storage.postgis.records.feed_freshness import Known
 from zoning_assets.storage.postgis.records.hold_records import Hold, of
 
 #: Number of concurrent probes in a tick. A Dagster tick may take one minute.
-MOST_PROBES = 12
+MAX_PROBES = 12
 #: Probes of feeds with the same interval are spread: each has a fixed delay of up to this fraction of the interval. For
 #: a feed with a cron schedule the delay is one hour at most.
 _JITTER, _LATEST = 0.1, timedelta(hours=1)
 #: Delay after a failed probe. It doubles after each further failure, up to the feed's interval.
-_AGAIN = timedelta(hours=1)
+_RETRY_DELAY = timedelta(hours=1)
 #: The same change is not requested again within this time: a paused run waits for one day at most.
-UNDER_WAY = timedelta(hours=26)
+MAX_RUN_TIME = timedelta(hours=26)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class ProbeState:
     asked: str = ""
 
 
-def entries(cursor: str | None) -> dict[str, ProbeState]:
+def parse_cursor(cursor: str | None) -> dict[str, ProbeState]:
     """Parse the cursor. An invalid cursor is treated as lost: that causes extra probes, but no harvest."""
     try:
         return {key: ProbeState(**entry) for key, entry in json.loads(cursor or "{}").items()}
@@ -77,7 +77,7 @@ def entries(cursor: str | None) -> dict[str, ProbeState]:
         return {}
 
 
-def written(cursor: Mapping[str, ProbeState], feeds: Iterable[WatchedFeed]) -> str:
+def serialize(cursor: Mapping[str, ProbeState], feeds: Iterable[WatchedFeed]) -> str:
     """Serialize the cursor, with these feeds only."""
     return json.dumps({feed.key: vars(cursor[feed.key]) for feed in feeds if feed.key in cursor}, sort_keys=True)
 
@@ -85,10 +85,10 @@ def written(cursor: Mapping[str, ProbeState], feeds: Iterable[WatchedFeed]) -> s
 def blocked(feeds: Iterable[WatchedFeed], holds: Sequence[Hold], now: datetime) -> set[str]:
     """Return the keys of blocked feeds: paused feeds, and feeds in a maintenance or quiet window. A probe that becomes
     due meanwhile stays due, and runs once afterwards."""
-    return {feed.key for feed in feeds if of(holds, feed.jurisdiction.id, [feed.host]) or rests_until(feed, now)}
+    return {feed.key for feed in feeds if of(holds, feed.jurisdiction.id, [feed.host]) or window_ends(feed, now)}
 
 
-def rests_until(feed: WatchedFeed, now: datetime) -> datetime | None:
+def window_ends(feed: WatchedFeed, now: datetime) -> datetime | None:
     """Return when the open maintenance and quiet windows of the portal end; None: no window is open."""
     portal = feed.jurisdiction.portal
     return open_window_until((*portal.maintenance, *portal.quiet_hours), now)
@@ -104,7 +104,7 @@ def due(
     """Return the feeds that are due, longest overdue first. New feeds are due at once; blocked feeds never."""
     times = {feed.key: _next(cursor.get(feed.key), known.get(feed.key)) for feed in feeds}
     waiting = [feed for feed in feeds if times[feed.key] <= now and feed.key not in closed]
-    return sorted(waiting, key=lambda feed: (times[feed.key], feed.key))[:MOST_PROBES]
+    return sorted(waiting, key=lambda feed: (times[feed.key], feed.key))[:MAX_PROBES]
 
 
 def _next(entry: ProbeState | None, known: Known | None) -> datetime:
@@ -120,7 +120,7 @@ def after(feed: WatchedFeed, now: datetime, failed: int = 0, wait_s: float | Non
     """Return when a feed that was probed now is probed again; `failed`: number of consecutive failed probes."""
     interval: timedelta = feed.interval(now)
     if failed:
-        wait: timedelta = min(_AGAIN * 2 ** min(failed - 1, 16), interval)
+        wait: timedelta = min(_RETRY_DELAY * 2 ** min(failed - 1, 16), interval)
         return now + max(wait, timedelta(seconds=wait_s or 0.0))
     described = feed.jurisdiction.feeds[feed.name]
     late = int.from_bytes(hashlib.blake2b(feed.key.encode(), digest_size=4).digest()) / 2**32
@@ -129,7 +129,7 @@ def after(feed: WatchedFeed, now: datetime, failed: int = 0, wait_s: float | Non
     return cron.parse(described.probe).after(now) + min(_JITTER * interval, _LATEST) * late
 
 
-def worth(entry: ProbeState | None, why: str, failures: Sequence[Failure], now: datetime) -> bool:
+def needs_run(entry: ProbeState | None, why: str, failures: Sequence[Failure], now: datetime) -> bool:
     """Return whether a detected change requests a run: not while a run for the same change may be in progress, and not
     while its run failed and has a retry scheduled or needs an operator. If only temporary errors are left and no retry
     is scheduled, the run is requested, because the portal answers now."""
@@ -137,7 +137,7 @@ def worth(entry: ProbeState | None, why: str, failures: Sequence[Failure], now: 
         return True
     if failures:
         return all(each.state == "dead" and each.passes for each in failures)
-    return now - datetime.fromisoformat(entry.asked) > UNDER_WAY
+    return now - datetime.fromisoformat(entry.asked) > MAX_RUN_TIME
 
 
 def run_key(feed: WatchedFeed, entry: ProbeState | None, why: str) -> str:

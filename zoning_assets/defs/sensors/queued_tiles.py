@@ -23,8 +23,8 @@ class QueuedRun:
     messages: tuple[str, ...]  # ids
 
 
-async def ask(
-    tiles: Queue, asked: Mapping[str, str], is_recorded: Callable[[str], bool]
+async def request_runs(
+    tiles: Queue, requested: Mapping[str, str], is_recorded: Callable[[str], bool]
 ) -> tuple[list[QueuedRun], dict[str, str]]:
     """Return the runs for the waiting messages, and the run key of each message for the next call.
 
@@ -33,18 +33,18 @@ async def ask(
 
     Args:
         tiles: the queue.
-        asked: the second result of the previous call.
+        requested: the second result of the previous call.
         is_recorded: returns whether a run with this key exists.
 
     Raises:
         QueueUnavailable: the broker does not answer; no message is lost.
     """
     taken = await tiles.take(_MOST)
-    recorded = {each.id for each in taken if each.id in asked and is_recorded(asked[each.id])}
+    recorded = {each.id for each in taken if each.id in requested and is_recorded(requested[each.id])}
     await tiles.acknowledge([each for each in taken if each.id in recorded])
     new = [each for each in taken if each.id not in recorded]
     read = [(each, request) for each in new if (request := await _read(tiles, each))]
-    wanted = together(read)
+    wanted = group_requests(read)
     await tiles.release([each for each, _ in read])
     return wanted, {name: each.run_key for each in wanted for name in each.messages}
 
@@ -57,15 +57,15 @@ async def _read(tiles: Queue, message: Message) -> TileMessage | None:
         return None
 
 
-def together(read: list[tuple[Message, TileMessage]]) -> list[QueuedRun]:
+def group_requests(read: list[tuple[Message, TileMessage]]) -> list[QueuedRun]:
     """Return one run per jurisdiction and feed. The same messages give the same run key."""
     groups: dict[tuple[str, str], list[tuple[Message, TileMessage]]] = {}
     for message, request in read:
         groups.setdefault((request.jurisdiction, request.feed), []).append((message, request))
-    return [_wanted(*where, group) for where, group in sorted(groups.items())]
+    return [_requested_run(*where, group) for where, group in sorted(groups.items())]
 
 
-def _wanted(jurisdiction: str, feed: str, group: list[tuple[Message, TileMessage]]) -> QueuedRun:
+def _requested_run(jurisdiction: str, feed: str, group: list[tuple[Message, TileMessage]]) -> QueuedRun:
     ids = tuple(sorted(message.id for message, _ in group))
     name = ids[0] if len(ids) == 1 else hashlib.blake2b(" ".join(ids).encode(), digest_size=16).hexdigest()
     whole = any(not request.tiles for _, request in group)

@@ -128,33 +128,33 @@ class _Reader:
         self.at += 1
         return token
 
-    def _skip(self, *words: str) -> bool:
-        """Whether these words or marks are next; if so, skip them."""
+    def _accept(self, *words: str) -> bool:
+        """Whether these words or marks are next; if so, consume them."""
         here = [text for _, text in self.tokens[self.at : self.at + len(words)]]
         self.at += len(words) if here == list(words) else 0
         return here == list(words)
 
     def _expect(self, word: str) -> None:
-        if not self._skip(word):
+        if not self._accept(word):
             _refuse(f"{word!r} is expected instead of {self._peek()[1]!r}")
 
     def _or(self) -> Truths:
         found = self._and()
-        while self._skip("OR"):
+        while self._accept("OR"):
             found |= self._and()
         return found
 
     def _and(self) -> Truths:
         found = self._not()
-        while self._skip("AND"):
+        while self._accept("AND"):
             found &= self._not()
         return found
 
     def _not(self) -> Truths:
         negated = False
-        while self._skip("NOT"):
+        while self._accept("NOT"):
             negated = not negated
-        found = self._nested() if self._skip("(") else self._comparison()
+        found = self._nested() if self._accept("(") else self._comparison()
         return ~found if negated else found
 
     def _nested(self) -> Truths:
@@ -168,15 +168,15 @@ class _Reader:
 
     def _comparison(self) -> Truths:
         left = self._operand()
-        if self._skip("IS"):
-            negated = self._skip("NOT")
+        if self._accept("IS"):
+            negated = self._accept("NOT")
             self._expect("NULL")
             null = self._broadcast(~left.known)
             return Truths(~null, null) if negated else Truths(null, ~null)
-        negated = self._skip("NOT")
-        if self._skip("BETWEEN"):
+        negated = self._accept("NOT")
+        if self._accept("BETWEEN"):
             found = self._between(left)
-        elif self._skip("IN"):
+        elif self._accept("IN"):
             found = self._in(left)
         elif negated:
             _refuse("IN or BETWEEN is expected after NOT")
@@ -198,7 +198,7 @@ class _Reader:
     def _in(self, left: Values) -> Truths:
         self._expect("(")
         wanted = [self._literal()]
-        while self._skip(","):
+        while self._accept(","):
             wanted.append(self._literal())
         self._expect(")")
         if any(each.is_text != left.is_text for each in wanted):
@@ -227,7 +227,7 @@ class _Reader:
         return found
 
     def _literal(self) -> Values:
-        dated = self._skip("DATE") or self._skip("TIMESTAMP")
+        dated = self._accept("DATE") or self._accept("TIMESTAMP")
         kind, text = self._next()
         if kind == "text":
             plain = text[1:-1].replace("''", "'")
