@@ -12,8 +12,7 @@ from aiohttp import web
 from tests.support.http_client import NOW, OK, QUICK, ask, client, plain_client
 from tests.support.http_desk import Clock, Desk, served
 from zoning_assets.errors import PortalBusy, PortalResting, PortalUnreachable, Stopping
-from zoning_assets.http import client as http
-from zoning_assets.http import connection_scheduler
+from zoning_assets.http import connection_scheduler, request_sender
 from zoning_assets.http.rate_limit_store import MemoryLedger
 from zoning_assets.http.response_checks import Unreadable
 from zoning_assets.model import Portal
@@ -206,7 +205,7 @@ async def test_a_drain_wakes_who_sleeps(portal, monkeypatch):
 
 async def test_a_drain_ends(monkeypatch):
     """A page that does not come in time is given up: the end is near, whatever a portal does."""
-    monkeypatch.setattr(http, "_DRAIN_S", 0.05)
+    monkeypatch.setattr(request_sender, "_DRAIN_S", 0.05)
     desk = Slow()
     async with served(desk) as url, plain_client() as asking:
         question = asyncio.create_task(asking.ask(QUICK, url, {}, read=orjson.loads))

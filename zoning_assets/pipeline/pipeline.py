@@ -24,7 +24,7 @@ from zoning_assets.defects import defect
 from zoning_assets.errors import CoverStale, ZoningError
 from zoning_assets.graceful_stop import called_in_loop
 from zoning_assets.harvest import Cover
-from zoning_assets.http import Client, Http, Kept, Tally
+from zoning_assets.http import Client, Http, ResponseCaches, Tally
 from zoning_assets.model import (
     NORMALIZED,
     PARCELS,
@@ -80,7 +80,7 @@ class Pipeline:
     pool: Pool
     http: Callable[[], Http] = Http
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    kept: Kept = field(default_factory=dict)  # what portals answered to the look before this run
+    kept: ResponseCaches = field(default_factory=dict)  # what portals answered to the look before this run
 
     @property
     def _harvesting(self) -> Harvesting:

@@ -17,8 +17,8 @@ from pathlib import Path
 from zoning_assets.errors import Stopping, ZoningError
 from zoning_assets.graceful_stop import called_in_loop
 from zoning_assets.harvest import Cover
-from zoning_assets.http import Client, Http, Kept, KeptAnswers, Tally
-from zoning_assets.http.kept_answers import LookEnds
+from zoning_assets.http import Client, Http, ResponseCache, ResponseCaches, Tally
+from zoning_assets.http.response_cache import CheckLimitReached
 from zoning_assets.model import CHANGES, PARCELS, RAW, VALIDATED, ZONING, Counts, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import change_detection
 from zoning_assets.pipeline.corrections import check, fixed_by
@@ -64,7 +64,7 @@ class Look:
     http: Callable[[], Http] = Http
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    async def feed(self, jurisdiction: Jurisdiction, feed: str, kept: Kept) -> list[Outcome]:
+    async def feed(self, jurisdiction: Jurisdiction, feed: str, kept: ResponseCaches) -> list[Outcome]:
         """What a run would report of a feed that did not change; nothing where a run is needed.
 
         It is noted that what is published is what the portal has now.
@@ -77,12 +77,12 @@ class Look:
         Raises:
             Stopping: this process was asked to stop.
         """
-        answers = kept[jurisdiction.id, feed] = KeptAnswers()
+        answers = kept[jurisdiction.id, feed] = ResponseCache()
         try:
             return await self._found(jurisdiction, feed, answers)
         except Stopping:
             raise
-        except (ZoningError, LookEnds):  # the run meets it too, and records it
+        except (ZoningError, CheckLimitReached):  # the run meets it too, and records it
             return []
         except Exception as error:  # noqa: BLE001 - a fault of the check must not prevent the run
             kind = type(error).__name__  # its text may hold an address with a token
@@ -99,7 +99,7 @@ class Look:
         """
         return self._published(jurisdiction).is_told and not self._is_open(jurisdiction, CHANGES)
 
-    async def _found(self, jurisdiction: Jurisdiction, feed: str, answers: KeptAnswers) -> list[Outcome]:
+    async def _found(self, jurisdiction: Jurisdiction, feed: str, answers: ResponseCache) -> list[Outcome]:
         if not await asyncio.to_thread(self._is_settled, jurisdiction, feed):
             return []
         now = self.now()

@@ -26,8 +26,8 @@ NONE, FEET = None, "EPSG:2249"
 CASES = {
     "all_ccw": (100, True, None, FEET),
     "bigint": (100, True, None, FEET),
-    "curve_bezier": (76.25, True, esri_json.CHORDS, FEET),
-    "curve_only": (25 * pi, True, esri_json.CHORDS, FEET),
+    "curve_bezier": (76.25, True, esri_json.CURVES_LINEARIZED, FEET),
+    "curve_only": (25 * pi, True, esri_json.CURVES_LINEARIZED, FEET),
     "date_neg": (100, True, None, FEET),
     "empty_rings": (NONE, False, None, FEET),
     "hole_before_outer": (91, True, None, FEET),

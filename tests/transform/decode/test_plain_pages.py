@@ -64,7 +64,7 @@ def test_the_same_as_with_care(document: Any) -> None:
 def test_a_page_that_is_plain_is_read_as_one(monkeypatch) -> None:
     """Or the test above would compare one way with itself."""
     page = {"features": [{"attributes": {"A": 1}, "geometry": {"rings": [_SQUARE]}}]}
-    monkeypatch.setattr(esri_json.json_limits, "read", None)
+    monkeypatch.setattr(esri_json.json_limits, "read_page", None)
     assert _read(page)[0] == "[{'A': 1}]"
 
 

@@ -220,7 +220,7 @@ def transformed(points: Floats, source: int, target: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def _transformer(source: int, target: int) -> pyproj.Transformer:
-    """Kept, as each takes some milliseconds to make."""
+    """ResponseCaches, as each takes some milliseconds to make."""
     return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 

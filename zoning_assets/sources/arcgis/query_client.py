@@ -195,7 +195,7 @@ class QueryClient:
     def _page(self, params: Params, body: bytes, value: Any) -> QueryPage:
         value = self._accepted(value)
         try:
-            peek = value if isinstance(value, Peek) else esri_json.peek_at(value, self._id_in(value))
+            peek = value if isinstance(value, Peek) else esri_json.peek_document(value, self._id_in(value))
         except ValueError as error:
             raise self.incomplete(f"the answer is not a page of rows: {failure_reason(error)}") from error
         if peek.rows and params["outFields"] == "*":

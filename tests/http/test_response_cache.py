@@ -9,8 +9,8 @@ from aiohttp import web
 from tests.support.http_client import QUICK, client
 from tests.support.http_desk import Clock, Desk, served
 from zoning_assets.errors import PortalError
-from zoning_assets.http import Client, KeptAnswers, Tally
-from zoning_assets.http.kept_answers import LookEnds
+from zoning_assets.http import Client, ResponseCache, Tally
+from zoning_assets.http.response_cache import CheckLimitReached
 
 
 class Twice:
@@ -18,7 +18,7 @@ class Twice:
 
     def __init__(self, desk: Any) -> None:
         self.desk, self.clock = desk, Clock()
-        self.kept = KeptAnswers(clock=self.clock)
+        self.kept = ResponseCache(clock=self.clock)
         self.of_look, self.of_run = Tally(), Tally()
 
     async def ask(self, asking: Client, **params: str) -> Any:
@@ -101,7 +101,7 @@ async def test_a_look_asks_few_questions() -> None:
         return sum([await twice.ask(asking, page=str(page)) for page in range(30)])
 
     async def look(asking: Client) -> None:
-        with pytest.raises(LookEnds):
+        with pytest.raises(CheckLimitReached):
             await all_pages(asking)
 
     assert await twice.run(look, all_pages) == (None, 30)
