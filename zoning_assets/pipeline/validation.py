@@ -102,7 +102,7 @@ class Validation:
             "content_hash": content_hash.set_hash(chain.from_iterable(part.hashes for part in parts)),
             "survey": sum((part.survey for part in parts), ReleaseProfile()).as_dict(),
         }
-        image = await self.pool.run(preview_image.of_sketches, [part.sketch for part in parts])
+        image = await self.pool.run(preview_image.draw_sketches, [part.sketch for part in parts])
         table = work.table(VALIDATED)
         await asyncio.to_thread(table.finish, work.objects, len(groups), summary, rejections, image)
         return summary

@@ -24,7 +24,7 @@ from zoning_assets.pipeline.workers.share_tasks import ZoningMap
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.postgis import parcel_zoning as store
 from zoning_assets.transform.changes import zoning_codes
-from zoning_assets.transform.changes.overlay import BASE, best_lots, joined_leading, leading_lots
+from zoning_assets.transform.changes.overlay import BASE, best_lots, leading_lots, merge_leading_lots
 from zoning_assets.transform.geometry.metric_frame import in_metric_frame
 
 #: Where more came, went or changed, all is judged anew.
@@ -90,7 +90,7 @@ def _publish_all(desk: store.Shares, writing: store.Writing, map_: ZoningMap, ru
     leading, undecided = None, list[str]()
     for found in run(partial(share_tasks.part, map_), desk.chosen()):
         writing.put(found.batch)
-        leading = found.leading if leading is None else joined_leading([leading, found.leading])
+        leading = found.leading if leading is None else merge_leading_lots([leading, found.leading])
         undecided += found.undecided
     best = {} if leading is None else best_lots(leading)
     for lots in desk.parcels_of(undecided):

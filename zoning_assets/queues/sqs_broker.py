@@ -1,7 +1,9 @@
 """Amazon SQS: `sqs://REGION`, or `sqs://REGION/PREFIX` if several installations share an account.
 
 Keys, roles and AWS_ENDPOINT_URL_SQS come from the usual AWS settings. SQS keeps a message for at most 14 days.
-Source of the limits: Amazon SQS Developer Guide, "Amazon SQS message quotas".
+Sources of the limits: Amazon SQS Developer Guide, "Amazon SQS message quotas" (messages per call, retention), "Amazon
+SQS standard queue quotas" (long polling) and "Amazon SQS batch actions" (bytes per call: 1 MiB). The older limit of
+256 KiB per call is used here, which queues with the former default settings accept too.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ from zoning_assets.errors import QueueUnavailable
 from zoning_assets.os_errors import network
 from zoning_assets.queues.broker import Depth, Message, headers_of, message_of
 
-#: Limits of SQS: messages per call, bytes per call, seconds of a long poll, seconds that a message is kept.
+#: Limits: messages per call, bytes per call, seconds of a long poll, seconds that a message is kept.
 _MAX_BATCH, _MAX_BATCH_BYTES, _MAX_POLL_S, _RETENTION_S = 10, 262_144, 20, 14 * 24 * 3600
 _POLL_S = 0.2
 #: The most bytes of a message's attributes.

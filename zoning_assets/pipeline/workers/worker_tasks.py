@@ -55,7 +55,7 @@ def _fixed(work: Work, page: Page) -> pd.DataFrame:
 def try_fixes(work: Work, page: Page) -> dict[int, tuple[str | None, str | None]]:
     """What would become of the rows of a page that the work has fixes for: why each would be rejected, and its key."""
     fixed = _fixed(work, page).reset_index(drop=True)
-    judged = validate.judge(fixed, jurisdiction=work.jurisdiction, feed=work.feed)
+    judged = validate.validate_rows(fixed, jurisdiction=work.jurisdiction, feed=work.feed)
     why = dict(zip(judged.rejections["row"].tolist(), judged.rejections["reason"].tolist(), strict=True))
     return {row: (why.get(row), key) for row, key in zip(fixed["row"].tolist(), fixed["key"].tolist(), strict=True)}
 
@@ -84,7 +84,7 @@ def validate_part(work: Work, part: int, numbers: Sequence[int], together: bool)
     normalized = work.table(NORMALIZED)
     frames = [normalized.read(work.objects, number) for number in numbers]
     rows = pd.concat(frames, ignore_index=True)
-    judged = validate.judge(rows, jurisdiction=work.jurisdiction, feed=work.feed, listed=together)
+    judged = validate.validate_rows(rows, jurisdiction=work.jurisdiction, feed=work.feed, listed=together)
     work.table(VALIDATED).write(work.objects, part, judged.table, work.jurisdiction.target_crs)
     counts = Counts(
         fetched=len(rows),

@@ -223,7 +223,7 @@ class QueryClient:
         """The object id's column as the rows of a page spell it."""
         try:
             return find_column(self.about.id, page["features"][0]["attributes"]) or self.about.id
-        except (LookupError, TypeError):  # no row, or an invalid one: esri_json.peek_at raises the error
+        except (LookupError, TypeError):  # no row, or an invalid one: esri_json.peek_document raises the error
             return self.about.id
 
     def page_size(self) -> int:

@@ -1,6 +1,6 @@
 """Read a GeoParquet file with pyarrow: its description, and its rows as Arrow.
 
-Source of the key `geo` and its members: the GeoParquet 1.1 specification.
+Source of the key `geo` and its members: opengeospatial/geoparquet, format-specs/geoparquet.md, version 1.1.
 """
 
 import itertools

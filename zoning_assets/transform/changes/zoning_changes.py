@@ -69,7 +69,7 @@ def detect_zoning_changes(
         *_redrawn(moved, evidence),
         *_rezoned(found, parcel_codes, moved, evidence),
         *_coverage(found, evidence),
-        *_thin(found, evidence),
+        *_strips_for_review(found, evidence),
     ]
     return DetectedChanges(table_of(rows), moved)
 
@@ -211,7 +211,7 @@ def _coverage(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict
             )
 
 
-def _thin(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+def _strips_for_review(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """Strips thinner than the tolerance, for review: one row for each pair of codes, so that a redrawn map does not
     give thousands.
     """
