@@ -138,7 +138,7 @@ class Client:
         """See Http.stopped."""
         return self.shared.stopped(where)
 
-    async def ask(  # noqa: PLR0913 - the target, the query, the parser, and what to do with other responses
+    async def query(  # noqa: PLR0913 - the target, the query, the parser, and what to do with other responses
         self,
         portal: Portal,
         url: str,
@@ -191,7 +191,7 @@ class Client:
 
         Raises:
             FileRefused: see DownloadTarget.open_writer.
-            Others: as `ask`.
+            Others: as `query`.
         """
 
         async def once(session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Response:
@@ -208,13 +208,13 @@ class Client:
 
         return await self.shared.sender.send(self._of_file(portal, url, once))
 
-    async def look(
+    async def fetch_headers(
         self, portal: Portal, url: str, headers: Mapping[str, str], *, method: Literal["HEAD", "GET"] = "HEAD"
     ) -> Response:
         """Fetch the headers of a file, without its body. The request is not retried.
 
         Raises:
-            As `ask`.
+            As `query`.
         """
 
         async def once(session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Response:
@@ -230,7 +230,7 @@ class Client:
         the caller connects within the block.
 
         Raises:
-            PortalResting, PortalBusy, PortalUnreachable, Stopping, Held, StoreError: as `ask`.
+            PortalResting, PortalBusy, PortalUnreachable, Stopping, Held, StoreError: as `query`.
         """
         request, sender = PortalRequest(portal, url, _not_by_http, self.tally, self.paused), self.shared.sender
         async with sender.permit(request) as granted:

@@ -25,7 +25,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    value: Any = None  # the parsed body: the result of `read` of Client.ask
+    value: Any = None  # the parsed body: the result of `read` of Client.query
 
 
 class DownloadTarget(Protocol):

@@ -56,7 +56,7 @@ class RequestSender:
         """Send a request, and follow at most 5 redirects. Each redirect counts as a request.
 
         Raises:
-            As Client.ask.
+            As Client.query.
         """
         for _ in range(_MAX_REDIRECTS):
             response = await self._with_retries(request)

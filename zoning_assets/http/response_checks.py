@@ -239,7 +239,7 @@ def _unreadable(error: Exception) -> str:
         return f"its answer is not {error.encoding.upper()} text (byte {error.start})"
     if isinstance(error, RecursionError):
         return "its answer is nested too deeply"
-    return scrubbed(str(error)) or "its answer cannot be read"  # the message of `read` of Client.ask
+    return scrubbed(str(error)) or "its answer cannot be read"  # the message of `read` of Client.query
 
 
 #: What aiohttp raises -> the phrase for messages; the first that fits.

@@ -81,7 +81,7 @@ class QueryClient:
             FeedRefused: the server refuses the query.
             PortalError: see errors.py.
         """
-        ask = partial(self.request.http.ask, tries=_FEW_TRIES) if few_tries else self.request.http.ask
+        ask = partial(self.request.http.query, tries=_FEW_TRIES) if few_tries else self.request.http.query
         url, own = layer_address(self.request.feed.url)
         read = partial(self._read, params)
         try:
@@ -248,7 +248,7 @@ async def about_layer(request: Request) -> LayerMetadata:
         NotALayer, FeedRefused, PortalError: see errors.py.
     """
     url, own = layer_address(request.feed.url)
-    answer = await request.http.ask(request.jurisdiction.portal, url, {"f": "json", **own}, read=_decode)
+    answer = await request.http.query(request.jurisdiction.portal, url, {"f": "json", **own}, read=_decode)
     return describe(answer.value, where=f"{request.where} at {without_secrets(url)}")
 
 

@@ -103,7 +103,7 @@ class Catalogue:
 
     async def act(self, action: str, params: Mapping[str, str]) -> dict[str, Any]:
         """Send an action and return its result."""
-        answer = await polling.ask(self.request, self.url(action), params, self.read)
+        answer = await polling.query(self.request, self.url(action), params, self.read)
         found: dict[str, Any] = answer.value
         return found
 

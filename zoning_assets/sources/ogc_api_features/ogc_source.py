@@ -71,7 +71,7 @@ class _OgcServer:
         """The parameters with which it returns rows."""
         return self.forms.get("rows", {})
 
-    async def ask(self, what: str, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
+    async def query(self, what: str, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
         """Fetch JSON. The first request for documents, and that for rows, finds the parameters that return it."""
         if what in self.forms:
             return await self._ask(url, {**self.forms[what], **params}, read)
@@ -90,12 +90,13 @@ class _OgcServer:
 
     async def _ask(self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
         self.requests += 1
-        return await self.request.http.ask(self.request.jurisdiction.portal, url, {**self.at.kept, **params}, read=read)
+        portal, params = self.request.jurisdiction.portal, {**self.at.kept, **params}
+        return await self.request.http.query(portal, url, params, read=read)
 
     async def sample(self, rows: int, crs: str | None) -> tuple[FeaturePage, Response]:
         """Fetch the first rows."""
         params = {"limit": str(rows), **_crs(crs)}
-        answer = await self.ask("rows", self.at.items, params, feature_collection.read_geojson)
+        answer = await self.query("rows", self.at.items, params, feature_collection.read_geojson)
         return answer.value, answer
 
     async def stamp(self) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def _crs(wanted: str | None) -> dict[str, str]:
 async def _layer(request: Request) -> "_OgcLayer":
     """Read the collection's metadata, and decide how its rows are read."""
     server = _OgcServer(request, collection_metadata.address(request.feed, request.where))
-    document = (await server.ask("documents", server.at.collection, {}, json_limits.decode)).value
+    document = (await server.query("documents", server.at.collection, {}, json_limits.decode)).value
     collection_metadata.check(document, f"{request.where} at {without_secrets(server.at.collection)}")
     crs = collection_metadata.wanted_crs(document)
     page, answer = await server.sample(_SAMPLE, crs)
@@ -142,7 +143,7 @@ async def _layer(request: Request) -> "_OgcLayer":
 async def _queryables(server: _OgcServer) -> list[str]:
     try:
         url = f"{server.at.collection}/queryables"
-        answer = await server.ask("documents", url, {}, partial(_unless_other, json_limits.decode))
+        answer = await server.query("documents", url, {}, partial(_unless_other, json_limits.decode))
     except FeedRefused:
         return []
     return collection_metadata.names(answer.value)

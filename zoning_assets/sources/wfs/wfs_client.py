@@ -62,7 +62,7 @@ class WfsClient:
             pairs = {_OLDER.get(name, name): value for name, value in pairs.items()}
         return {**self.at.kept, **pairs}
 
-    async def ask(self, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
+    async def query(self, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
         """Send a request, and return the answer parsed by `read`.
 
         Raises:
@@ -70,7 +70,7 @@ class WfsClient:
             PortalError: see errors.py.
         """
         portal, where = self.request.jurisdiction.portal, self.request.where
-        answer = await self.request.http.ask(portal, self.at.url, params, read=read, also=_EXCEPTIONS)
+        answer = await self.request.http.query(portal, self.at.url, params, read=read, also=_EXCEPTIONS)
         if answer.status == 200:
             return answer.value
         with suppress(ValueError):
@@ -79,7 +79,7 @@ class WfsClient:
 
     async def xml(self, params: Mapping[str, str]) -> Element:
         """Fetch and parse XML that is not an exception."""
-        root: Element = await self.ask(params, partial(wfs_capabilities.read, where=self.request.where))
+        root: Element = await self.query(params, partial(wfs_capabilities.read, where=self.request.where))
         return root
 
     async def capabilities(self) -> Capabilities:
@@ -158,7 +158,7 @@ class WfsClient:
 
     async def sample(self, way: RowQuery, start: int, count: int) -> FeaturePage:
         """Fetch some rows, outside of a walk."""
-        body = await self.ask(self.rows(way, start, count), partial(self.checked, way=way))
+        body = await self.query(self.rows(way, start, count), partial(self.checked, way=way))
         return self.parsed(body, way)
 
     def ids(self, page: FeaturePage) -> list[str]:

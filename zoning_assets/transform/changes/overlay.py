@@ -110,9 +110,9 @@ def _ranked(found: pd.DataFrame, parcels: pd.DataFrame) -> pd.DataFrame:
     """Compute the shares from pieces: `parcel`, `facet`, `code`, `effective`, `area_m2`, `geometry`, `best`."""
     summed = _sum_by_code(found).copy()
     summed["parcel_id"] = parcels["key"].to_numpy()[summed["parcel"]]
-    whole = shapely.area(parcels["geometry"].to_numpy())[summed["parcel"]]
-    summed["area_m2"] = np.minimum(summed["area_m2"], whole)
-    summed["fraction"] = np.round(summed["area_m2"] / whole, 6)
+    lot_area = shapely.area(parcels["geometry"].to_numpy())[summed["parcel"]]
+    summed["area_m2"] = np.minimum(summed["area_m2"], lot_area)
+    summed["fraction"] = np.round(summed["area_m2"] / lot_area, 6)
     kept = summed[summed["area_m2"] >= TIE_M2]
     ranked = _with_ranks(kept)
     ranked["area_m2"] = np.round(ranked["area_m2"], 2)
@@ -164,10 +164,10 @@ def _sum_by_code(found: pd.DataFrame) -> pd.DataFrame:
     if not again.any():
         return found
     groups = found[again].groupby(by, sort=True)
-    whole = union_by(found[again], by)
+    merged = union_by(found[again], by)
     dates = [latest(each) for each in groups["effective"].agg(list)]
-    together = whole.assign(
-        area_m2=shapely.area(whole["geometry"].to_numpy()),
+    together = merged.assign(
+        area_m2=shapely.area(merged["geometry"].to_numpy()),
         best=groups["best"].any().to_numpy(),
         effective=pd.Series(dates, dtype=object),
     )

@@ -147,8 +147,8 @@ def _rezoned(
         groups.setdefault((row["parcel_id"], row["facet"], *codes), []).append(row)
     for (parcel, facet, *_), parts in groups.items():
         first = min(parts, key=lambda part: (-part["area_m2"], str(part["old"]), str(part["new"])))
-        whole = facet == BASE and first["kind"] == REZONED
-        old, new = (first["largest_" + side if whole else side] for side in ("old", "new"))
+        is_base = facet == BASE and first["kind"] == REZONED
+        old, new = (first["largest_" + side if is_base else side] for side in ("old", "new"))
         share = round(min(sum(part["share"] for part in parts), 1.0), 6)
         width_m = max(part["width_m"] for part in parts)
         yield change(

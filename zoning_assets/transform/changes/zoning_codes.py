@@ -86,10 +86,10 @@ def spell(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> di
         spelled = _spelled(text, spellings)
         return renames.get(spelled, spelled)
 
-    def whole(code: str, each: _CodeParts) -> str:
+    def spelling(code: str, each: _CodeParts) -> str:
         return code if _cleaned_code(code) in canonical else (each.stem or name(each.base)) + each.tail
 
-    return {code: name(whole(code, each)) for code, each in sorted(parts.items())}
+    return {code: name(spelling(code, each)) for code, each in sorted(parts.items())}
 
 
 def collisions(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:

@@ -67,8 +67,8 @@ def value(raw: Any) -> Any:
 
 def texts(raws: Sequence[str | None]) -> list[str | None]:
     """Like `value`, for a column of texts; special characters are searched in all texts at once."""
-    whole = "".join(filter(None, raws))
-    if "\x00" in whole or not whole.isascii():
+    together = "".join(filter(None, raws))
+    if "\x00" in together or not together.isascii():
         return [None if raw is None else _text(raw) for raw in raws]
     return [_text_or_date(raw.strip()) if raw else None for raw in raws]
 

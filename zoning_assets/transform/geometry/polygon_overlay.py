@@ -88,10 +88,10 @@ def union(shapes: Any) -> Any:
     """Return the area of all shapes as one shape; an empty polygon if there are none."""
     parts = areal(_array(shapes))
     try:
-        whole = shapely.union_all(parts, grid_size=GRID_M)
+        merged = shapely.union_all(parts, grid_size=GRID_M)
     except GEOSException:
-        whole = shapely.union_all(_on_grid(parts), grid_size=GRID_M)
-    return areal(_array([whole]))[0]
+        merged = shapely.union_all(_on_grid(parts), grid_size=GRID_M)
+    return areal(_array([merged]))[0]
 
 
 def union_by(parts: pd.DataFrame, by: list[str]) -> pd.DataFrame:

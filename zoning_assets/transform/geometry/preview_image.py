@@ -56,17 +56,17 @@ def sketch(table: pd.DataFrame, before: pd.DataFrame, rejections: pd.DataFrame) 
         before: the same rows before validation: `page`, `row`, `geometry`.
         rejections: `page`, `row`.
     """
-    mended = table["repair"].notna().to_numpy()
+    is_repaired = table["repair"].notna().to_numpy()
     shapes, codes = table["geometry"].to_numpy(), _codes(table)
-    step = max(1, int((~mended).sum()) * 4 // _MAX_SHAPES)
-    sample = np.flatnonzero(~mended)[::step]
+    step = max(1, int((~is_repaired).sum()) * 4 // _MAX_SHAPES)
+    sample = np.flatnonzero(~is_repaired)[::step]
     sample = sample[_drawable(shapes[sample])][:_MAX_SHAPES]
     names = set(zip(rejections["page"], rejections["row"], strict=True))
     pages, drawn = before["page"].to_numpy(), before["geometry"].to_numpy()
     likely = np.flatnonzero(before["row"].isin(rejections["row"])).tolist() if names else []
     held = [at for at in likely if (pages[at], before["row"].iat[at]) in names]
     labels = tuple(codes[sample].tolist())
-    return Sketch(outlines(shapes[sample]), labels, outlines(shapes[mended]), outlines(drawn[held]))
+    return Sketch(outlines(shapes[sample]), labels, outlines(shapes[is_repaired]), outlines(drawn[held]))
 
 
 def outlines(shapes: Geometries) -> tuple[bytes, ...]:
