@@ -45,7 +45,7 @@ async def test_a_redirect_is_a_request_of_its_own(clock, status):
     """A service that moved is asked at its new place, in its turn: each step costs a request of the budget."""
     desk, tally = Moved("/new", "/newer?f=json", status=status), Tally()
     async with served(desk) as url, client(clock, tally) as asking:
-        answer = await asking.ask(Portal(60, 1), url, {"f": "json"}, read=orjson.loads)
+        answer = await asking.query(Portal(60, 1), url, {"f": "json"}, read=orjson.loads)
     assert answer.value == {"count": 7}
     assert [path for _, path, _ in desk.asked] == ["/layer", "/new", "/newer"]
     assert [form for *_, form in desk.asked] == [{"f": "json"}] * 3
@@ -177,7 +177,7 @@ async def test_what_cannot_be_verified_is_not_asked(clock, certified, chain, key
     desk = Desk(OK)
     async with served(desk, serving(certified[chain], certified[key])) as url, client(clock) as asking:
         with pytest.raises(PortalUntrusted, match=rf"https://localhost:\d+/layer: .*{why}.*SSL_CERT_FILE"):
-            await asking.ask(QUICK, url.replace("127.0.0.1", "localhost"), {"token": "s3cret"}, read=orjson.loads)
+            await asking.query(QUICK, url.replace("127.0.0.1", "localhost"), {"token": "s3cret"}, read=orjson.loads)
     assert (desk.asked, clock.slept) == ([], [])
 
 
@@ -188,7 +188,7 @@ from zoning_assets.model import Portal
 
 async def main():
     async with Http() as http:
-        return (await http.for_work().ask(Portal(), sys.argv[1], {}, read=bytes.decode)).value
+        return (await http.for_work().query(Portal(), sys.argv[1], {}, read=bytes.decode)).value
 
 sys.stdout.write(asyncio.run(main()))
 """

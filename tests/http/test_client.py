@@ -37,7 +37,7 @@ async def ask(
     desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **params: str
 ) -> Response:
     async with served(desk) as url, client(clock, tally) as asking:
-        return await asking.ask(portal, url, params, read=orjson.loads)
+        return await asking.query(portal, url, params, read=orjson.loads)
 
 
 async def test_an_answer_is_read_and_counted(clock):
@@ -60,10 +60,10 @@ async def test_the_budget_is_the_hosts(clock):
             (Portal(60, 2), url),
             (Portal(60, 2), other),
         ):
-            await asking.ask(portal, address, {}, read=orjson.loads)
+            await asking.query(portal, address, {}, read=orjson.loads)
         minute, half = interval_s(60), interval_s(30)
         assert clock.slept == pytest.approx([minute, half])
-        await asking.ask(Portal(60, 2), other.replace("ann:secret@", ""), {}, read=orjson.loads)
+        await asking.query(Portal(60, 2), other.replace("ann:secret@", ""), {}, read=orjson.loads)
     assert clock.slept == pytest.approx([minute, half, minute], abs=0.021)  # who comes late may make up for 20 ms
 
 
@@ -138,7 +138,7 @@ async def test_a_no_says_why(clock, tmp_path, body, said):
     """What the portal says of its refusal stands in the message, in one line and without secrets, in any form."""
     async with served(Desk((403, body, {}))) as url, client(clock) as asking:
         with pytest.raises(FeedRefused) as asked:
-            await asking.ask(QUICK, url, {}, read=orjson.loads)
+            await asking.query(QUICK, url, {}, read=orjson.loads)
         with pytest.raises(FeedRefused) as downloaded:
             await asking.fetch(QUICK, url, ResumableFile(tmp_path / "file", {}, "here"))
     assert said in str(asked.value)
@@ -165,7 +165,7 @@ async def test_a_silent_address_is_named(clock):
         pass
     async with client(clock) as asking:
         with pytest.raises(PortalUnreachable, match=r"nothing listens there.*check the address") as caught:
-            await asking.ask(QUICK, url, {}, read=orjson.loads)
+            await asking.query(QUICK, url, {}, read=orjson.loads)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value.what, str)
 
@@ -219,7 +219,7 @@ async def test_secrets_are_in_no_message(clock, answers):
     async with served(answers) as url, client(clock) as asking:
         address = url.replace("http://", "http://ann:pa55@")
         with pytest.raises((PortalUnreachable, FeedRefused)) as caught:
-            await asking.ask(QUICK, address, {"token": "s3cret"}, read=orjson.loads)
+            await asking.query(QUICK, address, {"token": "s3cret"}, read=orjson.loads)
     assert "s3cret" not in str(caught.value)
     assert "pa55" not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
@@ -228,4 +228,4 @@ async def test_secrets_are_in_no_message(clock, answers):
 async def test_a_client_that_was_not_entered_says_so():
     """Asking before the session is open is our own mistake, and named."""
     with pytest.raises(RuntimeError, match="enter the client first"):
-        await Http().for_work().ask(QUICK, "http://127.0.0.1/", {}, read=orjson.loads)
+        await Http().for_work().query(QUICK, "http://127.0.0.1/", {}, read=orjson.loads)

@@ -18,7 +18,7 @@ from zoning_assets.model import Portal
 
 async def ask(http: Http, url: str, portal: Portal = QUICK, times: int = 1) -> None:
     for _ in range(times):
-        await http.for_work().ask(portal, url, {}, read=orjson.loads)
+        await http.for_work().query(portal, url, {}, read=orjson.loads)
 
 
 async def test_a_connection_is_used_again():

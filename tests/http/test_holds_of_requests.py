@@ -12,8 +12,7 @@ from aiohttp import web
 from tests.support.http_client import NOW, OK, QUICK, ask, client, plain_client
 from tests.support.http_desk import Clock, Desk, served
 from zoning_assets.errors import PortalBusy, PortalResting, PortalUnreachable, Stopping
-from zoning_assets.http import client as http
-from zoning_assets.http import connection_scheduler
+from zoning_assets.http import connection_scheduler, request_sender
 from zoning_assets.http.rate_limit_store import MemoryLedger
 from zoning_assets.http.response_checks import Unreadable
 from zoning_assets.model import Portal
@@ -30,7 +29,7 @@ async def test_a_window_is_waited_for(clock, caplog, key):
     desk, portal = Desk(OK), Portal(60_000, 2, **{key: ("Wed 07:00-09:30 America/New_York",)})
     with caplog.at_level(logging.WARNING):
         async with served(desk) as url, client(clock) as asking:
-            answers = await asyncio.gather(*(asking.ask(portal, url, {}, read=orjson.loads) for _ in range(5)))
+            answers = await asyncio.gather(*(asking.query(portal, url, {}, read=orjson.loads) for _ in range(5)))
     assert len(answers) == len(desk.asked) == 5
     assert clock() >= 90 * 60
     assert clock() < 91 * 60
@@ -50,7 +49,7 @@ async def test_a_window_that_opens_meanwhile_is_kept(clock):
 
     portal = Portal(2, 2, maintenance=("12:05-12:40 UTC",))  # a request each half minute
     async with served(desk) as url, client(clock) as asking:
-        await asyncio.gather(*(asking.ask(portal, url, {}, read=orjson.loads) for _ in range(20)))
+        await asyncio.gather(*(asking.query(portal, url, {}, read=orjson.loads) for _ in range(20)))
     assert len(asked) == 20
     assert not [moment for moment in asked if 300 <= moment < 2400]
     assert [moment for moment in asked if moment < 300]
@@ -69,7 +68,7 @@ async def test_a_clock_that_stands_still_ends_the_wait(clock):
     """Where time does not go on though it was slept, the client does not wait for ever."""
     async with served(Desk(OK)) as url, client(clock, now=lambda: NOW) as asking:
         with pytest.raises(PortalResting):
-            await asking.ask(Portal(maintenance=("12:00-13:00 UTC",)), url, {}, read=orjson.loads)
+            await asking.query(Portal(maintenance=("12:00-13:00 UTC",)), url, {}, read=orjson.loads)
     assert sum(clock.slept) <= 12 * 3600
 
 
@@ -102,7 +101,7 @@ async def test_a_rest_is_everybodys(clock):
         return web.Response(body=OK[1])
 
     async with served(desk) as url, client(clock) as asking:
-        await asyncio.gather(*(asking.ask(Portal(60, 1), url, {}, read=orjson.loads) for _ in range(4)))
+        await asyncio.gather(*(asking.query(Portal(60, 1), url, {}, read=orjson.loads) for _ in range(4)))
     assert len(asked) == 5
     assert min(asked[1:]) >= 30
 
@@ -113,7 +112,7 @@ async def test_a_long_rest_fails_the_others_at_once(clock):
     async with served(desk) as url, client(clock) as asking:
         for _ in range(2):
             with pytest.raises(PortalBusy) as caught:
-                await asking.ask(QUICK, url, {}, read=orjson.loads)
+                await asking.query(QUICK, url, {}, read=orjson.loads)
             assert caught.value.wait_s == pytest.approx(3600, abs=1)
     assert (len(desk.asked), clock.slept) == (1, [])
 
@@ -128,7 +127,7 @@ async def test_a_limit_said_in_a_good_body_slows_the_host_too(clock):
 
     ledger, desk = MemoryLedger(clock), Desk((200, b"slow down", {}), OK)
     async with served(desk) as url, client(clock, ledger=ledger) as asking:
-        await asking.ask(QUICK, url, {}, read=read)
+        await asking.query(QUICK, url, {}, read=read)
     (budget,) = ledger.budgets.values()
     assert (budget.refused, budget.failed, budget.slowed_to) == (1, 0, QUICK.requests_per_minute / 2)
 
@@ -140,7 +139,7 @@ async def test_a_dead_host_is_left_alone(clock):
         errors = []
         for _ in range(8):
             with pytest.raises(PortalUnreachable) as caught:
-                await asking.ask(QUICK, url, {}, read=orjson.loads)
+                await asking.query(QUICK, url, {}, read=orjson.loads)
             errors.append(str(caught.value))
     assert "HTTP 500 (6 tries)" in errors[0]
     assert "failed repeatedly" in errors[-1]
@@ -152,7 +151,7 @@ async def test_a_host_that_lives_again_is_asked_again(clock):
     """The question that meets a breaker waits for its turn to probe; when it is answered, all go on."""
     desk = Desk(*[(500, b"", {})] * 8, OK)
     async with served(desk) as url, client(clock) as asking:
-        asked = (asking.ask(Portal(60_000, 3), url, {}, read=orjson.loads, tries=9) for _ in range(3))
+        asked = (asking.query(Portal(60_000, 3), url, {}, read=orjson.loads, tries=9) for _ in range(3))
         assert len(await asyncio.gather(*asked)) == 3
     assert 30 <= clock() < 60
     assert len(desk.asked) == 11
@@ -175,7 +174,7 @@ async def test_a_drain_keeps_what_is_on_its_way():
     """After `drain` no request begins, those in line end at once with Stopping, and pages on their way are read."""
     desk = Slow()
     async with served(desk) as url, plain_client() as asking:
-        questions = [asyncio.create_task(asking.ask(Portal(60, 1), url, {}, read=orjson.loads)) for _ in range(4)]
+        questions = [asyncio.create_task(asking.query(Portal(60, 1), url, {}, read=orjson.loads)) for _ in range(4)]
         await desk.begun.wait()
         asking.shared.drain()
         asking.shared.drain()
@@ -187,7 +186,7 @@ async def test_a_drain_keeps_what_is_on_its_way():
         (first,) = (each for each in questions if not each.done())
         assert (await first).value == {"count": 7}
         with pytest.raises(Stopping, match=r"/layer: stopped; the same command goes on from here$"):
-            await asking.ask(QUICK, url, {}, read=orjson.loads)
+            await asking.query(QUICK, url, {}, read=orjson.loads)
     assert desk.asked == 1
 
 
@@ -196,7 +195,7 @@ async def test_a_drain_wakes_who_sleeps(portal, monkeypatch):
     """Who waits for the pace, or for a window to close, is woken and stops."""
     monkeypatch.setattr(connection_scheduler, "_LONGEST_WINDOW_S", 1e9)
     async with served(Desk(OK)) as url, plain_client() as asking:
-        questions = [asyncio.create_task(asking.ask(portal, url, {}, read=orjson.loads)) for _ in range(2)]
+        questions = [asyncio.create_task(asking.query(portal, url, {}, read=orjson.loads)) for _ in range(2)]
         await asyncio.sleep(0.05)
         asking.shared.drain()
         async with asyncio.timeout(50):  # unwoken, the second would sleep for a minute, or for a day
@@ -206,10 +205,10 @@ async def test_a_drain_wakes_who_sleeps(portal, monkeypatch):
 
 async def test_a_drain_ends(monkeypatch):
     """A page that does not come in time is given up: the end is near, whatever a portal does."""
-    monkeypatch.setattr(http, "_DRAIN_S", 0.05)
+    monkeypatch.setattr(request_sender, "_DRAIN_S", 0.05)
     desk = Slow()
     async with served(desk) as url, plain_client() as asking:
-        question = asyncio.create_task(asking.ask(QUICK, url, {}, read=orjson.loads))
+        question = asyncio.create_task(asking.query(QUICK, url, {}, read=orjson.loads))
         await desk.begun.wait()
         asking.shared.drain()
         with pytest.raises(Stopping):
@@ -236,7 +235,7 @@ async def test_the_end_of_a_window_is_not_missed_by_a_second(clock):
     early = NOW - timedelta(seconds=100.25)
     now = lambda: early + timedelta(seconds=clock())  # noqa: E731
     async with served(Desk(OK)) as url, client(clock, now=now) as asking:
-        await asking.ask(portal, url, {}, read=orjson.loads)
+        await asking.query(portal, url, {}, read=orjson.loads)
     assert clock() == pytest.approx(100.25)
 
 
@@ -244,7 +243,7 @@ async def test_a_window_that_opens_while_a_connection_is_waited_for_is_kept(cloc
     """A question that waits long for another's connection is not asked in the window that has opened since."""
     desk, portal = Slow(), Portal(60_000, 1, maintenance=("12:05-12:40 UTC",))
     async with served(desk) as url, client(clock) as asking:
-        questions = [asyncio.create_task(asking.ask(portal, url, {}, read=orjson.loads)) for _ in range(2)]
+        questions = [asyncio.create_task(asking.query(portal, url, {}, read=orjson.loads)) for _ in range(2)]
         await desk.begun.wait()
         clock.now_s = 400.0
         desk.let.set()

@@ -63,7 +63,7 @@ async def test_each_work_counts_its_own():
         async def work(who: str) -> None:
             asking = shared.shared.for_work(tallies[who])
             for _ in range(2):
-                await asking.ask(QUICK, url, {"by": who}, read=orjson.loads)
+                await asking.query(QUICK, url, {"by": who}, read=orjson.loads)
 
         await asyncio.gather(*(work(who) for who in tallies))
     found = {who: (tally.requests, tally.bytes) for who, tally in tallies.items()}
@@ -111,7 +111,7 @@ async def test_a_pause_stops_what_waits_in_line(by):
                 async with client.permit(ONE_AT_A_TIME, url):
                     desk.asked.append(who)
                 return
-            await client.ask(ONE_AT_A_TIME, url, {"by": who}, read=orjson.loads)
+            await client.query(ONE_AT_A_TIME, url, {"by": who}, read=orjson.loads)
 
         pausable = http.for_work(tally, paused)
         first = asyncio.create_task(ask("first", http.for_work()))

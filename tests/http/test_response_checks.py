@@ -16,7 +16,7 @@ from zoning_assets.http.response_checks import (
     html_page,
     redirect_target,
     retry_after_s,
-    stated,
+    stated_limit,
     untrusted,
     wants_login,
     without_secrets,
@@ -86,25 +86,25 @@ def test_a_host_has_one_budget(url, host):
 )
 def test_a_stated_limit_is_understood(headers, said):
     """The usual headers and the drafts of the standard say how many, what is left, until when and in what window."""
-    assert stated(headers, NOW) == said
+    assert stated_limit(headers, NOW) == said
 
 
 @pytest.mark.parametrize("wrong", ["", "-1", "many", "1e9", "NaN", "99999999999999999999", "²", "7 requests"])
 def test_an_odd_limit_is_as_if_not_there(wrong):
     """A number that is none, or that cannot be, teaches nothing."""
-    assert stated({"X-RateLimit-Limit": wrong, "X-RateLimit-Remaining": wrong}, NOW) is None
-    assert stated({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": wrong}, NOW) == StatedLimit(None, 7)
+    assert stated_limit({"X-RateLimit-Limit": wrong, "X-RateLimit-Remaining": wrong}, NOW) is None
+    assert stated_limit({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": wrong}, NOW) == StatedLimit(None, 7)
 
 
 @pytest.mark.parametrize("reset", ["1749030000", "100000", "9999999999", "2030-01-01", "2001-01-01"])
 def test_a_window_that_ended_or_never_ends_is_none(reset):
     """A reset in the past, or more than a day ahead, is no hint."""
-    assert stated({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}, NOW) == StatedLimit(None, 0)
+    assert stated_limit({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}, NOW) == StatedLimit(None, 0)
 
 
 def test_a_limit_of_nothing_is_no_limit():
     """Nobody may be asked zero times; such a limit is a mistake."""
-    assert stated({"X-RateLimit-Limit": "0"}, NOW) is None
+    assert stated_limit({"X-RateLimit-Limit": "0"}, NOW) is None
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoning_assets.ordinances import Document, Found, extract, legistar, read
+from zoning_assets.ordinances import Document, FoundAmendment, extract, legistar, read_document
 
 CORPUS = Path(__file__).parent / "corpus"
 #: Documents and findings by name, as each is asked for by several tests.
 _DOCUMENTS: dict[str, Document] = {}
-_FOUND: dict[str, tuple[Found, ...]] = {}
+_FOUND: dict[str, tuple[FoundAmendment, ...]] = {}
 FIELDS = ("old_code", "new_code", "case", "ordinance", "parcel", "date", "status", "kind")
 
 
@@ -40,15 +40,15 @@ class Paper:
 
     def document(self) -> Document:
         if self.is_matter:
-            return legistar.document_of(**json.loads(self.body()))
+            return legistar.matter_document(**json.loads(self.body()))
         if self.name not in _DOCUMENTS:
-            _DOCUMENTS[self.name] = read(self.body(), name=self.name)
+            _DOCUMENTS[self.name] = read_document(self.body(), name=self.name)
         return _DOCUMENTS[self.name]
 
-    def found(self) -> tuple[Found, ...]:
+    def found(self) -> tuple[FoundAmendment, ...]:
         if self.name not in _FOUND:
             matter = json.loads(self.body()) if self.is_matter else None
-            one = legistar.found_in(**matter) if matter else None
+            one = legistar.find_amendment(**matter) if matter else None
             _FOUND[self.name] = extract(self.document()) if matter is None else (one,) if one else ()
         return _FOUND[self.name]
 
@@ -57,7 +57,7 @@ def papers() -> list[Paper]:
     return [Paper(path.stem, tomllib.loads(path.read_text())) for path in sorted(CORPUS.glob("*.toml"))]
 
 
-def values(found: Found) -> dict[str, list[str]]:
+def values(found: FoundAmendment) -> dict[str, list[str]]:
     """A finding's values by field, as the TOML files write them."""
     dates = [f"{role} {day}" for role, days in found.dates.items() if role != "other" for day in days]
     return {
@@ -76,7 +76,9 @@ def expected_values(each: dict[str, Any]) -> dict[str, list[str]]:
     return {name: [each[name]] if isinstance(each.get(name), str) else each.get(name, []) for name in FIELDS}
 
 
-def paired(paper: Paper, found: Sequence[Found]) -> Iterator[tuple[dict[str, list[str]] | None, Found | None]]:
+def paired(
+    paper: Paper, found: Sequence[FoundAmendment]
+) -> Iterator[tuple[dict[str, list[str]] | None, FoundAmendment | None]]:
     """What is expected beside what was found: those that share most."""
     left = list(found)
     for each in paper.expected.get("found", []):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoning_assets.errors import DocumentRefused
-from zoning_assets.ordinances.legistar import document_of, found_in
+from zoning_assets.ordinances.legistar import find_amendment, matter_document
 
 MATTER = {
     "MatterFile": "Z-22-044",
@@ -39,13 +39,13 @@ def action(name: str, flag: str | None = None, body: str = "City Council") -> di
     ],
 )
 def test_an_action_means_what_its_vote_says(histories, status):
-    assert found_in(MATTER, histories).status == status
+    assert find_amendment(MATTER, histories).status == status
 
 
 def test_spans_are_of_the_matters_document():
     matter = {**MATTER, "MatterEnactmentNumber": "2022-31", "MatterEnactmentDate": "2022-13-01T00:00:00"}
-    found = found_in(matter, [action("adopted", "Pass")])
-    text = document_of(matter, [action("adopted", "Pass")]).text
+    found = find_amendment(matter, [action("adopted", "Pass")])
+    text = matter_document(matter, [action("adopted", "Pass")]).text
     assert [text[each.start : each.end] for each in found.mentions] == [each.text for each in found.mentions]
     assert found.ordinance_numbers == ("2022-31",)
     assert found.needs_review  # its day of enactment cannot be
@@ -67,7 +67,7 @@ def test_spans_are_of_the_matters_document():
 )
 def test_hostile_json_is_refused(matter, histories):
     with pytest.raises(DocumentRefused):
-        found_in(matter, histories)
+        find_amendment(matter, histories)
 
 
 JSON = st.recursive(
@@ -81,4 +81,4 @@ JSON = st.recursive(
 @given(JSON, JSON)
 def test_any_json_is_read_or_refused(matter, histories):
     with suppress(DocumentRefused):
-        found_in(matter, histories)
+        find_amendment(matter, histories)

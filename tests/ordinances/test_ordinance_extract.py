@@ -13,7 +13,7 @@ from tests.support.effort import assert_cost
 from zoning_assets.errors import DocumentRefused
 from zoning_assets.ordinances import Document, extract
 from zoning_assets.ordinances.amendment_extraction import mentions
-from zoning_assets.ordinances.reading.document import joined
+from zoning_assets.ordinances.reading.document import join_pages
 
 READABLE = [paper for paper in papers() if "refused" not in paper.expected]
 HELD_OUT = [paper for paper in READABLE if paper.is_held_out]
@@ -127,7 +127,7 @@ def test_a_head_and_a_foot_do_not_break_a_sentence():
         f"Town of Ash, minutes\n{text}\nPage {at} of 3"
         for at, text in enumerate(("rezone A from R-", "1 to", "C-2."), 1)
     ]
-    assert joined(pages).text == "Town of Ash, minutes\nrezone A from R-\n1 to\nC-2."
+    assert join_pages(pages).text == "Town of Ash, minutes\nrezone A from R-\n1 to\nC-2."
 
 
 SEEDS = [
@@ -190,7 +190,7 @@ WORDS = st.sampled_from(
 @given(st.one_of(st.text(), st.lists(st.one_of(WORDS, st.text(max_size=3)), max_size=60).map("".join)))
 def test_any_text_is_read(text):
     """Nothing but a refusal is ever raised, and every span reproduces its text."""
-    for document in (Document(text), joined(text.split("\n1."))):
+    for document in (Document(text), join_pages(text.split("\n1."))):
         with suppress(DocumentRefused):
             for each in [
                 *mentions(document),

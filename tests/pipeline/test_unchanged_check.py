@@ -14,7 +14,7 @@ from tests.pipeline.test_unchanged import harvest as harvested
 from tests.pipeline.test_unchanged import tracked
 from tests.support import town
 from zoning_assets.errors import FeedRefused, HarvestIncomplete
-from zoning_assets.http import Kept
+from zoning_assets.http import ResponseCaches
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import change_detection, corrections
 from zoning_assets.pipeline.corrections import FixRequest
@@ -291,7 +291,7 @@ def test_a_layer_that_changes_between_look_and_pages_is_refused(pipeline: Pipeli
     async def all_of_it() -> None:
         portal = SimulatedPortal([tracked(county, 1_000)])
         async with portal.running() as address:
-            described, kept = read_toml(tmp_path / "toml", county_toml(address), ID), Kept()
+            described, kept = read_toml(tmp_path / "toml", county_toml(address), ID), ResponseCaches()
             await harvested(pipeline, described)
             look = UnchangedCheck(pipeline.objects, pipeline.database, pipeline.scratch, _NoPool())  # type: ignore[arg-type]
             assert len(await look.check_feed(described, PARCELS, kept)) > 1

@@ -9,7 +9,7 @@ import pytest
 
 from tests.queues.conftest import HEAVY
 from zoning_assets.errors import QueueUnavailable, SettingInvalid
-from zoning_assets.queues import MOST_TRIES, Queue, open_queue
+from zoning_assets.queues import MAX_TRIES, Queue, open_queue
 
 _LEASE_S = 1.0
 
@@ -119,14 +119,14 @@ async def test_what_is_never_finished_becomes_a_dead_letter(url: str, name: str)
 async def test_a_failure_is_tried_again_and_then_a_dead_letter(queue: Queue) -> None:
     """With the reason of the last failure, under the same id; and replayed, it begins anew."""
     (id_,) = await queue.put(["{}"])
-    for number in range(MOST_TRIES):
+    for number in range(MAX_TRIES):
         (taken,) = await queue.take(1, 2.0)
         assert (taken.id, taken.tries, taken.why) == (id_, number, f"try {number - 1}" if number else "")
         await queue.fail(taken, f"try\n{number}")
     depth = await queue.depth()
     assert (depth.ready, depth.leased or 0, depth.dead) == (0, 0, 1)
     (letter,) = await queue.peek(5, dead=True)
-    assert (letter.id, letter.tries, letter.why) == (id_, MOST_TRIES, "try 4")
+    assert (letter.id, letter.tries, letter.why) == (id_, MAX_TRIES, "try 4")
     assert await queue.replay(10) == [id_]
     (again,) = await queue.take(1, 2.0)
     assert (again.id, again.tries, again.why) == (id_, 0, "")
@@ -181,7 +181,7 @@ async def test_nobody_answers(scheme: str) -> None:
 
 @pytest.mark.parametrize("url_", ["kafka://x", "nonsense", ""])
 async def test_what_is_no_queue_is_said(url_: str) -> None:
-    with pytest.raises(SettingInvalid, match="begin it with one of: postgresql://"):
+    with pytest.raises(SettingInvalid, match="start it with one of: postgresql://"):
         async with open_queue(url_, "x"):
             pass
 

@@ -36,7 +36,7 @@ def same(one, other):
 
 def normal(shapes):
     """Shapes in the form in which equal ones are equal: mended as a harvest mends them."""
-    return validity.mend(shapes.to_shapely(), 1e-3).geometry
+    return validity.repair_shapes(shapes.to_shapely(), 1e-3).geometry
 
 
 def published(table):

@@ -15,7 +15,7 @@ from zoning_assets.simulation.portal.refusal import RefusalError
 from zoning_assets.simulation.portal.served_layer import ServedLayer
 from zoning_assets.transform import normalize
 from zoning_assets.transform.decode import page_readers
-from zoning_assets.transform.validate import judge
+from zoning_assets.transform.validate import validate_rows
 
 RELEASES = CountyReleases(1200, page_rows=700)
 PARCELS_LAYER, ZONING_LAYER = RELEASES(1)
@@ -80,7 +80,7 @@ def test_all_forms_have_the_same_content_hashes():
                 layer={"crs": source, "dates": ("LAST_EDIT",), "managed": ("GlobalID",)},
             )
             frame["page"] = f"page {i}"
-            judged = judge(frame, jurisdiction=COUNTY, feed=FEED)
+            judged = validate_rows(frame, jurisdiction=COUNTY, feed=FEED)
             assert judged.accepted + len(judged.rejections) == len(rows)
             found += judged.table["content_hash"].tolist()
         hashes[form] = found

@@ -31,7 +31,7 @@ def judged(path: Path, *, bounds: tuple[float, float, float, float], layer: str 
     about = {"crs": found.crs, "managed": ["fid", *found.managed]}
     frame = normalize.normalize(page_readers.READERS["arrow"](body, about), jurisdiction=town, feed=made, layer=about)
     frame["page"] = "p"
-    return validate.judge(frame, jurisdiction=town, feed=made, listed=True)
+    return validate.validate_rows(frame, jurisdiction=town, feed=made, listed=True)
 
 
 def hashes(path: Path, **said: Any) -> tuple[list[tuple[str, str]], list[str]]:

@@ -102,7 +102,7 @@ class Canned:
     def stopped(self, _where: str) -> None:
         return None
 
-    async def ask(self, _portal: Any, url: str, params: dict[str, str], *, read: Any, **_: Any) -> Response:
+    async def query(self, _portal: Any, url: str, params: dict[str, str], *, read: Any, **_: Any) -> Response:
         body = self.body(url, params)
         try:
             return Response(200, {}, body, read(body))

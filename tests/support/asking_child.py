@@ -30,7 +30,7 @@ async def main(task: dict) -> dict[str, int]:
         async def one() -> None:
             async with slots:
                 try:
-                    await http.for_work().ask(portal, task["url"], {}, read=orjson.loads)
+                    await http.for_work().query(portal, task["url"], {}, read=orjson.loads)
                 except ZoningError as error:
                     found[type(error).__name__] += 1
                 else:

@@ -32,4 +32,4 @@ def client(clock: Clock, tally: Tally | None = None, **effects: Any) -> Abstract
 async def ask(desk: Answers, clock: Clock, portal: Portal = QUICK, tally: Tally | None = None, **how: Any) -> Response:
     """One question to a portal that answers so."""
     async with served(desk) as url, client(clock, tally) as asking:
-        return await asking.ask(portal, url, how.pop("params", {}), read=how.pop("read", orjson.loads), **how)
+        return await asking.query(portal, url, how.pop("params", {}), read=how.pop("read", orjson.loads), **how)

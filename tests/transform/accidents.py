@@ -112,7 +112,7 @@ def _other_field(draw: st.DrawFn, body: bytes, depth: int) -> bytes:
         new = body[before : field.stop] * draw(st.integers(2, 9))
     elif accident == 2:
         new = message(draw(st.integers(1, 16)), body[field.start : field.stop])
-    elif field.kind == protobuf.BYTES and depth < 6 and accident > 3:
+    elif field.kind == protobuf.LENGTH_DELIMITED and depth < 6 and accident > 3:
         new = message(field.number, _other_field(draw, body[field.start : field.stop], depth + 1))
     else:
         new = body[before : field.start] + draw(SMALL)[: field.stop - field.start].ljust(

@@ -15,7 +15,7 @@ from tests.transform.strategies import X, Y, lots
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
 from zoning_assets.transform import normalize
 from zoning_assets.transform.geometry import crs
-from zoning_assets.transform.validate import REJECTION_COLUMNS, Judged, areas_m2, judge
+from zoning_assets.transform.validate import REJECTION_COLUMNS, ValidatedRows, areas_m2, validate_rows
 
 BOUNDS = (-71.17, 42.35, -71.06, 42.41)
 FEED = Feed(PARCELS, "download", "lots.geojson", key="ML")
@@ -53,8 +53,10 @@ def table(rows: list[dict], feed: Feed = FEED) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame({**data, **places}, geometry=gpd.GeoSeries(shapes, crs="EPSG:4326"))
 
 
-def judged(rows: list[dict], policy: str = "reject", *, listed: bool = True, feed: Feed = FEED) -> Judged:
-    return judge(table(rows, feed), jurisdiction=CITY, feed=replace(feed, on_repeated_key=policy), listed=listed)
+def judged(rows: list[dict], policy: str = "reject", *, listed: bool = True, feed: Feed = FEED) -> ValidatedRows:
+    return validate_rows(
+        table(rows, feed), jurisdiction=CITY, feed=replace(feed, on_repeated_key=policy), listed=listed
+    )
 
 
 shapes = st.one_of(
@@ -123,7 +125,7 @@ alike = st.fixed_dictionaries(
 def test_the_order_of_rows_does_not_matter(rows, policy, random):
     """Rejecting, dissolving and numbering give the same parcels whatever order the portal sent the rows in."""
 
-    def parcels(of: Judged) -> list[tuple]:
+    def parcels(of: ValidatedRows) -> list[tuple]:
         names = [
             "key",
             *normalize.COLUMNS[PARCELS],
@@ -144,7 +146,7 @@ def test_the_callers_table_is_not_changed(rows, policy):
     """Judging leaves the normalized table as it was, shapes and all."""
     given_table = table(rows)
     before = given_table.copy(deep=True)
-    judge(given_table, jurisdiction=CITY, feed=replace(FEED, on_repeated_key=policy), listed=True)
+    validate_rows(given_table, jurisdiction=CITY, feed=replace(FEED, on_repeated_key=policy), listed=True)
     assert given_table.equals(before)
     assert list(given_table.columns) == list(before.columns)
 
@@ -278,6 +280,6 @@ def test_areas_of_judged_rows_are_not_those_of_the_map():
     web = degrees.set_geometry(
         gpd.GeoSeries(crs.reproject(degrees.geometry.to_numpy(), "EPSG:4326", "EPSG:3857"), crs=3857)
     )
-    one, other = (judge(t, jurisdiction=j, feed=FEED).table for t, j in ((degrees, CITY), (web, METRES)))
+    one, other = (validate_rows(t, jurisdiction=j, feed=FEED).table for t, j in ((degrees, CITY), (web, METRES)))
     assert one["area_m2"][0] == pytest.approx(other["area_m2"][0], rel=1e-4)
     assert other["geometry"][0].area > 1.8 * other["area_m2"][0]

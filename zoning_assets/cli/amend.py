@@ -135,13 +135,13 @@ def _read_document(path: Path, jurisdiction: str, source: str) -> list[Amendment
         DocumentRefused: it cannot be read, or is unsafe.
         SettingInvalid: the file does not exist.
     """
-    from zoning_assets.ordinances import amendments_of, amendments_of_matter  # noqa: PLC0415
+    from zoning_assets.ordinances import amendments_in_document, amendments_in_matter  # noqa: PLC0415
 
     if not path.is_file():
         raise SettingInvalid("there is no such file", where=str(path), do="give the path of an HTML or PDF document")
     if path.suffix == ".json":
-        return amendments_of_matter(*_matter(path), jurisdiction, source or path.name)
-    return amendments_of(path.read_bytes(), jurisdiction, source or path.name)
+        return amendments_in_matter(*_matter(path), jurisdiction, source or path.name)
+    return amendments_in_document(path.read_bytes(), jurisdiction, source or path.name)
 
 
 def _matter(path: Path) -> tuple[Any, Any]:

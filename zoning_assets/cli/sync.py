@@ -19,7 +19,7 @@ from zoning_assets.storage.postgis.sessions import close_idle
 
 if TYPE_CHECKING:
     from zoning_assets.defs.sync_runs import Sync
-    from zoning_assets.http import Kept
+    from zoning_assets.http import ResponseCaches
 
 
 def sync(
@@ -85,7 +85,7 @@ def run(
         url = bootstrap.bring_up_database()
         bootstrap.prepare_dagster()
         started, before = change_feed_queries.now(url), known(url)
-    kept: Kept = {}
+    kept: ResponseCaches = {}
     reports = list[dict[str, Any]]()
     with ExitStack() as stack:
         stack.callback(close_idle)
@@ -103,7 +103,7 @@ class _Steps:
 
     url: str
     jurisdiction: Jurisdiction
-    kept: "Kept"
+    kept: "ResponseCaches"
     dagster: "Callable[[], Callable[[Jurisdiction], Sync]]"  # the first call imports Dagster
     tile: str | None
     is_replay: bool
@@ -141,7 +141,7 @@ class _Steps:
 
 
 @contextmanager
-def _dagster(kept: "Kept", *, force: bool) -> "Iterator[Callable[[Jurisdiction], Sync]]":
+def _dagster(kept: "ResponseCaches", *, force: bool) -> "Iterator[Callable[[Jurisdiction], Sync]]":
     """Import and open Dagster; yield a function that returns the runs of a jurisdiction."""
     with ExitStack() as stack:
         with progress.working("Starting Dagster"):

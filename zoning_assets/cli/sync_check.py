@@ -12,11 +12,11 @@ from zoning_assets.model import COUNTED, Jurisdiction, Outcome
 from zoning_assets.storage import dagster_storage
 
 if TYPE_CHECKING:
-    from zoning_assets.http import Kept
+    from zoning_assets.http import ResponseCaches
     from zoning_assets.pipeline.unchanged_check import UnchangedCheck
 
 
-def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "Kept") -> list[dict[str, Any]]:
+def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "ResponseCaches") -> list[dict[str, Any]]:
     """Return the reports of a feed that did not change; an empty list: a run is needed.
 
     Args:

@@ -27,7 +27,7 @@ from zoning_assets.storage.postgis.records import failure_records
 from zoning_assets.transform.quality.release_checks import Verdict
 
 if TYPE_CHECKING:
-    from zoning_assets.http import Kept
+    from zoning_assets.http import ResponseCaches
     from zoning_assets.pipeline.pipeline import Pipeline
 
 _ABOUT = {
@@ -179,7 +179,7 @@ def _process(
     zoning: Zoning,
     feed: str,
     assets: Mapping[str, str],
-    kept: "Kept | None" = None,
+    kept: "ResponseCaches | None" = None,
 ) -> Iterator[Event]:
     """Process the run's partitions. Yield the results of each one when it is complete; raise failures at the end."""
     from zoning_assets.storage.postgis.records import correction_records  # noqa: PLC0415 - see defs/__init__

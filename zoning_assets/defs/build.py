@@ -14,10 +14,10 @@ from zoning_assets.defs.sensors.all_sensors import sensors
 from zoning_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from zoning_assets.http import Kept
+    from zoning_assets.http import ResponseCaches
 
 
-def definitions(settings: Settings, kept: "Kept | None" = None) -> dg.Definitions:
+def definitions(settings: Settings, kept: "ResponseCaches | None" = None) -> dg.Definitions:
     """Return the definitions for these settings. `kept`: portal answers that the calling command has already received.
 
     Jurisdiction files are only listed here. Each file is read when it is needed, so one invalid file does not affect

@@ -76,9 +76,9 @@ def _picture(detected: "ReleaseChanges") -> dg.MarkdownMetadataValue:
     review, of_parcels = (drawn["state"] == "review").to_numpy(), (drawn["facet"] == "parcel").to_numpy()
     shapes = drawn["geometry"].to_numpy()
     layers = [
-        preview_image.Layer("for review", (189, 195, 203), shapes[review]),
-        preview_image.Layer("parcels changed", (86, 180, 233), shapes[~review & of_parcels]),
-        preview_image.Layer("zoning changed", (209, 36, 47), shapes[~review & ~of_parcels]),
+        preview_image.MapLayer("for review", (189, 195, 203), shapes[review]),
+        preview_image.MapLayer("parcels changed", (86, 180, 233), shapes[~review & of_parcels]),
+        preview_image.MapLayer("zoning changed", (209, 36, 47), shapes[~review & ~of_parcels]),
     ]
     return metadata.image(preview_image.draw([layer for layer in layers if len(layer.shapes)]), "what changed")
 

@@ -22,10 +22,10 @@ from zoning_assets.sources import FEED_TYPES
 from zoning_assets.storage.postgis import database
 
 if TYPE_CHECKING:
-    from zoning_assets.http import Http, Kept
+    from zoning_assets.http import Http, ResponseCaches
     from zoning_assets.pipeline.pipeline import Pipeline
 
-#: Portal answers that the command received before it started the run (kept_answers.py). Empty if there are none.
+#: Portal answers that the command received before it started the run (response_cache.py). Empty if there are none.
 KeptResource = dg.ResourceParam[dict[tuple[str, str], Any]]
 
 
@@ -83,7 +83,7 @@ class Zoning(dg.ConfigurableResource[None]):
             yield amendments, tiles
 
     @contextmanager
-    def pipeline(self, kept: "Kept | None" = None) -> "Iterator[Pipeline]":
+    def pipeline(self, kept: "ResponseCaches | None" = None) -> "Iterator[Pipeline]":
         """Open a pipeline with its own process pool. The database is started (if embedded) and migrated first."""
         from zoning_assets.pipeline.pipeline import Pipeline  # noqa: PLC0415 - see defs/__init__
         from zoning_assets.pipeline.workers.worker_pool import Pool  # noqa: PLC0415

@@ -5,15 +5,15 @@ limits on size and duration, and it stops without losing responses. `Http` holds
 `Client` sends the requests of one piece of work: it counts requests and bytes, and sends nothing while the work is
 paused.
 
-What a response means is decided elsewhere (response_checks.py, sources/), and so is how often a host may be asked
-(rate_limit.py), and which request is sent next (connection_scheduler.py).
+Not here: retries and redirects (request_sender.py), order and time of requests (connection_scheduler.py), rate limits
+(rate_limit.py), and the meaning of a response (response_checks.py, sources/).
 """
 
 import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,16 +21,13 @@ from typing import Any, Literal, Self
 
 import aiohttp
 
-from zoning_assets.errors import FeedRefused, FileRefused, MalformedResponse, PortalUnreachable, Stopping
-from zoning_assets.http import response_checks
+from zoning_assets.errors import Stopping
 from zoning_assets.http.body_reader import read_body, value_of
-from zoning_assets.http.connection_scheduler import ConnectionScheduler, Granted
-from zoning_assets.http.kept_answers import KeptAnswers
-from zoning_assets.http.rate_limit import Decision, RequestOutcome
+from zoning_assets.http.connection_scheduler import ConnectionScheduler
+from zoning_assets.http.rate_limit import RequestOutcome
 from zoning_assets.http.rate_limit_store import Ledger, MemoryLedger
 from zoning_assets.http.request import (
     TRIES,
-    AttemptResult,
     DownloadTarget,
     PauseCheck,
     PortalRequest,
@@ -38,39 +35,26 @@ from zoning_assets.http.request import (
     SendOnce,
     Tally,
 )
-from zoning_assets.http.response_checks import Unreadable, retry_after_s
+from zoning_assets.http.request_sender import RequestSender
+from zoning_assets.http.response_cache import ResponseCache
 from zoning_assets.http.shutdown import Shutdown
 from zoning_assets.model import Portal
 
-#: Statuses after which a request is retried: the portal is overloaded or has failed for the moment.
-_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MOST_REDIRECTS = 5
-#: Full-jitter backoff: the wait is random, below a bound that doubles from the first of these to the second.
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
-#: A complete response with invalid content is an error of the content, not of the network: one retry.
-_TRIES_GARBLED = 2
-#: If a portal asks for a longer wait than this, the request fails; the message contains the wait.
-_LONGEST_RETRY_AFTER_S = 300.0
-#: A request is not retried after this time since its first try.
-_PATIENCE_S = 1800.0
-#: How long responses on their way may take to arrive after `drain`.
-_DRAIN_S = 3.0
 _DOWNLOAD_TIMEOUT = aiohttp.ClientTimeout(total=3 * 3600, sock_connect=20, sock_read=120)
 
 
 @dataclass
 class Http:
-    """What all work of one process shares when it sends requests to portals. Enter it to open the ledger.
+    """The part of the client that all work of one process shares. Enter it to open the ledger.
 
     Clock, sleep and randomness are arguments, so that tests do not wait.
 
     Attributes:
-        sleep: waits for so many seconds.
-        jitter: a random number from 0 to 1.
-        clock: seconds; only differences count.
-        now: the time, with a zone.
-        ledger: the store of the rate limits; None: one of this process alone, in memory.
+        sleep: waits for a number of seconds.
+        jitter: returns a random number from 0 to 1.
+        clock: returns seconds; only differences are used.
+        now: returns the time, with a time zone.
+        ledger: the store of the rate limits; None: a store in memory, for this process only.
     """
 
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -79,21 +63,21 @@ class Http:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ledger: Ledger | None = None
     _shutdown: Shutdown = field(default_factory=Shutdown)
-    _scheduler: ConnectionScheduler | None = None
-    _last: dict[str, str] = field(default_factory=dict)  # host -> why its last failed request failed
+    _sender: RequestSender | None = None
 
     async def __aenter__(self) -> Self:
         ledger = await (self.ledger or MemoryLedger(self.clock)).__aenter__()
-        self._scheduler = ConnectionScheduler(ledger, self.sleep, self.now)
+        scheduler = ConnectionScheduler(ledger, self.sleep, self.now)
+        self._sender = RequestSender(scheduler, self._shutdown, self.sleep, self.jitter, self.clock, self.now)
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if self._scheduler:
-            await self._scheduler.close()
-            await self._scheduler.ledger.__aexit__(*error)
+        if self._sender:
+            await self._sender.scheduler.close()
+            await self._sender.scheduler.ledger.__aexit__(*error)
 
     def for_work(
-        self, tally: Tally | None = None, paused: PauseCheck = lambda: None, kept: KeptAnswers | None = None
+        self, tally: Tally | None = None, paused: PauseCheck = lambda: None, kept: ResponseCache | None = None
     ) -> "Client":
         """Return the client for one piece of work.
 
@@ -106,121 +90,34 @@ class Http:
         return Client(self, tally or Tally(), paused, kept)
 
     def drain(self) -> None:
-        """Stop: no new request is sent, all waits end, and responses on their way have 3 seconds to arrive."""
+        """Stop: no new request is sent, all waits end, and responses that are being received get 3 more seconds."""
         self._shutdown.stop()
 
     def stopped(self, where: str) -> Stopping | None:
         """Return the error for work that does not start because `drain` was called; None: the work may start."""
         return self._shutdown.stopped(where) if self._shutdown.stopping else None
 
-    @asynccontextmanager
-    async def permit(self, request: PortalRequest) -> AsyncIterator[None]:
-        """Wait until one request to the host is allowed, and count it. See Client.permit."""
-        async with self._permit(request) as (scheduler, granted):
-            yield
-            await scheduler.record(request.host, granted, RequestOutcome(granted.ticket, 200))
-
-    async def send(self, request: PortalRequest) -> Response:
-        """Send a request, and follow at most 5 redirects. Each redirect counts as a request.
+    @property
+    def sender(self) -> RequestSender:
+        """The sender of requests.
 
         Raises:
-            As Client.ask.
+            RuntimeError: the client was not entered.
         """
-        for _ in range(_MOST_REDIRECTS):
-            response = await self._with_retries(request)
-            if response.status not in _REDIRECTS:
-                return response
-            target = response_checks.redirect_target(
-                request.url, response.headers.get("Location", ""), anywhere=request.anywhere
-            )
-            params = {} if "?" in target else request.params
-            request = replace(request, url=target, params=params)
-        raise FeedRefused("it redirects in a loop", where=request.where, do="check the address")
-
-    async def _with_retries(self, request: PortalRequest) -> Response:
-        """Send a request, and retry it until there is a response, a refusal, or a limit of tries or time is reached."""
-        started, result, attempt = self.clock(), None, 0
-        while attempt < request.tries:
-            result, attempt = await self._attempt(request), attempt + 1
-            if result.response:
-                return result.response
-            if result.garbled and attempt >= _TRIES_GARBLED:
-                break
-            if result.wait_s > _LONGEST_RETRY_AFTER_S or self.clock() - started + result.wait_s > _PATIENCE_S:
-                break
-            if not result.wait_s and attempt < request.tries:
-                async with self._shutdown.unless_stopped(request.url):
-                    await self.sleep(self.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1)))
-        if result and result.wait_s:
-            raise response_checks.busy(request.url, result.why, result.wait_s)
-        why = f"{result.why if result else 'not sent'} ({attempt} tries)"
-        raise PortalUnreachable(why, where=request.where, do="check the address, or try again later")
-
-    async def _attempt(self, request: PortalRequest) -> AttemptResult:
-        """Send one request, and record its outcome in the ledger."""
-        async with self._permit(request) as (scheduler, granted):
-            result = await self._send(request, granted)
-            await scheduler.record(request.host, granted, result.outcome)
-        if result.why:
-            self._last[request.host] = result.why
-        if result.error:
-            raise result.error
-        return result
-
-    async def _send(self, request: PortalRequest, granted: Granted) -> AttemptResult:
-        try:
-            async with self._shutdown.unless_stopped(request.url, _DRAIN_S):
-                response = await request.once(granted.lease.session, request.url, request.params)
-        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            outcome = RequestOutcome(granted.ticket, error.status if isinstance(error, Unreadable) else None)
-            garbled = isinstance(error, MalformedResponse)
-            outcome = RequestOutcome(granted.ticket, 200) if garbled else outcome
-            return AttemptResult(
-                outcome,
-                why=response_checks.failure_reason(error),
-                error=response_checks.untrusted(request.url, error),
-                garbled=garbled,
-            )
-        except (FeedRefused, FileRefused) as error:  # a response came, and it is refused
-            return AttemptResult(RequestOutcome(granted.ticket, 200), error=error)
-        wait_s = retry_after_s(response.headers, self.now()) if response.status in _TEMPORARY else None
-        outcome = RequestOutcome(
-            granted.ticket, response.status, wait_s, response_checks.stated(response.headers, self.now())
-        )
-        if response.status in {200, 304, *_REDIRECTS, *request.also}:
-            return AttemptResult(outcome, response)
-        shown = response_checks.html_page(response.body) or response_checks.error_message(response.body)
-        why = f"HTTP {response.status}" + (f", {shown}" if shown else "")
-        refusal = None if response.status in _TEMPORARY else response_checks.refused(request.url, why, response.status)
-        return AttemptResult(outcome, why=why, error=refusal)
-
-    @asynccontextmanager
-    async def _permit(self, request: PortalRequest) -> AsyncIterator[tuple[ConnectionScheduler, Granted]]:
-        """Wait for a connection and for the permission to send one request; count the request."""
-        if self._scheduler is None:
+        if self._sender is None:
             message = "enter the client first"
             raise RuntimeError(message)
-        async with self._shutdown.unless_stopped(request.url):
-            granted = await self._scheduler.take(request, _LONGEST_RETRY_AFTER_S)
-        if isinstance(granted, Decision):
-            raise response_checks.too_long(request.url, granted, self._last.get(request.host, ""))
-        try:
-            if error := request.paused():
-                raise error
-            request.tally.requests += 1
-            yield self._scheduler, granted
-        finally:
-            await self._scheduler.give(request.host, granted.lease)
+        return self._sender
 
 
 @dataclass(frozen=True)
 class Client:
-    """Asks portals for one piece of work. Made by `Http.for_work`, which describes `tally` and `paused`."""
+    """Sends the requests of one piece of work. Created by `Http.for_work`, which describes `tally` and `paused`."""
 
     shared: Http
     tally: Tally
     paused: PauseCheck
-    kept: KeptAnswers | None = None
+    kept: ResponseCache | None = None
 
     @property
     def sleep(self) -> Callable[[float], Awaitable[None]]:
@@ -241,7 +138,7 @@ class Client:
         """See Http.stopped."""
         return self.shared.stopped(where)
 
-    async def ask(  # noqa: PLR0913 - the target, the query, the parser, and what to do with other responses
+    async def query(  # noqa: PLR0913 - the target, the query, the parser, and what to do with other responses
         self,
         portal: Portal,
         url: str,
@@ -294,7 +191,7 @@ class Client:
 
         Raises:
             FileRefused: see DownloadTarget.open_writer.
-            Others: as `ask`.
+            Others: as `query`.
         """
 
         async def once(session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Response:
@@ -309,15 +206,15 @@ class Client:
                         write(piece)
                 return answer
 
-        return await self.shared.send(self._of_file(portal, url, once))
+        return await self.shared.sender.send(self._of_file(portal, url, once))
 
-    async def look(
+    async def fetch_headers(
         self, portal: Portal, url: str, headers: Mapping[str, str], *, method: Literal["HEAD", "GET"] = "HEAD"
     ) -> Response:
         """Fetch the headers of a file, without its body. The request is not retried.
 
         Raises:
-            As `ask`.
+            As `query`.
         """
 
         async def once(session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Response:
@@ -327,21 +224,25 @@ class Client:
         request = self._of_file(portal, url, once, tries=1)
         return await self._send((method, url, *sorted(headers.items())), request)
 
-    def permit(self, portal: Portal, url: str) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def permit(self, portal: Portal, url: str) -> AsyncIterator[None]:
         """Wait until one request to the host of `url` is allowed, and count it. For other protocols than HTTP (FTP):
         the caller connects within the block.
 
         Raises:
-            PortalResting, PortalBusy, PortalUnreachable, Stopping, Held, StoreError: as `ask`.
+            PortalResting, PortalBusy, PortalUnreachable, Stopping, Held, StoreError: as `query`.
         """
-        return self.shared.permit(PortalRequest(portal, url, _not_by_http, self.tally, self.paused))
+        request, sender = PortalRequest(portal, url, _not_by_http, self.tally, self.paused), self.shared.sender
+        async with sender.permit(request) as granted:
+            yield
+            await sender.scheduler.record(request.host, granted, RequestOutcome(granted.ticket, 200))
 
     def _of_file(self, portal: Portal, url: str, once: SendOnce, tries: int = TRIES) -> PortalRequest:
         return PortalRequest(portal, url, once, self.tally, self.paused, tries=tries, also=(202, 206), anywhere=True)
 
     async def _send(self, name: Hashable, request: PortalRequest) -> Response:
-        send = partial(self.shared.send, request)
-        return await (self.kept.answer(name, self.tally, send) if self.kept else send())
+        send = partial(self.shared.sender.send, request)
+        return await (self.kept.response(name, self.tally, send) if self.kept else send())
 
 
 async def _not_by_http(_session: aiohttp.ClientSession, url: str, _: Mapping[str, str]) -> Response:

@@ -1,7 +1,7 @@
 """Decide which request of this process is sent next, and over which connection: one queue per host.
 
-Only the first request of a host's queue asks the ledger, so that many waiting requests cost no more than one. A request
-is granted at the moment it is sent, never in advance: a pause that another process just recorded holds for all.
+Only the first request of a host's queue reads the ledger, so that many waiting requests cost no more than one. A
+request is granted at the moment it is sent, never in advance: a pause that another process just recorded holds for all.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ _CONNECTIONS = 20
 #: How long an idle connection is kept for the next request, and after how long a connection is closed so that another
 #: process can have its slot.
 _LINGER_S, _LEASE_S = 1.0, 5.0
-#: Waits between two tries to get a slot, from the first to the longest. A process that gave up an old connection waits
-#: a little longer than the longest, so that another process gets the slot.
-_FIRST_LOOK_S, _LONGEST_LOOK_S, _STAND_BACK_S = 0.01, 0.25, 0.3
+#: Waits between two tries to get a slot, from the first to the longest. A process that closed an old connection waits
+#: longer than the longest wait, so that another process gets the slot.
+_FIRST_POLL_S, _LONGEST_POLL_S, _BACK_OFF_S = 0.01, 0.25, 0.3
 #: The longest wait for the end of a closed window, and how often the clock is read meanwhile.
-_LONGEST_WINDOW_S, _WINDOW_LOOK_S = 12 * 3600.0, 900.0
+_LONGEST_WINDOW_S, _WINDOW_POLL_S = 12 * 3600.0, 900.0
 _TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=20, sock_read=120)
 _AGENT = "zoning-assets (polite municipal GIS harvester)"
 
@@ -55,7 +55,7 @@ class _HostQueue:
     front: asyncio.Lock = field(default_factory=asyncio.Lock)
     idle: list[Lease] = field(default_factory=list)
     freed: asyncio.Event = field(default_factory=asyncio.Event)
-    stands_back_until: float = 0.0  # seconds on the event loop's clock
+    backs_off_until: float = 0.0  # seconds on the event loop's clock
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class ConnectionScheduler:
         self._cookies = aiohttp.CookieJar()  # shared: some portals redirect until their cookie is sent back
         self._queues: dict[str, _HostQueue] = {}
         self._permits = asyncio.Semaphore(_CONNECTIONS)
-        self._ending: set[asyncio.Task[None]] = set()
-        self._announced: set[tuple[str, datetime]] = set()  # (host, end) of the windows that were logged
+        self._closing: set[asyncio.Task[None]] = set()
+        self._logged_windows: set[tuple[str, datetime]] = set()  # (host, end) of the windows that were logged
 
     async def take(self, request: PortalRequest, longest_wait_s: float) -> Granted | Decision:
         """Wait until a request is granted. The caller sends it at once, and then returns the lease with `give`.
@@ -102,27 +102,27 @@ class ConnectionScheduler:
         return granted
 
     async def _wait_for_window(self, request: PortalRequest) -> None:
-        """Wait until no closed window is open. The clock is read repeatedly, because a machine may be suspended."""
+        """Wait until no closed window is active. The clock is read repeatedly, because a machine may be suspended."""
         waited_s = 0.0
         while until := self._closed_until(request.portal):
             left_s = (until - self._now()).total_seconds()
             what = f"no requests until {until.isoformat(timespec='minutes')} (maintenance or quiet hours)"
             if waited_s + left_s > _LONGEST_WINDOW_S:
                 raise PortalResting(what, where=request.where, do="run again afterwards", wait_s=left_s)
-            if (request.host, until) not in self._announced:
-                self._announced.add((request.host, until))
+            if (request.host, until) not in self._logged_windows:
+                self._logged_windows.add((request.host, until))
                 _log.warning("%s: %s; continues automatically", request.host, what)
-            pause_s = min(left_s, _WINDOW_LOOK_S)
+            pause_s = min(left_s, _WINDOW_POLL_S)
             await self._sleep(pause_s)
             waited_s += pause_s
 
     def _closed_until(self, portal: Portal) -> datetime | None:
-        """When the closed windows of a portal that are open now end; None: none is open."""
+        """Return when the closed window of a portal that is active now ends; None: none is active."""
         windows = (*portal.maintenance, *portal.quiet_hours)
         return open_window_until(windows, self._now()) if windows else None
 
     async def _wait_in_queue(self, request: PortalRequest, longest_wait_s: float) -> Granted | Decision | None:
-        """As `take`; None: a closed window opened meanwhile."""
+        """Like `take`; None: a closed window started meanwhile."""
         host, portal = request.host, request.portal
         queue = self._queues.setdefault(host, _HostQueue(host, portal.connections))
         async with queue.front:
@@ -133,14 +133,14 @@ class ConnectionScheduler:
                     lease = lease or await self._lease(queue)
                     if self._closed_until(portal):  # getting a connection may have taken long
                         break
-                    decision, budget = await self._ask(queue, portal, lease)
+                    decision, budget = await self._decide(queue, portal, lease)
                     if decision.ticket:
                         granted = True
                         return Granted(decision.ticket, lease, budget)
                     if decision.wait_s > longest_wait_s:
                         return decision
                     if decision.wait_s > _LEASE_S or decision.why == SLOT:
-                        await self._end(queue, lease)
+                        await self._close_lease(queue, lease)
                         lease = None
                     await self._sleep(decision.wait_s)
                 return None
@@ -156,8 +156,8 @@ class ConnectionScheduler:
     async def give(self, host: str, lease: Lease) -> None:
         """Return a lease after the response was read: its connection is reused, or closed if it is old."""
         queue = self._queues[host]
-        if lease.slot >= queue.most or _old(lease):
-            await self._end(queue, lease)
+        if lease.slot >= queue.most or _is_expired(lease):
+            await self._close_lease(queue, lease)
         else:
             lease.linger = asyncio.get_running_loop().call_later(_LINGER_S, self._close_idle, queue, lease)
             queue.idle.append(lease)
@@ -167,11 +167,11 @@ class ConnectionScheduler:
         """Close all open connections."""
         for queue in self._queues.values():
             while queue.idle:
-                await self._end(queue, self._pick_up(queue))
-        if self._ending:
-            await asyncio.gather(*self._ending)
+                await self._close_lease(queue, self._pop_idle(queue))
+        if self._closing:
+            await asyncio.gather(*self._closing)
 
-    async def _ask(self, queue: _HostQueue, portal: Portal, lease: Lease) -> tuple[Decision, HostBudget]:
+    async def _decide(self, queue: _HostQueue, portal: Portal, lease: Lease) -> tuple[Decision, HostBudget]:
         def step(budget: HostBudget, now: float) -> tuple[HostBudget, tuple[Decision, HostBudget]]:
             budget, decision = take(budget, portal, now, lease.slot)
             return budget, (decision, budget)
@@ -182,24 +182,24 @@ class ConnectionScheduler:
 
     async def _lease(self, queue: _HostQueue) -> Lease:
         """Return a connection: an idle one, else a new one as soon as a slot is free."""
-        look_s = _FIRST_LOOK_S
+        poll_s = _FIRST_POLL_S
         while True:
             while queue.idle:
-                lease = self._pick_up(queue)
-                if lease.slot < queue.most and not _old(lease):
+                lease = self._pop_idle(queue)
+                if lease.slot < queue.most and not _is_expired(lease):
                     return lease
-                await self._end(queue, lease)
+                await self._close_lease(queue, lease)
             queue.freed.clear()
-            if _loop_s() >= queue.stands_back_until and (new := await self._try_new(queue)):
+            if _loop_s() >= queue.backs_off_until and (new := await self._try_new(queue)):
                 return new
             with suppress(TimeoutError):
-                async with asyncio.timeout(look_s):
+                async with asyncio.timeout(poll_s):
                     await queue.freed.wait()
-            look_s = min(2 * look_s, _LONGEST_LOOK_S)
+            poll_s = min(2 * poll_s, _LONGEST_POLL_S)
 
     async def _try_new(self, queue: _HostQueue) -> Lease | None:
         if self._permits.locked():
-            await self._end_idle()
+            await self._close_any_idle()
         if self._permits.locked():
             return None
         await self._permits.acquire()
@@ -219,25 +219,25 @@ class ConnectionScheduler:
             headers={"User-Agent": _AGENT},
         )
 
-    async def _end_idle(self) -> None:
+    async def _close_any_idle(self) -> None:
         """Close an idle connection of any host, so that another host can have a connection."""
         queue = next((queue for queue in self._queues.values() if queue.idle), None)
         if queue:
-            await self._end(queue, self._pick_up(queue))
+            await self._close_lease(queue, self._pop_idle(queue))
 
-    async def _end(self, queue: _HostQueue, lease: Lease) -> None:
-        await asyncio.shield(self._begin_end(queue, lease))  # closing continues if the caller is cancelled
+    async def _close_lease(self, queue: _HostQueue, lease: Lease) -> None:
+        await asyncio.shield(self._start_closing(queue, lease))  # closing continues if the caller is cancelled
 
-    def _begin_end(self, queue: _HostQueue, lease: Lease) -> asyncio.Task[None]:
+    def _start_closing(self, queue: _HostQueue, lease: Lease) -> asyncio.Task[None]:
         task = asyncio.create_task(self._close(queue, lease))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
         return task
 
     async def _close(self, queue: _HostQueue, lease: Lease) -> None:
         """Close the connection, then give its slot back. The order matters: the next owner connects at once."""
-        if self.ledger.shared and _old(lease):
-            queue.stands_back_until = _loop_s() + _STAND_BACK_S
+        if self.ledger.shared and _is_expired(lease):
+            queue.backs_off_until = _loop_s() + _BACK_OFF_S
         await lease.session.close()
         await self.ledger.give_slot(queue.host, lease.slot)
         self._permits.release()
@@ -247,16 +247,16 @@ class ConnectionScheduler:
         """Close a connection that stayed idle too long."""
         if lease in queue.idle:
             queue.idle.remove(lease)
-            self._begin_end(queue, lease)
+            self._start_closing(queue, lease)
 
-    def _pick_up(self, queue: _HostQueue) -> Lease:
+    def _pop_idle(self, queue: _HostQueue) -> Lease:
         lease = queue.idle.pop()
         if lease.linger:
             lease.linger.cancel()
         return lease
 
 
-def _old(lease: Lease) -> bool:
+def _is_expired(lease: Lease) -> bool:
     return _loop_s() - lease.since > _LEASE_S
 
 

@@ -1,12 +1,12 @@
-"""How often one host may be asked: a frozen budget, and the pure functions that change it.
+"""The rate limit of one host: a frozen budget, and the pure functions that change it.
 
     take              grants a request at this moment, or returns how long to wait and why
     record_outcome    updates the budget with the result of a request
 
-Requests are sent evenly, never in bursts. Push-back of a host (429, 503) halves its pace; the pace grows back to the
-ceiling evenly (additive increase, multiplicative decrease). A host that states a wait (Retry-After) gets no request
-until then. A host that states how many requests are left in its window gets no more. A host that fails again and again
-gets no request for a time that doubles (circuit breaker), and then one request at a time until it answers.
+Requests are sent evenly, never in bursts. Push-back of a host (429, 503) halves its pace; then the pace grows evenly to
+the ceiling again (additive increase, multiplicative decrease). A host that states a wait (Retry-After) gets no request
+until then. A host that states how many requests are left in its window gets at most that many. A host that fails
+repeatedly gets no request for a time that doubles (circuit breaker), and then one request at a time until one succeeds.
 
 Times are seconds on the clock of the ledger, which all users of the budget share; 0 means long ago.
 """
@@ -20,15 +20,15 @@ from zoning_assets.model import Portal
 #: Requests may arrive closer together than they were sent, by this much. The pace allows for it, so that no second and
 #: no minute on the server's clock has a request too many. A new connection alone may take some tenths of a second.
 _SECOND_JITTER_S, _MINUTE_JITTER_S = 0.1, 1.0
-#: How much of that a sender that woke late may catch up.
+#: If a request is sent later than planned, the next one may be sent earlier by at most this time.
 _CATCH_UP_S = 0.02
-#: How long the limits of the most careful jurisdiction file hold after its last request.
-_TERMS_S = 600.0
-#: How long a slowed pace takes to grow from nothing to the ceiling; half of it from half the ceiling.
+#: How long the limits of the strictest jurisdiction file hold after its last request.
+_LIMITS_HOLD_S = 600.0
+#: The time in which a pace grows from 0 to the ceiling; from half the ceiling it takes half of this time.
 _RECOVERY_S = 300.0
-#: Requests a minute; push-back does not slow a host further.
+#: Requests a minute; push-back does not reduce the pace further.
 _SLOWEST = 1.0
-#: The longest pause after a Retry-After; a longer one is requested again after this.
+#: The longest pause after a Retry-After; after this time a request is sent even if the host stated a longer wait.
 _LONGEST_REST_S = 6 * 3600.0
 #: The requests of a stated window up to this long are spread evenly, because a harvest takes longer than the window.
 _SHORT_WINDOW_S = 120.0
@@ -36,17 +36,16 @@ _SHORT_WINDOW_S = 120.0
 LONGEST_WINDOW_S = 24 * 3600.0
 #: The window of a host that states a number of requests but no window.
 _WINDOW_S = 60.0
-#: How long the other requests wait for the first request in a new window, which learns what is left.
-_FIND_OUT_S = 5.0
+#: How long other requests wait for the first request in a new window. Its response states how many requests are left.
+_EXPLORE_S = 5.0
 #: Failures in a row that open the breaker: more than the tries of one request, so that it takes two requests.
-_MOST_FAILURES = 8
-#: How long the breaker is open: at first, and at most.
+_MAX_FAILURES = 8
+#: How long the breaker is open: the first time, and at most.
 _FIRST_OPEN_S, _LONGEST_OPEN_S = 30.0, 600.0
-#: After how long a probe without an outcome is given up, and how often other requests check for its outcome.
-_PROBE_S, _LOOK_AGAIN_S = 60.0, 1.0
+#: After how long the breaker stops waiting for a probe's outcome, and how often other requests check for it.
+_PROBE_S, _PROBE_POLL_S = 60.0, 1.0
 
 #: Reasons of a wait.
-#: Why to wait.
 PACE, REST, STATED, BREAKER, SLOT = "pace", "rest", "stated", "breaker", "slot"
 
 _PUSHED_BACK = frozenset({429, 503})
@@ -88,11 +87,11 @@ class Decision:
 class HostBudget:
     """The state of one host's rate limit. Each field is a column of zoning.host_budget; there a time of 0 is NULL."""
 
-    ceiling: float = 0.0  # requests a minute, of the most careful jurisdiction file
+    ceiling: float = 0.0  # requests a minute, of the strictest jurisdiction file
     ceiling_until: float = 0.0
-    connections: int = 0  # of the most careful jurisdiction file
+    connections: int = 0  # of the strictest jurisdiction file
     connections_until: float = 0.0
-    slowed_to: float = math.inf  # requests a minute at `slowed_at`; it recovers from there
+    slowed_to: float = math.inf  # requests a minute at `slowed_at`; the pace grows from there
     slowed_at: float = 0.0
     slowed_after: int = 0  # `asked` at that moment: push-back to earlier requests does not slow again
     next_at: float = 0.0
@@ -113,12 +112,12 @@ class HostBudget:
 
 
 def interval_s(per_minute: float) -> float:
-    """Seconds between two requests, so that no minute and no second has too many requests, jitter included."""
+    """Return the seconds between two requests, so that no minute and no second has too many, jitter included."""
     return max((60 + _MINUTE_JITTER_S) / per_minute, (1 + _SECOND_JITTER_S) / math.ceil(per_minute / 60))
 
 
 def pace(budget: HostBudget, now: float) -> float:
-    """The requests a minute that are allowed at this moment."""
+    """Return the requests a minute that are allowed at this moment."""
     most = min(budget.ceiling, _stated_pace(budget))
     recovered = budget.slowed_to + budget.ceiling * max(now - budget.slowed_at, 0.0) / _RECOVERY_S
     return max(min(most, recovered), min(budget.ceiling, _SLOWEST))
@@ -142,7 +141,7 @@ def take(budget: HostBudget, portal: Portal, now: float, slot: int = 0) -> tuple
     Returns:
         The new budget, and the decision.
     """
-    budget = _plausible(_on_terms(budget, portal, now), now)
+    budget = _clamped(_with_limits_of(budget, portal, now), now)
     if slot >= budget.connections:
         return budget, Decision(why=SLOT, connections=budget.connections)
     wait_s, why = max(_waits(budget, now))
@@ -161,10 +160,10 @@ def take(budget: HostBudget, portal: Portal, now: float, slot: int = 0) -> tuple
     return granted, Decision(ticket=granted.asked, connections=budget.connections)
 
 
-def _on_terms(budget: HostBudget, portal: Portal, now: float) -> HostBudget:
-    """The budget, with the limits of this portal's file taken into account."""
-    ceiling, ceiling_until = _careful(portal.requests_per_minute, budget.ceiling, budget.ceiling_until, now)
-    connections, connections_until = _careful(portal.connections, budget.connections, budget.connections_until, now)
+def _with_limits_of(budget: HostBudget, portal: Portal, now: float) -> HostBudget:
+    """Apply the limits of this jurisdiction file to the budget."""
+    ceiling, ceiling_until = _strictest(portal.requests_per_minute, budget.ceiling, budget.ceiling_until, now)
+    connections, connections_until = _strictest(portal.connections, budget.connections, budget.connections_until, now)
     return replace(
         budget,
         ceiling=ceiling,
@@ -174,15 +173,15 @@ def _on_terms(budget: HostBudget, portal: Portal, now: float) -> HostBudget:
     )
 
 
-def _careful(mine: float, theirs: float, until: float, now: float) -> tuple[float, float]:
-    """The smaller of two limits, and until when it holds. It is renewed rarely: most requests change nothing."""
-    if now < until and (mine > theirs or (mine == theirs and until - now > _TERMS_S / 2)):
-        return theirs, until
-    return mine, now + _TERMS_S
+def _strictest(own: float, stored: float, until: float, now: float) -> tuple[float, float]:
+    """Return the smaller of two limits, and until when it holds. It is renewed rarely, to write less often."""
+    if now < until and (own > stored or (own == stored and until - now > _LIMITS_HOLD_S / 2)):
+        return stored, until
+    return own, now + _LIMITS_HOLD_S
 
 
-def _plausible(budget: HostBudget, now: float) -> HostBudget:
-    """Cut moments that are too far ahead, so that a clock that was set back does not block requests for long."""
+def _clamped(budget: HostBudget, now: float) -> HostBudget:
+    """Limit moments in the future, so that a clock that was set back does not block requests for long."""
     farthest = now + interval_s(min(budget.ceiling, _SLOWEST)) + _CATCH_UP_S
     return replace(
         budget,
@@ -202,16 +201,19 @@ def _waits(budget: HostBudget, now: float) -> Iterator[tuple[float, str]]:
         yield budget.stated_until - now, STATED
     if budget.opened:
         yield budget.open_until - now, BREAKER
-        yield min(budget.probe_until - now, _LOOK_AGAIN_S), BREAKER
+        yield min(budget.probe_until - now, _PROBE_POLL_S), BREAKER
 
 
 def _left_after(budget: HostBudget, now: float) -> tuple[int | None, float]:
-    """What one more request leaves of the stated window. After its end, the first request explores the next window."""
+    """Return the requests left in the stated window after one more, and when the window ends.
+
+    The first request after the end of the window is sent alone: its response states the next window.
+    """
     if budget.stated_left is None:
         return None, budget.stated_until
     if now < budget.stated_until:
         return max(budget.stated_left - 1, 0), budget.stated_until
-    return 0, now + min(budget.stated_window_s, _FIND_OUT_S)
+    return 0, now + min(budget.stated_window_s, _EXPLORE_S)
 
 
 def record_outcome(budget: HostBudget, now: float, outcome: RequestOutcome) -> HostBudget:
@@ -255,7 +257,7 @@ def _stated(budget: HostBudget, now: float, outcome: RequestOutcome) -> HostBudg
 
 
 def _slowed(budget: HostBudget, now: float) -> HostBudget:
-    """Half the pace, once for all requests that were on their way."""
+    """Halve the pace, once for all requests that were sent before the push-back."""
     half = max(pace(budget, now) / 2, min(budget.ceiling, _SLOWEST))
     return replace(
         budget,
@@ -267,9 +269,9 @@ def _slowed(budget: HostBudget, now: float) -> HostBudget:
 
 
 def _failed(budget: HostBudget, now: float, ticket: int) -> HostBudget:
-    """One more failure in a row; opens the breaker, or opens it again for twice as long where the probe failed."""
+    """Count a failure. Open the breaker after too many, or again for twice as long if the probe failed."""
     budget = replace(budget, failures=budget.failures + 1)
-    if budget.failures < _MOST_FAILURES or (budget.opened and ticket != budget.probe):
+    if budget.failures < _MAX_FAILURES or (budget.opened and ticket != budget.probe):
         return budget
     open_s = min(_LONGEST_OPEN_S, _FIRST_OPEN_S * 2 ** min(budget.opened, 16))
     return replace(budget, opened=budget.opened + 1, open_until=now + open_s, probe=0, probe_until=0.0)

@@ -1,8 +1,8 @@
-"""Where the rate limits of hosts are kept: one ledger for all that send requests to the same hosts.
+"""The store of rate limits: one ledger for all processes that send requests to the same hosts.
 
-The ledger in memory serves one process. The ledger in PostgreSQL (storage/postgis/records/rate_limits.py) serves all
-processes and machines that use one database. A slot represents one connection to a host; a process that dies loses its
-slots.
+The ledger in memory is for one process. The ledger in PostgreSQL (storage/postgis/records/rate_limits.py) is shared by
+all processes and machines that use one database. A slot represents one connection to a host; if a process dies, its
+slots become free.
 """
 
 import time
@@ -45,7 +45,7 @@ class Ledger(Protocol):
         ...
 
     async def give_slot(self, host: str, slot: int) -> None:
-        """Give a slot back."""
+        """Return a slot."""
         ...
 
 

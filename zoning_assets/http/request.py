@@ -25,18 +25,18 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    value: Any = None  # the parsed body: the result of `read` of Client.ask
+    value: Any = None  # the parsed body: the result of `read` of Client.query
 
 
 class DownloadTarget(Protocol):
-    """A file being downloaded, of which a part may already be there."""
+    """A file that is being downloaded; a part of it may already exist."""
 
     def request_headers(self) -> Mapping[str, str]:
         """The headers of the next request; called before each try."""
         ...
 
     def open_writer(self, response: Response) -> AbstractContextManager[Callable[[bytes], None]]:
-        """Open a writer for the body of a 200, 206 or 416; the writer takes one piece of bytes a call.
+        """Open a writer for the body of a 200, 206 or 416; each call of the writer appends bytes.
 
         Raises:
             ValueError: the body is not the missing part of the file; the request is retried.
@@ -57,7 +57,7 @@ class AttemptResult:
 
     @property
     def wait_s(self) -> float:
-        """How long the portal asks us to wait, in seconds; 0: it states nothing."""
+        """The wait that the portal states, in seconds; 0: it states none."""
         return self.outcome.wait_s or 0.0
 
 
@@ -69,11 +69,11 @@ class Tally:
     bytes: int = 0
 
     def since(self, before: "Tally") -> "Tally":
-        """What it cost since then."""
+        """Return the requests and bytes since an earlier tally."""
         return Tally(self.requests - before.requests, self.bytes - before.bytes)
 
     def add(self, other: "Tally") -> None:
-        """Count what other work has cost."""
+        """Add the requests and bytes of other work."""
         self.requests += other.requests
         self.bytes += other.bytes
 

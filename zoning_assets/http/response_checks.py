@@ -21,7 +21,7 @@ from zoning_assets.http.rate_limit import BREAKER, LONGEST_WINDOW_S, Decision, S
 from zoning_assets.os_errors import network
 from zoning_assets.redaction import scrubbed, without_secrets
 
-_MOST_STATED = 10_000_000
+_MAX_STATED = 10_000_000
 
 
 class Unreadable(ValueError):
@@ -46,16 +46,16 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         return None
 
 
-def stated(headers: Mapping[str, str], now: datetime) -> StatedLimit | None:
+def stated_limit(headers: Mapping[str, str], now: datetime) -> StatedLimit | None:
     """The rate limit that the headers state; None: they state none. Impossible values are ignored.
 
     Sources: the de facto headers X-RateLimit-*, and the IETF drafts "RateLimit header fields for HTTP".
     """
     found = _fields(headers)
-    limit, left = _whole(found.get("limit", ""), least=1), _whole(found.get("remaining", ""))
+    limit, left = _integer(found.get("limit", ""), least=1), _integer(found.get("remaining", ""))
     if limit is None and left is None:
         return None
-    window = _whole(found.get("window", ""), least=1)
+    window = _integer(found.get("window", ""), least=1)
     window_s = float(window) if window and window <= LONGEST_WINDOW_S else None
     return StatedLimit(limit, left, _reset_s(found.get("reset", ""), now), window_s)
 
@@ -80,8 +80,8 @@ def _fields(headers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _whole(text: str, least: int = 0) -> int | None:
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) and least <= int(text) <= _MOST_STATED else None
+def _integer(text: str, least: int = 0) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) and least <= int(text) <= _MAX_STATED else None
 
 
 def _reset_s(text: str, now: datetime) -> float | None:
@@ -114,7 +114,7 @@ _LOOKED_AT, _SHOWN = 64 * 1024, 2048  # bytes of an HTML page
 
 
 def html_page(body: bytes) -> str | None:
-    """Describe an HTML page that came instead of data, for example of a firewall or a log-in; None: it is no page."""
+    """Describe an HTML page that was sent instead of data, for example by a firewall or a log-in; None: it is none."""
     head = body[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not re.match(rb"(<\?xml[^>]*>\s*)?<(!doctype html|html|head|body|title|script|center|h1)", head, re.IGNORECASE):
         return None
@@ -151,7 +151,7 @@ def redirect_target(url: str, location: str, *, anywhere: bool) -> str:
         anywhere: whether it may lead to another site. Files are often stored elsewhere, layers are not.
 
     Raises:
-        FeedRefused: it leads to a log-in, to another site, into our own network, or is no HTTP address.
+        FeedRefused: it leads to a log-in, to another site, to an internal address, or is not an HTTP address.
     """
     where = without_secrets(url)
     try:
@@ -167,9 +167,9 @@ def redirect_target(url: str, location: str, *, anywhere: bool) -> str:
             f"it redirects to a log-in ({shown})", where=where, do="ask the portal for open access, or a token"
         )
     home = urlsplit(url).hostname or ""
-    if host != home and (_inside(host) or not (anywhere or _site(host) == _site(home))):
+    if host != home and (_is_internal(host) or not (anywhere or _site(host) == _site(home))):
         raise FeedRefused(
-            f"it redirects to another site ({shown})", where=where, do="if that is the layer, write that address"
+            f"it redirects to another site ({shown})", where=where, do="if that is the layer, use that address"
         )
     return target
 
@@ -182,8 +182,8 @@ def _site(host: str) -> str:
     return ".".join(labels[-3 if len(labels[-1]) == 2 else -2 :])
 
 
-def _inside(host: str) -> bool:
-    """Whether a host is in our own network; a portal must not redirect there."""
+def _is_internal(host: str) -> bool:
+    """Whether a host is on this machine or in a private network; a portal must not redirect there."""
     address = _ip(host)
     return host == "localhost" or (address is not None and not address.is_global)
 
@@ -223,9 +223,9 @@ def untrusted(url: str, error: Exception) -> PortalUntrusted | None:
 
 
 def failure_reason(error: Exception) -> str:
-    """Why there is no valid response, as a phrase for messages."""
+    """Return why there is no valid response, as a phrase for messages."""
     if isinstance(error, aiohttp.ClientError):
-        return network(error) or next(words for kind, words in _BROKEN if isinstance(error, kind))
+        return network(error) or next(words for kind, words in _CLIENT_ERRORS if isinstance(error, kind))
     if isinstance(error, Unreadable | MalformedResponse | ValueError | RecursionError):
         return _unreadable(error)
     return network(error) or "the connection failed"
@@ -239,11 +239,11 @@ def _unreadable(error: Exception) -> str:
         return f"its answer is not {error.encoding.upper()} text (byte {error.start})"
     if isinstance(error, RecursionError):
         return "its answer is nested too deeply"
-    return scrubbed(str(error)) or "its answer cannot be read"  # the message of `read` of Client.ask
+    return scrubbed(str(error)) or "its answer cannot be read"  # the message of `read` of Client.query
 
 
 #: What aiohttp raises -> the phrase for messages; the first that fits.
-_BROKEN: tuple[tuple[type[Exception], str], ...] = (
+_CLIENT_ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "its answer broke off"),
     (aiohttp.InvalidURL, "this is not a web address"),
@@ -256,7 +256,7 @@ _BROKEN: tuple[tuple[type[Exception], str], ...] = (
 
 
 def refused(url: str, why: str, status: int) -> FeedRefused:
-    """The error for a response that a retry would not change."""
+    """Return the error for a response that a retry would not change."""
     do = "check the address and the portal's terms of use"
     return FeedRefused(why, where=without_secrets(url), do=do, final=status in _FINAL)
 
@@ -266,13 +266,13 @@ _FINAL = frozenset({401, 403, 407, 410, 451})
 
 
 def busy(url: str, why: str, wait_s: float) -> PortalBusy:
-    """The error for a portal that asks for a longer wait than one request may take. `wait_s`: seconds."""
+    """Return the error for a portal that states a longer wait than one request may take. `wait_s`: seconds."""
     do = f"try again in {wait_s:.0f} s, or lower requests_per_minute"
     return PortalBusy(why, where=without_secrets(url), do=do, wait_s=wait_s)
 
 
 def too_long(url: str, decision: Decision, last: str = "") -> PortalBusy | PortalUnreachable:
-    """The error for a host that gets no request for too long. `last`: why its last failed request failed."""
+    """Return the error for a host that gets no request for too long. `last`: why its last failed request failed."""
     if decision.why == BREAKER:
         do = f"check the address, or try again in {decision.wait_s:.0f} s"
         what = "it failed repeatedly, and requests are suspended" + (f" ({last})" if last else "")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zoning_assets import os_errors
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
-from zoning_assets.jurisdictions.jurisdiction_file import Reader
+from zoning_assets.jurisdictions.jurisdiction_file import JurisdictionReader
 from zoning_assets.jurisdictions.keys import ID
 from zoning_assets.model import Jurisdiction
 
@@ -19,7 +19,7 @@ PACKAGED = Path(__file__).parent
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """All jurisdiction files by id, which is the file's name; a user's file replaces a packaged one."""
+    """Return all jurisdiction files by id (the file's name); a user's file replaces a packaged one."""
     found = sorted(PACKAGED.glob("*.toml")) + (sorted(folder.glob("*.toml")) if folder.is_dir() else [])
     return {path.stem: path for path in found}
 
@@ -49,7 +49,7 @@ def load(jurisdiction: str, folder: Path, feed_types: Collection[str]) -> Jurisd
 
 
 def _searched(folder: Path) -> str:
-    """The folders that were searched, for messages."""
+    """Describe the folders that were searched, for messages."""
     return f"{folder}{'' if folder.is_dir() else ', which does not exist'}, and the packaged examples"
 
 
@@ -71,4 +71,4 @@ def read(path: Path, feed_types: Collection[str]) -> Jurisdiction:
     except OSError as error:
         what, do = os_errors.machine(error) or ("it cannot be read", "fix the file")
         raise JurisdictionInvalid(what, where=str(path), do=do) from error
-    return Reader(path, feed_types).jurisdiction(document)
+    return JurisdictionReader(path, feed_types).jurisdiction(document)

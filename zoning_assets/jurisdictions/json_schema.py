@@ -1,6 +1,6 @@
 """The JSON Schema of a jurisdiction file, for editors that complete TOML (docs/reference/jurisdiction.schema.json).
 
-It states each key by itself. What several keys must agree on, and time zones, CRSs and ids, only the reader checks.
+It describes each key independently. Only the reader checks rules about several keys, time zones, CRSs and ids.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from zoning_assets.model import CodeRules, Feed, Jurisdiction, Portal
 
 
 def json_schema(feed_types: Collection[str]) -> dict[str, Any]:
-    """The schema; draft 7, which the editors' TOML plug-ins know."""
+    """Return the schema. It is draft 7, because TOML plug-ins of editors support this draft."""
     feeds = {feed: _feed(feed, feed_types) for feed in keys.FEEDS}
     tables = {
         "feeds": _table(keys.FEEDS, None, feeds),
@@ -36,13 +36,19 @@ def _codes() -> dict[str, Any]:
 
 
 def _table(known: Mapping[str, Key], model: Any, tables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A table of such keys; `tables` has what is in those that are tables. Default values are those of the model."""
+    """Return the schema of a table.
+
+    Args:
+        known: the keys of the table.
+        model: the dataclass with the default values.
+        tables: key -> additional schema of a key that is itself a table.
+    """
     defaults = {each.name: each.default for each in fields(model)} if model else {}
     found: dict[str, Any] = {}
     for name, key in known.items():
         default = defaults.get(name)
         stated = {"default": default} if isinstance(default, str | int | float) and not key.required else {}
-        found[name] = {"description": key.about, **key.rule.schema(), **stated, **(tables or {}).get(name, {})}
+        found[name] = {"description": key.description, **key.rule.schema(), **stated, **(tables or {}).get(name, {})}
     required = [name for name, key in known.items() if key.required]
     return {
         "type": "object",

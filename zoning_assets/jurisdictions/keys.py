@@ -1,5 +1,6 @@
-"""Every key of a jurisdiction file, with its rule and its meaning. Both the reader (jurisdiction_file.py) and the JSON
-Schema (json_schema.py) are made from these tables. Default values are those of the model.
+"""Every key of a jurisdiction file, with its rule and its description.
+
+The reader (jurisdiction_file.py) and the JSON Schema (json_schema.py) use these tables. Defaults are in the model.
 """
 
 import math
@@ -7,7 +8,18 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from zoning_assets.jurisdictions.rules import Box, Choice, Number, Resolution, Rule, Table, Text, Texts, Whole, Windows
+from zoning_assets.jurisdictions.rules import (
+    BoundsRule,
+    ChoiceRule,
+    IntegerRule,
+    NumberRule,
+    ResolutionRule,
+    Rule,
+    TableRule,
+    TextListRule,
+    TextRule,
+    TimeWindowsRule,
+)
 from zoning_assets.model import LAT_LON, LON_LAT, PARCELS, TRIPWIRES, ZONE_TYPES, ZONING
 from zoning_assets.schedules import cron
 
@@ -16,10 +28,10 @@ ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a table. `about`: what it means; the editor shows it."""
+    """A key of a table. `description`: shown by editors and in the reference."""
 
     rule: Rule
-    about: str
+    description: str
     required: bool = False
 
 
@@ -33,28 +45,28 @@ def _crs(text: str) -> None:
 
 
 TOP: Mapping[str, Key] = {
-    "id": Key(Text(), "The name of this file without .toml: lower-case letters, digits and hyphens.", required=True),
-    "name": Key(Text(), "The name of the city or county, as people write it.", required=True),
-    "bounds": Key(Box(), "West, south, east, north; degrees, longitude first.", required=True),
-    "target_crs": Key(Choice(("EPSG:4326", "EPSG:3857")), "The CRS of the shapes in the database."),
-    "tile_resolution": Key(Resolution(), 'The H3 resolution of the tiles, or "auto".'),
-    "feeds": Key(Table(filled=True), "The layers of the portal.", required=True),
-    "portal": Key(Table(), "How the portal is accessed."),
-    "codes": Key(Table(), "How zoning codes are spelled and what they mean."),
-    "tripwires": Key(Table(), "Limits of the release checks, by name."),
-    "fresh_hours": Key(Whole(1, 24 * 365), "What is published must not be older than this many hours."),
+    "id": Key(TextRule(), "The file name without .toml: lower-case letters, digits and hyphens.", required=True),
+    "name": Key(TextRule(), "The name of the city or county, for display.", required=True),
+    "bounds": Key(BoundsRule(), "West, south, east, north; degrees, longitude first.", required=True),
+    "target_crs": Key(ChoiceRule(("EPSG:4326", "EPSG:3857")), "The CRS of the shapes in the database."),
+    "tile_resolution": Key(ResolutionRule(), 'The H3 resolution of the tiles, or "auto".'),
+    "feeds": Key(TableRule(not_empty=True), "The layers of the portal.", required=True),
+    "portal": Key(TableRule(), "Limits of the requests to the portal."),
+    "codes": Key(TableRule(), "How zoning codes are spelled and what they mean."),
+    "tripwires": Key(TableRule(), "Limits of the release checks, by name."),
+    "fresh_hours": Key(IntegerRule(1, 24 * 365), "The largest age of the published data, in hours."),
 }
 
 FEEDS: Mapping[str, Key] = {
-    PARCELS: Key(Table(filled=True), "The layer of the parcels."),
-    ZONING: Key(Table(filled=True), "The layer of the zoning districts."),
+    PARCELS: Key(TableRule(not_empty=True), "The layer of the parcels."),
+    ZONING: Key(TableRule(not_empty=True), "The layer of the zoning districts."),
 }
 
 _FIELDS: Mapping[str, Mapping[str, str]] = {
     PARCELS: {
         "address": "The column with the address of the parcel.",
         "land_use": "The column with the use of the land.",
-        "zoning_code": "The column with the zoning code, where the parcel layer has one.",
+        "zoning_code": "The column with the zoning code, if the parcel layer has one.",
     },
     ZONING: {
         "code": "The column with the zoning code.",
@@ -64,74 +76,80 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
 }
 
 PORTAL: Mapping[str, Key] = {
-    "requests_per_minute": Key(Whole(1, 600_000), "At most so many requests a minute."),
-    "connections": Key(Whole(1, 64), "At most so many requests at the same time."),
-    "maintenance": Key(Windows(), 'When the portal is under maintenance: "Sun 02:00-06:00 America/New_York".'),
-    "quiet_hours": Key(Windows(), "When we send no requests to it, in the same form; without a day: every day."),
+    "requests_per_minute": Key(IntegerRule(1, 600_000), "The most requests a minute."),
+    "connections": Key(IntegerRule(1, 64), "The most requests at the same time."),
+    "maintenance": Key(TimeWindowsRule(), 'When the portal is under maintenance: "Sun 02:00-06:00 America/New_York".'),
+    "quiet_hours": Key(TimeWindowsRule(), "When no requests are sent, in the same form; without a day: every day."),
 }
 
 CODES: Mapping[str, Key] = {
-    "version": Key(Text(), "The version of the ordinance, as the file states it.", required=True),
-    "listed": Key(Texts(), "The codes as the ordinance spells them."),
-    "conditions": Key(Texts(), 'Endings that add a condition to a code, such as "(PD)".'),
-    "overlays": Key(Texts(), "Parts of a code that name an overlay."),
-    "pud": Key(Texts(), "Codes that are followed by the number of a plan."),
-    "same": Key(Table(filled=True), "Codes of the portal that have another name in the ordinance: theirs = ours."),
+    "version": Key(TextRule(), "The version of the ordinance, as the file states it.", required=True),
+    "listed": Key(TextListRule(), "The codes as the ordinance spells them."),
+    "conditions": Key(TextListRule(), 'Suffixes that add a condition to a code, such as "(PD)".'),
+    "overlays": Key(TextListRule(), "Parts of a code that name an overlay."),
+    "pud": Key(TextListRule(), "Codes that are followed by the number of a plan (planned unit developments)."),
+    "same": Key(TableRule(not_empty=True), "Codes of the portal that differ from the ordinance: portal code = code."),
     "types": Key(
-        Table(filled=True),
-        "What a code allows, as the National Zoning Atlas sorts it: a code = its type, or a type = its codes.",
+        TableRule(not_empty=True),
+        "The type of a code, in the classes of the National Zoning Atlas: code = type, or type = list of codes.",
     ),
 }
-#: What the free keys of `codes.same` and `codes.types` hold: a code; a type, or a list of codes.
-CODE, CODE_LIST, ZONE_TYPE = Text(), Texts(), Choice(ZONE_TYPES)
+#: The values in `codes.same` (a code) and `codes.types` (a type, or a list of codes).
+CODE, CODE_LIST, ZONE_TYPE = TextRule(), TextListRule(), ChoiceRule(ZONE_TYPES)
 
-_LIMIT = Number(0, math.inf, "must be a number that is not negative")
-#: How much a layer may shrink is a key of the feed (`may_shrink`).
+_LIMIT = NumberRule(0, math.inf, "must be a number that is not negative")
+#: Without count_drop: its limit is the key `may_shrink` of the feed.
 LIMITS: Mapping[str, Key] = {
     name: Key(_LIMIT, f"The limit of the release check {name}.") for name in TRIPWIRES if name != "count_drop"
 }
 
 
 def feed_keys(feed: str, feed_types: Collection[str]) -> Mapping[str, Key]:
-    """The keys of `[feeds.parcels]` or `[feeds.zoning]`."""
+    """Return the keys of `[feeds.parcels]` or `[feeds.zoning]`."""
     return {
-        "type": Key(Choice(tuple(sorted(feed_types))), "The protocol of the portal.", required=True),
+        "type": Key(ChoiceRule(tuple(sorted(feed_types))), "The feed type: the protocol of the portal.", required=True),
         "url": Key(
-            Text(), "The address of the layer, or a path beside this file; ${NAME} is a variable.", required=True
+            TextRule(),
+            "The address of the layer, or a path relative to this file; ${NAME} is replaced from the environment.",
+            required=True,
         ),
-        "crs": Key(Text(_crs), "The CRS of the layer, only where the portal does not state it or states a wrong one."),
-        "key": Key(Text(), "The column that identifies a row.", required=feed == PARCELS),
-        "on_null_key": Key(Choice(("reject",)), "What becomes of rows without a key."),
+        "crs": Key(TextRule(_crs), "The CRS of the layer; only needed if the portal states none or a wrong one."),
+        "key": Key(TextRule(), "The column that identifies a row.", required=feed == PARCELS),
+        "on_null_key": Key(ChoiceRule(("reject",)), "How rows without a key are handled."),
         "on_repeated_key": Key(
-            Choice(("reject", "dissolve", "suffix")), "What becomes of several rows with the same key."
+            ChoiceRule(("reject", "dissolve", "suffix")), "How several rows with the same key are handled."
         ),
-        "full_refresh_days": Key(Whole(1, 3650), "Every row is fetched again after so many days."),
-        "probe_hours": Key(Whole(1, 24 * 30), "Hours from one look for changes to the next."),
+        "full_refresh_days": Key(IntegerRule(1, 3650), "Days from one complete fetch of all rows to the next."),
+        "probe_hours": Key(IntegerRule(1, 24 * 30), "Hours from one check for changes to the next."),
         "probe": Key(
-            Text(cron.parse), 'When to look for changes, instead of probe_hours: "0 3 * * * America/New_York".'
+            TextRule(cron.parse), 'When to check for changes, instead of probe_hours: "0 3 * * * America/New_York".'
         ),
-        "hidden_rows": Key(Choice(("refuse", "accept")), "Whether the portal may have rows that it does not deliver."),
-        "page_size": Key(Whole(1, 100_000), "Rows of a request, where the portal's own number is not wanted."),
-        "layer": Key(Text(), "Which layer, where a file or a service holds several."),
-        "geometry": Key(Text(), "The column that holds the shapes of a table."),
-        "axes": Key(Choice((LON_LAT, LAT_LON)), "Which number of a position comes first, for a file or a table."),
+        "hidden_rows": Key(
+            ChoiceRule(("refuse", "accept")), "Whether rows that the portal counts but never returns are accepted."
+        ),
+        "page_size": Key(IntegerRule(1, 100_000), "Rows per request, if not the number that the portal states."),
+        "layer": Key(TextRule(), "The name of the layer, if a file or a service has several."),
+        "geometry": Key(TextRule(), "The column with the shapes of a table."),
+        "axes": Key(ChoiceRule((LON_LAT, LAT_LON)), "The axis order of a file or a table."),
         "shift_accuracy_m": Key(
-            Number(0, 1000, "must be a number of metres, more than 0 and at most 1000", above=True),
-            "The largest error of a datum shift; metres.",
+            NumberRule(0, 1000, "must be a number of metres, more than 0 and at most 1000", above=True),
+            "The largest accepted error of a datum transformation; metres.",
         ),
         "strategy": Key(
-            Choice(("auto", "offset", "ranges", "ids", "area")), "How the pages of an ArcGIS layer are requested."
+            ChoiceRule(("auto", "offset", "ranges", "ids", "area")), "How the pages of an ArcGIS layer are requested."
         ),
         "format": Key(
-            Choice(("auto", "json", "geojson", "pbf")), "The form in which the rows of an ArcGIS layer are requested."
+            ChoiceRule(("auto", "json", "geojson", "pbf")),
+            "The format in which the rows of an ArcGIS layer are requested.",
         ),
         "may_shrink": Key(
-            Number(0, 1, "must be a number from 0 to 1"), "The share of the rows that may vanish between two releases."
+            NumberRule(0, 1, "must be a number from 0 to 1"),
+            "The fraction of the rows that may be missing in the next release.",
         ),
-        "fields": Key(Table(), "Our names = the columns of the layer."),
+        "fields": Key(TableRule(), "Name of our column = name of the column of the layer."),
     }
 
 
 def field_keys(feed: str) -> Mapping[str, Key]:
-    """The keys of a feed's table `fields`: ours = theirs."""
-    return {name: Key(Text(), about) for name, about in _FIELDS[feed].items()}
+    """Return the keys of a feed's table `fields`: our column = column of the layer."""
+    return {name: Key(TextRule(), about) for name, about in _FIELDS[feed].items()}

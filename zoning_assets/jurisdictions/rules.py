@@ -1,7 +1,7 @@
-"""What the value of a key of a jurisdiction file must be.
+"""The rules for values in a jurisdiction file.
 
-A rule has two methods. `read` returns a value of TOML as the model holds it, or raises ValueError with the reason in
-words; `schema` is the same rule as JSON Schema.
+A rule has two methods. `read` validates a TOML value and returns it in the type of the model, or raises ValueError with
+the reason. `schema` returns the same rule as JSON Schema.
 """
 
 import difflib
@@ -14,18 +14,22 @@ from zoning_assets.schedules import time_windows
 
 
 class Rule(Protocol):
-    """What the value of a key must be."""
+    """The rule for the value of a key."""
 
     def read(self, value: Any) -> Any:
-        """The value as the model holds it; ValueError: what is wrong with it."""
+        """Return the value in the type of the model.
+
+        Raises:
+            ValueError: the value is invalid; the message is the reason.
+        """
 
     def schema(self) -> dict[str, Any]:
-        """The rule as JSON Schema."""
+        """Return the rule as JSON Schema."""
 
 
 @dataclass(frozen=True)
-class Text:
-    """Text that is not empty. `check` raises ValueError where it must be more than that."""
+class TextRule:
+    """Text that is not empty. `check` raises ValueError if the text is invalid."""
 
     check: Callable[[str], object] = str
 
@@ -40,8 +44,8 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Texts:
-    """A list of texts that are not empty."""
+class TextListRule:
+    """A list of non-empty texts."""
 
     def read(self, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
@@ -49,11 +53,11 @@ class Texts:
         return tuple(value)
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "array", "items": Text().schema()}
+        return {"type": "array", "items": TextRule().schema()}
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChoiceRule:
     """One of these texts."""
 
     choices: Sequence[str]
@@ -68,7 +72,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Whole:
+class IntegerRule:
     """A whole number within limits."""
 
     least: int
@@ -85,13 +89,13 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Number:
-    """A number within limits; `words` are the message."""
+class NumberRule:
+    """A number within limits. `words`: the message if it is invalid."""
 
     least: float
     most: float
     words: str
-    above: bool = False  # the least itself is not valid
+    above: bool = False  # the lower limit itself is invalid
 
     def read(self, value: Any) -> float:
         number = type(value) in (int, float) and self.least <= value <= self.most and value < math.inf
@@ -105,10 +109,10 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Resolution:
+class ResolutionRule:
     """An H3 resolution, or "auto" (None)."""
 
-    number: Whole = Whole(0, 10, also='"auto" or ')
+    number: IntegerRule = IntegerRule(0, 10, also='"auto" or ')
 
     def read(self, value: Any) -> int | None:
         return None if value == "auto" else self.number.read(value)
@@ -118,8 +122,8 @@ class Resolution:
 
 
 @dataclass(frozen=True)
-class Box:
-    """A bounding box in degrees."""
+class BoundsRule:
+    """A bounding box: west, south, east, north in degrees, EPSG:4326."""
 
     def read(self, value: Any) -> tuple[float, ...]:
         numbers = isinstance(value, list) and len(value) == 4 and all(type(each) in (int, float) for each in value)
@@ -133,8 +137,8 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Windows:
-    """A list of hours on days of the week; see time_windows.py."""
+class TimeWindowsRule:
+    """A list of weekly time windows; see time_windows.py."""
 
     def read(self, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list):
@@ -144,25 +148,25 @@ class Windows:
         return tuple(value)
 
     def schema(self) -> dict[str, Any]:
-        return Texts().schema()
+        return TextListRule().schema()
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table; the reader reads its keys by their own rules."""
+class TableRule:
+    """A table. Its keys have rules of their own."""
 
-    filled: bool = False  # it must not be empty
+    not_empty: bool = False
 
     def read(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict) or (self.filled and not value):
-            raise ValueError(f"must be a table{' that is not empty' if self.filled else ''}")
+        if not isinstance(value, dict) or (self.not_empty and not value):
+            raise ValueError(f"must be a table{' that is not empty' if self.not_empty else ''}")
         return value
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "object", **({"minProperties": 1} if self.filled else {})}
+        return {"type": "object", **({"minProperties": 1} if self.not_empty else {})}
 
 
 def nearest(given: object, choices: Collection[str]) -> str:
-    """Which choice was probably meant; nothing where none is near."""
+    """Return a hint at the choice that was probably meant; empty if no choice is similar."""
     near = difflib.get_close_matches(str(given), choices, 1)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -138,7 +138,7 @@ async def fetch_document(http: Client, url: str) -> dict[str, Any]:
         NotALayer: the server answers with an error.
         PortalError: the portal does not answer, or refuses; see errors.py.
     """
-    answer = await http.ask(Portal(), url, {"f": "json"}, read=_document)
+    answer = await http.query(Portal(), url, {"f": "json"}, read=_document)
     if answer.value.get("error"):
         error = answer.value["error"]
         why = error.get("message") if isinstance(error, dict) else error

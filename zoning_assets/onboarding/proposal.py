@@ -194,7 +194,7 @@ def _feed(chosen: Chosen) -> list[str]:
 
 def _named(seen: Sample, column: str) -> str:
     """A remark with the portal's names of some of a column's coded values; empty: it has none."""
-    found = value_names.of_column(column, seen.rows, seen.names)
+    found = value_names.names_of_column(column, seen.rows, seen.names)
     pairs = zip([row.get(column) for row in seen.rows], found or (), strict=False)
     pairs_shown = list(dict.fromkeys(f"{value} = {name}" for value, name in pairs if name is not None))
     return f"; the portal's names of its codes are kept: {', '.join(pairs_shown[:3])}" if pairs_shown else ""

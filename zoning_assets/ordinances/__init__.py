@@ -1,24 +1,25 @@
-"""Ordinances and minutes: what a document says was, or was not, done to the zoning.
+"""Find amendments of the zoning in ordinances, minutes and Legistar matters.
 
-What belongs here: reading HTML and text PDFs of strangers (`reading`), and rules that find amendments in the text
-(`extract`) or in a Legistar matter (`legistar`). What does not: fetching documents, deciding what is published, OCR.
-A model or a service is never asked: each finding is a span of the text and a rule that a person can read.
+What belongs here: the extraction of text from untrusted HTML and PDF documents (`reading`), and the rules that find
+amendments in a text (amendment_extraction) or in a Legistar matter (legistar). What does not: fetching documents,
+deciding what is published, OCR. No language model and no external service is used: each finding consists of spans of
+the text and rules that a person can check.
 """
 
-from zoning_assets.ordinances.amendment_conversion import amendments_of, amendments_of_matter
+from zoning_assets.ordinances.amendment_conversion import amendments_in_document, amendments_in_matter
 from zoning_assets.ordinances.amendment_extraction import extract
-from zoning_assets.ordinances.findings import Change, Found, Mention
+from zoning_assets.ordinances.findings import CodeChange, FoundAmendment, Mention
 from zoning_assets.ordinances.reading.document import Document
-from zoning_assets.ordinances.reading.document_reader import Limits, read
+from zoning_assets.ordinances.reading.document_reader import Limits, read_document
 
 __all__ = [
-    "Change",
+    "CodeChange",
     "Document",
-    "Found",
+    "FoundAmendment",
     "Limits",
     "Mention",
-    "amendments_of",
-    "amendments_of_matter",
+    "amendments_in_document",
+    "amendments_in_matter",
     "extract",
-    "read",
+    "read_document",
 ]

@@ -1,4 +1,4 @@
-"""One item's mentions to one amendment, or to none."""
+"""Build an amendment from the mentions of one item."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,9 +6,19 @@ from dataclasses import replace
 from datetime import date
 
 from zoning_assets.ordinances.amendment_status import DECISIVE, UNSURE
-from zoning_assets.ordinances.confidence import Evidence, judged
+from zoning_assets.ordinances.confidence import Evidence, score
 from zoning_assets.ordinances.district_changes import Statement
-from zoning_assets.ordinances.findings import CASE, DATE, ORDINANCE, PARCEL, REFERENCE, STATUS, Change, Found, Mention
+from zoning_assets.ordinances.findings import (
+    CASE,
+    DATE,
+    ORDINANCE,
+    PARCEL,
+    REFERENCE,
+    STATUS,
+    CodeChange,
+    FoundAmendment,
+    Mention,
+)
 
 _REZONING = re.compile(
     r"\b(?:rezon(?:e|ed|ing)\b|zoning\samendment|zone\schange|change\sof\szon(?:e|ing)|"
@@ -49,37 +59,37 @@ _PLACE = re.compile(
     r",?\s(?:from|to\sbe\srezoned|is\shereby)\s|$)",
     re.IGNORECASE,
 )
-#: Steps that cannot both be the truth of one item.
+#: Steps of which only one can be true for one item.
 _EXCLUSIVE = (
     ({"adopted", "enacted", "effective"}, {"denied", "withdrawn", "tabled"}),
     ({"denied"}, {"recommended"}),
     ({"withdrawn"}, {"denied", "tabled"}),
 )
-_FINAL = ("annulled", "repealed")
-_LATE = ("adopted", "enacted", "effective")
+_TERMINAL = ("annulled", "repealed")
+_IN_FORCE = ("adopted", "enacted", "effective")
 
 
-def amendment(
+def build_amendment(
     text: str, piece: str, own: Sequence[Mention], stated: Sequence[Statement], meeting: Sequence[Mention]
-) -> Found | None:
-    """What an item says was done to the zoning; None where it is about something else.
+) -> FoundAmendment | None:
+    """Build the amendment of an item; None if the item is not an amendment of the zoning.
 
     Args:
-        text: the whole document.
-        piece: the item's own text.
-        own: the item's mentions.
-        stated: its statements of change.
-        meeting: dates of the meeting, from the document's head.
+        text: the complete document.
+        piece: the text of the item.
+        own: the mentions in the item.
+        stated: the statements of change in the item.
+        meeting: dates of the meeting, from the head of the document.
     """
     changes = _changes(text, stated)
     steps = [each for each in own if each.kind == STATUS]
     kind = _kind(piece, changes, steps)
     if not kind:
         return None
-    own = [*meeting, *(_by_commission(each, steps) for each in own)]
-    found = Found(
+    own = [*meeting, *(_with_commission_role(each, steps) for each in own)]
+    found = FoundAmendment(
         kind=kind,
-        status=_last(steps),
+        status=_final_status(steps),
         case_numbers=_values(own, CASE, kind == "annulment"),
         ordinance_numbers=_values(own, ORDINANCE, kind == "annulment"),
         dates=_dates(own),
@@ -88,16 +98,16 @@ def amendment(
         place=_place(piece),
         mentions=tuple(own),
     )
-    confidence, reasons = judged(_evidence(found, steps, piece))
+    confidence, reasons = score(_evidence(found, steps, piece))
     return replace(found, confidence=confidence, reasons=reasons)
 
 
-def _evidence(found: Found, steps: Sequence[Mention], piece: str) -> Evidence:
-    """What speaks for a finding and what against it."""
+def _evidence(found: FoundAmendment, steps: Sequence[Mention], piece: str) -> Evidence:
+    """Collect the facts for and against a finding."""
     changes = found.changes
     unsure = any(each.role == UNSURE and each.value == found.status for each in steps)
     return Evidence(
-        has_codes=_says_what(found, piece),
+        has_codes=_states_change(found, piece),
         has_status=found.status != "unknown",
         has_number=bool(found.case_numbers or found.ordinance_numbers),
         has_date=bool(found.dates.keys() - {"other"}),
@@ -107,37 +117,39 @@ def _evidence(found: Found, steps: Sequence[Mention], piece: str) -> Evidence:
         is_body_unsure=unsure and not _is_ordinance(piece),
         same_codes=[old for each in changes for old, new in zip(each.old, each.new, strict=False) if old == new],
         is_several=len(found.case_numbers) > 1 and len(changes) > 1,
-        is_unpaired=any(each.way == "rezoning" and len(each.old) != len(each.new) for each in changes),
+        is_unpaired=any(each.kind == "rezoning" and len(each.old) != len(each.new) for each in changes),
         is_kind_unknown=found.kind == "unknown",
     )
 
 
-def _says_what(found: Found, piece: str) -> bool:
-    """Whether both codes are told, or the text that is amended, or the ordinance that ends."""
+def _states_change(found: FoundAmendment, piece: str) -> bool:
+    """Whether the item has old and new codes, or names the amended text, or the annulled ordinance."""
     if found.changes:
-        return all((each.old and each.new) or each.way != "rezoning" for each in found.changes)
+        return all((each.old and each.new) or each.kind != "rezoning" for each in found.changes)
     if found.kind == "annulment":
         return bool(found.ordinance_numbers)
     return found.kind == "text" and _TEXT_OF.search(piece) is not None
 
 
-def _changes(text: str, stated: Iterable[Statement]) -> tuple[Change, ...]:
-    """Each change once; one without old codes goes where another tells them."""
+def _changes(text: str, stated: Iterable[Statement]) -> tuple[CodeChange, ...]:
+    """Return each change once; a change without old or new codes is dropped if a complete change has its codes."""
     every = dict.fromkeys(each.change(text) for each in stated)
     full = [each for each in every if each.old and each.new]
-    told = {code for each in full for code in (*each.old, *each.new)}
+    covered = {code for each in full for code in (*each.old, *each.new)}
     return tuple(
-        each for each in every if (each.old and each.new) or each.way == "overlay" or not {*each.old, *each.new} <= told
+        each
+        for each in every
+        if (each.old and each.new) or each.kind == "overlay" or not {*each.old, *each.new} <= covered
     )
 
 
-def _kind(piece: str, changes: Sequence[Change], steps: Sequence[Mention]) -> str:
-    """The kind of amendment; empty where the item is none."""
+def _kind(piece: str, changes: Sequence[CodeChange], steps: Sequence[Mention]) -> str:
+    """Return the kind of amendment; empty if the item is not an amendment."""
     heading = piece.strip()[:700]
-    if any(each.value in _FINAL for each in steps) and (_REZONING.search(piece) or changes):
+    if any(each.value in _TERMINAL for each in steps) and (_REZONING.search(piece) or changes):
         return "annulment"
     if changes:
-        return _kind_of_map(piece, changes)
+        return _kind_of_map_change(piece, changes)
     if _OTHER.search(piece[:400]) and not (_REZONING.search(heading[:160]) or _TEXT.search(heading[:300])):
         return ""
     if _TEXT.search(heading) and not re.search(r"\b(?:rezon(?:e|ed|ing)|map\samendment)\b", heading, re.IGNORECASE):
@@ -148,11 +160,11 @@ def _kind(piece: str, changes: Sequence[Change], steps: Sequence[Mention]) -> st
     return "overlay" if _OVERLAY.search(heading) else "unknown"
 
 
-def _kind_of_map(piece: str, changes: Sequence[Change]) -> str:
+def _kind_of_map_change(piece: str, changes: Sequence[CodeChange]) -> str:
     new = [code for each in changes for code in each.new]
-    if _ANNEX.search(piece) or any(each.way == "initial" for each in changes):
+    if _ANNEX.search(piece) or any(each.kind == "initial" for each in changes):
         return "annexation"
-    if all(each.way == "overlay" for each in changes):
+    if all(each.kind == "overlay" for each in changes):
         return "overlay"
     if _CONDITIONAL.search(piece):
         return "conditional"
@@ -161,36 +173,36 @@ def _kind_of_map(piece: str, changes: Sequence[Change]) -> str:
     return "overlay" if _OVERLAY.search(piece) and not any(each.old for each in changes) else "rezoning"
 
 
-def _last(steps: Sequence[Mention]) -> str:
-    """The last step told; nothing undoes that a court or a repeal ended it, and talk of a hearing ends nothing."""
+def _final_status(steps: Sequence[Mention]) -> str:
+    """Return the status after the last step. An annulment or a repeal is always final; a hearing decides nothing."""
     values = [str(each.value) for each in steps]
-    for final in _FINAL:
+    for final in _TERMINAL:
         if final in values:
             return final
     decisive = [value for value in values if value in DECISIVE]
-    late = [value for value in decisive if value in _LATE]
-    if late and decisive[-1] in {*_LATE, "recommended"}:
-        return max(late, key=_LATE.index)
+    late = [value for value in decisive if value in _IN_FORCE]
+    if late and decisive[-1] in {*_IN_FORCE, "recommended"}:
+        return max(late, key=_IN_FORCE.index)
     if decisive:
         return decisive[-1]
     return "hearing" if "hearing" in values else "filed" if "filed" in values else "unknown"
 
 
 def _conflict(steps: Sequence[Mention]) -> str:
-    """Steps that exclude each other, in words; what was only put off may well be decided later."""
+    """Describe two steps that exclude each other; empty if there are none. After `tabled` a decision may follow."""
     values = [str(each.value) for each in steps if each.value in DECISIVE]
     for one, other in _EXCLUSIVE:
         both = [next((value for value in values if value in side), "") for side in (one, other)]
         is_later = "tabled" in both and values and values[-1] not in {"tabled"}
-        if all(both) and not is_later and not {*_FINAL} & {*values}:
+        if all(both) and not is_later and not {*_TERMINAL} & {*values}:
             return " and ".join(both)
     return ""
 
 
-def _by_commission(mention: Mention, steps: Sequence[Mention]) -> Mention:
-    """The day on which a commission, and nobody else, `adopted` is that of its recommendation."""
+def _with_commission_role(mention: Mention, steps: Sequence[Mention]) -> Mention:
+    """Change the role of a date from adopted to recommended if only a commission approved."""
     values = {each.value for each in steps}
-    if mention.kind == DATE and mention.role == "adopted" and "recommended" in values and not values & {*_LATE}:
+    if mention.kind == DATE and mention.role == "adopted" and "recommended" in values and not values & {*_IN_FORCE}:
         return replace(mention, role="recommended")
     return mention
 
@@ -214,5 +226,5 @@ def _place(piece: str) -> str:
 
 
 def _is_ordinance(piece: str) -> bool:
-    """An ordinance's own text: who passes it is plain."""
+    """Whether the item is the text of an ordinance: then the body that approved is known."""
     return re.search(r"\bAN ORDINANCE\b|\bbe it ordained\b", piece[:1500], re.IGNORECASE) is not None

@@ -1,4 +1,4 @@
-"""What a document was found to tell, as amendments that can be stored and matched."""
+"""Convert the findings in a document to amendments that can be stored and matched."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,35 +9,35 @@ import orjson
 from zoning_assets.model import Amendment
 from zoning_assets.ordinances import legistar
 from zoning_assets.ordinances.amendment_extraction import extract
-from zoning_assets.ordinances.findings import DATE, Found
-from zoning_assets.ordinances.reading.document_reader import read
+from zoning_assets.ordinances.findings import DATE, FoundAmendment
+from zoning_assets.ordinances.reading.document_reader import read_document
 
 
-def amendments_of(body: bytes, jurisdiction: str, source: str) -> list[Amendment]:
-    """The amendments that an HTML or PDF document tells of.
+def amendments_in_document(body: bytes, jurisdiction: str, source: str) -> list[Amendment]:
+    """Return the amendments in an HTML or PDF document.
 
     Raises:
-        DocumentRefused: it cannot be read, or is not safe to read.
+        DocumentRefused: the document cannot be read, or exceeds a limit.
     """
-    found = extract(read(body, name=source))
+    found = extract(read_document(body, name=source))
     return [_amendment(each, jurisdiction, source, hashlib.sha256(body).hexdigest()) for each in found]
 
 
-def amendments_of_matter(
+def amendments_in_matter(
     matter: Mapping[str, Any], histories: Sequence[Mapping[str, Any]], jurisdiction: str, source: str
 ) -> list[Amendment]:
-    """The same of a matter of Legistar's Web API and its histories, as JSON gave them.
+    """Return the amendments in a matter of Legistar's Web API and its histories, as decoded from JSON.
 
     Raises:
-        DocumentRefused: it is not a matter with its histories.
+        DocumentRefused: the input is not a matter with its histories.
     """
-    found = legistar.found_in(matter, histories)
+    found = legistar.find_amendment(matter, histories)
     digest = hashlib.sha256(orjson.dumps([matter, histories], option=orjson.OPT_SORT_KEYS)).hexdigest()
     return [_amendment(found, jurisdiction, source, digest)] if found else []
 
 
-def _amendment(found: Found, jurisdiction: str, source: str, digest: str) -> Amendment:
-    """The last day of each role; each mention is evidence; a date that is none is a question."""
+def _amendment(found: FoundAmendment, jurisdiction: str, source: str, digest: str) -> Amendment:
+    """Convert a finding: the last date of each role, all mentions as evidence, a question for each impossible date."""
     wrong = [each for each in found.mentions if each.kind == DATE and each.value is None]
     spans = [[each.kind, each.text[:200], each.value, each.start, each.end, each.page] for each in found.mentions[:200]]
     return Amendment(

@@ -1,19 +1,19 @@
-"""What became of an amendment: motions with their outcome first, then plain statements; boilerplate says nothing.
+"""Find the steps of an amendment: motions with their outcome first, then plain statements. Boilerplate is ignored.
 
-A planning commission does not adopt: what it approves is recommended. Who speaks is looked for in the sentence, else in
-the document's head.
+A planning commission does not adopt: its approval is a recommendation. The deciding body is searched in the sentence,
+then in the head of the document.
 """
 
 import re
 from collections.abc import Iterator
 
 from zoning_assets.ordinances.findings import STATUS, Mention
-from zoning_assets.ordinances.spans import disjoint, folded, lead, sparse
+from zoning_assets.ordinances.spans import limited, lowered, sentence_before, without_overlaps
 
 COMMISSION, COUNCIL, UNKNOWN = "commission", "council", "unknown"
-#: The role of a status mention whose body is not known: a person must say whether `approved` was final.
+#: The role of a status mention whose deciding body is unknown: a person must decide whether `approved` was final.
 UNSURE = "unsure"
-#: Steps that say how it ended so far; the others only say that it began.
+#: Steps that decide; the others (filed, hearing) come before a decision.
 DECISIVE = frozenset(
     {"recommended", "adopted", "enacted", "effective", "denied", "withdrawn", "tabled", "annulled", "repealed"}
 )
@@ -43,12 +43,12 @@ _OUTCOME = re.compile(
     r"second(?:er)?\swithdrawn)\b",
     re.IGNORECASE,
 )
-_MOTION_REACH = 320
-_OF_VERB = {"den": "denied", "dis": "denied", "rej": "denied", "tab": "tabled", "con": "tabled", "def": "tabled"}
-_OF_VERB |= {"pos": "tabled", "wit": "withdrawn", "app": "approved", "ado": "approved", "gra": "approved"}
-_OF_VERB |= {"pas": "approved", "for": "recommended"}
+_MAX_MOTION_LENGTH = 320
+_STATUS_OF_VERB = {"den": "denied", "dis": "denied", "rej": "denied", "tab": "tabled", "con": "tabled", "def": "tabled"}
+_STATUS_OF_VERB |= {"pos": "tabled", "wit": "withdrawn", "app": "approved", "ado": "approved", "gra": "approved"}
+_STATUS_OF_VERB |= {"pas": "approved", "for": "recommended"}
 
-#: Another item begins: a motion's outcome is not looked for in it.
+#: The start of another item, where the search for the outcome of a motion ends.
 _NEXT_ITEM = re.compile(
     r"\n[ ]?(?:\(?\d{1,3}[.)]|[A-Z][.)]\s|(?:case|item|agenda|petition|ordinance|ord|application|public\shearing)\b)",
     re.IGNORECASE,
@@ -60,9 +60,16 @@ _OBJECT = re.compile(
     r"special\suse|special\sexception|use\spermit|budget)",
     re.IGNORECASE,
 )
-_OF_OBJECT = {"con": "tabled", "wit": "withdrawn", "pos": "tabled", "tab": "tabled", "def": "tabled", "den": "denied"}
+_STATUS_OF_OBJECT = {
+    "con": "tabled",
+    "wit": "withdrawn",
+    "pos": "tabled",
+    "tab": "tabled",
+    "def": "tabled",
+    "den": "denied",
+}
 
-#: What reads like a step and is none.
+#: Text that looks like a step, but is not one.
 _BOILERPLATE = re.compile(
     r"be\sit\s(?:further\s|hereby\s|therefore\s)?(?:ordained|enacted|resolved)|(?:hereby|does|"
     r"do)\s(?:hereby\s)?ordains?\b|it\sis\shereby\sordained|"
@@ -79,7 +86,7 @@ _BOILERPLATE = re.compile(
     r"\bcomprehensive\splan\b[^.;]{0,60}\badopted\b|"
     r"adopted[^.;]{0,40}\b(?:master|comprehensive|general)\splan|approved\s(?:site\s)?plans?\b|adopted\sbudget",
 )
-_PLAIN = (
+_STEP_PATTERNS = (
     (
         "denied",
         r"denied|disapproved|rejected|turned\sdown|recommend\w{0,5}\s(?:to\s|for\s)?(?:the\s|"
@@ -127,10 +134,10 @@ _PLAIN = (
     ("hearing", r"public\shearing|hearing\s(?:was\s)?(?:held|opened|scheduled|set)"),
     ("filed", r"filed|submitted|introduced|initiated|application\s(?:was\s)?received|first\sreading"),
 )
-_STEP = re.compile("|".join(rf"\b(?P<{step}>{words})(?!\w)" for step, words in _PLAIN))
+_STEP = re.compile("|".join(rf"\b(?P<{step}>{words})(?!\w)" for step, words in _STEP_PATTERNS))
 _COURT = re.compile(r"\b(?:court|judge|justice|judgment)\b", re.IGNORECASE)
-#: Before a step: it did not happen, or only may; or the word belongs to something else.
-_UNREAL = re.compile(
+#: Text before a step which shows that it did not happen, or only may happen, or that the word has another meaning.
+_NOT_A_FACT = re.compile(
     r"\b(?:not|never|if|would|may|might|could|should|shall|will|to\sbe|unless|whether|nor|neither|cannot|"
     r"can|must|no)\s(?:[\w-]{1,20}\s){0,3}$|"
     r"\b(?:until|when|once|upon|as|before|after|an?|the|any|previously|being|mark\w{0,4}|is\sto\sbe|last)\s$|=\s?$|"
@@ -140,68 +147,69 @@ _UNREAL = re.compile(
     r"subdivision)\s(?:(?:was|were|is|has|been)\s){0,2}$",
     re.IGNORECASE,
 )
-_WISHED = re.compile(
+_REQUESTED = re.compile(
     r"\b(?:request\w{0,3}|ask\w{0,3}|urg\w{1,3}|seek\w{0,3}|hop\w{1,3}|want\w{0,3}|propos\w{1,3}|staff|"
     r"planner)\b[^.;]{0,50}$",
     re.IGNORECASE,
 )
 
 
-def statuses(text: str) -> list[Mention]:
-    """Every step that the text says was taken, in its order. `role` is `unsure` where it is not known who decided."""
-    head = _body_named(text[:1500]) or UNKNOWN
+def find_statuses(text: str) -> list[Mention]:
+    """Return every step in the order of the text. `role` is `unsure` if the deciding body is unknown."""
+    head = _deciding_body(text[:1500]) or UNKNOWN
     motions = list(_motions(text, head))
-    boilerplate = [_mention("", match.span(), text) for match in _BOILERPLATE.finditer(folded(text))]
-    plain = list(_plain(text, head))
-    return [each for each in disjoint([*motions, *boilerplate, *plain]) if each.value]
+    boilerplate = [_mention("", match.span(), text) for match in _BOILERPLATE.finditer(lowered(text))]
+    plain = list(_statements(text, head))
+    return [each for each in without_overlaps([*motions, *boilerplate, *plain]) if each.value]
 
 
 def _motions(text: str, head: str) -> Iterator[Mention]:
-    """Motions with their outcome; where there is none in the item, or another motion comes first, they say nothing."""
-    for match in sparse(_MOTION.finditer(text), text):
-        ends = _NEXT_ITEM.search(text, match.end(), match.end() + _MOTION_REACH)
-        outcome = _OUTCOME.search(text, match.end(), ends.start() if ends else match.end() + _MOTION_REACH)
+    """Find motions with their outcome. Without an outcome before the next item or motion, a motion has no status."""
+    for match in limited(_MOTION.finditer(text), text):
+        ends = _NEXT_ITEM.search(text, match.end(), match.end() + _MAX_MOTION_LENGTH)
+        outcome = _OUTCOME.search(text, match.end(), ends.start() if ends else match.end() + _MAX_MOTION_LENGTH)
         status, end = "", match.end()
         if outcome and not outcome["other"]:
-            status, end = _after_vote(match["verb"], bool(outcome["won"])), outcome.end()
-            status = _of_object(text, match.end(), status)
-        yield _decided(text, status, (match.start(), end), head, text[match.start() : end])
+            status, end = _status_after_vote(match["verb"], bool(outcome["won"])), outcome.end()
+            status = _status_of_object(text, match.end(), status)
+        yield _status_mention(text, status, (match.start(), end), head, text[match.start() : end])
 
 
-def _after_vote(verb: str, is_won: bool) -> str:
-    status = _OF_VERB.get(verb[:3].lower(), "")
+def _status_after_vote(verb: str, is_won: bool) -> str:
+    status = _STATUS_OF_VERB.get(verb[:3].lower(), "")
     if is_won:
         return status
     return "denied" if status in {"approved", "recommended"} else ""
 
 
-def _of_object(text: str, offset: int, status: str) -> str:
-    """What was approved may be a delay, or something else than the amendment."""
+def _status_of_object(text: str, offset: int, status: str) -> str:
+    """Correct the status if the approved object is a delay or not the amendment."""
     named = _OBJECT.match(text, offset) if status == "approved" else None
-    return _OF_OBJECT.get(named["object"][:3].lower(), "") if named else status
+    return _STATUS_OF_OBJECT.get(named["object"][:3].lower(), "") if named else status
 
 
-def _plain(text: str, head: str) -> Iterator[Mention]:
-    for match in sparse(_STEP.finditer(folded(text)), text):
+def _statements(text: str, head: str) -> Iterator[Mention]:
+    for match in limited(_STEP.finditer(lowered(text)), text):
         step = str(match.lastgroup)
-        before = lead(text, match.start(), 100)
-        is_wished = step in {"approved", "recommended", "denied"} and _WISHED.search(before)
-        if not (is_wished or _UNREAL.search(before)) and (step != "annulled" or _is_of_court(text, match)):
+        before = sentence_before(text, match.start(), 100)
+        is_wished = step in {"approved", "recommended", "denied"} and _REQUESTED.search(before)
+        if not (is_wished or _NOT_A_FACT.search(before)) and (step != "annulled" or _names_court(text, match)):
             after = re.split(r"[.;\n]", text[match.end() : match.end() + 80])[0]
-            yield _decided(text, _of_object(text, match.end(), step), match.span(), head, f"{before}{match[0]}{after}")
+            sentence, status = f"{before}{match[0]}{after}", _status_of_object(text, match.end(), step)
+            yield _status_mention(text, status, match.span(), head, sentence)
 
 
-def _is_of_court(text: str, match: re.Match[str]) -> bool:
+def _names_court(text: str, match: re.Match[str]) -> bool:
     return _COURT.search(text, max(match.start() - 250, 0), match.end() + 250) is not None
 
 
-def _decided(text: str, status: str, span: tuple[int, int], head: str, sentence: str) -> Mention:
-    """`approved` becomes what it means by who approved; a first reading is only that."""
+def _status_mention(text: str, status: str, span: tuple[int, int], head: str, sentence: str) -> Mention:
+    """Replace `approved` by `recommended` or `adopted`, depending on the body; a first reading is `filed`."""
     if status != "approved":
         return _mention(status, span, text)
     if re.search(r"\bfirst\sreading\b(?!\s(?:and|&)\s(?:second|final))", sentence, re.IGNORECASE):
         return _mention("filed", span, text)
-    body = COMMISSION if re.search(r"\brecommend", sentence, re.IGNORECASE) else _body_named(sentence) or head
+    body = COMMISSION if re.search(r"\brecommend", sentence, re.IGNORECASE) else _deciding_body(sentence) or head
     return _mention("recommended" if body == COMMISSION else "adopted", span, text, UNSURE if body == UNKNOWN else "")
 
 
@@ -209,8 +217,8 @@ def _mention(status: str, span: tuple[int, int], text: str, role: str = "") -> M
     return Mention(STATUS, text[slice(*span)], status, *span, role=role)
 
 
-def _body_named(sentence: str) -> str | None:
-    """Who is named first; a board of commissioners is a council."""
+def _deciding_body(sentence: str) -> str | None:
+    """Return the first body that is named; a board of commissioners is a council."""
     for match in _BODY.finditer(sentence):
         is_board = match[0].lower().startswith("commission") and _COMMISSION_BOARD.search(sentence, 0, match.start())
         return COUNCIL if is_board else str(match.lastgroup)

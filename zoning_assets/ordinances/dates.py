@@ -1,11 +1,11 @@
-"""Dates and what they are the date of. One that cannot be is kept without a value: a question, never a guess."""
+"""Find dates and their roles (filed, adopted, ...). An impossible date has no value; a person is asked, not guessed."""
 
 import re
 from collections.abc import Iterator
 from datetime import date
 
 from zoning_assets.ordinances.findings import DATE, Mention
-from zoning_assets.ordinances.spans import sparse
+from zoning_assets.ordinances.spans import limited
 
 _MONTHS = [
     "January",
@@ -25,7 +25,7 @@ _MONTH = (
     r"(?P<month>Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|"
     r"Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
 )
-_FORMS = (
+_DATE_FORMATS = (
     re.compile(
         rf"(?<!\w){_MONTH}\.?\s{{1,2}}(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s?,?\s{{1,2}}(?P<year>\d{{4}})(?!\w)",
         re.IGNORECASE,
@@ -38,7 +38,7 @@ _FORMS = (
     re.compile(r"(?<![\w/.-])(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?=T\d\d:|(?![\w/-]))"),
     re.compile(r"(?<![\w/.-])(?P<month>\d{1,2})-(?P<day>\d{1,2})-(?P<year>(?:19|20)\d{2})(?![\w/-])"),
 )
-#: The nearest of these before a date gives its role, else the nearest after.
+#: The nearest of these words before a date is its role, else the nearest after it.
 _ROLES = {
     "filed": r"filed|filing|submitted|received|introduced|introduction|intro\sdate|initiated|first\sreading",
     "recommended": r"recommend\w{0,6}",
@@ -58,10 +58,10 @@ _END = re.compile(r"[.;]\s+(?=[A-Z(])|\n\s*\n|\n(?=\S[^\n]{0,40}:)| \| ")
 _BEFORE, _AFTER = 90, 60
 
 
-def dates(text: str) -> Iterator[Mention]:
-    """Dates in the forms that American cities write; two digits of a year are not a year."""
-    for form in _FORMS:
-        for match in sparse(form.finditer(text), text):
+def find_dates(text: str) -> Iterator[Mention]:
+    """Find dates in the formats of American cities. A year of two digits is not valid, and the date has no value."""
+    for form in _DATE_FORMATS:
+        for match in limited(form.finditer(text), text):
             value = _valid(match)
             role = _role(text, *match.span())
             yield Mention(DATE, match[0], value.isoformat() if value else None, *match.span(), role=role)
@@ -80,9 +80,9 @@ def _valid(match: re.Match[str]) -> date | None:
 def _role(text: str, start: int, end: int) -> str:
     before = text[max(start - _BEFORE, 0) : start]
     begins = max((each.end() for each in _END.finditer(before)), default=0)
-    told = [*_ROLE.finditer(before, begins)]
-    if told:
-        return str(told[-1].lastgroup)
+    roles = [*_ROLE.finditer(before, begins)]
+    if roles:
+        return str(roles[-1].lastgroup)
     after = text[end : end + _AFTER]
     ends = _END.search(after)
     role = _ROLE.search(after[: ends.start()] if ends else after)

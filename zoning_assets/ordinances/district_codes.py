@@ -1,4 +1,4 @@
-"""District codes, as they stand in a sentence that changes a district. Nowhere else is anything taken for a code."""
+"""Find district codes in a statement that changes a district. Other parts of a text are not searched for codes."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ _TOKEN = re.compile(
     rf"(?:\s?[-‐-―/]\s?(?:[A-Z]{{1,4}}\d{{0,3}}|\d{{1,3}}(?:\.\d{{1,2}})?)[A-Z]{{0,2}}){{0,3}}"
     r"(?:\([A-Z]{1,4}\d?\))?(?:\s\(O\d{4}-\d{1,5}\))?(?![\w])(?!-\w)"
 )
-#: Roads, screens and diseases; I-1 and I-2 are industry, I-94 is a road.
-_NEVER = re.compile(
+#: Roads, COVID and ordinary words. I-1 and I-2 are industrial districts, I-94 is a road.
+_NOT_A_CODE = re.compile(
     r"(?:I|US|SR|FM|SH|CR|IH|RT)[-\s]?\d{2,4}|SR-?\d|COVID.*|(?:AM|PM|NO|OF|AND|THE|TO|CITY|LLC|INC|ST|AVE|"
     r"LOT|AN|IN|ON|BY|OR|PART|ALL)\b.*"
 )
-_STRAY = re.compile(
+_OTHER_NUMBERS = re.compile(
     r"\b(?:street|avenue|ave|road|highway(?!\s(?:commercial|business|service|mixed|retail|oriented))|hwy|"
     r"freeway|interstate|route|boulevard|blvd|feet|foot|ft|percent|spaces|"
     r"minutes|hours|acres?|section|sections|article|chapter|mile|miles|inches|days|dollars|item|page)\b|"
@@ -41,15 +41,15 @@ _LIST = re.compile(
 Span = tuple[int, int]
 
 
-def has_stray(text: str, start: int, end: int) -> bool:
-    """Whether a piece tells of streets, lengths, times or sections: what looks like a code there is none."""
-    return _STRAY.search(text, start, end) is not None
+def has_other_numbers(text: str, start: int, end: int) -> bool:
+    """Whether a piece is about streets, lengths, times or sections: a number there is not a code."""
+    return _OTHER_NUMBERS.search(text, start, end) is not None
 
 
-def in_chunk(text: str, start: int, end: int) -> list[Span]:
-    """Spans of the codes that a piece of a sentence begins with or lists."""
+def find_codes(text: str, start: int, end: int) -> list[Span]:
+    """Return the spans of the codes at the start of a piece of a sentence, and of those listed after it."""
     chunk = text[start:end]
-    if has_stray(text, start, end):
+    if has_other_numbers(text, start, end):
         return []
     spans: list[Span] = []
     for match in _TOKEN.finditer(chunk):
@@ -66,7 +66,7 @@ def in_chunk(text: str, start: int, end: int) -> list[Span]:
 
 def _is_code(chunk: str, match: re.Match[str]) -> bool:
     word = match[0]
-    if _NEVER.fullmatch(word):
+    if _NOT_A_CODE.fullmatch(word):
         return False
     if "&" in word or any(map(str.isdigit, word)):
         return True
@@ -81,7 +81,7 @@ def _is_code(chunk: str, match: re.Match[str]) -> bool:
 
 
 def _single_letter_name(chunk: str, match: re.Match[str]) -> int | None:
-    """Where `Residence B` begins: a letter alone says too little."""
+    """Return the start of a name such as `Residence B`, because a single letter is not a code."""
     named = _NAMED_BEFORE.search(chunk[: match.start()]) if len(match[0]) == 1 else None
     return named.start() if named else None
 
@@ -89,18 +89,18 @@ def _single_letter_name(chunk: str, match: re.Match[str]) -> int | None:
 def _without_repeats(text: str, spans: Sequence[Span]) -> list[Span]:
     first: dict[str, Span] = {}
     for span in spans:
-        first.setdefault(spelled(text[slice(*span)]), span)
+        first.setdefault(normalize_code(text[slice(*span)]), span)
     return list(first.values())
 
 
-def spelled(code: str) -> str:
-    """A code on one line, with plain dashes and no spaces about them; its letters as they are."""
+def normalize_code(code: str) -> str:
+    """Return a code on one line, with ASCII dashes and without spaces around them; letters are not changed."""
     code = re.sub(r"\s?[-‐-―]\s?", "-", " ".join(code.split()))
     return re.sub(r"\s?/\s?", "/", code)
 
 
-def mentions(text: str, old: Sequence[Span], new: Sequence[Span]) -> Iterator[Mention]:
-    """Spans as mentions."""
+def code_mentions(text: str, old: Sequence[Span], new: Sequence[Span]) -> Iterator[Mention]:
+    """Convert spans to mentions."""
     for kind, spans in ((OLD_CODE, old), (NEW_CODE, new)):
         for start, end in spans:
-            yield Mention(kind, text[start:end], spelled(text[start:end]), start, end)
+            yield Mention(kind, text[start:end], normalize_code(text[start:end]), start, end)

@@ -1,10 +1,10 @@
-"""The words of this package, as values: what a document mentions, and the amendments found in it."""
+"""The values of this package: the mentions in a document, and the amendments found in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-#: A finding below this goes to a person.
+#: A finding below this confidence is reviewed by a person.
 REVIEW_BELOW = 0.7
 
 CASE, ORDINANCE, PARCEL, OLD_CODE, NEW_CODE, DATE, STATUS = (
@@ -16,17 +16,17 @@ CASE, ORDINANCE, PARCEL, OLD_CODE, NEW_CODE, DATE, STATUS = (
     "date",
     "status",
 )
-#: A number that is named in passing: the ordinance that is amended, a companion case.
+#: The role of a number of another case or ordinance: the ordinance that is amended, a companion case.
 REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A piece of the text, `text == document.text[start:end]`, and what it means."""
+    """A piece of the text, `text == document.text[start:end]`, and its meaning."""
 
     kind: str  # case | ordinance | parcel | old_code | new_code | date | status
     text: str
-    value: str | None  # in one spelling; None: it looks like a date and is none, so a person must say
+    value: str | None  # in a normalized spelling; None: an impossible date, so a person must decide
     start: int
     end: int
     page: int = 1
@@ -34,20 +34,20 @@ class Mention:
 
 
 @dataclass(frozen=True)
-class Change:
-    """Old and new codes of one statement, in order; paired where there are as many of each."""
+class CodeChange:
+    """The old and new codes of one statement, in order; they are pairs if there are as many old as new codes."""
 
     old: tuple[str, ...]
     new: tuple[str, ...]
-    way: str = "rezoning"  # rezoning | overlay | initial
+    kind: str = "rezoning"  # rezoning | overlay | initial
 
 
 @dataclass(frozen=True)
-class Found:
-    """An amendment as a document tells of it.
+class FoundAmendment:
+    """An amendment as one document states it.
 
-    `status` is the last step that this document tells: `denied` and `recommended` by a commission may be overruled by
-    a council in another document.
+    `status` is the last step in this document. In another document a council may decide differently from a commission
+    that denied or recommended.
     """
 
     kind: str  # rezoning | conditional | overlay | text | annexation | pud | annulment | unknown
@@ -56,7 +56,7 @@ class Found:
     ordinance_numbers: tuple[str, ...] = ()
     dates: Mapping[str, tuple[date, ...]] = field(default_factory=dict)  # by role
     parcels: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[CodeChange, ...] = ()
     place: str = ""
     confidence: float = 0.0  # 0..1; see confidence.py
     reasons: tuple[str, ...] = ()
@@ -64,15 +64,15 @@ class Found:
 
     @property
     def old_codes(self) -> tuple[str, ...]:
-        """The codes that go, in the text's order."""
+        """The old codes, in the order of the text."""
         return tuple(code for change in self.changes for code in change.old)
 
     @property
     def new_codes(self) -> tuple[str, ...]:
-        """The codes that come, in the text's order."""
+        """The new codes, in the order of the text."""
         return tuple(code for change in self.changes for code in change.new)
 
     @property
     def needs_review(self) -> bool:
-        """Whether a person must look before anything is done with it."""
+        """Whether a person must review the finding before it is used."""
         return self.confidence < REVIEW_BELOW

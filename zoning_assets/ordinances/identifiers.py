@@ -1,6 +1,6 @@
-"""Numbers that name a case, an ordinance or a parcel. A number without its own form needs a label before it.
+"""Find the numbers of cases, ordinances and parcels. A number without a recognisable format needs a label before it.
 
-Each expression begins with a letter or a label and repeats within bounds, so that no text makes it slow.
+Each expression starts with a letter or a label and has bounded repetitions, so that no text makes it slow.
 """
 
 import re
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from itertools import chain
 
 from zoning_assets.ordinances.findings import CASE, ORDINANCE, PARCEL, REFERENCE, Mention
-from zoning_assets.ordinances.spans import lead, sparse
+from zoning_assets.ordinances.spans import limited, sentence_before
 
 _DASH = r"\s?[-‐-―]\s?"
-#: Beginnings of case numbers that mean zoning, planning or a board, and nothing else, in many cities.
+#: Prefixes of case numbers that stand for zoning, planning or a board in many cities, and for nothing else.
 _PREFIXES = (
     "Z|ZC|ZA|ZN|ZMA|ZTA|ZOA|ZON|ZCA|ZM|RZ|REZ|RZN|RZA|CZ|CZD|PZ|PZC|PLN|PL|PTN|PUD|PDR|TA|TXT|ANX|AX|LU|LUA|CPA|GPA|"
     "PC|CUP|SUP|VAR|BZA|BOA|DEV|SPR"
@@ -21,7 +21,7 @@ _ULURP = re.compile(r"(?<![\w-])(?:[CNMI]\s?)?\d{2}\s?\d{4}\s?(?:\([A-Z]\)\s?)?[
 _PREFIXED = re.compile(
     rf"(?<![\w-])(?:{_PREFIXES})(?:{_DASH}|\s|#)?(?:(?:19|20)\d\d|\d\d){_DASH}\d{{1,8}}[A-Z]?(?![\w/])(?![-‐-―]\d)"
 )
-#: A whole year and three digits more make a docket, whatever letters are before.
+#: A year of four digits and at least three more digits are a docket number, whatever letters are before it.
 _YEARLY = re.compile(
     r"(?<![\w-])(?:(?!ORD|RES|SO?20)[A-Z]{1,5}\d{0,2}-(?:19|20)\d\d-\d{3,8}[A-Z]?|\d{1,4}-[A-Z]{1,3}-(?:19|20)\d\d)(?![\w/-])"
 )
@@ -40,22 +40,22 @@ _CHICAGO = re.compile(r"(?<![\w-])S?O20\d\d-\d{1,6}(?!\w)")
 _NOT_A_CASE = re.compile(
     r"(?:19|20)\d\d-\d\d-\d\d|.*(?:CV|CIV|CA)\b.*|\d{3}[-.]\d{3}[-.]\d{4}|\d{3}-\d{4}", re.IGNORECASE
 )
-#: What makes a number that of another ordinance or case.
-_ASIDE_ORDINANCE = re.compile(
+#: Text before a number which shows that it is the number of another ordinance or case.
+_BEFORE_OTHER_ORDINANCE = re.compile(
     r"\b(?:amend(?:s|ed|ing|ment to|ments to)?|amendment of|pursuant to|under|provided (?:in|by)|"
     r"established by|in accordance with|"
     r"superse\w{1,6}|repeal\w{0,3}|original|previous|prior|earlier|as amended by|rezoned by|conditions of|part of)\s"
     r"(?:the\s)?(?:zoning\s|city\s|county\s)?$",
     re.IGNORECASE,
 )
-_ASIDE_CASE = re.compile(
+_BEFORE_OTHER_CASE = re.compile(
     r"\b(?:companion(?: to| of| case)?|related(?: to| case)?|see(?: also)?|similar to|unlike|previous|"
     r"prior|earlier|compare[sd]?(?: to)?|"
     r"with|heard with|reference to|under|than|withdrawn)[\s:(]{1,3}(?:the\s)?(?:zoning\s|rezoning\s)?(?:case\s)?$",
     re.IGNORECASE,
 )
 
-#: A sentence that tells of the past names its numbers.
+#: Words which show that a sentence is about the past, so that its numbers are those of other cases.
 _PAST = re.compile(r"\b(?:previously|formerly|originally|years?\sago|history|in\s(?:18|19)\d\d)\b", re.IGNORECASE)
 
 _BLOCK = re.compile(r"(?<!\w)Block\s(?P<block>\d{1,5}),?\s(?:and\s|p/o\s)?Lots?\s(?P<lot>\d{1,4})(?!\d)", re.IGNORECASE)
@@ -81,53 +81,56 @@ _BOROUGHS = {"manhattan": 1, "bronx": 2, "brooklyn": 3, "queens": 4, "staten isl
 _BOROUGH = re.compile(r"(?<!\w)(Manhattan|Bronx|Brooklyn|Queens|Staten\sIsland)(?!\w)", re.IGNORECASE)
 
 
-def squeezed(text: str) -> str:
-    """One spelling: single spaces, plain dashes without spaces about them, capitals."""
+def normalize_number(text: str) -> str:
+    """Normalize a number: single spaces, ASCII dashes without spaces around them, capital letters."""
     text = re.sub(r"\s?[-‐-―]\s?", "-", text)
     return re.sub(r"\s?([#/])\s?", r"\1", " ".join(text.split())).upper()
 
 
-def cases(text: str) -> Iterator[Mention]:
-    """Case, petition, application and file numbers."""
-    for match in sparse(_ULURP.finditer(text), text):
-        value = re.sub(r"^([CNMI]?) ?(\d\d) ?(\d{4}) ?(\(.\))? ?", r"\1 \2\3\4 ", squeezed(match[0])).strip()
-        yield _number(CASE, text, match.span(), value, _ASIDE_CASE)
-    for match in sparse(chain(_PREFIXED.finditer(text), _YEARLY.finditer(text)), text):
-        yield _number(CASE, text, match.span(), squeezed(match[0]), _ASIDE_CASE)
-    for match in sparse(_LABELLED_CASE.finditer(text), text):
+def find_cases(text: str) -> Iterator[Mention]:
+    """Find case, petition, application and file numbers."""
+    for match in limited(_ULURP.finditer(text), text):
+        value = re.sub(r"^([CNMI]?) ?(\d\d) ?(\d{4}) ?(\(.\))? ?", r"\1 \2\3\4 ", normalize_number(match[0])).strip()
+        yield _number(CASE, text, match.span(), value, _BEFORE_OTHER_CASE)
+    for match in limited(chain(_PREFIXED.finditer(text), _YEARLY.finditer(text)), text):
+        yield _number(CASE, text, match.span(), normalize_number(match[0]), _BEFORE_OTHER_CASE)
+    for match in limited(_LABELLED_CASE.finditer(text), text):
         if _is_case(match["id"], bool(match["mark"])):
-            yield _number(CASE, text, match.span("id"), squeezed(match["id"]), _ASIDE_CASE, match.start())
+            number = normalize_number(match["id"])
+            yield _number(CASE, text, match.span("id"), number, _BEFORE_OTHER_CASE, match.start())
 
 
 def _is_case(found: str, is_marked: bool) -> bool:
-    """Whether what stands after a label is its number, and not a date, a year, a telephone or a court's docket."""
+    """Whether the text after a label is a case number, and not a date, a year, a telephone number or a court docket."""
     digits = sum(map(str.isdigit, found))
     has_form = bool(re.search(r"[-#]", found)) or found[:1].isalpha()
-    return digits >= 2 and (is_marked or has_form) and not _NOT_A_CASE.fullmatch(squeezed(found))
+    return digits >= 2 and (is_marked or has_form) and not _NOT_A_CASE.fullmatch(normalize_number(found))
 
 
-def ordinances(text: str) -> Iterator[Mention]:
-    """Ordinance numbers; of a bare number without `No.`, only one that has a dash or a hash within."""
-    for match in sparse(_ORDINANCE.finditer(text), text):
+def find_ordinances(text: str) -> Iterator[Mention]:
+    """Find ordinance numbers. Without `No.` before it, a number must contain a dash or a hash."""
+    for match in limited(_ORDINANCE.finditer(text), text):
         if (match["mark"] and match["mark"].strip() != ":") or re.search(r"[-‐-―#]", match["id"]):
-            yield _number(ORDINANCE, text, match.span(), squeezed(match["id"]), _ASIDE_ORDINANCE)
-    for match in sparse(_CHICAGO.finditer(text), text):
-        yield _number(ORDINANCE, text, match.span(), match[0], _ASIDE_ORDINANCE)
+            yield _number(ORDINANCE, text, match.span(), normalize_number(match["id"]), _BEFORE_OTHER_ORDINANCE)
+    for match in limited(_CHICAGO.finditer(text), text):
+        yield _number(ORDINANCE, text, match.span(), match[0], _BEFORE_OTHER_ORDINANCE)
 
 
 def _number(  # noqa: PLR0913 - a span, what it is, and where its label begins
     kind: str, text: str, span: tuple[int, int], value: str, aside: re.Pattern[str], begins: int | None = None
 ) -> Mention:
-    """A number; a label that `begins` before it is not looked at for what makes the number another's."""
+    """Create the mention of a number. `begins`: the start of its label; the text before it is searched for signs that
+    the number belongs to another case."""
     begins = span[0] if begins is None else begins
-    is_aside = aside.search(text, max(begins - 60, 0), begins) or _PAST.search(lead(text, begins, 120))
+    is_aside = aside.search(text, max(begins - 60, 0), begins) or _PAST.search(sentence_before(text, begins, 120))
     role = REFERENCE if is_aside else ""
     return Mention(kind, text[slice(*span)], value, *span, role=role)
 
 
-def parcels(text: str) -> Iterator[Mention]:
-    """New York's block and lot, Cambridge's map and lot, Detroit's ward and item, Richmond's, and labelled ones."""
-    for match in sparse(_BLOCK.finditer(text), text):
+def find_parcels(text: str) -> Iterator[Mention]:
+    """Find parcel numbers: block and lot (New York), map and lot (Cambridge), ward and item (Detroit), the format of
+    Richmond, and numbers after a label."""
+    for match in limited(_BLOCK.finditer(text), text):
         borough = _borough(text, match.start())
         for start, end in _with_more(text, match.start(), match, "lot", _NEXT_LOT):
             lot = re.findall(r"\d+", text[start:end])[-1]
@@ -140,7 +143,7 @@ def parcels(text: str) -> Iterator[Mention]:
         value = f"{int(match['ward']):02}{match['item']}{(match['more'] or '').replace('.', '')}"
         yield Mention(PARCEL, match[0], value, *match.span())
     for match in _RICHMOND.finditer(text):
-        value = re.sub(r"^(\w{4})-?(?=\d)", r"\1-", squeezed(match[0]).replace(" ", ""))
+        value = re.sub(r"^(\w{4})-?(?=\d)", r"\1-", normalize_number(match[0]).replace(" ", ""))
         yield Mention(PARCEL, match[0], value, *match.span())
     for match in _LABELLED_PARCEL.finditer(text):
         for start, end in _with_more(text, match.start("id"), match, "id", _NEXT_PARCEL):
@@ -151,7 +154,7 @@ def parcels(text: str) -> Iterator[Mention]:
 def _with_more(
     text: str, start: int, match: re.Match[str], group: str, following: re.Pattern[str]
 ) -> Iterator[tuple[int, int]]:
-    """The span of a match, and those of the numbers listed after it."""
+    """Yield the span of a match, and the spans of the numbers listed after it."""
     end = match.end(group)
     yield start, end
     while more := following.match(text, end):
@@ -160,7 +163,7 @@ def _with_more(
 
 
 def _borough(text: str, offset: int) -> int | None:
-    """The borough named nearest before, or soon after."""
+    """Return the number of the nearest borough named before the offset, or shortly after it."""
     before = [*_BOROUGH.finditer(text, max(offset - 600, 0), offset)]
     named = before[-1] if before else _BOROUGH.search(text, offset, offset + 200)
     return _BOROUGHS[" ".join(named[1].lower().split())] if named else None

@@ -1,4 +1,4 @@
-"""A document in its items, so that no case takes what is said of its neighbour."""
+"""Split a document into items (one per case), so that the mentions of one case are not assigned to another."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -9,7 +9,7 @@ from zoning_assets.ordinances.findings import CASE, ORDINANCE, REFERENCE, Mentio
 from zoning_assets.ordinances.spans import Piece
 
 _NUMBER = r"(?:\d{1,2}(?:\.\d{1,2})?|[IVX]{1,5}|[A-Z])[.)]:?"
-#: A line that begins an item even though it names no case.
+#: A line that starts an item without a case number.
 _HEADING = re.compile(
     rf"^[ ]?(?:(?:{_NUMBER}|[-•*])\s)?(?:(?:agenda\s)?item\s(?:no\.?\s)?\#?\d{{1,3}}\b|"
     rf"nos?\.\s\d{{1,3}}(?:\s?(?:,|and|&)\s?\d{{1,3}})?\s?$|"
@@ -28,7 +28,7 @@ _NUMBERED = re.compile(
     r"consider|street\svacation|subdivision|discussion\b|presentation\b|election\b))",
     re.IGNORECASE | re.MULTILINE,
 )
-#: What may stand before a case number on the line that begins its item.
+#: Text that may be before a case number on the line that starts its item.
 _BEFORE_NUMBER = re.compile(
     rf"[ ]?(?:(?:{_NUMBER}|[-•*#]|CD\s\d{{1,2}}|nos?\.\s\d{{1,3}}|public\shearing|rezoning|zoning|planning|"
     rf"case|cases|petition|application|docket|file|item|"
@@ -40,39 +40,39 @@ _BEFORE_NUMBER = re.compile(
     re.IGNORECASE,
 )
 
-#: Between a heading and the number under it there is nothing: they are one heading.
+#: A number within this distance below a heading belongs to the heading.
 _HEADING_CHARACTERS = 60
-#: A shorter line is not broken for want of room.
+#: A shorter line was not broken because of its length.
 _LONG_LINE = 55
-#: So many numbers of an item are looked at to know whether another line goes on with it.
-_MOST_NAMED = 20
+#: The numbers of an item that are compared to decide whether a line continues the item.
+_MAX_NUMBERS = 20
 
 
 @dataclass(frozen=True)
 class Item:
-    """One case's pieces of the text: minutes may come back to a case."""
+    """The pieces of the text about one case. Minutes may return to a case, so there may be several pieces."""
 
-    number: str  # the case or ordinance its heading names; empty where it names none
+    number: str  # the case or ordinance number in its heading; empty if there is none
     pieces: tuple[tuple[int, int], ...]
 
 
-def items(text: str, mentions: Sequence[Mention]) -> list[Item]:
-    """The items in order. What stands before the first heading is an item too."""
+def split_items(text: str, mentions: Sequence[Mention]) -> list[Item]:
+    """Split a text into items, in order. The text before the first heading is an item too."""
     own = [each for each in mentions if each.kind in {CASE, ORDINANCE} and each.role != REFERENCE]
     starts = {match.start(): "" for form in (_HEADING, _NUMBERED) for match in form.finditer(text)}
     starts.update(_number_lines(text, own))
-    found = _told_apart(starts, own)
+    found = _item_starts(starts, own)
     ends = [start for _, start in found[1:]] + [len(text)]
-    return _merged([Item(number, ((start, end),)) for (number, start), end in zip(found, ends, strict=True)])
+    return _merge_by_number([Item(number, ((start, end),)) for (number, start), end in zip(found, ends, strict=True)])
 
 
-def _told_apart(starts: Mapping[int, str], own: Sequence[Mention]) -> list[tuple[str, int]]:
-    """Number and start of each item; a line that names the number of the item it stands in begins none."""
+def _item_starts(starts: Mapping[int, str], own: Sequence[Mention]) -> list[tuple[str, int]]:
+    """Return number and start of each item. A line with the number of its own item starts no new item."""
     at = [each.start for each in own]
     first = min(starts, default=len(own) and own[-1].end)
     found = [(next((str(each.value) for each in own if each.start < first), ""), 0)]
     for start, number in sorted(starts.items()):
-        named = own[(begins := bisect_left(at, found[-1][1])) : min(bisect_left(at, start), begins + _MOST_NAMED)]
+        named = own[(begins := bisect_left(at, found[-1][1])) : min(bisect_left(at, start), begins + _MAX_NUMBERS)]
         if number and {each.value for each in named if each.kind == _kind(own, at, start)} == {number}:
             continue
         is_heading_only = number and not found[-1][0] and 0 < start - found[-1][1] <= _HEADING_CHARACTERS
@@ -88,33 +88,33 @@ def _kind(own: Sequence[Mention], at: Sequence[int], start: int) -> str:
 
 
 def _number_lines(text: str, own: Sequence[Mention]) -> dict[int, str]:
-    """Starts of lines that an own number begins, but for sentences that go on from the line before."""
+    """Return the starts of lines that start with a number, except lines that continue a sentence."""
     lines: dict[int, str] = {}
     for mention in own:
         start = text.rfind("\n", max(mention.start - 120, 0), mention.start) + 1
         is_line = start or mention.start <= 120
-        if is_line and _BEFORE_NUMBER.fullmatch(text, start, mention.start) and not _goes_on(text, start):
+        if is_line and _BEFORE_NUMBER.fullmatch(text, start, mention.start) and not _is_continuation(text, start):
             lines.setdefault(start, str(mention.value))
     return lines
 
 
-def _goes_on(text: str, start: int) -> bool:
-    """Whether the line before is long and ends amid a sentence."""
+def _is_continuation(text: str, start: int) -> bool:
+    """Whether the line before is long and ends within a sentence."""
     before = text[max(start - 1 - _LONG_LINE, 0) : max(start - 1, 0)]
     is_long = len(before) == _LONG_LINE and not {"\n", "|"} & {*before}
     return is_long and (before[-1] in ",(-" or before[-1].islower())
 
 
-def _merged(found: Sequence[Item]) -> list[Item]:
-    """Items of the same number as one."""
+def _merge_by_number(found: Sequence[Item]) -> list[Item]:
+    """Merge items with the same number."""
     numbered: dict[str, list[tuple[int, int]]] = {}
     for at, item in enumerate(found):
         numbered.setdefault(item.number or f"\0{at}", []).extend(item.pieces)
     return [Item("" if number.startswith("\0") else number, tuple(pieces)) for number, pieces in numbered.items()]
 
 
-def assigned(parts: Sequence[Item], found: Iterable[Piece]) -> list[list[Piece]]:
-    """For each item, those of the pieces that begin in it."""
+def assign_to_items(parts: Sequence[Item], found: Iterable[Piece]) -> list[list[Piece]]:
+    """Return, for each item, the mentions or statements that start in it."""
     owners = sorted((start, at) for at, part in enumerate(parts) for start, _ in part.pieces)
     starts = [start for start, _ in owners]
     own: list[list[Piece]] = [[] for _ in parts]

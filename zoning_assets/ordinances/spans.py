@@ -1,4 +1,4 @@
-"""Pieces of a text that do not overlap, and the sentence before an offset."""
+"""Tools for positions in a text: pieces without overlap, the sentence before an offset, limits on matches."""
 
 import re
 from bisect import bisect_right
@@ -17,13 +17,13 @@ class _Piece(Protocol):
 
 
 Piece = TypeVar("Piece", bound=_Piece)
-#: How often a word that begins a statement may stand in a text: some thousand times, and each so many characters.
-_FREE_MATCHES, _CHARACTERS_EACH = 5_000, 200
+#: The most matches of one expression in a text: a fixed number, and one more per so many characters.
+_BASE_MATCHES, _CHARACTERS_PER_MATCH = 5_000, 200
 _SENTENCE = re.compile(r" \| |[.;!?]\s+(?=[A-Z(\d])|\n\s*\n|\n(?=[A-Z0-9#•*-][^\n]{0,60}:)")
 
 
-def disjoint(pieces: Iterable[Piece]) -> list[Piece]:
-    """Those that overlap none before them in the iterable, in the text's order."""
+def without_overlaps(pieces: Iterable[Piece]) -> list[Piece]:
+    """Return the pieces that do not overlap an earlier piece of the iterable, in the order of the text."""
     starts: list[int] = []
     kept: list[Piece] = []
     for piece in pieces:
@@ -35,29 +35,29 @@ def disjoint(pieces: Iterable[Piece]) -> list[Piece]:
     return kept
 
 
-def lead(text: str, start: int, most: int) -> str:
-    """What a sentence says before an offset, at most so many characters."""
+def sentence_before(text: str, start: int, most: int) -> str:
+    """Return the part of a sentence before an offset, at most `most` characters."""
     begins = max(start - most, 0)
-    # One character more, as a sentence's end is known by how the next begins.
+    # One more character, because the end of a sentence is recognised by the start of the next one.
     ends = [begins + each.end() for each in _SENTENCE.finditer(text[begins : start + 1])]
     return text[max([begins, *(end for end in ends if end <= start)]) : start]
 
 
-def folded(text: str) -> str:
-    """The text in small letters, of the same length: three times faster to search than without regard to case."""
+def lowered(text: str) -> str:
+    """Return the text in lower case, with the same length. Searching it is three times faster than IGNORECASE."""
     low = text.lower()
     return low if len(low) == len(text) else "".join(each.lower() if len(each.lower()) == 1 else each for each in text)
 
 
-def sparse(matches: Iterable[re.Match[str]], text: str) -> Iterator[re.Match[str]]:
-    """The matches, of which prose has few: each is looked at closely, which a hostile text would make slow.
+def limited(matches: Iterable[re.Match[str]], text: str) -> Iterator[re.Match[str]]:
+    """Yield the matches, but limit their number: processing each one is slow, and a hostile text could have many.
 
     Raises:
-        DocumentRefused: there are more than prose ever has.
+        DocumentRefused: there are more matches than a real document has.
     """
-    most = _FREE_MATCHES + len(text) // _CHARACTERS_EACH
+    most = _BASE_MATCHES + len(text) // _CHARACTERS_PER_MATCH
     for count, match in enumerate(matches):
         if count >= most:
             what = f"repeats words like {' '.join(match[0].split())[:30]!r} more than {most:,} times"
-            raise DocumentRefused(what, where="document", do="look at it: it is no prose")
+            raise DocumentRefused(what, where="document", do="check the document: it is not ordinary text")
         yield match

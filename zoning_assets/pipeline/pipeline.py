@@ -29,7 +29,7 @@ from zoning_assets.defects import unexpected_error
 from zoning_assets.errors import CoverStale, ZoningError
 from zoning_assets.graceful_stop import call_in_loop_on_stop
 from zoning_assets.harvest import Cover
-from zoning_assets.http import Client, Http, Kept, Tally
+from zoning_assets.http import Client, Http, ResponseCaches, Tally
 from zoning_assets.model import (
     NORMALIZED,
     PARCELS,
@@ -95,7 +95,7 @@ class Pipeline:
     pool: Pool
     http: Callable[[], Http] = Http
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    kept: Kept = field(default_factory=dict)
+    kept: ResponseCaches = field(default_factory=dict)
 
     async def run(  # noqa: PLR0913 - what is processed, how far, and two receivers of results
         self,

@@ -17,8 +17,8 @@ from pathlib import Path
 from zoning_assets.errors import Stopping, ZoningError
 from zoning_assets.graceful_stop import call_in_loop_on_stop
 from zoning_assets.harvest import Cover
-from zoning_assets.http import Client, Http, Kept, KeptAnswers, Tally
-from zoning_assets.http.kept_answers import LookEnds
+from zoning_assets.http import Client, Http, ResponseCache, ResponseCaches, Tally
+from zoning_assets.http.response_cache import CheckLimitReached
 from zoning_assets.model import CHANGES, PARCELS, RAW, VALIDATED, ZONING, Counts, Jurisdiction, Outcome, Place
 from zoning_assets.pipeline import change_detection
 from zoning_assets.pipeline.corrections import check_rejections, with_fixes
@@ -73,7 +73,7 @@ class UnchangedCheck:
     http: Callable[[], Http] = Http
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    async def check_feed(self, jurisdiction: Jurisdiction, feed: str, kept: Kept) -> list[Outcome]:
+    async def check_feed(self, jurisdiction: Jurisdiction, feed: str, kept: ResponseCaches) -> list[Outcome]:
         """Return the outcomes that a run of an unchanged feed would have; an empty list if a run is needed.
 
         If the feed is unchanged, its freshness is recorded.
@@ -86,12 +86,12 @@ class UnchangedCheck:
         Raises:
             Stopping: this process was asked to stop.
         """
-        answers = kept[jurisdiction.id, feed] = KeptAnswers()
+        answers = kept[jurisdiction.id, feed] = ResponseCache()
         try:
             return await self._checked(jurisdiction, feed, answers)
         except Stopping:
             raise
-        except (ZoningError, LookEnds):  # the run raises it too, and records it
+        except (ZoningError, CheckLimitReached):  # the run raises it too, and records it
             return []
         except Exception as error:  # noqa: BLE001 - a fault of the check must not prevent the run
             kind = type(error).__name__  # its text may hold an address with a token
@@ -108,7 +108,7 @@ class UnchangedCheck:
         """
         return self._published(jurisdiction).is_compared and not self._has_failure(jurisdiction, CHANGES)
 
-    async def _checked(self, jurisdiction: Jurisdiction, feed: str, answers: KeptAnswers) -> list[Outcome]:
+    async def _checked(self, jurisdiction: Jurisdiction, feed: str, answers: ResponseCache) -> list[Outcome]:
         if not await asyncio.to_thread(self._is_published, jurisdiction, feed):
             return []
         now = self.now()

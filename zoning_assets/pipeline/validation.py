@@ -106,7 +106,7 @@ class Validator:
             "content_hash": content_hash.set_hash(chain.from_iterable(part.hashes for part in parts)),
             "survey": sum((part.profile for part in parts), ReleaseProfile()).as_dict(),
         }
-        image = await self.pool.run(preview_image.of_sketches, [part.sketch for part in parts])
+        image = await self.pool.run(preview_image.draw_sketches, [part.sketch for part in parts])
         table = item.table(VALIDATED)
         await asyncio.to_thread(table.finish, item.objects, len(groups), summary, rejections, image)
         return summary

@@ -24,7 +24,7 @@ from zoning_assets.pipeline.workers.share_tasks import ZoningMap
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.postgis import parcel_zoning as store
 from zoning_assets.transform.changes import zoning_codes
-from zoning_assets.transform.changes.overlay import BASE, best_lots, joined_leading, leading_lots
+from zoning_assets.transform.changes.overlay import BASE, best_lots, leading_lots, merge_leading_lots
 from zoning_assets.transform.geometry.metric_frame import in_metric_frame
 
 #: If more parcels and districts than this changed, all parcels are overlaid again.
@@ -112,7 +112,7 @@ def _overlay_all(stored: store.Shares, writing: store.Writing, map_: ZoningMap, 
     leading, undecided = None, list[str]()
     for found in run(partial(share_tasks.overlay_batch, map_), stored.chosen()):
         writing.put(found.batch)
-        leading = found.leading if leading is None else joined_leading([leading, found.leading])
+        leading = found.leading if leading is None else merge_leading_lots([leading, found.leading])
         undecided += found.undecided
     best = {} if leading is None else best_lots(leading)
     for lots in stored.parcels_of(undecided):

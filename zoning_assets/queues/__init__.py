@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.queues.broker import Broker, BrokerFactory, Depth, Message
-from zoning_assets.queues.message_queue import MOST_TRIES, Queue
+from zoning_assets.queues.message_queue import MAX_TRIES, Queue
 
-__all__ = ["AMENDMENTS", "BROKERS", "MOST_TRIES", "NAMES", "TILES", "Broker", "Depth", "Message", "Queue", "open_queue"]
+__all__ = ["AMENDMENTS", "BROKERS", "MAX_TRIES", "NAMES", "TILES", "Broker", "Depth", "Message", "Queue", "open_queue"]
 
 AMENDMENTS, TILES = NAMES = ("amendments", "tiles")
 #: How long a message that was taken is not given to another consumer, in seconds.
@@ -30,7 +30,6 @@ BROKERS: Mapping[str, tuple[str, str]] = {
     "sqs": ("sqs_broker", "SqsBroker"),
 }
 #: Module -> the optional dependency of zoning-assets that installs its client library.
-#: The extra of zoning-assets that brings a module's client.
 _EXTRAS = {"redis_broker": "redis", "rabbitmq_broker": "rabbitmq", "sqs_broker": "sqs"}
 
 
@@ -44,7 +43,7 @@ async def open_queue(url: str, name: str, *, lease_s: float = LEASE_S) -> AsyncI
         lease_s: how long a message that was taken is not given to another consumer, in seconds.
 
     Raises:
-        SettingInvalid: the broker of the URL is not known, or its client library is not installed.
+        SettingInvalid: the broker of the URL is unknown, or its client library is not installed.
     """
     factory = _broker_factory(url)
     broker, dead = factory(url, name, lease_s), factory(url, f"{name}.dead", lease_s)
@@ -63,8 +62,8 @@ def _broker_factory(url: str) -> BrokerFactory:
         do = "set it like redis://HOST:6379"
         raise SettingInvalid("is not the address of a broker", where="ZONING_QUEUE_URL", do=do) from None
     if (scheme := parts.scheme) not in BROKERS:
-        do = f"begin it with one of: {', '.join(f'{each}://' for each in BROKERS)}"
-        raise SettingInvalid(f"{scheme or 'an empty scheme'}:// is no queue", where="ZONING_QUEUE_URL", do=do)
+        do = f"start it with one of: {', '.join(f'{each}://' for each in BROKERS)}"
+        raise SettingInvalid(f"{scheme or 'an empty scheme'}:// is not a queue", where="ZONING_QUEUE_URL", do=do)
     module, broker = BROKERS[scheme]
     try:
         return cast("BrokerFactory", getattr(import_module(f"zoning_assets.queues.{module}"), broker))

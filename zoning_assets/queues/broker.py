@@ -1,4 +1,4 @@
-"""The interface of a message broker, and how a message is encoded for brokers that carry text."""
+"""The interface of a message broker, and the encoding of a message for brokers that transport text."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 #: Characters of a stored reason.
-_LONGEST_WHY = 500
+_MAX_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class BrokerFactory(Protocol):
 
 
 def headers_of(message: Message) -> dict[str, str]:
-    """The attributes of a message that travel beside its body, as text."""
+    """Return the attributes of a message that are sent as headers, as text."""
     headers = {"id": message.id, "sent": message.sent.isoformat(), "tries": str(message.tries), "why": message.why}
     return {key: value for key, value in headers.items() if value}
 
@@ -90,7 +90,7 @@ def message_of(body: bytes | str, headers: Mapping[str, Any], *, deliveries: int
     return Message(
         text,
         id_,
-        _moment(str(headers.get("sent", ""))),
+        _timestamp(str(headers.get("sent", ""))),
         tries=int(tries) if tries.isdecimal() else 0,
         why=one_line(str(headers.get("why", ""))),
         deliveries=deliveries,
@@ -99,11 +99,11 @@ def message_of(body: bytes | str, headers: Mapping[str, Any], *, deliveries: int
 
 
 def one_line(why: str) -> str:
-    """A reason as it is stored: printable characters only, in one line."""
-    return " ".join("".join(each if each.isprintable() else " " for each in why[:_LONGEST_WHY]).split())
+    """Return a reason in the form in which it is stored: one line of printable characters."""
+    return " ".join("".join(each if each.isprintable() else " " for each in why[:_MAX_REASON]).split())
 
 
-def _moment(text: str) -> datetime:
+def _timestamp(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A queue: its messages, its dead letters, and the rules by which a message becomes a dead letter."""
+"""A queue with its dead letters, and the rules by which a message becomes a dead letter."""
 
 import uuid
 from collections.abc import Sequence
@@ -7,17 +7,18 @@ from datetime import UTC, datetime
 
 from zoning_assets.queues.broker import Broker, Depth, Message, one_line
 
-#: A message that failed so often becomes a dead letter.
-MOST_TRIES = 5
-#: A message that was delivered so often becomes a dead letter, even if no failure was reported: its consumers died.
-MOST_DELIVERIES = 20
+#: A message that failed this many times becomes a dead letter.
+MAX_TRIES = 5
+#: A message that was delivered this many times becomes a dead letter, even without a reported failure: its consumers
+#: died.
+MAX_DELIVERIES = 20
 #: Bytes. The body of a dead letter is cut to this length, because a message from outside may be larger than allowed.
-_LARGEST_DEAD_LETTER = 250_000
+_MAX_DEAD_LETTER_BYTES = 250_000
 _BATCH = 100
 
 
 class Queue:
-    """Messages, delivered at least once and about in their order. Not safe for concurrent tasks.
+    """A queue of messages: delivered at least once, nearly in order. Not safe for concurrent tasks.
 
     Every method raises QueueUnavailable if the broker does not answer.
     """
@@ -40,9 +41,9 @@ class Queue:
     async def take(self, most: int = _BATCH, wait_s: float = 0.0) -> list[Message]:
         """Take and lease up to `most` messages; wait for the first one for at most `wait_s` seconds."""
         taken = await self._broker.take(most, wait_s)
-        for message in (each for each in taken if each.deliveries > MOST_DELIVERIES):
-            await self.dead_letter(message, message.why or f"taken {MOST_DELIVERIES} times and never acknowledged")
-        return [each for each in taken if each.deliveries <= MOST_DELIVERIES]
+        for message in (each for each in taken if each.deliveries > MAX_DELIVERIES):
+            await self.dead_letter(message, message.why or f"taken {MAX_DELIVERIES} times and never acknowledged")
+        return [each for each in taken if each.deliveries <= MAX_DELIVERIES]
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
         """Remove messages that were handled. Call it when all results are durable."""
@@ -56,7 +57,7 @@ class Queue:
 
     async def fail(self, message: Message, why: str) -> None:
         """Report that handling failed: the message returns to the end of the queue, or becomes a dead letter."""
-        if message.tries + 1 >= MOST_TRIES:
+        if message.tries + 1 >= MAX_TRIES:
             await self.dead_letter(message, why)
             return
         await self._broker.put([replace(message, tries=message.tries + 1, why=one_line(why))])
@@ -64,7 +65,7 @@ class Queue:
 
     async def dead_letter(self, message: Message, why: str) -> None:
         """Move a message to the dead letters, with the reason. It is added there before it is removed here."""
-        body = message.body.encode()[:_LARGEST_DEAD_LETTER].decode(errors="ignore")
+        body = message.body.encode()[:_MAX_DEAD_LETTER_BYTES].decode(errors="ignore")
         await self._dead.put([replace(message, body=body, tries=message.tries + 1, why=one_line(why))])
         await self._broker.acknowledge([message])
 

@@ -14,9 +14,9 @@ from zoning_assets.storage.postgis.database import address
 from zoning_assets.storage.postgis.database_errors import reason
 from zoning_assets.storage.postgis.sql_queries import named
 
-_CONNECT_S = 10
-#: How often a waiting consumer looks for ended leases, which send no notification; seconds.
-_LOOK_S = 1.0
+_CONNECT_TIMEOUT_S = 10
+#: How often a waiting consumer checks for expired leases, which send no notification; seconds.
+_POLL_S = 1.0
 
 _Connection = psycopg.AsyncConnection[dict[str, Any]]
 
@@ -25,13 +25,13 @@ class PostgresqlBroker:
     """The rows of table `zoning.queue` with one queue name."""
 
     def __init__(self, url: str, name: str, lease_s: float) -> None:
-        self._url, self._about = url, {"queue": name, "lease_s": lease_s}
-        self._kept: _Connection | None = None
+        self._url, self._parameters = url, {"queue": name, "lease_s": lease_s}
+        self._connection: _Connection | None = None
 
     async def put(self, messages: Sequence[Message]) -> None:
         """See Broker."""
         fields = ("id", "body", "sent", "tries", "why")
-        rows = [{**self._about, **{name: getattr(each, name) for name in fields}} for each in messages]
+        rows = [{**self._parameters, **{name: getattr(each, name) for name in fields}} for each in messages]
         async with self._connected() as connection, connection.transaction(), connection.cursor() as cursor:
             await cursor.executemany(named("queue")["put"], rows)
 
@@ -42,7 +42,7 @@ class PostgresqlBroker:
             if wait_s > 0:
                 await connection.execute(named("queue")["listen"])
             while not (found := await self._rows(connection, "take", most)) and (left := until - time.monotonic()) > 0:
-                async for _ in connection.notifies(timeout=min(left, _LOOK_S), stop_after=1):
+                async for _ in connection.notifies(timeout=min(left, _POLL_S), stop_after=1):
                     pass
         return sorted(found, key=lambda each: each.receipt["number"])
 
@@ -62,17 +62,17 @@ class PostgresqlBroker:
     async def count(self) -> Depth:
         """See Broker."""
         async with self._connected() as connection:
-            row = await (await connection.execute(named("queue")["count"], self._about)).fetchone()
+            row = await (await connection.execute(named("queue")["count"], self._parameters)).fetchone()
         return Depth(**row) if row else Depth(0, 0)
 
     async def close(self) -> None:
         """See Broker."""
-        if self._kept is not None:
-            await self._kept.close()
-            self._kept = None
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
 
     async def _rows(self, connection: _Connection, query: str, most: int) -> list[Message]:
-        cursor = await connection.execute(named("queue")[query], {**self._about, "most": most})
+        cursor = await connection.execute(named("queue")[query], {**self._parameters, "most": most})
         return [_message(row) for row in await cursor.fetchall()]
 
     async def _change(self, query: str, messages: Sequence[Message]) -> None:
@@ -82,11 +82,11 @@ class PostgresqlBroker:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Connection]:
         try:
-            if self._kept is None:
-                self._kept = await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, connect_timeout=_CONNECT_S, row_factory=dict_row
+            if self._connection is None:
+                self._connection = await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, row_factory=dict_row
                 )
-            yield self._kept
+            yield self._connection
         except psycopg.Error as error:
             await self.close()
             do = "wait until the database answers, or check ZONING_QUEUE_URL"

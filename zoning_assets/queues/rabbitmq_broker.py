@@ -20,9 +20,9 @@ from zoning_assets.errors import QueueUnavailable
 from zoning_assets.os_errors import network
 from zoning_assets.queues.broker import Depth, Message, headers_of, message_of
 
-_CONNECT_S, _ANSWER_S = 10.0, 30.0
-#: How often a waiting consumer looks for messages; seconds.
-_LOOK_S = 0.2
+_CONNECT_TIMEOUT_S, _RESPONSE_TIMEOUT_S = 10.0, 30.0
+#: How often a waiting consumer checks for messages; seconds.
+_POLL_S = 0.2
 #: Header: how often the message was taken before it was put.
 _TAKEN = "taken"
 _KIND: dict[str, Any] = {"x-queue-type": "classic"}
@@ -39,22 +39,22 @@ class RabbitmqBroker:
     async def put(self, messages: Sequence[Message]) -> None:
         """See Broker."""
         async with self._opened() as queue:
-            await asyncio.gather(*(self._sent(queue, _persistent(each)) for each in messages))
+            await asyncio.gather(*(self._publish(queue, _persistent(each)) for each in messages))
 
     async def take(self, most: int, wait_s: float) -> list[Message]:
         """See Broker."""
         until, found = time.monotonic() + wait_s, list[Message]()
         async with self._opened() as queue:
             while len(found) < most:
-                got = await queue.get(fail=False, timeout=_ANSWER_S)
+                got = await queue.get(fail=False, timeout=_RESPONSE_TIMEOUT_S)
                 if got and got.redelivered:
-                    await self._counted(queue, got)
+                    await self._count_redelivery(queue, got)
                 elif got:
                     found.append(_message(got))
                 elif found or time.monotonic() >= until:
                     break
                 else:
-                    await asyncio.sleep(min(_LOOK_S, max(until - time.monotonic(), 0)))
+                    await asyncio.sleep(min(_POLL_S, max(until - time.monotonic(), 0)))
         return found
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
@@ -87,13 +87,13 @@ class RabbitmqBroker:
         if connection is not None:
             await connection.close()
 
-    async def _sent(self, queue: AbstractQueue, message: aio_pika.Message) -> None:
+    async def _publish(self, queue: AbstractQueue, message: aio_pika.Message) -> None:
         """Publish a message; it is durable when this returns."""
-        await queue.channel.default_exchange.publish(message, self._name, mandatory=True, timeout=_ANSWER_S)
+        await queue.channel.default_exchange.publish(message, self._name, mandatory=True, timeout=_RESPONSE_TIMEOUT_S)
 
-    async def _counted(self, queue: AbstractQueue, got: AbstractIncomingMessage) -> None:
+    async def _count_redelivery(self, queue: AbstractQueue, got: AbstractIncomingMessage) -> None:
         """Put a redelivered message at the end of the queue, with the number of its deliveries in a header."""
-        await self._sent(queue, _persistent(_message(got), taken=_taken(got) + 1))
+        await self._publish(queue, _persistent(_message(got), taken=_taken(got) + 1))
         await got.ack()
 
     @asynccontextmanager
@@ -110,9 +110,9 @@ class RabbitmqBroker:
             raise QueueUnavailable(network(error) or "it refused the request", where=where, do=do) from None
 
     async def _open(self) -> AbstractQueue:
-        self._connection = await aio_pika.connect(self._url, timeout=_CONNECT_S)
+        self._connection = await aio_pika.connect(self._url, timeout=_CONNECT_TIMEOUT_S)
         channel = await self._connection.channel(publisher_confirms=True)
-        return await channel.declare_queue(self._name, durable=True, arguments=_KIND, timeout=_ANSWER_S)
+        return await channel.declare_queue(self._name, durable=True, arguments=_KIND, timeout=_RESPONSE_TIMEOUT_S)
 
 
 def _persistent(message: Message, *, taken: int = 0) -> aio_pika.Message:

@@ -18,11 +18,11 @@ from zoning_assets.os_errors import network
 from zoning_assets.queues.broker import Depth, Message, headers_of, message_of
 
 _GROUP = "zoning"
-_CONNECT_S, _ANSWER_S = 10, 30
-#: How often a waiting consumer looks for ended leases, which wake no consumer; seconds.
-_LOOK_S = 1.0
-#: The most XAUTOCLAIM calls of one search for ended leases.
-_MOST_ROUNDS = 100
+_CONNECT_TIMEOUT_S, _RESPONSE_TIMEOUT_S = 10, 30
+#: How often a waiting consumer checks for expired leases, which wake no consumer; seconds.
+_POLL_S = 1.0
+#: The most XAUTOCLAIM calls of one search for expired leases.
+_MAX_CLAIM_CALLS = 100
 
 #: Entries of a stream, each an id and a mapping of fields or None; redis-py declares no types for them.
 _Entries = Any
@@ -33,7 +33,7 @@ class RedisBroker:
 
     def __init__(self, url: str, name: str, lease_s: float) -> None:
         self._url, self._key, self._lease_ms = url, f"zoning:{name}", int(lease_s * 1000)
-        self._kept: Redis | None = None
+        self._client: Redis | None = None
         self._consumer = socket.gethostname()  # leases are distinguished by age, not by consumer
 
     async def put(self, messages: Sequence[Message]) -> None:
@@ -47,7 +47,7 @@ class RedisBroker:
         """See Broker."""
         until = time.monotonic() + wait_s
         async with self._connected() as redis:
-            while not (found := await self._taken(redis, most, until)) and time.monotonic() < until:
+            while not (found := await self._take_once(redis, most, until)) and time.monotonic() < until:
                 pass
         return found
 
@@ -91,23 +91,23 @@ class RedisBroker:
 
     async def close(self) -> None:
         """See Broker."""
-        if self._kept is not None:
-            await self._kept.aclose()
-            self._kept = None
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
 
-    async def _taken(self, redis: "Redis", most: int, until: float) -> list[Message]:
-        if claimed := await self._claimed(redis, most):
+    async def _take_once(self, redis: "Redis", most: int, until: float) -> list[Message]:
+        if claimed := await self._claim(redis, most):
             pending = await redis.xpending_range(self._key, _GROUP, claimed[0][0], claimed[-1][0], len(claimed) * 10)
             return _messages(claimed, {each["message_id"]: int(each["times_delivered"]) for each in pending})
-        left_ms = int(min(until - time.monotonic(), _LOOK_S) * 1000)
+        left_ms = int(min(until - time.monotonic(), _POLL_S) * 1000)
         block = left_ms if left_ms > 0 else None
         streams = await redis.xreadgroup(_GROUP, self._consumer, {self._key: ">"}, count=most, block=block)
         return [each for _, entries in _streams(streams) for each in _messages(entries, {})]
 
-    async def _claimed(self, redis: "Redis", most: int) -> _Entries:
-        """Claim messages whose lease has ended."""
+    async def _claim(self, redis: "Redis", most: int) -> _Entries:
+        """Claim messages whose lease has expired."""
         at: Any = "0-0"
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MAX_CLAIM_CALLS):
             at, entries, *_ = await redis.xautoclaim(self._key, _GROUP, self._consumer, self._lease_ms, at, count=most)
             if entries or at == b"0-0":
                 return sorted(entries, key=lambda entry: _number(entry[0]))
@@ -116,10 +116,12 @@ class RedisBroker:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator["Redis"]:
         try:
-            if self._kept is None:
-                self._kept = Redis.from_url(self._url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S)
-                await _make_group(self._kept, self._key)
-            yield self._kept
+            if self._client is None:
+                self._client = Redis.from_url(
+                    self._url, socket_connect_timeout=_CONNECT_TIMEOUT_S, socket_timeout=_RESPONSE_TIMEOUT_S
+                )
+                await _make_group(self._client, self._key)
+            yield self._client
         except (RedisError, OSError) as error:
             await self.close()
             parts = urlsplit(self._url)
@@ -144,7 +146,7 @@ def _streams(answered: Any) -> list[tuple[bytes, _Entries]]:
 
 
 def _messages(entries: _Entries, deliveries: Mapping[Any, int]) -> list[Message]:
-    """Decode the entries; deleted ones have no fields and are left out."""
+    """Decode the entries; deleted ones have no fields and are skipped."""
     return [
         message_of(
             fields.get(b"body", b""),

@@ -1,7 +1,9 @@
 """Amazon SQS: `sqs://REGION`, or `sqs://REGION/PREFIX` if several installations share an account.
 
 Keys, roles and AWS_ENDPOINT_URL_SQS come from the usual AWS settings. SQS keeps a message for at most 14 days.
-Source of the limits: Amazon SQS Developer Guide, "Amazon SQS message quotas".
+Sources of the limits: Amazon SQS Developer Guide, "Amazon SQS message quotas" (messages per call, retention), "Amazon
+SQS standard queue quotas" (long polling) and "Amazon SQS batch actions" (bytes per call: 1 MiB). The older limit of
+256 KiB per call is used here, which queues with the former default settings accept too.
 """
 
 import asyncio
@@ -19,11 +21,11 @@ from zoning_assets.errors import QueueUnavailable
 from zoning_assets.os_errors import network
 from zoning_assets.queues.broker import Depth, Message, headers_of, message_of
 
-#: Limits of SQS: messages per call, bytes per call, seconds of a long poll, seconds that a message is kept.
-_MOST, _LARGEST, _LONGEST_S, _KEPT_S = 10, 262_144, 20, 14 * 24 * 3600
-_LOOK_S = 0.2
+#: Limits: messages per call, bytes per call, seconds of a long poll, seconds that a message is kept.
+_MAX_BATCH, _MAX_BATCH_BYTES, _MAX_POLL_S, _RETENTION_S = 10, 262_144, 20, 14 * 24 * 3600
+_POLL_S = 0.2
 #: The most bytes of a message's attributes.
-_BESIDE = 6_000
+_ATTRIBUTE_BYTES = 6_000
 
 
 class SqsBroker:
@@ -34,7 +36,7 @@ class SqsBroker:
         self._region, prefix = parts.hostname, parts.path.strip("/") or "zoning"
         self._name, self._lease_s = f"{prefix}-{name.replace('.', '-')}", max(math.ceil(lease_s), 1)
         self._stack = AsyncExitStack()
-        self._kept: tuple[Any, str] | None = None
+        self._client: tuple[Any, str] | None = None
 
     async def put(self, messages: Sequence[Message]) -> None:
         """See Broker."""
@@ -52,10 +54,10 @@ class SqsBroker:
         async with self._opened() as (sqs, url):
             while len(found) < most:
                 left = until - time.monotonic()
-                poll_s = 0 if found else max(0, min(int(left), _LONGEST_S))
+                poll_s = 0 if found else max(0, min(int(left), _MAX_POLL_S))
                 answer = await sqs.receive_message(
                     QueueUrl=url,
-                    MaxNumberOfMessages=min(_MOST, most - len(found)),
+                    MaxNumberOfMessages=min(_MAX_BATCH, most - len(found)),
                     WaitTimeSeconds=poll_s,
                     VisibilityTimeout=self._lease_s,
                     AttributeNames=["ApproximateReceiveCount"],
@@ -66,7 +68,7 @@ class SqsBroker:
                 if not got and (found or time.monotonic() >= until):
                     break
                 if not got:
-                    await asyncio.sleep(min(_LOOK_S, max(left, 0)))
+                    await asyncio.sleep(min(_POLL_S, max(left, 0)))
         return found
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
@@ -97,7 +99,7 @@ class SqsBroker:
 
     async def close(self) -> None:
         """See Broker."""
-        self._kept = None
+        self._client = None
         await self._stack.aclose()
 
     def _check(self, answer: Mapping[str, Any]) -> None:
@@ -111,9 +113,9 @@ class SqsBroker:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[tuple[Any, str]]:
         try:
-            if self._kept is None:
-                self._kept = await self._open()
-            yield self._kept
+            if self._client is None:
+                self._client = await self._open()
+            yield self._client
         except (BotoCoreError, ClientError, OSError) as error:
             await self.close()
             raise self._error(network(error) or "it refused the request") from None
@@ -121,7 +123,7 @@ class SqsBroker:
     async def _open(self) -> tuple[Any, str]:
         client = get_session().create_client("sqs", region_name=self._region)
         sqs = await self._stack.enter_async_context(client)
-        kept = {"MessageRetentionPeriod": str(_KEPT_S)}
+        kept = {"MessageRetentionPeriod": str(_RETENTION_S)}
         return sqs, str((await sqs.create_queue(QueueName=self._name, Attributes=kept))["QueueUrl"])
 
 
@@ -130,8 +132,8 @@ def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
     batch: list[Message] = []
     size = 0
     for each in messages:
-        more = len(each.body.encode()) + _BESIDE
-        if batch and (len(batch) == _MOST or size + more > _LARGEST):
+        more = len(each.body.encode()) + _ATTRIBUTE_BYTES
+        if batch and (len(batch) == _MAX_BATCH or size + more > _MAX_BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(each)
@@ -145,8 +147,8 @@ def _attributes(message: Message) -> dict[str, Any]:
 
 
 def _receipts(messages: Sequence[Message], more: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-    for at in range(0, len(messages), _MOST):
-        batch = messages[at : at + _MOST]
+    for at in range(0, len(messages), _MAX_BATCH):
+        batch = messages[at : at + _MAX_BATCH]
         yield [{"Id": str(number), "ReceiptHandle": each.receipt, **more} for number, each in enumerate(batch)]
 
 

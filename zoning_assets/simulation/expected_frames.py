@@ -23,7 +23,7 @@ def frame(table: CountyTable, **columns: str) -> gpd.GeoDataFrame:
     Returns:
         The named columns, and `geometry` (MultiPolygon, EPSG:2249, US survey feet, x before y).
     """
-    shapes = validity.mend(table.shapes.to_shapely(), _GRID_FT).geometry
+    shapes = validity.repair_shapes(table.shapes.to_shapely(), _GRID_FT).geometry
     rows = pd.DataFrame({name: table.columns[column] for name, column in columns.items()})
     usable = ~shapely.is_missing(shapes)
     if "key" in columns:
@@ -36,5 +36,7 @@ def _dissolved(rows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     repeated = rows["key"].duplicated(keep=False)
     groups = rows[repeated].groupby("key", sort=True)
     unions = [shapely.union_all(group.to_numpy(), grid_size=_GRID_FT) for _, group in groups.geometry]
-    first = groups.head(1).sort_values("key").assign(geometry=validity.mend(np.array(unions), _GRID_FT).geometry)
+    first = (
+        groups.head(1).sort_values("key").assign(geometry=validity.repair_shapes(np.array(unions), _GRID_FT).geometry)
+    )
     return gpd.GeoDataFrame(pd.concat([rows[~repeated], first], ignore_index=True), crs=rows.crs)

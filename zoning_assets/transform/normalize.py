@@ -151,16 +151,16 @@ def _decoded_values(
     """
     decoded, extra = dict(cleaned), dict[str, list[Any]]()
     for name in sorted(set(ours) & set(cleaned)) if layer.get("names") else ():
-        found = value_names.of_column(name, rows, layer["names"])
+        found = value_names.names_of_column(name, rows, layer["names"])
         if found is None:
             continue
-        if value_names.has_numbers(name, layer["names"]):
+        if value_names.has_numeric_codes(name, layer["names"]):
             decoded[name] = [
                 value if name_ is None else name_ for name_, value in zip(found, cleaned[name], strict=True)
             ]
             extra[name] = cleaned[name]
         else:
-            extra[name + value_names.BESIDE] = found
+            extra[name + value_names.NAME_SUFFIX] = found
     return decoded, extra
 
 

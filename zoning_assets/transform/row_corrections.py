@@ -12,7 +12,7 @@ import shapely
 
 from zoning_assets.transform.decode import geojson
 from zoning_assets.transform.decode.esri import esri_json
-from zoning_assets.transform.decode.json_limits import decode, is_deep
+from zoning_assets.transform.decode.json_limits import decode, is_too_deep
 from zoning_assets.transform.decode.rows import Rows
 from zoning_assets.transform.geometry import crs
 
@@ -61,7 +61,7 @@ def read_shape(body: bytes) -> bytes:
         ValueError: it has no shape, several shapes, or one without area.
     """
     document = decode(body)
-    if not isinstance(document, dict) or is_deep(document):
+    if not isinstance(document, dict) or is_too_deep(document):
         raise ValueError("it is not GeoJSON")
     shapes, flaws = geojson.shapes_of([_one(document)])
     if flaws or shapes[0] is None or shapely.is_empty(shapes[0]):

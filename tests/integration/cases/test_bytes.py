@@ -229,13 +229,13 @@ def test_a_cut_in_any_byte_of_a_letter(cut: int) -> None:
     for letter in ("ñ", "€", "😀"):
         whole = f"Peñ{letter}".encode()
         if cut < len(letter.encode()):
-            assert text_encoding.decoded(whole[:-cut]) == "Peñ"
+            assert text_encoding.decode_value(whole[:-cut]) == "Peñ"
 
 
 def test_ascii_that_was_cut_follows_its_column() -> None:
     """In a column of UTF-8 a value that fills it lost a letter; elsewhere the byte is a letter of Windows-1252."""
-    assert text_encoding.decoded(b"Calle Pe\xc3", utf8=True) == "Calle Pe"
-    assert text_encoding.decoded(b"Jos\xe9") == "José"
+    assert text_encoding.decode_value(b"Calle Pe\xc3", utf8=True) == "Calle Pe"
+    assert text_encoding.decode_value(b"Jos\xe9") == "José"
 
 
 @pytest.mark.parametrize(
@@ -253,6 +253,6 @@ def test_odd_texts_in_pages_of_geojson() -> None:
     """OGC API Features, WFS and f=geojson: texts are right, and the rows say what was done."""
     rows = lots(3, ADDR=lambda n: raw_text(b"Ca\xf1on") if n == 1 else f"{n} \u00f1")
     body = geojson(rows)
-    for read in (feature_collection.of_geojson(body).rows, geojson_pages.read(body, {})):
+    for read in (feature_collection.read_geojson(body).rows, geojson_pages.read(body, {})):
         assert [row["ADDR"] for row in read.attributes] == ["0 ñ", "Cañon", "2 ñ"]
-        assert read.flaws == {1: text_encoding.FOREIGN}
+        assert read.flaws == {1: text_encoding.NOT_UTF8}

@@ -130,7 +130,7 @@ def test_a_damaged_domain_is_none(domain: Any) -> None:
 
 def test_values_are_found_however_they_are_written() -> None:
     """1, 1.0 and "1" are one value of a domain."""
-    found = value_names.of_column(
+    found = value_names.names_of_column(
         "Z", [{"Z": 1}, {"Z": 1.0}, {"Z": "1"}, {"Z": 2}, {}], {"columns": {"Z": {"1": "One"}}}
     )
     assert found == ["One", "One", "One", None, None]

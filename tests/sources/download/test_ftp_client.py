@@ -178,7 +178,7 @@ async def test_maintenance_counts_for_ftp_too(tmp_path):
     async with plain_client(now=lambda: wednesday) as http:
         town = replace(request.jurisdiction, portal=portal)
         with pytest.raises(PortalResting):
-            await ftp_client.look(replace(request, jurisdiction=town, http=http))
+            await ftp_client.read_version(replace(request, jurisdiction=town, http=http))
 
 
 async def test_a_transfer_stops_when_asked_and_is_gone_on_with(tmp_path):
@@ -285,7 +285,7 @@ async def test_a_real_server_gives_the_same(tmp_path, user):
         file.write_bytes(BODY)
         async with plain_client(sleep=Clock().sleep) as http:
             request = request_for(url, tmp_path / "again", http)
-            version = await ftp_client.look(request)
+            version = await ftp_client.read_version(request)
             part = ResumableFile(request.folder / f"{download_source._name(url)}.part", {}, "w")
             part.note({"validator": version.name, "size": version.size})
             with part.written(lambda: 0) as write:

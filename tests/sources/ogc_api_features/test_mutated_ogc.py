@@ -45,7 +45,7 @@ class Canned:
     def stopped(self, _where: str) -> None:
         return None
 
-    async def ask(
+    async def query(
         self, _portal: Any, url: str, params: dict[str, str], *, read: Any, also: Any = (), **_: Any
     ) -> Response:
         self.asked += 1

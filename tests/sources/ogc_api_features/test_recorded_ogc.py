@@ -9,7 +9,7 @@ from zoning_assets.errors import FeedRefused, NotALayer
 from zoning_assets.sources.ogc_api_features import collection_metadata
 from zoning_assets.sources.wfs import wfs_capabilities
 from zoning_assets.transform.decode import axis_order, gml
-from zoning_assets.transform.decode.feature_collection import counts, of_geojson, of_gml
+from zoning_assets.transform.decode.feature_collection import read_geojson, read_gml, row_counts
 from zoning_assets.transform.decode.xml_limits import parse
 
 BOUNDS = (-71.17, 42.35, -71.06, 42.41)
@@ -46,15 +46,15 @@ def test_capabilities_of_real_servers(
     found = capabilities(path)
     assert (found.version, len(found.types), found.sequence, found.most_rows) == (version, types, sequence, most)
     each = next(iter(found.types.values()))
-    name = axis_order.named(each.crs)
+    name = axis_order.parse_crs_name(each.crs)
     assert (first[0] or each.name, name and name.crs, each.geojson) == (each.name, *first[1:])
 
 
 @pytest.mark.parametrize(
     ("path", "layer", "columns", "kinds", "hides"),
     [
-        ("live_peers/mapserver/describe.xml", "ms:parcels", 11, {"OBJECTID": gml.WHOLE, "UYEAR": gml.NUMBER}, True),
-        ("wfs/wfs_schema_dov_hhz.xml", "gw_varia:hhz", 4, {"opp_m2": gml.WHOLE, "hhz": gml.TEXT}, False),
+        ("live_peers/mapserver/describe.xml", "ms:parcels", 11, {"OBJECTID": gml.INTEGER, "UYEAR": gml.NUMBER}, True),
+        ("wfs/wfs_schema_dov_hhz.xml", "gw_varia:hhz", 4, {"opp_m2": gml.INTEGER, "hhz": gml.TEXT}, False),
         ("wfs/mapserver-wfs-schema.xml", "IBA", 0, {}, True),
     ],
 )  # fmt: skip
@@ -102,9 +102,9 @@ def test_mapservers_refusal_is_named() -> None:
 def test_mapservers_gml(name: str, matched: int | None, returned: int | None, crs: str, swap: bool, why: str) -> None:
     """Ids, the count that leaves out the row without a shape, and degrees in the order that only the bounds tell."""
     body = recorded(f"live_peers/mapserver/{name}").read_bytes()
-    page = of_gml(body, {"OBJECTID": gml.WHOLE})
-    assert list(page.own) == ["parcels.1", "parcels.2", "parcels.3"][: len(page.rows)]
-    assert (page.matched, page.returned) == (matched, returned) == counts(parse(body))
+    page = read_gml(body, {"OBJECTID": gml.INTEGER})
+    assert list(page.ids) == ["parcels.1", "parcels.2", "parcels.3"][: len(page.rows)]
+    assert (page.matched, page.returned) == (matched, returned) == row_counts(parse(body))
     assert page.rows.attributes[0] | {"UYEAR": 0} == {
         "OBJECTID": 1,
         "POLY_TYPE": None,
@@ -118,17 +118,20 @@ def test_mapservers_gml(name: str, matched: int | None, returned: int | None, cr
         "SOURCE": None,
         "Editor": None,
     }
-    reading = axis_order.decide(
-        page.rows.geometry, axis_order.readings([("srsName", axis_order.named(page.crs))], None), BOUNDS, "x"
+    reading = axis_order.choose_reading(
+        page.rows.geometry,
+        axis_order.candidate_readings([("srsName", axis_order.parse_crs_name(page.crs))], None),
+        BOUNDS,
+        "x",
     )
     assert (reading.crs, reading.swap) == (crs, swap)
-    assert why in reading.why
+    assert why in reading.reason
 
 
 def test_mapservers_geojson_has_no_ids() -> None:
     """Degrees without a word about them, and rows that only a column tells apart."""
-    page = of_geojson(recorded("live_peers/mapserver/page.geojson").read_bytes())
-    assert (list(page.own), page.matched, page.crs) == ([None] * 3, 13_115, "")
+    page = read_geojson(recorded("live_peers/mapserver/page.geojson").read_bytes())
+    assert (list(page.ids), page.matched, page.crs) == ([None] * 3, 13_115, "")
     assert [row["OBJECTID"] for row in page.rows.attributes] == [1, 2, 3]
     inside = shapely.box(*BOUNDS)
     assert shapely.within(page.rows.geometry, inside).all()
@@ -136,13 +139,16 @@ def test_mapservers_geojson_has_no_ids() -> None:
 
 def test_the_same_shape_by_geojson_and_by_gml() -> None:
     """Degrees with 15 digits, and feet with 6: within half a foot's millionth of one another, swapped or not."""
-    degrees = of_geojson(recorded("live_peers/mapserver/page.geojson").read_bytes()).rows.geometry
+    degrees = read_geojson(recorded("live_peers/mapserver/page.geojson").read_bytes()).rows.geometry
     for name, tolerance in (("page.xml", 1e-9), ("page_110.xml", 1e-6)):
-        page = of_gml(recorded(f"live_peers/mapserver/{name}").read_bytes(), {})
-        way = axis_order.decide(
-            page.rows.geometry, axis_order.readings([("", axis_order.named(page.crs))], None), BOUNDS, "x"
+        page = read_gml(recorded(f"live_peers/mapserver/{name}").read_bytes(), {})
+        way = axis_order.choose_reading(
+            page.rows.geometry,
+            axis_order.candidate_readings([("", axis_order.parse_crs_name(page.crs))], None),
+            BOUNDS,
+            "x",
         )
-        moved = axis_order.crs.reproject(way.straight(page.rows.geometry), way.crs, "EPSG:4326")
+        moved = axis_order.crs.reproject(way.with_x_first(page.rows.geometry), way.crs, "EPSG:4326")
         assert all(
             shapely.hausdorff_distance(one, other) < tolerance for one, other in zip(moved, degrees, strict=False)
         )
@@ -152,8 +158,8 @@ def test_the_same_shape_by_geojson_and_by_gml() -> None:
 def test_pygeoapis_page_and_its_link() -> None:
     """The `next` link has dropped f=json; it is asked for with it."""
     body = recorded("live_peers/pygeoapi/items.json").read_bytes()
-    page = of_geojson(body)
-    assert (list(page.own), page.matched, page.returned) == ([1, 2], 261, 2)
+    page = read_geojson(body)
+    assert (list(page.ids), page.matched, page.returned) == ([1, 2], 261, 2)
     at = collection_metadata.CollectionAddress("http://127.0.0.1:18081/collections/zoning", {})
     onward = at.next_address(page.link("next") or "", at.items, {"f": "json"}, "x")
     assert onward == "http://127.0.0.1:18081/collections/zoning/items?offset=2&limit=2&f=json"
@@ -168,7 +174,7 @@ def test_pygeoapis_other_documents() -> None:
         with pytest.raises(NotALayer):
             collection_metadata.check(orjson.loads(read[name]), "x")
         with pytest.raises(ValueError, match="no features"):
-            of_geojson(read[name])
+            read_geojson(read[name])
     for document in orjson.loads(read["collections"])["collections"]:
         collection_metadata.check(document, "x")
         assert collection_metadata.wanted_crs(document) is None
@@ -177,8 +183,8 @@ def test_pygeoapis_other_documents() -> None:
 
 def test_tipgs_page_and_refusal() -> None:
     """The count is that of all rows, the one without a shape among them; a limit too high is told apart from rows."""
-    page = of_geojson(recorded("live_peers/tipg/items.json").read_bytes())
-    assert (list(page.own), page.matched, page.returned) == ([1, 2], 13_116, 2)
+    page = read_geojson(recorded("live_peers/tipg/items.json").read_bytes())
+    assert (list(page.ids), page.matched, page.returned) == ([1, 2], 13_116, 2)
     assert (page.link("next") or "").endswith("items?limit=2&offset=2")
     with pytest.raises(ValueError, match="no features"):
-        of_geojson(recorded("live_peers/tipg/limit422.json").read_bytes())
+        read_geojson(recorded("live_peers/tipg/limit422.json").read_bytes())

@@ -17,7 +17,7 @@ async def test_an_answer_in_the_making_is_waited_for(tmp_path: Path) -> None:
     """A portal that answers 202 is asked again, after the time it names or longer and longer pauses."""
     desk = Desk(PREPARING, PREPARING, (202, b"", {"Retry-After": "7"}), OK)
     async with asking(desk, "/layer", tmp_path) as request:
-        answer = await feed_asking.ask(request, request.feed.url, {"a": "b"}, orjson.loads)
+        answer = await feed_asking.query(request, request.feed.url, {"a": "b"}, orjson.loads)
         assert [pause for pause in request.http.sleep.__self__.slept if pause >= 0.5] == [1.0, 2.0, 7.0]
     assert (answer.value, desk.asked) == ({"count": 7}, [("GET", {"a": "b"})] * 4)
 
@@ -28,7 +28,7 @@ async def test_an_answer_that_never_comes_is_given_up(tmp_path: Path, headers: d
     desk = Desk((202, b"", headers))
     async with asking(desk, "/layer", tmp_path) as request:
         with pytest.raises(PortalBusy, match=f"HTTP 202, {times} requests"):
-            await feed_asking.ask(request, request.feed.url, {}, orjson.loads)
+            await feed_asking.query(request, request.feed.url, {}, orjson.loads)
     assert len(desk.asked) == times
 
 
@@ -38,5 +38,5 @@ async def test_nobody_polls_while_the_program_stops(tmp_path: Path) -> None:
     async with asking(desk, "/layer", tmp_path) as request:
         request.http.shared.drain()
         with pytest.raises(Stopping):
-            await feed_asking.ask(request, request.feed.url, {}, orjson.loads)
+            await feed_asking.query(request, request.feed.url, {}, orjson.loads)
     assert desk.asked == []

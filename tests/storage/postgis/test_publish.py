@@ -199,7 +199,7 @@ HOSTILE = [
 ]
 
 
-def judged(texts: list[str], *, keys: bool) -> validate.Judged:
+def judged(texts: list[str], *, keys: bool) -> validate.ValidatedRows:
     """Rows as a portal sends them, with these texts in every place where a portal may write, normalized and judged."""
     features = [
         {
@@ -212,7 +212,7 @@ def judged(texts: list[str], *, keys: bool) -> validate.Judged:
     place = Jurisdiction("j", "J", (-1, -1, 10, 1), {PARCELS: feed})
     page = esri_json.read(json.dumps({"features": features}).encode(), {})  # orjson writes no half characters
     frame = normalize.normalize(page, jurisdiction=place, feed=feed, layer={"crs": "EPSG:4326"})
-    return validate.judge(frame.assign(page="p"), jurisdiction=place, feed=feed)
+    return validate.validate_rows(frame.assign(page="p"), jurisdiction=place, feed=feed)
 
 
 @pytest.mark.parametrize("keys", [False, True], ids=["as texts", "as keys"])

@@ -13,7 +13,7 @@ import shapely
 from tests.support.shared_data import need
 from zoning_assets.transform.changes.zoning_changes import detect_zoning_changes
 from zoning_assets.transform.geometry import content_hash, crs
-from zoning_assets.transform.geometry.validity import mend
+from zoning_assets.transform.geometry.validity import repair_shapes
 
 #: Map -> the column of its codes.
 MAPS = {
@@ -53,7 +53,7 @@ def read(path: Path, column: str) -> gpd.GeoDataFrame:
 
 def published(rows: gpd.GeoDataFrame, way: Callable[[Any], Any]) -> gpd.GeoDataFrame:
     """The map as it is stored, in metres."""
-    stored = mend(way(rows.geometry.to_numpy()), content_hash.GRID["EPSG:4326"]).geometry
+    stored = repair_shapes(way(rows.geometry.to_numpy()), content_hash.GRID["EPSG:4326"]).geometry
     known = ~shapely.is_missing(stored)
     west, south, east, north = rows.total_bounds
     frame = crs.metric_frame((west, south, east, north))

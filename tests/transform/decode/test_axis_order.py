@@ -35,44 +35,48 @@ THERE = np.array([shapely.box(-71.1, 42.37, -71.0999, 42.3701), None, shapely.Po
 )
 def test_names_are_understood(name: object, crs: str | None, north_first: bool | None) -> None:
     """As PROJ knows them, with the order that their form says; nothing else reaches PROJ."""
-    found = axis_order.named(name)
+    found = axis_order.parse_crs_name(name)
     assert (found and found.crs, found and found.north_first) == (crs, north_first)
 
 
 def test_what_is_said_comes_before_what_is_not() -> None:
     """Where both orders fit, the name decides."""
     square = np.array([shapely.box(-0.1, -0.1, 0.1, 0.1)], dtype=object)
-    ways = axis_order.readings([("srsName", axis_order.named("urn:ogc:def:crs:EPSG::4326"))], None)
-    assert axis_order.decide(square, ways, (-1, -1, 1, 1), "x").swap
+    ways = axis_order.candidate_readings([("srsName", axis_order.parse_crs_name("urn:ogc:def:crs:EPSG::4326"))], None)
+    assert axis_order.choose_reading(square, ways, (-1, -1, 1, 1), "x").swap
 
 
 def test_the_jurisdiction_file_wins() -> None:
     """Its CRS is the only one that is tried, in both orders."""
-    ways = axis_order.readings([("srsName", axis_order.named("EPSG:2249"))], "EPSG:4326")
+    ways = axis_order.candidate_readings([("srsName", axis_order.parse_crs_name("EPSG:2249"))], "EPSG:4326")
     assert [(way.crs, way.swap) for way in ways] == [("EPSG:4326", False), ("EPSG:4326", True)]
-    found = axis_order.decide(THERE, ways, BOUNDS, "x")
-    assert found.why == "EPSG:4326 by the jurisdiction file; the first number is x"
+    found = axis_order.choose_reading(THERE, ways, BOUNDS, "x")
+    assert found.reason == "EPSG:4326 by the jurisdiction file; the first number is x"
 
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_shapes_come_out_with_x_first(swapped: bool) -> None:
     """Whichever way they came; rows without a shape do not speak."""
     came = shapely.transform(THERE, lambda points: points[:, ::-1]) if swapped else THERE
-    ways = axis_order.readings([("srsName", axis_order.named("EPSG:4326"))], None)
-    found = axis_order.decide(came, ways, BOUNDS, "x")
+    ways = axis_order.candidate_readings([("srsName", axis_order.parse_crs_name("EPSG:4326"))], None)
+    found = axis_order.choose_reading(came, ways, BOUNDS, "x")
     assert found.swap == swapped
-    assert shapely.equals(found.straight(came)[0], THERE[0])
+    assert shapely.equals(found.with_x_first(came)[0], THERE[0])
 
 
 @pytest.mark.parametrize("name", ["EPSG:2249", "EPSG:3857", "urn:ogc:def:crs:EPSG::999999"])
 def test_what_fits_in_no_way_is_refused(name: str) -> None:
     """Degrees are no feet; a CRS that nobody knows is none."""
     with pytest.raises(CrsRefused):
-        axis_order.decide(THERE, axis_order.readings([("srsName", axis_order.named(name))], None), BOUNDS, "x")
+        axis_order.choose_reading(
+            THERE, axis_order.candidate_readings([("srsName", axis_order.parse_crs_name(name))], None), BOUNDS, "x"
+        )
 
 
 def test_infinite_coordinates_are_not_within_the_bounds() -> None:
     """Numbers that a CRS cannot have are no reason to believe in it."""
     far = np.array([shapely.box(1e30, 1e30, 2e30, 2e30)], dtype=object)
     with pytest.raises(CrsRefused):
-        axis_order.decide(far, axis_order.readings([("srsName", axis_order.named("EPSG:2249"))], None), BOUNDS, "x")
+        axis_order.choose_reading(
+            far, axis_order.candidate_readings([("srsName", axis_order.parse_crs_name("EPSG:2249"))], None), BOUNDS, "x"
+        )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.effort import assert_cost
 from zoning_assets.transform.decode.esri import esri_curves, esri_json
-from zoning_assets.transform.decode.esri.esri_curves import Budget
+from zoning_assets.transform.decode.esri.esri_curves import VertexBudget
 
 radii = st.floats(0.1, 1e5)
 angles = st.floats(-pi, pi)
@@ -35,7 +35,7 @@ def test_a_circular_arc_runs_through_its_inner_point(radius, angle, turn, part, 
     """All corners lie on the circle, all chords within 1e-5 of its radius, and the arc takes the inner point's way."""
     turn = -turn if clockwise else turn
     start, end, inner = (on_circle(radius, angle + each) for each in (0, turn, turn * part))
-    corners = esri_curves.drawn([start, {"c": [end, inner]}], Budget())
+    corners = esri_curves.linearize_ring([start, {"c": [end, inner]}], VertexBudget())
     assert (corners[0], corners[-1]) == (start, end)
     far, middle = distances(corners)
     assert far == pytest.approx(radius, rel=1e-4 / min(abs(turn), 2 * pi - abs(turn)) ** 2 * 1e-6, abs=1e-6)
@@ -52,7 +52,7 @@ def test_an_elliptic_arc_keeps_to_its_ellipse(axis, angle, turn, ratio, rotation
     start, end = (on_circle(axis, angle + each, ratio, rotation) for each in (0, turn))
     minor = abs(turn) < pi
     curve = {"a": [end, [1000, 2000], int(minor), int(clockwise), rotation, axis, ratio]}
-    corners = esri_curves.drawn([start, curve], Budget())
+    corners = esri_curves.linearize_ring([start, curve], VertexBudget())
     assert (corners[0], corners[-1]) == (start, end)
     back = [(complex(*each) - complex(1000, 2000)) / complex(cos(rotation), sin(rotation)) for each in corners]
     assert [hypot(each.real, each.imag / ratio) for each in back] == pytest.approx([axis] * len(back), rel=1e-6)
@@ -64,7 +64,7 @@ def test_an_elliptic_arc_keeps_to_its_ellipse(axis, angle, turn, ratio, rotation
 def test_a_bezier_curve_stays_near(points):
     """No point of the curve is further from its chords than 1e-5 of its control polygon's length."""
     p0, p1, p2, p3 = (np.array(each) for each in points)
-    corners = esri_curves.drawn([list(p0), {"b": [list(p3), list(p1), list(p2)]}], Budget())
+    corners = esri_curves.linearize_ring([list(p0), {"b": [list(p3), list(p1), list(p2)]}], VertexBudget())
     t = np.linspace(0, 1, 301)[:, None]
     curve = (1 - t) ** 3 * p0 + 3 * t * (1 - t) ** 2 * p1 + 3 * t**2 * (1 - t) * p2 + t**3 * p3
     length = sum(np.hypot(*(b - a)) for a, b in ((p0, p1), (p1, p2), (p2, p3)))
@@ -83,7 +83,7 @@ def test_a_bezier_curve_stays_near(points):
 def test_a_whole_circle_is_a_ring(curve):
     """A curve that ends where it begins is a whole circle, in either form."""
     shapes, flaws = esri_json.shapes_of([{"curveRings": [[[0, 0], curve]]}])
-    assert flaws == {0: esri_json.CHORDS}
+    assert flaws == {0: esri_json.CURVES_LINEARIZED}
     assert shapes[0].area == pytest.approx(100 * pi, rel=2e-5)
     assert shapes[0].is_valid
 
@@ -93,12 +93,12 @@ def test_straight_arcs_and_mixed_rings():
     ring = [[0, 0, 5], {"c": [[0, 10, 5, 1], [0, 5]]}, [10, 10], {"a": [[10, 0], [10, 5], 1, 1]}, [0, 0]]
     (shape,), _ = esri_json.shapes_of([{"curveRings": [ring]}])
     assert shape.area == pytest.approx(100 + 12.5 * pi, rel=2e-5)
-    assert esri_curves.drawn(ring[:2], Budget()) == [[0, 0], [0, 10]]
+    assert esri_curves.linearize_ring(ring[:2], VertexBudget()) == [[0, 0], [0, 10]]
 
 
 def test_a_step_is_half_a_degree():
     """The corners of an arc are as many as the tolerance asks for."""
-    corners = esri_curves.drawn([[1, 0], {"c": [[-1, 0], [cos(radians(90)), 1]]}], Budget())
+    corners = esri_curves.linearize_ring([[1, 0], {"c": [[-1, 0], [cos(radians(90)), 1]]}], VertexBudget())
     assert len(corners) == 361
 
 
@@ -127,16 +127,16 @@ def test_a_step_is_half_a_degree():
 def test_what_cannot_be_drawn_is_one_error(ring):
     """A curve of a stranger that cannot be drawn is refused by one kind of error, whatever is wrong with it."""
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
-        esri_curves.drawn(ring, Budget())
+        esri_curves.linearize_ring(ring, VertexBudget())
 
 
 def test_curves_cannot_fill_the_memory():
     """A ring of a million whole circles ends at the limit, and its row is held back as a curve."""
     circles = [[0, 0], *[{"c": [[0, 0], [20, 0]]}] * 100_000]
-    with pytest.raises(ValueError, match="too many corners"):
-        esri_curves.drawn(circles, Budget(5_000))
+    with pytest.raises(ValueError, match="too many vertices"):
+        esri_curves.linearize_ring(circles, VertexBudget(5_000))
     _, flaws = esri_json.shapes_of([{"curveRings": [circles[:2]]}, {"curveRings": [circles]}])
-    assert flaws == {0: esri_json.CHORDS, 1: esri_json.CURVE}
+    assert flaws == {0: esri_json.CURVES_LINEARIZED, 1: esri_json.CURVE}
 
 
 def test_curves_cannot_fill_the_time():

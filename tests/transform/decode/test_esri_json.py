@@ -26,8 +26,8 @@ NONE, FEET = None, "EPSG:2249"
 CASES = {
     "all_ccw": (100, True, None, FEET),
     "bigint": (100, True, None, FEET),
-    "curve_bezier": (76.25, True, esri_json.CHORDS, FEET),
-    "curve_only": (25 * pi, True, esri_json.CHORDS, FEET),
+    "curve_bezier": (76.25, True, esri_json.CURVES_LINEARIZED, FEET),
+    "curve_only": (25 * pi, True, esri_json.CURVES_LINEARIZED, FEET),
     "date_neg": (100, True, None, FEET),
     "empty_rings": (NONE, False, None, FEET),
     "hole_before_outer": (91, True, None, FEET),
@@ -141,7 +141,7 @@ def test_recorded_pages_parse(path):
     source = said.get("wkt") or f"EPSG:{said.get('latestWkid', said.get('wkid'))}"
     count, (west, south, east, north) = POLYGON_PAGES[path]
     rows = page_readers.READERS["esrijson"](body, {})
-    mended = validity.mend(crs.reproject(rows.geometry, source, "EPSG:4326"), GRID)
+    mended = validity.repair_shapes(crs.reproject(rows.geometry, source, "EPSG:4326"), GRID)
     assert len(rows) == len(rows.geometry) == count
     assert rows.flaws == {}
     assert set(mended.rejected) == {None}
@@ -153,7 +153,7 @@ def test_a_recorded_sliver_is_rejected_with_its_flaw():
     """A real parcel of two corners is no area: it is read, rejected, and says what was odd."""
     rows = esri_json.read(recorded("pyesridump/us-ms-madison/us-ms-madison-0.json"), {})
     assert (len(rows), rows.flaws) == (1, {0: rings.RING_REMOVED})
-    assert validity.mend(rows.geometry, GRID).rejected.tolist() == [validity.NO_GEOMETRY]
+    assert validity.repair_shapes(rows.geometry, GRID).rejected.tolist() == [validity.NO_GEOMETRY]
 
 
 def test_a_page_with_bare_nan_parses():

@@ -217,7 +217,7 @@ def test_other_shapes_are_named():
     rows = message(15, shape([5], SQUARE)), message(15)
     assert read(transform(), *rows, kind=0).flaws == {0: esri_json.NO_AREA}
     assert read(transform(), *rows, kind=4).flaws == {0: esri_json.MULTIPATCH}
-    assert read(transform(), message(15, message(3, b"binary")), *rows).flaws == {0: esri_pbf.BINARY}
+    assert read(transform(), message(15, message(3, b"binary")), *rows).flaws == {0: esri_pbf.BINARY_SHAPE}
 
 
 def test_the_largest_steps_do_no_harm():

@@ -12,7 +12,7 @@ import shapely
 from tests.support.shared_data import recorded
 from zoning_assets.transform.decode import gml, xml_limits
 from zoning_assets.transform.decode.esri import esri_curves, esri_json
-from zoning_assets.transform.decode.feature_collection import Collection, of_gml
+from zoning_assets.transform.decode.feature_collection import FeaturePage, read_gml
 from zoning_assets.transform.geometry.rings import NOT_NUMBERS
 
 HEAD = 'xmlns:gml="http://www.opengis.net/gml" xmlns:xlink="http://www.w3.org/1999/xlink"'
@@ -20,10 +20,10 @@ SQUARE = "0 0 0 1 1 1 1 0 0 0"
 CUBE = "0 0 9 0 1 9 1 1 9 1 0 9 0 0 9"
 
 
-def page(*shapes: str, kinds: dict[str, str] | None = None) -> Collection:
+def page(*shapes: str, kinds: dict[str, str] | None = None) -> FeaturePage:
     """A page of rows with these shapes."""
     rows = "".join(f"<gml:featureMember><row><g>{shape}</g></row></gml:featureMember>" for shape in shapes)
-    return of_gml(f"<FeatureCollection {HEAD}>{rows}</FeatureCollection>".encode(), kinds or {})
+    return read_gml(f"<FeatureCollection {HEAD}>{rows}</FeatureCollection>".encode(), kinds or {})
 
 
 def curve(*segments: str) -> str:
@@ -80,7 +80,7 @@ def test_arcs_are_drawn_as_chords_and_said() -> None:
     half = curve(segment("Arc", "0 0 1 1 2 0"), segment("LineStringSegment", "2 0 0 0"))
     rows = page(polygon(half)).rows
     assert shapely.area(rows.geometry[0]) == pytest.approx(math.pi / 2, rel=1e-4)
-    assert dict(rows.flaws) == {0: esri_json.CHORDS}
+    assert dict(rows.flaws) == {0: esri_json.CURVES_LINEARIZED}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_arcs_are_drawn_as_chords_and_said() -> None:
         (polygon(ring("0 0 0 1 1")), NOT_NUMBERS),
         (polygon(positions("0 0", "0", "2 0")), NOT_NUMBERS),
         (polygon(OLD_RING.format(words="", text="0,0 x,1 1,1 0,0")), NOT_NUMBERS),
-        (f'<gml:Surface>{polygon(ring(SQUARE))}<gml:m xlink:href="#p"/></gml:Surface>', gml.ELSEWHERE),
+        (f'<gml:Surface>{polygon(ring(SQUARE))}<gml:m xlink:href="#p"/></gml:Surface>', gml.REMOTE_GEOMETRY),
         ("<gml:Point><gml:pos>1 1</gml:pos></gml:Point>", esri_json.NO_AREA),
         ("<gml:LineString><gml:posList>1 1 2 2</gml:posList></gml:LineString>", esri_json.NO_AREA),
         (polygon(curve(segment("Circle", "0 0 1 1 2 0"))), esri_json.CURVE),
@@ -115,9 +115,9 @@ def test_attributes_are_what_the_schema_says() -> None:
     )
     member = f'<gml:featureMember><row fid="r.7">{row}</row></gml:featureMember>'
     body = f"<FeatureCollection {HEAD}>{member}</FeatureCollection>"
-    kinds = {"n": gml.WHOLE, "f": gml.NUMBER, "b": gml.BOOLEAN, "odd": gml.WHOLE}
-    found = of_gml(body.encode(), kinds)
-    assert found.own == ["r.7"]
+    kinds = {"n": gml.INTEGER, "f": gml.NUMBER, "b": gml.BOOLEAN, "odd": gml.INTEGER}
+    found = read_gml(body.encode(), kinds)
+    assert found.ids == ["r.7"]
     assert found.rows.attributes == [
         {"name": "n", "pin": "007", "n": 7, "f": 1.5, "b": True, "odd": "1x", "e": None, "nil": None}
         | {"two": ["1", "2"], "when": "2014-01-01"}
@@ -145,7 +145,7 @@ def test_attributes_are_what_the_schema_says() -> None:
 def test_what_is_no_page_is_refused(body: bytes) -> None:
     """Other documents, document types, encodings that hide them, and what would fill the memory."""
     with pytest.raises(ValueError, match=r"."):
-        of_gml(body, {})
+        read_gml(body, {})
 
 
 def test_curves_of_a_page_are_bounded() -> None:
@@ -154,10 +154,10 @@ def test_curves_of_a_page_are_bounded() -> None:
     shape = polygon(curve(segment("ArcString", arcs)))
     body = f"<FeatureCollection {HEAD}><member><row><g>{shape}</g></row></member></FeatureCollection>"
     root = xml_limits.parse(body.encode())
-    budget = esri_curves.Budget()
-    assert gml.feature(gml.features(root)[0], {}, budget).flaw == esri_json.CURVE
-    assert budget.corners == 0
-    assert gml.feature(gml.features(root)[0], {}, budget).flaw == esri_json.CURVE
+    budget = esri_curves.VertexBudget()
+    assert gml.read_feature(gml.feature_elements(root)[0], {}, budget).flaw == esri_json.CURVE
+    assert budget.vertices == 0
+    assert gml.read_feature(gml.feature_elements(root)[0], {}, budget).flaw == esri_json.CURVE
 
 
 @pytest.mark.parametrize("name", ["page.xml", "page_110.xml"])
@@ -169,7 +169,7 @@ def test_gdal_reads_the_same_shapes(tmp_path: Path, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _, _, theirs, _ = pyogrio.raw.read(tmp_path / "page.gml", **options)
-    ours = of_gml(body, {}).rows.geometry
+    ours = read_gml(body, {}).rows.geometry
     assert len(ours) == len(theirs)
     for one, other in zip(ours, shapely.from_wkb(theirs), strict=True):
         assert np.array_equal(shapely.get_coordinates(one), shapely.get_coordinates(other))

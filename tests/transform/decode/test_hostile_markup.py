@@ -17,7 +17,7 @@ from zoning_assets.errors import ZoningError
 from zoning_assets.sources.ogc_api_features import collection_metadata
 from zoning_assets.sources.wfs import wfs_capabilities
 from zoning_assets.transform.decode import axis_order, feature_batches, json_limits, row_identity
-from zoning_assets.transform.decode.feature_collection import Collection, of_geojson, of_gml
+from zoning_assets.transform.decode.feature_collection import FeaturePage, read_geojson, read_gml
 
 MAPSERVER = "live_peers/mapserver"
 #: How many times more work a damaged answer may be than the sound one. What hangs, or is quadratic, is far beyond.
@@ -105,24 +105,24 @@ def _moved(accident: str, root: Any, one: Any, other: Any) -> None:
         other.append(one)
 
 
-def page_of(read: Callable[[bytes], Collection]) -> Callable[[bytes], None]:
+def page_of(read: Callable[[bytes], FeaturePage]) -> Callable[[bytes], None]:
     """Reads a page, and does with it what a walk does."""
 
     def judged(body: bytes) -> None:
         page = read(body)
-        assert len(page.rows.attributes) == len(page.rows.geometry) == len(page.own)
+        assert len(page.rows.attributes) == len(page.rows.geometry) == len(page.ids)
         assert set(page.rows.flaws) <= set(range(len(page.rows)))
         assert page.matched is None or 0 <= page.matched <= 50_000_000
-        ids = row_identity.ids(
-            page.own, page.rows, row_identity.column(name for row in page.rows.attributes for name in row)
+        ids = row_identity.row_ids(
+            page.ids, page.rows, row_identity.id_column(name for row in page.rows.attributes for name in row)
         )
-        axis_order.decide(
+        axis_order.choose_reading(
             page.rows.geometry,
-            axis_order.readings([("x", axis_order.named(page.crs or axis_order.CRS84))], None),
+            axis_order.candidate_readings([("x", axis_order.parse_crs_name(page.crs or axis_order.CRS84))], None),
             (-180, -90, 180, 90),
             "x",
         )
-        assert len(feature_batches.batch(ids, page.rows)) == len(page.rows)
+        assert len(feature_batches.to_batch(ids, page.rows)) == len(page.rows)
         at = collection_metadata.CollectionAddress("https://ann:pw@example.org/collections/a", {"key": "k"})
         onward = at.next_address(page.link("next") or "", at.items, {"f": "json"}, "x")
         assert onward.startswith("https://ann:pw@example.org/")
@@ -133,13 +133,13 @@ def page_of(read: Callable[[bytes], Collection]) -> Callable[[bytes], None]:
 
 def schema(body: bytes) -> None:
     found = wfs_capabilities.schema(wfs_capabilities.read(body, "x"), "ms:parcels", "x")
-    assert set(found.columns.values()) <= {"whole", "number", "boolean", "text"}
+    assert set(found.columns.values()) <= {"integer", "number", "boolean", "text"}
 
 
 def capabilities(body: bytes) -> None:
     found = wfs_capabilities.capabilities(wfs_capabilities.read(body, "x"), "x")
     for each in found.types.values():
-        axis_order.named(each.crs)
+        axis_order.parse_crs_name(each.crs)
         assert each.geojson is None or each.geojson in each.formats
     wfs_capabilities.choose(found.types, "parcels", "x")
 
@@ -156,13 +156,16 @@ def collection(body: bytes) -> None:
 
 
 XML: dict[str, tuple[Callable[[bytes], None], list[str]]] = {
-    "gml": (page_of(lambda body: of_gml(body, {"OBJECTID": "whole", "UYEAR": "number"})), ["page.xml", "page_110.xml"]),
+    "gml": (
+        page_of(lambda body: read_gml(body, {"OBJECTID": "integer"})),
+        ["page.xml", "page_110.xml"],
+    ),
     "schema": (schema, ["describe.xml"]),
     "capabilities": (capabilities, ["caps200.xml"]),
     "refusal": (refusal, ["exception.xml"]),
 }
 JSON: dict[str, tuple[Callable[[bytes], None], list[str]]] = {
-    "geojson": (page_of(of_geojson), ["pygeoapi/items.json", "tipg/items.json", "mapserver/page.geojson"]),
+    "geojson": (page_of(read_geojson), ["pygeoapi/items.json", "tipg/items.json", "mapserver/page.geojson"]),
     "documents": (collection, ["pygeoapi/landing.json", "pygeoapi/queryables.json", "tipg/limit422.json"]),
 }
 

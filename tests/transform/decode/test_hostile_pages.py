@@ -13,7 +13,7 @@ from zoning_assets.errors import CrsRefused
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
 from zoning_assets.transform import normalize
 from zoning_assets.transform.decode import page_readers
-from zoning_assets.transform.validate import judge
+from zoning_assets.transform.validate import validate_rows
 
 #: form -> recorded answers of that form, small enough to be damaged often.
 ANSWERS = {
@@ -104,7 +104,7 @@ def test_what_is_read_is_accepted_or_rejected(form, data, policy):
     except CrsRefused:
         return
     frame["page"] = "p"
-    judged_ = judge(frame, jurisdiction=globe, feed=feed, listed=True)
+    judged_ = validate_rows(frame, jurisdiction=globe, feed=feed, listed=True)
     assert judged_.accepted + len(judged_.rejections) == len(rows)
 
 

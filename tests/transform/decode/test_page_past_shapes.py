@@ -31,7 +31,7 @@ _page = st.fixed_dictionaries(
 def _peeked(decode: Any, body: bytes) -> Any:
     """What is to be known of a page, or why it cannot be."""
     try:
-        return esri_json.peek_at(decode(body), "ID")
+        return esri_json.peek_document(decode(body), "ID")
     except ValueError as error:
         return str(error)
 
@@ -79,7 +79,7 @@ def test_a_page_of_geojson_is_checked_as_if_all_of_it_were_read(document: Any) -
     body = _json(document).replace(b'"attributes"', b'"properties"')
 
     def whole(body: bytes) -> None:
-        json_limits.attributes_of(json_limits.features_in(json_limits.decode(body)), "properties")
+        json_limits.attributes_of(json_limits.features_of(json_limits.decode(body)), "properties")
 
     assert _refusal(feature_collection.check_geojson, body) == _refusal(whole, body)
 

@@ -65,7 +65,7 @@ def test_the_same_as_with_care(document: Any) -> None:
 def test_a_page_that_is_plain_is_read_as_one(monkeypatch) -> None:
     """Or the test above would compare one way with itself."""
     page = {"features": [{"attributes": {"A": 1}, "geometry": {"rings": [_SQUARE]}}]}
-    monkeypatch.setattr(esri_json.json_limits, "read", None)
+    monkeypatch.setattr(esri_json.json_limits, "read_page", None)
     assert _read(page)[0] == "[{'A': 1}]"
 
 
@@ -103,6 +103,6 @@ def test_a_column_of_texts_is_each_of_them(texts: list[str | None]) -> None:
 def test_what_needs_no_mending_is_as_if_taken_apart(shapes: list[shapely.Geometry | None]) -> None:
     """A shape is mended alone or among others, whole or in parts, to the same one."""
     array = np.array([*shapes, None], dtype=object)[:-1]
-    mended = validity.mend(array, content_hash.GRID["EPSG:4326"]).geometry
+    mended = validity.repair_shapes(array, content_hash.GRID["EPSG:4326"]).geometry
     apart = validity.polygons_only(mended, least=0.0)
     assert shapely.to_wkb(content_hash.normal(apart)).tolist() == shapely.to_wkb(mended).tolist()

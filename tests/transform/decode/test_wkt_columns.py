@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.transform.strategies import wild_shapes
 from zoning_assets.transform.decode import wkt_columns
 from zoning_assets.transform.decode.esri.esri_json import CURVE
-from zoning_assets.transform.decode.wkt_columns import NOT_A_SHAPE, OTHER_SRID, shapes_of, srid_of
+from zoning_assets.transform.decode.wkt_columns import OTHER_SRID, UNREADABLE_SHAPE, shapes_of, srid_of
 
 RING = "0 0,2 0,2 1,0 0"
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
@@ -45,17 +45,17 @@ def test_a_shape_is_read_however_it_is_spelled(text, area):
         ("CURVEPOLYGON(CIRCULARSTRING(0 0,1 1,0 0))", CURVE),
         (f"MULTISURFACE(CURVEPOLYGON(({RING})))", CURVE),
         (f"SRID=4326;POLYGON(({RING}))", OTHER_SRID),
-        (f"SRID=99999999999;POLYGON(({RING}))", NOT_A_SHAPE),
-        ("POLYGON((0 0,1 0", NOT_A_SHAPE),
-        ("POLYGON((nan 0,1 0,1 1,nan 0))", NOT_A_SHAPE),
-        ("POLYGONS(0)", NOT_A_SHAPE),
-        ("lot 7", NOT_A_SHAPE),
-        ("{", NOT_A_SHAPE),
-        ("[1]", NOT_A_SHAPE),
-        (7, NOT_A_SHAPE),
-        (True, NOT_A_SHAPE),
-        ([SQUARE], NOT_A_SHAPE),
-        ("GEOMETRYCOLLECTION(" * 100_000 + "POINT(0 0)" + ")" * 100_000, NOT_A_SHAPE),
+        (f"SRID=99999999999;POLYGON(({RING}))", UNREADABLE_SHAPE),
+        ("POLYGON((0 0,1 0", UNREADABLE_SHAPE),
+        ("POLYGON((nan 0,1 0,1 1,nan 0))", UNREADABLE_SHAPE),
+        ("POLYGONS(0)", UNREADABLE_SHAPE),
+        ("lot 7", UNREADABLE_SHAPE),
+        ("{", UNREADABLE_SHAPE),
+        ("[1]", UNREADABLE_SHAPE),
+        (7, UNREADABLE_SHAPE),
+        (True, UNREADABLE_SHAPE),
+        ([SQUARE], UNREADABLE_SHAPE),
+        ("GEOMETRYCOLLECTION(" * 100_000 + "POINT(0 0)" + ")" * 100_000, UNREADABLE_SHAPE),
     ],
 )
 def test_what_is_no_shape_is_named(value, flaw):

@@ -19,7 +19,7 @@ randoms = st.randoms(use_true_random=False)
 def hash_of(*shapes: shapely.Geometry) -> list[str]:
     """The hashes of rows that have these shapes and are alike in everything else."""
     array = np.array(shapes, dtype=object)
-    return content_hash.content_hashes([["key"] * len(array)], validity.mend(array, GRID).geometry)
+    return content_hash.content_hashes([["key"] * len(array)], validity.repair_shapes(array, GRID).geometry)
 
 
 @given(lots(), randoms)

@@ -22,7 +22,7 @@ def drawn(codes: list[str | None]) -> tuple[preview_image.Sketch, Image.Image]:
     before = pd.DataFrame({"page": "p", "row": range(len(codes)), "geometry": table["geometry"]})
     rejections = pd.DataFrame({"page": ["p"], "row": [0]})
     sketch = preview_image.sketch(table, before, rejections)
-    return sketch, Image.open(io.BytesIO(preview_image.of_sketches([sketch]))).convert("RGB")
+    return sketch, Image.open(io.BytesIO(preview_image.draw_sketches([sketch]))).convert("RGB")
 
 
 def at(image: Image.Image, codes: int, lot: int) -> tuple[int, ...]:
@@ -49,20 +49,20 @@ def test_lots_of_one_code_have_one_colour_and_of_two_codes_two() -> None:
 def test_the_legend_names_codes_and_marks() -> None:
     """Each code, what has none, and what was repaired and rejected have a line below the map."""
     sketch, image = drawn(["R-1", "B", None, "R-1"])
-    layers = preview_image.by_code(
+    layers = preview_image.layers_by_code(
         np.array(shapely.from_wkb(list(sketch.accepted))), np.array(sketch.codes, dtype=object)
     )
     assert [(layer.label, len(layer.shapes)) for layer in layers] == [("B", 1), ("R-1", 1), ("without a code", 1)]
     legend = np.asarray(image)[-50:]
     assert (legend != 255).any()
-    marks = [preview_image.Layer("repaired", (217, 119, 0)), preview_image.Layer("rejected", (209, 36, 47))]
+    marks = [preview_image.MapLayer("repaired", (217, 119, 0)), preview_image.MapLayer("rejected", (209, 36, 47))]
     assert any(near(tuple(pixel), mark.colour) for mark in marks for pixel in legend.reshape(-1, 3).tolist())
 
 
 def test_many_codes_share_a_colour_and_the_legend_says_how_many() -> None:
     """A city of a thousand codes does not get a thousand lines."""
     codes = np.array([f"PD-{number}" for number in range(100)] + ["R-1"] * 50, dtype=object)
-    layers = preview_image.by_code(np.array([shapely.box(0, 0, 1, 1)] * 150), codes)
+    layers = preview_image.layers_by_code(np.array([shapely.box(0, 0, 1, 1)] * 150), codes)
     assert len(layers) == 9
     assert layers[-1].label == "93 other codes"
     assert sum(len(layer.shapes) for layer in layers) == 150
@@ -70,8 +70,8 @@ def test_many_codes_share_a_colour_and_the_legend_says_how_many() -> None:
 
 def test_nothing_known_is_a_plain_map_and_hostile_labels_are_drawn() -> None:
     """Without codes there is one line; control characters and endless names do no harm."""
-    none = preview_image.by_code(np.array([shapely.box(0, 0, 1, 1)]), np.array([""], dtype=object))
+    none = preview_image.layers_by_code(np.array([shapely.box(0, 0, 1, 1)]), np.array([""], dtype=object))
     assert [layer.label for layer in none] == ["accepted"]
-    hostile = preview_image.Layer("\x00\n\u202e" + "x" * 10_000, (0, 0, 0), np.array([shapely.Point(0, 0)]))
+    hostile = preview_image.MapLayer("\x00\n\u202e" + "x" * 10_000, (0, 0, 0), np.array([shapely.Point(0, 0)]))
     assert Image.open(io.BytesIO(preview_image.draw([hostile]))).width >= 600
     assert Image.open(io.BytesIO(preview_image.draw([]))).width >= 600

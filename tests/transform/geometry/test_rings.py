@@ -70,7 +70,7 @@ def test_a_thousand_rings_within_rings_are_told_apart():
     assert shape.area == sum(4 * s * s * (-1) ** s for s in range(1, 1501))
 
 
-@pytest.mark.parametrize("limit", ["_MOST_PAIRS", "_MOST_CORNERS"])
+@pytest.mark.parametrize("limit", ["_MAX_PAIRS", "_MAX_VERTICES"])
 def test_too_many_rings_within_rings_are_named(monkeypatch, limit):
     """Where telling shells from holes would take too long the row has no shape and says why; other rows have theirs."""
     monkeypatch.setattr(rings, limit, 40)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.transform.strategies import GRID, lots, wild_shapes
 from zoning_assets.transform.geometry import content_hash
-from zoning_assets.transform.geometry.validity import NO_GEOMETRY, NOT_AN_AREA, mend
+from zoning_assets.transform.geometry.validity import NO_GEOMETRY, NOT_AN_AREA, repair_shapes
 
 BOW_TIE = shapely.Polygon([(0, 0), (1e-5, 1e-5), (1e-5, 0), (0, 1e-5)])
 SPIKE = shapely.Polygon([(0, 0), (1e-5, 0), (1e-5, 1e-5), (1e-5, 2e-5), (1e-5, 1e-5), (0, 1e-5)])
@@ -31,7 +31,7 @@ def array(*shapes: shapely.Geometry | None) -> np.ndarray:
 @example([shapely.MultiPolygon([SQUARE, SQUARE]), shapely.MultiPolygon([SQUARE, shapely.box(5e-6, 0, 2e-5, 1e-5)])])
 def test_a_shape_is_sound_or_has_a_reason(shapes):
     """Each row out is a valid MultiPolygon in canonical form on the grid, or None with a reason; none is missing."""
-    mended = mend(array(*shapes), GRID)
+    mended = repair_shapes(array(*shapes), GRID)
     assert len(mended.geometry) == len(mended.rejected) == len(mended.repaired) == len(shapes)
     for shape, reason in zip(mended.geometry, mended.rejected, strict=True):
         assert (shape is None) == (reason is not None)
@@ -42,7 +42,7 @@ def test_a_shape_is_sound_or_has_a_reason(shapes):
             assert shape.area > 0
             corners = shapely.get_coordinates(shape)
             assert (corners == np.round(corners, 8)).all()
-            again = mend(array(shape), GRID)
+            again = repair_shapes(array(shape), GRID)
             assert again.repaired[0] is None
             assert shapely.to_wkb(again.geometry[0]) == shapely.to_wkb(shape)
 
@@ -52,7 +52,7 @@ def test_a_shape_is_sound_or_has_a_reason(shapes):
 def test_a_shape_is_mended_without_regard_to_its_neighbours(shapes, data):
     """What becomes of a shape does not depend on the rows beside it."""
     at = data.draw(st.integers(0, len(shapes) - 1))
-    together, alone = mend(array(*shapes), GRID), mend(array(shapes[at]), GRID)
+    together, alone = repair_shapes(array(*shapes), GRID), repair_shapes(array(shapes[at]), GRID)
     assert shapely.to_wkb(together.geometry)[at] == shapely.to_wkb(alone.geometry)[0]
     assert (together.rejected[at], together.repaired[at]) == (alone.rejected[0], alone.repaired[0])
 
@@ -61,7 +61,7 @@ def test_a_shape_is_mended_without_regard_to_its_neighbours(shapes, data):
 def test_a_valid_shape_keeps_its_area(lot):
     """A valid shape on the grid is the same area after as before, and is not called repaired."""
     before = lot.shape()
-    mended = mend(array(before), GRID)
+    mended = repair_shapes(array(before), GRID)
     assert mended.repaired[0] is None
     assert mended.geometry[0].equals(before)
     assert mended.geometry[0].area == pytest.approx(before.area, rel=1e-12)
@@ -72,7 +72,7 @@ def test_the_callers_shapes_are_left_alone(lot):
     """Mending changes neither the caller's array nor a shape in it."""
     shapes = array(lot.shape(), None, BOW_TIE)
     before = shapely.to_wkb(shapes).tolist()
-    mend(shapes, GRID)
+    repair_shapes(shapes, GRID)
     assert shapely.to_wkb(shapes).tolist() == before
 
 
@@ -96,21 +96,21 @@ def test_the_callers_shapes_are_left_alone(lot):
 )  # fmt: skip
 def test_each_flaw_has_its_verdict(shape, repaired, rejected, area):
     """Nothing, a point, a line, a collapsed ring and a bow-tie each have one stated end."""
-    mended = mend(array(shape), GRID)
+    mended = repair_shapes(array(shape), GRID)
     assert (mended.repaired[0], mended.rejected[0]) == (repaired, rejected)
     assert area is None or mended.geometry[0].area == pytest.approx(area, rel=1e-6)
 
 
 def test_no_rows_are_no_rows():
     """An empty page is mended to an empty page."""
-    assert len(mend(array(), content_hash.GRID["EPSG:3857"]).geometry) == 0
+    assert len(repair_shapes(array(), content_hash.GRID["EPSG:3857"]).geometry) == 0
 
 
 @given(lots())
 def test_the_grid_of_metres_is_a_millimetre(lot):
     """In EPSG:3857 the same rules hold on a grid of a thousandth of a metre."""
     metres = shapely.transform(lot.shape(), lambda c: c * 111_320)
-    mended = mend(array(metres), content_hash.GRID["EPSG:3857"])
+    mended = repair_shapes(array(metres), content_hash.GRID["EPSG:3857"])
     assert mended.geometry[0].is_valid
     corners = shapely.get_coordinates(mended.geometry[0])
     assert (corners == np.round(corners, 3)).all()

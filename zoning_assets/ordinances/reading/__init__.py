@@ -1,1 +1,1 @@
-"""A document's bytes to running text, in a process with limits."""
+"""Extract the text of a document, in a child process with limits."""

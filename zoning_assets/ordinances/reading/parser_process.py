@@ -1,6 +1,6 @@
-"""The child process that reads a document: bytes on stdin, JSON on stdout. It limits itself before it reads.
+"""The child process that parses a document: bytes on stdin, JSON on stdout. It limits its own resources first.
 
-Nothing here is trusted by the parent: what a parser of strangers' files does, it does to this process only.
+The parent does not trust the result: an untrusted file may crash or compromise a parser, but only in this process.
 """
 
 import io
@@ -14,8 +14,8 @@ from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedErr
 from zoning_assets.ordinances.reading import html_text
 
 
-class _Refused(Exception):
-    """Ends the reading; the message is a key of `reading.REFUSALS`."""
+class _DocumentError(Exception):
+    """Ends the parsing; the message is a key of document_reader.REFUSALS."""
 
 
 def main(memory: int, cpu_s: int, written: int, most_pages: int, most_characters: int) -> None:
@@ -26,41 +26,41 @@ def main(memory: int, cpu_s: int, written: int, most_pages: int, most_characters
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     body = sys.stdin.buffer.read()
     try:
-        said: dict[str, object] = {"pages": _pages(body, most_pages, most_characters)}
-    except _Refused as refused:
-        said = {"refused": str(refused)}
+        result: dict[str, object] = {"pages": _pages(body, most_pages, most_characters)}
+    except _DocumentError as refused:
+        result = {"refused": str(refused)}
     except (MemoryError, RecursionError):
-        said = {"refused": "memory"}
-    except Exception:  # noqa: BLE001 - a parser fails on a stranger's file in every way there is
-        said = {"refused": "malformed", "detail": "it is damaged, or no document of this kind"}
-    sys.stdout.write(json.dumps(said))
+        result = {"refused": "memory"}
+    except Exception:  # noqa: BLE001 - parsers raise errors of any class for malformed files
+        result = {"refused": "malformed", "detail": "it is damaged, or in another format"}
+    sys.stdout.write(json.dumps(result))
 
 
 def _pages(body: bytes, most_pages: int, most_characters: int) -> list[str]:
-    pages = [html_text.text_of(body)] if html_text.looks_like(body) else _pdf_pages(body, most_pages, most_characters)
+    pages = [html_text.text_of(body)] if html_text.is_html(body) else _pdf_pages(body, most_pages, most_characters)
     if sum(map(len, pages)) > most_characters:
-        raise _Refused("long")
+        raise _DocumentError("long")
     return pages
 
 
 def _pdf_pages(body: bytes, most_pages: int, most_characters: int) -> list[str]:
     try:
         reader = PdfReader(io.BytesIO(body))
-        # Many cities lock only printing: the reader's password is then empty.
+        # Many cities protect only printing; then the password for reading is empty.
         if reader.is_encrypted and not reader.decrypt(""):
-            raise _Refused("encrypted")
+            raise _DocumentError("encrypted")
         if len(reader.pages) > most_pages:
-            raise _Refused("pages")
+            raise _DocumentError("pages")
         pages: list[str] = []
         for page in reader.pages:
             pages.append(page.extract_text())
             most_characters -= len(pages[-1])
             if most_characters < 0:
-                raise _Refused("long")
+                raise _DocumentError("long")
     except (DependencyError, FileNotDecryptedError):
-        raise _Refused("encrypted") from None
+        raise _DocumentError("encrypted") from None
     except LimitReachedError:
-        raise _Refused("memory") from None
+        raise _DocumentError("memory") from None
     return pages
 
 

@@ -55,7 +55,7 @@ def _fixed_rows(item: WorkItem, page: Page) -> pd.DataFrame:
 def try_fixes(item: WorkItem, page: Page) -> dict[int, tuple[str | None, str | None]]:
     """Validate the rows of a page that have a fix: index of the row -> (reason of its rejection or None, key)."""
     fixed = _fixed_rows(item, page).reset_index(drop=True)
-    judged = validate.judge(fixed, jurisdiction=item.jurisdiction, feed=item.feed)
+    judged = validate.validate_rows(fixed, jurisdiction=item.jurisdiction, feed=item.feed)
     why = dict(zip(judged.rejections["row"].tolist(), judged.rejections["reason"].tolist(), strict=True))
     return {row: (why.get(row), key) for row, key in zip(fixed["row"].tolist(), fixed["key"].tolist(), strict=True)}
 
@@ -99,7 +99,7 @@ def validate_part(item: WorkItem, part: int, numbers: Sequence[int], together: b
     normalized = item.table(NORMALIZED)
     frames = [normalized.read(item.objects, number) for number in numbers]
     rows = pd.concat(frames, ignore_index=True)
-    judged = validate.judge(rows, jurisdiction=item.jurisdiction, feed=item.feed, listed=together)
+    judged = validate.validate_rows(rows, jurisdiction=item.jurisdiction, feed=item.feed, listed=together)
     item.table(VALIDATED).write(item.objects, part, judged.table, item.jurisdiction.target_crs)
     counts = Counts(
         fetched=len(rows),

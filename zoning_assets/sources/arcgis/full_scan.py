@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalError, PortalUnreachable, ZoningError
 from zoning_assets.sources.arcgis import statistics_probe
-from zoning_assets.sources.arcgis.page_walks import WALKS, WalkPlan, checked_pages, plan
+from zoning_assets.sources.arcgis.page_walks import WALKS, checked_pages
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, Box, Ids, QueryClient, QueryPage
+from zoning_assets.sources.arcgis.walk_plan import WalkPlan, plan
 from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.paging.paged_layer import Fetch, assemble
 from zoning_assets.transform.decode import feature_batches, page_readers
@@ -167,4 +168,4 @@ class _Walked:
 
     def _batch(self, page: QueryPage, fresh: Any) -> pa.RecordBatch:
         rows = page_readers.READERS[self.service.form](page.body, self.layer)
-        return feature_batches.batch(page.ids.tolist(), rows).filter(pa.array(fresh))
+        return feature_batches.to_batch(page.ids.tolist(), rows).filter(pa.array(fresh))

@@ -14,8 +14,9 @@ from zoning_assets.harvest import Page
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.arcgis import edit_tracking, full_scan
 from zoning_assets.sources.arcgis.edit_tracking import EditedRows
-from zoning_assets.sources.arcgis.page_walks import WALKS, WalkPlan, checked_pages, is_final, plan
+from zoning_assets.sources.arcgis.page_walks import WALKS, checked_pages
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, WHOLE_ROWS, Ids, QueryClient, QueryPage
+from zoning_assets.sources.arcgis.walk_plan import WalkPlan, is_final, plan
 from zoning_assets.sources.source import Earlier, PageDraft, Update, prove
 
 #: Strategies for the list, in order of preference. With those of _BY_PARTS a page is a part of the list.

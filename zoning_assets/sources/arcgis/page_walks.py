@@ -8,25 +8,20 @@
 A query that fails because it is too large (a timeout, an error 500) is repeated in smaller parts.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import numpy as np
 import orjson
 
-from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable
+from zoning_assets.errors import HarvestIncomplete, PortalUnreachable
 from zoning_assets.sources.arcgis.query_client import (
     EVERY_ROW,
-    WHOLE_ROWS,
     Box,
     Ids,
-    Params,
-    QueryClient,
     QueryPage,
     in_box,
 )
-from zoning_assets.sources.source import PageDraft
+from zoning_assets.sources.arcgis.walk_plan import TOO_LARGE, Walk, WalkPlan, is_final
 
 #: Object ids in one request.
 _IDS_A_REQUEST = 500
@@ -37,44 +32,6 @@ _DEEPEST = 26
 _MOST_BOXES = 50_000
 #: Consecutive boxes that may fail, however small; then their size is not the cause.
 _MOST_FAILED = 12
-_TOO_MUCH = (PortalUnreachable, FeedRefused)
-
-
-@dataclass(frozen=True)
-class WalkPlan:
-    """The rows to fetch, and what is known about them.
-
-    Attributes:
-        service: sends the queries.
-        which: selects the rows: `where`, and optionally a geometry.
-        ids: their ids, sorted; None: the server does not list them.
-        count: their number; None: the server does not count.
-        box: a box around them, in degrees; used by `area`, instead of the geometry in `which`.
-        draft: stores the answers.
-        fields: the parameters that select the columns.
-        size: rows per page.
-    """
-
-    service: QueryClient
-    which: Params
-    ids: Ids | None
-    count: int | None
-    box: Box | None
-    draft: PageDraft | None
-    fields: Params
-    size: int
-
-    async def page(self, more: Params, *, few_tries: bool = False) -> QueryPage:
-        """Fetch a page of these rows. `more`: further parameters; `few_tries`: see QueryClient.query."""
-        return await self.service.page({**self.which, **self.fields, **more}, self.draft, few_tries=few_tries)
-
-    @property
-    def id(self) -> str:
-        """The object id's column."""
-        return self.service.about.id
-
-
-Walk = Callable[[WalkPlan], AsyncIterator[QueryPage]]
 
 
 async def by_offset(plan: WalkPlan) -> AsyncIterator[QueryPage]:
@@ -84,7 +41,7 @@ async def by_offset(plan: WalkPlan) -> AsyncIterator[QueryPage]:
         query = {"orderByFields": f"{plan.id} ASC", "resultRecordCount": str(size), "resultOffset": str(received)}
         try:
             page = await plan.page(query, few_tries=size > 1)
-        except _TOO_MUCH as error:
+        except TOO_LARGE as error:
             if size == 1 or is_final(error):
                 raise
             size = max(1, size // 4)
@@ -112,7 +69,7 @@ async def by_ranges(plan: WalkPlan) -> AsyncIterator[QueryPage]:
     while len(left):
         try:
             page = await plan.page(_between(plan, int(left[0]), int(left[:size][-1])), few_tries=size > 1)
-        except _TOO_MUCH as error:
+        except TOO_LARGE as error:
             if size == 1 or is_final(error):
                 raise
             size = max(1, size // 4)
@@ -173,7 +130,7 @@ async def by_ids(plan: WalkPlan) -> AsyncIterator[QueryPage]:
         wanted = left[:size]
         try:
             page = await plan.page({"objectIds": ",".join(map(str, wanted.tolist()))}, few_tries=size > 1)
-        except _TOO_MUCH as error:
+        except TOO_LARGE as error:
             if is_final(error):
                 raise
             if size == 1:
@@ -262,19 +219,8 @@ def _quarters(box: Box) -> Sequence[Box]:
     return (west, south, x, y), (x, south, east, y), (west, y, x, north), (x, y, east, north)
 
 
-def is_final(error: Exception) -> bool:
-    """Whether a smaller query would not help: the portal refused, or its host gets no request for a while."""
-    return bool(getattr(error, "final", False) or getattr(error, "wait_s", None))
-
-
 #: The strategies, in order of preference.
 WALKS: Mapping[str, Walk] = {"offset": by_offset, "ranges": by_ranges, "ids": by_ids, "area": by_area}
-
-
-def plan(service: QueryClient, which: Params, **known: Any) -> WalkPlan:
-    """The plan for the rows that `which` selects. `known`: attributes of WalkPlan that are known."""
-    defaults: dict[str, Any] = {"ids": None, "count": None, "box": None, "draft": None, "fields": WHOLE_ROWS}
-    return WalkPlan(service, which, **{**defaults, "size": service.page_size(), **known})
 
 
 async def checked_pages(walk_plan: WalkPlan, walk: Walk) -> AsyncIterator[QueryPage]:

@@ -81,7 +81,7 @@ class QueryClient:
             FeedRefused: the server refuses the query.
             PortalError: see errors.py.
         """
-        ask = partial(self.request.http.ask, tries=_FEW_TRIES) if few_tries else self.request.http.ask
+        ask = partial(self.request.http.query, tries=_FEW_TRIES) if few_tries else self.request.http.query
         url, own = layer_address(self.request.feed.url)
         read = partial(self._read, params)
         try:
@@ -195,7 +195,7 @@ class QueryClient:
     def _page(self, params: Params, body: bytes, value: Any) -> QueryPage:
         value = self._accepted(value)
         try:
-            peek = value if isinstance(value, Peek) else esri_json.peek_at(value, self._id_in(value))
+            peek = value if isinstance(value, Peek) else esri_json.peek_document(value, self._id_in(value))
         except ValueError as error:
             raise self.incomplete(f"the answer is not a page of rows: {failure_reason(error)}") from error
         if peek.rows and params["outFields"] == "*":
@@ -223,7 +223,7 @@ class QueryClient:
         """The object id's column as the rows of a page spell it."""
         try:
             return find_column(self.about.id, page["features"][0]["attributes"]) or self.about.id
-        except (LookupError, TypeError):  # no row, or an invalid one: esri_json.peek_at raises the error
+        except (LookupError, TypeError):  # no row, or an invalid one: esri_json.peek_document raises the error
             return self.about.id
 
     def page_size(self) -> int:
@@ -248,7 +248,7 @@ async def about_layer(request: Request) -> LayerMetadata:
         NotALayer, FeedRefused, PortalError: see errors.py.
     """
     url, own = layer_address(request.feed.url)
-    answer = await request.http.ask(request.jurisdiction.portal, url, {"f": "json", **own}, read=_decode)
+    answer = await request.http.query(request.jurisdiction.portal, url, {"f": "json", **own}, read=_decode)
     return describe(answer.value, where=f"{request.where} at {without_secrets(url)}")
 
 

@@ -1,7 +1,7 @@
 """The names that an ArcGIS layer gives to coded values: domains and subtypes, in the form of value_names.
 
-Source: ArcGIS REST API, "Layer (Feature Service)": `fields[].domain`, `typeIdField`, `types[].domains`, and since 11
-the same as `subtypeField`, `subtypes`.
+Source: ArcGIS REST API, "Layer (Feature Service)": `fields[].domain`, `typeIdField`, `types[].domains`; newer servers
+have the same as `subtypeField`, `subtypes`.
 """
 
 from collections.abc import Collection, Mapping

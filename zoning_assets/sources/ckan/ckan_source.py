@@ -27,7 +27,7 @@ from zoning_assets.transform.decode import wkt_columns
 from zoning_assets.transform.decode.json_limits import decode
 
 _ROW_ID = "_id"
-_PAGE_ROWS, _SAMPLE_ROWS = 2000, 20  # CKAN returns at most 32,000 rows (ckan.datastore.search.rows_max)
+_PAGE_ROWS, _SAMPLE_ROWS = 2000, 20  # CKAN's limit is 32,000 by default (ckan.datastore.search.rows_max)
 
 
 async def open_source(request: Request) -> FullLayer:
@@ -103,7 +103,7 @@ class Catalogue:
 
     async def act(self, action: str, params: Mapping[str, str]) -> dict[str, Any]:
         """Send an action and return its result."""
-        answer = await polling.ask(self.request, self.url(action), params, self.read)
+        answer = await polling.query(self.request, self.url(action), params, self.read)
         found: dict[str, Any] = answer.value
         return found
 

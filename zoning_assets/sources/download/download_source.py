@@ -88,7 +88,7 @@ async def probe(request: Request) -> dict[str, Any]:
     url = request.feed.url
     scheme = urlsplit(url).scheme
     if scheme == "ftp":
-        version = await ftp_client.look(request)
+        version = await ftp_client.read_version(request)
         return _known(changed=version.changed, size=version.size)
     if scheme in ("http", "https"):
         return _signals(await _headers(request))
@@ -97,7 +97,7 @@ async def probe(request: Request) -> dict[str, Any]:
 
 async def _headers(request: Request) -> Response:
     """Fetch the headers by HEAD; if the server refuses it, by GET of one byte, whose body is not read."""
-    look = partial(request.http.look, request.jurisdiction.portal, request.feed.url)
+    look = partial(request.http.fetch_headers, request.jurisdiction.portal, request.feed.url)
     try:
         return await look({"Accept-Encoding": "identity"})
     except (FeedRefused, PortalUnreachable):  # some servers fail on HEAD

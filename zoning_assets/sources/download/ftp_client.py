@@ -45,7 +45,7 @@ class Version:
         return f"{self.changed} {self.size}" if self.changed and self.size is not None else None
 
 
-async def look(request: Request) -> Version:
+async def read_version(request: Request) -> Version:
     """Return what the server states about the feed's file.
 
     Raises:

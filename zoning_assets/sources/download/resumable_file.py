@@ -26,7 +26,8 @@ from zoning_assets.http import Response
 MOST_BYTES = 8 << 30
 #: How many bytes that are already there are requested again and compared.
 AGAIN_BYTES = 64 << 10
-#: A Last-Modified younger than this when the response is made may stand for two versions of the file (RFC 9110).
+#: A younger Last-Modified may stand for two versions of the file. RFC 9110, 8.8.2.2, demands at least a second, and
+#: enough difference for clocks that are not synchronised.
 _SETTLED = timedelta(seconds=60)
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 

@@ -17,7 +17,7 @@ from pyarrow import compute
 from zoning_assets.sources.files import kml
 from zoning_assets.transform.decode import text_encoding
 
-WINDOWS = text_encoding.WINDOWS
+WINDOWS = text_encoding.WINDOWS_1252
 _TEXTS = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
 _ARCS = frozenset(range(8, 13))  # CircularString, CompoundCurve, CurvePolygon, MultiCurve, MultiSurface
 
@@ -91,7 +91,7 @@ def _decoded(raws: Sequence[bytes | None]) -> list[str | None]:
     known = [raw for raw in raws if raw is not None]
     utf8 = any(not raw.isascii() and text_encoding.is_utf8(raw) for raw in known)
     width = max(map(len, known))
-    return [None if raw is None else text_encoding.decoded(raw, utf8=utf8 and len(raw) >= width) for raw in raws]
+    return [None if raw is None else text_encoding.decode_value(raw, utf8=utf8 and len(raw) >= width) for raw in raws]
 
 
 def straight(geometry: pa.Array) -> pa.Array:

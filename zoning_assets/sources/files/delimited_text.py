@@ -44,7 +44,7 @@ _SHAPE = re.compile(
 _SRID = re.compile(r"\s*SRID=(\d{4,6});", re.IGNORECASE)
 _SEPARATORS = {",": "COMMA", ";": "SEMICOLON", "\t": "TAB", "|": "PIPE"}
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_WINDOWS = text_encoding.WINDOWS
+_WINDOWS = text_encoding.WINDOWS_1252
 _CELL = re.compile(rb"[^,;\t|\"\r\n]+")
 _MOST_COLUMNS = 2000
 _MOST_CELL = 64 << 20
@@ -204,7 +204,7 @@ def _each_cell_as_utf8(path: Path, target: Path) -> None:
             mended = (
                 line
                 if text_encoding.is_utf8(line)
-                else _CELL.sub(lambda cell: text_encoding.decoded(cell[0]).encode(), line)
+                else _CELL.sub(lambda cell: text_encoding.decode_value(cell[0]).encode(), line)
             )
             sink.write(mended)
 

@@ -18,8 +18,9 @@ from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureErr
 
 from zoning_assets.errors import FileRefused
 from zoning_assets.sources.files import format_detection, gdal_layer
+from zoning_assets.sources.files.file_contents import Search, contents_of
 from zoning_assets.sources.files.gdal_layer import LayerFile
-from zoning_assets.sources.files.layer_choice import Search, choose, contents_of, left_out
+from zoning_assets.sources.files.layer_choice import choose, left_out
 
 __all__ = ["LayerFile", "batches", "find_layer"]
 

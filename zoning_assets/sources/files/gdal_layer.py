@@ -1,12 +1,10 @@
-"""Read one layer of a recognised file: its description, and its rows as Arrow, with GDAL or (GeoParquet) pyarrow.
+"""Read one layer of a recognised file: its description, and its rows as Arrow.
 
-What belongs here: the options of the two readers. What does not: choosing the layer (layer_choice), detecting the
-format (format_detection), repairing the arrays that the readers return (arrow_repair), translating errors
+What belongs here: the options of GDAL. What does not: GeoParquet (geoparquet), choosing the layer (layer_choice),
+detecting the format (format_detection), repairing the arrays that the readers return (arrow_repair), translating errors
 (file_reader).
 """
 
-import itertools
-import json
 import os
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -16,11 +14,18 @@ from typing import Any
 
 import pyarrow as pa
 import pyogrio
-import pyproj
-from pyarrow import parquet
 
 from zoning_assets.errors import FileRefused
-from zoning_assets.sources.files import arrow_repair, dbf, delimited_text, format_detection, kml, row_counts, shapefile
+from zoning_assets.sources.files import (
+    arrow_repair,
+    dbf,
+    delimited_text,
+    format_detection,
+    geoparquet,
+    kml,
+    row_counts,
+    shapefile,
+)
 from zoning_assets.transform.column_names import find_column
 
 Batches = Generator[pa.RecordBatch, None, None]
@@ -95,7 +100,9 @@ def describe(  # noqa: PLR0913 - a layer, and what is known of it
         FileRefused: GDAL detects another format, the file is cut short, or its geometry is not WKB.
     """
     if format_ == format_detection.PARQUET:
-        return _parquet_layer(path, layer, where, named)
+        file = geoparquet.describe(path, where)
+        columns = _respelled(_columns(file.fields), named)
+        return LayerFile(where, path, format_, layer, file.crs, file.rows, columns, file.geometry)
     if table is not None:
         return _table_layer(table, layer, where, named)
     info = info or pyogrio.read_info(source(path, format_), layer=layer)
@@ -181,7 +188,10 @@ def _texts(layer: LayerFile, at: int) -> Iterator[str | None]:
 
 def stream(layer: LayerFile, rows: int) -> Batches:
     """The layer's rows in batches with the attributes, `geometry` and `fid`."""
-    raw = _parquet_batches(layer, rows) if layer.format == format_detection.PARQUET else _gdal_batches(layer, rows)
+    if layer.format == format_detection.PARQUET:
+        raw = geoparquet.batches(layer.path, layer.geometry, rows)
+    else:
+        raw = _gdal_batches(layer, rows)
     names = [name for name, _ in layer.columns]
     for given in raw:
         *texts, shapes, fid = map(arrow_repair.sound, given)
@@ -259,55 +269,3 @@ def _gdal_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None
         for batch in reader:
             fid, *attributes, geometry = batch.columns
             yield [*attributes, geometry, fid]
-
-
-def _geo(file: parquet.ParquetFile, where: str) -> tuple[str, dict[str, Any]]:
-    """The primary geometry column of a GeoParquet, and its metadata, from the key `geo`. Source: GeoParquet 1.1."""
-    metadata = file.metadata.metadata or {}
-    if b"geo" not in metadata:
-        raise FileRefused(
-            "the Parquet file has no `geo` metadata, so it is not GeoParquet", where=where, do=format_detection.KNOWN
-        )
-    try:
-        geo = json.loads(metadata[b"geo"])
-        name = geo["primary_column"]
-        column = {"encoding": "nothing", **geo["columns"][name]}
-    except (KeyError, TypeError, ValueError) as damage:
-        raise FileRefused(
-            "the GeoParquet's `geo` metadata is damaged", where=where, do=format_detection.AGAIN
-        ) from damage
-    if column["encoding"] != "WKB":
-        what = f"the GeoParquet's geometry is encoded as {column['encoding']}"
-        raise FileRefused(what, where=where, do="write it with the encoding WKB")
-    return str(name), column
-
-
-def _parquet_layer(path: Path, layer: str, where: str, named: Collection[str]) -> LayerFile:
-    with parquet.ParquetFile(path) as file:
-        geometry, column = _geo(file, where)
-        columns = _respelled(_columns(field for field in file.schema_arrow if field.name != geometry), named)
-        rows = file.metadata.num_rows
-    return LayerFile(where, path, format_detection.PARQUET, layer, _parquet_crs(column), rows, columns, geometry)
-
-
-def _parquet_crs(column: dict[str, Any]) -> str | None:
-    """The CRS of a GeoParquet. A missing key means longitude and latitude (OGC:CRS84); null means unknown."""
-    if "crs" not in column:
-        return "OGC:CRS84"
-    if column["crs"] is None:
-        return None
-    crs = pyproj.CRS.from_json_dict(column["crs"])
-    authority = crs.to_authority()
-    return ":".join(authority) if authority else str(crs.to_wkt())
-
-
-def _parquet_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None, None]:
-    with parquet.ParquetFile(layer.path, pre_buffer=False) as file:
-        running = itertools.count()
-        for batch in file.iter_batches(rows):
-            place = batch.schema.get_field_index(layer.geometry)
-            attributes = [array for index, array in enumerate(batch.columns) if index != place]
-            geometry = batch.column(place)
-            geometry = geometry.storage if isinstance(geometry, pa.ExtensionArray) else geometry
-            fid = pa.array(itertools.islice(running, len(batch)), pa.int64())
-            yield [*attributes, geometry.cast(pa.binary()), fid]

@@ -52,8 +52,8 @@ _UNKNOWN = -1
 def _gdb_rows(table: Path) -> int | None:
     """The rows of a FileGDB table; None: the table or its index is cut short; -1: its version is unknown.
 
-    Version 3 has 32-bit counts. Version 4 (64-bit object ids, ArcGIS Pro 3.2) has 64-bit counts at other places.
-    Source: github.com/rouault/dump_gdbtable/wiki/FGDB-Spec.
+    Version 3 has 32-bit counts. Version 4 (64-bit object ids) has 64-bit counts at other offsets.
+    Sources: github.com/rouault/dump_gdbtable/wiki/FGDB-Spec, and GDAL, ogr/ogrsf_frmts/openfilegdb/filegdbtable.cpp.
     """
     with table.open("rb") as file:
         start = file.read(32)

@@ -1,7 +1,8 @@
 """Shapefiles: check that the three files agree, and prepare them for GDAL if only names or headers differ.
 
 GDAL returns null geometries for a .shp that was cut, fewer rows for a .dbf that was cut, and rows without attributes if
-the header of the .dbf counts too few, all without an error. Source: ESRI Shapefile Technical Description, 1998.
+the header of the .dbf counts too few, all without an error.
+Source of the file format: "ESRI Shapefile Technical Description", an ESRI White Paper, July 1998.
 """
 
 import shutil

@@ -107,10 +107,10 @@ def wanted_crs(document: Mapping[str, Any]) -> str | None:
     if not offered or any("CRS84" in name for name in offered):
         return None
     storage = document.get("storageCrs")
-    return next((name for name in (storage, *offered) if name in offered and axis_order.named(name)), None)
+    return next((name for name in (storage, *offered) if name in offered and axis_order.parse_crs_name(name)), None)
 
 
-def readings(stated: str | None, wanted: str | None, header: str | None) -> list[axis_order.Reading]:
+def readings(stated: str | None, wanted: str | None, header: str | None) -> list[axis_order.CrsReading]:
     """The possible interpretations of the rows' coordinates, most credible first.
 
     Args:
@@ -118,10 +118,12 @@ def readings(stated: str | None, wanted: str | None, header: str | None) -> list
         wanted: the CRS that was requested.
         header: the response header Content-Crs.
     """
-    standard = ("the standard", axis_order.Name(axis_order.CRS84, plain=False))
+    standard = ("the standard", axis_order.CrsName(axis_order.CRS84, x_first=False))
     if header:
-        return axis_order.readings([("Content-Crs", axis_order.named(header))], stated)
-    return axis_order.readings([("the question", axis_order.named(wanted))] if wanted else [standard], stated)
+        return axis_order.candidate_readings([("Content-Crs", axis_order.parse_crs_name(header))], stated)
+    return axis_order.candidate_readings(
+        [("the request", axis_order.parse_crs_name(wanted))] if wanted else [standard], stated
+    )
 
 
 def hides_rows(collection: str, links: Iterable[Mapping[str, Any]]) -> bool:

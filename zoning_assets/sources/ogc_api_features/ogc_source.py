@@ -23,7 +23,7 @@ from zoning_assets.sources.paging.page_tracker import PAGE, PageTracker, first_p
 from zoning_assets.sources.paging.paged_layer import Fetch, assemble
 from zoning_assets.sources.source import Request
 from zoning_assets.transform.decode import axis_order, feature_batches, feature_collection, json_limits, row_identity
-from zoning_assets.transform.decode.feature_collection import Collection
+from zoning_assets.transform.decode.feature_collection import FeaturePage
 from zoning_assets.transform.decode.rows import Rows
 
 _SAMPLE = 10
@@ -71,7 +71,7 @@ class _OgcServer:
         """The parameters with which it returns rows."""
         return self.forms.get("rows", {})
 
-    async def ask(self, what: str, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
+    async def query(self, what: str, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
         """Fetch JSON. The first request for documents, and that for rows, finds the parameters that return it."""
         if what in self.forms:
             return await self._ask(url, {**self.forms[what], **params}, read)
@@ -90,12 +90,13 @@ class _OgcServer:
 
     async def _ask(self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
         self.requests += 1
-        return await self.request.http.ask(self.request.jurisdiction.portal, url, {**self.at.kept, **params}, read=read)
+        portal, params = self.request.jurisdiction.portal, {**self.at.kept, **params}
+        return await self.request.http.query(portal, url, params, read=read)
 
-    async def sample(self, rows: int, crs: str | None) -> tuple[Collection, Response]:
+    async def sample(self, rows: int, crs: str | None) -> tuple[FeaturePage, Response]:
         """Fetch the first rows."""
         params = {"limit": str(rows), **_crs(crs)}
-        answer = await self.ask("rows", self.at.items, params, feature_collection.of_geojson)
+        answer = await self.query("rows", self.at.items, params, feature_collection.read_geojson)
         return answer.value, answer
 
     async def stamp(self) -> dict[str, Any]:
@@ -125,12 +126,12 @@ def _crs(wanted: str | None) -> dict[str, str]:
 async def _layer(request: Request) -> "_OgcLayer":
     """Read the collection's metadata, and decide how its rows are read."""
     server = _OgcServer(request, collection_metadata.address(request.feed, request.where))
-    document = (await server.ask("documents", server.at.collection, {}, json_limits.decode)).value
+    document = (await server.query("documents", server.at.collection, {}, json_limits.decode)).value
     collection_metadata.check(document, f"{request.where} at {without_secrets(server.at.collection)}")
     crs = collection_metadata.wanted_crs(document)
     page, answer = await server.sample(_SAMPLE, crs)
     ways = collection_metadata.readings(request.feed.crs, crs, answer.headers.get("Content-Crs"))
-    reading = axis_order.decide(page.rows.geometry, ways, request.jurisdiction.bounds, request.where)
+    reading = axis_order.choose_reading(page.rows.geometry, ways, request.jurisdiction.bounds, request.where)
     names = sorted({name for row in page.rows.attributes for name in row})
     wanted = {request.feed.key, *request.feed.fields.values()} - {None}
     if not wanted <= set(names):  # rows may omit columns without a value
@@ -142,7 +143,7 @@ async def _layer(request: Request) -> "_OgcLayer":
 async def _queryables(server: _OgcServer) -> list[str]:
     try:
         url = f"{server.at.collection}/queryables"
-        answer = await server.ask("documents", url, {}, partial(_unless_other, json_limits.decode))
+        answer = await server.query("documents", url, {}, partial(_unless_other, json_limits.decode))
     except FeedRefused:
         return []
     return collection_metadata.names(answer.value)
@@ -160,7 +161,7 @@ class _OgcLayer:
     server: _OgcServer
     columns: Sequence[str]
     crs: str | None  # the CRS to request
-    reading: axis_order.Reading
+    reading: axis_order.CrsReading
     hides: bool
 
     @property
@@ -190,22 +191,24 @@ class _OgcLayer:
             page = await self._ask(fetch, url, {})
         if self.hides:
             hidden_rows.check(request, tracker.numbers, tracker.rows, proof)
-        proof.update({"way": f"next links, {size:,} rows per request", "axes": self.reading.why})
+        proof.update({"way": f"next links, {size:,} rows per request", "axes": self.reading.reason})
 
     def _params(self, size: int) -> dict[str, str]:
         return {**self.server.at.kept, **(self.server.form), "limit": str(size), **_crs(self.crs)}
 
-    async def _ask(self, fetch: Fetch, url: str, params: Mapping[str, str]) -> Collection:
+    async def _ask(self, fetch: Fetch, url: str, params: Mapping[str, str]) -> FeaturePage:
         """Fetch a page, and check that it has as many rows as it states."""
         body = await fetch(url, params, _checked)
-        page = await asyncio.to_thread(feature_collection.of_geojson, body)
+        page = await asyncio.to_thread(feature_collection.read_geojson, body)
         if page.returned not in (None, len(page.rows)):
             raise incomplete(self.server.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
         return page
 
-    def _batch(self, page: Collection) -> pa.RecordBatch:
-        rows = Rows(page.rows.attributes, self.reading.straight(page.rows.geometry), page.rows.flaws)
-        return feature_batches.batch(row_identity.ids(page.own, rows, row_identity.column(self.columns)), rows)
+    def _batch(self, page: FeaturePage) -> pa.RecordBatch:
+        rows = Rows(page.rows.attributes, self.reading.with_x_first(page.rows.geometry), page.rows.flaws)
+        return feature_batches.to_batch(
+            row_identity.row_ids(page.ids, rows, row_identity.id_column(self.columns)), rows
+        )
 
 
 def _checked(body: bytes) -> bytes:

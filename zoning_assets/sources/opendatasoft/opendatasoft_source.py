@@ -85,7 +85,7 @@ async def _describe(request: Request, url: str, where: str) -> OpendatasoftDatas
     def read(body: bytes) -> Mapping[str, Any]:
         return json_fields.object_of(decode(body))
 
-    answer = await polling.ask(request, url, {}, read)
+    answer = await polling.query(request, url, {}, read)
     return describe(answer.value, where)
 
 

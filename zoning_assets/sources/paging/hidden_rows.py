@@ -9,10 +9,10 @@ from typing import Any
 
 from zoning_assets.errors import HarvestIncomplete
 from zoning_assets.sources.source import Request
-from zoning_assets.transform.decode.row_identity import Numbers
+from zoning_assets.transform.decode.row_identity import IdNumbers
 
 
-def check(request: Request, numbers: Numbers, rows: int, proof: dict[str, Any]) -> None:
+def check(request: Request, numbers: IdNumbers, rows: int, proof: dict[str, Any]) -> None:
     """Check whether rows may be hidden, after all rows of a layer of MapServer were fetched.
 
     Args:
@@ -24,11 +24,11 @@ def check(request: Request, numbers: Numbers, rows: int, proof: dict[str, Any]) 
     Raises:
         HarvestIncomplete: rows may be hidden, and the jurisdiction file does not accept it.
     """
-    left_out = numbers.left_out()
-    if left_out == 0:
+    missing = numbers.missing()
+    if missing == 0:
         proof["rows that the server hides"] = f"none: its ids are 1 to {rows:,} and leave out none"
         return
-    which = "its ids are not numbered" if left_out is None else f"its ids leave out {left_out:,}"
+    which = "its ids are not numbered" if missing is None else f"its ids leave out {missing:,}"
     what = f"MapServer hides rows without a shape and does not count them: {rows:,} rows came, and {which}"
     if request.feed.hidden_rows != "accept":
         raise HarvestIncomplete(

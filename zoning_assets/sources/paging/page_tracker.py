@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable
-from zoning_assets.transform.decode.row_identity import Numbers
+from zoning_assets.transform.decode.row_identity import IdNumbers
 
 #: Rows per page if neither the file nor the portal states it.
 PAGE = 1000
@@ -20,7 +20,7 @@ class PageTracker:
     """The pages received so far. `numbers`: the numbers in all ids, see row_identity.Numbers."""
 
     def __init__(self, where: str) -> None:
-        self.where, self.rows, self.numbers = where, 0, Numbers()
+        self.where, self.rows, self.numbers = where, 0, IdNumbers()
         self._links: set[str] = set()
         self._first: frozenset[str] = frozenset()
         self._before: frozenset[str] = frozenset()

@@ -173,7 +173,7 @@ def _fetcher(request: Request) -> Fetch:
         body = await asyncio.to_thread(request.draft.find, question)
         if body is not None:
             return read(body)
-        answer = await polling.ask(request, url, params, read, tries)
+        answer = await polling.query(request, url, params, read, tries)
         await asyncio.to_thread(lambda: request.draft.add(answer.body, rows=0, question=question))
         return answer.value
 

@@ -18,17 +18,17 @@ _POLLS, _FIRST_WAIT_S, _LONGEST_WAIT_S = 12, 1.0, 60.0
 _LONGEST_RETRY_AFTER_S = 300.0
 
 
-async def ask(
+async def query(
     request: Request, url: str, params: Mapping[str, str], read: Callable[[bytes], Any], tries: int = TRIES
 ) -> Response:
-    """Send a request, and poll while the answer is being prepared. See Client.ask.
+    """Send a request, and poll while the answer is being prepared. See Client.query.
 
     Raises:
         PortalBusy: it was still being prepared after twelve polls.
         PortalError: see errors.py.
     """
     portal, also = request.jurisdiction.portal, {PREPARING}
-    once = partial(request.http.ask, portal, url, params, read=partial(_quietly, read), tries=tries, also=also)
+    once = partial(request.http.query, portal, url, params, read=partial(_quietly, read), tries=tries, also=also)
     return await poll(request, url, once)
 
 

@@ -42,7 +42,7 @@ class TabularLayer:
                 {name: value for name, value in row.items() if name != self.geometry or shape is None}
                 for row, shape in zip(rows, shapes.tolist(), strict=True)
             ]
-            return feature_batches.batch([self._identity(row) for row in rows], Rows(attributes, shapes, flaws))
+            return feature_batches.to_batch([self._identity(row) for row in rows], Rows(attributes, shapes, flaws))
         except (ValueError, RecursionError) as error:  # RecursionError: a row is nested too deeply
             raise HarvestIncomplete(
                 f"a page cannot be read: {failure_reason(error)[:200]}",

@@ -65,7 +65,7 @@ async def _metadata(request: Request, portal: str, view: str, where: str) -> Map
     def read(body: bytes) -> Mapping[str, Any]:
         return json_fields.object_of(view_metadata.no_error(decode(body), where))
 
-    answer = await polling.ask(request, f"{portal}/api/views/{view}.json", {}, read)
+    answer = await polling.query(request, f"{portal}/api/views/{view}.json", {}, read)
     found: Mapping[str, Any] = answer.value
     return found
 
@@ -92,7 +92,7 @@ class SocrataDataset:
 
     async def _count(self) -> int | None:
         """The portal's count; None: it does not count, as for a map."""
-        answer = await polling.ask(self.request, self._url, {"$select": "count(*)"}, self._read)
+        answer = await polling.query(self.request, self._url, {"$select": "count(*)"}, self._read)
         values = list(answer.value[0].values()) if answer.value else []
         return json_fields.count(values[0]) if len(values) == 1 else None
 

@@ -116,7 +116,7 @@ def read(body: bytes, where: str) -> Element:
     root = xml_limits.parse(body)
     if xml_limits.name(root) not in ("ExceptionReport", "ServiceExceptionReport"):
         return root
-    exception = next(iter(xml_limits.within(root, "Exception", "ServiceException")), root)
+    exception = next(iter(xml_limits.descendants(root, "Exception", "ServiceException")), root)
     code = xml_limits.attribute(exception, "exceptionCode") or xml_limits.attribute(exception, "code")
     words = " ".join(xml_limits.text(exception, 300).split()) or "no reason given"
     if _PASSING.search(words):
@@ -138,8 +138,8 @@ def capabilities(root: Element, where: str) -> Capabilities:
         what = f"this is {xml_limits.name(root)[:60]} {version[:20]}, not the capabilities of a WFS 2.0 or 1.1"
         raise NotALayer(what, where=where, do="check the address")
     formats = [xml_limits.text(each, 200) for each in _values(root, "GetFeature", "outputFormat")]
-    types = [_type(each, formats) for each in xml_limits.within(root, "FeatureType")][:_MOST_TYPES]
-    most = [xml_limits.said(each, "DefaultValue") for each in _constraints(root, "CountDefault")]
+    types = [_type(each, formats) for each in xml_limits.descendants(root, "FeatureType")][:_MOST_TYPES]
+    most = [xml_limits.text_at(each, "DefaultValue") for each in _constraints(root, "CountDefault")]
     return Capabilities(
         version,
         {each.name: each for each in types if each.name},
@@ -149,21 +149,21 @@ def capabilities(root: Element, where: str) -> Capabilities:
 
 
 def _type(element: Element, formats: Sequence[str]) -> FeatureType:
-    own = [xml_limits.text(each, 200) for each in xml_limits.within(element, "Format")]
-    crs = (xml_limits.said(element, name) for name in ("DefaultCRS", "DefaultSRS", "SRS"))
-    return FeatureType(xml_limits.said(element, "Name")[:500], next(filter(None, crs), "")[:500], own or formats)
+    own = [xml_limits.text(each, 200) for each in xml_limits.descendants(element, "Format")]
+    crs = (xml_limits.text_at(element, name) for name in ("DefaultCRS", "DefaultSRS", "SRS"))
+    return FeatureType(xml_limits.text_at(element, "Name")[:500], next(filter(None, crs), "")[:500], own or formats)
 
 
 def _values(root: Element, operation: str, parameter: str) -> Iterable[Element]:
     """The allowed values of a parameter of an operation."""
-    for each in xml_limits.within(root, "Operation"):
+    for each in xml_limits.descendants(root, "Operation"):
         if each.get("name") == operation:
-            named = (inner for inner in xml_limits.within(each, "Parameter") if inner.get("name") == parameter)
-            yield from (value for inner in named for value in xml_limits.within(inner, "Value"))
+            named = (inner for inner in xml_limits.descendants(each, "Parameter") if inner.get("name") == parameter)
+            yield from (value for inner in named for value in xml_limits.descendants(inner, "Value"))
 
 
 def _constraints(root: Element, named: str) -> Iterable[Element]:
-    return (each for each in xml_limits.within(root, "Constraint") if each.get("name") == named)
+    return (each for each in xml_limits.descendants(root, "Constraint") if each.get("name") == named)
 
 
 def choose(types: Mapping[str, FeatureType], layer: str | None, where: str) -> FeatureType:
@@ -209,18 +209,18 @@ def _described(root: Element, layer: str) -> list[Element]:
     kinds = {_local(each.get("type", "")) for each in tops}
     types = [each for each in xml_limits.children(root, "complexType") if each.get("name") in kinds]
     types += [inner for each in tops for inner in xml_limits.children(each, "complexType")]
-    return [each for one in types for each in xml_limits.within(one, "element") if each.get("name")]
+    return [each for one in types for each in xml_limits.descendants(one, "element") if each.get("name")]
 
 
 def _kind(element: Element) -> str:
     """The type of an element, or the type that its simple type restricts."""
-    restricted = (each.get("base", "") for each in xml_limits.within(element, "restriction"))
+    restricted = (each.get("base", "") for each in xml_limits.descendants(element, "restriction"))
     return element.get("type", "") or next(restricted, "")
 
 
 def _meaning(kind: str) -> str:
     if _WHOLE.fullmatch(kind):
-        return gml.WHOLE
+        return gml.INTEGER
     if kind in ("double", "float", "decimal"):
         return gml.NUMBER
     return gml.BOOLEAN if kind == "boolean" else gml.TEXT

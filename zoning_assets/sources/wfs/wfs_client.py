@@ -13,7 +13,7 @@ from zoning_assets.sources.source import Request
 from zoning_assets.sources.wfs import wfs_capabilities
 from zoning_assets.sources.wfs.wfs_capabilities import Capabilities, FeatureType, Schema, WfsAddress
 from zoning_assets.transform.decode import feature_collection, row_identity, xml_limits
-from zoning_assets.transform.decode.feature_collection import Collection
+from zoning_assets.transform.decode.feature_collection import FeaturePage
 from zoning_assets.transform.decode.xml_limits import Element
 
 #: Statuses with which servers send exceptions.
@@ -62,7 +62,7 @@ class WfsClient:
             pairs = {_OLDER.get(name, name): value for name, value in pairs.items()}
         return {**self.at.kept, **pairs}
 
-    async def ask(self, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
+    async def query(self, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
         """Send a request, and return the answer parsed by `read`.
 
         Raises:
@@ -70,7 +70,7 @@ class WfsClient:
             PortalError: see errors.py.
         """
         portal, where = self.request.jurisdiction.portal, self.request.where
-        answer = await self.request.http.ask(portal, self.at.url, params, read=read, also=_EXCEPTIONS)
+        answer = await self.request.http.query(portal, self.at.url, params, read=read, also=_EXCEPTIONS)
         if answer.status == 200:
             return answer.value
         with suppress(ValueError):
@@ -79,7 +79,7 @@ class WfsClient:
 
     async def xml(self, params: Mapping[str, str]) -> Element:
         """Fetch and parse XML that is not an exception."""
-        root: Element = await self.ask(params, partial(wfs_capabilities.read, where=self.request.where))
+        root: Element = await self.query(params, partial(wfs_capabilities.read, where=self.request.where))
         return root
 
     async def capabilities(self) -> Capabilities:
@@ -114,7 +114,7 @@ class WfsClient:
     async def hits(self) -> int | None:
         """The server's count of rows; None: it does not count."""
         root = await self.xml(self.params("GetFeature", typeNames=self.type.name, resultType="hits"))
-        matched, returned = feature_collection.counts(root)
+        matched, returned = feature_collection.row_counts(root)
         return returned if self.version[:1] == "1" and matched is None else matched
 
     def rows(self, way: RowQuery, start: int, count: int) -> dict[str, str]:
@@ -140,25 +140,27 @@ class WfsClient:
             raise ValueError(message)
         return body
 
-    def parsed(self, body: bytes, way: RowQuery) -> Collection:
+    def parsed(self, body: bytes, way: RowQuery) -> FeaturePage:
         """Parse a page.
 
         Raises:
             HarvestIncomplete: it cannot be read, or does not have as many rows as it states.
         """
         try:
-            page = feature_collection.of_geojson(body) if way.geojson else feature_collection.of_gml(body, self.kinds)
+            page = (
+                feature_collection.read_geojson(body) if way.geojson else feature_collection.read_gml(body, self.kinds)
+            )
         except ValueError as error:
             raise incomplete(self.request.where, f"a page cannot be read: {failure_reason(error)[:200]}") from error
         if page.returned not in (None, len(page.rows)):
             raise incomplete(self.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
         return page
 
-    async def sample(self, way: RowQuery, start: int, count: int) -> Collection:
+    async def sample(self, way: RowQuery, start: int, count: int) -> FeaturePage:
         """Fetch some rows, outside of a walk."""
-        body = await self.ask(self.rows(way, start, count), partial(self.checked, way=way))
+        body = await self.query(self.rows(way, start, count), partial(self.checked, way=way))
         return self.parsed(body, way)
 
-    def ids(self, page: Collection) -> list[str]:
+    def ids(self, page: FeaturePage) -> list[str]:
         """The ids of a page's rows."""
-        return row_identity.ids(page.own if self.own else [], page.rows, self.numbered)
+        return row_identity.row_ids(page.ids if self.own else [], page.rows, self.numbered)

@@ -22,7 +22,7 @@ from zoning_assets.sources.source import Request
 from zoning_assets.sources.wfs import wfs_capabilities
 from zoning_assets.sources.wfs.wfs_client import RowQuery, WfsClient
 from zoning_assets.transform.decode import axis_order, feature_batches, row_identity
-from zoning_assets.transform.decode.feature_collection import Collection
+from zoning_assets.transform.decode.feature_collection import FeaturePage
 from zoning_assets.transform.decode.rows import Rows
 
 _SAMPLE = 10
@@ -61,9 +61,9 @@ async def _layer(request: Request) -> "_WfsLayer":
     about = await server.capabilities()
     server.type = wfs_capabilities.choose(about.types, server.at.layer, request.where)
     schema = await server.schema()
-    server.kinds, server.numbered = schema.columns, row_identity.column(schema.columns)
+    server.kinds, server.numbered = schema.columns, row_identity.id_column(schema.columns)
     way, page = await _way(server)
-    reading = axis_order.decide(
+    reading = axis_order.choose_reading(
         page.rows.geometry, _readings(server, way, page), request.jurisdiction.bounds, request.where
     )
     names = sorted({*schema.columns, *(name for row in page.rows.attributes for name in row)})
@@ -71,24 +71,26 @@ async def _layer(request: Request) -> "_WfsLayer":
     return _WfsLayer(server, names, way, reading, page.crs, about.most_rows or PAGE, hides=hides)
 
 
-def _readings(server: WfsClient, way: RowQuery, page: Collection) -> list[axis_order.Reading]:
+def _readings(server: WfsClient, way: RowQuery, page: FeaturePage) -> list[axis_order.CrsReading]:
     """The possible interpretations of coordinates. GeoJSON has x first, whatever CRS a server states in it."""
-    default = axis_order.named(server.type.crs)
-    names = [("the page's srsName", axis_order.named(page.crs))] if page.crs else [("the capabilities", default)]
+    default = axis_order.parse_crs_name(server.type.crs)
+    names = (
+        [("the page's srsName", axis_order.parse_crs_name(page.crs))] if page.crs else [("the capabilities", default)]
+    )
     if way.geojson:
-        degrees = [] if page.crs else [("the standard", axis_order.Name(axis_order.CRS84, plain=True))]
-        plain = [(where, name and axis_order.Name(name.crs, plain=True)) for where, name in names]
+        degrees = [] if page.crs else [("the standard", axis_order.CrsName(axis_order.CRS84, x_first=True))]
+        plain = [(where, name and axis_order.CrsName(name.crs, x_first=True)) for where, name in names]
         names = [*degrees, *plain]
-    return axis_order.readings(names, server.request.feed.crs)
+    return axis_order.candidate_readings(names, server.request.feed.crs)
 
 
-async def _way(server: WfsClient) -> tuple[RowQuery, Collection]:
+async def _way(server: WfsClient) -> tuple[RowQuery, FeaturePage]:
     """The first way to fetch rows whose pages follow one another, and the first rows.
 
     Raises:
         FeedRefused: there is none.
     """
-    unpaged: tuple[RowQuery, Collection] | None = None
+    unpaged: tuple[RowQuery, FeaturePage] | None = None
     refusal: FeedRefused | None = None
     for way in _ways(server):
         try:
@@ -107,7 +109,7 @@ async def _way(server: WfsClient) -> tuple[RowQuery, Collection]:
     raise refusal or FeedRefused("it returns no rows", where=server.request.where, do="use another feed of this portal")
 
 
-def _follows(server: WfsClient, page: Collection, behind: Collection) -> bool:
+def _follows(server: WfsClient, page: FeaturePage, behind: FeaturePage) -> bool:
     """Whether a page requested from the second row on continues the first; decides whether the rows' own ids are used.
 
     GeoServer makes new ids for each answer if a table has no key.
@@ -127,9 +129,9 @@ def _ways(server: WfsClient) -> Iterator[RowQuery]:
         yield from (RowQuery(form, order) for order in (*orders, None))
 
 
-def _identified(server: WfsClient, page: Collection) -> bool:
+def _identified(server: WfsClient, page: FeaturePage) -> bool:
     """Whether rows in GeoJSON have ids, or a column that numbers them; MapServer's have no ids."""
-    return all(each is not None for each in page.own) or server.numbered is not None
+    return all(each is not None for each in page.ids) or server.numbered is not None
 
 
 @dataclass
@@ -147,7 +149,7 @@ class _WfsLayer:
     server: WfsClient
     columns: Sequence[str]
     way: RowQuery
-    reading: axis_order.Reading
+    reading: axis_order.CrsReading
     crs_name: str
     most_rows: int
     hides: bool
@@ -194,7 +196,7 @@ class _WfsLayer:
                 break
         if self.hides:
             hidden_rows.check(self.server.request, tracker.numbers, tracker.rows, proof)
-        proof.update({"way": f"{self.way}, {size:,} rows per request", "axes": self.reading.why})
+        proof.update({"way": f"{self.way}, {size:,} rows per request", "axes": self.reading.reason})
         if self.counted is False:
             proof["count"] = "not used: the server returns rows after the last one that it counts"
 
@@ -208,7 +210,7 @@ class _WfsLayer:
             raise incomplete(self.server.request.where, "the server ignores `startIndex` and does not count its rows")
         return max(self.count, 1)
 
-    async def _page(self, fetch: Fetch, start: int, size: int) -> Collection:
+    async def _page(self, fetch: Fetch, start: int, size: int) -> FeaturePage:
         """Fetch a page.
 
         Raises:
@@ -227,6 +229,6 @@ class _WfsLayer:
             )
         return page
 
-    def _batch(self, page: Collection) -> pa.RecordBatch:
-        rows = Rows(page.rows.attributes, self.reading.straight(page.rows.geometry), page.rows.flaws)
-        return feature_batches.batch(self.server.ids(page), rows)
+    def _batch(self, page: FeaturePage) -> pa.RecordBatch:
+        rows = Rows(page.rows.attributes, self.reading.with_x_first(page.rows.geometry), page.rows.flaws)
+        return feature_batches.to_batch(self.server.ids(page), rows)

@@ -105,7 +105,7 @@ def publish(
     Args:
         url: the database.
         edition: what it is.
-        parts: GeoParquet tables of what judge.judge gives; read once, one after the other.
+        parts: GeoParquet tables of validate.validate_rows; read once, one after the other.
         rejections: the rows held back.
         undone: the newest rollback of the feed when it was judged, as `newest_undo` says; None: whichever.
 

@@ -19,12 +19,12 @@ from zoning_assets.transform.changes.zoning_codes import fold
 #: The weight of each reason for a match. These are our own estimates; no source has numbers. A parcel or an area with
 #: one of the two codes is enough for a match; the two codes alone are not.
 _PARCEL, _AREA, _OLD, _NEW, _TIME, _ORDINANCE = 0.45, 0.4, 0.15, 0.25, 0.05, 0.4
-LEAST_SCORE = 0.6
+MIN_SCORE = 0.6
 #: An amendment with a lower confidence waits for a person and explains no change until then.
 REVIEW_BELOW = 0.7
 #: Days that the map may be updated after the amendment took effect, and before it.
-_LAG_MOST, _AHEAD_MOST = 3 * 365, 60
-_HALF = 0.5  # of the change's area
+_MAX_LAG_DAYS, _MAX_AHEAD_DAYS = 3 * 365, 60
+_MIN_AREA_SHARE = 0.5  # of the change's area
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def match(amendments: Mapping[str, Amendment], changes: Sequence[Mapping[str, An
         changes: `id`, `parcel_ids`, `old`, `new`, `detected`, `geom` (WKB, target CRS, or None), `evidence`.
 
     Returns:
-        Matches whose score (0 to 1) is LEAST_SCORE or more.
+        Matches whose score (0 to 1) is MIN_SCORE or more.
     """
     by_code = _by_new_code(amendments)
     found = []
@@ -110,7 +110,7 @@ def match(amendments: Mapping[str, Amendment], changes: Sequence[Mapping[str, An
         names = [*by_code.get(fold(str(change["new"] or "")), ()), *by_code.get(None, ())]
         scored = [_match(name, amendments[name], change) for name in names]
         best = max(scored, key=lambda each: (each.score, each.amendment), default=None)
-        if best and best.score >= LEAST_SCORE:
+        if best and best.score >= MIN_SCORE:
             found.append(best)
     return found
 
@@ -147,7 +147,7 @@ def _match(name: str, amendment: Amendment, change: Mapping[str, Any]) -> Match:
         "its area": _AREA * _shares_area(amendment, change),
         f"from {change['old']}": _OLD * (old in olds),
         f"to {change['new']}": _NEW * (new in news),
-        f"{lag} days after": _TIME * (lag is not None and -_AHEAD_MOST <= lag <= _LAG_MOST),
+        f"{lag} days after": _TIME * (lag is not None and -_MAX_AHEAD_DAYS <= lag <= _MAX_LAG_DAYS),
         f"the map names {ordinance}": _ORDINANCE
         * (bool(ordinance) and fold(ordinance) in map(fold, amendment.ordinance_numbers)),
     }
@@ -164,4 +164,4 @@ def _shares_area(amendment: Amendment, change: Mapping[str, Any]) -> bool:
     if not amendment.geometry or not change["geom"]:
         return False
     area, changed = shapely.from_wkb(amendment.geometry), shapely.from_wkb(change["geom"])
-    return bool(shapely.area(shapely.intersection(area, changed)) >= _HALF * shapely.area(changed))
+    return bool(shapely.area(shapely.intersection(area, changed)) >= _MIN_AREA_SHARE * shapely.area(changed))

@@ -14,8 +14,8 @@ from zoning_assets.model import Amendment, Jurisdiction
 from zoning_assets.transform.changes.amendment_matching import is_identified
 from zoning_assets.transform.geometry import crs
 
-#: The largest message in bytes. With its attributes it stays within the 256 KB of Amazon SQS.
-LARGEST = 250_000
+#: The largest message in bytes. With its attributes it is smaller than 256 KiB, the limit of sqs_broker.py.
+MAX_BYTES = 250_000
 
 _Id = Annotated[str, Meta(pattern=r"^[a-z0-9-]+$", max_length=100)]
 _Text = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -143,8 +143,8 @@ def ground_of(geojson: bytes, target_crs: str) -> bytes:
 
 def _read(body: str, kind: type[_Message]) -> _Message:
     size = len(body.encode(errors="replace"))
-    if size > LARGEST:
-        raise _refused(f"{size:,} bytes; {LARGEST:,} are allowed")
+    if size > MAX_BYTES:
+        raise _refused(f"{size:,} bytes; {MAX_BYTES:,} are allowed")
     if "\\u0000" in body:
         raise _refused("it has a NUL character, which PostgreSQL cannot store as text")
     try:

@@ -75,16 +75,16 @@ def drift(before: Geometries, after: Geometries, *, unchanged: float = 0.0) -> D
 
 def _boundary_points(shapes: Geometries) -> Geometries:
     """Points along the boundaries at regular distances."""
-    corners = shapely.get_coordinates(shapely.segmentize(shapely.boundary(shapes), _STEP_M))
-    every = max(1, len(corners) // _MOST_POINTS)
-    points: Geometries = shapely.points(np.unique(corners, axis=0)[::every])
+    vertices = shapely.get_coordinates(shapely.segmentize(shapely.boundary(shapes), _STEP_M))
+    every = max(1, len(vertices) // _MOST_POINTS)
+    points: Geometries = shapely.points(np.unique(vertices, axis=0)[::every])
     return points
 
 
 def _segments(shapes: Geometries) -> Geometries:
     """Each straight segment of the boundaries: the nearest of short segments is found fast in a tree."""
     rings = shapely.get_parts(shapely.boundary(shapes))
-    corners, ring = shapely.get_coordinates(rings, return_index=True)
+    vertices, ring = shapely.get_coordinates(rings, return_index=True)
     inside = np.flatnonzero(ring[1:] == ring[:-1])
-    segments: Geometries = shapely.linestrings(np.stack([corners[inside], corners[inside + 1]], axis=1))
+    segments: Geometries = shapely.linestrings(np.stack([vertices[inside], vertices[inside + 1]], axis=1))
     return segments

@@ -1,9 +1,10 @@
-"""Zoning per parcel, exact: how much of each parcel lies in each code, and what follows from that.
+"""Zoning per parcel: the exact area of each parcel in each code, and the codes that are listed for the parcel.
 
 Geometries are in one equal-area frame, metres (crs.metric_frame). The rules are those of New York's Department of City
-Planning for split lots (its zoningtaxlots models): parts of one code are summed first; a code is listed where it covers
-at least a tenth of the lot; a lot's largest code always; the lot that holds most of a district always lists its code;
-areas that differ by less than 0.01 m2 are a tie. DCP breaks ties by a list of codes, this by spelling.
+Planning (DCP) for split lots (its zoningtaxlots models). Parts of one code are summed first. A code is listed if it
+covers at least a tenth of the lot. The largest code of a lot is always listed. The lot that has most of a district
+always lists its code. Areas that differ by less than 0.01 m2 are a tie. DCP breaks ties by a list of codes; here they
+are broken by the spelling of the code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,42 +23,42 @@ Ints = npt.NDArray[np.int64]
 
 COLUMNS = ("parcel_id", "facet", "code", "area_m2", "fraction", "rank", "listed", "effective")
 BASE = "base"
-#: DCP: a district is assigned to a lot of which it covers a tenth; areas closer than this are a tie.
+#: DCP: a district is assigned to a lot if it covers a tenth of it; areas that differ by less than TIE_M2 are a tie.
 LISTED_SHARE, TIE_M2 = 0.10, 0.01
 
 
 def shares(parcels: pd.DataFrame, districts: pd.DataFrame, best: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Each parcel's share in each code, by facet.
+    """Compute each parcel's share in each code, by facet.
 
     Args:
         parcels: `key`, `geometry`; valid polygons.
-        districts: `facet`, `code` (None: ground without one), `effective` (date or None), `geometry`; valid polygons;
+        districts: `facet`, `code` (None: area without a code), `effective` (date or None), `geometry`; valid polygons;
             may overlap.
-        best: best_lots of all parcels, where these are not all; then districts have `district_id`.
+        best: best_lots of all parcels, if `parcels` are only some of them; then districts have `district_id`.
 
     Returns:
-        One row for each parcel, facet and code that share ground, sorted so: `parcel_id`, `facet`, `code`, `area_m2`,
-        `fraction` (of the parcel), `rank` (1: the largest of its facet), `listed` (see above), `effective` (the latest
-        of the districts' dates).
+        One row for each parcel, facet and code that share area, sorted by these: `parcel_id`, `facet`, `code`,
+            `area_m2`, `fraction` (of the parcel), `rank` (1: the largest of its facet), `listed` (see above),
+            `effective` (the latest date of the districts).
     """
     districts = districts[districts["code"].notna()]
-    parts = _measured(parcels, districts)
+    parts = _measure_pieces(parcels, districts)
     if best is None:
         is_best = _best(parts)
     else:
         ids = districts["district_id"].to_numpy()[parts["district"]]
         is_best = np.array([best.get(each) == key for each, key in zip(ids, parts["key"], strict=True)], dtype=bool)
-    return _ranked(_coded(parts.assign(best=is_best), districts), parcels)
+    return _ranked(_with_codes(parts.assign(best=is_best), districts), parcels)
 
 
 @dataclass(frozen=True)
-class Part:
-    """What is known of some of a jurisdiction's parcels before the others are.
+class PartialShares:
+    """The result for some of a jurisdiction's parcels, before the other parcels are computed.
 
     Attributes:
-        shares: as of `shares`, without the parcels of `undecided`.
-        leading: as of `leading_lots`.
-        undecided: keys of parcels that list a code only if they hold most of a district.
+        shares: see `shares`; without the parcels in `undecided`.
+        leading: see `leading_lots`.
+        undecided: keys of parcels that list a code only if they have most of a district.
     """
 
     shares: pd.DataFrame
@@ -65,53 +66,53 @@ class Part:
     undecided: list[str]
 
 
-def part_shares(parcels: pd.DataFrame, districts: pd.DataFrame, facets: pd.DataFrame) -> Part:
-    """The shares of some of a jurisdiction's parcels, in one overlay.
+def part_shares(parcels: pd.DataFrame, districts: pd.DataFrame, facets: pd.DataFrame) -> PartialShares:
+    """Compute the shares of some of a jurisdiction's parcels, in one overlay.
 
     Args:
         parcels: `key`, `geometry`; valid polygons.
         districts: `district_id`, `geometry`; valid polygons; may overlap.
         facets: `district` (position in `districts`, ascending), `facet`, `code`, `effective`; none without a code.
     """
-    parts = _measured(parcels, districts)
-    leading = _unbeaten(_led(parts, districts))
+    parts = _measure_pieces(parcels, districts)
+    leading = _possible_best(_lots_of_districts(parts, districts))
     parts["best"] = parts.index.isin(leading.index)
     rows = _rows_of(facets["district"].to_numpy(), parts["district"].to_numpy())
-    found = _ranked(_coded(parts.iloc[rows[0]].assign(district=rows[1]), facets), parcels)
+    found = _ranked(_with_codes(parts.iloc[rows[0]].assign(district=rows[1]), facets), parcels)
     doubtful = found["listed"] & (found["rank"] > 1) & (found["fraction"] < LISTED_SHARE)
     undecided = found.loc[doubtful, "parcel_id"].unique().tolist()
     decided = found[~found["parcel_id"].isin(undecided)] if undecided else found
-    return Part(decided, leading.reset_index(drop=True), undecided)
+    return PartialShares(decided, leading.reset_index(drop=True), undecided)
 
 
 def _rows_of(sorted_ids: Ints, ids: Ints) -> tuple[Ints, Ints]:
-    """Pairs of positions: each of `ids`, and where it stands in `sorted_ids`."""
+    """Return pairs of positions: of each id in `ids`, and of the same id in `sorted_ids`."""
     starts, ends = (np.searchsorted(sorted_ids, ids, side) for side in ("left", "right"))
     counts = ends - starts
     before = np.repeat(np.cumsum(counts) - counts, counts)
     return np.repeat(np.arange(len(ids)), counts), np.repeat(starts, counts) + np.arange(counts.sum()) - before
 
 
-def _measured(parcels: pd.DataFrame, districts: pd.DataFrame) -> pd.DataFrame:
-    """`pieces`, with the parcel's `key` and `area_m2`."""
+def _measure_pieces(parcels: pd.DataFrame, districts: pd.DataFrame) -> pd.DataFrame:
+    """Return `pieces` with `key` (of the parcel) and `area_m2`."""
     parts = pieces(parcels["geometry"].to_numpy(), districts["geometry"].to_numpy())
     keys, area = parcels["key"].to_numpy()[parts["parcel"]], shapely.area(parts["geometry"].to_numpy())
     return parts.assign(key=keys, area_m2=area)
 
 
-def _coded(parts: pd.DataFrame, districts: pd.DataFrame) -> pd.DataFrame:
-    """Measured pieces with what their districts say."""
+def _with_codes(parts: pd.DataFrame, districts: pd.DataFrame) -> pd.DataFrame:
+    """Add `facet`, `code` and `effective` of the districts to measured pieces."""
     at = parts["district"].to_numpy()
     return parts.assign(**{name: districts[name].to_numpy()[at] for name in ("facet", "code", "effective")})
 
 
 def _ranked(found: pd.DataFrame, parcels: pd.DataFrame) -> pd.DataFrame:
-    """The shares that pieces make: `parcel`, `facet`, `code`, `effective`, `area_m2`, `geometry`, `best`."""
-    summed = _summed(found).copy()
+    """Compute the shares from pieces: `parcel`, `facet`, `code`, `effective`, `area_m2`, `geometry`, `best`."""
+    summed = _sum_by_code(found).copy()
     summed["parcel_id"] = parcels["key"].to_numpy()[summed["parcel"]]
-    whole = shapely.area(parcels["geometry"].to_numpy())[summed["parcel"]]
-    summed["area_m2"] = np.minimum(summed["area_m2"], whole)
-    summed["fraction"] = np.round(summed["area_m2"] / whole, 6)
+    lot_area = shapely.area(parcels["geometry"].to_numpy())[summed["parcel"]]
+    summed["area_m2"] = np.minimum(summed["area_m2"], lot_area)
+    summed["fraction"] = np.round(summed["area_m2"] / lot_area, 6)
     kept = summed[summed["area_m2"] >= TIE_M2]
     ranked = _with_ranks(kept)
     ranked["area_m2"] = np.round(ranked["area_m2"], 2)
@@ -120,20 +121,20 @@ def _ranked(found: pd.DataFrame, parcels: pd.DataFrame) -> pd.DataFrame:
 
 
 def pieces(parcels: Geometries, districts: Geometries) -> pd.DataFrame:
-    """The ground that each parcel and each district share: `parcel`, `district` (positions), `geometry`.
+    """Return the common area of each parcel and district: `parcel`, `district` (positions), `geometry`.
 
-    A parcel that lies within a district is its own piece; only what a boundary crosses is cut.
+    A parcel inside a district is not cut; only parcels that are crossed by a boundary are.
     """
     parcels, districts = areal(parcels), areal(districts)
-    within, cut = _meetings(parcels, districts)
+    within, cut = _intersecting_pairs(parcels, districts)
     return _cut(parcels, districts, within, cut)
 
 
-def _meetings(parcels: Geometries, districts: Geometries) -> tuple[Ints, Ints]:
-    """Pairs of district and parcel (positions): the parcel lies within the district; a boundary crosses it.
+def _intersecting_pairs(parcels: Geometries, districts: Geometries) -> tuple[Ints, Ints]:
+    """Return two arrays of pairs (positions of district and parcel): parcel inside the district; parcel crossed by it.
 
-    Most parcels lie wholly inside a district, which is the cheapest to prove. Parcels that only touch a district share
-    no ground with it.
+    Most parcels are inside a district, and this test is the cheapest. Parcels that only touch a district are in no
+    pair.
     """
     pairs = shapely.STRtree(parcels).query(districts).T
     near = districts[np.unique(pairs[:, 0])]
@@ -144,7 +145,7 @@ def _meetings(parcels: Geometries, districts: Geometries) -> tuple[Ints, Ints]:
     contained = shapely.contains(districts[others[:, 0]], parcels[others[:, 1]])
     within, others = np.concatenate([pairs[inside], others[contained]]), others[~contained]
     cut = others[~shapely.touches(districts[others[:, 0]], parcels[others[:, 1]])]
-    shapely.destroy_prepared(near)  # it takes many times the memory of the shapes
+    shapely.destroy_prepared(near)  # prepared shapes need many times the memory of the shapes
     return within, cut
 
 
@@ -156,17 +157,17 @@ def _cut(parcels: Geometries, districts: Geometries, within: Ints, cut: Ints) ->
     return kept
 
 
-def _summed(found: pd.DataFrame) -> pd.DataFrame:
-    """Parts of one code together, before anything is compared."""
+def _sum_by_code(found: pd.DataFrame) -> pd.DataFrame:
+    """Merge the parts of one code in each parcel."""
     by = ["parcel", "facet", "code"]
     again = found.duplicated(by, keep=False)
     if not again.any():
         return found
     groups = found[again].groupby(by, sort=True)
-    whole = union_by(found[again], by)
+    merged = union_by(found[again], by)
     dates = [latest(each) for each in groups["effective"].agg(list)]
-    together = whole.assign(
-        area_m2=shapely.area(whole["geometry"].to_numpy()),
+    together = merged.assign(
+        area_m2=shapely.area(merged["geometry"].to_numpy()),
         best=groups["best"].any().to_numpy(),
         effective=pd.Series(dates, dtype=object),
     )
@@ -174,70 +175,74 @@ def _summed(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def latest(dates: list[Any]) -> Any:
-    """The latest of some dates, None where there is none."""
+    """Return the latest of some dates; None if there is none."""
     return max((each for each in dates if not pd.isna(each)), default=None)
 
 
 def leading_lots(parcels: pd.DataFrame, districts: pd.DataFrame, others: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The lots that may hold most of each district, among these parcels and those of which `others` was made.
+    """Return the lots that may have most of each district, among these parcels and those of `others`.
 
     Args:
-        parcels: `key`, `geometry`; valid polygons. May be a part of a jurisdiction's.
+        parcels: `key`, `geometry`; valid polygons. They may be a part of a jurisdiction's parcels.
         districts: `district_id`, `geometry`; valid polygons.
         others: the result for other parcels.
 
     Returns:
-        `district` (id), `key`, `area_m2`: a few rows for each district, however many parcels there are.
+        `district` (id), `key`, `area_m2`: a few rows for each district, independent of the number of parcels.
     """
     parts = _large_pieces(parcels, districts, others)
     keys, area = parcels["key"].to_numpy()[parts["parcel"]], shapely.area(parts["geometry"].to_numpy())
-    return joined_leading(
-        [each for each in (others, _led(parts.assign(key=keys, area_m2=area), districts)) if each is not None]
+    return merge_leading_lots(
+        [
+            each
+            for each in (others, _lots_of_districts(parts.assign(key=keys, area_m2=area), districts))
+            if each is not None
+        ]
     )
 
 
-def joined_leading(several: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """`leading_lots` of several sets of parcels as one."""
+def merge_leading_lots(several: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Merge the `leading_lots` of several sets of parcels."""
     together = pd.concat(several).sort_values(["district", "key"], ignore_index=True)
-    return _unbeaten(together).reset_index(drop=True)
+    return _possible_best(together).reset_index(drop=True)
 
 
-def _led(parts: pd.DataFrame, districts: pd.DataFrame) -> pd.DataFrame:
-    """Measured pieces as lots of a district, sorted: `district` (id), `key`, `area_m2`."""
+def _lots_of_districts(parts: pd.DataFrame, districts: pd.DataFrame) -> pd.DataFrame:
+    """Return measured pieces as lots of districts, sorted: `district` (id), `key`, `area_m2`."""
     ids = districts["district_id"].to_numpy()[parts["district"]]
     return parts.assign(district=ids)[["district", "key", "area_m2"]].sort_values(["district", "key"])
 
 
 def _large_pieces(parcels: pd.DataFrame, districts: pd.DataFrame, others: pd.DataFrame | None) -> pd.DataFrame:
-    """As `pieces`, without lots that are smaller than a piece which is known already: they need not be cut."""
-    lots, ground = areal(parcels["geometry"].to_numpy()), areal(districts["geometry"].to_numpy())
-    within, cut = _meetings(lots, ground)
-    areas, most = shapely.area(lots), np.zeros(len(ground))
+    """Like `pieces`, without lots that are smaller than a known piece of the district: they need not be cut."""
+    lots, zones = areal(parcels["geometry"].to_numpy()), areal(districts["geometry"].to_numpy())
+    within, cut = _intersecting_pairs(lots, zones)
+    areas, most = shapely.area(lots), np.zeros(len(zones))
     np.maximum.at(most, within[:, 0], areas[within[:, 1]])
     if others is not None:
         known = others.groupby("district")["area_m2"].max()
         most = np.maximum(most, known.reindex(districts["district_id"]).fillna(0.0).to_numpy())
-    return _cut(lots, ground, within, cut[areas[cut[:, 1]] > most[cut[:, 0]] - TIE_M2])
+    return _cut(lots, zones, within, cut[areas[cut[:, 1]] > most[cut[:, 0]] - TIE_M2])
 
 
 def best_lots(leading: pd.DataFrame) -> dict[str, str]:
-    """The parcel (`key`) that holds most of each district, of leading lots; of those that hold as much, the first."""
+    """Return district id -> key of the parcel that has most of it; in a tie, the first key."""
     chosen = leading[_best(leading)]
     return dict(zip(chosen["district"], chosen["key"], strict=True))
 
 
-def _unbeaten(found: pd.DataFrame) -> pd.DataFrame:
-    """Sorted lots without those that another beats whatever comes: one that is first by key and as large, or larger by
-    more than a tie."""
+def _possible_best(found: pd.DataFrame) -> pd.DataFrame:
+    """Remove lots that cannot be the best one: a lot with a smaller key has at least their area, or another lot has
+    more by at least the tie. The lots are sorted by key."""
     of_district = found.groupby("district")["area_m2"]
     before = of_district.cummax().groupby(found["district"]).shift(fill_value=0.0)
-    beaten = (found["area_m2"] <= before) | (found["area_m2"] <= of_district.transform("max") - TIE_M2)
-    kept: pd.DataFrame = found[~beaten]
+    excluded = (found["area_m2"] <= before) | (found["area_m2"] <= of_district.transform("max") - TIE_M2)
+    kept: pd.DataFrame = found[~excluded]
     return kept
 
 
 def _best(found: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """The lot that holds most of each district; of several that hold as much, the first by key."""
+    """Whether each lot is the one that has most of its district; in a tie, the first by key."""
     most = found.groupby("district")["area_m2"].transform("max")
     nearly = found[found["area_m2"] > most - TIE_M2]
     best = np.zeros(len(found), dtype=bool)
@@ -246,7 +251,7 @@ def _best(found: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def _with_ranks(kept: pd.DataFrame) -> pd.DataFrame:
-    """With `rank`; most parcels have one code of a facet, which need not be compared."""
+    """Add `rank`. Most parcels have one code per facet, which need not be compared."""
     alone = ~kept.duplicated(["parcel", "facet"], keep=False)
     if alone.all():
         return kept.assign(rank=1)
@@ -255,7 +260,7 @@ def _with_ranks(kept: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranked_by_area(table: pd.DataFrame) -> pd.DataFrame:
-    """Sorted, and with `rank`, by `area` (m2) within `parcel` and `facet`; areas that tie, by the code's spelling."""
+    """Sort by `area` (m2) within `parcel` and `facet`, in a tie by the code's spelling, and add `rank`."""
     by = ["parcel", "facet"]
     largest = table.sort_values([*by, "area", "code"], ascending=[True, True, False, True], ignore_index=True)
     steps = largest.groupby(by)["area"].diff().fillna(0.0).to_numpy() <= -TIE_M2

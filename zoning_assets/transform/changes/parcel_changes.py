@@ -44,7 +44,7 @@ def _traced(
     states = [sorted(hashes[i][key] for key in keys) for i, keys in enumerate((parents, children))]
     evidence = {name: event[name] for name in ("score", "overlap_m2", "before_m2", "after_m2", "passed_m2")}
     more = {"parents": parents, "children": children, "reused": list(event["reused"]), "rows": states}
-    ground = [shapes[1][key] for key in children] or [shapes[0][key] for key in parents]
+    affected = [shapes[1][key] for key in children] or [shapes[0][key] for key in parents]
     return change(
         event["kind"],
         facet="parcel",
@@ -54,7 +54,7 @@ def _traced(
         area_m2=round(float(event["after_m2"] or event["before_m2"]), 2),
         confidence=round(float(event["score"]), 3),
         evidence={**evidence, **more, "drift_m": moved.drift_m, "tolerance_m": moved.tolerance_m},
-        geometry=union(ground),
+        geometry=union(affected),
         of=states,
     )
 

@@ -1,5 +1,5 @@
-"""Lineage of parcels: what became of each, from the area that parcels share before and after. Ids are no evidence,
-because counties reuse them.
+"""Lineage of parcels: splits, mergers and other events, found from the area that parcels share before and after. Ids
+are no evidence, because counties reuse them.
 
 All shapes are in one metric equal-area frame (x, y; metres). Two shapes share area only if their overlap is wider than
 the tolerance somewhere (something remains after an erosion by half of it), or covers half of the smaller shape, which
@@ -29,7 +29,7 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 #: Vertices of a quarter of a buffer's circle.
-_CORNERS = 8
+_QUAD_SEGS = 8
 
 RENUMBERED, SPLIT, MERGED, REPLATTED = "renumbered", "split", "merged", "replatted"
 ADJUSTED, RESHAPED, ADDED, RETIRED = "adjusted", "reshaped", "added", "retired"
@@ -141,9 +141,9 @@ def _same_area(one: Geometries, two: Geometries, tolerance_m: float) -> Flags:
 
 def _covers(one: Geometries, two: Geometries, tolerance_m: float) -> Flags:
     """Whether each shape of `two` is within the tolerance of the shape of `one`."""
-    round_m = tolerance_m / np.cos(np.pi / (4 * _CORNERS))  # a buffer is a polygon: the circle must fit into it
+    round_m = tolerance_m / np.cos(np.pi / (4 * _QUAD_SEGS))  # a buffer is a polygon: the circle must fit into it
     with np.errstate(invalid="ignore"):  # for rings without area
-        covers: Flags = shapely.covers(shapely.buffer(one, round_m, quad_segs=_CORNERS), two)
+        covers: Flags = shapely.covers(shapely.buffer(one, round_m, quad_segs=_QUAD_SEGS), two)
     return covers
 
 

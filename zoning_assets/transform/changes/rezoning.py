@@ -103,10 +103,10 @@ def _by_code(parcels: gpd.GeoDataFrame, districts: gpd.GeoDataFrame) -> pd.DataF
     parts = pieces(parcels.geometry.to_numpy(), districts.geometry.to_numpy())
     facet, code = (districts[name].to_numpy()[parts["district"]] for name in ("facet", "code"))
     parts = parts.assign(facet=facet, code=code, effective=districts["effective"].to_numpy()[parts["district"]])
-    whole = union_by(parts, _BY)
+    merged = union_by(parts, _BY)
     dates = [latest(each) for each in parts.groupby(_BY, sort=True)["effective"].agg(list)]
-    whole = whole.assign(area=shapely.area(whole["geometry"].to_numpy()), effective=pd.Series(dates, dtype=object))
-    return whole[[*_BY, "area", "effective", "geometry"]]
+    merged = merged.assign(area=shapely.area(merged["geometry"].to_numpy()), effective=pd.Series(dates, dtype=object))
+    return merged[[*_BY, "area", "effective", "geometry"]]
 
 
 def _differing(parcels: gpd.GeoDataFrame, was: pd.DataFrame, now: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -114,9 +114,9 @@ def _differing(parcels: gpd.GeoDataFrame, was: pd.DataFrame, now: pd.DataFrame) 
     both = was.merge(now, on=_BY, how="outer", suffixes=("_was", "_now"))
     same = (both["area_was"] - both["area_now"]).abs() < TIE_M2  # NaN (on one side only) is not the same
     # In a part of the lot, or with several codes, equal areas may be in different places.
-    whole = shapely.area(parcels.geometry.to_numpy())[both["parcel"]] - both["area_now"] < TIE_M2
+    is_covered = shapely.area(parcels.geometry.to_numpy())[both["parcel"]] - both["area_now"] < TIE_M2
     several = both.duplicated(["parcel", "facet"], keep=False)
-    found: npt.NDArray[np.int64] = np.unique(both.loc[~same | ~whole | several, "parcel"].to_numpy())
+    found: npt.NDArray[np.int64] = np.unique(both.loc[~same | ~is_covered | several, "parcel"].to_numpy())
     return found
 
 
@@ -163,9 +163,9 @@ def _with_rest(parcels: gpd.GeoDataFrame, side: pd.DataFrame, was: pd.DataFrame,
     places = pd.concat([was, now])[["parcel", "facet"]].drop_duplicates()
     covered = union_by(side, ["parcel", "facet"])[["parcel", "facet", "geometry"]]
     rest = places.merge(covered, on=["parcel", "facet"], how="left")
-    whole = parcels.geometry.to_numpy()[rest["parcel"]]
+    lots = parcels.geometry.to_numpy()[rest["parcel"]]
     missing = rest["geometry"].isna().to_numpy()
-    left = difference(whole, np.where(missing, shapely.Polygon(), rest["geometry"].to_numpy()))
+    left = difference(lots, np.where(missing, shapely.Polygon(), rest["geometry"].to_numpy()))
     rest = rest.assign(geometry=pd.Series(left, dtype=object), code=None, effective=None, area=shapely.area(left))
     return pd.concat([side, rest[rest["area"] >= TIE_M2]], ignore_index=True)
 

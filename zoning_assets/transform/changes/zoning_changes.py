@@ -69,7 +69,7 @@ def detect_zoning_changes(
         *_redrawn(moved, evidence),
         *_rezoned(found, parcel_codes, moved, evidence),
         *_coverage(found, evidence),
-        *_thin(found, evidence),
+        *_strips_for_review(found, evidence),
     ]
     return DetectedChanges(table_of(rows), moved)
 
@@ -147,8 +147,8 @@ def _rezoned(
         groups.setdefault((row["parcel_id"], row["facet"], *codes), []).append(row)
     for (parcel, facet, *_), parts in groups.items():
         first = min(parts, key=lambda part: (-part["area_m2"], str(part["old"]), str(part["new"])))
-        whole = facet == BASE and first["kind"] == REZONED
-        old, new = (first["largest_" + side if whole else side] for side in ("old", "new"))
+        is_base = facet == BASE and first["kind"] == REZONED
+        old, new = (first["largest_" + side if is_base else side] for side in ("old", "new"))
         share = round(min(sum(part["share"] for part in parts), 1.0), 6)
         width_m = max(part["width_m"] for part in parts)
         yield change(
@@ -211,7 +211,7 @@ def _coverage(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict
             )
 
 
-def _thin(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+def _strips_for_review(found: pd.DataFrame, evidence: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """Strips thinner than the tolerance, for review: one row for each pair of codes, so that a redrawn map does not
     give thousands.
     """

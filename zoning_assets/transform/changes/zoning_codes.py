@@ -11,7 +11,7 @@ a separator, or in case: `R-1` = `R 1` = `r1`. Every other separator is kept, an
 
 In all real lists that we checked, no two codes become one by these rules. If the rules are too strict, a district seems
 to be renamed: that is visible, and one line under `same` in the jurisdiction file corrects it. If they were too loose,
-a rezoning would be hidden for ever.
+a rezoning would never be detected.
 
 Two such spellings in one release are one code: a map amendment changes the district of a property, and a new name for a
 district is no amendment. They are two codes only if the jurisdiction's list or renames, or an earlier release, have
@@ -32,7 +32,7 @@ BASE, OVERLAY, CONDITION, PUD = "base", "overlay", "condition", "pud"
 
 #: The version of the rules in this module. A new number makes a new version of every jurisdiction's mapping.
 _GRAMMAR = 1
-_LONGEST = 200  # characters; a longer text is no code and is not split
+_MAX_LENGTH = 200  # characters; a longer text is no code and is not split
 _JOINTS = " -/"
 _LETTER_DIGIT = re.compile(r"(?<=[^\W\d_])[ -]+(?=\d)")
 _BETWEEN = re.compile(r"(?<=\w)[ -]+(?=\w)")
@@ -86,10 +86,10 @@ def spell(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> di
         spelled = _spelled(text, spellings)
         return renames.get(spelled, spelled)
 
-    def whole(code: str, each: _CodeParts) -> str:
+    def spelling(code: str, each: _CodeParts) -> str:
         return code if _cleaned_code(code) in canonical else (each.stem or name(each.base)) + each.tail
 
-    return {code: name(whole(code, each)) for code, each in sorted(parts.items())}
+    return {code: name(spelling(code, each)) for code, each in sorted(parts.items())}
 
 
 def collisions(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
@@ -168,9 +168,11 @@ def _split(code: str, rules: CodeRules) -> _CodeParts:
     """Remove declared parts from the end, one by one. A listed code is split only if the rest is listed too."""
     listed = {fold(each) for each in rules.listed}
     base, tail, found = _cleaned_code(code), "", list[Facet]()
-    while len(code) <= _LONGEST and (cut := _cut(base, rules)) and (fold(base) not in listed or fold(cut[0]) in listed):
+    while (
+        len(code) <= _MAX_LENGTH and (cut := _cut(base, rules)) and (fold(base) not in listed or fold(cut[0]) in listed)
+    ):
         base, tail, found = cut[0], cut[1] + tail, [cut[2], *found]
-    plan = _plan(base, rules) if len(code) <= _LONGEST else None
+    plan = _plan(base, rules) if len(code) <= _MAX_LENGTH else None
     if plan and (fold(base) not in listed or fold(plan[0]) in listed):
         return _CodeParts(plan[0], plan[1], tail, (Facet(PUD, plan[1]), *found))
     return _CodeParts(base, None, tail, tuple(found))
@@ -182,7 +184,7 @@ def _cut(code: str, rules: CodeRules) -> tuple[str, str, Facet] | None:
     """
     declared = [(part, CONDITION) for part in rules.conditions] + [(part, OVERLAY) for part in rules.overlays]
     for part, facet in sorted(declared, key=lambda each: (-len(each[0]), each)):
-        at = _begin(code, part)
+        at = _part_start(code, part)
         base = code[:at].rstrip(_JOINTS)
         gap = code[len(base) : at]
         if at and base and (gap or facet == CONDITION or not part[0].isalnum()):
@@ -191,7 +193,7 @@ def _cut(code: str, rules: CodeRules) -> tuple[str, str, Facet] | None:
     return None
 
 
-def _begin(code: str, part: str) -> int:
+def _part_start(code: str, part: str) -> int:
     """The index where the part begins at the end of the code, in any spelling; 0 if it is not there or begins inside a
     word.
     """

@@ -1,1 +1,1 @@
-"""A page's bytes to rows: one reader for each form."""
+"""Decode the bytes of a page into rows: one module per format."""

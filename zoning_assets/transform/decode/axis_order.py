@@ -1,8 +1,9 @@
-"""Which CRS a portal's numbers are in, and which of the two comes first.
+"""Find the CRS and the axis order of a portal's coordinates.
 
-Names of the form urn:ogc:def:crs:EPSG::4326 and http://www.opengis.net/def/crs/EPSG/0/4326 have the axis order that
-EPSG says (latitude first), names of the form EPSG:4326 have x first: so they say, and servers differ. What the portal
-says is tried first, then the other order; the jurisdiction's bounds decide, and what was decided is said.
+CRS names of the form urn:ogc:def:crs:EPSG::4326 and http://www.opengis.net/def/crs/EPSG/0/4326 have the axis order of
+the EPSG register (latitude first for 4326). Names of the form EPSG:4326 have x first. Servers do not all follow this
+rule, so both orders are tried: first the order that the name implies, then the other one. The first order that puts the
+rows inside the jurisdiction's bounds is used, and the proof of the harvest records it.
 """
 
 import re
@@ -24,51 +25,54 @@ CRS84 = "OGC:CRS84"
 
 _URN = re.compile(r"urn:(?:x-)?ogc:def:crs:(\w+):(?:[\w.]*:)?(\w+)", re.IGNORECASE)
 _HTTP = re.compile(r"https?://www\.opengis\.net/def/crs/(\w+)/[\w.]+/(\w+)", re.IGNORECASE)
-_OLD = re.compile(r"https?://www\.opengis\.net/gml/srs/epsg\.xml#(\w+)", re.IGNORECASE)
+_GML2 = re.compile(r"https?://www\.opengis\.net/gml/srs/epsg\.xml#(\w+)", re.IGNORECASE)
 _SHORT = re.compile(r"(EPSG|ESRI|OGC|CRS):(\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Name:
-    """A CRS by a portal's name for it. `crs`: as PROJ knows it. `plain`: x comes first, whatever its authority says."""
+class CrsName:
+    """A CRS and the axis order that its name implies.
+
+    crs: authority and code that PROJ knows. x_first: x is first, whatever the authority's axis order is.
+    """
 
     crs: str
-    plain: bool
+    x_first: bool
 
     @property
     def north_first(self) -> bool:
-        """Whether the numbers should come north (or latitude) first."""
-        return not self.plain and _north_first(self.crs)
+        """Whether the name implies that northing (or latitude) is first."""
+        return not self.x_first and _is_north_first(self.crs)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a layer's numbers are read: in which CRS, whether the two are swapped first, and how that is known."""
+class CrsReading:
+    """How to interpret a layer's coordinates: CRS, whether x and y must be swapped, and the reason as text."""
 
     crs: str
     swap: bool
-    why: str
+    reason: str
 
-    def straight(self, shapes: Geometries) -> Geometries:
-        """The shapes with x first."""
+    def with_x_first(self, shapes: Geometries) -> Geometries:
+        """Return the shapes with x first."""
         if not self.swap:
             return shapes
-        turned: Geometries = shapely.transform(shapes, lambda points: points[:, ::-1])
-        return turned
+        swapped: Geometries = shapely.transform(shapes, lambda points: points[:, ::-1])
+        return swapped
 
 
-def named(text: object) -> Name | None:
-    """A portal's name for a CRS, understood; None where it is none that PROJ knows."""
+def parse_crs_name(text: object) -> CrsName | None:
+    """Parse a portal's name for a CRS; None if the text is not a CRS name, or PROJ does not know the CRS."""
     text = text.strip().strip("<>") if isinstance(text, str) else ""
-    for pattern, plain in ((_URN, False), (_HTTP, False), (_SHORT, True)):
+    for pattern, x_first in ((_URN, False), (_HTTP, False), (_SHORT, True)):
         if found := pattern.fullmatch(text):
-            return _known(*found.groups(), plain=plain)
-    return _known("EPSG", found[1], plain=True) if (found := _OLD.fullmatch(text)) else None
+            return _resolve(*found.groups(), x_first=x_first)
+    return _resolve("EPSG", found[1], x_first=True) if (found := _GML2.fullmatch(text)) else None
 
 
 @lru_cache(maxsize=256)
-def _known(authority: str, code: str, *, plain: bool) -> Name | None:
-    """EPSG:102067 and its like are Esri's, and CRS:84 is an old name of OGC's."""
+def _resolve(authority: str, code: str, *, x_first: bool) -> CrsName | None:
+    """Look the code up in PROJ. Codes such as EPSG:102067 are Esri codes; CRS:84 is an old name of OGC:CRS84."""
     authority = authority.upper()
     if authority == "CRS":
         authority, code = "OGC", f"CRS{code}"
@@ -77,59 +81,61 @@ def _known(authority: str, code: str, *, plain: bool) -> Name | None:
             pyproj.CRS(f"{each}:{code}")
         except pyproj.exceptions.CRSError:
             continue
-        return Name(f"{each}:{code}", plain)
+        return CrsName(f"{each}:{code}", x_first)
     return None
 
 
 @lru_cache(maxsize=256)
-def _north_first(name: str) -> bool:
+def _is_north_first(name: str) -> bool:
     axes = pyproj.CRS(name).axis_info
     return bool(axes) and axes[0].direction.lower() in ("north", "south")
 
 
-def readings(names: Iterable[tuple[str, Name | None]], told: str | None) -> list[Reading]:
-    """What the numbers may be, most credible first.
+def candidate_readings(names: Iterable[tuple[str, CrsName | None]], configured: str | None) -> list[CrsReading]:
+    """List the possible interpretations of the coordinates, most credible first.
 
     Args:
-        names: where a name stands, and the name; None where it is not understood.
-        told: the CRS that the jurisdiction file says; it wins, and has x first as all of ours.
+        names: pairs of the place where a name was found and the parsed name; None if it could not be parsed.
+        configured: the CRS in the jurisdiction file. It replaces all other names; its axis order is x first.
     """
-    known = [("the jurisdiction file", Name(told, plain=True))] if told else list(names)
-    said = [(where, name) for where, name in known if name is not None]
-    first = [Reading(name.crs, name.north_first, _why(where, name, swap=name.north_first)) for where, name in said]
-    other = [
-        Reading(name.crs, not name.north_first, _why(where, name, swap=not name.north_first)) for where, name in said
-    ]
-    return first + other
+    found = [("the jurisdiction file", CrsName(configured, x_first=True))] if configured else list(names)
+    known = [(where, name) for where, name in found if name is not None]
+    as_named = [_reading(where, name, swap=name.north_first) for where, name in known]
+    return as_named + [_reading(where, name, swap=not name.north_first) for where, name in known]
 
 
-def _why(where: str, name: Name, *, swap: bool) -> str:
+def _reading(where: str, name: CrsName, *, swap: bool) -> CrsReading:
+    return CrsReading(name.crs, swap, _reason(where, name, swap=swap))
+
+
+def _reason(where: str, name: CrsName, *, swap: bool) -> str:
     order = "the second number is x" if swap else "the first number is x"
     doubt = "" if swap == name.north_first else ", against its name, as the jurisdiction's bounds show"
     return f"{name.crs} by {where}; {order}{doubt}"
 
 
-def decide(shapes: Geometries, ways: Sequence[Reading], bounds: Bounds, where: str) -> Reading:
-    """The first of the readings in which most of the shapes lie in the jurisdiction's bounds.
+def choose_reading(shapes: Geometries, ways: Sequence[CrsReading], bounds: Bounds, where: str) -> CrsReading:
+    """Return the first interpretation that puts most of the shapes inside the jurisdiction's bounds.
 
     Args:
-        shapes: some of the layer's; where none has a place, the first reading holds, and gate 2 looks at the pages.
-        ways: see `readings`.
-        bounds: the jurisdiction's.
-        where: for messages.
+        shapes: a sample of the layer. If all are empty, the first interpretation is used; the bounds check of each page
+            (crs.py) follows later.
+        ways: the interpretations, see `candidate_readings`.
+        bounds: of the jurisdiction: west, south, east, north in degrees, EPSG:4326.
+        where: the feed, for messages.
 
     Raises:
-        CrsRefused: none fits, or there is none.
+        CrsRefused: no interpretation fits, or `ways` is empty.
     """
     placed = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
     for way in ways:
-        points = normalize.representative_points(way.straight(placed), way.crs)
+        points = normalize.representative_points(way.with_x_first(placed), way.crs)
         away = crs.outside(points, bounds) | np.isnan(points).any(axis=1)
         if not len(placed) or not away.mean() > crs.MOST_OUTSIDE:
             return way
-    tried = "; ".join(way.crs + (" swapped" if way.swap else "") for way in ways) or "no CRS that PROJ knows is named"
+    tried = "; ".join(way.crs + (" swapped" if way.swap else "") for way in ways) or "the portal names no known CRS"
     raise CrsRefused(
-        f"its rows do not lie in the jurisdiction's bounds in any way that they may be read ({tried})",
+        f"the rows lie outside the jurisdiction's bounds in every possible CRS and axis order ({tried})",
         where=where,
         do="set `crs` of the feed (or `bounds`) in the jurisdiction file",
     )

@@ -1,6 +1,6 @@
-"""Rows of portals that give GeoJSON, or that we bring into its form: one Arrow batch a page.
+"""Store the rows of a page as one Arrow batch: for portals that return GeoJSON, GML or tables.
 
-The row's properties stay as the portal gave them (JSON text), its shape as WKB in the layer's CRS.
+Properties are stored as JSON text with the portal's values, shapes as WKB in the layer's CRS (x, y).
 """
 
 import json
@@ -14,23 +14,23 @@ import orjson
 import pyarrow as pa
 import shapely
 
-from zoning_assets.transform.decode.json_limits import loaded
+from zoning_assets.transform.decode.json_limits import decode_strict
 from zoning_assets.transform.decode.rows import Rows
 
-#: id: what tells a row from the others on its portal. flaw: what the shape lost or cannot say (Rows.flaws).
+#: id: identifies the row on its portal (row_identity.py). flaw: see Rows.flaws.
 SCHEMA = pa.schema([("id", pa.string()), ("properties", pa.string()), ("geometry", pa.binary()), ("flaw", pa.string())])
 
 
-def batch(ids: Sequence[object], rows: Rows) -> pa.RecordBatch:
-    """Rows as a batch of SCHEMA.
+def to_batch(ids: Sequence[object], rows: Rows) -> pa.RecordBatch:
+    """Convert rows to a batch of SCHEMA.
 
     Args:
-        ids: one a row; any type that has an exact text.
-        rows: shapes in the layer's CRS, x and y; z and m are left behind.
+        ids: one per row, of a type whose `str` is exact.
+        rows: shapes in the layer's CRS, x and y; z and m are dropped.
     """
     flaws = [rows.flaws.get(i) for i in range(len(rows))]
     texts = [str(each) for each in ids]
-    arrays = [texts, [_text(each) for each in rows.attributes], _wkb(rows.geometry), flaws]
+    arrays = [texts, [_json_text(each) for each in rows.attributes], _wkb(rows.geometry), flaws]
     return pa.record_batch([pa.array(each, kind) for each, kind in zip(arrays, SCHEMA.types, strict=True)], SCHEMA)
 
 
@@ -38,8 +38,8 @@ def _wkb(shapes: npt.NDArray[np.object_]) -> list[bytes | None]:
     return list(shapely.to_wkb(shapes, output_dimension=2).tolist())
 
 
-def _text(properties: Mapping[str, Any]) -> str:
-    """JSON with sorted keys; numbers beyond 64 bits are written by the slower library."""
+def _json_text(properties: Mapping[str, Any]) -> str:
+    """Encode as JSON with sorted keys; integers beyond 64 bits need the slower library."""
     try:
         return orjson.dumps(properties, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError:
@@ -47,7 +47,7 @@ def _text(properties: Mapping[str, Any]) -> str:
 
 
 def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
-    """An Arrow IPC stream of SCHEMA.
+    """Decode an Arrow IPC stream of SCHEMA.
 
     Raises:
         ValueError: the bytes are not such a stream.
@@ -55,12 +55,12 @@ def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
     table = pa.ipc.open_stream(body).read_all()
     geometry = shapely.from_wkb(table.column("geometry").to_numpy(zero_copy_only=False), on_invalid="ignore")
     flaws = {i: flaw for i, flaw in enumerate(table.column("flaw").to_pylist()) if flaw is not None}
-    return Rows([properties_of(text) for text in table.column("properties").to_pylist()], geometry, flaws)
+    return Rows([parse_properties(text) for text in table.column("properties").to_pylist()], geometry, flaws)
 
 
-def properties_of(text: str) -> Any:
-    """A row's properties from their text, integers with all their digits."""
+def parse_properties(text: str) -> Any:
+    """Parse a row's properties; integers keep all digits."""
     try:
-        return loaded(text)
+        return decode_strict(text)
     except msgspec.MsgspecError:
         return json.loads(text)

@@ -1,4 +1,4 @@
-"""A page of features as OGC API Features and WFS give it, in GeoJSON or GML: its rows, and what it says of itself."""
+"""Decode a page of OGC API Features or WFS, in GeoJSON or GML: its rows, its counts, its CRS and its links."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,45 +6,46 @@ from typing import Any
 
 from zoning_assets.transform.decode import geojson, gml, json_limits, xml_limits
 from zoning_assets.transform.decode.esri import esri_curves
-from zoning_assets.transform.decode.json_limits import attributes_of, decode_attributes, features_in
+from zoning_assets.transform.decode.json_limits import attributes_of, decode_attributes, features_of
 from zoning_assets.transform.decode.rows import Rows
 
-#: A count above it is no county's.
-_MOST_ROWS = 50_000_000
+#: A larger count is not plausible for a jurisdiction, and is ignored.
+_MAX_ROWS = 50_000_000
 
 
 @dataclass(frozen=True)
-class Collection:
-    """A page. `own`: the rows' own ids, None where one has none. `crs`: the name that the page gives its CRS.
+class FeaturePage:
+    """A page of features.
 
-    `matched` and `returned`: how many rows the portal says there are, and are here; None where it does not say.
+    ids: the portal's id of each row, None if a row has none. matched, returned: the numbers of rows in the layer and in
+    the page that the portal states; None if it states none. crs: the name of the CRS in the page, or empty.
     """
 
     rows: Rows
-    own: Sequence[Any]
+    ids: Sequence[Any]
     matched: int | None
     returned: int | None
     crs: str
     links: Sequence[Mapping[str, Any]] = ()
 
     def link(self, relation: str) -> str | None:
-        """Where a link of that relation leads; None where there is none."""
+        """Return the address of the link with this relation; None if there is none."""
         found = (link.get("href") for link in self.links if link.get("rel") == relation)
         return next((href for href in found if isinstance(href, str) and href), None)
 
 
-def of_geojson(body: bytes) -> Collection:
-    """A GeoJSON page.
+def read_geojson(body: bytes) -> FeaturePage:
+    """Decode a GeoJSON page.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the body is not a GeoJSON page.
     """
-    page = json_limits.read(body, "properties")
+    page = json_limits.read_page(body, "properties")
     document, features = page.document, page.features
     shapes, flaws = geojson.shapes_of([feature.get("geometry") for feature in features])
     links = document.get("links")
     named = _member(document, "crs", "properties", "name")
-    return Collection(
+    return FeaturePage(
         Rows(page.attributes, shapes, {**page.notes, **flaws}),
         [feature.get("id") for feature in features],
         _number(document.get("numberMatched", document.get("totalFeatures"))),
@@ -55,53 +56,55 @@ def of_geojson(body: bytes) -> Collection:
 
 
 def check_geojson(body: bytes) -> None:
-    """Whether it is a GeoJSON page, without its shapes, in which nothing is an error.
+    """Check that the body is a GeoJSON page; shapes are not decoded.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the body is not a GeoJSON page.
     """
-    attributes_of(features_in(decode_attributes(body)), "properties")
+    attributes_of(features_of(decode_attributes(body)), "properties")
 
 
-def of_gml(body: bytes, kinds: Mapping[str, str]) -> Collection:
-    """A GML page.
+def read_gml(body: bytes, kinds: Mapping[str, str]) -> FeaturePage:
+    """Decode a GML page.
 
     Args:
         body: the page.
-        kinds: column -> what its text means, as gml.value has it.
+        kinds: column -> type of its values (gml.INTEGER, NUMBER, BOOLEAN, TEXT).
 
     Raises:
-        ValueError: it is none.
+        ValueError: the body is not a GML page, or its shapes are in several CRS.
     """
     root = xml_limits.parse(body)
     if xml_limits.name(root) not in ("FeatureCollection", "SimpleFeatureCollection"):
-        message = f"no features, but {xml_limits.name(root)}"
+        message = f"not a feature collection, but {xml_limits.name(root)}"
         raise ValueError(message)
-    budget = esri_curves.Budget()
-    found = [gml.feature(each, kinds, budget) for each in gml.features(root)]
+    budget = esri_curves.VertexBudget()
+    found = [gml.read_feature(each, kinds, budget) for each in gml.feature_elements(root)]
     shapes, flaws = geojson.shapes_of([each.geometry for each in found])
     flaws |= {i: each.flaw for i, each in enumerate(found) if each.flaw}
     rows = Rows([each.attributes for each in found], shapes, flaws)
     names = {each.crs for each in found if each.crs}
     if len(names) > 1:
-        message = f"one page has shapes in several CRS: {', '.join(sorted(names)[:4])}"
+        message = f"the page has shapes in several CRS: {', '.join(sorted(names)[:4])}"
         raise ValueError(message)
-    own = [each.id or None for each in found]
-    return Collection(rows, own, *counts(root), "".join(names))
+    ids = [each.id or None for each in found]
+    return FeaturePage(rows, ids, *row_counts(root), "".join(names))
 
 
-def counts(root: xml_limits.Element) -> tuple[int | None, int | None]:
-    """How many rows a WFS says there are (2.0), and are here; 1.1 has one number, which in an answer without rows
-    (`resultType=hits`) says how many there are."""
+def row_counts(root: xml_limits.Element) -> tuple[int | None, int | None]:
+    """Return the numbers of rows in the layer and in the page that a WFS states; None if it states none.
+
+    WFS 1.1 has only the second number. In a response without rows (`resultType=hits`) it is the number in the layer.
+    """
     matched, returned = (xml_limits.attribute(root, each) for each in ("numberMatched", "numberReturned"))
     return _number(matched), _number(returned or xml_limits.attribute(root, "numberOfFeatures"))
 
 
 def _number(raw: Any) -> int | None:
-    """A number of rows; "unknown", and whatever else is none, is None."""
+    """Parse a number of rows; None for "unknown" and for every value that is not a plausible number."""
     if isinstance(raw, str) and raw.isdecimal() and raw.isascii() and len(raw) < 12:
         raw = int(raw)
-    return raw if type(raw) is int and 0 <= raw <= _MOST_ROWS else None
+    return raw if type(raw) is int and 0 <= raw <= _MAX_ROWS else None
 
 
 def _member(document: Any, *path: str) -> Any:

@@ -1,4 +1,4 @@
-"""JSON of strangers: read within limits, and its lists of corners made flat."""
+"""Decode JSON from untrusted portals, within limits of size and depth, and flatten lists of vertices."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +16,10 @@ from zoning_assets.errors import MalformedResponse
 from zoning_assets.transform.decode import text_encoding
 from zoning_assets.transform.geometry.rings import Floats
 
-#: Values in one page, counted by commas and brackets; a hostile one of 256 MiB would else be gigabytes of lists.
-_MOST_VALUES = 16_000_000
-#: How deep a row's attributes may be nested, that they can be written again.
-_DEEPEST = 200
+#: Values in one page, counted by commas and brackets. A hostile page of 256 MiB could need gigabytes as lists.
+_MAX_VALUES = 16_000_000
+#: Nesting of a row's attributes that can still be encoded.
+_MAX_DEPTH = 200
 
 
 #: Whole numbers from here on may have more digits than a double holds (IEEE 754: 53 bits).
@@ -27,122 +27,125 @@ _EXACT = float(2**53)
 
 
 def decode(body: bytes) -> Any:
-    """A JSON document, its integers with all their digits. What JSON forbids and servers write all the same is read: a
-    bare NaN, control characters in strings, backslashes that begin no escape, text that is not UTF-8.
+    """Decode a JSON document; integers keep all digits.
+
+    Errors that servers are known to make are accepted: NaN without quotes, control characters in strings, backslashes
+    that start no escape, text that is not UTF-8.
 
     Raises:
-        MalformedResponse: the document is all there, and is no JSON within.
-        ValueError: the bytes are not JSON, or it is too large or too deep.
+        MalformedResponse: the document is complete, but has a syntax error inside.
+        ValueError: the document is cut short, too large, nested too deep, or not JSON.
     """
-    limit(body)
+    check_value_count(body)
     try:
-        return loaded(body)
+        return decode_strict(body)
     except (*_NOT_PLAIN, RecursionError):
-        return _decode_patiently(body)
+        return _decode_lenient(body)
 
 
-#: What msgspec raises on text that is not plain JSON.
+#: The errors of msgspec for text that is not valid JSON.
 _NOT_PLAIN = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
-def loaded(text: bytes | str) -> Any:
-    """JSON that is nothing but JSON, its integers with all their digits.
+def decode_strict(text: bytes | str) -> Any:
+    """Decode valid JSON; integers keep all digits.
 
     Raises:
-        msgspec.MsgspecError: it is something else.
+        msgspec.MsgspecError: the text is not valid JSON.
     """
     return msgspec.json.decode(text)
 
 
-def exact(text: str) -> float | int:
-    """A decimal number: with all its digits where it is whole and has more of them than a double that is written so."""
+def parse_number(text: str) -> float | int:
+    """Parse a decimal number; an integer if the text has more digits than a double can represent."""
     number = float(text)
     if not number.is_integer() or abs(number) < 2**53:
         return number
-    said = Decimal(text)
-    written = {Decimal(repr(number)), Decimal(f"{number:.16e}"), Decimal(int(number))}
-    return number if said in written or said != said.to_integral_value() else int(said)
+    exact = Decimal(text)
+    as_double = {Decimal(repr(number)), Decimal(f"{number:.16e}"), Decimal(int(number))}
+    return number if exact in as_double or exact != exact.to_integral_value() else int(exact)
 
 
-class _Feature(TypedDict, total=False):
-    attributes: Any  # Esri's word
-    properties: Any  # GeoJSON's
+class _FeatureAttributes(TypedDict, total=False):
+    attributes: Any  # in Esri JSON
+    properties: Any  # in GeoJSON
 
 
-class _Page(TypedDict, total=False):
-    features: list[_Feature]
+class _PageAttributes(TypedDict, total=False):
+    features: list[_FeatureAttributes]
     exceededTransferLimit: Any
     spatialReference: Any
     error: Any
 
 
-_PAGE = msgspec.json.Decoder(_Page)
+_ATTRIBUTES_DECODER = msgspec.json.Decoder(_PageAttributes)
 
 
 def decode_attributes(body: bytes) -> Any:
-    """As `decode`, but of a page in either dialect only what proves it complete: shapes, most of it, are skipped.
+    """Decode a page without its shapes, which are most of it: the attributes and flags that prove it complete.
 
     Raises:
-        ValueError: as decode.
+        ValueError: see `decode`.
     """
-    limit(body)
+    check_value_count(body)
     try:
-        page = _PAGE.decode(body)
-    except (*_NOT_PLAIN, RecursionError):  # another document, or one that only the patient understand
+        page = _ATTRIBUTES_DECODER.decode(body)
+    except (*_NOT_PLAIN, RecursionError):  # another kind of document, or one that needs the lenient parser
         return decode(body)
-    plain = ("features" in page or "error" in page) and text_encoding.is_utf8(body)  # what is skipped is not looked at
+    # msgspec does not check the encoding of the parts that it skips
+    plain = ("features" in page or "error" in page) and text_encoding.is_utf8(body)
     return page if plain else decode(body)
 
 
-def limit(body: bytes) -> None:
-    """Refuse a document that would be gigabytes of lists.
+def check_value_count(body: bytes) -> None:
+    """Check that a document has at most _MAX_VALUES values.
 
     Raises:
-        ValueError: it has too many values.
+        ValueError: it has more.
     """
-    if len(body) > _MOST_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
-        message = f"more than {_MOST_VALUES:,} values in one page"
+    if len(body) > _MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        message = f"more than {_MAX_VALUES:,} values in one page"
         raise ValueError(message)
 
 
-class _Written(msgspec.Struct):
+class _RawFeatures(msgspec.Struct):
     features: list[msgspec.Raw]
 
 
-def written(body: bytes) -> Callable[[int], dict[str, Any]]:
-    """Single rows of a sound page as they stand there; it is looked through with the first that is asked for."""
+def raw_features(body: bytes) -> Callable[[int], dict[str, Any]]:
+    """Return a function that decodes single features of a valid page. The page is scanned at its first call."""
 
     @cache
     def rows() -> list[msgspec.Raw]:
-        return msgspec.json.decode(body, type=_Written).features
+        return msgspec.json.decode(body, type=_RawFeatures).features
 
     return lambda row: msgspec.json.decode(rows()[row])
 
 
-def _decode_patiently(body: bytes, **how: Any) -> Any:
-    text = text_encoding.of_json(body)
+def _decode_lenient(body: bytes, **how: Any) -> Any:
+    text = text_encoding.decode_json(body)
     try:
         return json.loads(text, strict=False, **how)
     except RecursionError:
         message = "the JSON is nested too deep"
         raise ValueError(message) from None
     except json.JSONDecodeError as error:
-        if "escape" in error.msg and (mended := text_encoding.with_backslashes(text)) != text:
-            return _decode_patiently(mended.encode("utf-8", "replace"), **how)
-        raise _cut_or_garbled(text, error) from error
+        if "escape" in error.msg and (repaired := text_encoding.escape_backslashes(text)) != text:
+            return _decode_lenient(repaired.encode("utf-8", "replace"), **how)
+        raise _syntax_error(text, error) from error
 
 
-def _cut_or_garbled(text: str, error: json.JSONDecodeError) -> ValueError:
-    """Where JSON ends too early the rest was lost on its way; where it goes on, asking again gives the same."""
+def _syntax_error(text: str, error: json.JSONDecodeError) -> ValueError:
+    """Distinguish a document that was cut in transfer (fetch it again) from one that is malformed at the server."""
     text = text.rstrip()
     cut = error.pos >= len(text) - 1 or error.msg.startswith("Unterminated") or text[-1:] not in ("}", "]")
     where = f"at character {error.pos + 1:,} of {len(text):,}"
-    return ValueError(f"the JSON ends {where}") if cut else MalformedResponse(f"no JSON {where} ({error.msg})")
+    return ValueError(f"the JSON ends {where}") if cut else MalformedResponse(f"invalid JSON {where} ({error.msg})")
 
 
 @dataclass(frozen=True)
-class Features:
-    """A page's rows in either dialect, their attributes, and what is to be noted of a row's texts."""
+class JsonPage:
+    """A decoded page of Esri JSON or GeoJSON. notes: row index -> note on the encoding of the row's texts."""
 
     document: dict[str, Any]
     features: list[dict[str, Any]]
@@ -150,31 +153,31 @@ class Features:
     notes: Mapping[int, str]
 
 
-def read(body: bytes, name: str) -> Features:
-    """A page.
+def read_page(body: bytes, name: str) -> JsonPage:
+    """Decode a page.
 
     Args:
-        body: its bytes.
-        name: the dialect's word for attributes.
+        body: the page.
+        name: the member with a row's attributes: `attributes` in Esri JSON, `properties` in GeoJSON.
 
     Raises:
-        ValueError: it has no rows, as an error in an HTTP 200 or another document has not.
+        ValueError: the document is not a page of features, for example an error with HTTP status 200.
     """
     document = decode(body)
-    features = features_in(document)
+    features = features_of(document)
     attributes = attributes_of(features, name)
     if has_long_numbers(attributes):
-        document = _decode_patiently(body, parse_float=exact)
-        features = features_in(document)
+        document = _decode_lenient(body, parse_float=parse_number)
+        features = features_of(document)
         attributes = attributes_of(features, name)
-    return Features(document, features, attributes, text_encoding.notes(body, attributes))
+    return JsonPage(document, features, attributes, text_encoding.encoding_notes(body, attributes))
 
 
 def has_long_numbers(attributes: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a number beyond 2**53 was read as a double, which may have fewer digits than what was written."""
+    """Whether a number beyond 2**53 was decoded as a double, which may have lost digits."""
     try:
         orjson.dumps(attributes)
-    except TypeError:  # beyond 64 bits, or half a character
+    except TypeError:  # an integer beyond 64 bits, or a lone surrogate
         return True
     return _has_long([value for each in attributes for value in each.values()])
 
@@ -184,73 +187,73 @@ def _has_long(values: Sequence[Any]) -> bool:
     if any(abs(value) >= _EXACT for value in values if type(value) is float):
         return True
     nested = [value for value in values if type(value) in (dict, list)]
-    return bool(nested) and _has_long([value for each in nested for value in _within(each)])
+    return bool(nested) and _has_long([value for each in nested for value in _children(each)])
 
 
-def features_in(document: Any) -> list[dict[str, Any]]:
-    """A decoded page's rows.
+def features_of(document: Any) -> list[dict[str, Any]]:
+    """Return the features of a decoded page.
 
     Raises:
-        ValueError: it has none.
+        ValueError: the document has no list of features.
     """
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list) or not set(map(type, features)) <= {dict}:
-        message = f"no features in {_look(document)}"
+        message = f"no features in {_describe(document)}"
         raise ValueError(message)
     return features
 
 
-def _look(document: Any) -> str:
-    """What a document is, in a few words; all of it may be large, and nested deeper than can be shown."""
+def _describe(document: Any) -> str:
+    """Describe a document in a few words, for messages."""
     if not isinstance(document, dict):
         return f"a JSON {type(document).__name__}"
     return f"an object of {', '.join(map(repr, list(document)[:8]))}"[:160]
 
 
 def attributes_of(features: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
-    """The attributes of each row, by the dialect's word for them; none is an empty dict.
+    """Return the attributes of each feature; a feature without attributes gets an empty dict.
 
     Raises:
-        ValueError: something else stands there, or something nested without end.
+        ValueError: the attributes are not an object, or nested too deep.
     """
     found = [feature.get(name) or {} for feature in features]
     if not set(map(type, found)) <= {dict}:
-        message = f"the {name} of a row are no object"
+        message = f"the {name} of a row are not an object"
         raise ValueError(message)
     try:
         orjson.dumps(found)
-    except TypeError:  # nested too deep, or a number or half a character that JSON here does not hold
-        if any(is_deep(each) for each in found):
-            message = f"the {name} of a row are nested more than {_DEEPEST} deep"
+    except TypeError:  # nested too deep, or an integer or a lone surrogate that orjson does not encode
+        if any(is_too_deep(each) for each in found):
+            message = f"the {name} of a row are nested more than {_MAX_DEPTH} deep"
             raise ValueError(message) from None
     return found
 
 
-def is_deep(value: Any) -> bool:
-    """Whether lists and objects are nested so deep that they cannot be written again."""
+def is_too_deep(value: Any) -> bool:
+    """Whether lists and objects are nested too deep to be encoded."""
     level = [value]
-    for _ in range(_DEEPEST):
-        level = [inner for each in level for inner in _within(each)]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for each in level for inner in _children(each)]
         if not level:
             return False
     return True
 
 
-def _within(value: Any) -> Sequence[Any]:
+def _children(value: Any) -> Sequence[Any]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else ()
 
 
-def corners(rings: Sequence[Sequence[Any]]) -> Floats:
-    """All corners of the rings as (n, 2); z and m are left behind, what is no number becomes NaN."""
+def vertices_of(rings: Sequence[Sequence[Any]]) -> Floats:
+    """Return all vertices of the rings as an array (n, 2); z and m are dropped, a value that is not a number is NaN."""
     points = list(chain.from_iterable(rings))
     if set(map(type, points)) == {list} and len(sizes := set(map(len, points))) == 1 and (size := sizes.pop()) > 1:
         try:
             flat = np.fromiter(chain.from_iterable(points), dtype=np.float64, count=size * len(points))
             return flat.reshape(-1, size)[:, :2]
         except (ValueError, TypeError, OverflowError):
-            pass  # something there is no number
+            pass  # a value is not a number
     return np.array([_xy(point) for point in points], dtype=np.float64).reshape(-1, 2)
 
 
@@ -262,11 +265,11 @@ def _xy(point: Any) -> tuple[float, float]:
 
 
 def object_ids(values: list[Any]) -> list[int]:
-    """The object ids of a page's rows, which some servers write as floats or as text (docs/explanation/portals.md, row
-    9).
+    """Convert the object ids of a page to integers; some servers write floats or text (docs/explanation/portals.md,
+    row 9).
 
     Raises:
-        ValueError: a value is no object id.
+        ValueError: a value is not an object id.
     """
     return values if set(map(type, values)) <= {int} else [_object_id(value) for value in values]
 

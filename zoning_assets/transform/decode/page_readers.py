@@ -1,4 +1,4 @@
-"""How a page's bytes become rows: one reader a form. Reading judges nothing; it says what came."""
+"""The readers of pages, one per format. A reader decodes rows and reports flaws; it does not validate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,18 +9,18 @@ import shapely
 
 from zoning_assets.transform.decode import feature_batches, geojson, json_limits
 from zoning_assets.transform.decode.esri import esri_json, esri_pbf
-from zoning_assets.transform.decode.json_limits import has_long_numbers, is_deep
+from zoning_assets.transform.decode.json_limits import has_long_numbers, is_too_deep
 from zoning_assets.transform.decode.rows import Peek, Rows
 
 
 def read_arrow(body: bytes, _layer: Mapping[str, Any]) -> Rows:
-    """An Arrow IPC stream with a `geometry` column of WKB, as the pages of files are."""
+    """Decode an Arrow IPC stream with a `geometry` column of WKB; this is the format of pages of files."""
     table = pa.ipc.open_stream(body).read_all()
     geometry = shapely.from_wkb(table.column("geometry").to_numpy(zero_copy_only=False), on_invalid="ignore")
     return Rows(table.drop_columns(["geometry"]).to_pylist(), geometry, {})
 
 
-#: form of a page -> how it is read.
+#: format of a page -> its reader.
 READERS: Mapping[str, Callable[[bytes, Mapping[str, Any]], Rows]] = {
     "esrijson": esri_json.read,
     "geojson": geojson.read,
@@ -29,10 +29,10 @@ READERS: Mapping[str, Callable[[bytes, Mapping[str, Any]], Rows]] = {
     "features": feature_batches.read,
 }
 
-#: Forms whose rows can be taken out without decoding the others.
+#: Formats from which single rows can be taken without decoding the others.
 _ARROW = frozenset({"arrow", "features"})
 
-#: form of a page -> how its rows are counted and told apart without their shapes, by the name of the id column.
+#: format of a page -> the function that counts rows and lists their ids without decoding shapes.
 PEEKERS: Mapping[str, Callable[[bytes, str], Peek]] = {
     "esrijson": esri_json.peek,
     "geojson": geojson.peek,
@@ -41,19 +41,19 @@ PEEKERS: Mapping[str, Callable[[bytes, str], Peek]] = {
 
 
 def raw_rows(rows: Rows, indices: Sequence[int]) -> list[dict[str, Any]]:
-    """Single rows of a page as the portal gave them, fit for JSON; for what is held back."""
+    """Return single rows as the portal sent them, encodable as JSON; they are stored with rejections."""
     if rows.raw is not None:
         return [_storable(rows.raw(i)) for i in indices]
     return [{"attributes": rows.attributes[i], "wkt": _wkt(rows.geometry[i])} for i in indices]
 
 
 def raw_rows_at(form: str, body: bytes, layer: Mapping[str, Any], indices: Sequence[int]) -> list[dict[str, Any]]:
-    """As `raw_rows`, of a page that is not in memory; only these rows are decoded where the form allows that."""
+    """Like `raw_rows`, for an encoded page; only these rows are decoded if the format allows it."""
     if form in _ARROW:
-        few = _batch_of(pa.ipc.open_stream(body).read_all().take(pa.array(indices)))
+        few = _to_stream(pa.ipc.open_stream(body).read_all().take(pa.array(indices)))
         return raw_rows(READERS[form](few, layer), range(len(indices)))
     try:
-        row = json_limits.written(body)
+        row = json_limits.raw_features(body)
         found = [row(i) for i in indices]
         sound = not has_long_numbers([dict(each.get("attributes") or each.get("properties") or {}) for each in found])
     except (msgspec.MsgspecError, RecursionError, ValueError, TypeError, AttributeError, IndexError):
@@ -61,7 +61,7 @@ def raw_rows_at(form: str, body: bytes, layer: Mapping[str, Any], indices: Seque
     return [_storable(each) for each in found] if sound else raw_rows(READERS[form](body, layer), indices)
 
 
-def _batch_of(table: pa.Table) -> bytes:
+def _to_stream(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -69,8 +69,8 @@ def _batch_of(table: pa.Table) -> bytes:
 
 
 def _storable(feature: Mapping[str, Any]) -> dict[str, Any]:
-    """A row that can be written again, whatever a stranger put inside one another."""
-    return {name: "nested too deep to be shown" if is_deep(value) else value for name, value in feature.items()}
+    """Replace values that are nested too deep to be encoded."""
+    return {name: "nested too deep to be shown" if is_too_deep(value) else value for name, value in feature.items()}
 
 
 def _wkt(shape: shapely.Geometry | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What tells a row from the others, where a portal does not always say."""
+"""Identify rows of portals that do not always have an id column."""
 
 import hashlib
 import json
@@ -12,21 +12,27 @@ import shapely
 
 from zoning_assets.transform.decode.rows import Rows
 
-#: Columns in which servers number rows; in the order in which they are preferred.
-_NUMBERED = ("objectid", "fid", "ogc_fid", "gid", "id", "globalid", "feature_id", "featureid")
+#: Names of columns with row ids, the preferred ones first.
+_ID_COLUMNS = ("objectid", "fid", "ogc_fid", "gid", "id", "globalid", "feature_id", "featureid")
 _LAST_NUMBER = re.compile(r"(.*\D)?(\d{1,18})", re.DOTALL | re.ASCII)
 
 
-def column(names: Iterable[str]) -> str | None:
-    """The column that numbers the rows, by its name; None where none is called so."""
+def id_column(names: Iterable[str]) -> str | None:
+    """Return the column with row ids, chosen by its name; None if there is none."""
     by_name = {name.lower(): name for name in names}
-    return next((by_name[name] for name in _NUMBERED if name in by_name), None)
+    return next((by_name[name] for name in _ID_COLUMNS if name in by_name), None)
 
 
-def ids(own: Sequence[Any], rows: Rows, numbered: str | None) -> list[str]:
-    """A text a row: its own id, else what stands in the column that numbers rows, else all that it says.
+def row_ids(own: Sequence[Any], rows: Rows, numbered: str | None) -> list[str]:
+    """Return one id per row: the feature's own id, else the value of the id column, else a hash of the row.
 
-    Equal rows then count once: as many different rows as the portal counts are all of them.
+    Equal rows get equal hashes and count once. So a layer is complete if its number of different ids equals the number
+    of rows that the portal states.
+
+    Args:
+        own: the ids of the features; may be empty.
+        rows: the rows, in the same order.
+        numbered: the id column, see `id_column`.
     """
     if own and all(_is_id(each) for each in own):
         return [str(each) for each in own]
@@ -45,26 +51,26 @@ def _hash(row: Any, wkb: bytes | None) -> str:
     return hashlib.blake2b(text.encode("utf-8", "replace") + b"\0" + (wkb or b""), digest_size=16).hexdigest()
 
 
-class Numbers:
-    """The whole numbers that ids end in, as long as all are of one form; 8 bytes a row.
+class IdNumbers:
+    """Collect the integers at the end of ids, to find gaps; 8 bytes per row.
 
-    `parcels.1` and `parcels.3` are of one form, and leave out one.
+    All ids must have the same prefix. Example: in `parcels.1` and `parcels.3` one number is missing.
     """
 
     def __init__(self) -> None:
         self._numbers = array("q")
-        self._form: str | None = None
+        self._prefix: str | None = None
 
     def add(self, texts: Iterable[str]) -> None:
-        """Note the ids of a page."""
+        """Add the ids of a page."""
         for text in texts:
             found = _LAST_NUMBER.fullmatch(text)
-            form, number = (found[1] or "", int(found[2])) if found else (None, -1)
-            self._form = form if self._form is None and not self._numbers else self._form
-            self._numbers.append(number if form is not None and form == self._form else -1)
+            prefix, number = (found[1] or "", int(found[2])) if found else (None, -1)
+            self._prefix = prefix if self._prefix is None and not self._numbers else self._prefix
+            self._numbers.append(number if prefix is not None and prefix == self._prefix else -1)
 
-    def left_out(self) -> int | None:
-        """How many numbers between 1 and the largest do not occur; None where the ids are not numbered so."""
+    def missing(self) -> int | None:
+        """Count the numbers between 1 and the largest that do not occur; None if the ids are not distinct numbers."""
         numbers = np.unique(np.frombuffer(self._numbers, dtype=np.int64))
         if len(numbers) == 0 or len(numbers) < len(self._numbers) or numbers[0] < 0:
             return None

@@ -1,4 +1,4 @@
-"""What a page holds, before anything is judged."""
+"""The rows of a decoded page, before validation."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows as the portal gave them, in its order: attributes, shapes in the layer's CRS (x, y), and what was odd.
+    """Rows as the portal sent them, in its order: attributes and shapes in the layer's CRS (x, y).
 
-    `flaws` maps a row's index to what its shape lost or cannot say (a curve, a ring of two points). `raw` gives a
-    row as it was written, where the form is JSON.
+    flaws: row index -> what was removed from the shape or could not be decoded (a curve, a ring of two points).
+    raw: returns a row as JSON in the portal's own form; None if the format is not JSON.
     """
 
     attributes: list[dict[str, Any]]
-    geometry: npt.NDArray[np.object_]  # None where the portal gave none
+    geometry: npt.NDArray[np.object_]  # None if the row has no shape
     flaws: Mapping[int, str]
     raw: Callable[[int], Mapping[str, Any]] | None = field(default=None, compare=False, repr=False)
 
@@ -27,8 +27,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class Peek:
-    """What proves a page complete, without its shapes: how many rows, their object ids, whether the server says that
-    more would follow, and the columns of the first row."""
+    """What is needed to prove a page complete: the number of rows, their object ids, whether the server reports that
+    more rows follow, and the columns of the first row."""
 
     rows: int
     ids: list[int]

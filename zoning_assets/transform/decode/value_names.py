@@ -1,7 +1,7 @@
-"""What a portal calls a value: domains and subtypes. Pure.
+"""Names of coded values: domains and subtypes of a portal.
 
-A number says nothing by itself, and is renumbered at will: its name takes its place in our column. A text is a code
-already ("R-1") and stays; its name stands beside it.
+A number has no meaning of its own and may be renumbered, so its name replaces it in our column. A text ("R-1") is a
+code already: it is kept, and its name gets a column of its own.
 """
 
 import re
@@ -11,17 +11,19 @@ from typing import Any
 from zoning_assets.transform.geometry import content_hash
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
-#: Behind a column's name, for the name of a value that is a code already.
-BESIDE = "_name"
+#: Suffix of the column with the names of text codes.
+NAME_SUFFIX = "_name"
 
 
-def of_column(column: str, rows: Sequence[Mapping[str, Any]], names: Mapping[str, Any]) -> list[str | None] | None:
-    """Each row's value of a column by its name, None where it has none; None where the column has no names.
+def names_of_column(
+    column: str, rows: Sequence[Mapping[str, Any]], names: Mapping[str, Any]
+) -> list[str | None] | None:
+    """Return the name of each row's value, None if the value has none; None if the column has no names at all.
 
     Args:
-        column: theirs.
-        rows: as the portal gave them.
-        names: `columns`, `subtype` and `subtypes`, as value_domains.names_of has them.
+        column: the portal's column.
+        rows: attributes as the portal sent them.
+        names: `columns`, `subtype` and `subtypes`, see value_domains.names_of.
     """
     common: Mapping[str, str] = names.get("columns", {}).get(column, {})
     kinds = {kind: each[column] for kind, each in names.get("subtypes", {}).items() if column in each}
@@ -35,11 +37,11 @@ def of_column(column: str, rows: Sequence[Mapping[str, Any]], names: Mapping[str
     return found
 
 
-def has_numbers(column: str, names: Mapping[str, Any]) -> bool:
-    """Whether all values that a column's domains name are numbers, which their names replace.
+def has_numeric_codes(column: str, names: Mapping[str, Any]) -> bool:
+    """Whether all codes in a column's domains are numbers, so that names replace them.
 
-    A property of the layer: the same code has the same form on every page. One value that is no number, in the domain
-    of the column or of any subtype, and the codes of the column stay.
+    This depends on the layer only, so that all pages are treated alike. If one code in the domain of the column or of
+    any subtype is not a number, the codes are kept.
     """
     domains = [names.get("columns", {}), *names.get("subtypes", {}).values()]
     return all(_NUMBER.fullmatch(value) for domain in domains for value in domain.get(column, ()))

@@ -1,10 +1,10 @@
-"""One form per shape and per row, and its hash: what is equal here is equal, what differs has changed.
+"""The canonical form of shapes and rows, and its hash: two rows are equal if and only if their hashes are equal.
 
-Shapes: coordinates on a grid (`GRID`), repeated corners removed, then GEOS's normal form (start corner, direction and
-order of the rings). `normalize` alone is not canonical where a ring repeats a corner (DESIGN, promise 5).
-Attributes: text trimmed, empty text is nothing, whole floats are whole numbers with all their digits, other floats 12
-significant digits, dates in ISO 8601 and midnight the day alone; keys sorted; nothing is left out.
-Natural keys: all their digits and letters; only the blanks around them go.
+Shapes: coordinates are rounded to a grid (`GRID`), repeated vertices are removed, then GEOS's normal form is applied
+(start vertex, direction and order of rings). The normal form alone is not canonical if a ring repeats a vertex.
+Attributes: text is stripped, empty text becomes null, whole floats become integers with all digits, other floats are
+rounded to 12 significant digits, dates are in ISO 8601 (at midnight without the time), keys are sorted.
+Natural keys: all digits and letters are kept; only surrounding white space is removed.
 """
 
 import hashlib
@@ -22,22 +22,22 @@ import shapely
 
 Geometries = npt.NDArray[np.object_]
 
-#: The stated precision, in units of the target CRS: 1e-8 degrees is 1.1 mm northward; 1 mm in EPSG:3857's metres.
+#: The precision of coordinates, in units of the target CRS: 1e-8 degrees of latitude are 1.1 mm; EPSG:3857: 1 mm.
 GRID: Mapping[str, float] = {"EPSG:4326": 1e-8, "EPSG:3857": 1e-3}
 
 _DATE = re.compile(
     r"(\d{4})[/-](\d\d)[/-](\d\d)(?:[ T](\d\d:\d\d)(?::(\d\d(?:\.\d+)?))?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
-#: NUL, as JSON spells it; a backslash before it, spelled with two, is kept.
+#: The escape of NUL in JSON; an escaped backslash before it is kept.
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)(?:\\u0000)+")
-#: A number as spreadsheets and C write long ones: one digit, some behind the point, and the power of ten.
-_CUT_NUMBER = re.compile(r"[+-]?\d\.(\d{1,20})[eE]\+?(\d{2,3})", re.ASCII)
+#: A number in scientific notation, as spreadsheets and C write long numbers.
+_SHORTENED_NUMBER = re.compile(r"[+-]?\d\.(\d{1,20})[eE]\+?(\d{2,3})", re.ASCII)
 _ALL_DIGITS = Context(prec=400)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def on_grid(shapes: Geometries, grid: float) -> Geometries:
-    """The shapes with each coordinate moved to the nearest grid line, z and m left behind; may become invalid."""
+    """Round each coordinate to the grid and drop z and m. Shapes may become invalid."""
     decimals = round(-np.log10(grid))
     flat = shapely.force_2d(shapes) if shapely.has_z(shapes).any() or shapely.has_m(shapes).any() else shapes
     moved: Geometries = shapely.transform(flat, lambda points: np.round(points, decimals) + 0.0)
@@ -45,10 +45,10 @@ def on_grid(shapes: Geometries, grid: float) -> Geometries:
 
 
 def normal(shapes: Geometries) -> Geometries:
-    """The normal form of shapes that lie on the grid."""
+    """Return the normal form of shapes whose coordinates are on the grid."""
     points, owner = shapely.get_coordinates(shapes, return_index=True)
     again = (points[1:] == points[:-1]).all(axis=1) & (owner[1:] == owner[:-1])
-    repeating = np.unique(owner[1:][again])  # few: looking for them is cheaper than removing what is not there
+    repeating = np.unique(owner[1:][again])  # few: finding them is cheaper than processing all shapes
     cleaned = shapes.copy()
     cleaned[repeating] = shapely.remove_repeated_points(shapes[repeating])
     normalized: Geometries = shapely.normalize(cleaned)
@@ -56,39 +56,39 @@ def normal(shapes: Geometries) -> Geometries:
 
 
 def value(raw: Any) -> Any:
-    """The canonical form of one attribute; None where it says nothing."""
+    """Return the canonical form of one attribute; None if it is null or empty."""
     if raw is None:
         return None
-    for kind, form in _FORMS:
+    for kind, form in _CANONICAL_FORMS:
         if isinstance(raw, kind):
             return form(raw)
     return raw
 
 
 def texts(raws: Sequence[str | None]) -> list[str | None]:
-    """As `value`, for a column of texts; letters that need care are looked for in all of them at once."""
-    whole = "".join(filter(None, raws))
-    if "\x00" in whole or not whole.isascii():
+    """Like `value`, for a column of texts; special characters are searched in all texts at once."""
+    together = "".join(filter(None, raws))
+    if "\x00" in together or not together.isascii():
         return [None if raw is None else _text(raw) for raw in raws]
-    return [_dated(raw.strip()) if raw else None for raw in raws]
+    return [_text_or_date(raw.strip()) if raw else None for raw in raws]
 
 
 def _text(raw: str) -> str | None:
     text = raw.strip() if "\x00" not in raw else raw.replace("\x00", "").strip()
-    if not text.isascii():  # half a surrogate pair is no text; databases refuse it
+    if not text.isascii():  # databases refuse lone surrogates
         text = text.encode("utf-8", "replace").decode()
-    return _dated(text)
+    return _text_or_date(text)
 
 
-def _dated(text: str) -> str | None:
-    """Trimmed text; a date in one form."""
+def _text_or_date(text: str) -> str | None:
+    """Return a stripped text; a date in its canonical form."""
     if len(text) >= 10 and text[4] in "/-" and (found := _DATE.fullmatch(text)):
         return _date(*found.groups())
     return text or None
 
 
 def _date(*parts: str | None) -> str:
-    """ISO 8601: midnight is the day alone, seconds without idle zeros, UTC is Z."""
+    """Return ISO 8601: without the time at midnight, seconds without trailing zeros, UTC as Z."""
     year, month, day, minutes, seconds, zone = parts
     clock = f"{minutes or '00:00'}:{seconds or '00'}"
     clock = clock.rstrip("0").rstrip(".") if "." in clock else clock
@@ -101,7 +101,7 @@ def _date(*parts: str | None) -> str:
 
 
 def number(raw: float) -> float | int | None:
-    """As `value`, for a float."""
+    """Like `value`, for a float."""
     if not math.isfinite(raw):
         return None
     if raw.is_integer():
@@ -109,20 +109,20 @@ def number(raw: float) -> float | int | None:
     return float(f"{raw:.12g}")
 
 
-def _whole(raw: int) -> int | str:
-    return raw if -(2**63) <= raw < 2**64 else str(raw)  # JSON here holds no more
+def _integer(raw: int) -> int | str:
+    return raw if -(2**63) <= raw < 2**64 else str(raw)  # the range of orjson
 
 
 def _decimal(raw: Decimal) -> float | int | str | None:
     if raw.is_finite() and raw == raw.to_integral_value():
-        return _whole(int(raw))
+        return _integer(int(raw))
     return number(float(raw))
 
 
 def key(raw: Any) -> str | None:
-    """A natural key as text; None where it says nothing. Two that differ at their source differ here.
+    """Return a natural key as text; None if it is null or empty. Keys that differ in the source differ here.
 
-    Numbers have all their digits, and no point where they are whole. Text is what it is: no date, no number.
+    Numbers keep all digits; whole numbers have no decimal point. Texts are not parsed as dates or numbers.
     """
     if isinstance(raw, str):
         return _key_text(raw)
@@ -135,27 +135,27 @@ def key(raw: Any) -> str | None:
 
 
 def _key_text(raw: str) -> str | None:
-    text = raw.replace("\x00", "").strip()  # PostgreSQL has no NUL, UTF-8 no half of a pair
+    text = raw.replace("\x00", "").strip()  # PostgreSQL refuses NUL, UTF-8 has no lone surrogates
     return (text if text.isascii() else text.encode("utf-8", "replace").decode()) or None
 
 
 def is_inexact(key: str) -> bool:
-    """Whether a key is a number that was cut when it was written, as spreadsheets and shapefiles do: 1.23457E+17."""
-    found = _CUT_NUMBER.fullmatch(key)
+    """Whether a key is a number that lost digits, as in files of spreadsheets and in shapefiles: 1.23457E+17."""
+    found = _SHORTENED_NUMBER.fullmatch(key)
     return found is not None and len(found[1]) < int(found[2])
 
 
 def inexact(keys: Sequence[str | None]) -> npt.NDArray[np.bool_]:
-    """Which keys are; a column of keys without a point has none."""
+    """Return for each key whether it is inexact; if no key has a decimal point, none is."""
     if "." not in "".join(filter(None, keys)):
         return np.zeros(len(keys), dtype=bool)
     return np.array([key is not None and is_inexact(key) for key in keys], dtype=bool)
 
 
-_FORMS: Sequence[tuple[Any, Callable[[Any], Any]]] = (
+_CANONICAL_FORMS: Sequence[tuple[Any, Callable[[Any], Any]]] = (
     (str, _text),
     (float, number),
-    (int, _whole),
+    (int, _integer),
     (date | time, lambda raw: _text(raw.isoformat())),  # a datetime is a date
     (bytes, lambda raw: raw.hex() or None),
     (Decimal, _decimal),
@@ -163,7 +163,7 @@ _FORMS: Sequence[tuple[Any, Callable[[Any], Any]]] = (
 
 
 def epoch_ms(raw: Any) -> Any:
-    """A portal's milliseconds since 1970 (negative before) as a moment in UTC; anything else as it is."""
+    """Convert milliseconds since 1970 (may be negative) to a datetime in UTC; other values are returned unchanged."""
     if isinstance(raw, int | float) and abs(raw) < 2**53:
         try:
             return _EPOCH + timedelta(milliseconds=raw)
@@ -173,36 +173,36 @@ def epoch_ms(raw: Any) -> Any:
 
 
 def dumps(attributes: Mapping[str, Any]) -> str:
-    """Attributes as JSON text with sorted keys and without NUL, which PostgreSQL refuses."""
+    """Encode attributes as JSON text with sorted keys and without NUL, which PostgreSQL refuses."""
     text = json_bytes(attributes, default=str).decode()
     return text if "\\u0000" not in text else _NUL.sub(r"\1", text)
 
 
 def json_bytes(document: Any, option: int = 0, default: Callable[[Any], Any] | None = None) -> bytes:
-    """What a portal said, as JSON with sorted keys: whole, however long its numbers are, and whatever its texts hold.
+    """Encode a portal's document as JSON with sorted keys, also with long integers and lone surrogates.
 
-    `option`, `default`: as of orjson.dumps.
+    `option`, `default`: see orjson.dumps.
     """
     option |= orjson.OPT_SORT_KEYS
     try:
         return orjson.dumps(document, option=option, default=default)
-    except orjson.JSONEncodeError:  # half a surrogate pair, or a number beyond 64 bits
-        return orjson.dumps(_no_halves(document), option=option, default=default)
+    except orjson.JSONEncodeError:  # a lone surrogate, or an integer beyond 64 bits
+        return orjson.dumps(_without_surrogates(document), option=option, default=default)
 
 
-def _no_halves(raw: Any) -> Any:
-    """The same with "?" for each half of a surrogate pair that stands alone, and numbers beyond 64 bits as text."""
+def _without_surrogates(raw: Any) -> Any:
+    """Replace lone surrogates by "?", and integers beyond 64 bits by text."""
     if isinstance(raw, str):
         return raw.encode("utf-8", "replace").decode()
     if isinstance(raw, int):
-        return _whole(raw)
+        return _integer(raw)
     if isinstance(raw, Mapping):
-        return {_no_halves(name): _no_halves(each) for name, each in raw.items()}
-    return [_no_halves(each) for each in raw] if isinstance(raw, list | tuple) else raw
+        return {_without_surrogates(name): _without_surrogates(each) for name, each in raw.items()}
+    return [_without_surrogates(each) for each in raw] if isinstance(raw, list | tuple) else raw
 
 
 def content_hashes(columns: Sequence[Iterable[Any]], shapes: Geometries) -> list[str]:
-    """One hash a row, over its columns in order and its shape (None: it has none): BLAKE2b, 128 bits, hexadecimal."""
+    """Return one hash per row, of its columns in order and its shape (may be None): BLAKE2b, 128 bits, hexadecimal."""
     wkbs = shapely.to_wkb(shapes, byte_order=1)
     return [
         hashlib.blake2b(orjson.dumps(values) + (wkb or b""), digest_size=16).hexdigest()
@@ -211,5 +211,5 @@ def content_hashes(columns: Sequence[Iterable[Any]], shapes: Geometries) -> list
 
 
 def set_hash(hashes: Iterable[str]) -> str:
-    """One hash for a set of rows, whatever their order."""
+    """Return one hash for a set of rows, independent of their order."""
     return hashlib.blake2b("\n".join(sorted(hashes)).encode(), digest_size=16).hexdigest()

@@ -137,9 +137,9 @@ def check_bounds(
         swapped = not outside(placed[:, ::-1], bounds).mean() > MOST_OUTSIDE
         x, y = np.median(placed, axis=0)
         guess = SWAPPED if swapped else f"read as {crs} the rows lie about {x:.4g}, {y:.4g} degrees"
-        mend = f'set `axes = "{LAT_LON}"`' if swapped and has_axes_key else "set `crs`"
+        fix = f'set `axes = "{LAT_LON}"`' if swapped and has_axes_key else "set `crs`"
         raise CrsRefused(
             f"the rows do not lie in the jurisdiction's bounds: {guess}",
             where=where,
-            do=f"{mend} of the feed (or `bounds`) in the jurisdiction file",
+            do=f"{fix} of the feed (or `bounds`) in the jurisdiction file",
         )

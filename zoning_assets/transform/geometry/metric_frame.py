@@ -9,10 +9,10 @@ from zoning_assets.transform.geometry.polygon_overlay import polygons
 
 
 def in_metric_frame(rows: pd.DataFrame, jurisdiction: Jurisdiction) -> gpd.GeoDataFrame:
-    """Rows with `geometry` in the target CRS, moved to crs.metric_frame (metres).
+    """Reproject rows (`geometry` in the target CRS) to crs.metric_frame (metres).
 
     Returns:
-        The same rows. Shapes are valid polygons; empty where a shape has no area there.
+        The same rows. Shapes are valid polygons; an empty polygon if a shape has no area.
     """
     frame = crs.metric_frame(jurisdiction.bounds)
     stored = crs.densified(rows["geometry"].to_numpy(), jurisdiction.target_crs)

@@ -1,4 +1,4 @@
-"""A map as PNG: parcels or districts coloured by zoning code, what was repaired and rejected marked, with a legend."""
+"""Draw a map as PNG: rows coloured by zoning code, repaired and rejected rows marked, with a legend."""
 
 import io
 from collections import Counter
@@ -16,12 +16,12 @@ Geometries = npt.NDArray[np.object_]
 Colour = tuple[int, int, int]
 
 _SIZE, _MARGIN, _LINE, _FONT_SIZE = 640, 8, 22, 14  # pixels
-#: A map of more outlines is not easier to read, and takes longer to draw.
-_MOST_SHAPES = 2_000
-#: Letters of a label in the legend.
-_MOST_LETTERS = 24
-#: Okabe and Ito's colours, which colour-blind people can tell apart; more codes than these share one grey.
-_OF_CODES: Sequence[Colour] = (
+#: The most outlines of one map: more make it slower to draw and no easier to read.
+_MAX_SHAPES = 2_000
+#: The most characters of a label in the legend.
+_MAX_LABEL = 24
+#: Colours for the most frequent codes, the first six from the palette of Okabe and Ito; all other codes share one grey.
+_CODE_COLOURS: Sequence[Colour] = (
     (86, 180, 233), (240, 228, 66), (0, 158, 115), (204, 121, 167), (0, 114, 178), (230, 159, 0),
     (178, 223, 138), (153, 112, 171),
 )  # fmt: skip
@@ -30,8 +30,7 @@ _GREY, _PALE, _INK, _AMBER, _RED = (189, 195, 203), (226, 230, 235), (87, 96, 10
 
 @dataclass(frozen=True)
 class Sketch:
-    """Outlines as WKB, by what became of them. Target CRS, axis order x, y. `codes`: the zoning code of each accepted
-    outline; empty: it has none."""
+    """Outlines for a map, as WKB in the target CRS (x, y). `codes`: the zoning code of each accepted outline, or ""."""
 
     accepted: tuple[bytes, ...] = ()
     codes: tuple[str, ...] = ()
@@ -40,7 +39,7 @@ class Sketch:
 
 
 @dataclass(frozen=True)
-class Layer:
+class MapLayer:
     """Shapes of one colour and one line of the legend. `marked`: drawn as thick outlines, each with a circle."""
 
     label: str
@@ -50,59 +49,60 @@ class Layer:
 
 
 def sketch(table: pd.DataFrame, before: pd.DataFrame, rejections: pd.DataFrame) -> Sketch:
-    """The outlines worth drawing of one part: a sample of the accepted, all repaired, all rejected that have a shape.
+    """Select the outlines of one part: a sample of the accepted rows, and the repaired and rejected rows with a shape.
 
     Args:
         table: validated rows: `geometry`, `repair`, and `zoning_code` or `code`.
         before: the same rows before validation: `page`, `row`, `geometry`.
         rejections: `page`, `row`.
     """
-    mended = table["repair"].notna().to_numpy()
+    is_repaired = table["repair"].notna().to_numpy()
     shapes, codes = table["geometry"].to_numpy(), _codes(table)
-    step = max(1, int((~mended).sum()) * 4 // _MOST_SHAPES)
-    sample = np.flatnonzero(~mended)[::step]
-    sample = sample[_drawable(shapes[sample])][:_MOST_SHAPES]
+    step = max(1, int((~is_repaired).sum()) * 4 // _MAX_SHAPES)
+    sample = np.flatnonzero(~is_repaired)[::step]
+    sample = sample[_drawable(shapes[sample])][:_MAX_SHAPES]
     names = set(zip(rejections["page"], rejections["row"], strict=True))
     pages, drawn = before["page"].to_numpy(), before["geometry"].to_numpy()
     likely = np.flatnonzero(before["row"].isin(rejections["row"])).tolist() if names else []
     held = [at for at in likely if (pages[at], before["row"].iat[at]) in names]
     labels = tuple(codes[sample].tolist())
-    return Sketch(packed(shapes[sample]), labels, packed(shapes[mended]), packed(drawn[held]))
+    return Sketch(outlines(shapes[sample]), labels, outlines(shapes[is_repaired]), outlines(drawn[held]))
 
 
-def packed(shapes: Geometries) -> tuple[bytes, ...]:
-    """Outlines as WKB, as many as a map shows."""
-    return tuple(shapely.to_wkb(shapes[_drawable(shapes)][:_MOST_SHAPES]).tolist())
+def outlines(shapes: Geometries) -> tuple[bytes, ...]:
+    """Return shapes as WKB, at most _MAX_SHAPES."""
+    return tuple(shapely.to_wkb(shapes[_drawable(shapes)][:_MAX_SHAPES]).tolist())
 
 
-def of_sketches(sketches: Iterable[Sketch]) -> bytes:
-    """One PNG of all parts of a tile or jurisdiction."""
+def draw_sketches(sketches: Iterable[Sketch]) -> bytes:
+    """Draw all parts of a tile or jurisdiction as one PNG."""
     parts = list(sketches)
     accepted = _shapes(wkb for each in parts for wkb in each.accepted)
-    codes = np.array([code for each in parts for code in each.codes], dtype=object)[:_MOST_SHAPES]
+    codes = np.array([code for each in parts for code in each.codes], dtype=object)[:_MAX_SHAPES]
     marks = {"repaired": (_AMBER, "repaired"), "rejected": (_RED, "rejected")}
     found = {name: _shapes(wkb for each in parts for wkb in getattr(each, name)) for name in marks}
     marked = [
-        Layer(label, colour, found[name], marked=True) for name, (colour, label) in marks.items() if len(found[name])
+        MapLayer(label, colour, found[name], marked=True) for name, (colour, label) in marks.items() if len(found[name])
     ]
-    return draw([*by_code(accepted, codes), *marked])
+    return draw([*layers_by_code(accepted, codes), *marked])
 
 
-def by_code(shapes: Geometries, codes: Geometries) -> list[Layer]:
-    """One layer for each of the most frequent codes, one for all other codes, one for shapes without a code."""
-    often = [code for code, _ in Counter(code for code in codes.tolist() if code).most_common(len(_OF_CODES))]
+def layers_by_code(shapes: Geometries, codes: Geometries) -> list[MapLayer]:
+    """Return one layer for each of the most frequent codes, one for other codes, and one for shapes without a code."""
+    often = [code for code, _ in Counter(code for code in codes.tolist() if code).most_common(len(_CODE_COLOURS))]
     layers = [
-        Layer(code, colour, shapes[codes == code]) for code, colour in zip(sorted(often), _OF_CODES, strict=False)
+        MapLayer(code, colour, shapes[codes == code])
+        for code, colour in zip(sorted(often), _CODE_COLOURS, strict=False)
     ]
     other, none = ~np.isin(codes, [*often, ""]), codes == ""
     others = len(set(codes[other].tolist()))
-    layers += [Layer(f"{others} other codes", _GREY, shapes[other])] if others else []
+    layers += [MapLayer(f"{others} other codes", _GREY, shapes[other])] if others else []
     without = "accepted" if not often else "without a code"
-    return layers + ([Layer(without, _PALE, shapes[none])] if none.any() else [])
+    return layers + ([MapLayer(without, _PALE, shapes[none])] if none.any() else [])
 
 
-def draw(layers: Sequence[Layer]) -> bytes:
-    """One PNG: the layers on white, the first at the bottom, north up; below them the legend."""
+def draw(layers: Sequence[MapLayer]) -> bytes:
+    """Draw a PNG: the layers on white, the first at the bottom, north up; the legend is below the map."""
     frame = _frame([layer for layer in layers if not layer.marked] or layers)
     image = Image.new("RGB", (_SIZE, frame.height + _MARGIN + -(-len(layers) // 3) * _LINE), "white")
     pen = ImageDraw.Draw(image)
@@ -115,7 +115,7 @@ def draw(layers: Sequence[Layer]) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_ring(pen: ImageDraw.ImageDraw, ring: list[float], layer: Layer) -> None:
+def _draw_ring(pen: ImageDraw.ImageDraw, ring: list[float], layer: MapLayer) -> None:
     if not layer.marked:
         pen.polygon(ring, fill=layer.colour, outline=_INK)
         return
@@ -124,7 +124,7 @@ def _draw_ring(pen: ImageDraw.ImageDraw, ring: list[float], layer: Layer) -> Non
     pen.ellipse((x - 5, y - 5, x + 5, y + 5), outline=layer.colour, width=2)
 
 
-def _draw_legend(pen: ImageDraw.ImageDraw, layers: Sequence[Layer], top: int) -> None:
+def _draw_legend(pen: ImageDraw.ImageDraw, layers: Sequence[MapLayer], top: int) -> None:
     font = ImageFont.load_default(_FONT_SIZE)
     for number, layer in enumerate(layers):
         x, y = _MARGIN + (number % 3) * (_SIZE // 3), top + (number // 3) * _LINE
@@ -132,7 +132,7 @@ def _draw_legend(pen: ImageDraw.ImageDraw, layers: Sequence[Layer], top: int) ->
         pen.rectangle(
             frame, fill=None if layer.marked else layer.colour, outline=layer.colour if layer.marked else _INK
         )
-        label = "".join(letter if letter.isprintable() else " " for letter in layer.label)[:_MOST_LETTERS]
+        label = "".join(letter if letter.isprintable() else " " for letter in layer.label)[:_MAX_LABEL]
         pen.text((x + 20, y - 1), f"{label} ({len(layer.shapes):,})", fill=_INK, font=font)
 
 
@@ -150,11 +150,11 @@ def _drawable(shapes: Geometries) -> npt.NDArray[np.bool_]:
 
 
 def _shapes(wkbs: Iterator[bytes]) -> Geometries:
-    return np.asarray(shapely.from_wkb(np.array(list(wkbs)[:_MOST_SHAPES], dtype=object)), dtype=object)
+    return np.asarray(shapely.from_wkb(np.array(list(wkbs)[:_MAX_SHAPES], dtype=object)), dtype=object)
 
 
-class Frame(NamedTuple):
-    """Where the ground lies in the picture: its north-west corner, pixels a unit in x and y, height in pixels."""
+class MapFrame(NamedTuple):
+    """The map's place in the image: its north-west corner in the CRS, pixels per unit in x and y, height in pixels."""
 
     west: float
     north: float
@@ -163,18 +163,18 @@ class Frame(NamedTuple):
     height: int
 
 
-def _frame(layers: Sequence[Layer]) -> Frame:
-    """The smallest frame of all shapes; one scale in both directions as seen on the ground."""
+def _frame(layers: Sequence[MapLayer]) -> MapFrame:
+    """Return the smallest frame that contains all shapes, with the same scale in both directions."""
     shapes = np.concatenate([layer.shapes for layer in layers]) if layers else np.array([])
     west, south, east, north = shapely.total_bounds(shapes) if len(shapes) else (0.0, 0.0, 1.0, 1.0)
     squeeze = float(np.cos(np.radians((south + north) / 2))) if abs(north) <= 90 else 1.0
     wide, high = max(east - west, 1e-9) * squeeze, max(north - south, 1e-9)
     scale = (_SIZE - 2 * _MARGIN) / max(wide, high)
-    return Frame(float(west), float(north), squeeze * scale, scale, round(high * scale) + 2 * _MARGIN)
+    return MapFrame(float(west), float(north), squeeze * scale, scale, round(high * scale) + 2 * _MARGIN)
 
 
-def _rings(shapes: Geometries, frame: Frame) -> Iterator[list[float]]:
-    """Outer rings in pixels (x, y, x, y, ...), north up."""
+def _rings(shapes: Geometries, frame: MapFrame) -> Iterator[list[float]]:
+    """Yield the outer rings in pixels (x, y, x, y, ...), north up."""
     polygons = shapely.get_parts(shapes)
     rings = shapely.get_exterior_ring(polygons[shapely.get_type_id(polygons) == shapely.GeometryType.POLYGON])
     xy, ring = shapely.get_coordinates(rings, return_index=True)

@@ -25,7 +25,7 @@ RING_REMOVED = "a ring of fewer than three corners was removed"
 TOO_NESTED = "too many nested rings to tell shells from holes"
 
 #: Limits a page: pairs of rings of one row, and vertices of rings within another ring's box. They are seconds of work.
-_MOST_PAIRS, _MOST_CORNERS = 100_000_000, 50_000_000
+_MAX_PAIRS, _MAX_VERTICES = 100_000_000, 50_000_000
 _PAIRS_AT_ONCE = 2_000_000
 
 
@@ -151,13 +151,13 @@ def _parents(faces: Geometries, row: Ints) -> tuple[Ints, Ints]:
     """For each face (row after row, largest first) the smallest face of its row that covers it, or -1; and the rows
     that would take too long.
     """
-    parents, bounds, corners = np.full(len(faces), -1), shapely.bounds(faces), shapely.get_num_coordinates(faces)
+    parents, bounds, vertices = np.full(len(faces), -1), shapely.bounds(faces), shapely.get_num_coordinates(faces)
     larger = _larger(row)
-    costly = _too_costly(row, larger, _MOST_PAIRS)
+    costly = _too_costly(row, larger, _MAX_PAIRS)
     work = np.zeros(len(faces), dtype=np.int64)
     for inner, _ in _boxed(bounds, np.where(costly, 0, larger)):
-        work += np.bincount(inner, minlength=len(faces)) * corners
-    costly |= _too_costly(row, work, _MOST_CORNERS)
+        work += np.bincount(inner, minlength=len(faces)) * vertices
+    costly |= _too_costly(row, work, _MAX_VERTICES)
     for inner, outer in _boxed(bounds, np.where(costly, 0, larger)):
         covers = _covers(faces, outer, inner)
         np.maximum.at(parents, inner[covers], outer[covers])  # the smallest comes last

@@ -15,7 +15,7 @@ NO_GEOMETRY, NOT_AN_AREA = "no_geometry", "not_an_area"
 
 
 @dataclass(frozen=True)
-class Mended:
+class RepairedShapes:
     """One entry a shape. `geometry` is a valid MultiPolygon on the grid, or None if `rejected` has a reason."""
 
     geometry: Geometries
@@ -23,7 +23,7 @@ class Mended:
     rejected: Texts  # NO_GEOMETRY (null or empty), NOT_AN_AREA
 
 
-def mend(shapes: Geometries, grid: float) -> Mended:
+def repair_shapes(shapes: Geometries, grid: float) -> RepairedShapes:
     """Make valid MultiPolygons on the grid. Points and lines are removed; a shape without any area left is rejected.
 
     Validity depends on the stored coordinates, so it is checked on the grid of the target CRS. `make_valid` is applied
@@ -34,8 +34,8 @@ def mend(shapes: Geometries, grid: float) -> Mended:
         grid: cell size in units of the target CRS, see content_hash.GRID.
     """
     open_ = ~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)
-    rejected = _only(~open_, np.full(len(shapes), NO_GEOMETRY, dtype=object))
-    snapped = _only(open_, content_hash.on_grid(shapes, grid))
+    rejected = _where(~open_, np.full(len(shapes), NO_GEOMETRY, dtype=object))
+    snapped = _where(open_, content_hash.on_grid(shapes, grid))
     mixed = shapely.get_type_id(snapped) == shapely.GeometryType.GEOMETRYCOLLECTION
     # A collection may be valid while its polygons overlap; the MultiPolygon of them is not.
     snapped[mixed] = polygons_only(snapped[mixed])
@@ -45,7 +45,7 @@ def mend(shapes: Geometries, grid: float) -> Mended:
     snapped[invalid] = _valid(snapped[invalid], grid)
     areas = _areas(snapped, sound=~invalid)
     rejected[open_ & shapely.is_missing(areas)] = NOT_AN_AREA
-    return Mended(content_hash.normal(areas), repaired, rejected)
+    return RepairedShapes(content_hash.normal(areas), repaired, rejected)
 
 
 def _areas(shapes: Geometries, sound: npt.NDArray[np.bool_]) -> Geometries:
@@ -59,7 +59,7 @@ def _areas(shapes: Geometries, sound: npt.NDArray[np.bool_]) -> Geometries:
     return areas
 
 
-def _only(where: npt.NDArray[np.bool_], values: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+def _where(where: npt.NDArray[np.bool_], values: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
     """The values where `where` is true, None elsewhere."""
     kept = values.copy()
     kept[~where] = None
@@ -76,13 +76,13 @@ def _valid(shapes: Geometries, grid: float) -> Geometries:
     finite = np.isfinite(shapely.bounds(shapes)).all(axis=1)
     usable = shapes.copy()
     usable[~finite] = None
-    repaired_shapes = content_hash.on_grid(_made_valid(usable), grid)
+    repaired_shapes = content_hash.on_grid(_make_valid(usable), grid)
     still_invalid = ~shapely.is_valid(repaired_shapes) & ~shapely.is_missing(repaired_shapes)
-    repaired_shapes[still_invalid] = shapely.set_precision(_made_valid(repaired_shapes[still_invalid]), grid)
+    repaired_shapes[still_invalid] = shapely.set_precision(_make_valid(repaired_shapes[still_invalid]), grid)
     return repaired_shapes
 
 
-def _made_valid(shapes: Geometries) -> Geometries:
+def _make_valid(shapes: Geometries) -> Geometries:
     return polygons_only(shapely.make_valid(shapes, method="structure"))
 
 

@@ -111,10 +111,10 @@ def _columns(profile: ReleaseProfile) -> Measure:
 
 def _of_map(release: ReleaseCandidate, bounds: Bounds, target: str) -> dict[str, Measure]:
     """Metrics of a zoning map, by area: districts are often cut and joined."""
-    whole, was, found = release.profile.m2, release.before.m2, dict[str, Measure]()
+    total, was, found = release.profile.m2, release.before.m2, dict[str, Measure]()
     if release.before.rows and not release.shrink_accepted:
-        remark = f", from {was / 1e6:.2f} to {whole / 1e6:.2f} km2"
-        found["count_drop"] = Measure(max(1 - whole / max(was, 1e-9), 0.0), remark=remark)
+        remark = f", from {was / 1e6:.2f} to {total / 1e6:.2f} km2"
+        found["count_drop"] = Measure(max(1 - total / max(was, 1e-9), 0.0), remark=remark)
     if release.before.rows >= _FEWEST_DISTRICTS:
         found["mass_rezoning"] = Measure(_rezoned(release))
         found["shifted"] = Measure(_map_shift_m(release, bounds, target))
@@ -167,8 +167,8 @@ def _of_codes(release: ReleaseCandidate) -> dict[str, Measure]:
     return found
 
 
-def _measured(part: float, whole: float, *, by_rows: bool) -> Measure:
-    return Measure(_share(part, whole), part if by_rows else math.inf)
+def _measured(part: float, total: float, *, by_rows: bool) -> Measure:
+    return Measure(_share(part, total), part if by_rows else math.inf)
 
 
 def _weights(codes: Mapping[str, CodeTotals], *, by_rows: bool = False) -> dict[str, float]:
@@ -185,5 +185,5 @@ def _variety(weights: Mapping[str, float]) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+def _share(part: float, total: float) -> float:
+    return part / total if total else 0.0

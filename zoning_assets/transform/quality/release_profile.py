@@ -104,7 +104,8 @@ def profile_rows(table: pd.DataFrame, feed: str, counts: Counts, reasons: Iterab
     """Profile the rows of one part of a table.
 
     Args:
-        table: accepted rows, from validate.judge; `geometry` in the target CRS, `area_m2` from an equal-area frame.
+        table: accepted rows, from validate.validate_rows; `geometry` in the target CRS, `area_m2` from an equal-area
+            frame.
         feed: parcels or zoning.
         counts: the part's counts.
         reasons: the reasons of the rejections, one each.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zoning_assets.sources.download.arrow_cache import atomic_file, name_of
 from zoning_assets.sources.files.geojson.json_chunks import between_objects
-from zoning_assets.transform.decode.json_limits import exact
+from zoning_assets.transform.decode.json_limits import parse_number
 from zoning_assets.transform.geometry import content_hash
 
 #: The version of the repairs; increase it to repair files again.
@@ -138,7 +138,7 @@ def _has_number(found: re.Match[bytes]) -> bool:
 def _number(text: bytes) -> float | int | None:
     """Parse a number with all digits; None: it is not a number, and GDAL will refuse the file."""
     try:
-        return int(text) if text.lstrip(b"-").isdigit() else exact(text.decode())
+        return int(text) if text.lstrip(b"-").isdigit() else parse_number(text.decode())
     except (ValueError, ArithmeticError):
         return None
 

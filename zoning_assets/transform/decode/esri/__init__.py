@@ -1,1 +1,1 @@
-"""Esri's own forms: JSON, protocol buffers, curves."""
+"""Decode Esri's own formats: JSON, protocol buffers, curves."""

@@ -1,4 +1,4 @@
-"""Esri JSON: rings of numbers to shapes, a page at a time.
+"""Decode Esri JSON (f=json): attributes and polygons, one page at a time.
 
 Source: ArcGIS REST API, "Geometry objects" and "Query (Feature Service/Layer)".
 """
@@ -14,65 +14,65 @@ from zoning_assets.transform.decode import json_limits
 from zoning_assets.transform.decode.esri import esri_curves
 from zoning_assets.transform.decode.json_limits import (
     attributes_of,
-    corners,
+    check_value_count,
     decode,
-    features_in,
+    features_of,
     has_long_numbers,
-    limit,
     object_ids,
-    written,
+    raw_features,
+    vertices_of,
 )
 from zoning_assets.transform.decode.rows import Peek, Rows
 from zoning_assets.transform.geometry.rings import Geometries, Ints, Rings
 from zoning_assets.transform.geometry.rings import shapes_of as rings_to_shapes
 
 CURVE = "curve"
-CHORDS = "curves were drawn as chords"
+CURVES_LINEARIZED = "curves were replaced by chords"
 MULTIPATCH = "multipatch"
 _MULTIPATCH = "esriGeometryMultiPatch"
 NO_AREA = "points or lines, no area"
 
 _WITHOUT_AREA = {"x", "points", "paths", "curvePaths", "xmin"}
-_BROKEN = [None]  # a ring whose only corner is no number
+_INVALID_RING = [None]  # its only vertex is not a number, so the shape gets the flaw NOT_NUMBERS
 
 
-class _Polygon(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _PlainPolygon(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     rings: list[list[tuple[float, float]]]
 
 
-class _Row(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _PlainRow(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     attributes: dict[str, Any]
-    geometry: _Polygon | None = None
+    geometry: _PlainPolygon | None = None
 
 
-class _Page(msgspec.Struct, rename="camel"):
-    features: list[_Row]
+class _PlainPage(msgspec.Struct, rename="camel"):
+    features: list[_PlainRow]
     geometry_type: Any = None
 
 
-_PLAIN = msgspec.json.Decoder(_Page)
+_PLAIN_DECODER = msgspec.json.Decoder(_PlainPage)
 
 
 def read(body: bytes, _layer: Mapping[str, Any]) -> Rows:
-    """A page of a query's answer (f=json).
+    """Decode a page of a query (f=json).
 
     Raises:
-        ValueError: the bytes are not such an answer.
+        ValueError: the bytes are not a page of Esri JSON.
     """
-    plain = _plain(body)
-    return _read(body) if plain is None else plain
+    plain = _read_plain(body)
+    return _read_general(body) if plain is None else plain
 
 
-def _plain(body: bytes) -> Rows | None:
-    """A page of nothing but rings of x and y, in half the time; None for another."""
-    limit(body)
+def _read_plain(body: bytes) -> Rows | None:
+    """Decode a page that has only rings of x and y, in half the time; None if the page has anything else."""
+    check_value_count(body)
     try:
-        page = _PLAIN.decode(body)
+        page = _PLAIN_DECODER.decode(body)
         attributes = [each.attributes for each in page.features]
-        body.isascii() or body.decode()  # what is skipped is not looked at
+        body.isascii() or body.decode()  # msgspec does not check the encoding of the parts that it skips
     except (msgspec.MsgspecError, RecursionError, TypeError, ValueError):
         return None
-    if page.geometry_type == _MULTIPATCH or has_long_numbers(attributes):  # or what cannot be written again
+    if page.geometry_type == _MULTIPATCH or has_long_numbers(attributes):
         return None
     rings = [each.geometry.rings if each.geometry else [] for each in page.features]
     flat = list(chain.from_iterable(rings))
@@ -80,11 +80,11 @@ def _plain(body: bytes) -> Rows | None:
     xy = np.fromiter(chain.from_iterable(points), dtype=np.float64, count=2 * len(points)).reshape(-1, 2)
     owner = np.repeat(np.arange(len(rings)), _lengths(rings))
     shapes, flaws = rings_to_shapes(Rings(xy, _lengths(flat), owner), len(rings))
-    return Rows(attributes, shapes, flaws, written(body))
+    return Rows(attributes, shapes, flaws, raw_features(body))
 
 
-def _read(body: bytes) -> Rows:
-    page = json_limits.read(body, "attributes")
+def _read_general(body: bytes) -> Rows:
+    page = json_limits.read_page(body, "attributes")
     features = page.features
     shapes, flaws = shapes_of([feature.get("geometry") or {} for feature in features])
     if page.document.get("geometryType") == _MULTIPATCH:
@@ -97,56 +97,56 @@ def _lengths(lists: Sequence[Sequence[Any]]) -> Ints:
 
 
 def peek(body: bytes, id_column: str) -> Peek:
-    """A page's rows, their object ids, and whether the server says that more would follow.
+    """Return the number of rows of a page, their object ids, and whether the server reports that more rows follow.
 
     Raises:
-        ValueError: the bytes are not such an answer, or a row has no object id.
+        ValueError: the bytes are not a page of Esri JSON, or a row has no object id.
     """
-    return peek_at(decode(body), id_column)
+    return peek_document(decode(body), id_column)
 
 
-def peek_at(document: Any, id_column: str) -> Peek:
-    """As `peek`, of a page that is decoded already."""
-    features = features_in(document)
+def peek_document(document: Any, id_column: str) -> Peek:
+    """Like `peek`, for a page that is already decoded."""
+    features = features_of(document)
     rows = attributes_of(features, "attributes")
     ids = object_ids([row.get(id_column) for row in rows])
     return Peek(len(features), ids, document.get("exceededTransferLimit") is True, rows[0] if rows else ())
 
 
 def shapes_of(geometries: Sequence[Any]) -> tuple[Geometries, dict[int, str]]:
-    """Shapes of Esri polygon objects, None where there is none; and what was odd, by index."""
+    """Convert Esri polygon objects to shapes (x, y); None if a row has no shape. Second: the flaws by row index."""
     flaws: dict[int, str] = {}
     rings: list[Any] = []
     owner: list[int] = []
-    budget = esri_curves.Budget()
+    budget = esri_curves.VertexBudget()
     for i, geometry in enumerate(geometries):
         found = geometry.get("rings") if type(geometry) is dict and "curveRings" not in geometry else None
         if not found or type(found) is not list:
-            found, flaw = _unusual(geometry, budget)
+            found, flaw = _special_rings(geometry, budget)
             flaws.update({i: flaw} if flaw else {})
         rings += found
         owner += [i] * len(found)
     if not set(map(type, rings)) <= {list}:
-        rings = [ring if type(ring) is list else _BROKEN for ring in rings]
+        rings = [ring if type(ring) is list else _INVALID_RING for ring in rings]
     shapes, odd = rings_to_shapes(
-        Rings(corners(rings), _lengths(rings), np.array(owner, dtype=np.int64)), len(geometries)
+        Rings(vertices_of(rings), _lengths(rings), np.array(owner, dtype=np.int64)), len(geometries)
     )
     return shapes, flaws | odd
 
 
-def _unusual(geometry: Any, budget: esri_curves.Budget) -> tuple[list[Any], str | None]:
-    """The rings of what is no plain polygon, and what is to be said of them."""
+def _special_rings(geometry: Any, budget: esri_curves.VertexBudget) -> tuple[list[Any], str | None]:
+    """Return the rings of a geometry that is not a plain polygon, and its flaw."""
     if not isinstance(geometry, dict):
-        return [_BROKEN], None
+        return [_INVALID_RING], None
     if "curveRings" in geometry:
-        return _uncurved(geometry["curveRings"], budget)
+        return _linearized(geometry["curveRings"], budget)
     if geometry.get("rings"):
-        return [_BROKEN], None
+        return [_INVALID_RING], None
     return [], NO_AREA if _WITHOUT_AREA & geometry.keys() else None
 
 
-def _uncurved(rings: Any, budget: esri_curves.Budget) -> tuple[list[Any], str]:
+def _linearized(rings: Any, budget: esri_curves.VertexBudget) -> tuple[list[Any], str]:
     try:
-        return [esri_curves.drawn(ring, budget) for ring in rings or ()], CHORDS
+        return [esri_curves.linearize_ring(ring, budget) for ring in rings or ()], CURVES_LINEARIZED
     except (ValueError, TypeError):
         return [], CURVE

@@ -1,4 +1,7 @@
-"""The attributes of an f=pbf page: its messages `Value`, all at once, as what f=json makes of the same rows."""
+"""Decode the attributes of an f=pbf page (its `Value` messages), many at once.
+
+The results are equal to those that f=json gives for the same rows.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,30 +16,29 @@ from zoning_assets.transform.geometry.rings import Floats, Ints
 
 Objects = npt.NDArray[np.object_]
 
-
-#: Stands for all numbers of kinds of values that are not in _VALUES.
+#: Replaces every field number that is not in _VALUES.
 _UNKNOWN = 10
 
 
 class _Cells(NamedTuple):
-    """What contents stand in, and where."""
+    """The fields to decode, and the bytes that contain them."""
 
     body: bytes
-    data: Bytes  # the same
+    data: Bytes  # the body as an array
     step: Step
 
 
 def values(body: bytes, data: Bytes, start: Ints, stop: Ints) -> Objects:
-    """The value of each message; None where it is empty.
+    """Decode the value of each message; None if the message is empty.
 
     Args:
-        body: what they stand in.
-        data: the same.
-        start: where each begins.
-        stop: where each ends.
+        body: the page.
+        data: the page as an array of bytes.
+        start: the offset of each message's first byte.
+        stop: the offset after each message's last byte.
 
     Raises:
-        ValueError: the bytes are not such messages, or of a kind that is not known.
+        ValueError: the bytes are not `Value` messages, or a value has an unknown type.
     """
     found = np.full(len(start), None, dtype=object)
     for step in protobuf.steps(data, start, stop, most=1):
@@ -45,7 +47,7 @@ def values(body: bytes, data: Bytes, start: Ints, stop: Ints) -> Objects:
             kind, read = _VALUES.get(number, (-1, _texts))
             these = step.where(numbers == number)
             if (these.kind != kind).any():
-                message = f"a value of the unknown kind {these.number[0]}"
+                message = f"a value has the unknown type {these.number[0]}"
                 raise ValueError(message)
             found[these.message] = read(_Cells(body, data, these))
     return found
@@ -53,34 +55,34 @@ def values(body: bytes, data: Bytes, start: Ints, stop: Ints) -> Objects:
 
 def _texts(cells: _Cells) -> list[str]:
     places = zip(cells.step.start.tolist(), cells.step.stop.tolist(), strict=True)
-    return [text_encoding.decoded(cells.body[start:stop]) for start, stop in places]
+    return [text_encoding.decode_value(cells.body[start:stop]) for start, stop in places]
 
 
 def _fixed(cells: _Cells, kind: str) -> npt.NDArray[Any]:
-    """Numbers of fixed width, little-endian."""
+    """Decode numbers of fixed width, little-endian."""
     width = np.dtype(kind).itemsize
     table = cells.data[cells.step.start[:, None] + np.arange(width)]
     return np.ascontiguousarray(table).view(kind)[:, 0]
 
 
 def _singles(cells: _Cells) -> Objects:
-    """Single precision as JSON writes it, in the fewest digits: 0.19 and not 0.1899999976158142."""
-    return _as_written(_fixed(cells, "<f4").astype(np.str_).astype(np.float64))
+    """Decode single precision as JSON writes it, with the fewest digits: 0.19, not 0.1899999976158142."""
+    return _whole_as_int(_fixed(cells, "<f4").astype(np.str_).astype(np.float64))
 
 
 def _doubles(cells: _Cells) -> Objects:
-    return _as_written(_fixed(cells, "<f8"))
+    return _whole_as_int(_fixed(cells, "<f8"))
 
 
-def _as_written(numbers: Floats) -> Objects:
-    """ArcGIS writes a whole double without a point, and so it is read as a whole number."""
+def _whole_as_int(numbers: Floats) -> Objects:
+    """Return whole doubles as integers: in JSON, ArcGIS writes them without a decimal point."""
     written = numbers.astype(object)
     whole = (np.abs(numbers) < 2**53) & (numbers == np.rint(numbers))
     written[whole] = numbers[whole].astype(np.int64)
     return written
 
 
-def _varints(cells: _Cells) -> protobuf.Wholes:
+def _varints(cells: _Cells) -> protobuf.UInts:
     return protobuf.varints(cells.data, cells.step.start, cells.step.stop)[0]
 
 
@@ -89,9 +91,9 @@ def _signed(cells: _Cells) -> list[Any]:
 
 
 _VALUES: Mapping[int, tuple[int, Callable[[_Cells], Any]]] = {
-    1: (protobuf.BYTES, _texts),
-    2: (protobuf.FOUR, _singles),
-    3: (protobuf.EIGHT, _doubles),
+    1: (protobuf.LENGTH_DELIMITED, _texts),
+    2: (protobuf.FIXED32, _singles),
+    3: (protobuf.FIXED64, _doubles),
     4: (protobuf.VARINT, _signed),
     5: (protobuf.VARINT, lambda cells: _varints(cells).tolist()),
     6: (protobuf.VARINT, lambda cells: _varints(cells).astype(np.int64).tolist()),

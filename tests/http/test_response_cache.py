@@ -9,8 +9,8 @@ from aiohttp import web
 from tests.support.http_client import QUICK, client
 from tests.support.http_desk import Clock, Desk, served
 from zoning_assets.errors import PortalError
-from zoning_assets.http import Client, KeptAnswers, Tally
-from zoning_assets.http.kept_answers import LookEnds
+from zoning_assets.http import Client, ResponseCache, Tally
+from zoning_assets.http.response_cache import CheckLimitReached
 
 
 class Twice:
@@ -18,11 +18,11 @@ class Twice:
 
     def __init__(self, desk: Any) -> None:
         self.desk, self.clock = desk, Clock()
-        self.kept = KeptAnswers(clock=self.clock)
+        self.kept = ResponseCache(clock=self.clock)
         self.of_look, self.of_run = Tally(), Tally()
 
     async def ask(self, asking: Client, **params: str) -> Any:
-        answer = await asking.ask(QUICK, self.url, params, read=orjson.loads)
+        answer = await asking.query(QUICK, self.url, params, read=orjson.loads)
         return answer.value
 
     async def work(self, tally: Tally, do: Any) -> Any:
@@ -101,7 +101,7 @@ async def test_a_look_asks_few_questions() -> None:
         return sum([await twice.ask(asking, page=str(page)) for page in range(30)])
 
     async def look(asking: Client) -> None:
-        with pytest.raises(LookEnds):
+        with pytest.raises(CheckLimitReached):
             await all_pages(asking)
 
     assert await twice.run(look, all_pages) == (None, 30)
@@ -118,7 +118,7 @@ async def test_what_is_said_of_a_file_is_kept_and_the_file_is_not() -> None:
     twice = Twice(desk)
 
     async def look(asking: Client) -> str:
-        return (await asking.look(QUICK, twice.url, {})).headers["ETag"]
+        return (await asking.fetch_headers(QUICK, twice.url, {})).headers["ETag"]
 
     assert await twice.run(look, look) == ('"1"', '"1"')
     assert asked == ["HEAD"]
@@ -127,4 +127,4 @@ async def test_what_is_said_of_a_file_is_kept_and_the_file_is_not() -> None:
 async def test_without_a_look_each_question_is_asked() -> None:
     desk, clock = numbered(), Clock()
     async with served(desk) as url, client(clock) as asking:
-        assert [(await asking.ask(QUICK, url, {}, read=orjson.loads)).value for _ in range(2)] == [0, 1]
+        assert [(await asking.query(QUICK, url, {}, read=orjson.loads)).value for _ in range(2)] == [0, 1]
