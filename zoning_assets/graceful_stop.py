@@ -68,7 +68,7 @@ class Stop:
     def check(self, where: str) -> None:
         """Raise Stopping if a stop was requested."""
         if self.requested:
-            raise Stopping("stopped", where=where, do="the same command goes on from here")
+            raise Stopping("stopped", where=where, do="run the same command again to continue")
 
 
 #: The request of this process.
@@ -179,4 +179,4 @@ async def _bounded(work: Coroutine[Any, Any, T], grace_s: float) -> T:
 
 
 def _cancelled() -> Stopping:
-    return Stopping("stopped", where="this command", do="the same command goes on from here")
+    return Stopping("stopped", where="this command", do="run the same command again to continue")

@@ -49,7 +49,7 @@ def _jurisdictions(named: str | None, home: Path) -> Path:
     return next((each for each in folders if each.is_dir()), (clone or [here])[0])
 
 
-def moment(text: str, where: str) -> datetime:
+def parse_time(text: str, where: str) -> datetime:
     """Parse a time of an option, ISO 8601; UTC if it has no zone.
 
     Args:

@@ -50,7 +50,7 @@ def test_an_id_that_is_none_writes_nothing(zoning: Zoning, tmp_path: Path) -> No
     assert not list((tmp_path / "jurisdictions").iterdir())
 
 
-_MADE = proposals.Proposed("2026-11-29T20:00:00+00:00", {"id": "us-xx-a", "toml": 'id = "us-xx-a"\n'}, {})
+_MADE = proposals.CachedProposal("2026-11-29T20:00:00+00:00", {"id": "us-xx-a", "toml": 'id = "us-xx-a"\n'}, {})
 
 
 @pytest.mark.parametrize(("age", "is_known"), [(0, True), (59, True), (61, False), (-1, False)])

@@ -185,7 +185,7 @@ async def test_a_drain_keeps_what_is_on_its_way():
         desk.let.set()
         (first,) = (each for each in questions if not each.done())
         assert (await first).value == {"count": 7}
-        with pytest.raises(Stopping, match=r"/layer: stopped; the same command goes on from here$"):
+        with pytest.raises(Stopping, match=r"/layer: stopped; run the same command again to continue$"):
             await asking.query(QUICK, url, {}, read=orjson.loads)
     assert desk.asked == 1
 

@@ -65,7 +65,7 @@ FIRST = "(SELECT min(parcel_id) FROM zoning.parcel)"
     [
         (_page, "cannot be read"),
         (_row(f"DELETE FROM zoning.parcel WHERE parcel_id = {FIRST} RETURNING 1"), "1 rows are missing"),
-        (_row(f"UPDATE zoning.parcel SET content_hash = 'x' WHERE parcel_id = {FIRST} RETURNING 1"), "other than"),
+        (_row(f"UPDATE zoning.parcel SET content_hash = 'x' WHERE parcel_id = {FIRST} RETURNING 1"), "different from"),
         (_row("UPDATE zoning.district SET district_id = 'x' WHERE district_id = (SELECT min(district_id) FROM "
               "zoning.district) RETURNING 1"), "not in the harvest: x"),
     ],

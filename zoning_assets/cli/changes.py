@@ -10,7 +10,7 @@ from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import csv_rows, output, terminal
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import CHANGE_KINDS
-from zoning_assets.settings import moment
+from zoning_assets.settings import parse_time
 
 if TYPE_CHECKING:
     from zoning_assets.storage.postgis.records.change_feed_queries import Feed
@@ -54,7 +54,7 @@ def changes(  # noqa: PLR0913 - one parameter per option
     from zoning_assets.storage.postgis.records import change_feed_queries as feed  # noqa: PLC0415
 
     _check(kind, limit, csv=csv, json=json, summary=summary)
-    start = moment(since, "--since") if since else None
+    start = parse_time(since, "--since") if since else None
     url = bootstrap.bring_up_database()
     bootstrap.check_known(jurisdiction, url, "--jurisdiction")
     wanted = feed.Wanted(jurisdiction, start, kind, parcel, min_area, None if review else "event")

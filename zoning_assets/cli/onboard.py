@@ -42,7 +42,7 @@ def onboard(
     output.finish(document if json else None, errors)
 
 
-def _propose(url: str, name: str | None) -> proposals.Proposed:
+def _propose(url: str, name: str | None) -> proposals.CachedProposal:
     """Propose a file, and test it with one page."""
     from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.onboarding.proposal import propose  # noqa: PLC0415

@@ -9,7 +9,7 @@ from zoning_assets.cli import bootstrap
 from zoning_assets.cli.changes import row_of
 from zoning_assets.cli.display import output
 from zoning_assets.errors import NothingFound, SettingInvalid
-from zoning_assets.settings import moment
+from zoning_assets.settings import parse_time
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -26,7 +26,7 @@ def parcel(
     """Show the history of one parcel: rows, zoning, lineage, amendments, evidence."""
     from zoning_assets.storage.postgis.records import change_records as feed  # noqa: PLC0415
 
-    day = moment(as_of, "--as-of").date().isoformat() if as_of else None
+    day = parse_time(as_of, "--as-of").date().isoformat() if as_of else None
     url = bootstrap.bring_up_database()
     bootstrap.check_known(jurisdiction, url, "zoning parcel")
     history = feed.life(url, jurisdiction, parcel_id)
@@ -68,7 +68,7 @@ def explain(
         output.document(found[0])
         return
     for line in why(found[0]):
-        output.say(line)
+        output.result_line(line)
 
 
 def watch(

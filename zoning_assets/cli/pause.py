@@ -9,7 +9,7 @@ import typer
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import output
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.settings import moment
+from zoning_assets.settings import parse_time
 
 _What = Annotated[str | None, typer.Argument(metavar="[JURISDICTION]", help="The jurisdiction's id.")]
 _Host = Annotated[str | None, typer.Option(help="All feeds of this host.")]
@@ -30,7 +30,7 @@ def pause(  # noqa: PLR0913 - one parameter per option
     from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
 
     _one_of(jurisdiction, host, all_=all_)
-    end = moment(until, "--until") if until else None
+    end = parse_time(until, "--until") if until else None
     url = bootstrap.bring_up_database()
     hold = hold_records.pause(
         url, jurisdiction=jurisdiction, host=host, reason=reason, actor=getpass.getuser(), until=end

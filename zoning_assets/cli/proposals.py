@@ -12,7 +12,7 @@ _KEPT_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Proposed:
+class CachedProposal:
     """A proposal for an address. `proposal`: Proposal.as_dict; `trial`: the result of the test with one page."""
 
     at: str  # ISO 8601
@@ -29,7 +29,7 @@ class Proposed:
         """The file's text."""
         return str(self.proposal["toml"])
 
-    def with_id(self, name: str | None) -> "Proposed":
+    def with_id(self, name: str | None) -> "CachedProposal":
         """Return the proposal with another id; None: unchanged."""
         if name is None or name == self.id:
             return self
@@ -37,10 +37,10 @@ class Proposed:
         for key in ("id", "name"):
             text = text.replace(f"{key} = {_quoted(self.id)}", f"{key} = {_quoted(name)}", 1)
         trial = {**self.trial, "jurisdiction": name}
-        return Proposed(self.at, {**self.proposal, "id": name, "toml": text}, trial)
+        return CachedProposal(self.at, {**self.proposal, "id": name, "toml": text}, trial)
 
 
-def keep(home: Path, url: str, proposed: Proposed) -> None:
+def keep(home: Path, url: str, proposed: CachedProposal) -> None:
     """Save a proposal."""
     file = _file(home, url)
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # an address may contain a token
@@ -49,19 +49,19 @@ def keep(home: Path, url: str, proposed: Proposed) -> None:
     draft.replace(file)
 
 
-def find(home: Path, url: str, now: datetime) -> Proposed | None:
+def find(home: Path, url: str, now: datetime) -> CachedProposal | None:
     """Return the proposal for this address, if it is less than an hour old."""
     try:
-        found = Proposed(**json.loads(_file(home, url).read_text(encoding="utf-8")))
+        found = CachedProposal(**json.loads(_file(home, url).read_text(encoding="utf-8")))
         age = now - datetime.fromisoformat(found.at)
         return found if timedelta(0) <= age < _KEPT_FOR and found.id and found.toml else None
     except (OSError, ValueError, TypeError, KeyError):  # no proposal, or the format of another version
         return None
 
 
-def create(proposal: Mapping[str, Any], trial: Mapping[str, Any]) -> Proposed:
+def create(proposal: Mapping[str, Any], trial: Mapping[str, Any]) -> CachedProposal:
     """Create a proposal with the current time."""
-    return Proposed(datetime.now(UTC).isoformat(timespec="seconds"), proposal, trial)
+    return CachedProposal(datetime.now(UTC).isoformat(timespec="seconds"), proposal, trial)
 
 
 def _file(home: Path, url: str) -> Path:

@@ -10,7 +10,7 @@ import typer
 
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import output
-from zoning_assets.cli.queue_access import known, with_queue
+from zoning_assets.cli.queue_access import check_queue_name, with_queue
 from zoning_assets.errors import MessageRefused, SettingInvalid
 from zoning_assets.queues import AMENDMENTS, NAMES, Message
 from zoning_assets.transform.changes import amendment_messages
@@ -98,7 +98,7 @@ def purge(  # noqa: PLR0913 - one parameter per option
 @app.command("schema")
 def schema(queue: _Name = AMENDMENTS) -> None:
     """Print the JSON Schema of the messages of a queue."""
-    output.document(amendment_messages.schema(known(queue)))
+    output.document(amendment_messages.schema(check_queue_name(queue)))
 
 
 def _read_messages(file: Path) -> Iterator[amendment_messages.AmendmentMessage]:

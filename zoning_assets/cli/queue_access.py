@@ -37,7 +37,7 @@ def with_queue(name: str, work: Callable[[Queue], Awaitable[_Result]], url: str 
         SettingInvalid: there is no such queue, or ZONING_QUEUE_URL is not a broker.
         QueueUnavailable: the broker does not answer.
     """
-    named = known(name)
+    named = check_queue_name(name)
     where = bootstrap.settings().queue_url or url or bootstrap.bring_up_database()
 
     async def opened() -> _Result:
@@ -47,7 +47,7 @@ def with_queue(name: str, work: Callable[[Queue], Awaitable[_Result]], url: str 
     return graceful_stop.run(opened())
 
 
-def known(name: str) -> str:
+def check_queue_name(name: str) -> str:
     """Check that a queue exists, and return its name.
 
     Raises:

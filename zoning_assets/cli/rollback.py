@@ -9,7 +9,7 @@ import typer
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import output
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.settings import moment
+from zoning_assets.settings import parse_time
 
 if TYPE_CHECKING:
     from zoning_assets.operations.history_rollback import RollbackResult
@@ -35,7 +35,7 @@ def rollback(  # noqa: PLR0913 - one parameter per option
         raise SettingInvalid(
             "give a time or a batch", where="zoning rollback", do="give --to TIME, or --batch B [--tile T]"
         )
-    target = batch if batch is not None else moment(to or "", "--to")
+    target = batch if batch is not None else parse_time(to or "", "--to")
     url, objects = bootstrap.bring_up_database(), Objects(settings.store_url)
     done = history_rollback.roll_back(
         url, objects, known, to=target, tile=tile, actor=getpass.getuser(), reason=reason, dry_run=not yes
@@ -45,9 +45,9 @@ def rollback(  # noqa: PLR0913 - one parameter per option
         return
     rows = [_row(done, feed) for feed in done.batches]
     output.table(f"{known.id}: {'rolled back' if yes else 'would be rolled back'}", rows)
-    output.say(f"batches undone: {', '.join(map(str, done.undone))}")
+    output.result_line(f"batches undone: {', '.join(map(str, done.undone))}")
     changes = f"{done.retracted:,} changes retracted, {done.restored:,} restored"
-    output.say(f"{done.parcels_rezoned:,} parcels have other zoning; {changes}")
+    output.result_line(f"{done.parcels_rezoned:,} parcels have other zoning; {changes}")
     output.line(
         f"{known.id} is paused; `zoning resume {known.id}` lets harvests continue"
         if yes

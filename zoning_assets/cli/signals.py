@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 #: Seconds after the signal until a process that has not ended is terminated.
 CUT_OFF_S = 8.0
 #: The message of a stopped command, on stderr and as `error` of its JSON document.
-STOPPED = "stopped; the same command goes on from here"
+STOPPED = "stopped; run the same command again to continue"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Time limit for writing the last message, and for the cleanup, seconds.
 _LAST_STEP_S = 0.8

@@ -46,12 +46,12 @@ def _show(found: Mapping[str, Rows], system: "SystemStatus") -> None:
     for each in found["database"]:
         output.line(f"zoning: {each['warning']}") if each["warning"] else None
     if others := sorted({each["id"] for each in found["jurisdictions"]} - mine):
-        output.say(f"Packaged examples for `zoning sync`: {', '.join(others)}")
+        output.result_line(f"Packaged examples for `zoning sync`: {', '.join(others)}")
     if not jurisdictions:
-        output.say("Nothing is published yet: start with `zoning sync JURISDICTION`.")
+        output.result_line("Nothing is published yet: start with `zoning sync JURISDICTION`.")
     for each in found["needs"]:
-        output.say(f"{each['where']}: {each['what']}")
-        output.say(f"    -> {each['do']}")
+        output.result_line(f"{each['where']}: {each['what']}")
+        output.result_line(f"    -> {each['do']}")
 
 
 def _jurisdiction(row: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _show_failures(rows: Rows) -> None:
         reasons.setdefault(row["message"], []).append(str(row["id"]))
     for message, ids in reasons.items():
         more = f" and {len(ids) - _MOST_IDS:,} more" if len(ids) > _MOST_IDS else ""
-        output.say(f"{', '.join(ids[:_MOST_IDS])}{more}: {message}")
+        output.result_line(f"{', '.join(ids[:_MOST_IDS])}{more}: {message}")
 
 
 def _needs_summary(needs: Rows) -> list[str]:

@@ -20,5 +20,5 @@ def verify(
     found = integrity_check.verify(bootstrap.bring_up_database(), Objects(bootstrap.settings().store_url))
     if not json:
         counted = f"{found.places:,} places, {found.pages:,} pages, {found.rows:,} rows"
-        output.say(f"{counted}: {len(found.faults):,} faults")
+        output.result_line(f"{counted}: {len(found.faults):,} faults")
     output.finish({"ok": not found.faults, **asdict(found)} if json else None, found.faults)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.retry_policies import one_line
-from zoning_assets.settings import moment
+from zoning_assets.settings import parse_time
 from zoning_assets.storage.postgis.records import hold_records
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Rollback(dg.Config):
 def place_hold(context: dg.OpExecutionContext, config: Pause, zoning: Zoning) -> None:
     """Do the same as `zoning pause`."""
     with one_line():
-        until = moment(config.until, "until") if config.until else None
+        until = parse_time(config.until, "until") if config.until else None
         hold = hold_records.pause(
             zoning.database(), **_what(config), reason=config.reason, actor=_actor(context), until=until
         )
@@ -95,7 +95,7 @@ def undo(context: dg.OpExecutionContext, config: Rollback, zoning: Zoning) -> No
             zoning.database(),
             Objects(zoning.settings.store_url),
             jurisdiction,
-            to=config.batch or moment(config.to, "to"),
+            to=config.batch or parse_time(config.to, "to"),
             actor=_actor(context),
             reason=config.reason,
             dry_run=dry_run,

@@ -25,7 +25,7 @@ class Shutdown:
     @staticmethod
     def stopped(where: str) -> Stopping:
         """Return the error for work that was stopped."""
-        return Stopping("stopped", where=where, do="the same command goes on from here")
+        return Stopping("stopped", where=where, do="run the same command again to continue")
 
     @asynccontextmanager
     async def unless_stopped(self, url: str, grace_s: float = 0.0) -> AsyncIterator[None]:

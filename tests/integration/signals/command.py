@@ -116,12 +116,12 @@ def judged(ended: Ended, number: int, *, as_json: bool) -> None:
     assert "Exception ignored" not in ended.err, ended.err
     assert "leaked" not in ended.err, ended.err
     last = ended.err.splitlines()[-1]
-    assert last.endswith("zoning: stopped; the same command goes on from here"), ended.err
-    assert ended.err.count("stopped; the same command") == 1, ended.err
+    assert last.endswith("zoning: stopped; run the same command again to continue"), ended.err
+    assert ended.err.count("stopped; run the same command") == 1, ended.err
     if as_json:
         told = json.loads(ended.out)
         assert told["exit_status"] == 128 + number
-        assert told["error"] == "stopped; the same command goes on from here"
+        assert told["error"] == "stopped; run the same command again to continue"
 
 
 @contextlib.contextmanager

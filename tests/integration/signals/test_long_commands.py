@@ -102,7 +102,7 @@ def test_a_pipe_that_nobody_reads_does_not_keep_a_command(place: Place) -> None:
             assert json.loads(out)["exit_status"] == 128 + number
         else:
             assert "exit_status" not in out
-        assert err == "zoning: stopped; the same command goes on from here\n"
+        assert err == "zoning: stopped; run the same command again to continue\n"
 
 
 @pytest.mark.slow
@@ -123,4 +123,4 @@ def test_a_signal_during_the_start_from_a_clone_is_answered(place: Place) -> Non
         out, err = process.communicate(timeout=60)
         assert process.returncode == 128 + number, err
         assert json.loads(out)["exit_status"] == 128 + number
-        assert err.decode() == "zoning: stopped; the same command goes on from here\n"
+        assert err.decode() == "zoning: stopped; run the same command again to continue\n"

@@ -58,11 +58,11 @@ def line(text: str) -> None:
     sys.stderr.flush()
 
 
-def say(text: str) -> None:
+def result_line(text: str) -> None:
     """Write a line of the result to stdout; on a terminal it is wrapped between words."""
     from zoning_assets.cli.display import text_tables  # noqa: PLC0415 - imports Rich
 
-    text_tables.say(text)
+    text_tables.result_line(text)
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -51,7 +51,7 @@ def show(result: SyncResult) -> None:
         mine = [report for report in result.reports if report["jurisdiction"] == each.jurisdiction]
         output.table(f"{each.jurisdiction}: published", rows_of(mine))
         for line in (*remarks_of(mine), *lines_of(each, is_complete=all(report["complete"] for report in mine))):
-            output.say(line)
+            output.result_line(line)
 
 
 def rows_of(reports: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

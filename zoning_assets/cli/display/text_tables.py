@@ -52,7 +52,7 @@ class Column:
         return max(map(cell_len, [self.name, *map(" ".join, self.cells)]), default=1)
 
 
-def say(text: str) -> None:
+def result_line(text: str) -> None:
     """Write a line to stdout; on a terminal it is wrapped between words."""
     _out().print(Text(printable(text)))
 
