@@ -178,5 +178,5 @@ def test_the_ui_can_do_it_too(
     assert state(pipeline.database) != seen
     assert run("rollback", "undo", jurisdiction=ID, reason="wrong", to=moment.isoformat(), in_earnest=True)
     assert state(pipeline.database) == seen
-    deeds = [deed for (deed,) in rows(pipeline.database, "SELECT deed FROM zoning.audit ORDER BY id")]
-    assert deeds == ["pause", "resume", "pause", "rollback"]
+    actions = [action for (action,) in rows(pipeline.database, "SELECT action FROM zoning.audit ORDER BY id")]
+    assert actions == ["pause", "resume", "pause", "rollback"]

@@ -126,7 +126,7 @@ def test_what_is_previewed_goes_and_nothing_else(
     assert rows(url, "SELECT host FROM zoning.host_budget WHERE host LIKE '%.example'") == [("stays.example",)]
     assert len(rows(url, "SELECT FROM zoning.queue")) == 3, "its message is gone; what is no message stays"
     assert jurisdiction_removal.removed(url) == {ID}
-    assert rows(url, "SELECT deed, reason, subject->>'jurisdiction' FROM zoning.audit ORDER BY id DESC LIMIT 1") == [
+    assert rows(url, "SELECT action, reason, subject->>'jurisdiction' FROM zoning.audit ORDER BY id DESC LIMIT 1") == [
         ("remove", "it left", ID)
     ]
     assert not verify(url, pipeline.objects).faults

@@ -160,8 +160,8 @@ def test_all_rows_of_a_reason_take_a_column_of_their_own(city: City) -> None:
     ]
     assert errors(city.again(REPLAY, lots)) == []
     assert city.parcels() == ["20", "21", "A0", "A1", "A2", "A3", "A4"]
-    ((deed, subject),) = rows(city.url, "SELECT deed, subject FROM zoning.audit")
-    assert (deed, sorted(each["columns"]["PIN"] for each in subject["rows"])) == ("fix", ["20", "21"])
+    ((action, subject),) = rows(city.url, "SELECT action, subject FROM zoning.audit")
+    assert (action, sorted(each["columns"]["PIN"] for each in subject["rows"])) == ("fix", ["20", "21"])
     assert hold_records.broken(city.url) == []
 
 
@@ -201,7 +201,7 @@ def test_a_fix_that_is_withdrawn_is_undone_by_a_replay(city: City) -> None:
     assert [each["row_id"] for each in correction_records.withdraw(city.url, ids, "bob", "wrong lot")] == ids
     city.again(REPLAY, lots)
     assert ("Z7" in city.parcels(), city.ids(), city.force()) == (False, ids, [])
-    assert rows(city.url, "SELECT actor, deed, reason FROM zoning.audit ORDER BY id") == [
+    assert rows(city.url, "SELECT actor, action, reason FROM zoning.audit ORDER BY id") == [
         ("ann", "fix", "seen"),
         ("bob", "withdraw", "wrong lot"),
     ]
@@ -238,7 +238,7 @@ def test_a_key_that_the_portal_gives_in_another_tile_ends_the_fix(city: City) ->
     assert rows(city.url, "SELECT ended_by, ended_why FROM zoning.fix") == [
         ("zoning", "the portal has another row of the key 'Z7'")
     ]
-    assert rows(city.url, "SELECT deed FROM zoning.audit ORDER BY id") == [("fix",), ("withdraw",)]
+    assert rows(city.url, "SELECT action FROM zoning.audit ORDER BY id") == [("fix",), ("withdraw",)]
 
 
 def test_a_rollback_keeps_the_fixes_and_a_replay_brings_them_back(city: City) -> None:

@@ -145,7 +145,7 @@ def test_the_audit_only_grows_and_shows_where_it_was_changed(database: str) -> N
         held(database, jurisdiction=ID)
         lifted(database, jurisdiction=ID)
         assert reason
-    told = rows(database, "SELECT actor, deed, reason FROM zoning.audit ORDER BY id")
+    told = rows(database, "SELECT actor, action, reason FROM zoning.audit ORDER BY id")
     assert told == [("ann", "pause", "the portal lies"), ("bob", "resume", "mended")] * 3
     assert hold_records.broken(database) == []
     owner = as_role(database, None)

@@ -36,7 +36,7 @@ def _values(county: Filling) -> dict[str, Any]:
         "measured": Jsonb({}), "findings": Jsonb([]), "fields": [], "judged": _KEYS,
         "ids": [f"{county.id}{n}" for n in range(50)],
         "actor": "ann", "parcel": "P7", "since": None, "kind": None, "id": None, "limit": 100, "legal": None,
-        "system": None, "samples": 3, "raws": ["{}"], "deed": "mend", "row_id": "x", "columns": Jsonb({}),
+        "system": None, "samples": 3, "raws": ["{}"], "action": "fix", "row_id": "x", "columns": Jsonb({}),
         "shape": None,
         "key": "P7", "why": "", "reasons": ["null_key"], "details": [None], "statuses": ["adopted"], "least": 0.5,
         "parcel_ids": ["P7"], "amendment": "a", "change": "c", "score": 1.0, "lag_days": 1, "geometry": None,

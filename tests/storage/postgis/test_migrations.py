@@ -210,6 +210,34 @@ def test_a_filled_database_gets_the_new_indexes(empty: str, database: str, monke
     assert rows(database, TARGETS) == [("zoning.parcel", 0), ("zoning.parcel_version", 0)]
 
 
+#: Rows of version 0013, whose audit and fixes have a column `deed`.
+DEEDS = """
+    INSERT INTO zoning.audit SELECT (a).id, (a).at, (a).actor, (a).deed, (a).subject, (a).reason, zoning.audit_hash('', a)
+        FROM (SELECT ROW(1, now(), 'ann', 'fix', '{}'::jsonb, 'a typing error', '')::zoning.audit AS a) one;
+    INSERT INTO zoning.fix (row_id, jurisdiction, feed, deed, reason, actor, since)
+        SELECT deed, 'us-xx-old', 'parcels', deed, 'a typing error', 'ann', now() FROM unnest('{mend,known}'::text[]) deed;
+"""
+
+
+def test_deeds_become_actions(empty: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The audit keeps its values and its hashes, and can be continued; a fix named `mend` is named `fix`."""
+    upgrade = command.upgrade
+    with monkeypatch.context() as old:  # the previous version of the program
+        old.setattr(command, "upgrade", lambda config, _: upgrade(config, "0013"))
+        old.setattr(db, "HEAD", "0013")
+        db.migrate(empty)
+    with psycopg.connect(empty) as connection:
+        connection.execute(DEEDS)
+    hashes = rows(empty, "SELECT hash FROM zoning.audit")
+    url = db.migrate(empty)
+    assert catalog(empty) == catalog(database)
+    assert rows(url, "SELECT hash FROM zoning.audit") == hashes
+    assert rows(url, "SELECT row_id, action FROM zoning.fix ORDER BY id") == [("mend", "fix"), ("known", "known")]
+    hold_records.record(url, "bob", "pause", {}, "a test")
+    assert rows(url, "SELECT action FROM zoning.audit ORDER BY id") == [("fix",), ("pause",)]
+    assert hold_records.broken(url) == []
+
+
 def test_a_newer_database_is_left_alone(database: str) -> None:
     """A program older than its database says so in one line, and changes nothing."""
     with psycopg.connect(db.as_role(database, None)) as connection:

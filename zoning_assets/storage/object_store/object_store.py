@@ -105,8 +105,8 @@ def _open(url: str) -> ObjectStore:
     )
 
 
-def _failed(deed: str, name: str, url: str, error: Exception) -> StoreError:
-    return StoreError(f"{name} cannot be {deed}: {_why(error)}", where=url, do="check the store and run again")
+def _failed(action: str, name: str, url: str, error: Exception) -> StoreError:
+    return StoreError(f"{name} cannot be {action}: {_why(error)}", where=url, do="check the store and run again")
 
 
 def _why(error: BaseException) -> str:

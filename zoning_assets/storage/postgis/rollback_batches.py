@@ -93,7 +93,7 @@ class Undoing:
         row = self._row("open", feed=feed, undoes=first)
         self._do(target, batch=batch)
         undo = {"undo": row[0], "now": row[1]}
-        touched = [self._do(f"{deed}_{table}", **undo) for deed in ("end", "begin")]
+        touched = [self._do(f"{action}_{table}", **undo) for action in ("end", "begin")]
         self._do("drop")
         ended, begun = (each.rowcount for each in touched)
         counts = {"added": begun, "changed": 0, "unchanged": 0, "retired": ended, "rejected": 0, "layer": ""}

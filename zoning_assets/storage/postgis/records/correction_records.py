@@ -20,7 +20,7 @@ from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.geometry import content_hash
 from zoning_assets.transform.row_corrections import Fix
 
-MEND, KNOWN = "mend", "known"
+FIX, KNOWN = "fix", "known"
 OPEN = "open"
 
 
@@ -54,7 +54,7 @@ def mends(url: str, jurisdiction: str, feed: str, raws: Sequence[str]) -> dict[i
     fixed: nobody could say which was meant."""
     if not raws:
         return {}
-    values = {"jurisdiction": jurisdiction, "feed": feed, "deed": MEND}
+    values = {"jurisdiction": jurisdiction, "feed": feed, "action": FIX}
     with said(url), session(url) as connection:
         if connection.execute(named("fixes")["live"], values).fetchone() == (False,):
             return {}
@@ -110,7 +110,7 @@ def keys_in_use(url: str, jurisdiction: str, feed: str, keys: Sequence[str]) -> 
 
 
 def put(url: str, words: Sequence[Word], actor: str, reason: str) -> list[Word]:
-    """Keep what a person said of rows, in one transaction and one deed of the audit.
+    """Keep what a person said of rows, in one transaction and one action of the audit.
 
     Returns:
         Those that were not kept: something is said of the row already, or another fix gives its key.
@@ -133,7 +133,7 @@ def _values(word: Word, actor: str, reason: str) -> dict[str, Any]:
     row, fix = word.row, word.fix
     about = {name: getattr(row, name) for name in ("row_id", "jurisdiction", "feed", "tile")}
     what = {
-        "deed": MEND if fix else KNOWN,
+        "action": FIX if fix else KNOWN,
         "columns": Jsonb(dict(fix.columns) if fix else {}),
         "shape": fix.shape if fix else None,
         "key": word.key,
@@ -164,7 +164,7 @@ def _end(url: str, actor: str, why: str, **which: Any) -> list[dict[str, Any]]:
         connection.execute(named("holds")["lock"])
         ended = dicts(connection, named("fixes")["end"], values)
         if ended:
-            known_ids = [each["row_id"] for each in ended if each["deed"] == KNOWN]
+            known_ids = [each["row_id"] for each in ended if each["action"] == KNOWN]
             connection.execute(named("fixes")["mark"], {"ids": known_ids, "state": OPEN})
             hold_records.note(connection, actor, "withdraw", {"rows": [each["row_id"] for each in ended]}, why)
     return ended

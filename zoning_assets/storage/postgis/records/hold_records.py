@@ -1,4 +1,4 @@
-"""Emergency pauses, in force for every process and machine that works with this database, and the audit of deeds.
+"""Emergency pauses, in force for every process and machine that works with this database, and the audit of what people did.
 
 A pause returns when nothing can be committed under it any more: who publishes looks for holds last, under a lock that
 pausing waits for, and commits at once.
@@ -110,21 +110,21 @@ def resume(url: str, *, jurisdiction: str | None, host: str | None, reason: str,
     return lifted
 
 
-def note(connection: Connection, actor: str, deed: str, subject: Mapping[str, Any], reason: str) -> None:
-    """Write a deed into the audit; to be called under the lock, so that the chain has one end."""
-    values = {"actor": actor, "deed": deed, "subject": Jsonb(dict(subject)), "reason": reason}
+def note(connection: Connection, actor: str, action: str, subject: Mapping[str, Any], reason: str) -> None:
+    """Write a action into the audit; to be called under the lock, so that the chain has one end."""
+    values = {"actor": actor, "action": action, "subject": Jsonb(dict(subject)), "reason": reason}
     connection.execute(named("holds")["note"], values)
 
 
-def record(url: str, actor: str, deed: str, subject: Mapping[str, Any], reason: str) -> None:
-    """Write a deed that was done elsewhere into the audit."""
+def record(url: str, actor: str, action: str, subject: Mapping[str, Any], reason: str) -> None:
+    """Write a action that was done elsewhere into the audit."""
     with connect(url) as connection:
         connection.execute(named("holds")["lock"])
-        note(connection, actor, deed, subject, reason)
+        note(connection, actor, action, subject, reason)
 
 
 def broken(url: str) -> list[int]:
-    """The deeds of the audit that were changed, or whose neighbours are missing."""
+    """The numbers of audit rows that were changed, or whose row before is missing."""
     with connect(url) as connection:
         return [number for (number,) in connection.execute(named("holds")["broken"])]
 

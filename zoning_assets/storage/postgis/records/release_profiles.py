@@ -156,7 +156,7 @@ def decide(  # noqa: PLR0913 - what, how, who, why
     Raises:
         NothingWaits: nothing is held.
     """
-    deed = {ACCEPTED: "accept", DISCARDED: "discard"}[state]
+    action = {ACCEPTED: "accept", DISCARDED: "discard"}[state]
     with said(url), connect(url) as connection:
         connection.execute(named("holds")["lock"])
         values = {"jurisdiction": jurisdiction, "feed": feed, "state": state}
@@ -166,5 +166,5 @@ def decide(  # noqa: PLR0913 - what, how, who, why
         (survey,) = found
         why = reasons(survey["findings"])
         subject = {"jurisdiction": jurisdiction, "feed": feed, "survey": survey["id"], "why": why}
-        hold_records.note(connection, actor, deed, {**subject, "measured": survey["measured"]}, reason)
+        hold_records.note(connection, actor, action, {**subject, "measured": survey["measured"]}, reason)
         return why

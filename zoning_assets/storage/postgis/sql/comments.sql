@@ -131,7 +131,7 @@ COMMENT ON COLUMN zoning.fix.row_id IS 'The rejected row, as in rejection.row_id
 COMMENT ON COLUMN zoning.fix.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.fix.feed IS 'parcels or zoning.';
 COMMENT ON COLUMN zoning.fix.tile IS 'H3 cell of the row; NULL: the whole jurisdiction.';
-COMMENT ON COLUMN zoning.fix.deed IS 'mend: values are replaced; known: the row stays rejected and needs nobody.';
+COMMENT ON COLUMN zoning.fix.action IS 'fix: values are replaced; known: the row stays rejected, and no person has to act.';
 COMMENT ON COLUMN zoning.fix.columns IS 'Replaced values, by the columns of the portal.';
 COMMENT ON COLUMN zoning.fix.geom IS 'The replaced shape; EPSG:4326. NULL: it is not replaced.';
 COMMENT ON COLUMN zoning.fix.key IS 'The natural key that the row has with this fix.';
@@ -300,7 +300,7 @@ COMMENT ON TABLE zoning.audit IS 'What people did and why; append-only, each row
 COMMENT ON COLUMN zoning.audit.id IS 'Number of the row, without gaps.';
 COMMENT ON COLUMN zoning.audit.at IS 'When.';
 COMMENT ON COLUMN zoning.audit.actor IS 'Who.';
-COMMENT ON COLUMN zoning.audit.deed IS 'What was done, such as pause, rollback or accept.';
+COMMENT ON COLUMN zoning.audit.action IS 'What was done, such as pause, rollback or accept.';
 COMMENT ON COLUMN zoning.audit.subject IS 'To what.';
 COMMENT ON COLUMN zoning.audit.reason IS 'Why, in the words of the person.';
 COMMENT ON COLUMN zoning.audit.hash IS 'SHA-256 of this row and of the hash of the row before.';

@@ -32,18 +32,18 @@ FROM unnest(%(raws)s::text[]) WITH ORDINALITY AS r (raw, n) ORDER BY r.n;
 -- name: live
 -- Whether anything was said of rows of a feed.
 SELECT EXISTS (
-    SELECT FROM zoning.fix WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND deed = %(deed)s AND ended IS NULL
+    SELECT FROM zoning.fix WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND action = %(action)s AND ended IS NULL
 );
 
 -- name: mends
 -- The fixes of these rows.
 SELECT row_id, columns, ST_AsBinary(geom, 'NDR') AS shape, key FROM zoning.fix
-WHERE ended IS NULL AND deed = 'mend' AND jurisdiction = %(jurisdiction)s AND row_id = ANY (%(ids)s) ORDER BY row_id;
+WHERE ended IS NULL AND action = 'fix' AND jurisdiction = %(jurisdiction)s AND row_id = ANY (%(ids)s) ORDER BY row_id;
 
 -- name: known
 -- Which of these rows a person knows.
 SELECT row_id FROM zoning.fix
-WHERE ended IS NULL AND deed = 'known' AND jurisdiction = %(jurisdiction)s AND row_id = ANY (%(ids)s);
+WHERE ended IS NULL AND action = 'known' AND jurisdiction = %(jurisdiction)s AND row_id = ANY (%(ids)s);
 
 -- name: in_use
 -- Which keys published rows have.
@@ -58,8 +58,8 @@ SELECT row.key FROM unnest(%(keys)s::text[]) AS k (key), LATERAL (
 
 -- name: fix
 -- A person's word on a row; none where there is one already, or where another fix gives its key.
-INSERT INTO zoning.fix (row_id, jurisdiction, feed, tile, deed, columns, geom, key, reason, actor, since)
-VALUES (%(row_id)s, %(jurisdiction)s, %(feed)s, %(tile)s, %(deed)s, %(columns)s,
+INSERT INTO zoning.fix (row_id, jurisdiction, feed, tile, action, columns, geom, key, reason, actor, since)
+VALUES (%(row_id)s, %(jurisdiction)s, %(feed)s, %(tile)s, %(action)s, %(columns)s,
     ST_GeomFromWKB(%(shape)s, 4326), %(key)s, %(reason)s, %(actor)s, clock_timestamp())
 ON CONFLICT DO NOTHING RETURNING id;
 
@@ -71,14 +71,14 @@ UPDATE zoning.rejection SET state = %(state)s WHERE row_id = ANY (%(ids)s) AND s
 -- The end of fixes, by their rows or because the portal has a row of that key now.
 UPDATE zoning.fix SET ended = clock_timestamp(), ended_by = %(actor)s, ended_why = %(why)s
 WHERE ended IS NULL AND (row_id = ANY (%(ids)s) OR jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND key = %(key)s)
-RETURNING row_id, jurisdiction, feed, tile, deed;
+RETURNING row_id, jurisdiction, feed, tile, action;
 
 -- name: fixes
 -- What was said of rows, and whether it still applies: the newest batch of the place was made with it, or holds the row
 -- back as known.
-SELECT f.row_id AS id, f.jurisdiction, f.feed, f.tile, f.deed, f.columns, f.geom IS NOT NULL AS shape, f.key, f.reason,
+SELECT f.row_id AS id, f.jurisdiction, f.feed, f.tile, f.action, f.columns, f.geom IS NOT NULL AS shape, f.key, f.reason,
     f.actor, f.since, f.used AS batch, CASE
-        WHEN f.deed = 'known' THEN CASE WHEN EXISTS (
+        WHEN f.action = 'known' THEN CASE WHEN EXISTS (
             SELECT FROM zoning.rejection r WHERE r.row_id = f.row_id AND r.state <> 'superseded' AND r.state = 'known' OFFSET 0
         ) THEN 'applies' ELSE 'the portal''s row is another or gone' END
         WHEN f.used < (
@@ -114,7 +114,7 @@ gone AS (
 )
 INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail, raw, state)
 SELECT NULL, %(jurisdiction)s, %(tile)s, %(feed)s, reason, detail, raw::jsonb, CASE WHEN EXISTS (
-    SELECT FROM zoning.fix f WHERE f.row_id = held.row_id AND f.deed = 'known' AND f.ended IS NULL
+    SELECT FROM zoning.fix f WHERE f.row_id = held.row_id AND f.action = 'known' AND f.ended IS NULL
 ) THEN 'known' ELSE 'open' END
 FROM held WHERE row_id NOT IN (
     SELECT row_id FROM zoning.rejection WHERE batch_id IS NULL AND jurisdiction = %(jurisdiction)s AND feed = %(feed)s

@@ -26,18 +26,18 @@ WHERE lifted IS NULL AND jurisdiction IS NOT DISTINCT FROM %(jurisdiction)s AND 
 RETURNING id, jurisdiction, host, reason, actor, since, until;
 
 -- name: note
--- A deed, chained to the one before it.
+-- Append a row to the audit, with the hash of the row before.
 WITH before AS (SELECT id, hash FROM zoning.audit ORDER BY id DESC LIMIT 1),
-deed AS (
-    SELECT ROW(coalesce((SELECT id FROM before), 0) + 1, clock_timestamp(), %(actor)s::text, %(deed)s::text,
+entry AS (
+    SELECT ROW(coalesce((SELECT id FROM before), 0) + 1, clock_timestamp(), %(actor)s::text, %(action)s::text,
         %(subject)s::jsonb, %(reason)s::text, '')::zoning.audit AS a
 )
 INSERT INTO zoning.audit
-SELECT (a).id, (a).at, (a).actor, (a).deed, (a).subject, (a).reason,
-    zoning.audit_hash(coalesce((SELECT hash FROM before), ''), a) FROM deed;
+SELECT (a).id, (a).at, (a).actor, (a).action, (a).subject, (a).reason,
+    zoning.audit_hash(coalesce((SELECT hash FROM before), ''), a) FROM entry;
 
 -- name: broken
--- Deeds whose hash is not that of what they say and of the hash before them.
+-- Rows of the audit whose hash or number does not follow from the row before.
 SELECT id FROM (
     SELECT a.id, a.hash, zoning.audit_hash(coalesce(lag(a.hash) OVER (ORDER BY a.id), ''), a) AS should, lag(a.id)
         OVER (ORDER BY a.id) AS before FROM zoning.audit a

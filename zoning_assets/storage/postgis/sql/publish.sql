@@ -57,7 +57,7 @@ UPDATE zoning.rejection SET state = 'superseded' WHERE jurisdiction = %(jurisdic
 INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail, raw, state)
 VALUES (%(batch)s, %(jurisdiction)s, %(tile)s, %(feed)s, %(reason)s, %(detail)s, %(raw)s, CASE WHEN EXISTS (
     SELECT FROM zoning.fix
-    WHERE deed = 'known' AND ended IS NULL AND row_id = zoning.row_id(%(jurisdiction)s, %(feed)s, %(raw)s)
+    WHERE action = 'known' AND ended IS NULL AND row_id = zoning.row_id(%(jurisdiction)s, %(feed)s, %(raw)s)
 ) THEN 'known' ELSE 'open' END);
 
 -- name: used

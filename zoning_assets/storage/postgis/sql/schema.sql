@@ -12,7 +12,7 @@ CREATE TABLE zoning.audit (
     id bigint NOT NULL,
     at timestamp with time zone NOT NULL,
     actor text NOT NULL,
-    deed text NOT NULL,
+    action text NOT NULL,
     subject jsonb NOT NULL,
     reason text NOT NULL,
     hash text NOT NULL
@@ -22,7 +22,7 @@ CREATE FUNCTION zoning.audit_hash(before text, a zoning.audit) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
     SELECT encode(sha256(convert_to(jsonb_build_array(
-        before, a.id, extract(epoch FROM a.at), a.actor, a.deed, a.subject, a.reason
+        before, a.id, extract(epoch FROM a.at), a.actor, a.action, a.subject, a.reason
     )::text, 'UTF8')), 'hex')
 $$;
 
@@ -366,7 +366,7 @@ CREATE TABLE zoning.fix (
     jurisdiction text NOT NULL,
     feed text NOT NULL,
     tile text,
-    deed text NOT NULL,
+    action text NOT NULL,
     columns jsonb DEFAULT '{}'::jsonb NOT NULL,
     geom public.geometry,
     key text,
@@ -377,7 +377,7 @@ CREATE TABLE zoning.fix (
     ended timestamp with time zone,
     ended_by text,
     ended_why text,
-    CONSTRAINT fix_deed_check CHECK ((deed = ANY (ARRAY['mend'::text, 'known'::text]))),
+    CONSTRAINT fix_action_check CHECK ((action = ANY (ARRAY['fix'::text, 'known'::text]))),
     CONSTRAINT fix_geom_check CHECK ((public.st_srid(geom) = 4326))
 );
 ALTER TABLE ONLY zoning.fix ALTER COLUMN jurisdiction SET STATISTICS 0;
