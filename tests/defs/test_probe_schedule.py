@@ -26,7 +26,7 @@ from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import BOUNDS, ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
 from zoning_assets.storage.postgis.records.failure_records import Failure
-from zoning_assets.storage.postgis.records.feed_freshness import Known
+from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
 from zoning_assets.storage.postgis.records.hold_records import Hold
 
 #: The runs of a harvest of both feeds.
@@ -115,9 +115,9 @@ def test_a_lost_cursor_does_not_storm_the_portals() -> None:
     """What is known beside it says when each is due; only what was found changed is looked at again, few at a time."""
     feeds = [feed(f"us-xx-{number}") for number in range(100)]
     soon = NOW + timedelta(hours=3)
-    known = {each.key: Known(each.jurisdiction.id, each.name, NOW, soon) for each in feeds}
+    known = {each.key: FeedFreshness(each.jurisdiction.id, each.name, NOW, soon) for each in feeds}
     assert probe_schedule.due({}, known, feeds, (), NOW) == []
-    known[feeds[7].key] = Known("us-xx-7", "zoning", NOW, soon, why="count 1 -> 2")
+    known[feeds[7].key] = FeedFreshness("us-xx-7", "zoning", NOW, soon, why="count 1 -> 2")
     assert probe_schedule.due({}, known, feeds, (), NOW) == [feeds[7]]
     assert len(probe_schedule.due({}, {}, feeds, (), NOW)) == probe_schedule.MOST_PROBES
 
@@ -143,7 +143,7 @@ def test_a_probe_that_finds_nothing_asks_for_nothing() -> None:
 
 
 def test_a_promise_that_is_broken_is_asked_for_once_each_time_it_runs_out() -> None:
-    mine, known = feed(hours=12), Known("us-xx-a", "zoning", current=NOW)
+    mine, known = feed(hours=12), FeedFreshness("us-xx-a", "zoning", current=NOW)
     assert mine.promise(NOW) == timedelta(hours=24)
 
     def asked(hours: int, closed: tuple[str, ...] = ()) -> list[str]:

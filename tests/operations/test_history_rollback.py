@@ -107,7 +107,7 @@ def test_any_past_moment_comes_back_row_for_row(pipeline: Pipeline, county: tupl
         assert change_detection.tell(pipeline.database, described) is None, "a rollback is no news"
     undone = rows(pipeline.database, "SELECT count(*) FROM zoning.batch WHERE undoes IS NOT NULL")
     assert undone[0][0] >= 6
-    assert hold_records.broken(pipeline.database) == []
+    assert hold_records.broken_audit_rows(pipeline.database) == []
 
 
 def test_after_a_rollback_the_next_harvest_brings_the_release_again(

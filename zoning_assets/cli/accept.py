@@ -63,7 +63,7 @@ def _tried_again(url: str, jurisdiction: str) -> None:
     from zoning_assets.storage.postgis.records import failure_records  # noqa: PLC0415
 
     with suppress(NothingWaits):
-        failure_records.ask_again(url, jurisdiction=jurisdiction)
+        failure_records.request_retry(url, jurisdiction=jurisdiction)
 
 
 def _known(jurisdiction: str, feed: str) -> str:
@@ -91,7 +91,7 @@ def _accepted_fall(url: str, jurisdiction: str, feed: str, reason: str) -> tuple
     objects, who = Objects(bootstrap.settings().store_url), getpass.getuser()
     before, now = feed_baselines.accept(objects, jurisdiction, feed, who, reason)
     said = {"before": before, "rows": now}
-    hold_records.record(url, who, "accept", {"jurisdiction": jurisdiction, "feed": feed, **said}, reason)
+    hold_records.record_action(url, who, "accept", {"jurisdiction": jurisdiction, "feed": feed, **said}, reason)
     return said, f"has rightly {now:,} rows: the next sync publishes them"
 
 
@@ -102,7 +102,7 @@ def _discarded_fall(url: str, jurisdiction: str, feed: str, reason: str) -> tupl
 
     rows = feed_baselines.discard(Objects(bootstrap.settings().store_url), jurisdiction, feed)
     subject = {"jurisdiction": jurisdiction, "feed": feed, "rows": rows}
-    hold_records.record(url, getpass.getuser(), "discard", subject, reason)
+    hold_records.record_action(url, getpass.getuser(), "discard", subject, reason)
     return {"rows": rows}, f"is not believed to have {rows:,} rows; the next harvest is judged anew"
 
 

@@ -96,7 +96,7 @@ def _tell(jurisdiction: Jurisdiction, told: list[Amendment], *, json: bool) -> N
     if not any(map(is_identified, told)):
         do = "give --case, --ordinance, --parcel, --to or --ground, or another document"
         raise SettingInvalid("nothing was told", where="zoning amend", do=do)
-    new = amendment_records.tell(bootstrap.bring_up_database(), jurisdiction.id, told, jurisdiction.srid)
+    new = amendment_records.store(bootstrap.bring_up_database(), jurisdiction.id, told, jurisdiction.srid)
     rows = [_row(name_of(each), each, is_new=new[name_of(each)]) for each in told]
     if json:
         output.document({"amendments": rows})

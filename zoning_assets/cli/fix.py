@@ -42,7 +42,7 @@ def rejections(  # noqa: PLR0913 - which rows, and how many are shown
         key = _key_column(group["jurisdiction"], group["feed"])
         for sample in group["samples"]:
             sample["key"] = (sample["raw"].get("attributes") or sample["raw"].get("properties") or {}).get(key)
-    said = correction_records.in_force(url, jurisdiction)
+    said = correction_records.active(url, jurisdiction)
     if json:
         output.document({"rejections": groups, "fixes": said})
         return

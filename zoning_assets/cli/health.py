@@ -34,8 +34,8 @@ class Standing:
     simulated: frozenset[str]  # counties of `zoning demo`, whose portal and file are there only while it runs
     faults: Mapping[str, str]  # of files that are wrong
     mine: frozenset[str]  # ids of the user's own files; the packaged ones are nobody's to ask
-    done: Mapping[str, published.Published]
-    known: Mapping[str, stored.Known]
+    done: Mapping[str, published.PublishedSummary]
+    known: Mapping[str, stored.FeedFreshness]
     rejections: Mapping[str, Mapping[str, int]]
     alarms: Mapping[str, Sequence[str]]
     failed: Sequence[Failure]
@@ -47,7 +47,7 @@ class Standing:
         return [self._jurisdiction(each) for each in sorted({*self.done, *self.files, *self.faults})]
 
     def _jurisdiction(self, name: str) -> dict[str, Any]:
-        feeds, done = self._feeds(name), self.done.get(name, published.Published([], None, 0))
+        feeds, done = self._feeds(name), self.done.get(name, published.PublishedSummary([], None, 0))
         known = [self.known[feed.key] for feed in feeds if feed.key in self.known]
         current = [each.current for each in known if each.current]
         return {
@@ -141,7 +141,7 @@ class Standing:
     def _broken(self) -> Iterator[tuple[str, str, str]]:
         """Promises."""
         for feed in (feed for name in sorted(self.mine) for feed in self._feeds(name)):
-            if self._overdue(feed) and not hold_records.of(self.holds, feed.jurisdiction.id, [feed.host]):
+            if self._overdue(feed) and not hold_records.find_hold(self.holds, feed.jurisdiction.id, [feed.host]):
                 what = f"not found up to date within {feed.promise(self.now)}"
                 yield feed.key, what, "look at its failures and its host; is `up` on?"
 
@@ -154,7 +154,7 @@ def look(url: str, settings: Settings, now: datetime) -> Standing:
     """
     paths = jurisdictions.files(settings.jurisdictions)
     files, faults = _read(paths)
-    removed = jurisdiction_removal.removed(url)
+    removed = jurisdiction_removal.removed_jurisdictions(url)
     return Standing(
         url=url,
         now=now,

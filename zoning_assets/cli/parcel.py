@@ -27,7 +27,7 @@ def parcel(
     day = moment(as_of, "--as-of").date().isoformat() if as_of else None
     url = bootstrap.bring_up_database()
     bootstrap.check_known(jurisdiction, url, "zoning parcel")
-    life = feed.life(url, jurisdiction, parcel_id)
+    life = feed.parcel_history(url, jurisdiction, parcel_id)
     life["changes"] = feed.find(url, jurisdiction=jurisdiction, parcel=parcel_id)
     life["zoning_now" if day is None else "zoning_as_of"] = feed.zoning_as_of(url, jurisdiction, parcel_id, day, None)
     if not life["parcel"] and not life["changes"]:

@@ -25,7 +25,7 @@ def retry(
     words: dict[str, Any] = {"dead": True} if what is None else {"jurisdiction": what}
     if what and what.isdecimal():
         words = {"id_": int(what)}
-    again = failure_records.ask_again(bootstrap.bring_up_database(), **words)
+    again = failure_records.request_retry(bootstrap.bring_up_database(), **words)
     if json:
         names = ("id", "jurisdiction", "tile", "feed", "kind", "message", "state")
         output.document({"failures": [{name: getattr(each, name) for name in names} for each in again]})

@@ -109,7 +109,7 @@ async def _stored(
     """Store what is told and what it asks for; None, or why not."""
     by_id = {message.id: amendment for message, amendment in told}
     try:
-        new = await asyncio.to_thread(amendment_records.receive, url, jurisdiction.id, by_id, jurisdiction.srid)
+        new = await asyncio.to_thread(amendment_records.store_messages, url, jurisdiction.id, by_id, jurisdiction.srid)
         asked = await asyncio.to_thread(_asked, url, jurisdiction, told)
     except DatabaseUnavailable:
         raise

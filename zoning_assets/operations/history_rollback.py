@@ -46,7 +46,7 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
         RollbackRefused: a later batch builds on it.
         DatabaseUnavailable, StoreError: nothing was undone.
     """
-    with rollback_batches.undoing(url, jurisdiction.id, in_earnest=in_earnest) as work:
+    with rollback_batches.opened(url, jurisdiction.id, dry_run=not in_earnest) as work:
         if isinstance(to, int):
             work.without(to, tile)
         else:
@@ -54,10 +54,10 @@ def undo(  # noqa: PLR0913 - where, back to what, who, why, and whether in earne
         desk = parcel_zoning.of(work.connection, jurisdiction.id, change_detection.rules_of(jurisdiction))
         rezoned = zone_parcels.overlaid(desk, jurisdiction).changed
         work.finish()
-        hold_records.place(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
+        hold_records.insert_hold(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
         subject = {"jurisdiction": jurisdiction.id, "batches": work.batches}
-        hold_records.note(work.connection, actor, "rollback", subject, reason)
+        hold_records.append_audit(work.connection, actor, "rollback", subject, reason)
         for feed in work.batches if in_earnest else ():  # before the commit: who dies between has forgotten too much
-            feed_baselines.roll_back(objects, jurisdiction.id, feed)
+            feed_baselines.mark_rolled_back(objects, jurisdiction.id, feed)
     batches = {feed: batch if in_earnest else None for feed, batch in work.batches.items()}
     return Undone(batches, tuple(sorted(work.undone)), work.ended, work.begun, rezoned, work.retracted, work.restored)

@@ -12,7 +12,7 @@ from zoning_assets.errors import ZoningError
 from zoning_assets.harvest import Harvest
 from zoning_assets.model import PARCELS, VALIDATED, Place
 from zoning_assets.storage.object_store import raw_harvests
-from zoning_assets.storage.object_store.geoparquet_tables import Table
+from zoning_assets.storage.object_store.geoparquet_tables import StageTable
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.database import Connection, connect
 from zoning_assets.storage.postgis.records import hold_records
@@ -52,11 +52,12 @@ def verify(url: str, objects: Objects) -> Verified:
         DatabaseUnavailable: nobody answers.
     """
     faults = [
-        f"audit row {number} is not what it was, or one before it is missing" for number in hold_records.broken(url)
+        f"audit row {number} is not what it was, or one before it is missing"
+        for number in hold_records.broken_audit_rows(url)
     ]
     pages = rows = places = 0
     with connect(url) as connection:
-        for row in connection.execute(named("verify")["newest"]).fetchall():
+        for row in connection.execute(named("integrity_check")["newest"]).fetchall():
             batch, places = _Batch(*row), places + 1
             try:
                 harvest = raw_harvests.of(objects, Place(batch.jurisdiction, batch.tile), batch.feed, batch.harvest)
@@ -84,7 +85,7 @@ def _pages(objects: Objects, harvest: Harvest, where: str) -> Iterator[str]:
 
 def _wanted(objects: Objects, batch: _Batch) -> dict[str, str]:
     """Key -> content hash, of the validated table."""
-    table = Table(VALIDATED, batch.jurisdiction, batch.feed, batch.tile, batch.harvest, batch.rules)
+    table = StageTable(VALIDATED, batch.jurisdiction, batch.feed, batch.tile, batch.harvest, batch.rules)
     return {
         key: content
         for part in table.parts(objects)
@@ -94,7 +95,7 @@ def _wanted(objects: Objects, batch: _Batch) -> dict[str, str]:
 
 def _found(connection: Connection, batch: _Batch) -> dict[str, str]:
     """The same of the database."""
-    query = named("verify")["parcels" if batch.feed == PARCELS else "districts"]
+    query = named("integrity_check")["parcels" if batch.feed == PARCELS else "districts"]
     return dict(connection.execute(query, {"jurisdiction": batch.jurisdiction, "tile": batch.tile}).fetchall())
 
 

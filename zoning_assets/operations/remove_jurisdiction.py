@@ -10,7 +10,7 @@ from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import jurisdiction_removal
-from zoning_assets.storage.postgis.jurisdiction_removal import Removed
+from zoning_assets.storage.postgis.jurisdiction_removal import RemovalResult
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Done:
     """How much there was of a jurisdiction, by what it is; and what its removal did, None where it was a preview."""
 
     found: Mapping[str, int]
-    removed: Removed | None
+    removed: RemovalResult | None
 
 
 def remove(  # noqa: PLR0913 - what, who, why, and whether in earnest
@@ -46,10 +46,10 @@ def remove(  # noqa: PLR0913 - what, who, why, and whether in earnest
         DatabaseUnavailable, StoreError: nothing was removed.
     """
     with jurisdiction_removal.opened(url, jurisdiction, hosts) as work:
-        found = work.found()
+        found = work.counts()
         if not in_earnest or not any(found.values()):
             return Done(found, None)
         done = work.remove(actor, reason)
         for feed in (PARCELS, ZONING):  # before the commit: who dies between has forgotten too much
-            feed_baselines.forget(objects, jurisdiction, feed)
+            feed_baselines.delete(objects, jurisdiction, feed)
     return Done(found, done)

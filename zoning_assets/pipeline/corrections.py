@@ -20,7 +20,7 @@ from zoning_assets.pipeline.workers.worker_tasks import columns_of, try_fixes
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import correction_records
-from zoning_assets.storage.postgis.records.correction_records import Rejected, Word
+from zoning_assets.storage.postgis.records.correction_records import Rejected, RowDecision
 from zoning_assets.transform.geometry.validity import NO_GEOMETRY
 from zoning_assets.transform.normalize import COLUMNS
 from zoning_assets.transform.row_corrections import Fix
@@ -42,7 +42,7 @@ def fixed_by(database: str, work: Work, rejections: pd.DataFrame) -> Work:
     A fix gives way where another row of the place has its key: of those that stand together by their key the policy for
     repeated keys takes care.
     """
-    found = correction_records.mends(database, work.place.jurisdiction, work.feed.name, rejections["raw"].tolist())
+    found = correction_records.fixes_of(database, work.place.jurisdiction, work.feed.name, rejections["raw"].tolist())
     if not found:
         return work
     keys = taken(work)
@@ -118,11 +118,11 @@ def fix(  # noqa: PLR0913 - where, which rows, what, who and why
         SettingInvalid: the rows have no such column.
         HarvestMissing: the harvest was not judged under today's rules.
     """
-    words = [Word(row, None) for row in rows]
+    words = [RowDecision(row, None) for row in rows]
     refused: dict[str, ZoningError] = {}
     if wish is not None:
         words = list(_tried(url, objects, jurisdiction, rows, wish, refused))
-    for late in correction_records.put(url, words, actor, reason):
+    for late in correction_records.store(url, words, actor, reason):
         do = f"`zoning fix {late.row.row_id} --withdraw --reason ...` first, or another key"
         refused[late.row.row_id] = _refused(late.row, "something is said of it, or its key is given to another", do)
     return refused
@@ -139,7 +139,7 @@ def _tried(  # noqa: PLR0913 - as fix, and where to say what is refused
     rows: Sequence[Rejected],
     wish: Wish,
     refused: dict[str, ZoningError],
-) -> Iterator[Word]:
+) -> Iterator[RowDecision]:
     """Those that the judge would take, place by place."""
     by_place = sorted(rows, key=lambda row: (row.feed, row.tile or ""))
     for (feed, _), group in groupby(by_place, key=lambda row: (row.feed, row.tile)):
@@ -158,7 +158,7 @@ def _standing(
     """Page -> index -> row: where the rows stand in the harvest, under its rules without fixes."""
     rejections = work.table(VALIDATED).rejections(work.objects)
     numbers: dict[str, list[int]] = {}
-    ids = correction_records.identify(url, work.place.jurisdiction, work.feed.name, rejections["raw"].tolist())
+    ids = correction_records.row_ids(url, work.place.jurisdiction, work.feed.name, rejections["raw"].tolist())
     for number, row_id in enumerate(ids):
         numbers.setdefault(row_id, []).append(number)
     found: dict[str, dict[int, Rejected]] = {}
@@ -181,7 +181,7 @@ def _tried_on(  # noqa: PLR0913 - as above, for one page
     rows: Mapping[int, Rejected],
     wish: Wish,
     refused: dict[str, ZoningError],
-) -> Iterator[Word]:
+) -> Iterator[RowDecision]:
     """A page's rows with their fixes, where the judge would accept them and no other row has their key."""
     said = columns_of(work, page)
     tried = {at: Fix(row.row_id, _columns(work, said[at], wish, row), wish.shape) for at, row in rows.items()}
@@ -196,7 +196,7 @@ def _tried_on(  # noqa: PLR0913 - as above, for one page
             do = "give it a key of its own, or say that it is --known"
             refused[rows[at].row_id] = _refused(rows[at], f"another row has the key {key!r}", do)
         else:
-            yield Word(rows[at], tried[at], key)
+            yield RowDecision(rows[at], tried[at], key)
 
 
 def _columns(work: Work, now: Mapping[str, object], wish: Wish, row: Rejected) -> dict[str, str | None]:

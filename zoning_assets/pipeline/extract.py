@@ -27,7 +27,7 @@ from zoning_assets.redaction import without_secrets
 from zoning_assets.sources import STATE_SIGNALS, Request, Source, feed_type
 from zoning_assets.sources.source import no_shapes
 from zoning_assets.storage.object_store import feed_baselines, geoparquet_tables, raw_harvests
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform.geometry import crs, datum_shifts, h3_tiles, tile_ownership
 from zoning_assets.transform.geometry.tile_ownership import LayerRows, Ownership
@@ -59,9 +59,11 @@ class Harvesting:
         source, signals = await _opened(request, await _signals(request))
         stamp = source.stamp | _settings_of(jurisdiction, request.feed)
         if source.rows is not None:
-            await asyncio.to_thread(feed_baselines.guard, self.objects, jurisdiction.id, request.feed, source.rows)
+            await asyncio.to_thread(
+                feed_baselines.check_row_count, self.objects, jurisdiction.id, request.feed, source.rows
+            )
         cover = await self._newest(source, request, stamp, now, force=force)
-        await asyncio.to_thread(feed_baselines.guard, self.objects, jurisdiction.id, request.feed, cover.rows)
+        await asyncio.to_thread(feed_baselines.check_row_count, self.objects, jurisdiction.id, request.feed, cover.rows)
         return replace(cover, signals=signals, seen=now.isoformat())
 
     async def _newest(
@@ -124,7 +126,7 @@ class Harvesting:
     ) -> Cover:
         """All pages of a source, the proof that they are all, and the tiles. `changes`: the source gives only these."""
         preload()
-        draft, proof = Draft(self.objects, work.place, work.feed.name), dict[str, Any]()
+        draft, proof = HarvestDraft(self.objects, work.place, work.feed.name), dict[str, Any]()
         try:
             read = await self._read(work, draft, source.pages(draft, proof))
             _check_counts(work, draft.pages, read)
@@ -141,7 +143,7 @@ class Harvesting:
             raise await asyncio.to_thread(source.explained, error) from error
         return await asyncio.to_thread(self._cut, work, draft, proof, found, stamp)
 
-    async def _read(self, work: Work, draft: Draft, pages: AsyncGenerator[Page]) -> dict[str, PageRead]:
+    async def _read(self, work: Work, draft: HarvestDraft, pages: AsyncGenerator[Page]) -> dict[str, PageRead]:
         """Each page normalized while others come; what is known of its rows, by its name.
 
         A page that the draft has no more is of a way that failed, and what came of it does not matter. An error of
@@ -182,7 +184,7 @@ class Harvesting:
             await self.pool.run(check_place, work, pages[worst])
 
     def _cut(
-        self, work: Work, draft: Draft, proof: dict[str, Any], merged: PagesAndRows, stamp: Mapping[str, Any]
+        self, work: Work, draft: HarvestDraft, proof: dict[str, Any], merged: PagesAndRows, stamp: Mapping[str, Any]
     ) -> Cover:
         """The pages become a harvest; its rows are given to their tiles."""
         layer, feed, rows = work.harvest, work.feed.name, merged.rows
@@ -206,7 +208,7 @@ class Harvesting:
             raise JurisdictionInvalid(
                 f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
             )
-        draft = Draft(self.objects, Place(jurisdiction.id), feed)
+        draft = HarvestDraft(self.objects, Place(jurisdiction.id), feed)
         return Request(jurisdiction, jurisdiction.feeds[feed], http, self.scratch, draft)
 
     async def probe(self, jurisdiction: Jurisdiction, feed: str, http: Client, now: datetime) -> str | None:
@@ -218,7 +220,7 @@ class Harvesting:
         request = self._request(jurisdiction, feed, http)
         signals = await feed_type(request.feed.type).probe(request)
         before = feed_baselines.find(self.objects, jurisdiction.id, feed)
-        return feed_baselines.changed(before, signals, request.feed.full_refresh_days, now)
+        return feed_baselines.fetch_reason(before, signals, request.feed.full_refresh_days, now)
 
     async def first_page(self, jurisdiction: Jurisdiction, feed: str, http: Client) -> Work:
         """The first page of a layer, kept as if it were a harvest of its own; for a trial.
@@ -228,7 +230,7 @@ class Harvesting:
         """
         request = self._request(jurisdiction, feed, http)
         source = await feed_type(request.feed.type).open_source(request)
-        draft = Draft(self.objects, Place(jurisdiction.id), feed)
+        draft = HarvestDraft(self.objects, Place(jurisdiction.id), feed)
         async with aclosing(source.pages(draft, {})) as pages:
             await anext(pages, None)
         harvest = draft.commit(form=source.form, layer=source.layer, proof={})

@@ -39,7 +39,7 @@ class Pauses:
 
     def held(self, jurisdiction: str, hosts: Collection[str]) -> ZoningError | None:
         """Why a jurisdiction whose feeds lie at these hosts is paused; None: it is not."""
-        hold = hold_records.of(self.seen, jurisdiction, hosts)
+        hold = hold_records.find_hold(self.seen, jurisdiction, hosts)
         return hold.error() if hold else None
 
     async def over(

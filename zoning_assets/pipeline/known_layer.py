@@ -18,7 +18,7 @@ def note_published(objects: Objects, cover: Cover, published: Set[Place]) -> boo
     """
     found = {place.tile for place in published if place.tile}
     if cover.tiles:
-        found = feed_baselines.published_of(objects, cover.jurisdiction, cover.feed, cover.harvest, found)
+        found = feed_baselines.add_published_tiles(objects, cover.jurisdiction, cover.feed, cover.harvest, found)
     whole = found >= set(cover.tiles) if cover.tiles else bool(published)
     if whole:
         feed_baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, cover.refreshed)
@@ -29,7 +29,7 @@ def is_whole(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> bool:
     """Whether every place of a feed was published from one harvest of its layer, the newest."""
     cover = known_cover(objects, jurisdiction, feed)
     known = set(cover.tiles)
-    return not known or feed_baselines.published_of(objects, jurisdiction.id, feed, cover.harvest, ()) >= known
+    return not known or feed_baselines.add_published_tiles(objects, jurisdiction.id, feed, cover.harvest, ()) >= known
 
 
 def known_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:

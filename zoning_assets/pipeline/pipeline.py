@@ -49,7 +49,7 @@ from zoning_assets.pipeline.workers.work_item import Work
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.storage.postgis.publish import Published
+from zoning_assets.storage.postgis.publish import PublishResult
 from zoning_assets.storage.postgis.records import correction_records, feed_freshness, snapshots
 from zoning_assets.transform.quality.release_checks import Verdict
 from zoning_assets.transform.quality.release_profile import ReleaseProfile
@@ -190,15 +190,15 @@ class Pipeline:
         """What each feed is now; and where all of it is of one state, that it may be compared with another."""
         for each in covers:
             if note_published(self.objects, each, places_of(each.jurisdiction, published)):
-                snapshots.note_whole(self.database, each.jurisdiction, each.feed)
+                snapshots.set_compared_batch(self.database, each.jurisdiction, each.feed)
                 seen = datetime.fromisoformat(each.seen)
-                feed_freshness.note_harvested(self.database, each.jurisdiction, each.feed, seen)
+                feed_freshness.store_harvest(self.database, each.jurisdiction, each.feed, seen)
 
     def _note_replayed(self, feed: str, replayed: Sequence[Jurisdiction]) -> None:
         """Feeds of which no row was asked for are of one state if they were."""
         for jurisdiction in replayed:
             if is_whole(self.objects, jurisdiction, feed):
-                snapshots.note_whole(self.database, jurisdiction.id, feed)
+                snapshots.set_compared_batch(self.database, jurisdiction.id, feed)
 
     async def _take(self, stages: Sequence[str], run: Run, place: Place) -> Outcome:
         """One place through the stages; an error ends its way and is its outcome, not raised."""
@@ -263,7 +263,7 @@ class Pipeline:
 
     def _doubt(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
         """A key stands twice: a person's fix gives it and gives way, or the layer changed."""
-        if not (error.key and correction_records.end_of_key(self.database, jurisdiction.id, feed, error.key)):
+        if not (error.key and correction_records.end_fix_of_key(self.database, jurisdiction.id, feed, error.key)):
             doubt_cover(self.objects, jurisdiction, feed)
             return error
         return CoverStale(f"{error.what}; the fix that gave it was withdrawn", where=error.where, do="run again")
@@ -282,5 +282,5 @@ def _received(cover: Cover, work: Work, stages: Sequence[str]) -> Counts:
     return received
 
 
-def _done(done: Published) -> Counts:
+def _done(done: PublishResult) -> Counts:
     return Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)

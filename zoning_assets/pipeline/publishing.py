@@ -7,7 +7,7 @@ from zoning_assets.pipeline.release_gate import Gate
 from zoning_assets.pipeline.validation import Validated
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.pipeline.workers.worker_tasks import compare_place, publish_place
-from zoning_assets.storage.postgis.publish import Published, find_published
+from zoning_assets.storage.postgis.publish import PublishResult, find_published
 from zoning_assets.storage.postgis.sessions import close_idle
 from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
@@ -19,7 +19,7 @@ class Publishing:
     pool: Pool
     database: str
 
-    async def published(self, validated: Validated, fields: ReleaseProfile, gate: Gate) -> Published:
+    async def published(self, validated: Validated, fields: ReleaseProfile, gate: Gate) -> PublishResult:
         """Publish a validated table, unless that was done before.
 
         Args:
@@ -44,7 +44,7 @@ class Publishing:
             return await asyncio.to_thread(publish_place, work, self.database, await gate.undone())
 
     async def _profile(
-        self, validated: Validated, fields: ReleaseProfile, gate: Gate, done: Published | None
+        self, validated: Validated, fields: ReleaseProfile, gate: Gate, done: PublishResult | None
     ) -> ReleaseProfile:
         """What the release looks like in this place, beside what is published."""
         profile = fields + await asyncio.to_thread(validated.profile)

@@ -17,7 +17,7 @@ from zoning_assets.pipeline.validation import Validated
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import release_profiles
-from zoning_assets.storage.postgis.records.release_profiles import ACCEPTED, HELD, PASSED, Contents, Surveys
+from zoning_assets.storage.postgis.records.release_profiles import ACCEPTED, HELD, PASSED, Contents, ReleaseProfiles
 from zoning_assets.transform.quality import release_checks
 from zoning_assets.transform.quality.release_checks import CheckFinding, Verdict
 from zoning_assets.transform.quality.release_metrics import Measure, ReleaseCandidate, measure_release
@@ -60,12 +60,12 @@ class Gate:
 
     async def stands(self) -> bool:
         """Whether what this run published, or found published, was not rolled back meanwhile."""
-        now = await asyncio.to_thread(release_profiles.begun, self.database, self.jurisdiction.id, self.feed)
+        now = await asyncio.to_thread(release_profiles.baseline, self.database, self.jurisdiction.id, self.feed)
         return now[1] == await self.undone()
 
     async def _looked(self) -> tuple[bool, int]:
         if self._begun is None:
-            looked = asyncio.to_thread(release_profiles.begun, self.database, self.jurisdiction.id, self.feed)
+            looked = asyncio.to_thread(release_profiles.baseline, self.database, self.jurisdiction.id, self.feed)
             self._begun = asyncio.create_task(looked)
         return await self._begun
 
@@ -130,26 +130,26 @@ class Gate:
     def _judge(self, *, begun: bool) -> None:
         with release_profiles.opened(self.database, self.jurisdiction.id, self.feed) as desk:
             contents = {place.tile or "": said for place, said in self._contents.items()}
-            state, known = desk.last()
+            state, known = desk.newest()
             accepted = state == ACCEPTED and all(known.get(tile, [""])[0] == said[0] for tile, said in contents.items())
             if accepted or not contents:  # what is or will be published was judged before
-                verdict = Verdict(self.jurisdiction.id, self.feed, desk.believed(), tiles=self._judged_tiles())
+                verdict = Verdict(self.jurisdiction.id, self.feed, desk.last_findings(), tiles=self._judged_tiles())
             else:
                 verdict = self._judged(desk, contents, begun=begun)
         self._say(verdict)
 
-    def _judged(self, desk: Surveys, contents: Contents, *, begun: bool) -> Verdict:
+    def _judged(self, desk: ReleaseProfiles, contents: Contents, *, begun: bool) -> Verdict:
         """The release beside what stands; nothing holds a first one, which is published already."""
         whole = {place.tile or "" for place in self._came} >= {*self._tiles}
         release = self._release(desk, whole=whole) if begun else ReleaseCandidate(self.feed, self._survey)
         measured = measure_release(release, self.jurisdiction.bounds, self.jurisdiction.target_crs)
-        findings = self._findings(measured, desk.past(), release.published_rows)
+        findings = self._findings(measured, desk.past_measures(), release.published_rows)
         held = begun and any(each.tripped and each.blocks for each in findings)
         values = {
             name: value for name, (value, _, _) in measured.items() if begun or release_checks.CHECKS[name].is_level
         }
         said = [asdict(each) for each in findings]
-        desk.note(HELD if held else PASSED, contents, values, said, self._survey.fields, whole=whole)
+        desk.store(HELD if held else PASSED, contents, values, said, self._survey.fields, whole=whole)
         return Verdict(self.jurisdiction.id, self.feed, findings, held=held, tiles=self._judged_tiles())
 
     def _judged_tiles(self) -> tuple[str, ...]:
@@ -163,15 +163,15 @@ class Gate:
         limits = {**given, **self.jurisdiction.tripwires}
         return release_checks.check_release(measured, past, limits, feed=self.feed, published=standing)
 
-    def _release(self, desk: Surveys, *, whole: bool) -> ReleaseCandidate:
+    def _release(self, desk: ReleaseProfiles, *, whole: bool) -> ReleaseCandidate:
         tiles = None if whole else [place.tile or "" for place in self._came]
         before = feed_baselines.find(self.objects, self.jurisdiction.id, self.feed)
         age = datetime.now(UTC) - datetime.fromisoformat(before.at) if before and before.at else None
-        seen, has_codes = desk.seen(self._survey.codes.keys())
+        seen, has_codes = desk.known_codes(self._survey.codes.keys())
         return ReleaseCandidate(
             self.feed,
             self._survey,
-            desk.standing(tiles),
+            desk.published(tiles),
             desk.rows(),
             seen,
             has_codes,

@@ -32,8 +32,8 @@ from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import parcel_zoning
 from zoning_assets.storage.postgis.publish import find_published
 from zoning_assets.storage.postgis.records import correction_records, failure_records, feed_freshness, hold_records
-from zoning_assets.storage.postgis.records.snapshots import States
-from zoning_assets.storage.postgis.sessions import said, session
+from zoning_assets.storage.postgis.records.snapshots import Snapshots
+from zoning_assets.storage.postgis.sessions import session, translated_errors
 
 _log = logging.getLogger(__name__)
 
@@ -108,12 +108,14 @@ class Look:
             client = http.for_work(Tally(), paused, answers)
             outcomes = await self._outcomes(jurisdiction, feed, client, now)
         if outcomes:
-            await asyncio.to_thread(feed_freshness.note_harvested, self.database, jurisdiction.id, feed, now)
+            await asyncio.to_thread(feed_freshness.store_harvest, self.database, jurisdiction.id, feed, now)
         return outcomes
 
     def _is_settled(self, jurisdiction: Jurisdiction, feed: str) -> bool:
         """Whether a feed is not paused, nothing of it failed, and all of it was published last."""
-        paused = hold_records.of(hold_records.active(self.database), jurisdiction.id, hosts_of(jurisdiction, feed))
+        paused = hold_records.find_hold(
+            hold_records.active(self.database), jurisdiction.id, hosts_of(jurisdiction, feed)
+        )
         if paused or self._is_open(jurisdiction, feed):
             return False
         found = self._published(jurisdiction)
@@ -123,9 +125,9 @@ class Look:
         return failure_records.is_any_open(self.database, jurisdiction.id, feed)
 
     def _published(self, jurisdiction: Jurisdiction) -> "_Published":
-        with said(self.database), session(self.database) as connection:
+        with translated_errors(self.database), session(self.database) as connection:
             zoning = parcel_zoning.of(connection, jurisdiction.id, change_detection.rules_of(jurisdiction))
-            span = States(connection, jurisdiction.id).span()
+            span = Snapshots(connection, jurisdiction.id).span()
         newest = {PARCELS: zoning.parcels, ZONING: zoning.zoning}
         whole = {PARCELS: span.parcels_to, ZONING: span.zoning_to}
         return _Published(newest, whole, is_told=zoning.is_current and span.is_empty)
@@ -155,7 +157,9 @@ class Look:
             return False
         if cover.feed == PARCELS and not cover.tiles:
             return False
-        return feed_baselines.published(self.objects, cover.jurisdiction, cover.feed, cover.harvest) >= set(cover.tiles)
+        return feed_baselines.published_tiles(self.objects, cover.jurisdiction, cover.feed, cover.harvest) >= set(
+            cover.tiles
+        )
 
     def _outcome(self, work: Work | Exception) -> Outcome | None:
         """What a run would report of a place that is published; None where it would publish it, or refuse to."""
@@ -165,7 +169,7 @@ class Look:
         table = fixed.table(VALIDATED)
         summary, rejections = table.summary(self.objects), table.rejections(self.objects)
         counts = Counts(**summary["counts"])
-        known_among = partial(correction_records.known, self.database, work.place.jurisdiction, work.feed.name)
+        known_among = partial(correction_records.count_known, self.database, work.place.jurisdiction, work.feed.name)
         check(work.place, counts, rejections, known_among)
         done = find_published(self.database, fixed.edition)
         if done is None:

@@ -70,12 +70,12 @@ class Validation:
         """
         work = validated.work
         rejections = work.table(VALIDATED).rejections(work.objects)
-        known_among = partial(correction_records.known, self.database, work.place.jurisdiction, work.feed.name)
+        known_among = partial(correction_records.count_known, self.database, work.place.jurisdiction, work.feed.name)
         try:
             check(work.place, validated.counts, rejections, known_among if self.database else lambda _: 0)
         except TooManyRejections:
             if self.database:
-                correction_records.hold_back(self.database, work.edition, held(rejections))
+                correction_records.store_unpublished(self.database, work.edition, held(rejections))
             raise
 
     def _fixed(self, work: Work) -> Work:

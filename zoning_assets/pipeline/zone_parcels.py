@@ -51,7 +51,7 @@ class Overlaid:
     split: store.Split
 
 
-def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
+def overlaid(desk: store.ParcelZoning, jurisdiction: Jurisdiction) -> Overlaid:
     """The same in a transaction that holds the jurisdiction's locks."""
     if desk.is_current:
         return Overlaid(0, 0, 0, 0, (), (), desk.split())
@@ -64,19 +64,23 @@ def overlaid(desk: store.Shares, jurisdiction: Jurisdiction) -> Overlaid:
     writing = desk.begin(no_map=districts.empty)
     if not districts.empty:
         best = _publish(desk, writing, _packed(districts, jurisdiction), chosen, best)
-    changed = writing.end()
+    changed = writing.close()
     desk.put_best_lots(best or {})
     return Overlaid(len(districts), chosen, changed, spelled, untyped, alike, desk.split())
 
 
 def _publish(
-    desk: store.Shares, writing: store.Writing, map_: ZoningMap, chosen: int, best: dict[str, str] | None
+    desk: store.ParcelZoning,
+    writing: store.ParcelZoningBatch,
+    map_: ZoningMap,
+    chosen: int,
+    best: dict[str, str] | None,
 ) -> dict[str, str]:
     """Publish the shares of the chosen parcels; `best` None: all are chosen. The parcels that hold most of each
     district."""
     with Pool() as pool:
         pool.at_exit(share_tasks.forget_map)
-        run = pool.map if chosen > _FEW_BATCHES * desk.at_once else ahead
+        run = pool.map if chosen > _FEW_BATCHES * desk.chunk_size else ahead
         if best is None:
             return _publish_all(desk, writing, map_, run)
         for batch in run(partial(share_tasks.whole, map_, best), desk.chosen()):
@@ -84,7 +88,9 @@ def _publish(
         return best
 
 
-def _publish_all(desk: store.Shares, writing: store.Writing, map_: ZoningMap, run: Run) -> dict[str, str]:
+def _publish_all(
+    desk: store.ParcelZoning, writing: store.ParcelZoningBatch, map_: ZoningMap, run: Run
+) -> dict[str, str]:
     """The same where all are chosen: each shape is read and overlaid once. Last come the few parcels that list a code
     only if they hold most of a district."""
     leading, undecided = None, list[str]()
@@ -108,7 +114,7 @@ def _packed(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> ZoningMa
 
 
 def _choose(
-    desk: store.Shares, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
+    desk: store.ParcelZoning, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
 ) -> tuple[int, dict[str, str] | None]:
     """Choose the parcels whose shares may have changed; how many, and the one that holds most of each district (None:
     all are chosen, so that it is found with their shares).
@@ -131,7 +137,7 @@ def _choose(
     return chosen, {each: lot for each, lot in known.items() if each in others} | now
 
 
-def _decoded(lots: Sequence[store.Lot]) -> pd.DataFrame:
+def _decoded(lots: Sequence[store.ParcelShape]) -> pd.DataFrame:
     return store.frame(lots, ("key",))
 
 
@@ -169,7 +175,9 @@ def _touching(
     return np.flatnonzero(touched)
 
 
-def _spell(desk: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:
+def _spell(
+    desk: store.ParcelZoning, seen: Mapping[str, str | None], jurisdiction: Jurisdiction
+) -> tuple[int, list[str]]:
     """Canonical codes and types into the tables; how many rows that changed, and which codes have no type."""
     spelled = spellings(seen, jurisdiction)
     types = {code: zoning_codes.zone_type(code, jurisdiction.codes) for code in set(spelled.values())}

@@ -22,7 +22,7 @@ def objects(tmp_path: Path) -> Objects:
 
 
 def guard(objects: Objects, rows: int, **changes: object) -> None:
-    feed_baselines.guard(objects, "us-xx-a", replace(FEED, **changes), rows)
+    feed_baselines.check_row_count(objects, "us-xx-a", replace(FEED, **changes), rows)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,11 @@ def test_a_signal_skips_work_only_within_a_bounded_age() -> None:
     """Unchanged signals say nothing after `full_refresh_days`; a signal that moved is named."""
     before = Baseline(10, {"count": 10, "edited": 5}, NOW.isoformat())
     soon, late = NOW + timedelta(days=29), NOW + timedelta(days=31)
-    assert feed_baselines.changed(before, {"count": 10, "edited": 5}, 30, soon) is None
-    assert feed_baselines.changed(before, {"count": 10, "edited": 6}, 30, soon) == "edited 5 -> 6"
-    assert feed_baselines.changed(before, {"count": 10}, 30, soon) == "edited 5 -> None"
-    assert "30 days" in str(feed_baselines.changed(before, {"count": 10, "edited": 5}, 30, late))
-    assert feed_baselines.changed(None, {}, 30, soon) == "it was not harvested yet"
-    assert "says nothing of itself" in str(feed_baselines.changed(Baseline(10, {}, NOW.isoformat()), {}, 30, soon))
+    assert feed_baselines.fetch_reason(before, {"count": 10, "edited": 5}, 30, soon) is None
+    assert feed_baselines.fetch_reason(before, {"count": 10, "edited": 6}, 30, soon) == "edited 5 -> 6"
+    assert feed_baselines.fetch_reason(before, {"count": 10}, 30, soon) == "edited 5 -> None"
+    assert "30 days" in str(feed_baselines.fetch_reason(before, {"count": 10, "edited": 5}, 30, late))
+    assert feed_baselines.fetch_reason(None, {}, 30, soon) == "it was not harvested yet"
+    assert "gives no change signals" in str(
+        feed_baselines.fetch_reason(Baseline(10, {}, NOW.isoformat()), {}, 30, soon)
+    )

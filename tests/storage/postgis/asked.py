@@ -13,8 +13,8 @@ from tests.storage.postgis.filled import Filling
 from zoning_assets.storage.postgis.sql_queries import named
 
 FILES = (
-    "publish", "rollback", "states", "surveys", "changes", "fixes", "verify", "status", "amendments", "shares",
-    "waking",
+    "publish", "rollback", "snapshots", "release_profiles", "changes", "corrections", "integrity_check", "status",
+    "amendments", "parcel_zoning", "feed_freshness", "failures",
 )  # fmt: skip
 #: Rows that are staged, and rows of the tile that they are of.
 STAGED, TILE = 250, 300
@@ -31,7 +31,8 @@ def _values(county: Filling) -> dict[str, Any]:
         "layer": "l", "batch": 10**6, "undo": 10**6, "now": _NOW, "counts": Jsonb({}), "reason": "null_key",
         "detail": None, "raw": Jsonb({"attributes": {"N": 7}}), "fixes": ["x"], "obsolete": ["T2"], "keys": _KEYS,
         "hashes": ["other"] * len(_KEYS), "shapes": 10, "moment": _NOW, "undoes": 1, "undone": [1, 2], "kept": 2**62,
-        "told": 2**62, "zoning": 2**61, "parcels": 2**61, "release": 1, "ground": [shapely.to_wkb(lot)], "srid": 4326,
+        "released": 2**62, "zoning": 2**61, "parcels": 2**61, "release": 1, "srid": 4326,
+        "ground": [shapely.to_wkb(lot)],
         "from": 0, "to": 2**61, "state": "open", "states": ["open"], "whole": True, "contents": Jsonb({}),
         "measured": Jsonb({}), "findings": Jsonb([]), "fields": [], "judged": _KEYS,
         "ids": [f"{county.id}{n}" for n in range(50)],
@@ -52,12 +53,12 @@ _OF: dict[Any, dict[str, Any]] = {
     "rollback": {"parcels": 0, "zoning": 0},
     ("rollback", "retract"): {"parcels": 0, "zoning": 0},
     ("rollback", "parcels_without"): {"batch": 1},
-    ("surveys", "standing_all"): {"tiles": None},
+    ("release_profiles", "published_all"): {"tiles": None},
     ("rollback", "retract_all"): {"keys": None},
-    ("shares", "put_best_lots"): {"parcels": ["P1"] * 49},
-    ("shares", "parcels_in"): {"districts": [f"D{n}" for n in range(1, 5)]},  # each holds a hundred parcels
+    ("parcel_zoning", "put_best_lots"): {"parcels": ["P1"] * 49},
+    ("parcel_zoning", "parcels_in"): {"districts": [f"D{n}" for n in range(1, 5)]},  # each holds a hundred parcels
     ("publish", "reject"): {"batch": 1},
-    "waking": {"kind": "PortalDown"},
+    "failures": {"kind": "PortalDown"},
 }
 
 
@@ -69,9 +70,9 @@ def values_of(county: Filling, file: str, name: str) -> dict[str, Any]:
 
 
 #: Queries that are run with values of another kind as well, under a name of their own.
-_TWICE = {("surveys", "standing_all"): "standing_parcels", ("rollback", "retract_all"): "retract"}
+_TWICE = {("release_profiles", "published_all"): "published_parcels", ("rollback", "retract_all"): "retract"}
 _NOT_RUN = {  # refused by a constraint with these values; each is a plain INSERT of one row
-    "release", "add", "note", "put", "match", "fix", "pause", "keep",
+    "insert_release", "insert_change", "insert_profile", "put", "insert_match", "insert_fix", "insert_version",
 }  # fmt: skip
 _EXPLAINED = (
     b"SELECT", b"INSERT", b"UPDATE", b"DELETE", b"WITH", b"CREATE TEMPORARY TABLE target ON COMMIT DROP AS",
@@ -94,7 +95,7 @@ _STAGE = {
         INSERT INTO stage SELECT district_id, 'R-1', NULL, NULL, '{}', 400, geom, 'changed' FROM zoning.district
         WHERE jurisdiction = %(jurisdiction)s AND substr(district_id, 2)::int < 200
     """,
-    "shares": """
+    "parcel_zoning": """
         INSERT INTO stage SELECT parcel_id, facet, code, NULL, 300, 0.75, 1, 1 FROM zoning.parcel_zoning
         WHERE jurisdiction = %(jurisdiction)s AND substr(parcel_id, 2)::int < %(staged)s
     """,
@@ -112,11 +113,11 @@ def prepared(connection: psycopg.Connection, file: str, name: str, values: dict[
     if file == "rollback" and name.startswith(("end_", "begin_")):
         connection.execute(query[f"{name.partition('_')[2]}_at"], {**values, "batch": 2**61})
         connection.execute("DELETE FROM target WHERE ctid = ANY (ARRAY(SELECT ctid FROM target LIMIT 100))")
-    if file == "shares":
-        connection.execute(query["stage"])
-        for step in ("stage_key", "chosen"):
+    if file == "parcel_zoning":
+        connection.execute(query["create_stage"])
+        for step in ("create_stage_index", "create_chosen"):
             connection.execute(query.get(step, b""))
-        connection.execute(_STAGE["shares"], values)
+        connection.execute(_STAGE["parcel_zoning"], values)
         if name in {"supersede", "insert"} and b"CREATE" in query["different"]:
             connection.execute(query["different"], values)
         if name in {"insert", "insert_all"}:

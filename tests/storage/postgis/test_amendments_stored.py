@@ -20,8 +20,8 @@ CHANGE = """
 
 
 def test_the_same_again_changes_nothing(database: str) -> None:
-    (first,) = amendment_records.tell(database, HERE, [TOLD]).values()
-    (again,) = amendment_records.tell(database, HERE, [TOLD]).values()
+    (first,) = amendment_records.store(database, HERE, [TOLD]).values()
+    (again,) = amendment_records.store(database, HERE, [TOLD]).values()
     assert (first, again) == (True, False)
     assert rows(database, "SELECT count(*) FROM zoning.amendment_version") == [(0,)]
 
@@ -29,7 +29,7 @@ def test_the_same_again_changes_nothing(database: str) -> None:
 def test_a_life_is_kept(database: str) -> None:
     """Filed, adopted, annulled: one row now, and each state that it was in."""
     for status in ("filed", "adopted", "annulled"):
-        amendment_records.tell(database, HERE, [Amendment(HERE, case_numbers=("Z-7",), status=status)])
+        amendment_records.store(database, HERE, [Amendment(HERE, case_numbers=("Z-7",), status=status)])
     assert rows(database, "SELECT status FROM zoning.amendment") == [("annulled",)]
     was = rows(database, "SELECT status FROM zoning.amendment_version ORDER BY last_changed")
     assert was == [("filed",), ("adopted",)]
@@ -44,7 +44,7 @@ def test_three_queues_and_the_questions(database: str) -> None:
         Amendment(HERE, case_numbers=("Z-8",), status="enacted", parcel_ids=("77",), new_codes=("MU-1",)),
         Amendment(HERE, case_numbers=("Z-9",), status="filed", dates={"effective": "2024-02-30"}),
     ]
-    amendment_records.tell(database, HERE, told)
+    amendment_records.store(database, HERE, told)
     found = {name: amendment_records.queue(database, name, HERE) for name in amendment_records.QUEUES}
     assert [(row["case_numbers"], row["lag_days"]) for row in found["matched"]] == [(["Z-7"], 20)]
     assert [row["case_numbers"] for row in found["unmapped"]] == [["Z-8"]]

@@ -11,7 +11,7 @@ from tests.storage.postgis.filled import STATES, prepare
 from tests.storage.postgis.synthetic import COVERS, NORTH, SOUTH, Fact, edition, in_parts, table
 from zoning_assets.storage.postgis import database as db
 from zoning_assets.storage.postgis.publish import publish
-from zoning_assets.storage.postgis.rollback_batches import undoing
+from zoning_assets.storage.postgis.rollback_batches import opened
 from zoning_assets.storage.postgis.sessions import close_idle
 
 _COVER = COVERS[0]
@@ -54,7 +54,7 @@ def _work(url: str, owner: str) -> list[int]:
         found.append(_read(owner))
     done = publish(url, edition("us-third", NORTH, _LATER, _COVER), in_parts(table(_LATER), 200), [])
     found.append(_read(owner))
-    with undoing(url, "us-third", in_earnest=True) as undo:
+    with opened(url, "us-third", dry_run=False) as undo:
         undo.without(done.batch or 0, None)
         undo.finish()
     found.append(_read(owner))

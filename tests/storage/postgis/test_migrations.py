@@ -172,10 +172,10 @@ def test_what_an_older_database_holds_is_kept(empty: str, database: str, monkeyp
     named = "SELECT count(*), count(DISTINCT row_id), bool_and(row_id = zoning.row_id(jurisdiction, feed, raw)) FROM {}"
     assert rows(url, named.format("zoning.rejection")) == [(6, 5, True)]
     assert [hold.jurisdiction for hold in hold_records.active(url)] == ["us-xx-old"]
-    assert hold_records.broken(url) == []
+    assert hold_records.broken_audit_rows(url) == []
     hold_records.resume(url, jurisdiction="us-xx-old", host=None, reason="mended", actor="bob")
-    assert hold_records.broken(url) == []
-    assert release_profiles.begun(url, "us-xx-old", "parcels") == (True, 0)
+    assert hold_records.broken_audit_rows(url) == []
+    assert release_profiles.baseline(url, "us-xx-old", "parcels") == (True, 0)
     assert rows(url, "SELECT old, new FROM zoning.change") == [(None, "P")]
 
 
@@ -212,10 +212,12 @@ def test_a_filled_database_gets_the_new_indexes(empty: str, database: str, monke
 
 #: Rows of version 0013, whose audit and fixes have a column `deed`.
 DEEDS = """
-    INSERT INTO zoning.audit SELECT (a).id, (a).at, (a).actor, (a).deed, (a).subject, (a).reason, zoning.audit_hash('', a)
+    INSERT INTO zoning.audit
+        SELECT (a).id, (a).at, (a).actor, (a).deed, (a).subject, (a).reason, zoning.audit_hash('', a)
         FROM (SELECT ROW(1, now(), 'ann', 'fix', '{}'::jsonb, 'a typing error', '')::zoning.audit AS a) one;
     INSERT INTO zoning.fix (row_id, jurisdiction, feed, deed, reason, actor, since)
-        SELECT deed, 'us-xx-old', 'parcels', deed, 'a typing error', 'ann', now() FROM unnest('{mend,known}'::text[]) deed;
+        SELECT deed, 'us-xx-old', 'parcels', deed, 'a typing error', 'ann', now()
+        FROM unnest('{mend,known}'::text[]) deed;
 """
 
 
@@ -233,9 +235,9 @@ def test_deeds_become_actions(empty: str, database: str, monkeypatch: pytest.Mon
     assert catalog(empty) == catalog(database)
     assert rows(url, "SELECT hash FROM zoning.audit") == hashes
     assert rows(url, "SELECT row_id, action FROM zoning.fix ORDER BY id") == [("mend", "fix"), ("known", "known")]
-    hold_records.record(url, "bob", "pause", {}, "a test")
+    hold_records.record_action(url, "bob", "pause", {}, "a test")
     assert rows(url, "SELECT action FROM zoning.audit ORDER BY id") == [("fix",), ("pause",)]
-    assert hold_records.broken(url) == []
+    assert hold_records.broken_audit_rows(url) == []
 
 
 def test_a_newer_database_is_left_alone(database: str) -> None:
@@ -243,7 +245,7 @@ def test_a_newer_database_is_left_alone(database: str) -> None:
     with psycopg.connect(db.as_role(database, None)) as connection:
         connection.execute("UPDATE zoning.schema_version SET version_num = '9999'")
     before = catalog(database)
-    with pytest.raises(SchemaMismatch, match=rf"the schema is of version 9999, this program knows {db.HEAD}") as caught:
+    with pytest.raises(SchemaMismatch, match=rf"the schema has version 9999, this program knows {db.HEAD}") as caught:
         db.migrate(database)
     assert "\n" not in str(caught.value)
     assert catalog(database) == before

@@ -18,27 +18,32 @@ from zoning_assets.storage.postgis import database as db
 #: What asks of every jurisdiction at once, and so reads all: what a person or a sensor looks at.
 OF_ALL = {
     ("status", "jurisdictions"), ("status", "rejections"), ("status", "alarms"), ("status", "batches"),
-    ("status", "changes"), ("verify", "newest"), ("surveys", "held"), ("waking", "feeds"), ("waking", "open"),
-    ("waking", "again"),
+    ("status", "changes"), ("integrity_check", "newest"), ("release_profiles", "held"), ("feed_freshness", "feeds"),
+    ("failures", "open"),
+    ("failures", "retry"),
 }  # fmt: skip
 #: What is of a whole county by its meaning: the county is read, once, and nothing else.
 OF_A_COUNTY = {
     ("rollback", name)
     for name in (
-        "at", "later_parcels", "later_districts", "parcels_at", "parcels_without", "end_parcels", "begin_parcels",
-        "districts_at", "districts_without", "end_districts", "begin_districts", "restore", "undone", "retract_all",
-        "disbelieve", "removed",
+        "batches_at", "later_parcels", "later_districts", "parcels_at", "parcels_without", "end_parcels",
+        "begin_parcels", "districts_at", "districts_without", "end_districts", "begin_districts", "restore",
+        "undone_batches", "retract_all", "supersede_profiles", "last_removal",
     )
 } | {
-    ("states", "districts"), ("states", "parcels"), ("states", "parcels_before"), ("states", "parcels_after"),
-    ("states", "parcels_that_stay"), ("states", "releases"), ("states", "types"),
-    ("surveys", "standing_all"), ("surveys", "standing_zoning"), ("surveys", "count"),
-    ("changes", "changes"), ("fixes", "groups"), ("fixes", "samples"), ("fixes", "rejected"),
-    ("publish", "retire_districts"), ("verify", "districts"), ("amendments", "changes"), ("amendments", "unexplained"),
-    ("shares", "codes"), ("shares", "spell_districts"), ("shares", "spell_parcels"), ("shares", "districts"),
-    ("shares", "changed_ground"), ("shares", "choose_all"), ("shares", "gone"), ("shares", "best_lots"),
-    ("shares", "put_best_lots"),
-    ("shares", "different"), ("shares", "disagreements"), ("shares", "split"),
+    ("snapshots", "districts"), ("snapshots", "parcels"), ("snapshots", "parcels_before"),
+    ("snapshots", "parcels_after"),
+    ("snapshots", "unchanged_count"), ("snapshots", "releases"), ("snapshots", "types"),
+    ("release_profiles", "published_all"), ("release_profiles", "published_zoning"), ("release_profiles", "count"),
+    ("changes", "changes"), ("corrections", "groups"), ("corrections", "samples"), ("corrections", "rejected"),
+    ("publish", "retire_districts"), ("integrity_check", "districts"), ("amendments", "changes"),
+    ("amendments", "unexplained"),
+    ("parcel_zoning", "codes"), ("parcel_zoning", "spell_districts"), ("parcel_zoning", "spell_parcels"),
+    ("parcel_zoning", "districts"),
+    ("parcel_zoning", "changed_ground"), ("parcel_zoning", "choose_all"), ("parcel_zoning", "retired"),
+    ("parcel_zoning", "best_lots"),
+    ("parcel_zoning", "put_best_lots"),
+    ("parcel_zoning", "different"), ("parcel_zoning", "disagreements"), ("parcel_zoning", "split"),
 }  # fmt: skip
 #: A row that is staged or asked for may pass so many nodes of its plan, and touch so many pages (it is written, too).
 NODES, PAGES = 10, 40

@@ -26,7 +26,7 @@ from tests.storage.postgis.synthetic import (
 )
 from zoning_assets.errors import CoverStale, DatabaseUnavailable, StoreError
 from zoning_assets.model import PARCELS, Feed, Jurisdiction
-from zoning_assets.storage.postgis.publish import Published, Rejection, publish
+from zoning_assets.storage.postgis.publish import PublishResult, Rejection, publish
 from zoning_assets.transform import normalize, validate
 from zoning_assets.transform.decode.esri import esri_json
 from zoning_assets.transform.geometry import content_hash
@@ -44,7 +44,7 @@ EVERYTHING = """
 """
 
 
-def take(url: str, world: dict[str, Fact], tile: str = NORTH, cover: list[str] = COVER) -> Published:
+def take(url: str, world: dict[str, Fact], tile: str = NORTH, cover: list[str] = COVER) -> PublishResult:
     return publish(url, edition("j", tile, world, cover), in_parts(table(world)), [])
 
 
@@ -124,7 +124,7 @@ def test_a_key_that_stands_twice_is_refused(database: str, stands: dict[str, Fac
     if stands:
         take(database, stands)
     before, twice = rows(database, EVERYTHING), [table({"K1": Fact(1, "x")}), table({"K1": Fact(2, "y")})]
-    with pytest.raises(CoverStale, match="'K1' stands in several rows"):
+    with pytest.raises(CoverStale, match="'K1' is in several rows"):
         publish(database, edition("j", NORTH, {"K1": Fact(1, "x")}, COVER), twice, [])
     assert rows(database, EVERYTHING) == before
 

@@ -171,7 +171,7 @@ def test_an_older_schema_that_is_not_the_users_to_change_is_one_line(database: s
     with psycopg.connect(db.as_role(database, None)) as connection:
         connection.execute("UPDATE zoning.schema_version SET version_num = '0004'")
     with pytest.raises(
-        SchemaMismatch, match=r"is of version 0004, this program needs \d{4}, and .*not change it"
+        SchemaMismatch, match=r"has version 0004, this program needs \d{4}, and .*not change it"
     ) as caught:
         db.migrate(user)
     assert ("\n" in str(caught.value), "secret" in str(caught.value)) == (False, False)

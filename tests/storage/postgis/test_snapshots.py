@@ -75,7 +75,7 @@ def test_a_parcel_that_changed_twice_is_compared_as_it_was_first_and_is_last(dat
         before, after = states.parcels_that_differ(2, 7)
         assert before[["key", "zoning_code_local"]].to_numpy().tolist() == [["twice", "A"]]
         assert after[["key", "zoning_code_local"]].to_numpy().tolist() == [["twice", "C"]]
-        assert states.parcels_that_stay(2, 7) == 2
+        assert states.unchanged_count(2, 7) == 2
         assert states.parcels(7)["zoning_code_local"].tolist() == ["A", "A", "C"]
 
 

@@ -45,7 +45,7 @@ class Seen:
     url: str
     now: datetime
     feeds: Sequence[Feed]
-    known: Mapping[str, stored.Known]
+    known: Mapping[str, stored.FeedFreshness]
     failed: Sequence[Failure]
     closed: set[str]
 
@@ -84,7 +84,7 @@ def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
             found = asyncio.run(portal_probes.ask(pipeline, chosen, seen.now))
         asks = portal_probes.decide(cursor, found, seen.failures_of, seen.now)
         for each in asks:
-            stored.note_probed(seen.url, each.known)
+            stored.store_probe(seen.url, each.known)
         errors = "; ".join(f"{each.feed.key}: {each.known.error}" for each in asks if each.known.error)
         asked = [run_requests.of_feed(each.run_key, each.feed) for each in asks if each.run_key]
         after = probe_schedule.written({**cursor, **{each.feed.key: each.entry for each in asks}}, seen.feeds)

@@ -10,7 +10,7 @@ from zoning_assets.defs.sensors import probe_schedule
 from zoning_assets.defs.sensors.probe_schedule import Entry, Feed
 from zoning_assets.errors import ZoningError
 from zoning_assets.storage.postgis.records.failure_records import Failure
-from zoning_assets.storage.postgis.records.feed_freshness import Known
+from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
 
 if TYPE_CHECKING:
     from zoning_assets.pipeline.pipeline import Pipeline, Probed
@@ -24,7 +24,7 @@ class Decided:
     """A probed feed: its new state, its new cursor entry, and the run to request, if any."""
 
     feed: Feed
-    known: Known
+    known: FeedFreshness
     entry: Entry
     run_key: str | None
 
@@ -60,7 +60,7 @@ def _unanswered(before: Entry | None, feed: Feed, error: Exception, now: datetim
     failed = before.failed + 1 if before else 1
     again = probe_schedule.after(feed, now, failed, getattr(error, "wait_s", None))
     entry = Entry(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
-    known = Known(feed.jurisdiction.id, feed.name, now, again, error=str(error) or "no answer in time")
+    known = FeedFreshness(feed.jurisdiction.id, feed.name, now, again, error=str(error) or "no answer in time")
     return Decided(feed, known, entry, None)
 
 
@@ -69,7 +69,7 @@ def _answered(
 ) -> Decided:
     again, why = probe_schedule.after(feed, now), answer.why
     current = None if why else now
-    known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=answer.requests, current=current)
+    known = FeedFreshness(feed.jurisdiction.id, feed.name, now, again, why, requests=answer.requests, current=current)
     if why and probe_schedule.worth(before, why, failures, now):
         entry = Entry(again.isoformat(), why=why, asked=now.isoformat())
         return Decided(feed, known, entry, probe_schedule.run_key(feed, before, why))

@@ -38,7 +38,7 @@ class ZoningMap:
 class PartJudged:
     """What came of a batch: its shares, and what other batches decide; see overlay.Part."""
 
-    batch: store.Batch
+    batch: store.ShareRows
     leading: pd.DataFrame
     undecided: list[str]
 
@@ -49,14 +49,14 @@ def part(map_: ZoningMap, parcels: Sequence[tuple[str, bytes]]) -> PartJudged:
     found = part_shares(lots, _shapes_of(map_), map_.facets)
     undecided = set(found.undecided)
     keys = [key for key, _ in parcels if key not in undecided]
-    return PartJudged(store.batch_of(keys, found.shares), found.leading, found.undecided)
+    return PartJudged(store.share_rows(keys, found.shares), found.leading, found.undecided)
 
 
-def whole(map_: ZoningMap, best: Mapping[str, str], parcels: Sequence[tuple[str, bytes]]) -> store.Batch:
+def whole(map_: ZoningMap, best: Mapping[str, str], parcels: Sequence[tuple[str, bytes]]) -> store.ShareRows:
     """The same where it is known (`best`)."""
     lots = in_metric_frame(store.frame(parcels, ("key",)), map_.jurisdiction)
     facets = map_.facets.assign(geometry=_shapes_of(map_)["geometry"].to_numpy()[map_.facets["district"]])
-    return store.batch_of([key for key, _ in parcels], shares(lots, facets, best))
+    return store.share_rows([key for key, _ in parcels], shares(lots, facets, best))
 
 
 def forget_map() -> None:

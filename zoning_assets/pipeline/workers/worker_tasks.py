@@ -17,7 +17,7 @@ import shapely
 from zoning_assets.harvest import Page
 from zoning_assets.model import NORMALIZED, PARCELS, VALIDATED, Counts
 from zoning_assets.pipeline.workers.work_item import Work, body_of, normalized, read
-from zoning_assets.storage.object_store.geoparquet_tables import Table
+from zoning_assets.storage.object_store.geoparquet_tables import StageTable
 from zoning_assets.storage.postgis import publish
 from zoning_assets.storage.postgis.records import release_profiles
 from zoning_assets.transform import validate
@@ -33,7 +33,7 @@ NONE_HELD = pd.DataFrame({name: [] for name in HELD_COLUMNS}, dtype=object).asty
 # A tile's normalized table
 
 
-def fix_rows(work: Work, base: Table) -> None:
+def fix_rows(work: Work, base: StageTable) -> None:
     """The normalized table of a tile with a person's fixes, made of the one without (`base`)."""
     summary, table = base.summary(work.objects), work.table(NORMALIZED)
     fixed = pd.concat([_fixed(work, page) for page in work.harvest.pages if page.name in work.fixes])
@@ -112,7 +112,7 @@ def _raws(work: Work, rejections: pd.DataFrame) -> list[str]:
     return raws
 
 
-def publish_place(work: Work, url: str, undone: int) -> publish.Published:
+def publish_place(work: Work, url: str, undone: int) -> publish.PublishResult:
     """The validated table into PostGIS, in one transaction; if it was not rolled back since (`undone`)."""
     table = work.table(VALIDATED)
     rejections = held(table.rejections(work.objects))
