@@ -65,7 +65,7 @@ class Rollback:
         if row is None or row[0] not in _TABLES or tile not in (None, row[1]):
             where = f"{self.jurisdiction} batch {batch}"
             what = "it has no such batch of parcels or districts"
-            raise NothingFound(what, where=where, do="see the table zoning.batch")
+            raise NothingFound(what, where=where, do="look at the table zoning.batch")
         feed = row[0]
         if later := self._row(f"later_{_TABLES[feed]}", batch=batch):
             what = f"batch {later[1]} has changed {later[0]!r} since"

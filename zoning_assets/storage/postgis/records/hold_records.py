@@ -111,13 +111,13 @@ def resume(url: str, *, jurisdiction: str | None, host: str | None, reason: str,
 
 
 def append_audit(connection: Connection, actor: str, action: str, subject: Mapping[str, Any], reason: str) -> None:
-    """Write a action into the audit; to be called under the lock, so that the chain has one end."""
+    """Append an action to the audit. The caller holds the lock, so that the chain has one end."""
     values = {"actor": actor, "action": action, "subject": Jsonb(dict(subject)), "reason": reason}
     connection.execute(named("holds")["append_audit"], values)
 
 
 def record_action(url: str, actor: str, action: str, subject: Mapping[str, Any], reason: str) -> None:
-    """Write a action that was done elsewhere into the audit."""
+    """Append an action that was done elsewhere to the audit."""
     with connect(url) as connection:
         connection.execute(named("holds")["lock"])
         append_audit(connection, actor, action, subject, reason)

@@ -170,7 +170,7 @@ def decide(  # noqa: PLR0913 - what, how, who, why
         values = {"jurisdiction": jurisdiction, "feed": feed, "state": state}
         found = dicts(connection, named("release_profiles")["decide"], values)
         if not found:
-            raise NothingWaits("no harvest is held", where=f"{jurisdiction} {feed}", do="see `zoning status`")
+            raise NothingWaits("no harvest is held", where=f"{jurisdiction} {feed}", do="look at `zoning status`")
         (profile,) = found
         why = reasons(profile["findings"])
         subject = {"jurisdiction": jurisdiction, "feed": feed, "survey": profile["id"], "why": why}
