@@ -1,4 +1,4 @@
-"""The named queries, with values and temporary tables with which each can be run for a county of `filled`."""
+"""The named queries, with parameters and temporary tables with which each can be run for a county of `filled`."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _KEYS = [f"P{n}" for n in range(1, STAGED)]
 
 
 def _values(county: Filling) -> dict[str, Any]:
-    """A value for each name that a query may have; what is of another type in one file stands in _OF."""
+    """A value for each parameter of the queries; _OF has the values that differ for one file."""
     lot = shapely.box(county.west + 0.01, 10.001, county.west + 0.012, 10.003)
     return {
         "jurisdiction": county.id, "feed": "parcels", "tile": "T1", "tiles": ["T0", "T1"], "harvest": "h2",
@@ -63,7 +63,7 @@ _OF: dict[Any, dict[str, Any]] = {
 
 
 def values_of(county: Filling, file: str, name: str) -> dict[str, Any]:
-    """A query's values."""
+    """The parameters of a query."""
     known = _values(county)
     own = {"ground": known["ground"][0]} if file == "amendments" else {}
     return {**known, **own, **_OF.get(file, {}), **_OF.get((file, name), {})}
@@ -103,7 +103,7 @@ _STAGE = {
 
 
 def prepared(connection: psycopg.Connection, file: str, name: str, values: dict[str, Any]) -> None:
-    """The temporary tables that a query finds."""
+    """Create and fill the temporary tables that a query reads."""
     query, values = named(file), {**values, "staged": STAGED}
     if file == "publish":
         kind = "districts" if name.endswith("districts") else "parcels"

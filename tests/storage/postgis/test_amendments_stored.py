@@ -1,4 +1,4 @@
-"""Amendments in the database: told again, kept once; the queues."""
+"""Amendments in the database: repeated messages are stored once; lists for review."""
 
 from tests.conftest import rows
 from zoning_assets.model import Amendment
@@ -19,15 +19,15 @@ CHANGE = """
 """
 
 
-def test_the_same_again_changes_nothing(database: str) -> None:
+def test_storing_the_same_amendment_again_changes_nothing(database: str) -> None:
     (first,) = amendment_records.store(database, HERE, [TOLD]).values()
     (again,) = amendment_records.store(database, HERE, [TOLD]).values()
     assert (first, again) == (True, False)
     assert rows(database, "SELECT count(*) FROM zoning.amendment_version") == [(0,)]
 
 
-def test_a_life_is_kept(database: str) -> None:
-    """Filed, adopted, annulled: one row now, and each state that it was in."""
+def test_earlier_states_are_kept_as_versions(database: str) -> None:
+    """Filed, adopted, annulled: one current row, and a version for each earlier state."""
     for status in ("filed", "adopted", "annulled"):
         amendment_records.store(database, HERE, [Amendment(HERE, case_numbers=("Z-7",), status=status)])
     assert rows(database, "SELECT status FROM zoning.amendment") == [("annulled",)]
@@ -35,7 +35,7 @@ def test_a_life_is_kept(database: str) -> None:
     assert was == [("filed",), ("adopted",)]
 
 
-def test_three_queues_and_the_questions(database: str) -> None:
+def test_lists_for_review(database: str) -> None:
     ((release,),) = rows(database, RELEASE)
     for change, parcel in (("aa", "1"), ("bb", "2")):
         rows(database, CHANGE, change, parcel, release)

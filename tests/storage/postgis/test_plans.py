@@ -50,7 +50,7 @@ NODES, PAGES = 10, 40
 
 
 def _touched(node: dict[str, Any]) -> float:
-    """Rows that the nodes of a plan gave on or threw away."""
+    """The number of rows that the nodes of a plan returned or removed."""
     kept = sum(node.get(name, 0) for name in (
         "Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck",
     ))  # fmt: skip
@@ -58,7 +58,7 @@ def _touched(node: dict[str, Any]) -> float:
 
 
 def _cost(connection: psycopg.Connection, query: bytes, values: dict[str, Any]) -> tuple[float, int]:
-    """Rows and pages that running a query touches."""
+    """The numbers of rows and pages that a query touches."""
     explained = b"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + query
     (plan,) = connection.execute(explained, values).fetchone() or ([{}],)
     root = plan[0]["Plan"]
@@ -67,7 +67,7 @@ def _cost(connection: psycopg.Connection, query: bytes, values: dict[str, Any]) 
 
 
 def _too_much(connection: psycopg.Connection, county: Filling, *, of_keys_only: bool) -> list[str]:
-    """The queries whose plan touches more than what they are of."""
+    """The queries whose plan touches more than the limit."""
     found = []
     for file, name, query in queries():
         own = (file, name) in OF_A_COUNTY
@@ -85,13 +85,13 @@ def _too_much(connection: psycopg.Connection, county: Filling, *, of_keys_only: 
 
 @pytest.fixture(scope="module", params=STATES)
 def state(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[str]:
-    """A filled database with statistics of some state; those of jurisdictions are missing, as the schema has it."""
+    """A filled database with statistics of some state; statistics of jurisdictions are missing, as in a new schema."""
     yield from _filled(server, template, request.param, of_jurisdictions=False)
 
 
 @pytest.fixture(scope="module", params=[each for each in STATES if each != "absent"])
 def older(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[str]:
-    """The same with statistics of jurisdictions, as an older database keeps them."""
+    """The same with statistics of jurisdictions, as an older database has them."""
     yield from _filled(server, template, request.param, of_jurisdictions=True)
 
 
@@ -105,14 +105,14 @@ def _filled(server: str, template: str, state: str, *, of_jurisdictions: bool) -
 
 @pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
 def test_no_plan_reads_a_county_for_a_key(state: str, county: Filling) -> None:
-    """What is asked by keys, or of a tile, costs by their number; what is of a county, by the county's own rows."""
+    """A query for keys or a tile costs by their number, a query for a county by the rows of this county."""
     with psycopg.connect(state) as connection:
         assert _too_much(connection, county, of_keys_only=False) == []
 
 
 @pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
-def test_it_relies_on_no_missing_statistics(older: str, county: Filling) -> None:
-    """The same of keys where there are statistics of jurisdictions, and they are of another time."""
+def test_look_ups_by_key_do_not_depend_on_statistics(older: str, county: Filling) -> None:
+    """The same for keys, with outdated statistics of jurisdictions."""
     with psycopg.connect(older) as connection:
         assert _too_much(connection, county, of_keys_only=True) == []
 
@@ -123,8 +123,8 @@ def test_it_relies_on_no_missing_statistics(older: str, county: Filling) -> None
     "zoning.parcel_as_of(%(jurisdiction)s, '2026-01-15', now())", "zoning.zoning_as_of(%(jurisdiction)s, NULL, NULL)",
     "zoning.zoning_as_of(%(jurisdiction)s, '2026-01-15', now())",
 ])  # fmt: skip
-def test_a_person_who_asks_for_one_parcel_reads_one(state: str, source: str) -> None:
-    """Views and functions that are asked for one parcel of a county look up that one."""
+def test_a_query_for_one_parcel_reads_one_parcel(state: str, source: str) -> None:
+    """Views and functions with a condition on one parcel of a county look up only this parcel."""
     query = f"SELECT * FROM {source} WHERE jurisdiction = %(jurisdiction)s AND parcel_id = 'P8'".encode()
     with psycopg.connect(state) as connection:
         rows, pages = _cost(connection, query, {"jurisdiction": LARGE.id})
@@ -133,5 +133,5 @@ def test_a_person_who_asks_for_one_parcel_reads_one(state: str, source: str) -> 
 
 
 def test_every_exemption_names_a_query() -> None:
-    """Nothing is exempt that is not there."""
+    """Every exempted query exists."""
     assert {(file, name) for file, name, _ in queries()} >= OF_ALL | OF_A_COUNTY

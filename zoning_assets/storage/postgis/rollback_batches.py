@@ -18,7 +18,7 @@ _TABLES = {PARCELS: "parcels", ZONING: "districts"}
 
 
 @dataclass
-class Rollback:
+class RollbackTransaction:
     """A rollback in an open transaction, and its results so far."""
 
     connection: Connection
@@ -119,7 +119,7 @@ class Rollback:
 
 
 @contextmanager
-def opened(url: str, jurisdiction: str, *, dry_run: bool) -> Iterator[Rollback]:
+def opened(url: str, jurisdiction: str, *, dry_run: bool) -> Iterator[RollbackTransaction]:
     """Open a transaction for a rollback. It is committed when the block ends without an error and `dry_run` is False.
 
     Raises:
@@ -127,6 +127,6 @@ def opened(url: str, jurisdiction: str, *, dry_run: bool) -> Iterator[Rollback]:
     """
     with translated_errors(url), connect(url) as connection:
         connection.execute(named("rollback")["lock"], {"jurisdiction": jurisdiction})
-        yield Rollback(connection, jurisdiction)
+        yield RollbackTransaction(connection, jurisdiction)
         if dry_run:
             connection.rollback()
