@@ -100,16 +100,16 @@ class Week:
         for each in decided:
             self.cursor[each.feed.key] = each.entry
             self.probes[self.number(each.feed), self.day] += 1
-            stored.note_probed(seen.url, each.known)
+            stored.store_probe(seen.url, each.known)
         return decided
 
     def _run(self, why: str, feed: WatchedFeed, tiles: Sequence[str]) -> None:
         """Do what the job `harvest` does."""
         self.busy.add((self.number(feed), self.day))
         began, url, id_ = self.clock.hours, self.pipeline.database, feed.jurisdiction.id
-        failure_records.note_asked(url, id_, feed.name, tiles, "week", self.clock.now())
+        failure_records.store_retry(url, id_, feed.name, tiles, "week", self.clock.now())
         outcomes = self._run_pipeline(feed.jurisdiction, feed.name, tiles)
-        failure_records.note(url, outcomes, "week", self.clock.now())
+        failure_records.store_outcomes(url, outcomes, "week", self.clock.now())
         well = all(each.error is None for each in outcomes)
         self.runs.append((round(began, 2), feed.key, why if why in ("again", "fresh") else "changed", well))
         self.busy.add((self.number(feed), self.day))
@@ -127,7 +127,9 @@ class Week:
                 cover = asyncio.run(self.pipeline.harvest(described))
             except ZoningError as error:
                 return [Outcome(Place(described.id), feed, error=error)]
-            failure_records.note_gone(self.pipeline.database, described.id, feed, cover.tiles, self.clock.now())
+            failure_records.solve_removed_tiles(
+                self.pipeline.database, described.id, feed, cover.tiles, self.clock.now()
+            )
             chosen = tiles if tiles and set(tiles) <= set(cover.tiles) else cover.tiles
             places, outcomes = [Place(described.id, tile) for tile in chosen], [Outcome(Place(described.id), feed)]
         asyncio.run(self.pipeline.run({described.id: described}, places, feed, STAGES, outcomes.append))

@@ -48,6 +48,6 @@ def test_a_person_accepts_or_discards(
         assert said(word, ID, "--reason", "half a file")["rows"] < 800
     # The fall is accepted, once: that it came with the old codes is another matter.
     assert {str(each.error).count("count_drop") for each in sync(pipeline, jurisdiction)} == {0}
-    deeds = rows(pipeline.database, "SELECT deed, reason FROM zoning.audit ORDER BY id")
+    actions = rows(pipeline.database, "SELECT action, reason FROM zoning.audit ORDER BY id")
     fell = [("discard", "half a file"), ("accept", "half a file")]
-    assert deeds == [("discard", "a test release"), ("accept", "one zone for all"), *fell]
+    assert actions == [("discard", "a test release"), ("accept", "one zone for all"), *fell]

@@ -47,7 +47,7 @@ def test_a_pipeline_publishes_and_a_person_looks(word: Zoning, database: str, tm
     assert (status, "--reason: no reason is given" in err) == (2, True)
     assert json.loads(word("queue", "purge", "--yes", "--reason", "a test", "--json")[1])["purged"] == 2
     assert waiting(database) == 0
-    assert rows(database, "SELECT deed, reason, subject->>'queue' FROM zoning.audit") == [
+    assert rows(database, "SELECT action, reason, subject->>'queue' FROM zoning.audit") == [
         ("purge", "a test", "amendments")
     ]
 

@@ -160,11 +160,13 @@ def mine(at_home: str, tmp_path: Path) -> str:
 
 def current(database: str, hours_ago: float) -> None:
     at = datetime.now(UTC) - timedelta(hours=hours_ago)
-    feed_freshness.note_harvested(database, "us-xx-mine", "zoning", at)
+    feed_freshness.store_harvest(database, "us-xx-mine", "zoning", at)
 
 
 def failed(database: str, error: ZoningError | None) -> None:
-    failure_records.note(database, [Outcome(Place("us-xx-mine"), "zoning", error=error)], "run", datetime.now(UTC))
+    failure_records.store_outcomes(
+        database, [Outcome(Place("us-xx-mine"), "zoning", error=error)], "run", datetime.now(UTC)
+    )
 
 
 def test_an_exceeded_freshness_limit_needs_a_person(mine, capsys):
@@ -208,7 +210,9 @@ def test_what_a_person_must_decide_is_never_advised_to_be_tried_again(mine, caps
     """A layer that shrank waits for a word, once, however many of its tiles failed."""
     held = AcceptanceNeeded.of("us-xx-mine", "zoning", "count_drop: the layer has 0 rows")
     places = [Place("us-xx-mine", tile) for tile in (None, "882a306603fffff")]
-    failure_records.note(mine, [Outcome(each, "zoning", error=held) for each in places], "run", datetime.now(UTC))
+    failure_records.store_outcomes(
+        mine, [Outcome(each, "zoning", error=held) for each in places], "run", datetime.now(UTC)
+    )
     (needs,) = document(capsys, 1)["needs"]
     assert "count_drop: the layer has 0 rows" in needs["what"]
     words = "us-xx-mine --feed zoning --reason ..."

@@ -24,7 +24,7 @@ from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal_process import serving
 from zoning_assets.storage.postgis.records import failure_records
-from zoning_assets.storage.postgis.records.failure_records import MOST_AGAIN, Failure
+from zoning_assets.storage.postgis.records.failure_records import MAX_RETRIES, Failure
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SAID = {"where": "us-xx-a", "do": "wait"}
@@ -53,14 +53,14 @@ def test_every_error_says_whether_it_passes() -> None:
     }  # fmt: skip
 
 
-@given(st.integers(1, MOST_AGAIN))
+@given(st.integers(1, MAX_RETRIES))
 def test_each_time_is_later(tries: int) -> None:
     """10 minutes, then three times as long each time, a little late; five times take less than two days."""
     first, then = (failed_partitions.next_try(failure(tries=number)) for number in (tries, tries + 1))
     assert first is not None
     assert then is not None
     assert timedelta(minutes=10) * 3 ** (tries - 1) <= first - NOW <= timedelta(minutes=12) * 3 ** (tries - 1)
-    assert first < then <= NOW + timedelta(days=2 if tries < MOST_AGAIN else 3)
+    assert first < then <= NOW + timedelta(days=2 if tries < MAX_RETRIES else 3)
 
 
 def test_the_portals_own_word_is_waited_for() -> None:
@@ -124,7 +124,7 @@ def test_whenever_it_ticks_a_failure_is_asked_for_once_a_day_at_most(
 
 def noted(database: str, error: ZoningError | None, minutes: int = 0) -> list[Failure]:
     outcome = Outcome(Place("us-xx-a", "t1"), PARCELS, error=error)
-    failure_records.note(database, [outcome], "run", NOW + timedelta(minutes=minutes))
+    failure_records.store_outcomes(database, [outcome], "run", NOW + timedelta(minutes=minutes))
     return failure_records.unsolved(database)
 
 
@@ -134,7 +134,7 @@ def test_a_failure_is_one_row_until_it_is_solved(database: str) -> None:
     (second,) = noted(database, PortalUnreachable("gone", **SAID), 5)
     assert (second.id, second.kind, second.tries, second.not_before) == (first.id, "PortalUnreachable", 2, None)
     assert (second.first, second.last) == (NOW, NOW + timedelta(minutes=5))
-    failure_records.note_asked(database, "us-xx-a", PARCELS, ["t1"], "run2", NOW)
+    failure_records.store_retry(database, "us-xx-a", PARCELS, ["t1"], "run2", NOW)
     assert failure_records.unsolved(database)[0].state == "asked"
     assert noted(database, None) == []
     (fresh,) = noted(database, PortalUnreachable("gone", **SAID))
@@ -142,17 +142,17 @@ def test_a_failure_is_one_row_until_it_is_solved(database: str) -> None:
 
 
 def test_it_is_dead_after_five_more_tries_and_a_person_may_ask_again(database: str) -> None:
-    for number in range(MOST_AGAIN):
+    for number in range(MAX_RETRIES):
         (found,) = noted(database, PortalUnreachable("gone", **SAID), number)
         assert found.state == "waiting"
-    (found,) = noted(database, PortalUnreachable("gone", **SAID), MOST_AGAIN)
-    assert (found.state, found.tries) == ("dead", MOST_AGAIN + 1)
-    (again,) = failure_records.ask_again(database, dead=True)
+    (found,) = noted(database, PortalUnreachable("gone", **SAID), MAX_RETRIES)
+    assert (found.state, found.tries) == ("dead", MAX_RETRIES + 1)
+    (again,) = failure_records.request_retry(database, dead=True)
     assert (again.state, again.tries, failed_partitions.next_try(again)) == ("waiting", 0, again.last)
     with pytest.raises(NothingWaits):
-        failure_records.ask_again(database, dead=True)
+        failure_records.request_retry(database, dead=True)
     with pytest.raises(NothingWaits):
-        failure_records.ask_again(database, id_=again.id + 1)
+        failure_records.request_retry(database, id_=again.id + 1)
 
 
 def test_what_cannot_pass_is_dead_at_once(database: str) -> None:
@@ -162,9 +162,9 @@ def test_what_cannot_pass_is_dead_at_once(database: str) -> None:
 
 def test_a_tile_that_is_gone_has_nothing_to_be_asked_for(database: str) -> None:
     noted(database, CoverStale("split", **SAID))
-    failure_records.note_gone(database, "us-xx-a", PARCELS, ["t1", "t2"], NOW)
+    failure_records.solve_removed_tiles(database, "us-xx-a", PARCELS, ["t1", "t2"], NOW)
     assert len(failure_records.unsolved(database)) == 1
-    failure_records.note_gone(database, "us-xx-a", PARCELS, ["t2"], NOW)
+    failure_records.solve_removed_tiles(database, "us-xx-a", PARCELS, ["t2"], NOW)
     assert failure_records.unsolved(database) == []
 
 
@@ -196,7 +196,7 @@ def test_what_a_run_failed_over_is_noted_and_what_went_well_solves_it(
         ]
         assert not tick(definitions, instance, "retry_failed").run_requests
         read_toml(tmp_path / "toml", county_toml(address), ID)
-        failure_records.ask_again(database, jurisdiction=ID)
+        failure_records.request_retry(database, jurisdiction=ID)
         first, same = (tick(definitions, instance, "retry_failed").run_requests or () for _ in range(2))
         assert len({request.run_key for request in first}) == 2
         assert [request.run_key for request in same] == [request.run_key for request in first]

@@ -20,7 +20,7 @@ from zoning_assets.model import PARCELS, Place
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.storage.postgis.records import failure_records
-from zoning_assets.storage.postgis.records.failure_records import MOST_AGAIN
+from zoning_assets.storage.postgis.records.failure_records import MAX_RETRIES
 
 REFUSED = {"dagster/will_retry": "false"}
 TILES = ["1", "3", "5"]
@@ -83,7 +83,7 @@ def test_a_run_that_was_to_ask_again_and_died_is_not_waited_for_a_day(
     again = asked(definitions, instance, run_requests.PUBLISH_PARCELS)
     later = datetime.now(UTC) + timedelta(minutes=15)
     _, cursor = failed_partitions.due({}, failure_records.unsolved(database), (), later)
-    failure_records.note_asked(database, ID, PARCELS, ["1", "3"], again.run_id, later)
+    failure_records.store_retry(database, ID, PARCELS, ["1", "3"], again.run_id, later)
     refused(instance, again)
     tick(definitions, instance, "run_lost")
     assert {(each.state, each.tries) for each in failure_records.unsolved(database)} == {("waiting", 2)}
@@ -92,7 +92,7 @@ def test_a_run_that_was_to_ask_again_and_died_is_not_waited_for_a_day(
 
 
 def test_it_is_not_asked_for_for_ever(definitions: dg.Definitions, instance: dg.DagsterInstance, database: str) -> None:
-    for _ in range(MOST_AGAIN + 1):
+    for _ in range(MAX_RETRIES + 1):
         refused(instance, asked(definitions, instance, run_requests.FIND_TILES))
         tick(definitions, instance, "run_lost")
     (found,) = failure_records.unsolved(database)

@@ -26,7 +26,7 @@ from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import BOUNDS, ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
 from zoning_assets.storage.postgis.records.failure_records import Failure
-from zoning_assets.storage.postgis.records.feed_freshness import Known
+from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
 from zoning_assets.storage.postgis.records.hold_records import Hold
 
 #: The runs of a harvest of both feeds.
@@ -117,9 +117,9 @@ def test_a_lost_cursor_does_not_storm_the_portals() -> None:
     """What is known beside it says when each is due; only what was found changed is looked at again, few at a time."""
     feeds = [feed(f"us-xx-{number}") for number in range(100)]
     soon = NOW + timedelta(hours=3)
-    known = {each.key: Known(each.jurisdiction.id, each.name, NOW, soon) for each in feeds}
+    known = {each.key: FeedFreshness(each.jurisdiction.id, each.name, NOW, soon) for each in feeds}
     assert probe_schedule.due({}, known, feeds, (), NOW) == []
-    known[feeds[7].key] = Known("us-xx-7", "zoning", NOW, soon, why="count 1 -> 2")
+    known[feeds[7].key] = FeedFreshness("us-xx-7", "zoning", NOW, soon, why="count 1 -> 2")
     assert probe_schedule.due({}, known, feeds, (), NOW) == [feeds[7]]
     assert len(probe_schedule.due({}, {}, feeds, (), NOW)) == probe_schedule.MAX_PROBES
 
@@ -149,7 +149,7 @@ def test_a_probe_that_finds_nothing_asks_for_nothing() -> None:
 
 
 def test_an_exceeded_freshness_limit_requests_one_run_per_period() -> None:
-    mine, known = feed(hours=12), Known("us-xx-a", "zoning", current=NOW)
+    mine, known = feed(hours=12), FeedFreshness("us-xx-a", "zoning", current=NOW)
     assert mine.freshness_limit(NOW) == timedelta(hours=24)
 
     def asked(hours: int, closed: tuple[str, ...] = ()) -> list[str]:

@@ -102,7 +102,7 @@ class Life:
         assert self.county.truth
         pin, (_, new) = next(iter(self.county.truth.rezoned.items()))
         told = Amendment(jurisdiction=ID, case_numbers=("Z-7",), status="adopted", parcel_ids=(pin,), new_codes=(new,))
-        assert amendment_records.tell(self.url, ID, [told])
+        assert amendment_records.store(self.url, ID, [told])
         self.moments.append((now(self.url), hashes(self.url)))
 
     def accept(self) -> None:
@@ -153,7 +153,7 @@ def test_twenty_moments_in_any_order(life: Life, capsys: pytest.CaptureFixture[s
         go_on(life.pipeline)
         assert change_detection.update_parcel_zoning(url, life.described).changed == 0
         assert hashes(url) == seen, f"after rollback {number}"
-    assert hold_records.broken(url) == []
+    assert hold_records.broken_audit_rows(url) == []
     if held(life.harvest(PARCELS)):  # the last moment was one of the other keys
         release_profiles.decide(url, ID, PARCELS, release_profiles.ACCEPTED, actor="ann", reason="keys as ever")
     life.all()

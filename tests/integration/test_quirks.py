@@ -62,7 +62,7 @@ QUIRKS: dict[int, tuple[str, ...]] = {
     35: ("http/test_answers.py::test_what_cannot_be_verified_is_not_asked",),
     36: ("transform/decode/test_esri_pbf.py::test_a_recorded_answer_equals_its_twin",),
     37: ("sources/arcgis/test_recorded_layers.py::test_a_damaged_description_is_refused",),
-    38: ("storage/object_store/test_feed_baselines.py::test_an_empty_layer_is_never_taken_for_a_first_harvest",),
+    38: ("storage/object_store/test_feed_baselines.py::test_an_empty_layer_is_refused_at_the_first_harvest",),
     39: ("sources/arcgis/test_recorded_layers.py::test_a_table_and_a_locked_layer_are_refused_by_name",),
     40: ("sources/socrata/test_socrata_source.py::test_rows_without_order_are_refused",),
     41: ("sources/opendatasoft/test_opendatasoft_source.py::test_an_export_of_other_than_the_counted_rows_is_refused",),

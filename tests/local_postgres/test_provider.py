@@ -340,12 +340,12 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.
     assert "s3cr3t" not in str(caught.value)
 
 
-def test_no_way_at_all_names_the_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_any_server_the_error_names_the_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where every rung is missing, the one line holds a command to run and the setting to make."""
     monkeypatch.setattr(binaries, "installed", lambda: iter(()))
     monkeypatch.setattr(packages, "unpacked", lambda *_: None)
     monkeypatch.setattr(packages, "possible", lambda: False)
-    monkeypatch.setattr(container, "answers", lambda: False)
+    monkeypatch.setattr(container, "is_available", lambda: False)
     with (
         removed_after(tmp_path / "home") as home,
         pytest.raises(DatabaseUnavailable, match=r"install.*ZONING_DATABASE_URL="),
@@ -376,7 +376,7 @@ def test_a_container_gets_its_password_by_environment(monkeypatch: pytest.Monkey
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(remote, "check", lambda url: url)
-    assert container.answers()
+    assert container.is_available()
     started = container.start(tmp_path, None)
     arguments, _, password = told.read_text().splitlines()[-1].partition(" / ")
     assert "up --detach --wait" in arguments

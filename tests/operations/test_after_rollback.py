@@ -81,7 +81,7 @@ def test_a_release_that_was_accepted_and_rolled_back_is_held_again(
     go_on(pipeline)
     assert is_held(sync(pipeline, described))
     with release_profiles.opened(pipeline.database, ID, PARCELS) as desk:
-        assert len(desk.past()) == 1
+        assert len(desk.past_measures()) == 1
 
 
 def test_a_first_backfill_that_was_rolled_back_to_its_midst_goes_on(
@@ -159,7 +159,7 @@ def test_a_fix_says_that_it_was_rolled_back(pipeline: Pipeline, described: Juris
     wish = FixRequest({"key": "NEW-1"})
     assert corrections.fix(pipeline.database, pipeline.objects, described, [chosen], wish, actor="a", reason="b") == {}
     sync(pipeline, described, stages=REPLAY)
-    state = lambda: [each["state"] for each in correction_records.in_force(pipeline.database, None)]  # noqa: E731
+    state = lambda: [each["state"] for each in correction_records.active(pipeline.database, None)]  # noqa: E731
     assert state() == ["applies"]
     undo(pipeline, described, before)
     assert state() == ["rolled back: `zoning replay`, or the next harvest, applies it again"]
@@ -212,7 +212,7 @@ def test_a_parcel_that_had_passed_to_another_tile_passes_again(database: str) ->
         where = rows(database, "SELECT tile FROM zoning.parcel WHERE parcel_id = 'K'")
         assert where == [(synthetic.SOUTH,)]
         publish_(synthetic.NORTH, "2", **north)
-        with rollback_batches.undoing(database, ID, dry_run=False) as work:
+        with rollback_batches.opened(database, ID, dry_run=False) as work:
             work.to(before)
             work.finish()
         where = rows(database, "SELECT tile FROM zoning.parcel WHERE parcel_id = 'K'")

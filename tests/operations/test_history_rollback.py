@@ -107,7 +107,7 @@ def test_any_past_moment_comes_back_row_for_row(pipeline: Pipeline, county: tupl
         assert change_detection.detect_changes(pipeline.database, described) is None, "a rollback is no news"
     undone = rows(pipeline.database, "SELECT count(*) FROM zoning.batch WHERE undoes IS NOT NULL")
     assert undone[0][0] >= 6
-    assert hold_records.broken(pipeline.database) == []
+    assert hold_records.broken_audit_rows(pipeline.database) == []
 
 
 def test_after_a_rollback_the_next_harvest_brings_the_release_again(
@@ -179,5 +179,5 @@ def test_the_ui_can_do_it_too(
     assert state(pipeline.database) != seen
     assert run("rollback", "undo", jurisdiction=ID, reason="wrong", to=moment.isoformat(), dry_run=False)
     assert state(pipeline.database) == seen
-    deeds = [deed for (deed,) in rows(pipeline.database, "SELECT deed FROM zoning.audit ORDER BY id")]
-    assert deeds == ["pause", "resume", "pause", "rollback"]
+    actions = [action for (action,) in rows(pipeline.database, "SELECT action FROM zoning.audit ORDER BY id")]
+    assert actions == ["pause", "resume", "pause", "rollback"]

@@ -21,7 +21,7 @@ from zoning_assets.simulation.portal.portal_process import serving, switch_relea
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import jurisdiction_removal
 from zoning_assets.storage.postgis.database import as_role, connect
-from zoning_assets.storage.postgis.publish import newest_undo
+from zoning_assets.storage.postgis.publish import newest_rollback
 from zoning_assets.storage.postgis.records import failure_records, feed_freshness, hold_records
 
 __all__ = ["zoning"]
@@ -40,7 +40,7 @@ def state_of(url: str) -> dict[str, list[tuple]]:
     return {name: rows(url, query.format(f"zoning.{name}{mine}")) for name, query in STATE.items()}
 
 
-def remove(pipeline: Pipeline, jurisdiction: str = ID, *, dry_run: bool = False) -> remove_jurisdiction.RemovalResult:
+def remove(pipeline: Pipeline, jurisdiction: str = ID, *, dry_run: bool = False) -> remove_jurisdiction.RemovalReport:
     return remove_jurisdiction.remove(
         pipeline.database,
         pipeline.objects,
@@ -90,10 +90,10 @@ def counties(published: tuple[str, str, Path], tmp_path: Path) -> tuple[Jurisdic
 
 def remember(url: str, jurisdiction: str) -> None:
     at = now(url)
-    failure_records.note(
+    failure_records.store_outcomes(
         url, [Outcome(Place(jurisdiction), PARCELS, error=UndoneMeanwhile("x", where="y", do="z"))], "r", at
     )
-    feed_freshness.note_harvested(url, jurisdiction, PARCELS, at)
+    feed_freshness.store_harvest(url, jurisdiction, PARCELS, at)
     hold_records.pause(url, jurisdiction=jurisdiction, host=None, reason="storm", actor="ann", until=None)
     body = json.dumps({"jurisdiction": jurisdiction, "case_numbers": ["Z-1"]})
     with connect(url) as connection:
@@ -125,8 +125,8 @@ def test_what_is_previewed_goes_and_nothing_else(
     assert [each.jurisdiction for each in hold_records.active(url)] == [OTHER]
     assert rows(url, "SELECT host FROM zoning.host_budget WHERE host LIKE '%.example'") == [("stays.example",)]
     assert len(rows(url, "SELECT FROM zoning.queue")) == 3, "its message is gone; what is no message stays"
-    assert jurisdiction_removal.removed(url) == {ID}
-    assert rows(url, "SELECT deed, reason, subject->>'jurisdiction' FROM zoning.audit ORDER BY id DESC LIMIT 1") == [
+    assert jurisdiction_removal.removed_jurisdictions(url) == {ID}
+    assert rows(url, "SELECT action, reason, subject->>'jurisdiction' FROM zoning.audit ORDER BY id DESC LIMIT 1") == [
         ("remove", "it left", ID)
     ]
     assert not verify(url, pipeline.objects).faults
@@ -150,7 +150,7 @@ def test_a_removal_is_undone_row_for_row(pipeline: Pipeline, counties: tuple[Jur
     undo(pipeline, county, done.removed.before)
     assert state_of(url) == seen
     assert rows(url, CHANGES) == told
-    assert jurisdiction_removal.removed(url) == set()
+    assert jurisdiction_removal.removed_jurisdictions(url) == set()
     go_on(pipeline)
     assert change_detection.detect_changes(url, county) is None, "it is no news"
     switch_release(portal, 3)
@@ -169,7 +169,7 @@ def test_it_starts_as_new_when_it_comes_back(
     harvest(pipeline, county)
     assert state_of(url) == seen
     assert rows(url, "SELECT kind FROM zoning.change WHERE jurisdiction = %s AND state <> 'retracted'", ID) == []
-    assert jurisdiction_removal.removed(url) == set()
+    assert jurisdiction_removal.removed_jurisdictions(url) == set()
     assert not verify(url, pipeline.objects).faults
 
 
@@ -196,11 +196,11 @@ def test_a_run_that_was_under_way_publishes_nothing(
 ) -> None:
     """To a run that began before, a removal is a rollback: what it has judged is right no longer."""
     with connect(pipeline.database) as connection:
-        before = newest_undo(connection, {"jurisdiction": ID, "feed": PARCELS})
+        before = newest_rollback(connection, {"jurisdiction": ID, "feed": PARCELS})
     remove(pipeline)
     with connect(pipeline.database) as connection:
-        assert newest_undo(connection, {"jurisdiction": ID, "feed": PARCELS}) > before
-        assert newest_undo(connection, {"jurisdiction": OTHER, "feed": PARCELS}) == 0
+        assert newest_rollback(connection, {"jurisdiction": ID, "feed": PARCELS}) > before
+        assert newest_rollback(connection, {"jurisdiction": OTHER, "feed": PARCELS}) == 0
 
 
 def test_a_county_whose_file_is_gone_is_said_once(
@@ -214,7 +214,7 @@ def test_a_county_whose_file_is_gone_is_said_once(
     monkeypatch.setenv("ZONING_DATABASE_URL", pipeline.database)
     monkeypatch.setenv("ZONING_STORE_URL", str(tmp_path / "store"))
     monkeypatch.setenv("ZONING_JURISDICTIONS", str(tmp_path / "toml"))
-    assert failure_records.ask_again(pipeline.database, jurisdiction=ID)
+    assert failure_records.request_retry(pipeline.database, jurisdiction=ID)
     with connect(as_role(pipeline.database, None)) as connection:
         connection.execute("UPDATE zoning.failure SET state = 'dead'")
     (tmp_path / "toml" / f"{ID}.toml").unlink()

@@ -390,6 +390,6 @@ def test_a_map_that_a_person_calls_right_is_believed(pipeline: Pipeline, tmp_pat
     assert told.alarms == ()
     assert events(told, "unzoned")
     assert events(told, "rezoned") == []
-    assert rows(pipeline.database, "SELECT actor, deed, reason FROM zoning.audit") == [
+    assert rows(pipeline.database, "SELECT actor, action, reason FROM zoning.audit") == [
         ("ann", "accept", "annexed by Boston")
     ]

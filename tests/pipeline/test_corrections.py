@@ -64,7 +64,7 @@ class City:
         return [key for (key,) in rows(self.url, PARCELS)]
 
     def force(self) -> list[str]:
-        return [each["state"] for each in correction_records.in_force(self.url, None)]
+        return [each["state"] for each in correction_records.active(self.url, None)]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_row_that_the_portal_changes_is_judged_anew_and_the_fix_says_so(city: 
     changed["properties"]["N"] = 70
     city.harvest([*GOOD, changed])
     assert "Z7" not in city.parcels()
-    assert (len(city.ids()), city.force()) == (1, ["the portal's row is another or gone"])
+    assert (len(city.ids()), city.force()) == (1, ["the portal changed or removed the row"])
     city.harvest([*GOOD, lot(7, None)])
     assert ("Z7" in city.parcels(), city.force()) == (True, ["applies"])
 
@@ -166,9 +166,9 @@ def test_all_rows_of_a_reason_take_a_column_of_their_own(city: City) -> None:
     ]
     assert errors(city.again(REPLAY, lots)) == []
     assert city.parcels() == ["20", "21", "A0", "A1", "A2", "A3", "A4"]
-    ((deed, subject),) = rows(city.url, "SELECT deed, subject FROM zoning.audit")
-    assert (deed, sorted(each["columns"]["PIN"] for each in subject["rows"])) == ("fix", ["20", "21"])
-    assert hold_records.broken(city.url) == []
+    ((action, subject),) = rows(city.url, "SELECT action, subject FROM zoning.audit")
+    assert (action, sorted(each["columns"]["PIN"] for each in subject["rows"])) == ("fix", ["20", "21"])
+    assert hold_records.broken_audit_rows(city.url) == []
 
 
 def test_rows_that_are_the_very_same_cannot_be_fixed_but_known(city: City) -> None:
@@ -207,7 +207,7 @@ def test_a_fix_that_is_withdrawn_is_undone_by_a_replay(city: City) -> None:
     assert [each["row_id"] for each in correction_records.withdraw(city.url, ids, "bob", "wrong lot")] == ids
     city.again(REPLAY, lots)
     assert ("Z7" in city.parcels(), city.ids(), city.force()) == (False, ids, [])
-    assert rows(city.url, "SELECT actor, deed, reason FROM zoning.audit ORDER BY id") == [
+    assert rows(city.url, "SELECT actor, action, reason FROM zoning.audit ORDER BY id") == [
         ("ann", "fix", "seen"),
         ("bob", "withdraw", "wrong lot"),
     ]
@@ -242,9 +242,9 @@ def test_a_key_that_the_portal_gives_in_another_tile_ends_the_fix(city: City) ->
     assert rows(city.url, "SELECT attributes->>'N' FROM zoning.parcel WHERE parcel_id = 'Z7'") == [("301",)]
     assert len(city.ids()) == 1
     assert rows(city.url, "SELECT ended_by, ended_why FROM zoning.fix") == [
-        ("zoning", "the portal has another row of the key 'Z7'")
+        ("zoning", "the portal has another row with the key 'Z7'")
     ]
-    assert rows(city.url, "SELECT deed FROM zoning.audit ORDER BY id") == [("fix",), ("withdraw",)]
+    assert rows(city.url, "SELECT action FROM zoning.audit ORDER BY id") == [("fix",), ("withdraw",)]
 
 
 def test_a_rollback_keeps_the_fixes_and_a_replay_brings_them_back(city: City) -> None:

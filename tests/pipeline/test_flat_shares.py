@@ -82,7 +82,7 @@ def batch(connection: psycopg.Connection[Any], place: str, feed: str) -> int:
 
 def overlay(url: str, jurisdiction: Jurisdiction, at_once: int) -> zone_parcels.OverlayResult:
     with store.opened(url, jurisdiction.id, change_detection.rules_hash(jurisdiction)) as desk:
-        return zone_parcels.update_shares(replace(desk, at_once=at_once), jurisdiction)
+        return zone_parcels.update_shares(replace(desk, chunk_size=at_once), jurisdiction)
 
 
 def state(url: str, place: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -165,7 +165,7 @@ def watched(url: str, jurisdiction: Jurisdiction, at_once: int) -> Watched:
     """The connection through which an overlay went."""
     with store.opened(url, jurisdiction.id, change_detection.rules_hash(jurisdiction)) as desk:
         connection: Any = Watched(desk.connection)
-        zone_parcels.update_shares(replace(desk, connection=connection, at_once=at_once), jurisdiction)
+        zone_parcels.update_shares(replace(desk, connection=connection, chunk_size=at_once), jurisdiction)
     assert isinstance(connection, Watched)
     return connection
 

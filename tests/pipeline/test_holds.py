@@ -145,13 +145,13 @@ def test_the_audit_only_grows_and_shows_where_it_was_changed(database: str) -> N
         held(database, jurisdiction=ID)
         lifted(database, jurisdiction=ID)
         assert reason
-    told = rows(database, "SELECT actor, deed, reason FROM zoning.audit ORDER BY id")
+    told = rows(database, "SELECT actor, action, reason FROM zoning.audit ORDER BY id")
     assert told == [("ann", "pause", "the portal lies"), ("bob", "resume", "mended")] * 3
-    assert hold_records.broken(database) == []
+    assert hold_records.broken_audit_rows(database) == []
     owner = as_role(database, None)
     with pytest.raises(psycopg.errors.RaiseException, match="only grows"):
         rows(owner, "DELETE FROM zoning.audit RETURNING 1")
     around = "ALTER TABLE zoning.audit DISABLE TRIGGER ALL; UPDATE zoning.audit SET actor = 'eve' WHERE id = 3"
     with psycopg.connect(owner) as connection:
         connection.execute(around)
-    assert hold_records.broken(database) == [3]
+    assert hold_records.broken_audit_rows(database) == [3]

@@ -143,7 +143,7 @@ def test_what_is_accepted_is_published_and_nothing_else(standing: Standing) -> N
     assert sum(outcome.counts.changed for outcome in outcomes) > LOTS / 2
     assert rows(pipeline.database, "SELECT count(DISTINCT zoning_code_local) FROM zoning.parcel") == [(1,)]
     assert (
-        rows(pipeline.database, "SELECT actor, deed, reason FROM zoning.audit")
+        rows(pipeline.database, "SELECT actor, action, reason FROM zoning.audit")
         == [("ann", "accept", "they did it")] * 2
     )
 

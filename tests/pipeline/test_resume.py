@@ -20,7 +20,7 @@ from tests.conftest import rows
 from zoning_assets.model import PARCELS, Place
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
 
 _STATE = "SELECT parcel_id, tile, content_hash FROM zoning.parcel ORDER BY 1"
@@ -67,7 +67,9 @@ def _stored(store: Path, asked: list[Mapping[str, str]]) -> list[bool]:
     """Which of these questions have their answer in the draft of some tile."""
     objects = Objects(str(store))
     folder = store / "raw" / ID / PARCELS
-    drafts = [Draft(objects, Place(ID, each.name), PARCELS) for each in folder.glob("*") if (each / "draft").is_dir()]
+    drafts = [
+        HarvestDraft(objects, Place(ID, each.name), PARCELS) for each in folder.glob("*") if (each / "draft").is_dir()
+    ]
     return [any(draft.find(question) is not None for draft in drafts) for question in asked]
 
 

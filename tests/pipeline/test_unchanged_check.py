@@ -192,7 +192,7 @@ def _other_columns_in_the_file(place: Town) -> None:
 
 def _failed(place: Town, feed: str = ZONING) -> None:
     error = FeedRefused("HTTP 404", where="the portal", do="check the address")
-    failure_records.note(place.url, [Outcome(Place(ID), feed, error=error)], "a run", datetime.now(UTC))
+    failure_records.store_outcomes(place.url, [Outcome(Place(ID), feed, error=error)], "a run", datetime.now(UTC))
 
 
 def _changes_failed(place: Town) -> None:

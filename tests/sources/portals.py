@@ -15,7 +15,7 @@ from zoning_assets.harvest import Page
 from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place, Portal
 from zoning_assets.sources.full_layer import FullLayer, page_of
 from zoning_assets.sources.source import Request, Source
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform import normalize
 from zoning_assets.transform.decode import page_readers
@@ -43,7 +43,7 @@ async def asking(answers: Answers, path: str, folder: Path, **feed: Any) -> Asyn
     async with served(answers) as url, plain_client(**usual) as http:
         described = Feed(PARCELS, feed.pop("type", "socrata"), url.removesuffix("/layer") + path, **feed)
         jurisdiction = Jurisdiction("us-ma-cambridge", "Cambridge", BOUNDS, {PARCELS: described}, portal=PORTAL)
-        draft = Draft(Objects(str(folder / "store")), Place(jurisdiction.id), PARCELS)
+        draft = HarvestDraft(Objects(str(folder / "store")), Place(jurisdiction.id), PARCELS)
         yield Request(jurisdiction, described, http, folder / "scratch", draft)
 
 

@@ -28,7 +28,7 @@ from zoning_assets.sources.download.resumable_file import ResumableFile
 from zoning_assets.sources.opendatasoft import opendatasoft_source
 from zoning_assets.sources.socrata import socrata_source
 from zoning_assets.sources.source import Request
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
 
 LOTS = lots(30)
@@ -123,7 +123,7 @@ async def proven_or_refused(
     with tempfile.TemporaryDirectory() as folder:
         feed = Feed(PARCELS, "x", f"https://data.example.org{path}", key=key, page_size=7)
         jurisdiction = Jurisdiction("us-ma-cambridge", "Cambridge", BOUNDS, {PARCELS: feed}, portal=PORTAL)
-        draft = Draft(Objects(f"{folder}/store"), Place(jurisdiction.id), PARCELS)
+        draft = HarvestDraft(Objects(f"{folder}/store"), Place(jurisdiction.id), PARCELS)
         try:
             whole = await open_source(Request(jurisdiction, feed, http, Path(folder) / "scratch", draft))
         except ZoningError:

@@ -62,7 +62,7 @@ def _retry_failures(url: str, jurisdiction: str) -> None:
     from zoning_assets.storage.postgis.records import failure_records  # noqa: PLC0415
 
     with suppress(NothingWaits):
-        failure_records.ask_again(url, jurisdiction=jurisdiction)
+        failure_records.request_retry(url, jurisdiction=jurisdiction)
 
 
 def _checked_feed(jurisdiction: str, feed: str) -> str:
@@ -90,7 +90,7 @@ def _accept_row_count(url: str, jurisdiction: str, feed: str, reason: str) -> tu
     objects, who = Objects(bootstrap.settings().store_url), getpass.getuser()
     before, now = feed_baselines.accept(objects, jurisdiction, feed, who, reason)
     fields = {"before": before, "rows": now}
-    hold_records.record(url, who, "accept", {"jurisdiction": jurisdiction, "feed": feed, **fields}, reason)
+    hold_records.record_action(url, who, "accept", {"jurisdiction": jurisdiction, "feed": feed, **fields}, reason)
     return fields, f"is accepted with {now:,} rows: the next sync publishes them"
 
 
@@ -101,7 +101,7 @@ def _discard_row_count(url: str, jurisdiction: str, feed: str, reason: str) -> t
 
     rows = feed_baselines.discard(Objects(bootstrap.settings().store_url), jurisdiction, feed)
     subject = {"jurisdiction": jurisdiction, "feed": feed, "rows": rows}
-    hold_records.record(url, getpass.getuser(), "discard", subject, reason)
+    hold_records.record_action(url, getpass.getuser(), "discard", subject, reason)
     return {"rows": rows}, f"with {rows:,} rows is discarded; the next harvest is checked as usual"
 
 

@@ -104,7 +104,7 @@ def _store(jurisdiction: Jurisdiction, found: list[Amendment], *, json: bool) ->
     if not any(map(is_identified, found)):
         do = "give --case, --ordinance, --parcel, --to or --ground, or another document"
         raise SettingInvalid("no amendment is given", where="zoning amend", do=do)
-    new = amendment_records.tell(bootstrap.bring_up_database(), jurisdiction.id, found, jurisdiction.srid)
+    new = amendment_records.store(bootstrap.bring_up_database(), jurisdiction.id, found, jurisdiction.srid)
     rows = [_row(name_of(each), each, is_new=new[name_of(each)]) for each in found]
     if json:
         output.document({"amendments": rows})

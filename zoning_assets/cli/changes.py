@@ -13,7 +13,7 @@ from zoning_assets.model import CHANGE_KINDS
 from zoning_assets.settings import parse_time
 
 if TYPE_CHECKING:
-    from zoning_assets.storage.postgis.records.change_feed_queries import Feed
+    from zoning_assets.storage.postgis.records.change_feed_queries import ChangeFeed
 
 #: Maximum number of rows of a table, on a terminal and elsewhere. A table is laid out in memory.
 _MOST_ON_TERMINAL, _MOST_PIPED = 100, 1000
@@ -57,7 +57,7 @@ def changes(  # noqa: PLR0913 - one parameter per option
     start = parse_time(since, "--since") if since else None
     url = bootstrap.bring_up_database()
     bootstrap.check_known(jurisdiction, url, "--jurisdiction")
-    wanted = feed.Wanted(jurisdiction, start, kind, parcel, min_area, None if review else "event")
+    wanted = feed.ChangeFilter(jurisdiction, start, kind, parcel, min_area, None if review else "event")
     with feed.opened(url, wanted) as found:
         if summary:
             _show_summary(found, csv=csv, json=json)
@@ -82,7 +82,7 @@ def _check(kind: str | None, limit: int | None, *, csv: bool, json: bool, summar
         raise SettingInvalid("a summary counts all changes", where="--limit", do="leave out --limit or --summary")
 
 
-def _show_summary(found: "Feed", *, csv: bool, json: bool) -> None:
+def _show_summary(found: "ChangeFeed", *, csv: bool, json: bool) -> None:
     total, rows = found.total(), found.summary()
     if csv:
         csv_rows.write(_CSV_SUMMARY, rows)
@@ -91,7 +91,7 @@ def _show_summary(found: "Feed", *, csv: bool, json: bool) -> None:
     elif not rows:
         _show_nothing()
     else:
-        output.table(_title(total, total, found.wanted.jurisdiction), [_rounded_area(each) for each in rows])
+        output.table(_title(total, total, found.filter.jurisdiction), [_rounded_area(each) for each in rows])
 
 
 def _rounded_area(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,18 +99,18 @@ def _rounded_area(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: row[name] for name in _CSV_SUMMARY[:-1]}, "area m2": area}
 
 
-def _show_list(found: "Feed", limit: int | None) -> None:
+def _show_list(found: "ChangeFeed", limit: int | None) -> None:
     total, most = found.total(), limit or (_MOST_ON_TERMINAL if terminal.is_terminal() else _MOST_PIPED)
     rows = list(islice(found.rows(most), most))
     if not rows:
         _show_nothing()
         return
     names = {each["jurisdiction"] for each in rows}
-    columns = {"jurisdiction": len(names) > 1, "state": found.wanted.state is None, "kind": not found.wanted.kind}
+    columns = {"jurisdiction": len(names) > 1, "state": found.filter.state is None, "kind": not found.filter.kind}
     left_out = {name for name, is_shown in columns.items() if not is_shown}
     shown = [{name: value for name, value in row_of(each).items() if name not in left_out} for each in rows]
     title = _title(total, len(rows), next(iter(names)) if len(names) == 1 else None)
-    output.table(f"{title}: {found.wanted.kind}" if found.wanted.kind else title, shown)
+    output.table(f"{title}: {found.filter.kind}" if found.filter.kind else title, shown)
     if len(rows) < total:
         output.line("--limit N shows more, --summary counts them, --csv and --json give all")
 

@@ -42,7 +42,7 @@ def rejections(  # noqa: PLR0913 - one parameter per option
         key = _key_column(group["jurisdiction"], group["feed"])
         for sample in group["samples"]:
             sample["key"] = (sample["raw"].get("attributes") or sample["raw"].get("properties") or {}).get(key)
-    fixes = correction_records.in_force(url, jurisdiction)
+    fixes = correction_records.active(url, jurisdiction)
     if json:
         output.document({"rejections": groups, "fixes": fixes})
         return

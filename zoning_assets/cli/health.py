@@ -34,8 +34,8 @@ class SystemStatus:
     simulated: frozenset[str]  # counties of `zoning demo`; their file exists only while it runs
     faults: Mapping[str, str]  # id -> what is wrong with its file
     mine: frozenset[str]  # ids of the user's files; packaged examples are never probed automatically
-    done: Mapping[str, published.Published]
-    known: Mapping[str, stored.Known]
+    done: Mapping[str, published.PublishedSummary]
+    known: Mapping[str, stored.FeedFreshness]
     rejections: Mapping[str, Mapping[str, int]]
     alarms: Mapping[str, Sequence[str]]
     failed: Sequence[Failure]
@@ -47,7 +47,7 @@ class SystemStatus:
         return [self._jurisdiction(each) for each in sorted({*self.done, *self.files, *self.faults})]
 
     def _jurisdiction(self, name: str) -> dict[str, Any]:
-        feeds, done = self._feeds(name), self.done.get(name, published.Published([], None, 0))
+        feeds, done = self._feeds(name), self.done.get(name, published.PublishedSummary([], None, 0))
         known = [self.known[feed.key] for feed in feeds if feed.key in self.known]
         current = [each.current for each in known if each.current]
         limits = [feed.freshness_limit(self.now) for feed in feeds]
@@ -144,7 +144,7 @@ class SystemStatus:
     def _overdue_feeds(self) -> Iterator[tuple[str, str, str]]:
         """Feeds that exceeded their freshness limit and are not paused."""
         for feed in (feed for name in sorted(self.mine) for feed in self._feeds(name)):
-            if self._overdue(feed) and not hold_records.of(self.holds, feed.jurisdiction.id, [feed.host]):
+            if self._overdue(feed) and not hold_records.find_hold(self.holds, feed.jurisdiction.id, [feed.host]):
                 what = f"not confirmed as current within {feed.freshness_limit(self.now)}"
                 yield feed.key, what, "check its failures and its host, and that `zoning up` runs"
 
@@ -157,7 +157,7 @@ def read_status(url: str, settings: Settings, now: datetime) -> SystemStatus:
     """
     paths = jurisdictions.files(settings.jurisdictions)
     files, faults = _read(paths)
-    removed = jurisdiction_removal.removed(url)
+    removed = jurisdiction_removal.removed_jurisdictions(url)
     return SystemStatus(
         url=url,
         now=now,

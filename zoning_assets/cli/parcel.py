@@ -29,7 +29,7 @@ def parcel(
     day = parse_time(as_of, "--as-of").date().isoformat() if as_of else None
     url = bootstrap.bring_up_database()
     bootstrap.check_known(jurisdiction, url, "zoning parcel")
-    history = feed.life(url, jurisdiction, parcel_id)
+    history = feed.parcel_history(url, jurisdiction, parcel_id)
     history["changes"] = feed.find(url, jurisdiction=jurisdiction, parcel=parcel_id)
     history["zoning_now" if day is None else "zoning_as_of"] = feed.zoning_as_of(
         url, jurisdiction, parcel_id, day, None

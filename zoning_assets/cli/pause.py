@@ -56,7 +56,9 @@ def resume(
     url = bootstrap.bring_up_database()
     lifted = hold_records.resume(url, jurisdiction=jurisdiction, host=host, reason=reason, actor=getpass.getuser())
     left = [
-        hold for hold in hold_records.active(url) if hold_records.of([hold], jurisdiction or "", {host} if host else ())
+        hold
+        for hold in hold_records.active(url)
+        if hold_records.find_hold([hold], jurisdiction or "", {host} if host else ())
     ]
     if json:
         output.document({"lifted": [asdict(hold) for hold in lifted], "still": [asdict(hold) for hold in left]})

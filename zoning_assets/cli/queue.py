@@ -155,4 +155,4 @@ def _record(what: dict[str, Any], reason: str) -> None:
     with database.connect(bootstrap.bring_up_database()) as connection:
         connection.execute(named("holds")["lock"])
         subject = {key: what[key] for key in ("queue", "dead", "found")}
-        hold_records.note(connection, getpass.getuser(), "purge", subject, reason)
+        hold_records.append_audit(connection, getpass.getuser(), "purge", subject, reason)

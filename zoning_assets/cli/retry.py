@@ -26,7 +26,7 @@ def retry(
     selection: dict[str, Any] = {"dead": True} if what is None else {"jurisdiction": what}
     if what and what.isdecimal():
         selection = {"id_": int(what)}
-    requested = failure_records.ask_again(bootstrap.bring_up_database(), **selection)
+    requested = failure_records.request_retry(bootstrap.bring_up_database(), **selection)
     if json:
         names = ("id", "jurisdiction", "tile", "feed", "kind", "message", "state")
         output.document({"failures": [{name: getattr(each, name) for name in names} for each in requested]})

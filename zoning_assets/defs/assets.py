@@ -96,7 +96,9 @@ def _harvest_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.As
             except AcceptanceNeeded as error:
                 yield asset_checks.of_fall(described.id, PARCELS, error)
                 raise
-            failure_records.note_gone(pipeline.database, place.jurisdiction, PARCELS, cover.tiles, datetime.now(UTC))
+            failure_records.solve_removed_tiles(
+                pipeline.database, place.jurisdiction, PARCELS, cover.tiles, datetime.now(UTC)
+            )
         came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
         yield dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))
 
@@ -202,7 +204,7 @@ def _process(
             with log_config.log_context(run=context.run.run_id):
                 await pipeline.run(known, good, feed, _stages(context, feed, assets), report, put)
 
-        identify, checked = partial(correction_records.identify, pipeline.database), set[str]()
+        identify, checked = partial(correction_records.row_ids, pipeline.database), set[str]()
         try:
             with closing(graceful_stop.stream(work, graceful_stop.GRACE_S)) as stream:
                 for event in stream:

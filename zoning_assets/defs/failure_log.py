@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[Outcome]) -> None:
     """Record the outcome of partitions. If the database is not available, only the run's own failure is reported."""
     try:
-        failure_records.note(zoning.database(), outcomes, context.run.run_id, datetime.now(UTC))
+        failure_records.store_outcomes(zoning.database(), outcomes, context.run.run_id, datetime.now(UTC))
     except StoreError as error:
         _log.warning("failed partitions cannot be recorded: %s", error)
 
@@ -30,12 +30,12 @@ def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: 
     url, known = zoning.database(), zoning.load_jurisdictions([place.jurisdiction for place in places])[0]
     for name, jurisdiction in known.items():
         hosts = () if feed == CHANGES else holds.hosts_of(jurisdiction, feed)
-        if hold := hold_records.of(hold_records.active(url), name, hosts):
+        if hold := hold_records.find_hold(hold_records.active(url), name, hosts):
             context.log.warning(f"This run waits. {hold.error()}")
         tiles = [place.tile for place in places if place.jurisdiction == name and place.tile]
         # The run that publishes tiles records the request: the run that finds them may be the last one for a while.
         if FEED in context.run.tags and (tiles or feed != PARCELS):
-            failure_records.note_asked(url, name, feed, tiles, context.run.run_id, datetime.now(UTC))
+            failure_records.store_retry(url, name, feed, tiles, context.run.run_id, datetime.now(UTC))
 
 
 @contextmanager

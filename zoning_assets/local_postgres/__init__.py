@@ -1,4 +1,4 @@
-"""Provide a PostgreSQL server with PostGIS, with whatever this machine offers.
+"""Provide a PostgreSQL server with PostGIS: a configured one, or a private one started with the means of this machine.
 
 What belongs here: finding a server, starting and stopping it, its address. What does not: tables, migrations, queries.
 

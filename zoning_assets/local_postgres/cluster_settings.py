@@ -17,7 +17,7 @@ SETTINGS: Mapping[str, str] = {
     "dynamic_shared_memory_type": "mmap",  # containers give /dev/shm 16 MB, on which parallel queries fail
     "work_mem": "32MB",  # the merge of a staging table hashes and sorts
     "maintenance_work_mem": "256MB",  # building a GiST index over a county in one go
-    "max_wal_size": "4GB",  # one checkpoint, not ten, while a county is loaded
+    "max_wal_size": "4GB",  # one checkpoint instead of ten while a county is loaded
     "checkpoint_timeout": "15min",  # for the same reason; recovery after a crash stays under a minute
     "wal_compression": "on",  # full-page images of geometry compress well, and the disk is the limit
     "random_page_cost": "1.1",  # on solid-state disks an index look-up is nearly as cheap as a scan

@@ -19,8 +19,8 @@ COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
 ASK_MOST_S, UP_MOST_S = 10.0, 900.0
 
 
-def answers() -> bool:
-    """Whether a container engine with compose runs here. The check has a time limit, because an ill engine hangs."""
+def is_available() -> bool:
+    """Whether a container engine with compose runs here. The check has a time limit: a broken engine may hang."""
     if not COMPOSE.exists() or not shutil.which("docker"):
         return False
     checks = (["docker", "info", "--format", "{{.ServerVersion}}"], ["docker", "compose", "version"])

@@ -126,11 +126,11 @@ def _start(site: Site, *, fsync: bool) -> State:
     kind = state.kind if state else None
     if kind != "engine" and (chosen := _remembered(state, major) or _local(site, major)):
         return server.start(site, state, chosen, fsync=fsync)
-    if kind != "server" and container.answers():
+    if kind != "server" and container.is_available():
         return container.start(site.home, state)
     if kind != "engine" and packages.possible():
         return server.start(site, state, packages.fetch(site.packages, major), fsync=fsync)
-    raise _no_way(major)
+    raise _no_server_error(major)
 
 
 def _remembered(state: State | None, major: int | None) -> Binaries | None:
@@ -157,7 +157,7 @@ def _reachable(site: Site, found: Binaries) -> bool:
         return False
 
 
-def _no_way(major: int | None) -> DatabaseUnavailable:
+def _no_server_error(major: int | None) -> DatabaseUnavailable:
     version = f" (PostgreSQL {major}, which made the data that are here)" if major else ""
     if os.uname().sysname == "Darwin":
         do = "run `brew install postgis`, or start Postgres.app's or Docker's engine"

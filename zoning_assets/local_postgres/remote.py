@@ -34,7 +34,7 @@ def answering(url: str, setting: str) -> str:
     try:
         open_database(canonical).close()
     except psycopg.Error as error:
-        raise _silent(url, error, setting) from error
+        raise _no_answer(url, error, setting) from error
     return canonical
 
 
@@ -51,7 +51,7 @@ def check(url: str) -> str:
             if not has_postgis(connection):
                 _add_postgis(connection, url)
     except psycopg.Error as error:
-        raise _silent(url, error, SETTING) from error
+        raise _no_answer(url, error, SETTING) from error
     return canonical
 
 
@@ -105,7 +105,7 @@ def _add_postgis(connection: psycopg.Connection, url: str) -> None:
             raise _unavailable(url, what, do, SETTING) from error
 
 
-def _silent(url: str, error: psycopg.Error, setting: str) -> DatabaseUnavailable:
+def _no_answer(url: str, error: psycopg.Error, setting: str) -> DatabaseUnavailable:
     why = reason(error)
     return _unavailable(url, f"does not answer: {why.what}", why.do, setting)
 

@@ -19,7 +19,7 @@ from zoning_assets.sources import Request, feed_type
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, QueryClient
 from zoning_assets.sources.arcgis.sample_row import complete_metadata
 from zoning_assets.sources.full_layer import FullLayer, page_of
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform.decode import page_readers, wkt_columns
 from zoning_assets.transform.decode.esri import esri_json
@@ -65,7 +65,7 @@ async def take_sample(http: Client, layer: FoundLayer, folder: Path, name: str |
     feed = Feed(PARCELS, layer.type, layer.url, layer=layer.layer)
     known = name or "us-xx-new"
     world = Jurisdiction(known, known, _WORLD, {PARCELS: feed}, file=str(folder / f"{known}.toml"))
-    draft = Draft(Objects(str(folder / "store")), Place(known), PARCELS)
+    draft = HarvestDraft(Objects(str(folder / "store")), Place(known), PARCELS)
     request = Request(world, feed, http, folder / "scratch", draft)
     if layer.type == "arcgis":
         return _with_shift_remark(await _of_arcgis(request, layer, name))

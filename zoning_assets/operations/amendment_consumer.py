@@ -126,7 +126,7 @@ async def _store(
     """Store the amendments and put their tile messages; return the error if that failed."""
     by_id = {message.id: amendment for message, amendment in parsed}
     try:
-        new = await asyncio.to_thread(amendment_records.receive, url, jurisdiction.id, by_id, jurisdiction.srid)
+        new = await asyncio.to_thread(amendment_records.store_messages, url, jurisdiction.id, by_id, jurisdiction.srid)
         requests = await asyncio.to_thread(_tile_messages, url, jurisdiction, parsed)
     except DatabaseUnavailable:
         raise

@@ -55,7 +55,7 @@ def roll_back(  # noqa: PLR0913 - what, who, why
         RollbackRefused: a later batch depends on it.
         DatabaseUnavailable, StoreError: nothing was undone.
     """
-    with rollback_batches.undoing(url, jurisdiction.id, dry_run=dry_run) as work:
+    with rollback_batches.opened(url, jurisdiction.id, dry_run=dry_run) as work:
         if isinstance(to, int):
             work.without(to, tile)
         else:
@@ -63,11 +63,11 @@ def roll_back(  # noqa: PLR0913 - what, who, why
         zoning = parcel_zoning.of(work.connection, jurisdiction.id, change_detection.rules_hash(jurisdiction))
         rezoned = zone_parcels.update_shares(zoning, jurisdiction).changed
         work.finish()
-        hold_records.place(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
+        hold_records.insert_hold(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
         subject = {"jurisdiction": jurisdiction.id, "batches": work.batches}
-        hold_records.note(work.connection, actor, "rollback", subject, reason)
+        hold_records.append_audit(work.connection, actor, "rollback", subject, reason)
         for feed in () if dry_run else work.batches:  # before the commit: a crash in between only loses a baseline
-            feed_baselines.roll_back(objects, jurisdiction.id, feed)
+            feed_baselines.mark_rolled_back(objects, jurisdiction.id, feed)
     batches = {feed: None if dry_run else batch for feed, batch in work.batches.items()}
     return RollbackResult(
         batches, tuple(sorted(work.undone)), work.ended, work.begun, rezoned, work.retracted, work.restored

@@ -12,7 +12,7 @@ from zoning_assets.errors import ZoningError
 from zoning_assets.harvest import Harvest
 from zoning_assets.model import PARCELS, VALIDATED, Place
 from zoning_assets.storage.object_store import raw_harvests
-from zoning_assets.storage.object_store.geoparquet_tables import Table
+from zoning_assets.storage.object_store.geoparquet_tables import StageTable
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.database import Connection, connect
 from zoning_assets.storage.postgis.records import hold_records
@@ -56,10 +56,13 @@ def verify(url: str, objects: Objects) -> IntegrityReport:
     Raises:
         DatabaseUnavailable: no database answers.
     """
-    faults = [f"audit row {number} was changed, or a row before it is missing" for number in hold_records.broken(url)]
+    faults = [
+        f"audit row {number} was changed, or a row before it is missing"
+        for number in hold_records.broken_audit_rows(url)
+    ]
     pages = rows = places = 0
     with connect(url) as connection:
-        for row in connection.execute(named("verify")["newest"]).fetchall():
+        for row in connection.execute(named("integrity_check")["newest"]).fetchall():
             batch, places = _Batch(*row), places + 1
             try:
                 harvest = raw_harvests.of(objects, Place(batch.jurisdiction, batch.tile), batch.feed, batch.harvest)
@@ -87,7 +90,7 @@ def _page_faults(objects: Objects, harvest: Harvest, where: str) -> Iterator[str
 
 def _expected_rows(objects: Objects, batch: _Batch) -> dict[str, str]:
     """Return key -> content hash of the validated table."""
-    table = Table(VALIDATED, batch.jurisdiction, batch.feed, batch.tile, batch.harvest, batch.rules)
+    table = StageTable(VALIDATED, batch.jurisdiction, batch.feed, batch.tile, batch.harvest, batch.rules)
     return {
         key: content
         for part in table.parts(objects)

@@ -10,15 +10,15 @@ from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import jurisdiction_removal
-from zoning_assets.storage.postgis.jurisdiction_removal import Removed
+from zoning_assets.storage.postgis.jurisdiction_removal import RemovalResult
 
 
 @dataclass(frozen=True)
-class RemovalResult:
+class RemovalReport:
     """Number of objects found, by kind, and the result of the removal; None: a preview, or there was nothing."""
 
     found: Mapping[str, int]
-    removed: Removed | None
+    removed: RemovalResult | None
 
 
 def remove(  # noqa: PLR0913 - what, who, why
@@ -30,7 +30,7 @@ def remove(  # noqa: PLR0913 - what, who, why
     actor: str,
     reason: str,
     dry_run: bool,
-) -> RemovalResult:
+) -> RemovalReport:
     """Remove a jurisdiction, or only count what would go.
 
     Args:
@@ -46,10 +46,10 @@ def remove(  # noqa: PLR0913 - what, who, why
         DatabaseUnavailable, StoreError: nothing was removed.
     """
     with jurisdiction_removal.opened(url, jurisdiction, hosts) as work:
-        found = work.found()
+        found = work.counts()
         if dry_run or not any(found.values()):
-            return RemovalResult(found, None)
+            return RemovalReport(found, None)
         done = work.remove(actor, reason)
         for feed in (PARCELS, ZONING):  # before the commit: a crash in between only loses a baseline
-            feed_baselines.forget(objects, jurisdiction, feed)
-    return RemovalResult(found, done)
+            feed_baselines.delete(objects, jurisdiction, feed)
+    return RemovalReport(found, done)

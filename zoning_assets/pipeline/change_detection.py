@@ -19,7 +19,7 @@ from zoning_assets.model import ZONING, Jurisdiction
 from zoning_assets.pipeline.zone_parcels import OverlayResult, facets_of, spellings, update_shares
 from zoning_assets.storage.postgis import parcel_zoning as store
 from zoning_assets.storage.postgis.records import change_records as feed
-from zoning_assets.storage.postgis.records.snapshots import Span, States
+from zoning_assets.storage.postgis.records.snapshots import Snapshots, Span
 from zoning_assets.transform.changes import change_event, zoning_codes
 from zoning_assets.transform.changes.parcel_changes import detect_parcel_changes
 from zoning_assets.transform.changes.zoning_changes import detect_zoning_changes
@@ -149,18 +149,18 @@ def _comparable(release: int, change: Any) -> tuple[Any, ...]:
 
 
 def _parcel_changes(
-    states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction
+    states: Snapshots, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction
 ) -> change_event.DetectedChanges:
     if not span.parcels_from or span.parcels_from == span.parcels_to:
         return change_event.DetectedChanges(change_event.no_changes())
     sides = states.parcels_that_differ(span.parcels_from, span.parcels_to)
     before, after = (in_metric_frame(_with_canonical_codes(side, spelled), jurisdiction) for side in sides)
-    same = states.parcels_that_stay(span.parcels_from, span.parcels_to)
+    same = states.unchanged_count(span.parcels_from, span.parcels_to)
     return detect_parcel_changes(before, after, has_own_codes=ZONING not in jurisdiction.feeds, same=same)
 
 
 def _zoning_changes(
-    states: States, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction, *, is_confirmed: bool = False
+    states: Snapshots, span: Span, spelled: Mapping[str, str], jurisdiction: Jurisdiction, *, is_confirmed: bool = False
 ) -> change_event.DetectedChanges:
     if not span.zoning_from or span.zoning_from == span.zoning_to:
         return change_event.DetectedChanges(change_event.no_changes())

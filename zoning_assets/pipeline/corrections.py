@@ -20,7 +20,7 @@ from zoning_assets.pipeline.workers.worker_tasks import page_attributes, try_fix
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import correction_records
-from zoning_assets.storage.postgis.records.correction_records import Rejected, Word
+from zoning_assets.storage.postgis.records.correction_records import Rejected, RowDecision
 from zoning_assets.transform.geometry.validity import NO_GEOMETRY
 from zoning_assets.transform.normalize import COLUMNS
 from zoning_assets.transform.row_corrections import Fix
@@ -43,7 +43,7 @@ def with_fixes(database: str, item: WorkItem, rejections: pd.DataFrame) -> WorkI
     A fix is not applied if another row of the place has its key. Exception: the key is a repeated one that the fix does
     not set; then the policy for repeated keys decides.
     """
-    found = correction_records.mends(database, item.place.jurisdiction, item.feed.name, rejections["raw"].tolist())
+    found = correction_records.fixes_of(database, item.place.jurisdiction, item.feed.name, rejections["raw"].tolist())
     if not found:
         return item
     keys = used_keys(item)
@@ -68,7 +68,8 @@ def check_rejections(
     """Check that fetched = accepted + rejected, and that not too many rows are rejected.
 
     In a tile, rows without a geometry do not count: those of the whole layer are assigned to one tile. If a layer loses
-    its geometries, feed_baselines.guard finds it by the number of rows with a location. Known rows do not count either.
+    its geometries, feed_baselines.check_row_count finds it by the number of rows with a location. Known rows do not
+    count either.
 
     Args:
         place: for messages; a tile or a jurisdiction.
@@ -131,11 +132,11 @@ def fix(  # noqa: PLR0913 - where, which rows, what, who and why
         SettingInvalid: the rows have no such column.
         HarvestMissing: the harvest was not validated under the current rules.
     """
-    decisions = [Word(row, None) for row in rows]
+    decisions = [RowDecision(row, None) for row in rows]
     refused: dict[str, ZoningError] = {}
     if request is not None:
         decisions = list(_validated_fixes(url, objects, jurisdiction, rows, request, refused))
-    for late in correction_records.put(url, decisions, actor, reason):
+    for late in correction_records.store(url, decisions, actor, reason):
         do = f"`zoning fix {late.row.row_id} --withdraw --reason ...` first, or use another key"
         what = "it has a decision already, or another fix has its key"
         refused[late.row.row_id] = _refused(late.row, what, do)
@@ -153,7 +154,7 @@ def _validated_fixes(  # noqa: PLR0913 - as fix, and a dict for the errors
     rows: Sequence[Rejected],
     request: FixRequest,
     refused: dict[str, ZoningError],
-) -> Iterator[Word]:
+) -> Iterator[RowDecision]:
     """The fixes of rows that validation accepts with them, place by place."""
     by_place = sorted(rows, key=lambda row: (row.feed, row.tile or ""))
     for (feed, _), group in groupby(by_place, key=lambda row: (row.feed, row.tile)):
@@ -172,7 +173,7 @@ def _located(
     """Find rejected rows in the harvest, without fixes: page name -> index of the row -> row."""
     rejections = item.table(VALIDATED).rejections(item.objects)
     numbers: dict[str, list[int]] = {}
-    ids = correction_records.identify(url, item.place.jurisdiction, item.feed.name, rejections["raw"].tolist())
+    ids = correction_records.row_ids(url, item.place.jurisdiction, item.feed.name, rejections["raw"].tolist())
     for number, row_id in enumerate(ids):
         numbers.setdefault(row_id, []).append(number)
     found: dict[str, dict[int, Rejected]] = {}
@@ -195,7 +196,7 @@ def _validated_fixes_of_page(  # noqa: PLR0913 - as above, for one page
     rows: Mapping[int, Rejected],
     request: FixRequest,
     refused: dict[str, ZoningError],
-) -> Iterator[Word]:
+) -> Iterator[RowDecision]:
     """The fixes of a page's rows that validation accepts with them, if no other row has their key."""
     now = page_attributes(item, page)
     fixes = {at: Fix(row.row_id, _columns(item, now[at], request, row), request.shape) for at, row in rows.items()}
@@ -210,7 +211,7 @@ def _validated_fixes_of_page(  # noqa: PLR0913 - as above, for one page
             do = "give it a key of its own, or mark it as --known"
             refused[rows[at].row_id] = _refused(rows[at], f"another row has the key {key!r}", do)
         else:
-            yield Word(rows[at], fixes[at], key)
+            yield RowDecision(rows[at], fixes[at], key)
 
 
 def _columns(item: WorkItem, now: Mapping[str, object], request: FixRequest, row: Rejected) -> dict[str, str | None]:

@@ -27,7 +27,7 @@ from zoning_assets.redaction import without_secrets
 from zoning_assets.sources import STATE_SIGNALS, Request, Source, feed_type
 from zoning_assets.sources.source import no_shapes
 from zoning_assets.storage.object_store import feed_baselines, geoparquet_tables, raw_harvests
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform.geometry import crs, datum_shifts, h3_tiles, tile_ownership
 from zoning_assets.transform.geometry.tile_ownership import LayerRows, Ownership
@@ -65,9 +65,11 @@ class Harvester:
         source, signals = await _open_source(request, await _signals(request))
         stamp = source.stamp | _settings_of(jurisdiction, request.feed)
         if source.rows is not None:
-            await asyncio.to_thread(feed_baselines.guard, self.objects, jurisdiction.id, request.feed, source.rows)
+            await asyncio.to_thread(
+                feed_baselines.check_row_count, self.objects, jurisdiction.id, request.feed, source.rows
+            )
         cover = await self._stored_or_new(source, request, stamp, now, force=force)
-        await asyncio.to_thread(feed_baselines.guard, self.objects, jurisdiction.id, request.feed, cover.rows)
+        await asyncio.to_thread(feed_baselines.check_row_count, self.objects, jurisdiction.id, request.feed, cover.rows)
         return replace(cover, signals=signals, seen=now.isoformat())
 
     async def _stored_or_new(
@@ -137,7 +139,7 @@ class Harvester:
             changes: the stored harvest and its update, if the source has only the rows that changed.
         """
         preload()
-        draft, proof = Draft(self.objects, item.place, item.feed.name), dict[str, Any]()
+        draft, proof = HarvestDraft(self.objects, item.place, item.feed.name), dict[str, Any]()
         try:
             read = await self._normalize_pages(item, draft, source.pages(draft, proof))
             _check_counts(item, draft.pages, read)
@@ -154,7 +156,9 @@ class Harvester:
             raise await asyncio.to_thread(source.explained, error) from error
         return await asyncio.to_thread(self._cut, item, draft, proof, found, stamp)
 
-    async def _normalize_pages(self, item: WorkItem, draft: Draft, pages: AsyncGenerator[Page]) -> dict[str, PageRead]:
+    async def _normalize_pages(
+        self, item: WorkItem, draft: HarvestDraft, pages: AsyncGenerator[Page]
+    ) -> dict[str, PageRead]:
         """Normalize each page while others are fetched; return the index of its rows by the name of the page.
 
         A source may discard pages of a query strategy that failed: their errors are ignored. An error of a page that
@@ -195,7 +199,7 @@ class Harvester:
             await self.pool.run(check_bounds, item, pages[worst])
 
     def _cut(
-        self, item: WorkItem, draft: Draft, proof: dict[str, Any], merged: PagesAndRows, stamp: Mapping[str, Any]
+        self, item: WorkItem, draft: HarvestDraft, proof: dict[str, Any], merged: PagesAndRows, stamp: Mapping[str, Any]
     ) -> Cover:
         """Commit the pages as a harvest, and assign its rows to tiles."""
         layer, feed, rows = item.harvest, item.feed.name, merged.rows
@@ -219,7 +223,7 @@ class Harvester:
             raise JurisdictionInvalid(
                 f"it has no feed {feed!r}", where=jurisdiction.file, do=f"add a table [feeds.{feed}] to the file"
             )
-        draft = Draft(self.objects, Place(jurisdiction.id), feed)
+        draft = HarvestDraft(self.objects, Place(jurisdiction.id), feed)
         return Request(jurisdiction, jurisdiction.feeds[feed], http, self.scratch, draft)
 
     async def probe(self, jurisdiction: Jurisdiction, feed: str, http: Client, now: datetime) -> str | None:
@@ -231,7 +235,7 @@ class Harvester:
         request = self._request(jurisdiction, feed, http)
         signals = await feed_type(request.feed.type).probe(request)
         before = feed_baselines.find(self.objects, jurisdiction.id, feed)
-        return feed_baselines.changed(before, signals, request.feed.full_refresh_days, now)
+        return feed_baselines.fetch_reason(before, signals, request.feed.full_refresh_days, now)
 
     async def fetch_first_page(self, jurisdiction: Jurisdiction, feed: str, http: Client) -> WorkItem:
         """Fetch the first page of a layer and store it as a harvest of its own, for `Pipeline.try_first_page`.
@@ -241,7 +245,7 @@ class Harvester:
         """
         request = self._request(jurisdiction, feed, http)
         source = await feed_type(request.feed.type).open_source(request)
-        draft = Draft(self.objects, Place(jurisdiction.id), feed)
+        draft = HarvestDraft(self.objects, Place(jurisdiction.id), feed)
         async with aclosing(source.pages(draft, {})) as pages:
             await anext(pages, None)
         harvest = draft.commit(form=source.form, layer=source.layer, proof={})

@@ -44,7 +44,7 @@ class ActiveHolds:
 
     def error(self, jurisdiction: str, hosts: Collection[str]) -> ZoningError | None:
         """The error for a jurisdiction with feeds at these hosts if it is paused; None: it is not paused."""
-        hold = hold_records.of(self.active, jurisdiction, hosts)
+        hold = hold_records.find_hold(self.active, jurisdiction, hosts)
         return hold.error() if hold else None
 
     async def wait_until_resumed(

@@ -24,7 +24,7 @@ def record_published(objects: Objects, cover: Cover, published: Set[Place]) -> b
     """
     tiles = {place.tile for place in published if place.tile}
     if cover.tiles:
-        tiles = feed_baselines.published_of(objects, cover.jurisdiction, cover.feed, cover.harvest, tiles)
+        tiles = feed_baselines.add_published_tiles(objects, cover.jurisdiction, cover.feed, cover.harvest, tiles)
     complete = tiles >= set(cover.tiles) if cover.tiles else bool(published)
     if complete:
         feed_baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, cover.refreshed)
@@ -35,7 +35,7 @@ def is_complete(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> bool
     """Whether every place of a feed is published from the newest harvest of its layer."""
     cover = newest_cover(objects, jurisdiction, feed)
     tiles = set(cover.tiles)
-    return not tiles or feed_baselines.published_of(objects, jurisdiction.id, feed, cover.harvest, ()) >= tiles
+    return not tiles or feed_baselines.add_published_tiles(objects, jurisdiction.id, feed, cover.harvest, ()) >= tiles
 
 
 def newest_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:

@@ -54,7 +54,7 @@ from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.storage.postgis.publish import Published
+from zoning_assets.storage.postgis.publish import PublishResult
 from zoning_assets.storage.postgis.records import correction_records, feed_freshness, snapshots
 from zoning_assets.transform.quality.release_checks import Verdict
 from zoning_assets.transform.quality.release_profile import ReleaseProfile
@@ -278,15 +278,15 @@ class Pipeline:
         with other states and when they were harvested."""
         for each in covers:
             if record_published(self.objects, each, places_in(each.jurisdiction, published)):
-                snapshots.note_whole(self.database, each.jurisdiction, each.feed)
+                snapshots.set_compared_batch(self.database, each.jurisdiction, each.feed)
                 seen = datetime.fromisoformat(each.seen)
-                feed_freshness.note_harvested(self.database, each.jurisdiction, each.feed, seen)
+                feed_freshness.store_harvest(self.database, each.jurisdiction, each.feed, seen)
 
     def _record_replayed(self, feed: str, replayed: Sequence[Jurisdiction]) -> None:
         """Record feeds that are completely published after a run that fetched no rows."""
         for jurisdiction in replayed:
             if is_complete(self.objects, jurisdiction, feed):
-                snapshots.note_whole(self.database, jurisdiction.id, feed)
+                snapshots.set_compared_batch(self.database, jurisdiction.id, feed)
 
     def _with_rejections(self, outcome: Outcome, validated: ValidatedTable) -> Outcome:
         """Add the rejections and the preview image. They are read last: they are large, and a place may wait long at
@@ -302,7 +302,7 @@ class Pipeline:
     def _resolve_repeated_key(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
         """Handle a key that two rows have. If a person's fix gave the key, the fix is withdrawn; else the layer has
         changed and is fetched again by the next harvest. Return the error to report."""
-        if not (error.key and correction_records.end_of_key(self.database, jurisdiction.id, feed, error.key)):
+        if not (error.key and correction_records.end_fix_of_key(self.database, jurisdiction.id, feed, error.key)):
             mark_for_refetch(self.objects, jurisdiction, feed)
             return error
         return CoverStale(f"{error.what}; the fix that gave it was withdrawn", where=error.where, do="run again")
@@ -321,5 +321,5 @@ def _received_counts(cover: Cover, item: WorkItem, stages: Sequence[str]) -> Cou
     return received
 
 
-def _published_counts(done: Published) -> Counts:
+def _published_counts(done: PublishResult) -> Counts:
     return Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)

@@ -7,7 +7,7 @@ from zoning_assets.pipeline.release_gate import ReleaseGate
 from zoning_assets.pipeline.validation import ValidatedTable
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.pipeline.workers.worker_tasks import compare_place, publish_place
-from zoning_assets.storage.postgis.publish import Published, find_published
+from zoning_assets.storage.postgis.publish import PublishResult, find_published
 from zoning_assets.storage.postgis.sessions import close_idle
 from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
@@ -24,7 +24,7 @@ class Publisher:
     pool: Pool
     database: str
 
-    async def publish(self, validated: ValidatedTable, fields: ReleaseProfile, gate: ReleaseGate) -> Published:
+    async def publish(self, validated: ValidatedTable, fields: ReleaseProfile, gate: ReleaseGate) -> PublishResult:
         """Publish a validated table, unless it is published already.
 
         Args:
@@ -50,7 +50,7 @@ class Publisher:
             return await asyncio.to_thread(publish_place, item, self.database, await gate.newest_rollback())
 
     async def _profile(
-        self, validated: ValidatedTable, fields: ReleaseProfile, gate: ReleaseGate, done: Published | None
+        self, validated: ValidatedTable, fields: ReleaseProfile, gate: ReleaseGate, done: PublishResult | None
     ) -> ReleaseProfile:
         """The release profile of this place, compared with what is published if there is something to compare with."""
         profile = fields + await asyncio.to_thread(validated.profile)

@@ -17,7 +17,7 @@ from zoning_assets.pipeline.validation import ValidatedTable
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import release_profiles
-from zoning_assets.storage.postgis.records.release_profiles import ACCEPTED, HELD, PASSED, Contents, Surveys
+from zoning_assets.storage.postgis.records.release_profiles import ACCEPTED, HELD, PASSED, Contents, ReleaseProfiles
 from zoning_assets.transform.quality import release_checks
 from zoning_assets.transform.quality.release_checks import CheckFinding, Verdict
 from zoning_assets.transform.quality.release_metrics import Measure, ReleaseCandidate, measure_release
@@ -67,12 +67,12 @@ class ReleaseGate:
 
     async def is_not_rolled_back(self) -> bool:
         """Whether the feed was not rolled back during this run."""
-        now = await asyncio.to_thread(release_profiles.begun, self.database, self.jurisdiction.id, self.feed)
+        now = await asyncio.to_thread(release_profiles.baseline, self.database, self.jurisdiction.id, self.feed)
         return now[1] == await self.newest_rollback()
 
     async def _initial_state(self) -> tuple[bool, int]:
         if self._initial is None:
-            reading = asyncio.to_thread(release_profiles.begun, self.database, self.jurisdiction.id, self.feed)
+            reading = asyncio.to_thread(release_profiles.baseline, self.database, self.jurisdiction.id, self.feed)
             self._initial = asyncio.create_task(reading)
         return await self._initial
 
@@ -137,21 +137,21 @@ class ReleaseGate:
     def _check(self, *, has_baseline: bool) -> None:
         with release_profiles.opened(self.database, self.jurisdiction.id, self.feed) as stored:
             contents = {place.tile or "": content for place, content in self._contents.items()}
-            state, known = stored.last()
+            state, known = stored.newest()
             accepted = state == ACCEPTED and all(known.get(tile, [""])[0] == each[0] for tile, each in contents.items())
             if accepted or not contents:  # the same rows were checked before
-                verdict = Verdict(self.jurisdiction.id, self.feed, stored.believed(), tiles=self._checked_tiles())
+                verdict = Verdict(self.jurisdiction.id, self.feed, stored.last_findings(), tiles=self._checked_tiles())
             else:
                 verdict = self._check_release(stored, contents, has_baseline=has_baseline)
         self._report(verdict)
 
-    def _check_release(self, stored: Surveys, contents: Contents, *, has_baseline: bool) -> Verdict:
+    def _check_release(self, stored: ReleaseProfiles, contents: Contents, *, has_baseline: bool) -> Verdict:
         """Check the release against what is published, and record it. A first release is never held: it is published
         already."""
         whole = {place.tile or "" for place in self._arrived} >= {*self._tiles}
         release = self._candidate(stored, whole=whole) if has_baseline else ReleaseCandidate(self.feed, self._profile)
         measured = measure_release(release, self.jurisdiction.bounds, self.jurisdiction.target_crs)
-        findings = self._findings(measured, stored.past(), release.published_rows)
+        findings = self._findings(measured, stored.past_measures(), release.published_rows)
         held = has_baseline and any(each.tripped and each.blocks for each in findings)
         values = {
             name: value
@@ -159,7 +159,7 @@ class ReleaseGate:
             if has_baseline or release_checks.CHECKS[name].is_level
         }
         recorded = [asdict(each) for each in findings]
-        stored.note(HELD if held else PASSED, contents, values, recorded, self._profile.fields, whole=whole)
+        stored.store(HELD if held else PASSED, contents, values, recorded, self._profile.fields, whole=whole)
         return Verdict(self.jurisdiction.id, self.feed, findings, held=held, tiles=self._checked_tiles())
 
     def _checked_tiles(self) -> tuple[str, ...]:
@@ -173,15 +173,15 @@ class ReleaseGate:
         limits = {**of_feed, **self.jurisdiction.tripwires}
         return release_checks.check_release(measured, past, limits, feed=self.feed, published=published)
 
-    def _candidate(self, stored: Surveys, *, whole: bool) -> ReleaseCandidate:
+    def _candidate(self, stored: ReleaseProfiles, *, whole: bool) -> ReleaseCandidate:
         tiles = None if whole else [place.tile or "" for place in self._arrived]
         before = feed_baselines.find(self.objects, self.jurisdiction.id, self.feed)
         age = datetime.now(UTC) - datetime.fromisoformat(before.at) if before and before.at else None
-        seen, has_codes = stored.seen(self._profile.codes.keys())
+        seen, has_codes = stored.known_codes(self._profile.codes.keys())
         return ReleaseCandidate(
             self.feed,
             self._profile,
-            stored.standing(tiles),
+            stored.published(tiles),
             stored.rows(),
             seen,
             has_codes,

@@ -32,8 +32,8 @@ from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import parcel_zoning
 from zoning_assets.storage.postgis.publish import find_published
 from zoning_assets.storage.postgis.records import correction_records, failure_records, feed_freshness, hold_records
-from zoning_assets.storage.postgis.records.snapshots import States
-from zoning_assets.storage.postgis.sessions import said, session
+from zoning_assets.storage.postgis.records.snapshots import Snapshots
+from zoning_assets.storage.postgis.sessions import session, translated_errors
 
 _log = logging.getLogger(__name__)
 
@@ -117,12 +117,14 @@ class UnchangedCheck:
             client = http.for_work(Tally(), paused, answers)
             outcomes = await self._outcomes(jurisdiction, feed, client, now)
         if outcomes:
-            await asyncio.to_thread(feed_freshness.note_harvested, self.database, jurisdiction.id, feed, now)
+            await asyncio.to_thread(feed_freshness.store_harvest, self.database, jurisdiction.id, feed, now)
         return outcomes
 
     def _is_published(self, jurisdiction: Jurisdiction, feed: str) -> bool:
         """Whether a feed is not paused, has no open failure, and its newest batch completed it."""
-        paused = hold_records.of(hold_records.active(self.database), jurisdiction.id, hosts_of(jurisdiction, feed))
+        paused = hold_records.find_hold(
+            hold_records.active(self.database), jurisdiction.id, hosts_of(jurisdiction, feed)
+        )
         if paused or self._has_failure(jurisdiction, feed):
             return False
         found = self._published(jurisdiction)
@@ -132,9 +134,9 @@ class UnchangedCheck:
         return failure_records.is_any_open(self.database, jurisdiction.id, feed)
 
     def _published(self, jurisdiction: Jurisdiction) -> _PublishedBatches:
-        with said(self.database), session(self.database) as connection:
+        with translated_errors(self.database), session(self.database) as connection:
             zoning = parcel_zoning.of(connection, jurisdiction.id, change_detection.rules_hash(jurisdiction))
-            span = States(connection, jurisdiction.id).span()
+            span = Snapshots(connection, jurisdiction.id).span()
         newest = {PARCELS: zoning.parcels, ZONING: zoning.zoning}
         complete = {PARCELS: span.parcels_to, ZONING: span.zoning_to}
         return _PublishedBatches(newest, complete, is_compared=zoning.is_current and span.is_empty)
@@ -164,7 +166,9 @@ class UnchangedCheck:
             return False
         if cover.feed == PARCELS and not cover.tiles:
             return False
-        return feed_baselines.published(self.objects, cover.jurisdiction, cover.feed, cover.harvest) >= set(cover.tiles)
+        return feed_baselines.published_tiles(self.objects, cover.jurisdiction, cover.feed, cover.harvest) >= set(
+            cover.tiles
+        )
 
     def _outcome(self, item: WorkItem | Exception) -> Outcome | None:
         """The outcome that a run would have for a published place; None if the run would publish it."""
@@ -174,7 +178,7 @@ class UnchangedCheck:
         table = fixed.table(VALIDATED)
         summary, rejections = table.summary(self.objects), table.rejections(self.objects)
         counts = Counts(**summary["counts"])
-        known_among = partial(correction_records.known, self.database, item.place.jurisdiction, item.feed.name)
+        known_among = partial(correction_records.count_known, self.database, item.place.jurisdiction, item.feed.name)
         check_rejections(item.place, counts, rejections, known_among)
         done = find_published(self.database, fixed.edition)
         if done is None:

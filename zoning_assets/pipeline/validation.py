@@ -74,12 +74,12 @@ class Validator:
         """
         item = validated.item
         rejections = item.table(VALIDATED).rejections(item.objects)
-        known_among = partial(correction_records.known, self.database, item.place.jurisdiction, item.feed.name)
+        known_among = partial(correction_records.count_known, self.database, item.place.jurisdiction, item.feed.name)
         try:
             check_rejections(item.place, validated.counts, rejections, known_among if self.database else lambda _: 0)
         except TooManyRejections:
             if self.database:
-                correction_records.hold_back(self.database, item.edition, rejection_rows(rejections))
+                correction_records.store_unpublished(self.database, item.edition, rejection_rows(rejections))
             raise
 
     def _fixed(self, item: WorkItem) -> WorkItem:

@@ -61,7 +61,7 @@ class OverlayResult:
     split: store.Split
 
 
-def update_shares(stored: store.Shares, jurisdiction: Jurisdiction) -> OverlayResult:
+def update_shares(stored: store.ParcelZoning, jurisdiction: Jurisdiction) -> OverlayResult:
     """Update canonical codes and the table `parcel_zoning`, in a transaction that holds the locks of the
     jurisdiction."""
     if stored.is_current:
@@ -75,13 +75,17 @@ def update_shares(stored: store.Shares, jurisdiction: Jurisdiction) -> OverlayRe
     writing = stored.begin(no_map=districts.empty)
     if not districts.empty:
         best = _overlay_chosen(stored, writing, _packed(districts, jurisdiction), chosen, best)
-    changed = writing.end()
+    changed = writing.close()
     stored.put_best_lots(best or {})
     return OverlayResult(len(districts), chosen, changed, spelled, untyped, alike, stored.split())
 
 
 def _overlay_chosen(
-    stored: store.Shares, writing: store.Writing, map_: ZoningMap, chosen: int, best: dict[str, str] | None
+    stored: store.ParcelZoning,
+    writing: store.ParcelZoningBatch,
+    map_: ZoningMap,
+    chosen: int,
+    best: dict[str, str] | None,
 ) -> dict[str, str]:
     """Overlay the chosen parcels and write their shares.
 
@@ -98,7 +102,7 @@ def _overlay_chosen(
     """
     with Pool() as pool:
         pool.at_exit(share_tasks.clear_map_cache)
-        run = pool.map if chosen > _FEW_BATCHES * stored.at_once else run_ahead
+        run = pool.map if chosen > _FEW_BATCHES * stored.chunk_size else run_ahead
         if best is None:
             return _overlay_all(stored, writing, map_, run)
         for batch in run(partial(share_tasks.overlay_with_best_lots, map_, best), stored.chosen()):
@@ -106,7 +110,9 @@ def _overlay_chosen(
         return best
 
 
-def _overlay_all(stored: store.Shares, writing: store.Writing, map_: ZoningMap, run: MapTasks) -> dict[str, str]:
+def _overlay_all(
+    stored: store.ParcelZoning, writing: store.ParcelZoningBatch, map_: ZoningMap, run: MapTasks
+) -> dict[str, str]:
     """Overlay all parcels, each once. Parcels that get a code only if they have the largest part of a district are
     undecided at first; they are overlaid again at the end."""
     leading, undecided = None, list[str]()
@@ -130,7 +136,7 @@ def _packed(districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction) -> ZoningMa
 
 
 def _choose(
-    stored: store.Shares, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
+    stored: store.ParcelZoning, map_: pd.DataFrame, districts: gpd.GeoDataFrame, jurisdiction: Jurisdiction
 ) -> tuple[int, dict[str, str] | None]:
     """Choose the parcels whose shares may have changed.
 
@@ -164,7 +170,7 @@ def _choose(
     return chosen, {each: lot for each, lot in before.items() if each in others} | now
 
 
-def _decoded(lots: Sequence[store.Lot]) -> pd.DataFrame:
+def _decoded(lots: Sequence[store.ParcelShape]) -> pd.DataFrame:
     return store.frame(lots, ("key",))
 
 
@@ -202,7 +208,9 @@ def _touching(
     return np.flatnonzero(touched)
 
 
-def _spell(stored: store.Shares, seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> tuple[int, list[str]]:
+def _spell(
+    stored: store.ParcelZoning, seen: Mapping[str, str | None], jurisdiction: Jurisdiction
+) -> tuple[int, list[str]]:
     """Write canonical codes and zone types to the tables. Return how many rows changed, and the codes without a
     type."""
     spelled = spellings(seen, jurisdiction)

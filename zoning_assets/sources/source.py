@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # Dagster's definitions import this file, and need no numpy
 
 
 class PageDraft(Protocol):
-    """The pages of a harvest that is being fetched, with their queries. Implemented by harvest_drafts.Draft."""
+    """The pages of a harvest that is being fetched, with their queries. Implemented by harvest_drafts.HarvestDraft."""
 
     pages: list[Page]
 

@@ -1,4 +1,4 @@
-"""Where things are kept: the object store (raw, normalized, validated) and PostGIS.
+"""Storage: the object store (raw, normalized and validated data) and PostGIS.
 
-What belongs here: reading and writing, named by content, whole or not at all. What does not: judging what is written.
+What belongs here: reading and writing, atomically. What does not: validation of what is written.
 """

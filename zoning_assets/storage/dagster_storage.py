@@ -1,10 +1,10 @@
-"""Where Dagster keeps its own storage (runs, events, partitions, schedules): always PostgreSQL, by dagster-postgres.
+"""The database of Dagster's own storage (runs, events, partitions, schedules), which dagster-postgres uses.
 
-    ZONING_DAGSTER_DATABASE_URL    the database that the user names
+    ZONING_DAGSTER_DATABASE_URL    a database of the user
     the private cluster            its database `dagster`, owned by a login that owns nothing else
     ZONING_DATABASE_URL            the schema `zoning_dagster` of that database, chosen by search_path
 
-What does not belong here: Dagster. Its dagster.yaml reads the address from the environment.
+What does not belong here: imports of Dagster. Its dagster.yaml reads the address from the environment.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -22,27 +22,28 @@ from zoning_assets.storage.postgis import database
 
 SETTING = "ZONING_DAGSTER_DATABASE_URL"
 DATABASE, SCHEMA = "dagster", "zoning_dagster"
-#: A key is the jurisdiction, a separator, and the tile (partitions.py).
+#: A partition key is the jurisdiction, a separator, and the tile (partitions.py).
 _REGISTERED = """
 SELECT count(*) FROM dynamic_partitions
 WHERE partitions_def_name = 'tiles' AND starts_with(partition, %(jurisdiction)s)
     AND substr(partition, length(%(jurisdiction)s) + 2) = ANY (%(tiles)s)
 """
-#: One process at a time makes Dagster's tables.
+#: Advisory lock: only one process at a time creates Dagster's tables.
 _TABLES_LOCK = 7_240_512
 
 
 def bring_up(home: Path, environ: Mapping[str, str], url: str) -> str:
-    """The address of Dagster's storage, which exists and answers; it may have no tables yet.
+    """Return the address of Dagster's storage, after it has answered. A missing database or
+    schema is created; it may have no tables yet.
 
     Args:
         home: ZONING_HOME.
         environ: where ZONING_DAGSTER_DATABASE_URL may be set.
-        url: the database that the program works with, as database.bring_up returns it.
+        url: the database of the program, as database.bring_up returns it.
 
     Raises:
-        SettingInvalid: ZONING_DAGSTER_DATABASE_URL is no address of a database.
-        DatabaseUnavailable: it does not answer, or this user may not make the schema.
+        SettingInvalid: ZONING_DAGSTER_DATABASE_URL is not the URL of a PostgreSQL database.
+        DatabaseUnavailable: it does not answer, or this user may not create the schema.
     """
     if configured := environ.get(SETTING):
         return remote.answering(configured, SETTING)
@@ -50,25 +51,29 @@ def bring_up(home: Path, environ: Mapping[str, str], url: str) -> str:
 
 
 def is_private(address: str) -> bool:
-    """Whether an address is that of a private cluster's database."""
+    """Whether an address belongs to a private cluster."""
     return urlsplit(address).username == f"zoning_{DATABASE}" and urlsplit(address).path == f"/{DATABASE}"
 
 
 @contextmanager
 def locked(address: str) -> Iterator[None]:
-    """Hold the storage alone, on all machines. Of two programs that make Dagster's tables at once, Dagster records two
-    versions in one storage, which it then refuses for good."""
+    """Hold the lock of the storage, across machines.
+
+    If two programs create Dagster's tables at the same time, the storage gets two version records, and Dagster refuses
+    it from then on.
+    """
     with database.connect(address) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [_TABLES_LOCK])
         yield
 
 
 def has_tiles(address: str, jurisdiction: str, tiles: Collection[str]) -> bool:
-    """Whether tiles of a jurisdiction are registered as partitions. It reads Dagster's own table, as importing Dagster
-    takes a second; False where there is no such table.
+    """Whether these tiles of a jurisdiction are registered as partitions; False if Dagster has no tables yet.
+
+    It reads Dagster's table directly, because importing Dagster takes a second.
 
     Raises:
-        DatabaseUnavailable: nobody answers.
+        DatabaseUnavailable: the database does not answer.
     """
     values = {"jurisdiction": jurisdiction, "tiles": list(tiles)}
     with database.connect(address) as connection:
@@ -80,7 +85,7 @@ def has_tiles(address: str, jurisdiction: str, tiles: Collection[str]) -> bool:
 
 
 def _own_schema(url: str) -> str:
-    """A schema beside ours. Its owner is the role that programs work as, which owns nothing of ours."""
+    """A schema of its own in our database. Its owner is the role that programs use, which does not own our schema."""
     address = database.with_option(url, f"-c search_path={SCHEMA}")
     with database.connect(url) as connection:
         role, exists = connection.execute(
@@ -94,12 +99,12 @@ def _own_schema(url: str) -> str:
 def _create_schema(url: str, role: str) -> None:
     query = sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}")
     try:
-        with database.open_(url) as connection:
+        with database.open_connection(url) as connection:
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_TABLES_LOCK])
             connection.execute(query.format(sql.Identifier(SCHEMA), sql.Identifier(role)))
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnavailable(
-            f"the schema {SCHEMA} for Dagster's storage cannot be made there by this user",
+            f"this user cannot create the schema {SCHEMA} for Dagster's storage",
             where=database.where(url),
             do=f"let a superuser run CREATE SCHEMA {SCHEMA} AUTHORIZATION {role}, or set {SETTING}",
         ) from error

@@ -22,7 +22,7 @@ from zoning_assets.simulation.portal import layer_description
 from zoning_assets.simulation.portal.portal import county_portal
 from zoning_assets.sources import Request
 from zoning_assets.sources.arcgis import arcgis_source
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform.geometry import h3_tiles
 
@@ -56,7 +56,7 @@ async def queries_of(folder: Path, bounds: Bounds, extent: Bounds | None, *, tol
     ):
         county = replace(read_toml(folder, county_toml(address), ID), bounds=bounds)
         feed = replace(county.feeds[PARCELS], format="json", crs="EPSG:2249")
-        draft = Draft(Objects(str(folder / uuid.uuid4().hex)), Place(ID), PARCELS)
+        draft = HarvestDraft(Objects(str(folder / uuid.uuid4().hex)), Place(ID), PARCELS)
         source = await arcgis_source.open_source(Request(county, feed, http, folder / "scratch", draft))
         await fetched(source, draft)
         assert sum(page.rows for page in draft.pages) == len(EVERY_ID)

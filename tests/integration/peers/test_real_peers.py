@@ -24,7 +24,7 @@ from zoning_assets.model import Jurisdiction, Outcome, Place
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.sources import Request, feed_type
 from zoning_assets.storage.object_store import raw_harvests
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -144,7 +144,7 @@ def _load(city: Path, database: str) -> None:
 async def test_plain_files_by_lighttpd(tmp_path: Path, lighttpd: str, name: str) -> None:
     """A file that did not change is asked for once more, and not sent."""
     described = jurisdiction(tmp_path, "download", f"{lighttpd}/{name}")
-    draft = Draft(None, Place(described.id), "parcels")  # type: ignore[arg-type] - a download has none
+    draft = HarvestDraft(None, Place(described.id), "parcels")  # type: ignore[arg-type] - a download has none
     tally = Tally()
     async with Http() as http:
         request = Request(described, described.feeds["parcels"], http.for_work(tally), tmp_path / "scratch", draft)

@@ -22,7 +22,7 @@ from zoning_assets.simulation.portal import layer_query as portal_query
 from zoning_assets.simulation.portal.portal import CountyReleases, SimulatedPortal, county_portal
 from zoning_assets.sources import Request
 from zoning_assets.sources.arcgis import arcgis_source
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.object_store.raw_harvests import page_name, read_packed
 from zoning_assets.transform import normalize
@@ -72,12 +72,12 @@ async def opened(
     async with portal.running() as address, plain_client(sleep=clock.sleep, clock=clock) as http:
         county = read_toml(tmp_path, county_toml(address), ID)
         feed = replace(county.feeds[PARCELS], **{"format": "json", **changes})
-        draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
+        draft = HarvestDraft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
         request = Request(county, feed, http, tmp_path / "scratch", draft)
         yield portal, await arcgis_source.open_source(request), request
 
 
-def rows_of(source: Any, draft: Draft, objects: Objects) -> list[int]:
+def rows_of(source: Any, draft: HarvestDraft, objects: Objects) -> list[int]:
     """The object ids of all rows of a draft."""
     found: list[int] = []
     for page in draft.pages:
@@ -89,11 +89,11 @@ def rows_of(source: Any, draft: Draft, objects: Objects) -> list[int]:
     return sorted(found)
 
 
-def draft_body(draft: Draft, page: Any, objects: Objects) -> bytes:
+def draft_body(draft: HarvestDraft, page: Any, objects: Objects) -> bytes:
     return read_packed(objects, page_name(draft.place, draft.feed, page.name))
 
 
-async def fetched(source: Any, draft: Draft) -> dict[str, Any]:
+async def fetched(source: Any, draft: HarvestDraft) -> dict[str, Any]:
     """All pages into the draft; the proof."""
     proof: dict[str, Any] = {}
     async for _ in source.pages(draft, proof):
@@ -104,7 +104,7 @@ async def fetched(source: Any, draft: Draft) -> dict[str, Any]:
 async def harvested(tmp_path: Path, desk: Desk, **changes: object) -> tuple[list[int], dict[str, Any]]:
     """All rows of the layer, and the proof."""
     async with opened(tmp_path, desk, **changes) as (_, source, _request):
-        draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
+        draft = HarvestDraft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
         proof = await fetched(source, draft)
         return rows_of(source, draft, draft.objects), proof
 
@@ -122,7 +122,7 @@ async def test_each_way_gives_every_row_once(tmp_path: Path, strategy: str) -> N
 async def test_each_form_gives_every_row_where_it_lies(tmp_path: Path, form: str) -> None:
     """The same ids; and the same places, though GeoJSON comes in degrees and the others in feet."""
     async with opened(tmp_path, Desk(), format=form) as (_, source, request):
-        draft = Draft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
+        draft = HarvestDraft(Objects(str(tmp_path / "store")), Place(ID), PARCELS)
         await fetched(source, draft)
         assert rows_of(source, draft, draft.objects) == EVERY_ID
         rows = page_readers.READERS[source.form](draft_body(draft, draft.pages[0], draft.objects), source.layer)
@@ -241,14 +241,14 @@ async def test_a_harvest_that_broke_goes_on_where_it_was(tmp_path: Path) -> None
     async with opened(tmp_path, desk, clock) as (_, source, _request):
         objects, place = Objects(str(tmp_path / "store")), Place(ID)
         with pytest.raises(PortalUnreachable):
-            await fetched(source, Draft(objects, place, PARCELS))
+            await fetched(source, HarvestDraft(objects, place, PARCELS))
         dead[0], clock.now_s = False, clock.now_s + 3600  # until then the portal is left alone
         desk.queries.clear()
-        draft = Draft(objects, place, PARCELS)
+        draft = HarvestDraft(objects, place, PARCELS)
         proof = await fetched(source, draft)
         assert rows_of(source, draft, objects) == EVERY_ID
         assert len(desk.pages) < 6
-        assert "went on with" in proof["resumed"]
+        assert "continued with" in proof["resumed"]
 
 
 async def test_a_probe_costs_three_requests_and_no_row(tmp_path: Path) -> None:

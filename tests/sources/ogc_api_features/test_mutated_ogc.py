@@ -22,7 +22,7 @@ from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place
 from zoning_assets.sources.ogc_api_features import ogc_source
 from zoning_assets.sources.source import Request
 from zoning_assets.sources.wfs import wfs_source
-from zoning_assets.storage.object_store.harvest_drafts import Draft
+from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
 
 SERVED = lots(40, shapeless=11)
@@ -89,7 +89,7 @@ async def harvest(name: str, seed: int, one_in: int) -> bool | None:
     with tempfile.TemporaryDirectory() as folder:
         feed = Feed(PARCELS, kind, f"https://data.example.org{path}", key="pin", page_size=15, layer="lots")
         jurisdiction = Jurisdiction("us-ma-cambridge", "Cambridge", BOUNDS, {PARCELS: feed}, portal=PORTAL)
-        draft = Draft(Objects(f"{folder}/store"), Place(jurisdiction.id), PARCELS)
+        draft = HarvestDraft(Objects(f"{folder}/store"), Place(jurisdiction.id), PARCELS)
         try:
             whole = await module.open_source(Request(jurisdiction, feed, http, Path(folder) / "scratch", draft))
         except ZoningError:

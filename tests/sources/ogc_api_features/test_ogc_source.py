@@ -193,7 +193,7 @@ async def test_a_broken_harvest_goes_on_where_it_was(tmp_path: Path) -> None:
         server.asked.clear()
         whole = await ogc_source.open_source(request)
     assert same(whole, lots(250))
-    assert whole.here.proof["resumed"] == "went on with 2 pages of an earlier try"
+    assert whole.here.proof["resumed"] == "continued with 2 pages of an earlier run"
     assert [query["offset"] for _, query in server.asked if "offset" in query] == ["200"]
 
 

@@ -204,7 +204,7 @@ async def test_a_broken_harvest_goes_on_where_it_was(tmp_path):
         whole = await socrata_source.open_source(request)
     assert (pages, desk.pages) == (7, 14)
     assert len(rows_of(whole)) == 1234
-    assert whole.here.proof["resumed"] == "went on with 7 pages of an earlier try"
+    assert whole.here.proof["resumed"] == "continued with 7 pages of an earlier run"
 
 
 async def test_a_portal_without_row_ids_is_proven_by_the_rows_themselves(tmp_path):

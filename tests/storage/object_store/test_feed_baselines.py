@@ -1,4 +1,4 @@
-"""A layer that shrank by much waits for a person; a probe says whether a feed is worth fetching."""
+"""A layer with far fewer rows waits for a person; a probe decides whether a feed has to be fetched."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,14 +22,14 @@ def objects(tmp_path: Path) -> Objects:
 
 
 def guard(objects: Objects, rows: int, **changes: object) -> None:
-    feed_baselines.guard(objects, "us-xx-a", replace(FEED, **changes), rows)
+    feed_baselines.check_row_count(objects, "us-xx-a", replace(FEED, **changes), rows)
 
 
 @pytest.mark.parametrize(
     ("rows", "fine"), [(1000, True), (901, True), (900, False), (1, False), (0, False), (9000, True)]
 )
-def test_a_fall_by_a_tenth_waits_for_a_person(objects: Objects, rows: int, fine: bool) -> None:
-    """OpenAddresses' alarm: below it a layer may shrink, at it nothing is retired unasked."""
+def test_a_drop_by_a_tenth_waits_for_a_person(objects: Objects, rows: int, fine: bool) -> None:
+    """The limit of OpenAddresses: a smaller drop is accepted, from the limit on nothing is retired without a person."""
     feed_baselines.put(objects, "us-xx-a", "parcels", 1000, None, datetime.now(UTC))
     if fine:
         guard(objects, rows)
@@ -38,15 +38,15 @@ def test_a_fall_by_a_tenth_waits_for_a_person(objects: Objects, rows: int, fine:
             guard(objects, rows)
 
 
-def test_an_empty_layer_is_never_taken_for_a_first_harvest(objects: Objects) -> None:
-    """A portal that shows nothing is ill more often than a county is empty."""
+def test_an_empty_layer_is_refused_at_the_first_harvest(objects: Objects) -> None:
+    """An empty layer is more often an error of the portal than an empty county."""
     with pytest.raises(AcceptanceNeeded, match="has 0 rows"):
         guard(objects, 0)
     guard(objects, 1)
 
 
-def test_the_rule_of_a_map_is_its_ground_and_not_its_rows(objects: Objects) -> None:
-    """Districts are joined at will: only a map without any is refused before it is fetched."""
+def test_a_map_is_refused_only_if_it_is_empty(objects: Objects) -> None:
+    """Districts are often merged, so their number is not checked before the fetch."""
     feed_baselines.put(objects, "us-xx-a", "zoning", 297, None, datetime.now(UTC))
     guard(objects, 254, name="zoning")
     guard(objects, 1, name="zoning")
@@ -54,8 +54,8 @@ def test_the_rule_of_a_map_is_its_ground_and_not_its_rows(objects: Objects) -> N
         guard(objects, 0, name="zoning")
 
 
-def test_the_file_may_say_otherwise(objects: Objects) -> None:
-    """`may_shrink = 1` never asks, `may_shrink = 0.5` asks at a half."""
+def test_the_jurisdiction_file_can_change_the_limit(objects: Objects) -> None:
+    """`may_shrink = 1` never refuses, `may_shrink = 0.5` refuses from a half on."""
     feed_baselines.put(objects, "us-xx-a", "parcels", 1000, None, datetime.now(UTC))
     guard(objects, 0, may_shrink=1.0)
     guard(objects, 501, may_shrink=0.5)
@@ -63,8 +63,8 @@ def test_the_file_may_say_otherwise(objects: Objects) -> None:
         guard(objects, 500, may_shrink=0.5)
 
 
-def test_what_a_person_accepted_is_the_new_measure(objects: Objects) -> None:
-    """The accepted number passes; another fall from there asks again; nothing is accepted twice."""
+def test_an_accepted_row_count_is_the_new_baseline(objects: Objects) -> None:
+    """The accepted number passes; another drop from there is refused; nothing can be accepted twice."""
     feed_baselines.put(objects, "us-xx-a", "parcels", 1000, {"count": 1000}, datetime.now(UTC))
     with pytest.raises(AcceptanceNeeded):
         guard(objects, 400)
@@ -79,13 +79,15 @@ def test_what_a_person_accepted_is_the_new_measure(objects: Objects) -> None:
         feed_baselines.accept(objects, "us-xx-b", "parcels", "ann", "x")
 
 
-def test_a_signal_skips_work_only_within_a_bounded_age() -> None:
-    """Unchanged signals say nothing after `full_refresh_days`; a signal that moved is named."""
+def test_unchanged_signals_avoid_a_fetch_only_for_a_limited_time() -> None:
+    """After `full_refresh_days` unchanged signals do not count; a changed signal is named."""
     before = Baseline(10, {"count": 10, "edited": 5}, NOW.isoformat())
     soon, late = NOW + timedelta(days=29), NOW + timedelta(days=31)
-    assert feed_baselines.changed(before, {"count": 10, "edited": 5}, 30, soon) is None
-    assert feed_baselines.changed(before, {"count": 10, "edited": 6}, 30, soon) == "edited 5 -> 6"
-    assert feed_baselines.changed(before, {"count": 10}, 30, soon) == "edited 5 -> None"
-    assert "30 days" in str(feed_baselines.changed(before, {"count": 10, "edited": 5}, 30, late))
-    assert feed_baselines.changed(None, {}, 30, soon) == "it was not harvested yet"
-    assert "says nothing of itself" in str(feed_baselines.changed(Baseline(10, {}, NOW.isoformat()), {}, 30, soon))
+    assert feed_baselines.fetch_reason(before, {"count": 10, "edited": 5}, 30, soon) is None
+    assert feed_baselines.fetch_reason(before, {"count": 10, "edited": 6}, 30, soon) == "edited 5 -> 6"
+    assert feed_baselines.fetch_reason(before, {"count": 10}, 30, soon) == "edited 5 -> None"
+    assert "30 days" in str(feed_baselines.fetch_reason(before, {"count": 10, "edited": 5}, 30, late))
+    assert feed_baselines.fetch_reason(None, {}, 30, soon) == "it was not harvested yet"
+    assert "gives no change signals" in str(
+        feed_baselines.fetch_reason(Baseline(10, {}, NOW.isoformat()), {}, 30, soon)
+    )

@@ -90,7 +90,7 @@ _ONCE = (
 
 @dataclass(frozen=True)
 class Filling:
-    """A county: its id, its rows, and where its ground begins (degrees)."""
+    """A county: its id, its rows, and the western edge of its area (degrees)."""
 
     id: str
     rows: int

@@ -1,4 +1,4 @@
-"""Small validated tables, and a plain-Python idea of what publishing them must do."""
+"""Small validated tables, and a plain-Python model of what publishing them must do."""
 
 import hashlib
 import io
@@ -24,7 +24,7 @@ COVERS = ([NORTH, SOUTH], sorted([*CHILDREN[NORTH], SOUTH]), sorted([NORTH, *CHI
 
 
 class Fact(NamedTuple):
-    """What a portal says of a parcel: where it is, and some text."""
+    """What a portal sends about a parcel: its location, and some text."""
 
     spot: int
     text: str
@@ -44,7 +44,7 @@ def owner(fact: Fact, cover: Sequence[str]) -> str:
 
 
 def table(world: World) -> pa.Table:
-    """A validated table of these parcels, as the store gives it."""
+    """A validated table of these parcels, as read from the store."""
     points = [SPOTS[fact.spot] for fact in world.values()]
     shapes = [shapely.MultiPolygon([shapely.box(x - 1e-4, y - 1e-4, x + 1e-4, y + 1e-4)]) for x, y in points]
     columns: dict[str, list] = {
@@ -60,19 +60,19 @@ def table(world: World) -> pa.Table:
 
 
 def stored(frame: gpd.GeoDataFrame) -> pa.Table:
-    """What comes back of a table that was written to the store."""
+    """The table after it was written to the store and read back."""
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return pq.read_table(buffer)
 
 
 def harvest_of(world: World, tile: str, cover: Sequence[str]) -> dict[str, Fact]:
-    """What a tile owns of the world."""
+    """The parcels of the world that a tile owns."""
     return {key: fact for key, fact in world.items() if owner(fact, cover) == tile}
 
 
 def edition(jurisdiction: str, tile: str, mine: World, cover: Sequence[str]) -> Edition:
-    """The same rows are the same harvest."""
+    """The edition of some rows; equal rows have the same harvest."""
     name = hashlib.md5(repr(sorted(mine.items())).encode(), usedforsecurity=False).hexdigest()
     return Edition(Place(jurisdiction, tile), PARCELS, name, "rules", cover)
 
@@ -84,14 +84,14 @@ class Row(NamedTuple):
 
 @dataclass
 class Truth:
-    """The database as it must be. Dictionaries and a list; no SQL, no batches."""
+    """The expected state of the database: dictionaries and a list, no SQL, no batches."""
 
     parcels: dict[str, Row] = field(default_factory=dict)
     versions: list[tuple[str, Fact]] = field(default_factory=list)
     published: dict[str, World] = field(default_factory=dict)  # tile -> what it published last
 
     def publish(self, tile: str, mine: World, cover: Sequence[str]) -> dict[str, int] | None:
-        """What the publish must say it did; None where a key stands in another tile's harvest, too."""
+        """The expected result of a publish; None: a key is also in the harvest of another tile."""
         orphans = {k for k, row in self.parcels.items() if row.tile not in cover and owner(row.fact, cover) == tile}
         held = {key for key, row in self.parcels.items() if row.tile == tile}
         if self.published.get(tile) == mine:
@@ -111,6 +111,6 @@ class Truth:
 
 
 def in_parts(whole: pa.Table, rows: int = 2) -> Iterator[pa.Table]:
-    """A table in parts of so many rows, as pages give them."""
+    """A table split into parts with this number of rows, as pages."""
     for start in range(0, len(whole), rows):
         yield whole.slice(start, rows)

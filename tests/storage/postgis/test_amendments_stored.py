@@ -1,4 +1,4 @@
-"""Amendments in the database: told again, kept once; the queues."""
+"""Amendments in the database: repeated messages are stored once; lists for review."""
 
 from tests.conftest import rows
 from zoning_assets.model import Amendment
@@ -19,23 +19,23 @@ CHANGE = """
 """
 
 
-def test_the_same_again_changes_nothing(database: str) -> None:
-    (first,) = amendment_records.tell(database, HERE, [TOLD]).values()
-    (again,) = amendment_records.tell(database, HERE, [TOLD]).values()
+def test_storing_the_same_amendment_again_changes_nothing(database: str) -> None:
+    (first,) = amendment_records.store(database, HERE, [TOLD]).values()
+    (again,) = amendment_records.store(database, HERE, [TOLD]).values()
     assert (first, again) == (True, False)
     assert rows(database, "SELECT count(*) FROM zoning.amendment_version") == [(0,)]
 
 
-def test_a_life_is_kept(database: str) -> None:
-    """Filed, adopted, annulled: one row now, and each state that it was in."""
+def test_earlier_states_are_kept_as_versions(database: str) -> None:
+    """Filed, adopted, annulled: one current row, and a version for each earlier state."""
     for status in ("filed", "adopted", "annulled"):
-        amendment_records.tell(database, HERE, [Amendment(HERE, case_numbers=("Z-7",), status=status)])
+        amendment_records.store(database, HERE, [Amendment(HERE, case_numbers=("Z-7",), status=status)])
     assert rows(database, "SELECT status FROM zoning.amendment") == [("annulled",)]
     was = rows(database, "SELECT status FROM zoning.amendment_version ORDER BY last_changed")
     assert was == [("filed",), ("adopted",)]
 
 
-def test_three_queues_and_the_questions(database: str) -> None:
+def test_lists_for_review(database: str) -> None:
     ((release,),) = rows(database, RELEASE)
     for change, parcel in (("aa", "1"), ("bb", "2")):
         rows(database, CHANGE, change, parcel, release)
@@ -44,7 +44,7 @@ def test_three_queues_and_the_questions(database: str) -> None:
         Amendment(HERE, case_numbers=("Z-8",), status="enacted", parcel_ids=("77",), new_codes=("MU-1",)),
         Amendment(HERE, case_numbers=("Z-9",), status="filed", dates={"effective": "2024-02-30"}),
     ]
-    amendment_records.tell(database, HERE, told)
+    amendment_records.store(database, HERE, told)
     found = {name: amendment_records.queue(database, name, HERE) for name in amendment_records.QUEUES}
     assert [(row["case_numbers"], row["lag_days"]) for row in found["matched"]] == [(["Z-7"], 20)]
     assert [row["case_numbers"] for row in found["unmapped"]] == [["Z-8"]]

@@ -1,4 +1,4 @@
-"""Publishing costs by what is published: as many rows are read beside large counties as in an empty database."""
+"""The cost of a publish: as many rows are read beside large counties as in an empty database."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,7 +11,7 @@ from tests.storage.postgis.filled import STATES, prepare
 from tests.storage.postgis.synthetic import COVERS, NORTH, SOUTH, Fact, edition, in_parts, table
 from zoning_assets.storage.postgis import database as db
 from zoning_assets.storage.postgis.publish import publish
-from zoning_assets.storage.postgis.rollback_batches import undoing
+from zoning_assets.storage.postgis.rollback_batches import opened
 from zoning_assets.storage.postgis.sessions import close_idle
 
 _COVER = COVERS[0]
@@ -37,7 +37,7 @@ _READ = """
 
 
 def _read(owner: str) -> int:
-    """Rows that tables and indexes gave so far."""
+    """The number of rows that tables and indexes returned so far."""
     close_idle()
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute(_END)
@@ -46,7 +46,7 @@ def _read(owner: str) -> int:
 
 
 def _work(url: str, owner: str) -> list[int]:
-    """Rows read by each step: two counties come, one of them changes, and that is undone."""
+    """The number of rows read by each step: two counties are published, one changes, and that is rolled back."""
     found = [_read(owner)]
     for county in ("us-second", "us-third"):
         publish(url, edition(county, NORTH, _WORLD, _COVER), in_parts(table(_WORLD), 200), [])
@@ -54,7 +54,7 @@ def _work(url: str, owner: str) -> list[int]:
         found.append(_read(owner))
     done = publish(url, edition("us-third", NORTH, _LATER, _COVER), in_parts(table(_LATER), 200), [])
     found.append(_read(owner))
-    with undoing(url, "us-third", dry_run=False) as undo:
+    with opened(url, "us-third", dry_run=False) as undo:
         undo.without(done.batch or 0, None)
         undo.finish()
     found.append(_read(owner))
@@ -63,21 +63,21 @@ def _work(url: str, owner: str) -> list[int]:
 
 @pytest.fixture
 def alone(database: str) -> list[int]:
-    """What the steps read in an empty database."""
+    """The number of rows that the steps read in an empty database."""
     return _work(database, db.as_role(database, None))
 
 
 @pytest.fixture(params=STATES)
 def filled(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[str]:
-    """A database with other counties, and statistics of some time."""
+    """A database with other counties, and statistics of an earlier state."""
     with copied(server, template) as (_, url):
         with psycopg.connect(db.as_role(url, None), autocommit=True) as connection:
             prepare(connection, request.param, of_jurisdictions=False)
         yield url
 
 
-def test_other_counties_cost_nothing(alone: list[int], filled: str) -> None:
-    """A second and a third county, a release and its rollback read as many rows beside 23,000 others as alone."""
+def test_the_cost_does_not_depend_on_other_counties(alone: list[int], filled: str) -> None:
+    """A second and a third county, a release and its rollback read as many rows beside 23,000 other rows as alone."""
     beside = _work(filled, db.as_role(filled, None))
     assert all(alone)
     most = [1.3 * each + _FEW for each in alone]

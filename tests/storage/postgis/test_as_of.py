@@ -1,4 +1,4 @@
-"""What applied on a day, as known at a moment: a table of facts, and what must be answered."""
+"""What applied on a day, as known at a time: a table of facts, and the expected results."""
 
 from collections.abc import Iterator
 
@@ -100,7 +100,7 @@ VERSION = ", %(start)s::timestamptz, %(end)s::timestamptz, {}, 2"
 
 @pytest.fixture(scope="module")
 def town(server: str, template: str) -> Iterator[psycopg.Connection]:
-    """The facts, twice: the same in another jurisdiction must not matter."""
+    """The facts, stored for two jurisdictions: the second must not change the result."""
     with copied(server, template) as (_, url), psycopg.connect(url) as connection:
         connection.execute("SET timezone TO 'UTC'")
         for place in (PLACE, "us-yy-town"):
@@ -115,7 +115,7 @@ def town(server: str, template: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.mark.parametrize(("parcel", "day", "moment", "codes"), ANSWERS)
-def test_what_applied_to_a_parcel(town: psycopg.Connection, parcel: str, day: str, moment: str, codes: str) -> None:
+def test_zoning_as_of(town: psycopg.Connection, parcel: str, day: str, moment: str, codes: str) -> None:
     query = "SELECT code FROM zoning.zoning_as_of(%s, %s::date, %s::timestamptz) WHERE parcel_id = %s ORDER BY 1"
     assert " ".join(code for (code,) in town.execute(query, (PLACE, day, moment, parcel))) == codes
 
@@ -123,19 +123,19 @@ def test_what_applied_to_a_parcel(town: psycopg.Connection, parcel: str, day: st
 @pytest.mark.parametrize(
     ("parcel", "day", "moment", "codes"), [row for row in ANSWERS if row[0] in ("undated", "hasty", "back")]
 )
-def test_what_a_parcel_was(town: psycopg.Connection, parcel: str, day: str, moment: str, codes: str) -> None:
-    """Parcels have no legal days of their own; in the rest they are as their zoning."""
+def test_parcel_as_of(town: psycopg.Connection, parcel: str, day: str, moment: str, codes: str) -> None:
+    """Parcels have no legal days; otherwise they follow the same rules as their zoning."""
     query = "SELECT zoning_code FROM zoning.parcel_as_of(%s, %s::date, %s::timestamptz) WHERE parcel_id = %s"
     assert " ".join(code for (code,) in town.execute(query, (PLACE, day, moment, parcel))) == codes
 
 
-def test_a_retired_parcel_is_there_as_long_as_it_was_and_no_longer(town: psycopg.Connection) -> None:
+def test_a_retired_parcel_is_found_only_before_its_retirement(town: psycopg.Connection) -> None:
     query = "SELECT count(*) FROM zoning.parcel_as_of(%s, %s::date, NULL) WHERE parcel_id = 'retired'"
     assert [town.execute(query, (PLACE, day)).fetchone() for day in ("2024-02-29", "2024-03-01")] == [(1,), (0,)]
 
 
-def test_the_answer_is_the_same_in_every_time_zone(town: psycopg.Connection) -> None:
-    """A day is one of UTC: the client's setting changes no fact."""
+def test_the_result_does_not_depend_on_the_time_zone(town: psycopg.Connection) -> None:
+    """Days are UTC days, whatever the time zone of the session."""
     query = "SELECT parcel_id, facet, code FROM zoning.zoning_as_of(%s, '2024-03-01', NULL) ORDER BY 1, 2, 3"
     answers = []
     for zone in ("UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"):

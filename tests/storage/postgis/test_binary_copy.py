@@ -1,4 +1,4 @@
-"""PostgreSQL's binary COPY format, made column by column."""
+"""PostgreSQL's binary COPY format, written column by column."""
 
 import struct
 
@@ -23,7 +23,7 @@ def field(value: bytes | None) -> bytes:
 
 
 def row(text: str | None, number: float | None, blob: bytes | None) -> bytes:
-    """A row as the manual has it, one field after the other."""
+    """A row as the manual describes it, one field after another."""
     fields = (
         text and text.encode(),
         number if number is None else struct.pack(">d", number),
@@ -33,8 +33,8 @@ def row(text: str | None, number: float | None, blob: bytes | None) -> bytes:
 
 
 @given(rows, st.integers(1, 4))
-def test_columns_make_the_same_bytes_as_rows(rows, size):
-    """Whatever is null, empty or not ASCII, and however Arrow keeps the column in pieces."""
+def test_columns_give_the_same_bytes_as_rows(rows, size):
+    """Also with null, empty and non-ASCII values, and with columns in several chunks."""
     kinds = (pa.string(), pa.float64(), pa.binary())
     columns = [
         pa.chunked_array([pa.array(each[i : i + size], kind) for i in range(0, len(each), size)], kind)
@@ -47,7 +47,7 @@ def test_columns_make_the_same_bytes_as_rows(rows, size):
     assert bytes(made) == b"".join(row(*each) for each in rows)
 
 
-def test_a_column_of_nothing_is_null():
-    """A part in which nobody has an address has a column without a type."""
+def test_a_column_without_values_is_null():
+    """In a part without any address the column has the null type."""
     column = pa.chunked_array([pa.nulls(2)])
     assert bytes(binary_copy.rows([binary_copy.texts(column)])) == 2 * struct.pack(">hi", 1, -1)

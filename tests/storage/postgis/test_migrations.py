@@ -1,4 +1,4 @@
-"""The schema: from nothing, again, at once, and never backwards."""
+"""Migrations of the schema: of an empty database, repeated, concurrent, of an older database, of a newer one."""
 
 import subprocess
 import sys
@@ -78,7 +78,7 @@ CATALOG = {
 
 @pytest.fixture
 def empty(server: str) -> Iterator[str]:
-    """A database in which nothing is."""
+    """An empty database."""
     name = f"empty_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -95,7 +95,7 @@ def tables(url: str) -> set[str]:
     return {name for (name,) in rows(url, query)}
 
 
-def test_migrations_from_nothing_give_the_schema_that_can_be_read(database: str, empty: str) -> None:
+def test_migrations_give_the_schema_of_the_schema_file(database: str, empty: str) -> None:
     """All migrations together and sql/schema.sql agree in every table, column, constraint, index and comment."""
     with psycopg.connect(empty) as connection:
         connection.execute("CREATE EXTENSION postgis")
@@ -109,7 +109,7 @@ def test_migrations_from_nothing_give_the_schema_that_can_be_read(database: str,
 
 
 def test_migrating_twice_does_nothing(empty: str) -> None:
-    """The second time not a row of any catalog is touched."""
+    """The second migration changes no row of the catalogs."""
     made = "SELECT relname, oid, relfilenode, xmin::text FROM pg_class WHERE relnamespace = 'zoning'::regnamespace"
     db.migrate(empty)
     before = catalog(empty), sorted(rows(empty, made))
@@ -118,8 +118,8 @@ def test_migrating_twice_does_nothing(empty: str) -> None:
     assert (catalog(empty), sorted(rows(empty, made))) == before
 
 
-def test_two_migrations_at_once_give_one_schema(empty: str, database: str) -> None:
-    """Two processes that start on an empty database at the same moment both end well, and the schema is whole."""
+def test_two_concurrent_migrations_give_one_schema(empty: str, database: str) -> None:
+    """Two processes that start on an empty database at the same time both succeed, and the schema is complete."""
     program = "import sys; from zoning_assets.storage.postgis import database; input(); database.migrate(sys.argv[1])"
     command = [sys.executable, "-c", program, empty]
     both = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
@@ -157,8 +157,8 @@ OLD = """
 """
 
 
-def test_what_an_older_database_holds_is_kept(empty: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rejections get the ids that they would have today, the hold is in force, the chain is whole and goes on."""
+def test_the_rows_of_an_older_database_are_kept(empty: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejections get the current row ids, the hold is active, the audit is valid and can be continued."""
     upgrade = command.upgrade
     with monkeypatch.context() as old:  # a program of then
         old.setattr(command, "upgrade", lambda config, _: upgrade(config, "0004"))
@@ -172,10 +172,10 @@ def test_what_an_older_database_holds_is_kept(empty: str, database: str, monkeyp
     named = "SELECT count(*), count(DISTINCT row_id), bool_and(row_id = zoning.row_id(jurisdiction, feed, raw)) FROM {}"
     assert rows(url, named.format("zoning.rejection")) == [(6, 5, True)]
     assert [hold.jurisdiction for hold in hold_records.active(url)] == ["us-xx-old"]
-    assert hold_records.broken(url) == []
+    assert hold_records.broken_audit_rows(url) == []
     hold_records.resume(url, jurisdiction="us-xx-old", host=None, reason="mended", actor="bob")
-    assert hold_records.broken(url) == []
-    assert release_profiles.begun(url, "us-xx-old", "parcels") == (True, 0)
+    assert hold_records.broken_audit_rows(url) == []
+    assert release_profiles.baseline(url, "us-xx-old", "parcels") == (True, 0)
     assert rows(url, "SELECT old, new FROM zoning.change") == [(None, "P")]
 
 
@@ -194,7 +194,7 @@ TARGETS = """
 
 
 def test_a_filled_database_gets_the_new_indexes(empty: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows and indexes are those of a new database; statistics of jurisdictions that are there can still be renewed."""
+    """Rows and indexes equal those of a new database; existing statistics of jurisdictions can still be renewed."""
     upgrade = command.upgrade
     with monkeypatch.context() as old:  # a program of then
         old.setattr(command, "upgrade", lambda config, _: upgrade(config, "0009"))
@@ -210,20 +210,50 @@ def test_a_filled_database_gets_the_new_indexes(empty: str, database: str, monke
     assert rows(database, TARGETS) == [("zoning.parcel", 0), ("zoning.parcel_version", 0)]
 
 
-def test_a_newer_database_is_left_alone(database: str) -> None:
-    """A program older than its database says so in one line, and changes nothing."""
+#: Rows of version 0013, whose audit and fixes have a column `deed`.
+DEEDS = """
+    INSERT INTO zoning.audit
+        SELECT (a).id, (a).at, (a).actor, (a).deed, (a).subject, (a).reason, zoning.audit_hash('', a)
+        FROM (SELECT ROW(1, now(), 'ann', 'fix', '{}'::jsonb, 'a typing error', '')::zoning.audit AS a) one;
+    INSERT INTO zoning.fix (row_id, jurisdiction, feed, deed, reason, actor, since)
+        SELECT deed, 'us-xx-old', 'parcels', deed, 'a typing error', 'ann', now()
+        FROM unnest('{mend,known}'::text[]) deed;
+"""
+
+
+def test_the_column_deed_becomes_action(empty: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The audit keeps its values and hashes, and can be continued; a fix with the value `mend` has `fix`."""
+    upgrade = command.upgrade
+    with monkeypatch.context() as old:  # the previous version of the program
+        old.setattr(command, "upgrade", lambda config, _: upgrade(config, "0013"))
+        old.setattr(db, "HEAD", "0013")
+        db.migrate(empty)
+    with psycopg.connect(empty) as connection:
+        connection.execute(DEEDS)
+    hashes = rows(empty, "SELECT hash FROM zoning.audit")
+    url = db.migrate(empty)
+    assert catalog(empty) == catalog(database)
+    assert rows(url, "SELECT hash FROM zoning.audit") == hashes
+    assert rows(url, "SELECT row_id, action FROM zoning.fix ORDER BY id") == [("mend", "fix"), ("known", "known")]
+    hold_records.record_action(url, "bob", "pause", {}, "a test")
+    assert rows(url, "SELECT action FROM zoning.audit ORDER BY id") == [("fix",), ("pause",)]
+    assert hold_records.broken_audit_rows(url) == []
+
+
+def test_a_newer_database_is_not_changed(database: str) -> None:
+    """A program that is older than its database reports it in one line, and changes nothing."""
     with psycopg.connect(db.as_role(database, None)) as connection:
         connection.execute("UPDATE zoning.schema_version SET version_num = '9999'")
     before = catalog(database)
-    with pytest.raises(SchemaMismatch, match=rf"the schema is of version 9999, this program knows {db.HEAD}") as caught:
+    with pytest.raises(SchemaMismatch, match=rf"the schema has version 9999, this program knows {db.HEAD}") as caught:
         db.migrate(database)
     assert "\n" not in str(caught.value)
     assert catalog(database) == before
     assert rows(database, "SELECT version_num FROM zoning.schema_version") == [("9999",)]
 
 
-def test_a_migration_that_fails_leaves_nothing_half(empty: str) -> None:
-    """A migration is one transaction: where it meets something in its way, none of its tables is there."""
+def test_a_failed_migration_is_rolled_back(empty: str) -> None:
+    """A migration is one transaction: after a failure none of its tables exists."""
     with psycopg.connect(empty) as connection:
         connection.execute("CREATE SCHEMA zoning")
         connection.execute("CREATE TABLE zoning.rejection (theirs text)")  # the last table of the first migration
@@ -234,7 +264,7 @@ def test_a_migration_that_fails_leaves_nothing_half(empty: str) -> None:
 
 
 def test_head_is_the_newest_migration() -> None:
-    """`database.HEAD` is the highest number in migrations/versions, and each number stands once."""
+    """`database.HEAD` is the highest number in migrations/versions, and no number is repeated."""
     folder = STORES.joinpath("migrations", "versions")
     numbers = sorted(path.name.split("_")[0] for path in folder.iterdir() if path.name.endswith(".py"))
     assert numbers[-1] == db.HEAD
@@ -243,7 +273,7 @@ def test_head_is_the_newest_migration() -> None:
 
 @pytest.mark.parametrize("table", ["parcel", "district", "parcel_zoning"])
 def test_versions_have_every_column_of_their_table(database: str, table: str) -> None:
-    """A version begins with its table's columns, in their order and of their types: `SELECT p.*` depends on it."""
+    """A version table begins with the columns of its table, in the same order and types, as `SELECT p.*` requires."""
     query = """
         SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
         WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum

@@ -18,34 +18,39 @@ from zoning_assets.storage.postgis import database as db
 #: What asks of every jurisdiction at once, and so reads all: what a person or a sensor looks at.
 OF_ALL = {
     ("status", "jurisdictions"), ("status", "rejections"), ("status", "alarms"), ("status", "batches"),
-    ("status", "changes"), ("verify", "newest"), ("surveys", "held"), ("waking", "feeds"), ("waking", "open"),
-    ("waking", "again"),
+    ("status", "changes"), ("integrity_check", "newest"), ("release_profiles", "held"), ("feed_freshness", "feeds"),
+    ("failures", "open"),
+    ("failures", "retry"),
 }  # fmt: skip
 #: What is of a whole county by its meaning: the county is read, once, and nothing else.
 OF_A_COUNTY = {
     ("rollback", name)
     for name in (
-        "at", "later_parcels", "later_districts", "parcels_at", "parcels_without", "end_parcels", "begin_parcels",
-        "districts_at", "districts_without", "end_districts", "begin_districts", "restore", "undone", "retract_all",
-        "disbelieve", "removed",
+        "batches_at", "later_parcels", "later_districts", "parcels_at", "parcels_without", "end_parcels",
+        "begin_parcels", "districts_at", "districts_without", "end_districts", "begin_districts", "restore",
+        "undone_batches", "retract_all", "supersede_profiles", "last_removal",
     )
 } | {
-    ("states", "districts"), ("states", "parcels"), ("states", "parcels_before"), ("states", "parcels_after"),
-    ("states", "parcels_that_stay"), ("states", "releases"), ("states", "types"),
-    ("surveys", "standing_all"), ("surveys", "standing_zoning"), ("surveys", "count"),
-    ("changes", "changes"), ("fixes", "groups"), ("fixes", "samples"), ("fixes", "rejected"),
-    ("publish", "retire_districts"), ("verify", "districts"), ("amendments", "changes"), ("amendments", "unexplained"),
-    ("shares", "codes"), ("shares", "spell_districts"), ("shares", "spell_parcels"), ("shares", "districts"),
-    ("shares", "changed_ground"), ("shares", "choose_all"), ("shares", "gone"), ("shares", "best_lots"),
-    ("shares", "put_best_lots"),
-    ("shares", "different"), ("shares", "disagreements"), ("shares", "split"),
+    ("snapshots", "districts"), ("snapshots", "parcels"), ("snapshots", "parcels_before"),
+    ("snapshots", "parcels_after"),
+    ("snapshots", "unchanged_count"), ("snapshots", "releases"), ("snapshots", "types"),
+    ("release_profiles", "published_all"), ("release_profiles", "published_zoning"), ("release_profiles", "count"),
+    ("changes", "changes"), ("corrections", "groups"), ("corrections", "samples"), ("corrections", "rejected"),
+    ("publish", "retire_districts"), ("integrity_check", "districts"), ("amendments", "changes"),
+    ("amendments", "unexplained"),
+    ("parcel_zoning", "codes"), ("parcel_zoning", "spell_districts"), ("parcel_zoning", "spell_parcels"),
+    ("parcel_zoning", "districts"),
+    ("parcel_zoning", "changed_ground"), ("parcel_zoning", "choose_all"), ("parcel_zoning", "retired"),
+    ("parcel_zoning", "best_lots"),
+    ("parcel_zoning", "put_best_lots"),
+    ("parcel_zoning", "different"), ("parcel_zoning", "disagreements"), ("parcel_zoning", "split"),
 }  # fmt: skip
 #: A row that is staged or asked for may pass so many nodes of its plan, and touch so many pages (it is written, too).
 NODES, PAGES = 10, 40
 
 
 def _touched(node: dict[str, Any]) -> float:
-    """Rows that the nodes of a plan gave on or threw away."""
+    """The number of rows that the nodes of a plan returned or removed."""
     kept = sum(node.get(name, 0) for name in (
         "Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck",
     ))  # fmt: skip
@@ -53,7 +58,7 @@ def _touched(node: dict[str, Any]) -> float:
 
 
 def _cost(connection: psycopg.Connection, query: bytes, values: dict[str, Any]) -> tuple[float, int]:
-    """Rows and pages that running a query touches."""
+    """The numbers of rows and pages that a query touches."""
     explained = b"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + query
     (plan,) = connection.execute(explained, values).fetchone() or ([{}],)
     root = plan[0]["Plan"]
@@ -62,7 +67,7 @@ def _cost(connection: psycopg.Connection, query: bytes, values: dict[str, Any]) 
 
 
 def _too_much(connection: psycopg.Connection, county: Filling, *, of_keys_only: bool) -> list[str]:
-    """The queries whose plan touches more than what they are of."""
+    """The queries whose plan touches more than the limit."""
     found = []
     for file, name, query in queries():
         own = (file, name) in OF_A_COUNTY
@@ -80,13 +85,13 @@ def _too_much(connection: psycopg.Connection, county: Filling, *, of_keys_only: 
 
 @pytest.fixture(scope="module", params=STATES)
 def state(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[str]:
-    """A filled database with statistics of some state; those of jurisdictions are missing, as the schema has it."""
+    """A filled database with statistics of some state; statistics of jurisdictions are missing, as in a new schema."""
     yield from _filled(server, template, request.param, of_jurisdictions=False)
 
 
 @pytest.fixture(scope="module", params=[each for each in STATES if each != "absent"])
 def older(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[str]:
-    """The same with statistics of jurisdictions, as an older database keeps them."""
+    """The same with statistics of jurisdictions, as an older database has them."""
     yield from _filled(server, template, request.param, of_jurisdictions=True)
 
 
@@ -100,14 +105,14 @@ def _filled(server: str, template: str, state: str, *, of_jurisdictions: bool) -
 
 @pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
 def test_no_plan_reads_a_county_for_a_key(state: str, county: Filling) -> None:
-    """What is asked by keys, or of a tile, costs by their number; what is of a county, by the county's own rows."""
+    """A query for keys or a tile costs by their number, a query for a county by the rows of this county."""
     with psycopg.connect(state) as connection:
         assert _too_much(connection, county, of_keys_only=False) == []
 
 
 @pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
-def test_it_relies_on_no_missing_statistics(older: str, county: Filling) -> None:
-    """The same of keys where there are statistics of jurisdictions, and they are of another time."""
+def test_look_ups_by_key_do_not_depend_on_statistics(older: str, county: Filling) -> None:
+    """The same for keys, with outdated statistics of jurisdictions."""
     with psycopg.connect(older) as connection:
         assert _too_much(connection, county, of_keys_only=True) == []
 
@@ -118,8 +123,8 @@ def test_it_relies_on_no_missing_statistics(older: str, county: Filling) -> None
     "zoning.parcel_as_of(%(jurisdiction)s, '2026-01-15', now())", "zoning.zoning_as_of(%(jurisdiction)s, NULL, NULL)",
     "zoning.zoning_as_of(%(jurisdiction)s, '2026-01-15', now())",
 ])  # fmt: skip
-def test_a_person_who_asks_for_one_parcel_reads_one(state: str, source: str) -> None:
-    """Views and functions that are asked for one parcel of a county look up that one."""
+def test_a_query_for_one_parcel_reads_one_parcel(state: str, source: str) -> None:
+    """Views and functions with a condition on one parcel of a county look up only this parcel."""
     query = f"SELECT * FROM {source} WHERE jurisdiction = %(jurisdiction)s AND parcel_id = 'P8'".encode()
     with psycopg.connect(state) as connection:
         rows, pages = _cost(connection, query, {"jurisdiction": LARGE.id})
@@ -128,5 +133,5 @@ def test_a_person_who_asks_for_one_parcel_reads_one(state: str, source: str) -> 
 
 
 def test_every_exemption_names_a_query() -> None:
-    """Nothing is exempt that is not there."""
+    """Every exempted query exists."""
     assert {(file, name) for file, name, _ in queries()} >= OF_ALL | OF_A_COUNTY

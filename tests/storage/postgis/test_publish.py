@@ -1,4 +1,4 @@
-"""The publish transaction: whole or not at all, once, and never as SQL."""
+"""The publish transaction: atomic, repeatable, and safe against SQL in data."""
 
 import json
 import threading
@@ -26,7 +26,7 @@ from tests.storage.postgis.synthetic import (
 )
 from zoning_assets.errors import CoverStale, DatabaseUnavailable, StoreError
 from zoning_assets.model import PARCELS, Feed, Jurisdiction
-from zoning_assets.storage.postgis.publish import Published, Rejection, publish
+from zoning_assets.storage.postgis.publish import PublishResult, Rejection, publish
 from zoning_assets.transform import normalize, validate
 from zoning_assets.transform.decode.esri import esri_json
 from zoning_assets.transform.geometry import content_hash
@@ -44,12 +44,12 @@ EVERYTHING = """
 """
 
 
-def take(url: str, world: dict[str, Fact], tile: str = NORTH, cover: list[str] = COVER) -> Published:
+def take(url: str, world: dict[str, Fact], tile: str = NORTH, cover: list[str] = COVER) -> PublishResult:
     return publish(url, edition("j", tile, world, cover), in_parts(table(world)), [])
 
 
 def cut_off(url: str) -> None:
-    """Cut the publishing connection, as a crash of its process or of the network would."""
+    """Terminate the publishing connection, as a crash of the process or the network would."""
     query = """
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'zoning_assets' AND pid <> pg_backend_pid()
@@ -70,8 +70,8 @@ def rejections_until(url: str, happens: Callable[[str], None]) -> Iterator[Rejec
 
 
 @pytest.mark.parametrize("where", ["while rows are copied", "after they were merged"])
-def test_a_connection_that_dies_leaves_nothing_half(database: str, where: str) -> None:
-    """Killed in the middle of COPY or after the merge: not a row of any table is another, and the next run is whole."""
+def test_a_lost_connection_publishes_nothing(database: str, where: str) -> None:
+    """Lost during COPY or after the merge: no row of any table changes, and the next run publishes everything."""
     take(database, WORLD)
     before, this = rows(database, EVERYTHING), edition("j", NORTH, OTHER, COVER)
     copying = where.startswith("while")
@@ -85,8 +85,8 @@ def test_a_connection_that_dies_leaves_nothing_half(database: str, where: str) -
     assert (done.added, done.changed, done.unchanged, done.retired) == (1, 1, 4, 1)
 
 
-def test_an_error_of_the_one_who_reads_publishes_nothing(database: str) -> None:
-    """Where a part cannot be read, what was there stays."""
+def test_an_error_of_the_reader_publishes_nothing(database: str) -> None:
+    """If a part cannot be read, nothing changes."""
     take(database, WORLD)
     before = rows(database, EVERYTHING)
 
@@ -99,8 +99,8 @@ def test_an_error_of_the_one_who_reads_publishes_nothing(database: str) -> None:
     assert rows(database, EVERYTHING) == before
 
 
-def test_two_publishes_of_one_edition_at_once_give_one_batch(database: str) -> None:
-    """Two runs that took the same tile publish it once; the other finds it done."""
+def test_two_concurrent_publishes_of_one_edition_give_one_batch(database: str) -> None:
+    """Of two runs with the same tile one publishes it, and the other finds it published."""
     together, done = threading.Barrier(2, timeout=200), []
 
     def run() -> None:
@@ -119,18 +119,18 @@ def test_two_publishes_of_one_edition_at_once_give_one_batch(database: str) -> N
 
 
 @pytest.mark.parametrize("stands", [{}, WORLD])
-def test_a_key_that_stands_twice_is_refused(database: str, stands: dict[str, Fact]) -> None:
-    """Neither of two rows with one key wins: the cover is stale, and what was there stays. Also at first."""
+def test_a_repeated_key_is_refused(database: str, stands: dict[str, Fact]) -> None:
+    """Two rows with one key raise CoverStale and nothing changes, also at the first publish."""
     if stands:
         take(database, stands)
     before, twice = rows(database, EVERYTHING), [table({"K1": Fact(1, "x")}), table({"K1": Fact(2, "y")})]
-    with pytest.raises(CoverStale, match="'K1' stands in several rows"):
+    with pytest.raises(CoverStale, match="'K1' is in several rows"):
         publish(database, edition("j", NORTH, {"K1": Fact(1, "x")}, COVER), twice, [])
     assert rows(database, EVERYTHING) == before
 
 
-def test_a_parcel_passes_to_another_tile_without_a_version(database: str) -> None:
-    """A parcel that is the same and comes from another tile is no change: no version, nothing added or retired."""
+def test_a_parcel_moves_to_another_tile_without_a_version(database: str) -> None:
+    """An equal parcel of another tile is no change: no version, nothing is added or retired."""
     take(database, WORLD)
     moved = {"K0": WORLD["K0"]}
     done = take(database, moved, SOUTH)
@@ -142,8 +142,8 @@ def test_a_parcel_passes_to_another_tile_without_a_version(database: str) -> Non
     assert rows(database, "SELECT count(*) FROM zoning.parcel_version") == [(0,)]
 
 
-def test_a_parcel_that_comes_back_in_a_new_tile_was_first_seen_when_it_was(database: str) -> None:
-    """Its tile was never published before, so that all of its rows are inserted without a comparison."""
+def test_first_seen_is_kept_if_a_parcel_returns_in_a_new_tile(database: str) -> None:
+    """The tile was never published before, so all its rows are inserted without a comparison."""
     take(database, WORLD)
     first = rows(database, "SELECT first_seen FROM zoning.parcel WHERE parcel_id = 'K0'")
     take(database, {key: fact for key, fact in WORLD.items() if key != "K0"})
@@ -153,8 +153,8 @@ def test_a_parcel_that_comes_back_in_a_new_tile_was_first_seen_when_it_was(datab
     assert rows(database, "SELECT first_seen = last_changed FROM zoning.parcel WHERE parcel_id = 'K77'") == [(True,)]
 
 
-def test_a_split_tiles_rows_are_adopted(database: str) -> None:
-    """After a split each row belongs to the child that owns it; no version; what is gone is retired all the same."""
+def test_the_rows_of_a_split_tile_move_to_its_children(database: str) -> None:
+    """After a split each row belongs to the child that owns it, without a version; missing rows are retired."""
     take(database, WORLD)
     gone = {key: fact for key, fact in WORLD.items() if key != "K4"}
     for tile in CHILDREN[NORTH]:
@@ -167,8 +167,8 @@ def test_a_split_tiles_rows_are_adopted(database: str) -> None:
     assert rows(database, "SELECT count(*) FROM zoning.parcel_version") == [(1,)]
 
 
-def test_a_newer_batch_answers_the_rejections_of_the_one_before(database: str) -> None:
-    """Rejections of a place's former batch are superseded, and kept; another place's stay open."""
+def test_a_newer_batch_supersedes_earlier_rejections(database: str) -> None:
+    """Earlier rejections of the place are superseded, not deleted; those of another place stay open."""
     held = [Rejection("null_key", "no key", {"attributes": {"a": 1}})]
     publish(database, edition("j", SOUTH, {}, COVER), [], held)
     publish(database, edition("j", NORTH, WORLD, COVER), in_parts(table(WORLD)), held)
@@ -178,8 +178,8 @@ def test_a_newer_batch_answers_the_rejections_of_the_one_before(database: str) -
     assert states == [(NORTH, "superseded", "no key", raw), (SOUTH, "open", "no key", raw)]
 
 
-def test_a_database_that_is_not_there_is_said_without_the_password(database: str) -> None:
-    """Nobody answers: one line with the address, what to do, and no password."""
+def test_the_error_of_an_unreachable_database_has_no_password(database: str) -> None:
+    """The database does not answer: one line with the address and what to do, and no password."""
     url = "postgresql://someone:s3cret@127.0.0.1:9/nowhere"
     with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1:9/nowhere") as caught:
         take(url, WORLD)
@@ -200,7 +200,7 @@ HOSTILE = [
 
 
 def judged(texts: list[str], *, keys: bool) -> validate.ValidatedRows:
-    """Rows as a portal sends them, with these texts in every place where a portal may write, normalized and judged."""
+    """Rows as a portal sends them, with these texts in every text field, normalized and validated."""
     features = [
         {
             "attributes": {"PIN": text if keys else f"K{n}", "CODE": text, "OTHER": text, f"N{text[:200]}": n},
@@ -216,8 +216,8 @@ def judged(texts: list[str], *, keys: bool) -> validate.ValidatedRows:
 
 
 @pytest.mark.parametrize("keys", [False, True], ids=["as texts", "as keys"])
-def test_hostile_text_arrives_as_text(database: str, *, keys: bool) -> None:
-    """Whatever a portal writes arrives as it is, but for NUL and half characters; never as SQL, never as an end."""
+def test_any_text_is_stored_unchanged(database: str, *, keys: bool) -> None:
+    """Any text of a portal is stored unchanged, without NUL and lone surrogates; it is never executed as SQL."""
     made = judged(HOSTILE[:-1] if keys else HOSTILE, keys=keys)
     assert made.accepted == len(HOSTILE) - keys
     publish(
@@ -239,8 +239,8 @@ def test_hostile_text_arrives_as_text(database: str, *, keys: bool) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_hostile_rejection_is_kept(database: str, text: str) -> None:
-    """The raw row of a rejection may hold anything, too."""
+def test_a_rejection_may_contain_any_text(database: str, text: str) -> None:
+    """The raw row of a rejection may contain any text, too."""
     raw = orjson.loads(content_hash.dumps({"a": content_hash.value(text)}))
     publish(
         database, edition("j", NORTH, {}, COVER), [], [Rejection("null_key", content_hash.value(text), {"a": text})]
@@ -248,7 +248,7 @@ def test_a_hostile_rejection_is_kept(database: str, text: str) -> None:
     assert rows(database, "SELECT raw FROM zoning.rejection") == [(raw,)]
 
 
-def test_two_jurisdictions_do_not_meet(database: str) -> None:
+def test_jurisdictions_are_independent(database: str) -> None:
     """The same tile and the same keys of two jurisdictions are two places and other parcels."""
     take(database, WORLD)
     mine = {"K0": Fact(0, "z")}
@@ -259,8 +259,8 @@ def test_two_jurisdictions_do_not_meet(database: str) -> None:
     ]
 
 
-def test_a_geometry_of_another_kind_is_refused_whole(database: str) -> None:
-    """PostGIS has the last word: a part that is no table of ours ends as one line, and nothing is published."""
+def test_an_invalid_part_publishes_nothing(database: str) -> None:
+    """A part that violates a constraint is refused with one line, and nothing is published."""
     wrong = table(WORLD).set_column(5, "area_m2", pa.array([None] * 6, pa.float64()))
     with pytest.raises(StoreError, match="area_m2") as caught:
         publish(database, edition("j", NORTH, WORLD, COVER), [wrong], [])

@@ -1,4 +1,4 @@
-"""Any sequence of publishes, against a plain-Python model of the truth."""
+"""Any sequence of publishes, compared with a plain-Python model."""
 
 import uuid
 from collections import Counter
@@ -40,7 +40,7 @@ BATCHES = "SELECT count(*) FROM zoning.batch WHERE jurisdiction = %(j)s"
 
 
 class Run:
-    """One jurisdiction of the database beside its model."""
+    """A jurisdiction in the database, and its model."""
 
     def __init__(self, url: str, connection: psycopg.Connection) -> None:
         self.url, self.connection, self.jurisdiction = url, connection, f"us-xx-{uuid.uuid4().hex[:8]}"
@@ -86,7 +86,7 @@ class Run:
         self.check_again(tile, mine)
 
     def check(self) -> None:
-        """The tables say what the model says, and each parcel has lived one life after the other."""
+        """The tables equal the model, and the versions of a parcel do not overlap in time."""
         now = [
             (key, row.tile, row.fact.text, hash_of(key, row.fact)) for key, row in sorted(self.truth.parcels.items())
         ]
@@ -102,7 +102,7 @@ class Run:
                 assert one[4] < other[4], "each life has a batch of its own"
 
     def check_again(self, tile: str, mine: dict[str, Fact]) -> None:
-        """The same edition once more touches nothing, not even a row's place on its page."""
+        """Publishing the same edition again changes nothing, not even the position of a row in its page."""
         this = edition(self.jurisdiction, tile, mine, self.cover)
         before = self.rows(PHYSICAL), self.rows(BATCHES)
         again = publish(self.url, this, in_parts(table(mine)), [])
@@ -113,7 +113,7 @@ class Run:
 
 @pytest.fixture
 def reading(database: str) -> Iterator[psycopg.Connection]:
-    """One connection for all the looking."""
+    """One connection for all reads."""
     with psycopg.connect(database, autocommit=True) as connection:
         yield connection
 
@@ -124,10 +124,10 @@ def _differs(did: dict[str, int]) -> bool:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=3, max_size=12))
-def test_after_any_publishes_the_database_is_the_truth(
+def test_after_any_publishes_the_database_equals_the_model(
     database: str, reading: psycopg.Connection, steps: list[tuple]
 ) -> None:
-    """Parcels come, go, change, move and return while tiles split and join: the tables say what the model says."""
+    """Parcels are added, retired, changed and moved, and return, while tiles are split and joined."""
     run = Run(database, reading)
     for step in steps:
         run.take(step)
@@ -137,8 +137,8 @@ def test_after_any_publishes_the_database_is_the_truth(
     assert now == run.world, "in the end it is what the portal says"
 
 
-def test_a_parcel_that_went_and_came_back_is_not_lost(database: str, reading: psycopg.Connection) -> None:
-    """A tile's harvest that is the same as before is published again where another tile took a row of it meanwhile."""
+def test_a_parcel_that_returns_is_not_lost(database: str, reading: psycopg.Connection) -> None:
+    """An unchanged harvest of a tile is published again if another tile has taken a row of it since."""
     run = Run(database, reading)
     here, there = Fact(0, "a"), Fact(3, "a")
     for fact, tiles in ((here, COVERS[0]), (there, COVERS[0][1:]), (here, COVERS[0][::-1])):
@@ -148,8 +148,8 @@ def test_a_parcel_that_went_and_came_back_is_not_lost(database: str, reading: ps
     assert [key for key, *_ in run.rows(NOW)] == ["K"]
 
 
-def test_a_key_in_two_tiles_harvests_is_said(database: str) -> None:
-    """A key that stands in two tiles and is not known to repeat makes the cover doubtful; it does not go to and fro."""
+def test_a_key_in_the_harvests_of_two_tiles_is_refused(database: str) -> None:
+    """A key in two tiles that is not known to repeat makes the tile index stale; the row stays in one of them."""
     cover = COVERS[0]
     for tile, fact in ((cover[0], Fact(0, "a")), (cover[1], Fact(3, "b"))):
         publish(database, edition("j", tile, {"K": fact}, cover), [table({"K": fact})], [])

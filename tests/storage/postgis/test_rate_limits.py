@@ -1,4 +1,4 @@
-"""Both ledgers keep what they promise: changes that nobody interrupts, and slots that only one has."""
+"""Both ledgers: changes are atomic, and a slot has one holder."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ def seen(budget: HostBudget, now: float) -> tuple[HostBudget, tuple[HostBudget, 
 
 @pytest.fixture(params=["memory", "postgres"])
 async def ledgers(request: pytest.FixtureRequest) -> AsyncIterator[list[Ledger]]:
-    """The ledger as two processes see it; in memory there is but one."""
+    """The ledger as two processes see it; in memory it is the same object."""
     made = [MemoryLedger()] * 2
     if request.param == "postgres":
         made = [PostgresLedger(request.getfixturevalue("database")) for _ in range(2)]
@@ -40,19 +40,19 @@ async def ledgers(request: pytest.FixtureRequest) -> AsyncIterator[list[Ledger]]
 
 
 class TestAnyLedger:
-    async def test_a_change_is_not_interrupted(self, ledgers):
-        """A hundred changes at once, from both sides, each see what the one before left."""
+    async def test_changes_are_atomic(self, ledgers):
+        """A hundred concurrent changes, from both sides: each sees the result of the one before."""
         changes = (ledgers[number % 2].change(HOST, asked_once_more) for number in range(100))
         assert sorted(await asyncio.gather(*changes)) == list(range(100))
 
-    async def test_hosts_are_apart(self, ledgers):
-        """What one host is asked is no other's."""
+    async def test_hosts_are_independent(self, ledgers):
+        """A request to one host does not count for another."""
         await ledgers[0].change(HOST, asked_once_more)
         assert (await ledgers[1].change("other", seen))[0] == HostBudget()
         assert (await ledgers[1].change(HOST, seen))[0] == HostBudget(asked=1)
 
-    async def test_a_change_that_fails_changes_nothing(self, ledgers):
-        """An error in the midst of a change leaves the budget as it was, and the ledger in order."""
+    async def test_a_failed_change_changes_nothing(self, ledgers):
+        """An error inside a change leaves the budget unchanged, and the ledger usable."""
 
         def wrong(budget: HostBudget, _: float) -> tuple[HostBudget, None]:
             raise ZeroDivisionError
@@ -62,14 +62,14 @@ class TestAnyLedger:
             await ledgers[0].change(HOST, wrong)
         assert (await ledgers[0].change(HOST, seen))[0] == HostBudget(asked=1)
 
-    async def test_time_passes_and_is_the_same_for_all(self, ledgers):
-        """Both sides see one clock, which goes forward."""
+    async def test_all_processes_use_one_clock(self, ledgers):
+        """Both sides see the same clock, which moves forward."""
         moments = [(await ledgers[number % 2].change(HOST, seen))[1] for number in range(6)]
         assert moments == sorted(moments)
         assert moments[-1] - moments[0] < 3600
 
     async def test_a_slot_has_one_holder(self, ledgers):
-        """Slots go round once, whoever asks; one that is given back can be had again."""
+        """Each slot is given once; a returned slot can be taken again."""
         one, other = ledgers
         taken = [await ledger.try_slot(HOST, 3) for ledger in (one, other, one, other, one)]
         assert sorted(taken[:3]) == [0, 1, 2]
@@ -78,8 +78,8 @@ class TestAnyLedger:
         await other.give_slot(HOST, taken[1])
         assert await one.try_slot(HOST, 3) == taken[1]
 
-    async def test_one_who_stops_waiting_holds_nothing(self, ledgers):
-        """A question that is cancelled while it asks for a slot, at any moment, does not keep it."""
+    async def test_a_cancelled_wait_holds_no_slot(self, ledgers):
+        """A request that is cancelled while it takes a slot, at any moment, does not keep it."""
         for turns in range(12):
             waiting = asyncio.create_task(ledgers[0].try_slot(HOST, 1))
             for _ in range(turns):
@@ -96,8 +96,8 @@ class TestAnyLedger:
             await ledgers[1].give_slot(HOST, slot)
 
 
-def test_a_row_has_a_budgets_columns(database):
-    """zoning.host_budget has a column for each field of a budget, and no other but the host."""
+def test_the_table_has_the_fields_of_a_budget(database):
+    """zoning.host_budget has a column for each field of a budget, and the host."""
     query = "SELECT attname FROM pg_attribute WHERE attrelid = 'zoning.host_budget'::regclass AND attnum > 0"
     assert [name for (name,) in rows(database, query)] == ["host", *(field.name for field in fields(HostBudget))]
 
@@ -124,8 +124,8 @@ BUDGETS = st.builds(
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(budget=BUDGETS)
-def test_a_budget_is_kept_as_it_is(database, budget):
-    """Whatever a budget holds comes back from the database, times to the microsecond, none as none."""
+def test_a_budget_is_stored_exactly(database, budget):
+    """Any budget is read back unchanged, times with microseconds, missing times as missing."""
 
     async def kept() -> HostBudget:
         async with PostgresLedger(database) as ledger:
@@ -139,7 +139,7 @@ def test_a_budget_is_kept_as_it_is(database, budget):
 
 
 async def test_waiting_for_the_ledger_does_not_block_the_loop(database):
-    """While another session holds a host's row, this process's loop runs on, and its change comes when it may."""
+    """While another session holds the row of a host, the event loop continues, and the change follows later."""
     async with PostgresLedger(database) as ledger:
         await ledger.change(HOST, asked_once_more)
         with psycopg.connect(database) as other:
@@ -155,8 +155,8 @@ async def test_waiting_for_the_ledger_does_not_block_the_loop(database):
     assert now >= released[0], "the time is that after the wait"
 
 
-async def test_a_lost_connection_is_opened_once_more(database):
-    """A session that PostgreSQL ended is replaced, and holds again the slots that it held."""
+async def test_a_lost_connection_is_reopened(database):
+    """A session that PostgreSQL ended is replaced, and takes the slots that it held."""
     async with PostgresLedger(database) as ledger, PostgresLedger(database) as other:
         assert await ledger.try_slot(HOST, 2) == 0
         await ledger.change(HOST, asked_once_more)
@@ -166,8 +166,8 @@ async def test_a_lost_connection_is_opened_once_more(database):
         assert [await other.try_slot(HOST, 2) for _ in range(2)] == [1, None]
 
 
-async def test_a_ledger_out_of_reach_is_one_line(database):
-    """No database at the beginning, or none any more later, is said in one line without the password."""
+async def test_an_unreachable_ledger_is_reported_in_one_line(database):
+    """A missing database, at the start or later, is reported in one line without the password."""
     url = database.replace(database.rsplit("/", 1)[1], "absent")
     with pytest.raises(DatabaseUnavailable, match="absent") as caught:
         await PostgresLedger(url).__aenter__()
@@ -181,8 +181,8 @@ async def test_a_ledger_out_of_reach_is_one_line(database):
         await ledger.give_slot(HOST, 0)
 
 
-def test_a_closed_ledger_leaves_no_session_behind(database):
-    """When the client is closed its session ends, and with it its slots."""
+def test_closing_the_ledger_ends_its_session(database):
+    """When the client is closed, its session ends and its slots are free."""
 
     async def short() -> None:
         async with PostgresLedger(database) as ledger:

@@ -26,7 +26,7 @@ VERSIONS = ("parcel_version", "district_version", "parcel_zoning_version", "amen
 
 
 def refused(url: str, statement: str) -> bool:
-    """Whether PostgreSQL denies it, by its rights and not by chance."""
+    """Whether PostgreSQL refuses a statement because of missing rights."""
     with psycopg.connect(url) as connection:
         try:
             connection.execute(statement)
@@ -73,13 +73,13 @@ CHANGING = [
 ]
 
 
-def test_a_writer_cannot_unmake_history(database: str) -> None:
-    """The audit and the versions only grow, and nobody who works can switch off what guards them; an owner could."""
+def test_a_writer_cannot_change_history(database: str) -> None:
+    """The audit and the versions are append-only, and a writer cannot disable their triggers; an owner could."""
     assert [each for each in UNMAKING if not refused(database, each)] == []
     assert [each for each in UNMAKING if refused(db.as_role(database, None), each)] == []
 
 
-def test_a_reader_changes_nothing(database: str) -> None:
+def test_a_reader_cannot_write(database: str) -> None:
     assert [each for each in CHANGING if not refused(db.as_role(database, db.READER), each)] == []
 
 
@@ -94,7 +94,7 @@ def test_a_reader_reads_everything(database: str) -> None:
 
 
 def test_tables_of_later_migrations_are_covered(database: str) -> None:
-    """Whoever migrates next need not think of it."""
+    """Default privileges cover new tables."""
     owner = db.as_role(database, None)
     with psycopg.connect(owner) as connection:
         connection.execute("CREATE TABLE zoning.later (id serial, name text)")
@@ -104,8 +104,8 @@ def test_tables_of_later_migrations_are_covered(database: str) -> None:
     assert refused(db.as_role(database, db.READER), "INSERT INTO zoning.later (name) VALUES ('a')")
 
 
-def test_everyday_work_is_done_as_the_writer(pipeline: Pipeline, tmp_path: Path) -> None:
-    """A harvest, a pause and a rollback: each row was written by a session without the owner's rights."""
+def test_harvest_pause_and_rollback_run_as_the_writer(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Each row was written by a session without the rights of the owner."""
     ours = urlsplit(pipeline.database).path[1:]
     with psycopg.connect(db.as_role(pipeline.database, None)) as connection:
         connection.execute("""
@@ -132,7 +132,7 @@ def test_everyday_work_is_done_as_the_writer(pipeline: Pipeline, tmp_path: Path)
 
 @pytest.fixture
 def user(server: str, database: str) -> Iterator[str]:
-    """The URL of a user of their own who may make nothing on the server, and owns nothing in the database."""
+    """The URL of a user who may create nothing on the server, and owns nothing in the database."""
     name, owner = f"user_{uuid.uuid4().hex[:8]}", db.as_role(database, None)
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(name)))
@@ -149,8 +149,8 @@ def _grant(database: str, statement: str, user: str) -> None:
         connection.execute(sql.SQL(statement).format(sql.Identifier(urlsplit(user).username or "")))
 
 
-def test_a_user_who_is_only_a_writer_can_work(database: str, user: str) -> None:
-    """A database whose owner is somebody else: who was granted the role works with it, and needs no more."""
+def test_a_user_with_the_writer_role_can_publish(database: str, user: str) -> None:
+    """The user does not own the schema and needs no other role."""
     _grant(database, "GRANT zoning_writer TO {}", user)
     working = db.migrate(user)
     assert rows(working, "SELECT current_user::text") == [(db.WRITER,)]
@@ -158,28 +158,28 @@ def test_a_user_who_is_only_a_writer_can_work(database: str, user: str) -> None:
     assert (rights.login, rights.role, rights.line) == (urlsplit(user).username, db.WRITER, None)
 
 
-def test_a_user_who_was_granted_nothing_is_told_what_is_missing(database: str, user: str) -> None:
-    """One line, and not a stack."""
+def test_a_user_without_grants_gets_an_error_with_the_missing_grant(database: str, user: str) -> None:
+    """One line, no traceback."""
     with pytest.raises(StoreError, match="permission denied for schema zoning; let the schema's owner GRANT") as caught:
         db.migrate(user)
     assert ("\n" in str(caught.value), "secret" in str(caught.value)) == (False, False)
 
 
-def test_an_older_schema_that_is_not_the_users_to_change_is_one_line(database: str, user: str) -> None:
-    """What, where, and who can: let its owner run `zoning db up`."""
+def test_an_older_schema_that_the_user_may_not_change_is_reported(database: str, user: str) -> None:
+    """One line: what, where, and what to do (its owner runs `zoning db up`)."""
     _grant(database, "GRANT zoning_writer TO {}", user)
     with psycopg.connect(db.as_role(database, None)) as connection:
         connection.execute("UPDATE zoning.schema_version SET version_num = '0004'")
     with pytest.raises(
-        SchemaMismatch, match=r"is of version 0004, this program needs \d{4}, and .*not change it"
+        SchemaMismatch, match=r"has version 0004, this program needs \d{4}, and .*not change it"
     ) as caught:
         db.migrate(user)
     assert ("\n" in str(caught.value), "secret" in str(caught.value)) == (False, False)
     assert "let the schema's owner run `zoning db up`" in str(caught.value)
 
 
-def test_where_no_role_can_be_had_everything_goes_on_and_says_so(server: str, database: str, user: str) -> None:
-    """A user who owns a schema of their own on a server that gives no roles works as owner, with one line."""
+def test_without_roles_everything_runs_as_the_owner_with_a_warning(server: str, database: str, user: str) -> None:
+    """A user who owns the schema on a server where it may create no roles works as the owner, with one line."""
     _grant(database, "ALTER SCHEMA zoning OWNER TO {}", user)
     for (name,) in rows(database, "SELECT relname FROM pg_class WHERE relnamespace = 'zoning'::regnamespace "
                                   "AND relkind IN ('r', 'v') ORDER BY relkind"):  # fmt: skip
@@ -202,7 +202,7 @@ def test_where_no_role_can_be_had_everything_goes_on_and_says_so(server: str, da
         "postgresql://h/d?options=-c%20jit%3Doff%20-c%20role%3Dzoning_writer",
     ],
 )
-def test_a_role_is_put_into_an_address_and_taken_out_again(url: str) -> None:
+def test_a_role_is_added_to_a_url_and_removed_again(url: str) -> None:
     said = psycopg.conninfo.conninfo_to_dict(db.as_role(url, db.WRITER))
     assert said["options"].endswith("-c role=zoning_writer")
     assert said["options"].count("role=") == 1

@@ -42,7 +42,7 @@ def test_the_schema_file_is_what_pg_dump_makes_of_the_migrations(database: str, 
 
 
 def readable(dump: str) -> str:
-    """Without the settings of the session, headlines, and what differs from run to run."""
+    """The dump without session settings, headlines, and lines that differ from run to run."""
     kept = [
         line
         for line in dump.splitlines()

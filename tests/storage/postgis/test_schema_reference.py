@@ -1,4 +1,4 @@
-"""What a person or a program finds in the database without a manual: comments, keys, geometry_columns."""
+"""What users and programs find in the database: comments, keys, geometry_columns."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from tests.conftest import rows
 
 
 def test_every_table_and_column_has_a_comment(database: str) -> None:
-    """Whoever opens the schema in psql, QGIS or DBeaver reads there what each column means."""
+    """psql, QGIS and DBeaver show the comment of each column."""
     bare = rows(
         database,
         """
@@ -24,14 +24,14 @@ def test_every_table_and_column_has_a_comment(database: str) -> None:
 
 
 def test_geometry_columns_can_be_read(database: str) -> None:
-    """PostGIS's own view reads our constraints without an error: QGIS and ogr2ogr look there first."""
+    """PostGIS's view reads our constraints without an error: QGIS and ogr2ogr use it."""
     found = dict(rows(database, "SELECT f_table_name, type FROM geometry_columns WHERE f_table_schema = 'zoning'"))
     assert found["parcel"] == found["district"] == found["zoned_parcel"] == "MULTIPOLYGON"
 
 
 @pytest.mark.parametrize("table", ["parcel", "parcel_version", "district", "district_version", "change", "amendment"])
-def test_another_crs_is_still_refused(database: str, table: str) -> None:
-    """The rule that only target CRSs are stored stands on every table that has shapes."""
+def test_another_crs_is_refused(database: str, table: str) -> None:
+    """Every table with geometry has the constraint that only target CRSs are stored."""
     (found,) = rows(
         database,
         f"""
@@ -57,14 +57,14 @@ _LOTS = """
 
 @pytest.fixture
 def town(database: str) -> str:
-    """A database with three lots, two of them on the map."""
+    """A database with three parcels, two of them on the map."""
     with psycopg.connect(database) as connection:
         connection.execute(_LOTS)
     return database
 
 
-def test_zoned_parcel_answers_with_the_map(town: str) -> None:
-    """`zoning_code` is what the map says; what the parcel layer states has a name of its own; the shape is there."""
+def test_zoned_parcel_has_the_code_of_the_map(town: str) -> None:
+    """`zoning_code` is the code of the map; the parcel layer's code has another column; the geometry is included."""
     found = rows(
         town,
         """
@@ -82,7 +82,7 @@ def test_zoned_parcel_answers_with_the_map(town: str) -> None:
 
 @pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="ogrinfo is not installed")
 def test_ogrinfo_opens_the_view_without_an_error(town: str) -> None:
-    """GDAL, which is not ours, reads shape and columns and has nothing to complain of."""
+    """GDAL reads geometry and columns without a warning."""
     known = psycopg.conninfo.conninfo_to_dict(town)
     where = " ".join(f"{name}='{known[name]}'" for name in ("host", "port", "dbname", "user", "password"))
     ogrinfo = ["ogrinfo", "-so", f"PG:{where} schemas=zoning", "zoned_parcel"]

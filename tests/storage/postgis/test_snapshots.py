@@ -1,4 +1,4 @@
-"""What two releases are compared from, and what the shares are made of, when much happened in between."""
+"""The input of a comparison of two releases, and of the shares, after several changes in between."""
 
 from pathlib import Path
 
@@ -60,8 +60,8 @@ def batch(url: str, feed_: str) -> int:
     return rows(url, BATCH, PLACE, feed_, "h", DAY)[0][0]
 
 
-def test_a_parcel_that_changed_twice_is_compared_as_it_was_first_and_is_last(database: str) -> None:
-    """Between batches 2 and 7; with a parcel that came and went, one that stayed, and another jurisdiction's."""
+def test_a_parcel_that_changed_twice_is_compared_in_its_first_and_last_state(database: str) -> None:
+    """Between batches 2 and 7; also a parcel that was added and retired, an unchanged one, and another jurisdiction."""
     lot = box(0, 0, 2, 2)
     put(database, "parcel", "twice", "A", 1, lot, until=4)
     put(database, "parcel", "twice", "B", 4, lot, until=6)
@@ -75,11 +75,11 @@ def test_a_parcel_that_changed_twice_is_compared_as_it_was_first_and_is_last(dat
         before, after = states.parcels_that_differ(2, 7)
         assert before[["key", "zoning_code_local"]].to_numpy().tolist() == [["twice", "A"]]
         assert after[["key", "zoning_code_local"]].to_numpy().tolist() == [["twice", "C"]]
-        assert states.parcels_that_stay(2, 7) == 2
+        assert states.unchanged_count(2, 7) == 2
         assert states.parcels(7)["zoning_code_local"].tolist() == ["A", "A", "C"]
 
 
-def test_parcels_about_some_ground_are_those_and_no_others(database: str) -> None:
+def test_only_parcels_near_the_shapes_are_read(database: str) -> None:
     for key, west in (("near", 0), ("touching", 4), ("far", 50)):
         put(database, "parcel", key, "A", 1, box(west, 0, west + 2, 2))
     put(database, "parcel", "gone", "A", 1, box(0, 0, 2, 2), until=3)
@@ -92,7 +92,7 @@ def test_parcels_about_some_ground_are_those_and_no_others(database: str) -> Non
         assert len(states.parcels(2)) == 4
 
 
-def test_a_district_that_was_removed_and_put_back_is_there_when_it_was(database: str) -> None:
+def test_a_district_that_was_removed_and_restored_is_in_the_right_snapshots(database: str) -> None:
     lot = box(0, 0, 9, 9)
     put(database, "district", "d", "A", 1, lot, until=3)
     put(database, "district", "d", "A", 5, lot)
@@ -106,9 +106,11 @@ ALL = "SELECT parcel_id, facet, code, area_m2, rank, listed FROM zoning.parcel_z
 
 
 @pytest.mark.parametrize("change", ["added", "retired", "district"])
-def test_shares_brought_up_to_date_are_those_made_anew(database: str, tmp_path: Path, change: str) -> None:
-    """A strip Z lies in big lots, no tenth of any: the lot that has most of it lists it, and only that one, also when
-    another lot is judged again, or the best is retired."""
+def test_updated_shares_equal_recomputed_ones(database: str, tmp_path: Path, change: str) -> None:
+    """A strip Z is less than a tenth of each of some large parcels: only the parcel with most of it lists it.
+
+    This also holds when another parcel is computed again, or the best one is retired.
+    """
     town = read_toml(tmp_path, TOML)
     first = [batch(database, "parcels"), batch(database, "zoning")]
     put(database, "district", "base", "A", first[1], box(-99, -99, 99, 99))
@@ -138,7 +140,7 @@ def test_shares_brought_up_to_date_are_those_made_anew(database: str, tmp_path: 
     assert rows(database, ALL) == mine
 
 
-def test_a_batch_that_changed_nothing_judges_nothing(database: str, tmp_path: Path) -> None:
+def test_a_batch_without_changes_computes_nothing(database: str, tmp_path: Path) -> None:
     town = read_toml(tmp_path, TOML)
     numbers = [batch(database, "parcels"), batch(database, "zoning")]
     put(database, "district", "base", "A", numbers[1], box(0, 0, 9, 9))

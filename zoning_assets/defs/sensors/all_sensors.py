@@ -45,7 +45,7 @@ class Seen:
     url: str
     now: datetime
     feeds: Sequence[WatchedFeed]
-    known: Mapping[str, stored.Known]
+    known: Mapping[str, stored.FeedFreshness]
     failed: Sequence[Failure]
     closed: set[str]
 
@@ -84,7 +84,7 @@ def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
             found = asyncio.run(portal_probes.probe_feeds(pipeline, chosen, seen.now))
         requests = portal_probes.decide(cursor, found, seen.failures_of, seen.now)
         for each in requests:
-            stored.note_probed(seen.url, each.known)
+            stored.store_probe(seen.url, each.known)
         errors = "; ".join(f"{each.feed.key}: {each.known.error}" for each in requests if each.known.error)
         requested = [run_requests.of_feed(each.run_key, each.feed) for each in requests if each.run_key]
         after = probe_schedule.serialize({**cursor, **{each.feed.key: each.entry for each in requests}}, seen.feeds)

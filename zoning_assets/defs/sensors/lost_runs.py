@@ -52,7 +52,7 @@ def note_given_up(instance: dg.DagsterInstance, zoning: Zoning, now: datetime) -
         places = _places_of(instance, run)
         known, _ = zoning.load_jurisdictions({place.jurisdiction for place in places})
         lost = [_outcome(run, place) for place in places if place.jurisdiction in known]
-        failure_records.note(zoning.database(), lost, run.run_id, now)
+        failure_records.store_outcomes(zoning.database(), lost, run.run_id, now)
         instance.add_run_tags(run.run_id, {NOTED: run.run_id})
     return [run.run_id for run in found]
 

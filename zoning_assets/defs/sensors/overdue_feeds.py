@@ -4,17 +4,17 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
-from zoning_assets.storage.postgis.records.feed_freshness import Known
+from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
 
 
-def overdue(feed: WatchedFeed, known: Known | None, now: datetime) -> int:
+def overdue(feed: WatchedFeed, known: FeedFreshness | None, now: datetime) -> int:
     """Return how many freshness periods have passed since the published data was last confirmed at the portal; 0: the
     feed is fresh, or nothing is published yet."""
     return (now - known.current) // feed.freshness_limit(now) if known and known.current else 0
 
 
 def due(
-    feeds: Sequence[WatchedFeed], known: Mapping[str, Known], closed: Collection[str], now: datetime
+    feeds: Sequence[WatchedFeed], known: Mapping[str, FeedFreshness], closed: Collection[str], now: datetime
 ) -> list[tuple[WatchedFeed, str]]:
     """Return the feeds to fetch and the run key of each: one run for each expired freshness period.
 

@@ -10,7 +10,7 @@ from zoning_assets.defs.sensors import probe_schedule
 from zoning_assets.defs.sensors.probe_schedule import ProbeState, WatchedFeed
 from zoning_assets.errors import ZoningError
 from zoning_assets.storage.postgis.records.failure_records import Failure
-from zoning_assets.storage.postgis.records.feed_freshness import Known
+from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
 
 if TYPE_CHECKING:
     from zoning_assets.pipeline.pipeline import Pipeline, ProbeResult
@@ -24,7 +24,7 @@ class ProbeDecision:
     """A probed feed: its new state, its new cursor entry, and the run to request, if any."""
 
     feed: WatchedFeed
-    known: Known
+    known: FeedFreshness
     entry: ProbeState
     run_key: str | None
 
@@ -62,7 +62,7 @@ def _unanswered(before: ProbeState | None, feed: WatchedFeed, error: Exception, 
     failed = before.failed + 1 if before else 1
     again = probe_schedule.after(feed, now, failed, getattr(error, "wait_s", None))
     entry = ProbeState(again.isoformat(), failed, before.why if before else "", before.asked if before else "")
-    known = Known(feed.jurisdiction.id, feed.name, now, again, error=str(error) or "no answer in time")
+    known = FeedFreshness(feed.jurisdiction.id, feed.name, now, again, error=str(error) or "no answer in time")
     return ProbeDecision(feed, known, entry, None)
 
 
@@ -71,7 +71,7 @@ def _answered(
 ) -> ProbeDecision:
     again, why = probe_schedule.after(feed, now), answer.why
     current = None if why else now
-    known = Known(feed.jurisdiction.id, feed.name, now, again, why, requests=answer.requests, current=current)
+    known = FeedFreshness(feed.jurisdiction.id, feed.name, now, again, why, requests=answer.requests, current=current)
     if why and probe_schedule.needs_run(before, why, failures, now):
         entry = ProbeState(again.isoformat(), why=why, asked=now.isoformat())
         return ProbeDecision(feed, known, entry, probe_schedule.run_key(feed, before, why))

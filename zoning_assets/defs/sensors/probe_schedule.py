@@ -13,8 +13,8 @@ from zoning_assets.model import Jurisdiction
 from zoning_assets.schedules import cron
 from zoning_assets.schedules.time_windows import open_window_until
 from zoning_assets.storage.postgis.records.failure_records import Failure
-from zoning_assets.storage.postgis.records.feed_freshness import Known
-from zoning_assets.storage.postgis.records.hold_records import Hold, of
+from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
+from zoning_assets.storage.postgis.records.hold_records import Hold, find_hold
 
 #: Number of concurrent probes in a tick. A Dagster tick may take one minute.
 MAX_PROBES = 12
@@ -85,7 +85,7 @@ def serialize(cursor: Mapping[str, ProbeState], feeds: Iterable[WatchedFeed]) ->
 def blocked(feeds: Iterable[WatchedFeed], holds: Sequence[Hold], now: datetime) -> set[str]:
     """Return the keys of blocked feeds: paused feeds, and feeds in a maintenance or quiet window. A probe that becomes
     due meanwhile stays due, and runs once afterwards."""
-    return {feed.key for feed in feeds if of(holds, feed.jurisdiction.id, [feed.host]) or window_ends(feed, now)}
+    return {feed.key for feed in feeds if find_hold(holds, feed.jurisdiction.id, [feed.host]) or window_ends(feed, now)}
 
 
 def window_ends(feed: WatchedFeed, now: datetime) -> datetime | None:
@@ -96,7 +96,7 @@ def window_ends(feed: WatchedFeed, now: datetime) -> datetime | None:
 
 def due(
     cursor: Mapping[str, ProbeState],
-    known: Mapping[str, Known],
+    known: Mapping[str, FeedFreshness],
     feeds: Sequence[WatchedFeed],
     closed: Collection[str],
     now: datetime,
@@ -107,7 +107,7 @@ def due(
     return sorted(waiting, key=lambda feed: (times[feed.key], feed.key))[:MAX_PROBES]
 
 
-def _next(entry: ProbeState | None, known: Known | None) -> datetime:
+def _next(entry: ProbeState | None, known: FeedFreshness | None) -> datetime:
     if entry:
         return datetime.fromisoformat(entry.next)
     # The cursor was lost. A detected change may not have been requested, so the feed is probed again.

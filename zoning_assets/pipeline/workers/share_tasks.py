@@ -45,7 +45,7 @@ class BatchShares:
         undecided: keys of parcels whose shares depend on other batches.
     """
 
-    batch: store.Batch
+    batch: store.ShareRows
     leading: pd.DataFrame
     undecided: list[str]
 
@@ -61,12 +61,12 @@ def overlay_batch(map_: ZoningMap, parcels: Sequence[tuple[str, bytes]]) -> Batc
     found = part_shares(lots, _shapes_of(map_), map_.facets)
     undecided = set(found.undecided)
     keys = [key for key, _ in parcels if key not in undecided]
-    return BatchShares(store.batch_of(keys, found.shares), found.leading, found.undecided)
+    return BatchShares(store.share_rows(keys, found.shares), found.leading, found.undecided)
 
 
 def overlay_with_best_lots(
     map_: ZoningMap, best: Mapping[str, str], parcels: Sequence[tuple[str, bytes]]
-) -> store.Batch:
+) -> store.ShareRows:
     """The shares of a batch.
 
     Args:
@@ -76,7 +76,7 @@ def overlay_with_best_lots(
     """
     lots = in_metric_frame(store.frame(parcels, ("key",)), map_.jurisdiction)
     facets = map_.facets.assign(geometry=_shapes_of(map_)["geometry"].to_numpy()[map_.facets["district"]])
-    return store.batch_of([key for key, _ in parcels], shares(lots, facets, best))
+    return store.share_rows([key for key, _ in parcels], shares(lots, facets, best))
 
 
 def clear_map_cache() -> None:

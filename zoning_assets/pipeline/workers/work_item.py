@@ -11,7 +11,7 @@ import pandas as pd
 from zoning_assets.harvest import Harvest, Page
 from zoning_assets.model import LON_LAT, Feed, Jurisdiction, Place
 from zoning_assets.storage.object_store import raw_harvests
-from zoning_assets.storage.object_store.geoparquet_tables import PageTables, Table
+from zoning_assets.storage.object_store.geoparquet_tables import PageTables, StageTable
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import publish
 from zoning_assets.transform import normalize
@@ -85,10 +85,10 @@ class WorkItem:
             self.place, self.feed.name, self.harvest.id, self.rules, tiles, self.state, self.hosts, fixes
         )
 
-    def table(self, stage: str) -> Table:
+    def table(self, stage: str) -> StageTable:
         """The table of a stage for this harvest."""
         harvest = self.harvest
-        return Table(stage, harvest.jurisdiction, harvest.feed, harvest.tile, harvest.id, self.rules)
+        return StageTable(stage, harvest.jurisdiction, harvest.feed, harvest.tile, harvest.id, self.rules)
 
     @property
     def pages(self) -> PageTables:

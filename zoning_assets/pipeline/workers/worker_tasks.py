@@ -17,7 +17,7 @@ import shapely
 from zoning_assets.harvest import Page
 from zoning_assets.model import NORMALIZED, PARCELS, VALIDATED, Counts
 from zoning_assets.pipeline.workers.work_item import WorkItem, decode_rows, normalize_rows, page_bytes
-from zoning_assets.storage.object_store.geoparquet_tables import Table
+from zoning_assets.storage.object_store.geoparquet_tables import StageTable
 from zoning_assets.storage.postgis import publish
 from zoning_assets.storage.postgis.records import release_profiles
 from zoning_assets.transform import validate
@@ -33,7 +33,7 @@ NO_REJECTIONS = pd.DataFrame({name: [] for name in RAW_REJECTION_COLUMNS}, dtype
 # The normalized table of a place
 
 
-def fix_rows(item: WorkItem, base: Table) -> None:
+def fix_rows(item: WorkItem, base: StageTable) -> None:
     """Write the normalized table with the fixes of the work item. `base`: the normalized table without fixes."""
     summary, table = base.summary(item.objects), item.table(NORMALIZED)
     fixed = pd.concat([_fixed_rows(item, page) for page in item.harvest.pages if page.name in item.fixes])
@@ -127,7 +127,7 @@ def _raws(item: WorkItem, rejections: pd.DataFrame) -> list[str]:
     return raws
 
 
-def publish_place(item: WorkItem, url: str, newest_rollback: int) -> publish.Published:
+def publish_place(item: WorkItem, url: str, newest_rollback: int) -> publish.PublishResult:
     """Write the validated table to PostGIS in one transaction.
 
     Args:

@@ -1,8 +1,8 @@
-"""What a feed was when it was published last: how many rows it had, and what the portal said of it then.
+"""The state of a feed at its last publication: the number of rows, and the change signals of the portal.
 
-raw/JURISDICTION/FEED/baseline.json   rows, the portal's signals, when; and who accepted a fall, and why
-raw/JURISDICTION/FEED/waiting.json    a fall that waits for a person
-raw/JURISDICTION/FEED/published.json  the tiles that were published from the layer's newest state
+raw/JURISDICTION/FEED/baseline.json   rows, signals, time; who accepted a drop of the row count, and why
+raw/JURISDICTION/FEED/waiting.json    a refused drop of the row count, which waits for a person
+raw/JURISDICTION/FEED/published.json  the tiles that were published from the newest state of the layer
 """
 
 from collections.abc import Collection, Mapping
@@ -20,64 +20,63 @@ class Baseline:
     """A feed at its last publication."""
 
     rows: int
-    signals: Mapping[str, Any] | None = None  # of the feed type's probe; None: not asked
+    signals: Mapping[str, Any] | None = None  # of the last probe; None: not probed
     at: str = ""  # ISO 8601
     accepted_by: str | None = None
     reason: str | None = None
-    rolled_back: bool = False  # and not harvested since
+    rolled_back: bool = False  # and not published since
 
 
 def find(objects: Objects, jurisdiction: str, feed: str) -> Baseline | None:
-    """The baseline, None where nothing was published yet."""
+    """The baseline of a feed; None: it was not published yet."""
     document = objects.find_json(_name(jurisdiction, feed, "baseline"))
     return Baseline(**document) if document else None
 
 
-def put(  # noqa: PLR0913 - what a feed was, and when
+def put(  # noqa: PLR0913 - the fields of a baseline
     objects: Objects, jurisdiction: str, feed: str, rows: int, signals: Mapping[str, Any] | None, at: datetime
 ) -> None:
-    """Note what was published, as the portal had it at that time."""
+    """Store the baseline of a publication. `at`: the time of the portal's state."""
     baseline = Baseline(rows, signals, at.isoformat())
     objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(baseline))
 
 
-def published_of(objects: Objects, jurisdiction: str, feed: str, layer: str, tiles: Collection[str]) -> set[str]:
-    """All tiles that were published from one state of a layer, these among them."""
-    together = {*tiles, *published(objects, jurisdiction, feed, layer)}
+def add_published_tiles(objects: Objects, jurisdiction: str, feed: str, layer: str, tiles: Collection[str]) -> set[str]:
+    """Add tiles that were published from a state of the layer (its id); return all tiles of this state."""
+    together = {*tiles, *published_tiles(objects, jurisdiction, feed, layer)}
     objects.put_json(_name(jurisdiction, feed, "published"), {"layer": layer, "tiles": sorted(together)})
     return together
 
 
-def published(objects: Objects, jurisdiction: str, feed: str, layer: str) -> set[str]:
-    """The tiles that were published from one state of a layer, if none was published from another since."""
+def published_tiles(objects: Objects, jurisdiction: str, feed: str, layer: str) -> set[str]:
+    """The tiles that were published from this state of the layer; empty if a tile of another state followed."""
     known = objects.find_json(_name(jurisdiction, feed, "published")) or {}
     return set(known["tiles"]) if known.get("layer") == layer else set()
 
 
-def roll_back(objects: Objects, jurisdiction: str, feed: str) -> None:
-    """Whatever was published of the layer's newest state stands no longer; the next probe says that it is missing."""
+def mark_rolled_back(objects: Objects, jurisdiction: str, feed: str) -> None:
+    """Mark a feed as rolled back, so that the next probe requests a harvest."""
     objects.delete([_name(jurisdiction, feed, "published")])
     if before := find(objects, jurisdiction, feed):
         undone = replace(before, signals=None, accepted_by=None, reason=None, rolled_back=True)
         objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(undone))
 
 
-def forget(objects: Objects, jurisdiction: str, feed: str) -> None:
-    """The next harvest is a first one."""
+def delete(objects: Objects, jurisdiction: str, feed: str) -> None:
+    """Delete everything that is stored about a feed; its next harvest is treated as the first."""
     for each in ("baseline", "waiting", "published"):
         objects.delete([_name(jurisdiction, feed, each)])
 
 
-def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
-    """Refuse a layer that is empty, or whose parcels became much fewer, before its pages are fetched; unless a person
-    said that it is right.
+def check_row_count(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
+    """Refuse an empty layer, or a parcel layer with far fewer rows than before, unless a person accepted it.
 
-    It is the tripwire `count_drop`, as far as the row count decides it: the limit is `may_shrink` (a tenth by default:
-    OpenAddresses' alarm). Of a map only emptiness is refused here, since districts are cut and joined at will: its rule
-    is its ground, which the release gate measures.
+    This is the part of the check `count_drop` that needs only the row count; it runs before pages are fetched. The
+    limit is the setting `may_shrink` (default: a tenth, as in OpenAddresses). A zoning map is refused only if it is
+    empty, because districts are often split and merged; the release gate checks its area.
 
     Raises:
-        AcceptanceNeeded: what was published before stays.
+        AcceptanceNeeded: the layer is refused; what is published stays.
     """
     if feed.name == ZONING and rows > 0:
         return
@@ -93,10 +92,10 @@ def guard(objects: Objects, jurisdiction: str, feed: Feed, rows: int) -> None:
 
 
 def accept(objects: Objects, jurisdiction: str, feed: str, who: str, reason: str) -> tuple[int | None, int]:
-    """A person says that a fall is right: it is the new baseline. Rows before and now.
+    """A person accepts a drop: its row count is the new baseline. Return the rows before (None: no baseline) and now.
 
     Raises:
-        NothingWaits: no fall was refused.
+        NothingWaits: no drop was refused.
     """
     rows = discard(objects, jurisdiction, feed)
     before = find(objects, jurisdiction, feed)
@@ -106,10 +105,10 @@ def accept(objects: Objects, jurisdiction: str, feed: str, who: str, reason: str
 
 
 def discard(objects: Objects, jurisdiction: str, feed: str) -> int:
-    """A fall that was refused waits no longer; its rows.
+    """Delete a refused drop; return its row count.
 
     Raises:
-        NothingWaits: no fall was refused.
+        NothingWaits: no drop was refused.
     """
     name = _name(jurisdiction, feed, "waiting")
     waiting = objects.find_json(name)
@@ -119,11 +118,13 @@ def discard(objects: Objects, jurisdiction: str, feed: str) -> int:
     return int(waiting["rows"])
 
 
-def changed(baseline: Baseline | None, signals: Mapping[str, Any], full_refresh_days: int, now: datetime) -> str | None:
-    """Why a feed is worth fetching; None where nothing says so and it was fetched not long ago.
+def fetch_reason(
+    baseline: Baseline | None, signals: Mapping[str, Any], full_refresh_days: int, now: datetime
+) -> str | None:
+    """Why a feed has to be fetched; None: its signals are unchanged and its last harvest is recent enough.
 
-    A signal may only skip work, and only within a bounded age: some portals move theirs without a change, and some
-    change without moving it (docs/explanation/portals.md).
+    Signals only avoid work, and only for `full_refresh_days`: some portals change their signals without a change of the
+    data, and some change data without changing their signals (docs/explanation/portals.md).
     """
     if baseline is not None and baseline.rolled_back:
         return "it was rolled back"
@@ -132,7 +133,7 @@ def changed(baseline: Baseline | None, signals: Mapping[str, Any], full_refresh_
     if now - datetime.fromisoformat(baseline.at) > timedelta(days=full_refresh_days):
         return f"it was fetched more than {full_refresh_days} days ago"
     if not signals:
-        return "it says nothing of itself: only fetching it can tell"
+        return "the portal gives no change signals, so it has to be fetched"
     before = baseline.signals
     names = sorted({*before, *signals})
     moved = [

@@ -1,9 +1,9 @@
-"""Harvests that are being fetched. Pages are kept as they come, and with each what was asked for it.
+"""Harvests that are being fetched. Each page is stored when it arrives, with the parameters of its request (question).
 
-A run that dies at page 900 goes on at 901, as long as the layer says of itself what it said then:
+A run that fails at page 900 is continued at page 901, if the state of the layer is unchanged:
 
-raw/JURISDICTION/FEED/TILE/draft/state.json     what the layer said, and since when
-raw/JURISDICTION/FEED/TILE/draft/QUESTION.json  a question's answer: the name of a page
+raw/JURISDICTION/FEED/TILE/draft/state.json     the state of the layer, and when the draft began
+raw/JURISDICTION/FEED/TILE/draft/HASH.json      the page that answered a request; HASH is that of the question
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.object_store.raw_harvests import folder_of, page_name, read_packed
 from zoning_assets.transform.geometry import content_hash
 
-_LEVEL = 1  # level 3 takes 2.5 times as long for pages 9% smaller
-#: A layer that does not say when it was edited may have been; pages older than this are asked for again.
-_OLDEST = timedelta(hours=24)
+_LEVEL = 1  # level 3 takes 2.5 times as long, and pages are 9% smaller
+#: Not all layers state when they were edited, so pages of an older draft are fetched again.
+_MAX_AGE = timedelta(hours=24)
 
 
 @dataclass
-class Draft:
-    """A harvest that is being fetched. No commit, no harvest: pages alone are never read."""
+class HarvestDraft:
+    """A harvest that is being fetched. It becomes a harvest with `commit`; pages without a manifest are never read."""
 
     objects: Objects
     place: Place
@@ -37,32 +37,46 @@ class Draft:
     pages: list[Page] = field(default_factory=list)
 
     def begin(self, state: Mapping[str, Any], now: datetime | None = None) -> str:
-        """Go on with what an earlier try left, or start anew; says which and why, nothing where nothing was left."""
+        """Continue an earlier draft, or discard it and start again.
+
+        Args:
+            state: the state of the layer; a draft of another state is discarded.
+            now: the current time.
+
+        Returns:
+            A message about the earlier draft; empty: there was none.
+        """
         now = now or datetime.now(UTC)
         left = self.objects.find_json(self._state)
-        asked = self._asked() if left else []
-        if left and left["state"] == _plain(state) and now - datetime.fromisoformat(left["since"]) < _OLDEST:
-            return f"went on with {len(asked)} pages of an earlier try" if asked else ""
+        entries = self._entries() if left else []
+        if left and left["state"] == _plain(state) and now - datetime.fromisoformat(left["since"]) < _MAX_AGE:
+            return f"continued with {len(entries)} pages of an earlier run" if entries else ""
         self.abandon()
         self.objects.put_json(self._state, {"state": _plain(state), "since": now.isoformat()})
-        if not asked or left is None:
+        if not entries or left is None:
             return ""
         why = "too old" if left["state"] == _plain(state) else f"of {_brief(left['state'])}, now {_brief(state)}"
-        return f"started anew: {len(asked)} pages of an earlier try are {why}"
+        return f"started again: {len(entries)} pages of an earlier run are {why}"
 
     def find(self, question: Mapping[str, str]) -> bytes | None:
-        """The answer to a question that was asked before."""
+        """The stored page that answered a question; None: there is none."""
         entry = self.objects.find_json(self._entry(question))
         name = page_name(self.place, self.feed, entry["page"]) if entry else ""
         return read_packed(self.objects, name) if name and self.objects.has(name) else None
 
     def add(self, body: bytes, *, rows: int, question: Mapping[str, str] | None = None) -> Page:
-        """Keep a page. The same bytes are kept once."""
+        """Store a page; equal pages are stored once.
+
+        Args:
+            body: the response.
+            rows: the number of its rows.
+            question: the parameters of the request that it answers; None: a later run does not look for it.
+        """
         page = Page(hashlib.sha256(body).hexdigest(), rows, len(body))
         name = page_name(self.place, self.feed, page.name)
         new = not self.objects.has(name)
         if question is not None and (new or not self.objects.has(self._entry(question))):
-            # Before the page: a page that is stored is known by its question, whenever the run dies.
+            # Written before the page: if the run fails in between, `_clear` still knows the page.
             self.objects.put_json(self._entry(question), {"page": page.name, "new": new})
         if new:
             self.objects.put(name, zstandard.compress(body, _LEVEL))
@@ -70,19 +84,19 @@ class Draft:
         return page
 
     def abandon(self) -> None:
-        """Forget all pages and questions; pages that stood here before the draft stay."""
+        """Delete all pages and questions of the draft; pages that existed before the draft stay."""
         self._clear(keep=frozenset())
         self.pages.clear()
 
     def commit(self, *, form: str, layer: dict[str, Any], proof: dict[str, Any], picked: str = "") -> Harvest:
-        """Make the pages a harvest: its manifest, then the pointer to it. `picked`: see harvest.Harvest.
+        """Write the manifest of the pages, then the pointer to the newest harvest. `picked`: see harvest.Harvest.
 
         Raises:
-            HarvestIncomplete: another process that harvests the same layer has deleted some.
+            HarvestIncomplete: another process that harvests the same layer has deleted pages.
         """
         names = {page_name(self.place, self.feed, page.name) for page in self.pages}
         if not all(map(self.objects.has, names)):
-            what = "pages are gone: another process harvests the same layer"
+            what = "pages were deleted: another process harvests the same layer"
             raise HarvestIncomplete(what, where=f"{self.place} {self.feed}", do="run again; nothing was published")
         place, pages = self.place, tuple(self.pages)
         draft = Harvest(place.jurisdiction, self.feed, place.tile, form, layer, pages, proof, picked=picked)
@@ -93,15 +107,15 @@ class Draft:
         return harvest
 
     def _clear(self, keep: set[str] | frozenset[str]) -> None:
-        entries = self._asked()
+        entries = self._entries()
         if not entries and not self.objects.has(self._state):
             return
-        said = [self.objects.find_json(name) or {} for name in entries]
-        pages = {entry["page"] for entry in said if entry.get("new")} - keep
+        documents = [self.objects.find_json(name) or {} for name in entries]
+        pages = {entry["page"] for entry in documents if entry.get("new")} - keep
         self.objects.delete([page_name(self.place, self.feed, name) for name in sorted(pages)])
-        self.objects.delete([*entries, self._state])  # last: without them nobody would know which pages to delete
+        self.objects.delete([*entries, self._state])  # last, because they name the pages to delete
 
-    def _asked(self) -> list[str]:
+    def _entries(self) -> list[str]:
         return [name for name in self.objects.names(f"{self._folder}/draft") if not name.endswith("/state.json")]
 
     def _entry(self, question: Mapping[str, str]) -> str:
@@ -121,7 +135,7 @@ def _sorted(document: Any) -> bytes:
 
 
 def _plain(state: Mapping[str, Any]) -> Any:
-    """As it will be when it was written and read."""
+    """The state after a JSON round trip."""
     return orjson.loads(_sorted(state))
 
 
@@ -130,7 +144,7 @@ def _brief(state: Mapping[str, Any]) -> str:
 
 
 def _id(harvest: Harvest) -> str:
-    """By what was received and how it is read; not by when, nor by the order of the answers."""
+    """The id of a harvest: a hash of its pages and of how they are read, not of times or the order of responses."""
     pages = sorted((page.kind, page.name) for page in harvest.pages)
     content = [harvest.jurisdiction, harvest.feed, harvest.tile, harvest.form, harvest.layer, pages]
     content += [harvest.picked] if harvest.picked else []

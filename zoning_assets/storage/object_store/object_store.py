@@ -1,4 +1,4 @@
-"""The object store: files under a folder, or s3://, gs://, az:// by one setting. An object is whole or not there."""
+"""The object store: files in a folder, or s3://, gs://, az://, by one setting. An object is written atomically."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +16,13 @@ from zoning_assets.transform.geometry import content_hash
 
 
 class Objects:
-    """Objects by name. Names are ours, made of judged parts, never of what a portal says."""
+    """Objects by name. Names consist of validated parts, never of text from a portal."""
 
     def __init__(self, url: str) -> None:
         """Open the store at `url`: a path, file://, s3://, gs:// or az://.
 
         Raises:
-            SettingInvalid: the URL is of no kind known here, or the folder cannot be made.
+            SettingInvalid: the scheme of the URL is not supported, or the folder cannot be created.
         """
         self.url = url
         try:
@@ -35,11 +35,15 @@ class Objects:
             ) from error
 
     def __reduce__(self) -> tuple[object, ...]:
-        """A worker process opens the store anew."""
+        """Pickle only the URL: a worker process opens the store again."""
         return Objects, (self.url,)
 
     def put(self, name: str, body: bytes) -> None:
-        """Write an object, replacing the one of that name."""
+        """Write an object; one with the same name is replaced.
+
+        Raises:
+            StoreError: the store failed.
+        """
         try:
             obstore.put(self._store, name, body)
         except BaseError as error:
@@ -53,26 +57,27 @@ class Objects:
         """Read an object.
 
         Raises:
-            HarvestMissing: there is none of that name.
+            HarvestMissing: there is no object with this name.
+            StoreError: the store failed.
         """
         try:
             return bytes(obstore.get(self._store, name).bytes())
         except (NotFoundError, FileNotFoundError) as error:
             raise HarvestMissing(
-                f"nothing is stored as {name}", where=self.url, do="materialize the asset before it"
+                f"nothing is stored as {name}", where=self.url, do="materialize the upstream asset"
             ) from error
         except BaseError as error:
             raise _failed("read", name, self.url, error) from error
 
     def find_json(self, name: str) -> Any | None:
-        """Read a JSON document, or None where there is none of that name."""
+        """Read a JSON document; None: there is none with this name."""
         try:
             return orjson.loads(self.get(name))
         except HarvestMissing:
             return None
 
     def has(self, name: str) -> bool:
-        """Whether there is an object of that name."""
+        """Whether there is an object with this name."""
         try:
             obstore.head(self._store, name)
         except (NotFoundError, FileNotFoundError):
@@ -80,11 +85,11 @@ class Objects:
         return True
 
     def names(self, folder: str) -> list[str]:
-        """All objects below a folder."""
+        """The names of all objects in a folder and its subfolders."""
         return [str(each["path"]) for batch in obstore.list(self._store, folder) for each in batch]
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete objects; what is gone already is no fault."""
+        """Delete objects; missing ones are ignored."""
         try:
             if names:
                 obstore.delete(self._store, list(names))
@@ -101,15 +106,15 @@ def _open(url: str) -> ObjectStore:
     if scheme in ("s3", "gs", "az"):
         return from_url(url)
     raise SettingInvalid(
-        f"no store speaks {scheme}://", where="ZONING_STORE_URL", do="give a path, s3://, gs:// or az://"
+        f"the scheme {scheme}:// is not supported", where="ZONING_STORE_URL", do="give a path, s3://, gs:// or az://"
     )
 
 
-def _failed(deed: str, name: str, url: str, error: Exception) -> StoreError:
-    return StoreError(f"{name} cannot be {deed}: {_why(error)}", where=url, do="check the store and run again")
+def _failed(action: str, name: str, url: str, error: Exception) -> StoreError:
+    return StoreError(f"{name} cannot be {action}: {_why(error)}", where=url, do="check the store and run again")
 
 
 def _why(error: BaseException) -> str:
-    """Why the store refused: the disk's or the network's reason, else what the store says."""
+    """The reason of an error of the store: of the disk or the network, else the first line of its message."""
     found = os_errors.machine(error)
     return found[0] if found else os_errors.network(error) or str(error).splitlines()[0]

@@ -1,12 +1,12 @@
-"""Raw: pages as they came and the manifest that makes them a harvest. Immutable, named by content.
+"""Raw harvests: pages as received, and the manifest that commits them. Immutable, named by content.
 
-raw/JURISDICTION/FEED/whole/pages/SHA256.zst    a page of a layer
-raw/JURISDICTION/FEED/whole/harvests/ID.json    the manifest of a layer's harvest; without it the pages are no harvest
-raw/JURISDICTION/FEED/whole/harvests/ID-CUT.arrow   which tile owns each of its rows
-raw/JURISDICTION/FEED/whole/draft/...           what was asked in a harvest that is not whole yet; see harvest_drafts.py
-raw/JURISDICTION/FEED/TILE/harvests/ID.json     the manifest of a tile's rows of a layer's harvest
-raw/JURISDICTION/FEED/TILE/latest.json          the id of the newest
-raw/JURISDICTION/FEED/cover.json                the newest harvest of the layer, and its tiles
+raw/JURISDICTION/FEED/whole/pages/SHA256.zst    a page of the layer
+raw/JURISDICTION/FEED/whole/harvests/ID.json    the manifest of a harvest of the layer; without it its pages are ignored
+raw/JURISDICTION/FEED/whole/harvests/ID-CUT.arrow   the tile that owns each of its rows
+raw/JURISDICTION/FEED/whole/draft/...           the requests of an unfinished harvest; see harvest_drafts.py
+raw/JURISDICTION/FEED/TILE/harvests/ID.json     the manifest of the rows of one tile
+raw/JURISDICTION/FEED/TILE/latest.json          the id of the newest harvest
+raw/JURISDICTION/FEED/cover.json                the tile index: the newest harvest of the layer, and its tiles
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from zoning_assets.transform.geometry.h3_tiles import to_int
 from zoning_assets.transform.geometry.tile_ownership import WHOLE_JURISDICTION, Flags, LayerRows, Numbers, Ownership
 
 _LARGEST_PAGE = 1 << 30
-#: A page that is no longer what was compressed.
+#: The error of a damaged page.
 BrokenPage = zstandard.ZstdError
 
 
@@ -36,7 +36,7 @@ def latest(objects: Objects, place: Place, feed: str) -> Harvest:
     """The newest harvest of a feed at a place.
 
     Raises:
-        HarvestMissing: there is none yet.
+        HarvestMissing: there is none.
     """
     folder = folder_of(place, feed)
     pointer = objects.find_json(f"{folder}/latest.json")
@@ -56,29 +56,39 @@ def of(objects: Objects, place: Place, feed: str, harvest: str) -> Harvest:
 
 
 def read_page(objects: Objects, harvest: Harvest, page: Page) -> bytes:
-    """A page's bytes, as the portal sent them; those of a tile are its layer's."""
+    """The bytes of a page as the portal sent them. The pages of a tile's harvest are those of its layer.
+
+    Raises:
+        HarvestMissing: the page is not stored.
+        BrokenPage: it is damaged.
+    """
     place = Place(harvest.jurisdiction, None if harvest.of else harvest.tile)
     return read_packed(objects, page_name(place, harvest.feed, page.name))
 
 
 def read_packed(objects: Objects, name: str) -> bytes:
-    """An object that was compressed, within a limit of size."""
+    """Read and decompress an object of at most 1 GiB.
+
+    Raises:
+        HarvestMissing: it is not stored.
+        BrokenPage: it is damaged or larger.
+    """
     return zstandard.ZstdDecompressor().decompress(objects.get(name), max_output_size=_LARGEST_PAGE)
 
 
 def put_cover(objects: Objects, cover: Cover) -> None:
-    """Keep a cover, replacing the one before."""
+    """Store the tile index of a layer; the earlier one is replaced."""
     objects.put_json(f"raw/{cover.jurisdiction}/{cover.feed}/cover.json", asdict(cover))
 
 
 def find_cover(objects: Objects, jurisdiction: str, feed: str) -> Cover | None:
-    """The newest harvest of a layer and its tiles; None where there is none, or only that of an earlier version."""
+    """The tile index of a layer; None: there is none, or it has the format of an earlier version."""
     document = objects.find_json(f"raw/{jurisdiction}/{feed}/cover.json") or {}
     return Cover(**document) if document.get("harvest") else None
 
 
 def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Ownership, rules: str) -> str:
-    """Keep which rows a layer's harvest has, and who owns each; the name of this cut.
+    """Store the rows of a harvest of a layer, and the tile that owns each; return the name of this cut.
 
     `rules`: those by which the rows were read. The same cut of the same rows has the same name.
     """
@@ -103,8 +113,10 @@ def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Own
 
 @dataclass(frozen=True)
 class OwnedRows:
-    """The rows of a layer's harvest: number of the page, index in the page, hash of what the row says, owner, and
-    whether other rows have its key. One entry a row."""
+    """The rows of a harvest of a layer, as arrays with one entry for each row.
+
+    They are: number of the page, index in the page, hash of the content, owner (tile), whether other rows have its key.
+    """
 
     page: npt.NDArray[np.uint32]
     row: npt.NDArray[np.uint32]
@@ -113,12 +125,12 @@ class OwnedRows:
     together: Flags
 
     def of(self, tile: str | None) -> npt.NDArray[np.intp]:
-        """The positions of the rows of a tile."""
+        """The positions of the rows of a tile; None: those of the whole jurisdiction."""
         return np.flatnonzero(self.owner == (WHOLE_JURISDICTION if tile is None else np.uint64(to_int(tile))))
 
 
 def get_rows(objects: Objects, jurisdiction: str, feed: str, harvest: str, cut: str) -> OwnedRows:
-    """The rows of a layer's harvest, cut in one way.
+    """The rows of a harvest of a layer, with the owners of one cut.
 
     Raises:
         HarvestMissing: it is not stored.
@@ -127,7 +139,7 @@ def get_rows(objects: Objects, jurisdiction: str, feed: str, harvest: str, cut: 
 
 
 def get_index(objects: Objects, cover: Cover) -> LayerRows | None:
-    """The index of the rows of a layer's newest harvest; None where an earlier version kept less of it.
+    """The index of the rows of the newest harvest of a layer; None: an earlier version stored fewer columns.
 
     Raises:
         HarvestMissing: it is not stored.
@@ -140,10 +152,10 @@ def get_index(objects: Objects, cover: Cover) -> LayerRows | None:
 
 
 def _columns(objects: Objects, name: str, of: type[OwnedRows | LayerRows]) -> list[npt.NDArray[Any]]:
-    """The columns that a class has fields for; the others are not unpacked.
+    """The columns for the fields of a class; other columns are not decompressed.
 
     Raises:
-        KeyError: the file has not all of them.
+        KeyError: the file does not have all of them.
     """
     body, names = objects.get(name), [each.name for each in fields(of)]
     known = pa.ipc.open_file(body).schema
@@ -155,12 +167,11 @@ def _columns(objects: Objects, name: str, of: type[OwnedRows | LayerRows]) -> li
 
 
 def put_tile(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, tile: str) -> Harvest:
-    """Make a tile's rows of a layer's harvest a harvest of the tile; where its rows say what they said before, read by
-    the same rules, it is that harvest still."""
+    """Write the rows of a tile as a harvest of the tile. Unchanged rows and rules give the same harvest as before."""
     mine = rows.of(tile)
-    said = np.sort(rows.content[mine] ^ rows.together[mine].astype(np.uint64))
+    contents = np.sort(rows.content[mine] ^ rows.together[mine].astype(np.uint64))
     name = content_hash.json_bytes([layer.jurisdiction, layer.feed, tile, layer.form, layer.layer, cover.rules])
-    id_ = hashlib.sha256(name + said.tobytes()).hexdigest()[:32]
+    id_ = hashlib.sha256(name + contents.tobytes()).hexdigest()[:32]
     place = Place(layer.jurisdiction, tile)
     folder = folder_of(place, layer.feed)
     try:
@@ -179,10 +190,10 @@ def _rows_name(jurisdiction: str, feed: str, harvest: str, cut: str) -> str:
 
 
 def folder_of(place: Place, feed: str) -> str:
-    """Where all that was received of a feed for a place lies."""
+    """The folder of all raw data of a feed at a place."""
     return f"raw/{place.jurisdiction}/{feed}/{place.tile or 'whole'}"
 
 
 def page_name(place: Place, feed: str, name: str) -> str:
-    """Where a page lies."""
+    """The object name of a page."""
     return f"{folder_of(place, feed)}/pages/{name}.zst"

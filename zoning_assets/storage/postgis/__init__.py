@@ -1,1 +1,1 @@
-"""PostGIS: connection, schema, and the transactions that publish and undo."""
+"""PostGIS: connections, the schema, and the transactions that publish, roll back and remove."""

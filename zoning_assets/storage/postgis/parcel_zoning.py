@@ -1,6 +1,6 @@
-"""Zoning per parcel in PostGIS: what the shares are to be made of, and the transaction that publishes them.
+"""Zoning per parcel in PostGIS: read parcels and districts, and publish the shares of each parcel in one transaction.
 
-Parcels are read, and their shares are written, a bounded number at a time: memory does not grow with a jurisdiction.
+Parcels and shares are read and written in chunks: memory does not grow with the size of a jurisdiction.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,24 +20,28 @@ from psycopg.types.json import Jsonb
 from zoning_assets.storage.postgis import binary_copy
 from zoning_assets.storage.postgis.database import Connection, connect
 from zoning_assets.storage.postgis.records import hold_records
-from zoning_assets.storage.postgis.sessions import said
+from zoning_assets.storage.postgis.sessions import translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
 FEED = "parcel_zoning"
-#: Parcels whose shapes or shares are in memory at a time.
-AT_ONCE = 10_000
+#: The number of parcels whose shapes or shares are in memory at a time.
+CHUNK_SIZE = 10_000
 _TEXTS, _NUMBERS = ("parcel_id", "facet", "code", "effective"), ("area_m2", "fraction", "rank", "listed")
 _COPY = "COPY stage FROM STDIN WITH (FORMAT BINARY)"
-#: What `Shares.made_of` is where shares were never published.
+#: The value of `ParcelZoning.made_of` if shares were never published.
 _NEVER = (None, None, None)
 Cursor = psycopg.Cursor[tuple[Any, ...]]
-#: A parcel's key, and its shape as WKB in the target CRS.
-Lot = tuple[str, bytes]
+#: The key of a parcel, and its shape as WKB in the target CRS (axis order x, y).
+ParcelShape = tuple[str, bytes]
 
 
 @dataclass(frozen=True)
 class Split:
-    """How many parcels have a code, several listed ones, and none; and where the parcel layer says another code."""
+    """Numbers of parcels with a code, with several listed codes, and without a code.
+
+    `disagreements`: parcels whose layer states another code than the map, as code of the layer, code of the map, number
+    of parcels, some parcel ids.
+    """
 
     zoned: int
     split: int
@@ -46,8 +50,8 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Some parcels (`keys`) and their shares as rows of a binary COPY; `zoned`: how many of the parcels have any."""
+class ShareRows:
+    """The shares of some parcels (`keys`) as rows of a binary COPY. `zoned`: how many of the parcels have shares."""
 
     keys: Sequence[str]
     rows: bytes
@@ -55,38 +59,40 @@ class Batch:
 
 
 @dataclass
-class Shares:
-    """One jurisdiction's shares, while its feeds stand still: a transaction that holds their locks."""
+class ParcelZoning:
+    """The shares of a jurisdiction, in a transaction that holds the locks of its feeds."""
 
     connection: Connection
     jurisdiction: str
     rules: str
-    parcels: int  # newest batch of each feed
+    parcels: int  # the newest batch of each feed
     zoning: int
-    made_of: tuple[str | None, int | None, int | None]  # rules and batches that the published shares were made of
-    at_once: int = AT_ONCE
+    made_of: tuple[str | None, int | None, int | None]  # rules and batches of the published shares
+    chunk_size: int = CHUNK_SIZE
 
     @property
     def is_current(self) -> bool:
-        """Whether nothing they are made of has changed."""
+        """Whether rules, parcels and map are those of the published shares."""
         return self.made_of == (self.rules, self.parcels, self.zoning)
 
     def codes(self) -> dict[str, str | None]:
-        """Every local code that was ever seen, and how it is spelled here; None where that is not settled yet."""
+        """Every local code that was ever published -> its canonical spelling; None: it has none yet."""
         return codes(self.connection, self.jurisdiction)
 
     def spell(self, spellings: Sequence[Mapping[str, str | None]]) -> int:
-        """Settle how codes are spelled (`local`, `code`, `zone_type`); how many rows are spelled anew by that."""
-        self.do("settle", spellings=Jsonb(list(spellings)), rules=self.rules)
+        """Store spellings (`local`, `code`, `zone_type`) and apply them; return the number of changed rows."""
+        self.do("store_spellings", spellings=Jsonb(list(spellings)), rules=self.rules)
         return sum(self.do(step).rowcount for step in ("spell_districts", "spell_parcels"))
 
     def districts(self) -> pd.DataFrame:
-        """The map now: `district_id`, `code`, `code_local`, `effective`, `geometry` (target CRS)."""
+        """The current map: `district_id`, `code`, `code_local`, `effective`, `geometry` (target CRS)."""
         return frame(self._rows("districts"), ("district_id", "code", "code_local", "effective"))
 
     def changed_ground(self, most: int) -> pd.DataFrame | None:
-        """The `geometry` (target CRS) of parcels and districts that came, went or changed. None: all may have, as the
-        rules are others or there are more than `most`."""
+        """Old and new `geometry` (target CRS) of parcels and districts that were added, retired or changed.
+
+        None: the rules changed, or there are more than `most` shapes; all parcels have to be computed.
+        """
         rules, parcels, zoning = self.made_of
         if rules != self.rules:
             return None
@@ -94,49 +100,49 @@ class Shares:
         return None if len(found) > most else frame(found, ())
 
     def choose_all(self) -> int:
-        """Judge every parcel; how many there are."""
+        """Choose every parcel; return their number."""
         return self._choose("choose_all")
 
     def choose_on(self, ground: Sequence[bytes], srid: int) -> int:
-        """Judge the parcels that touch some ground (WKB); how many there are."""
+        """Choose the parcels that intersect some shapes (WKB, SRID `srid`); return their number."""
         return self._choose("choose_on", ground=list(ground), srid=srid)
 
     def choose_keys(self, keys: Sequence[str]) -> int:
-        """Judge the parcels of some keys as well; how many were not chosen before."""
+        """Also choose the parcels with these keys; return how many were not chosen before."""
         return self.do("choose_keys", keys=list(keys)).rowcount
 
-    def chosen(self) -> Iterator[list[Lot]]:
-        """The parcels that are judged, `at_once` at a time."""
+    def chosen(self) -> Iterator[list[ParcelShape]]:
+        """The chosen parcels, in chunks."""
         return self._streamed("chosen_parcels")
 
-    def parcels_of(self, keys: Sequence[str]) -> Iterator[list[Lot]]:
-        """The parcels of some keys, as `chosen`."""
+    def parcels_of(self, keys: Sequence[str]) -> Iterator[list[ParcelShape]]:
+        """The parcels with these keys, in chunks."""
         return self._streamed("parcels_of", keys=list(keys))
 
-    def parcels_in(self, districts: Sequence[str]) -> Iterator[list[Lot]]:
-        """The parcels that touch some districts (ids), each once; as `chosen`."""
+    def parcels_in(self, districts: Sequence[str]) -> Iterator[list[ParcelShape]]:
+        """The parcels that intersect some districts (ids), without duplicates, in chunks."""
         return self._streamed("parcels_in", districts=list(districts))
 
     def best_lots(self) -> dict[str, str]:
-        """The parcel that holds most of each district, as it was found last."""
+        """District id -> the parcel that holds most of it, as last stored."""
         return dict(self._rows("best_lots"))
 
     def put_best_lots(self, best: Mapping[str, str]) -> None:
-        """Keep it for the next time."""
+        """Replace the stored best lots."""
         self.do("put_best_lots", districts=list(best), parcels=list(best.values()))
 
-    def begin(self, *, no_map: bool) -> "Writing":
-        """Begin to publish: the shares of parcels that are gone end; without a map (`no_map`) those of all parcels."""
-        writing = Writing(self, *self._open_batch(), is_first=self.made_of == _NEVER)
-        self.do("stage")
-        if not writing.is_first:
-            self.do("stage_key")
-            for some in self._streamed("gone", no_map=no_map):
-                writing.end_all([key for (key,) in some])
-        return writing
+    def begin(self, *, no_map: bool) -> "ParcelZoningBatch":
+        """Open a batch, and end the shares of retired parcels; without a map (`no_map`) the shares of all parcels."""
+        batch = ParcelZoningBatch(self, *self._open_batch(), is_first=self.made_of == _NEVER)
+        self.do("create_stage")
+        if not batch.is_first:
+            self.do("create_stage_index")
+            for some in self._streamed("retired", no_map=no_map):
+                batch.end_all([key for (key,) in some])
+        return batch
 
     def split(self) -> Split:
-        """The outcome in numbers."""
+        """Count parcels by the number of their codes."""
         ((zoned, split, unzoned),) = self._rows("split")
         return Split(zoned, split, unzoned, self._rows("disagreements"))
 
@@ -153,114 +159,115 @@ class Shares:
         return row[0], row[1]
 
     def _choose(self, query: str, **values: Any) -> int:
-        self.do("chosen")
+        self.do("create_chosen")
         return self.do(query, **values).rowcount
 
     def _streamed(self, query: str, **values: Any) -> Iterator[list[Any]]:
-        """A query's rows, `at_once` at a time, by a cursor of the server's; one of a query at a time."""
+        """The rows of a query in chunks, by a server-side cursor. A query has only one open cursor at a time."""
         with self.connection.cursor(query, binary=True) as cursor:
-            cursor.execute(named("shares")[query], {"jurisdiction": self.jurisdiction, **values})
-            while some := cursor.fetchmany(self.at_once):
+            cursor.execute(named("parcel_zoning")[query], {"jurisdiction": self.jurisdiction, **values})
+            while some := cursor.fetchmany(self.chunk_size):
                 yield some
 
     def do(self, query: str, **values: Any) -> Cursor:
-        """A statement, planned for its values: one prepared for any would not know how many keys there are."""
+        """Run a query. It is not prepared, because the plan depends on the number of keys."""
         known = {"jurisdiction": self.jurisdiction, **values}
-        return self.connection.execute(named("shares")[query], known, prepare=False)
+        return self.connection.execute(named("parcel_zoning")[query], known, prepare=False)
 
     def _rows(self, query: str, **values: Any) -> list[Any]:
-        return rows(self.connection, named("shares")[query], {"jurisdiction": self.jurisdiction, **values})
+        return rows(self.connection, named("parcel_zoning")[query], {"jurisdiction": self.jurisdiction, **values})
 
 
 @dataclass
-class Writing:
-    """A batch of shares that is being published. `changed`: how many parcels have other shares than before.
+class ParcelZoningBatch:
+    """An open batch of shares. `changed`: the number of parcels whose shares changed so far.
 
-    `is_first`: shares of the jurisdiction were never published, so that nothing is compared.
+    `is_first`: the jurisdiction has no published shares, so nothing is compared.
     """
 
-    desk: Shares
+    zoning: ParcelZoning
     number: int
     now: datetime
     is_first: bool
     changed: int = 0
 
-    def put(self, batch: Batch) -> None:
-        """Make these the shares of some parcels."""
-        self.desk.do("unstage")
-        with self.desk.connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-            for each in (binary_copy.HEAD, batch.rows, binary_copy.TAIL):
+    def put(self, shares: ShareRows) -> None:
+        """Publish the shares of some parcels."""
+        self.zoning.do("clear_stage")
+        with self.zoning.connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            for each in (binary_copy.HEAD, shares.rows, binary_copy.TAIL):
                 copy.write(each)
         if self.is_first:
-            self.desk.do("insert_all", batch=self.number, now=self.now)
-            self.changed += batch.zoned
+            self.zoning.do("insert_all", batch=self.number, now=self.now)
+            self.changed += shares.zoned
         else:
-            self._replace(batch.keys)
+            self._replace(shares.keys)
 
     def end_all(self, keys: Sequence[str]) -> None:
         """End the shares of some parcels."""
-        self.desk.do("unstage")
+        self.zoning.do("clear_stage")
         self._replace(keys)
 
     def _replace(self, keys: Sequence[str]) -> None:
-        """Where the staged shares of some parcels are others than those that stand, they take their place."""
-        changed = [key for (key,) in self.desk.do("different", keys=list(keys)).fetchall()]
+        """Replace the shares of those parcels whose staged shares differ from the published ones."""
+        changed = [key for (key,) in self.zoning.do("different", keys=list(keys)).fetchall()]
         if changed:
             for step in ("supersede", "insert"):
-                self.desk.do(step, keys=changed, batch=self.number, now=self.now)
+                self.zoning.do(step, keys=changed, batch=self.number, now=self.now)
         self.changed += len(changed)
 
-    def end(self) -> int:
-        """Note what the shares are made of; how many parcels have other shares than before."""
-        made_of = {"parcels": self.desk.parcels, "zoning": self.desk.zoning, "changed": self.changed}
+    def close(self) -> int:
+        """Close the batch, with the batches it was computed from; return the number of parcels whose shares changed."""
+        made_of = {"parcels": self.zoning.parcels, "zoning": self.zoning.zoning, "changed": self.changed}
         values = {"counts": Jsonb(made_of), "batch": self.number}
-        self.desk.connection.execute(named("publish")["close_batch"], values)
+        self.zoning.connection.execute(named("publish")["close_batch"], values)
         return self.changed
 
 
-def batch_of(keys: Sequence[str], shares: pd.DataFrame) -> Batch:
-    """The shares of some parcels (overlay.COLUMNS), ready for COPY."""
+def share_rows(keys: Sequence[str], shares: pd.DataFrame) -> ShareRows:
+    """Encode the shares of some parcels for COPY. `shares`: the columns overlay.COLUMNS."""
     days = {each: None if pd.isna(each) else str(each) for each in set(shares["effective"])}
     dates = pd.Series([days[each] for each in shares["effective"]], index=shares.index, dtype=object)
     text = shares.assign(effective=dates)
     table = pa.table({name: pa.chunked_array([pa.array(text[name], pa.string())]) for name in _TEXTS})
     numbers = [pa.chunked_array([pa.array(shares[name].astype(float))]) for name in _NUMBERS]
     fields = [binary_copy.texts(table[name]) for name in _TEXTS] + [binary_copy.doubles(column) for column in numbers]
-    return Batch(keys, bytes(binary_copy.rows(fields)) if len(shares) else b"", shares["parcel_id"].nunique())
+    return ShareRows(keys, bytes(binary_copy.rows(fields)) if len(shares) else b"", shares["parcel_id"].nunique())
 
 
 @contextmanager
-def opened(url: str, jurisdiction: str, rules: str) -> Iterator[Shares]:
-    """A jurisdiction's shares, with its feeds standing still until the block ends; then everything is published.
+def opened(url: str, jurisdiction: str, rules: str) -> Iterator[ParcelZoning]:
+    """Lock the feeds of a jurisdiction for one transaction, which is committed when the block ends without an error.
 
     Raises:
+        Held: the jurisdiction is paused; nothing was published.
         DatabaseUnavailable, StoreError: nothing was published.
     """
-    with said(url), connect(url) as connection:
-        connection.execute(named("shares")["lock"], {"jurisdiction": jurisdiction})
+    with translated_errors(url), connect(url) as connection:
+        connection.execute(named("parcel_zoning")["lock"], {"jurisdiction": jurisdiction})
         yield of(connection, jurisdiction, rules)
         hold_records.check(connection, jurisdiction, ())
 
 
-def of(connection: Connection, jurisdiction: str, rules: str) -> Shares:
-    """A jurisdiction's shares, in a transaction that holds its locks."""
-    row = connection.execute(named("shares")["newest"], {"jurisdiction": jurisdiction}).fetchone() or (0,) * 5
-    return Shares(connection, jurisdiction, rules, row[0], row[1], (row[2], row[3], row[4]))
+def of(connection: Connection, jurisdiction: str, rules: str) -> ParcelZoning:
+    """The shares of a jurisdiction, in a transaction that already holds its locks."""
+    row = connection.execute(named("parcel_zoning")["newest"], {"jurisdiction": jurisdiction}).fetchone() or (0,) * 5
+    return ParcelZoning(connection, jurisdiction, rules, row[0], row[1], (row[2], row[3], row[4]))
 
 
 def codes(connection: Connection, jurisdiction: str) -> dict[str, str | None]:
-    """Every local code of a jurisdiction that was ever seen, and its settled spelling or None."""
-    return dict(rows(connection, named("shares")["codes"], {"jurisdiction": jurisdiction}))
+    """Every local code of a jurisdiction that was ever published -> its canonical spelling or None."""
+    return dict(rows(connection, named("parcel_zoning")["codes"], {"jurisdiction": jurisdiction}))
 
 
 def rows(connection: Connection, query: bytes, values: Mapping[str, Any]) -> list[Any]:
-    """What a query gives, sent in PostgreSQL's binary form, which is faster for shapes."""
+    """Run a query and return its rows, transferred in binary form, which is faster for shapes."""
     with connection.cursor(binary=True) as cursor:
         return cursor.execute(query, values).fetchall()
 
 
 def frame(found: Sequence[tuple[Any, ...]], names: Sequence[str]) -> pd.DataFrame:
-    """Rows whose last column is WKB, as columns of these names and `geometry`."""
+    """A table of rows: columns with these names, and the last column (WKB) as `geometry`."""
     columns = list(zip(*found, strict=True)) or [()] * (len(names) + 1)
     table = {name: _objects(column) for name, column in zip(names, columns, strict=False)}
     return pd.DataFrame({**table, "geometry": _objects(shapely.from_wkb(list(columns[-1])))})

@@ -1,8 +1,8 @@
-"""The publish transaction: a validated table becomes what the database says now, and what it said before is kept.
+"""Publish a validated table in one transaction. Earlier states of its rows are kept as versions.
 
-COPY to a staging table, then one merge: rows that differ become versions and are overwritten, new rows are inserted,
-rows that are gone are retired. All in one transaction under one lock a jurisdiction and feed, so that a process killed
-at any moment has published everything or nothing. The same harvest under the same rules changes nothing.
+The rows are copied to a staging table and merged: changed rows become versions and are overwritten, new rows are
+inserted, missing rows are retired. The transaction holds the lock of the jurisdiction and feed. A process that is
+killed has published everything or nothing. The same harvest with the same rules changes nothing.
 """
 
 import struct
@@ -22,12 +22,12 @@ from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.storage.postgis import binary_copy
 from zoning_assets.storage.postgis.database import Connection
 from zoning_assets.storage.postgis.records import hold_records
-from zoning_assets.storage.postgis.sessions import said, session
+from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.geometry import content_hash
 from zoning_assets.transform.geometry.h3_tiles import finest_cells, owners, to_int
 
-#: feed -> the suffix of its queries, and the columns that go to `stage` between key and attributes.
+#: feed -> the suffix of its queries, and the columns of `stage` between key and attributes.
 _STAGED = {
     PARCELS: ("parcels", ("zoning_code", "land_use", "address")),
     ZONING: ("districts", ("code", "zone_type", "effective")),
@@ -35,8 +35,8 @@ _STAGED = {
 
 
 @dataclass(frozen=True)
-class Published:
-    """What a publish did. `batch` None: it was published already, nothing was touched."""
+class PublishResult:
+    """The numbers of rows of a publish. `batch` None: it was published before, and nothing was changed."""
 
     batch: int | None
     added: int
@@ -47,7 +47,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A row held back, with the raw row as the portal gave it."""
+    """A rejected row. `raw`: the row as the portal sent it."""
 
     reason: str
     detail: str | None
@@ -56,10 +56,10 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Edition:
-    """What is published, as what: a harvest of a feed at a place, judged by some rules.
+    """The identity of what is published: a harvest of a feed at a place, validated by some rules.
 
-    `tiles` is the whole cover; rows of tiles that are no longer in it pass to their new owners. `layer`: which state of
-    the portal's layer the cover is of; no key stands in two tiles of one state.
+    `tiles`: all tiles of the tile index. Rows of tiles that are no longer in it are moved to their new owners. `layer`:
+    the state of the portal's layer that the tile index describes; in one state no key is in two tiles.
     """
 
     place: Place
@@ -68,27 +68,27 @@ class Edition:
     rules: str
     tiles: Sequence[str]
     layer: str = ""
-    hosts: Sequence[str] = ()  # which the feed is asked from
-    fixes: Sequence[str] = ()  # the ids of the rows that a person fixed
+    hosts: Sequence[str] = ()  # the hosts of the feed
+    fixes: Sequence[str] = ()  # the ids of the rows to which fixes were applied
 
     @property
     def values(self) -> dict[str, Any]:
-        """As the queries name them."""
+        """The parameters of the queries."""
         values = {name: getattr(self, name) for name in ("feed", "harvest", "rules", "tiles", "layer")}
         return {**values, "jurisdiction": self.place.jurisdiction, "tile": self.place.tile}
 
 
-def find_published(url: str, edition: Edition) -> Published | None:
-    """What publishing this edition would do where it does nothing; None where there is something to do.
+def find_published(url: str, edition: Edition) -> PublishResult | None:
+    """The result for an edition that is published already; None: it has to be published.
 
     Raises:
-        DatabaseUnavailable, StoreError: as publish.
+        DatabaseUnavailable, StoreError: see publish.
     """
-    with said(url), session(url) as connection:
+    with translated_errors(url), session(url) as connection:
         return _find_published(connection, edition.values)
 
 
-def _find_published(connection: Connection, values: Mapping[str, Any]) -> Published | None:
+def _find_published(connection: Connection, values: Mapping[str, Any]) -> PublishResult | None:
     last, intact = _last(connection, values)
     return last if intact and not _obsolete_tiles(connection, values) else None
 
@@ -98,32 +98,33 @@ def publish(
     edition: Edition,
     parts: Iterable[pa.Table],
     rejections: Iterable[Rejection],
-    undone: int | None = None,
-) -> Published:
-    """Publish a validated table in one transaction; rows published for the place before and absent now are retired.
+    last_rollback: int | None = None,
+) -> PublishResult:
+    """Publish a validated table in one transaction. Rows of the place that are missing in the table are retired.
 
     Args:
         url: the database.
-        edition: what it is.
-        parts: GeoParquet tables of validate.validate_rows; read once, one after the other.
-        rejections: the rows held back.
-        undone: the newest rollback of the feed when it was judged, as `newest_undo` says; None: whichever.
+        edition: the identity of the table.
+        parts: validated rows as GeoParquet tables, geometry in the target CRS (axis order x, y); each is read once.
+        rejections: the rejected rows.
+        last_rollback: the newest rollback of the feed at the time of validation, see `newest_rollback`; None: not
+            checked.
 
     Raises:
-        UndoneMeanwhile: there was another since.
-        CoverStale: a key stands in several rows that were not known to belong together.
-        Held: a person paused it; nothing was published.
-        DatabaseUnavailable: nobody answers.
-        StoreError: the database refused.
+        UndoneMeanwhile: there was a rollback since.
+        CoverStale: a key is in several rows that were not known to belong together.
+        Held: the jurisdiction or a host is paused; nothing was published.
+        DatabaseUnavailable: the database does not answer.
+        StoreError: a statement failed; nothing was published.
     """
-    with said(url), session(url) as connection:
+    with translated_errors(url), session(url) as connection:
         found = _find_published(connection, edition.values)
-        return found or _publish(connection, edition, parts, rejections, undone)
+        return found or _publish(connection, edition, parts, rejections, last_rollback)
 
 
-def newest_undo(connection: Connection, values: Mapping[str, Any]) -> int:
-    """The newest rollback of a feed; 0: there was none."""
-    row = connection.execute(named("publish")["undone"], values).fetchone()
+def newest_rollback(connection: Connection, values: Mapping[str, Any]) -> int:
+    """The batch of the newest rollback of a feed; 0: there is none. `values`: `jurisdiction`, `feed`."""
+    row = connection.execute(named("publish")["newest_rollback"], values).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -132,36 +133,36 @@ def _publish(
     edition: Edition,
     parts: Iterable[pa.Table],
     rejections: Iterable[Rejection],
-    undone: int | None,
-) -> Published:
+    last_rollback: int | None,
+) -> PublishResult:
     query, values = named("publish"), edition.values
     kind, columns = _STAGED[values["feed"]]
     connection.execute(query[f"stage_{kind}"])
     staged = _copy(connection, columns, parts)
     connection.execute(query["lock"], values)
-    if undone is not None and newest_undo(connection, values) != undone:
+    if last_rollback is not None and newest_rollback(connection, values) != last_rollback:
         where = f"{edition.place} {edition.feed}"
         raise UndoneMeanwhile("it was rolled back meanwhile; nothing was published", where=where, do="run it again")
-    adopted = _adopt(connection, values)
+    moved = _take_obsolete_rows(connection, values)
     last, intact = _last(connection, values)
-    if last and intact and not adopted:
+    if last and intact and not moved:
         return last
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
-    if not adopted and _inserted(connection, values, staged):
+    if not moved and _inserted(connection, values, staged):
         merged, changed, retired = staged, 0, 0
     else:
         merged, changed, retired = _merge(connection, values, kind, is_known=last is not None)
-    held = _reject(connection, values, rejections)
+    rejected = _reject(connection, values, rejections)
     if edition.fixes:
-        connection.execute(query["used"], {**values, "fixes": list(edition.fixes)})
-    published = Published(values["batch"], merged - changed, changed, staged - merged, retired)
+        connection.execute(query["mark_fixes_used"], {**values, "fixes": list(edition.fixes)})
+    published = PublishResult(values["batch"], merged - changed, changed, staged - merged, retired)
     counts = {
         "added": published.added,
         "changed": changed,
         "unchanged": published.unchanged,
         "retired": retired,
-        "rejected": held,
+        "rejected": rejected,
         "layer": values["layer"],
     }
     connection.execute(query["close_batch"], {"counts": Jsonb(counts), "batch": values["batch"]})
@@ -170,9 +171,9 @@ def _publish(
 
 
 def _inserted(connection: Connection, values: Mapping[str, Any], staged: int) -> bool:
-    """Insert all staged parcels where nothing was ever published for the tile, and no key stands elsewhere or twice."""
+    """Insert all staged parcels into a tile that was never published. False: not done, also if a key exists already."""
     query = named("publish")
-    if values["feed"] != PARCELS or connection.execute(query["published"], values).fetchone() != (False,):
+    if values["feed"] != PARCELS or connection.execute(query["was_published"], values).fetchone() != (False,):
         return False
     connection.execute("SAVEPOINT inserting")
     if connection.execute(query["insert_parcels"], values).rowcount == staged:
@@ -182,17 +183,19 @@ def _inserted(connection: Connection, values: Mapping[str, Any], staged: int) ->
 
 
 def _merge(connection: Connection, values: Mapping[str, Any], kind: str, *, is_known: bool) -> tuple[int, int, int]:
-    """Compare what is staged with what stands; the rows merged, of those the rows changed, and the rows retired.
+    """Merge the staged rows; return the numbers of merged rows, of changed ones among them, and of retired rows.
 
-    `is_known`: the place was published in this very edition.
+    `is_known`: the last batch of the place published the same edition.
     """
     query = named("publish")
-    connection.execute("ANALYZE stage (key)")  # the planner must know how many; geometry's statistics would take longer
-    _once(connection.execute(query["repeated"]).fetchone(), values, "stands in several rows, and was not known to")
-    if is_known:  # rows that did not change here were taken by another tile: it, too, has their keys, or had them
-        _once(connection.execute(query["taken"], values).fetchone(), values, "stands in another tile as well")
+    # The planner needs the number of rows; statistics of geometry would take longer.
+    connection.execute("ANALYZE stage (key)")
+    _refuse_key(connection.execute(query["repeated_key"]).fetchone(), values, "is in several rows, which was not known")
+    if is_known:  # the rows did not change, so another tile has taken some of them: it has, or had, the same keys
+        other = connection.execute(query["key_in_other_tile"], values).fetchone()
+        _refuse_key(other, values, "is also in another tile")
     merged, changed, *shared = connection.execute(query[f"merge_{kind}"], values).fetchone() or (0, 0, None)
-    _once(shared, values, "stands in another tile as well")
+    _refuse_key(shared, values, "is also in another tile")
     return merged, changed, connection.execute(query[f"retire_{kind}"], values).rowcount
 
 
@@ -202,29 +205,29 @@ def _obsolete_tiles(connection: Connection, values: Mapping[str, Any]) -> list[s
     return [tile for (tile,) in connection.execute(named("publish")["obsolete_tiles"], values)]
 
 
-def _adopt(connection: Connection, values: Mapping[str, Any]) -> int:
-    """Take over the rows that this tile owns since another was split, joined or emptied; how many."""
+def _take_obsolete_rows(connection: Connection, values: Mapping[str, Any]) -> int:
+    """Move rows of obsolete tiles that this tile owns now to this tile; return their number."""
     obsolete = _obsolete_tiles(connection, values)
     if not obsolete:
         return 0
-    orphans = connection.execute(named("publish")["orphans"], {**values, "obsolete": obsolete}).fetchall()
-    points = shapely.get_coordinates(shapely.from_wkb([wkb for _, wkb in orphans]))
+    rows = connection.execute(named("publish")["rows_of_obsolete_tiles"], {**values, "obsolete": obsolete}).fetchall()
+    points = shapely.get_coordinates(shapely.from_wkb([wkb for _, wkb in rows]))
     mine = owners(finest_cells(points), values["tiles"]) == to_int(values["tile"])
-    keys = [key for (key, _), is_mine in zip(orphans, mine, strict=True) if is_mine]
-    return connection.execute(named("publish")["adopt"], {**values, "keys": keys}).rowcount
+    keys = [key for (key, _), is_mine in zip(rows, mine, strict=True) if is_mine]
+    return connection.execute(named("publish")["move_to_tile"], {**values, "keys": keys}).rowcount
 
 
-def _last(connection: Connection, values: Mapping[str, Any]) -> tuple[Published | None, bool]:
-    """What publishing this edition did, where it is what was published last; and whether the place holds it still."""
+def _last(connection: Connection, values: Mapping[str, Any]) -> tuple[PublishResult | None, bool]:
+    """The result of this edition if it was published last, else None; and whether the place still has all its rows."""
     row = connection.execute(named("publish")["last_batch"], values).fetchone()
     if row is None or row[:2] != (values["harvest"], values["rules"]):
         return None, False
     counts = row[2]
-    return Published(None, 0, 0, counts["added"] + counts["changed"] + counts["unchanged"], 0), row[3]
+    return PublishResult(None, 0, 0, counts["added"] + counts["changed"] + counts["unchanged"], 0), row[3]
 
 
-def _once(found: Sequence[Any] | None, values: Mapping[str, Any], what: str) -> None:
-    """Refuse a key that was found where it should not be."""
+def _refuse_key(found: Sequence[Any] | None, values: Mapping[str, Any], what: str) -> None:
+    """Raise CoverStale if a key was found."""
     if found and found[0] is not None:
         raise CoverStale(
             f"the key {found[0]!r} {what}",
@@ -235,7 +238,7 @@ def _once(found: Sequence[Any] | None, values: Mapping[str, Any], what: str) -> 
 
 
 def _copy(connection: Connection, columns: tuple[str, ...], parts: Iterable[pa.Table]) -> int:
-    """COPY the parts to `stage` in PostgreSQL's binary format; the number of rows."""
+    """COPY the parts to `stage` in PostgreSQL's binary format; return the number of rows."""
     rows = 0
     with connection.cursor() as cursor, cursor.copy("COPY stage FROM STDIN WITH (FORMAT BINARY)") as copy:
         copy.write(binary_copy.HEAD)
@@ -247,19 +250,19 @@ def _copy(connection: Connection, columns: tuple[str, ...], parts: Iterable[pa.T
 
 
 def _rows(part: pa.Table, names: tuple[str, ...]) -> memoryview:
-    """The part as `stage` has it: texts or null, area, EWKB, hash."""
+    """The rows of a part in the binary COPY format, with the columns of `stage`."""
     texts = [binary_copy.texts(part.column(name)) for name in names]
     area, shape = binary_copy.doubles(part.column("area_m2")), part.column("geometry")
     ewkb = binary_copy.blobs(shape, head=_EWKB + _srid_of(part), skip=len(_EWKB))
     return binary_copy.rows([*texts, area, ewkb, binary_copy.texts(part.column("content_hash"))])
 
 
-#: Little-endian, MultiPolygon with SRID: what PostGIS puts before the rest of the WKB that the part holds.
+#: The EWKB header of a little-endian MultiPolygon with SRID, which replaces the header of the WKB.
 _EWKB = struct.pack("<BI", 1, 6 | 0x20000000)
 
 
 def _srid_of(part: pa.Table) -> bytes:
-    """The SRID of a GeoParquet table's CRS, as EWKB spells it."""
+    """The SRID of the CRS of a GeoParquet table, as in EWKB."""
     about = (part.schema.metadata or {})[b"geo"]
     return _srid(orjson.dumps(orjson.loads(about)["columns"]["geometry"]["crs"]))
 

@@ -4,7 +4,7 @@ from itertools import groupby
 from typing import Any
 
 from zoning_assets.storage.postgis.database import connect
-from zoning_assets.storage.postgis.sessions import said
+from zoning_assets.storage.postgis.sessions import translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
 _HEAD = """# Tables of the schema `zoning`
@@ -15,13 +15,13 @@ Geometries are in the target CRS of their jurisdiction (EPSG:4326 or EPSG:3857),
 
 
 def markdown(url: str) -> str:
-    """One section a table or view, in alphabetical order: what a row is, then `column | type | meaning`.
+    """One section for each table or view, in alphabetical order: its comment, then `column | type | meaning`.
 
     Raises:
         DatabaseUnavailable, StoreError: as connect.
     """
-    with said(url), connect(url) as connection:
-        found = connection.execute(named("reference")["columns"]).fetchall()
+    with translated_errors(url), connect(url) as connection:
+        found = connection.execute(named("schema_reference")["columns"]).fetchall()
     sections = (_section(name, list(rows)) for name, rows in groupby(found, key=lambda row: row[0]))
     return "\n".join([_HEAD, *sections])
 

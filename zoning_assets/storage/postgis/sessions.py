@@ -1,26 +1,31 @@
-"""A transaction on a connection that is kept for the next one; the database's errors become ours."""
+"""Transactions on connections that are reused; translation of database errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
 
-from zoning_assets.storage.postgis.database import Connection, failed, open_
+from zoning_assets.storage.postgis.database import Connection, open_connection, statement_error
 
-#: Connections to one database that are between two transactions: opening one costs both sides 20 ms and more.
+#: Open connections without a transaction. Opening a connection takes 20 ms or more.
 _idle: list[tuple[str, Connection]] = []
 
 
 def close_idle() -> None:
-    """Close the connections that wait for the next publish; call it when there will be none."""
+    """Close all idle connections; call it after the last publish."""
     while _idle:
         _idle.pop()[1].close()
 
 
 @contextmanager
 def session(url: str) -> Iterator[Connection]:
-    """A transaction on a connection that is kept for the next one, unless it fails."""
-    connection = _awake(url)
+    """A transaction on a reused connection; it is committed when the block ends without an error. After an error the
+    connection is closed.
+
+    Raises:
+        DatabaseUnavailable: the database does not answer.
+    """
+    connection = _idle_or_new(url)
     try:
         yield connection
         connection.commit()
@@ -30,7 +35,7 @@ def session(url: str) -> Iterator[Connection]:
     _idle.append((url, connection))
 
 
-def _awake(url: str) -> Connection:
+def _idle_or_new(url: str) -> Connection:
     """An idle connection that still answers, or a new one."""
     while _idle:
         address_, connection = _idle.pop()
@@ -39,15 +44,19 @@ def _awake(url: str) -> Connection:
                 connection.execute("")
                 return connection
         connection.close()
-    connection = open_(url)
-    connection.prepare_threshold = None  # `stage` is another table each time
+    connection = open_connection(url)
+    connection.prepare_threshold = None  # the temporary table `stage` is created anew in each transaction
     return connection
 
 
 @contextmanager
-def said(url: str) -> Iterator[None]:
-    """The database's errors as ours."""
+def translated_errors(url: str) -> Iterator[None]:
+    """Translate psycopg errors of the block.
+
+    Raises:
+        StoreError: a statement failed.
+    """
     try:
         yield
     except psycopg.Error as error:
-        raise failed(error, url) from error
+        raise statement_error(error, url) from error

@@ -1,4 +1,4 @@
-"""SQL lives in .sql files; this finds a query by its name."""
+"""Load named queries from the .sql files."""
 
 import re
 from functools import cache
@@ -9,6 +9,6 @@ _NAMED = re.compile(r"^-- name: (\w+)\n((?:.*\n)*?)(?=^-- name: |\Z)", re.MULTIL
 
 @cache
 def named(file: str) -> dict[str, bytes]:
-    """The queries of sql/FILE.sql by name; each with one sentence that says what it is for."""
+    """The queries of sql/FILE.sql by name. A query begins with `-- name: NAME` and one sentence about its purpose."""
     text = files("zoning_assets.storage.postgis").joinpath("sql", f"{file}.sql").read_text()
     return {name: query.strip().encode() for name, query in _NAMED.findall(text)}

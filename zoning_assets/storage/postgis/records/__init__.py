@@ -1,1 +1,1 @@
-"""Tables beside the published rows: one module for each kind of record."""
+"""Records besides the published rows: one module for each kind."""

@@ -1,4 +1,4 @@
-"""Amendments in PostGIS: told again and again, kept once, with what they were; and the queues that are made of them."""
+"""Amendments in PostGIS: one row each, with earlier versions; and lists of amendments and changes for review."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.model import ADOPTED, UNDONE, Amendment
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
-from zoning_assets.storage.postgis.sessions import said
+from zoning_assets.storage.postgis.sessions import translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.changes import amendment_matching
 
@@ -16,60 +16,66 @@ QUEUES = ("unmapped", "unexplained", "matched", "questions")
 _FIELDS = tuple(each.name for each in fields(Amendment))
 
 
-def tell(url: str, jurisdiction: str, told: Sequence[Amendment], srid: int = 4326) -> dict[str, bool]:
-    """Store what was told of amendments, and match all of the jurisdiction's anew; id -> whether it said anything new.
+def store(url: str, jurisdiction: str, amendments: Sequence[Amendment], srid: int = 4326) -> dict[str, bool]:
+    """Store amendments, and match all amendments of the jurisdiction again; id -> whether its row changed.
 
-    Telling the same again changes nothing.
+    Storing the same amendment again changes nothing. `srid`: of their geometry.
+
+    Raises:
+        DatabaseUnavailable, StoreError: nothing was stored.
     """
-    with said(url), connect(url) as connection:
+    with translated_errors(url), connect(url) as connection:
         connection.execute(named("amendments")["lock"], {"jurisdiction": jurisdiction})
-        return _tell(connection, jurisdiction, told, srid)
+        return _store(connection, jurisdiction, amendments, srid)
 
 
-def receive(url: str, jurisdiction: str, told: Mapping[str, Amendment], srid: int = 4326) -> set[str]:
-    """The same of messages, by their ids; one that was received before tells nothing, so that a late repetition of what
-    was filed does not undo what was adopted since. The ids that were new."""
-    with said(url), connect(url) as connection:
+def store_messages(url: str, jurisdiction: str, messages: Mapping[str, Amendment], srid: int = 4326) -> set[str]:
+    """Store the amendments of messages, by message id; return the ids that are new.
+
+    A message that was received before is ignored, so that a late repetition does not replace a newer status.
+    """
+    with translated_errors(url), connect(url) as connection:
         connection.execute(named("amendments")["lock"], {"jurisdiction": jurisdiction})
-        new = {name for (name,) in connection.execute(named("amendments")["receive"], {"ids": list(told)})}
-        _tell(connection, jurisdiction, [each for name, each in told.items() if name in new], srid)
+        new = {name for (name,) in connection.execute(named("amendments")["receive"], {"ids": list(messages)})}
+        _store(connection, jurisdiction, [each for name, each in messages.items() if name in new], srid)
         return new
 
 
-def tiles_of(url: str, told: Sequence[Amendment], srid: int = 4326) -> list[tuple[str, ...]]:
-    """For each, the tiles of the parcels that it names or whose ground it is about, as far as they are known."""
-    with said(url), connect(url) as connection:
-        return [_tiles(connection, each, srid) for each in told]
+def tiles_of(url: str, amendments: Sequence[Amendment], srid: int = 4326) -> list[tuple[str, ...]]:
+    """For each amendment the tiles of the known parcels that it names or that its geometry intersects."""
+    with translated_errors(url), connect(url) as connection:
+        return [_tiles(connection, each, srid) for each in amendments]
 
 
-def _tiles(connection: Connection, told: Amendment, srid: int) -> tuple[str, ...]:
-    values = {"jurisdiction": told.jurisdiction, "parcel_ids": list(told.parcel_ids), "ground": told.geometry}
+def _tiles(connection: Connection, amendment: Amendment, srid: int) -> tuple[str, ...]:
+    parcels, ground = list(amendment.parcel_ids), amendment.geometry
+    values = {"jurisdiction": amendment.jurisdiction, "parcel_ids": parcels, "ground": ground}
     return tuple(tile for (tile,) in connection.execute(named("amendments")["tiles"], {**values, "srid": srid}))
 
 
 def match(connection: Connection, jurisdiction: str) -> int:
-    """Which changes are whose, from all that is known of both; how many."""
+    """Match all amendments of a jurisdiction with its changes, and replace the stored matches; return their number."""
     query, values = named("amendments"), {"jurisdiction": jurisdiction}
-    connection.execute(query["lock"], values)  # a release and a telling may come at once
+    connection.execute(query["lock"], values)  # a release and an update of amendments may run at the same time
     known = _known(connection, jurisdiction, None)
     found = amendment_matching.match(known, dicts(connection, query["changes"], values)) if known else []
-    connection.execute(query["forget_matches"], values)
+    connection.execute(query["delete_matches"], values)
     with connection.cursor() as cursor:
-        cursor.executemany(query["match"], [{**asdict(each), "reasons": list(each.reasons)} for each in found])
+        cursor.executemany(query["insert_match"], [{**asdict(each), "reasons": list(each.reasons)} for each in found])
     return len(found)
 
 
 def queue(url: str, name: str, jurisdiction: str | None) -> list[dict[str, Any]]:
-    """What waits: `unmapped` (adopted, not on the map), `unexplained` (on the map, no ordinance), `matched`,
-    `questions` (a person must say)."""
+    """A list for review: `unmapped` (adopted, not on the map), `unexplained` (on the map, no amendment), `matched`,
+    `questions` (a person must answer)."""
     values = {"jurisdiction": jurisdiction, "least": amendment_matching.REVIEW_BELOW, "statuses": [*ADOPTED, *UNDONE]}
-    with said(url), connect(url) as connection:
+    with translated_errors(url), connect(url) as connection:
         return dicts(connection, named("amendments")[name], values)
 
 
-def _tell(connection: Connection, jurisdiction: str, told: Sequence[Amendment], srid: int) -> dict[str, bool]:
+def _store(connection: Connection, jurisdiction: str, amendments: Sequence[Amendment], srid: int) -> dict[str, bool]:
     new = {}
-    for each in told:
+    for each in amendments:
         name = amendment_matching.name_of(each)
         new[name] = _put(connection, name, amendment_matching.checked(each), srid)
     if any(new.values()):
@@ -77,13 +83,13 @@ def _tell(connection: Connection, jurisdiction: str, told: Sequence[Amendment], 
     return new
 
 
-def _put(connection: Connection, name: str, told: Amendment, srid: int) -> bool:
-    before = _known(connection, told.jurisdiction, [name]).get(name)
-    after = amendment_matching.checked(amendment_matching.merged(before, told))
+def _put(connection: Connection, name: str, amendment: Amendment, srid: int) -> bool:
+    before = _known(connection, amendment.jurisdiction, [name]).get(name)
+    after = amendment_matching.checked(amendment_matching.merged(before, amendment))
     if after == before:
         return False
     if before:
-        connection.execute(named("amendments")["keep"], {"id": name})
+        connection.execute(named("amendments")["insert_version"], {"id": name})
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in _plain(after).items()}
     json = {key: Jsonb(dict(values[key])) for key in ("dates", "evidence")}
     connection.execute(

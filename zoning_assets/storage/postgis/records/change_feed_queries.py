@@ -1,4 +1,4 @@
-"""The change feed for readers: counted, summed up, and streamed in constant memory."""
+"""The change feed for readers: counts, summaries, and rows streamed in constant memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from psycopg import IsolationLevel
 from psycopg.rows import dict_row
 
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
-from zoning_assets.storage.postgis.sessions import said
+from zoning_assets.storage.postgis.sessions import translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
-#: Rows that are fetched from the server at a time.
-_AT_ONCE = 500
+#: The number of rows that are fetched from the server at a time.
+_CHUNK_SIZE = 500
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which changes; None: all."""
+class ChangeFilter:
+    """Which changes are read; None: all."""
 
     jurisdiction: str | None = None
-    since: datetime | None = None  # noticed then, or later
+    since: datetime | None = None  # detected then or later
     kind: str | None = None
     parcel: str | None = None
     min_area: float | None = None  # m2
@@ -30,55 +30,55 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Feed:
-    """The feed at one moment: what is counted and what is read are the same rows."""
+class ChangeFeed:
+    """The change feed in one transaction: counts and rows come from the same snapshot."""
 
     url: str
     connection: Connection
-    wanted: Wanted
+    filter: ChangeFilter
 
     def total(self) -> int:
-        """How many changes there are."""
-        row = self.connection.execute(named("change_feed")["total"], asdict(self.wanted)).fetchone()
+        """The number of changes."""
+        row = self.connection.execute(named("change_feed")["total"], asdict(self.filter)).fetchone()
         return int(row[0]) if row else 0
 
     def summary(self) -> list[dict[str, Any]]:
-        """Changes by `kind`, `old` and `new` code: `changes`, `parcels`, `area_m2`; the largest area first."""
-        return dicts(self.connection, named("change_feed")["summary"], asdict(self.wanted))
+        """Changes by `kind`, `old` and `new` code, with `changes`, `parcels` and `area_m2`; the largest area first."""
+        return dicts(self.connection, named("change_feed")["summary"], asdict(self.filter))
 
     def rows(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
-        """The changes, newest first, read from the server a few at a time; `limit` None: all.
+        """The changes, newest first, read from the server in chunks. `limit` None: all.
 
         Raises:
-            StoreError: the server stopped to answer.
+            StoreError: a statement failed.
         """
-        values = {**asdict(self.wanted), "id": None, "limit": limit}
-        with said(self.url), self.connection.cursor("changes", row_factory=dict_row) as cursor:
-            cursor.itersize = _AT_ONCE
+        values = {**asdict(self.filter), "id": None, "limit": limit}
+        with translated_errors(self.url), self.connection.cursor("changes", row_factory=dict_row) as cursor:
+            cursor.itersize = _CHUNK_SIZE
             yield from cursor.execute(named("changes")["changes"], values)
 
 
 @contextmanager
-def opened(url: str, wanted: Wanted) -> Iterator[Feed]:
-    """The feed as it is now; what is published meanwhile is not seen.
+def opened(url: str, filter_: ChangeFilter) -> Iterator[ChangeFeed]:
+    """Open the feed as of now. Changes that are published meanwhile are not visible.
 
     Raises:
-        DatabaseUnavailable, StoreError: nobody answers, or stopped to.
+        DatabaseUnavailable, StoreError: the database does not answer, or a statement failed.
     """
-    with said(url), connect(url) as connection:
+    with translated_errors(url), connect(url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        yield Feed(url, connection, wanted)
+        yield ChangeFeed(url, connection, filter_)
 
 
 def kinds(url: str, jurisdiction: str, since: datetime) -> list[dict[str, Any]]:
-    """Events of a jurisdiction that were noticed since, by `kind`: `changes`, and `parcels`, each counted once."""
-    with said(url), connect(url) as connection:
+    """Events of a jurisdiction detected since, by `kind`, with `changes` and `parcels` (distinct)."""
+    with translated_errors(url), connect(url) as connection:
         return dicts(connection, named("change_feed")["kinds"], {"jurisdiction": jurisdiction, "since": since})
 
 
 def now(url: str) -> datetime:
-    """The database's time, which is that of `detected`."""
-    with said(url), connect(url) as connection:
+    """The time of the database server, which also sets `detected`."""
+    with translated_errors(url), connect(url) as connection:
         row = connection.execute("SELECT clock_timestamp()").fetchone()
     return row[0] if row else datetime.now(UTC)

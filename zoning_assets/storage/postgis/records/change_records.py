@@ -1,4 +1,4 @@
-"""Releases and changes in PostGIS: written once, read by the change feed and a parcel's life."""
+"""Releases and changes in PostGIS, the history of a parcel, and watched parcels."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,17 +12,17 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.storage.postgis.database import connect, dicts
 from zoning_assets.storage.postgis.records import amendment_records, hold_records
-from zoning_assets.storage.postgis.records.snapshots import Span, States
-from zoning_assets.storage.postgis.sessions import said
+from zoning_assets.storage.postgis.records.snapshots import Snapshots, Span
+from zoning_assets.storage.postgis.sessions import translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.changes.change_event import records
 
-MOST = 100_000
+MAX_CHANGES = 100_000
 
 
 @dataclass(frozen=True)
 class Release:
-    """What was published between batches, judged as one."""
+    """What was published between batches, compared at once."""
 
     span: Span
     rules: str
@@ -30,34 +30,39 @@ class Release:
     moved: float
     tolerance_m: float
     alarms: tuple[str, ...]
-    refused: int | None  # the batch of the map that is not believed
+    refused: int | None  # the batch of the refused map
     counts: Mapping[str, int]
 
 
 @contextmanager
-def opened(url: str, jurisdiction: str) -> Iterator[States]:
-    """A jurisdiction's states, with nobody else judging it until the block ends.
+def opened(url: str, jurisdiction: str) -> Iterator[Snapshots]:
+    """Open a transaction in which only this process compares the jurisdiction; committed when the block ends without an
+    error.
 
     Raises:
+        Held: the jurisdiction is paused; nothing was written.
         DatabaseUnavailable, StoreError: nothing was written.
     """
-    with said(url), connect(url) as connection:
+    with translated_errors(url), connect(url) as connection:
         connection.execute(named("changes")["lock"], {"jurisdiction": jurisdiction})
-        yield States(connection, jurisdiction)
+        yield Snapshots(connection, jurisdiction)
         hold_records.check(connection, jurisdiction, ())
 
 
-def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> int:
-    """Note a release and its changes (COLUMNS of zoning_changes, `geometry` in the target CRS); how many are new."""
-    connection, query = states.connection, named("changes")
-    said_ = {**asdict(release), **asdict(release.span), "jurisdiction": states.jurisdiction}
+def add(snapshots: Snapshots, release: Release, changes: pd.DataFrame, srid: int) -> int:
+    """Store a release and its changes; return the number of new changes.
+
+    `changes`: the columns zoning_changes.COLUMNS, `geometry` in the target CRS with this SRID.
+    """
+    connection, query = snapshots.connection, named("changes")
+    values_ = {**asdict(release), **asdict(release.span), "jurisdiction": snapshots.jurisdiction}
     row = connection.execute(
-        query["release"], {**said_, "alarms": list(release.alarms), "counts": Jsonb(dict(release.counts))}
+        query["insert_release"], {**values_, "alarms": list(release.alarms), "counts": Jsonb(dict(release.counts))}
     ).fetchone() or (0, None)
     values = [
         {
             **{name: change[name] for name in _PLAIN},  # objects: None stays None
-            "jurisdiction": states.jurisdiction,
+            "jurisdiction": snapshots.jurisdiction,
             "detected": row[1],
             "evidence": Jsonb({"rules": release.rules, "batches": asdict(release.span), **change["evidence"]}),
             "geom": None if change["geometry"] is None else shapely.to_wkb(change["geometry"]),
@@ -67,36 +72,43 @@ def add(states: States, release: Release, changes: pd.DataFrame, srid: int) -> i
         for change in records(changes)
     ]
     with connection.cursor() as cursor:
-        cursor.executemany(query["add"], values)
+        cursor.executemany(query["insert_change"], values)
         new = cursor.rowcount
-    connection.execute(query["watch"], {"release": row[0]})
-    amendment_records.match(connection, states.jurisdiction)
+    connection.execute(query["watch_children"], {"release": row[0]})
+    amendment_records.match(connection, snapshots.jurisdiction)
     return max(new, 0)
 
 
 def accept(url: str, jurisdiction: str, actor: str, reason: str) -> list[str]:
-    """A person says that the map that was not believed is right: the next time its changes are told. Its alarms; none:
-    nothing waits."""
-    with said(url), connect(url) as connection:
+    """A person accepts the refused map: its changes are stored when it is compared next.
+
+    Returns:
+        The alarms of the map; empty: no map is refused.
+    """
+    with translated_errors(url), connect(url) as connection:
         connection.execute(named("holds")["lock"])
         row = connection.execute(named("changes")["accept"], {"jurisdiction": jurisdiction, "actor": actor}).fetchone()
         if row is None:
             return []
-        hold_records.note(connection, actor, "accept", {"jurisdiction": jurisdiction, "alarms": row[0]}, reason)
+        hold_records.append_audit(connection, actor, "accept", {"jurisdiction": jurisdiction, "alarms": row[0]}, reason)
         return list(row[0])
 
 
-def with_history(states: States, changes: pd.DataFrame) -> pd.DataFrame:
-    """Changes in the light of earlier ones: zoning that goes back is `reverted`, and forth again `reinstated`; what
-    happens once more, or in another jurisdiction, has an id of its own."""
+def with_history(snapshots: Snapshots, changes: pd.DataFrame) -> pd.DataFrame:
+    """Compare changes with earlier ones.
+
+    Zoning that returns to an earlier code is `reverted`, and `reinstated` when that is undone.
+    A change that happens again, or in another jurisdiction, gets another id.
+    """
     query, rows = named("changes"), records(changes)
     for row in rows:
-        row["id"] = _name(f"{states.jurisdiction}/{row['id']}")
+        row["id"] = _name(f"{snapshots.jurisdiction}/{row['id']}")
     parcels = sorted({row["parcel_ids"][0] for row in rows if row["kind"] == "rezoned"})
-    found = states.connection.execute(query["before"], {"jurisdiction": states.jurisdiction, "parcels": parcels})
+    values = {"jurisdiction": snapshots.jurisdiction, "parcels": parcels}
+    found = snapshots.connection.execute(query["last_zoning_change"], values)
     before = {parcel: rest for parcel, *rest in found}
     often: dict[str, int] = dict(
-        states.connection.execute(query["existing"], {"ids": [row["id"] for row in rows]}).fetchall()
+        snapshots.connection.execute(query["existing"], {"ids": [row["id"] for row in rows]}).fetchall()
     )
     for row in rows:
         last = before.get(row["parcel_ids"][0]) if row["kind"] == "rezoned" and row["state"] == "event" else None
@@ -127,35 +139,35 @@ def find(  # noqa: PLR0913 - each is one way to narrow the feed
     parcel: str | None = None,
     id_: str | None = None,
     state: str | None = None,
-    limit: int = MOST,
+    limit: int = MAX_CHANGES,
 ) -> list[dict[str, Any]]:
-    """The change feed, newest first; `since` ISO 8601, `id_` the beginning of an id."""
+    """The change feed, newest first. `since`: ISO 8601; `id_`: the beginning of an id; `limit`: at most so many."""
     narrowed = {"jurisdiction": jurisdiction, "since": since, "kind": kind, "parcel": parcel, "id": id_, "state": state}
-    with said(url), connect(url) as connection:
+    with translated_errors(url), connect(url) as connection:
         return dicts(connection, named("changes")["changes"], {**narrowed, "min_area": None, "limit": limit})
 
 
-def life(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:
-    """What a parcel was and is: `parcel` and `zoning`, oldest first."""
+def parcel_history(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:
+    """All states of a parcel: its rows (`parcel`) and its zoning (`zoning`), oldest first."""
     values = {"jurisdiction": jurisdiction, "parcel": parcel}
-    with said(url), connect(url) as connection:
+    with translated_errors(url), connect(url) as connection:
         return {
-            "parcel": dicts(connection, named("changes")["life"], values),
-            "zoning": dicts(connection, named("changes")["zoning_life"], values),
+            "parcel": dicts(connection, named("changes")["parcel_history"], values),
+            "zoning": dicts(connection, named("changes")["zoning_history"], values),
         }
 
 
 def zoning_as_of(
     url: str, jurisdiction: str, parcel: str, legal: str | None, system: str | None
 ) -> list[dict[str, Any]]:
-    """What applied to a parcel on a day (None: whenever), as known at a moment (None: now)."""
+    """The zoning of a parcel on a legal day (None: any), as known at a time (None: now)."""
     values = {"jurisdiction": jurisdiction, "parcel": parcel, "legal": legal, "system": system}
-    with said(url), connect(url) as connection:
+    with translated_errors(url), connect(url) as connection:
         return dicts(connection, named("changes")["zoning_as_of"], values)
 
 
 def watch(url: str, jurisdiction: str, parcels: Sequence[str]) -> list[dict[str, Any]]:
-    """Watch parcels, and what they become from now on; all that is watched there, and how often it changed."""
-    with said(url), connect(url) as connection:
+    """Watch parcels, and the parcels that they become; return all watched parcels with the number of their changes."""
+    with translated_errors(url), connect(url) as connection:
         connection.execute(named("changes")["watch_these"], {"jurisdiction": jurisdiction, "parcels": list(parcels)})
         return dicts(connection, named("changes")["watched"], {"jurisdiction": jurisdiction})

@@ -1,4 +1,4 @@
-"""What failed, partition by partition, until it is solved: the evidence, how often, and when to ask again."""
+"""Failures of partitions until they are solved: the error, the number of tries, and when to retry."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from typing import Any
 from zoning_assets.errors import NothingWaits, ZoningError
 from zoning_assets.model import Outcome, Place
 from zoning_assets.storage.postgis.database import connect, dicts
-from zoning_assets.storage.postgis.sessions import said, session
+from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
-#: Asked for once, and again so often; then it is dead, and waits for a person.
-MOST_AGAIN = 5
+#: The number of automatic retries; then the failure is dead and waits for a person.
+MAX_RETRIES = 5
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A partition (tile None: the whole jurisdiction) whose last run failed. `kind`: the error's name."""
+    """A partition (tile None: the whole jurisdiction) whose last run failed. `kind`: the name of the error."""
 
     id: int
     jurisdiction: str
@@ -25,32 +25,32 @@ class Failure:
     tile: str | None
     kind: str
     message: str
-    passes: bool  # asking again may succeed
-    tries: int  # how often it failed, since a person asked last
+    passes: bool  # a retry may succeed
+    tries: int  # how often it failed since a person last requested a retry
     first: datetime
     last: datetime
-    not_before: datetime | None  # the portal's own word
+    not_before: datetime | None  # stated by the portal, such as Retry-After
     state: str  # waiting | asked | dead
-    asked: datetime | None  # when a run that asks again began
+    asked: datetime | None  # when the last retry started
     run: str | None
 
     @property
     def where(self) -> str:
-        """As messages name it."""
+        """The partition, for messages."""
         return f"{Place(self.jurisdiction, self.tile)} {self.feed}"
 
 
-def note(url: str, outcomes: Iterable[Outcome], run: str, now: datetime) -> None:
-    """Keep what failed, with how often; and that the others are solved.
+def store_outcomes(url: str, outcomes: Iterable[Outcome], run: str, now: datetime) -> None:
+    """Store failed partitions, and mark the others as solved.
 
     Raises:
-        StoreError: the database cannot be reached.
+        DatabaseUnavailable, StoreError: nothing was stored.
     """
-    query = named("waking")
-    with said(url), connect(url) as connection:
+    query = named("failures")
+    with translated_errors(url), connect(url) as connection:
         for each in outcomes:
             at = {"jurisdiction": each.place.jurisdiction, "feed": each.feed, "tile": each.place.tile}
-            values = {**at, "now": now, "run": run, "most": MOST_AGAIN}
+            values = {**at, "now": now, "run": run, "most": MAX_RETRIES}
             if each.error is None:
                 connection.execute(query["solved"], values)
             else:
@@ -63,55 +63,55 @@ def _evidence(error: ZoningError, now: datetime) -> dict[str, Any]:
     return {"kind": kind, "message": message, "passes": error.is_temporary, "not_before": not_before}
 
 
-def note_gone(url: str, jurisdiction: str, feed: str, tiles: Collection[str], now: datetime) -> None:
-    """Only these are tiles now: what failed of others is solved."""
-    with said(url), connect(url) as connection:
+def solve_removed_tiles(url: str, jurisdiction: str, feed: str, tiles: Collection[str], now: datetime) -> None:
+    """Mark failures of tiles that are not in `tiles`, the current tile index, as solved."""
+    with translated_errors(url), connect(url) as connection:
         values = {"jurisdiction": jurisdiction, "feed": feed, "tiles": list(tiles), "now": now}
-        connection.execute(named("waking")["gone"], values)
+        connection.execute(named("failures")["solve_removed_tiles"], values)
 
 
-def note_asked(  # noqa: PLR0913 - what, by which run, when
+def store_retry(  # noqa: PLR0913 - what, by which run, when
     url: str, jurisdiction: str, feed: str, tiles: Collection[str], run: str, now: datetime
 ) -> None:
-    """A run that asks again has begun; no tiles: all of the feed."""
+    """A run that retries these tiles has started; no tiles: all of the feed."""
     values = {"jurisdiction": jurisdiction, "feed": feed, "tiles": list(tiles) or None, "run": run, "now": now}
-    with said(url), connect(url) as connection:
-        connection.execute(named("waking")["asked"], values)
+    with translated_errors(url), connect(url) as connection:
+        connection.execute(named("failures")["retry_started"], values)
 
 
 def unsolved(url: str) -> list[Failure]:
-    """What failed and is not solved, the oldest first.
+    """The failures that are not solved, oldest first.
 
     Raises:
-        DatabaseUnavailable: nobody answers.
+        DatabaseUnavailable: the database does not answer.
     """
-    with said(url), session(url) as connection:
-        return [Failure(**row) for row in dicts(connection, named("waking")["open"], {})]
+    with translated_errors(url), session(url) as connection:
+        return [Failure(**row) for row in dicts(connection, named("failures")["open"], {})]
 
 
 def is_any_open(url: str, jurisdiction: str, feed: str) -> bool:
-    """Whether anything of a feed failed and is not solved.
+    """Whether a feed has failures that are not solved.
 
     Raises:
-        DatabaseUnavailable: nobody answers.
+        DatabaseUnavailable: the database does not answer.
     """
-    with said(url), session(url) as connection:
+    with translated_errors(url), session(url) as connection:
         values = {"jurisdiction": jurisdiction, "feed": feed}
-        return connection.execute(named("waking")["is_any_open"], values).fetchone() == (True,)
+        return connection.execute(named("failures")["is_any_open"], values).fetchone() == (True,)
 
 
-def ask_again(
+def request_retry(
     url: str, *, jurisdiction: str | None = None, id_: int | None = None, dead: bool = False
 ) -> list[Failure]:
-    """A person's word that it is worth another try: of a jurisdiction, of one failure, or of all that are dead.
+    """A person requests a retry: of a jurisdiction, of one failure, or of all that are dead; return the failures.
 
     Raises:
-        NothingWaits: none of that kind failed.
+        NothingWaits: there is no such failure.
     """
     with connect(url) as connection:
         values = {"jurisdiction": jurisdiction, "id": id_, "dead": dead}
-        found = [Failure(**row) for row in dicts(connection, named("waking")["again"], values)]
+        found = [Failure(**row) for row in dicts(connection, named("failures")["retry"], values)]
     if not found:
         what = jurisdiction or (str(id_) if id_ else "all that are dead")
-        raise NothingWaits("nothing failed that could be asked for again", where=what, do="look at `zoning status`")
+        raise NothingWaits("there is no failure to retry", where=what, do="look at `zoning status`")
     return sorted(found, key=lambda each: each.id)

@@ -1,7 +1,7 @@
-"""Emergency pauses, in force for every process and machine that works with this database, and the audit of deeds.
+"""Emergency pauses, for all processes and machines that use this database, and the audit of what people did.
 
-A pause returns when nothing can be committed under it any more: who publishes looks for holds last, under a lock that
-pausing waits for, and commits at once.
+A publish checks for pauses as its last step before the commit, while it holds a shared lock. `pause` waits for this
+lock, so when it returns, every later commit has seen the pause.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.errors import Held, NothingWaits
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
-from zoning_assets.storage.postgis.sessions import said, session
+from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
 
@@ -31,53 +31,53 @@ class Hold:
 
     @property
     def what(self) -> str:
-        """What is paused, in words."""
+        """What is paused, for messages."""
         return self.jurisdiction or self.host or "everything"
 
     def error(self) -> Held:
-        """As an error."""
+        """The error that a paused step raises."""
         words = self.jurisdiction or (f"--host {self.host}" if self.host else "--all")
         until = f" until {self.until.isoformat(timespec='minutes')}" if self.until else ""
         return Held(f"paused by {self.actor}{until}: {self.reason}", where=self.what, do=f"`zoning resume {words}`")
 
 
 def active(url: str) -> list[Hold]:
-    """What is paused now.
+    """The active pauses.
 
     Raises:
-        DatabaseUnavailable: nobody answers.
+        DatabaseUnavailable: the database does not answer.
     """
-    with said(url), session(url) as connection:
+    with translated_errors(url), session(url) as connection:
         return _active(connection)
 
 
-def of(holds: Iterable[Hold], jurisdiction: str, hosts: Iterable[str]) -> Hold | None:
-    """The first hold that concerns a jurisdiction whose feeds lie at these hosts."""
+def find_hold(holds: Iterable[Hold], jurisdiction: str, hosts: Iterable[str]) -> Hold | None:
+    """The first hold of a jurisdiction, of one of its hosts, or of everything; None: there is none."""
     places = {None, *hosts}
     return next((h for h in holds if h.jurisdiction in (None, jurisdiction) and h.host in places), None)
 
 
 def check(connection: Connection, jurisdiction: str, hosts: Iterable[str]) -> None:
-    """The last look before a commit; until then nobody can pause.
+    """Check for pauses as the last step before a commit; until the commit no pause can be set.
 
     Raises:
-        Held: it is paused; the transaction must not be committed.
+        Held: the jurisdiction or a host is paused; the transaction must not be committed.
     """
-    connection.execute(named("holds")["looked"])
-    if hold := of(_active(connection), jurisdiction, hosts):
+    connection.execute(named("holds")["lock_shared"])
+    if hold := find_hold(_active(connection), jurisdiction, hosts):
         raise hold.error()
 
 
 def pause(  # noqa: PLR0913 - what, why, who, until when
     url: str, *, jurisdiction: str | None, host: str | None, reason: str, actor: str, until: datetime | None
 ) -> Hold:
-    """Pause; when this returns nothing is published under it any more."""
+    """Pause a jurisdiction, a host, or (both None) everything. After the return nothing of it is published."""
     with connect(url) as connection:
         connection.execute(named("holds")["lock"])
-        return place(connection, jurisdiction, reason, actor, host=host, until=until)
+        return insert_hold(connection, jurisdiction, reason, actor, host=host, until=until)
 
 
-def place(  # noqa: PLR0913 - what, why, who, until when
+def insert_hold(  # noqa: PLR0913 - what, why, who, until when
     connection: Connection,
     jurisdiction: str | None,
     reason: str,
@@ -86,15 +86,15 @@ def place(  # noqa: PLR0913 - what, why, who, until when
     host: str | None = None,
     until: datetime | None = None,
 ) -> Hold:
-    """A pause, in a transaction that holds the lock; in force when it is committed."""
-    said = {"jurisdiction": jurisdiction, "host": host, "reason": reason, "actor": actor, "until": until}
-    (hold,) = _holds(connection, "pause", said)
-    note(connection, actor, "pause", {"hold": hold.id, "what": hold.what}, reason)
+    """Insert a pause in a transaction that holds the lock; it is active after the commit."""
+    values = {"jurisdiction": jurisdiction, "host": host, "reason": reason, "actor": actor, "until": until}
+    (hold,) = _holds(connection, "pause", values)
+    append_audit(connection, actor, "pause", {"hold": hold.id, "what": hold.what}, reason)
     return hold
 
 
 def resume(url: str, *, jurisdiction: str | None, host: str | None, reason: str, actor: str) -> list[Hold]:
-    """Lift the pauses of just this.
+    """Lift the pauses of exactly this jurisdiction, this host, or (both None) of everything.
 
     Raises:
         NothingWaits: it is not paused.
@@ -103,30 +103,30 @@ def resume(url: str, *, jurisdiction: str | None, host: str | None, reason: str,
         connection.execute(named("holds")["lock"])
         lifted = _holds(connection, "resume", {"jurisdiction": jurisdiction, "host": host, "actor": actor})
         for hold in lifted:
-            note(connection, actor, "resume", {"hold": hold.id, "what": hold.what}, reason)
+            append_audit(connection, actor, "resume", {"hold": hold.id, "what": hold.what}, reason)
     if not lifted:
         what = jurisdiction or host or "everything"
         raise NothingWaits("it is not paused", where=what, do="look at `zoning status`")
     return lifted
 
 
-def note(connection: Connection, actor: str, deed: str, subject: Mapping[str, Any], reason: str) -> None:
-    """Write a deed into the audit; to be called under the lock, so that the chain has one end."""
-    values = {"actor": actor, "deed": deed, "subject": Jsonb(dict(subject)), "reason": reason}
-    connection.execute(named("holds")["note"], values)
+def append_audit(connection: Connection, actor: str, action: str, subject: Mapping[str, Any], reason: str) -> None:
+    """Append an action to the audit. The caller holds the lock, so that the chain has one end."""
+    values = {"actor": actor, "action": action, "subject": Jsonb(dict(subject)), "reason": reason}
+    connection.execute(named("holds")["append_audit"], values)
 
 
-def record(url: str, actor: str, deed: str, subject: Mapping[str, Any], reason: str) -> None:
-    """Write a deed that was done elsewhere into the audit."""
+def record_action(url: str, actor: str, action: str, subject: Mapping[str, Any], reason: str) -> None:
+    """Append an action that was done elsewhere to the audit."""
     with connect(url) as connection:
         connection.execute(named("holds")["lock"])
-        note(connection, actor, deed, subject, reason)
+        append_audit(connection, actor, action, subject, reason)
 
 
-def broken(url: str) -> list[int]:
-    """The deeds of the audit that were changed, or whose neighbours are missing."""
+def broken_audit_rows(url: str) -> list[int]:
+    """The numbers of audit rows that were changed, or whose row before is missing."""
     with connect(url) as connection:
-        return [number for (number,) in connection.execute(named("holds")["broken"])]
+        return [number for (number,) in connection.execute(named("holds")["broken_audit_rows"])]
 
 
 def _active(connection: Connection) -> list[Hold]:

@@ -1,9 +1,9 @@
-"""The ledger in PostgreSQL: one row a host, for all processes and machines that work with this database.
+"""The ledger of rate limits in PostgreSQL: one row for each host, for all processes that use this database.
 
-Time is the database's, so that they agree. A change holds the row's lock from its reading to its writing. A slot is an
-advisory lock of the session: a process that is killed loses its session, and with it its slots.
+Times are those of the database server, so that all processes agree. A change locks the row from reading to writing. A
+slot is an advisory lock of the session: a process that is killed loses its session and its slots.
 
-Needs a session of its own: behind a pooler that shares sessions, slots would be lost or never given back.
+The ledger needs its own session. With a connection pooler that shares sessions, slots would be lost or never released.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from psycopg.rows import DictRow, dict_row
 from zoning_assets.errors import StoreError
 from zoning_assets.http.rate_limit import HostBudget
 from zoning_assets.http.rate_limit_store import Step
-from zoning_assets.storage.postgis.database import unavailable, where
+from zoning_assets.storage.postgis.database import connection_error, where
 from zoning_assets.storage.postgis.database_errors import reason
-from zoning_assets.storage.postgis.sessions import said, session
+from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ _CONNECT_S = 10
 
 
 class PostgresLedger:
-    """See ledger.Ledger. One connection, opened when it is entered, and opened once more when it is lost."""
+    """See rate_limit_store.Ledger. It has one connection, which is reopened once if it is lost."""
 
     shared = True
 
@@ -67,24 +67,24 @@ class PostgresLedger:
             raise
 
     async def give_slot(self, host: str, slot: int) -> None:
-        """See Ledger. A ledger that cannot be reached has given the slots back by itself."""
+        """See Ledger. If the session is lost, its slots are free already."""
         with suppress(StoreError):
             await asyncio.shield(self._start(partial(self._unlock_slot, host, slot)))
 
     def _start(self, work: Callable[[Connection], Awaitable[T]]) -> asyncio.Task[T]:
-        """Work that goes on to its end though nobody may wait for it any longer: no connection stays in its midst."""
+        """Start work as a task that continues if its caller is cancelled, so that no statement is interrupted."""
         task = asyncio.create_task(self._reliably(work))
         self._under_way.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._forget)
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _forget(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
-            task.exception()  # who waited has it; where nobody did, it is nobody's
+            task.exception()  # marks the exception as retrieved; the caller has it, if it still waits
 
     async def _reliably(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Work with the connection; once more, with a new one, where it was lost."""
+        """Run work with the connection; if the connection was lost, once more with a new one."""
         async with self._alone:
             try:
                 connection = await self._connected()
@@ -101,16 +101,16 @@ class PostgresLedger:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = await _open(self._url)
-            for host, slots in self._held.items():  # the former session's are lost; as many as are still free
+            for host, slots in self._held.items():  # the lost session had them; take those that are still free
                 for slot in slots:
-                    await self._connection.execute(named("ledger")["lock_slot"], {"host": host, "slots": [slot]})
+                    await self._connection.execute(named("rate_limits")["lock_slot"], {"host": host, "slots": [slot]})
         return self._connection
 
     async def _lock_slot(self, host: str, most: int, connection: Connection) -> int | None:
         free = [slot for slot in range(most) if slot not in self._held[host]]
-        if not free:  # a session may lock again what it has
+        if not free:  # a session could take the same advisory lock twice
             return None
-        cursor = await connection.execute(named("ledger")["lock_slot"], {"host": host, "slots": free})
+        cursor = await connection.execute(named("rate_limits")["lock_slot"], {"host": host, "slots": free})
         row = await cursor.fetchone()
         if row is None:
             return None
@@ -119,7 +119,7 @@ class PostgresLedger:
 
     async def _unlock_slot(self, host: str, slot: int, connection: Connection) -> None:
         self._held[host].discard(slot)
-        await connection.execute(named("ledger")["unlock_slot"], {"host": host, "slot": slot})
+        await connection.execute(named("rate_limits")["unlock_slot"], {"host": host, "slot": slot})
 
     def _give_unwanted(self, host: str, task: asyncio.Task[int | None]) -> None:
         if not task.cancelled() and task.exception() is None and (slot := task.result()) is not None:
@@ -127,7 +127,7 @@ class PostgresLedger:
 
 
 async def _nothing(_: Connection) -> None:
-    """Only connect."""
+    """Only open the connection."""
 
 
 async def _open(url: str) -> Connection:
@@ -140,20 +140,20 @@ async def _open(url: str) -> Connection:
             row_factory=dict_row,
         )
     except psycopg.Error as error:
-        raise unavailable(error, url) from None
-    await connection.execute(named("ledger")["session"])
+        raise connection_error(error, url) from None
+    await connection.execute(named("rate_limits")["session"])
     return connection
 
 
 async def _change(host: str, step: Step[T], connection: Connection) -> T:
-    query = named("ledger")
+    query = named("rate_limits")
     async with connection.transaction():
         row = await (await connection.execute(query["locked"], {"host": host})).fetchone()
         if row is None:
             await connection.execute(query["create"], {"host": host})
             row = await (await connection.execute(query["locked"], {"host": host})).fetchone()
-        if row is None:  # somebody deletes it as we look
-            raise StoreError(f"the budget of {host} cannot be kept", where="zoning.host_budget", do="run again")
+        if row is None:  # another process deleted the row in between
+            raise StoreError(f"the budget of {host} cannot be stored", where="zoning.host_budget", do="run again")
         before = _budget(row)
         after, answer = step(before, row["now"].timestamp())
         if after != before:
@@ -166,22 +166,22 @@ _TIMES = frozenset(name for name in _NAMES if name.endswith(("_at", "_until")))
 
 
 def _budget(row: Mapping[str, Any]) -> HostBudget:
-    """A row as a budget; a time of NULL is 0, long ago."""
+    """A budget from its row; a NULL time is 0."""
     times = {name: row[name].timestamp() if row[name] else 0.0 for name in _TIMES}
     return HostBudget(**{**{name: row[name] for name in _NAMES}, **times})
 
 
 def _columns(budget: HostBudget) -> dict[str, Any]:
-    values = {name: getattr(budget, name) for name in _NAMES}  # asdict would copy them
+    values = {name: getattr(budget, name) for name in _NAMES}  # asdict would copy the values
     return {**values, **{name: datetime.fromtimestamp(values[name], UTC) if values[name] else None for name in _TIMES}}
 
 
 def read_budgets(url: str) -> dict[str, tuple[HostBudget, float]]:
-    """All hosts' budgets, those asked most first, each with the ledger's time.
+    """The budgets of all hosts by the number of requests, each with the time of the database server in seconds.
 
     Raises:
-        DatabaseUnavailable: nobody answers.
+        DatabaseUnavailable: the database does not answer.
     """
-    with said(url), session(url) as connection:
-        rows = connection.cursor(row_factory=dict_row).execute(named("ledger")["hosts"]).fetchall()
+    with translated_errors(url), session(url) as connection:
+        rows = connection.cursor(row_factory=dict_row).execute(named("rate_limits")["hosts"]).fetchall()
     return {row["host"]: (_budget(row), row["now"].timestamp()) for row in rows}

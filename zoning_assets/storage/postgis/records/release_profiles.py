@@ -1,6 +1,6 @@
-"""What releases looked like before they were published: the past that says what is usual, and what waits for a person.
+"""Profiles of releases: those of earlier releases, which show what is usual, and those of held releases.
 
-A release that is held has its evidence here: what was measured, what spoke against it, and the harvests that wait.
+The profile of a held release contains its measures, the findings of the checks, and the harvests to be published.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,10 +15,10 @@ from psycopg.types.json import Jsonb
 from zoning_assets.errors import NothingWaits
 from zoning_assets.model import PARCELS
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
-from zoning_assets.storage.postgis.publish import newest_undo
+from zoning_assets.storage.postgis.publish import newest_rollback
 from zoning_assets.storage.postgis.records import hold_records
 from zoning_assets.storage.postgis.records.status_queries import reasons
-from zoning_assets.storage.postgis.sessions import said, session
+from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.quality.release_checks import CheckFinding
 from zoning_assets.transform.quality.release_profile import (
@@ -32,80 +32,85 @@ from zoning_assets.transform.quality.release_profile import (
 
 PASSED, HELD, ACCEPTED, DISCARDED = "passed", "held", "accepted", "discarded"
 
-#: Tile ("" where there is none) -> content hash and harvest of what would be published there.
+#: Tile ("": the whole jurisdiction) -> content hash and harvest of what would be published there.
 Contents = Mapping[str, Sequence[str]]
 
 
-def begun(url: str, jurisdiction: str, feed: str) -> tuple[bool, int]:
-    """Whether a feed was ever published whole, and its newest rollback.
+def baseline(url: str, jurisdiction: str, feed: str) -> tuple[bool, int]:
+    """Whether a feed was ever published completely, and the batch of its newest rollback (0: none).
 
     Raises:
         DatabaseUnavailable, StoreError: see errors.py.
     """
-    with opened(url, jurisdiction, feed) as desk:
-        return desk.begun(), newest_undo(desk.connection, {"jurisdiction": jurisdiction, "feed": feed})
+    with opened(url, jurisdiction, feed) as profiles:
+        rollback = newest_rollback(profiles.connection, {"jurisdiction": jurisdiction, "feed": feed})
+        return profiles.has_complete_release(), rollback
 
 
 def differing(url: str, jurisdiction: str, keys: Sequence[str], hashes: Sequence[str]) -> tuple[int, pd.DataFrame]:
-    """How many of these parcels stand, and those that are not the same: `key`, COMPARED, `geometry` of some."""
+    """How many of some parcels are published, and those whose content hash differs.
+
+    The table has `key`, the columns COMPARED, and `geometry` (target CRS) of at most MOST_MOVES rows, else None.
+    """
     values = {"jurisdiction": jurisdiction, "keys": keys, "hashes": hashes, "shapes": MOST_MOVES}
-    with said(url), session(url) as connection:
-        row = connection.execute(named("surveys")["kept"], values).fetchone()
-        found = connection.execute(named("surveys")["differing"], values).fetchall()
+    with translated_errors(url), session(url) as connection:
+        row = connection.execute(named("release_profiles")["published_keys"], values).fetchone()
+        found = connection.execute(named("release_profiles")["differing"], values).fetchall()
     table = pd.DataFrame(found, columns=["key", *COMPARED, "geometry"], dtype=object)
     return row[0] if row else 0, table.assign(geometry=pd.Series(shapely.from_wkb(table["geometry"]), dtype=object))
 
 
 @dataclass(frozen=True)
-class Surveys:
-    """The surveys of a jurisdiction's feed, read and written in one transaction."""
+class ReleaseProfiles:
+    """The profiles of a feed, read and written in one transaction."""
 
     connection: Connection
     jurisdiction: str
     feed: str
 
-    def begun(self) -> bool:
-        """Whether the feed was ever published whole."""
-        return bool(self._rows("begun")[0][0])
+    def has_complete_release(self) -> bool:
+        """Whether the feed was ever published completely."""
+        return bool(self._rows("has_complete_release")[0][0])
 
-    def standing(self, tiles: Collection[str] | None) -> ReleaseProfile:
-        """What stands, in some tiles, or (None) in all: `rows`, `m2` and `codes`."""
-        found = self._streamed(named("surveys")[f"standing_{self.feed}"], tiles=None if tiles is None else list(tiles))
+    def published(self, tiles: Collection[str] | None) -> ReleaseProfile:
+        """The profile of the published rows of some tiles, or (None) of all: `rows`, `m2` and `codes`."""
+        query = named("release_profiles")[f"published_{self.feed}"]
+        found = self._streamed(query, tiles=None if tiles is None else list(tiles))
         return profile_published((code, CodeTotals(*ground)) for code, *ground in found)
 
     def rows(self) -> int:
-        """How many parcels stand; of a map it does not matter."""
+        """The number of published parcels; 0 for the map, where it is not used."""
         return int(self._rows("count")[0][0]) if self.feed == PARCELS else 0
 
-    def seen(self, marks: Collection[str]) -> tuple[frozenset[str], bool]:
-        """Which of some codes (release_profile.code_digest) were ever seen, and whether any code was."""
+    def known_codes(self, digests: Collection[str]) -> tuple[frozenset[str], bool]:
+        """Which of some codes (as release_profile.code_digest) were ever published, and whether any code was."""
         found, has_codes = set[str](), False
-        for local, _ in self._streamed(named("shares")["codes"]):
+        for local, _ in self._streamed(named("parcel_zoning")["codes"]):
             has_codes = True
-            found.update({code_digest(local)}.intersection(marks))
+            found.update({code_digest(local)}.intersection(digests))
         return frozenset(found), has_codes
 
-    def past(self) -> list[dict[str, float]]:
-        """What whole releases measured, the newest first."""
+    def past_measures(self) -> list[dict[str, float]]:
+        """The measures of earlier complete releases, newest first."""
         return [measured for (measured,) in self._rows("past")]
 
     def fields(self) -> tuple[str, ...]:
-        """The layer's columns as they were last."""
+        """The columns of the layer in the last complete release."""
         return tuple(name for (names,) in self._rows("fields") for name in names)
 
-    def believed(self) -> tuple[CheckFinding, ...]:
-        """The findings on what was published last; what a person accepted speaks against it no longer."""
-        found = self._rows("believed")
+    def last_findings(self) -> tuple[CheckFinding, ...]:
+        """The findings of the last published release; if a person accepted it, no finding is tripped."""
+        found = self._rows("last_findings")
         state, findings = found[0] if found else ("", [])
         kept = [CheckFinding(**each) for each in findings]
         return tuple(replace(each, tripped=False) if state == ACCEPTED else each for each in kept)
 
-    def last(self) -> tuple[str, Contents]:
-        """The newest survey's state, and what it is of."""
-        found = self._rows("last")
+    def newest(self) -> tuple[str, Contents]:
+        """State and contents of the newest profile; ("", {}): there is none."""
+        found = self._rows("newest")
         return (found[0][0], found[0][1]) if found else ("", {})
 
-    def note(  # noqa: PLR0913 - a survey has as many sides
+    def store(  # noqa: PLR0913 - the columns of a profile
         self,
         state: str,
         contents: Contents,
@@ -115,56 +120,59 @@ class Surveys:
         *,
         whole: bool,
     ) -> None:
-        """A release that was judged; the same one again is not noted twice."""
-        if self.last() == (state, dict(contents)):
+        """Store the profile of a checked release; a repeated one is stored once."""
+        if self.newest() == (state, dict(contents)):
             return
         values = {"jurisdiction": self.jurisdiction, "feed": self.feed, "state": state, "whole": whole}
-        self.connection.execute(named("surveys")["supersede"], {**values, "tiles": list(contents)})
+        self.connection.execute(named("release_profiles")["supersede"], {**values, "tiles": list(contents)})
         documents = {"contents": dict(contents), "measured": dict(measured), "findings": list(findings)}
         self.connection.execute(
-            named("surveys")["note"],
+            named("release_profiles")["insert_profile"],
             {**values, "fields": list(fields), **{name: Jsonb(each) for name, each in documents.items()}},
         )
 
     def _streamed(self, query: bytes, **values: Any) -> Iterator[Any]:
-        """Rows as they come from the database, a few at a time: a hostile layer has as many codes as rows."""
+        """The rows of a query, read in chunks: a malformed layer may have as many codes as rows."""
         known = {"jurisdiction": self.jurisdiction, "feed": self.feed}
-        with self.connection.cursor("surveys") as cursor:
+        with self.connection.cursor("profiles") as cursor:
             yield from cursor.execute(query, {**known, **values})
 
     def _rows(self, query: str, **values: Any) -> list[Any]:
         known = {"jurisdiction": self.jurisdiction, "feed": self.feed}
-        return self.connection.execute(named("surveys")[query], {**known, **values}).fetchall()
+        return self.connection.execute(named("release_profiles")[query], {**known, **values}).fetchall()
 
 
 @contextmanager
-def opened(url: str, jurisdiction: str, feed: str) -> Iterator[Surveys]:
-    """The surveys of a jurisdiction's feed, for one transaction.
+def opened(url: str, jurisdiction: str, feed: str) -> Iterator[ReleaseProfiles]:
+    """Open the profiles of a feed for one transaction.
 
     Raises:
-        DatabaseUnavailable, StoreError: nothing was noted.
+        DatabaseUnavailable, StoreError: nothing was stored.
     """
-    with said(url), connect(url) as connection:
-        yield Surveys(connection, jurisdiction, feed)
+    with translated_errors(url), connect(url) as connection:
+        yield ReleaseProfiles(connection, jurisdiction, feed)
 
 
 def decide(  # noqa: PLR0913 - what, how, who, why
     url: str, jurisdiction: str, feed: str, state: str, *, actor: str, reason: str
 ) -> list[str]:
-    """A person accepts or discards what is held; what spoke against it, in sentences. The audit keeps the evidence.
+    """A person accepts or discards the held release. The audit stores its measures.
+
+    Returns:
+        Why it was held, in sentences.
 
     Raises:
         NothingWaits: nothing is held.
     """
-    deed = {ACCEPTED: "accept", DISCARDED: "discard"}[state]
-    with said(url), connect(url) as connection:
+    action = {ACCEPTED: "accept", DISCARDED: "discard"}[state]
+    with translated_errors(url), connect(url) as connection:
         connection.execute(named("holds")["lock"])
         values = {"jurisdiction": jurisdiction, "feed": feed, "state": state}
-        found = dicts(connection, named("surveys")["decide"], values)
+        found = dicts(connection, named("release_profiles")["decide"], values)
         if not found:
             raise NothingWaits("no harvest is held", where=f"{jurisdiction} {feed}", do="look at `zoning status`")
-        (survey,) = found
-        why = reasons(survey["findings"])
-        subject = {"jurisdiction": jurisdiction, "feed": feed, "survey": survey["id"], "why": why}
-        hold_records.note(connection, actor, deed, {**subject, "measured": survey["measured"]}, reason)
+        (profile,) = found
+        why = reasons(profile["findings"])
+        subject = {"jurisdiction": jurisdiction, "feed": feed, "survey": profile["id"], "why": why}
+        hold_records.append_audit(connection, actor, action, {**subject, "measured": profile["measured"]}, reason)
         return why

@@ -1,4 +1,4 @@
-"""How things stand, for a look: what was published, held back, not believed. Hosts are the ledger's (ledger.py)."""
+"""Queries of `zoning status` and of the metrics. For hosts see rate_limits.py."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,69 +6,69 @@ from datetime import datetime
 from typing import Any
 
 from zoning_assets.storage.postgis.database import connect, dicts
-from zoning_assets.storage.postgis.sessions import said, session
+from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
 
 @dataclass(frozen=True)
-class Published:
-    """What stands of a jurisdiction."""
+class PublishedSummary:
+    """What is published of a jurisdiction. `last_batch`: time of its last batch; `parcels`: their number."""
 
     feeds: list[str]
     last_batch: datetime | None
     parcels: int
 
 
-def published(url: str) -> dict[str, Published]:
-    """What was published, by jurisdiction.
+def published(url: str) -> dict[str, PublishedSummary]:
+    """What is published, by jurisdiction.
 
     Raises:
-        DatabaseUnavailable: nobody answers.
+        DatabaseUnavailable: the database does not answer.
     """
-    with said(url), session(url) as connection:
-        return {name: Published(*rest) for name, *rest in connection.execute(named("status")["jurisdictions"])}
+    with translated_errors(url), session(url) as connection:
+        return {name: PublishedSummary(*rest) for name, *rest in connection.execute(named("status")["jurisdictions"])}
 
 
 def rejections(url: str) -> dict[str, dict[str, int]]:
-    """Rows held back, by jurisdiction and state."""
+    """The number of rejected rows, by jurisdiction and state."""
     found: dict[str, dict[str, int]] = {}
-    with said(url), session(url) as connection:
+    with translated_errors(url), session(url) as connection:
         for jurisdiction, state, count in connection.execute(named("status")["rejections"]):
             found.setdefault(jurisdiction, {})[state] = count
     return found
 
 
 def alarms(url: str) -> dict[str, list[str]]:
-    """By jurisdiction, why its last map was not believed; where a person has not said that it is right."""
-    with said(url), session(url) as connection:
+    """The alarms of refused maps that no person accepted, by jurisdiction."""
+    with translated_errors(url), session(url) as connection:
         return dict(connection.execute(named("status")["alarms"]).fetchall())
 
 
 def held(url: str) -> list[dict[str, Any]]:
-    """The releases that wait for a person: jurisdiction, feed, why (sentences), judged, places (how many)."""
-    with said(url), session(url) as connection:
-        found = dicts(connection, named("surveys")["held"], {})
+    """The held releases: `jurisdiction`, `feed`, `why` (sentences), `judged` (time), `places` (number)."""
+    with translated_errors(url), session(url) as connection:
+        found = dicts(connection, named("release_profiles")["held"], {})
     return [{**each, "why": reasons(each.pop("findings"))} for each in found]
 
 
 def reasons(findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Why a release is held, in sentences: the findings that block it."""
+    """The sentences of the findings that block a release."""
     return [each["sentence"] for each in findings if each["tripped"] and each["blocks"]]
 
 
 def batches(url: str) -> list[tuple[str, str, int, int, int, int]]:
-    """What batches did so far: jurisdiction, feed, batches, rows added, changed, retired."""
+    """For each jurisdiction and feed: number of batches, and of added, changed and retired rows."""
     with connect(url) as connection:
         return connection.execute(named("status")["batches"]).fetchall()
 
 
 def changes(url: str) -> list[tuple[str, str, str, int]]:
-    """What was told so far: jurisdiction, kind, state, how many."""
+    """For each jurisdiction, kind and state: the number of changes."""
     with connect(url) as connection:
         return connection.execute(named("status")["changes"]).fetchall()
 
 
 def known(url: str) -> list[str]:
-    """The jurisdictions of which anything was ever published."""
+    """The jurisdictions that were ever published."""
     with connect(url) as connection:
         return [name for (name,) in connection.execute(named("status")["known"])]

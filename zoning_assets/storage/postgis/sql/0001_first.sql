@@ -1,4 +1,4 @@
--- The tables of SURFACE.md that the main job needs: what is now, what was, and what was held back.
+-- Batches, current rows, their versions, and rejected rows.
 
 CREATE TABLE zoning.batch (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -15,8 +15,8 @@ CREATE TABLE zoning.batch (
 CREATE INDEX batch_place ON zoning.batch (jurisdiction, feed, tile, id DESC);
 COMMENT ON TABLE zoning.batch IS 'One transaction that published one harvest. rules: hash of the rules it was judged by.';
 
--- Rows name their batch without a foreign key: checked row by row it would cost a fifth of a first publish, and the
--- publish transaction, which alone writes them, has written the batch before.
+-- There is no foreign key to the batch: checking it for each row took a fifth of the time of a first publish. Only the
+-- publish transaction writes these rows, after it has inserted the batch.
 CREATE TABLE zoning.parcel (
     jurisdiction text NOT NULL,
     parcel_id text NOT NULL,
@@ -50,7 +50,7 @@ CREATE TABLE zoning.parcel_version (
 CREATE INDEX parcel_version_key ON zoning.parcel_version (jurisdiction, parcel_id, system_from);
 COMMENT ON TABLE zoning.parcel_version IS 'What a parcel was, and when we knew it so. ended_by: the batch that ended it.';
 
--- A date that a portal gives as text; what is none stays a question to a person and does not stop the rest.
+-- A date that a portal sends as text; NULL if it is invalid, so that the other rows can be published.
 CREATE FUNCTION zoning.date_or_null(said text) RETURNS date LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     RETURN CASE WHEN said ~ '^\d{4}-\d{2}-\d{2}' THEN make_date(

@@ -1,6 +1,7 @@
--- Politeness as a ledger: what each host may be asked and how it has taken it, for all who ask.
+-- The rate limits of hosts, shared by all processes that send requests.
 
--- The columns are those of budget.Budget, where they are explained; a time of NULL is long ago. Times are this server's.
+-- The columns are those of rate_limit.HostBudget, where they are explained. A NULL time means long ago. Times are those of
+-- this server.
 CREATE TABLE zoning.host_budget (
     host text PRIMARY KEY,
     ceiling double precision NOT NULL DEFAULT 0,
@@ -25,5 +26,5 @@ CREATE TABLE zoning.host_budget (
     asked bigint NOT NULL DEFAULT 0,
     refused bigint NOT NULL DEFAULT 0,
     failed bigint NOT NULL DEFAULT 0
-) WITH (fillfactor = 20);  -- a row is written with each request: its next version belongs on the same page
+) WITH (fillfactor = 20);  -- a row is updated at each request; its next version fits on the same page
 COMMENT ON TABLE zoning.host_budget IS 'What a host may be asked. To forget what it taught us, delete its row.';

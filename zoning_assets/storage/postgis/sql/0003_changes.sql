@@ -57,7 +57,7 @@ CREATE TABLE zoning.best_lot (
 );
 COMMENT ON TABLE zoning.best_lot IS 'The parcel that holds most of a district: it lists the district''s code.';
 
--- A parcel's zoning in one row, by the rules of overlay.py. agrees: whether the parcel layer says the same.
+-- The zoning of a parcel in one row, by the rules of overlay.py. agrees: whether the parcel layer states the same code.
 CREATE VIEW zoning.zoned_parcel AS
 SELECT p.jurisdiction, p.parcel_id, z.code, z.codes, z.split_zoned, z.fraction AS zoned_fraction,
     z.overlays, z.conditions, z.puds, p.zoning_code AS said_code, p.zoning_code = z.code AS agrees
@@ -171,9 +171,9 @@ CREATE TABLE zoning.watch (
 );
 COMMENT ON TABLE zoning.watch IS 'Parcels that somebody watches; what they become is watched too (came_from).';
 
--- What applied on a day, as known at a moment: of the states known then that had begun to apply, the last; a state that
--- was known to have ended by that day is none. A state begins on its legal day where one is stated, else when we knew
--- (UTC, whoever asks). legal_time NULL: whenever it applies. system_time NULL: as known now.
+-- The state that applied on a legal day, as known at a time: the last state known then that had begun and had not ended by
+-- that day. A state begins on its legal day if one is stated, else on the day when it was published (UTC).
+-- legal_time NULL: any day. system_time NULL: as known now.
 CREATE FUNCTION zoning.parcel_as_of(jurisdiction text, legal_time date, system_time timestamptz)
 RETURNS SETOF zoning.parcel_version LANGUAGE sql STABLE AS $$
     SELECT DISTINCT ON (s.parcel_id) s.* FROM (
@@ -189,8 +189,8 @@ RETURNS SETOF zoning.parcel_version LANGUAGE sql STABLE AS $$
     ORDER BY s.parcel_id, s.system_from DESC
 $$;
 
--- The same of the zoning. Each facet has states of its own: an overlay of this year is no base of this year. Where no state
--- had begun whole, what had begun of one applies.
+-- The same for the zoning. Each facet has its own states. If no state had begun completely, the part of a state that had
+-- begun applies.
 CREATE FUNCTION zoning.zoning_as_of(jurisdiction text, legal_time date, system_time timestamptz)
 RETURNS SETOF zoning.parcel_zoning_version LANGUAGE sql STABLE AS $$
     WITH known AS (

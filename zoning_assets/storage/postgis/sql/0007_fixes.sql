@@ -1,5 +1,5 @@
--- What a row that was held back is, whatever servers renumber at will (as normalize.py has it): the same id at the
--- next harvest means that the portal sent the very same row. Few names are worth the pattern, which is slow.
+-- The id of a raw row: a hash without the columns that servers renumber (as in normalize.py). The same id in the next
+-- harvest means that the portal sent the same row. The slow pattern is used only for names that may match.
 CREATE FUNCTION zoning.row_id(jurisdiction text, feed text, raw jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT left(encode(sha256(convert_to(jsonb_build_array($1, $2, $3 - 'id' - 'attributes' - 'properties', (
         SELECT jsonb_object_agg(key, value) FROM jsonb_each(CASE WHEN jsonb_typeof(said) = 'object' THEN said END)

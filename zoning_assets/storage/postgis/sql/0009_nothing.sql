@@ -1,2 +1,2 @@
--- A change that had no code or lot on one side had "NaN" there, as pandas spells nothing.
+-- Changes without a code or parcel on one side had the text "NaN" there, the missing value of pandas.
 UPDATE zoning.change SET old = nullif(old, 'NaN'), new = nullif(new, 'NaN') WHERE 'NaN' IN (old, new);

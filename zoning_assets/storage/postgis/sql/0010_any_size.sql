@@ -1,13 +1,13 @@
--- What is published of one jurisdiction must cost the same whatever else the database holds.
+-- The cost of publishing a jurisdiction must not depend on other jurisdictions in the database.
 
--- A look-up by key may take the primary key alone: no other index of these tables begins with the jurisdiction. A tile is
--- asked for with `jurisdiction || ''`, which no index but this one knows (see publish.sql).
+-- Look-ups by key can use only the primary key, because no other index of these tables begins with the jurisdiction. Rows of
+-- a tile are selected with `jurisdiction || ''`, an expression that only this index has (see publish.sql).
 DROP INDEX zoning.parcel_tile;
 CREATE INDEX parcel_tile ON zoning.parcel (tile, (jurisdiction || ''));
 ALTER INDEX zoning.parcel_tile ALTER COLUMN 2 SET STATISTICS 0;
 CREATE INDEX parcel_version_geom ON zoning.parcel_version USING gist (geom);
 
--- The newest batch of a place, of a feed, and the newest rollback are each one look-up.
+-- The newest batch of a place, the newest batch of a feed, and the newest rollback are one index look-up each.
 DROP INDEX zoning.batch_place;
 CREATE INDEX batch_place ON zoning.batch (jurisdiction, feed, coalesce(tile, ''), id);
 CREATE INDEX batch_feed ON zoning.batch (jurisdiction, feed, id);
@@ -15,17 +15,17 @@ CREATE INDEX batch_undo ON zoning.batch (jurisdiction, feed, id) WHERE undoes IS
 DROP INDEX zoning.rejection_place;
 CREATE INDEX rejection_place ON zoning.rejection (jurisdiction, feed, coalesce(tile, '')) WHERE state <> 'superseded';
 
--- The changes of a parcel (without a list of pending entries, which each look-up would read, whoever's they are), those of
--- a release, those with an id made of another, and the matches of a change.
+-- Indexes for the changes of a parcel (without a pending list, which every look-up would read), of a release, with an id
+-- derived from another, and for the matches of a change.
 DROP INDEX zoning.change_parcels;
 CREATE INDEX change_parcels ON zoning.change USING gin (parcel_ids) WITH (fastupdate = off);
 CREATE INDEX change_release ON zoning.change (release_id);
 CREATE INDEX change_again ON zoning.change ((evidence->>'again')) WHERE evidence->>'again' IS NOT NULL;
 CREATE INDEX amendment_match_change ON zoning.amendment_match (change_id);
 
--- Statistics of jurisdictions (and of releases) are never of the one that comes next: without them the planner takes each
--- for a 200th of the table as large as it is now. Where there are some already they stay in use, as nobody but a superuser
--- could take them away; no look-up by key relies on either.
+-- Statistics of existing jurisdictions (and releases) are wrong for a new one. Without statistics the planner assumes that
+-- each is a 200th of the table. Existing statistics stay, because only a superuser could delete them; no look-up by key
+-- depends on them.
 DO $$
 DECLARE each record;
 BEGIN
@@ -42,8 +42,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- The same answers as before; asked for one parcel they look up one parcel. Nothing is joined, so that there is nothing
--- to be joined badly: a county's states are sorted once.
+-- The same result as before. A condition on one parcel looks up one parcel. There is no join, which a planner could choose
+-- badly: the states of a jurisdiction are sorted once.
 CREATE OR REPLACE FUNCTION zoning.zoning_as_of(jurisdiction text, legal_time date, system_time timestamptz)
 RETURNS SETOF zoning.parcel_zoning_version LANGUAGE sql STABLE AS $$
     SELECT jurisdiction, parcel_id, facet, code, area_m2, fraction, rank, listed, effective, batch_id, last_changed,

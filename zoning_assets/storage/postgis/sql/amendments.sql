@@ -1,22 +1,22 @@
--- Amendments, their matches, and what waits. Each query has a name and one sentence; sql_queries.py loads them.
+-- Amendments, their matches, and lists of open questions. Each query has a name and one sentence; sql_queries.py loads them.
 
 -- name: lock
--- One telling of an amendment at a time.
+-- Only one update of amendments of a jurisdiction at a time.
 SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/amendments', 0));
 
 -- name: find
--- What is known of some amendments; NULL: of all.
+-- Some amendments; NULL: all.
 SELECT id, jurisdiction, case_numbers, ordinance_numbers, kind, status, dates, parcel_ids, place, old_codes, new_codes,
     ST_AsBinary(geom) AS geometry, source, source_hash, confidence, questions, evidence
 FROM zoning.amendment WHERE jurisdiction = %(jurisdiction)s AND (%(ids)s::text[] IS NULL OR id = ANY (%(ids)s))
 ORDER BY id;
 
--- name: keep
--- What was known of one until now.
+-- name: insert_version
+-- The current state of an amendment becomes a version.
 INSERT INTO zoning.amendment_version SELECT a.*, clock_timestamp() FROM zoning.amendment a WHERE id = %(id)s;
 
 -- name: put
--- What is known of one now.
+-- Insert or replace an amendment.
 INSERT INTO zoning.amendment AS a (id, jurisdiction, case_numbers, ordinance_numbers, kind, status, dates, effective,
     parcel_ids, place, old_codes, new_codes, geom, source, source_hash, confidence, questions, evidence, received,
     last_changed)
@@ -31,11 +31,11 @@ ON CONFLICT (id) DO UPDATE SET case_numbers = excluded.case_numbers, ordinance_n
     last_changed = excluded.last_changed;
 
 -- name: receive
--- Which of these messages were not received before; they are now.
+-- Store message ids; returns those that are new.
 INSERT INTO zoning.received (message_id) SELECT unnest(%(ids)s::text[]) ON CONFLICT DO NOTHING RETURNING message_id;
 
 -- name: tiles
--- The tiles of some parcels, and of those on some ground.
+-- The tiles of some parcels, and of the parcels that intersect a shape.
 SELECT p.tile FROM unnest(%(parcel_ids)s::text[]) AS k (key), LATERAL (
     SELECT tile FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.key OFFSET 0
 ) p
@@ -47,22 +47,22 @@ SELECT p.tile FROM (SELECT ST_GeomFromWKB(%(ground)s, %(srid)s) AS shape OFFSET 
 ORDER BY tile LIMIT 2000;
 
 -- name: changes
--- The changes of zoning that an amendment may explain.
+-- The zoning changes that an amendment may explain.
 SELECT id, parcel_ids, old, new, detected, ST_AsBinary(geom) AS geom, evidence FROM zoning.change
 WHERE jurisdiction = %(jurisdiction)s AND state = 'event' AND facet <> 'parcel' AND kind NOT IN ('recoded', 'redrawn');
 
--- name: forget_matches
--- Matches are made anew from all that is known.
+-- name: delete_matches
+-- Delete all matches, before they are computed again.
 DELETE FROM zoning.amendment_match m USING zoning.amendment a
 WHERE m.amendment_id = a.id AND a.jurisdiction = %(jurisdiction)s;
 
--- name: match
--- A change is the doing of an amendment.
+-- name: insert_match
+-- A change that an amendment explains.
 INSERT INTO zoning.amendment_match (amendment_id, change_id, score, reasons, lag_days)
 VALUES (%(amendment)s, %(change)s, %(score)s, %(reasons)s, %(lag_days)s);
 
 -- name: matched
--- Amendments that the map shows, with the days it took.
+-- Amendments that explain changes, with the delay in days.
 SELECT a.id, a.jurisdiction, a.case_numbers, a.ordinance_numbers, a.status, a.effective, count(*) AS changes,
     max(m.score) AS score, min(m.lag_days) AS lag_days, (array_agg(m.change_id ORDER BY m.change_id))[1:3] AS some
 FROM zoning.amendment a JOIN zoning.amendment_match m ON m.amendment_id = a.id
@@ -70,7 +70,7 @@ WHERE %(jurisdiction)s::text IS NULL OR a.jurisdiction = %(jurisdiction)s
 GROUP BY a.id ORDER BY a.effective DESC NULLS LAST, a.id;
 
 -- name: unmapped
--- Adopted, but not on the map; or annulled, and still on it.
+-- Amendments that are adopted or annulled but match no change of the map.
 SELECT a.id, a.jurisdiction, a.case_numbers, a.ordinance_numbers, a.status, a.effective, a.old_codes, a.new_codes,
     a.parcel_ids, current_date - a.effective AS days
 FROM zoning.amendment a
@@ -79,7 +79,7 @@ WHERE (%(jurisdiction)s::text IS NULL OR a.jurisdiction = %(jurisdiction)s)
 ORDER BY a.effective NULLS LAST, a.id;
 
 -- name: unexplained
--- On the map without an ordinance.
+-- Changes of the map that no amendment explains.
 SELECT c.id, c.jurisdiction, c.kind, c.parcel_ids, c.old, c.new, c.detected FROM zoning.change c
 WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s) AND c.state = 'event'
     AND c.facet <> 'parcel' AND c.kind NOT IN ('recoded', 'redrawn')
@@ -87,7 +87,7 @@ WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s) AND 
 ORDER BY c.detected DESC, c.id LIMIT 10000;
 
 -- name: questions
--- What a person must answer.
+-- Amendments with open questions or low confidence.
 SELECT id, jurisdiction, case_numbers, ordinance_numbers, status, questions, confidence, source FROM zoning.amendment
 WHERE (%(jurisdiction)s::text IS NULL OR jurisdiction = %(jurisdiction)s)
     AND (cardinality(questions) > 0 OR confidence < %(least)s)

@@ -1,7 +1,7 @@
--- The change feed, counted. Its rows are the query `changes` of changes.sql, which takes the same values.
+-- Counts of the change feed. Its rows are the query `changes` of changes.sql, which takes the same parameters.
 
 -- name: total
--- How many changes there are.
+-- The number of changes.
 SELECT count(*) FROM zoning.change c
 WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(since)s::timestamptz IS NULL OR c.detected >= %(since)s)
@@ -11,8 +11,8 @@ WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(min_area)s::float8 IS NULL OR c.area_m2 >= %(min_area)s);
 
 -- name: summary
--- Changes by kind and codes, the largest ground first; changes of parcels by kind alone, as their `old` and `new` are
--- parcel ids. `parcels`: each counted once in its group.
+-- Changes by kind and codes, the largest area first. Changes of parcels are counted by kind only, because their `old` and
+-- `new` are parcel ids. `parcels`: distinct parcels of the group.
 WITH found AS MATERIALIZED (
     SELECT c.jurisdiction, c.kind, c.parcel_ids, c.area_m2,
         CASE WHEN c.facet <> 'parcel' THEN c.old END AS old, CASE WHEN c.facet <> 'parcel' THEN c.new END AS new
@@ -35,7 +35,7 @@ FROM grounds LEFT JOIN lots USING (kind, old, new)
 ORDER BY area_m2 DESC NULLS LAST, kind, old, new;
 
 -- name: kinds
--- Events of a jurisdiction by kind, with their parcels, each counted once.
+-- Events of a jurisdiction by kind, with the number of distinct parcels.
 SELECT c.kind, count(DISTINCT c.id) AS changes, count(DISTINCT parcel) AS parcels
 FROM zoning.change c LEFT JOIN LATERAL unnest(c.parcel_ids) AS parcel ON true
 WHERE c.jurisdiction = %(jurisdiction)s AND c.detected >= %(since)s AND c.state = 'event'

@@ -1,11 +1,11 @@
 -- Releases and their changes. Each query has a name and one sentence; sql_queries.py loads them.
 
 -- name: lock
--- One release at a time for a jurisdiction.
+-- Only one release of a jurisdiction at a time.
 SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/changes', 0));
 
--- name: release
--- A release was judged.
+-- name: insert_release
+-- A release after its comparison.
 INSERT INTO zoning.release (jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved,
     tolerance_m, alarms, refused, counts, judged)
 VALUES (%(jurisdiction)s, %(parcels_from)s, %(parcels_to)s, %(zoning_from)s, %(zoning_to)s, %(rules)s, %(drift_m)s,
@@ -13,22 +13,22 @@ VALUES (%(jurisdiction)s, %(parcels_from)s, %(parcels_to)s, %(zoning_from)s, %(z
 RETURNING id, judged;
 
 -- name: accept
--- A person says that the map that was not believed is right.
+-- A person accepts the map that was refused.
 UPDATE zoning.release SET accepted_by = %(actor)s
 WHERE id = (SELECT max(id) FROM zoning.release WHERE jurisdiction = %(jurisdiction)s)
     AND refused IS NOT NULL AND accepted_by IS NULL
 RETURNING alarms;
 
--- name: add
--- A change; one that is known already stays as it is.
+-- name: insert_change
+-- A change; one that is already stored stays as it is.
 INSERT INTO zoning.change (id, jurisdiction, kind, state, facet, parcel_ids, old, new, area_m2, share, confidence,
     effective, detected, evidence, geom, release_id)
 VALUES (%(id)s, %(jurisdiction)s, %(kind)s, %(state)s, %(facet)s, %(parcel_ids)s, %(old)s, %(new)s, %(area_m2)s,
     %(share)s, %(confidence)s, %(effective)s, %(detected)s, %(evidence)s, ST_GeomFromWKB(%(geom)s, %(srid)s), %(release)s)
 ON CONFLICT (id) DO NOTHING;
 
--- name: watch
--- What watched parcels became is watched too.
+-- name: watch_children
+-- Also watch the parcels that watched parcels became.
 INSERT INTO zoning.watch (jurisdiction, parcel_id, since, came_from)
 SELECT DISTINCT ON (child) c.jurisdiction, child, c.detected, w.parcel_id
 FROM zoning.change c, jsonb_array_elements_text(c.evidence->'parents') AS parent, LATERAL (
@@ -38,12 +38,12 @@ WHERE c.release_id = %(release)s AND c.facet = 'parcel' AND c.state = 'event'
 ON CONFLICT DO NOTHING;
 
 -- name: watch_these
--- A person watches these.
+-- Watch parcels that a person names.
 INSERT INTO zoning.watch (jurisdiction, parcel_id, since)
 SELECT %(jurisdiction)s, id, clock_timestamp() FROM unnest(%(parcels)s::text[]) AS id ON CONFLICT DO NOTHING;
 
 -- name: watched
--- What is watched, what it came from, and how many changes it had since.
+-- The watched parcels: from which parcel each came, and how many changes it had since.
 SELECT w.parcel_id, w.came_from, w.since, count(c.id) AS changes, max(c.detected) AS last_change
 FROM zoning.watch w LEFT JOIN LATERAL (
     SELECT id, jurisdiction, state, detected FROM zoning.change WHERE parcel_ids @> ARRAY[w.parcel_id] OFFSET 0
@@ -51,7 +51,7 @@ FROM zoning.watch w LEFT JOIN LATERAL (
 WHERE w.jurisdiction = %(jurisdiction)s GROUP BY w.jurisdiction, w.parcel_id ORDER BY 1;
 
 -- name: existing
--- Which of these ids, or ids made of them, were given before, and how often.
+-- Those of some ids that were used before, also as the base of another id, and how often.
 SELECT given.name, count(*) FROM unnest(%(ids)s::text[]) AS asked (id), LATERAL (
     SELECT coalesce(evidence->>'again', id) AS name FROM zoning.change WHERE id = asked.id
     UNION ALL
@@ -59,8 +59,8 @@ SELECT given.name, count(*) FROM unnest(%(ids)s::text[]) AS asked (id), LATERAL 
     OFFSET 0
 ) given GROUP BY 1;
 
--- name: before
--- The last change of zoning of each of these parcels, while it stands by itself.
+-- name: last_zoning_change
+-- The last zoning change of each of these parcels, of those that concern one parcel.
 SELECT DISTINCT ON (k.parcel) k.parcel, c.id, c.kind, c.old, c.new FROM unnest(%(parcels)s::text[]) AS k (parcel), LATERAL (
     SELECT * FROM zoning.change WHERE parcel_ids @> ARRAY[k.parcel] OFFSET 0
 ) c
@@ -69,8 +69,8 @@ WHERE c.jurisdiction = %(jurisdiction)s AND c.state = 'event' AND c.facet = 'bas
 ORDER BY k.parcel, c.detected DESC;
 
 -- name: changes
--- The change feed, newest first. An ordinance that explains a change makes it sure, and says since when; a parcel layer
--- that says the new code too, whether it came before the map or after it, adds 0.1 (0.95 at most).
+-- The change feed, newest first. A matched amendment raises the confidence and gives the legal date. If the parcel layer
+-- also states the new code, before or after the map, the confidence rises by 0.1, to at most 0.95.
 SELECT c.id, c.jurisdiction, c.kind, c.state, c.facet, c.parcel_ids, c.old, c.new, c.area_m2, c.share,
     greatest(m.confidence, CASE WHEN c.state = 'event' AND c.facet = 'base'
         AND c.kind IN ('rezoned', 'partly_rezoned', 'reverted', 'reinstated') AND EXISTS (
@@ -80,11 +80,11 @@ SELECT c.id, c.jurisdiction, c.kind, c.state, c.facet, c.parcel_ids, c.old, c.ne
                 UNION ALL
                 SELECT v.zoning_code_local FROM zoning.parcel_version v JOIN zoning.batch b ON b.id = v.ended_by
                 WHERE v.jurisdiction = c.jurisdiction AND v.parcel_id = c.parcel_ids[1]
-                    AND v.system_to > c.detected AND b.undoes IS NULL  -- what a rollback ended was not so
+                    AND v.system_to > c.detected AND b.undoes IS NULL  -- a state that a rollback ended was wrong
             ) AS since JOIN zoning.code k ON k.jurisdiction = c.jurisdiction AND k.local = since.zoning_code_local
             WHERE k.code = c.new
-        ) THEN least(round((c.confidence + 0.1)::numeric, 3), 0.95) ELSE c.confidence END) AS confidence, coalesce(m.effective, c.effective) AS effective, c.detected,
-    c.evidence, m.amendments
+        ) THEN least(round((c.confidence + 0.1)::numeric, 3), 0.95) ELSE c.confidence END) AS confidence,
+    coalesce(m.effective, c.effective) AS effective, c.detected, c.evidence, m.amendments
 FROM zoning.change c LEFT JOIN LATERAL (
     SELECT max(a.effective) AS effective, max(0.9 + x.score / 10) AS confidence,
         jsonb_agg(jsonb_build_object('amendment', x.amendment_id, 'case_numbers', a.case_numbers, 'ordinance_numbers',
@@ -103,8 +103,8 @@ WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(min_area)s::float8 IS NULL OR c.area_m2 >= %(min_area)s)
 ORDER BY c.detected DESC, c.kind, c.id LIMIT %(limit)s;
 
--- name: life
--- What a parcel was and is: versions, oldest first.
+-- name: parcel_history
+-- All states of a parcel, oldest first.
 SELECT system_from, system_to, legal_from, zoning_code, zoning_code_local, land_use, address, area_m2, content_hash
 FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND parcel_id = %(parcel)s
 UNION ALL
@@ -112,8 +112,8 @@ SELECT last_changed, NULL, NULL, zoning_code, zoning_code_local, land_use, addre
 FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = %(parcel)s
 ORDER BY 1;
 
--- name: zoning_life
--- The same of its zoning.
+-- name: zoning_history
+-- All states of the zoning of a parcel, oldest first.
 SELECT system_from, system_to, legal_from, facet, code, area_m2, fraction, rank, listed
 FROM zoning.parcel_zoning_version WHERE jurisdiction = %(jurisdiction)s AND parcel_id = %(parcel)s
 UNION ALL
@@ -122,6 +122,6 @@ FROM zoning.parcel_zoning WHERE jurisdiction = %(jurisdiction)s AND parcel_id = 
 ORDER BY 1, 4, 8;
 
 -- name: zoning_as_of
--- What applied to one parcel on a day, as known at a moment.
+-- The zoning of one parcel on a day, as known at a time.
 SELECT facet, code, area_m2, fraction, rank, listed FROM zoning.zoning_as_of(%(jurisdiction)s, %(legal)s, %(system)s)
 WHERE parcel_id = %(parcel)s ORDER BY facet, rank;

@@ -60,13 +60,13 @@ COMMENT ON COLUMN zoning.district_version.legal_from IS 'From which day it appli
 COMMENT ON COLUMN zoning.district_version.legal_to IS 'Until which day it applied by law; NULL: not stated.';
 COMMENT ON COLUMN zoning.district_version.ended_by IS 'The batch that ended this state.';
 
-COMMENT ON TABLE zoning.parcel_zoning IS 'How much of a parcel lies in a zoning code now: one row for each parcel, facet and code that share ground.';
+COMMENT ON TABLE zoning.parcel_zoning IS 'How much of a parcel lies in a zoning code now: one row for each parcel, facet and code that overlap.';
 COMMENT ON COLUMN zoning.parcel_zoning.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.parcel_zoning.parcel_id IS 'The parcel.';
 COMMENT ON COLUMN zoning.parcel_zoning.facet IS 'Which part of a code: base, overlay, condition, or pud (planned unit development).';
 COMMENT ON COLUMN zoning.parcel_zoning.code IS 'Zoning code in canonical spelling.';
-COMMENT ON COLUMN zoning.parcel_zoning.area_m2 IS 'Shared ground in square metres.';
-COMMENT ON COLUMN zoning.parcel_zoning.fraction IS 'Shared ground as a share of the parcel, 0 to 1.';
+COMMENT ON COLUMN zoning.parcel_zoning.area_m2 IS 'Area of the overlap in square metres.';
+COMMENT ON COLUMN zoning.parcel_zoning.fraction IS 'Area of the overlap as a share of the parcel, 0 to 1.';
 COMMENT ON COLUMN zoning.parcel_zoning.rank IS 'Order within the facet by area; 1: the largest.';
 COMMENT ON COLUMN zoning.parcel_zoning.listed IS 'Whether the code counts by the split-lot rules of the New York City Department of City Planning: a tenth of the parcel, or its largest code, or the parcel that holds most of a district.';
 COMMENT ON COLUMN zoning.parcel_zoning.effective IS 'Legal date: the latest one that the districts state; NULL: none stated.';
@@ -122,16 +122,16 @@ COMMENT ON COLUMN zoning.rejection.feed IS 'parcels or zoning.';
 COMMENT ON COLUMN zoning.rejection.reason IS 'Why it was rejected, in one word, such as no_geometry, null_key or repeated_key.';
 COMMENT ON COLUMN zoning.rejection.detail IS 'What exactly was wrong with the row.';
 COMMENT ON COLUMN zoning.rejection.raw IS 'The row as the portal sent it.';
-COMMENT ON COLUMN zoning.rejection.state IS 'open; known: a person knows it, it needs nobody; superseded: a later batch validated the rows anew.';
+COMMENT ON COLUMN zoning.rejection.state IS 'open; known: a person marked it, no person has to act; superseded: a later batch validated the rows again.';
 COMMENT ON COLUMN zoning.rejection.row_id IS 'Id of the raw row, without columns that servers renumber: what `zoning fix` takes. The same id in the next harvest: the portal sent the same row.';
 
-COMMENT ON TABLE zoning.fix IS 'What a person decided about a rejected row; it applies to each harvest that brings the very same row.';
+COMMENT ON TABLE zoning.fix IS 'What a person decided about a rejected row; it applies to each harvest that contains exactly the same row.';
 COMMENT ON COLUMN zoning.fix.id IS 'Number of the fix.';
 COMMENT ON COLUMN zoning.fix.row_id IS 'The rejected row, as in rejection.row_id.';
 COMMENT ON COLUMN zoning.fix.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.fix.feed IS 'parcels or zoning.';
 COMMENT ON COLUMN zoning.fix.tile IS 'H3 cell of the row; NULL: the whole jurisdiction.';
-COMMENT ON COLUMN zoning.fix.deed IS 'mend: values are replaced; known: the row stays rejected and needs nobody.';
+COMMENT ON COLUMN zoning.fix.action IS 'fix: values are replaced; known: the row stays rejected, and no person has to act.';
 COMMENT ON COLUMN zoning.fix.columns IS 'Replaced values, by the columns of the portal.';
 COMMENT ON COLUMN zoning.fix.geom IS 'The replaced shape; EPSG:4326. NULL: it is not replaced.';
 COMMENT ON COLUMN zoning.fix.key IS 'The natural key that the row has with this fix.';
@@ -139,7 +139,7 @@ COMMENT ON COLUMN zoning.fix.reason IS 'Why, in the words of the person.';
 COMMENT ON COLUMN zoning.fix.actor IS 'Who.';
 COMMENT ON COLUMN zoning.fix.since IS 'When it was made.';
 COMMENT ON COLUMN zoning.fix.used IS 'The last batch that used it.';
-COMMENT ON COLUMN zoning.fix.ended IS 'When it stopped to apply; NULL: it applies.';
+COMMENT ON COLUMN zoning.fix.ended IS 'When it stopped applying; NULL: it applies.';
 COMMENT ON COLUMN zoning.fix.ended_by IS 'Who ended it.';
 COMMENT ON COLUMN zoning.fix.ended_why IS 'Why it ended.';
 
@@ -153,14 +153,14 @@ COMMENT ON COLUMN zoning.release.zoning_to IS 'Last batch of the map in it.';
 COMMENT ON COLUMN zoning.release.rules IS 'Hash of the rules by which it was compared; rollback: it only marks a rollback.';
 COMMENT ON COLUMN zoning.release.drift_m IS 'Metres by which unchanged boundaries were redrawn; 99 percent of them moved less.';
 COMMENT ON COLUMN zoning.release.moved IS 'Share of the unchanged boundaries that moved by more than a millimetre, 0 to 1.';
-COMMENT ON COLUMN zoning.release.tolerance_m IS 'Metres; ground that changed and is narrower is a case for review, not an event.';
-COMMENT ON COLUMN zoning.release.alarms IS 'What speaks against the map as a whole; empty: nothing.';
-COMMENT ON COLUMN zoning.release.refused IS 'The batch of the map that was not believed because of its alarms; NULL: it was believed.';
-COMMENT ON COLUMN zoning.release.accepted_by IS 'Who said that the refused map is right.';
+COMMENT ON COLUMN zoning.release.tolerance_m IS 'Metres; a changed area that is narrower is not an event, a person reviews it.';
+COMMENT ON COLUMN zoning.release.alarms IS 'Reasons why the whole map may be wrong; empty: none.';
+COMMENT ON COLUMN zoning.release.refused IS 'The batch of the map that was refused because of its alarms; NULL: it was not refused.';
+COMMENT ON COLUMN zoning.release.accepted_by IS 'Who accepted the refused map.';
 COMMENT ON COLUMN zoning.release.counts IS 'Number of changes by kind and state.';
 COMMENT ON COLUMN zoning.release.judged IS 'When it was compared.';
 
-COMMENT ON TABLE zoning.whole IS 'The batch with which every place of a feed was of one state of its layer; only such states are compared.';
+COMMENT ON TABLE zoning.whole IS 'The last batch after which all places of a feed come from one state of its layer; only such states are compared.';
 COMMENT ON COLUMN zoning.whole.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.whole.feed IS 'parcels or zoning.';
 COMMENT ON COLUMN zoning.whole.batch_id IS 'The batch.';
@@ -174,13 +174,13 @@ COMMENT ON COLUMN zoning.change.facet IS 'Which part of the zoning changed: base
 COMMENT ON COLUMN zoning.change.parcel_ids IS 'The parcels that it concerns.';
 COMMENT ON COLUMN zoning.change.old IS 'Before: a code, or parcel ids; NULL: nothing.';
 COMMENT ON COLUMN zoning.change.new IS 'After: a code, or parcel ids; NULL: nothing.';
-COMMENT ON COLUMN zoning.change.area_m2 IS 'Changed ground in square metres.';
-COMMENT ON COLUMN zoning.change.share IS 'Changed ground as a share of the parcel, 0 to 1.';
-COMMENT ON COLUMN zoning.change.confidence IS 'How sure it is, 0 to 1, without the amendments and the parcel layer, which `zoning changes` adds.';
+COMMENT ON COLUMN zoning.change.area_m2 IS 'Changed area in square metres.';
+COMMENT ON COLUMN zoning.change.share IS 'Changed area as a share of the parcel, 0 to 1.';
+COMMENT ON COLUMN zoning.change.confidence IS 'Confidence, 0 to 1, without the amendments and the parcel layer, which `zoning changes` adds.';
 COMMENT ON COLUMN zoning.change.effective IS 'Legal date: the day since which the new state applies, as the map states it; NULL: not stated. A matched amendment may state it instead.';
 COMMENT ON COLUMN zoning.change.detected IS 'Date of notice: when this program found the change. It says nothing about the law.';
 COMMENT ON COLUMN zoning.change.evidence IS 'The numbers behind it, as `zoning explain` shows them.';
-COMMENT ON COLUMN zoning.change.geom IS 'The changed ground in the target CRS; NULL: a change without ground.';
+COMMENT ON COLUMN zoning.change.geom IS 'The changed area in the target CRS; NULL: the change has no area.';
 COMMENT ON COLUMN zoning.change.release_id IS 'The release in which it was found.';
 
 COMMENT ON TABLE zoning.amendment IS 'A zoning case or an ordinance, from a document, a message or a person.';
@@ -189,21 +189,21 @@ COMMENT ON COLUMN zoning.amendment.jurisdiction IS 'Id of the jurisdiction, as i
 COMMENT ON COLUMN zoning.amendment.case_numbers IS 'Numbers of the case.';
 COMMENT ON COLUMN zoning.amendment.ordinance_numbers IS 'Numbers of the ordinance.';
 COMMENT ON COLUMN zoning.amendment.kind IS 'Kind of amendment, such as map or text; unknown: not stated.';
-COMMENT ON COLUMN zoning.amendment.status IS 'Where the case stands: filed, hearing, recommended, tabled, withdrawn, denied, adopted, enacted, effective, annulled, repealed, reinstated, unknown.';
+COMMENT ON COLUMN zoning.amendment.status IS 'Status of the case: filed, hearing, recommended, tabled, withdrawn, denied, adopted, enacted, effective, annulled, repealed, reinstated, unknown.';
 COMMENT ON COLUMN zoning.amendment.dates IS 'Legal dates by status (ISO 8601): when it was filed, heard, adopted and so on.';
 COMMENT ON COLUMN zoning.amendment.effective IS 'Legal date: the day since which the amendment applies; NULL: not stated.';
 COMMENT ON COLUMN zoning.amendment.parcel_ids IS 'Parcels that it names.';
 COMMENT ON COLUMN zoning.amendment.place IS 'Place in words, such as an address.';
 COMMENT ON COLUMN zoning.amendment.old_codes IS 'Codes before, as written.';
 COMMENT ON COLUMN zoning.amendment.new_codes IS 'Codes after, as written.';
-COMMENT ON COLUMN zoning.amendment.geom IS 'Ground that it concerns, in the target CRS; NULL: not stated.';
+COMMENT ON COLUMN zoning.amendment.geom IS 'Area that it concerns, in the target CRS; NULL: not stated.';
 COMMENT ON COLUMN zoning.amendment.source IS 'Address or file that it was read from.';
 COMMENT ON COLUMN zoning.amendment.source_hash IS 'SHA-256 of that document.';
-COMMENT ON COLUMN zoning.amendment.confidence IS 'How sure the reading is, 0 to 1.';
-COMMENT ON COLUMN zoning.amendment.questions IS 'What a person must answer, such as a date that is none.';
-COMMENT ON COLUMN zoning.amendment.evidence IS 'The places in the document that say so.';
-COMMENT ON COLUMN zoning.amendment.received IS 'Date of notice: when this program first heard of it.';
-COMMENT ON COLUMN zoning.amendment.last_changed IS 'When something new was last learned of it.';
+COMMENT ON COLUMN zoning.amendment.confidence IS 'Confidence of the reading, 0 to 1.';
+COMMENT ON COLUMN zoning.amendment.questions IS 'What a person must answer, such as an invalid date.';
+COMMENT ON COLUMN zoning.amendment.evidence IS 'The passages of the document that state it.';
+COMMENT ON COLUMN zoning.amendment.received IS 'Date of notice: when this program first received it.';
+COMMENT ON COLUMN zoning.amendment.last_changed IS 'When its content last changed.';
 
 COMMENT ON TABLE zoning.amendment_version IS 'An earlier state of an amendment.';
 COMMENT ON COLUMN zoning.amendment_version.system_to IS 'When it was replaced.';
@@ -215,14 +215,14 @@ COMMENT ON COLUMN zoning.amendment_match.score IS 'How well they fit, 0 to 1.';
 COMMENT ON COLUMN zoning.amendment_match.reasons IS 'Why they fit.';
 COMMENT ON COLUMN zoning.amendment_match.lag_days IS 'Days from the legal date to the date of notice; NULL: no legal date.';
 
-COMMENT ON TABLE zoning.watch IS 'Parcels that somebody watches, and what they became.';
+COMMENT ON TABLE zoning.watch IS 'Parcels that a person watches, and the parcels that they became.';
 COMMENT ON COLUMN zoning.watch.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.watch.parcel_id IS 'The parcel.';
 COMMENT ON COLUMN zoning.watch.since IS 'Since when it is watched.';
 COMMENT ON COLUMN zoning.watch.came_from IS 'The watched parcel that became this one; NULL: a person chose it.';
 
-COMMENT ON TABLE zoning.survey IS 'What a release looked like before it was published, and the checks that it passed or failed.';
-COMMENT ON COLUMN zoning.survey.id IS 'Number of the survey.';
+COMMENT ON TABLE zoning.survey IS 'The profile of a release before its publication, and the results of its checks.';
+COMMENT ON COLUMN zoning.survey.id IS 'Number of the profile.';
 COMMENT ON COLUMN zoning.survey.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.survey.feed IS 'parcels or zoning.';
 COMMENT ON COLUMN zoning.survey.state IS 'passed; held: it waits for a person; accepted or discarded by a person; superseded by a later release.';
@@ -255,12 +255,12 @@ COMMENT ON COLUMN zoning.failure.passes IS 'Whether a retry may succeed without 
 COMMENT ON COLUMN zoning.failure.tries IS 'How often it was tried.';
 COMMENT ON COLUMN zoning.failure.first IS 'When it first failed.';
 COMMENT ON COLUMN zoning.failure.last IS 'When it last failed.';
-COMMENT ON COLUMN zoning.failure.not_before IS 'A retry before this time is in vain.';
+COMMENT ON COLUMN zoning.failure.not_before IS 'A retry before this time fails.';
 COMMENT ON COLUMN zoning.failure.state IS 'waiting for its retry; asked: a retry runs; dead: it waits for a person; solved.';
 COMMENT ON COLUMN zoning.failure.asked IS 'When the running retry began.';
 COMMENT ON COLUMN zoning.failure.run IS 'Dagster run of the retry.';
 
-COMMENT ON TABLE zoning.host_budget IS 'How often a host may be asked, and how it responded; shared by all processes. To forget what was learned about a host, delete its row. NULL times are long ago.';
+COMMENT ON TABLE zoning.host_budget IS 'How often a host may be asked, and how it responded; shared by all processes. To forget what was learned about a host, delete its row. A NULL time means long ago.';
 COMMENT ON COLUMN zoning.host_budget.host IS 'Host name and port.';
 COMMENT ON COLUMN zoning.host_budget.ceiling IS 'Requests a minute that the most careful jurisdiction file allows.';
 COMMENT ON COLUMN zoning.host_budget.ceiling_until IS 'Until when that file counts without a further request.';
@@ -270,7 +270,7 @@ COMMENT ON COLUMN zoning.host_budget.slowed_to IS 'Requests a minute after the l
 COMMENT ON COLUMN zoning.host_budget.slowed_at IS 'When the host last pushed back.';
 COMMENT ON COLUMN zoning.host_budget.slowed_after IS 'Value of asked at that time; later responses to earlier requests do not count again.';
 COMMENT ON COLUMN zoning.host_budget.next_at IS 'The next request is sent no earlier.';
-COMMENT ON COLUMN zoning.host_budget.rests_until IS 'The host asked for silence until then (Retry-After).';
+COMMENT ON COLUMN zoning.host_budget.rests_until IS 'The host accepts no request until then (Retry-After).';
 COMMENT ON COLUMN zoning.host_budget.stated_limit IS 'Requests that the host allows in its own window, from its headers.';
 COMMENT ON COLUMN zoning.host_budget.stated_window_s IS 'Length of that window in seconds.';
 COMMENT ON COLUMN zoning.host_budget.stated_left IS 'Requests left in that window.';
@@ -300,7 +300,7 @@ COMMENT ON TABLE zoning.audit IS 'What people did and why; append-only, each row
 COMMENT ON COLUMN zoning.audit.id IS 'Number of the row, without gaps.';
 COMMENT ON COLUMN zoning.audit.at IS 'When.';
 COMMENT ON COLUMN zoning.audit.actor IS 'Who.';
-COMMENT ON COLUMN zoning.audit.deed IS 'What was done, such as pause, rollback or accept.';
+COMMENT ON COLUMN zoning.audit.action IS 'What was done, such as pause, rollback or accept.';
 COMMENT ON COLUMN zoning.audit.subject IS 'To what.';
 COMMENT ON COLUMN zoning.audit.reason IS 'Why, in the words of the person.';
 COMMENT ON COLUMN zoning.audit.hash IS 'SHA-256 of this row and of the hash of the row before.';
@@ -314,7 +314,7 @@ COMMENT ON COLUMN zoning.queue.sent IS 'When it was sent.';
 COMMENT ON COLUMN zoning.queue.tries IS 'How often its handling failed.';
 COMMENT ON COLUMN zoning.queue.why IS 'Why it failed last.';
 COMMENT ON COLUMN zoning.queue.deliveries IS 'How often it was taken.';
-COMMENT ON COLUMN zoning.queue.leased_until IS 'Until when the consumer that took it may work on it; NULL: nobody has it.';
+COMMENT ON COLUMN zoning.queue.leased_until IS 'Until when the consumer that took it may work on it; NULL: no consumer has it.';
 
 COMMENT ON TABLE zoning.received IS 'Messages whose amendment is stored: a second delivery changes nothing.';
 COMMENT ON COLUMN zoning.received.message_id IS 'Id of the message.';
@@ -323,7 +323,7 @@ COMMENT ON COLUMN zoning.received.at IS 'When it was stored.';
 COMMENT ON TABLE zoning.schema_version IS 'The newest migration that was applied (Alembic).';
 COMMENT ON COLUMN zoning.schema_version.version_num IS 'Its number.';
 
--- The other columns of a history table mean what they mean in the table that it is the history of.
+-- The other columns of a history table have the comments of the current table.
 DO $$ DECLARE each record; BEGIN
     FOR each IN
         SELECT h.relname AS history, a.attname AS name, col_description(c.oid, a.attnum) AS says

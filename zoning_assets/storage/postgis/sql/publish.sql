@@ -1,19 +1,20 @@
 -- The publish transaction. Each query has a name and one sentence; sql_queries.py loads them.
 --
--- The planner cannot know how many rows a jurisdiction has that comes for the first time, and where it expects one, each
--- plan that reads all of it looks free. So nothing here is left to its estimates, whatever statistics say:
--- * Rows are looked up key by key, in a LATERAL subquery that OFFSET 0 keeps one: (jurisdiction, parcel_id) has one index.
--- * Rows found once are not looked for again: they are changed by their ctid, from an array. Who writes holds the lock.
--- * Rows of a tile are asked for with `jurisdiction || ''`, as the index parcel_tile has it and no other.
--- * Two sets are compared in one GROUP BY or EXCEPT, which is linear; never joined, as a join may be a product.
+-- The planner cannot know how many rows a new jurisdiction has. If it expects one row, it may choose a plan that reads all
+-- rows of the jurisdiction in a loop. So no plan here depends on estimates:
+-- * Rows are looked up by key, in a LATERAL subquery. OFFSET 0 keeps the planner from merging it into the outer query.
+--   (jurisdiction, parcel_id) has one index.
+-- * Rows that were found are changed by their ctid, from an array. The transaction holds the lock, so ctids stay valid.
+-- * Rows of a tile are selected with `jurisdiction || ''`: only the index parcel_tile has this expression.
+-- * Two sets are compared with one GROUP BY or EXCEPT, which takes linear time. They are never joined.
 
 -- name: lock
--- One publish at a time for a jurisdiction's feed, so that a parcel may pass from tile to tile without a race.
+-- Only one publish at a time for a feed of a jurisdiction, because a parcel may move from one tile to another.
 SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/' || %(feed)s, 0));
 
 -- name: last_batch
--- What was published last for a place, to do nothing when it is this very harvest; and whether the place still holds
--- all of it, as another tile may have taken a row since.
+-- The last batch of a place, to skip a harvest that is already published. The last column: whether the place still has all
+-- its rows, because another tile may have taken some since.
 SELECT harvest, rules, counts, tile IS NULL OR (
     SELECT count(*) FROM zoning.parcel p WHERE p.jurisdiction || '' = %(jurisdiction)s AND p.tile = b.tile
 ) = (counts->>'added')::bigint + (counts->>'changed')::bigint + (counts->>'unchanged')::bigint
@@ -21,63 +22,63 @@ FROM zoning.batch b WHERE b.id = greatest((
     SELECT max(id) FROM zoning.batch
     WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND coalesce(tile, '') = coalesce(%(tile)s, '')
 ), (
-    SELECT max(id) FROM zoning.batch  -- a rollback was everywhere
+    SELECT max(id) FROM zoning.batch  -- a rollback concerns all tiles
     WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND undoes IS NOT NULL
 ));
 
--- name: undone
+-- name: newest_rollback
 -- The newest rollback of a feed; 0: there is none.
 SELECT coalesce(max(id), 0) FROM zoning.batch
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND undoes IS NOT NULL;
 
--- name: taken
--- A staged key that stands in another of today's tiles.
+-- name: key_in_other_tile
+-- A staged key that belongs to another current tile.
 SELECT s.key FROM stage s, LATERAL (
     SELECT p.tile FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = s.key OFFSET 0
 ) p
 WHERE p.tile <> %(tile)s AND p.tile = ANY (%(tiles)s) ORDER BY s.key LIMIT 1;
 
 -- name: open_batch
--- A new batch; its time is taken under the lock, so that times agree with the order of the batches.
+-- A new batch. Its time is taken while the lock is held, so that times and batch ids have the same order.
 INSERT INTO zoning.batch (jurisdiction, tile, feed, harvest, rules, started)
 VALUES (%(jurisdiction)s, %(tile)s, %(feed)s, %(harvest)s, %(rules)s, clock_timestamp())
 RETURNING id, started;
 
 -- name: close_batch
--- What the batch did.
+-- The counts of the batch.
 UPDATE zoning.batch SET counts = %(counts)s, committed = clock_timestamp() WHERE id = %(batch)s;
 
 -- name: supersede_rejections
--- Rejections of the place's former batches are answered by this one.
+-- This batch replaces the rejections of earlier batches of the place.
 UPDATE zoning.rejection SET state = 'superseded' WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
     AND coalesce(tile, '') = coalesce(%(tile)s, '') AND state <> 'superseded';
 
 -- name: reject
--- A row held back; a person may have said that it is known.
+-- A rejected row; `known` if a person marked it so.
 INSERT INTO zoning.rejection (batch_id, jurisdiction, tile, feed, reason, detail, raw, state)
 VALUES (%(batch)s, %(jurisdiction)s, %(tile)s, %(feed)s, %(reason)s, %(detail)s, %(raw)s, CASE WHEN EXISTS (
     SELECT FROM zoning.fix
-    WHERE deed = 'known' AND ended IS NULL AND row_id = zoning.row_id(%(jurisdiction)s, %(feed)s, %(raw)s)
+    WHERE action = 'known' AND ended IS NULL AND row_id = zoning.row_id(%(jurisdiction)s, %(feed)s, %(raw)s)
 ) THEN 'known' ELSE 'open' END);
 
--- name: used
--- The fixes that this batch was made with.
+-- name: mark_fixes_used
+-- The fixes that were applied in this batch.
 UPDATE zoning.fix SET used = %(batch)s, tile = %(tile)s WHERE row_id = ANY (%(fixes)s) AND ended IS NULL;
 
 -- name: stage_parcels
--- Where COPY puts the harvest before it is compared. No index: it is read as a whole.
+-- The target of COPY. It has no index, because it is always read completely.
 CREATE TEMPORARY TABLE stage (
     key text NOT NULL, code text, land_use text, address text, attributes text,
     area_m2 double precision, geom geometry, content_hash text NOT NULL
 ) ON COMMIT DROP;
 
--- name: repeated
--- A key that stands in several staged rows.
+-- name: repeated_key
+-- A key that several staged rows have.
 SELECT key FROM stage GROUP BY key HAVING count(*) > 1 ORDER BY key LIMIT 1;
 
 -- name: obsolete_tiles
--- Tiles that rows still name though the cover has them no more (they were split, joined or emptied); of all tiles that
--- were ever published, which the index gives one by one.
+-- Tiles that still have rows but are not in the current tile index (they were split, joined or emptied). The recursion
+-- reads the distinct tiles of all batches from the index.
 WITH RECURSIVE published AS (
     SELECT min(coalesce(tile, '')) AS tile FROM zoning.batch
     WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND coalesce(tile, '') > ''
@@ -91,23 +92,23 @@ SELECT tile FROM published WHERE tile <> ALL (%(tiles)s) AND EXISTS (
     SELECT FROM zoning.parcel p WHERE p.jurisdiction || '' = %(jurisdiction)s AND p.tile = published.tile OFFSET 0
 );
 
--- name: orphans
--- Rows of such tiles, so that their new owners can be found.
+-- name: rows_of_obsolete_tiles
+-- Rows of obsolete tiles with a representative point (EPSG:4326), to find their new owners.
 SELECT p.parcel_id, ST_AsBinary(ST_Transform(ST_PointOnSurface(p.geom), 4326))
 FROM unnest(%(obsolete)s::text[]) AS o (tile), LATERAL (
     SELECT parcel_id, geom FROM zoning.parcel WHERE jurisdiction || '' = %(jurisdiction)s AND tile = o.tile OFFSET 0
 ) p;
 
--- name: adopt
--- A tile is where we keep a row, no fact about it: passing to another is no change.
+-- name: move_to_tile
+-- Move rows to a tile. A tile is only a storage partition, so this is not a change of the parcel.
 UPDATE zoning.parcel SET tile = %(tile)s WHERE ctid = ANY (ARRAY(
     SELECT p.at FROM unnest(%(keys)s::text[]) AS k (key), LATERAL (
         SELECT ctid AS at FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.key OFFSET 0
     ) p
 ));
 
--- name: published
--- Whether anything was published for a place before this batch.
+-- name: was_published
+-- Whether the place has an earlier batch, or the feed a rollback.
 SELECT EXISTS (
     SELECT FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
         AND coalesce(tile, '') = coalesce(%(tile)s, '') AND id < %(batch)s
@@ -116,8 +117,7 @@ SELECT EXISTS (
 );
 
 -- name: insert_parcels
--- All staged rows into a tile that was never published; none is retired or changed. A parcel that comes back was first
--- seen when it was.
+-- Insert all staged rows into a tile without earlier batches. `first_seen` of a parcel that existed before is kept.
 INSERT INTO zoning.parcel
 SELECT %(jurisdiction)s, s.key, %(tile)s, s.code, s.code, s.land_use, s.address, s.attributes::jsonb, s.area_m2, s.geom,
     s.content_hash, %(batch)s, coalesce((
@@ -128,9 +128,9 @@ FROM stage s ORDER BY s.key
 ON CONFLICT (jurisdiction, parcel_id) DO NOTHING;
 
 -- name: merge_parcels
--- One comparison, three deeds: rows that differ become versions, are overwritten, or are new; rows that only come from
--- another tile pass over. A parcel that comes back was first seen when it was. Said are the rows merged, those changed,
--- and a key that stands in another of today's tiles, which was published from the same state of the layer.
+-- Compare once; changed rows become versions and are overwritten, new rows are inserted, rows of another tile are moved.
+-- `first_seen` of a parcel that existed before is kept. Returns the number of merged rows, the number of changed rows, and a
+-- key that another current tile published from the same state of the layer.
 WITH different AS MATERIALIZED (
     SELECT s.*, old.at, old.content_hash AS old_hash, old.tile AS old_tile
     FROM stage s LEFT JOIN LATERAL (
@@ -139,13 +139,13 @@ WITH different AS MATERIALIZED (
     ) old ON true
     WHERE old.at IS NULL OR old.content_hash <> s.content_hash OR old.tile <> %(tile)s
 ),
-kept AS (
+versions AS (
     INSERT INTO zoning.parcel_version
     SELECT p.*, p.last_changed, %(now)s, NULL, NULL, %(batch)s FROM zoning.parcel p
     WHERE p.ctid = ANY (ARRAY(SELECT d.at FROM different d WHERE d.old_hash <> d.content_hash))
     RETURNING 1
 ),
-passed AS (
+moved AS (
     UPDATE zoning.parcel p SET tile = %(tile)s
     WHERE p.ctid = ANY (ARRAY(SELECT d.at FROM different d WHERE d.old_hash = d.content_hash))
 ),
@@ -167,7 +167,7 @@ merged AS (
     WHERE p.content_hash <> excluded.content_hash
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept), (
+SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM versions), (
     SELECT min(d.key) FROM different d
     WHERE d.old_tile <> %(tile)s AND d.old_tile = ANY (%(tiles)s) AND %(layer)s <> '' AND %(layer)s = (
         SELECT b.counts->>'layer' FROM zoning.batch b WHERE b.id = greatest((
@@ -181,8 +181,8 @@ SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept), (
 );
 
 -- name: retire_parcels
--- What the place had and the harvest has not becomes a version.
-WITH gone AS (
+-- Rows of the place that are not in the harvest become versions.
+WITH retired AS (
     DELETE FROM zoning.parcel WHERE ctid = ANY (ARRAY(
         SELECT (array_agg(at))[1] FROM (
             SELECT p.parcel_id AS key, p.ctid AS at FROM zoning.parcel p
@@ -193,17 +193,18 @@ WITH gone AS (
     ))
     RETURNING *
 )
-INSERT INTO zoning.parcel_version SELECT gone.*, gone.last_changed, %(now)s, NULL, NULL, %(batch)s FROM gone;
+INSERT INTO zoning.parcel_version SELECT retired.*, retired.last_changed, %(now)s, NULL, NULL, %(batch)s FROM retired;
 
 -- name: stage_districts
--- Where COPY puts the harvest before it is compared.
+-- The target of COPY.
 CREATE TEMPORARY TABLE stage (
     key text NOT NULL, code text, zone_type text, effective text, attributes text,
     area_m2 double precision, geom geometry, content_hash text NOT NULL
 ) ON COMMIT DROP;
 
 -- name: merge_districts
--- One comparison, two deeds: rows that differ become versions and are overwritten, or are new. Said as of parcels.
+-- Compare once; changed rows become versions and are overwritten, new rows are inserted. Returns the same columns as
+-- merge_parcels.
 WITH different AS MATERIALIZED (
     SELECT s.*, old.at
     FROM stage s LEFT JOIN LATERAL (
@@ -212,7 +213,7 @@ WITH different AS MATERIALIZED (
     ) old ON true
     WHERE old.at IS NULL OR old.content_hash <> s.content_hash
 ),
-kept AS (
+versions AS (
     INSERT INTO zoning.district_version
     SELECT p.*, p.last_changed, %(now)s, p.effective, NULL, %(batch)s FROM zoning.district p
     WHERE p.ctid = ANY (ARRAY(SELECT d.at FROM different d))
@@ -235,11 +236,11 @@ merged AS (
     WHERE p.content_hash <> excluded.content_hash
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM kept), NULL;
+SELECT (SELECT count(*) FROM merged), (SELECT count(*) FROM versions), NULL;
 
 -- name: retire_districts
--- What the map had and the harvest has not becomes a version.
-WITH gone AS (
+-- Districts that are not in the harvest become versions.
+WITH retired AS (
     DELETE FROM zoning.district WHERE ctid = ANY (ARRAY(
         SELECT (array_agg(at))[1] FROM (
             SELECT d.district_id AS key, d.ctid AS at FROM zoning.district d WHERE d.jurisdiction = %(jurisdiction)s
@@ -250,4 +251,4 @@ WITH gone AS (
     RETURNING *
 )
 INSERT INTO zoning.district_version
-SELECT gone.*, gone.last_changed, %(now)s, gone.effective, NULL, %(batch)s FROM gone;
+SELECT retired.*, retired.last_changed, %(now)s, retired.effective, NULL, %(batch)s FROM retired;

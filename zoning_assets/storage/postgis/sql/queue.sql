@@ -1,16 +1,16 @@
--- The queue that is a table. Each query has a name and one sentence; sql_queries.py loads them.
+-- The queue in PostgreSQL. Each query has a name and one sentence; sql_queries.py loads them.
 
 -- name: put
--- A message at the end of its line.
+-- Append a message.
 INSERT INTO zoning.queue (queue, id, body, sent, tries, why)
 VALUES (%(queue)s, %(id)s, %(body)s, %(sent)s, %(tries)s, %(why)s);
 
 -- name: listen
--- Be woken when messages come.
+-- Receive a notification when messages arrive.
 LISTEN zoning_queue;
 
 -- name: take
--- The first messages that nobody has; whoever looks at the same moment gets others.
+-- Take the oldest messages that no other consumer has. SKIP LOCKED gives concurrent consumers different messages.
 WITH next AS (
     SELECT number FROM zoning.queue
     WHERE queue = %(queue)s AND (leased_until IS NULL OR leased_until < clock_timestamp())
@@ -21,21 +21,21 @@ FROM next WHERE q.number = next.number
 RETURNING q.number, q.id, q.body, q.sent, q.tries, q.why, q.deliveries;
 
 -- name: acknowledge
--- It is done, though another may have it by now: what was done is durable.
+-- Delete a handled message, even if the lease has expired: its effect is stored.
 DELETE FROM zoning.queue WHERE number = %(number)s;
 
 -- name: release
--- For whoever takes next, unless another has it by now.
+-- Return a message, unless another consumer has taken it since.
 UPDATE zoning.queue SET leased_until = NULL, deliveries = deliveries - 1
 WHERE number = %(number)s AND deliveries = %(deliveries)s;
 
 -- name: peek
--- The first messages, whoever has them.
+-- The oldest messages, also those that consumers have.
 SELECT number, id, body, sent, tries, why, deliveries FROM zoning.queue
 WHERE queue = %(queue)s ORDER BY number LIMIT %(most)s;
 
 -- name: count
--- How many wait, how many are somebody's, and how old the oldest is.
+-- The number of ready messages, of taken messages, and the age of the oldest one in seconds.
 SELECT count(*) FILTER (WHERE leased_until IS NULL OR leased_until < clock_timestamp()) AS ready,
     count(*) FILTER (WHERE leased_until >= clock_timestamp()) AS leased,
     extract(epoch FROM clock_timestamp() - min(sent))::float8 AS oldest_s

@@ -1,21 +1,21 @@
--- Who may do what, beside the owner, who is whoever made the schema. Each query has a name and one sentence. Run again
--- after each migration, so that its tables are covered.
+-- Roles and their rights. The owner is the user who created the schema. Each query has a name and one sentence. They run
+-- again after each migration, so that new tables are covered.
 
 -- name: create
--- Two roles of the whole server, without a login; another database may have made them, perhaps at this moment.
+-- Two roles of the server, without a login. Another database may create them at the same time.
 DO $$ BEGIN
     BEGIN CREATE ROLE zoning_reader NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
     BEGIN CREATE ROLE zoning_writer NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
 END $$;
 
 -- name: exist
--- Whether the roles are there, and whether the user who connected may change what the schema holds.
+-- Whether the roles exist, and whether the connected user may change the schema.
 SELECT to_regrole('zoning_reader') IS NOT NULL AND to_regrole('zoning_writer') IS NOT NULL,
     pg_has_role(current_user, (SELECT nspowner FROM pg_namespace WHERE nspname = 'zoning'), 'USAGE');
 
 -- name: grant
--- A reader sees everything. A writer adds and changes; it is no owner: it can alter, truncate and disable nothing, what
--- is history only grows, and only migrations write the schema's version.
+-- A reader may read everything. A writer may insert and change rows. It owns nothing: it cannot alter or truncate tables or
+-- disable triggers, history is append-only, and only migrations write the version of the schema.
 GRANT USAGE ON SCHEMA zoning TO zoning_reader, zoning_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA zoning TO zoning_reader, zoning_writer;
 GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA zoning TO zoning_writer;
@@ -30,12 +30,12 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA zoning GRANT INSERT, UPDATE, DELETE ON TABLES
 ALTER DEFAULT PRIVILEGES IN SCHEMA zoning GRANT USAGE ON SEQUENCES TO zoning_writer;
 
 -- name: join
--- Who connected may become a writer; a superuser may without being told.
+-- The connected user becomes a member of the writer role; a superuser needs no membership.
 DO $$ BEGIN
     IF NOT pg_has_role(current_user, 'zoning_writer', 'MEMBER') THEN GRANT zoning_writer TO CURRENT_USER; END IF;
 END $$;
 
 -- name: who
--- As whom this connection came and works, and whether that is the schema's owner.
+-- The login and the role of this connection, and whether it owns the schema.
 SELECT session_user::text, current_user::text, n.nspowner = to_regrole(current_user::text) OR r.rolsuper
 FROM pg_namespace n, pg_roles r WHERE n.nspname = 'zoning' AND r.rolname = current_user;

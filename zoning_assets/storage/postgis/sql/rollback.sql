@@ -1,24 +1,24 @@
--- The inverse of batches, as a batch. Each query has a name and one sentence; sql_queries.py loads them. Written so
--- that no plan can cost more than the jurisdiction's own rows: see publish.sql.
+-- Rollback: a new batch that undoes earlier ones. Each query has a name and one sentence; sql_queries.py loads them. No plan
+-- reads more than the rows of the jurisdiction: see publish.sql.
 
 -- name: lock
--- Nothing of the jurisdiction is published or judged meanwhile; nobody pauses.
+-- Meanwhile nothing of the jurisdiction is published or compared, and no pause is set or lifted.
 SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM unnest(ARRAY[
     %(jurisdiction)s || '/changes', %(jurisdiction)s || '/parcel_zoning', %(jurisdiction)s || '/parcels',
     %(jurisdiction)s || '/zoning', 'zoning/holds'
 ]) AS key;
 
--- name: at
--- The newest batch of a feed that was committed by a moment, and the first one after it.
+-- name: batches_at
+-- The newest batch of a feed at a time, and the first batch after it.
 SELECT coalesce(max(id) FILTER (WHERE committed <= %(moment)s), 0), min(id) FILTER (WHERE committed > %(moment)s)
 FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s;
 
 -- name: batch
--- What a batch published where.
+-- The feed and the tile of a batch.
 SELECT feed, tile FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND id = %(batch)s;
 
 -- name: later_parcels
--- A parcel of a batch that a later batch has changed, and that batch.
+-- A parcel of a batch that a later batch changed, and that later batch.
 SELECT parcel_id, ended_by FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND batch_id = %(batch)s
 UNION ALL
 SELECT t.parcel_id, t.batch_id FROM zoning.parcel_version v, LATERAL (
@@ -29,7 +29,7 @@ WHERE v.jurisdiction = %(jurisdiction)s AND v.ended_by = %(batch)s AND t.batch_i
 ORDER BY 1 LIMIT 1;
 
 -- name: later_districts
--- A district of a batch that a later batch has changed, and that batch.
+-- A district of a batch that a later batch changed, and that later batch.
 SELECT district_id, ended_by FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND batch_id = %(batch)s
 UNION ALL
 SELECT t.district_id, t.batch_id FROM zoning.district_version v, LATERAL (
@@ -39,14 +39,14 @@ SELECT t.district_id, t.batch_id FROM zoning.district_version v, LATERAL (
 WHERE v.jurisdiction = %(jurisdiction)s AND v.ended_by = %(batch)s AND t.batch_id > %(batch)s
 ORDER BY 1 LIMIT 1;
 
--- name: open
--- The batch that undoes; its time is taken under the lock.
+-- name: open_batch
+-- The batch of the rollback. Its time is taken while the lock is held.
 INSERT INTO zoning.batch (jurisdiction, tile, feed, harvest, rules, started, undoes)
 VALUES (%(jurisdiction)s, NULL, %(feed)s, 'rollback of ' || %(undoes)s::text, '', clock_timestamp(), %(undoes)s)
 RETURNING id, started;
 
 -- name: parcels_at
--- The parcels as they were with a batch.
+-- The parcels as they were published with a batch.
 CREATE TEMPORARY TABLE target ON COMMIT DROP AS
 SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, address, attributes, area_m2, geom,
     content_hash, batch_id, first_seen, last_changed
@@ -58,7 +58,7 @@ FROM zoning.parcel_version
 WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %(batch)s;
 
 -- name: parcels_without
--- The parcels as they are, but for what one batch did.
+-- The current parcels, without the effect of one batch.
 CREATE TEMPORARY TABLE target ON COMMIT DROP AS
 SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, address, attributes, area_m2, geom,
     content_hash, batch_id, first_seen, last_changed
@@ -69,8 +69,8 @@ SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, 
 FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND ended_by = %(batch)s;
 
 -- name: end_parcels
--- What is not, or not so, in the target becomes a version; the keys of it.
-WITH gone AS (
+-- Current rows that are not in the target, or differ from it, become versions; returns their keys.
+WITH ended AS (
     DELETE FROM zoning.parcel WHERE ctid = ANY (ARRAY(
         SELECT (array_agg(at))[1] FROM (
             SELECT parcel_id, content_hash, ctid AS at FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s
@@ -79,13 +79,13 @@ WITH gone AS (
         ) AS both_sides GROUP BY parcel_id, content_hash HAVING count(*) = count(at)
     )) RETURNING *
 ),
-kept AS (
-    INSERT INTO zoning.parcel_version SELECT gone.*, gone.last_changed, %(now)s, NULL, NULL, %(undo)s FROM gone
+versions AS (
+    INSERT INTO zoning.parcel_version SELECT ended.*, ended.last_changed, %(now)s, NULL, NULL, %(undo)s FROM ended
 )
-SELECT parcel_id FROM gone;
+SELECT parcel_id FROM ended;
 
 -- name: begin_parcels
--- What the target has and the table has not; the keys of it.
+-- Insert the rows of the target that are missing; returns their keys.
 INSERT INTO zoning.parcel
 SELECT jurisdiction, parcel_id, tile, zoning_code, zoning_code_local, land_use, address, attributes, area_m2, geom,
     content_hash, %(undo)s, first_seen, %(now)s
@@ -93,7 +93,7 @@ FROM target
 ON CONFLICT (jurisdiction, parcel_id) DO NOTHING RETURNING parcel_id;
 
 -- name: districts_at
--- The districts as they were with a batch.
+-- The districts as they were published with a batch.
 CREATE TEMPORARY TABLE target ON COMMIT DROP AS
 SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attributes, area_m2, geom, content_hash,
     batch_id, first_seen, last_changed
@@ -105,7 +105,7 @@ FROM zoning.district_version
 WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %(batch)s;
 
 -- name: districts_without
--- The districts as they are, but for what one batch did.
+-- The current districts, without the effect of one batch.
 CREATE TEMPORARY TABLE target ON COMMIT DROP AS
 SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attributes, area_m2, geom, content_hash,
     batch_id, first_seen, last_changed
@@ -116,8 +116,8 @@ SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attrib
 FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND ended_by = %(batch)s;
 
 -- name: end_districts
--- What is not, or not so, in the target becomes a version; the keys of it.
-WITH gone AS (
+-- Current rows that are not in the target, or differ from it, become versions; returns their keys.
+WITH ended AS (
     DELETE FROM zoning.district WHERE ctid = ANY (ARRAY(
         SELECT (array_agg(at))[1] FROM (
             SELECT district_id, content_hash, ctid AS at FROM zoning.district WHERE jurisdiction = %(jurisdiction)s
@@ -126,107 +126,108 @@ WITH gone AS (
         ) AS both_sides GROUP BY district_id, content_hash HAVING count(*) = count(at)
     )) RETURNING *
 ),
-kept AS (
-    INSERT INTO zoning.district_version SELECT gone.*, gone.last_changed, %(now)s, gone.effective, NULL, %(undo)s FROM gone
+versions AS (
+    INSERT INTO zoning.district_version
+    SELECT ended.*, ended.last_changed, %(now)s, ended.effective, NULL, %(undo)s FROM ended
 )
-SELECT district_id FROM gone;
+SELECT district_id FROM ended;
 
 -- name: begin_districts
--- What the target has and the table has not; the keys of it.
+-- Insert the rows of the target that are missing; returns their keys.
 INSERT INTO zoning.district
 SELECT jurisdiction, district_id, code, code_local, zone_type, effective, attributes, area_m2, geom, content_hash,
     %(undo)s, first_seen, %(now)s
 FROM target
 ON CONFLICT (jurisdiction, district_id) DO NOTHING RETURNING district_id;
 
--- name: drop
--- The target has served.
+-- name: drop_target
+-- Drop the temporary table.
 DROP TABLE target;
 
--- name: close
--- What the rollback did.
+-- name: close_batch
+-- The counts of the rollback.
 UPDATE zoning.batch SET counts = %(counts)s, committed = clock_timestamp() WHERE id = %(batch)s;
 
 -- name: retract
--- The changes that the undone batches made.
+-- Retract the changes that the undone batches caused.
 UPDATE zoning.change c SET state = 'retracted',
     evidence = c.evidence || jsonb_build_object('was', c.state, 'retracted_by', %(batch)s::bigint)
 WHERE c.ctid = ANY (ARRAY(
-    SELECT told.at FROM (
+    SELECT found.at FROM (
         SELECT ctid AS at, state, release_id FROM zoning.change
         WHERE jurisdiction = %(jurisdiction)s AND %(keys)s::text[] IS NULL
-    ) told, LATERAL (
-        SELECT FROM zoning.release r WHERE r.id = told.release_id
+    ) found, LATERAL (
+        SELECT FROM zoning.release r WHERE r.id = found.release_id
             AND (r.parcels_to > %(parcels)s OR r.zoning_to > %(zoning)s) OFFSET 0
     ) r
-    WHERE told.state <> 'retracted'
+    WHERE found.state <> 'retracted'
     UNION ALL
-    SELECT told.at FROM unnest(%(keys)s::text[]) AS k (key), LATERAL (
+    SELECT found.at FROM unnest(%(keys)s::text[]) AS k (key), LATERAL (
         SELECT ctid AS at, jurisdiction, state, release_id FROM zoning.change WHERE parcel_ids @> ARRAY[k.key] OFFSET 0
-    ) told, LATERAL (
-        SELECT FROM zoning.release r WHERE r.id = told.release_id AND r.jurisdiction = %(jurisdiction)s
+    ) found, LATERAL (
+        SELECT FROM zoning.release r WHERE r.id = found.release_id AND r.jurisdiction = %(jurisdiction)s
             AND (r.parcels_to > %(parcels)s OR r.zoning_to > %(zoning)s) OFFSET 0
     ) r
-    WHERE told.jurisdiction = %(jurisdiction)s AND told.state <> 'retracted'
+    WHERE found.jurisdiction = %(jurisdiction)s AND found.state <> 'retracted'
 ));
 
 -- name: restore
--- The changes that an undone rollback had retracted.
+-- Restore the changes that an undone rollback retracted.
 UPDATE zoning.change c SET state = c.evidence->>'was', evidence = c.evidence - 'was' - 'retracted_by'
 WHERE c.jurisdiction = %(jurisdiction)s AND c.state = 'retracted' AND (c.evidence->>'retracted_by')::bigint IN (
     SELECT id FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND undoes IS NOT NULL AND id = ANY (%(undone)s)
 );
 
--- name: undone
--- The batches of a feed after one. Here and below OFFSET 0 has the jurisdiction's rows found first: by their numbers alone
--- all later ones would be read, whoever's they are.
+-- name: undone_batches
+-- The batches of a feed after one batch. Here and below OFFSET 0 selects the rows of the jurisdiction first; with a
+-- condition on the id alone the planner would read the later batches of all jurisdictions.
 SELECT coalesce(array_agg(id), '{}') FROM (
     SELECT id FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s OFFSET 0
 ) own WHERE id > %(batch)s AND id < %(undo)s;
 
--- name: removed
--- The newest batch that stands and took the jurisdiction out; 0: none. What was before it is compared with nothing.
+-- name: last_removal
+-- The newest removal of the jurisdiction that is not undone; 0: there is none. Batches before it are not compared.
 SELECT coalesce(max(id), 0) FROM (
     SELECT id, harvest FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s OFFSET 0
 ) own WHERE harvest = 'removal' AND id <= greatest(%(parcels)s, %(zoning)s) AND id <> ALL (%(undone)s);
 
--- name: told
--- Up to which batches the last release goes of which nothing is undone, and which is not of the time before a removal.
+-- name: last_release
+-- Up to which batches the last release goes that contains no undone batch and is newer than the last removal.
 SELECT parcels_to, zoning_to FROM (
     SELECT id, parcels_to, zoning_to FROM zoning.release WHERE jurisdiction = %(jurisdiction)s AND rules <> 'removal' OFFSET 0
 ) own WHERE parcels_to <= %(parcels)s AND zoning_to <= %(zoning)s AND greatest(parcels_to, zoning_to) > %(removed)s
 ORDER BY id DESC LIMIT 1;
 
--- name: untold
--- Whether something stands that was published since; perhaps of some tiles alone.
+-- name: has_unreleased
+-- Whether batches that remain published were published after that release; possibly of some tiles only.
 SELECT EXISTS (
     SELECT FROM (
         SELECT id FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s OFFSET 0
-    ) own WHERE id > %(told)s AND id <= %(kept)s AND id < %(undo)s AND id <> ALL (%(undone)s)
+    ) own WHERE id > %(released)s AND id <= %(kept)s AND id < %(undo)s AND id <> ALL (%(undone)s)
 );
 
--- name: whole
+-- name: set_compared_batch
 -- The state that the next release is compared with.
 INSERT INTO zoning.whole (jurisdiction, feed, batch_id) VALUES (%(jurisdiction)s, %(feed)s, %(batch)s)
 ON CONFLICT (jurisdiction, feed) DO UPDATE SET batch_id = excluded.batch_id;
 
--- name: not_whole
--- Feeds of which nothing was told yet, and that were not whole at the moment either.
+-- name: delete_incomplete
+-- Feeds without a release that were not published completely at that time either.
 DELETE FROM zoning.whole w WHERE jurisdiction = %(jurisdiction)s AND batch_id = 0 AND NOT EXISTS (
     SELECT FROM zoning.survey s WHERE s.jurisdiction = w.jurisdiction AND s.feed = w.feed AND s.whole
         AND s.state IN ('passed', 'accepted') AND s.judged <= coalesce(%(moment)s, clock_timestamp())
         AND s.judged > coalesce((SELECT committed FROM zoning.batch WHERE id = %(removed)s), '-infinity')
 );
 
--- name: release
--- What leads to that state was told before, or is retracted.
+-- name: insert_release
+-- A release without changes: everything up to this state is released already, or retracted.
 INSERT INTO zoning.release (jurisdiction, parcels_from, parcels_to, zoning_from, zoning_to, rules, drift_m, moved,
     tolerance_m, alarms, counts, judged)
 VALUES (%(jurisdiction)s, %(parcels)s, %(parcels)s, %(zoning)s, %(zoning)s, 'rollback', 0, 0, 0, '{}', '{}',
     clock_timestamp());
 
--- name: disbelieve
--- The surveys with which undone batches were published: an acceptance goes with what was accepted.
+-- name: supersede_profiles
+-- The release profiles of the undone batches: what a person accepted is no longer accepted.
 UPDATE zoning.survey SET state = 'superseded' WHERE id IN (
     SELECT (
         SELECT max(s.id) FROM zoning.survey s

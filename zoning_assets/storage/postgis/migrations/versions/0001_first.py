@@ -1,4 +1,4 @@
-"""The main job's tables."""
+"""Batches, parcels, districts, their versions, and rejections."""
 
 from importlib.resources import files
 

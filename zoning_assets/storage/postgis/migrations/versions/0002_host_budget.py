@@ -1,4 +1,4 @@
-"""Politeness as a ledger."""
+"""Rate limits of hosts."""
 
 from importlib.resources import files
 

@@ -1,4 +1,4 @@
-"""What really changed: zoning per parcel, releases, changes, amendments."""
+"""Zoning per parcel, releases, changes, amendments."""
 
 from importlib.resources import files
 

@@ -1,4 +1,4 @@
-"""Holds, and who did what and why."""
+"""Holds and the audit."""
 
 from importlib.resources import files
 

@@ -1,4 +1,4 @@
-"""The queue, and what was received."""
+"""The queue, and the ids of received messages."""
 
 from importlib.resources import files
 

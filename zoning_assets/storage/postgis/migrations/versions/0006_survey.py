@@ -1,4 +1,4 @@
-"""What releases looked like before they were published."""
+"""Release profiles."""
 
 from importlib.resources import files
 

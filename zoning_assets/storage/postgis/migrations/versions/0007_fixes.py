@@ -1,4 +1,4 @@
-"""What a person says of rows that were held back."""
+"""Decisions of persons about rejected rows."""
 
 from importlib.resources import files
 

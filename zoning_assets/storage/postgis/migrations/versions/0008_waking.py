@@ -1,4 +1,4 @@
-"""How far each feed is up to date, and what failed."""
+"""Freshness of feeds, and failures of partitions."""
 
 from importlib.resources import files
 

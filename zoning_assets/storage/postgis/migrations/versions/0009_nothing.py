@@ -1,4 +1,4 @@
-"""Where a change had nothing before or after it, it says nothing."""
+"""A change without an old or new value has NULL there."""
 
 from importlib.resources import files
 

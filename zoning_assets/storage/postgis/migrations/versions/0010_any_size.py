@@ -1,4 +1,4 @@
-"""Indexes that a planner cannot mistake, and no statistics of jurisdictions: cost does not depend on other counties."""
+"""Indexes and statistics with which the cost of a query does not depend on other jurisdictions."""
 
 from importlib.resources import files
 

@@ -1,14 +1,14 @@
 -- A jurisdiction as it was published with a batch. Each query has a name and one sentence; sql_queries.py loads them.
 
--- name: note_whole
--- With its newest batch, every place of a feed is of one state of its layer.
+-- name: set_compared_batch
+-- All places of the feed were published from one state of the layer, with its newest batch.
 INSERT INTO zoning.whole (jurisdiction, feed, batch_id)
 SELECT %(jurisdiction)s, %(feed)s, max(id) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s
 HAVING max(id) IS NOT NULL
 ON CONFLICT (jurisdiction, feed) DO UPDATE SET batch_id = excluded.batch_id;
 
 -- name: span
--- From which batches to which the next release goes.
+-- The batches between which the next release is compared.
 SELECT coalesce(r.parcels_to, 0), coalesce(p.batch_id, 0), coalesce(r.zoning_to, 0), coalesce(z.batch_id, 0)
 FROM (SELECT 1) AS one
 LEFT JOIN LATERAL (
@@ -18,13 +18,13 @@ LEFT JOIN zoning.whole p ON p.jurisdiction = %(jurisdiction)s AND p.feed = 'parc
 LEFT JOIN zoning.whole z ON z.jurisdiction = %(jurisdiction)s AND z.feed = 'zoning';
 
 -- name: refused
--- The map that was not believed last, if it still is the last that was judged.
+-- The refused map of the last release; no row: it was not refused.
 SELECT refused, parcels_to, alarms, accepted_by FROM (
     SELECT * FROM zoning.release WHERE jurisdiction = %(jurisdiction)s ORDER BY id DESC LIMIT 1
 ) last WHERE refused IS NOT NULL;
 
 -- name: accepted
--- Whether a person said that a map is right before it was published.
+-- Whether a person accepted the map of a batch before it was published.
 SELECT EXISTS (
     SELECT FROM zoning.batch b JOIN zoning.survey s USING (jurisdiction, feed)
     WHERE b.id = %(batch)s AND s.state = 'accepted' AND s.contents->''->>1 = b.harvest
@@ -35,17 +35,17 @@ SELECT EXISTS (
 SELECT code, max(zone_type) FROM zoning.code WHERE jurisdiction = %(jurisdiction)s GROUP BY code;
 
 -- name: releases
--- Releases that were believed.
+-- Releases that were not refused.
 SELECT id, parcels_from, parcels_to, zoning_from, zoning_to FROM zoning.release
 WHERE jurisdiction = %(jurisdiction)s AND cardinality(alarms) = 0 ORDER BY id;
 
 -- name: zoning_changes
--- What a release changed in the zoning.
+-- The zoning changes of a release.
 SELECT state, facet, parcel_ids, old, new FROM zoning.change
 WHERE release_id = %(release)s AND facet <> 'parcel' AND evidence ? 'maps';
 
 -- name: districts
--- The map as it was published with a batch.
+-- The map as published with a batch.
 SELECT district_id, code_local, effective, content_hash, ST_AsBinary(geom) FROM zoning.district
 WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s
 UNION ALL
@@ -54,7 +54,7 @@ WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %
 ORDER BY 1;
 
 -- name: parcels
--- The parcels as they were published with a batch.
+-- The parcels as published with a batch.
 SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM zoning.parcel
 WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s
 UNION ALL
@@ -63,8 +63,8 @@ WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(batch)s AND ended_by > %
 ORDER BY 1;
 
 -- name: parcels_on
--- Of those, the ones on or about some ground (WKB), now or then. The ground alone is looked up, then each parcel by its
--- key (see publish.sql).
+-- The same, only parcels whose current or earlier bounding box meets that of some shapes (WKB). Shapes are looked up first,
+-- then each parcel by its key (see publish.sql).
 WITH ground AS MATERIALIZED (
     SELECT ST_GeomFromWKB(g, (
         SELECT ST_SRID(geom) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s LIMIT 1
@@ -90,13 +90,13 @@ SELECT s.parcel_id, s.zoning_code_local, s.content_hash, ST_AsBinary(s.geom) FRO
 ORDER BY 1;
 
 -- name: parcels_before
--- The parcels of the first state that are not, or not the same, in the second.
+-- Parcels of the first state that are missing or different in the second.
 SELECT v.parcel_id, v.zoning_code_local, v.content_hash, ST_AsBinary(v.geom) FROM zoning.parcel_version v
 WHERE v.jurisdiction = %(jurisdiction)s AND v.batch_id <= %(from)s AND v.ended_by > %(from)s AND v.ended_by <= %(to)s
 ORDER BY 1;
 
 -- name: parcels_after
--- The parcels of the second state that were not, or not the same, in the first.
+-- Parcels of the second state that are missing or different in the first.
 SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM zoning.parcel
 WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(from)s AND batch_id <= %(to)s
 UNION ALL
@@ -104,8 +104,8 @@ SELECT parcel_id, zoning_code_local, content_hash, ST_AsBinary(geom) FROM zoning
 WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(from)s AND batch_id <= %(to)s AND ended_by > %(to)s
 ORDER BY 1;
 
--- name: parcels_that_stay
--- How many parcels are the same in both states.
+-- name: unchanged_count
+-- The number of parcels that are equal in both states.
 SELECT (
     SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id <= %(from)s
 ) + (

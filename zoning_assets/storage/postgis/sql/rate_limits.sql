@@ -1,7 +1,8 @@
--- The ledger of rate_limits.py.
+-- The rate limits of hosts, see rate_limits.py.
 
 -- name: session
--- A session whose work is cheap to lose and whose end is soon noticed: slots are locks of the session.
+-- Losing the last commits does no harm, so commits are not synchronous. Slots are locks of the session, so a lost session
+-- must be detected soon.
 SET synchronous_commit = off;
 SET idle_in_transaction_session_timeout = '10s';
 SET lock_timeout = '30s';
@@ -10,16 +11,16 @@ SET tcp_keepalives_interval = 10;
 SET tcp_keepalives_count = 3;
 
 -- name: locked
--- A host's row, locked, and the time once it is (outside: inside it would be that of the beginning of the wait).
+-- The locked row of a host, and the time after the lock was taken (an expression inside the CTE would give the time before).
 WITH locked AS MATERIALIZED (SELECT * FROM zoning.host_budget WHERE host = %(host)s FOR UPDATE)
 SELECT locked.*, clock_timestamp() AS now FROM locked;
 
 -- name: create
--- The row of a host that is asked for the first time.
+-- The row of a new host.
 INSERT INTO zoning.host_budget (host) VALUES (%(host)s) ON CONFLICT DO NOTHING;
 
 -- name: store
--- A host's row, changed.
+-- Update the row of a host.
 UPDATE zoning.host_budget SET
     ceiling = %(ceiling)s, ceiling_until = %(ceiling_until)s,
     connections = %(connections)s, connections_until = %(connections_until)s,
@@ -33,7 +34,7 @@ UPDATE zoning.host_budget SET
 WHERE host = %(host)s;
 
 -- name: lock_slot
--- The first of these slots of a host that nobody has; it is this session's then.
+-- Take the first free one of some slots of a host.
 SELECT slot FROM unnest(%(slots)s::int[]) AS slot WHERE pg_try_advisory_lock(hashtext(%(host)s), slot) LIMIT 1;
 
 -- name: unlock_slot
@@ -41,5 +42,5 @@ SELECT slot FROM unnest(%(slots)s::int[]) AS slot WHERE pg_try_advisory_lock(has
 SELECT pg_advisory_unlock(hashtext(%(host)s), %(slot)s);
 
 -- name: hosts
--- All hosts, those asked most first.
+-- All hosts, by the number of requests.
 SELECT host_budget.*, clock_timestamp() AS now FROM zoning.host_budget ORDER BY asked DESC, host;

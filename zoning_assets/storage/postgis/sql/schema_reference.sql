@@ -1,7 +1,7 @@
--- The schema describes itself. Each query has a name and one sentence; sql_queries.py loads them.
+-- The reference of the schema. Each query has a name and one sentence; sql_queries.py loads them.
 
 -- name: columns
--- Every column of every table and view, with what it means.
+-- Every column of every table and view, with its comment.
 SELECT c.relname, coalesce(obj_description(c.oid, 'pg_class'), ''), a.attname, format_type(a.atttypid, a.atttypmod),
     col_description(c.oid, a.attnum)
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -1,11 +1,11 @@
--- What releases looked like. Each query has a name and one sentence; sql_queries.py loads them.
+-- Profiles of releases. Each query has a name and one sentence; sql_queries.py loads them.
 
--- name: begun
--- Whether a feed was ever published whole; beside half a city the other half looks strange.
+-- name: has_complete_release
+-- Whether the feed was ever published completely; before that, checks against what is published are skipped.
 SELECT EXISTS (SELECT FROM zoning.whole WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s);
 
--- name: standing_parcels
--- What stands, by code: in some tiles, or (NULL) in all.
+-- name: published_parcels
+-- Published parcels by code: of some tiles, or (NULL) of all.
 SELECT coalesce(zoning_code_local, ''), count(*), sum(area_m2),
     min(ST_XMin(geom)), min(ST_YMin(geom)), max(ST_XMax(geom)), max(ST_YMax(geom))
 FROM (
@@ -19,24 +19,24 @@ FROM (
 ) AS standing
 GROUP BY 1;
 
--- name: standing_zoning
--- The same of the map.
+-- name: published_zoning
+-- The published map by code.
 SELECT coalesce(code_local, ''), count(*), sum(area_m2),
     min(ST_XMin(geom)), min(ST_YMin(geom)), max(ST_XMax(geom)), max(ST_YMax(geom))
 FROM zoning.district WHERE jurisdiction = %(jurisdiction)s GROUP BY 1;
 
 -- name: count
--- How many parcels stand.
+-- The number of published parcels.
 SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s;
 
--- name: kept
--- How many of some keys stand. OFFSET 0 has the table looked up key by key (see publish.sql).
+-- name: published_keys
+-- How many of some keys are published. OFFSET 0 makes the planner look up each key (see publish.sql).
 SELECT count(*) FROM unnest(%(keys)s::text[]) k, LATERAL (
     SELECT 1 FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = k OFFSET 0
 ) p;
 
 -- name: differing
--- Those that stand and are not the same; the shapes of some, the same ones however tiles are cut.
+-- Published parcels whose content hash differs, with the shapes of some; the sample does not depend on the tiles.
 SELECT d.key, d.zoning_code, d.land_use, d.address,
     CASE WHEN row_number() OVER (ORDER BY d.hash) <= %(shapes)s THEN ST_AsBinary(d.geom) END
 FROM (
@@ -48,46 +48,46 @@ FROM (
 ) d;
 
 -- name: past
--- What whole releases were like that were published, the newest first.
+-- The measures of earlier complete releases that were published, newest first.
 SELECT measured FROM zoning.survey
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND whole AND state IN ('passed', 'accepted')
 ORDER BY id DESC LIMIT 30;
 
 -- name: fields
--- The columns that the layer had when a whole release of it was published last.
+-- The columns of the layer in the last complete release that was published.
 SELECT fields FROM zoning.survey
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND whole AND state IN ('passed', 'accepted')
 ORDER BY id DESC LIMIT 1;
 
--- name: believed
--- What spoke for and against the release that was published last.
+-- name: last_findings
+-- State and findings of the last published release.
 SELECT state, findings FROM zoning.survey
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND state IN ('passed', 'accepted') ORDER BY id DESC LIMIT 1;
 
--- name: last
--- The newest survey: an acceptance is of that one alone.
+-- name: newest
+-- The newest profile.
 SELECT state, contents FROM zoning.survey
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s ORDER BY id DESC LIMIT 1;
 
 -- name: supersede
--- What was held is answered by another release: by one that is held, by a whole one, or by one of all its places.
+-- A held release is superseded by another held one, by a complete one, or by one of all its places.
 UPDATE zoning.survey SET state = 'superseded'
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND state = 'held'
     AND (%(state)s = 'held' OR %(whole)s OR contents - %(tiles)s::text[] = '{}');
 
--- name: note
--- What a release looks like, and what becomes of it.
+-- name: insert_profile
+-- Insert a profile.
 INSERT INTO zoning.survey (jurisdiction, feed, state, whole, contents, measured, findings, fields, judged)
 VALUES (%(jurisdiction)s, %(feed)s, %(state)s, %(whole)s, %(contents)s, %(measured)s, %(findings)s, %(fields)s,
     clock_timestamp());
 
 -- name: decide
--- A person's word on what is held.
+-- A person accepts or discards the held release.
 UPDATE zoning.survey SET state = %(state)s
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND state = 'held'
 RETURNING id, measured, findings;
 
 -- name: held
--- What waits for a person.
+-- The held releases.
 SELECT jurisdiction, feed, findings, judged, (SELECT count(*) FROM jsonb_object_keys(contents)) AS places
 FROM zoning.survey WHERE state = 'held' ORDER BY id;

@@ -1,12 +1,13 @@
 -- Zoning per parcel. Each query has a name and one sentence; sql_queries.py loads them.
 
 -- name: lock
--- One at a time for a jurisdiction, and no feed of it is published meanwhile: what is read belongs together.
+-- Only one such transaction at a time for a jurisdiction. Its feeds cannot be published meanwhile, so that parcels and map
+-- belong together.
 SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/' || feed, 0))
 FROM unnest(ARRAY['parcel_zoning', 'parcels', 'zoning']) AS feed;
 
 -- name: newest
--- The newest batch of each feed, and what the shares were made of last.
+-- The newest batch of each feed; rules and batches of the last published shares.
 SELECT
     coalesce((SELECT max(id) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = 'parcels'), 0),
     coalesce((SELECT max(id) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = 'zoning'), 0),
@@ -17,7 +18,7 @@ FROM (SELECT 1) AS one LEFT JOIN LATERAL (
 ) b ON true;
 
 -- name: codes
--- Every code that was ever seen, and how it is spelled here; NULL where that is not settled yet.
+-- Every code that was ever published, and its canonical spelling; NULL: it has none yet.
 SELECT seen.local, c.code FROM (
     SELECT code_local AS local FROM zoning.district WHERE jurisdiction = %(jurisdiction)s
     UNION SELECT code_local FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s
@@ -26,8 +27,8 @@ SELECT seen.local, c.code FROM (
 ) seen LEFT JOIN zoning.code c ON c.jurisdiction = %(jurisdiction)s AND c.local = seen.local
 WHERE seen.local IS NOT NULL ORDER BY 1;
 
--- name: settle
--- How codes are spelled, and their types.
+-- name: store_spellings
+-- Canonical spellings and types of codes.
 INSERT INTO zoning.code AS c (jurisdiction, local, code, zone_type, rules, since)
 SELECT %(jurisdiction)s, s.local, s.code, s.zone_type, %(rules)s, clock_timestamp()
 FROM jsonb_to_recordset(%(spellings)s) AS s (local text, code text, zone_type text)
@@ -36,8 +37,8 @@ ON CONFLICT (jurisdiction, local) DO UPDATE SET code = excluded.code, zone_type 
 WHERE (c.code, c.zone_type) IS DISTINCT FROM (excluded.code, excluded.zone_type);
 
 -- name: spell_districts
--- Canonical codes into the map, and types where the portal gives none. Here and below codes are looked up row by row: a
--- join by estimates may read the county once for each code.
+-- Write canonical codes into the map, and types that the portal does not state. Codes are looked up for each row, because a
+-- join could read the whole jurisdiction once for each code.
 UPDATE zoning.district d SET
     code = (SELECT c.code FROM zoning.code c WHERE c.jurisdiction = %(jurisdiction)s AND c.local = d.code_local),
     zone_type = coalesce(
@@ -50,7 +51,7 @@ WHERE d.jurisdiction = %(jurisdiction)s AND (
 );
 
 -- name: spell_parcels
--- The same for what the parcel layer says.
+-- The same for the codes of the parcel layer.
 UPDATE zoning.parcel p SET
     zoning_code = (SELECT c.code FROM zoning.code c WHERE c.jurisdiction = %(jurisdiction)s AND c.local = p.zoning_code_local)
 WHERE p.jurisdiction = %(jurisdiction)s AND p.zoning_code_local IS NOT NULL AND (
@@ -59,12 +60,12 @@ WHERE p.jurisdiction = %(jurisdiction)s AND p.zoning_code_local IS NOT NULL AND 
 );
 
 -- name: districts
--- The map now.
+-- The current map.
 SELECT district_id, code, code_local, effective, ST_AsBinary(geom) FROM zoning.district
 WHERE jurisdiction = %(jurisdiction)s ORDER BY district_id;
 
 -- name: changed_ground
--- The ground of parcels and districts that came, went or changed since, as it is and as it was; not more than that.
+-- Old and new shapes of parcels and districts that were added, retired or changed since; at most `most`.
 SELECT ST_AsBinary(geom) FROM (
     SELECT geom FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s
     UNION ALL
@@ -75,17 +76,17 @@ SELECT ST_AsBinary(geom) FROM (
     SELECT geom FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(zoning)s
 ) AS changed LIMIT %(most)s;
 
--- name: chosen
--- The parcels whose shares are judged, in the order in which they are read.
+-- name: create_chosen
+-- The parcels whose shares are computed, in the order in which they are read.
 CREATE TEMPORARY TABLE chosen (parcel_id text NOT NULL) ON COMMIT DROP;
 
 -- name: choose_all
--- Every parcel, neighbours together.
+-- Every parcel; neighbours are stored together.
 INSERT INTO chosen SELECT parcel_id FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s ORDER BY tile, parcel_id;
 
 -- name: choose_on
--- The parcels that touch some ground (WKB), neighbours together. Here and below the jurisdiction is no part of what the
--- index is asked for: a planner that does not know it yet would read the whole county for each shape.
+-- The parcels that intersect some shapes (WKB); neighbours are stored together. Here and below `jurisdiction || ''`
+-- keeps the planner from an index on the jurisdiction, with which it would read the whole jurisdiction for each shape.
 WITH ground AS MATERIALIZED (
     SELECT ST_GeomFromWKB(g, %(srid)s) AS shape FROM unnest(%(ground)s::bytea[]) AS g
 )
@@ -97,26 +98,26 @@ INSERT INTO chosen SELECT parcel_id FROM (
 ) AS touched ORDER BY tile, parcel_id;
 
 -- name: choose_keys
--- The parcels of some ids, too.
+-- Also the parcels with these ids.
 INSERT INTO chosen SELECT p.parcel_id FROM unnest(%(keys)s::text[]) AS k(parcel_id), LATERAL (
     SELECT parcel_id FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.parcel_id OFFSET 0
 ) p
 EXCEPT SELECT parcel_id FROM chosen;
 
 -- name: chosen_parcels
--- Those that were chosen and are there.
+-- The chosen parcels that exist.
 SELECT c.parcel_id, ST_AsBinary(p.geom) FROM chosen c, LATERAL (
     SELECT geom FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = c.parcel_id OFFSET 0
 ) p;
 
 -- name: parcels_of
--- The parcels of some ids.
+-- The parcels with these ids.
 SELECT k.parcel_id, ST_AsBinary(p.geom) FROM unnest(%(keys)s::text[]) AS k(parcel_id), LATERAL (
     SELECT geom FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = k.parcel_id OFFSET 0
 ) p;
 
 -- name: parcels_in
--- The parcels that touch some districts; each once, however many districts it touches.
+-- The parcels that intersect some districts, without duplicates.
 SELECT k.parcel_id, ST_AsBinary(p.geom) FROM (
     SELECT DISTINCT t.parcel_id FROM unnest(%(districts)s::text[]) AS n(district_id), LATERAL (
         SELECT geom FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND district_id = n.district_id OFFSET 0
@@ -129,34 +130,34 @@ SELECT k.parcel_id, ST_AsBinary(p.geom) FROM (
 ) p;
 
 -- name: best_lots
--- The parcel that holds most of each district, as it was found last.
+-- The parcel that holds most of each district, as last stored.
 SELECT district_id, parcel_id FROM zoning.best_lot WHERE jurisdiction = %(jurisdiction)s;
 
 -- name: put_best_lots
--- The same as it is now.
-WITH gone AS (DELETE FROM zoning.best_lot WHERE jurisdiction = %(jurisdiction)s AND district_id <> ALL (%(districts)s))
+-- Replace them.
+WITH ended AS (DELETE FROM zoning.best_lot WHERE jurisdiction = %(jurisdiction)s AND district_id <> ALL (%(districts)s))
 INSERT INTO zoning.best_lot (jurisdiction, district_id, parcel_id)
 SELECT %(jurisdiction)s, * FROM unnest(%(districts)s::text[], %(parcels)s::text[])
 ON CONFLICT (jurisdiction, district_id) DO UPDATE SET parcel_id = excluded.parcel_id;
 
--- name: stage
--- Where COPY puts the shares of some parcels before they are compared.
+-- name: create_stage
+-- The target of COPY: the shares of some parcels.
 CREATE TEMPORARY TABLE stage (
     parcel_id text NOT NULL, facet text NOT NULL, code text NOT NULL, effective text,
     area_m2 double precision NOT NULL, fraction double precision NOT NULL, rank double precision NOT NULL,
     listed double precision NOT NULL
 ) ON COMMIT DROP;
 
--- name: stage_key
--- By which a parcel's staged shares are found.
+-- name: create_stage_index
+-- The index by which the staged shares of a parcel are found.
 CREATE INDEX stage_key ON stage (parcel_id, facet);
 
--- name: unstage
--- Room for the next parcels.
+-- name: clear_stage
+-- Empty the stage for the next parcels.
 TRUNCATE stage;
 
 -- name: different
--- Of some parcels those of which any share is another.
+-- Those of some parcels whose staged shares differ from the published ones.
 WITH new AS (
     SELECT parcel_id, facet, code, area_m2, fraction, rank::integer, listed = 1 AS listed, effective::date FROM stage
 ),
@@ -168,17 +169,17 @@ old AS (
 )
 SELECT DISTINCT parcel_id FROM ((TABLE new EXCEPT TABLE old) UNION ALL (TABLE old EXCEPT TABLE new)) AS d;
 
--- name: gone
--- Parcels that have shares and are there no longer; where there is no map, all that have shares.
+-- name: retired
+-- Parcels that have shares but no longer exist; without a map: all parcels that have shares.
 SELECT DISTINCT z.parcel_id FROM zoning.parcel_zoning z LEFT JOIN LATERAL (
-    SELECT true AS stands FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = z.parcel_id OFFSET 0
+    SELECT true AS is_present FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = z.parcel_id OFFSET 0
 ) p ON true
-WHERE z.jurisdiction = %(jurisdiction)s AND (%(no_map)s OR p.stands IS NULL);
+WHERE z.jurisdiction = %(jurisdiction)s AND (%(no_map)s OR p.is_present IS NULL);
 
 -- name: supersede
--- What the shares of some parcels were becomes a version; its legal end is the day from which the new ones of its facet
--- apply. Rows are deleted by their place: asked for by keys, a planner may read all shares of the county.
-WITH gone AS (
+-- The shares of some parcels become versions. Their legal end is the day from which the new shares of the facet apply.
+-- Rows are deleted by ctid, because with keys the planner may read all shares of the jurisdiction.
+WITH ended AS (
     DELETE FROM zoning.parcel_zoning WHERE ctid = ANY (ARRAY(
         SELECT z.row_place FROM unnest(%(keys)s::text[]) AS k(parcel_id), LATERAL (
             SELECT ctid AS row_place FROM zoning.parcel_zoning
@@ -187,27 +188,28 @@ WITH gone AS (
     )) RETURNING *
 )
 INSERT INTO zoning.parcel_zoning_version
-SELECT gone.*, gone.last_changed, %(now)s, gone.effective, begins.legal, %(batch)s
-FROM gone LEFT JOIN LATERAL (
-    SELECT max(s.effective::date) AS legal FROM stage s WHERE s.parcel_id = gone.parcel_id AND s.facet = gone.facet OFFSET 0
+SELECT ended.*, ended.last_changed, %(now)s, ended.effective, begins.legal, %(batch)s
+FROM ended LEFT JOIN LATERAL (
+    SELECT max(s.effective::date) AS legal FROM stage s
+    WHERE s.parcel_id = ended.parcel_id AND s.facet = ended.facet OFFSET 0
 ) begins ON true;
 
 -- name: insert
--- What they are now.
+-- Insert the staged shares of some parcels.
 INSERT INTO zoning.parcel_zoning
 SELECT %(jurisdiction)s, s.parcel_id, s.facet, s.code, s.area_m2, s.fraction, s.rank::integer, s.listed = 1,
     s.effective::date, %(batch)s, %(now)s
 FROM stage s WHERE s.parcel_id = ANY (%(keys)s);
 
 -- name: insert_all
--- The same where a jurisdiction has no shares yet.
+-- Insert all staged shares; for a jurisdiction without published shares.
 INSERT INTO zoning.parcel_zoning
 SELECT %(jurisdiction)s, s.parcel_id, s.facet, s.code, s.area_m2, s.fraction, s.rank::integer, s.listed = 1,
     s.effective::date, %(batch)s, %(now)s
 FROM stage s;
 
 -- name: disagreements
--- Parcels whose layer says another code than the map, by both codes; as the view zoned_parcel says of each.
+-- Parcels whose layer states another code than the map, counted by both codes; the same rule as in the view zoned_parcel.
 SELECT p.zoning_code, z.code, count(*), (array_agg(p.parcel_id ORDER BY p.parcel_id))[1:3]
 FROM zoning.parcel p, LATERAL (
     SELECT code FROM zoning.parcel_zoning
@@ -217,7 +219,7 @@ WHERE p.jurisdiction = %(jurisdiction)s AND p.zoning_code <> z.code
 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 100;
 
 -- name: split
--- How many parcels have a code, several listed ones, and none.
+-- How many parcels have a code, how many have several listed codes, and how many have none.
 SELECT count(*), count(*) FILTER (WHERE codes > 1),
     (SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s) - count(*)
 FROM (
