@@ -117,7 +117,7 @@ class Undoing:
 
 @contextmanager
 def undoing(url: str, jurisdiction: str, *, dry_run: bool) -> Iterator[Undoing]:
-    """A rollback in one transaction. If the block ends without an error it is committed; in a dry run it is undone.
+    """A rollback in one transaction. If the block succeeds it is committed; in a dry run it is rolled back.
 
     Raises:
         DatabaseUnavailable, StoreError: nothing was undone.
