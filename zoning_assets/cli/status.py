@@ -60,7 +60,7 @@ def _jurisdiction(row: dict[str, Any]) -> dict[str, Any]:
         "parcels": row["parcels"],
         "current": row["current"],
         "fresh": row["fresh"],
-        "held back": row["rejections"].get("open", 0),
+        "rejected": row["rejections"].get("open", 0),
         "waiting": row["waiting"],
         "dead": row["dead"],
         "next probe": row["next_probe"],

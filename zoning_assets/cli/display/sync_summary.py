@@ -91,7 +91,7 @@ def lines_of(changes: SyncChanges, *, is_complete: bool) -> list[str]:
     if changes.kinds:
         lines.append(f"  zoning changes --jurisdiction {name} --since {_iso_seconds(changes.since)}")
     if changes.held_back:
-        lines.append(f"{name}: {changes.held_back:,} row{'s' * (changes.held_back != 1)} held back")
+        lines.append(f"{name}: {changes.held_back:,} row{'s' * (changes.held_back != 1)} rejected")
         lines.append(f"  zoning rejections {name}")
     return lines
 
