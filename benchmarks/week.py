@@ -189,7 +189,7 @@ def _feeds(home: Path, each: FleetPortal) -> list[WatchedFeed]:
 
 
 def _found(week: Week, seconds: float) -> dict[str, Any]:
-    """The figures, and the violated limits."""
+    """The figures, and what violates the limits."""
     table = [_portal(week, each) for each in week.portals]
     faults = [f"{row['portal']}: {fault}" for row in table for fault in row.pop("faults")]
     quiet = [row["requests_a_probe_most"] for row in table if row["requests_a_probe_most"] is not None]
@@ -211,7 +211,7 @@ def _found(week: Week, seconds: float) -> dict[str, Any]:
 
 def _portal(week: Week, each: FleetPortal) -> dict[str, Any]:
     feeds = [feed for feed in week.feeds if week.number(feed) == each.number]
-    promise = feeds[0].freshness_limit(fleet.START)
+    limit = feeds[0].freshness_limit(fleet.START)
     times = [at for host, at in week.ledger.granted if host == each.host]
     runs = [run for run in week.runs if run[1] in {feed.key for feed in feeds}]
     lags = [_lag(week, feeds, hours) for hours in CHANGES.get(each.number, ())]
@@ -220,7 +220,7 @@ def _portal(week: Week, each: FleetPortal) -> dict[str, Any]:
     a_probe = [requested[d] / week.probes[each.number, d] for d in days]
     most = max((sum(at <= other < at + 60 for other in times) for at in times), default=0)
     twice = sum(count - 1 for count in each.rows.values())
-    faults = [f"a change was published after {lag} h" for lag in lags if lag is None or timedelta(hours=lag) > promise]
+    faults = [f"a change was published after {lag} h" for lag in lags if lag is None or timedelta(hours=lag) > limit]
     faults += [f"{most} requests in a minute"] if most > 30 else []
     faults += [f"{max(a_probe):.1f} requests a probe"] if max(a_probe, default=0) > 3 else []
     faults += [f"{twice} pages fetched twice"] if twice and not _failed(runs) else []
@@ -228,7 +228,7 @@ def _portal(week: Week, each: FleetPortal) -> dict[str, Any]:
     faults += _wrong_rows(week, each) if each.number != DEAD else []
     return {
         "portal": each.number,
-        "promise_hours": int(promise.total_seconds() // 3600),
+        "freshness_hours": int(limit.total_seconds() // 3600),
         "changes": len(lags),
         "lag_hours": [lag for lag in lags if lag is not None],
         "runs": len(runs),
