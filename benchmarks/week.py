@@ -191,7 +191,7 @@ def _feeds(home: Path, each: FleetPortal) -> list[WatchedFeed]:
 
 
 def _found(week: Week, seconds: float) -> dict[str, Any]:
-    """The figures, and the violated limits."""
+    """The figures, and what violates the limits."""
     table = [_portal(week, each) for each in week.portals]
     faults = [f"{row['portal']}: {fault}" for row in table for fault in row.pop("faults")]
     quiet = [row["requests_a_probe_most"] for row in table if row["requests_a_probe_most"] is not None]

@@ -19,8 +19,7 @@ from zoning_assets.defs import build
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
 from zoning_assets.defs.sensors.probe_schedule import ProbeState
-from zoning_assets.model import Feed as FeedOf
-from zoning_assets.model import Jurisdiction, Portal
+from zoning_assets.model import Feed, Jurisdiction, Portal
 from zoning_assets.pipeline.pipeline import ProbeResult
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import BOUNDS, ID, county_toml
@@ -37,7 +36,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 def feed(
     name: str = "us-xx-a", hours: int = 24, quiet: tuple[str, ...] = (), probe: str | None = None
 ) -> probe_schedule.WatchedFeed:
-    described = FeedOf("zoning", "arcgis", "https://gis.example.org/0", probe_hours=hours, probe=probe)
+    described = Feed("zoning", "arcgis", "https://gis.example.org/0", probe_hours=hours, probe=probe)
     return probe_schedule.WatchedFeed(
         Jurisdiction(name, name, BOUNDS, {"zoning": described}, portal=Portal(quiet_hours=quiet)), "zoning"
     )
