@@ -100,7 +100,7 @@ def _expected_rows(objects: Objects, batch: _Batch) -> dict[str, str]:
 
 def _found_rows(connection: Connection, batch: _Batch) -> dict[str, str]:
     """Return key -> content hash of the rows in the database."""
-    query = named("verify")["parcels" if batch.feed == PARCELS else "districts"]
+    query = named("integrity_check")["parcels" if batch.feed == PARCELS else "districts"]
     return dict(connection.execute(query, {"jurisdiction": batch.jurisdiction, "tile": batch.tile}).fetchall())
 
 
