@@ -25,7 +25,9 @@ def main() -> None:
             from zoning_assets.cli.app import main as run  # noqa: PLC0415
 
             run()
-        except KeyboardInterrupt:  # before or after the part that `run` handles
+        except (KeyboardInterrupt, RuntimeError) as error:  # before or after the part that `run` handles
             signals.end_if_received()
+            if isinstance(error, RuntimeError):  # Python 3.11 raises it if a class is interrupted while it is created
+                raise
             sys.stderr.write("zoning: stopped before any work started\n")
             sys.exit(_STOPPED)
