@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.conftest import read_toml, rows, sync
+from tests.integration.signals.gated_portal import gated
 from tests.support.waiting import until
 from zoning_assets.errors import Held, NothingWaits
 from zoning_assets.http.response_checks import host_of
@@ -46,13 +47,15 @@ def lifted(database: str, **what: str) -> None:
 
 def test_three_processes_stop_at_once_and_go_on(database: str, tmp_path: Path) -> None:
     """Three counties are being harvested: after `pause` soon nobody asks, and not a row is published until `resume`;
-    then all three end as if nothing had been. How soon: see test_pausing."""
+    then all three end as if nothing had been. How soon: see test_pausing.
+
+    None of them can end before the pause: the server of their zoning maps does not answer until then."""
     counties = ("us-xx-one", "us-xx-two", "us-xx-three")
-    with serving(_PARCELS) as portal:
+    with serving(_PARCELS) as portal, gated(portal) as gate:
         runs = []
         for each in counties:
-            text = county_toml(portal, tile_resolution=8).replace(ID, each)
-            read_toml(tmp_path / each, text, each)
+            parcels, zoning, rest = county_toml(portal, tile_resolution=8).replace(ID, each).partition("[feeds.zoning]")
+            read_toml(tmp_path / each, parcels + zoning + rest.replace(portal, gate.address), each)
             words = [
                 str(tmp_path / each / f"{each}.toml"),
                 str(tmp_path / each / "store"),
@@ -65,6 +68,7 @@ def test_three_processes_stop_at_once_and_go_on(database: str, tmp_path: Path) -
         begun = "SELECT count(DISTINCT jurisdiction) FROM zoning.batch"
         until(lambda: rows(database, begun) == [(3,)], "all three have published")
         held(database)
+        gate.close_after(None)
         before, parcels = rows(database, _COMMITTED), rows(database, "SELECT count(*) FROM zoning.parcel")
         asked = quiet(database)
         time.sleep(1)  # long enough for a run that does not wait to publish
