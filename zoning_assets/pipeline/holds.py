@@ -54,6 +54,11 @@ class Pauses:
             await asyncio.sleep(_LOOK_S)
         return None
 
+    def report(self, jurisdiction: str, hosts: Collection[str]) -> None:
+        """Log a pause of a jurisdiction, each one once; for a process that watches a run of another process."""
+        if error := self.held(jurisdiction, hosts):
+            self._tell(error)
+
     def look(self) -> None:
         """See what is paused now; where nobody answers, what was seen stays. Who has no database waits for nobody."""
         with suppress(StoreError):
