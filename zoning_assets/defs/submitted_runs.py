@@ -252,11 +252,11 @@ class Watch:
         filters = dg.RunsFilter(statuses=UNFINISHED, tags={retry_policies.HOST: host})
         others = self._instance.get_runs_count(filters) - 1
         _log.warning(
-            "%s has waited in the queue for %.0f s, beside %d other runs of %s; goes on by itself then, see %s",
+            "%s has waited in the queue for %.0f s (other unfinished runs of %s: %d); see %s",
             self._name,
             waited_s,
-            others,
             host,
+            others,
             self.submission.queue.link(self.run_id),
         )
 
