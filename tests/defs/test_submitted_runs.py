@@ -6,6 +6,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import StepMaterializationData
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from tests.conftest import read_toml
 from zoning_assets.defs import partitions, retry_policies
@@ -25,6 +27,14 @@ QUEUED, CANCELED = dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.CANCELED
 @dg.job
 def find_tiles() -> None:
     """A job of that name."""
+
+
+def queued(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> dg.DagsterRun:
+    """A run in the queue; Dagster requires that it knows its code location."""
+    origin = RemoteJobOrigin(
+        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__"), "find_tiles"
+    )
+    return instance.create_run_for_job(find_tiles, tags=tags, status=QUEUED, remote_job_origin=origin)
 
 
 class FakeWebserver:
@@ -47,7 +57,7 @@ class FakeWebserver:
         params = variables["params"]
         self.asked.append(params)
         tags = {tag["key"]: tag["value"] for tag in params["executionMetadata"]["tags"]}
-        run = self.instance.create_run_for_job(find_tiles, tags=tags, status=QUEUED)
+        run = queued(self.instance, tags)
         self.after(run)
         return {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": run.run_id}}}
 
@@ -88,17 +98,13 @@ def ends_well(instance: dg.DagsterInstance, asset: str) -> Callable[[dg.DagsterR
         ends = [run.tags[tag] for tag in (RANGE_START, RANGE_END) if tag in run.tags]
         for key in ends or [run.tags["dagster/partition"]]:
             made = dg.AssetMaterialization(asset, partition=key, metadata={"requests": 3})
-            event = dg.DagsterEvent("ASSET_MATERIALIZATION", run.job_name, event_specific_data=_of(made))
+            event = dg.DagsterEvent(
+                "ASSET_MATERIALIZATION", run.job_name, event_specific_data=StepMaterializationData(made)
+            )
             instance.report_dagster_event(event, run.run_id)
         instance.report_dagster_event(dg.DagsterEvent("PIPELINE_SUCCESS", run.job_name), run.run_id)
 
     return end
-
-
-def _of(made: dg.AssetMaterialization) -> Any:
-    from dagster._core.events import StepMaterializationData  # noqa: PLC0415 - a test plays a run
-
-    return StepMaterializationData(made)
 
 
 def test_a_run_has_the_job_and_the_tags_that_sensors_use(
@@ -132,7 +138,9 @@ def test_each_range_of_tiles_is_a_run_and_unknown_tiles_fail(
     result = materialize(submission, TILE_ASSETS, keys)
     assert [asked["selector"]["jobName"] for asked in webserver.asked] == ["publish_parcels"] * 2
     assert sorted(result.done) == keys[:2]
-    assert result.failed == {keys[2]: f"{ID}/4: another process changed the tiles meanwhile; run the command again"}
+    assert result.failed == {
+        keys[2]: f"{Place(ID, '4')}: another process changed the tiles meanwhile; run the command again"
+    }
 
 
 def test_a_run_that_does_not_succeed_gives_one_line(
@@ -170,7 +178,7 @@ def test_a_run_whose_submission_was_not_answered_is_found(
             ends_well(instance, "tiles")(run)
 
     webserver.after = silent
-    other = instance.create_run_for_job(find_tiles, tags={"dagster/partition": ID}, status=QUEUED)
+    other = queued(instance, {"dagster/partition": ID})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zoning_assets.defs.submitted_runs._pause", end)
         result = materialize(submission, ["tiles"], [ID])
@@ -186,7 +194,6 @@ def test_a_queue_that_does_not_move_is_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("zoning_assets.defs.submitted_runs._REPORTED_AFTER_S", 0.0)
-    monkeypatch.setattr("zoning_assets.defs.submitted_runs.Watch._report_at_s", 0.0)
     looks = list[int]()
 
     def pause(_: float) -> None:
@@ -219,7 +226,7 @@ def test_the_wait_ends_without_heartbeats(submission: Submission, monkeypatch: p
 def test_a_stop_terminates_the_runs_of_this_command_only(
     submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver
 ) -> None:
-    other = instance.create_run_for_job(find_tiles, tags={retry_policies.COMMAND: "sync 2"}, status=QUEUED)
+    other = queued(instance, {retry_policies.COMMAND: "sync 2"})
     webserver.after = lambda _: STOP.request()
     try:
         with pytest.raises(Stopping):

@@ -168,7 +168,7 @@ class Watch:
     began: float = field(default_factory=time.monotonic)
     _cursor: str | None = None
     _daemon_checked: float = 0.0
-    _report_at_s: float = _REPORTED_AFTER_S
+    _reports: int = 0
 
     def until_end(self) -> str | None:
         """Wait until the run has ended; return why it did not succeed, or None.
@@ -239,8 +239,8 @@ class Watch:
         if run.status == dg.DagsterRunStatus.NOT_STARTED and waited_s > _QUEUED_WITHIN_S:
             self._instance.report_run_canceled(run, "It was not queued.")
             return f"{self._name} was created but not queued; run the command again"
-        if run.status == dg.DagsterRunStatus.QUEUED and waited_s > self._report_at_s:
-            self._report_at_s = 2 * waited_s
+        if run.status == dg.DagsterRunStatus.QUEUED and waited_s > _REPORTED_AFTER_S * 2**self._reports:
+            self._reports += 1
             self._report_queue(run, waited_s)
         if time.monotonic() - self._daemon_checked > _LOOK_AT_DAEMON_S:
             self._daemon_checked = time.monotonic()
