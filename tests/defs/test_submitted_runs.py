@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from dagster._core.events import StepMaterializationData
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from sqlalchemy.exc import OperationalError
 
 from tests.conftest import read_toml
 from zoning_assets.defs import partitions, retry_policies
@@ -15,7 +16,7 @@ from zoning_assets.defs.in_process_runs import FORCE, RANGE_END, RANGE_START
 from zoning_assets.defs.run_queue import RunQueue
 from zoning_assets.defs.submitted_runs import Submission, materialize
 from zoning_assets.defs.webserver import WebserverSilent
-from zoning_assets.errors import Stopping, StoreError
+from zoning_assets.errors import DatabaseUnavailable, Stopping, StoreError
 from zoning_assets.graceful_stop import STOP
 from zoning_assets.model import Place
 from zoning_assets.simulation.county.county import ID, county_toml
@@ -220,6 +221,30 @@ def test_the_wait_ends_with_zoning_up(
 def test_the_wait_ends_without_heartbeats(submission: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoning_assets.defs.run_queue._last_heartbeat", lambda _: 0.0)
     with pytest.raises(StoreError, match="the daemon of `zoning up` has sent no heartbeat for"):
+        materialize(submission, ["tiles"], [ID])
+
+
+def test_a_storage_that_does_not_answer_gives_one_line(
+    submission: Submission, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("refused"))
+
+    monkeypatch.setattr(instance, "get_run_record_by_id", fail)
+    with pytest.raises(DatabaseUnavailable, match=r"Dagster's storage: it does not answer \(OperationalError\)"):
+        materialize(submission, ["tiles"], [ID])
+    assert [run.status for run in instance.get_runs()] == [CANCELED]
+
+
+def test_a_webserver_that_is_gone_ends_the_command(
+    submission: Submission, webserver: FakeWebserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> None:
+        raise WebserverSilent("no answer", where="it", do="wait")
+
+    monkeypatch.setattr(webserver, "graphql", silent)
+    webserver.gone = True
+    with pytest.raises(StoreError, match="`zoning up` has ended"):
         materialize(submission, ["tiles"], [ID])
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import dagster as dg
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import SQLAlchemyError
 
 from zoning_assets import graceful_stop
 from zoning_assets.defs import partitions, retry_policies, run_requests
@@ -22,7 +24,7 @@ from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START
 from zoning_assets.defs.run_queue import UNFINISHED, LaunchRefused, RunQueue
 from zoning_assets.defs.run_results import Progress, Result, collect, gone, refused
 from zoning_assets.defs.run_workers import why_dead
-from zoning_assets.errors import StoreError, ZoningError
+from zoning_assets.errors import DatabaseUnavailable, StoreError, ZoningError
 from zoning_assets.graceful_stop import STOP
 from zoning_assets.model import CHANGES, Jurisdiction
 from zoning_assets.pipeline import holds
@@ -38,6 +40,8 @@ _REPORTED_AFTER_S = 20.0
 #: Terminated runs may take this long to end, seconds. A command must have ended 8 s after a signal (cli/signals.py).
 _ENDS_WITHIN_S = 4.0
 _MOST_EVENTS = 500
+#: What Dagster's storage raises where its database does not answer.
+_STORAGE_FAILS = (SQLAlchemyError, DagsterPostgresException)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def materialize(
     Raises:
         Stopping: a stop of this process was requested; the runs were terminated.
         StoreError: `zoning up` ended before the runs did.
+        DatabaseUnavailable: Dagster's storage does not answer.
     """
     work = partial(_materialize, submission, assets, keys, tags or {}, progress)
     return graceful_stop.apart(work)
@@ -76,6 +81,11 @@ def _materialize(
             watch = Watch(submission, run_id, assets[-1], progress)
             failure = watch.until_end()
             collect(queue.instance, run_id, assets[-1], members, result, failure)
+    except _STORAGE_FAILS as error:
+        _end(queue)
+        raise DatabaseUnavailable(
+            f"it does not answer ({type(error).__name__})", where="Dagster's storage", do="run the command again"
+        ) from error
     except BaseException:
         _end(queue)
         raise
@@ -126,12 +136,15 @@ def _appeared(queue: RunQueue, others: set[str]) -> str:
     Raises:
         LaunchRefused: no such run was created.
         Stopping: a stop of this process was requested.
+        StoreError: `zoning up` has ended.
     """
     until = time.monotonic() + _QUEUED_WITHIN_S
     while time.monotonic() < until:
         if new := [run.run_id for run in queue.runs() if run.run_id not in others]:
             return new[0]
         STOP.check("the run queue")
+        if dead := queue.why_dead(time.time()):
+            raise StoreError(dead, where="the run queue", do="run the command again")
         _pause(_LOOK_S)
     raise LaunchRefused("the webserver did not answer", where=queue.webserver.address, do="run the command again")
 
@@ -143,8 +156,9 @@ def _end(queue: RunQueue) -> None:
         queue.terminate()
         while (runs := queue.runs()) and time.monotonic() < until:
             time.sleep(_LOOK_S / 2)
-    except (ZoningError, dg.DagsterError) as error:
-        _log.warning("runs of this command may go on, see %s/runs: %s", queue.webserver.address, error)
+    except (ZoningError, dg.DagsterError, *_STORAGE_FAILS) as error:
+        why = str(error).splitlines()[0]
+        _log.warning("runs of this command may go on, see %s/runs: %s", queue.webserver.address, why)
         return
     for run in runs:
         _log.warning("run %s still ends, see %s", run.run_id[:8], queue.link(run.run_id))
