@@ -115,6 +115,7 @@ def test_nothing_is_told_while_the_run_that_publishes_goes_on(home: Settings, in
 def test_what_a_sync_did_goes_on_by_itself(home: Settings, instance: dg.DagsterInstance) -> None:
     partitions.register(instance, ID, ["1"])
     dg.materialize([tiles], instance=instance, partition_key=ID, tags={retry_policies.ONCE: "0"})
+    dg.materialize([tiles], instance=instance, partition_key=ID, tags={retry_policies.COMMAND: "sync 1"})
     looks = Looks(home, instance)
     assert looks.asked() == []
     dg.materialize([tiles], instance=instance, partition_key=ID)

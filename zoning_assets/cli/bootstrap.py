@@ -1,6 +1,7 @@
 """Prepare what commands need: the settings, Dagster's home, the database."""
 
 import difflib
+import hashlib
 import os
 import sys
 from contextlib import contextmanager, nullcontext
@@ -30,6 +31,15 @@ _SQLITE, _KEPT = "history", "history-sqlite"
 def settings() -> Settings:
     """Read the settings from the environment of this process."""
     return Settings.of(os.environ)
+
+
+def settings_digest() -> str:
+    """Return a digest of what decides where runs read and write: equal where two processes make the same runs.
+
+    The database and Dagster's storage must have been brought up, as their addresses are part of it.
+    """
+    addresses = (os.environ.get("ZONING_DATABASE_URL"), os.environ.get(dagster_storage.SETTING))
+    return hashlib.sha256(repr((settings(), addresses)).encode()).hexdigest()
 
 
 def jurisdiction(id_: str) -> Jurisdiction:

@@ -1,10 +1,16 @@
-"""`zoning sync` and `zoning replay`: materialize assets in this process; Dagster records the runs in its instance."""
+"""`zoning sync` and `zoning replay`: materialize assets by the daemon of a running `zoning up`, else in this process.
 
+Runs are recorded in the same Dagster instance in both cases, and the command reports the same.
+"""
+
+import os
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +24,9 @@ from zoning_assets.storage.postgis.records.status_queries import known, rejectio
 from zoning_assets.storage.postgis.sessions import close_idle
 
 if TYPE_CHECKING:
-    from zoning_assets.defs.sync_runs import Sync
+    import dagster as dg
+
+    from zoning_assets.defs.sync_runs import Materialize, Sync
     from zoning_assets.http import ResponseCaches
 
 
@@ -89,7 +97,7 @@ def run(
     reports = list[dict[str, Any]]()
     with ExitStack() as stack:
         stack.callback(close_idle)
-        dagster = cache(partial(stack.enter_context, _dagster(kept, force=force)))
+        dagster = cache(partial(stack.enter_context, _dagster(url, wanted, kept, force=force)))
         for each in wanted:
             steps = _Steps(url, each, kept, dagster, tile, is_replay=is_replay, force=force)
             reports += steps.all(feed)
@@ -141,15 +149,38 @@ class _Steps:
 
 
 @contextmanager
-def _dagster(kept: "ResponseCaches", *, force: bool) -> "Iterator[Callable[[Jurisdiction], Sync]]":
+def _dagster(
+    url: str, wanted: Sequence[Jurisdiction], kept: "ResponseCaches", *, force: bool
+) -> "Iterator[Callable[[Jurisdiction], Sync]]":
     """Import and open Dagster; yield a function that returns the runs of a jurisdiction."""
     with ExitStack() as stack:
         with progress.working("Starting Dagster"):
-            from zoning_assets.defs import build, sync_runs  # noqa: PLC0415 - it takes seconds
+            from zoning_assets.defs import sync_runs  # noqa: PLC0415 - it takes a second
 
-            definitions = build.definitions(bootstrap.settings(), kept)
             instance = stack.enter_context(bootstrap.dagster_instance())
-        yield lambda each: sync_runs.Sync(definitions, instance, each, force=force, watch=_progress)
+            materialize = _submitted(url, wanted, instance) or _in_process(kept, instance)
+        yield lambda each: sync_runs.Sync(materialize, instance, each, force=force, watch=_progress)
+
+
+def _submitted(url: str, wanted: Sequence[Jurisdiction], instance: "dg.DagsterInstance") -> "Materialize | None":
+    """Return what submits runs to a running `zoning up`; None: there is none for this Dagster storage."""
+    from zoning_assets.defs import run_queue, submitted_runs  # noqa: PLC0415
+
+    home, settings = Path(os.environ["DAGSTER_HOME"]), bootstrap.settings_digest()
+    queue = run_queue.find(home, instance, settings, command=f"sync {secrets.token_hex(4)}")
+    if queue is None:
+        return None
+    output.line(f"The daemon of `zoning up` makes the runs: {queue.webserver.address}/runs")
+    return partial(
+        submitted_runs.materialize, submitted_runs.Submission(queue, {each.id: each for each in wanted}, url)
+    )
+
+
+def _in_process(kept: "ResponseCaches", instance: "dg.DagsterInstance") -> "Materialize":
+    """Return what makes runs in this process. `kept`: portal answers that the runs need not ask for again."""
+    from zoning_assets.defs import build, in_process_runs  # noqa: PLC0415 - it takes seconds
+
+    return partial(in_process_runs.materialize, build.definitions(bootstrap.settings(), kept), instance)
 
 
 def _check_tile(tile: str) -> None:

@@ -1,7 +1,5 @@
 """`zoning up`: run PostGIS, Dagster's webserver and its daemon until Ctrl-C."""
 
-import http.client
-import json as json_module  # `json` is the name of an option
 import os
 import signal
 import socket
@@ -9,8 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from http import HTTPStatus
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +15,7 @@ import typer
 
 from zoning_assets.cli import bootstrap, metrics
 from zoning_assets.cli.display import output
+from zoning_assets.defs.webserver import Webserver, announced
 from zoning_assets.errors import StoreError
 from zoning_assets.storage.postgis.database import address
 
@@ -54,6 +52,7 @@ def up(
         running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *_MODULE]], home))
         _wait_for(free, running)
         _check_definitions(free)
+        stack.enter_context(announced(home, free, bootstrap.settings_digest()))
         addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
         addresses["metrics"] = metrics.serve(url, _free_port(_METRICS_PORT))
         if json:
@@ -121,13 +120,9 @@ def _wait_for(port: int, running: "list[subprocess.Popen[bytes]]") -> None:
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         _check(running)
-        try:
-            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
-                connection.request("GET", "/server_info")
-                if connection.getresponse().status == HTTPStatus.OK:
-                    return
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.3)
+        if Webserver(port).is_up():
+            return
+        time.sleep(0.3)
     raise StoreError(
         f"no answer in {_READY_S} s", where=f"127.0.0.1:{port}", do=f"read {os.environ['DAGSTER_HOME']}/*.log"
     )
@@ -135,10 +130,7 @@ def _wait_for(port: int, running: "list[subprocess.Popen[bytes]]") -> None:
 
 def _check_definitions(port: int) -> None:
     """Raise StoreError if the UI runs but could not load the assets: it would show an empty page."""
-    body = json_module.dumps({"query": _DEFINITIONS})
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_READY_S)) as connection:
-        connection.request("POST", "/graphql", body, {"content-type": "application/json"})
-        found = json_module.loads(connection.getresponse().read())["data"]["workspaceOrError"]
+    found = Webserver(port).graphql(_DEFINITIONS, timeout_s=_READY_S)["workspaceOrError"]
     for entry in found.get("locationEntries", [{"locationOrLoadError": found}]):
         if why := (entry["locationOrLoadError"] or {}).get("message"):
             logs = f"{os.environ['DAGSTER_HOME']}/dagster-webserver.log"

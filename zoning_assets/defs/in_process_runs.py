@@ -1,16 +1,15 @@
 """Starts runs in this process. They are recorded in the same Dagster instance as runs that the UI starts."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 import dagster as dg
 
 from zoning_assets import graceful_stop
 from zoning_assets.defs import partitions, retry_policies
+from zoning_assets.defs.run_results import Progress, Result, collect, gone, refused
 from zoning_assets.graceful_stop import STOP
 
 #: The tags in which Dagster stores a run's range of partitions.
@@ -20,17 +19,6 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 FORCE = "zoning/force"
 #: The tag of a run that sends no request to a portal. It makes districts from the stored raw pages, too.
 REPLAY = "zoning/replay"
-
-#: Called with the partition key each time the last asset of a partition was materialized.
-Progress = Callable[[str], None]
-
-
-@dataclass
-class Result:
-    """The result of a run: metadata of the last assets by partition, and errors by partition."""
-
-    done: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
 
 
 def materialize(  # noqa: PLR0913 - a run needs an instance, assets, partitions and a progress callback
@@ -61,27 +49,19 @@ def materialize(  # noqa: PLR0913 - a run needs an instance, assets, partitions 
         run_config={"loggers": {"console": {}}},  # without a named logger, Dagster's default logger would print
         raise_on_error=False,
     )
-    result.failed |= {key: _gone(key) for key in sorted(set(keys) - set(known))}
+    result.failed |= {key: gone(key) for key in sorted(set(keys) - set(known))}
     for start, end in ranges(known, keys):
         members = known[known.index(start) : known.index(end) + 1]
         run_tags = {**(tags or {}), **_found_by(start), retry_policies.ONCE: "0", RANGE_START: start, RANGE_END: end}
         try:
             run = graceful_stop.run_in_thread(partial(execute, tags=run_tags))
         except dg.DagsterError as error:  # the run's partitions were unregistered before it started
-            result.failed |= dict.fromkeys(members, _refused(start, error))
+            result.failed |= dict.fromkeys(members, refused(start, error))
         else:
-            _collect(instance, run, assets[-1], result, members)
+            failure = None if run.success else "the run failed before its first step"
+            collect(instance, run.run_id, assets[-1], members, result, failure)
         STOP.check(partitions.place_of(start).jurisdiction)
     return result
-
-
-def _gone(key: str) -> str:
-    return f"{partitions.place_of(key)}: another process changed the tiles meanwhile; run the command again"
-
-
-def _refused(key: str, error: dg.DagsterError) -> str:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"{partitions.place_of(key).jurisdiction}: Dagster refused the run ({first}); run the command again"
 
 
 def _found_by(key: str) -> dict[str, str]:
@@ -119,32 +99,3 @@ def ranges(known: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, str
     for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
         members = [number for _, number in run]
         yield known[members[0]], known[members[-1]]
-
-
-def _collect(
-    instance: dg.DagsterInstance, run: dg.ExecuteInProcessResult, asset: str, result: Result, keys: Sequence[str]
-) -> None:
-    # Read from the instance: the result object of a failed run lacks the materializations of its successful partitions.
-    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
-        materialization = entry.asset_materialization
-        if materialization and materialization.asset_key == dg.AssetKey(asset) and materialization.partition:
-            metadata = {name: value.value for name, value in materialization.metadata.items()}
-            result.done[materialization.partition] = metadata
-    if run.success:
-        return
-    failures = [event.step_failure_data for event in run.all_events if event.is_step_failure]
-    for data in failures:
-        table = data.user_failure_data.metadata.get("failed") if data.user_failure_data else None
-        if isinstance(table, dg.TableMetadataValue):
-            result.failed |= {str(r.data["partition"]): str(r.data["error"]) for r in table.records}
-    why = next(map(_why, failures), "the run failed before its first step")
-    described = next((d.user_failure_data.description for d in failures if d.user_failure_data), why)
-    for key in keys:
-        if key not in result.done and key not in result.failed:
-            result.failed[key] = str(described).splitlines()[0]
-
-
-def _why(data: Any) -> str:
-    """Return the original error, not the notice that the step was retried."""
-    last = data.error.cause if data.error and data.error.cls_name == "RetryRequestedFromPolicy" else None
-    return str(last.message if last else data.error_display_string)

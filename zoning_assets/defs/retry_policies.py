@@ -20,6 +20,8 @@ HOST = "zoning/host"
 JURISDICTION, FEED = "zoning/jurisdiction", "zoning/feed"
 #: The tag of runs that belong to a command. Dagster does not restart a killed run that has it.
 ONCE = "dagster/max_retries"
+#: The tag of runs that a command submitted to the queue. Its value is the same for all runs of the command.
+COMMAND = "zoning/command"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import dagster as dg
 from zoning_assets.defs import partitions, retry_policies
 from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START, ranges
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
-from zoning_assets.model import CHANGES, PARCELS, ZONING, Place
+from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Place
 
 FIND_TILES, PUBLISH_PARCELS, PUBLISH_DISTRICTS, TELL_CHANGES = (
     "find_tiles",
@@ -39,6 +39,23 @@ _PARTITION = "dagster/partition"
 def asset_jobs() -> list[dg.JobDefinition]:
     """Return the jobs that sensors request."""
     return [dg.define_asset_job(name, dg.AssetSelection.assets(*assets)) for name, assets in _ASSETS.items()]  # type: ignore[misc]
+
+
+def job_of(assets: Sequence[str]) -> str:
+    """Return the job that makes these assets."""
+    return next(job for job, made in _ASSETS.items() if set(assets) <= set(made))
+
+
+def of_keys(
+    instance: dg.DagsterInstance, job: str, jurisdiction: Jurisdiction, keys: Sequence[str]
+) -> list[dg.RunRequest]:
+    """Return the runs of a job for partitions of one jurisdiction, without run keys."""
+    feed = FEED_OF[job]
+    if job == PUBLISH_PARCELS:
+        return list(of_tiles(instance, "", WatchedFeed(jurisdiction, feed), keys))
+    if feed == CHANGES:
+        return [of_feed("", WatchedFeed(jurisdiction, next(iter(jurisdiction.feeds))), CHANGES)]
+    return [of_feed("", WatchedFeed(jurisdiction, feed))]
 
 
 def wanted(instance: dg.DagsterInstance, run_key: str, feed: WatchedFeed, tiles: Sequence[str]) -> list[dg.RunRequest]:

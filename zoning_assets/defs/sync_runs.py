@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 
 from zoning_assets.defs import in_process_runs, partitions
+from zoning_assets.defs.run_results import Progress, Result
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import CHANGES, COUNTED, PARCELS, Jurisdiction, Place
 
@@ -16,19 +17,33 @@ _COSTS = ("requests", "bytes", "seconds")
 Watch = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
 
 
+class Materialize(Protocol):
+    """Makes the runs: in this process (in_process_runs.py), or by the daemon (submitted_runs.py)."""
+
+    def __call__(
+        self,
+        assets: Sequence[str],
+        keys: Sequence[str],
+        *,
+        tags: Mapping[str, str] | None = None,
+        progress: Progress = ...,
+    ) -> Result:
+        """Materialize assets for partitions of one jurisdiction."""
+
+
 class Sync:
-    """Runs of one jurisdiction in this process, recorded in the same Dagster instance as runs of the UI."""
+    """Runs of one jurisdiction, recorded in the same Dagster instance as runs of the UI."""
 
     def __init__(
         self,
-        definitions: dg.Definitions,
+        materialize: Materialize,
         instance: dg.DagsterInstance,
         jurisdiction: Jurisdiction,
         *,
         force: bool,
         watch: Watch,
     ) -> None:
-        self.definitions, self.instance, self.jurisdiction = definitions, instance, jurisdiction
+        self.materialize, self.instance, self.jurisdiction = materialize, instance, jurisdiction
         self.force, self.watch = force, watch
 
     def feed(self, feed: str, tiles: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -47,9 +62,7 @@ class Sync:
     def _parcels(self, tiles: Sequence[str]) -> list[dict[str, Any]]:
         tags = {in_process_runs.FORCE: "true"} if self.force else {}
         with self.watch(f"{self.jurisdiction.id} parcels: finding the tiles", 1) as step:
-            found = in_process_runs.materialize(
-                self.definitions, self.instance, ["tiles"], [self.jurisdiction.id], tags=tags, progress=step
-            )
+            found = self.materialize(["tiles"], [self.jurisdiction.id], tags=tags, progress=step)
         if found.failed:
             return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
         keys = self._keys(tiles)
@@ -72,18 +85,14 @@ class Sync:
     def changes(self) -> list[dict[str, Any]]:
         """Compute shares and changes. Return a report only for failures, because this step harvests nothing."""
         with self.watch(f"{self.jurisdiction.id}: zoning of each parcel, and changes", 1) as step:
-            result = in_process_runs.materialize(
-                self.definitions, self.instance, ["parcel_zoning", CHANGES], [self.jurisdiction.id], progress=step
-            )
+            result = self.materialize(["parcel_zoning", CHANGES], [self.jurisdiction.id], progress=step)
         return [_failed(Place(self.jurisdiction.id), CHANGES, why) for why in result.failed.values()]
 
     def _run(
         self, assets: list[str], keys: list[str], feed: str, tags: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
         with self.watch(f"{self.jurisdiction.id} {feed}", len(keys)) as step:
-            result = in_process_runs.materialize(
-                self.definitions, self.instance, assets, keys, tags=tags, progress=step
-            )
+            result = self.materialize(assets, keys, tags=tags, progress=step)
         done = [_report(partitions.place_of(key), feed, values) for key, values in sorted(result.done.items())]
         return done + [_failed(partitions.place_of(key), feed, why) for key, why in sorted(result.failed.items())]
 

@@ -60,6 +60,11 @@ class ActiveHolds:
             await asyncio.sleep(_REFRESH_S)
         return None
 
+    def report(self, jurisdiction: str, hosts: Collection[str]) -> None:
+        """Log a pause of a jurisdiction, each one once; for a process that watches a run of another process."""
+        if error := self.error(jurisdiction, hosts):
+            self._log(error)
+
     def refresh(self) -> None:
         """Read the active holds. If the database does not answer, the last ones are kept."""
         with suppress(StoreError):

@@ -1,7 +1,8 @@
 """The sensor harvest_goes_on: after tiles were found it requests their publishing, then shares and changes.
 
 It reads materializations, not run statuses: Dagster's event log has a materialization before the run ends, even if the
-run fails later. Runs of `zoning sync` are skipped, because the command starts the following runs itself.
+run fails later. Runs of `zoning sync` are skipped, in its own process or submitted to the queue, because the command
+starts the following runs itself.
 """
 
 import json
@@ -91,8 +92,10 @@ def _new(instance: dg.DagsterInstance, cursor: Cursor, asset: str) -> list[Made]
 
 
 def _goes_on_alone(run: dg.DagsterRun | None) -> bool:
-    """Return whether `zoning sync` started the run as one of a sequence."""
-    return run is not None and retry_policies.ONCE in run.tags
+    """Return whether `zoning sync` started the run as one of a sequence. A run that a person re-executes inherits the
+    tags, but no command waits for it."""
+    marks = {retry_policies.ONCE, retry_policies.COMMAND}
+    return run is not None and run.parent_run_id is None and not marks.isdisjoint(run.tags)
 
 
 def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:

@@ -1,0 +1,73 @@
+"""The result of the runs that a command started, read from Dagster's event log."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from zoning_assets.defs import partitions
+
+#: Called with the partition key each time the last asset of a partition was materialized.
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Result:
+    """The result of a run: metadata of the last assets by partition, and errors by partition."""
+
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def collect(  # noqa: PLR0913 - a run, its last asset, its partitions and its end
+    instance: dg.DagsterInstance, run_id: str, asset: str, keys: Sequence[str], result: Result, failure: str | None
+) -> None:
+    """Add the result of a finished run.
+
+    Args:
+        instance: where the run is recorded.
+        run_id: the run.
+        asset: the last of its assets.
+        keys: its partitions.
+        result: receives the metadata of materialized partitions, and the errors of the other ones.
+        failure: why the run did not succeed, if no step says it; None: it succeeded.
+    """
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+        materialization = entry.asset_materialization
+        if materialization and materialization.asset_key == dg.AssetKey(asset) and materialization.partition:
+            metadata = {name: value.value for name, value in materialization.metadata.items()}
+            result.done[materialization.partition] = metadata
+    if failure is None:
+        return
+    failures = [
+        entry.dagster_event.step_failure_data
+        for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        if entry.dagster_event
+    ]
+    for data in failures:
+        table = data.user_failure_data.metadata.get("failed") if data.user_failure_data else None
+        if isinstance(table, dg.TableMetadataValue):
+            result.failed |= {str(r.data["partition"]): str(r.data["error"]) for r in table.records}
+    why = next(map(_why, failures), failure)
+    described = next((d.user_failure_data.description for d in failures if d.user_failure_data), why)
+    for key in keys:
+        if key not in result.done and key not in result.failed:
+            result.failed[key] = str(described).splitlines()[0]
+
+
+def gone(key: str) -> str:
+    """Return the error of a partition that is no longer registered."""
+    return f"{partitions.place_of(key)}: another process changed the tiles meanwhile; run the command again"
+
+
+def refused(key: str, error: object) -> str:
+    """Return the error of the partitions of a run that could not be started. `key`: the first of them."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{partitions.place_of(key).jurisdiction}: Dagster refused the run ({first}); run the command again"
+
+
+def _why(data: Any) -> str:
+    """Return the original error, not the notice that the step was retried."""
+    last = data.error.cause if data.error and data.error.cls_name == "RetryRequestedFromPolicy" else None
+    return str(last.message if last else data.error_display_string)
