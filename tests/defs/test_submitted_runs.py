@@ -257,5 +257,5 @@ def test_a_stop_terminates_the_runs_of_this_command_only(
         with pytest.raises(Stopping):
             materialize(submission, ["tiles"], [ID])
     finally:
-        STOP.withdraw()
+        STOP.reset()
     assert {run.run_id == other.run_id: run.status for run in instance.get_runs()} == {True: QUEUED, False: CANCELED}
