@@ -18,8 +18,8 @@ from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInva
 from zoning_assets.harvest import Cover, Harvest, Page
 from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, ZONING, Feed, Jurisdiction, Place
-from zoning_assets.pipeline import changed_rows
-from zoning_assets.pipeline.changed_rows import ChangedRows, PagesAndRows
+from zoning_assets.pipeline import incremental_harvest
+from zoning_assets.pipeline.incremental_harvest import IncrementalHarvest, PagesAndRows
 from zoning_assets.pipeline.workers.normalize_page import PageRead, check_bounds, keys_at, normalize_page
 from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool, preload
@@ -88,7 +88,7 @@ class Harvester:
         item, began = WorkItem(self.objects, jurisdiction, feed, layer), now.isoformat()
         if known:
             same = {"columns": source.stamp.get("columns"), **_settings_of(jurisdiction, feed)}
-            changes = await changed_rows.find_changed_rows(self.objects, source, known, same, item.pages.rules)
+            changes = await incremental_harvest.find_update(self.objects, source, known, same, item.pages.rules)
             if changes:
                 cover = await self._fetch(changes.update.source, item, stamp, changes)
                 return replace(cover, fetched=began, whole=known.refreshed.isoformat())
@@ -128,7 +128,7 @@ class Harvester:
         return layer.form == source.form and layer.layer == source.layer
 
     async def _fetch(
-        self, source: Source, item: WorkItem, stamp: Mapping[str, Any], changes: ChangedRows | None = None
+        self, source: Source, item: WorkItem, stamp: Mapping[str, Any], changes: IncrementalHarvest | None = None
     ) -> Cover:
         """Fetch all pages of a source, prove that they are complete, and assign the rows to tiles.
 

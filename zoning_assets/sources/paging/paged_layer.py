@@ -19,10 +19,11 @@ import pyarrow as pa
 
 from zoning_assets.errors import HarvestIncomplete
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources.completeness import prove
 from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.paging import cache_manifest, polling
 from zoning_assets.sources.paging.polling import TRIES
-from zoning_assets.sources.source import Request, check_columns, prove
+from zoning_assets.sources.source import Request, check_columns
 from zoning_assets.transform.decode.feature_batches import SCHEMA
 
 _FILE = "assembled.arrow"
