@@ -19,7 +19,7 @@ from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal_process import serving
 from zoning_assets.storage.postgis.database import as_role
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import audit_records, hold_records
 
 _PARCELS = 6000
 _COMMITTED = "SELECT count(*) FROM zoning.batch"
@@ -147,11 +147,11 @@ def test_the_audit_only_grows_and_shows_where_it_was_changed(database: str) -> N
         assert reason
     told = rows(database, "SELECT actor, action, reason FROM zoning.audit ORDER BY id")
     assert told == [("ann", "pause", "the portal lies"), ("bob", "resume", "mended")] * 3
-    assert hold_records.broken_audit_rows(database) == []
+    assert audit_records.broken_audit_rows(database) == []
     owner = as_role(database, None)
     with pytest.raises(psycopg.errors.RaiseException, match="only grows"):
         rows(owner, "DELETE FROM zoning.audit RETURNING 1")
     around = "ALTER TABLE zoning.audit DISABLE TRIGGER ALL; UPDATE zoning.audit SET actor = 'eve' WHERE id = 3"
     with psycopg.connect(owner) as connection:
         connection.execute(around)
-    assert hold_records.broken_audit_rows(database) == [3]
+    assert audit_records.broken_audit_rows(database) == [3]

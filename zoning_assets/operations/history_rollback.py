@@ -11,7 +11,7 @@ from zoning_assets.pipeline import change_detection, zone_parcels
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import parcel_zoning, rollback_batches
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import audit_records, hold_records
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def roll_back(  # noqa: PLR0913 - what, who, why
         work.finish()
         hold_records.insert_hold(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
         subject = {"jurisdiction": jurisdiction.id, "batches": work.batches}
-        hold_records.append_audit(work.connection, actor, "rollback", subject, reason)
+        audit_records.append(work.connection, actor, "rollback", subject, reason)
         for feed in () if dry_run else work.batches:  # before the commit: a crash in between only loses a baseline
             feed_baselines.mark_rolled_back(objects, jurisdiction.id, feed)
     batches = {feed: None if dry_run else batch for feed, batch in work.batches.items()}
