@@ -1,6 +1,7 @@
 """Roll back published data to an earlier time, or undo one batch.
 
-Rows, parcel zoning, changes and the hold are written in one transaction.
+Rows, parcel zoning, changes and the hold are written in one transaction. The rows of a batch are restored by
+storage/postgis/rollback_batches.py.
 """
 
 from dataclasses import dataclass

@@ -29,8 +29,8 @@ from zoning_assets.sources.source import no_shapes
 from zoning_assets.storage.object_store import feed_baselines, geoparquet_tables, raw_harvests
 from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.transform.geometry import crs, datum_shifts, h3_tiles, tile_ownership
-from zoning_assets.transform.geometry.tile_ownership import LayerRows, Ownership
+from zoning_assets.transform.geometry import crs, datum_shifts, h3_cells, row_tiles
+from zoning_assets.transform.geometry.row_tiles import LayerRows, Ownership
 
 #: Pages that workers normalize or that wait for a worker; no further page is fetched meanwhile.
 _MAX_PENDING_PAGES = 16
@@ -203,13 +203,13 @@ class Harvester:
     ) -> Cover:
         """Commit the pages as a harvest, and assign its rows to tiles."""
         layer, feed, rows = item.harvest, item.feed.name, merged.rows
-        placed = int(np.count_nonzero(rows.cell != h3_tiles.NO_CELL))
+        placed = int(np.count_nonzero(rows.cell != h3_cells.NO_CELL))
         if len(rows) and not placed:
             raise no_shapes(len(rows), f"{layer.jurisdiction} {feed}")
         if feed == ZONING:
-            found, repeated, counted = tile_ownership.by_jurisdiction(rows), dict[str, str](), len(rows)
+            found, repeated, counted = row_tiles.by_jurisdiction(rows), dict[str, str](), len(rows)
         else:
-            found = tile_ownership.by_tile(rows, item.jurisdiction.bounds, item.jurisdiction.tile_resolution)
+            found = row_tiles.by_tile(rows, item.jurisdiction.bounds, item.jurisdiction.tile_resolution)
             repeated, counted = _repeated(item, merged.pages, rows, found), placed
         draft.pages = merged.pages
         harvest = draft.commit(form=layer.form, layer=dict(layer.layer), proof=proof, picked=merged.picked)
@@ -294,6 +294,6 @@ def _repeated(item: WorkItem, pages: Sequence[Page], rows: LayerRows, found: Own
     for number in np.unique(rows.page[shared]).tolist():
         mine = shared[rows.page[shared] == number]
         keys: Sequence[str | None] = keys_at(item, pages[int(number)], rows.row[mine].tolist())
-        owners = map(h3_tiles.to_str, found.owner[mine].tolist())
+        owners = map(h3_cells.to_str, found.owner[mine].tolist())
         repeated |= {str(key): owner for key, owner in zip(keys, owners, strict=True)}
     return dict(sorted(repeated.items()))

@@ -20,7 +20,7 @@ from zoning_assets.sources import Source
 from zoning_assets.sources.source import Earlier, Update
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.transform.geometry.tile_ownership import LayerRows
+from zoning_assets.transform.geometry.row_tiles import LayerRows
 
 
 @dataclass(frozen=True)
