@@ -1,14 +1,15 @@
 """Proves that a page, and then a layer, is complete: what was received is compared with what the portal states.
 
-The checks of each way of harvesting; those without a module are here. If one fails, it raises HarvestIncomplete, and
-nothing of the harvest is published.
+The table lists the checks of each way of harvesting; a function without a module is defined here. A check that fails
+raises HarvestIncomplete (FileRefused for a downloaded file), and nothing of the harvest is published.
 
     ArcGIS, list of ids    page   ids_not_received: only requested rows came; missing ones are requested again
                                   arcgis/page_walks.checked_pages: no row came twice
                            layer  arcgis/id_list_scan.IdListSource._walked: the rows are exactly those of the list
                                   IdListSource._prove: the list and the last edit are the same after the harvest
-    ArcGIS, full scan      page   by offset: arcgis/page_walks.checked_pages: no row came twice
-                                  by area: by_area: a box has as many rows as its count, or as its four quarters
+    ArcGIS, full scan      page   by ordered offsets: arcgis/page_walks.checked_pages: no row came twice
+                                  by ranges or lists of ids: checked_pages, and ids_not_received if ids are listed
+                                  by area: page_walks.by_area: a box has the rows of its count or of its quarters
                            layer  arcgis/full_scan._Walked._settle: the rows reach both the count and the list of ids
                                   then paging/paged_layer._walked, as below
     paged APIs: WFS,       page   check_page_rows: a page has as many rows as it states (WFS, OGC API)
