@@ -20,9 +20,9 @@ from benchmarks import fleet
 from benchmarks.chaos import fresh_database
 from benchmarks.fleet import CHANGES, DEAD, RESTS, Clock, FleetPortal, RecordingLedger
 from zoning_assets import jurisdictions
-from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
-from zoning_assets.defs.sensors.all_sensors import Seen
+from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, probe_results, probe_schedule
 from zoning_assets.defs.sensors.probe_schedule import ProbeState, WatchedFeed
+from zoning_assets.defs.sensors.tick_data import TickData
 from zoning_assets.errors import ZoningError
 from zoning_assets.http import Http
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
@@ -81,7 +81,7 @@ class Week:
 
     def tick(self) -> None:
         """Evaluate the three sensors, and start the runs that they request."""
-        seen = Seen.at(self.pipeline.database, self.feeds, self.clock.now())
+        seen = TickData.at(self.pipeline.database, self.feeds, self.clock.now())
         by_key = {feed.key: feed for feed in self.feeds}
         asks = [(each.run_key, each.feed, ()) for each in self._probed(seen) if each.run_key]
         again, self.retries = failed_partitions.due(self.retries, seen.failed, seen.closed, seen.now)
@@ -93,10 +93,10 @@ class Week:
                 self.requested.add(key)
                 self._run(key.split()[0], feed, tiles)
 
-    def _probed(self, seen: Seen) -> list[portal_probes.ProbeDecision]:
+    def _probed(self, seen: TickData) -> list[probe_results.ProbeDecision]:
         chosen = probe_schedule.due(self.cursor, seen.known, seen.feeds, seen.closed, seen.now)
-        found = asyncio.run(portal_probes.probe_feeds(self.pipeline, chosen, seen.now))
-        decided = portal_probes.decide(self.cursor, found, seen.failures_of, seen.now)
+        found = asyncio.run(probe_results.probe_feeds(self.pipeline, chosen, seen.now))
+        decided = probe_results.decide(self.cursor, found, seen.failures_of, seen.now)
         for each in decided:
             self.cursor[each.feed.key] = each.entry
             self.probes[self.number(each.feed), self.day] += 1

@@ -17,7 +17,7 @@ from tests.support.asked_questions import settled, tick
 from zoning_assets import errors
 from zoning_assets.defs import build, run_requests
 from zoning_assets.defs.sensors import failed_partitions
-from zoning_assets.defs.sensors.all_sensors import watched
+from zoning_assets.defs.sensors.tick_data import watched
 from zoning_assets.errors import CoverStale, Held, NothingWaits, PortalBusy, PortalUnreachable, ZoningError
 from zoning_assets.model import PARCELS, Outcome, Place
 from zoning_assets.settings import Settings

@@ -17,7 +17,7 @@ from tests.conftest import read_toml, rows
 from tests.support.asked_questions import settled, tick
 from zoning_assets.defs import build
 from zoning_assets.defs.resources import Zoning
-from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, portal_probes, probe_schedule
+from zoning_assets.defs.sensors import failed_partitions, overdue_feeds, probe_results, probe_schedule
 from zoning_assets.defs.sensors.probe_schedule import ProbeState
 from zoning_assets.model import Feed, Jurisdiction, Portal
 from zoning_assets.pipeline.pipeline import ProbeResult
@@ -141,7 +141,7 @@ def test_a_probe_that_finds_nothing_asks_for_nothing() -> None:
     """What was asked for before it counts no more: it is there, or it is no longer so."""
     asked = {feed().key: ProbeState(NOW.isoformat(), why="count 1 -> 2", asked=NOW.isoformat())}
     for before in ({}, asked):
-        (found,) = portal_probes.decide(
+        (found,) = probe_results.decide(
             before, [(feed(), ProbeResult("us-xx-a", "zoning", None, 2))], lambda _: [], NOW
         )
         assert (found.run_key, found.entry.why, found.known.current) == (None, "", NOW)

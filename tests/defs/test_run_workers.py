@@ -14,7 +14,7 @@ from dagster._core.execution import asset_backfill
 from zoning_assets.cli import bootstrap
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.run_workers import SAYS_WITHIN_S, WORKER, dead, forgotten, this_process, why_dead
-from zoning_assets.defs.sensors.lost_runs import run_lost
+from zoning_assets.defs.sensors.run_lost import run_lost
 
 
 @dg.job

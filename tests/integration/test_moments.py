@@ -20,7 +20,7 @@ from zoning_assets.pipeline.corrections import FixRequest
 from zoning_assets.pipeline.pipeline import NORMALIZED, PUBLISHED, VALIDATED, Pipeline
 from zoning_assets.simulation.county.county import ID, County
 from zoning_assets.simulation.county.release_plan import Plan
-from zoning_assets.storage.postgis.records import amendment_records, correction_records, hold_records, release_profiles
+from zoning_assets.storage.postgis.records import amendment_records, audit_records, correction_records, release_profiles
 
 LOTS, RELEASES, MOMENTS = 1200, 7, 20
 REPLAY = (NORMALIZED, VALIDATED, PUBLISHED)
@@ -153,7 +153,7 @@ def test_twenty_moments_in_any_order(life: Life, capsys: pytest.CaptureFixture[s
         go_on(life.pipeline)
         assert change_detection.update_parcel_zoning(url, life.described).changed == 0
         assert hashes(url) == seen, f"after rollback {number}"
-    assert hold_records.broken_audit_rows(url) == []
+    assert audit_records.broken_audit_rows(url) == []
     if held(life.harvest(PARCELS)):  # the last moment was one of the other keys
         release_profiles.decide(url, ID, PARCELS, release_profiles.ACCEPTED, actor="ann", reason="keys as ever")
     life.all()

@@ -19,7 +19,7 @@ from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import audit_records, hold_records
 
 #: Everything that a reader sees, but for batches and times.
 STATE = {
@@ -107,7 +107,7 @@ def test_any_past_moment_comes_back_row_for_row(pipeline: Pipeline, county: tupl
         assert change_detection.detect_changes(pipeline.database, described) is None, "a rollback is no news"
     undone = rows(pipeline.database, "SELECT count(*) FROM zoning.batch WHERE undoes IS NOT NULL")
     assert undone[0][0] >= 6
-    assert hold_records.broken_audit_rows(pipeline.database) == []
+    assert audit_records.broken_audit_rows(pipeline.database) == []
 
 
 def test_after_a_rollback_the_next_harvest_brings_the_release_again(

@@ -21,7 +21,7 @@ from zoning_assets.pipeline.corrections import FixRequest
 from zoning_assets.pipeline.pipeline import PUBLISHED, STAGES, Pipeline
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving
-from zoning_assets.storage.postgis.records import correction_records, hold_records
+from zoning_assets.storage.postgis.records import audit_records, correction_records, hold_records
 from zoning_assets.transform.normalize import is_managed
 from zoning_assets.transform.row_corrections import read_shape
 
@@ -168,7 +168,7 @@ def test_all_rows_of_a_reason_take_a_column_of_their_own(city: City) -> None:
     assert city.parcels() == ["20", "21", "A0", "A1", "A2", "A3", "A4"]
     ((action, subject),) = rows(city.url, "SELECT action, subject FROM zoning.audit")
     assert (action, sorted(each["columns"]["PIN"] for each in subject["rows"])) == ("fix", ["20", "21"])
-    assert hold_records.broken_audit_rows(city.url) == []
+    assert audit_records.broken_audit_rows(city.url) == []
 
 
 def test_rows_that_are_the_very_same_cannot_be_fixed_but_known(city: City) -> None:

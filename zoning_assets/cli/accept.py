@@ -85,23 +85,23 @@ def _decide(url: str, jurisdiction: str, feed: str, state: str, reason: str) -> 
 def _accept_row_count(url: str, jurisdiction: str, feed: str, reason: str) -> tuple[dict[str, Any], str]:
     from zoning_assets.storage.object_store import feed_baselines  # noqa: PLC0415
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
-    from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import audit_records  # noqa: PLC0415
 
     objects, who = Objects(bootstrap.settings().store_url), getpass.getuser()
     before, now = feed_baselines.accept(objects, jurisdiction, feed, who, reason)
     fields = {"before": before, "rows": now}
-    hold_records.record_action(url, who, "accept", {"jurisdiction": jurisdiction, "feed": feed, **fields}, reason)
+    audit_records.record_action(url, who, "accept", {"jurisdiction": jurisdiction, "feed": feed, **fields}, reason)
     return fields, f"is accepted with {now:,} rows: the next sync publishes them"
 
 
 def _discard_row_count(url: str, jurisdiction: str, feed: str, reason: str) -> tuple[dict[str, Any], str]:
     from zoning_assets.storage.object_store import feed_baselines  # noqa: PLC0415
     from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
-    from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import audit_records  # noqa: PLC0415
 
     rows = feed_baselines.discard(Objects(bootstrap.settings().store_url), jurisdiction, feed)
     subject = {"jurisdiction": jurisdiction, "feed": feed, "rows": rows}
-    hold_records.record_action(url, getpass.getuser(), "discard", subject, reason)
+    audit_records.record_action(url, getpass.getuser(), "discard", subject, reason)
     return {"rows": rows}, f"with {rows:,} rows is discarded; the next harvest is checked as usual"
 
 

@@ -149,10 +149,10 @@ def _parsed(body: str) -> Any:
 def _record(what: dict[str, Any], reason: str) -> None:
     """Record the deletion in the audit. This happens before the deletion, so that a crash leaves a record."""
     from zoning_assets.storage.postgis import database  # noqa: PLC0415
-    from zoning_assets.storage.postgis.records import hold_records  # noqa: PLC0415
+    from zoning_assets.storage.postgis.records import audit_records  # noqa: PLC0415
     from zoning_assets.storage.postgis.sql_queries import named  # noqa: PLC0415
 
     with database.connect(bootstrap.bring_up_database()) as connection:
         connection.execute(named("holds")["lock"])
         subject = {key: what[key] for key in ("queue", "dead", "found")}
-        hold_records.append_audit(connection, getpass.getuser(), "purge", subject, reason)
+        audit_records.append(connection, getpass.getuser(), "purge", subject, reason)

@@ -184,7 +184,7 @@ def _in_process(kept: "ResponseCaches", instance: "dg.DagsterInstance") -> "Mate
 
 
 def _check_tile(tile: str) -> None:
-    from zoning_assets.transform.geometry.h3_tiles import is_tile  # noqa: PLC0415 - imports H3 and shapely
+    from zoning_assets.transform.geometry.h3_cells import is_tile  # noqa: PLC0415 - imports H3 and shapely
 
     if not is_tile(tile):
         raise SettingInvalid(f"{tile!r} is not an H3 cell", where="--tile", do="use a tile of the asset `tiles`")

@@ -1,6 +1,7 @@
 """Tripwires as asset checks: one check per tripwire on `parcels` and one on `districts`.
 
 A release of parcels covers several partitions. The description and the metadata of an evaluation therefore name them.
+The checks are in transform/quality/release_checks.py; docs/reference/tripwires.md explains them.
 """
 
 from collections.abc import Iterator

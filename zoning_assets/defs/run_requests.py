@@ -5,7 +5,7 @@
     publish_districts    districts                   one jurisdiction
     tell_changes         parcel_zoning, changes      one jurisdiction
 
-The sensor harvest_goes_on (harvest_follow_up.py) requests the runs that follow a run.
+The sensor harvest_goes_on (harvest_goes_on.py) requests the runs that follow a run.
 """
 
 from collections.abc import Iterator, Sequence

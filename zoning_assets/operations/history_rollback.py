@@ -1,6 +1,7 @@
 """Roll back published data to an earlier time, or undo one batch.
 
-Rows, parcel zoning, changes and the hold are written in one transaction.
+Rows, parcel zoning, changes and the hold are written in one transaction. The rows of a batch are restored by
+storage/postgis/rollback_batches.py.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from zoning_assets.pipeline import change_detection, zone_parcels
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import parcel_zoning, rollback_batches
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import audit_records, hold_records
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def roll_back(  # noqa: PLR0913 - what, who, why
         work.finish()
         hold_records.insert_hold(work.connection, jurisdiction.id, f"rolled back: {reason}", actor)
         subject = {"jurisdiction": jurisdiction.id, "batches": work.batches}
-        hold_records.append_audit(work.connection, actor, "rollback", subject, reason)
+        audit_records.append(work.connection, actor, "rollback", subject, reason)
         for feed in () if dry_run else work.batches:  # before the commit: a crash in between only loses a baseline
             feed_baselines.mark_rolled_back(objects, jurisdiction.id, feed)
     batches = {feed: None if dry_run else batch for feed, batch in work.batches.items()}

@@ -1,5 +1,6 @@
 """Check the integrity of the stored data without requests to a portal: the audit chain, the pages and the tables.
 
+`verify` is the command `zoning verify`. Rows of the audit are checked by storage/postgis/records/audit_records.py.
 The newest batch of each partition names its harvest. The SHA-256 of each page of the harvest must equal the page's
 name, and the rows in the database must equal the rows of the validated table.
 """
@@ -15,7 +16,7 @@ from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.geoparquet_tables import StageTable
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.database import Connection, connect
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import audit_records
 from zoning_assets.storage.postgis.sql_queries import named
 
 #: Number of keys in a message.
@@ -58,7 +59,7 @@ def verify(url: str, objects: Objects) -> IntegrityReport:
     """
     faults = [
         f"audit row {number} was changed, or a row before it is missing"
-        for number in hold_records.broken_audit_rows(url)
+        for number in audit_records.broken_audit_rows(url)
     ]
     pages = rows = places = 0
     with connect(url) as connection:

@@ -18,8 +18,8 @@ from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInva
 from zoning_assets.harvest import Cover, Harvest, Page
 from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, ZONING, Feed, Jurisdiction, Place
-from zoning_assets.pipeline import changed_rows
-from zoning_assets.pipeline.changed_rows import ChangedRows, PagesAndRows
+from zoning_assets.pipeline import incremental_harvest
+from zoning_assets.pipeline.incremental_harvest import IncrementalHarvest, PagesAndRows
 from zoning_assets.pipeline.workers.normalize_page import PageRead, check_bounds, keys_at, normalize_page
 from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool, preload
@@ -29,8 +29,8 @@ from zoning_assets.sources.source import no_shapes
 from zoning_assets.storage.object_store import feed_baselines, geoparquet_tables, raw_harvests
 from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.transform.geometry import crs, datum_shifts, h3_tiles, tile_ownership
-from zoning_assets.transform.geometry.tile_ownership import LayerRows, Ownership
+from zoning_assets.transform.geometry import crs, datum_shifts, h3_cells, row_tiles
+from zoning_assets.transform.geometry.row_tiles import LayerRows, Ownership
 
 #: Pages that workers normalize or that wait for a worker; no further page is fetched meanwhile.
 _MAX_PENDING_PAGES = 16
@@ -88,7 +88,7 @@ class Harvester:
         item, began = WorkItem(self.objects, jurisdiction, feed, layer), now.isoformat()
         if known:
             same = {"columns": source.stamp.get("columns"), **_settings_of(jurisdiction, feed)}
-            changes = await changed_rows.find_changed_rows(self.objects, source, known, same, item.pages.rules)
+            changes = await incremental_harvest.find_update(self.objects, source, known, same, item.pages.rules)
             if changes:
                 cover = await self._fetch(changes.update.source, item, stamp, changes)
                 return replace(cover, fetched=began, whole=known.refreshed.isoformat())
@@ -128,7 +128,7 @@ class Harvester:
         return layer.form == source.form and layer.layer == source.layer
 
     async def _fetch(
-        self, source: Source, item: WorkItem, stamp: Mapping[str, Any], changes: ChangedRows | None = None
+        self, source: Source, item: WorkItem, stamp: Mapping[str, Any], changes: IncrementalHarvest | None = None
     ) -> Cover:
         """Fetch all pages of a source, prove that they are complete, and assign the rows to tiles.
 
@@ -203,13 +203,13 @@ class Harvester:
     ) -> Cover:
         """Commit the pages as a harvest, and assign its rows to tiles."""
         layer, feed, rows = item.harvest, item.feed.name, merged.rows
-        placed = int(np.count_nonzero(rows.cell != h3_tiles.NO_CELL))
+        placed = int(np.count_nonzero(rows.cell != h3_cells.NO_CELL))
         if len(rows) and not placed:
             raise no_shapes(len(rows), f"{layer.jurisdiction} {feed}")
         if feed == ZONING:
-            found, repeated, counted = tile_ownership.by_jurisdiction(rows), dict[str, str](), len(rows)
+            found, repeated, counted = row_tiles.by_jurisdiction(rows), dict[str, str](), len(rows)
         else:
-            found = tile_ownership.by_tile(rows, item.jurisdiction.bounds, item.jurisdiction.tile_resolution)
+            found = row_tiles.by_tile(rows, item.jurisdiction.bounds, item.jurisdiction.tile_resolution)
             repeated, counted = _repeated(item, merged.pages, rows, found), placed
         draft.pages = merged.pages
         harvest = draft.commit(form=layer.form, layer=dict(layer.layer), proof=proof, picked=merged.picked)
@@ -294,6 +294,6 @@ def _repeated(item: WorkItem, pages: Sequence[Page], rows: LayerRows, found: Own
     for number in np.unique(rows.page[shared]).tolist():
         mine = shared[rows.page[shared] == number]
         keys: Sequence[str | None] = keys_at(item, pages[int(number)], rows.row[mine].tolist())
-        owners = map(h3_tiles.to_str, found.owner[mine].tolist())
+        owners = map(h3_cells.to_str, found.owner[mine].tolist())
         repeated |= {str(key): owner for key, owner in zip(keys, owners, strict=True)}
     return dict(sorted(repeated.items()))

@@ -1,7 +1,8 @@
 """The release gate: the places of a jurisdiction wait for each other until they are checked together as one release.
 
 What belongs here: which places wait, and the result. What does not: the checks (release_checks.py), and how releases
-are stored (release_profiles.py).
+are stored (release_profiles.py). A drop of a layer's row count is found earlier, before pages are fetched, by
+storage/object_store/feed_baselines.check_row_count.
 """
 
 import asyncio

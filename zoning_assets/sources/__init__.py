@@ -1,8 +1,8 @@
 """Feed types: one package each, and one line in FEED_TYPES.
 
-What belongs here: fetching all pages of a layer from one kind of portal, and proving that they are complete. What does
-not: decoding the bytes of a page (transform/), storing it (storage/). No feed type imports another, except that `ckan`
-passes files to `download`.
+What belongs here: fetching all pages of a layer from one kind of portal, and proving that they are complete
+(completeness.py). What does not: decoding the bytes of a page (transform/), storing it (storage/). No feed type imports
+another, except that `ckan` passes files to `download`.
 """
 
 from collections.abc import Mapping

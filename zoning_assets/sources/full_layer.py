@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from zoning_assets.errors import CrsRefused
 from zoning_assets.harvest import Page
+from zoning_assets.sources.completeness import prove
 from zoning_assets.sources.download import cache_dir
-from zoning_assets.sources.source import Earlier, PageDraft, Request, Update, prove
+from zoning_assets.sources.source import Earlier, PageDraft, Request, Update
 from zoning_assets.transform import normalize
 from zoning_assets.transform.decode import wkt_columns
 from zoning_assets.transform.geometry import crs
@@ -70,7 +71,7 @@ class FullLayer:
         if self.here.rows is not None:
             prove(self.request.where, {"rows in the layer": (received, self.here.rows)}, proof)
 
-    async def rows_since(self, earlier: Earlier) -> Update | None:  # noqa: ARG002 - the interface has it
+    async def update_since(self, earlier: Earlier) -> Update | None:  # noqa: ARG002 - the interface has it
         """See source.Source; such a layer cannot state its changes."""
         return None
 

@@ -1,4 +1,7 @@
-"""The interface of a feed type: open a layer, and give all of its pages with a proof that they are complete."""
+"""The interface of a feed type: open a layer, and give all of its pages with a proof that they are complete.
+
+The checks of the proof are in completeness.py.
+"""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -6,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInvalid, NotALayer
+from zoning_assets.errors import CrsRefused, JurisdictionInvalid, NotALayer
 from zoning_assets.harvest import Page
 from zoning_assets.http import Client
 from zoning_assets.model import Feed, Jurisdiction
@@ -133,8 +136,8 @@ class Source(Protocol):
         """
         ...
 
-    async def rows_since(self, earlier: Earlier) -> Update | None:
-        """Fetch only the rows that changed since a harvest; None: the layer cannot state all of them.
+    async def update_since(self, earlier: Earlier) -> Update | None:
+        """Find the rows that changed since a harvest, to fetch only these; None: the layer cannot state all of them.
 
         Raises:
             PortalError: see errors.py.
@@ -180,27 +183,6 @@ def check_columns(request: Request, columns: list[str]) -> None:
                 f"feeds.{feed.name}.{ours}: the layer has no column {theirs!r}; it has: {', '.join(columns[:40])}",
                 where=request.jurisdiction.file,
                 do="fix the file",
-            )
-
-
-def prove(where: str, evidence: Mapping[str, tuple[Any, Any]], proof: dict[str, Any]) -> None:
-    """Compare what was received with what the portal states, and store it as the proof.
-
-    Args:
-        where: for messages.
-        evidence: name -> (the value received, the value that the portal states).
-        proof: receives the evidence.
-
-    Raises:
-        HarvestIncomplete: two values differ.
-    """
-    proof.update({name: expected for name, (_, expected) in evidence.items()})
-    for name, (received, expected) in evidence.items():
-        if received != expected:
-            raise HarvestIncomplete(
-                f"{name}: received {received}, the portal says {expected}",
-                where=where,
-                do="run again; nothing was published",
             )
 
 

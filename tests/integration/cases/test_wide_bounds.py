@@ -24,7 +24,7 @@ from zoning_assets.sources import Request
 from zoning_assets.sources.arcgis import arcgis_source
 from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.transform.geometry import h3_tiles
+from zoning_assets.transform.geometry import h3_cells, row_tiles
 
 PAGES = 6  # of the 600 rows of the simulated county
 WIDE = (-125.0, 36.0, -115.0, 39.0)
@@ -99,18 +99,18 @@ places = st.tuples(st.floats(-180, 180), st.floats(-1, 1).map(lambda z: math.deg
 
 
 @settings(max_examples=200, deadline=None)
-@given(places, st.integers(0, h3_tiles.SMALLEST))
+@given(places, st.integers(0, row_tiles.SMALLEST))
 @example((180.0, -16.5), 4)
 @example((-180.0, 66.0), 1)
 @example((-179.99, 51.9), 7)
 def test_an_envelope_is_as_large_as_its_tile(place: tuple[float, float], resolution: int) -> None:
     """On the sphere, four times a tile's own area at most (padding included), where no pole is near."""
-    tile = h3_tiles.to_str(int(h3_tiles.ancestors(h3_tiles.finest_cells(np.array([place])), resolution)[0]))
-    area = h3_tiles.envelope(tile)
+    tile = h3_cells.to_str(int(h3_cells.ancestors(h3_cells.finest_cells(np.array([place])), resolution)[0]))
+    area = h3_cells.envelope(tile)
     west, south, east, north = area.bounds
     if max(abs(south), abs(north)) < 85:
         assert sum(part.bounds[2] - part.bounds[0] for part in shapely.get_parts(area)) < 180
-        assert on_sphere(area) < 4 * h3_tiles.h3s.cell_area(tile, unit="km^2")
+        assert on_sphere(area) < 4 * h3_cells.h3s.cell_area(tile, unit="km^2")
     assert -180 <= west < east <= 180
 
 

@@ -14,12 +14,12 @@ import shapely
 
 from zoning_assets.model import PARCELS, Place
 from zoning_assets.storage.postgis.publish import Edition
-from zoning_assets.transform.geometry import h3_tiles
+from zoning_assets.transform.geometry import h3_cells, row_tiles
 
 #: Two H3 cells of resolution 6 side by side, and three places in each, every one in another child.
 NORTH, SOUTH = sorted(("862a33d1fffffff", "862a33d17ffffff"))
-CHILDREN = {parent: sorted(h3_tiles.children(parent))[:3] for parent in (NORTH, SOUTH)}
-SPOTS = [tuple(reversed(h3_tiles.h3s.cell_to_latlng(child))) for each in CHILDREN.values() for child in each]
+CHILDREN = {parent: sorted(h3_cells.children(parent))[:3] for parent in (NORTH, SOUTH)}
+SPOTS = [tuple(reversed(h3_cells.h3s.cell_to_latlng(child))) for each in CHILDREN.values() for child in each]
 COVERS = ([NORTH, SOUTH], sorted([*CHILDREN[NORTH], SOUTH]), sorted([NORTH, *CHILDREN[SOUTH]]))
 
 
@@ -39,8 +39,8 @@ def hash_of(key: str, fact: Fact) -> str:
 
 def owner(fact: Fact, cover: Sequence[str]) -> str:
     """The tile that owns a parcel."""
-    cells = h3_tiles.finest_cells(np.array([SPOTS[fact.spot]]))
-    return h3_tiles.to_str(int(h3_tiles.owners(cells, cover)[0]))
+    cells = h3_cells.finest_cells(np.array([SPOTS[fact.spot]]))
+    return h3_cells.to_str(int(row_tiles.owners(cells, cover)[0]))
 
 
 def table(world: World) -> pa.Table:

@@ -15,7 +15,7 @@ from psycopg import sql
 from tests.conftest import rows
 from zoning_assets.errors import SchemaMismatch
 from zoning_assets.storage.postgis import database as db
-from zoning_assets.storage.postgis.records import hold_records, release_profiles
+from zoning_assets.storage.postgis.records import audit_records, hold_records, release_profiles
 
 STORES = files("zoning_assets.storage.postgis")
 TABLES = {
@@ -172,9 +172,9 @@ def test_the_rows_of_an_older_database_are_kept(empty: str, database: str, monke
     named = "SELECT count(*), count(DISTINCT row_id), bool_and(row_id = zoning.row_id(jurisdiction, feed, raw)) FROM {}"
     assert rows(url, named.format("zoning.rejection")) == [(6, 5, True)]
     assert [hold.jurisdiction for hold in hold_records.active(url)] == ["us-xx-old"]
-    assert hold_records.broken_audit_rows(url) == []
+    assert audit_records.broken_audit_rows(url) == []
     hold_records.resume(url, jurisdiction="us-xx-old", host=None, reason="mended", actor="bob")
-    assert hold_records.broken_audit_rows(url) == []
+    assert audit_records.broken_audit_rows(url) == []
     assert release_profiles.baseline(url, "us-xx-old", "parcels") == (True, 0)
     assert rows(url, "SELECT old, new FROM zoning.change") == [(None, "P")]
 
@@ -235,9 +235,9 @@ def test_the_column_deed_becomes_action(empty: str, database: str, monkeypatch: 
     assert catalog(empty) == catalog(database)
     assert rows(url, "SELECT hash FROM zoning.audit") == hashes
     assert rows(url, "SELECT row_id, action FROM zoning.fix ORDER BY id") == [("mend", "fix"), ("known", "known")]
-    hold_records.record_action(url, "bob", "pause", {}, "a test")
+    audit_records.record_action(url, "bob", "pause", {}, "a test")
     assert rows(url, "SELECT action FROM zoning.audit ORDER BY id") == [("fix",), ("pause",)]
-    assert hold_records.broken_audit_rows(url) == []
+    assert audit_records.broken_audit_rows(url) == []
 
 
 def test_a_newer_database_is_not_changed(database: str) -> None:

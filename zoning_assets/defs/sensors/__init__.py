@@ -1,1 +1,4 @@
-"""Dagster sensors, and the pure functions that decide which runs they request."""
+"""The Dagster sensors, one module each with the name of its sensor, and the pure functions that decide their runs.
+
+all_sensors.py has the list.
+"""

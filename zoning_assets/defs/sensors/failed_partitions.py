@@ -1,4 +1,4 @@
-"""Decides which failed partitions are retried, and when. Pure functions."""
+"""Decides which failed partitions the sensor retry_failed retries, and when. Pure functions."""
 
 import hashlib
 import json

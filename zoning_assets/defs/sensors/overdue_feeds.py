@@ -1,4 +1,7 @@
-"""Decides which feeds exceeded their freshness limit and are fetched regardless of probes. Pure functions."""
+"""Decides which feeds exceeded their freshness limit. Pure functions.
+
+The sensor promise_broken harvests these feeds, whatever their probes report.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime

@@ -1,6 +1,8 @@
-"""Decides when a feed is probed, and whether a detected change requests a run. The functions are pure, so a tick can be
-repeated with the same result. What belongs here: one feed at one time. What does not: Dagster, and failures
-(failed_partitions.py)."""
+"""Decides when the sensor feed_changed probes a feed, and whether a detected change requests a run.
+
+The functions are pure, so a tick can be repeated with the same result. What belongs here: one feed at one time. What
+does not: Dagster, and failures (failed_partitions.py).
+"""
 
 import hashlib
 import json

@@ -1,5 +1,7 @@
-"""Turns messages of the tile queue into runs. Tiles of one feed are requested together, and messages are acknowledged
-when their run is recorded."""
+"""Turns messages of the tile queue into runs of the sensor amendment_arrived.
+
+Tiles of one feed are requested together, and messages are acknowledged when their run is recorded.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping

@@ -18,8 +18,8 @@ from zoning_assets.storage.object_store.geoparquet_tables import index_of
 from zoning_assets.transform import normalize
 from zoning_assets.transform.column_names import find_column
 from zoning_assets.transform.decode.rows import Rows
-from zoning_assets.transform.geometry import content_hash, crs, h3_tiles, tile_ownership
-from zoning_assets.transform.geometry.tile_ownership import LayerRows
+from zoning_assets.transform.geometry import content_hash, crs, h3_cells, row_tiles
+from zoning_assets.transform.geometry.row_tiles import LayerRows
 
 #: If a page has at least so many rows with a location and most lie outside the bounds, the CRS is wrong. Smaller pages
 #: are checked together, by the whole layer.
@@ -59,8 +59,8 @@ def normalize_page(item: WorkItem, page: Page) -> PageRead:
     index = LayerRows(
         page=np.zeros(len(frame), dtype=np.uint64),
         row=np.arange(len(frame), dtype=np.uint64),
-        cell=h3_tiles.finest_cells(np.nan_to_num(points, nan=h3_tiles.OFF_GLOBE)),
-        key=tile_ownership.key_hashes(frame["key"].tolist()),
+        cell=h3_cells.finest_cells(np.nan_to_num(points, nan=h3_cells.OFF_GLOBE)),
+        key=row_tiles.key_hashes(frame["key"].tolist()),
         content=_content_hashes(item, frame),
         id=_object_ids(item, rows),
     )
@@ -80,14 +80,14 @@ def check_bounds(item: WorkItem, page: Page) -> None:
     normalize_rows(item, page, decode_rows(item, page))
 
 
-def _content_hashes(item: WorkItem, frame: pd.DataFrame) -> tile_ownership.Numbers:
+def _content_hashes(item: WorkItem, frame: pd.DataFrame) -> row_tiles.Numbers:
     """A hash of each normalized row."""
     texts = [frame[name].tolist() for name in ("key", *normalize.COLUMNS[item.feed.name], "attributes", "flaw")]
     hashes = content_hash.content_hashes(texts, frame["geometry"].to_numpy())
     return np.array([int(each[:16], 16) for each in hashes], dtype=np.uint64)
 
 
-def _object_ids(item: WorkItem, rows: Rows) -> tile_ownership.Numbers:
+def _object_ids(item: WorkItem, rows: Rows) -> row_tiles.Numbers:
     """The object id of each row; zeros if a row has none."""
     wanted = item.harvest.layer.get("id")
     name = find_column(wanted, rows.attributes[0]) if wanted and rows.attributes else None

@@ -11,7 +11,7 @@ FEWEST = 200  # parcels that are enough for all flaws
 _STREET_MIDDLE_FT = 82.0  # from a lot's middle to the middle of its street
 
 
-class _Pool:
+class _FlawlessRows:
     """Rows without a flaw, in random order. Each row is given out once."""
 
     def __init__(self, table: CountyTable, rng: np.random.Generator) -> None:
@@ -43,7 +43,7 @@ def with_flaws(table: CountyTable, rng: np.random.Generator) -> tuple[CountyTabl
     `null_keys` (a third of them blank), `repeated_keys` (the number of keys) and `repeated_rows` (their rows;
     `far_keys` of the keys have rows in two towns), `holes`, `multipolygons`, `split_zoned`. No row has two flaws.
     """
-    rows, pool = len(table), _Pool(table, rng)
+    rows, pool = len(table), _FlawlessRows(table, rng)
     table, repeats = _with_repeats(table, pool)
     table, shapes = _with_shapes(table, pool)
     null_keys = pool.some(max(3, rows // 1000))
@@ -53,7 +53,7 @@ def with_flaws(table: CountyTable, rng: np.random.Generator) -> tuple[CountyTabl
     return table.with_columns(PIN=pins).with_hidden(plain=pool.free), counts
 
 
-def _with_repeats(table: CountyTable, pool: _Pool) -> tuple[CountyTable, dict[str, int]]:
+def _with_repeats(table: CountyTable, pool: _FlawlessRows) -> tuple[CountyTable, dict[str, int]]:
     """Repeated keys: of two or three neighbours, and of a row in the first town and one in the last."""
     rows, town, pins = len(table), table.hidden["town"], table.columns["PIN"].copy()
     near, far = max(4, rows // 400), max(2, rows // 1000)
@@ -67,7 +67,7 @@ def _with_repeats(table: CountyTable, pool: _Pool) -> tuple[CountyTable, dict[st
     return table.with_columns(PIN=pins).with_hidden(far=far_rows), counts
 
 
-def _with_shapes(table: CountyTable, pool: _Pool) -> tuple[CountyTable, dict[str, int]]:
+def _with_shapes(table: CountyTable, pool: _FlawlessRows) -> tuple[CountyTable, dict[str, int]]:
     rows = len(table)
     recipes = {
         "bow_ties": (_bow_tie, max(3, rows // 500)),

@@ -1,5 +1,7 @@
 """Find the rows of an ArcGIS layer that were edited since a harvest, by editor tracking.
 
+Here they are chosen. id_list_scan.py fetches them, and pipeline/incremental_harvest.py merges them with stored rows.
+
 Editor tracking stores the time of the last edit of each row (ArcGIS REST API, "Layer (Feature Service)":
 editFieldsInfo). Deleted rows are found by the list of ids. An edit that bypasses editor tracking, such as a load into
 the database, is not found: if the layer was edited later than its newest row, or if the list is not reliable, the whole

@@ -1,4 +1,7 @@
-"""An ArcGIS layer that lists its object ids: its pages are ranges of that list, so that each page proves itself."""
+"""An ArcGIS layer that lists its object ids: its pages are ranges of that list, so that each page proves itself.
+
+`update_since` gives the source of only the changed rows, which edit_tracking.py chooses.
+"""
 
 import asyncio
 import hashlib
@@ -17,7 +20,8 @@ from zoning_assets.sources.arcgis.edit_tracking import EditedRows
 from zoning_assets.sources.arcgis.page_walks import WALKS, checked_pages
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, WHOLE_ROWS, Ids, QueryClient, QueryPage
 from zoning_assets.sources.arcgis.walk_plan import WalkPlan, is_final, plan
-from zoning_assets.sources.source import Earlier, PageDraft, Update, prove
+from zoning_assets.sources.completeness import prove
+from zoning_assets.sources.source import Earlier, PageDraft, Update
 
 #: Strategies for the list, in order of preference. With those of _BY_PARTS a page is a part of the list.
 _BY_PARTS = ("ranges", "ids")
@@ -122,7 +126,7 @@ class IdListSource:
         if not np.array_equal(after, self.ids):
             raise self.service.incomplete("the list of ids changed: the layer changed during the harvest")
 
-    async def rows_since(self, earlier: Earlier) -> Update | None:
+    async def update_since(self, earlier: Earlier) -> Update | None:
         """See source.Source: added and deleted rows are found by the list of ids, edited rows by editor tracking."""
         condition = edit_tracking.condition(self.service.about, self.stamp, earlier)
         if condition is None or self.request.feed.strategy != "auto":

@@ -1,4 +1,6 @@
-"""Strategies to fetch the rows of an ArcGIS layer. Their callers prove that the rows are complete.
+"""Strategies to fetch the rows of an ArcGIS layer, and the checks of their pages.
+
+The callers prove that the layer is complete; sources/completeness.py lists all checks.
 
     offset   pages in the order of the object ids; the offset advances by the rows received
     ranges   WHERE id BETWEEN, over the ids that the server lists, else over the range in its statistics
@@ -22,6 +24,7 @@ from zoning_assets.sources.arcgis.query_client import (
     in_box,
 )
 from zoning_assets.sources.arcgis.walk_plan import TOO_LARGE, Walk, WalkPlan, is_final
+from zoning_assets.sources.completeness import ids_not_received
 
 #: Object ids in one request.
 _IDS_A_REQUEST = 500
@@ -75,7 +78,7 @@ async def by_ranges(plan: WalkPlan) -> AsyncIterator[QueryPage]:
             size = max(1, size // 4)
             continue
         yield page
-        left = _without(plan, left, left[:size], page)
+        left = _left(plan, left, left[:size], page)
         size = min(plan.size, size * 2)
 
 
@@ -138,7 +141,7 @@ async def by_ids(plan: WalkPlan) -> AsyncIterator[QueryPage]:
             size = max(1, size // 4)
             continue
         yield page
-        left = _without(plan, left, wanted, page)
+        left = _left(plan, left, wanted, page)
         size = min(most, size * 2)
 
 
@@ -152,19 +155,10 @@ def _poison(plan: WalkPlan, wanted: Ids, error: Exception) -> Exception:
     )
 
 
-def _without(plan: WalkPlan, left: Ids, wanted: Ids, page: QueryPage) -> Ids:
-    """The ids that are still to be fetched.
-
-    Raises:
-        HarvestIncomplete: none of the requested rows came, or other rows came.
-    """
-    came = np.isin(wanted, page.ids)
-    if not came.any():
-        raise plan.service.incomplete(f"no row came for ids {wanted[0]} to {wanted[-1]}, which the server lists")
-    others = np.setdiff1d(page.ids, wanted)
-    if len(others):
-        raise plan.service.incomplete(f"rows came that were not requested, like {plan.id} {others[0]}")
-    return np.concatenate([wanted[~came], left[len(wanted) :]])
+def _left(plan: WalkPlan, left: Ids, wanted: Ids, page: QueryPage) -> Ids:
+    """The ids that are still to be fetched after a page of the wanted ones."""
+    missing = ids_not_received(wanted, page.ids, plan.service.request.where, plan.id)
+    return np.concatenate([missing, left[len(wanted) :]])
 
 
 async def by_area(plan: WalkPlan) -> AsyncIterator[QueryPage]:

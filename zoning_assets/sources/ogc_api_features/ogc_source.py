@@ -15,12 +15,14 @@ import pyarrow as pa
 from zoning_assets.errors import FeedRefused
 from zoning_assets.http import Response
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources.completeness import check_page_rows
 from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.ogc_api_features import collection_metadata
 from zoning_assets.sources.ogc_api_features.collection_metadata import CollectionAddress
 from zoning_assets.sources.paging import hidden_rows
-from zoning_assets.sources.paging.page_tracker import PAGE, PageTracker, first_page, incomplete, other_size
+from zoning_assets.sources.paging.page_size import PAGE, first_page, other_size
 from zoning_assets.sources.paging.paged_layer import Fetch, assemble
+from zoning_assets.sources.paging.repeated_pages import RepeatedPageCheck
 from zoning_assets.sources.source import Request
 from zoning_assets.transform.decode import axis_order, feature_batches, feature_collection, json_limits, row_identity
 from zoning_assets.transform.decode.feature_collection import FeaturePage
@@ -175,22 +177,22 @@ class _OgcLayer:
 
     async def pages(self, fetch: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
         """See paged_layer.Paged."""
-        request, tracker = self.server.request, PageTracker(self.server.request.where)
+        request, received = self.server.request, RepeatedPageCheck(self.server.request.where)
         size = other_size(request.feed.page_size or PAGE, walk)
         page, size = await first_page(lambda rows: self._ask(fetch, self.server.at.items, self._params(rows)), size)
         url = self.server.at.items
         while len(page.rows):
             batch = await asyncio.to_thread(self._batch, page)
-            tracker.add(batch.column("id").to_pylist(), "what its own `next` says")
+            received.add(batch.column("id").to_pylist(), "what its own `next` says")
             yield batch
             link = page.link("next")
             if link is None:
                 break
             url = self.server.at.next_address(link, url, self.server.form, request.where)
-            tracker.follow(url)
+            received.follow(url)
             page = await self._ask(fetch, url, {})
         if self.hides:
-            hidden_rows.check(request, tracker.numbers, tracker.rows, proof)
+            hidden_rows.check(request, received.numbers, received.rows, proof)
         proof.update({"way": f"next links, {size:,} rows per request", "axes": self.reading.reason})
 
     def _params(self, size: int) -> dict[str, str]:
@@ -200,8 +202,7 @@ class _OgcLayer:
         """Fetch a page, and check that it has as many rows as it states."""
         body = await fetch(url, params, _checked)
         page = await asyncio.to_thread(feature_collection.read_geojson, body)
-        if page.returned not in (None, len(page.rows)):
-            raise incomplete(self.server.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
+        check_page_rows(page.returned, len(page.rows), self.server.request.where)
         return page
 
     def _batch(self, page: FeaturePage) -> pa.RecordBatch:

@@ -16,12 +16,13 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources.completeness import prove
 from zoning_assets.sources.download.resumable_file import ResumableFile
 from zoning_assets.sources.files import file_reader
 from zoning_assets.sources.files.file_reader import LayerFile
 from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.paging import cache_manifest, json_fields, polling
-from zoning_assets.sources.source import Request, check_columns, prove
+from zoning_assets.sources.source import Request, check_columns
 from zoning_assets.transform.decode.json_limits import decode
 
 _PAGE = re.compile(r"/explore/(?:embed/)?(?:dataset|assets)/([^/]+)(?:/.*)?")

@@ -19,10 +19,11 @@ import pyarrow as pa
 
 from zoning_assets.errors import HarvestIncomplete
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources.completeness import prove
 from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.paging import cache_manifest, polling
 from zoning_assets.sources.paging.polling import TRIES
-from zoning_assets.sources.source import Request, check_columns, prove
+from zoning_assets.sources.source import Request, check_columns
 from zoning_assets.transform.decode.feature_batches import SCHEMA
 
 _FILE = "assembled.arrow"
@@ -68,7 +69,7 @@ class Paged(Protocol):
 
 
 @dataclass
-class _File:
+class _RowFile:
     """Rows being written to a file, with a hash of all rows and of each id."""
 
     path: Path
@@ -144,9 +145,9 @@ async def _walked(request: Request, paged: Paged, stamp: Mapping[str, Any], of: 
 
 async def _walk(  # noqa: PLR0913 - where from, how far, where to, and which walk
     request: Request, paged: Paged, count: int | None, proof: dict[str, Any], path: Path, walk: int = 0
-) -> _File:
+) -> _RowFile:
     """Fetch all pages into a file; raise an error if a row comes twice, or more rows come than the portal counts."""
-    file = _File(path)
+    file = _RowFile(path)
     most = _MOST_ROWS if count is None else min(count, _MOST_ROWS)
     with pa.OSFile(str(path), "wb") as sink, _writer(sink) as writer:
         async for batch in paged.pages(_fetcher(request), proof, walk):

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoning_assets.errors import FeedRefused, NotALayer
 from zoning_assets.http.response_checks import failure_reason
-from zoning_assets.sources.paging.page_tracker import incomplete
+from zoning_assets.sources.completeness import check_page_rows, incomplete
 from zoning_assets.sources.source import Request
 from zoning_assets.sources.wfs import wfs_capabilities
 from zoning_assets.sources.wfs.wfs_capabilities import Capabilities, FeatureType, Schema, WfsAddress
@@ -152,8 +152,7 @@ class WfsClient:
             )
         except ValueError as error:
             raise incomplete(self.request.where, f"a page cannot be read: {failure_reason(error)[:200]}") from error
-        if page.returned not in (None, len(page.rows)):
-            raise incomplete(self.request.where, f"a page of {len(page.rows):,} rows says {page.returned:,}")
+        check_page_rows(page.returned, len(page.rows), self.request.where)
         return page
 
     async def sample(self, way: RowQuery, start: int, count: int) -> FeaturePage:

@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from zoning_assets.errors import CrsRefused, FeedRefused
+from zoning_assets.sources.completeness import incomplete
 from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.paging import hidden_rows
-from zoning_assets.sources.paging.page_tracker import PAGE, PageTracker, first_page, incomplete, other_size
+from zoning_assets.sources.paging.page_size import PAGE, first_page, other_size
 from zoning_assets.sources.paging.paged_layer import Fetch, assemble
+from zoning_assets.sources.paging.repeated_pages import RepeatedPageCheck
 from zoning_assets.sources.source import Request
 from zoning_assets.sources.wfs import wfs_capabilities
 from zoning_assets.sources.wfs.wfs_client import RowQuery, WfsClient
@@ -177,25 +179,25 @@ class _WfsLayer:
 
     async def pages(self, fetch: Fetch, proof: dict[str, Any], walk: int) -> AsyncIterator[pa.RecordBatch]:
         """See paged_layer.Paged."""
-        tracker = PageTracker(self.server.request.where)
+        received = RepeatedPageCheck(self.server.request.where)
         size = other_size(self.server.request.feed.page_size or min(self.most_rows, PAGE), walk)
         if not self.way.paging:
             size = self._all_at_once()
         page, size = await first_page(lambda rows: self._page(fetch, 0, rows), size)
         while len(page.rows):
             batch = await asyncio.to_thread(self._batch, page)
-            tracker.add(batch.column("id").to_pylist(), "`startIndex`")
+            received.add(batch.column("id").to_pylist(), "`startIndex`")
             yield batch
             if not self.way.paging:
                 break
             try:
-                page = await self._page(fetch, tracker.rows, size)
+                page = await self._page(fetch, received.rows, size)
             except FeedRefused:  # some servers refuse a start behind the last row
-                if tracker.rows != self.count:
+                if received.rows != self.count:
                     raise
                 break
         if self.hides:
-            hidden_rows.check(self.server.request, tracker.numbers, tracker.rows, proof)
+            hidden_rows.check(self.server.request, received.numbers, received.rows, proof)
         proof.update({"way": f"{self.way}, {size:,} rows per request", "axes": self.reading.reason})
         if self.counted is False:
             proof["count"] = "not used: the server returns rows after the last one that it counts"

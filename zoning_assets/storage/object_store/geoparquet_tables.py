@@ -24,7 +24,7 @@ import shapely
 from zoning_assets.errors import HarvestMissing
 from zoning_assets.model import NORMALIZED
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.transform.geometry.tile_ownership import LayerRows
+from zoning_assets.transform.geometry.row_tiles import LayerRows
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class StageTable:
         return f"{self.folder}/{part:05d}.parquet"
 
 
-#: The columns of PageTables besides the normalized ones; see tile_ownership.LayerRows.
+#: The columns of PageTables besides the normalized ones; see row_tiles.LayerRows.
 _INDEX = ("cell", "key_hash", "content", "object_id")
 
 

@@ -24,8 +24,8 @@ from zoning_assets.harvest import Cover, Harvest, Page
 from zoning_assets.model import Place
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.transform.geometry import content_hash
-from zoning_assets.transform.geometry.h3_tiles import to_int
-from zoning_assets.transform.geometry.tile_ownership import WHOLE_JURISDICTION, Flags, LayerRows, Numbers, Ownership
+from zoning_assets.transform.geometry.h3_cells import to_int
+from zoning_assets.transform.geometry.row_tiles import WHOLE_JURISDICTION, Flags, LayerRows, Numbers, Ownership
 
 _LARGEST_PAGE = 1 << 30
 #: The error of a damaged page.

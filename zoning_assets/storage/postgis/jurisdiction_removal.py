@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import audit_records
 from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
@@ -65,7 +65,7 @@ class Removal:
         self._do("delete_messages", numbers=self._messages())
         watched = [parcel for (parcel,) in self._do("watches").fetchmany(_MOST_NAMED)]
         subject = {"jurisdiction": self.jurisdiction, "batches": batches, "removed": found, "watched": watched}
-        hold_records.append_audit(self.connection, actor, "remove", subject, reason)
+        audit_records.append(self.connection, actor, "remove", subject, reason)
         return RemovalResult(batches, before)
 
     def _messages(self) -> list[int]:

@@ -25,7 +25,8 @@ from zoning_assets.storage.postgis.records import hold_records
 from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.geometry import content_hash
-from zoning_assets.transform.geometry.h3_tiles import finest_cells, owners, to_int
+from zoning_assets.transform.geometry.h3_cells import finest_cells, to_int
+from zoning_assets.transform.geometry.row_tiles import owners
 
 #: feed -> the suffix of its queries, and the columns of `stage` between key and attributes.
 _STAGED = {

@@ -1,4 +1,8 @@
-"""Roll back batches: a new batch restores the earlier state, in one transaction. History is never deleted."""
+"""Roll back batches: a new batch restores the earlier state, in one transaction. History is never deleted.
+
+`zoning rollback` starts in operations/history_rollback.py, which also restores parcel zoning and changes, and sets a
+hold.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Decode GeoJSON (RFC 7946, also f=geojson of ArcGIS).
+"""Decode GeoJSON pages of APIs (RFC 7946, also f=geojson of ArcGIS). Files are read in sources/files/geojson/.
 
 A polygon's first ring is its shell and the other rings are its holes, whatever their direction. Coordinates are x, y;
 by the standard they are longitude and latitude. A `crs` member is not evaluated here, but by the caller.

@@ -2,7 +2,8 @@
 
 Old datums (NAD27, OSGB36, ED50, Tokyo) differ from WGS 84 by 50 to 500 m. Grids that are not installed with PROJ give
 the shift to decimetres; without them it is known to some metres, while drift and tolerance are single metres. Current
-datums (NAD83, ETRS89, GDA94 and similar ones) count as WGS 84, because their portals treat them so.
+datums (NAD83, ETRS89, GDA94 and similar ones) count as WGS 84, because their portals treat them so. Which CRS
+a layer has, and whether its rows lie within the bounds, is checked in crs.py.
 """
 
 import warnings

@@ -3,6 +3,9 @@
 The usual value is the median over the jurisdiction's own past releases. A release may exceed it by ten robust standard
 deviations (MAD), or by a minimum allowance if that is larger. While there are too few past releases, a larger fixed
 allowance applies. A limit in the jurisdiction file (TOML table `tripwires`) overrides the computed one.
+
+The checks are the tripwires of docs/reference/tripwires.md. pipeline/release_gate.py runs them, and
+defs/asset_checks.py shows them in Dagster.
 """
 
 from collections.abc import Mapping, Sequence

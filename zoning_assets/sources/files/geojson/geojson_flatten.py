@@ -1,7 +1,8 @@
 """Rewrite a GeoJSON of which GDAL would not read all features as one plain FeatureCollection.
 
 Nested collections, several documents in a row, lists, bare geometries, and objects without `"type": "Feature"` become
-features, in the order of the file. One feature is in memory at a time.
+features, in the order of the file. One feature is in memory at a time. geojson_scan.py
+finds such files. json_repair.py repairs values.
 """
 
 import json

@@ -41,7 +41,7 @@ class Outline:
 
 
 @dataclass
-class _State:
+class _ScanState:
     depth: int = 0
     quoted: bool = False  # within a text
     counting: bool = False  # within an array `features`
@@ -53,7 +53,7 @@ class _State:
 
 def outline(path: Path) -> Outline:
     """Scan a JSON file; only a piece of it is in memory at a time."""
-    state, before = _State(), b""
+    state, before = _ScanState(), b""
     with path.open("rb") as file:
         for piece in map(without_escapes, pieces(file, _PIECE_BYTES)):
             _take(state, before, piece)
@@ -61,7 +61,7 @@ def outline(path: Path) -> Outline:
     return Outline(state.features, tuple(state.members), state.names > state.arrays)
 
 
-def _take(state: _State, before: bytes, piece: bytes) -> None:
+def _take(state: _ScanState, before: bytes, piece: bytes) -> None:
     state.names += piece.count(_NAME) + (before[1 - len(_NAME) :] + piece[: len(_NAME) - 1]).count(_NAME)
     letters = np.frombuffer(piece, dtype=np.uint8)
     within = within_text(letters, state.quoted)
@@ -77,7 +77,7 @@ def _take(state: _State, before: bytes, piece: bytes) -> None:
     _count(state, before + piece, places + len(before), (changes, depths))
 
 
-def _count(state: _State, text: bytes, places: npt.NDArray[Any], moves: tuple[Any, Any]) -> None:
+def _count(state: _ScanState, text: bytes, places: npt.NDArray[Any], moves: tuple[Any, Any]) -> None:
     """Count the objects and lists that open within a document's array `features`."""
     changes, depths = moves
     opened = np.flatnonzero((changes == 1) & (depths == 3))

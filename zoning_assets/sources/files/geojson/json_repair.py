@@ -1,7 +1,9 @@
 """Repair GeoJSON for GDAL, which drops shapes with null heights, cuts texts at a NUL, makes doubles of long integers,
 and refuses the whole file for an invalid escape or for a number too large for a double.
 
-A file without these defects is not copied.
+A file without these defects is not copied. What belongs here: values that GDAL reads wrongly. What does not: objects at
+places where GDAL finds no features (found by geojson_scan.py, rewritten by geojson_flatten.py), and the pages of an API
+(transform/decode/geojson.py).
 """
 
 import codecs

@@ -11,7 +11,7 @@ import shapely
 from psycopg.types.json import Jsonb
 
 from zoning_assets.storage.postgis.database import connect, dicts
-from zoning_assets.storage.postgis.records import amendment_records, hold_records
+from zoning_assets.storage.postgis.records import amendment_records, audit_records, hold_records
 from zoning_assets.storage.postgis.records.snapshots import Snapshots, Span
 from zoning_assets.storage.postgis.sessions import translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
@@ -90,7 +90,7 @@ def accept(url: str, jurisdiction: str, actor: str, reason: str) -> list[str]:
         row = connection.execute(named("changes")["accept"], {"jurisdiction": jurisdiction, "actor": actor}).fetchone()
         if row is None:
             return []
-        hold_records.append_audit(connection, actor, "accept", {"jurisdiction": jurisdiction, "alarms": row[0]}, reason)
+        audit_records.append(connection, actor, "accept", {"jurisdiction": jurisdiction, "alarms": row[0]}, reason)
         return list(row[0])
 
 

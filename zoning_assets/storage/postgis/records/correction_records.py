@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from zoning_assets.model import Place
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
 from zoning_assets.storage.postgis.publish import Edition, Rejection
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import audit_records
 from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.geometry import content_hash
@@ -128,7 +128,7 @@ def store(url: str, decisions: Sequence[RowDecision], actor: str, reason: str) -
         if stored:
             known_ids = [each.row.row_id for each in stored if each.fix is None]
             connection.execute(named("corrections")["set_rejection_state"], {"ids": known_ids, "state": KNOWN})
-            hold_records.append_audit(connection, actor, "fix", {"rows": [_audited(each) for each in stored]}, reason)
+            audit_records.append(connection, actor, "fix", {"rows": [_audited(each) for each in stored]}, reason)
     return refused
 
 
@@ -169,7 +169,7 @@ def _end(url: str, actor: str, why: str, **which: Any) -> list[dict[str, Any]]:
         if ended:
             known_ids = [each["row_id"] for each in ended if each["action"] == KNOWN]
             connection.execute(named("corrections")["set_rejection_state"], {"ids": known_ids, "state": OPEN})
-            hold_records.append_audit(connection, actor, "withdraw", {"rows": [each["row_id"] for each in ended]}, why)
+            audit_records.append(connection, actor, "withdraw", {"rows": [each["row_id"] for each in ended]}, why)
     return ended
 
 

@@ -1,4 +1,4 @@
-"""Emergency pauses, for all processes and machines that use this database, and the audit of what people did.
+"""Emergency pauses, for all processes and machines that use this database. audit_records.py records who set them.
 
 A publish checks for pauses as its last step before the commit, while it holds a shared lock. `pause` waits for this
 lock, so when it returns, every later commit has seen the pause.
@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
 from zoning_assets.errors import Held, NothingWaits
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
+from zoning_assets.storage.postgis.records import audit_records
 from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
@@ -89,7 +88,7 @@ def insert_hold(  # noqa: PLR0913 - what, why, who, until when
     """Insert a pause in a transaction that holds the lock; it is active after the commit."""
     values = {"jurisdiction": jurisdiction, "host": host, "reason": reason, "actor": actor, "until": until}
     (hold,) = _holds(connection, "pause", values)
-    append_audit(connection, actor, "pause", {"hold": hold.id, "what": hold.what}, reason)
+    audit_records.append(connection, actor, "pause", {"hold": hold.id, "what": hold.what}, reason)
     return hold
 
 
@@ -103,30 +102,11 @@ def resume(url: str, *, jurisdiction: str | None, host: str | None, reason: str,
         connection.execute(named("holds")["lock"])
         lifted = _holds(connection, "resume", {"jurisdiction": jurisdiction, "host": host, "actor": actor})
         for hold in lifted:
-            append_audit(connection, actor, "resume", {"hold": hold.id, "what": hold.what}, reason)
+            audit_records.append(connection, actor, "resume", {"hold": hold.id, "what": hold.what}, reason)
     if not lifted:
         what = jurisdiction or host or "everything"
         raise NothingWaits("it is not paused", where=what, do="look at `zoning status`")
     return lifted
-
-
-def append_audit(connection: Connection, actor: str, action: str, subject: Mapping[str, Any], reason: str) -> None:
-    """Append an action to the audit. The caller holds the lock, so that the chain has one end."""
-    values = {"actor": actor, "action": action, "subject": Jsonb(dict(subject)), "reason": reason}
-    connection.execute(named("holds")["append_audit"], values)
-
-
-def record_action(url: str, actor: str, action: str, subject: Mapping[str, Any], reason: str) -> None:
-    """Append an action that was done elsewhere to the audit."""
-    with connect(url) as connection:
-        connection.execute(named("holds")["lock"])
-        append_audit(connection, actor, action, subject, reason)
-
-
-def broken_audit_rows(url: str) -> list[int]:
-    """The numbers of audit rows that were changed, or whose row before is missing."""
-    with connect(url) as connection:
-        return [number for (number,) in connection.execute(named("holds")["broken_audit_rows"])]
 
 
 def _active(connection: Connection) -> list[Hold]:

@@ -16,7 +16,7 @@ from zoning_assets.errors import NothingWaits
 from zoning_assets.model import PARCELS
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
 from zoning_assets.storage.postgis.publish import newest_rollback
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import audit_records
 from zoning_assets.storage.postgis.records.status_queries import reasons
 from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
@@ -174,5 +174,5 @@ def decide(  # noqa: PLR0913 - what, how, who, why
         (profile,) = found
         why = reasons(profile["findings"])
         subject = {"jurisdiction": jurisdiction, "feed": feed, "survey": profile["id"], "why": why}
-        hold_records.append_audit(connection, actor, action, {**subject, "measured": profile["measured"]}, reason)
+        audit_records.append(connection, actor, action, {**subject, "measured": profile["measured"]}, reason)
         return why

@@ -20,7 +20,7 @@ Objects = npt.NDArray[np.object_]
 _UNKNOWN = 10
 
 
-class _Cells(NamedTuple):
+class _EncodedValues(NamedTuple):
     """The fields to decode, and the bytes that contain them."""
 
     body: bytes
@@ -49,28 +49,28 @@ def values(body: bytes, data: Bytes, start: Ints, stop: Ints) -> Objects:
             if (these.kind != kind).any():
                 message = f"a value has the unknown type {these.number[0]}"
                 raise ValueError(message)
-            found[these.message] = read(_Cells(body, data, these))
+            found[these.message] = read(_EncodedValues(body, data, these))
     return found
 
 
-def _texts(cells: _Cells) -> list[str]:
+def _texts(cells: _EncodedValues) -> list[str]:
     places = zip(cells.step.start.tolist(), cells.step.stop.tolist(), strict=True)
     return [text_encoding.decode_value(cells.body[start:stop]) for start, stop in places]
 
 
-def _fixed(cells: _Cells, kind: str) -> npt.NDArray[Any]:
+def _fixed(cells: _EncodedValues, kind: str) -> npt.NDArray[Any]:
     """Decode numbers of fixed width, little-endian."""
     width = np.dtype(kind).itemsize
     table = cells.data[cells.step.start[:, None] + np.arange(width)]
     return np.ascontiguousarray(table).view(kind)[:, 0]
 
 
-def _singles(cells: _Cells) -> Objects:
+def _singles(cells: _EncodedValues) -> Objects:
     """Decode single precision as JSON writes it, with the fewest digits: 0.19, not 0.1899999976158142."""
     return _whole_as_int(_fixed(cells, "<f4").astype(np.str_).astype(np.float64))
 
 
-def _doubles(cells: _Cells) -> Objects:
+def _doubles(cells: _EncodedValues) -> Objects:
     return _whole_as_int(_fixed(cells, "<f8"))
 
 
@@ -82,15 +82,15 @@ def _whole_as_int(numbers: Floats) -> Objects:
     return written
 
 
-def _varints(cells: _Cells) -> protobuf.UInts:
+def _varints(cells: _EncodedValues) -> protobuf.UInts:
     return protobuf.varints(cells.data, cells.step.start, cells.step.stop)[0]
 
 
-def _signed(cells: _Cells) -> list[Any]:
+def _signed(cells: _EncodedValues) -> list[Any]:
     return list(protobuf.zigzag(_varints(cells)).tolist())
 
 
-_VALUES: Mapping[int, tuple[int, Callable[[_Cells], Any]]] = {
+_VALUES: Mapping[int, tuple[int, Callable[[_EncodedValues], Any]]] = {
     1: (protobuf.LENGTH_DELIMITED, _texts),
     2: (protobuf.FIXED32, _singles),
     3: (protobuf.FIXED64, _doubles),

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoning_assets.transform.geometry import h3_tiles, tile_ownership
-from zoning_assets.transform.geometry.tile_ownership import LayerRows
+from zoning_assets.transform.geometry import h3_cells, row_tiles
+from zoning_assets.transform.geometry.row_tiles import LayerRows
 
 BOUNDS = (-71.17, 42.35, -71.06, 42.41)
 
@@ -17,27 +17,27 @@ keyed = st.tuples(places, st.one_of(st.none(), st.integers(0, 30).map(str)))
 
 def layer_of(rows: list[tuple[tuple[float, float] | None, str | None]]) -> LayerRows:
     """A layer of one page; a row is its point (degrees; None: it has none) and its key."""
-    points = np.array([place or (h3_tiles.OFF_GLOBE, h3_tiles.OFF_GLOBE) for place, _ in rows]).reshape(-1, 2)
+    points = np.array([place or (h3_cells.OFF_GLOBE, h3_cells.OFF_GLOBE) for place, _ in rows]).reshape(-1, 2)
     numbers = np.arange(len(rows), dtype=np.uint64)
-    keys = tile_ownership.key_hashes([key for _, key in rows])
-    return LayerRows(numbers * np.uint64(0), numbers, h3_tiles.finest_cells(points), keys, numbers, numbers)
+    keys = row_tiles.key_hashes([key for _, key in rows])
+    return LayerRows(numbers * np.uint64(0), numbers, h3_cells.finest_cells(points), keys, numbers, numbers)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(keyed, max_size=40), st.sampled_from([None, 5, 8]))
 def test_each_row_is_owned_by_one_tile(rows: list[tuple[tuple[float, float] | None, str | None]], fixed: int | None):
     """By the tile that contains its place, or that owns its key, or by the first where it has no place."""
-    found = tile_ownership.by_tile(layer_of(rows), BOUNDS, fixed)
-    names = [h3_tiles.to_str(int(owner)) for owner in found.owner]
+    found = row_tiles.by_tile(layer_of(rows), BOUNDS, fixed)
+    names = [h3_cells.to_str(int(owner)) for owner in found.owner]
     assert set(names) <= set(found.tiles)
     assert found.tiles == {tile: Counter(names)[tile] for tile in found.tiles}
     counts = Counter(key for _, key in rows if key is not None)
     for (place, key), name, together in zip(rows, names, found.has_shared_key, strict=True):
         assert together == (counts[key] > 1 if key is not None else False)
         if not together:
-            cell = h3_tiles.finest_cells(np.array([place or (h3_tiles.OFF_GLOBE,) * 2]))
-            inside = [tile for tile in found.tiles if place and h3_tiles.contains(tile, h3_tiles.to_str(int(cell[0])))]
-            assert name == (inside[0] if inside else h3_tiles.default_owner(found.tiles))
+            cell = h3_cells.finest_cells(np.array([place or (h3_cells.OFF_GLOBE,) * 2]))
+            inside = [tile for tile in found.tiles if place and h3_cells.contains(tile, h3_cells.to_str(int(cell[0])))]
+            assert name == (inside[0] if inside else row_tiles.default_owner(found.tiles))
 
 
 @settings(max_examples=100, deadline=None)
@@ -47,7 +47,7 @@ def test_rows_of_one_key_are_owned_together_in_any_order(rows, random):
     shuffled = random.sample(rows, len(rows))
     owners = []
     for each in (rows, shuffled):
-        found = tile_ownership.by_tile(layer_of(each), BOUNDS, 8)
+        found = row_tiles.by_tile(layer_of(each), BOUNDS, 8)
         by_key: dict[str, set[int]] = {}
         for (_, key), owner, together in zip(each, found.owner.tolist(), found.has_shared_key, strict=True):
             if together:
@@ -58,5 +58,5 @@ def test_rows_of_one_key_are_owned_together_in_any_order(rows, random):
 
 
 def test_a_layer_without_rows_has_one_empty_tile():
-    assert sum(tile_ownership.by_tile(layer_of([]), BOUNDS, None).tiles.values()) == 0
-    assert len(tile_ownership.by_tile(layer_of([]), BOUNDS, None).tiles) == 1
+    assert sum(row_tiles.by_tile(layer_of([]), BOUNDS, None).tiles.values()) == 0
+    assert len(row_tiles.by_tile(layer_of([]), BOUNDS, None).tiles) == 1

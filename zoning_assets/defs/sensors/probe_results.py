@@ -1,4 +1,4 @@
-"""Runs probes concurrently, and evaluates their results."""
+"""Runs the probes of the sensor feed_changed concurrently, and evaluates their results."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

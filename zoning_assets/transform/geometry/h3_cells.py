@@ -1,13 +1,13 @@
-"""Tiles: H3 cells, and which of them owns a point.
+"""Which H3 cell is a point in, and what does a cell cover? Which tile a row is assigned to: row_tiles.py.
 
-Ownership is decided at the finest resolution and inherited upwards, so that it nests: the owner of a point at any
-resolution is the ancestor of its finest cell. A coarse cell does not contain all of its descendants' area (H3 is
-aperture 7, and each level is rotated by 19.1 degrees). So whatever a tile owns lies within the padded outline of its
-descendants, `envelope`. Points are longitude, latitude; degrees; EPSG:4326.
+A tile is a coarse cell. Ownership is decided at the finest resolution and inherited upwards, so that it nests: the
+owner of a point at any resolution is the ancestor of its finest cell. A coarse cell does not contain all of its
+descendants' area (H3 is aperture 7, and each level is rotated by 19.1 degrees). So whatever a tile owns lies within the
+padded outline of its descendants, `envelope`. Points are longitude, latitude; degrees; EPSG:4326.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 import h3.api.numpy_int as h3n
@@ -30,7 +30,7 @@ OFF_GLOBE = 1e9
 #: How many levels of descendants the outline includes; padding covers the rest.
 _OUTLINE_LEVELS = 2
 #: A descendant lies outside its ancestor by at most 0.156 of the ancestor's longest edge, measured at all resolutions;
-#: at pentagons of odd resolutions, whose edges are bent in the middle, by 0.19 of the half edge (test_h3_tiles.py). The
+#: at pentagons of odd resolutions, whose edges are bent in the middle, by 0.19 of the half edge (test_h3_cells.py). The
 #: padding is a quarter of the edge, and some metres for datum shifts and for edges that are straight in another CRS.
 _PAD_EDGES, _PAD_M = 0.25, 10.0
 _METRES_PER_DEGREE = 111_320.0
@@ -59,23 +59,6 @@ def ancestors(cells: npt.NDArray[np.uint64], resolution: int) -> npt.NDArray[np.
     unused = np.uint64((1 << 3 * (FINEST - resolution)) - 1)
     parents = (cells & ~np.uint64(15 << 52)) | np.uint64(resolution << 52) | unused
     return np.where(cells == NO_CELL, NO_CELL, parents)
-
-
-def owners(cells: npt.NDArray[np.uint64], tiles: Collection[str]) -> npt.NDArray[np.uint64]:
-    """Which of `tiles` owns each finest cell. The default owner has the cells that no tile contains."""
-    owned = np.full(len(cells), to_int(default_owner(tiles)), dtype=np.uint64)
-    by_resolution: dict[int, list[int]] = {}
-    for tile in tiles:
-        by_resolution.setdefault(h3s.get_resolution(tile), []).append(to_int(tile))
-    for resolution, ints in by_resolution.items():
-        parents = ancestors(cells, resolution)
-        owned = np.where(np.isin(parents, np.array(ints, dtype=np.uint64)), parents, owned)
-    return owned
-
-
-def default_owner(tiles: Collection[str]) -> str:
-    """The tile that also owns rows without coordinates: the first one of the jurisdiction."""
-    return min(tiles)
 
 
 def to_int(tile: str) -> int:
@@ -191,38 +174,3 @@ def count_by(cells: npt.NDArray[np.uint64], resolution: int) -> dict[str, int]:
     placed = cells[cells != NO_CELL]
     found, counts = np.unique(ancestors(placed, resolution), return_counts=True)
     return {to_str(tile): int(n) for tile, n in zip(found, counts, strict=True)}
-
-
-def split(cells: npt.NDArray[np.uint64], start: Sequence[str], most_rows: int, fixed: int | None) -> dict[str, int]:
-    """Split tiles until none has more than `most_rows` rows, or until the resolution `fixed`; empty tiles are left out.
-
-    Args:
-        cells: the finest cells of all rows.
-        start: the tiles to begin with.
-        most_rows: the largest number of rows in a tile.
-        fixed: the resolution of the tiles; None: by the number of rows.
-
-    Returns:
-        Tile -> number of rows.
-    """
-    tiles: dict[str, int] = {}
-    counts = {r: count_by(cells, r) for r in range(min(map(resolution_of, start)), (fixed or SMALLEST) + 1)}
-    queue = list(start)
-    while queue:
-        tile = queue.pop()
-        rows = counts[resolution_of(tile)].get(tile, 0)
-        if rows and needs_split(tile, rows, most_rows, fixed):
-            queue += children(tile)
-        elif rows:
-            tiles[tile] = rows
-    return dict(sorted(tiles.items()))
-
-
-#: Tiles are not split below this resolution (edge about 66 m): the parcels of one tower cannot be separated.
-SMALLEST = 10
-
-
-def needs_split(tile: str, rows: int, most_rows: int, fixed: int | None) -> bool:
-    """Whether a tile must be split: by the fixed resolution if there is one, else by its number of rows."""
-    resolution = resolution_of(tile)
-    return resolution < fixed if fixed is not None else rows > most_rows and resolution < SMALLEST

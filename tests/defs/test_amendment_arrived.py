@@ -14,7 +14,7 @@ from tests.support.asked_questions import carried_out, settled, tick
 from zoning_assets.defs import build, run_requests
 from zoning_assets.defs.resources import Zoning as Resource
 from zoning_assets.defs.sensors import queued_tiles
-from zoning_assets.defs.sensors.all_sensors import watched
+from zoning_assets.defs.sensors.tick_data import watched
 from zoning_assets.queues import open_queue
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import ID, county_toml

@@ -15,7 +15,7 @@ from zoning_assets.defs import build, in_process_runs, partitions, run_requests
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.run_workers import unsubmitted
 from zoning_assets.defs.sensors import failed_partitions
-from zoning_assets.defs.sensors.lost_runs import note_given_up
+from zoning_assets.defs.sensors.run_lost import note_given_up
 from zoning_assets.model import PARCELS, Place
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import ID, county_toml

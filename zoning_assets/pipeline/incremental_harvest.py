@@ -1,4 +1,8 @@
-"""Build a layer's harvest from the previous one and the rows that changed since."""
+"""Build a layer's harvest from the previous one and the rows that changed since.
+
+The changed rows are chosen in sources/arcgis/edit_tracking.py and fetched by IdListSource.update_since and its pages in
+sources/arcgis/id_list_scan.py; here they are merged with the stored rows. Called by extract.py.
+"""
 
 import asyncio
 import hashlib
@@ -16,7 +20,7 @@ from zoning_assets.sources import Source
 from zoning_assets.sources.source import Earlier, Update
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.transform.geometry.tile_ownership import LayerRows
+from zoning_assets.transform.geometry.row_tiles import LayerRows
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class PagesAndRows:
 
 
 @dataclass(frozen=True)
-class ChangedRows:
+class IncrementalHarvest:
     """A stored harvest, the index of its rows, and the update that makes it current."""
 
     harvest: Harvest
@@ -58,10 +62,10 @@ class ChangedRows:
         return _without_empty_pages([*self.harvest.pages, *fetched.pages], kept.followed_by(renumbered))
 
 
-async def find_changed_rows(
+async def find_update(
     objects: Objects, source: Source, cover: Cover, same: Mapping[str, Any], rules: str
-) -> ChangedRows | None:
-    """Return the changes since the newest harvest; None if all rows must be fetched.
+) -> IncrementalHarvest | None:
+    """Find the stored harvest and what turns it into the current one; None if all rows must be fetched.
 
     Args:
         objects: the object store.
@@ -79,10 +83,10 @@ async def find_changed_rows(
     if rows is None:
         return None
     earlier = Earlier(cover.stamp, datetime.fromisoformat(cover.fetched), rows.id.view(np.int64))
-    update = await source.rows_since(earlier)
+    update = await source.update_since(earlier)
     place = Place(cover.jurisdiction)
     harvest = await asyncio.to_thread(raw_harvests.of, objects, place, cover.feed, cover.harvest)
-    return ChangedRows(harvest, rows, update) if update else None
+    return IncrementalHarvest(harvest, rows, update) if update else None
 
 
 def _without_empty_pages(pages: Sequence[Page], rows: LayerRows) -> PagesAndRows:

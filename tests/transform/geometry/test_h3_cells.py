@@ -11,7 +11,7 @@ import shapely
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from zoning_assets.transform.geometry import h3_tiles
+from zoning_assets.transform.geometry import h3_cells, row_tiles
 
 Vectors = npt.NDArray[np.float64]  # (n, 3), on the unit sphere
 
@@ -31,25 +31,25 @@ def array(*places: tuple[float, float]) -> npt.NDArray[np.float64]:
 
 
 def owner(point: tuple[float, float], resolution: int) -> str:
-    return h3_tiles.to_str(int(h3_tiles.ancestors(h3_tiles.finest_cells(array(point)), resolution)[0]))
+    return h3_cells.to_str(int(h3_cells.ancestors(h3_cells.finest_cells(array(point)), resolution)[0]))
 
 
 def covers(tile: str, point: tuple[float, float]) -> bool:
-    return bool(shapely.intersects_xy(h3_tiles.envelope(tile), *point))
+    return bool(shapely.intersects_xy(h3_cells.envelope(tile), *point))
 
 
 @given(points, st.data())
 def test_a_cover_owns_each_point_once(point, data):
     """However a cover of the globe was split, each point has one owner among its tiles, found from the finest cell."""
-    cover, cell = set(h3.get_res0_cells()), h3_tiles.finest_cells(array(point))
+    cover, cell = set(h3.get_res0_cells()), h3_cells.finest_cells(array(point))
     for _ in range(data.draw(st.integers(0, 12))):
-        mine = h3_tiles.to_str(int(h3_tiles.owners(cell, cover)[0]))
+        mine = h3_cells.to_str(int(row_tiles.owners(cell, cover)[0]))
         dense = data.draw(st.sampled_from([mine, mine, min(cover), max(cover)]))
-        if h3_tiles.resolution_of(dense) < 12:
-            cover = (cover - {dense}) | set(h3_tiles.children(dense))
-    finest = h3_tiles.to_str(int(cell[0]))
-    assert [tile for tile in cover if h3_tiles.contains(tile, finest)] == [
-        h3_tiles.to_str(int(h3_tiles.owners(cell, cover)[0]))
+        if h3_cells.resolution_of(dense) < 12:
+            cover = (cover - {dense}) | set(h3_cells.children(dense))
+    finest = h3_cells.to_str(int(cell[0]))
+    assert [tile for tile in cover if h3_cells.contains(tile, finest)] == [
+        h3_cells.to_str(int(row_tiles.owners(cell, cover)[0]))
     ]
 
 
@@ -68,7 +68,7 @@ def test_ownership_nests(point, one, other):
     """The owner at a coarse resolution is the ancestor of the owner at a fine one."""
     coarse, fine = sorted((one, other))
     assert h3.cell_to_parent(owner(point, fine), coarse) == owner(point, coarse)
-    assert h3_tiles.contains(owner(point, coarse), owner(point, fine)) == (coarse < fine)
+    assert h3_cells.contains(owner(point, coarse), owner(point, fine)) == (coarse < fine)
 
 
 def vectors(places: Sequence[tuple[float, float]]) -> Vectors:
@@ -84,7 +84,7 @@ def extreme_descendants(tile: str, ways: int = 16, levels: int = 6) -> Iterator[
     north = np.cross(centre, east)
     for angle in 2 * np.pi * np.arange(ways) / ways:
         way, cell = np.cos(angle) * east + np.sin(angle) * north, tile
-        for _ in range(min(levels, h3_tiles.FINEST - h3_tiles.resolution_of(tile))):
+        for _ in range(min(levels, h3_cells.FINEST - h3_cells.resolution_of(tile))):
             cells = h3.cell_to_children(cell)
             cell = cells[int(np.argmax(vectors([h3.cell_to_latlng(c) for c in cells]) @ way))]
         yield cell
@@ -120,7 +120,7 @@ def test_descendants_protrude_as_far_as_the_padding_allows_for():
     of_hexagons = max(protrusion(tile) for tile in random_tiles(2, 12))
     of_pentagons = max(protrusion(tile) for tile in PENTAGONS[::2])
     assert 0.13 < of_hexagons <= 0.156
-    assert 0.13 < of_pentagons <= 0.19 < h3_tiles._PAD_EDGES
+    assert 0.13 < of_pentagons <= 0.19 < h3_cells._PAD_EDGES
 
 
 boxes = st.builds(
@@ -144,10 +144,10 @@ def inside(box: tuple[float, float, float, float], places: list[tuple[float, flo
 @given(boxes, st.lists(fractions, min_size=1, max_size=40))
 def test_start_tiles_own_their_bounds(box, places):
     """Whatever lies in the bounds is owned by a start tile, also where it lies outside that tile's own outline."""
-    start = h3_tiles.start_tiles(box)
-    cells = h3_tiles.finest_cells(inside(box, [*places, (0, 0), (0, 1), (1, 0), (1, 1)]))
-    level = h3_tiles.resolution_of(start[0])
-    assert {h3_tiles.to_str(int(c)) for c in h3_tiles.ancestors(cells, level)} <= set(start)
+    start = h3_cells.start_tiles(box)
+    cells = h3_cells.finest_cells(inside(box, [*places, (0, 0), (0, 1), (1, 0), (1, 1)]))
+    level = h3_cells.resolution_of(start[0])
+    assert {h3_cells.to_str(int(c)) for c in h3_cells.ancestors(cells, level)} <= set(start)
 
 
 @pytest.mark.parametrize(
@@ -155,14 +155,14 @@ def test_start_tiles_own_their_bounds(box, places):
 )
 def test_start_tiles_are_few(box):
     """Finding a cover begins with a handful of questions, for a town as for a county."""
-    assert len(h3_tiles.start_tiles(box)) <= 12
+    assert len(h3_cells.start_tiles(box)) <= 12
 
 
 @pytest.mark.parametrize("box", [(1, 0, 0, 1), (0, 1, 1, 0), (0, 0, 181, 1), (0, -91, 1, 0), (0, 0, 0, 1)])
 def test_bounds_that_are_no_box_are_refused(box):
     """A box that is turned round or off the globe is an error, not an empty cover."""
     with pytest.raises(ValueError, match="not a box of degrees"):
-        h3_tiles.start_tiles(box)
+        h3_cells.start_tiles(box)
 
 
 CITY = (-71.17, 42.35, -71.06, 42.41)
@@ -172,42 +172,42 @@ CITY = (-71.17, 42.35, -71.06, 42.41)
 @given(st.lists(fractions, min_size=1, max_size=200), st.integers(1, 50), st.sampled_from([None, 7, 9]))
 def test_a_split_cover_holds_every_point_once(places, most_rows, fixed):
     """Counts of a split cover add up to the points, no tile lies in another, and none is too full or too coarse."""
-    cells = h3_tiles.finest_cells(inside(CITY, places))
-    cover = h3_tiles.split(cells, h3_tiles.start_tiles(CITY), most_rows, fixed)
-    owners = h3_tiles.owners(cells, cover)
-    assert {tile: int((owners == h3_tiles.to_int(tile)).sum()) for tile in cover} == cover
+    cells = h3_cells.finest_cells(inside(CITY, places))
+    cover = row_tiles.split(cells, h3_cells.start_tiles(CITY), most_rows, fixed)
+    owners = row_tiles.owners(cells, cover)
+    assert {tile: int((owners == h3_cells.to_int(tile)).sum()) for tile in cover} == cover
     assert sum(cover.values()) == len(places)
-    assert [pair for pair in ((a, b) for a in cover for b in cover) if h3_tiles.contains(*pair)] == []
+    assert [pair for pair in ((a, b) for a in cover for b in cover) if h3_cells.contains(*pair)] == []
     if fixed is None:
-        assert all(n <= most_rows or h3_tiles.resolution_of(t) == h3_tiles.SMALLEST for t, n in cover.items())
+        assert all(n <= most_rows or h3_cells.resolution_of(t) == row_tiles.SMALLEST for t, n in cover.items())
     else:
-        assert {h3_tiles.resolution_of(tile) for tile in cover} == {fixed}
+        assert {h3_cells.resolution_of(tile) for tile in cover} == {fixed}
 
 
 def test_what_has_no_place_or_lies_elsewhere_is_owned_at_home():
     """Rows without a place, off the globe or outside every tile belong to one tile, the first, and are not lost."""
     cover = sorted(h3.grid_disk(owner((-71.1, 42.37), 7), 1))
-    cells = h3_tiles.finest_cells(
-        array((h3_tiles.OFF_GLOBE, h3_tiles.OFF_GLOBE), (2.3, 48.9), (-71.1, 42.37), (0.0, 90.1))
+    cells = h3_cells.finest_cells(
+        array((h3_cells.OFF_GLOBE, h3_cells.OFF_GLOBE), (2.3, 48.9), (-71.1, 42.37), (0.0, 90.1))
     )
-    assert cells[0] == cells[3] == h3_tiles.NO_CELL
-    assert (h3_tiles.ancestors(cells[[0, 3]], 7) == h3_tiles.NO_CELL).all()
-    assert [h3_tiles.to_str(int(o)) for o in h3_tiles.owners(cells, cover[::-1])] == [
+    assert cells[0] == cells[3] == h3_cells.NO_CELL
+    assert (h3_cells.ancestors(cells[[0, 3]], 7) == h3_cells.NO_CELL).all()
+    assert [h3_cells.to_str(int(o)) for o in row_tiles.owners(cells, cover[::-1])] == [
         min(cover),
         min(cover),
         owner((-71.1, 42.37), 7),
         min(cover),
     ]
-    assert h3_tiles.default_owner(cover) == h3_tiles.default_owner(cover[::-1]) == min(cover)
-    assert h3_tiles.count_by(cells, 7) == {owner((2.3, 48.9), 7): 1, owner((-71.1, 42.37), 7): 1}
+    assert row_tiles.default_owner(cover) == row_tiles.default_owner(cover[::-1]) == min(cover)
+    assert h3_cells.count_by(cells, 7) == {owner((2.3, 48.9), 7): 1, owner((-71.1, 42.37), 7): 1}
 
 
 @given(points, resolutions)
 def test_a_tile_is_spelled_in_one_way(point, resolution):
     """Text and number say the same tile; what is no cell is not taken for one."""
     tile = owner(point, resolution)
-    assert h3_tiles.to_str(h3_tiles.to_int(tile)) == tile
-    assert h3_tiles.is_tile(tile)
-    assert not h3_tiles.is_tile(f"x{tile[1:]}")
-    assert {h3.cell_to_parent(child, resolution) for child in h3_tiles.children(tile)} == {tile}
-    assert len(h3_tiles.children(tile)) == (6 if h3.is_pentagon(tile) else 7)
+    assert h3_cells.to_str(h3_cells.to_int(tile)) == tile
+    assert h3_cells.is_tile(tile)
+    assert not h3_cells.is_tile(f"x{tile[1:]}")
+    assert {h3.cell_to_parent(child, resolution) for child in h3_cells.children(tile)} == {tile}
+    assert len(h3_cells.children(tile)) == (6 if h3.is_pentagon(tile) else 7)

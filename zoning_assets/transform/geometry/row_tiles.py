@@ -1,4 +1,4 @@
-"""Which tile owns each row of a layer, when all rows are known.
+"""Which H3 tile is each row of a layer assigned to, when all rows are known? The arithmetic of cells: h3_cells.py.
 
 A row's tile is the ancestor of the finest H3 cell of its representative point. Rows with the same natural key have the
 same owner, the tile of the smallest of their cells, so that the policy for repeated keys can be applied. Rows without a
@@ -6,14 +6,14 @@ shape are owned by the first tile.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from zoning_assets.model import Bounds
-from zoning_assets.transform.geometry import crs, h3_tiles
+from zoning_assets.transform.geometry import crs, h3_cells
 
 Numbers = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
@@ -23,6 +23,8 @@ Flags = npt.NDArray[np.bool_]
 MOST_ROWS_A_TILE = 25_000
 #: The owner where there are no tiles: the whole jurisdiction.
 WHOLE_JURISDICTION = np.uint64(0)
+#: Tiles are not split below this resolution (edge about 66 m): the parcels of one tower cannot be separated.
+SMALLEST = 10
 
 
 @dataclass(frozen=True)
@@ -94,25 +96,74 @@ def by_tile(rows: LayerRows, bounds: Bounds, resolution: int | None) -> Ownershi
         bounds: of the jurisdiction; degrees.
         resolution: H3 resolution of the tiles; None: tiles are split until none has more than MOST_ROWS_A_TILE rows.
     """
-    placed = rows.cell[rows.cell != h3_tiles.NO_CELL]
+    placed = rows.cell[rows.cell != h3_cells.NO_CELL]
     padded = crs.padded(bounds)
-    start = sorted({*h3_tiles.start_tiles(padded), *h3_tiles.count_by(placed, 3)} if len(placed) else set())
-    start = [tile for tile in start if not any(h3_tiles.contains(other, tile) for other in start if other != tile)]
-    found = h3_tiles.split(rows.cell, start, MOST_ROWS_A_TILE, resolution) if start else {}
-    found = found or {h3_tiles.start_tiles(padded)[0]: 0}
+    start = sorted({*h3_cells.start_tiles(padded), *h3_cells.count_by(placed, 3)} if len(placed) else set())
+    start = [tile for tile in start if not any(h3_cells.contains(other, tile) for other in start if other != tile)]
+    found = split(rows.cell, start, MOST_ROWS_A_TILE, resolution) if start else {}
+    found = found or {h3_cells.start_tiles(padded)[0]: 0}
     has_shared_key = repeated(rows.key)
-    owner = h3_tiles.owners(rows.cell, found)
+    owner = owners(rows.cell, found)
     owner[has_shared_key] = _owners_of_keys(rows.key[has_shared_key], rows.cell[has_shared_key], found)
     counted = dict(zip(*np.unique(owner, return_counts=True), strict=True))
-    return Ownership({tile: int(counted.get(h3_tiles.to_int(tile), 0)) for tile in found}, owner, has_shared_key)
+    return Ownership({tile: int(counted.get(h3_cells.to_int(tile), 0)) for tile in found}, owner, has_shared_key)
+
+
+def owners(cells: Numbers, tiles: Collection[str]) -> Numbers:
+    """Which of `tiles` owns each finest cell. The default owner has the cells that no tile contains."""
+    owned = np.full(len(cells), h3_cells.to_int(default_owner(tiles)), dtype=np.uint64)
+    by_resolution: dict[int, list[int]] = {}
+    for tile in tiles:
+        by_resolution.setdefault(h3_cells.resolution_of(tile), []).append(h3_cells.to_int(tile))
+    for resolution, ints in by_resolution.items():
+        parents = h3_cells.ancestors(cells, resolution)
+        owned = np.where(np.isin(parents, np.array(ints, dtype=np.uint64)), parents, owned)
+    return owned
+
+
+def default_owner(tiles: Collection[str]) -> str:
+    """The tile that also owns rows without coordinates: the first one of the jurisdiction."""
+    return min(tiles)
+
+
+def split(cells: Numbers, start: Sequence[str], most_rows: int, fixed: int | None) -> dict[str, int]:
+    """Split tiles until none has more than `most_rows` rows, or until the resolution `fixed`; empty tiles are left out.
+
+    Args:
+        cells: the finest cells of all rows.
+        start: the tiles to begin with.
+        most_rows: the largest number of rows in a tile.
+        fixed: the resolution of the tiles; None: by the number of rows.
+
+    Returns:
+        Tile -> number of rows.
+    """
+    tiles: dict[str, int] = {}
+    coarsest = min(map(h3_cells.resolution_of, start))
+    counts = {r: h3_cells.count_by(cells, r) for r in range(coarsest, (fixed or SMALLEST) + 1)}
+    queue = list(start)
+    while queue:
+        tile = queue.pop()
+        rows = counts[h3_cells.resolution_of(tile)].get(tile, 0)
+        if rows and needs_split(tile, rows, most_rows, fixed):
+            queue += h3_cells.children(tile)
+        elif rows:
+            tiles[tile] = rows
+    return dict(sorted(tiles.items()))
+
+
+def needs_split(tile: str, rows: int, most_rows: int, fixed: int | None) -> bool:
+    """Whether a tile must be split: by the fixed resolution if there is one, else by its number of rows."""
+    resolution = h3_cells.resolution_of(tile)
+    return resolution < fixed if fixed is not None else rows > most_rows and resolution < SMALLEST
 
 
 def _owners_of_keys(keys: Numbers, cells: Numbers, found: Mapping[str, int]) -> Numbers:
     """The owner of each row with a shared key: that of the smallest cell of the key."""
     each, which = np.unique(keys, return_inverse=True)
-    smallest = np.full(len(each), np.uint64(h3_tiles.LAST))
-    np.minimum.at(smallest, which, np.where(cells == h3_tiles.NO_CELL, np.uint64(h3_tiles.LAST), cells))
-    return h3_tiles.owners(smallest, found)[which]
+    smallest = np.full(len(each), np.uint64(h3_cells.LAST))
+    np.minimum.at(smallest, which, np.where(cells == h3_cells.NO_CELL, np.uint64(h3_cells.LAST), cells))
+    return owners(smallest, found)[which]
 
 
 def key_hashes(keys: Sequence[str | None]) -> Numbers:

@@ -1,0 +1,42 @@
+"""The sensor feed_changed: starts a harvest when a portal changed.
+
+It probes the feeds that are due (probe_schedule.py), and requests a run for each feed whose probe found a change
+(probe_results.py).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from zoning_assets.defs import run_requests
+from zoning_assets.defs.resources import Zoning
+from zoning_assets.defs.sensors import probe_results, probe_schedule, tick_data
+from zoning_assets.defs.sensors.tick_data import TICK_S
+from zoning_assets.storage.postgis.records import feed_freshness
+
+
+def feed_changed(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
+    """Return the sensor that probes the portals on schedule and requests runs for changed feeds."""
+
+    @dg.sensor(
+        jobs=jobs,
+        minimum_interval_seconds=TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Probes the portals of your own jurisdictions, and harvests feeds that changed.",
+    )
+    def feed_changed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
+        seen, cursor = tick_data.load(zoning, datetime.now(UTC)), probe_schedule.parse_cursor(context.cursor)
+        chosen = probe_schedule.due(cursor, seen.known, seen.feeds, seen.closed, seen.now)
+        with zoning.pipeline() as pipeline:
+            found = asyncio.run(probe_results.probe_feeds(pipeline, chosen, seen.now))
+        requests = probe_results.decide(cursor, found, seen.failures_of, seen.now)
+        for each in requests:
+            feed_freshness.store_probe(seen.url, each.known)
+        errors = "; ".join(f"{each.feed.key}: {each.known.error}" for each in requests if each.known.error)
+        requested = [run_requests.of_feed(each.run_key, each.feed) for each in requests if each.run_key]
+        after = probe_schedule.serialize({**cursor, **{each.feed.key: each.entry for each in requests}}, seen.feeds)
+        return tick_data.result(requested, after, errors or "no feed is due, or none has changed")
+
+    return feed_changed

@@ -1,0 +1,69 @@
+"""What the sensors feed_changed, retry_failed and promise_broken share: the data that a tick reads, and its result."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+
+from zoning_assets import jurisdictions
+from zoning_assets.defs.resources import Zoning
+from zoning_assets.defs.sensors import probe_schedule
+from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
+from zoning_assets.errors import JurisdictionInvalid
+from zoning_assets.settings import Settings
+from zoning_assets.sources import FEED_TYPES
+from zoning_assets.storage.postgis.records import failure_records, feed_freshness, hold_records
+from zoning_assets.storage.postgis.records.failure_records import Failure
+from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
+
+#: Seconds between two ticks.
+TICK_S = 60
+
+
+@dataclass(frozen=True)
+class TickData:
+    """The data that a tick reads."""
+
+    url: str
+    now: datetime
+    feeds: Sequence[WatchedFeed]
+    known: Mapping[str, FeedFreshness]
+    failed: Sequence[Failure]
+    closed: set[str]
+
+    @classmethod
+    def at(cls, url: str, feeds: Sequence[WatchedFeed], now: datetime) -> "TickData":
+        """Read the data from the database at this time."""
+        closed = probe_schedule.blocked(feeds, hold_records.active(url), now)
+        return cls(url, now, feeds, feed_freshness.feeds(url), failure_records.unsolved(url), closed)
+
+    def failures_of(self, feed: WatchedFeed) -> list[Failure]:
+        """Return the unresolved failures of a feed."""
+        return [each for each in self.failed if (each.jurisdiction, each.feed) == (feed.jurisdiction.id, feed.name)]
+
+
+def load(zoning: Zoning, now: datetime) -> TickData:
+    """Load the data for a tick."""
+    return TickData.at(zoning.database(), watched(zoning.settings), now)
+
+
+def result(requested: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
+    """Return the result of a tick. `why_none`: the reason in the UI if no run is requested."""
+    reason = None if requested else dg.SkipReason(why_none)
+    return dg.SensorResult(run_requests=requested, skip_reason=reason, cursor=cursor)
+
+
+def watched(settings: Settings) -> list[WatchedFeed]:
+    """Return the feeds of the user's own files. Packaged examples are never polled automatically. Invalid files are
+    skipped here: a run of the jurisdiction reports the error."""
+    found: list[WatchedFeed] = []
+    for path in jurisdictions.files(settings.jurisdictions).values():
+        if path.parent != settings.jurisdictions:
+            continue
+        try:
+            described = jurisdictions.read(path, FEED_TYPES)
+        except JurisdictionInvalid:
+            continue
+        found += [WatchedFeed(described, name) for name in described.feeds]
+    return found
