@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from zoning_assets.onboarding import repeated_keys
+from zoning_assets.onboarding import repeat_policy
 
 
 def rows(*keys: str | None, **columns: Any) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ PLACEHOLDERS = [
 @pytest.mark.parametrize("often", [2, 40])
 def test_placeholders_are_never_dissolved(placeholder: str, often: int) -> None:
     """However often it stands there; the reason names it."""
-    found = repeated_keys.policy(rows(*unique(400), *[placeholder] * often), "PIN", ["OBJECTID"])
+    found = repeat_policy.policy(rows(*unique(400), *[placeholder] * often), "PIN", ["OBJECTID"])
     assert found.choice == ("reject" if often == 2 else "suffix")
     assert repr(placeholder) in found.why
 
@@ -34,7 +34,7 @@ def test_placeholders_are_never_dissolved(placeholder: str, often: int) -> None:
 @pytest.mark.parametrize("key", ["12-001", "R1", "0012", "ROAD-12", "10", "99", "1000", "A", "WATER ST 5", "4-0-1"])
 def test_keys_are_no_placeholders(key: str) -> None:
     """What could be a parcel's number is one."""
-    assert not repeated_keys.is_placeholder(key)
+    assert not repeat_policy.is_placeholder(key)
 
 
 def test_parts_of_one_parcel_are_dissolved() -> None:
@@ -42,22 +42,22 @@ def test_parts_of_one_parcel_are_dissolved() -> None:
     lots = [
         {"PIN": key, "ADDR": "1 Elm St", "ZONE": "R1", "OBJECTID": n} for n, key in enumerate([*unique(20), "7", "7"])
     ]
-    assert repeated_keys.policy(lots, "PIN", ["OBJECTID"]).choice == "dissolve"
+    assert repeat_policy.policy(lots, "PIN", ["OBJECTID"]).choice == "dissolve"
 
 
 def test_rows_that_differ_stay_by_themselves() -> None:
     """Condominiums: one key, another owner and address each."""
     found = rows(*unique(20), "7", "7", ZONE="R1")
     condominiums = [row | {"OWNER": f"owner {n}", "UNIT": str(n)} for n, row in enumerate(found)]
-    assert repeated_keys.policy(condominiums, "PIN", ["OBJECTID"]).choice == "suffix"
+    assert repeat_policy.policy(condominiums, "PIN", ["OBJECTID"]).choice == "suffix"
 
 
 def test_one_key_for_very_many_rows_is_no_parcel() -> None:
     """Forty rows that agree in everything are no parcel of forty parts."""
     lots = [{"PIN": key, "ZONE": "R1", "OBJECTID": n} for n, key in enumerate([*unique(400), *["7"] * 40])]
-    assert repeated_keys.policy(lots, "PIN", ["OBJECTID"]).choice == "suffix"
+    assert repeat_policy.policy(lots, "PIN", ["OBJECTID"]).choice == "suffix"
 
 
 def test_keys_that_do_not_repeat_are_guarded() -> None:
     """`reject`: a repetition that comes later is held back until a person looked at it."""
-    assert repeated_keys.policy(rows(*unique(20), None, None), "PIN", ["OBJECTID"]).choice == "reject"
+    assert repeat_policy.policy(rows(*unique(20), None, None), "PIN", ["OBJECTID"]).choice == "reject"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.transform.strategies import X, Y, lots
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
 from zoning_assets.transform import normalize
-from zoning_assets.transform.geometry import crs
-from zoning_assets.transform.validate import REJECTION_COLUMNS, ValidatedRows, areas_m2, validate_rows
+from zoning_assets.transform.geometry import crs, metric_frame
+from zoning_assets.transform.validate import REJECTION_COLUMNS, ValidatedRows, validate_rows
 
 BOUNDS = (-71.17, 42.35, -71.06, 42.41)
 FEED = Feed(PARCELS, "download", "lots.geojson", key="ML")
@@ -268,7 +268,7 @@ def test_areas_are_square_metres_on_the_ground(source, jurisdiction):
     feet = shapely.segmentize(shapely.box(760_000, 2_960_000, 760_000 + FEET, 2_960_000 + FEET), 50)
     ground = crs.reproject(np.array([feet]), "EPSG:2249", "EPSG:4326")
     came = crs.reproject(crs.reproject(ground, "EPSG:4326", source), source, jurisdiction.target_crs)
-    area = areas_m2(came, jurisdiction.target_crs, crs.metric_frame(jurisdiction.bounds))[0]
+    area = metric_frame.areas_m2(came, jurisdiction.target_crs, crs.metric_frame(jurisdiction.bounds))[0]
     geodesic = abs(pyproj.Geod(ellps="GRS80").geometry_area_perimeter(ground[0])[0])
     assert area == pytest.approx(geodesic, rel=1e-4)
     assert area == pytest.approx(10_000, rel=2e-4)  # the State Plane's own scale is not exactly one

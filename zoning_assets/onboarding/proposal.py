@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from zoning_assets.errors import NotALayer, PortalError
 from zoning_assets.http import Client
 from zoning_assets.model import LON_LAT, PARCELS, ZONING, Bounds
-from zoning_assets.onboarding import column_roles, layer_sample, location, portal_detection, repeated_keys
+from zoning_assets.onboarding import column_roles, layer_sample, location, portal_detection, repeat_policy
 from zoning_assets.onboarding.column_roles import ColumnCandidate
 from zoning_assets.onboarding.layer_sample import Sample
 from zoning_assets.redaction import without_secrets
@@ -180,7 +180,7 @@ def _feed(chosen: Chosen) -> list[str]:
         lines.append(
             f"key = {_quoted(best.column.name)}  # {_remark(best.why)}{f'; or: {_remark(others)}' if others else ''}"
         )
-        policy = repeated_keys.policy(seen.rows, best.column.name, seen.managed)
+        policy = repeat_policy.policy(seen.rows, best.column.name, seen.managed)
         lines.append(f'on_repeated_key = "{policy.choice}"  # {_remark(policy.why, 160)}')
     fields = {role: found[0] for role, found in chosen.candidates.items() if found and role != "key"}
     if fields:

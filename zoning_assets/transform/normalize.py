@@ -91,6 +91,11 @@ def framed(
     return pd.DataFrame({**{name: pd.Series(values, dtype=object) for name, values in objects.items()}, **numbers})
 
 
+def text_values(column: pd.Series) -> list[str | None]:
+    """Return a text column as a list of text or None, without NaN."""
+    return [value if isinstance(value, str) else None for value in column.tolist()]
+
+
 def representative_points(shapes: npt.NDArray[np.object_], source: str) -> npt.NDArray[np.float64]:
     """A point on the surface of each shape.
 

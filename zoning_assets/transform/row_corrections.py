@@ -12,7 +12,7 @@ import shapely
 
 from zoning_assets.transform.decode import geojson
 from zoning_assets.transform.decode.esri import esri_json
-from zoning_assets.transform.decode.json_limits import decode, is_too_deep
+from zoning_assets.transform.decode.json_pages import decode, is_too_deep
 from zoning_assets.transform.decode.rows import Rows
 from zoning_assets.transform.geometry import crs
 

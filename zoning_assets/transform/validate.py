@@ -1,4 +1,7 @@
-"""Validate normalized rows: each row is accepted, or rejected with a reason; no row is dropped."""
+"""Validate normalized rows: each row is accepted, or rejected with a reason; no row is dropped.
+
+Shapes are repaired in geometry/validity.py, and rows that share a key are resolved in repeated_keys.py.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pandas as pd
-import shapely
 
 from zoning_assets.model import Feed, Jurisdiction
+from zoning_assets.transform import repeated_keys
 from zoning_assets.transform.decode.esri import esri_json
-from zoning_assets.transform.geometry import content_hash, crs, validity
-from zoning_assets.transform.normalize import COLUMNS, framed
+from zoning_assets.transform.geometry import content_hash, crs, metric_frame, validity
+from zoning_assets.transform.normalize import COLUMNS, framed, text_values
 
 NULL_KEY, REPEATED_KEY = "null_key", "repeated_key"
 INEXACT_KEY = "inexact_key"
@@ -57,9 +59,13 @@ def validate_rows(
     accepted = _accepted(normalized, repaired_shapes.geometry, repair, fine, jurisdiction, feed)
     rejections = _rejections(normalized[~fine], reasons[~fine], repair[~fine]) if not fine.all() else _no_rejections()
     repaired = int(np.count_nonzero(~_is_null(repair[fine])))
-    settled, repeats = resolve_repeats(accepted, feed, jurisdiction) if listed else (accepted, _no_rejections())
-    rejections = pd.concat([rejections, repeats], ignore_index=True) if len(repeats) else rejections
-    return ValidatedRows(_hashed(settled, feed), rejections, len(normalized) - len(rejections), repaired)
+    settled, refused = repeated_keys.resolve(accepted, feed, jurisdiction) if listed else (accepted, accepted[:0])
+    if len(refused):
+        repeats = _all_rejected(refused, REPEATED_KEY, "several rows share this key")
+        rejections = pd.concat([rejections, repeats], ignore_index=True)
+    return ValidatedRows(
+        repeated_keys.with_content_hash(settled, feed), rejections, len(normalized) - len(rejections), repaired
+    )
 
 
 def _is_null(values: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
@@ -80,19 +86,12 @@ def _accepted(  # noqa: PLR0913 - the rows, and the results of their validation
     target, frame = jurisdiction.target_crs, crs.metric_frame(jurisdiction.bounds)
     texts = {name: rows[name].to_numpy()[fine] for name in ("key", *COLUMNS[feed.name], "attributes", "page")}
     objects = {**texts, "repair": repair[fine], "geometry": shapes[fine]}
-    areas = areas_m2(objects["geometry"], target, frame)
+    areas = metric_frame.areas_m2(objects["geometry"], target, frame)
     touched = ~_is_null(objects["repair"])
     gained = np.full(len(touched), np.nan)
-    was = areas_m2(rows["geometry"].to_numpy()[fine][touched], target, frame)
+    was = metric_frame.areas_m2(rows["geometry"].to_numpy()[fine][touched], target, frame)
     gained[touched] = np.round(areas[touched] - was, 4)  # NaN where nothing was repaired
     return framed(objects, {"row": rows["row"].to_numpy()[fine], "area_m2": areas, "repair_area_m2": gained})
-
-
-def areas_m2(shapes: npt.NDArray[np.object_], source: str, frame: str) -> npt.NDArray[np.float64]:
-    """Return areas in square metres, rounded to the square centimetre; 0 if there is no shape."""
-    flat = shapely.area(crs.reproject(shapes, source, frame))
-    areas: npt.NDArray[np.float64] = np.round(np.nan_to_num(flat, nan=0.0, posinf=0.0, neginf=0.0), 4)
-    return areas
 
 
 def _reasons(
@@ -101,7 +100,7 @@ def _reasons(
     """Return the most serious reason to reject each row; None if there is none."""
     outside = crs.outside(np.column_stack([rows["lon"], rows["lat"]]), jurisdiction.bounds)
     no_key = _is_null(rows["key"].to_numpy()) if feed.key else np.zeros(len(rows), dtype=bool)
-    inexact = content_hash.inexact(_texts(rows["key"]))
+    inexact = content_hash.inexact(text_values(rows["key"]))
     curved = rows["flaw"].to_numpy() == esri_json.CURVE
     reasons: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
     for applies, reason in ((outside, OUT_OF_BOUNDS), (no_key, NULL_KEY), (inexact, INEXACT_KEY)):
@@ -127,109 +126,3 @@ def _all_rejected(rows: pd.DataFrame, reason: str, detail: str) -> pd.DataFrame:
 
 
 _NONE = pd.DataFrame({name: pd.Series([], dtype=object) for name in REJECTION_COLUMNS}).astype({"row": "int64"})
-
-
-def resolve_repeats(rows: pd.DataFrame, feed: Feed, jurisdiction: Jurisdiction) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Merge identical rows, then apply the feed's policy to keys of several rows. The first row is never preferred.
-
-    Identical rows have the same key, columns, attributes and shape (the same content hash). They count as accepted, and
-    all but one as dissolved. If a feed has no key, the key is the content hash, so that only identical rows repeat.
-
-    Policies: `reject`: all rows of the key are rejected. `dissolve`: the rows become one parcel with the union of their
-    shapes; a column in which they differ is null, and `attributes` lists the values. `suffix`: each row becomes a
-    parcel of its own, `KEY#1` and so on, from west to east.
-    """
-    none, all_rows = _no_rejections(), rows
-    rows = _without_copies(rows, feed)
-    repeated = rows["key"].duplicated(keep=False).to_numpy()
-    if not feed.key or not repeated.any():
-        return rows, none
-    again = rows[repeated]
-    if feed.on_repeated_key == "reject":
-        with_copies = all_rows[all_rows["key"].isin(set(again["key"]))]
-        return rows[~repeated], _all_rejected(with_copies, REPEATED_KEY, "several rows share this key")
-    settled = _suffixed(again, feed) if feed.on_repeated_key == "suffix" else _dissolved(again, feed, jurisdiction)
-    return pd.concat([rows[~repeated], settled], ignore_index=True), none
-
-
-def _without_copies(rows: pd.DataFrame, feed: Feed) -> pd.DataFrame:
-    """Keep one of each set of identical rows, if possible one that was not repaired. Only rows with the same key, or
-    without a key, are compared."""
-    suspects = rows[rows["key"].duplicated(keep=False)].sort_values(["repair", "repair_area_m2"], na_position="first")
-    if suspects.empty:
-        return rows
-    return rows.drop(index=suspects.index[_hashed(suspects, feed)["content_hash"].duplicated()])
-
-
-def _suffixed(rows: pd.DataFrame, feed: Feed) -> pd.DataFrame:
-    """Append a number to the key of each row, from west to east; rows with the same shape are sorted by content."""
-    contents = zip(*(_texts(rows[name]) for name in (*COLUMNS[feed.name], "attributes")), strict=True)
-    shapes = rows["geometry"].to_numpy()
-    order = pd.DataFrame(shapely.bounds(shapes), rows.index, ["minx", "miny", "maxx", "maxy"])
-    order["key"], order["shape"] = rows["key"], shapely.to_wkb(shapes, hex=True)
-    order["content"] = [orjson.dumps(row).decode() for row in contents]
-    ranked = order.sort_values(["key", "minx", "miny", "maxx", "maxy", "shape", "content"])
-    numbers = ranked.groupby("key").cumcount() + 1
-    return rows.assign(key=rows["key"] + "#" + numbers.reindex(rows.index).astype(str))
-
-
-def _dissolved(rows: pd.DataFrame, feed: Feed, jurisdiction: Jurisdiction) -> pd.DataFrame:
-    """Merge the rows of each key: common values, and lists of values if they differ."""
-    grid, frame = content_hash.GRID[jurisdiction.target_crs], crs.metric_frame(jurisdiction.bounds)
-    groups = [positions for _, positions in sorted(rows.groupby("key").indices.items())]
-    shapes = rows["geometry"].to_numpy()
-    whole = validity.repair_shapes(
-        np.array([shapely.union_all(shapes[g], grid_size=grid) for g in groups]), grid
-    ).geometry
-    attributes = [orjson.loads(text) for text in rows["attributes"]]
-    merged = [_merge_attributes([attributes[i] for i in g]) for g in groups]
-    columns: dict[str, list[str | None]] = {}
-    for name in COLUMNS[feed.name]:
-        values = _texts(rows[name])
-        agreed = [_common_value([values[i] for i in g]) for g in groups]
-        columns[name] = [one for one, _ in agreed]
-        for into, (_, several) in zip(merged, agreed, strict=True):
-            into.update({name: several} if several else {})
-    mends = _texts(rows["repair"])
-    columns["attributes"] = [content_hash.dumps(each) for each in merged]
-    columns["repair"] = ["; ".join(sorted({mends[i] or "" for i in g} - {""})) or None for g in groups]
-    first = rows.iloc[[g[0] for g in groups]]
-    return first.assign(
-        **{name: pd.Series(values, first.index, dtype=object) for name, values in columns.items()},
-        geometry=pd.Series(whole, first.index, dtype=object),
-        area_m2=areas_m2(whole, jurisdiction.target_crs, frame),
-        # NaN: none was repaired
-        repair_area_m2=rows.groupby("key")["repair_area_m2"].sum(min_count=1).round(4).to_numpy(),
-    )
-
-
-def _common_value(values: list[str | None]) -> tuple[str | None, list[str]]:
-    """Return the common value of all rows, or None and the sorted different values."""
-    found = sorted({value for value in values if value is not None})
-    if len(found) == 1:
-        return (found[0], []) if None not in values else (None, found)
-    return None, found
-
-
-def _merge_attributes(rows: list[dict[str, object]]) -> dict[str, object]:
-    """Merge the attributes of several rows: the common value, else the sorted list of values."""
-    names = sorted(set().union(*rows))
-    merged: dict[str, object] = {}
-    for name in names:
-        values = {orjson.dumps(row[name]): row[name] for row in rows if name in row}
-        shared = len(values) == 1 and all(name in row for row in rows)
-        merged[name] = next(iter(values.values())) if shared else [values[text] for text in sorted(values)]
-    return merged
-
-
-def _hashed(rows: pd.DataFrame, feed: Feed) -> pd.DataFrame:
-    """Add `content_hash`. If the feed has no key, the start of the hash is the key."""
-    columns = [rows[name].tolist() for name in ("key", *COLUMNS[feed.name], "attributes")]
-    hashes = content_hash.content_hashes(columns, rows["geometry"].to_numpy())
-    keys = rows["key"] if feed.key else [each[:16] for each in hashes]
-    return rows.assign(content_hash=pd.Series(hashes, rows.index, dtype=object), key=keys)
-
-
-def _texts(column: pd.Series) -> list[str | None]:
-    """Return a text column as a list of text or None, without NaN."""
-    return [value if isinstance(value, str) else None for value in column.tolist()]

@@ -27,7 +27,7 @@ from tests.support.http_desk import Clock, Desk
 from zoning_assets.errors import PortalUnreachable
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.sources.files import file_reader
-from zoning_assets.transform.decode import feature_collection, json_limits, text_encoding, xml_limits
+from zoning_assets.transform.decode import feature_collection, json_pages, text_encoding, xml_limits
 from zoning_assets.transform.decode import geojson as geojson_pages
 
 #: Requests of a layer of twenty rows in which nothing is odd.
@@ -169,7 +169,7 @@ WHOLE = b'{"features": [{"attributes": {"OBJECTID": 1}}, {"attributes": {"OBJECT
 @pytest.mark.parametrize("garbled", [b"{'features': []}", WHOLE.replace(b"}}, {", b"}} {"), WHOLE.replace(b"1", b"1x")])
 def test_a_whole_answer_that_is_no_json_is_not_asked_for_again_and_again(garbled: bytes) -> None:
     """A defect of content is the same the next time; the message is in plain words."""
-    asked, said = asyncio.run(tries(garbled, json_limits.decode))
+    asked, said = asyncio.run(tries(garbled, json_pages.decode))
     assert asked <= 2
     assert "JSONDecodeError" not in said
     assert "character" in said
@@ -178,7 +178,7 @@ def test_a_whole_answer_that_is_no_json_is_not_asked_for_again_and_again(garbled
 @pytest.mark.parametrize("cut", [10, 30, len(WHOLE) - 1, len(WHOLE) - 2, len(WHOLE) - 12])
 def test_an_answer_that_was_cut_is_asked_for_again(cut: int) -> None:
     """A body that ends too early was lost on its way."""
-    asked, _ = asyncio.run(tries(WHOLE[:cut], json_limits.decode))
+    asked, _ = asyncio.run(tries(WHOLE[:cut], json_pages.decode))
     assert asked == 6
 
 

@@ -16,7 +16,7 @@ from tests.transform.accidents import damaged, mangled
 from zoning_assets.errors import ZoningError
 from zoning_assets.sources.ogc_api_features import collection_metadata
 from zoning_assets.sources.wfs import wfs_capabilities
-from zoning_assets.transform.decode import axis_order, feature_batches, json_limits, row_identity
+from zoning_assets.transform.decode import axis_order, feature_batches, json_pages, row_identity
 from zoning_assets.transform.decode.feature_collection import FeaturePage, read_geojson, read_gml
 
 MAPSERVER = "live_peers/mapserver"
@@ -149,7 +149,7 @@ def refusal(body: bytes) -> None:
 
 
 def collection(body: bytes) -> None:
-    document = json_limits.decode(body)
+    document = json_pages.decode(body)
     collection_metadata.check(document, "x")
     assert collection_metadata.wanted_crs(document) is None or isinstance(collection_metadata.wanted_crs(document), str)
     collection_metadata.names(document)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoning_assets.transform.decode import feature_collection, json_limits
+from zoning_assets.transform.decode import feature_collection, json_pages
 from zoning_assets.transform.decode.esri import esri_json
 
 _anything = st.recursive(
@@ -43,7 +43,7 @@ def _json(document: Any) -> bytes:
 @given(_page | _anything)
 def test_the_same_as_reading_all_of_it(document: Any) -> None:
     body = _json(document)
-    assert _peeked(json_limits.decode_attributes, body) == _peeked(json_limits.decode, body)
+    assert _peeked(json_pages.decode_attributes, body) == _peeked(json_pages.decode, body)
 
 
 @given(st.lists(st.fixed_dictionaries({"attributes": _attributes, "geometry": _anything}), max_size=3), st.data())
@@ -52,11 +52,11 @@ def test_a_torn_page_is_none(features: list[Any], data: st.DataObject) -> None:
     body = _json({"features": features})
     torn = body[: data.draw(st.integers(0, len(body) - 1))]
     with pytest.raises(ValueError, match=r"."):
-        json_limits.decode_attributes(torn)
+        json_pages.decode_attributes(torn)
     at = data.draw(st.integers(0, len(body) - 1))
     hurt = body[:at] + b"\xff" + body[at + 1 :]
     try:
-        read = json_limits.decode_attributes(hurt)
+        read = json_pages.decode_attributes(hurt)
     except ValueError:
         return
     assert "features" not in read or len(read["features"]) == len(features)
@@ -64,14 +64,14 @@ def test_a_torn_page_is_none(features: list[Any], data: st.DataObject) -> None:
 
 def test_an_error_in_a_page_is_seen() -> None:
     body = orjson.dumps({"error": {"code": 500, "message": "no"}, "features": []})
-    assert json_limits.decode_attributes(body)["error"]["code"] == 500
+    assert json_pages.decode_attributes(body)["error"]["code"] == 500
 
 
 @pytest.mark.parametrize("where", ["geometry", "attributes", "other"])
 def test_what_is_nested_without_end_is_refused(where: str) -> None:
     body = b'{"features":[{"' + where.encode() + b'":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}"
     with pytest.raises(ValueError, match="nested too deep"):
-        json_limits.decode_attributes(body)
+        json_pages.decode_attributes(body)
 
 
 @given(_page | _anything)
@@ -79,7 +79,7 @@ def test_a_page_of_geojson_is_checked_as_if_all_of_it_were_read(document: Any) -
     body = _json(document).replace(b'"attributes"', b'"properties"')
 
     def whole(body: bytes) -> None:
-        json_limits.attributes_of(json_limits.features_of(json_limits.decode(body)), "properties")
+        json_pages.attributes_of(json_pages.features_of(json_pages.decode(body)), "properties")
 
     assert _refusal(feature_collection.check_geojson, body) == _refusal(whole, body)
 

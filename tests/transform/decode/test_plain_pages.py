@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.transform.strategies import wild_shapes
-from zoning_assets.transform.decode import json_limits, page_readers
+from zoning_assets.transform.decode import json_pages, page_readers
 from zoning_assets.transform.decode.esri import esri_json
 from zoning_assets.transform.geometry import content_hash, validity
 
@@ -65,7 +65,7 @@ def test_the_same_as_with_care(document: Any) -> None:
 def test_a_page_that_is_plain_is_read_as_one(monkeypatch) -> None:
     """Or the test above would compare one way with itself."""
     page = {"features": [{"attributes": {"A": 1}, "geometry": {"rings": [_SQUARE]}}]}
-    monkeypatch.setattr(esri_json.json_limits, "read_page", None)
+    monkeypatch.setattr(esri_json.json_pages, "read_page", None)
     assert _read(page)[0] == "[{'A': 1}]"
 
 
@@ -84,7 +84,7 @@ def test_a_page_that_is_plain_is_read_as_one(monkeypatch) -> None:
 )
 def test_only_numbers_are_long(value: Any, *, is_long: bool) -> None:
     """A page with long numbers is parsed a second time, which is slow: a text that looks like one is not enough."""
-    assert json_limits.has_long_numbers([{"A": 1}, {"A": value}]) is is_long
+    assert json_pages.has_long_numbers([{"A": 1}, {"A": value}]) is is_long
 
 
 @given(

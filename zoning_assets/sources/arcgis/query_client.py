@@ -22,7 +22,7 @@ from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.arcgis.layer_metadata import FORMS, LayerMetadata, crs_of, describe, no_error
 from zoning_assets.sources.source import PageDraft, Request
 from zoning_assets.transform.column_names import find_column
-from zoning_assets.transform.decode import json_limits, page_readers
+from zoning_assets.transform.decode import json_pages, page_readers
 from zoning_assets.transform.decode.esri import esri_json
 from zoning_assets.transform.decode.rows import Peek
 from zoning_assets.transform.geometry import crs
@@ -172,7 +172,7 @@ class QueryClient:
         """
         form = self._form(params)
         if form == "esrijson" or body[:1] == b"{":
-            value = _decode(body, json_limits.decode_attributes if "outFields" in params else json_limits.decode)
+            value = _decode(body, json_pages.decode_attributes if "outFields" in params else json_pages.decode)
             if form == "esrijson" or "error" in value:
                 return value
         return page_readers.PEEKERS[form](body, self.about.id)
@@ -252,7 +252,7 @@ async def about_layer(request: Request) -> LayerMetadata:
     return describe(answer.value, where=f"{request.where} at {without_secrets(url)}")
 
 
-def _decode(body: bytes, decode: Callable[[bytes], Any] = json_limits.decode) -> Any:
+def _decode(body: bytes, decode: Callable[[bytes], Any] = json_pages.decode) -> Any:
     """Parse JSON. Garbage collection is off meanwhile; it would scan large lists of numbers in vain."""
     gc.disable()
     try:

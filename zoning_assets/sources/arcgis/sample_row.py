@@ -12,7 +12,7 @@ from zoning_assets.sources.arcgis.layer_metadata import LayerMetadata, crs_of
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, WHOLE_ROWS, QueryClient
 from zoning_assets.sources.source import Request
 from zoning_assets.transform.column_names import find_column
-from zoning_assets.transform.decode.json_limits import decode
+from zoning_assets.transform.decode.json_pages import decode
 
 #: Usual names of object ids, the most frequent first.
 _IDS = ("OBJECTID", "FID", "OID", "ESRI_OID", "OBJECTID_1", "OBJECTID_12", "FID_1")

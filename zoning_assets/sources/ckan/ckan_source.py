@@ -24,7 +24,7 @@ from zoning_assets.sources.paging.paged_layer import Fetch, assemble
 from zoning_assets.sources.paging.tabular_rows import TabularLayer, find_geometry
 from zoning_assets.sources.source import Request
 from zoning_assets.transform.decode import wkt_columns
-from zoning_assets.transform.decode.json_limits import decode
+from zoning_assets.transform.decode.json_pages import decode
 
 _ROW_ID = "_id"
 _PAGE_ROWS, _SAMPLE_ROWS = 2000, 20  # CKAN's limit is 32,000 by default (ckan.datastore.search.rows_max)

@@ -24,7 +24,7 @@ from zoning_assets.sources.paging.page_size import PAGE, first_page, other_size
 from zoning_assets.sources.paging.paged_layer import Fetch, assemble
 from zoning_assets.sources.paging.repeated_pages import RepeatedPageCheck
 from zoning_assets.sources.source import Request
-from zoning_assets.transform.decode import axis_order, feature_batches, feature_collection, json_limits, row_identity
+from zoning_assets.transform.decode import axis_order, feature_batches, feature_collection, json_pages, row_identity
 from zoning_assets.transform.decode.feature_collection import FeaturePage
 from zoning_assets.transform.decode.rows import Rows
 
@@ -128,7 +128,7 @@ def _crs(wanted: str | None) -> dict[str, str]:
 async def _layer(request: Request) -> "_OgcLayer":
     """Read the collection's metadata, and decide how its rows are read."""
     server = _OgcServer(request, collection_metadata.address(request.feed, request.where))
-    document = (await server.query("documents", server.at.collection, {}, json_limits.decode)).value
+    document = (await server.query("documents", server.at.collection, {}, json_pages.decode)).value
     collection_metadata.check(document, f"{request.where} at {without_secrets(server.at.collection)}")
     crs = collection_metadata.wanted_crs(document)
     page, answer = await server.sample(_SAMPLE, crs)
@@ -145,7 +145,7 @@ async def _layer(request: Request) -> "_OgcLayer":
 async def _queryables(server: _OgcServer) -> list[str]:
     try:
         url = f"{server.at.collection}/queryables"
-        answer = await server.query("documents", url, {}, partial(_unless_other, json_limits.decode))
+        answer = await server.query("documents", url, {}, partial(_unless_other, json_pages.decode))
     except FeedRefused:
         return []
     return collection_metadata.names(answer.value)

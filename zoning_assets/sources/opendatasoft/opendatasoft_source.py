@@ -23,7 +23,7 @@ from zoning_assets.sources.files.file_reader import LayerFile
 from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.paging import cache_manifest, json_fields, polling
 from zoning_assets.sources.source import Request, check_columns
-from zoning_assets.transform.decode.json_limits import decode
+from zoning_assets.transform.decode.json_pages import decode
 
 _PAGE = re.compile(r"/explore/(?:embed/)?(?:dataset|assets)/([^/]+)(?:/.*)?")
 _API = re.compile(r"/api/.*?/datasets/([^/]+)(?:/.*)?")

@@ -20,7 +20,7 @@ from zoning_assets.sources.paging.paged_layer import Fetch, assemble
 from zoning_assets.sources.paging.tabular_rows import TabularLayer
 from zoning_assets.sources.socrata import view_metadata
 from zoning_assets.sources.source import Request
-from zoning_assets.transform.decode.json_limits import decode
+from zoning_assets.transform.decode.json_pages import decode
 from zoning_assets.transform.geometry import crs
 
 _ROW_ID = ":id"

@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 import shapely
 
-from zoning_assets.transform.decode.json_limits import decode_strict
+from zoning_assets.transform.decode.json_pages import decode_strict
 from zoning_assets.transform.decode.rows import Rows
 
 #: id: identifies the row on its portal (row_identity.py). flaw: see Rows.flaws.

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoning_assets.transform.decode import geojson, gml, json_limits, xml_limits
+from zoning_assets.transform.decode import geojson, gml, json_pages, xml_limits
 from zoning_assets.transform.decode.esri import esri_curves
-from zoning_assets.transform.decode.json_limits import attributes_of, decode_attributes, features_of
+from zoning_assets.transform.decode.json_pages import attributes_of, decode_attributes, features_of
 from zoning_assets.transform.decode.rows import Rows
 
 #: A larger count is not plausible for a jurisdiction, and is ignored.
@@ -40,7 +40,7 @@ def read_geojson(body: bytes) -> FeaturePage:
     Raises:
         ValueError: the body is not a GeoJSON page.
     """
-    page = json_limits.read_page(body, "properties")
+    page = json_pages.read_page(body, "properties")
     document, features = page.document, page.features
     shapes, flaws = geojson.shapes_of([feature.get("geometry") for feature in features])
     links = document.get("links")

@@ -1,4 +1,7 @@
-"""Decode GeoJSON pages of APIs (RFC 7946, also f=geojson of ArcGIS). Files are read in sources/files/geojson/.
+"""Decode GeoJSON pages of APIs (RFC 7946, also f=geojson of ArcGIS).
+
+Elsewhere: files in sources/files/geojson/, features and their properties in json_pages.py, pages of OGC API and WFS in
+feature_collection.py.
 
 A polygon's first ring is its shell and the other rings are its holes, whatever their direction. Coordinates are x, y;
 by the standard they are longitude and latitude. A `crs` member is not evaluated here, but by the caller.
@@ -9,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from zoning_assets.transform.decode import json_limits
+from zoning_assets.transform.decode import json_pages
 from zoning_assets.transform.decode.esri.esri_json import NO_AREA
-from zoning_assets.transform.decode.json_limits import attributes_of, decode, features_of, object_ids, vertices_of
+from zoning_assets.transform.decode.json_pages import attributes_of, decode, features_of, object_ids, vertices_of
 from zoning_assets.transform.decode.rows import Peek, Rows
 from zoning_assets.transform.geometry.rings import Geometries, Rings
 from zoning_assets.transform.geometry.rings import shapes_of as rings_to_shapes
@@ -34,7 +37,7 @@ def read(body: bytes, layer: Mapping[str, Any]) -> Rows:
     Raises:
         ValueError: the bytes are not a GeoJSON page.
     """
-    page = json_limits.read_page(body, "properties")
+    page = json_pages.read_page(body, "properties")
     column = layer.get("id") or "id"
     rows = zip(page.attributes, page.features, strict=True)
     attributes = [_with_id(row, feature, column) for row, feature in rows]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoning_assets.transform.decode.esri import esri_curves, esri_json
-from zoning_assets.transform.decode.json_limits import parse_number
+from zoning_assets.transform.decode.json_pages import parse_number
 from zoning_assets.transform.decode.xml_limits import Element, attribute, children, descendants, name, text
 
 REMOTE_GEOMETRY = "part of its shape is in another document (xlink:href)"

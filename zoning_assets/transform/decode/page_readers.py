@@ -7,9 +7,9 @@ import msgspec
 import pyarrow as pa
 import shapely
 
-from zoning_assets.transform.decode import feature_batches, geojson, json_limits
+from zoning_assets.transform.decode import feature_batches, geojson, json_pages
 from zoning_assets.transform.decode.esri import esri_json, esri_pbf
-from zoning_assets.transform.decode.json_limits import has_long_numbers, is_too_deep
+from zoning_assets.transform.decode.json_pages import has_long_numbers, is_too_deep
 from zoning_assets.transform.decode.rows import Peek, Rows
 
 
@@ -53,7 +53,7 @@ def raw_rows_at(form: str, body: bytes, layer: Mapping[str, Any], indices: Seque
         few = _to_stream(pa.ipc.open_stream(body).read_all().take(pa.array(indices)))
         return raw_rows(READERS[form](few, layer), range(len(indices)))
     try:
-        row = json_limits.raw_features(body)
+        row = json_pages.raw_features(body)
         found = [row(i) for i in indices]
         sound = not has_long_numbers([dict(each.get("attributes") or each.get("properties") or {}) for each in found])
     except (msgspec.MsgspecError, RecursionError, ValueError, TypeError, AttributeError, IndexError):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from zoning_assets.sources.download.arrow_cache import atomic_file, name_of
 from zoning_assets.sources.files.geojson.json_chunks import between_objects
-from zoning_assets.transform.decode.json_limits import parse_number
+from zoning_assets.transform.decode.json_pages import parse_number
 from zoning_assets.transform.geometry import content_hash
 
 #: The version of the repairs; increase it to repair files again.

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from zoning_assets.transform.decode import json_limits
+from zoning_assets.transform.decode import json_pages
 from zoning_assets.transform.decode.esri import esri_curves
-from zoning_assets.transform.decode.json_limits import (
+from zoning_assets.transform.decode.json_pages import (
     attributes_of,
     check_value_count,
     decode,
@@ -84,7 +84,7 @@ def _read_plain(body: bytes) -> Rows | None:
 
 
 def _read_general(body: bytes) -> Rows:
-    page = json_limits.read_page(body, "attributes")
+    page = json_pages.read_page(body, "attributes")
     features = page.features
     shapes, flaws = shapes_of([feature.get("geometry") or {} for feature in features])
     if page.document.get("geometryType") == _MULTIPATCH:

@@ -17,7 +17,7 @@ from zoning_assets.transform.decode.esri import protobuf
 from zoning_assets.transform.decode.esri.esri_json import MULTIPATCH, NO_AREA
 from zoning_assets.transform.decode.esri.esri_pbf_values import Objects, values
 from zoning_assets.transform.decode.esri.protobuf import Bytes, Field
-from zoning_assets.transform.decode.json_limits import object_ids
+from zoning_assets.transform.decode.json_pages import object_ids
 from zoning_assets.transform.decode.rows import Peek, Rows
 from zoning_assets.transform.geometry.rings import Floats, Geometries, Ints, Rings, offsets, shapes_of
 
