@@ -7,7 +7,7 @@ padded outline of its descendants, `envelope`. Points are longitude, latitude; d
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 import h3.api.numpy_int as h3n
@@ -80,6 +80,11 @@ def contains(coarse: str, fine: str) -> bool:
     """Whether `coarse` is an ancestor of `fine`."""
     level = resolution_of(coarse)
     return level < resolution_of(fine) and h3s.cell_to_parent(fine, level) == coarse
+
+
+def outermost(tiles: Collection[str]) -> list[str]:
+    """The tiles that are in no other one, sorted."""
+    return sorted(tile for tile in tiles if not any(contains(other, tile) for other in tiles))
 
 
 def children(tile: str) -> list[str]:

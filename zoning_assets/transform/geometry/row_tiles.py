@@ -98,9 +98,10 @@ def by_tile(rows: LayerRows, bounds: Bounds, resolution: int | None) -> Ownershi
     """
     placed = rows.cell[rows.cell != h3_cells.NO_CELL]
     padded = crs.padded(bounds)
-    start = sorted({*h3_cells.start_tiles(padded), *h3_cells.count_by(placed, 3)} if len(placed) else set())
-    start = [tile for tile in start if not any(h3_cells.contains(other, tile) for other in start if other != tile)]
-    found = split(rows.cell, start, MOST_ROWS_A_TILE, resolution) if start else {}
+    found = dict[str, int]()
+    if len(placed):
+        start = h3_cells.outermost({*h3_cells.start_tiles(padded), *h3_cells.count_by(placed, 3)})
+        found = split(rows.cell, start, MOST_ROWS_A_TILE, resolution)
     found = found or {h3_cells.start_tiles(padded)[0]: 0}
     has_shared_key = repeated(rows.key)
     owner = owners(rows.cell, found)
@@ -139,23 +140,17 @@ def split(cells: Numbers, start: Sequence[str], most_rows: int, fixed: int | Non
         Tile -> number of rows.
     """
     tiles: dict[str, int] = {}
-    coarsest = min(map(h3_cells.resolution_of, start))
-    counts = {r: h3_cells.count_by(cells, r) for r in range(coarsest, (fixed or SMALLEST) + 1)}
-    queue = list(start)
+    queue = [(tile, h3_cells.resolution_of(tile)) for tile in start]
+    finest = SMALLEST if fixed is None else fixed
+    counts = {r: h3_cells.count_by(cells, r) for r in range(min(r for _, r in queue), finest + 1)}
     while queue:
-        tile = queue.pop()
-        rows = counts[h3_cells.resolution_of(tile)].get(tile, 0)
-        if rows and needs_split(tile, rows, most_rows, fixed):
-            queue += h3_cells.children(tile)
+        tile, resolution = queue.pop()
+        rows = counts[resolution].get(tile, 0)
+        if rows and resolution < finest and (fixed is not None or rows > most_rows):
+            queue += [(child, resolution + 1) for child in h3_cells.children(tile)]
         elif rows:
             tiles[tile] = rows
     return dict(sorted(tiles.items()))
-
-
-def needs_split(tile: str, rows: int, most_rows: int, fixed: int | None) -> bool:
-    """Whether a tile must be split: by the fixed resolution if there is one, else by its number of rows."""
-    resolution = h3_cells.resolution_of(tile)
-    return resolution < fixed if fixed is not None else rows > most_rows and resolution < SMALLEST
 
 
 def _owners_of_keys(keys: Numbers, cells: Numbers, found: Mapping[str, int]) -> Numbers:
