@@ -7,7 +7,7 @@ import errno
 import re
 import socket
 
-_ROOM, _RIGHTS = "make room on the disk", "give this user the right, or name another place"
+_ROOM, _RIGHTS = "free some space on the disk", "give this user the right, or name another place"
 
 #: errno -> what happened, and what to do about it on this machine.
 _MACHINE = {
@@ -15,28 +15,28 @@ _MACHINE = {
     errno.EDQUOT: ("this user's quota of the disk is used up", _ROOM),
     errno.EACCES: ("this user has no right to it", _RIGHTS),
     errno.EPERM: ("this user has no right to it", _RIGHTS),
-    errno.EROFS: ("it lies on a read-only disk", "name another place"),
+    errno.EROFS: ("it is on a read-only disk", "name another place"),
     errno.ENOENT: ("there is no such file or folder", "check the path"),
     errno.ENOTDIR: ("a part of its path is a file, not a folder", "check the path"),
     errno.EISDIR: ("it is a folder, not a file", "check the path"),
     errno.ENAMETOOLONG: ("its path is too long", "name a shorter one"),
     errno.EMFILE: ("too many files are open at once", "raise the limit (`ulimit -n`)"),
-    errno.ENFILE: ("too many files are open at once on this machine", "end other programs"),
-    errno.ENOMEM: ("this machine has no memory left", "end other programs, or take a larger machine"),
-    errno.EIO: ("the disk cannot be read or written", "look at the disk"),
+    errno.ENFILE: ("too many files are open at once on this machine", "stop other programs"),
+    errno.ENOMEM: ("this machine has no memory left", "stop other programs, or use a machine with more memory"),
+    errno.EIO: ("the disk cannot be read or written", "check the disk"),
     errno.EADDRINUSE: ("another program uses this port", "give another port"),
 }
 #: errno -> why another machine was not reached.
 _NETWORK = {
     errno.ECONNREFUSED: "nothing listens there: it refuses the connection",
-    errno.ECONNRESET: "it broke the connection off",
-    errno.ECONNABORTED: "it broke the connection off",
-    errno.EPIPE: "it broke the connection off",
+    errno.ECONNRESET: "it closed the connection",
+    errno.ECONNABORTED: "it closed the connection",
+    errno.EPIPE: "it closed the connection",
     errno.ETIMEDOUT: "no answer in time",
-    errno.EHOSTUNREACH: "there is no way to its host",
-    errno.EHOSTDOWN: "there is no way to its host",
-    errno.ENETUNREACH: "there is no way to its host: is the network up?",
-    errno.ENETDOWN: "there is no way to its host: is the network up?",
+    errno.EHOSTUNREACH: "its host cannot be reached",
+    errno.EHOSTDOWN: "its host cannot be reached",
+    errno.ENETUNREACH: "its host cannot be reached: is the network up?",
+    errno.ENETDOWN: "its host cannot be reached: is the network up?",
 }
 _UNKNOWN_HOST = "the name of its host is not known"
 _NO_RESOLVER = "the name of its host cannot be looked up just now: is the network up?"

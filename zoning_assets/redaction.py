@@ -35,4 +35,4 @@ def _shown(url: str) -> str:
     try:
         return without_secrets(url)
     except ValueError:  # an invalid URL, such as `http://[`
-        return "an address that is none"
+        return "an invalid address"

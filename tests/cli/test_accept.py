@@ -36,7 +36,7 @@ def test_a_person_accepts_or_discards(
     assert "mass_rezoning: " in waits["reason"]
     assert "mass_rezoning" in said("discard", ID, "--reason", "a test release")["why"][0]
     assert said("status")["holds"] == []
-    assert "nothing waits" in said("discard", ID, "--reason", "again", expect=1)["error"]
+    assert "no harvest waits" in said("discard", ID, "--reason", "again", expect=1)["error"]
     sync(pipeline, jurisdiction)
     said("accept", ID, "--reason", "one zone for all")
     sync(pipeline, jurisdiction)

@@ -102,7 +102,7 @@ def _body(text: bytes) -> bytes:
         (b"hello\r\n\r\n", "its answer is not HTTP"),
         (_body(b'{"name": ], "type": 1}'), "JSON"),
         (_body(b"{]"), "the JSON ends at character 2 of 2"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "its answer broke off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "its answer was cut off"),
     ],
 )
 def test_a_portal_that_fails_is_said_in_plain_words(
@@ -267,7 +267,7 @@ def test_a_disk_that_is_full_and_a_right_that_is_missing() -> None:
     for error in (full.value, wrapped, RuntimeError("Error writing: [errno 28] No space left on device")):
         known = machine_error(error, "/store")
         assert known
-        assert str(known).startswith("/store: the disk is full; make room on the disk")
+        assert str(known).startswith("/store: the disk is full; free some space on the disk")
     denied = machine_error(PermissionError(13, "Permission denied", "/etc/shadow"), "here")
     assert str(denied).startswith("/etc/shadow: this user has no right to it; ")
     assert machine_error(KeyError("x"), "here") is None

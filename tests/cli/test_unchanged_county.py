@@ -91,7 +91,7 @@ def test_a_county_that_did_not_change_needs_no_run(county: County) -> None:
     assert max(asked.values()) <= 4
     assert not found & {"dagster", "dagster_postgres", "sqlalchemy", "alembic", "structlog", "a process"}
     assert county.runs() == runs
-    feeds = [f"{ID} {feed}: asking whether it changed ..." for feed in ("parcels", "zoning")]
+    feeds = [f"{ID} {feed}: checking whether it changed ..." for feed in ("parcels", "zoning")]
     assert county.progress == ["Starting ...", *feeds]
     assert [each["requests"] for each in second["harvests"] if each["requests"]] == list(asked.values())
     nothing = {"added": 0, "changed": 0, "retired": 0}

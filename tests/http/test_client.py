@@ -128,14 +128,14 @@ async def test_a_no_is_a_no(clock, status):
         (b'{"success": false, "error": {"message": "Not found"}}', 'HTTP 403, it says "Not found";'),
         (b'{"code": "NotFound", "description": "no such collection"}', 'HTTP 403, it says "no such collection";'),
         (b'{"message": "see http://ann:pa55@host/a?token=s3cret"}', 'HTTP 403, it says "see http://host/a";'),
-        (b'{"message": "see http://["}', 'HTTP 403, it says "see an address that is none";'),
+        (b'{"message": "see http://["}', 'HTTP 403, it says "see an invalid address";'),
         (b'{"message": ["odd"], "error": 7}', "HTTP 403;"),
         (b"[1]", "HTTP 403;"),
         (b"[" * 100_000, "HTTP 403;"),
     ],
 )
 async def test_a_no_says_why(clock, tmp_path, body, said):
-    """What the portal says of its refusal stands in the message, in one line and without secrets, in any form."""
+    """What the portal states of its refusal stands in the message, in one line and without secrets, in any form."""
     async with served(Desk((403, body, {}))) as url, client(clock) as asking:
         with pytest.raises(FeedRefused) as asked:
             await asking.query(QUICK, url, {}, read=orjson.loads)

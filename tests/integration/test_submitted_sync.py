@@ -32,7 +32,7 @@ _TABLES = (
     "SELECT feed, count(*) FROM zoning.rejection GROUP BY 1 ORDER BY 1",
 )
 _SAME = ("jurisdiction", "tile", "feed", "fetched", "accepted", "rejected", "repaired", "added", "content_hash")
-_SUBMITTED = "The daemon of `zoning up` makes the runs"
+_SUBMITTED = "The daemon of `zoning up` executes the runs"
 
 
 @dataclass(frozen=True)

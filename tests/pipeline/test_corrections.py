@@ -237,7 +237,7 @@ def test_a_key_that_the_portal_gives_in_another_tile_ends_the_fix(city: City) ->
     assert len(rows(city.url, "SELECT DISTINCT tile FROM zoning.parcel")) == 2
     lots += [lot(301, "Z7")]
     said = [errors(city.harvest(lots)) for _ in range(3)]
-    assert any("the fix that gave it was withdrawn" in error for each in said for error in each), said
+    assert any("the fix that set this key was withdrawn" in error for each in said for error in each), said
     assert said[-1] == []
     assert rows(city.url, "SELECT attributes->>'N' FROM zoning.parcel WHERE parcel_id = 'Z7'") == [("301",)]
     assert len(city.ids()) == 1

@@ -91,7 +91,7 @@ def test_fewer_districts_on_the_same_ground_are_no_fall(pipeline: Pipeline, tmp_
     assert rows(pipeline.database, "SELECT count(*) FROM zoning.district") == [(10,)]
     outcome = publish(pipeline, tmp_path, ZONING, [f"R-{n}" for n in range(3)], joined[:3])
     assert isinstance(outcome.error, AcceptanceNeeded)
-    assert "count_drop: 70.0% less ground" in str(outcome.error)
+    assert "count_drop: 70.0% of the published area would be lost" in str(outcome.error)
     (tmp_path / "zoning.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     (outcome,) = sync(pipeline, read_toml(tmp_path, _TOML, ID), ZONING)
     assert outcome.error is not None

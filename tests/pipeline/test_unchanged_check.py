@@ -285,7 +285,7 @@ def test_nothing_is_found_of_a_jurisdiction_that_was_never_harvested(pipeline: P
 
 
 def test_a_layer_that_changes_between_look_and_pages_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
-    """The run takes what the look was told, and proves its pages by what the portal says after them."""
+    """The run takes what the look was told, and proves its pages by what the portal states after them."""
     county = County.build(LOTS)
 
     async def all_of_it() -> None:

@@ -100,7 +100,7 @@ async def test_what_nobody_finishes_becomes_a_dead_letter(queue: Queue) -> None:
     depth = await queue.depth()
     assert (depth.ready, depth.dead) == (0, 1)
     (letter,) = await queue.peek(1, dead=True)
-    assert letter.why == "taken 20 times and never acknowledged"
+    assert letter.why == "delivered 20 times and never acknowledged"
 
 
 @pytest.mark.parametrize("url", ["postgresql", "redis"], indirect=True)
@@ -113,7 +113,7 @@ async def test_what_is_never_finished_becomes_a_dead_letter(url: str, name: str)
         await asyncio.sleep(0.01)
         assert await queue.take(1, 0.0) == []
         (letter,) = await queue.peek(1, dead=True)
-        assert letter.why == "taken 20 times and never acknowledged"
+        assert letter.why == "delivered 20 times and never acknowledged"
 
 
 async def test_a_failure_is_tried_again_and_then_a_dead_letter(queue: Queue) -> None:

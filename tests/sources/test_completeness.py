@@ -20,7 +20,7 @@ def test_equal_values_are_stored_as_the_proof() -> None:
 
 
 def test_a_difference_raises_an_error_with_both_values() -> None:
-    with pytest.raises(HarvestIncomplete, match="rows: received 2, the portal says 3"):
+    with pytest.raises(HarvestIncomplete, match="rows: received 2, the portal states 3"):
         prove("us-xx-one parcels", {"count": (1, 1), "rows": (2, 3)}, {})
 
 
@@ -30,7 +30,7 @@ def test_a_page_with_the_stated_rows_is_accepted(stated: int | None) -> None:
 
 
 def test_a_page_with_other_rows_than_stated_raises_an_error() -> None:
-    with pytest.raises(HarvestIncomplete, match=re.escape("a page of 1,000 rows says 2,000")):
+    with pytest.raises(HarvestIncomplete, match=re.escape("a page has 1,000 rows, but states 2,000")):
         check_page_rows(2000, 1000, "us-xx-one parcels")
 
 
@@ -41,7 +41,7 @@ def test_ids_that_a_page_lacks_are_requested_again() -> None:
 
 @pytest.mark.parametrize(
     ("received", "message"),
-    [((), "no row came for ids 1 to 2"), ((9,), "no row came"), ((1, 9), "not requested, like OBJECTID 9")],
+    [((), "no row came for ids 1 to 2"), ((9,), "no row came"), ((1, 9), "not requested, such as OBJECTID 9")],
 )
 def test_a_page_without_requested_rows_or_with_other_rows_raises_an_error(
     received: tuple[int, ...], message: str

@@ -66,7 +66,7 @@ def _show(found: dict[str, Any]) -> None:
     ]
     output.table("Peak memory (PSS)", rows)
     ratios = [{**each, "peak": _mb(each["peak"]), "kept": "yes" if each["kept"] else "no"} for each in found["growth"]]
-    output.table("The large county's peak (MB), and by the small one's", ratios)
+    output.table("The large county's peak (MB), and its ratio to the small county's", ratios)
 
 
 def _mb(value: float) -> int:

@@ -51,7 +51,7 @@ def _show(found: dict[str, Any]) -> None:
         title = f"{each['variant']} ({each['about']}): {found['parcels']:,} parcels, {found['page']:,} a page"
         output.table(title, [_row(found["parcels"], figures) for figures in each["contestants"]])
     output.line(f"{found['cores']} cores, {found['rounds']} rounds, medians. server s: processor time of the server;")
-    output.line("of limit: the seconds that pages + 5 requests take at least, by those that the harvest took")
+    output.line("of limit: the least seconds for pages + 5 requests, divided by the seconds of the harvest")
 
 
 def _row(parcels: int, figures: dict[str, Any]) -> dict[str, Any]:

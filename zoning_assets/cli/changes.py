@@ -41,7 +41,7 @@ def changes(  # noqa: PLR0913 - one parameter per option
     kind: Annotated[str | None, typer.Option(help="Only of this kind: rezoned, split, recoded, ...")] = None,
     parcel: Annotated[str | None, typer.Option(help="Only this parcel.")] = None,
     min_area: Annotated[float | None, typer.Option(min=0, help="Only changes of at least this area, in m2.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only this many, the newest.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of changes; the newest are shown.")] = None,
     *,
     review: Annotated[
         bool, typer.Option("--review", help="Include changes that are thinner than the tolerance.")

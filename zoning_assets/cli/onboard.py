@@ -16,7 +16,7 @@ from zoning_assets.model import Counts, Jurisdiction, Outcome
 
 
 def onboard(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A layer, a service, a server or a file.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The address of a layer, a service, a server or a file.")],
     name: Annotated[str | None, typer.Option("--id", help="The jurisdiction's id, like us-ma-cambridge.")] = None,
     *,
     write: Annotated[bool, typer.Option("--write", help="Save the file in your folder of jurisdictions.")] = False,

@@ -130,7 +130,7 @@ def why(change: dict[str, Any]) -> list[str]:
     lines += [_part(part) for part in evidence.get("parts", [])[:10]]
     if evidence.get("parents") or evidence.get("children"):
         overlap_m2, score = evidence["overlap_m2"], evidence["score"]
-        lines.append(f"parents share {overlap_m2:,.1f} m2 with children (least share {score:.2f})")
+        lines.append(f"parents share {overlap_m2:,.1f} m2 with children (smallest share {score:.2f})")
     names = (
         "parcel_layer_says",
         "reused",

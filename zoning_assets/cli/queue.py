@@ -59,7 +59,7 @@ def peek(
 @app.command("replay")
 def replay(
     queue: _Name = AMENDMENTS,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of messages.")] = 1000,
     *,
     json: _Json = False,
 ) -> None:
@@ -75,7 +75,7 @@ def replay(
 def purge(  # noqa: PLR0913 - one parameter per option
     queue: _Name = AMENDMENTS,
     reason: Annotated[str, typer.Option(help="The reason; stored in the audit.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 100_000,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of messages.")] = 100_000,
     *,
     dead: _Dead = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete them; default: only count.")] = False,

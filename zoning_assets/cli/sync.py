@@ -170,7 +170,7 @@ def _submitted(url: str, wanted: Sequence[Jurisdiction], instance: "dg.DagsterIn
     queue = run_queue.find(home, instance, settings, command=f"sync {secrets.token_hex(4)}")
     if queue is None:
         return None
-    output.line(f"The daemon of `zoning up` makes the runs: {queue.webserver.address}/runs")
+    output.line(f"The daemon of `zoning up` executes the runs: {queue.webserver.address}/runs")
     return partial(
         submitted_runs.materialize, submitted_runs.Submission(queue, {each.id: each for each in wanted}, url)
     )

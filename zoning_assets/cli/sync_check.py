@@ -28,7 +28,7 @@ def find(url: str, jurisdiction: Jurisdiction, feed: str, kept: "ResponseCaches"
     Raises:
         Stopping: this process was asked to stop.
     """
-    with progress.working(f"{jurisdiction.id} {feed}: asking whether it changed"), _look(url) as look:
+    with progress.working(f"{jurisdiction.id} {feed}: checking whether it changed"), _look(url) as look:
         reports = list(map(_report, graceful_stop.run(look.check_feed(jurisdiction, feed, kept))))
     tiles = [report["tile"] for report in reports if report["tile"]]
     return reports if _are_registered(jurisdiction, tiles) else []

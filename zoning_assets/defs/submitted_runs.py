@@ -158,10 +158,10 @@ def _end(queue: RunQueue) -> None:
             time.sleep(_LOOK_S / 2)
     except (ZoningError, dg.DagsterError, *_STORAGE_FAILS) as error:
         why = str(error).splitlines()[0]
-        _log.warning("runs of this command may go on, see %s/runs: %s", queue.webserver.address, why)
+        _log.warning("runs of this command may continue, see %s/runs: %s", queue.webserver.address, why)
         return
     for run in runs:
-        _log.warning("run %s still ends, see %s", run.run_id[:8], queue.link(run.run_id))
+        _log.warning("run %s has not ended yet, see %s", run.run_id[:8], queue.link(run.run_id))
 
 
 def _pause(seconds: float) -> None:

@@ -245,9 +245,9 @@ def _unreadable(error: Exception) -> str:
 #: What aiohttp raises -> the phrase for messages; the first that fits.
 _CLIENT_ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
-    (aiohttp.ClientPayloadError, "its answer broke off"),
+    (aiohttp.ClientPayloadError, "its answer was cut off"),
     (aiohttp.InvalidURL, "this is not a web address"),
-    (aiohttp.ClientSSLError, "the encrypted connection was not made"),
+    (aiohttp.ClientSSLError, "the encrypted connection failed"),
     (aiohttp.ClientConnectorDNSError, "the name of its host is not known"),
     (aiohttp.ClientResponseError, "its answer is not HTTP"),
     (aiohttp.ClientConnectionError, "the connection failed"),

@@ -76,8 +76,8 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
 }
 
 PORTAL: Mapping[str, Key] = {
-    "requests_per_minute": Key(IntegerRule(1, 600_000), "The most requests a minute."),
-    "connections": Key(IntegerRule(1, 64), "The most requests at the same time."),
+    "requests_per_minute": Key(IntegerRule(1, 600_000), "Maximum number of requests per minute."),
+    "connections": Key(IntegerRule(1, 64), "Maximum number of requests at the same time."),
     "maintenance": Key(TimeWindowsRule(), 'When the portal is under maintenance: "Sun 02:00-06:00 America/New_York".'),
     "quiet_hours": Key(TimeWindowsRule(), "When no requests are sent, in the same form; without a day: every day."),
 }

@@ -158,13 +158,13 @@ def _reachable(site: Site, found: Binaries) -> bool:
 
 
 def _no_server_error(major: int | None) -> DatabaseUnavailable:
-    version = f" (PostgreSQL {major}, which made the data that are here)" if major else ""
+    version = f" (PostgreSQL {major}, which created the existing data)" if major else ""
     if os.uname().sysname == "Darwin":
         do = "run `brew install postgis`, or start Postgres.app's or Docker's engine"
     else:
         do = "install PostGIS (Debian, Ubuntu: `apt-get install postgresql-postgis`; Fedora: `dnf install postgis`)"
     return DatabaseUnavailable(
-        f"there is no PostgreSQL with PostGIS{version} and no way to fetch one",
+        f"there is no PostgreSQL with PostGIS{version}, and it cannot be installed automatically",
         where="this machine",
         do=f"{do}; or set {SETTING}=postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
     )

@@ -82,7 +82,7 @@ def stop(site: Site) -> bool:
             return True
     if left := processes.end_all(site.data):
         raise DatabaseUnavailable(
-            f"processes {sorted(left)} do not end", where=str(site.data), do="end them, then try again"
+            f"processes {sorted(left)} do not end", where=str(site.data), do="stop them, then try again"
         )
     return True
 
@@ -171,7 +171,7 @@ def clear_remains(site: Site) -> None:
         raise DatabaseUnavailable(
             f"processes {sorted(left)} of an earlier server do not end",
             where=str(site.data),
-            do="end them, then try again",
+            do="stop them, then try again",
         )
     (site.data / "postmaster.pid").unlink(missing_ok=True)
 

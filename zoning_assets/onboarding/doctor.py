@@ -96,7 +96,7 @@ def find_renamed(
     if not scored:
         return None
     shared, alike, candidate = max(scored)
-    by_values = f"{shared:.0%} of its values were the old column's"
+    by_values = f"{shared:.0%} of its values were in the old column"
     return candidate, by_values if shared else f"its name is similar ({alike:.0%})"
 
 

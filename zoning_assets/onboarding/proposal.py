@@ -166,7 +166,7 @@ def _feed(chosen: Chosen) -> list[str]:
         f"url = {_quoted(seen.layer.url)}  # {_remark(seen.layer.name)}; {rows}",
     ]
     if seen.geometry:
-        lines.append(f"geometry = {_quoted(seen.geometry)}  # its shapes are where the jurisdiction can be")
+        lines.append(f"geometry = {_quoted(seen.geometry)}  # the shapes of this column are in a possible place")
     if seen.axes != LON_LAT:
         lines.append(f"axes = {_quoted(seen.axes)}  # {_remark(seen.remark)}")
     if seen.shift:

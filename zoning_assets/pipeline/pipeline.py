@@ -305,7 +305,7 @@ class Pipeline:
         if not (error.key and correction_records.end_fix_of_key(self.database, jurisdiction.id, feed, error.key)):
             mark_for_refetch(self.objects, jurisdiction, feed)
             return error
-        return CoverStale(f"{error.what}; the fix that gave it was withdrawn", where=error.where, do="run again")
+        return CoverStale(f"{error.what}; the fix that set this key was withdrawn", where=error.where, do="run again")
 
 
 def _with_stage(outcome: Outcome, stage: str, counts: Counts) -> Outcome:

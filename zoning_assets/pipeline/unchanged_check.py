@@ -95,7 +95,9 @@ class UnchangedCheck:
             return []
         except Exception as error:  # noqa: BLE001 - a fault of the check must not prevent the run
             kind = type(error).__name__  # its text may hold an address with a token
-            _log.warning("%s %s: the check for changes failed, so a run is made: %s", jurisdiction.id, feed, kind)
+            _log.warning(
+                "%s %s: the check for changes failed, so the feed is harvested: %s", jurisdiction.id, feed, kind
+            )
             return []
         finally:
             answers.close()

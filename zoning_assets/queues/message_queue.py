@@ -42,7 +42,7 @@ class Queue:
         """Take and lease up to `most` messages; wait for the first one for at most `wait_s` seconds."""
         taken = await self._broker.take(most, wait_s)
         for message in (each for each in taken if each.deliveries > MAX_DELIVERIES):
-            await self.dead_letter(message, message.why or f"taken {MAX_DELIVERIES} times and never acknowledged")
+            await self.dead_letter(message, message.why or f"delivered {MAX_DELIVERIES} times and never acknowledged")
         return [each for each in taken if each.deliveries <= MAX_DELIVERIES]
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:

@@ -56,7 +56,7 @@ def parse(text: str) -> Cron:
             message = f"{text!r}: {field!r} must be a number, list, range or step from {least} to {most}"
             raise ValueError(message)
     if not _occurs(fields):
-        message = f"{text!r}: this day never comes"
+        message = f"{text!r}: there is no such day"
         raise ValueError(message)
     return Cron(" ".join(fields), zone_of(zone))
 

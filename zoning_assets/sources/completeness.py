@@ -53,7 +53,7 @@ def prove(where: str, evidence: Mapping[str, tuple[Any, Any]], proof: dict[str, 
     for name, (received, expected) in evidence.items():
         if received != expected:
             raise HarvestIncomplete(
-                f"{name}: received {received}, the portal says {expected}",
+                f"{name}: received {received}, the portal states {expected}",
                 where=where,
                 do=_AGAIN,
             )
@@ -79,7 +79,7 @@ def ids_not_received(
         raise HarvestIncomplete(what, where=where, do=_AGAIN)
     others = np.setdiff1d(received, requested)
     if len(others):
-        what = f"rows came that were not requested, like {id_column} {others[0]}"
+        what = f"received rows that were not requested, such as {id_column} {others[0]}"
         raise HarvestIncomplete(what, where=where, do=_AGAIN)
     missing: npt.NDArray[np.int64] = requested[~came]
     return missing
@@ -92,7 +92,7 @@ def check_page_rows(stated: int | None, received: int, where: str) -> None:
         HarvestIncomplete: it has more or fewer rows.
     """
     if stated not in (None, received):
-        raise incomplete(where, f"a page of {received:,} rows says {stated:,}")
+        raise incomplete(where, f"a page has {received:,} rows, but states {stated:,}")
 
 
 def incomplete(where: str, what: str) -> HarvestIncomplete:

@@ -88,6 +88,6 @@ class FullLayer:
             points = normalize.representative_points(found, crs.declared(self.layer.get("crs"), self.request.feed.crs))
             placed = points[~np.isnan(points).any(axis=1)]
             if len(placed) and not crs.outside(placed, self.request.jurisdiction.bounds).any():
-                do = f'set `geometry = "{name}"` of the feed in the jurisdiction file: its shapes are there'
+                do = f'set `geometry = "{name}"` of the feed in the jurisdiction file: its shapes lie within the bounds'
                 return CrsRefused(error.what, where=error.where, do=do)
         return error

@@ -168,7 +168,7 @@ def mercator(shape: shapely.Polygon) -> shapely.Polygon:
 def test_fewer_rows_than_the_server_lists_are_still_refused(pipeline: Pipeline) -> None:
     """It lists twenty and gives eighteen, whatever its description lacks."""
     layer = portal(plain("OBJECTID", "PIN", "ADDR", "ZONE_CODE"), without=frozenset({"7", "19"}))
-    with pytest.raises(HarvestIncomplete, match="received 18, the portal says 20"):
+    with pytest.raises(HarvestIncomplete, match="received 18, the portal states 20"):
         asked(pipeline, layer)
     assert rows(pipeline.database, "SELECT count(*) FROM zoning.parcel") == [(0,)]
 
@@ -224,7 +224,7 @@ def test_a_geopackage_that_is_cut_is_still_refused(pipeline: Pipeline, tmp_path:
         [lot(i) | {"NOTE": "x" * 400} for i in range(2000)], geometry=[cell(i % 20) for i in range(2000)], crs=4326
     )
     body = written(tmp_path, "a.gpkg", table).read_bytes()
-    with pytest.raises(FileRefused, match=r"damaged|promises"):
+    with pytest.raises(FileRefused, match=r"damaged|the file states"):
         served(pipeline, "a.gpkg", body[: int(len(body) * keep)])
 
 
@@ -337,7 +337,7 @@ def file_gdb(folder: Path, version: int, keep: float = 1.0, *, part: str = ".gdb
 @pytest.mark.parametrize("part", [".gdbtable", ".gdbtablx"])
 def test_a_table_of_version_4_that_is_cut_is_refused(pipeline: Pipeline, tmp_path: Path, part: str) -> None:
     """GDAL reads it as an empty or shorter one."""
-    with pytest.raises(FileRefused, match=r"cut short|damaged|promises"):
+    with pytest.raises(FileRefused, match=r"cut short|damaged|the file states"):
         served(pipeline, "a.zip", file_gdb(tmp_path, 4, 0.5, part=part))
 
 

@@ -238,7 +238,7 @@ def test_nad27_without_its_grid_is_refused_in_words_that_mend_it(pipeline: Pipel
     assert "pyproj sync --file us_noaa_conus.tif" in str(refused.value)
     assert "shift_accuracy_m = 7" in str(refused.value)
     assert len(done.keys) == 20
-    assert all("may be off by 7 m" in each.as_dict()["remark"] for each in done.outcomes)
+    assert all("may be wrong by 7 m" in each.as_dict()["remark"] for each in done.outcomes)
 
 
 #: Where -> a box about it.
@@ -265,11 +265,11 @@ ABOUT = {
 )
 def test_old_datums_without_their_grid_are_refused(code: str, place: str) -> None:
     """Each is metres off; who allows that has the remark."""
-    with pytest.raises(CrsRefused, match="WGS 84 may be off"):
+    with pytest.raises(CrsRefused, match="WGS 84 may be wrong"):
         datum_shifts.check(code, Feed(PARCELS, "download", "x"), ABOUT[place], "here")
     said = datum_shifts.check(code, Feed(PARCELS, "download", "x", shift_accuracy_m=50), ABOUT[place], "here")
     assert said is not None
-    assert "may be off by" in said
+    assert "may be wrong by" in said
 
 
 @pytest.mark.parametrize(

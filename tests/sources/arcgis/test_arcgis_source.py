@@ -140,7 +140,9 @@ async def test_by_area_gives_every_row_once(tmp_path: Path) -> None:
 
 async def test_by_area_without_count_and_ids_no_row_is_forgotten(tmp_path: Path) -> None:
     """Rows without a shape no area meets; the statistics count them, and the harvest is refused."""
-    with pytest.raises(HarvestIncomplete, match=r"rows are in its area, and the server counts 600 in its statistics"):
+    with pytest.raises(
+        HarvestIncomplete, match=r"rows were found by area, and the server counts 600 in its statistics"
+    ):
         await harvested(tmp_path, Desk(neither), strategy="area")
 
 

@@ -152,7 +152,7 @@ async def test_a_ckan_that_ignores_offsets_is_refused(tmp_path):
     await refused(table(moves=False), tmp_path, HarvestIncomplete, "the page at row 100 repeats an earlier one")
 
 
-@pytest.mark.parametrize(("total", "says"), [(1235, "received 1234, the portal says 1235"), (1200, "more rows")])
+@pytest.mark.parametrize(("total", "says"), [(1235, "received 1234, the portal states 1235"), (1200, "more rows")])
 async def test_a_total_that_differs_is_refused(tmp_path, total, says):
     """Fewer rows than counted, or more: nothing is proven."""
     await refused(table(total=total), tmp_path, HarvestIncomplete, says)
@@ -184,7 +184,7 @@ def touched(desk: FakeCkan) -> None:
 @pytest.mark.parametrize("edit", [added_and_removed, added, touched])
 async def test_an_edit_between_pages_is_refused(tmp_path, edit):
     """A row removed and another added move no date of CKAN's; the newest row's id gives it away."""
-    await refused(table(edit=edit), tmp_path, HarvestIncomplete, "the portal says|more rows came")
+    await refused(table(edit=edit), tmp_path, HarvestIncomplete, "the portal states|more rows came")
 
 
 @pytest.mark.parametrize(

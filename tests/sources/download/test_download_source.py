@@ -124,7 +124,7 @@ async def test_the_export_is_part_of_the_proof(tmp_path):
 
     for _ in range(2):
         source = await opened(baking, tmp_path)
-        assert source.here.proof["stale export"] == "the portal says that its file is older than its layer"
+        assert source.here.proof["stale export"] == "the portal states that its file is older than its layer"
 
 
 # Killed.
@@ -311,7 +311,7 @@ async def probed(desk: Answers, folder: Path, tally: Tally | None = None) -> dic
 
 
 async def test_a_probe_is_one_head(tmp_path, tally):
-    """What the portal says of the file in one request, without a byte of it; a new version is seen."""
+    """What the portal states of the file in one request, without a byte of it; a new version is seen."""
     desk = FileDesk(lots(), {"ETag": '"one"', "Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"})
     first = await probed(desk, tmp_path, tally)
     assert first == {"etag": '"one"', "changed": "Wed, 01 Jan 2025 00:00:00 GMT", "size": len(desk.body)}

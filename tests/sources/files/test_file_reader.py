@@ -230,7 +230,7 @@ def test_a_binary_file_cut_in_the_middle(tmp_path, name, keep):
     lots.to_parquet(tmp_path / name) if name.endswith("parquet") else lots.to_file(tmp_path / name)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: int(len(data) * keep)])
-    refused(tmp_path / name, "damaged|promises")
+    refused(tmp_path / name, "damaged|the file states")
 
 
 def test_a_zip_with_a_damaged_member(tmp_path, shapefile):
@@ -245,7 +245,7 @@ def test_fewer_rows_than_promised(tmp_path):
     """The last line of a sequence of features is cut: GDAL would leave it out without a word."""
     text = "".join(json.dumps(each) + "\n" for each in table().to_crs(4326).iterfeatures())
     (tmp_path / "a.geojsonl").write_text(text[:-40])
-    refused(tmp_path / "a.geojsonl", "promises 5 rows and gives 4|cut short|damaged")
+    refused(tmp_path / "a.geojsonl", "states 5 rows, but contains 4|cut short|damaged")
 
 
 # Text.

@@ -96,7 +96,7 @@ def test_mapservers_refusal_is_named() -> None:
     ("name", "matched", "returned", "crs", "swap", "why"),
     [
         ("page.xml", 13_115, 3, "EPSG:2249", False, "the first number is x"),
-        ("page_110.xml", None, None, "EPSG:4326", True, "the second number is x, against its name"),
+        ("page_110.xml", None, None, "EPSG:4326", True, "the second number is x, unlike its definition"),
     ],
 )
 def test_mapservers_gml(name: str, matched: int | None, returned: int | None, crs: str, swap: bool, why: str) -> None:

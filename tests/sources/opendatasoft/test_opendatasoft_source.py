@@ -112,7 +112,7 @@ async def test_an_export_in_the_making_is_waited_for(tmp_path):
 async def test_an_export_of_other_than_the_counted_rows_is_refused(tmp_path, exported, count):
     """One row more or less, and nothing is published."""
     desk = FakeOpendatasoft(LOTS, exported=exported, metas={"records_count": count})
-    await refused(desk, tmp_path, HarvestIncomplete, f"received {exported}, the portal says {count}")
+    await refused(desk, tmp_path, HarvestIncomplete, f"received {exported}, the portal states {count}")
 
 
 @pytest.mark.parametrize("cut", [0.0, 0.3, 0.999])

@@ -151,7 +151,7 @@ async def test_a_portal_that_ignores_offsets_is_refused(tmp_path):
     assert desk.pages == 2
 
 
-@pytest.mark.parametrize(("count", "says"), [("1235", "received 1234, the portal says 1235"), ("1200", "more rows")])
+@pytest.mark.parametrize(("count", "says"), [("1235", "received 1234, the portal states 1235"), ("1200", "more rows")])
 async def test_a_count_that_differs_is_refused(tmp_path, count, says):
     """Fewer rows than counted, or more: nothing is proven."""
     await refused(portal(count=count), tmp_path, HarvestIncomplete, says)
@@ -177,7 +177,7 @@ async def test_an_edit_between_pages_is_refused(tmp_path, way):
         if way != "added":
             desk.view = {**desk.view, "rowsUpdatedAt": 1_700_009_999}
 
-    await refused(portal(edit=edit), tmp_path, HarvestIncomplete, "the portal says|more rows came|came twice")
+    await refused(portal(edit=edit), tmp_path, HarvestIncomplete, "the portal states|more rows came|came twice")
 
 
 async def test_an_answer_in_the_making_is_waited_for(tmp_path):
@@ -345,7 +345,7 @@ async def test_recorded_pages_are_read_and_counted(tmp_path):
 async def test_a_recorded_page_that_falls_short_of_the_recorded_count_is_refused(tmp_path):
     """1,000 rows where the portal counted 1,001, as recorded: refused with both numbers."""
     answers = WithPolygons("incident_location", "crimes-views.json", "crimes-count.json", "crimes-page.json", "[]")
-    await refused(answers, tmp_path, HarvestIncomplete, "received 1000, the portal says 1001", key="cad_cdw_id")
+    await refused(answers, tmp_path, HarvestIncomplete, "received 1000, the portal states 1001", key="cad_cdw_id")
 
 
 async def test_the_recorded_two_pages_are_one_table(tmp_path):

@@ -107,7 +107,7 @@ async def test_a_count_of_a_page_is_not_believed(tmp_path: Path) -> None:
 async def test_a_server_without_pages_must_give_all_at_once(tmp_path: Path, form: dict[str, Any]) -> None:
     """It ignores startIndex: what one answer holds is all, or nothing is published."""
     cut = FakeWfs(lots(250), pages=False, most=100, **form)
-    assert "received 100, the portal says 250" in await refused(HarvestIncomplete, cut, tmp_path)
+    assert "received 100, the portal states 250" in await refused(HarvestIncomplete, cut, tmp_path)
     uncounted = FakeWfs(lots(250), pages=False, hits="unknown", **form)
     said = await refused(HarvestIncomplete, uncounted, tmp_path)
     assert "ignores `startIndex` and does not count" in said
@@ -116,12 +116,12 @@ async def test_a_server_without_pages_must_give_all_at_once(tmp_path: Path, form
 async def test_a_count_too_high_is_a_refusal(tmp_path: Path) -> None:
     """A row that is counted and does not come."""
     said = await refused(HarvestIncomplete, FakeWfs(lots(250), hits=251), tmp_path)
-    assert "received 250, the portal says 251" in said
+    assert "received 250, the portal states 251" in said
 
 
 async def test_a_row_twice_is_a_refusal(tmp_path: Path) -> None:
     """Even where the count agrees, as one row more and one row less do."""
-    for row, why in ((3, "1 rows of the page behind row 200 came twice"), (103, "1 of 350 rows came twice")):
+    for row, why in ((3, "1 rows of the page after row 200 came twice"), (103, "1 of 350 rows came twice")):
         twice = [*lots(350)[:349], lots(350)[row]] if row > 100 else [*lots(250)[:249], lots(250)[row]]
         assert why in await refused(HarvestIncomplete, FakeWfs(twice), tmp_path)
 
@@ -133,9 +133,9 @@ async def test_a_row_twice_is_a_refusal(tmp_path: Path) -> None:
         ("http://www.opengis.net/def/crs/EPSG/0/4326", True, "the second number is x"),
         ("EPSG:4326", False, "the first number is x"),
         ("urn:ogc:def:crs:OGC:1.3:CRS84", False, "the first number is x"),
-        ("urn:ogc:def:crs:EPSG::4326", False, "the first number is x, against its name"),
-        ("EPSG:4326", True, "the second number is x, against its name"),
-        ("http://www.opengis.net/gml/srs/epsg.xml#4326", True, "the second number is x, against its name"),
+        ("urn:ogc:def:crs:EPSG::4326", False, "the first number is x, unlike its definition"),
+        ("EPSG:4326", True, "the second number is x, unlike its definition"),
+        ("http://www.opengis.net/gml/srs/epsg.xml#4326", True, "the second number is x, unlike its definition"),
     ],
 )
 async def test_the_order_of_axes_is_decided_by_the_bounds(tmp_path: Path, crs: str, swaps: bool, why: str) -> None:
@@ -172,7 +172,7 @@ async def test_a_refusal_in_an_answer_of_200_is_named(tmp_path: Path) -> None:
     """With the server's own words, and nothing of it is kept for the next run."""
     server = FakeWfs(lots(5), fault=refusal("InvalidParameterValue", "Feature type lots unknown"))
     said = await refused(FeedRefused, server, tmp_path)
-    assert "the service refuses: InvalidParameterValue: Feature type lots unknown" in said
+    assert "the service refused the request: InvalidParameterValue: Feature type lots unknown" in said
     server.fault = None
     assert same(await harvest(server, tmp_path), lots(5))
 
@@ -205,7 +205,7 @@ async def test_a_page_that_says_another_number_of_rows_is_refused(tmp_path: Path
     """numberReturned is the server's own count of the page."""
     body = f'<wfs:FeatureCollection {NAMESPACES} numberMatched="5" numberReturned="4"></wfs:FeatureCollection>'
     server = FakeWfs(lots(5), fault=body, **GML_ONLY)
-    assert "a page of 0 rows says 4" in await refused(HarvestIncomplete, server, tmp_path)
+    assert "a page has 0 rows, but states 4" in await refused(HarvestIncomplete, server, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -241,11 +241,11 @@ async def test_mapserver_must_leave_out_no_number(tmp_path: Path) -> None:
     """Its count is that of the rows it shows; only ids without a gap prove that there are no others."""
     mapserver: dict[str, Any] = {"namespace": "http://mapserver.gis.umn.edu/mapserver", "ids": None}
     whole = await harvest(FakeWfs(lots(250), **mapserver), tmp_path / "whole")
-    assert whole.here.proof["rows that the server hides"] == "none: its ids are 1 to 250 and leave out none"
+    assert whole.here.proof["rows that the server hides"] == "none: its ids are 1 to 250 without a gap"
     shown = [lot for lot in lots(250) if lot[0] != 77]
     for form in ({}, GML_ONLY):
         said = await refused(HarvestIncomplete, FakeWfs(shown, **mapserver, **form), tmp_path / "gap")
-        assert "249 rows came, and its ids leave out 1" in said
+        assert "249 rows came, and its ids have gaps (1 in all)" in said
     whole = await harvest(FakeWfs(shown, **mapserver), tmp_path / "accepted", hidden_rows="accept")
     assert same(whole, shown)
 
@@ -259,7 +259,7 @@ async def test_a_service_that_is_described_anew_meanwhile_is_refused(tmp_path: P
         return await server(request)
 
     async with asking("wfs", moving, "/wfs", tmp_path, layer="lots") as request:
-        with pytest.raises(HarvestIncomplete, match="sequence after: received 8, the portal says 7"):
+        with pytest.raises(HarvestIncomplete, match="sequence after: received 8, the portal states 7"):
             await wfs_source.open_source(request)
 
 

@@ -134,7 +134,7 @@ def test_after_any_publishes_the_database_equals_the_model(
     run.publish_all(backwards=False)
     run.publish_all(backwards=False)  # a key that was taken back meanwhile is settled by the second round
     now = {key: row.fact for key, row in run.truth.parcels.items()}
-    assert now == run.world, "in the end it is what the portal says"
+    assert now == run.world, "in the end it is what the portal states"
 
 
 def test_a_parcel_that_returns_is_not_lost(database: str, reading: psycopg.Connection) -> None:

@@ -52,7 +52,7 @@ def test_swapped_axes_are_found():
 )
 def test_feet_taken_for_degrees_are_found(declared, said):
     """Feet of which nothing, or degrees, is declared are refused, and not published off Africa."""
-    with pytest.raises(CrsRefused, match=rf"read as EPSG:4326{said} the rows lie about"):
+    with pytest.raises(CrsRefused, match=rf"read as EPSG:4326{said}, they are at about"):
         normalized(in_crs("EPSG:2249"), declared)
 
 
@@ -68,7 +68,7 @@ def test_nothing_declared_is_degrees_if_it_fits():
 
 
 def test_the_jurisdiction_file_wins():
-    """What the jurisdiction file says of the CRS wins over what the portal says."""
+    """What the jurisdiction file says of the CRS wins over what the portal states."""
     found = normalized(in_crs("EPSG:2249"), "EPSG:4326", "EPSG:2249").geometry[0]
     assert shapely.symmetric_difference(found, LOT).area < 1e-3 * LOT.area
     assert crs.declared("EPSG:4326", None) == "EPSG:4326"

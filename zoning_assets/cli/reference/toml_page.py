@@ -33,11 +33,11 @@ FEED: Mapping[str, str] = {
     "on_null_key": "What happens to a row without a key: `reject`.",
     "on_repeated_key": "What happens to different rows with one key: `reject` all, `dissolve` them into one parcel, or"
     " `suffix` them (`KEY#1`, `KEY#2` from west to east). Identical rows always count as one.",
-    "hidden_rows": "`refuse` or `accept`: a server that never shows rows without a shape.",
+    "hidden_rows": "`refuse` or `accept`: what happens if the server may hide rows without a shape.",
     "full_refresh_days": "After this many days every row is fetched again, whatever the probes report. 1 to 3650.",
     "probe_hours": "Time between two probes of the portal, in hours. 1 to 720.",
     "probe": 'The time of the probe instead, as cron: `"0 3 * * * America/New_York"`.',
-    "page_size": "Rows a page, 1 to 100000. Default: what the portal offers.",
+    "page_size": "Rows per page, 1 to 100000. Default: what the portal offers.",
     "layer": "Which layer, if a file or a service holds several.",
     "strategy": "How an `arcgis` layer is read: `auto`, `offset`, `ranges`, `ids`, `area`.",
     "format": "The format of `arcgis` pages: `auto`, `json`, `geojson`, `pbf`.",
@@ -48,8 +48,8 @@ FEED: Mapping[str, str] = {
 }
 
 PORTAL: Mapping[str, str] = {
-    "requests_per_minute": "The most requests a minute to this host, from all processes and machines together.",
-    "connections": "The most requests at the same time.",
+    "requests_per_minute": "Maximum number of requests per minute to this host, for all processes and machines.",
+    "connections": "Maximum number of requests at the same time.",
     "maintenance": 'Weekly windows in which the portal is down: `["Sun 02:00-06:00 America/New_York"]`.',
     "quiet_hours": "Windows in which you do not want to send requests. Without a day: every day.",
 }

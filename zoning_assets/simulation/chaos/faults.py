@@ -31,7 +31,7 @@ class Fault:
 
 
 _BETWEEN, _STAMPED = "_between_pages", "_stamped"
-_ROWS = ("came twice", "came again", "received", "the portal says", "the server lists", "the server returns", "count")
+_ROWS = ("came twice", "came again", "received", "the portal states", "the server lists", "the server returns", "count")
 _CHANGED = ("changed", "edited", *_ROWS)
 _IDS = ("ids", "the layer fell", *_ROWS)
 _TOKEN = ("499", "token")

@@ -113,7 +113,7 @@ class _Walked:
         size = max(1, int(self.service.page_size() * (_OTHER_SIZE if walk else 1)))
         draft = self.service.request.draft
         if self.name == "ids" and not self._agrees:
-            raise self.service.incomplete("its list of ids is not as long as its count")
+            raise self.service.incomplete("the number of ids that it lists differs from its count")
         path = plan(
             self.service,
             EVERY_ROW,
@@ -160,7 +160,7 @@ class _Walked:
             groups = await statistics_probe.groups(self.service)
             if groups is None or groups["count"] != len(seen):
                 of = "does not count its rows" if groups is None else f"counts {groups['count']:,} in its statistics"
-                raise self.service.incomplete(f"{len(seen):,} rows are in its area, and the server {of}")
+                raise self.service.incomplete(f"{len(seen):,} rows were found by area, and the server {of}")
         if not (listed <= seen and len(seen) >= (self.count or 0)):
             raise self.service.incomplete(
                 f"the portal contradicts itself: {len(seen):,} rows came, it lists {len(listed):,}, counts {self.count}"

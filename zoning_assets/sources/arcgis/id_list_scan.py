@@ -94,7 +94,7 @@ class IdListSource:
         mine = np.sort(np.concatenate(received))
         prove(self.request.where, {"rows by the server's list": (len(mine), len(ids))}, {})
         if not np.array_equal(mine, ids):
-            raise self.service.incomplete("other rows came than the server lists")
+            raise self.service.incomplete("the received rows are not those that the server lists")
 
     def _again(self, draft: PageDraft, state: Mapping[str, Any], error: ZoningError) -> None:
         """Prepare the draft for the next strategy. Pages that are proven wrong are deleted. Pages of a portal that

@@ -86,7 +86,9 @@ async def _by_stated_range(plan: WalkPlan) -> AsyncIterator[QueryPage]:
     """Fetch ranges between the least and the largest id of the statistics, which may be wrong; the count proves it."""
     first, last = await _stated_range(plan)
     if plan.count is None or (last - first + 1) > max(plan.count, 1) * _SPARSEST:
-        raise plan.service.incomplete("its ids are too sparse, or not counted, to fetch ranges of them")
+        raise plan.service.incomplete(
+            "its ids are too sparse to be fetched in ranges, or the server does not count its rows"
+        )
     spans = [(start, min(start + plan.size - 1, last)) for start in range(first, last + 1, plan.size)][::-1]
     while spans:
         start, stop = spans.pop()
@@ -169,7 +171,7 @@ async def by_area(plan: WalkPlan) -> AsyncIterator[QueryPage]:
         HarvestIncomplete: at one place there are more rows than the server returns.
     """
     if plan.box is None:
-        raise plan.service.incomplete("there is no box to search")
+        raise plan.service.incomplete("the area of the layer is not known")
     boxes: list[tuple[Box, int, QueryPage | None]] = [(plan.box, 0, None)]
     requested, failed, why = 0, 0, ""
     while boxes:
@@ -179,7 +181,9 @@ async def by_area(plan: WalkPlan) -> AsyncIterator[QueryPage]:
         why = f" ({plan.service.refusal})" if page is None else why
         if depth > _DEEPEST or requested > _MOST_BOXES or failed > _MOST_FAILED:
             where = f"{box[0]:.6f}, {box[1]:.6f}"
-            raise plan.service.incomplete(f"more rows are at about {where} than the server returns at once{why}")
+            raise plan.service.incomplete(
+                f"there are more rows at about {where} than the server returns in one response{why}"
+            )
         quarters: list[tuple[Box, int, QueryPage | None]] = [(each, depth + 1, None) for each in _quarters(box)]
         if page is not None and not page.more and len(page) < plan.size:
             if plan.count is not None:

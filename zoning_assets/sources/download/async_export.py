@@ -146,7 +146,7 @@ def _text(members: Mapping[str, Any], names: tuple[str, ...] | str) -> str | Non
 def _stale(members: Mapping[str, Any], status: str) -> str | None:
     """Why the file is older than the layer, if the portal states it."""
     if "stale" in {status.casefold(), str(members.get("cachestatus", "")).casefold()}:
-        return "the portal says that its file is older than its layer"
+        return "the portal states that its file is older than its layer"
     made, source = (_moment(members, names) for names in (_MADE, _SOURCE))
     if made and source and made < source:
         return f"the file was made {made:%Y-%m-%dT%H:%MZ}, the layer was edited {source:%Y-%m-%dT%H:%MZ}"

@@ -69,7 +69,7 @@ async def fetch(request: Request, part: ResumableFile, known: str | None) -> Ver
         _transfer(server, path, version, part, request.http.tally)
         if (after := _version(server, path)) != version:
             part.forget()
-            raise FileRefused(f"the file changed while it came: {after}", where=request.where, do="run again")
+            raise FileRefused(f"the file changed during the transfer: {after}", where=request.where, do="run again")
         return version
 
     return await _with_retries(request, transfer)
@@ -87,7 +87,7 @@ class _FtpSession(ftplib.FTP):
         """Read a line of a reply."""
         self._lines += 1
         if self._lines > _MOST_LINES:
-            raise ftplib.error_proto("its reply has no end")  # noqa: S321 - the feed's address is FTP
+            raise ftplib.error_proto("its reply does not end")  # noqa: S321 - the feed's address is FTP
         return super().getline()
 
     def check(self) -> None:

@@ -117,7 +117,7 @@ class ResumableFile:
         found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         start, etag = self.resumes_at(), answer.headers.get("ETag")
         if not found or start is None or int(found[1]) != start:
-            raise _OtherFileError(f"the portal does not resume where it is asked to (HTTP {answer.status})")
+            raise _OtherFileError(f"the portal does not resume at the requested byte (HTTP {answer.status})")
         validator, size = self.stated["validator"], self.stated.get("size")
         changed = etag is not None and validator.startswith('"') and etag != validator
         if changed or (size is not None and found[2] not in ("*", str(size))):

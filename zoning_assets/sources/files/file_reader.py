@@ -113,7 +113,7 @@ def batches(layer_file: LayerFile, *, rows: int = ROWS) -> Iterator[pa.RecordBat
     finally:
         source.close()
     if layer_file.rows is not None and seen != layer_file.rows:
-        what = f"the file promises {layer_file.rows:,} rows and gives {seen:,}"
+        what = f"the file states {layer_file.rows:,} rows, but contains {seen:,}"
         raise FileRefused(what, where=layer_file.where, do=format_detection.AGAIN)
 
 

@@ -85,7 +85,7 @@ def _unpack(  # noqa: PLR0913 - what, where to, and the bounds
         entries = archive.infolist()
         members = [entry for entry in entries if not _LITTER.search(_name(entry)) and _name(entry) != "./"]
         if len(members) > most_members:
-            raise _refused(f"the zip has {len(members):,} members, allowed are {most_members:,}", where)
+            raise _refused(f"the zip has {len(members):,} members; at most {most_members:,} are allowed", where)
         _check_sizes(members, packed, where, most_bytes)
         for entry in members:
             _check_kind(entry, where)
@@ -100,10 +100,12 @@ def _check_sizes(members: Iterable[zipfile.ZipInfo], packed: int, where: str, mo
     """Check the sizes that the zip states. `_write` checks the actual sizes."""
     declared = sum(entry.file_size for entry in members)
     if declared > most_bytes:
-        raise _refused(f"the zip expands to {declared:,} bytes, allowed are {most_bytes:,}", where)
+        raise _refused(f"the zip expands to {declared:,} bytes; at most {most_bytes:,} are allowed", where)
     # Relative to the size of the file, because the packed sizes of overlapping members count the same bytes many times.
     if declared > FREE_BYTES and declared > MOST_RATIO * packed:
-        raise _refused(f"the zip expands {declared // max(packed, 1):,}-fold, allowed is {MOST_RATIO}-fold", where)
+        raise _refused(
+            f"the zip expands {declared // max(packed, 1):,}-fold; at most {MOST_RATIO}-fold is allowed", where
+        )
 
 
 def _check_kind(entry: zipfile.ZipInfo, where: str) -> None:
@@ -135,7 +137,7 @@ def _safe_name(entry: zipfile.ZipInfo, where: str) -> PurePosixPath:
     raw = _name(entry)
     parts = PurePosixPath(raw).parts
     if raw.startswith("/") or ".." in parts or re.match(r"^[A-Za-z]:", raw):
-        raise _refused(f"the zip's member {_shown(entry)} climbs out of its folder", where)
+        raise _refused(f"the zip's member {_shown(entry)} has a path outside its folder", where)
     if not parts or not raw.isprintable() or ":" in raw or any(len(part.encode()) > 200 for part in parts):
         raise _refused(f"the zip's member {_shown(entry)} has a name that is not safe to write", where)
     return PurePosixPath(*parts)

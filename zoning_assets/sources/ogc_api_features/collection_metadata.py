@@ -61,7 +61,7 @@ class CollectionAddress:
             same = False
         if not same or found.scheme not in _PORTS:
             raise FeedRefused(
-                f"its `next` link leads elsewhere: {without_secrets(link)[:200]}",
+                f"its `next` link points to another address: {without_secrets(link)[:200]}",
                 where=where,
                 do="use the address that the server uses in its links; nothing was published",
             )

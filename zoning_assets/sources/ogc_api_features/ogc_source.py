@@ -183,7 +183,7 @@ class _OgcLayer:
         url = self.server.at.items
         while len(page.rows):
             batch = await asyncio.to_thread(self._batch, page)
-            received.add(batch.column("id").to_pylist(), "what its own `next` says")
+            received.add(batch.column("id").to_pylist(), "its own `next` link")
             yield batch
             link = page.link("next")
             if link is None:

@@ -26,9 +26,9 @@ def check(request: Request, numbers: IdNumbers, rows: int, proof: dict[str, Any]
     """
     missing = numbers.missing()
     if missing == 0:
-        proof["rows that the server hides"] = f"none: its ids are 1 to {rows:,} and leave out none"
+        proof["rows that the server hides"] = f"none: its ids are 1 to {rows:,} without a gap"
         return
-    which = "its ids are not numbered" if missing is None else f"its ids leave out {missing:,}"
+    which = "its ids are not numbers" if missing is None else f"its ids have gaps ({missing:,} in all)"
     what = f"MapServer hides rows without a shape and does not count them: {rows:,} rows came, and {which}"
     if request.feed.hidden_rows != "accept":
         raise HarvestIncomplete(

@@ -31,10 +31,10 @@ class RepeatedPageCheck:
         """
         page = frozenset(ids)
         if page and page in (self._first, self._before):
-            what = f"the page behind row {self.rows:,} repeats an earlier one: the server ignores {ignores}"
+            what = f"the page after row {self.rows:,} repeats an earlier one: the server ignores {ignores}"
             raise incomplete(self.where, what)
         if again := len(page & (self._first | self._before)):
-            raise incomplete(self.where, f"{again:,} rows of the page behind row {self.rows:,} came twice")
+            raise incomplete(self.where, f"{again:,} rows of the page after row {self.rows:,} came twice")
         self._first, self._before = self._first or page, page
         self.rows += len(ids)
         self.numbers.add(ids)
@@ -46,5 +46,5 @@ class RepeatedPageCheck:
             HarvestIncomplete: it was followed before.
         """
         if url in self._links:
-            raise incomplete(self.where, f"its `next` links form a circle, behind row {self.rows:,}")
+            raise incomplete(self.where, f"its `next` links form a circle after row {self.rows:,}")
         self._links.add(url)

@@ -123,7 +123,9 @@ def read(body: bytes, where: str) -> Element:
         message = f"{code}: {words}"
         raise ValueError(message)
     raise FeedRefused(
-        f"the service refuses: {code[:60] or 'exception'}: {words}", where=where, do="check the address and `layer`"
+        f"the service refused the request: {code[:60] or 'exception'}: {words}",
+        where=where,
+        do="check the address and `layer`",
     )
 
 

@@ -113,7 +113,7 @@ def discard(objects: Objects, jurisdiction: str, feed: str) -> int:
     name = _name(jurisdiction, feed, "waiting")
     waiting = objects.find_json(name)
     if waiting is None:
-        raise NothingWaits("nothing waits for a person", where=f"{jurisdiction} {feed}", do="nothing is to be done")
+        raise NothingWaits("no harvest waits for a decision", where=f"{jurisdiction} {feed}", do="no action is needed")
     objects.delete([name])
     return int(waiting["rows"])
 

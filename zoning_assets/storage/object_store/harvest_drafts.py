@@ -55,8 +55,9 @@ class HarvestDraft:
         self.objects.put_json(self._state, {"state": _plain(state), "since": now.isoformat()})
         if not entries or left is None:
             return ""
-        why = "too old" if left["state"] == _plain(state) else f"of {_brief(left['state'])}, now {_brief(state)}"
-        return f"started again: {len(entries)} pages of an earlier run are {why}"
+        changed = f"the layer's state was {_brief(left['state'])}, now {_brief(state)}"
+        why = "they are too old" if left["state"] == _plain(state) else changed
+        return f"started again: {len(entries)} pages of an earlier run were deleted: {why}"
 
     def find(self, question: Mapping[str, str]) -> bytes | None:
         """The stored page that answered a question; None: there is none."""

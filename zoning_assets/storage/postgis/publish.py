@@ -191,7 +191,11 @@ def _merge(connection: Connection, values: Mapping[str, Any], kind: str, *, is_k
     query = named("publish")
     # The planner needs the number of rows; statistics of geometry would take longer.
     connection.execute("ANALYZE stage (key)")
-    _refuse_key(connection.execute(query["repeated_key"]).fetchone(), values, "is in several rows, which was not known")
+    _refuse_key(
+        connection.execute(query["repeated_key"]).fetchone(),
+        values,
+        "is in several rows, but the harvest lists it as unique",
+    )
     if is_known:  # the rows did not change, so another tile has taken some of them: it has, or had, the same keys
         other = connection.execute(query["key_in_other_tile"], values).fetchone()
         _refuse_key(other, values, "is also in another tile")

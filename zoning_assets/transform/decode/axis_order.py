@@ -110,7 +110,7 @@ def _reading(where: str, name: CrsName, *, swap: bool) -> CrsReading:
 
 def _reason(where: str, name: CrsName, *, swap: bool) -> str:
     order = "the second number is x" if swap else "the first number is x"
-    doubt = "" if swap == name.north_first else ", against its name, as the jurisdiction's bounds show"
+    doubt = "" if swap == name.north_first else ", unlike its definition, as the jurisdiction's bounds show"
     return f"{name.crs} by {where}; {order}{doubt}"
 
 

@@ -136,7 +136,7 @@ def check_bounds(
     if len(placed) and outside(placed, bounds).mean() > MOST_OUTSIDE:
         swapped = not outside(placed[:, ::-1], bounds).mean() > MOST_OUTSIDE
         x, y = np.median(placed, axis=0)
-        guess = SWAPPED if swapped else f"read as {crs} the rows lie about {x:.4g}, {y:.4g} degrees"
+        guess = SWAPPED if swapped else f"read as {crs}, they are at about {x:.4g}, {y:.4g} degrees"
         fix = f'set `axes = "{LAT_LON}"`' if swapped and has_axes_key else "set `crs`"
         raise CrsRefused(
             f"the rows do not lie in the jurisdiction's bounds: {guess}",

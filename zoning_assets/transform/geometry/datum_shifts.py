@@ -35,7 +35,7 @@ def check(layer_crs: str | None, feed: Feed, bounds: Bounds, where: str) -> str 
         A remark if the shift is allowed but less accurate than a metre; else None.
 
     Raises:
-        CrsRefused: the shift may be off by more than the feed allows. The message names the grid that corrects it.
+        CrsRefused: the shift may be wrong by more than the feed allows. The message names the grid that corrects it.
     """
     source = crs.declared(layer_crs, feed.crs)
     accuracy_m, grids = accuracy(source, bounds)
@@ -43,7 +43,7 @@ def check(layer_crs: str | None, feed: Feed, bounds: Bounds, where: str) -> str 
         return None
     metres = "by an unknown number of metres" if accuracy_m == _UNKNOWN_M else f"by {accuracy_m:g} m"
     needs = f" without the grid {grids[0]}" if grids else ""
-    what = f"the shift from {_name(source)} to WGS 84 may be off {metres}{needs}"
+    what = f"the shift from {_name(source)} to WGS 84 may be wrong {metres}{needs}"
     if accuracy_m <= feed.shift_accuracy_m:
         return what
     fetch = f"`pyproj sync --file {grids[0]}` fetches it (or name its folder by PROJ_DATA); or " if grids else ""

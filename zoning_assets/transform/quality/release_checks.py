@@ -27,7 +27,7 @@ _OF_PARCELS = ("columns_changed", "key_turnover")
 #: A change of fewer rows is ordinary (a new subdivision, some rezoned lots) and fails no check.
 _FEWEST_ROWS = 20
 #: The noun in the check's sentence, by feed.
-THINGS = {PARCELS: "parcels", ZONING: "ground"}
+THINGS = {PARCELS: "parcels", ZONING: "area"}
 
 
 class ReleaseCheck(NamedTuple):
@@ -46,7 +46,7 @@ class ReleaseCheck(NamedTuple):
 
 CHECKS: Mapping[str, ReleaseCheck] = {
     "completeness": ReleaseCheck("{value} of the rows are neither accepted nor rejected", "share", 0.0, 0.0),
-    "count_drop": ReleaseCheck("{value} less {things} than published before", "share", 0.1, 0.1),
+    "count_drop": ReleaseCheck("{value} of the published {things} would be lost", "share", 0.1, 0.1),
     "mass_rezoning": ReleaseCheck("{value} of the {things} got another zoning code", "share", 0.35, 0.25, fewest=0.05),
     "shifted": ReleaseCheck("the shapes moved by {value} in one direction", "m", 5.0, 5.0),
     "columns_changed": ReleaseCheck("{value} of the parcels got another value in", "share", 0.5, 0.25),

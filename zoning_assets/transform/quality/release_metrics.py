@@ -103,7 +103,8 @@ def _columns(profile: ReleaseProfile) -> Measure:
     """The column that changed in most parcels. A column that holds the former values of another one was swapped."""
     counts = {name: profile.changed.get(name, 0) for name in ("land_use", "address")}
     counts |= {
-        f"{a} (it holds what {b} held)": n for (a, b), n in ((p.split("<"), n) for p, n in profile.taken.items())
+        f"{a} (it has the former values of {b})": n
+        for (a, b), n in ((p.split("<"), n) for p, n in profile.taken.items())
     }
     column, count = max(counts.items(), key=lambda each: each[1])
     return Measure(_share(count, profile.kept), count, f" {column}" if count else " any column")

@@ -92,7 +92,7 @@ def test_a_line_that_is_cut_is_missed(tmp_path, cut):
     """GDAL leaves it out without a word."""
     path = lines(tmp_path / "a.geojsonl", *[feature(ml=str(i)) for i in range(9)])
     path.write_bytes(path.read_bytes()[: -cut - 1])
-    refused(path, r"promises \d rows and gives \d|damaged")
+    refused(path, r"states \d rows, but contains \d|damaged")
     whole = lines(tmp_path / "b.geojsonl", *[feature(ml=str(i)) for i in range(9)]).read_text().splitlines()
     (tmp_path / "b.geojsonl").write_text("\n".join([*whole[:4], whole[4][:50], *whole[5:]]))
     refused(tmp_path / "b.geojsonl", "damaged")
@@ -104,7 +104,7 @@ def test_a_collection_whose_type_stands_last_and_is_cut(tmp_path):
     (tmp_path / "a.geojson").write_text(text)
     assert read(tmp_path / "a.geojson")["ml"].to_pylist() == ["1", "2"]
     (tmp_path / "a.geojson").write_text(text[:-40])
-    refused(tmp_path / "a.geojson", "damaged|promises")
+    refused(tmp_path / "a.geojson", "damaged|the file states")
 
 
 def test_topojson_is_read_where_it_lies(tmp_path):

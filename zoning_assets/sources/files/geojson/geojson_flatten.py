@@ -139,7 +139,7 @@ class _Walk:
         elif token in b"{[":
             self._opened(token, base + at)
         elif not self._open:
-            raise self._refused("the GeoJSON is damaged: a bracket closes what was not opened", AGAIN)
+            raise self._refused("the GeoJSON is damaged: a closing bracket has no opening bracket", AGAIN)
         else:
             yield from self._closed(self._open.pop(), buffer, base, at + 1)
 
