@@ -68,7 +68,7 @@ COMMENT ON COLUMN zoning.parcel_zoning.code IS 'Zoning code in canonical spellin
 COMMENT ON COLUMN zoning.parcel_zoning.area_m2 IS 'Area of the overlap in square metres.';
 COMMENT ON COLUMN zoning.parcel_zoning.fraction IS 'Area of the overlap as a share of the parcel, 0 to 1.';
 COMMENT ON COLUMN zoning.parcel_zoning.rank IS 'Order within the facet by area; 1: the largest.';
-COMMENT ON COLUMN zoning.parcel_zoning.listed IS 'Whether the code counts by the split-lot rules of the New York City Department of City Planning: a tenth of the parcel, or its largest code, or the parcel that holds most of a district.';
+COMMENT ON COLUMN zoning.parcel_zoning.listed IS 'Whether the code counts for the parcel, by the split-lot rules of the New York City Department of City Planning: a tenth of the parcel, or its largest code, or the parcel that holds most of a district.';
 COMMENT ON COLUMN zoning.parcel_zoning.effective IS 'Legal date: the latest one that the districts state; NULL: none stated.';
 COMMENT ON COLUMN zoning.parcel_zoning.batch_id IS 'The batch that published this state.';
 COMMENT ON COLUMN zoning.parcel_zoning.last_changed IS 'Since when this state is published.';
@@ -81,7 +81,7 @@ COMMENT ON COLUMN zoning.parcel_zoning_version.legal_to IS 'Until which day it a
 COMMENT ON COLUMN zoning.parcel_zoning_version.ended_by IS 'The batch that ended this state.';
 
 COMMENT ON VIEW zoning.zoned_parcel IS 'A parcel with its zoning in one row, for maps and queries.';
-COMMENT ON COLUMN zoning.zoned_parcel.id IS 'Integer made of jurisdiction and parcel_id: the key for programs that need one column, such as QGIS.';
+COMMENT ON COLUMN zoning.zoned_parcel.id IS 'Integer computed from jurisdiction and parcel_id: the key for programs that need one column, such as QGIS.';
 COMMENT ON COLUMN zoning.zoned_parcel.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.zoned_parcel.parcel_id IS 'The natural key; unique within the jurisdiction.';
 COMMENT ON COLUMN zoning.zoned_parcel.zoning_code IS 'The base code that covers most of the parcel on the zoning map; NULL: the map has none there.';
@@ -120,7 +120,7 @@ COMMENT ON COLUMN zoning.rejection.jurisdiction IS 'Id of the jurisdiction, as i
 COMMENT ON COLUMN zoning.rejection.tile IS 'H3 cell of the row; NULL: the whole jurisdiction.';
 COMMENT ON COLUMN zoning.rejection.feed IS 'parcels or zoning.';
 COMMENT ON COLUMN zoning.rejection.reason IS 'Why it was rejected, in one word, such as no_geometry, null_key or repeated_key.';
-COMMENT ON COLUMN zoning.rejection.detail IS 'What exactly was wrong with the row.';
+COMMENT ON COLUMN zoning.rejection.detail IS 'Details of what is wrong with the row.';
 COMMENT ON COLUMN zoning.rejection.raw IS 'The row as the portal sent it.';
 COMMENT ON COLUMN zoning.rejection.state IS 'open; known: a person marked it, no person has to act; superseded: a later batch validated the rows again.';
 COMMENT ON COLUMN zoning.rejection.row_id IS 'Id of the raw row, without columns that servers renumber: what `zoning fix` takes. The same id in the next harvest: the portal sent the same row.';
@@ -132,8 +132,8 @@ COMMENT ON COLUMN zoning.fix.jurisdiction IS 'Id of the jurisdiction, as in its 
 COMMENT ON COLUMN zoning.fix.feed IS 'parcels or zoning.';
 COMMENT ON COLUMN zoning.fix.tile IS 'H3 cell of the row; NULL: the whole jurisdiction.';
 COMMENT ON COLUMN zoning.fix.action IS 'fix: values are replaced; known: the row stays rejected, and no person has to act.';
-COMMENT ON COLUMN zoning.fix.columns IS 'Replaced values, by the columns of the portal.';
-COMMENT ON COLUMN zoning.fix.geom IS 'The replaced shape; EPSG:4326. NULL: it is not replaced.';
+COMMENT ON COLUMN zoning.fix.columns IS 'New values, by the columns of the portal.';
+COMMENT ON COLUMN zoning.fix.geom IS 'The new shape; EPSG:4326. NULL: the shape is not replaced.';
 COMMENT ON COLUMN zoning.fix.key IS 'The natural key that the row has with this fix.';
 COMMENT ON COLUMN zoning.fix.reason IS 'Why, in the words of the person.';
 COMMENT ON COLUMN zoning.fix.actor IS 'Who.';
@@ -143,7 +143,7 @@ COMMENT ON COLUMN zoning.fix.ended IS 'When it stopped applying; NULL: it applie
 COMMENT ON COLUMN zoning.fix.ended_by IS 'Who ended it.';
 COMMENT ON COLUMN zoning.fix.ended_why IS 'Why it ended.';
 
-COMMENT ON TABLE zoning.release IS 'What was published between two batches, compared as one: its changes are in zoning.change.';
+COMMENT ON TABLE zoning.release IS 'What was published between two batches; it is compared as a unit, and its changes are in zoning.change.';
 COMMENT ON COLUMN zoning.release.id IS 'Number of the release.';
 COMMENT ON COLUMN zoning.release.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.release.parcels_from IS 'Last batch of the parcels before it.';
@@ -166,7 +166,7 @@ COMMENT ON COLUMN zoning.whole.feed IS 'parcels or zoning.';
 COMMENT ON COLUMN zoning.whole.batch_id IS 'The batch.';
 
 COMMENT ON TABLE zoning.change IS 'One typed and explained change.';
-COMMENT ON COLUMN zoning.change.id IS 'Made of what happened, not of when it was found: a second run adds nothing.';
+COMMENT ON COLUMN zoning.change.id IS 'Computed from what happened, not from when it was found: a second run adds nothing.';
 COMMENT ON COLUMN zoning.change.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.change.kind IS 'What happened: rezoned, partly_rezoned, reverted, reinstated, zoned, unzoned, recoded, redrawn, split, merged, renumbered, reshaped, added, retired and others.';
 COMMENT ON COLUMN zoning.change.state IS 'event; review: narrower than the tolerance, a person decides; retracted: the batch behind it was undone.';
@@ -184,7 +184,7 @@ COMMENT ON COLUMN zoning.change.geom IS 'The changed area in the target CRS; NUL
 COMMENT ON COLUMN zoning.change.release_id IS 'The release in which it was found.';
 
 COMMENT ON TABLE zoning.amendment IS 'A zoning case or an ordinance, from a document, a message or a person.';
-COMMENT ON COLUMN zoning.amendment.id IS 'Made of jurisdiction and case.';
+COMMENT ON COLUMN zoning.amendment.id IS 'Computed from jurisdiction and case.';
 COMMENT ON COLUMN zoning.amendment.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.amendment.case_numbers IS 'Numbers of the case.';
 COMMENT ON COLUMN zoning.amendment.ordinance_numbers IS 'Numbers of the ordinance.';
@@ -233,12 +233,12 @@ COMMENT ON COLUMN zoning.survey.findings IS 'The outcome of each check: value, u
 COMMENT ON COLUMN zoning.survey.fields IS 'Columns of the layer.';
 COMMENT ON COLUMN zoning.survey.judged IS 'When it was checked.';
 
-COMMENT ON TABLE zoning.feed IS 'How far a feed is up to date.';
+COMMENT ON TABLE zoning.feed IS 'How current a feed is.';
 COMMENT ON COLUMN zoning.feed.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.feed.feed IS 'parcels or zoning.';
-COMMENT ON COLUMN zoning.feed.probed IS 'When the portal was last asked whether anything changed.';
-COMMENT ON COLUMN zoning.feed.next_probe IS 'When it is asked next.';
-COMMENT ON COLUMN zoning.feed.why IS 'Why the last probe asked for a harvest; NULL: it did not.';
+COMMENT ON COLUMN zoning.feed.probed IS 'When the portal was last probed for changes.';
+COMMENT ON COLUMN zoning.feed.next_probe IS 'When it is probed next.';
+COMMENT ON COLUMN zoning.feed.why IS 'Why the last probe requested a harvest; NULL: it did not.';
 COMMENT ON COLUMN zoning.feed.error IS 'Why the last probe failed; NULL: it did not.';
 COMMENT ON COLUMN zoning.feed.requests IS 'Requests that the last probe made.';
 COMMENT ON COLUMN zoning.feed.current IS 'When the published rows were last found equal to what the portal has.';
@@ -260,16 +260,16 @@ COMMENT ON COLUMN zoning.failure.state IS 'waiting for its retry; asked: a retry
 COMMENT ON COLUMN zoning.failure.asked IS 'When the running retry began.';
 COMMENT ON COLUMN zoning.failure.run IS 'Dagster run of the retry.';
 
-COMMENT ON TABLE zoning.host_budget IS 'How often a host may be asked, and how it responded; shared by all processes. To forget what was learned about a host, delete its row. A NULL time means long ago.';
+COMMENT ON TABLE zoning.host_budget IS 'The rate limit of a host and the state of its responses; shared by all processes. To reset it, delete the row. A NULL time means long ago.';
 COMMENT ON COLUMN zoning.host_budget.host IS 'Host name and port.';
 COMMENT ON COLUMN zoning.host_budget.ceiling IS 'Requests a minute that the most careful jurisdiction file allows.';
-COMMENT ON COLUMN zoning.host_budget.ceiling_until IS 'Until when that file counts without a further request.';
+COMMENT ON COLUMN zoning.host_budget.ceiling_until IS 'Until when that file applies if no further request is sent.';
 COMMENT ON COLUMN zoning.host_budget.connections IS 'Connections at a time that the most careful file allows.';
-COMMENT ON COLUMN zoning.host_budget.connections_until IS 'Until when that file counts without a further request.';
-COMMENT ON COLUMN zoning.host_budget.slowed_to IS 'Requests a minute after the last push-back (429, 503); the pace recovers from there.';
-COMMENT ON COLUMN zoning.host_budget.slowed_at IS 'When the host last pushed back.';
-COMMENT ON COLUMN zoning.host_budget.slowed_after IS 'Value of asked at that time; later responses to earlier requests do not count again.';
-COMMENT ON COLUMN zoning.host_budget.next_at IS 'The next request is sent no earlier.';
+COMMENT ON COLUMN zoning.host_budget.connections_until IS 'Until when that file applies if no further request is sent.';
+COMMENT ON COLUMN zoning.host_budget.slowed_to IS 'Requests a minute after the last response 429 or 503; the rate increases again from there.';
+COMMENT ON COLUMN zoning.host_budget.slowed_at IS 'When the host last responded with 429 or 503.';
+COMMENT ON COLUMN zoning.host_budget.slowed_after IS 'Value of asked at that time; responses to earlier requests do not reduce the rate again.';
+COMMENT ON COLUMN zoning.host_budget.next_at IS 'The next request is not sent before this time.';
 COMMENT ON COLUMN zoning.host_budget.rests_until IS 'The host accepts no request until then (Retry-After).';
 COMMENT ON COLUMN zoning.host_budget.stated_limit IS 'Requests that the host allows in its own window, from its headers.';
 COMMENT ON COLUMN zoning.host_budget.stated_window_s IS 'Length of that window in seconds.';
@@ -277,10 +277,10 @@ COMMENT ON COLUMN zoning.host_budget.stated_left IS 'Requests left in that windo
 COMMENT ON COLUMN zoning.host_budget.stated_until IS 'When that window ends.';
 COMMENT ON COLUMN zoning.host_budget.stated_by IS 'Number of the request whose response stated it.';
 COMMENT ON COLUMN zoning.host_budget.failures IS 'Failures in a row.';
-COMMENT ON COLUMN zoning.host_budget.opened IS 'How often the circuit breaker opened since the last good response; 0: it is closed.';
-COMMENT ON COLUMN zoning.host_budget.open_until IS 'Until when the open breaker lets nothing through.';
-COMMENT ON COLUMN zoning.host_budget.probe IS 'Number of the single request that the open breaker lets through.';
-COMMENT ON COLUMN zoning.host_budget.probe_until IS 'When that request is given up.';
+COMMENT ON COLUMN zoning.host_budget.opened IS 'How often the circuit breaker opened since the last successful response; 0: it is closed.';
+COMMENT ON COLUMN zoning.host_budget.open_until IS 'Until when the open circuit breaker permits no request.';
+COMMENT ON COLUMN zoning.host_budget.probe IS 'Number of the single request that the open circuit breaker permits.';
+COMMENT ON COLUMN zoning.host_budget.probe_until IS 'When that request counts as lost.';
 COMMENT ON COLUMN zoning.host_budget.asked IS 'Requests sent in all.';
 COMMENT ON COLUMN zoning.host_budget.refused IS 'Requests that the host refused (401, 403, 407, 429, 451, 503).';
 COMMENT ON COLUMN zoning.host_budget.failed IS 'Requests that failed (no response, 408, 425, 5xx).';
@@ -291,10 +291,10 @@ COMMENT ON COLUMN zoning.hold.jurisdiction IS 'Paused jurisdiction; NULL: anothe
 COMMENT ON COLUMN zoning.hold.host IS 'Paused host; NULL: another kind of hold.';
 COMMENT ON COLUMN zoning.hold.reason IS 'Why, in the words of the person.';
 COMMENT ON COLUMN zoning.hold.actor IS 'Who.';
-COMMENT ON COLUMN zoning.hold.since IS 'When it was placed.';
-COMMENT ON COLUMN zoning.hold.until IS 'When it ends by itself; NULL: when a person lifts it.';
-COMMENT ON COLUMN zoning.hold.lifted IS 'When it was lifted; NULL: it was not.';
-COMMENT ON COLUMN zoning.hold.lifted_by IS 'Who lifted it.';
+COMMENT ON COLUMN zoning.hold.since IS 'When the pause began.';
+COMMENT ON COLUMN zoning.hold.until IS 'When it ends automatically; NULL: only when a person ends it.';
+COMMENT ON COLUMN zoning.hold.lifted IS 'When a person ended it; NULL: it was not ended.';
+COMMENT ON COLUMN zoning.hold.lifted_by IS 'Who ended it.';
 
 COMMENT ON TABLE zoning.audit IS 'What people did and why; append-only, each row chained to the row before by its hash.';
 COMMENT ON COLUMN zoning.audit.id IS 'Number of the row, without gaps.';
