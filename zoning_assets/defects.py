@@ -23,7 +23,7 @@ def unexpected_error(where: str, error: Exception, kept: str = "nothing was publ
     """
     if known := machine_error(error, where):
         return known
-    _log.error("%s: unforeseen", where, exc_info=error)
+    _log.error("%s: unexpected error", where, exc_info=error)
     at = traceback.extract_tb(error.__traceback__)[-1:]
     here = f" (at {Path(at[0].filename).name}:{at[0].lineno})" if at else ""
     return Defect(f"a fault of this program{here}", where=where, do=f"report it with the log; {kept}")

@@ -58,7 +58,7 @@ def _unexpected(error: Exception, faults: Path) -> str:
     """Describe an unexpected exception in one line. The stack trace of a defect goes to the log."""
     if known := machine_error(error, "this machine"):
         return str(known)
-    _log.error("zoning: unforeseen", exc_info=error)
+    _log.error("zoning: unexpected error", exc_info=error)
     return str(Defect("a fault of this program", where="zoning", do=f"report it, with the end of {faults}"))
 
 

@@ -36,7 +36,9 @@ def changes(  # noqa: PLR0913 - one parameter per option
     jurisdiction: Annotated[str | None, typer.Option(help="Only this jurisdiction.")] = None,
     since: Annotated[
         str | None,
-        typer.Option(help="Only changes noticed since (not: legal since): 2026-11-24, or ISO 8601 with time and zone."),
+        typer.Option(
+            help="Only changes noticed at or after this time (not the legal date): 2026-11-24, or ISO 8601 with zone."
+        ),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Only of this kind: rezoned, split, recoded, ...")] = None,
     parcel: Annotated[str | None, typer.Option(help="Only this parcel.")] = None,

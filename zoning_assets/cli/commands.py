@@ -84,7 +84,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     ),
     "retry": CommandEntry(
         "retry:retry",
-        "Retry failures at once, with all attempts again. `zoning up` runs them, or `zoning sync`.",
+        "Request failed partitions again at once, with all attempts. `zoning up` or `zoning sync` runs them.",
     ),
     "discard": CommandEntry(
         "accept:discard",

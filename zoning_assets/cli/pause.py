@@ -63,7 +63,7 @@ def resume(
     if json:
         output.document({"lifted": [asdict(hold) for hold in lifted], "still": [asdict(hold) for hold in left]})
         return
-    output.line(f"{lifted[0].what} goes on")
+    output.line(f"{lifted[0].what} is resumed")
     for hold in left:
         output.line(f"zoning: {hold.error()}")
 

@@ -63,7 +63,7 @@ def replay(
     *,
     json: _Json = False,
 ) -> None:
-    """Put dead letters back into the queue, with all attempts again."""
+    """Put dead letters back into the queue, with their attempts reset."""
     ids = with_queue(queue, lambda opened: opened.replay(limit))
     if json:
         output.document({"queue": queue, "replayed": len(ids), "ids": ids})

@@ -18,7 +18,7 @@ def retry(
     all_dead: Annotated[bool, typer.Option("--all-dead", help="All failures without attempts left.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Retry failures at once, with all attempts again. `zoning up` runs them, or `zoning sync`."""
+    """Request failed partitions again at once, with all attempts. `zoning up` or `zoning sync` runs them."""
     from zoning_assets.storage.postgis.records import failure_records  # noqa: PLC0415
 
     if (what is None) != all_dead:

@@ -74,7 +74,7 @@ def lift_hold(context: dg.OpExecutionContext, config: Resume, zoning: Zoning) ->
     """Do the same as `zoning resume`."""
     with one_line():
         lifted = hold_records.resume(zoning.database(), **_what(config), reason=config.reason, actor=_actor(context))
-    context.log.info(f"{lifted[0].what} goes on")
+    context.log.info(f"{lifted[0].what} is resumed")
 
 
 @dg.op(description="Publishes the inverse of earlier batches as a new batch, then pauses the jurisdiction.")

@@ -133,7 +133,7 @@ async def _store(
     except ZoningError as error:
         return error
     except Exception as error:  # noqa: BLE001 - a defect of ours must not block the other messages
-        _log.error("%s: unforeseen", jurisdiction.id, exc_info=error)
+        _log.error("%s: unexpected error", jurisdiction.id, exc_info=error)
         return Defect(
             "a fault of this program", where=jurisdiction.id, do="report it, with the dead letter and the log"
         )
