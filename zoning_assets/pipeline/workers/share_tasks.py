@@ -41,7 +41,7 @@ class BatchShares:
 
     Attributes:
         batch: the shares of the parcels that are decided.
-        leading: the parcels of this batch with the largest part of each district; see overlay.Part.
+        leading: the parcels of this batch with the largest part of each district; see overlay.PartialShares.
         undecided: keys of parcels whose shares depend on other batches.
     """
 

@@ -52,7 +52,7 @@ def opened(url: str, jurisdiction: str) -> Iterator[Snapshots]:
 def add(snapshots: Snapshots, release: Release, changes: pd.DataFrame, srid: int) -> int:
     """Store a release and its changes; return the number of new changes.
 
-    `changes`: the columns zoning_changes.COLUMNS, `geometry` in the target CRS with this SRID.
+    `changes`: the columns change_event.COLUMNS, `geometry` in the target CRS with this SRID.
     """
     connection, query = snapshots.connection, named("changes")
     values_ = {**asdict(release), **asdict(release.span), "jurisdiction": snapshots.jurisdiction}
