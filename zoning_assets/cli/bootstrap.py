@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 from contextlib import contextmanager, nullcontext
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,12 +35,12 @@ def settings() -> Settings:
 
 
 def settings_digest() -> str:
-    """Return a digest of what decides where runs read and write: equal where two processes make the same runs.
+    """Return a digest of the settings and of the program's version: equal where two processes make the same runs.
 
     The database and Dagster's storage must have been brought up, as their addresses are part of it.
     """
     addresses = (os.environ.get("ZONING_DATABASE_URL"), os.environ.get(dagster_storage.SETTING))
-    return hashlib.sha256(repr((settings(), addresses)).encode()).hexdigest()
+    return hashlib.sha256(repr((version("zoning-assets"), settings(), addresses)).encode()).hexdigest()
 
 
 def jurisdiction(id_: str) -> Jurisdiction:
@@ -184,8 +185,12 @@ def bring_up_database() -> str:
 
 
 def prepare_storage() -> Path:
-    """Create DAGSTER_HOME and its storage, before several programs would create it at the same time."""
-    with dagster_instance():
+    """Create DAGSTER_HOME and its storage, before several programs would create it at the same time. Cancel queued runs
+    of commands that are gone, before the daemon would start them."""
+    from zoning_assets.defs import run_workers  # noqa: PLC0415 - imports Dagster
+
+    with dagster_instance() as instance:
+        run_workers.cancel_abandoned(instance)
         return Path(os.environ["DAGSTER_HOME"])
 
 

@@ -14,15 +14,13 @@ import dagster as dg
 
 from zoning_assets.defs import partitions, retry_policies, run_requests
 from zoning_assets.defs.resources import Zoning
+from zoning_assets.defs.run_queue import UNFINISHED
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.model import CHANGES, PARCELS
 
 _TICK_S, _MOST_EVENTS = 15, 500
 #: How far the first tick, or a tick with a lost cursor, looks back. Run keys prevent duplicate requests.
 _LOOK_BACK = timedelta(hours=1)
-_UNFINISHED = [
-    dg.DagsterRunStatus(name) for name in ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING", "MANAGED")
-]
 
 
 @dataclass
@@ -94,8 +92,7 @@ def _new(instance: dg.DagsterInstance, cursor: Cursor, asset: str) -> list[Made]
 def _goes_on_alone(run: dg.DagsterRun | None) -> bool:
     """Return whether `zoning sync` started the run as one of a sequence. A run that a person re-executes inherits the
     tags, but no command waits for it."""
-    marks = {retry_policies.ONCE, retry_policies.COMMAND}
-    return run is not None and run.parent_run_id is None and not marks.isdisjoint(run.tags)
+    return run is not None and run.parent_run_id is None and retry_policies.ONCE in run.tags
 
 
 def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:
@@ -103,7 +100,7 @@ def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:
     last = instance.get_run_by_id(run)
     if last and not last.is_finished:
         return True
-    going = dg.RunsFilter(statuses=_UNFINISHED, tags={retry_policies.JURISDICTION: jurisdiction})
+    going = dg.RunsFilter(statuses=UNFINISHED, tags={retry_policies.JURISDICTION: jurisdiction})
     return instance.get_runs_count(going) > 0
 
 
