@@ -5,7 +5,6 @@ import hashlib
 import os
 import sys
 from contextlib import contextmanager, nullcontext
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
+#: The folder of this package.
+_CODE = Path(__file__).parents[1]
 #: The first line of our dagster.yaml, also in earlier versions.
 _OURS = "# `zoning` copies this file to DAGSTER_HOME"
 _DOTENV = "# Written by `zoning` for `dagster dev` and `dg dev` in this clone.\n"
@@ -35,12 +36,14 @@ def settings() -> Settings:
 
 
 def settings_digest() -> str:
-    """Return a digest of the settings and of the program's version: equal where two processes make the same runs.
+    """Return a digest of the settings and of the time when the program's code last changed, by an upgrade or an edit:
+    equal where two processes make the same runs. (A clone has no package version.)
 
     The database and Dagster's storage must have been brought up, as their addresses are part of it.
     """
+    changed_ns = max(file.stat().st_mtime_ns for file in _CODE.rglob("*.py"))
     addresses = (os.environ.get("ZONING_DATABASE_URL"), os.environ.get(dagster_storage.SETTING))
-    return hashlib.sha256(repr((version("zoning-assets"), settings(), addresses)).encode()).hexdigest()
+    return hashlib.sha256(repr((changed_ns, settings(), addresses)).encode()).hexdigest()
 
 
 def jurisdiction(id_: str) -> Jurisdiction:

@@ -92,7 +92,8 @@ def _new(instance: dg.DagsterInstance, cursor: Cursor, asset: str) -> list[Made]
 def _goes_on_alone(run: dg.DagsterRun | None) -> bool:
     """Return whether `zoning sync` started the run as one of a sequence. A run that a person re-executes inherits the
     tags, but no command waits for it."""
-    return run is not None and run.parent_run_id is None and retry_policies.ONCE in run.tags
+    marks = {retry_policies.ONCE, retry_policies.COMMAND}
+    return run is not None and run.parent_run_id is None and not marks.isdisjoint(run.tags)
 
 
 def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:
