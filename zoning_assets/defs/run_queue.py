@@ -1,6 +1,7 @@
 """The run queue of a running `zoning up`: whether there is one for this Dagster storage, and requests to it.
 
-Runs are submitted and terminated by the webserver's GraphQL API. Everything else is read from Dagster's storage.
+Runs are submitted, and terminated after they have started, by the webserver's GraphQL API. Runs without a process are
+canceled in Dagster's storage, from which everything else is read.
 """
 
 import time
