@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import rows
+from zoning_assets.cli import bootstrap
 from zoning_assets.cli.up import _free_port
 
 OPEN = "from zoning_assets.cli import bootstrap; bootstrap.prepare_storage()"
@@ -25,6 +26,21 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "ZONING_HOME": str(tmp_path / "a home with spaces"),
         "ZONING_JURISDICTIONS": str(tmp_path),
     }
+
+
+def test_the_digest_changes_with_the_settings_and_with_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`zoning sync` does not use a `zoning up` that was started before an upgrade."""
+    code = tmp_path / "module.py"
+    code.touch()
+    monkeypatch.setattr(bootstrap, "_CODE", tmp_path)
+    first = bootstrap.settings_digest()
+    assert bootstrap.settings_digest() == first
+    monkeypatch.setenv("ZONING_JURISDICTIONS", str(tmp_path))
+    second = bootstrap.settings_digest()
+    os.utime(code, (1.0, 1.0))
+    assert len({first, second, bootstrap.settings_digest()}) == 3
 
 
 def test_three_first_openings_at_once_give_one_storage(environ: dict[str, str], database: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils.error import SerializableErrorInfo
+from sqlalchemy.exc import OperationalError
 
 from zoning_assets.defs import run_queue, webserver
 from zoning_assets.defs.webserver import Webserver, WebserverSilent, announced, announcement
@@ -71,6 +73,10 @@ def state(heartbeat: float | None) -> dict[str, Any]:
     return {"data": {"instance": {"daemonHealth": health}, "workspaceOrError": {"locationEntries": [location]}}}
 
 
+def _fail() -> None:
+    raise OperationalError("SELECT 1", {}, Exception("refused"))
+
+
 _REPOSITORY = {"name": "ours", "pipelines": [{"name": "find_tiles"}]}
 
 
@@ -91,6 +97,9 @@ def test_it_is_found_where_storage_and_settings_are_the_same(
         assert found is not None
         assert (found.webserver, found.location) == (Webserver(port), ("here", "ours"))
         assert find(settings="other") is None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(instance, "get_daemon_heartbeats", _fail)
+            assert find() is None, "the storage does not answer"
         assert find(clock=now + run_queue.DEAD_AFTER_S + 1) is None, "the daemon is dead"
         playing.answer = state(now - 1)
         assert find() is None, "another storage"
@@ -101,6 +110,16 @@ def test_it_is_found_where_storage_and_settings_are_the_same(
         playing.answer, playing.info = state(now), {"name": "another program"}
         assert find() is None
     assert find() is None
+
+
+def test_a_daemon_that_recorded_an_error_is_alive(instance: dg.DagsterInstance, playing: Playing) -> None:
+    queue = run_queue.RunQueue(Webserver(playing.server_address[1]), instance, ("here", "ours"), "sync 1")
+    now = time.time()
+    assert queue.why_dead(now) == "the daemon of `zoning up` never sent a heartbeat"
+    error = SerializableErrorInfo("a sensor failed", [], None)
+    instance.add_daemon_heartbeat(DaemonHeartbeat(now, DAEMON, "1", [error]))
+    assert queue.why_dead(now) is None
+    assert queue.why_dead(now + 130) == "the daemon of `zoning up` has sent no heartbeat for 130 s"
 
 
 def test_an_answer_with_errors_and_no_answer_are_told_apart(playing: Playing) -> None:
@@ -117,7 +136,7 @@ def test_an_answer_with_errors_and_no_answer_are_told_apart(playing: Playing) ->
     assert not server.is_up()
 
 
-def test_the_file_is_for_this_user_and_of_the_last_one_that_started(tmp_path: Path) -> None:
+def test_the_file_is_private_and_of_the_latest_zoning_up(tmp_path: Path) -> None:
     file = tmp_path / webserver._FILE
     with announced(tmp_path, 3000, "a"):
         assert file.stat().st_mode & 0o777 == 0o600

@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dagster._core.execution import asset_backfill
 
 from zoning_assets.cli import bootstrap
 from zoning_assets.defs.resources import Zoning
+from zoning_assets.defs.retry_policies import COMMAND
 from zoning_assets.defs.run_workers import SAYS_WITHIN_S, WORKER, dead, forgotten, this_process, why_dead
 from zoning_assets.defs.sensors.run_lost import run_lost
 
@@ -71,6 +73,34 @@ def test_a_run_whose_process_is_gone_fails_and_one_that_lives_goes_on(instance: 
         assert not run_lost.evaluate_tick(context).run_requests
     found = {run.run_id: run.status.value for run in instance.get_runs()}
     assert [found[run_id] for run_id in ids] == ["STARTED", "FAILURE", "FAILURE", "STARTED"]
+
+
+def _command(process: str) -> dict[str, str]:
+    return {COMMAND: f"sync {process} 1a2b"}
+
+
+@pytest.mark.parametrize("by", ["run_lost", "zoning up"])
+def test_queued_runs_of_a_dead_command_are_canceled(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """By the sensor, and before `zoning up` starts the daemon. Runs of a living command, of another machine, of a
+    sensor and runs that a person re-executed are kept."""
+    gone, here = _gone(), this_process("").strip()
+    _, *other = gone.split()
+    tags = [_command(gone), _command(here), _command(" ".join(["elsewhere", *other])), {}, {COMMAND: "sync 1"}]
+    runs = [instance.create_run_for_job(nothing, tags=each) for each in tags]
+    again = instance.create_run_for_job(
+        nothing, tags=_command(gone), parent_run_id=runs[0].run_id, root_run_id=runs[0].run_id
+    )
+    if by == "run_lost":
+        with dg.build_sensor_context(instance=instance, resources={"zoning": Zoning()}) as context:
+            run_lost.evaluate_tick(context)
+    else:
+        monkeypatch.setattr(bootstrap, "dagster_instance", lambda: nullcontext(instance))
+        monkeypatch.setenv("DAGSTER_HOME", "home")
+        bootstrap.prepare_storage()
+    found = {run.run_id: run.status.value for run in instance.get_runs()}
+    assert [found[run.run_id] for run in (*runs, again)] == ["CANCELED", *["NOT_STARTED"] * 5]
 
 
 def test_a_run_that_ends_while_it_is_looked_at_is_left_alone(instance: dg.DagsterInstance) -> None:

@@ -1,19 +1,25 @@
 """Runs that a command submits to the queue of `zoning up`, with a webserver that a test plays."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.events import StepMaterializationData
+from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.dagster_run import CANCELABLE_RUN_STATUSES
+from dagster._utils.error import SerializableErrorInfo
 from sqlalchemy.exc import OperationalError
 
 from tests.conftest import read_toml
 from zoning_assets.defs import partitions, retry_policies
 from zoning_assets.defs.in_process_runs import FORCE, RANGE_END, RANGE_START
 from zoning_assets.defs.run_queue import RunQueue
+from zoning_assets.defs.run_results import gone
 from zoning_assets.defs.submitted_runs import Submission, materialize
 from zoning_assets.defs.webserver import WebserverSilent
 from zoning_assets.errors import DatabaseUnavailable, Stopping, StoreError
@@ -39,7 +45,8 @@ def queued(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> dg.DagsterR
 
 
 class FakeWebserver:
-    """Creates and terminates runs in the storage, as the real one does; `after` is called with each new run."""
+    """Creates and terminates runs in the storage, as the real one does; `after` is called with each new run. As in
+    Dagster, only runs in the queue and runs that have started are terminated; failures are in the answer only."""
 
     address = "http://127.0.0.1:1"
 
@@ -52,8 +59,9 @@ class FakeWebserver:
 
     def graphql(self, query: str, variables: Mapping[str, Any], _timeout_s: float) -> Any:
         if "terminateRuns" in query:
-            for run_id in variables["ids"]:
-                self.instance.report_run_canceled(self.run(run_id))
+            for run in map(self.run, variables["ids"]):
+                if run.status in CANCELABLE_RUN_STATUSES:
+                    self.instance.report_run_canceled(run)
             return {"terminateRuns": {}}
         params = variables["params"]
         self.asked.append(params)
@@ -115,9 +123,11 @@ def test_a_run_has_the_job_and_the_tags_that_sensors_use(
     steps = list[str]()
     result = materialize(submission, ["tiles"], [ID], tags={FORCE: "true"}, progress=steps.append)
     (asked,) = webserver.asked
+    sent = {tag["key"]: tag["value"] for tag in asked["executionMetadata"]["tags"]}
+    assert sent.pop(retry_policies.SUBMISSION)
     assert asked["selector"]["jobName"] == "find_tiles"
     assert asked["selector"]["assetSelection"] == [{"path": ["tiles"]}]
-    assert {tag["key"]: tag["value"] for tag in asked["executionMetadata"]["tags"]} == {
+    assert sent == {
         retry_policies.HOST: "127.0.0.1:1",
         retry_policies.JURISDICTION: ID,
         retry_policies.FEED: "parcels",
@@ -144,16 +154,36 @@ def test_each_range_of_tiles_is_a_run_and_unknown_tiles_fail(
     }
 
 
+def test_a_tile_that_was_unregistered_while_its_run_waited_fails(
+    submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver
+) -> None:
+    partitions.register(instance, ID, ["1", "2", "3"])
+    webserver.after = ends_well(instance, "parcels")  # the first and the last tile only
+    keys = [partitions.key_of(Place(ID, tile)) for tile in "123"]
+    result = materialize(submission, TILE_ASSETS, keys)
+    assert sorted(result.done) == [keys[0], keys[2]]
+    assert result.failed == {keys[1]: gone(keys[1])}
+
+
 def test_a_run_that_does_not_succeed_gives_one_line(
     submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver
 ) -> None:
     """A failed start, a cancellation in the UI, a deletion."""
     ends = {
-        "failed before its first step ended: no room": lambda run: instance.report_run_failed(run, "no room"),
+        "failed outside a step: no room": lambda run: instance.report_run_failed(run, "no room"),
         "was canceled in Dagster; run the command again": instance.report_run_canceled,
         "was deleted; run the command again": lambda run: instance.delete_run(run.run_id),
     }
-    for line, webserver.after in ends.items():
+
+    def canceled_in_a_step(run: dg.DagsterRun) -> None:
+        failure = StepFailureData(SerializableErrorInfo("interrupted", [], None), None)
+        instance.report_dagster_event(
+            dg.DagsterEvent("STEP_FAILURE", run.job_name, event_specific_data=failure), run.run_id
+        )
+        instance.report_run_canceled(run)
+
+    cases = [*ends.items(), ("was canceled in Dagster; run the command again", canceled_in_a_step)]
+    for line, webserver.after in cases:
         result = materialize(submission, ["tiles"], [ID])
         assert result.failed[ID].startswith("run ")
         assert result.failed[ID].endswith(line)
@@ -171,9 +201,6 @@ def test_a_refused_run_gives_one_line(
 def test_a_run_whose_submission_was_not_answered_is_found(
     submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver
 ) -> None:
-    def silent(run: dg.DagsterRun) -> None:
-        raise WebserverSilent("no answer", where=run.run_id, do="wait")
-
     def end(_: str) -> None:
         for run in submission.queue.runs():
             ends_well(instance, "tiles")(run)
@@ -185,6 +212,31 @@ def test_a_run_whose_submission_was_not_answered_is_found(
         result = materialize(submission, ["tiles"], [ID])
     assert result.done == {ID: {"requests": 3}}
     assert webserver.run(other.run_id).status == QUEUED
+
+
+def silent(_: dg.DagsterRun) -> None:
+    raise WebserverSilent("no answer", where="it", do="wait")
+
+
+def test_a_run_that_ended_before_it_was_looked_for_is_found(
+    submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver
+) -> None:
+    def end(run: dg.DagsterRun) -> None:
+        ends_well(instance, "tiles")(run)
+        silent(run)
+
+    webserver.after = end
+    assert materialize(submission, ["tiles"], [ID]).done == {ID: {"requests": 3}}
+
+
+def test_a_run_that_is_created_too_late_is_canceled(
+    submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoning_assets.defs.submitted_runs._QUEUED_WITHIN_S", 0.0)
+    webserver.after = silent
+    result = materialize(submission, ["tiles"], [ID])
+    assert "the webserver did not answer" in result.failed[ID]
+    assert [run.status for run in instance.get_runs()] == [CANCELED]
 
 
 def test_a_queue_that_does_not_move_is_reported(
@@ -204,7 +256,7 @@ def test_a_queue_that_does_not_move_is_reported(
 
     monkeypatch.setattr("zoning_assets.defs.submitted_runs._pause", pause)
     assert not materialize(submission, ["tiles"], [ID]).failed
-    assert "has waited in the queue for 0 s (other unfinished runs of 127.0.0.1:1: 0)" in caplog.text
+    assert re.search(r"has waited in the queue for \d+ s \(other unfinished runs of 127.0.0.1:1: 0\)", caplog.text)
     assert webserver.asked
 
 
@@ -259,3 +311,40 @@ def test_a_stop_terminates_the_runs_of_this_command_only(
     finally:
         STOP.reset()
     assert {run.run_id == other.run_id: run.status for run in instance.get_runs()} == {True: QUEUED, False: CANCELED}
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_stop_ends_a_run_that_is_starting(
+    submission: Submission,
+    instance: dg.DagsterInstance,
+    webserver: FakeWebserver,
+    monkeypatch: pytest.MonkeyPatch,
+    starts: bool,
+) -> None:
+    """Dagster refuses to terminate it. When it has started, it is terminated. A run that does not start in time is
+    canceled in the storage, which its process reads before it executes the run."""
+    seconds = iter(range(1000))
+
+    def report(event: str) -> None:
+        (run,) = instance.get_runs()
+        instance.report_dagster_event(dg.DagsterEvent(event, run.job_name), run.run_id)
+
+    def sleep(_: float) -> None:
+        if starts:
+            report("PIPELINE_START")
+
+    def after(_: dg.DagsterRun) -> None:
+        report("PIPELINE_STARTING")
+        STOP.request()
+
+    clock = SimpleNamespace(monotonic=lambda: float(next(seconds)), time=lambda: 0.0, sleep=sleep)
+    monkeypatch.setattr("zoning_assets.defs.submitted_runs.time", clock)
+    webserver.after = after
+    try:
+        with pytest.raises(Stopping):
+            materialize(submission, ["tiles"], [ID])
+    finally:
+        STOP.reset()
+    (run,) = instance.get_runs()
+    assert run.status == CANCELED
+    assert bool(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_START)) == starts

@@ -1,4 +1,4 @@
-"""`zoning sync` while `zoning up` is running: the daemon makes the runs, the reports are as in one process."""
+"""`zoning sync` while `zoning up` is running: the daemon executes the runs, the reports are as in one process."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def up(place: Place) -> Iterator["subprocess.Popen[str]"]:
         try:
             assert program.stdout is not None
             ui = json.loads("".join(iter(program.stdout.readline, "}\n")) + "}")["ui"]
-            stop_sensors(Webserver(int(ui.rpartition(":")[2])), ["feed_changed", "retry_failed", "promise_broken"])
+            stop_sensors(Webserver(int(ui.rpartition(":")[2])), ["feed_changed", "promise_broken"])
             beats = "SELECT 1 FROM zoning_dagster.daemon_heartbeats WHERE daemon_type = 'QUEUED_RUN_COORDINATOR'"
             until(lambda: rows(place.database, beats))
             until(lambda: not rows(place.database, "SELECT 1 FROM zoning_dagster.job_ticks WHERE status = 'STARTED'"))
@@ -143,7 +143,9 @@ def test_a_sync_submits_its_runs(place: Place, server: str, template: str) -> No
         replayed, _ = place.sync("replay", ID, "--feed", "parcels")
         until(lambda: ticks(place) > looked + 1)
         assert {report["fetched"] for report in replayed["harvests"]} != {0}
-        assert all("zoning/command" in tags for _, _, tags in place.runs()), "the sensor requested a run again"
+        commands = [tags.get("zoning/command", "none").split()[0] for _, _, tags in place.runs()]
+        assert commands == ["sync"] * 4 + ["replay"] * (len(commands) - 4), "the sensor requested a run again"
+        assert len(commands) > 4
     with copied(server, template) as (_, url):
         alone = replace(place, database=url, environ={**place.environ, "ZONING_DATABASE_URL": url})
         alone.environ["ZONING_HOME"] += "-alone"
@@ -176,16 +178,22 @@ def held_in_a_run(place: Place, before: int) -> Callable[[], bool]:
 
 
 def test_a_stop_terminates_the_runs(place: Place) -> None:
-    """Ctrl-C ends the command in time and its run, and the same command again completes. A pause is reported. Where
-    `zoning up` ends, the command ends, too."""
+    """Ctrl-C ends the command in time and its run, also while the run is starting, and the same command again
+    completes. A pause is reported. If `zoning up` ends, the command ends, too."""
     with up(place) as program:
-        with started(["sync", ID, "--json"], place.environ, place.folder) as command:
+        with started(["sync", ID, "--feed", "zoning", "--json"], place.environ, place.folder) as command:
             command.until(held_in_a_run(place, 0))
             ended = command.stopped(signal.SIGINT, group=True)
         judged(ended, signal.SIGINT, as_json=True)
         assert ended.seconds < 10
         until(lambda: [status for _, status, _ in place.runs()] == ["CANCELED"])
+        assert rows(place.database, "SELECT * FROM zoning.failure") == [], "the sensor retry_failed would restart it"
         place.gate.close_after(None)
+        with started(["sync", ID, "--feed", "zoning"], place.environ, place.folder / "starting") as command:
+            command.until(lambda: [status for _, status, _ in place.runs()] == ["CANCELED", "STARTING"])
+            ended = command.stopped(signal.SIGINT, group=True)
+        judged(ended, signal.SIGINT, as_json=False)
+        until(lambda: [status for _, status, _ in place.runs()] == ["CANCELED", "CANCELED"])
         hold = hold_records.pause(place.database, jurisdiction=ID, host=None, reason="storm", actor="me", until=None)
         with started(["sync", ID], place.environ, place.folder / "paused") as command:
             command.until(lambda: "storm" in command.err.read_text())

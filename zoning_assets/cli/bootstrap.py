@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
+#: The folder of this package.
+_CODE = Path(__file__).parents[1]
 #: The first line of our dagster.yaml, also in earlier versions.
 _OURS = "# `zoning` copies this file to DAGSTER_HOME"
 _DOTENV = "# Written by `zoning` for `dagster dev` and `dg dev` in this clone.\n"
@@ -34,12 +36,14 @@ def settings() -> Settings:
 
 
 def settings_digest() -> str:
-    """Return a digest of what decides where runs read and write: equal where two processes make the same runs.
+    """Return a digest of the settings and of the time when the program's code last changed, by an upgrade or an edit:
+    equal where two processes make the same runs. (A clone has no package version.)
 
     The database and Dagster's storage must have been brought up, as their addresses are part of it.
     """
+    changed_ns = max(file.stat().st_mtime_ns for file in _CODE.rglob("*.py"))
     addresses = (os.environ.get("ZONING_DATABASE_URL"), os.environ.get(dagster_storage.SETTING))
-    return hashlib.sha256(repr((settings(), addresses)).encode()).hexdigest()
+    return hashlib.sha256(repr((changed_ns, settings(), addresses)).encode()).hexdigest()
 
 
 def jurisdiction(id_: str) -> Jurisdiction:
@@ -184,8 +188,12 @@ def bring_up_database() -> str:
 
 
 def prepare_storage() -> Path:
-    """Create DAGSTER_HOME and its storage, before several programs would create it at the same time."""
-    with dagster_instance():
+    """Create DAGSTER_HOME and its storage, before several programs would create it at the same time. Cancel queued runs
+    of commands that are gone, before the daemon would start them."""
+    from zoning_assets.defs import run_workers  # noqa: PLC0415 - imports Dagster
+
+    with dagster_instance() as instance:
+        run_workers.cancel_abandoned(instance)
         return Path(os.environ["DAGSTER_HOME"])
 
 

@@ -1,4 +1,4 @@
-"""`zoning sync` and `zoning replay`: materialize assets by the daemon of a running `zoning up`, else in this process.
+"""`zoning sync` and `zoning replay`. If `zoning up` is running, its daemon executes the runs, else this process does.
 
 Runs are recorded in the same Dagster instance in both cases, and the command reports the same.
 """
@@ -94,10 +94,11 @@ def run(
         bootstrap.prepare_dagster()
         started, before = change_feed_queries.now(url), known(url)
     kept: ResponseCaches = {}
+    name = "replay" if is_replay else "sync"
     reports = list[dict[str, Any]]()
     with ExitStack() as stack:
         stack.callback(close_idle)
-        dagster = cache(partial(stack.enter_context, _dagster(url, wanted, kept, force=force)))
+        dagster = cache(partial(stack.enter_context, _dagster(url, wanted, kept, name, force=force)))
         for each in wanted:
             steps = _Steps(url, each, kept, dagster, tile, is_replay=is_replay, force=force)
             reports += steps.all(feed)
@@ -150,24 +151,27 @@ class _Steps:
 
 @contextmanager
 def _dagster(
-    url: str, wanted: Sequence[Jurisdiction], kept: "ResponseCaches", *, force: bool
+    url: str, wanted: Sequence[Jurisdiction], kept: "ResponseCaches", name: str, *, force: bool
 ) -> "Iterator[Callable[[Jurisdiction], Sync]]":
-    """Import and open Dagster; yield a function that returns the runs of a jurisdiction."""
+    """Import and open Dagster; yield a function that returns the runs of a jurisdiction. `name`: of the command."""
     with ExitStack() as stack:
         with progress.working("Starting Dagster"):
             from zoning_assets.defs import sync_runs  # noqa: PLC0415 - it takes a second
 
             instance = stack.enter_context(bootstrap.dagster_instance())
-            materialize = _submitted(url, wanted, instance) or _in_process(kept, instance)
+            materialize = _submitted(url, wanted, instance, name) or _in_process(kept, instance)
         yield lambda each: sync_runs.Sync(materialize, instance, each, force=force, watch=_progress)
 
 
-def _submitted(url: str, wanted: Sequence[Jurisdiction], instance: "dg.DagsterInstance") -> "Materialize | None":
+def _submitted(
+    url: str, wanted: Sequence[Jurisdiction], instance: "dg.DagsterInstance", name: str
+) -> "Materialize | None":
     """Return what submits runs to a running `zoning up`; None: there is none for this Dagster storage."""
-    from zoning_assets.defs import run_queue, submitted_runs  # noqa: PLC0415
+    from zoning_assets.defs import run_queue, run_workers, submitted_runs  # noqa: PLC0415
 
     home, settings = Path(os.environ["DAGSTER_HOME"]), bootstrap.settings_digest()
-    queue = run_queue.find(home, instance, settings, command=f"sync {secrets.token_hex(4)}")
+    command = f"{name} {run_workers.this_process(secrets.token_hex(4))}"
+    queue = run_queue.find(home, instance, settings, command)
     if queue is None:
         return None
     output.line(f"The daemon of `zoning up` executes the runs: {queue.webserver.address}/runs")

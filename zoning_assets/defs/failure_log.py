@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from zoning_assets.defs.resources import Zoning
-from zoning_assets.defs.retry_policies import FEED, PASSING, ours
-from zoning_assets.errors import StoreError, ZoningError
+from zoning_assets.defs.retry_policies import FEED, PASSING, is_submitted, ours
+from zoning_assets.errors import Stopping, StoreError, ZoningError
 from zoning_assets.model import CHANGES, PARCELS, Outcome, Place
 from zoning_assets.pipeline import holds
 from zoning_assets.storage.postgis.records import failure_records, hold_records
@@ -18,7 +18,12 @@ _log = logging.getLogger(__name__)
 
 
 def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[Outcome]) -> None:
-    """Record the outcome of partitions. If the database is not available, only the run's own failure is reported."""
+    """Record the outcome of partitions. If the database is not available, only the run's own failure is reported.
+
+    A stop of a submitted run is not recorded: the sensor retry_failed would restart at once what a person stopped.
+    """
+    if is_submitted(context.run):
+        outcomes = [each for each in outcomes if not isinstance(each.error, Stopping)]
     try:
         failure_records.store_outcomes(zoning.database(), outcomes, context.run.run_id, datetime.now(UTC))
     except StoreError as error:
@@ -34,7 +39,7 @@ def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: 
             context.log.warning(f"This run waits. {hold.error()}")
         tiles = [place.tile for place in places if place.jurisdiction == name and place.tile]
         # The run that publishes tiles records the request: the run that finds them may be the last one for a while.
-        if FEED in context.run.tags and (tiles or feed != PARCELS):
+        if FEED in context.run.tags and not is_submitted(context.run) and (tiles or feed != PARCELS):
             failure_records.store_retry(url, name, feed, tiles, context.run.run_id, datetime.now(UTC))
 
 

@@ -1,6 +1,7 @@
 """Retry policies of steps. Each kind of failure has one place that retries it: the HTTP client (http/) retries
 requests, the sensor `retry_failed` retries failed partitions, and Dagster restarts killed runs. This module retries a
-step for about a minute after a failure on our side, such as a restart of the database."""
+step for about a minute after a failure on our side, such as a restart of the database. A run that Dagster abandoned is
+recorded as failed by the sensor `run_lost`, so that `retry_failed` requests its partitions again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,17 @@ HOST = "zoning/host"
 JURISDICTION, FEED = "zoning/jurisdiction", "zoning/feed"
 #: The tag of runs that belong to a command. Dagster does not restart a killed run that has it.
 ONCE = "dagster/max_retries"
-#: The tag of runs that a command submitted to the queue. Its value is the same for all runs of the command.
+#: The tag of runs that a command submitted to the queue: the command's name and process (run_workers.this_process). Its
+#: value is the same for all runs of the command.
 COMMAND = "zoning/command"
+#: The tag of one submission, so that its run is found if the webserver did not answer. Dagster's prefix hides the tag.
+SUBMISSION = "dagster/zoning-submission"
+
+
+def is_submitted(run: dg.DagsterRun) -> bool:
+    """Return whether a command submitted the run and watches it. A run that a person re-executes inherits the tag, but
+    no command waits for it."""
+    return COMMAND in run.tags and run.parent_run_id is None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The run queue of a running `zoning up`: whether there is one for this Dagster storage, and requests to it.
 
-Runs are submitted and terminated by the webserver's GraphQL API. Everything else is read from Dagster's storage.
+Runs are submitted, and terminated after they have started, by the webserver's GraphQL API. Runs without a process are
+canceled in Dagster's storage, from which everything else is read.
 """
 
 import time
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import SQLAlchemyError
 
 from zoning_assets.defs import webserver
-from zoning_assets.defs.retry_policies import COMMAND
+from zoning_assets.defs.retry_policies import COMMAND, is_submitted
+from zoning_assets.defs.run_workers import COMMAND_ENDED, WITHOUT_PROCESS
 from zoning_assets.defs.webserver import Webserver, WebserverSilent
 from zoning_assets.errors import StoreError
 
@@ -23,8 +27,8 @@ DEAD_AFTER_S = 120.0
 UNFINISHED = [
     dg.DagsterRunStatus(name) for name in ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING", "MANAGED")
 ]
-#: Statuses of a run that has no process yet, so that it can be canceled in the storage.
-_WITHOUT_PROCESS = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED)
+#: What Dagster's storage raises where its database does not answer.
+STORAGE_FAILS = (SQLAlchemyError, DagsterPostgresException)
 #: Seconds until the webserver must answer. A stopped command has little time to end (cli/signals.py).
 _LAUNCH_S, _TERMINATE_S = 3.0, 3.0
 
@@ -102,26 +106,28 @@ class RunQueue:
         return str(answer["run"]["runId"])
 
     def runs(self) -> list[dg.DagsterRun]:
-        """Return the unfinished runs of this command; runs without a process first. Runs that a person re-executes
-        inherit the tag and are left out."""
+        """Return the unfinished runs of this command."""
         filters = dg.RunsFilter(statuses=UNFINISHED, tags={COMMAND: self.command})
-        found = [run for run in self.instance.get_runs(filters) if run.parent_run_id is None]
-        return sorted(found, key=lambda run: run.status not in _WITHOUT_PROCESS)
+        return [run for run in self.instance.get_runs(filters) if is_submitted(run)]
 
-    def terminate(self) -> None:
-        """Ask for the end of all unfinished runs of this command.
+    def terminate(self) -> list[dg.DagsterRun]:
+        """Cancel the runs of this command that have no process, and request the end of those that have started. Dagster
+        refuses the request for a run that is starting, so call this again until no run is returned.
 
         Raises:
             StoreError: the webserver did not answer. Runs without a process are canceled nevertheless.
         """
         runs = self.runs()
-        try:
-            if runs:
-                self.webserver.graphql(_TERMINATE, {"ids": [run.run_id for run in runs]}, _TERMINATE_S)
-        finally:
-            for run in self.runs():
-                if run.status in _WITHOUT_PROCESS:
-                    self.instance.report_run_canceled(run, "Its command ended.")
+        for run in runs:
+            if run.status in WITHOUT_PROCESS:
+                self.cancel(run)
+        if started := [run.run_id for run in runs if run.status == dg.DagsterRunStatus.STARTED]:
+            self.webserver.graphql(_TERMINATE, {"ids": started}, _TERMINATE_S)
+        return runs
+
+    def cancel(self, run: dg.DagsterRun) -> None:
+        """Cancel a run in the storage. A process that is starting reads this and does not execute the run."""
+        self.instance.report_run_canceled(run, COMMAND_ENDED)
 
     def why_dead(self, now: float) -> str | None:
         """Return why no further run will be started; None: the daemon and the webserver of `zoning up` are alive.
@@ -131,7 +137,10 @@ class RunQueue:
         """
         if self.webserver.is_gone():
             return "`zoning up` has ended"
-        age = now - _last_heartbeat(self.instance)
+        last = _last_heartbeat(self.instance)
+        if last is None:
+            return "the daemon of `zoning up` never sent a heartbeat"
+        age = now - last
         return f"the daemon of `zoning up` has sent no heartbeat for {age:.0f} s" if age > DEAD_AFTER_S else None
 
     def link(self, run_id: str) -> str:
@@ -152,26 +161,27 @@ def find(
         command: the value of the tag COMMAND for the runs to submit.
         clock: returns seconds since the epoch.
     """
-    said = webserver.announcement(home)
-    if said is None or said.settings != settings:
+    announced = webserver.announcement(home)
+    if announced is None or announced.settings != settings:
         return None
-    found = Webserver(said.port)
-    if clock() - _last_heartbeat(instance) > DEAD_AFTER_S or not found.is_up():
-        return None
+    found = Webserver(announced.port)
     try:
+        last = _last_heartbeat(instance)
+        if last is None or clock() - last > DEAD_AFTER_S or not found.is_up():
+            return None
         state = found.graphql(_STATE, {"daemon": _DAEMON})
         location = _location(state)
         same = _is_same(state, instance) or _is_same(found.graphql(_STATE, {"daemon": _DAEMON}), instance)
-    except (StoreError, KeyError, TypeError):
+    except (StoreError, KeyError, TypeError, *STORAGE_FAILS):
         return None
     return RunQueue(found, instance, location, command) if location and same else None
 
 
-def _last_heartbeat(instance: dg.DagsterInstance) -> float:
-    """Return when the daemon of the queue sent its last heartbeat, in seconds since the epoch. 0: it never did, it
-    reports errors, or this instance has no queue."""
-    status = instance.get_daemon_statuses([_DAEMON])[_DAEMON]
-    return status.last_heartbeat.timestamp if status.healthy and status.last_heartbeat else 0.0
+def _last_heartbeat(instance: dg.DagsterInstance) -> float | None:
+    """Return when the daemon of the queue sent its last heartbeat, in seconds since the epoch; None: it never did. A
+    daemon that recorded errors is alive: Dagster repeats an error in the heartbeats of the next five minutes."""
+    found = instance.get_daemon_heartbeats().get(_DAEMON)
+    return found.timestamp if found else None
 
 
 def _is_same(state: Any, instance: dg.DagsterInstance) -> bool:

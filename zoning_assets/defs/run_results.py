@@ -31,29 +31,37 @@ def collect(  # noqa: PLR0913 - a run, its last asset, its partitions and its en
         asset: the last of its assets.
         keys: its partitions.
         result: receives the metadata of materialized partitions, and the errors of the other ones.
-        failure: why the run did not succeed, if no step says it; None: it succeeded.
+        failure: why the run did not succeed, if no step says it; None: it succeeded. Of a canceled run the failures of
+            its steps are not used: a step fails when it is interrupted.
     """
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
         materialization = entry.asset_materialization
         if materialization and materialization.asset_key == dg.AssetKey(asset) and materialization.partition:
             metadata = {name: value.value for name, value in materialization.metadata.items()}
             result.done[materialization.partition] = metadata
+    missing = [key for key in keys if key not in result.done]
     if failure is None:
+        result.failed |= {key: gone(key) for key in missing}
         return
-    failures = [
-        entry.dagster_event.step_failure_data
-        for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-        if entry.dagster_event
-    ]
+    failures = [] if _is_canceled(instance, run_id) else _step_failures(instance, run_id)
     for data in failures:
         table = data.user_failure_data.metadata.get("failed") if data.user_failure_data else None
         if isinstance(table, dg.TableMetadataValue):
             result.failed |= {str(r.data["partition"]): str(r.data["error"]) for r in table.records}
     why = next(map(_why, failures), failure)
     described = next((d.user_failure_data.description for d in failures if d.user_failure_data), why)
-    for key in keys:
-        if key not in result.done and key not in result.failed:
-            result.failed[key] = str(described).splitlines()[0]
+    line = str(described).splitlines()[0]
+    result.failed |= {key: line for key in missing if key not in result.failed}
+
+
+def _is_canceled(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status == dg.DagsterRunStatus.CANCELED
+
+
+def _step_failures(instance: dg.DagsterInstance, run_id: str) -> list[Any]:
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    return [entry.dagster_event.step_failure_data for entry in entries if entry.dagster_event]
 
 
 def gone(key: str) -> str:

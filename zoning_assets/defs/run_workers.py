@@ -13,11 +13,18 @@ from pathlib import Path
 
 import dagster as dg
 
+from zoning_assets.defs.retry_policies import COMMAND, is_submitted
+
 #: The tag that names a run's process: host, process id, start time of the process, and run id. The run id is needed
 #: because a restarted run inherits the tags of the dead one. Dagster's prefix hides the tag in the list of runs.
 WORKER = "dagster/zoning-worker"
 #: A run sets the tag within this many seconds after its start. If the tag is missing later, the run was killed.
 SAYS_WITHIN_S = 120.0
+
+#: Statuses of a run that has no process yet, so that it can be canceled in the storage.
+WITHOUT_PROCESS = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED)
+#: Why such a run is canceled.
+COMMAND_ENDED = "Its command ended."
 
 #: Dagster's tags for a run that it will restart, and for the id of the new run.
 WILL_RETRY, RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
@@ -25,9 +32,9 @@ WILL_RETRY, RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
 RETRIED_WITHIN, LATEST = timedelta(minutes=1), timedelta(hours=1)
 
 
-def this_process(run_id: str) -> str:
-    """Return this process in the format of the tag."""
-    return f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())} {run_id}"
+def this_process(id_: str) -> str:
+    """Return this process in the format of the tag. `id_`: the id of the run, or of a command."""
+    return f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())} {id_}"
 
 
 def why_dead(run: dg.DagsterRun, running_s: float) -> str | None:
@@ -40,8 +47,19 @@ def why_dead(run: dg.DagsterRun, running_s: float) -> str | None:
     fields = run.tags.get(WORKER, "").split()
     if len(fields) != 4 or fields[3] != run.run_id:
         return "it never recorded its process" if running_s > SAYS_WITHIN_S else None
-    host, pid, began, _ = fields
-    return f"its process {pid} is gone" if host == socket.gethostname() and _began(int(pid)) != began else None
+    return f"its process {fields[1]} is gone" if _is_gone(*fields[:3]) else None
+
+
+def cancel_abandoned(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Cancel the queued runs of commands whose process is gone, and return them. A command cannot cancel its runs if it
+    is killed, or if the database stops together with `zoning up`. Nobody expects the runs later."""
+    found = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(WITHOUT_PROCESS))):
+        fields = run.tags.get(COMMAND, "").split()
+        if len(fields) == 5 and is_submitted(run) and _is_gone(*fields[1:4]):
+            instance.report_run_canceled(run, COMMAND_ENDED)
+            found.append(run)
+    return found
 
 
 def dead(instance: dg.DagsterInstance, now: datetime) -> Iterator[tuple[dg.DagsterRun, str]]:
@@ -77,6 +95,11 @@ def unsubmitted(instance: dg.DagsterInstance, now: datetime) -> Iterator[tuple[d
         successor = instance.get_run_by_id(run.tags.get(RETRIED_AS, ""))
         if successor and successor.status == dg.DagsterRunStatus.NOT_STARTED:
             yield successor, "it was not queued"
+
+
+def _is_gone(host: str, pid: str, began: str) -> bool:
+    """Return whether a process of this machine has ended."""
+    return host == socket.gethostname() and _began(int(pid)) != began
 
 
 def _began(pid: int) -> str:

@@ -8,6 +8,7 @@ and a user who stops a harvest expects that no more requests are sent to the por
 """
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import dagster as dg
-from dagster_postgres.utils import DagsterPostgresException
-from sqlalchemy.exc import SQLAlchemyError
 
 from zoning_assets import graceful_stop
 from zoning_assets.defs import partitions, retry_policies, run_requests
 from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START
-from zoning_assets.defs.run_queue import UNFINISHED, LaunchRefused, RunQueue
+from zoning_assets.defs.run_queue import STORAGE_FAILS, UNFINISHED, LaunchRefused, RunQueue
 from zoning_assets.defs.run_results import Progress, Result, collect, gone, refused
 from zoning_assets.defs.run_workers import why_dead
 from zoning_assets.errors import DatabaseUnavailable, StoreError, ZoningError
@@ -40,8 +39,6 @@ _REPORTED_AFTER_S = 20.0
 #: Terminated runs may take this long to end, seconds. A command must have ended 8 s after a signal (cli/signals.py).
 _ENDS_WITHIN_S = 4.0
 _MOST_EVENTS = 500
-#: What Dagster's storage raises where its database does not answer.
-_STORAGE_FAILS = (SQLAlchemyError, DagsterPostgresException)
 
 
 @dataclass(frozen=True)
@@ -81,14 +78,12 @@ def _materialize(
             watch = Watch(submission, run_id, assets[-1], progress)
             failure = watch.until_end()
             collect(queue.instance, run_id, assets[-1], members, result, failure)
-    except _STORAGE_FAILS as error:
-        _end(queue)
+    except STORAGE_FAILS as error:
         raise DatabaseUnavailable(
             f"it does not answer ({type(error).__name__})", where="Dagster's storage", do="run the command again"
         ) from error
-    except BaseException:
+    finally:  # after success there may be a run that was created later than the webserver had to answer
         _end(queue)
-        raise
     return result
 
 
@@ -98,8 +93,9 @@ def _submit(
     """Submit all runs; return their ids, each with its partitions. `result` receives partitions without a run."""
     queue, job = submission.queue, run_requests.job_of(assets)
     known = _known(queue.instance, job, keys)
-    result.failed |= {key: gone(key) for key in sorted(set(keys) - set(known))}
-    present = [key for key in keys if key in set(known)]
+    registered = set(known)
+    result.failed |= {key: gone(key) for key in sorted(set(keys) - registered)}
+    present = [key for key in keys if key in registered]
     if not present:
         return []
     jurisdiction = submission.jurisdictions[partitions.place_of(present[0]).jurisdiction]
@@ -107,9 +103,10 @@ def _submit(
     for request in run_requests.of_keys(queue.instance, job, jurisdiction, present):
         STOP.check(jurisdiction.id)
         members = _members(request.tags, known, present)
-        run_tags = {**request.tags, **tags, retry_policies.ONCE: "0"}
+        submission_id = secrets.token_hex(8)
+        run_tags = {**request.tags, **tags, retry_policies.ONCE: "0", retry_policies.SUBMISSION: submission_id}
         try:
-            run_id = queue.submit(job, assets, run_tags) or _appeared(queue, {run for run, _ in submitted})
+            run_id = queue.submit(job, assets, run_tags) or _appeared(queue, submission_id)
         except LaunchRefused as error:
             result.failed |= dict.fromkeys(members, refused(members[0], error.what))
         else:
@@ -130,8 +127,8 @@ def _members(tags: Mapping[str, str], known: Sequence[str], keys: Sequence[str])
     return list(known[known.index(tags[RANGE_START]) : known.index(tags[RANGE_END]) + 1])
 
 
-def _appeared(queue: RunQueue, others: set[str]) -> str:
-    """Return the id of a run whose submission was not answered.
+def _appeared(queue: RunQueue, submission_id: str) -> str:
+    """Return the id of a run whose submission was not answered. It may have ended already.
 
     Raises:
         LaunchRefused: no such run was created.
@@ -140,8 +137,8 @@ def _appeared(queue: RunQueue, others: set[str]) -> str:
     """
     until = time.monotonic() + _QUEUED_WITHIN_S
     while time.monotonic() < until:
-        if new := [run.run_id for run in queue.runs() if run.run_id not in others]:
-            return new[0]
+        if found := queue.instance.get_runs(dg.RunsFilter(tags={retry_policies.SUBMISSION: submission_id})):
+            return found[0].run_id
         STOP.check("the run queue")
         if dead := queue.why_dead(time.time()):
             raise StoreError(dead, where="the run queue", do="run the command again")
@@ -153,15 +150,21 @@ def _end(queue: RunQueue) -> None:
     """Terminate the runs of this command and wait a moment for their end; report what goes on nevertheless."""
     until = time.monotonic() + _ENDS_WITHIN_S
     try:
-        queue.terminate()
-        while (runs := queue.runs()) and time.monotonic() < until:
+        while (runs := queue.terminate()) and time.monotonic() < until:
             time.sleep(_LOOK_S / 2)
-    except (ZoningError, dg.DagsterError, *_STORAGE_FAILS) as error:
+        for run in runs:
+            if run.status == dg.DagsterRunStatus.STARTING:
+                queue.cancel(run)
+    except (ZoningError, dg.DagsterError, *STORAGE_FAILS) as error:
         why = str(error).splitlines()[0]
         _log.warning("runs of this command may continue, see %s/runs: %s", queue.webserver.address, why)
         return
     for run in runs:
+<<<<<<< HEAD
         _log.warning("run %s has not ended yet, see %s", run.run_id[:8], queue.link(run.run_id))
+=======
+        _log.warning("run %s may not have ended yet, see %s", run.run_id[:8], queue.link(run.run_id))
+>>>>>>> work-fixsub
 
 
 def _pause(seconds: float) -> None:
@@ -179,10 +182,10 @@ class Watch:
     run_id: str
     asset: str
     progress: Progress
-    began: float = field(default_factory=time.monotonic)
-    _cursor: str | None = None
-    _daemon_checked: float = 0.0
-    _reports: int = 0
+    _began: float = field(default_factory=time.monotonic, init=False)
+    _cursor: str | None = field(default=None, init=False)
+    _daemon_checked: float = field(default=0.0, init=False)
+    _reports: int = field(default=0, init=False)
 
     def until_end(self) -> str | None:
         """Wait until the run has ended; return why it did not succeed, or None.
@@ -235,7 +238,7 @@ class Watch:
         entries = self._instance.all_logs(self.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
         words = [entry.dagster_event.message for entry in entries if entry.dagster_event]
         why = next((line for text in words for line in (text or "").splitlines() if line.strip()), "no reason is known")
-        return f"{self._name} failed before its first step ended: {why}"
+        return f"{self._name} failed outside a step: {why}"
 
     def _report_pause(self, active_holds: holds.ActiveHolds, run: dg.DagsterRun) -> None:
         jurisdiction = self.submission.jurisdictions[run.tags[retry_policies.JURISDICTION]]
@@ -249,7 +252,7 @@ class Watch:
         Raises:
             StoreError: the daemon is dead, so nothing would end the wait.
         """
-        waited_s = time.monotonic() - self.began
+        waited_s = time.monotonic() - self._began
         if run.status == dg.DagsterRunStatus.NOT_STARTED and waited_s > _QUEUED_WITHIN_S:
             self._instance.report_run_canceled(run, "It was not queued.")
             return f"{self._name} was created but not queued; run the command again"

@@ -3,7 +3,7 @@
 `zoning up` writes its port to a file in DAGSTER_HOME and removes the file at its end. The file may be left over from a
 killed process, so its reader must check who answers at that port (run_queue.py).
 
-Dagster is not imported here, because `zoning up` does not need it.
+Dagster is not imported here, because it takes a second and cli/up.py imports this module.
 """
 
 import http.client

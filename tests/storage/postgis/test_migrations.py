@@ -154,11 +154,13 @@ OLD = """
     INSERT INTO zoning.audit
         SELECT (a).id, (a).at, (a).actor, (a).deed, (a).subject, (a).reason, zoning.audit_hash('', a)
         FROM (SELECT ROW(1, now(), 'ann', 'pause', '{}'::jsonb, 'odd', '')::zoning.audit AS a) one;
+    CREATE VIEW public.mine AS SELECT zoning.date_or_null('2026-11-30') AS day;
 """
 
 
 def test_the_rows_of_an_older_database_are_kept(empty: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rejections get the current row ids, the hold is active, the audit is valid and can be continued."""
+    """Rejections get the current row ids, the hold is active, the audit is valid and can be continued. A view of the
+    user is kept."""
     upgrade = command.upgrade
     with monkeypatch.context() as old:  # a program of then
         old.setattr(command, "upgrade", lambda config, _: upgrade(config, "0004"))

@@ -14,15 +14,13 @@ import dagster as dg
 
 from zoning_assets.defs import partitions, retry_policies, run_requests
 from zoning_assets.defs.resources import Zoning
+from zoning_assets.defs.run_queue import UNFINISHED
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.model import CHANGES, PARCELS
 
 _TICK_S, _MOST_EVENTS = 15, 500
 #: How far the first tick, or a tick with a lost cursor, looks back. Run keys prevent duplicate requests.
 _LOOK_BACK = timedelta(hours=1)
-_UNFINISHED = [
-    dg.DagsterRunStatus(name) for name in ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING", "MANAGED")
-]
 
 
 @dataclass
@@ -103,7 +101,7 @@ def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:
     last = instance.get_run_by_id(run)
     if last and not last.is_finished:
         return True
-    going = dg.RunsFilter(statuses=_UNFINISHED, tags={retry_policies.JURISDICTION: jurisdiction})
+    going = dg.RunsFilter(statuses=UNFINISHED, tags={retry_policies.JURISDICTION: jurisdiction})
     return instance.get_runs_count(going) > 0
 
 

@@ -3,6 +3,8 @@
 Dagster restarts a run with a dead process a few times, but not if the code server is down at that moment. Such a run
 records no outcome. This sensor therefore records its partitions as temporary failures. The sensor retry_failed then
 retries them with growing delays, a limited number of times.
+
+The sensor also cancels queued runs of commands that were killed (run_workers.cancel_abandoned).
 """
 
 from collections.abc import Iterator
@@ -14,7 +16,16 @@ from zoning_assets.defs import partitions
 from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.run_requests import FEED_OF
-from zoning_assets.defs.run_workers import LATEST, RETRIED_AS, RETRIED_WITHIN, WILL_RETRY, dead, forgotten, unsubmitted
+from zoning_assets.defs.run_workers import (
+    LATEST,
+    RETRIED_AS,
+    RETRIED_WITHIN,
+    WILL_RETRY,
+    cancel_abandoned,
+    dead,
+    forgotten,
+    unsubmitted,
+)
 from zoning_assets.errors import RunGivenUp
 from zoning_assets.model import Outcome, Place
 from zoning_assets.storage.postgis.records import failure_records
@@ -31,12 +42,13 @@ _PARTITION, _REASON = "dagster/partition", "dagster/run_failure_reason"
     description="Fails runs whose process was killed, so that Dagster restarts them; records abandoned runs.",
 )
 def run_lost(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SkipReason:
-    """Report each lost run as failed, then record abandoned runs."""
+    """Report each lost run as failed, cancel queued runs of dead commands, then record abandoned runs."""
     instance, now = context.instance, datetime.now(UTC)
     lost = [*dead(instance, now), *forgotten(instance, now), *unsubmitted(instance, now)]
     for run, why in lost:
         instance.report_run_failed(run, why)
     lines = [f"{run.run_id}: {why}" for run, why in lost]
+    lines += [f"{run.run_id}: its command ended" for run in cancel_abandoned(instance)]
     lines += [f"{run}: Dagster abandoned it" for run in note_given_up(instance, zoning, now)]
     return dg.SkipReason("; ".join(lines) or "no run is lost")
 

@@ -33,12 +33,12 @@ BEGIN
     RAISE EXCEPTION 'zoning.audit only grows';
 END $$;
 
-CREATE FUNCTION zoning.date_or_null(value text) RETURNS date
+CREATE FUNCTION zoning.date_or_null(said text) RETURNS date
     LANGUAGE plpgsql IMMUTABLE
     AS $$
 BEGIN
-    RETURN CASE WHEN value ~ '^\d{4}-\d{2}-\d{2}' THEN make_date(
-        substr(value, 1, 4)::int, substr(value, 6, 2)::int, substr(value, 9, 2)::int) END;
+    RETURN CASE WHEN said ~ '^\d{4}-\d{2}-\d{2}' THEN make_date(
+        substr(said, 1, 4)::int, substr(said, 6, 2)::int, substr(said, 9, 2)::int) END;
 EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format THEN
     RETURN NULL;
 END $$;
@@ -96,12 +96,12 @@ CREATE FUNCTION zoning.row_id(jurisdiction text, feed text, raw jsonb) RETURNS t
     LANGUAGE sql IMMUTABLE
     AS $_$
     SELECT left(encode(sha256(convert_to(jsonb_build_array($1, $2, $3 - 'id' - 'attributes' - 'properties', (
-        SELECT jsonb_object_agg(key, value) FROM jsonb_each(CASE WHEN jsonb_typeof(fields) = 'object' THEN fields END)
+        SELECT jsonb_object_agg(key, value) FROM jsonb_each(CASE WHEN jsonb_typeof(said) = 'object' THEN said END)
         WHERE CASE WHEN strpos(lower(key), 'id') + strpos(lower(key), 'shape') = 0 THEN true ELSE
             key !~* '^(.*\.)?(objectid(_\d+)?|fid|ogc_fid|globalid(_\d+)?|(st_)?(area|length|perimeter)\(shape\)'
                 '|shape([._ ]*(st)?_*(area|length|leng|len|ar|le|perimeter)(_+\d*|\(\))?)?)$' END
     ))::text, 'UTF8')), 'hex'), 16)
-    FROM coalesce($3->'attributes', $3->'properties') AS fields
+    FROM coalesce($3->'attributes', $3->'properties') AS said
 $_$;
 
 CREATE TABLE zoning.parcel_zoning_version (

@@ -1,4 +1,4 @@
-"""The column `deed` of zoning.audit and zoning.fix is named `action`; names in two functions."""
+"""The column `deed` of zoning.audit and zoning.fix is named `action`."""
 
 from importlib.resources import files
 

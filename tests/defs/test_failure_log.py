@@ -1,0 +1,54 @@
+"""Which outcomes of a run are recorded for the sensor retry_failed."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from tests.conftest import read_toml
+from zoning_assets.defs import failure_log
+from zoning_assets.defs.retry_policies import COMMAND, FEED
+from zoning_assets.errors import PortalBusy, Stopping
+from zoning_assets.model import PARCELS, Outcome, Place
+from zoning_assets.simulation.county.county import ID, county_toml
+from zoning_assets.storage.postgis.records import failure_records
+
+TILES = [Place(ID, "1"), Place(ID, "2")]
+
+
+def context(tags: dict[str, str], parent: str | None = None) -> Any:
+    run = dg.DagsterRun(job_name="publish_parcels", run_id="run", tags=tags, parent_run_id=parent, root_run_id=parent)
+    return SimpleNamespace(run=run)
+
+
+@pytest.mark.parametrize(
+    ("tags", "parent", "recorded"),
+    [
+        ({COMMAND: "sync 1"}, None, ["PortalBusy"]),
+        ({COMMAND: "sync 1"}, "the run of the command", ["Stopping", "PortalBusy"]),
+        ({}, None, ["Stopping", "PortalBusy"]),
+    ],
+)
+def test_the_stop_of_a_submitted_run_is_not_recorded(
+    database: str, tags: dict[str, str], parent: str | None, recorded: list[str]
+) -> None:
+    """The sensor would restart at once what a person stopped. Other failures of the run are recorded."""
+    errors = [Stopping("stopped", where="x", do="y"), PortalBusy("busy", where="x", do="y")]
+    outcomes = [Outcome(place, PARCELS, error=error) for place, error in zip(TILES, errors, strict=True)]
+    zoning: Any = SimpleNamespace(database=lambda: database)
+    failure_log.note(context(tags, parent), zoning, outcomes)
+    assert [each.kind for each in failure_records.unsolved(database)] == recorded
+
+
+@pytest.mark.parametrize(("tags", "state"), [({COMMAND: "sync 1"}, "waiting"), ({}, "asked")])
+def test_a_submitted_run_does_not_count_as_a_retry(
+    database: str, tmp_path: Any, tags: dict[str, str], state: str
+) -> None:
+    """If it is stopped, the failure would wait for a day for its outcome."""
+    jurisdiction = read_toml(tmp_path, county_toml("http://127.0.0.1:1"), ID)
+    zoning: Any = SimpleNamespace(database=lambda: database, load_jurisdictions=lambda _: ({ID: jurisdiction}, {}))
+    failed = Outcome(TILES[0], PARCELS, error=PortalBusy("busy", where="x", do="y"))
+    failure_log.note(context({}), zoning, [failed])
+    failure_log.begin(context({FEED: PARCELS, **tags}), zoning, PARCELS, TILES)
+    assert [each.state for each in failure_records.unsolved(database)] == [state]
