@@ -160,11 +160,7 @@ def _end(queue: RunQueue) -> None:
         _log.warning("runs of this command may continue, see %s/runs: %s", queue.webserver.address, why)
         return
     for run in runs:
-<<<<<<< HEAD
-        _log.warning("run %s has not ended yet, see %s", run.run_id[:8], queue.link(run.run_id))
-=======
         _log.warning("run %s may not have ended yet, see %s", run.run_id[:8], queue.link(run.run_id))
->>>>>>> work-fixsub
 
 
 def _pause(seconds: float) -> None:

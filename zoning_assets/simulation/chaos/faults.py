@@ -150,3 +150,9 @@ def mixtures(seed: int, how_many: int) -> list[tuple[str, ...]]:
 def outcome_of(names: tuple[str, ...]) -> str:
     """The results that a correct client may have with several faults: those of the worst."""
     return max((FAULTS[name].outcome for name in names), key=_OUTCOMES.index, default=PASSING)
+
+
+def edit_of(name: str) -> tuple[str, bool] | None:
+    """The kind of edit that a fault makes, and whether it is stamped; see edits.edited. None: it edits nothing."""
+    kind = name.removesuffix(_STAMPED).removesuffix(_BETWEEN)
+    return (kind, name.endswith(_STAMPED)) if kind in edits.KINDS else None
