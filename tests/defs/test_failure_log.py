@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from tests.conftest import read_toml
 from zoning_assets.defs import failure_log
@@ -17,9 +18,11 @@ from zoning_assets.storage.postgis.records import failure_records
 TILES = [Place(ID, "1"), Place(ID, "2")]
 
 
-def context(tags: dict[str, str], parent: str | None = None) -> Any:
+def context(
+    tags: dict[str, str], parent: str | None = None, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED
+) -> Any:
     run = dg.DagsterRun(job_name="publish_parcels", run_id="run", tags=tags, parent_run_id=parent, root_run_id=parent)
-    return SimpleNamespace(run=run)
+    return SimpleNamespace(run=run, instance=SimpleNamespace(get_run_by_id=lambda _: run.with_status(status)))
 
 
 @pytest.mark.parametrize(
@@ -52,3 +55,9 @@ def test_a_submitted_run_does_not_count_as_a_retry(
     failure_log.note(context({}), zoning, [failed])
     failure_log.begin(context({FEED: PARCELS, **tags}), zoning, PARCELS, TILES)
     assert [each.state for each in failure_records.unsolved(database)] == [state]
+
+
+def test_a_step_that_was_interrupted_and_retried_ends() -> None:
+    zoning: Any = SimpleNamespace()
+    with pytest.raises(DagsterExecutionInterruptedError):
+        failure_log.begin(context({}, status=dg.DagsterRunStatus.CANCELING), zoning, PARCELS, TILES)

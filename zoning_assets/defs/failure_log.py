@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.retry_policies import FEED, PASSING, is_submitted, ours
@@ -31,7 +32,15 @@ def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[O
 
 
 def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: Sequence[Place]) -> None:
-    """Record that a sensor requested these partitions again. Log a line if they are paused."""
+    """Record that a sensor requested these partitions again. Log a line if they are paused.
+
+    Raises:
+        DagsterExecutionInterruptedError: the run is being canceled. Dagster interrupts a run once. A library may have
+            converted the interrupt to an error, after which the step was retried.
+    """
+    current = context.instance.get_run_by_id(context.run.run_id)
+    if current and current.status == dg.DagsterRunStatus.CANCELING:
+        raise DagsterExecutionInterruptedError
     url, known = zoning.database(), zoning.load_jurisdictions([place.jurisdiction for place in places])[0]
     for name, jurisdiction in known.items():
         hosts = () if feed == CHANGES else holds.hosts_of(jurisdiction, feed)
