@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.retry_policies import FEED, PASSING, is_submitted, ours
@@ -35,12 +34,12 @@ def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: 
     """Record that a sensor requested these partitions again. Log a line if they are paused.
 
     Raises:
-        DagsterExecutionInterruptedError: the run is being canceled. Dagster interrupts a run once. A library may have
-            converted the interrupt to an error, after which the step was retried.
+        dg.Failure: the run is being canceled. Dagster interrupts a run once. A library may have converted the interrupt
+            to an error, after which the step was retried.
     """
     current = context.instance.get_run_by_id(context.run.run_id)
     if current and current.status == dg.DagsterRunStatus.CANCELING:
-        raise DagsterExecutionInterruptedError
+        raise dg.Failure(description="the run was canceled", allow_retries=False)
     url, known = zoning.database(), zoning.load_jurisdictions([place.jurisdiction for place in places])[0]
     for name, jurisdiction in known.items():
         hosts = () if feed == CHANGES else holds.hosts_of(jurisdiction, feed)
