@@ -3,13 +3,11 @@
 import asyncio
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from tests.conftest import read_toml, rows
+from tests.conftest import rows
 from tests.support.asked_questions import carried_out, settled, tick
 from zoning_assets.defs import build, run_requests
 from zoning_assets.defs.resources import Zoning as Resource
@@ -17,24 +15,10 @@ from zoning_assets.defs.sensors import queued_tiles
 from zoning_assets.defs.sensors.tick_data import watched
 from zoning_assets.queues import open_queue
 from zoning_assets.settings import Settings
-from zoning_assets.simulation.county.county import ID, county_toml
-from zoning_assets.simulation.portal.portal_process import serving
+from zoning_assets.simulation.county.county import ID
 from zoning_assets.transform.changes.amendment_messages import TileMessage, write
 
 TILE, OTHER = "882a306603fffff", "882a306605fffff"
-
-
-@pytest.fixture
-def county(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A county of the user's own, served by a portal of its own."""
-    homes = {"ZONING_HOME": "home", "ZONING_STORE_URL": "store", "ZONING_JURISDICTIONS": "toml"}
-    for name, folder in homes.items():
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    monkeypatch.setenv("ZONING_DATABASE_URL", database)
-    monkeypatch.delenv("ZONING_QUEUE_URL", raising=False)
-    with serving(400) as portal:
-        read_toml(tmp_path / "toml", county_toml(portal), ID)
-        yield portal
 
 
 def waiting(database: str, queue: str) -> int:

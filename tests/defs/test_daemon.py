@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import rows
-from tests.support.waiting import MOST_S
+from tests.support.waiting import until
 from zoning_assets.defs.retry_policies import HOST
 from zoning_assets.defs.run_workers import WORKER
 from zoning_assets.simulation.county.county import ID, county_toml
@@ -76,12 +76,8 @@ def kill_group(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def wait_for(what: Callable[[], object], said: str) -> object:
-    until = time.monotonic() + MOST_S
-    while not (found := what()):
-        assert time.monotonic() < until, said
-        time.sleep(0.3)
-    return found
+#: A look reads Dagster's storage, which the daemon needs too.
+wait_for = partial(until, every_s=0.3)
 
 
 def harvests(instance: dg.DagsterInstance, jurisdiction: str) -> list[dg.DagsterRun]:
@@ -139,30 +135,30 @@ def test_a_run_a_portal_and_what_is_killed_is_done_all_the_same(
             return found if len(found) == 2 else []
 
         with daemon(environ):
-            wait_for(running, "the slow portal's run has not begun")
-            wait_for(lambda: done(_THEIRS) == _JOBS, "the quick portal waits for the slow one")
-            going = wait_for(lambda: two_going() and running() and two_going(), "the slow portal's runs do not go on")
+            wait_for(running, "the slow portal's run")
+            wait_for(lambda: done(_THEIRS) == _JOBS, "the quick portal's runs, beside the slow one")
+            going = wait_for(lambda: two_going() and running() and two_going(), "the slow portal's runs")
             assert sorted((run.status for run in going), key=str) == [
                 dg.DagsterRunStatus.QUEUED,
                 dg.DagsterRunStatus.STARTED,
             ]
             assert len({run.tags[HOST] for run in going}) == 1
-            first = wait_for(running, "no run of the slow portal goes on")
+            first = wait_for(running, "a run of the slow portal")
             os.kill(int(first.tags[WORKER].split()[1]), signal.SIGKILL)
             again = wait_for(
-                lambda: (run := running()) and run.run_id != first.run_id and run, "it was not started again"
+                lambda: (run := running()) and run.run_id != first.run_id and run, "the run that Dagster starts again"
             )
         with daemon(environ):
             quick = Path(environ["ZONING_JURISDICTIONS"]) / f"{_THEIRS}.toml"
             quick.with_name(f"{_LATER}.toml").write_text(quick.read_text().replace(_THEIRS, _LATER))
             wait_for(
                 lambda: instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.FAILURE,
-                "the dead run was not found",
+                "the failure of the dead run",
             )
             answers.set()
             published = "SELECT DISTINCT feed FROM zoning.feed WHERE harvested IS NOT NULL AND jurisdiction = %s"
-            wait_for(lambda: running() is None and len(rows(database, published, _OURS)) == 2, "not all was done")
-            wait_for(lambda: done(_LATER) == _JOBS, "a file that came later was not found")
+            wait_for(lambda: running() is None and len(rows(database, published, _OURS)) == 2, "the end of all runs")
+            wait_for(lambda: done(_LATER) == _JOBS, "the runs of a file that came later")
         for name in (_OURS, _LATER):
             counts = rows(database, "SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %s", name)
             assert counts == rows(database, "SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %s", _THEIRS)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import dagster as dg
 import pytest
 
 from tests.conftest import rows
+from tests.support.waiting import until
 from zoning_assets.defs import build, in_process_runs, partitions
 from zoning_assets.model import Place
 from zoning_assets.settings import Settings
@@ -196,9 +196,9 @@ def test_a_backfill_of_all_tiles_through_the_daemon(environ: dict[str, str], dat
 
 def _finished(ui: str, params: dict[str, Any]) -> str:
     backfill = _ask(ui, _BACKFILL, p=params)["launchPartitionBackfill"]["backfillId"]
-    deadline = time.monotonic() + 150
-    status = "REQUESTED"
-    while status == "REQUESTED" and time.monotonic() < deadline:
-        time.sleep(1)
-        status = _ask(ui, _STATUS, b=backfill)["partitionBackfillOrError"]["status"]
-    return str(status)
+
+    def status() -> str:
+        found = _ask(ui, _STATUS, b=backfill)["partitionBackfillOrError"]["status"]
+        return "" if found == "REQUESTED" else str(found)
+
+    return until(status, "the end of a backfill", 150, every_s=1)

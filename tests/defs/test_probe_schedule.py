@@ -3,7 +3,6 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +22,7 @@ from zoning_assets.model import Feed, Jurisdiction, Portal
 from zoning_assets.pipeline.pipeline import ProbeResult
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import BOUNDS, ID, county_toml
-from zoning_assets.simulation.portal.portal_process import serving, switch_release
+from zoning_assets.simulation.portal.portal_process import switch_release
 from zoning_assets.storage.postgis.records.failure_records import Failure
 from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
 from zoning_assets.storage.postgis.records.hold_records import Hold
@@ -162,18 +161,6 @@ def test_an_exceeded_freshness_limit_requests_one_run_per_period() -> None:
     known = replace(known, error="no answer")
     assert asked(25) == [], "its probes are without an answer: its rows will be, too"
     assert len(asked(49)) == 1
-
-
-@pytest.fixture
-def county(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A county of the user's own, served by a portal of its own."""
-    homes = {"ZONING_HOME": "home", "ZONING_STORE_URL": "store", "ZONING_JURISDICTIONS": "toml"}
-    for name, folder in homes.items():
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    monkeypatch.setenv("ZONING_DATABASE_URL", database)
-    with serving(400) as portal:
-        read_toml(tmp_path / "toml", county_toml(portal), ID)
-        yield portal
 
 
 def test_what_changed_is_harvested_once_and_told(county: str, database: str) -> None:

@@ -2,14 +2,18 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 #: A busy machine is slow, not stuck. Pytest's own limit for a test is longer than this.
 MOST_S = 500.0
 
 
-def until(reached: Callable[[], object], what: str, most_s: float = MOST_S) -> None:
-    """Return as soon as something is so; fail with what was waited for when it does not come."""
+def until(reached: Callable[[], Found], what: str, most_s: float = MOST_S, every_s: float = 0.02) -> Found:
+    """Return what is found as soon as there is something; fail with what was waited for when it does not come."""
     ends = time.monotonic() + most_s
-    while not reached():
+    while not (found := reached()):
         assert time.monotonic() < ends, f"waited in vain: {what}"
-        time.sleep(0.02)
+        time.sleep(every_s)
+    return found

@@ -75,7 +75,7 @@ class RunQueue:
     command: str
 
     def submit(self, job: str, assets: Sequence[str], tags: Mapping[str, str]) -> str | None:
-        """Submit a run; return its id. None: the webserver did not answer, so the run may exist or not (`runs`).
+        """Submit a run; return its id. None: the webserver did not answer; the run may exist nevertheless.
 
         Raises:
             LaunchRefused: the webserver did not create the run.

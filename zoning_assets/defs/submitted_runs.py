@@ -43,7 +43,7 @@ _MOST_EVENTS = 500
 
 @dataclass(frozen=True)
 class Submission:
-    """Where runs are submitted, and for which jurisdictions. `database`: holds the active_holds."""
+    """Where runs are submitted, and for which jurisdictions. `database`: the URL of PostGIS, which has the pauses."""
 
     queue: RunQueue
     jurisdictions: Mapping[str, Jurisdiction]

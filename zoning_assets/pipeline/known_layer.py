@@ -2,25 +2,26 @@
 
 from collections.abc import Set
 from dataclasses import replace
+from datetime import datetime
 
 from zoning_assets.errors import HarvestMissing
 from zoning_assets.harvest import Cover
 from zoning_assets.model import ZONING, Jurisdiction, Place
 from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.storage.postgis.records import feed_freshness, snapshots
 
 
-def record_published(objects: Objects, cover: Cover, published: Set[Place]) -> bool:
-    """Record the tiles that were published. If that completes the feed, store its new baseline: the rows and signals
-    that the next probe and the next count check compare with.
+def record_published(objects: Objects, database: str, cover: Cover, published: Set[Place]) -> None:
+    """Record the tiles that were published. If every place of the feed is now published from this harvest, by this run
+    or by several, store the feed's new baseline (the rows and signals that the next probe and the next count check
+    compare with), when it was harvested, and that it can be compared with other states.
 
     Args:
         objects: the object store.
+        database: the URL of PostGIS.
         cover: of the harvest that was published.
         published: the places of the feed that this run published.
-
-    Returns:
-        Whether every place of the feed is now published from this harvest, by this run or by several.
     """
     tiles = {place.tile for place in published if place.tile}
     if cover.tiles:
@@ -28,14 +29,17 @@ def record_published(objects: Objects, cover: Cover, published: Set[Place]) -> b
     complete = tiles >= set(cover.tiles) if cover.tiles else bool(published)
     if complete:
         feed_baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, cover.refreshed)
-    return complete
+        snapshots.set_compared_batch(database, cover.jurisdiction, cover.feed)
+        feed_freshness.store_harvest(database, cover.jurisdiction, cover.feed, datetime.fromisoformat(cover.seen))
 
 
-def is_complete(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> bool:
-    """Whether every place of a feed is published from the newest harvest of its layer."""
+def record_replayed(objects: Objects, database: str, jurisdiction: Jurisdiction, feed: str) -> None:
+    """After a run that fetched no rows: if every place of the feed is published from its newest harvest, record that it
+    can be compared with other states."""
     cover = newest_cover(objects, jurisdiction, feed)
     tiles = set(cover.tiles)
-    return not tiles or feed_baselines.add_published_tiles(objects, jurisdiction.id, feed, cover.harvest, ()) >= tiles
+    if not tiles or feed_baselines.add_published_tiles(objects, jurisdiction.id, feed, cover.harvest, ()) >= tiles:
+        snapshots.set_compared_batch(database, jurisdiction.id, feed)
 
 
 def newest_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:

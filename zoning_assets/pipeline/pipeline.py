@@ -44,8 +44,8 @@ from zoning_assets.model import (
 )
 from zoning_assets.pipeline.cut_tiles import TileCutter
 from zoning_assets.pipeline.extract import Harvester
-from zoning_assets.pipeline.holds import hosts_of, watch_holds
-from zoning_assets.pipeline.known_layer import is_complete, mark_for_refetch, record_published
+from zoning_assets.pipeline.holds import ActiveHolds, hosts_of, watch_holds
+from zoning_assets.pipeline.known_layer import mark_for_refetch, record_published, record_replayed
 from zoning_assets.pipeline.publishing import Publisher
 from zoning_assets.pipeline.release_gate import ReleaseGate
 from zoning_assets.pipeline.runner import FeedRun, PreparedLayer, places_in
@@ -55,7 +55,7 @@ from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.publish import PublishResult
-from zoning_assets.storage.postgis.records import correction_records, feed_freshness, snapshots
+from zoning_assets.storage.postgis.records import correction_records
 from zoning_assets.transform.quality.release_checks import Verdict
 from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
@@ -126,25 +126,23 @@ class Pipeline:
             gate = partial(ReleaseGate, self.database, self.objects, feed=feed, slots=slots, report=report_verdict)
             gates = {name: gate(each, awaited=places_in(name, places)) for name, each in jurisdictions.items()}
 
-            def client_of(jurisdiction: Jurisdiction) -> Client:
-                paused = partial(active_holds.error, jurisdiction.id, hosts_of(jurisdiction, feed))
-                return http.for_work(Tally(), paused, self.kept.get((jurisdiction.id, feed)))
-
             async def prepare(jurisdiction: Jurisdiction) -> PreparedLayer:
                 cover = None
                 if RAW in stages and feed == ZONING:  # parcels are harvested by `harvest`, as their tiles depend on it
-                    cover = await self._harvest(jurisdiction, feed, client_of(jurisdiction))
+                    client = self._client(http, active_holds, jurisdiction, feed)
+                    cover = await self._harvest(jurisdiction, feed, client)
                 own = sorted(places_in(jurisdiction.id, places), key=str)
                 return await TileCutter(self.objects, self.pool).prepare(jurisdiction, feed, cover, own, stages)
 
             run = FeedRun(jurisdictions, feed, prepare, http, active_holds, slots, gates)
             await run.process_all(places, partial(self._process_place, stages), note)
         covers = {name: each for name, each in run.covers().items() if places_in(name, published)}
-        if RAW not in stages:
-            await asyncio.to_thread(self._record_replayed, feed, [jurisdictions[name] for name in covers])
-            return
-        valid = [each for name, each in covers.items() if await gates[name].is_not_rolled_back()]
-        await asyncio.to_thread(self._record_published, valid, published)
+        for name, cover in covers.items():
+            if RAW not in stages:
+                await asyncio.to_thread(record_replayed, self.objects, self.database, jurisdictions[name], feed)
+            elif await gates[name].is_not_rolled_back():
+                done = places_in(name, published)
+                await asyncio.to_thread(record_published, self.objects, self.database, cover, done)
 
     async def _process_place(self, stages: Sequence[str], run: FeedRun, place: Place) -> Outcome:
         """Take one place through the stages. An error is not raised: it ends the stages and is part of the outcome."""
@@ -161,7 +159,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - an unexpected error fails its place, not the run
             outcome = replace(outcome, error=run.http.stopped(str(place)) or unexpected_error(str(place), error))
         if validated and VALIDATED in outcome.stages:
-            outcome = await asyncio.to_thread(self._with_rejections, outcome, validated)
+            outcome = await asyncio.to_thread(validated.add_rejections, outcome)
         seconds = time.monotonic() - started - run.gates[place.jurisdiction].waited_s(place)
         return replace(outcome, counts=outcome.counts + Counts(seconds=round(seconds, 3)))
 
@@ -218,8 +216,7 @@ class Pipeline:
             stopped = partial(http.stopped, jurisdiction.id)
             if error := await active_holds.wait_until_resumed(jurisdiction.id, hosts, stopped):
                 raise error
-            paused = partial(active_holds.error, jurisdiction.id, hosts)
-            client = http.for_work(Tally(), paused, self.kept.get((jurisdiction.id, feed)))
+            client = self._client(http, active_holds, jurisdiction, feed)
             return await self._harvest(jurisdiction, feed, client, force=force)
 
     async def probe(self, jurisdiction: Jurisdiction, feed: str, now: datetime) -> ProbeResult:
@@ -264,6 +261,11 @@ class Pipeline:
     def _validator(self) -> Validator:
         return Validator(self.pool, self.database)
 
+    def _client(self, http: Http, active_holds: ActiveHolds, jurisdiction: Jurisdiction, feed: str) -> Client:
+        """The client for the requests of one feed. It counts them, and sends none while the feed is paused."""
+        paused = partial(active_holds.error, jurisdiction.id, hosts_of(jurisdiction, feed))
+        return http.for_work(Tally(), paused, self.kept.get((jurisdiction.id, feed)))
+
     async def _harvest(self, jurisdiction: Jurisdiction, feed: str, http: Client, *, force: bool = False) -> Cover:
         """Harvest a layer, and store its cover with the cost of the harvest."""
         tally, started = http.tally, time.monotonic()
@@ -272,32 +274,6 @@ class Pipeline:
         cover = replace(cover, cost={"requests": tally.requests, "bytes": tally.bytes, "seconds": seconds})
         await asyncio.to_thread(raw_harvests.put_cover, self.objects, cover)
         return cover
-
-    def _record_published(self, covers: Sequence[Cover], published: set[Place]) -> None:
-        """Record the new baselines of feeds, and, for feeds that are completely published, that they can be compared
-        with other states and when they were harvested."""
-        for each in covers:
-            if record_published(self.objects, each, places_in(each.jurisdiction, published)):
-                snapshots.set_compared_batch(self.database, each.jurisdiction, each.feed)
-                seen = datetime.fromisoformat(each.seen)
-                feed_freshness.store_harvest(self.database, each.jurisdiction, each.feed, seen)
-
-    def _record_replayed(self, feed: str, replayed: Sequence[Jurisdiction]) -> None:
-        """Record feeds that are completely published after a run that fetched no rows."""
-        for jurisdiction in replayed:
-            if is_complete(self.objects, jurisdiction, feed):
-                snapshots.set_compared_batch(self.database, jurisdiction.id, feed)
-
-    def _with_rejections(self, outcome: Outcome, validated: ValidatedTable) -> Outcome:
-        """Add the rejections and the preview image. They are read last: they are large, and a place may wait long at
-        the release gate."""
-        table = validated.item.table(VALIDATED)
-        try:
-            rejections, image = table.rejections(self.objects), table.picture(self.objects)
-        except ZoningError as error:
-            stages = outcome.stages[: outcome.stages.index(VALIDATED)]
-            return replace(outcome, error=outcome.error or error, stages=stages)
-        return replace(outcome, rejections=rejections, picture=image)
 
     def _resolve_repeated_key(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
         """Handle a key that two rows have. If a person's fix gave the key, the fix is withdrawn; else the layer has

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
 
 import pandas as pd
 
-from zoning_assets.errors import Defect, TooManyRejections
-from zoning_assets.model import NORMALIZED, VALIDATED, Counts
+from zoning_assets.errors import Defect, TooManyRejections, ZoningError
+from zoning_assets.model import NORMALIZED, VALIDATED, Counts, Outcome
 from zoning_assets.pipeline.corrections import check_rejections, with_fixes
 from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool
@@ -38,6 +38,17 @@ class ValidatedTable:
         """The release profile of these rows. It may be large, so it is read only when it is needed."""
         table = self.item.table(VALIDATED)
         return ReleaseProfile.of(table.summary(self.item.objects)["survey"])
+
+    def add_rejections(self, outcome: Outcome) -> Outcome:
+        """Add the rejections and the preview image to the outcome of the place. They are large, so they are read only
+        when the place is done."""
+        table = self.item.table(VALIDATED)
+        try:
+            rejections, image = table.rejections(self.item.objects), table.picture(self.item.objects)
+        except ZoningError as error:
+            stages = outcome.stages[: outcome.stages.index(VALIDATED)]
+            return replace(outcome, error=outcome.error or error, stages=stages)
+        return replace(outcome, rejections=rejections, picture=image)
 
 
 @dataclass(frozen=True)
