@@ -1,0 +1,1 @@
+"""Exports of published data: files in the formats that other programs open."""

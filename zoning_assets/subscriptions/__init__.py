@@ -1,0 +1,1 @@
+"""Subscriptions: what changed is sent to consumers, each event once per id and in order per parcel."""
