@@ -17,35 +17,46 @@ _MOST_GROUPS = 2000
 
 
 async def groups(service: QueryClient) -> dict[str, Any] | None:
-    """Return statistics of all rows with one request, grouped by zoning code if the layer has one.
+    """Return statistics of all rows, grouped by zoning code and land use if the layer has them.
+
+    It sends one request; a second one, grouped by zoning code only, if both columns make too many groups. An edit of
+    another column shows only in `last_edit`; else the next full harvest finds it (`full_refresh_days`).
 
     Returns:
         `count`, `last_id` (the largest id), `area` (the sum, in the layer's unit), `groups` (a hash of all groups), and
         `last_edit` (epoch milliseconds) if the layer has a column for it. None: the server has no such statistics.
     """
-    code, area = _code(service), service.about.area
-    wanted = [("count", service.about.id, "n"), ("max", service.about.id, "last_id")]
-    wanted += [("sum", area, "area")] if area else []
-    wanted += [("max", service.about.edits, "last_edit")] if service.about.edits else []
-    names = ("statisticType", "onStatisticField", "outStatisticFieldName")
-    statistics = [dict(zip(names, each, strict=True)) for each in wanted]
-    params = {**EVERY_ROW, "outStatistics": orjson.dumps(statistics).decode(), "returnGeometry": "false"}
-    grouped = {"groupByFieldsForStatistics": code} if code else {}
     if not (service.about.statistics and service.about.id):
         return None
     try:
-        value, _ = await service.query({**params, **grouped}, few_tries=True)
-        rows = [_small(feature["attributes"]) for feature in value["features"]]
-        if len(rows) > _MOST_GROUPS or value.get("exceededTransferLimit"):
-            return None
-        return _summed(rows)
+        for columns in _groupings(service):
+            if rows := await _rows(service, columns):
+                return _summed(rows)
     except (FeedRefused, PortalUnreachable, KeyError, TypeError, ValueError):
         return None
+    return None
 
 
-def _code(service: QueryClient) -> str | None:
+def _groupings(service: QueryClient) -> list[list[str]]:
+    """The columns to group by, the most detailed first: columns with few values, of which a change is reported."""
     fields = service.request.feed.fields
-    return fields.get("zoning_code") or fields.get("code")
+    columns = [each for each in (fields.get("zoning_code") or fields.get("code"), fields.get("land_use")) if each]
+    return [columns, columns[:1]] if len(set(columns)) == 2 else [columns[:1]]
+
+
+async def _rows(service: QueryClient, columns: list[str]) -> list[dict[str, Any]]:
+    """One row for each group of equal values in these columns; none if there are too many groups."""
+    about = service.about
+    wanted = [("count", about.id, "n"), ("max", about.id, "last_id")]
+    wanted += [("sum", about.area, "area")] if about.area else []
+    wanted += [("max", about.edits, "last_edit")] if about.edits else []
+    names = ("statisticType", "onStatisticField", "outStatisticFieldName")
+    statistics = [dict(zip(names, each, strict=True)) for each in wanted]
+    params = {**EVERY_ROW, "outStatistics": orjson.dumps(statistics).decode(), "returnGeometry": "false"}
+    grouped = {"groupByFieldsForStatistics": ",".join(columns)} if columns else {}
+    value, _ = await service.query({**params, **grouped}, few_tries=True)
+    rows = [_small(feature["attributes"]) for feature in value["features"]]
+    return [] if len(rows) > _MOST_GROUPS or value.get("exceededTransferLimit") else rows
 
 
 def _small(attributes: dict[str, Any]) -> dict[str, Any]:
