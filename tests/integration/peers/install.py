@@ -49,8 +49,14 @@ def debian() -> Debian:
     tree = _tree("debian", DEBIAN)
     inside = sorted({str(path.parent) for path in tree.glob("usr/lib/**/*.so*")})
     found = {"PROJ_DATA": "proj", "PROJ_LIB": "proj", "GDAL_DATA": "gdal"}
-    shares = {name: str(tree / "usr/share" / folder) for name, folder in found.items()}
+    shares = {name: str(_share(tree, folder)) for name, folder in found.items()}
     return Debian(tree, {**os.environ, "LD_LIBRARY_PATH": ":".join(inside), **shares})
+
+
+def _share(tree: Path, folder: str) -> Path:
+    """A data folder below `tree`, or the machine's own: a package that is installed is not unpacked again."""
+    unpacked = tree / "usr/share" / folder
+    return unpacked if unpacked.is_dir() else Path("/usr/share", folder)
 
 
 @cache
