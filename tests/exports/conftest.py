@@ -52,7 +52,9 @@ key = "ID"
   code = "ZONE"
 [tripwires]
 mass_rezoning = 1
-[codes.types]
+[codes]
+version = "1"
+  [codes.types]
 "Primarily Residential" = ["R-1"]
 "Nonresidential" = ["C-1"]
 """

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from zoning_assets.errors import SettingInvalid, machine_error
+from zoning_assets import os_errors
+from zoning_assets.errors import SettingInvalid
 from zoning_assets.storage.object_store.object_store import Objects
 
 _SCHEMES = ("s3", "gs", "az")
@@ -62,20 +63,18 @@ class ExportTarget:
         path = self.folder / self.name
         return path.is_file() and sha256(path) == described.get("sha256")
 
+    def delete_drafts(self) -> None:
+        """Delete the drafts of processes that were killed; the caller has locked the target."""
+        for left in self.folder.iterdir() if self.folder else ():
+            if left.name.startswith(f".{self.name}.") and left.suffix == ".draft":
+                shutil.rmtree(left, ignore_errors=True)
+
     @contextmanager
     def draft(self, scratch: Path) -> Iterator[Path]:
-        """A path to write to; it is deleted at the end. `scratch`: a folder on this machine.
-
-        Drafts of processes that were killed are deleted; the caller has locked the target.
-        """
+        """A path to write to; it is deleted at the end. `scratch`: a folder on this machine."""
         top = self.folder or scratch / "exports"
-        top.mkdir(parents=True, exist_ok=True)
-        prefix = f".{self.name}."
-        if self.folder:
-            for left in top.glob(f"{prefix}*.draft"):
-                shutil.rmtree(left, ignore_errors=True)
-        folder = top / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}.draft"
-        folder.mkdir()
+        folder = top / f".{self.name}.{os.getpid()}-{secrets.token_hex(4)}.draft"
+        folder.mkdir(parents=True)
         try:
             yield folder / self.name
         finally:
@@ -120,7 +119,11 @@ def open_target(to: str | None, default: Path, name: str, suffix: str) -> Export
     """
     if to is not None and (not to or "\x00" in to):
         raise SettingInvalid("it is empty or has a NUL", where="--to", do="give a path, s3://, gs:// or az://")
-    if to and urlsplit(to).scheme in _SCHEMES:
+    scheme = urlsplit(to or "").scheme
+    if scheme not in ("", "file", *_SCHEMES):
+        what = f"the scheme {scheme}:// is not supported"
+        raise SettingInvalid(what, where=f"--to {to}", do="give a path, s3://, gs:// or az://")
+    if to and scheme in _SCHEMES:
         top, _, last = to.rpartition("/") if to.endswith(suffix) else (to.rstrip("/"), "", name)
         return ExportTarget(Objects(top, "--to"), None, last)
     given = Path(to.removeprefix("file://")).expanduser().absolute() if to else default
@@ -128,9 +131,9 @@ def open_target(to: str | None, default: Path, name: str, suffix: str) -> Export
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise machine_error(error, str(folder)) or SettingInvalid(
-            f"the folder cannot be created: {error.strerror}", where=f"--to {folder}", do="give another folder"
-        ) from error
+        why, _ = os_errors.machine(error) or (error.strerror, "")
+        what, do = f"the folder {folder} cannot be created: {why}", "give another folder"
+        raise SettingInvalid(what, where="--to" if to else "ZONING_HOME", do=do) from error
     return ExportTarget(Objects(str(folder), "--to"), folder, last)
 
 

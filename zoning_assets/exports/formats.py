@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoning_assets.exports import csv_writer, gdal_writer, geoparquet_writer, read_back, shapefile_writer, tile_archive
+from zoning_assets.exports import (
+    csv_writer,
+    gdal_writer,
+    geojson_writer,
+    geoparquet_writer,
+    read_back,
+    shapefile_writer,
+    tile_archive,
+)
 from zoning_assets.exports.layers import ExportLayer
 from zoning_assets.exports.read_back import FileContents
 from zoning_assets.exports.row_reader import RowStream
@@ -34,8 +42,8 @@ FORMATS: Mapping[str, ExportFormat] = {
     "geoparquet": ExportFormat(".parquet", 1, geoparquet_writer.write, read_back.geoparquet),
     "geopackage": ExportFormat(".gpkg", 1, gdal_writer.geopackage, read_back.gdal_layer),
     "flatgeobuf": ExportFormat(".fgb", 1, gdal_writer.flatgeobuf, read_back.gdal_layer),
-    "geojson": ExportFormat(".geojson", 1, gdal_writer.geojson, read_back.geojson),
-    "geojsonseq": ExportFormat(".geojsonl", 1, gdal_writer.geojson_sequence, read_back.geojson),
+    "geojson": ExportFormat(".geojson", 1, geojson_writer.write, read_back.geojson),
+    "geojsonseq": ExportFormat(".geojsonl", 1, geojson_writer.write_sequence, read_back.geojson),
     "shapefile": ExportFormat(".shp.zip", 1, shapefile_writer.write, read_back.gdal_layer),
     "pmtiles": ExportFormat(".pmtiles", 1, tile_archive.write, read_back.tiles, only_shapes=True),
     "csv": ExportFormat(".csv", 1, csv_writer.write, read_back.csv_file),

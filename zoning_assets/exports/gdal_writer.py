@@ -1,4 +1,4 @@
-"""Write a layer through GDAL, batch by batch: GeoPackage, FlatGeobuf, GeoJSON and GeoJSON text sequences."""
+"""Write a layer through GDAL, batch by batch: GeoPackage, FlatGeobuf."""
 
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
@@ -10,9 +10,6 @@ import pyogrio.raw
 from zoning_assets.exports import geopackage_styles
 from zoning_assets.exports.layers import GEOMETRY
 from zoning_assets.exports.row_reader import RowStream
-
-#: 8 digits of a degree are 1 mm. Text that looks like JSON stays text: types must not depend on values.
-_GEOJSON = {"COORDINATE_PRECISION": "8", "AUTODETECT_JSON_STRINGS": "NO"}
 
 
 def geopackage(path: Path, rows: RowStream) -> dict[str, Any]:
@@ -27,18 +24,6 @@ def flatgeobuf(path: Path, rows: RowStream) -> dict[str, Any]:
     is_indexed = rows.summary.shapes == rows.summary.rows > 0
     write_layer(path, rows.batches, rows, "FlatGeobuf", {"SPATIAL_INDEX": "YES" if is_indexed else "NO"})
     return {} if is_indexed else {"spatial_index": False}
-
-
-def geojson(path: Path, rows: RowStream) -> dict[str, Any]:
-    """Write GeoJSON (RFC 7946): EPSG:4326, longitude first."""
-    write_layer(path, rows.batches, rows, "GeoJSON", {**_GEOJSON, "RFC7946": "YES"})
-    return {"crs": "EPSG:4326"}
-
-
-def geojson_sequence(path: Path, rows: RowStream) -> dict[str, Any]:
-    """Write one GeoJSON feature per line, without record separators: EPSG:4326, longitude first."""
-    write_layer(path, rows.batches, rows, "GeoJSONSeq", {**_GEOJSON, "RS": "NO"})
-    return {"crs": "EPSG:4326"}
 
 
 def write_layer(  # noqa: PLR0913 - a file, its rows, a driver, and the options of both

@@ -74,6 +74,7 @@ def export(
     """
     target, used = place.target(request, format_), FORMATS[format_]
     with _locked(url, target), row_reader.opened(url, request) as rows:
+        target.delete_drafts()
         _check_published(rows)
         expected = _expected(rows, format_, described)
         if found := target.published(expected):
@@ -92,7 +93,7 @@ def _write(
             written = {
                 "sha256": sha256(draft),
                 "bytes": draft.stat().st_size,
-                "written": datetime.now(UTC).isoformat(timespec="seconds"),
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
             }
             description = {**expected, **({"remarks": remarks} if remarks else {}), **written}
             target.publish(draft, description)

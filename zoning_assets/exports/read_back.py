@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyogrio.raw
 
+from zoning_assets.exports import geojson_writer
 from zoning_assets.exports.layers import GEOMETRY, ExportLayer
 
 _AREA = "area_m2"
@@ -51,11 +52,11 @@ def _sum(batches: Iterable[pa.RecordBatch], geometry: str) -> FileContents:
 
 
 def geojson(path: Path, _: ExportLayer) -> FileContents:
-    """Add up GeoJSON with one feature per line, as GDAL writes both of its forms."""
+    """Add up GeoJSON with one feature per line (geojson_writer.py)."""
     rows, area, shapes = 0, 0.0, 0
     with path.open("rb") as file:
         for line in file:
-            if not line.startswith(b'{ "type": "Feature",'):
+            if not line.startswith(geojson_writer.FEATURE):
                 continue
             feature = orjson.loads(line.rstrip().rstrip(b","))
             rows += 1

@@ -163,16 +163,15 @@ def _converted(node: Any, kind: pa.DataType) -> Any:
 
 
 def _shape(node: Any) -> shapely.Geometry:
-    if isinstance(node, dict) and len(node.get("bbox", ())) == 4:
-        return shapely.box(*node["bbox"])
+    is_box = isinstance(node, dict) and len(node.get("bbox", ())) == 4
     try:
-        found = shapely.geometry.shape(node)
+        found = shapely.box(*node["bbox"]) if is_box else shapely.geometry.shape(node)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError, shapely.errors.ShapelyError):
         message = "S_INTERSECTS needs a shape, like BBOX(-71.2, 42.3, -71.0, 42.4)"
         raise ValueError(message) from None
-    west, south, east, north = found.bounds if not found.is_empty else (1e9,) * 4
+    west, south, east, north = found.bounds
     if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
-        message = "the shape is not in degrees, longitude first"
+        message = "the shape is empty, or not in degrees with the longitude first"
         raise ValueError(message)
     return found
 

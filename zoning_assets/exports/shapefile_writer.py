@@ -34,7 +34,7 @@ def write(path: Path, rows: RowStream) -> dict[str, Any]:
     try:
         target = folder / f"{rows.request.jurisdiction}-{layer.name}.shp"
         batches = _converted(rows, kept, schema, cut)
-        options = {"ENCODING": "UTF-8", "RESIZE": "YES", "SPATIAL_INDEX": "NO"}
+        options = {"RESIZE": "YES", "SPATIAL_INDEX": "NO"}
         write_layer(target, batches, rows, "ESRI Shapefile", options, schema=schema)
         remarks = {
             "columns": names,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from zoning_assets.errors import NothingFound
 from zoning_assets.exports.gdal_writer import write_layer
 from zoning_assets.exports.layers import GEOMETRY
 from zoning_assets.exports.row_reader import RowStream
@@ -23,7 +24,13 @@ def write(path: Path, rows: RowStream) -> dict[str, Any]:
 
     Returns:
         `crs` (of the tiles), `zooms` (first and last), `columns`.
+
+    Raises:
+        NothingFound: no row has a shape.
     """
+    if not rows.summary.shapes:
+        what, do = "no row has a shape, and tiles are made of shapes", "choose other rows, or another format"
+        raise NothingFound(what, where=f"{rows.request.jurisdiction} {rows.request.layer.name}", do=do)
     layer = rows.request.layer
     names = [layer.key, *layer.tile_columns]
     schema = pa.schema([*(rows.schema.field(name) for name in names), rows.schema.field(GEOMETRY)])
