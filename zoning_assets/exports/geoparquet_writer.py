@@ -50,7 +50,7 @@ def _by_cell(rows: RowStream) -> Iterator[pa.Table]:
         yield from (pa.Table.from_batches([batch]) for batch in rows.batches)
         return
     for _, pieces in groupby(_tile_pieces(rows.batches), key=lambda piece: piece[0]):
-        waiting, count = [], 0
+        waiting, count = list[pa.Table](), 0
         for _, piece in pieces:
             waiting, count = [*waiting, piece], count + len(piece)
             if count >= _MOST_SORTED:

@@ -99,7 +99,8 @@ class _ConditionBuilder:
         if op in _COMPARISONS:
             return sql.SQL(f"({{}} {op} {{}})").format(column, self._value(name, args[1]))
         if op == "between":
-            return sql.SQL("({} BETWEEN {} AND {})").format(column, *(self._value(name, each) for each in args[1:]))
+            lowest, highest = (self._value(name, each) for each in args[1:])
+            return sql.SQL("({} BETWEEN {} AND {})").format(column, lowest, highest)
         if op == "in":
             return sql.SQL("({} IN ({}))").format(column, sql.SQL(", ").join(self._value(name, v) for v in args[1]))
         if op == "like" and self._is_text(name):
@@ -156,8 +157,8 @@ def _converted(node: Any, kind: pa.DataType) -> Any:
     if kind == pa.timestamp("us", "UTC"):
         text = (node.get("timestamp") or node["date"]) if isinstance(node, dict) else node
         return datetime.fromisoformat(text)
-    expected = {pa.float64(): (int, float), pa.bool_(): bool}.get(kind, str)
-    if not isinstance(node, expected) or (kind == pa.float64() and isinstance(node, bool)):
+    expected: tuple[type, ...] = {pa.float64(): (int, float), pa.bool_(): (bool,)}.get(kind, (str,))
+    if type(node) not in expected:
         raise TypeError
     return node
 

@@ -116,7 +116,7 @@ def _become_reader(connection: Connection) -> None:
 
 def _source(request: ExportRequest) -> sql.Composable:
     name = request.layer.name + ("_as_of" if request.as_of else "")
-    query = sql.SQL(named("exports")[name].decode())  # type: ignore[arg-type]
+    query = sql.SQL(named("exports")[name].decode())
     return sql.SQL("FROM ({}) AS layer WHERE {}").format(query, request.filter.condition)
 
 
@@ -160,7 +160,7 @@ def _batches(url: str, connection: Connection, request: ExportRequest, crs: str)
     query = sql.SQL("SELECT {columns}, ST_AsBinary(geom) {source} ORDER BY {order}").format(
         columns=sql.SQL(", ").join(columns),
         source=_source(request),
-        order=sql.SQL(layer.order),  # type: ignore[arg-type]
+        order=sql.SQL(layer.order),
     )
     with translated_errors(url), connection.cursor("export", binary=True) as cursor:
         cursor.execute(query, _values(request, int(crs.removeprefix("EPSG:"))))
@@ -174,7 +174,7 @@ def _encoded(name: str, kind: pa.DataType) -> sql.Composable:
         pa.timestamp("us", "UTC"): "(extract(epoch FROM {}) * 1000000)::bigint",
         pa.large_string(): "{}::text",
     }
-    return sql.SQL(templates.get(kind, "{}")).format(sql.Identifier(name))  # type: ignore[arg-type]
+    return sql.SQL(templates.get(kind, "{}")).format(sql.Identifier(name))
 
 
 def _batch(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
