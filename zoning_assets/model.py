@@ -123,6 +123,7 @@ class Jurisdiction:
         default_factory=dict
     )  # name -> limit; the others follow from earlier releases
     file: str = ""  # path of the file; for messages and relative paths
+    licence: str | None = None  # of the portal's data, as exports state it
 
     @property
     def srid(self) -> int:

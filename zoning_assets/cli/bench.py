@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from zoning_assets.cli import bootstrap
+from zoning_assets.cli.bench_export import export
 from zoning_assets.cli.bench_memory import memory
 from zoning_assets.cli.bench_sync import sync
 from zoning_assets.cli.benchmarks import load as _load
@@ -15,6 +16,7 @@ from zoning_assets.errors import SettingInvalid
 app = typer.Typer(no_args_is_help=True)
 app.command()(sync)
 app.command()(memory)
+app.command()(export)
 
 _FEWEST = 1000
 

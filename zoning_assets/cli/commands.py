@@ -62,6 +62,10 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "replay": CommandEntry(
         "sync:replay", "Publish the last harvest again with the current rules and fixes, without requests to a portal."
     ),
+    "export": CommandEntry(
+        "export:export",
+        "Export a layer of a jurisdiction to a file, proven by reading it back; nothing is written if nothing changed.",
+    ),
     "pause": CommandEntry("pause:pause", "Pause requests and publishing. Data in progress is kept, and runs wait."),
     "resume": CommandEntry("pause:resume", "End a pause. Waiting runs continue automatically."),
     "rollback": CommandEntry(

@@ -16,6 +16,7 @@ import dagster as dg
 
 from zoning_assets import graceful_stop, log_config
 from zoning_assets.defs import asset_checks, metadata, partitions, release_metadata, retry_policies
+from zoning_assets.defs.export_assets import export_assets
 from zoning_assets.defs.failure_log import begin, note, noted
 from zoning_assets.defs.in_process_runs import FORCE, REPLAY
 from zoning_assets.defs.resources import KeptResource, Zoning
@@ -73,7 +74,7 @@ def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterat
 def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
     """Return the assets that have one partition per jurisdiction."""
     by_jurisdiction = partitions.jurisdictions(ids)
-    return [*_harvest_assets(by_jurisdiction), *_computed_assets(by_jurisdiction)]
+    return [*_harvest_assets(by_jurisdiction), *_computed_assets(by_jurisdiction), *export_assets(by_jurisdiction)]
 
 
 def _harvest_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:

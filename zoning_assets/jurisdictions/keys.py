@@ -55,6 +55,7 @@ TOP: Mapping[str, Key] = {
     "codes": Key(TableRule(), "How zoning codes are spelled and what they mean."),
     "tripwires": Key(TableRule(), "Limits of the release checks, by name."),
     "fresh_hours": Key(IntegerRule(1, 24 * 365), "The largest age of the published data, in hours."),
+    "licence": Key(TextRule(), 'The licence of the portal\'s data, such as "PDDL-1.0"; exports state it.'),
 }
 
 FEEDS: Mapping[str, Key] = {

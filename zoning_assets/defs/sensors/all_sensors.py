@@ -7,6 +7,7 @@
     amendment_arrived  queued_tiles,                    stores amendments from the queue, and harvests the tiles that
                        operations/amendment_consumer    they affect
     harvest_goes_on    harvest_goes_on                  publishes found tiles, then computes shares and changes
+    exports_follow     defs/export_assets               writes exports again after changes were computed
     run_lost           defs/run_workers                 fails runs with a dead process, and records runs that Dagster
                                                         does not restart
 
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from zoning_assets.defs.export_assets import exports_follow
 from zoning_assets.defs.sensors.amendment_arrived import amendment_arrived
 from zoning_assets.defs.sensors.feed_changed import feed_changed
 from zoning_assets.defs.sensors.harvest_goes_on import harvest_goes_on
@@ -28,4 +30,4 @@ from zoning_assets.defs.sensors.run_lost import run_lost
 def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
     """Return all sensors. `zoning up` runs them."""
     requesting = (feed_changed, retry_failed, promise_broken, amendment_arrived, harvest_goes_on)
-    return [*(sensor(jobs) for sensor in requesting), run_lost]
+    return [*(sensor(jobs) for sensor in requesting), exports_follow(), run_lost]

@@ -18,25 +18,25 @@ from zoning_assets.transform.geometry import content_hash
 class Objects:
     """Objects by name. Names consist of validated parts, never of text from a portal."""
 
-    def __init__(self, url: str) -> None:
-        """Open the store at `url`: a path, file://, s3://, gs:// or az://.
+    def __init__(self, url: str, setting: str = "ZONING_STORE_URL") -> None:
+        """Open the store at `url`: a path, file://, s3://, gs:// or az://. `setting`: where the URL was given.
 
         Raises:
             SettingInvalid: the scheme of the URL is not supported, or the folder cannot be created.
         """
-        self.url = url
+        self.url, self.setting = url, setting
         try:
-            self._store = _open(url)
+            self._store = _open(url, setting)
         except (BaseError, OSError) as error:
             raise SettingInvalid(
                 f"{url} cannot be opened: {_why(error)}",
-                where="ZONING_STORE_URL",
+                where=setting,
                 do="give a path, s3://, gs:// or az://",
             ) from error
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle only the URL: a worker process opens the store again."""
-        return Objects, (self.url,)
+        return Objects, (self.url, self.setting)
 
     def put(self, name: str, body: bytes) -> None:
         """Write an object; one with the same name is replaced.
@@ -52,6 +52,30 @@ class Objects:
     def put_json(self, name: str, document: Any) -> None:
         """Write a JSON document with sorted keys."""
         self.put(name, content_hash.json_bytes(document, orjson.OPT_INDENT_2))
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Write an object from a file, in parts; it appears when all parts are there.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        try:
+            obstore.put(self._store, name, path)
+        except BaseError as error:
+            raise _failed("written", name, self.url, error) from error
+
+    def size(self, name: str) -> int | None:
+        """The bytes of an object; None: there is none with this name.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        try:
+            return int(obstore.head(self._store, name)["size"])
+        except (NotFoundError, FileNotFoundError):
+            return None
+        except BaseError as error:
+            raise _failed("read", name, self.url, error) from error
 
     def get(self, name: str) -> bytes:
         """Read an object.
@@ -99,14 +123,14 @@ class Objects:
             raise _failed("deleted", names[0], self.url, error) from error
 
 
-def _open(url: str) -> ObjectStore:
+def _open(url: str, setting: str) -> ObjectStore:
     scheme = urlsplit(url).scheme
     if scheme in ("", "file"):
         return LocalStore(Path(url.removeprefix("file://")), mkdir=True)
     if scheme in ("s3", "gs", "az"):
         return from_url(url)
     raise SettingInvalid(
-        f"the scheme {scheme}:// is not supported", where="ZONING_STORE_URL", do="give a path, s3://, gs:// or az://"
+        f"the scheme {scheme}:// is not supported", where=setting, do="give a path, s3://, gs:// or az://"
     )
 
 

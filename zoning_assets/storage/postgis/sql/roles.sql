@@ -30,9 +30,12 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA zoning GRANT INSERT, UPDATE, DELETE ON TABLES
 ALTER DEFAULT PRIVILEGES IN SCHEMA zoning GRANT USAGE ON SEQUENCES TO zoning_writer;
 
 -- name: join
--- The connected user becomes a member of the writer role; a superuser needs no membership.
+-- The connected user becomes a member of the writer role; a superuser needs no membership. A writer may act as a reader.
 DO $$ BEGIN
     IF NOT pg_has_role(current_user, 'zoning_writer', 'MEMBER') THEN GRANT zoning_writer TO CURRENT_USER; END IF;
+    IF NOT pg_has_role('zoning_writer', 'zoning_reader', 'MEMBER') THEN
+        BEGIN GRANT zoning_reader TO zoning_writer; EXCEPTION WHEN insufficient_privilege THEN NULL; END;
+    END IF;
 END $$;
 
 -- name: who
