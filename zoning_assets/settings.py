@@ -19,6 +19,8 @@ class Settings:
     store_url: str  # ZONING_STORE_URL
     jurisdictions: Path  # ZONING_JURISDICTIONS
     queue_url: str | None = None  # ZONING_QUEUE_URL; None: the database
+    smtp_url: str | None = None  # ZONING_SMTP_URL; None: no e-mail is sent
+    smtp_from: str | None = None  # ZONING_SMTP_FROM
 
     @property
     def scratch(self) -> Path:
@@ -34,6 +36,8 @@ class Settings:
             store_url=environ.get("ZONING_STORE_URL") or str(home / "store"),
             jurisdictions=_jurisdictions(environ.get("ZONING_JURISDICTIONS"), home),
             queue_url=environ.get("ZONING_QUEUE_URL") or None,
+            smtp_url=environ.get("ZONING_SMTP_URL") or None,
+            smtp_from=environ.get("ZONING_SMTP_FROM") or None,
         )
 
 

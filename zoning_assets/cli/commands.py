@@ -115,6 +115,9 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "serve": CommandEntry("up:up", "Start everything and keep it running; Ctrl-C stops it.", is_hidden=True),
     "db": CommandEntry("db:app", "The database: up, down, url, psql, tables."),
     "bench": CommandEntry("bench:app", "Measurements."),
+    "subscribe": CommandEntry(
+        "subscribe:app", "Subscriptions: add, list, remove, pause, resume, deliver, dead-letters, replay."
+    ),
     "queue": CommandEntry("queue:app", "Messages: peek, replay, purge, schema."),
 }
 

@@ -30,6 +30,11 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "the first that exists of `./jurisdictions`, `jurisdictions` in the clone, and `ZONING_HOME/jurisdictions`",
         "The folder of your jurisdiction files. Your file replaces a packaged example of the same id.",
     ),
+    "ZONING_SMTP_URL": (
+        "no e-mail is sent",
+        "The mail server for subscriptions: `smtp://USER:PASSWORD@HOST:587` (STARTTLS) or `smtps://...` (TLS).",
+    ),
+    "ZONING_SMTP_FROM": ("none; needed for e-mail", "The sender of the e-mails."),
     "DAGSTER_HOME": ("`ZONING_HOME/dagster`", "Dagster's own folder. A `dagster.yaml` of your own is kept."),
 }
 

@@ -9,6 +9,7 @@
     harvest_goes_on    harvest_goes_on                  publishes found tiles, then computes shares and changes
     run_lost           defs/run_workers                 fails runs with a dead process, and records runs that Dagster
                                                         does not restart
+    changes_delivered  subscriptions/delivery           sends new changes to the subscriptions
 
 The end of a hold or of a maintenance window needs no sensor: feeds that became due meanwhile are requested once then.
 """
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from zoning_assets.defs.sensors.amendment_arrived import amendment_arrived
+from zoning_assets.defs.sensors.changes_delivered import changes_delivered
 from zoning_assets.defs.sensors.feed_changed import feed_changed
 from zoning_assets.defs.sensors.harvest_goes_on import harvest_goes_on
 from zoning_assets.defs.sensors.promise_broken import promise_broken
@@ -28,4 +30,4 @@ from zoning_assets.defs.sensors.run_lost import run_lost
 def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
     """Return all sensors. `zoning up` runs them."""
     requesting = (feed_changed, retry_failed, promise_broken, amendment_arrived, harvest_goes_on)
-    return [*(sensor(jobs) for sensor in requesting), run_lost]
+    return [*(sensor(jobs) for sensor in requesting), run_lost, changes_delivered]
