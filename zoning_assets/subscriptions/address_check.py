@@ -21,8 +21,8 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
 #: Public addresses that only serve the machines of a cloud: Azure's WireServer.
 _METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
-#: Prefixes of IPv6 addresses that contain an IPv4 address in their last 32 bits (RFC 6052, RFC 8215, RFC 4291).
-_WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0/96")))
+#: Prefixes of IPv6 addresses for the IPv4 address in their last 32 bits: NAT64 (RFC 6052) and IPv4-mapped (RFC 4291).
+_IPV4_INSIDE = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::ffff:0:0/96")))
 _MOST_ADDRESSES = 16
 
 
@@ -42,14 +42,16 @@ def networks(allowed: Sequence[str]) -> list[Network]:
 def is_public(address: Address) -> bool:
     """Whether an address is of the public internet, also where an IPv6 address contains an IPv4 address."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if any(address in each for each in _WITH_IPV4):
-            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if not all(is_public(each) for each in inner if each is not None):
-            return False
-        if address.is_site_local:
+        if any(address in each for each in _IPV4_INSIDE):
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if address.is_site_local or not all(map(is_public, _tunnelled(address))):
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved and address not in _METADATA
+
+
+def _tunnelled(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses to which 6to4 and Teredo would send the packets."""
+    return [each for each in (address.sixtofour, *(address.teredo or ())) if each is not None]
 
 
 def check_address(text: str, allowed: Sequence[Network]) -> None:

@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from lxml import etree
 
@@ -33,7 +34,8 @@ def feed_of(key: str, jurisdiction: str, events: Sequence[SubscriptionEvent]) ->
         jurisdiction: its id.
         events: the newest first.
     """
-    feed = etree.Element(f"{{{_ATOM}}}feed", nsmap={None: _ATOM})
+    namespaces: dict[Any, str] = {None: _ATOM}  # the default namespace; lxml-stubs knows texts only
+    feed = etree.Element(f"{{{_ATOM}}}feed", nsmap=namespaces)
     _add(feed, "id", uuid.uuid5(uuid.UUID(key), jurisdiction).urn)
     _add(feed, "title", f"Zoning changes of {plain(jurisdiction)}")
     _add(feed, "updated", _time(events[0].at if events else datetime.fromtimestamp(0, UTC)))

@@ -53,5 +53,5 @@ def body_of(event: SubscriptionEvent) -> bytes:
 def feature_of(event: SubscriptionEvent) -> bytes:
     """The event as a GeoJSON feature (RFC 7946); the geometry is the changed area, or null."""
     geometry = None if event.wkb is None else orjson.Fragment(shapely.to_geojson(shapely.from_wkb(event.wkb)))
-    data = {"at": event.at, **data_of(event)}
+    data = {"recorded": event.at, **data_of(event)}
     return orjson.dumps({"type": "Feature", "id": event.id, "properties": data, "geometry": geometry})

@@ -56,7 +56,7 @@ class RetryPolicy:
 
     def wait_s(self, attempt: int) -> float:
         """Seconds after a failed attempt (1: the first): doubled each time, less a random part of up to a half."""
-        longest = min(self.first_s * 2 ** min(attempt - 1, 30), self.longest_s)
+        longest = min(self.first_s * 2.0 ** min(attempt - 1, 30), self.longest_s)
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
 
 
@@ -201,6 +201,7 @@ class WebhookCalls:
             if time.monotonic() >= self.stop_s:
                 return
             if event.order_keys & blocked:
+                blocked |= event.order_keys
                 await self._give_up(event, 0, "it waits behind a dead letter of the same parcel")
             elif why := await self._send(event):
                 blocked |= event.order_keys

@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
         ("event", pa.string()),
         ("position", pa.int64()),
         ("action", pa.string()),
-        ("at", _TIME),
+        ("recorded", _TIME),
         ("change", pa.string()),
         ("jurisdiction", pa.string()),
         ("kind", pa.string()),
@@ -84,4 +84,4 @@ def send(session: DeliverySession, state: DeliveryState, window: DeliveryWindow,
 
 def _row(event: SubscriptionEvent) -> dict[str, Any]:
     values = {field.name: getattr(event, field.name, None) for field in SCHEMA}
-    return {**values, "event": event.id, "change": event.change_id, "geometry": event.wkb}
+    return {**values, "event": event.id, "change": event.change_id, "recorded": event.at, "geometry": event.wkb}

@@ -3,6 +3,8 @@
 import re
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import format_datetime
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -79,7 +81,8 @@ def _server(settings: Settings) -> SplitResult:
     return parts
 
 
-def _connected(server: SplitResult) -> smtplib.SMTP:
+@contextmanager
+def _connected(server: SplitResult) -> Iterator[smtplib.SMTP]:
     """Connect with TLS; without TLS only to this machine, and never with a password."""
     host, context = server.hostname or "", ssl.create_default_context()
     client: smtplib.SMTP
@@ -87,12 +90,13 @@ def _connected(server: SplitResult) -> smtplib.SMTP:
         client = smtplib.SMTP_SSL(host, _port(server), timeout=_TIMEOUT_S, context=context)
     else:
         client = smtplib.SMTP(host, _port(server), timeout=_TIMEOUT_S)
+    with client:
         client.ehlo()
-        if client.has_extn("starttls") or host not in _LOCAL or server.password:
+        if server.scheme == "smtp" and (client.has_extn("starttls") or host not in _LOCAL or server.password):
             client.starttls(context=context)
-    if server.username:
-        client.login(unquote(server.username), unquote(server.password or ""))
-    return client
+        if server.username:
+            client.login(unquote(server.username), unquote(server.password or ""))
+        yield client
 
 
 def _port(server: SplitResult) -> int:

@@ -85,6 +85,8 @@ def _why(error: BaseException) -> str:
         if isinstance(each, address_check.AddressRefused):
             return f"{each.args[0]}; `zoning subscribe add --allow-network` allows it"
         each = getattr(each, "os_error", None) or each.__cause__
+    if isinstance(error, aiohttp.InvalidURL):
+        return "its address is not valid"
     if isinstance(error, TimeoutError):
         return "it did not respond in time"
     return network(error) or "it does not speak HTTP"

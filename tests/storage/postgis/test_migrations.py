@@ -46,6 +46,10 @@ TABLES = {
     "survey",
     "fix",
     "schema_version",
+    "change_log",
+    "subscription",
+    "subscription_secret",
+    "subscription_parcel",
 }
 #: What a catalog says of the schema, by kind; nothing in it depends on the order in which things were made.
 CATALOG = {
