@@ -129,6 +129,8 @@ def test_secrets_are_shown_once_or_never(word: Zoning, database: str, tmp_path: 
         (["add", "x", "webhook", "ftp://example.org"], "it is no address of a webhook"),
         (["add", "x", "webhook", "https://example.org\r\nX: y"], "control characters"),
         (["add", "x", "webhook", "http://[bad"], "it is no address of a webhook"),
+        (["add", "x", "webhook", "http://169.254.169.254/latest"], "169.254.169.254 is not a public address"),
+        (["add", "x", "webhook", "http://[::1]:80", "--allow-network", "10.0.0.0/8"], "::1 is not a public address"),
         (["add", "x", "email", "a@b.org, c@d.org"], "it is not one e-mail address"),
         (["add", "x", "delta", "ftp://example.org"], "its scheme is not supported"),
         (["add", "x", "postgis", "mysql://h/d"], "it is no address of a postgis"),

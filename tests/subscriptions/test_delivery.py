@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.conftest import rows
 from tests.subscriptions.log_rows import SOON, TOWN, change, deliver, retract, subscribe, tell
 from tests.subscriptions.receiver import Receiver, accept, receiving
 from zoning_assets.storage.postgis.records import subscription_records
+from zoning_assets.subscriptions import delta_export
 from zoning_assets.subscriptions.delivery import RetryPolicy
 
 
@@ -186,3 +188,38 @@ def test_waits_grow_and_are_random() -> None:
     assert 0.5 * 4 * 3600 <= RetryPolicy().wait_s(100) <= 4 * 3600
     assert 3 * 3600 < sum(waits) < 8 * 3600
     assert len({SOON.wait_s(3) for _ in range(5)}) > 1
+
+
+def test_a_fault_of_ours_stops_one_subscription_only(
+    database: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    subscribe(database, "delta", str(tmp_path / "out"), "a-delta")
+    subscribe(database, "webhook", receiver.url)
+    tell(database, change("a", "1"))
+
+    def fail(_: object) -> None:
+        raise KeyError("hidden")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(delta_export, "table_of", fail)
+        delta, hook = deliver(database)
+    assert "a fault of this program" in (delta.error or "")
+    assert (hook.delivered, hook.error) == (1, None)
+    assert [each.delivered for each in deliver(database)] == [1, 0]
+
+
+def test_a_tick_begins_nothing_after_its_time(database: str, receiver: Receiver) -> None:
+    """The next one goes on from there."""
+
+    async def slow(_: web.Request, __: dict[str, Any]) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return web.Response()
+
+    receiver.answer = slow
+    subscribe(database, "webhook", receiver.url)
+    tell(database, *[change(f"c{number:02}", "1") for number in range(12)])
+    (first,) = deliver(database, most_s=0.7)
+    assert 1 <= first.delivered < 12
+    deliver(database)
+    assert [name for name, _ in receiver.changes] == [f"c{number:02}" for number in range(12)]
+    assert len(receiver.requests) == 12

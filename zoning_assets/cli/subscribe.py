@@ -70,6 +70,7 @@ def add(  # noqa: PLR0913 - one parameter per option
     from zoning_assets.subscriptions import targets  # noqa: PLC0415
 
     full, shown = targets.check_target(sink, _text("-", "TARGET").strip() if target == "-" else target)
+    targets.check_host(sink, full, targets.check_networks(allow_network or ()))
     chosen = [*(parcel or ()), *(_lines(parcels) if parcels else ())]
     _check_filter(sink, kind, chosen, jurisdiction, has_two_areas=bool(bbox and area))
     draft = subscription_records.SubscriptionDraft(

@@ -4,6 +4,7 @@ Texts of portals are values of JSON strings and nothing else: they are passed on
 """
 
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import shapely
@@ -40,7 +41,7 @@ def body_of(event: SubscriptionEvent) -> bytes:
     document = {
         "specversion": "1.0",
         "id": event.id,
-        "source": f"/jurisdictions/{event.jurisdiction}",
+        "source": f"/jurisdictions/{quote(event.jurisdiction)}",
         "type": f"zoning.change.{event.action}",
         "subject": event.change_id,
         "time": event.at,

@@ -13,6 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import psycopg
+
+from zoning_assets.defects import unexpected_error
 from zoning_assets.errors import DeliveryFailed, StoreError, ZoningError
 from zoning_assets.settings import Settings
 from zoning_assets.storage.postgis.records import delivery_records, subscription_records
@@ -109,10 +112,16 @@ class DeliveryRun:
             elif session.subscription.sink == POSTGIS:
                 result.delivered += await asyncio.to_thread(_copy_rows, self.url, session, state)
             else:
-                result.delivered += await asyncio.to_thread(self._send_windows, session, state)
+                await asyncio.to_thread(self._send_windows, session, state, result)
         except (DeliveryFailed, StoreError) as error:
             result.error = str(error)
             return await self._failed(session, error)
+        except psycopg.Error:  # our database: see delivery_records.opened
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not stop the other subscriptions
+            defect = unexpected_error(session.subscription.name, error, "it is delivered again later")
+            result.error = str(defect)
+            return await self._failed(session, defect)
         result.error = None if result.dead == 0 else result.error
         return None
 
@@ -147,15 +156,14 @@ class DeliveryRun:
                     break
                 await calls.send_window(window)
 
-    def _send_windows(self, session: DeliverySession, state: DeliveryState) -> int:
-        """Send all that is new to a sink that takes many events at once; return the number of events."""
-        send, count = _WINDOW_SINKS[session.subscription.sink], 0
+    def _send_windows(self, session: DeliverySession, state: DeliveryState, result: DeliveryResult) -> None:
+        """Send all that is new to a sink that takes many events at once."""
+        send = _WINDOW_SINKS[session.subscription.sink]
         while time.monotonic() < self.stop_s and (window := session.window(_TOGETHER)):
             if window.events:
                 send(session, state, window, self.settings)
             session.advance(window.to, len(window.events))
-            count += len(window.events)
-        return count
+            result.delivered += len(window.events)
 
 
 @dataclass(frozen=True)
@@ -184,6 +192,7 @@ class WebhookCalls:
                     self.result.delivered += 1
             except DeliveryFailed as error:
                 self.result.error = str(error)
+                self.result.dead += 1
                 blocked |= letter.order_keys
                 await asyncio.to_thread(self.session.move_letter, letter, str(error))
                 continue

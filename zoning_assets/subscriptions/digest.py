@@ -8,8 +8,8 @@ from itertools import groupby
 
 from zoning_assets.storage.postgis.records.delivery_records import SubscriptionEvent
 
-#: Most parcels that a sentence names; most characters of a text of a portal.
-_MOST_NAMED, _MOST_CHARACTERS = 10, 200
+#: Most parcels that a sentence names; most characters of a text of a portal; most sentences of a digest.
+_MOST_NAMED, _MOST_CHARACTERS, _MOST_SENTENCES = 10, 200, 500
 #: Kind of change -> what happened to its parcels. {old} and {new}: codes, or parcel ids.
 _VERBS = {
     "rezoned": "rezoned from {old} to {new}",
@@ -66,7 +66,8 @@ def digest(events: Sequence[SubscriptionEvent]) -> str:
         found = list(own)
         lines += ["", f"{plain(jurisdiction)}: {len(found):,} change{'s' * (len(found) > 1)}."]
         lines += [f"- {sentence(list(same))}" for _, same in groupby(found, group_key)]
-    return "\n".join([*lines[1:], ""])
+    more = [f"- And {len(lines) - _MOST_SENTENCES:,} more lines."] if len(lines) > _MOST_SENTENCES else []
+    return "\n".join([*lines[1:_MOST_SENTENCES], *more, ""])
 
 
 def group_key(event: SubscriptionEvent) -> tuple[str, str, str, str, str, str]:

@@ -104,6 +104,21 @@ def check_networks(allowed: Sequence[str]) -> list[str]:
         raise SettingInvalid(str(error), where="--allow-network", do="give it like 10.1.0.0/16") from None
 
 
+def check_host(sink: str, target: str, allowed: Sequence[str]) -> None:
+    """Refuse a webhook at an address in numbers that no delivery would call. A name is resolved at each delivery.
+
+    Raises:
+        SettingInvalid: the address is not public, and in none of the allowed networks.
+    """
+    host = urlsplit(target).hostname if sink == WEBHOOK else None
+    try:
+        address_check.check_address("127.0.0.1" if host == "localhost" else host or "", address_check.networks(allowed))
+    except address_check.AddressRefused as error:
+        raise SettingInvalid(str(error), where="TARGET", do="allow it with --allow-network") from None
+    except ValueError:
+        return
+
+
 def like_pattern(pattern: str) -> str:
     r"""Convert a pattern with * (any characters) and ? (one character) to one of LIKE, whose escape character is \."""
     escaped = re.sub(r"([\\%_])", r"\\\1", pattern)

@@ -131,7 +131,7 @@ class DeliverySession:
 
     def follow(self, after: int, to: int) -> None:
         """Follow the lineage of the chosen parcels through a part of the log."""
-        while self._do("follow", after=after, to=to).rowcount > 0:
+        while self.subscription.follows and self._do("follow", after=after, to=to).rowcount > 0:
             pass
 
     def recent(self, to: int, jurisdiction: str, most: int) -> list[SubscriptionEvent]:
