@@ -29,6 +29,7 @@ ZoningError                 one line: where, what happened, what to do
 ├── TooManyRejections       publishing without the rejected rows would do harm
 ├── RollbackRefused         a later batch depends on it: roll back to a time instead
 ├── Held                    an operator paused it: wait, or `zoning resume`
+├── DeliveryFailed          a consumer did not accept a delivery: it is repeated automatically
 ├── Stopping                this process was asked to stop: run the same command again
 ├── RunGivenUp              a run was killed or did not start, and has no retries left
 ├── Defect                  an error in this program: report it
@@ -218,6 +219,16 @@ class Held(ZoningError):
     """An operator paused the jurisdiction, its host or everything. Fetched data is kept; nothing was published."""
 
     is_temporary = True
+
+
+class DeliveryFailed(ZoningError):
+    """A consumer did not accept a delivery; it is repeated. `is_final`: the consumer wants no further delivery."""
+
+    is_temporary = True
+
+    def __init__(self, what: str, *, where: str, do: str, wait_s: float | None = None, is_final: bool = False) -> None:
+        super().__init__(what, where=where, do=do, wait_s=wait_s)
+        self.is_final = is_final
 
 
 class Stopping(ZoningError):

@@ -82,7 +82,7 @@ def test_a_file_with_a_fault_is_not_sent_at_all(
 def test_the_words_need_no_broker_to_be_understood(zoning: Zoning, monkeypatch: pytest.MonkeyPatch) -> None:
     """The schema is printed without a database; a queue that is none, and one that is gone, are said in one line."""
     assert "AmendmentMessage" in json.loads(zoning("queue", "schema")[1])["$defs"]
-    assert zoning("queue", "peek", "--queue", "x")[2].endswith("choose one of: amendments, tiles\n")
+    assert zoning("queue", "peek", "--queue", "x")[2].endswith("choose one of: amendments, tiles, deliveries\n")
     monkeypatch.setenv("ZONING_QUEUE_URL", "redis://127.0.0.1:1")
     status, _, err = zoning("queue", "peek")
     assert (status, err.count("\n")) == (1, 1)

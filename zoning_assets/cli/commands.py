@@ -119,6 +119,9 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "serve": CommandEntry("serve:serve", "Serve the map and the API on this machine; Ctrl-C stops it."),
     "db": CommandEntry("db:app", "The database: up, down, url, psql, tables."),
     "bench": CommandEntry("bench:app", "Measurements."),
+    "subscribe": CommandEntry(
+        "subscribe:app", "Subscriptions: add, list, remove, pause, resume, deliver, dead-letters, replay."
+    ),
     "queue": CommandEntry("queue:app", "Messages: peek, replay, purge, schema."),
 }
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from zoning_assets import graceful_stop
 from zoning_assets.cli import bootstrap
 from zoning_assets.errors import SettingInvalid, StoreError
-from zoning_assets.queues import NAMES, Queue, open_queue
+from zoning_assets.queues import IN_DATABASE, NAMES, Queue, open_queue
 
 _Result = TypeVar("_Result")
 
@@ -38,7 +38,8 @@ def with_queue(name: str, work: Callable[[Queue], Awaitable[_Result]], url: str 
         QueueUnavailable: the broker does not answer.
     """
     named = check_queue_name(name)
-    where = bootstrap.settings().queue_url or url or bootstrap.bring_up_database()
+    broker = None if named in IN_DATABASE else bootstrap.settings().queue_url
+    where = broker or url or bootstrap.bring_up_database()
 
     async def opened() -> _Result:
         async with open_queue(where, named) as queue:

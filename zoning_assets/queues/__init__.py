@@ -1,4 +1,5 @@
-"""Queues of messages: incoming amendments, and tiles to harvest. Delivery is at least once; handling is idempotent.
+"""Queues of messages: incoming amendments, tiles to harvest, and deliveries that failed. Delivery is at least once;
+handling is idempotent.
 
 What belongs here: one module per message broker, with a class that implements `Broker` (broker.py), and one line in
 `BROKERS`. What does not: the content of a message (amendment_messages.py) and its handling (amendment_consumer.py).
@@ -14,9 +15,14 @@ from zoning_assets.errors import SettingInvalid
 from zoning_assets.queues.broker import Broker, BrokerFactory, Depth, Message
 from zoning_assets.queues.message_queue import MAX_TRIES, Queue
 
-__all__ = ["AMENDMENTS", "BROKERS", "MAX_TRIES", "NAMES", "TILES", "Broker", "Depth", "Message", "Queue", "open_queue"]
+__all__ = [
+    "AMENDMENTS", "BROKERS", "DELIVERIES", "IN_DATABASE", "MAX_TRIES", "NAMES", "TILES", "Broker", "Depth", "Message",
+    "Queue", "open_queue",
+]  # fmt: skip
 
-AMENDMENTS, TILES = NAMES = ("amendments", "tiles")
+AMENDMENTS, TILES, DELIVERIES = NAMES = ("amendments", "tiles", "deliveries")
+#: Always in the database, because its messages are written in one transaction with the cursor of their subscription.
+IN_DATABASE = (DELIVERIES,)
 #: How long a message that was taken is not given to another consumer, in seconds.
 LEASE_S = 60.0
 #: Scheme of ZONING_QUEUE_URL -> the module of this package, and its class.

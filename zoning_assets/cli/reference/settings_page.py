@@ -39,6 +39,11 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "The address of background tiles for the map: `https://HOST/{z}/{x}/{y}.png`.",
     ),
     "ZONING_MAP_ATTRIBUTION": ("none", "The text about the source of the background tiles."),
+    "ZONING_SMTP_URL": (
+        "no e-mail is sent",
+        "The mail server for subscriptions: `smtp://USER:PASSWORD@HOST:587` (STARTTLS) or `smtps://...` (TLS).",
+    ),
+    "ZONING_SMTP_FROM": ("none; needed for e-mail", "The sender of the e-mails."),
     "DAGSTER_HOME": ("`ZONING_HOME/dagster`", "Dagster's own folder. A `dagster.yaml` of your own is kept."),
 }
 

@@ -69,8 +69,22 @@ class TileMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     tiles: Annotated[tuple[Annotated[str, Meta(pattern="^[0-9a-f]{15}$")], ...], Meta(max_length=2000)] = ()
 
 
+class DeliveryMessage(msgspec.Struct, frozen=True):
+    """An event that a subscription could not deliver; this program writes it (delivery_records.py)."""
+
+    subscription: str
+    event: str
+    jurisdiction: str
+    position: int
+    order: tuple[str, ...]  # later events with one of these keys wait behind it
+
+
 #: Queue -> the type of its messages.
-MESSAGE_TYPES: dict[str, type[AmendmentMessage | TileMessage]] = {"amendments": AmendmentMessage, "tiles": TileMessage}
+MESSAGE_TYPES: dict[str, type[AmendmentMessage | TileMessage | DeliveryMessage]] = {
+    "amendments": AmendmentMessage,
+    "tiles": TileMessage,
+    "deliveries": DeliveryMessage,
+}
 
 
 def schema(queue: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def add(snapshots: Snapshots, release: Release, changes: pd.DataFrame, srid: int
             "srid": srid,
             "release": row[0],
         }
-        for change in records(changes)
+        for change in sorted(records(changes), key=_is_zoning)
     ]
     with connection.cursor() as cursor:
         cursor.executemany(query["insert_change"], values)
@@ -81,6 +81,11 @@ def add(snapshots: Snapshots, release: Release, changes: pd.DataFrame, srid: int
     connection.execute(query["watch_children"], {"release": row[0]})
     amendment_records.match(connection, snapshots.jurisdiction)
     return max(new, 0)
+
+
+def _is_zoning(change: Mapping[str, Any]) -> bool:
+    """Sorts changes of parcels first: subscriptions follow a split before they read the changes of its children."""
+    return bool(change["facet"] != "parcel")
 
 
 def accept(url: str, jurisdiction: str, actor: str, reason: str) -> list[str]:

@@ -350,6 +350,52 @@ COMMENT ON TABLE zoning.received IS 'Messages whose amendment is stored: a secon
 COMMENT ON COLUMN zoning.received.message_id IS 'Id of the message.';
 COMMENT ON COLUMN zoning.received.at IS 'When it was stored.';
 
+COMMENT ON TABLE zoning.change_log IS 'What subscriptions are told: each change when it is found, retracted or restored, and each published batch. Triggers write it.';
+COMMENT ON COLUMN zoning.change_log.number IS 'Order of writing.';
+COMMENT ON COLUMN zoning.change_log.position IS 'Order of delivery, which follows the order of commits; NULL: not given yet. A later row never gets a smaller position.';
+COMMENT ON COLUMN zoning.change_log.jurisdiction IS 'Id of the jurisdiction, as in its file.';
+COMMENT ON COLUMN zoning.change_log.action IS 'added, changed, retired: a change was found; retracted: its batch was undone; restored: that rollback was undone; published: a batch; codes: the types of codes changed.';
+COMMENT ON COLUMN zoning.change_log.change_id IS 'The change; NULL: it is about a batch or about codes.';
+COMMENT ON COLUMN zoning.change_log.batch_id IS 'The batch; NULL: it is about a change or about codes.';
+COMMENT ON COLUMN zoning.change_log.at IS 'When it was written.';
+
+COMMENT ON TABLE zoning.subscription IS 'A consumer of changes: where they are sent, which ones, and how far it is.';
+COMMENT ON COLUMN zoning.subscription.id IS 'Number of the subscription.';
+COMMENT ON COLUMN zoning.subscription.key IS 'Unique in all databases; names the cursor in the database of a consumer.';
+COMMENT ON COLUMN zoning.subscription.name IS 'Name that a person gave.';
+COMMENT ON COLUMN zoning.subscription.sink IS 'webhook, email, atom, delta (files), or postgis (a table in the database of the consumer).';
+COMMENT ON COLUMN zoning.subscription.target IS 'Address without user, password and query; the complete one is in subscription_secret.';
+COMMENT ON COLUMN zoning.subscription.consumer_table IS 'Table in the database of the consumer; NULL: the sink is no database.';
+COMMENT ON COLUMN zoning.subscription.allowed_networks IS 'Networks (CIDR) that are not public and that a webhook may nevertheless call.';
+COMMENT ON COLUMN zoning.subscription.daily IS 'Whether it is delivered at most once a day (UTC).';
+COMMENT ON COLUMN zoning.subscription.jurisdiction IS 'Only this jurisdiction; NULL: all.';
+COMMENT ON COLUMN zoning.subscription.area IS 'Only changes that touch this area; EPSG:4326. NULL: everywhere.';
+COMMENT ON COLUMN zoning.subscription.kinds IS 'Only these kinds of changes; NULL: all.';
+COMMENT ON COLUMN zoning.subscription.code_pattern IS 'Only if the code before or after matches this pattern of LIKE; NULL: any code.';
+COMMENT ON COLUMN zoning.subscription.min_area_m2 IS 'Only changes of at least so many square metres; NULL: any area.';
+COMMENT ON COLUMN zoning.subscription.follows IS 'Whether only the parcels in subscription_parcel count.';
+COMMENT ON COLUMN zoning.subscription.position IS 'Everything up to this position of change_log is delivered, or is a dead letter.';
+COMMENT ON COLUMN zoning.subscription.sending_to IS 'Last position of the delivery in progress; it is repeated with the same content after a failure. NULL: none is in progress.';
+COMMENT ON COLUMN zoning.subscription.attempts IS 'Failed attempts of the delivery in progress.';
+COMMENT ON COLUMN zoning.subscription.not_before IS 'The next attempt is not made before; NULL: at once.';
+COMMENT ON COLUMN zoning.subscription.error IS 'Why the last attempt failed; NULL: it did not.';
+COMMENT ON COLUMN zoning.subscription.paused IS 'Whether a person paused it.';
+COMMENT ON COLUMN zoning.subscription.delivered IS 'Number of changes (postgis: of rows) that were delivered.';
+COMMENT ON COLUMN zoning.subscription.last_delivered IS 'When the last ones were delivered; NULL: never.';
+COMMENT ON COLUMN zoning.subscription.created IS 'When it was added.';
+COMMENT ON COLUMN zoning.subscription.actor IS 'Who added it.';
+
+COMMENT ON TABLE zoning.subscription_secret IS 'The secrets of a subscription; readers may not read them.';
+COMMENT ON COLUMN zoning.subscription_secret.subscription IS 'The subscription.';
+COMMENT ON COLUMN zoning.subscription_secret.target IS 'The complete address.';
+COMMENT ON COLUMN zoning.subscription_secret.signing_key IS 'Key of the signatures of a webhook; NULL: the sink is no webhook.';
+
+COMMENT ON TABLE zoning.subscription_parcel IS 'The parcels of a subscription, and the parcels that they became.';
+COMMENT ON COLUMN zoning.subscription_parcel.subscription IS 'The subscription.';
+COMMENT ON COLUMN zoning.subscription_parcel.parcel_id IS 'The parcel.';
+COMMENT ON COLUMN zoning.subscription_parcel.came_from IS 'The parcel that became this one; NULL: a person chose it.';
+COMMENT ON COLUMN zoning.subscription_parcel.position IS 'Position of change_log since which it is followed.';
+
 COMMENT ON TABLE zoning.schema_version IS 'The newest migration that was applied (Alembic).';
 COMMENT ON COLUMN zoning.schema_version.version_num IS 'Its number.';
 

@@ -14,7 +14,7 @@ SELECT to_regrole('zoning_reader') IS NOT NULL AND to_regrole('zoning_writer') I
     pg_has_role(current_user, (SELECT nspowner FROM pg_namespace WHERE nspname = 'zoning'), 'USAGE');
 
 -- name: grant
--- A reader may read everything. A writer may insert and change rows. It owns nothing: it cannot alter or truncate tables or
+-- A reader may read everything but the secrets of subscriptions. A writer may insert and change rows. It owns nothing: it cannot alter or truncate tables or
 -- disable triggers, history is append-only, and only migrations write the version of the schema.
 GRANT USAGE ON SCHEMA zoning TO zoning_reader, zoning_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA zoning TO zoning_reader, zoning_writer;
@@ -22,7 +22,8 @@ GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA zoning TO zoning_writer;
 REVOKE UPDATE, DELETE ON zoning.audit, zoning.parcel_version, zoning.district_version, zoning.parcel_zoning_version,
     zoning.amendment_version FROM zoning_writer;
 REVOKE DELETE ON zoning.batch, zoning.rejection, zoning.release, zoning.change, zoning.hold, zoning.fix,
-    zoning.survey, zoning.failure, zoning.received FROM zoning_writer;
+    zoning.survey, zoning.failure, zoning.received, zoning.change_log FROM zoning_writer;
+REVOKE ALL ON zoning.subscription_secret FROM zoning_reader;
 REVOKE INSERT, UPDATE, DELETE ON zoning.schema_version FROM zoning_writer;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA zoning TO zoning_writer;
 ALTER DEFAULT PRIVILEGES IN SCHEMA zoning GRANT SELECT ON TABLES TO zoning_reader, zoning_writer;
