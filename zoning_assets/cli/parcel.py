@@ -10,6 +10,7 @@ from zoning_assets.cli.changes import row_of
 from zoning_assets.cli.display import output
 from zoning_assets.errors import NothingFound, SettingInvalid
 from zoning_assets.settings import parse_time
+from zoning_assets.transform.changes import explanation
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -56,19 +57,23 @@ def explain(
     """Explain in numbers why a change was recorded."""
     from zoning_assets.storage.postgis.records import change_records as feed  # noqa: PLC0415
 
-    if not change.isalnum():
-        raise SettingInvalid(
-            f"{change!r} is not the id of a change", where="zoning explain", do="use an id from `zoning changes`"
-        )
-    found = feed.find(bootstrap.bring_up_database(), id_=change, limit=2)
-    if len(found) != 1:
-        what = "several ids of changes start with this" if found else "no id of a change starts with this"
-        raise NothingFound(what, where=repr(change), do="use a complete id from `zoning changes --json`")
+    check_change_id(change, "zoning explain")
+    found = feed.find_one(bootstrap.bring_up_database(), change)
     if json:
-        output.document(found[0])
+        output.document(found)
         return
-    for line in why(found[0]):
+    for line in explanation.lines(found):
         output.result_line(line)
+
+
+def check_change_id(change: str, where: str) -> None:
+    """Check the id of a change, or its first characters.
+
+    Raises:
+        SettingInvalid: no id of a change looks like this.
+    """
+    if not change.isalnum():
+        raise SettingInvalid(f"{change!r} is not the id of a change", where=where, do="use an id from `zoning changes`")
 
 
 def watch(
@@ -109,64 +114,6 @@ def preview_rules(
         output.table(f"{len(rows)} changes {title}", shown[:50])
     if found == change_detection.RulesPreview([], [], [], []):
         output.line("nothing would change")
-
-
-def why(change: dict[str, Any]) -> list[str]:
-    """Describe a change in lines of text: kind, place, confidence, evidence."""
-    evidence = change["evidence"]
-    ids = ", ".join(change["parcel_ids"][:10]) or "no single parcel"
-    lines = [
-        f"{change['id']}  {change['kind']} ({change['state']}), {change['jurisdiction']}: {ids}",
-        f"from {change['old'] or 'nothing'} to {change['new'] or 'nothing'}; confidence {change['confidence']}",
-    ]
-    lines.append(_dates(change))
-    if change["area_m2"] is not None:
-        lines.append(
-            f"{change['area_m2']:,.1f} m2" + (f", {change['share']:.1%} of the parcel" if change["share"] else "")
-        )
-    if "tolerance_m" in evidence:
-        drift_m, tolerance_m = evidence["drift_m"], evidence["tolerance_m"]
-        lines.append(f"the release drifted by {drift_m} m; areas thinner than {tolerance_m} m are ignored")
-    lines += [_part(part) for part in evidence.get("parts", [])[:10]]
-    if evidence.get("parents") or evidence.get("children"):
-        overlap_m2, score = evidence["overlap_m2"], evidence["score"]
-        lines.append(f"parents share {overlap_m2:,.1f} m2 with children (smallest share {score:.2f})")
-    names = (
-        "parcel_layer_says",
-        "reused",
-        "holders",
-        "undoes",
-        "spelled_before",
-        "spelled_now",
-        "moved_share",
-        "source",
-    )
-    lines += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
-    lines += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
-    maps = ", ".join(evidence.get("maps", [])) or "-"
-    return [*lines, f"batches {_named(evidence['batches'])}, rules {evidence['rules']}, maps {maps}"]
-
-
-def _named(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
-
-
-def _dates(change: dict[str, Any]) -> str:
-    noticed = change["detected"].isoformat(timespec="seconds")
-    legal = f"legal from {change['effective']}" if change["effective"] else "no legal date is stated"
-    return f"noticed at {noticed} (when this database first saw it); {legal}"
-
-
-def _ordinance(amendment: dict[str, Any]) -> str:
-    numbers = ", ".join([*amendment["ordinance_numbers"], *amendment["case_numbers"]]) or amendment["amendment"]
-    return (
-        f"ordinance: {numbers} ({amendment['status']}), score {amendment['score']}: {', '.join(amendment['reasons'])}"
-    )
-
-
-def _part(part: dict[str, Any]) -> str:
-    area = f"{part['area_m2']:,.1f} m2, {part['share']:.1%} of {part['parcel_id']}, about {part['width_m']} m wide"
-    return f"  {part['old']} -> {part['new']}: {area}"
 
 
 #: Titles of tables, columns that are shown last, and headers of date columns.

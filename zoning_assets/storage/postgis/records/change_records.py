@@ -10,6 +10,7 @@ import pandas as pd
 import shapely
 from psycopg.types.json import Jsonb
 
+from zoning_assets.errors import NothingFound
 from zoning_assets.storage.postgis.database import connect, dicts
 from zoning_assets.storage.postgis.records import amendment_records, audit_records, hold_records
 from zoning_assets.storage.postgis.records.snapshots import Snapshots, Span
@@ -144,7 +145,21 @@ def find(  # noqa: PLR0913 - each is one way to narrow the feed
     """The change feed, newest first. `since`: ISO 8601; `id_`: the beginning of an id; `limit`: at most so many."""
     narrowed = {"jurisdiction": jurisdiction, "since": since, "kind": kind, "parcel": parcel, "id": id_, "state": state}
     with translated_errors(url), connect(url) as connection:
-        return dicts(connection, named("changes")["changes"], {**narrowed, "min_area": None, "limit": limit})
+        values = {**narrowed, "until": None, "min_area": None, "limit": limit}
+        return dicts(connection, named("changes")["changes"], values)
+
+
+def find_one(url: str, id_: str) -> dict[str, Any]:
+    """The change whose id starts with `id_` (letters and digits only).
+
+    Raises:
+        NothingFound: there is none, or there are several.
+    """
+    found = find(url, id_=id_, limit=2)
+    if len(found) != 1:
+        what = "several ids of changes start with this" if found else "no id of a change starts with this"
+        raise NothingFound(what, where=repr(id_), do="use a complete id from `zoning changes --json`")
+    return found[0]
 
 
 def parcel_history(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:

@@ -94,6 +94,7 @@ FROM zoning.change c LEFT JOIN LATERAL (
 ) m ON true
 WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(since)s::timestamptz IS NULL OR c.detected >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR c.detected < %(until)s)
     AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
     AND (%(parcel)s::text IS NULL OR c.id = ANY (ARRAY(
         SELECT id FROM zoning.change WHERE parcel_ids @> ARRAY[%(parcel)s::text]
