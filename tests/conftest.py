@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from tests.sources import judged
+from tests.support.changed_county import ChangedCounty, changed_county
 from tests.support.cluster_fixture import session_cluster
 from tests.support.scheduling import ByModule
 from zoning_assets import jurisdictions
@@ -171,3 +173,12 @@ def with_feed(jurisdiction: Jurisdiction, **changes: object) -> Jurisdiction:
     """The jurisdiction with its parcels feed changed."""
     feed = replace(jurisdiction.feeds[PARCELS], **changes)
     return replace(jurisdiction, feeds={**jurisdiction.feeds, PARCELS: feed})
+
+
+@pytest.fixture(scope="session")
+def published_county(
+    server: str, template: str, pool: Pool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ChangedCounty]:
+    """The simulated county: harvested, changed, harvested again, and compared; with an ordinance. It is only read."""
+    with changed_county(tmp_path_factory.mktemp("published_county"), pool, partial(copied, server, template)) as county:
+        yield county

@@ -25,6 +25,7 @@ ZoningError                 one line: where, what happened, what to do
 ├── MessageRefused          a message is invalid: it becomes a dead letter
 ├── FixRefused              a fix would not help: it was not saved
 ├── DocumentRefused         a document cannot be read, or is unsafe
+├── CertificateRefused      a certificate or its key was changed: do not rely on it
 ├── CrsRefused              the coordinates do not match the CRS that the portal states
 ├── TooManyRejections       publishing without the rejected rows would do harm
 ├── RollbackRefused         a later batch depends on it: roll back to a time instead
@@ -201,6 +202,10 @@ class FixRefused(ZoningError):
 
 class DocumentRefused(ZoningError):
     """A document is neither HTML nor a PDF with text, or reading it takes more than is allowed."""
+
+
+class CertificateRefused(ZoningError):
+    """A certificate or its key was changed, or they do not belong together."""
 
 
 class CrsRefused(ZoningError):

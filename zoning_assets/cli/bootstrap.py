@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 from contextlib import contextmanager, nullcontext
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,14 @@ def settings() -> Settings:
     return Settings.of(os.environ)
 
 
+def program_version() -> str:
+    """Name and version of this program; a clone that is not installed has no version."""
+    try:
+        return f"zoning-assets {version('zoning-assets')}"
+    except PackageNotFoundError:
+        return "zoning-assets"
+
+
 def settings_digest() -> str:
     """Return a digest of the settings and of the time when the program's code last changed, by an upgrade or an edit:
     equal where two processes make the same runs. (A clone has no package version.)
@@ -56,6 +65,15 @@ def jurisdiction(id_: str) -> Jurisdiction:
     from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
 
     return jurisdictions.load(id_, settings().jurisdictions, FEED_TYPES)
+
+
+def find_jurisdiction(id_: str) -> Jurisdiction | None:
+    """Load a jurisdiction; None: no file describes it (any more).
+
+    Raises:
+        JurisdictionInvalid: its file is invalid.
+    """
+    return jurisdiction(id_) if id_ in jurisdictions.files(settings().jurisdictions) else None
 
 
 def check_known(id_: str | None, url: str, where: str) -> None:

@@ -79,6 +79,14 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "verify": CommandEntry(
         "verify:verify", "Check the integrity of all stored data; exit status 1 if there is a fault."
     ),
+    "report": CommandEntry(
+        "report:report",
+        "Write a compliance report of a period: what changed and why, and how the data were obtained.",
+    ),
+    "certificate": CommandEntry(
+        "certificate:certificate",
+        "Write a signed certificate of one change: its harvests, rules, and both states. `zoning verify` checks it.",
+    ),
     "probe": CommandEntry(
         "probe:probe", "Probe the portals for changes: at most three requests per feed, and no rows."
     ),

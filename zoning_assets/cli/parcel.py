@@ -8,7 +8,7 @@ import typer
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.changes import row_of
 from zoning_assets.cli.display import output
-from zoning_assets.errors import NothingFound, SettingInvalid
+from zoning_assets.errors import SettingInvalid
 from zoning_assets.settings import parse_time
 from zoning_assets.transform.changes import change_explanation
 
@@ -47,19 +47,23 @@ def explain(
     """Explain in numbers why a change was recorded."""
     from zoning_assets.storage.postgis.records import change_records as feed  # noqa: PLC0415
 
-    if not change.isalnum():
-        raise SettingInvalid(
-            f"{change!r} is not the id of a change", where="zoning explain", do="use an id from `zoning changes`"
-        )
-    found = feed.find(bootstrap.bring_up_database(), id_=change, limit=2)
-    if len(found) != 1:
-        what = "several ids of changes start with this" if found else "no id of a change starts with this"
-        raise NothingFound(what, where=repr(change), do="use a complete id from `zoning changes --json`")
+    check_change_id(change, "zoning explain")
+    found = feed.find_one(bootstrap.bring_up_database(), change)
     if json:
-        output.document(found[0])
+        output.document(found)
         return
-    for line in change_explanation.why(found[0]):
+    for line in change_explanation.why(found):
         output.result_line(line)
+
+
+def check_change_id(change: str, where: str) -> None:
+    """Check the id of a change, or its first characters.
+
+    Raises:
+        SettingInvalid: no id of a change looks like this.
+    """
+    if not change.isalnum():
+        raise SettingInvalid(f"{change!r} is not the id of a change", where=where, do="use an id from `zoning changes`")
 
 
 def watch(

@@ -273,6 +273,7 @@ class Pipeline:
         seconds = round(time.monotonic() - started, 3)
         cover = replace(cover, cost={"requests": tally.requests, "bytes": tally.bytes, "seconds": seconds})
         await asyncio.to_thread(raw_harvests.put_cover, self.objects, cover)
+        await asyncio.to_thread(raw_harvests.put_cost, self.objects, cover)
         return cover
 
     def _resolve_repeated_key(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:

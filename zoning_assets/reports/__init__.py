@@ -1,1 +1,1 @@
-"""Reports and evidence: a compliance report of a period, and a signed certificate of one change."""
+"""Compliance reports: the numbers (compliance_report.py), the maps, and the document as HTML or PDF."""

@@ -52,6 +52,12 @@ def _dumps(value: Any) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
+def text(body: str) -> None:
+    """Write a file's content to stdout, exactly."""
+    signals.document_started()
+    sys.stdout.write(body)
+
+
 def line(text: str) -> None:
     """Write a line to stderr."""
     sys.stderr.write(f"{text}\n")

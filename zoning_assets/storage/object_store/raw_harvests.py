@@ -7,10 +7,12 @@ raw/JURISDICTION/FEED/whole/draft/...           the requests of an unfinished ha
 raw/JURISDICTION/FEED/TILE/harvests/ID.json     the manifest of the rows of one tile
 raw/JURISDICTION/FEED/TILE/latest.json          the id of the newest harvest
 raw/JURISDICTION/FEED/cover.json                the tile index: the newest harvest of the layer, and its tiles
+raw/JURISDICTION/FEED/costs/TIME.json           the requests of one run, which fetched the layer or found it unchanged
 """
 
 import hashlib
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,26 @@ def find_cover(objects: Objects, jurisdiction: str, feed: str) -> Cover | None:
     """The tile index of a layer; None: there is none, or it has the format of an earlier version."""
     document = objects.find_json(f"raw/{jurisdiction}/{feed}/cover.json") or {}
     return Cover(**document) if document.get("harvest") else None
+
+
+def put_cost(objects: Objects, cover: Cover) -> None:
+    """Store the cost of a run that has confirmed or fetched a layer; reports add these up."""
+    at = datetime.fromisoformat(cover.seen).astimezone(UTC)
+    document = {"at": at.isoformat(), "harvest": cover.harvest, **cover.cost}
+    objects.put_json(f"raw/{cover.jurisdiction}/{cover.feed}/costs/{_time_name(at)}.json", document)
+
+
+def costs(objects: Objects, jurisdiction: str, feed: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """The costs of the runs with start <= time < end: `at`, `harvest`, `requests`, `bytes`, `seconds`; oldest first."""
+    first, last = _time_name(start), _time_name(end)
+    names = sorted(objects.names(f"raw/{jurisdiction}/{feed}/costs"))
+    chosen = [name for name in names if first <= name.rpartition("/")[2].removesuffix(".json") < last]
+    return [found for name in chosen if (found := objects.find_json(name))]
+
+
+def _time_name(at: datetime) -> str:
+    """A time as the name of an object; names have the order of their times."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace(":", "")
 
 
 def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Ownership, rules: str) -> str:

@@ -156,6 +156,19 @@ def find(  # noqa: PLR0913 - each is one way to narrow the feed
         return dicts(connection, named("changes")["changes"], {**narrowed, **_NO_LIMITS, "limit": limit})
 
 
+def find_one(url: str, id_: str) -> dict[str, Any]:
+    """The change whose id starts with `id_` (letters and digits only).
+
+    Raises:
+        NothingFound: there is none, or there are several.
+    """
+    found = find(url, id_=id_, limit=2)
+    if len(found) != 1:
+        what = "several ids of changes start with this" if found else "no id of a change starts with this"
+        raise NothingFound(what, where=repr(id_), do="use a complete id from `zoning changes --json`")
+    return found[0]
+
+
 def parcel_history(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:
     """All states of a parcel: its rows (`parcel`) and its zoning (`zoning`), oldest first."""
     values = {"jurisdiction": jurisdiction, "parcel": parcel}

@@ -1,0 +1,1 @@
+"""Certificates: signed evidence of one change, which can be checked without this database."""
