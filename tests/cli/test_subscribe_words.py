@@ -164,6 +164,19 @@ def test_an_unknown_name_is_status_1(word: Zoning, words: list[str]) -> None:
     assert (status, err) == (1, "zoning: 'x': there is no such subscription; look at `zoning subscribe list`\n")
 
 
+def test_a_list_shows_each_with_its_state(word: Zoning) -> None:
+    """Subscriptions of several kinds in one table."""
+    assert word("subscribe", "list")[1:] == ("", "there is no subscription; `zoning subscribe add` makes one\n")
+    said(word, "add", "feeds", "atom", "folder")
+    said(word, "add", "mails", "email", "ann@example.org", "--jurisdiction", TOWN, "--parcel", "1", "--daily")
+    said(word, "pause", "mails")
+    _, out, _ = word("subscribe", "list")
+    feeds, mails = (line for line in out.splitlines() if line.strip().startswith(("feeds", "mails")))
+    assert feeds.split()[:2] == ["feeds", "atom"]
+    assert "well" in feeds
+    assert re.search(rf"mails +email +ann@example.org .*paused +jurisdiction {TOWN}; parcels 1; daily True", mails)
+
+
 def test_a_name_is_used_once(word: Zoning) -> None:
     said(word, "add", "x", "atom", "folder")
     status, _, err = word("subscribe", "add", "x", "atom", "folder")

@@ -27,6 +27,14 @@ _COLUMNS = """
 """
 OURS = f"SELECT {_COLUMNS}, ST_AsBinary(ST_Transform(geom, 4326)) FROM zoning.zoned_parcel ORDER BY 1, 2"
 THEIRS = f"SELECT {_COLUMNS}, ST_AsBinary(geom) FROM gis.lots ORDER BY 1, 2"
+_BATCH = """
+    INSERT INTO zoning.batch (jurisdiction, feed, harvest, rules, started) VALUES (%s, 'parcels', 'h', 'r', now())
+    RETURNING id
+"""
+_RETIRE = """
+    WITH gone AS (DELETE FROM zoning.parcel WHERE parcel_id = %s RETURNING *)
+    INSERT INTO zoning.parcel_version SELECT gone.*, last_changed, now(), NULL, NULL, %s FROM gone
+"""
 _TELLS = "SELECT id, state FROM zoning.change WHERE state <> 'review' ORDER BY 1"
 
 
@@ -142,6 +150,37 @@ def test_a_consumer_that_fails_gets_everything_once_it_answers(pipeline: Pipelin
     (result,) = deliver(url)
     assert result.error is None
     assert rows(consumer, THEIRS) == rows(url, OURS)
+
+
+def test_a_batch_is_applied_completely_or_not_at_all(pipeline: Pipeline, consumer: str) -> None:
+    """A statement there fails in the middle; after that the same batch is applied, once."""
+    url = pipeline.database
+    subscribe(url, "postgis", consumer, "mirror", consumer_table="gis.lots")
+    deliver(url)
+    before = rows(consumer, THEIRS)
+    (edited, removed), *_ = rows(url, "SELECT min(parcel_id), max(parcel_id) FROM zoning.parcel")
+    with psycopg.connect(url) as connection:
+        (batch,) = connection.execute(_BATCH, [ID]).fetchone() or (0,)
+        connection.execute(
+            "UPDATE zoning.parcel SET address = 'moved', batch_id = %s WHERE parcel_id = %s", [batch, edited]
+        )
+        connection.execute(_RETIRE, [removed, batch])
+    with psycopg.connect(consumer) as connection:
+        connection.execute(
+            "CREATE FUNCTION gis.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no room'; END $$;"
+            "CREATE TRIGGER fails BEFORE INSERT ON gis.lots EXECUTE FUNCTION gis.fail()"
+        )
+    (result,) = deliver(url)
+    assert (result.error or "").startswith("consumer database ")
+    assert rows(consumer, THEIRS) == before
+    with psycopg.connect(consumer) as connection:
+        connection.execute("DROP TRIGGER fails ON gis.lots")
+    (result,) = deliver(url)
+    assert (result.error, result.delivered) == (None, 2)
+    after = rows(consumer, THEIRS)
+    assert after == rows(url, OURS)
+    assert len(after) == len(before) - 1
+    assert deliver(url)[0].delivered == 0
 
 
 @pytest.mark.parametrize("name", ["", "a.b.c", "x; DROP TABLE y", 'a"b', "zoning.parcel", "ä b", "1x", "a" * 64])

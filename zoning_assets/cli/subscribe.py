@@ -21,8 +21,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 _MOST_BYTES = 16 << 20
 _Name = Annotated[str, typer.Argument(help="The name of the subscription.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-#: Fields of a subscription that its table does not show.
-_NOT_IN_TABLE = frozenset({"id", "key", "area", "position", "sending_to", "created", "actor", "follows"})
+#: Fields of a subscription that narrow it.
+_FILTER = ("jurisdiction", "kinds", "code_pattern", "min_area_m2", "parcels", "daily", "consumer_table")
 
 
 @app.command("add")
@@ -236,8 +236,19 @@ def _document(subscription: "Subscription") -> dict[str, Any]:
 
 
 def _row(subscription: "Subscription") -> dict[str, Any]:
-    values = {key: value for key, value in asdict(subscription).items() if key not in _NOT_IN_TABLE}
-    return {key: value for key, value in values.items() if value not in (None, [], 0, False) or key == "behind"}
+    values = asdict(subscription)
+    narrowed = [f"{key.replace('_', ' ')} {values[key]}" for key in _FILTER if values[key]]
+    return {
+        "name": subscription.name,
+        "sink": subscription.sink,
+        "target": subscription.target,
+        "behind": subscription.behind,
+        "dead": subscription.dead,
+        "delivered": subscription.delivered,
+        "last": subscription.last_delivered,
+        "state": "paused" if subscription.paused else subscription.error or "well",
+        "only": "; ".join([*narrowed, *(["area"] if subscription.area else [])]) or None,
+    }
 
 
 def _letter(row: dict[str, Any]) -> dict[str, Any]:

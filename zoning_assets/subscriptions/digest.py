@@ -32,7 +32,7 @@ _VERBS = {
 _FACETS = {"overlay": "overlay", "condition": "condition", "pud": "planned unit development"}
 _ENDINGS = {
     "added": "given the {facet} {new}",
-    "removed": "freed of the {facet} {old}",
+    "removed": "removed from the {facet} {old}",
     "changed": "given the {facet} {new} in place of {old}",
 }
 

@@ -32,7 +32,7 @@ def test_the_written_page_is_the_generated_one(name: str, database: str) -> None
 
 def test_the_settings_are_those_that_the_code_reads() -> None:
     code = [path.read_text(encoding="utf-8") for path in (CLONE / "zoning_assets").rglob("*.py")]
-    read = set(re.findall(r"\bZONING_[A-Z_]+_URL\b|\bZONING_HOME\b|\bZONING_JURISDICTIONS\b", "\n".join(code)))
+    read = set(re.findall(r"\bZONING_[A-Z_]+_(?:URL|FROM)\b|\bZONING_HOME\b|\bZONING_JURISDICTIONS\b", "\n".join(code)))
     assert read == {name for name in VARIABLES if name.startswith("ZONING_")}
 
 

@@ -13,9 +13,10 @@ CREATE TABLE zoning.change_log (
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX change_log_new ON zoning.change_log (number) WHERE position IS NULL;
+CREATE INDEX change_log_change ON zoning.change_log (change_id) WHERE change_id IS NOT NULL;
 ALTER TABLE zoning.change_log ALTER COLUMN jurisdiction SET STATISTICS 0;
 
--- What a change of this kind is for a consumer.
+-- What a change is for a consumer. One that a person accepts after a review was never told before, so it is not restored.
 CREATE FUNCTION zoning.log_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -25,7 +26,7 @@ BEGIN
     END IF;
     INSERT INTO zoning.change_log (jurisdiction, action, change_id) VALUES (NEW.jurisdiction, CASE
         WHEN NEW.state <> 'event' THEN 'retracted'
-        WHEN TG_OP = 'UPDATE' AND OLD.state = 'retracted' THEN 'restored'
+        WHEN TG_OP = 'UPDATE' AND EXISTS (SELECT FROM zoning.change_log WHERE change_id = NEW.id) THEN 'restored'
         WHEN NEW.kind IN ('added', 'retired') THEN NEW.kind
         ELSE 'changed'
     END, NEW.id);
