@@ -59,6 +59,9 @@ def test_geoparquet_is_read_by_geopandas_and_duckdb(town: Town, layer: str) -> N
     assert frame["area_m2"].sum() == pytest.approx(area)
     (told,) = duckdb.sql(f"SELECT count(*), sum(area_m2) FROM read_parquet('{path}')").fetchall()
     assert told == (count, pytest.approx(area))
+    types = {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()}
+    assert types["geometry"].startswith("GEOMETRY('{")
+    assert '"code":4326' in types["geometry"]
     assert set(frame.columns) == {*LAYERS[layer].columns, "geometry"}, "the covering is no column"
 
 
