@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
 from tests.cli.conftest import Zoning
 from tests.storage.postgis.filled import SMALL, fill
-from zoning_assets.cli import export
+from zoning_assets.cli import bench_export, export
 from zoning_assets.exports.formats import FORMATS
 from zoning_assets.exports.layers import LAYERS
 
@@ -58,3 +59,23 @@ def test_wrong_usage_is_one_line(exporting: Zoning, words: tuple[str, ...], stat
     assert (found, out) == (status, "")
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("faults", [[], ["csv, zoning: 999 of 1,000 rows"]])
+def test_a_file_that_lacks_rows_fails_the_bench(
+    zoning: Zoning, monkeypatch: pytest.MonkeyPatch, faults: list[str]
+) -> None:
+    figure = {"format": "csv", "contestant": "zoning", "parcels": 1000, "rows": 1000, "seconds": 1.0, "cpu_s": 1.0}
+    figures = [{**figure, "peak_bytes": 7 * 10**6, "file_bytes": 10**6}]
+    asked: list[object] = []
+
+    def measure(*options: object) -> dict[str, object]:
+        asked.extend(options[:2])
+        return {"figures": figures, "left_out": {"pmtiles": "no driver"}, "faults": faults}
+
+    monkeypatch.setattr(bench_export, "load", lambda _: SimpleNamespace(measure=measure))
+    monkeypatch.setattr(bench_export, "server", lambda: "postgresql://server")
+    status, out, err = zoning("bench", "export", "--parcels", "1000", "--format", "csv")
+    assert (status, asked) == (len(faults), [[1000], ["csv"]])
+    assert "csv" in out
+    assert "ogr2ogr, pmtiles: no driver" in err

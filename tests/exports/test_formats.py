@@ -18,10 +18,11 @@ from lxml import etree
 from pmtiles.reader import MmapSource, Reader, all_tiles
 
 from tests.conftest import rows
-from tests.exports.conftest import HOSTILE, ID, LOTS, Town
+from tests.exports.conftest import HOSTILE, ID, LOTS, Town, publish
 from zoning_assets.exports import read_back, shapefile_writer
 from zoning_assets.exports.formats import FORMATS
 from zoning_assets.exports.layers import LAYERS
+from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.transform.geometry import h3_cells
 from zoning_assets.transform.normalize import representative_points
 
@@ -58,6 +59,9 @@ def test_geoparquet_is_read_by_geopandas_and_duckdb(town: Town, layer: str) -> N
     assert frame["area_m2"].sum() == pytest.approx(area)
     (told,) = duckdb.sql(f"SELECT count(*), sum(area_m2) FROM read_parquet('{path}')").fetchall()
     assert told == (count, pytest.approx(area))
+    types = {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()}
+    assert types["geometry"].startswith("GEOMETRY('{")
+    assert '"code":4326' in types["geometry"]
     assert set(frame.columns) == {*LAYERS[layer].columns, "geometry"}, "the covering is no column"
 
 
@@ -193,3 +197,24 @@ def test_geojson_is_that_of_the_specification(town: Town) -> None:
     (x, y) = json.loads(lines[0])["geometry"]["coordinates"][0][0][0]
     assert -71.2 < x < -71.0 < 42.3 < y < 42.5
     assert {json.loads(line)["properties"]["jurisdiction"] for line in lines} == {ID}
+
+
+def test_a_jurisdiction_in_web_mercator(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Files have its CRS, also the sorted ones; GeoJSON is in degrees all the same."""
+    mercator = Town(pipeline.database, publish(pipeline, tmp_path, "EPSG:3857"), tmp_path)
+    for format_ in ("geopackage", "flatgeobuf", "shapefile"):
+        options = {"layer": "districts"} if format_ == "geopackage" else {}
+        frame = pyogrio.read_dataframe(mercator.export(format_, "districts").path, **options)
+        assert frame.crs.to_epsg() == 3857
+        corners = pyproj.Transformer.from_crs(4326, 3857, always_xy=True).transform_bounds(-71.18, 42.31, -71.14, 42.35)
+        assert frame.total_bounds == pytest.approx(corners, abs=0.01)
+    frame = gpd.read_parquet(mercator.export("geoparquet", "parcels").path)
+    cells = h3_cells.finest_cells(representative_points(frame.geometry.to_numpy(), "EPSG:3857"))
+    assert frame.crs == pyproj.CRS("EPSG:3857")
+    assert (np.diff(cells.astype(np.int64)) > 0).all()
+    result = mercator.export("geojson", "districts")
+    assert result.description["remarks"] == {"crs": "EPSG:4326"}
+    west, south, east, north = pyogrio.read_dataframe(result.path).total_bounds
+    assert (west, south, east, north) == pytest.approx((-71.18, 42.31, -71.14, 42.35))
+    box = "S_INTERSECTS(geometry, BBOX(-71.18, 42.31, -71.179, 42.311))"
+    assert mercator.export("csv", "parcels", where=box).description["rows"] == 1

@@ -7,11 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zoning_assets.exports.csv_cells import safe_cell
 from zoning_assets.exports.layers import GEOMETRY
 from zoning_assets.exports.row_reader import RowStream
-
-#: First characters of formulas in spreadsheets (owasp.org, "CSV Injection"). An apostrophe before them makes a text.
-_FORMULA = ("=", "+", "-", "@")
 
 
 def write(path: Path, rows: RowStream) -> dict[str, Any]:
@@ -32,10 +30,3 @@ def _cells(column: pa.Array) -> list[Any]:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return [None if value is None else safe_cell(value) for value in values]
     return values  # type: ignore[no-any-return]
-
-
-def safe_cell(text: str) -> str:
-    """The text as one line that is not a formula. Control characters and marks of the writing direction become
-    spaces."""
-    line = text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
-    return f"'{line}" if line.lstrip().startswith(_FORMULA) else line

@@ -81,7 +81,8 @@ class _ConditionBuilder:
         Raises:
             ValueError: it is not allowed; the message is the reason.
         """
-        op, args = (node.get("op"), node.get("args", ())) if isinstance(node, dict) else (None, ())
+        op: str | None = node.get("op") if isinstance(node, dict) else None
+        args: Sequence[Any] = node.get("args", ()) if isinstance(node, dict) else ()
         if op in ("and", "or"):
             joined = sql.SQL(f" {op.upper()} ").join(map(self.condition, args))
             return sql.SQL("({})").format(joined)

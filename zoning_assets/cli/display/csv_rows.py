@@ -5,10 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zoning_assets.cli.display.terminal import printable
-
-#: First characters of formulas in spreadsheets. An apostrophe before them makes the cell text.
-_FORMULA = ("=", "+", "-", "@")
+from zoning_assets.exports.csv_cells import safe_cell
 
 
 def write(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -21,7 +18,4 @@ def write(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
 
 def safe(value: Any) -> Any:
     """Return a cell that is not a formula; numbers are not changed."""
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+    return safe_cell(value) if isinstance(value, str) else value

@@ -23,6 +23,7 @@ JURISDICTION: Mapping[str, str] = {
     "tile_resolution": 'The H3 resolution of the tiles, 0 to 10, or `"auto"`: dense tiles are split.',
     "fresh_hours": "The published rows must be confirmed as current within this many hours, 1 to 8760."
     " Default: twice the time between two probes.",
+    "licence": "The licence of the portal's data, such as `PDDL-1.0`. Exports state it.",
 }
 
 FEED: Mapping[str, str] = {
