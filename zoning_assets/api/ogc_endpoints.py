@@ -46,12 +46,10 @@ class FeaturesFactory(OGCFeaturesFactory):
 
     def _collections_route(self) -> None:
         @self.router.get("/collections", name="collections", dependencies=_CHECKED, tags=[_TAG])
-        async def collections(request: Request) -> Response:
+        def collections(request: Request) -> Response:
             """List the collections."""
-            base = _base(request)
-            listed = [
-                _document(each, base, request.app.state.extent) for each in request.app.state.collections.values()
-            ]
+            base, bounds = _base(request), extent(request)
+            listed = [_document(each, base, bounds) for each in request.app.state.collections.values()]
             links = [_link(f"{base}/collections", "self", _JSON)]
             return json_response(request, {"links": links, "crs": list(ogc_crs.SUPPORTED), "collections": listed})
 
