@@ -10,7 +10,7 @@ from zoning_assets.cli.changes import row_of
 from zoning_assets.cli.display import output
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.settings import parse_time
-from zoning_assets.transform.changes import change_explanation
+from zoning_assets.transform.changes import explanation
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -52,7 +52,7 @@ def explain(
     if json:
         output.document(found)
         return
-    for line in change_explanation.why(found):
+    for line in explanation.lines(found):
         output.result_line(line)
 
 

@@ -25,7 +25,7 @@ from zoning_assets.storage.postgis.records import (
 )
 from zoning_assets.storage.postgis.records.change_feed_queries import ChangeFeed, ChangeFilter
 from zoning_assets.storage.postgis.records.report_queries import MOST_ROWS, PeriodRecords
-from zoning_assets.transform.changes import change_explanation
+from zoning_assets.transform.changes import explanation
 
 Row = dict[str, Any]
 
@@ -122,7 +122,7 @@ def _changes(feed: ChangeFeed, lags: OrdinanceLags) -> Row:
             lags.add(change)
         listed, most = (parcels, _MOST_PARCELS) if of_parcels else (zoning, _MOST_ZONING)
         if len(listed) < most:
-            listed.append({**change, "why": change_explanation.why(change)[1:]})
+            listed.append({**change, "why": explanation.lines(change)[1:]})
     others = {state: replace(feed, filter=replace(feed.filter, state=state)).total() for state in _OTHER_STATES}
     return {"total": feed.total(), **others, "summary": feed.summary(), "zoning": zoning, "parcels": parcels}
 
