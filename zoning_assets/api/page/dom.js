@@ -1,5 +1,8 @@
 // Elements, texts and formats. All text goes into text nodes: markup in the data has no effect.
 
+/** Characters that change the direction of reading, and control characters, are shown as a replacement character. */
+export const plain = (text) => String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+
 /** An element. `attributes`: names with a value; `on...` are listeners; null and false leave one out. */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -8,7 +11,8 @@ export function element(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else made.setAttribute(name, value === true ? "" : String(value));
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  const shown = children.flat(2).filter((child) => child !== null && child !== undefined && child !== false);
+  made.append(...shown.map((child) => (child instanceof Node ? child : plain(child))));
   return made;
 }
 
@@ -16,14 +20,14 @@ export const byId = (id) => document.getElementById(id);
 
 /** Tell a screen reader what happened. */
 export function announce(text) {
-  byId("announce").textContent = text;
+  byId("announce").textContent = plain(text);
 }
 
 /** A link to another site or program; only http and https. Otherwise null. */
 export function outerLink(address, text) {
   let url;
   try {
-    url = new URL(address, location.origin);
+    url = new URL(address);
   } catch {
     return null;
   }

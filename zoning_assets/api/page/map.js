@@ -3,14 +3,15 @@
 import { get, hasCollection, keepToken, onTokenNeeded } from "./api.js";
 import { listChanges, showChange } from "./change_panel.js";
 import { showTimeline, startDivider, startTimeline } from "./compare.js";
-import { announce, byId, element, empty, failure } from "./dom.js";
+import { announce, byId, element, empty, failure, plain } from "./dom.js";
 import { colorsOf, showLegend, startLegend, usualColor } from "./legend.js";
 import { showParcel } from "./parcel_panel.js";
 import * as permalink from "./permalink.js";
 import { listReviews } from "./review_panel.js";
 import { startSearch } from "./search.js";
 import { listStatus } from "./status_panel.js";
-import { boundsOf, createMap, denseBounds, fit, show } from "./zoning_map.js";
+import { LOTS_FROM } from "./style.js";
+import { boundsOf, createMap, denseBounds, fit, reloadChanges, show } from "./zoning_map.js";
 
 const NO_LEGEND = { zone_types: [], codes: [] };
 /** The parts of the state that the panel shows. If none of them changes, the panel stays as it is. */
@@ -37,7 +38,7 @@ const app = {
   releases: () => releases,
   announce,
   fail: (error) => { if (error.name !== "AbortError") byId("content").prepend(failure(error)); },
-  reviewed: () => { if (maps) drawMaps(); },
+  reviewed: () => { if (maps) reloadChanges(maps.after); },
 };
 
 /** Go to a state as if its link was followed. */
@@ -54,8 +55,8 @@ async function render(next, { isFirst = false } = {}) {
   if (isElsewhere) await readJurisdiction(state.jurisdiction);
   byId("jurisdiction").value = state.jurisdiction ?? "";
   for (const tab of document.querySelectorAll("[data-view]")) {
-    tab.toggleAttribute("aria-current", tab.dataset.view === state.view);
     if (tab.dataset.view === state.view) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
   }
   const isSamePanel = !isFirst && OF_PANEL.every((name) => before[name] === state[name]);
   if (!isSamePanel) await renderPanel(isFirst, isElsewhere);
@@ -92,7 +93,7 @@ async function renderPanel(isFirst, isElsewhere) {
   content.replaceChildren(...nodes);
   content.removeAttribute("aria-busy");
   content.scrollTop = 0;
-  document.title = `${panel.name} · ${app.nameOf(state.jurisdiction) ?? "Zoning changes"}`;
+  document.title = plain(`${panel.name} · ${app.nameOf(state.jurisdiction) ?? "Zoning changes"}`);
   selected = panel.geometry ? { type: "Feature", properties: {}, geometry: panel.geometry } : null;
   frames = panel.frames ?? null;
   if (!isFirst) {
@@ -134,7 +135,7 @@ function firstBounds(changes) {
 /** Both maps show the state. */
 function drawMaps() {
   const color = state.color ?? usualColor(legend);
-  const hidden = new Set((state.hide ?? "").split(",").filter(Boolean));
+  const hidden = hiddenLayers();
   const isComparing = Boolean(state.compare && state.time && isPastKnown);
   const isPast = Boolean(state.time && isPastKnown);
   showLegend(legend, color, hidden);
@@ -142,15 +143,24 @@ function drawMaps() {
   for (const id of ["before", "divider", "before-label", "after-label"]) byId(id).hidden = !isComparing;
   if (!maps) return;
   const view = {
-    jurisdiction: state.jurisdiction, colors: colorsOf(legend), color, hidden, kind: state.kind, selected, frames, basemap: settings,
-    isDark: dark.matches, time: null, changedAfter: isComparing ? state.time : null, changedUntil: null,
+    jurisdiction: state.jurisdiction, colors: colorsOf(legend), color, kind: state.kind, selected, frames, basemap: settings,
+    isDark: dark.matches, hidden: isComparing ? hidden.add("districts") : hidden, time: null, changedAfter: isComparing ? state.time : null, changedUntil: null,
   };
   const past = { ...view, time: state.time };
+  showHint();
   show(maps.after, isPast && !isComparing ? { ...past, changedUntil: state.time } : view);
   if (!isComparing) return;
   show(maps.before, past);
   maps.before.resize();
   maps.before.jumpTo({ center: maps.after.getCenter(), zoom: maps.after.getZoom() });
+}
+
+const hiddenLayers = () => new Set((state.hide ?? "").split(",").filter(Boolean));
+
+/** Lots are drawn on close maps only; say so where nothing else is drawn. */
+function showHint() {
+  const isFar = maps && maps.after.getZoom() < LOTS_FROM;
+  byId("hint").hidden = !(isFar && state.time && isPastKnown && state.view !== "status");
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -163,6 +173,7 @@ function startMaps() {
     after.addControl(new maplibregl.ScaleControl({ unit: "metric" }), "bottom-right");
     if (settings.tiles) after.addControl(new maplibregl.AttributionControl({ compact: true }), "bottom-right");
     after.on("moveend", keepPosition);
+    after.on("zoom", showHint);
     startDivider(before, after);
     maps = { after, before };
   } catch {
@@ -189,7 +200,7 @@ function showReadout(found) {
   const texts = layer.startsWith("change-") ? [String(properties.kind).replaceAll("_", " "), `${properties.old ?? "none"} → ${properties.new ?? "none"}`]
     : layer === "frame-fill" ? [properties.name]
       : [properties.parcel_id, properties.address, properties.zoning_code ?? properties.code, properties.zone_type];
-  byId("readout").textContent = texts.filter(Boolean).join(" · ");
+  byId("readout").textContent = plain(texts.filter(Boolean).join(" · "));
   byId("readout").hidden = !found;
 }
 
@@ -207,7 +218,7 @@ function startControls() {
   addEventListener("popstate", () => render(withJurisdiction(permalink.read(location))));
   dark.addEventListener("change", drawMaps);
   startLegend((color) => app.go({ color }), (layer, isShown) => {
-    const hidden = new Set((state.hide ?? "").split(",").filter(Boolean));
+    const hidden = hiddenLayers();
     hidden[isShown ? "delete" : "add"](layer);
     app.go({ hide: [...hidden].join(",") || null });
   });

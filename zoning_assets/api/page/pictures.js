@@ -1,5 +1,6 @@
 // Patterns and labels of the map, drawn here: a style with text would request fonts from a server.
 
+import { plain } from "./dom.js";
 import { inks } from "./style.js";
 
 const SCALE = 2; // pixels per CSS pixel
@@ -78,8 +79,7 @@ function label(text, ink, ground, weight) {
   return pixels(at);
 }
 
-/** A short text without control characters and without characters that change the direction of reading. */
 function visible(text) {
-  const clean = text.replace(/[\p{Cc}\p{Cf}]/gu, "").trim();
+  const clean = plain(text).trim();
   return clean.length > LONGEST ? `${clean.slice(0, LONGEST - 1)}…` : clean;
 }

@@ -46,6 +46,12 @@ export function show(map, view) {
   map.setStyle(mapStyle(view), { diff: true });
 }
 
+/** Request the changes again: a person decided about one. */
+export function reloadChanges(map) {
+  const source = map.getSource("changes");
+  source?.setTiles(source.tiles);
+}
+
 /** What lies at a point: {layer, properties} of the topmost; null if there is nothing. */
 function featureAt(map, point) {
   const layers = CLICKABLE.filter((id) => map.getLayer(id));
@@ -60,8 +66,10 @@ const isReduced = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 /** Move to bounds [west, south, east, north]; parts of the map that cards cover are left out. */
 export function fit(map, bounds, { maxZoom = 17.5, isAtOnce = false } = {}) {
   if (!isBounds(bounds)) return;
-  const isSmall = map.getContainer().clientWidth < 600;
-  const padding = isSmall ? 30 : { top: 60, bottom: 110, left: 60, right: 60 };
+  const width = map.getContainer().clientWidth;
+  const legend = document.getElementById("legend");
+  const left = legend.open && width > 760 ? legend.offsetWidth + 30 : 60;
+  const padding = width < 600 ? 30 : { top: 60, bottom: 110, left, right: 60 };
   map.fitBounds(bounds, { padding, maxZoom, duration: isAtOnce || isReduced() ? 0 : 600 });
 }
 
