@@ -49,7 +49,7 @@ function kindFilter(state, app) {
   return select;
 }
 
-/** Changes of one kind with the same codes, noticed at the same time, together; in the order of the feed. */
+/** Changes of one kind with the same codes, noticed at the same time, together: the newest first, zoning before parcels. */
 function groups(changes) {
   const found = new Map();
   for (const change of changes) {
@@ -58,8 +58,13 @@ function groups(changes) {
     if (!found.has(key)) found.set(key, []);
     found.get(key).push(change);
   }
-  return [...found.values()];
+  const rank = ([first]) => GROUPS.findIndex((each) => each.kinds.includes(first.kind));
+  found.forEach((each) => each.sort((a, b) => nameOf(a).localeCompare(nameOf(b), "en", { numeric: true })));
+  const newest = (a, b) => Date.parse(b[0].detected) - Date.parse(a[0].detected);
+  return [...found.values()].sort((a, b) => newest(a, b) || rank(a) - rank(b) || b.length - a.length);
 }
+
+const nameOf = ({ parcel_ids: ids }) => ids?.[0] ?? "";
 
 function groupElement(changes, state, app) {
   const [first] = changes;
@@ -74,10 +79,10 @@ function groupElement(changes, state, app) {
     items[FOLDED].querySelector("a").focus();
   });
   const what = isOfParcels(first.kind) ? null : codes(first, app);
-  const sum = [counted(changes.length, "change"), total > 0 && area(total)].filter(Boolean).join(", ");
+  const sum = changes.length > 1 ? [counted(changes.length, "change"), total > 0 && area(total), ""].filter((each) => each !== false).join(" · ") : "";
   return element("section", { class: "group" },
     element("h3", {}, element("span", { class: "kind" }, kindLabel(first.kind)), what),
-    element("p", { class: "note" }, `${sum} · noticed `, timeElement(first.detected, day)), list, open);
+    element("p", { class: "note" }, `${sum}noticed `, timeElement(first.detected, day)), list, open);
 }
 
 function itemElement(change, state, app) {

@@ -10,6 +10,8 @@ export function startDivider(before, after) {
     at = Math.min(98, Math.max(2, percent));
     divider.style.left = `${at}%`;
     byId("before").style.clipPath = `inset(0 ${100 - at}% 0 0)`;
+    byId("before-label").style.right = `calc(${100 - at}% + 1.5rem)`;
+    byId("after-label").style.left = `calc(${at}% + 1.5rem)`;
     divider.setAttribute("aria-valuenow", String(Math.round(at)));
     divider.setAttribute("aria-valuetext", `${Math.round(at)}% of the map shows the older release`);
   };

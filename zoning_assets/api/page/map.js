@@ -136,15 +136,18 @@ function firstBounds(changes) {
 function drawMaps() {
   const color = state.color ?? usualColor(legend);
   const hidden = hiddenLayers();
-  const isComparing = Boolean(state.compare && state.time && isPastKnown);
-  const isPast = Boolean(state.time && isPastKnown);
+  const isStatus = state.view === "status" && !state.change && !state.parcel;
+  const isPast = Boolean(state.time && isPastKnown && !isStatus);
+  const isComparing = Boolean(state.compare && isPast);
   showLegend(legend, color, hidden);
-  showTimeline(releases, state, isPastKnown && Boolean(maps) && state.view !== "status");
+  byId("legend").hidden = isStatus || !state.jurisdiction;
+  showTimeline(releases, state, isPastKnown && Boolean(maps) && !isStatus);
   for (const id of ["before", "divider", "before-label", "after-label"]) byId(id).hidden = !isComparing;
   if (!maps) return;
   const view = {
-    jurisdiction: state.jurisdiction, colors: colorsOf(legend), color, kind: state.kind, selected, frames, basemap: settings,
-    isDark: dark.matches, hidden: isComparing ? hidden.add("districts") : hidden, time: null, changedAfter: isComparing ? state.time : null, changedUntil: null,
+    jurisdiction: isStatus ? null : state.jurisdiction, colors: colorsOf(legend), color, kind: state.kind, selected, frames,
+    basemap: settings, isDark: dark.matches, hidden: isComparing ? hidden.add("districts") : hidden, time: null,
+    changedAfter: isComparing ? state.time : null, changedUntil: null,
   };
   const past = { ...view, time: state.time };
   showHint();

@@ -4,7 +4,7 @@ import { plain } from "./dom.js";
 import { inks } from "./style.js";
 
 const SCALE = 2; // pixels per CSS pixel
-const LONGEST = 32; // characters of a label
+const LONGEST = 48; // characters of a label
 
 /** The picture of an id in the style (`hatch:light`, `label:dark:R-1`); null if it is not one of ours. */
 export function picture(id) {
@@ -27,23 +27,26 @@ function canvas(width, height) {
   return at;
 }
 
+const STEP = 9; // CSS pixels from line to line of a pattern
+
 const pixels = (at) => at.getImageData(0, 0, at.canvas.width, at.canvas.height);
 export const pixelRatio = SCALE;
 
 function pattern(draw) {
-  const at = canvas(8, 8);
+  const at = canvas(STEP, STEP);
   draw(at);
   return pixels(at);
 }
 
 function hatch(at, ink) {
-  for (const [color, width] of [[ink.casing, 3], [ink.ink, 1.5]]) {
+  for (const [color, width, alpha] of [[ink.casing, 2.6, 0.5], [ink.ink, 1.2, 0.9]]) {
     at.strokeStyle = color;
+    at.globalAlpha = alpha;
     at.lineWidth = width;
-    for (const shift of [-8, 0, 8]) {
+    for (const shift of [-STEP, 0, STEP]) {
       at.beginPath();
-      at.moveTo(shift - 2, 10);
-      at.lineTo(shift + 10, -2);
+      at.moveTo(shift - 2, STEP + 2);
+      at.lineTo(shift + STEP + 2, -2);
       at.stroke();
     }
   }
@@ -53,7 +56,7 @@ function dots(at, ink) {
   for (const [color, radius] of [[ink.casing, 2.2], [ink.ink, 1.3]]) {
     at.fillStyle = color;
     at.beginPath();
-    at.arc(4, 4, radius, 0, 7);
+    at.arc(STEP / 2, STEP / 2, radius, 0, 7);
     at.fill();
   }
 }

@@ -27,7 +27,7 @@ export async function listReviews(state, app, signal) {
     changes,
     nodes: [
       heading,
-      element("p", { class: "note" }, "Changes that the rules are not sure of. Accept what is a change; dismiss what is not. Your name goes into the audit."),
+      element("p", { class: "note" }, "Changes that the rules are not sure of. Accept what is a change; dismiss what is not. Your name goes into the audit. The token is the one that zoning serve prints."),
       total > 0 && who.form,
       changes.length ? list : total === 0 && empty("Nothing waits for a decision."),
       amendments.length > 0 && amendmentsElement(amendments),
@@ -44,7 +44,7 @@ function signature() {
   person.addEventListener("change", () => sessionStorage.setItem(PERSON, person.value.trim()));
   secret.addEventListener("change", () => keepToken(secret.value));
   const form = element("form", { class: "signature", onsubmit: (event) => event.preventDefault() },
-    element("label", {}, "Your name ", person), element("label", {}, "Token (zoning serve prints it) ", secret));
+    element("label", {}, "Your name ", person), element("label", {}, "Token ", secret));
   return { form, person };
 }
 

@@ -11,7 +11,7 @@ export async function listStatus(state, app, signal) {
   const needs = status.needs ?? [];
   return {
     name: "Status",
-    frames: { type: "FeatureCollection", features: known.filter((each) => each.bounds).map(frame) },
+    frames: { type: "FeatureCollection", features: known.filter((each) => each.bounds && each.parcels).map(frame) },
     nodes: [
       title("Status"),
       needs.length > 0 && section("Needs a person", needs.map((each) =>
@@ -36,7 +36,7 @@ function jurisdictionElement(each, app) {
   rejections.addEventListener("toggle", () => fillRejections(rejections, each.id, app), { once: true });
   return element("li", { class: stateOf(each) },
     element("p", {}, element("a", { href: app.href({ jurisdiction: each.id, view: "changes", change: null, kind: null, time: null, compare: null }) },
-      each.name ?? each.id), each.paused && element("span", { class: "tag" }, "paused"), each.held && element("span", { class: "tag" }, "release held"),
+      each.name ?? each.id), Boolean(each.paused) && element("span", { class: "tag" }, "paused"), Boolean(each.held) && element("span", { class: "tag" }, "release held"),
     isLate(each) && element("span", { class: "tag" }, "late")),
     facts([
       ["Published", `${counted(each.parcels, "parcel")}, ${counted(each.districts, "district")}, ${counted(each.changes, "change")}`],
@@ -70,5 +70,8 @@ async function fillRejections(details, jurisdiction, app) {
 function frame(each) {
   const [w, s, e, n] = each.bounds;
   const ring = [[w, s], [e, s], [e, n], [w, n], [w, s]];
-  return { type: "Feature", properties: { id: each.id, name: each.name, state: stateOf(each) }, geometry: { type: "Polygon", coordinates: [ring] } };
+  const words = [each.name ?? each.id, each.paused && "paused", each.held && "release held", isLate(each) && "late",
+    each.rejected && `${count(each.rejected)} rejected`];
+  const properties = { id: each.id, name: words.filter(Boolean).join(" · "), state: stateOf(each) };
+  return { type: "Feature", properties, geometry: { type: "Polygon", coordinates: [ring] } };
 }

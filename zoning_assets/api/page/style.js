@@ -67,8 +67,9 @@ function layers(view, ink) {
     if (isShown("parcels")) drawn.push(...changeLayers("parcel", kindsOf("parcel"), "dots", [2, 1.5], view, ink));
     if (isShown("changes")) drawn.push(...changeLayers("zoning", kindsOf("zoning", "facets"), "hatch", null, view, ink));
   }
-  drawn.push(...frameLayers(ink), ...selectedLayers(ink));
-  if (view.jurisdiction && isShown("changes")) drawn.push(changeLabels(view));
+  drawn.push(...frameLayers(view, ink), ...selectedLayers(ink));
+  if (view.jurisdiction && isShown("districts") && !view.time) drawn.push(districtLabels(view));
+  if (view.jurisdiction && isShown("changes") && !view.changedAfter) drawn.push(changeLabels(view));
   return drawn;
 }
 
@@ -89,10 +90,13 @@ function districtLayers(view, ink) {
     { id: "district-line", type: "line", ...source, paint: {
       "line-color": ink.line, "line-opacity": 0.55, "line-width": ["interpolate", ["linear"], ["zoom"], 10, 0.3, 15, 1.2],
       "line-dasharray": [4, 2] } },
-    { id: "district-label", type: "symbol", ...source, minzoom: 11, layout: {
-      "icon-image": ["concat", `label:${view.isDark ? "dark" : "light"}:`, ["coalesce", ["get", "code"], ["get", "code_local"], ""]],
-      "icon-padding": 12 } },
   ];
+}
+
+function districtLabels(view) {
+  const text = ["coalesce", ["get", "code"], ["get", "code_local"], ""];
+  return { id: "district-label", type: "symbol", source: "districts", "source-layer": LAYER, minzoom: 11,
+    layout: { "icon-image": ["concat", `label:${view.isDark ? "dark" : "light"}:`, text], "icon-padding": 12 } };
 }
 
 function lotLayers(view, ink) {
@@ -120,18 +124,20 @@ function changeLayers(id, kinds, pattern, dashes, view, ink) {
 
 function changeLabels(view) {
   const text = ["concat", ["coalesce", ["get", "old"], "none"], " → ", ["coalesce", ["get", "new"], "none"]];
-  return { id: "change-label", type: "symbol", source: "changes", "source-layer": LAYER, minzoom: 16.2,
+  return { id: "change-label", type: "symbol", source: "changes", "source-layer": LAYER, minzoom: 15,
     filter: ["in", ["get", "kind"], ["literal", kindsOf("zoning", "facets")]],
-    layout: { "icon-image": ["concat", `change:${view.isDark ? "dark" : "light"}:`, text], "icon-padding": 3 } };
+    layout: { "icon-image": ["concat", `change:${view.isDark ? "dark" : "light"}:`, text], "icon-padding": ["interpolate", ["linear"], ["zoom"], 15, 70, 17, 50, 18.5, 3] } };
 }
 
-function frameLayers(ink) {
+function frameLayers(view, ink) {
   const isFine = ["match", ["get", "state"], "ok", true, false];
   return [
     { id: "frame-fill", type: "fill", source: "frames", paint: { "fill-color": ["case", isFine, ink.line, ink.accent], "fill-opacity": 0.08 } },
     { id: "frame-line", type: "line", source: "frames", filter: isFine, paint: { "line-color": ink.line, "line-width": 1.5 } },
     { id: "frame-line-held", type: "line", source: "frames", filter: ["!", isFine], paint: {
       "line-color": ink.accent, "line-width": 3, "line-dasharray": [2, 1] } },
+    { id: "frame-label", type: "symbol", source: "frames", layout: {
+      "icon-image": ["concat", `label:${view.isDark ? "dark" : "light"}:`, ["get", "name"]], "icon-allow-overlap": true } },
   ];
 }
 
