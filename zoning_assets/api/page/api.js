@@ -50,6 +50,13 @@ export async function hasCollection(id) {
   return response.ok;
 }
 
+/** The boxes of the newest changes of a jurisdiction, as GeoJSON geometries. */
+export async function changedShapes(jurisdiction) {
+  const query = new URLSearchParams({ jurisdiction, limit: 200, sortby: "-detected", "bbox-only": true, properties: "id", f: "geojson" });
+  const found = await answer(`/collections/zoning.change_feature/items?${query}`, { headers: authorization() });
+  return found.features.map((each) => each.geometry);
+}
+
 /** The address of a collection's vector tiles, with {z}, {x} and {y}. */
 export function tiles(collection, values) {
   const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value));

@@ -33,7 +33,6 @@ export async function listChanges(state, app, signal) {
   const nothing = state.kind ? "No change of this kind was found." : "No change was found. Changes are listed after the second harvest.";
   return {
     name: `${counted(first.total, "change")}`,
-    changes: shown,
     nodes: [
       element("div", { class: "head" }, title(counted(first.total, "change")), kindFilter(state, app)),
       shown.length ? list : empty(nothing), more,
@@ -119,7 +118,6 @@ export async function showChange(state, app, signal) {
   return {
     name: `${heading}: ${(change.parcel_ids ?? []).slice(0, 3).join(", ")}`,
     geometry: change.geometry,
-    bounds: change.bounds,
     nodes: [
       element("p", { class: "back" }, element("a", { href: app.href({ change: null }) }, state.view === "review" ? "Back to the review" : "All changes")),
       element("article", { class: "details" },
@@ -192,10 +190,11 @@ function compareLink(change, app) {
 /** The numbers of `zoning explain`. */
 function why({ explain }) {
   const { lines = [], ...values } = explain ?? {};
-  const numbers = Object.entries(values).map(([name, value]) => [name.replaceAll("_", " "), valueElement(value)]);
-  if (!lines.length && !numbers.length) return null;
+  const evidence = Object.entries(values).map(([name, value]) => [name.replaceAll("_", " "), valueElement(value)]);
+  if (!lines.length) return null;
   return element("section", { class: "why" }, element("h3", {}, "Why it was recorded"),
-    lines.length > 0 && element("ul", { class: "lines" }, lines.map((line) => element("li", {}, line))), facts(numbers));
+    element("ul", { class: "lines" }, lines.map((line) => element("li", {}, line))),
+    evidence.length > 0 && element("details", {}, element("summary", {}, "Evidence"), facts(evidence)));
 }
 
 function valueElement(value) {

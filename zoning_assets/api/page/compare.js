@@ -6,6 +6,8 @@ import { byId, count, when } from "./dom.js";
 export function startDivider(before, after) {
   const [divider, stage] = [byId("divider"), byId("stage")];
   let at = 50; // percent of the width
+  const legend = byId("legend");
+  const usual = () => (legend.open ? (100 * (1 + legend.offsetWidth / stage.clientWidth)) / 2 : 50);
   const place = (percent) => {
     at = Math.min(98, Math.max(2, percent));
     divider.style.left = `${at}%`;
@@ -29,7 +31,7 @@ export function startDivider(before, after) {
     const moves = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -20, PageUp: 20, Home: -100, End: 100 };
     if (key in moves) place(at + moves[key]);
   });
-  place(at);
+  place(usual());
   follow(before, after);
   follow(after, before);
 }

@@ -1,6 +1,6 @@
 // The map page: state, address, and what follows from them. The state is the address; see permalink.js.
 
-import { get, hasCollection, keepToken, onTokenNeeded } from "./api.js";
+import { changedShapes, get, hasCollection, keepToken, onTokenNeeded } from "./api.js";
 import { listChanges, showChange } from "./change_panel.js";
 import { showTimeline, startDivider, startTimeline } from "./compare.js";
 import { announce, byId, element, empty, failure, plain } from "./dom.js";
@@ -100,7 +100,7 @@ async function renderPanel(isFirst, isElsewhere) {
     announce(panel.name);
     content.querySelector(".title")?.focus({ preventScroll: true });
   }
-  moveMap(panel, isFirst, isElsewhere);
+  await moveMap(panel, isFirst, isElsewhere);
 }
 
 function panelOf({ parcel, change, view, jurisdiction }) {
@@ -117,19 +117,21 @@ const nothingYet = async () => ({
 });
 
 /** Move the map to what the panel shows: the geometry, else where most changes are. */
-function moveMap(panel, isFirst, isElsewhere) {
+async function moveMap(panel, isFirst, isElsewhere) {
   if (!maps) return;
-  const bounds = panel.bounds ?? boundsOf(panel.geometry);
+  const bounds = boundsOf(panel.geometry);
   const at = isFirst ? permalink.position(state.at) : null;
   if (at) maps.after.jumpTo(at);
   else if (bounds) fit(maps.after, bounds, { isAtOnce: isFirst });
   else if (panel.frames?.features.length) fit(maps.after, boundsOf({ coordinates: panel.frames.features.map((each) => each.geometry.coordinates) }));
-  else if (isFirst || isElsewhere) fit(maps.after, firstBounds(panel.changes ?? []), { isAtOnce: true });
+  else if (isFirst || isElsewhere) fit(maps.after, await firstBounds(), { isAtOnce: true });
 }
 
-function firstBounds(changes) {
+/** Where most of the newest changes are; without changes, the jurisdiction. */
+async function firstBounds() {
   const known = jurisdictions.find((each) => each.id === state.jurisdiction) ?? {};
-  return denseBounds(changes.map((each) => each.bounds)) ?? known.changed_bounds ?? known.bounds;
+  const shapes = known.changes ? await changedShapes(known.id).catch(() => []) : [];
+  return denseBounds(shapes.map(boundsOf)) ?? known.changed_bounds ?? known.bounds;
 }
 
 /** Both maps show the state. */

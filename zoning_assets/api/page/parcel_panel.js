@@ -1,7 +1,7 @@
 // The page of one parcel: its zoning, its timeline, and the parcels that it came from or became.
 
 import { get, segment } from "./api.js";
-import { lineage as lineageOf, parcelLinks } from "./change_panel.js";
+import { parcelLinks } from "./change_panel.js";
 import { area, element, facts, percent, swatch, timeElement, title } from "./dom.js";
 import { isOfParcels, kindLabel } from "./kinds.js";
 
@@ -9,6 +9,7 @@ export async function showParcel(state, app, signal) {
   const life = await get(`parcels/${segment(state.jurisdiction)}/${segment(state.parcel)}`, {}, signal);
   const rows = life.parcel ?? [];
   const now = rows.at(-1) ?? {};
+  const isFormer = life.is_current === false;
   return {
     name: `Parcel ${state.parcel}`,
     geometry: life.geometry,
@@ -17,9 +18,9 @@ export async function showParcel(state, app, signal) {
       element("article", { class: "details" },
         title(state.parcel),
         now.address && element("p", { class: "address" }, now.address),
-        rows.length > 0 && now.system_to && element("p", { class: "warn" }, "This parcel does not exist any more."),
+        isFormer && element("p", { class: "warn" }, "This parcel does not exist any more."),
         facts([
-          ["Zoning now", zoning(life.zoning_now ?? [], app)],
+          ["Zoning now", isFormer ? null : zoning(life.zoning_now ?? [], app)],
           ["Code in the parcel layer", now.zoning_code_local ?? now.zoning_code],
           ["Area", now.area_m2 ? area(now.area_m2) : null],
           ["Land use", now.land_use],
@@ -44,14 +45,13 @@ function shareElement({ facet, code, fraction }, app) {
   return element("span", { class: "code" }, isBase ? swatch(app.colorOf(code)) : `${facet}: `, element("b", {}, code), share);
 }
 
-/** Parents and children, from the server's list, else from the changes. */
+/** The parcels that this one came from, and those that it became. */
 function family(life, state, app) {
-  const given = life.lineage ?? {};
-  const ids = (named) => [...new Set((named ?? []).map((each) => each.parcel_id ?? each))].filter((id) => id !== state.parcel);
-  const changes = (life.changes ?? []).filter((each) => isOfParcels(each.kind)).map(lineageOf);
-  const known = (side, other) => changes.filter((each) => each[other].includes(state.parcel)).flatMap((each) => each[side]);
-  const parents = ids(given.parents ?? known("parents", "children"));
-  const children = ids(given.children ?? known("children", "parents"));
+  const steps = life.lineage ?? [];
+  const known = (side, other) => new Set(steps.filter((each) => each[other].includes(state.parcel)).flatMap((each) => each[side]));
+  const others = (ids) => [...ids].filter((id) => id !== state.parcel);
+  const parents = others(known("parents", "children"));
+  const children = others(known("children", "parents"));
   if (!parents.length && !children.length) return null;
   const links = (list) => (list.length ? element("span", {}, parcelLinks(state.jurisdiction, list, app)) : null);
   return element("section", {}, element("h3", {}, "Lineage"), facts([["Came from", links(parents)], ["Became", links(children)]]));

@@ -8,9 +8,8 @@ const PERSON = "zoning-person";
 
 export async function listReviews(state, app, signal) {
   const found = await get("reviews", { jurisdiction: state.jurisdiction }, signal);
-  const changes = found.changes ?? found.reviews ?? [];
-  const amendments = found.amendments ?? [];
-  const total = found.total ?? changes.length + amendments.length;
+  const { reviews: changes, questions: amendments } = found;
+  const total = changes.length;
   let open = total;
   const heading = title(`${counted(open, "decision")} to make`);
   const decided = (text) => {
@@ -24,12 +23,11 @@ export async function listReviews(state, app, signal) {
   const list = element("ul", { class: "reviews" }, changes.map((each) => reviewElement(each, who, decided, app)));
   return {
     name: `Review: ${counted(total, "decision")}`,
-    changes,
     nodes: [
       heading,
       element("p", { class: "note" }, "Changes that the rules are not sure of. Accept what is a change; dismiss what is not. Your name goes into the audit. The token is the one that zoning serve prints."),
       total > 0 && who.form,
-      changes.length ? list : total === 0 && empty("Nothing waits for a decision."),
+      total > 0 ? list : empty("Nothing waits for a decision."),
       amendments.length > 0 && amendmentsElement(amendments),
     ],
   };
@@ -89,7 +87,6 @@ function amendmentsElement(amendments) {
     amendments.map((each) => {
       const numbers = [...(each.ordinance_numbers ?? []), ...(each.case_numbers ?? [])].join(", ") || each.id;
       return element("li", {}, element("p", {}, outerLink(each.source, numbers) ?? numbers, ` (${each.status})`),
-        each.place && element("p", { class: "note" }, each.place),
         element("ul", { class: "lines" }, (each.questions ?? []).map((question) => element("li", {}, String(question)))));
     })));
 }

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { count, counted, element, empty, facts, timeElement, title, when } from "./dom.js";
 
-const MOST_REJECTIONS = 50;
+const SAMPLES = 3; // rejected rows of each reason
 
 export async function listStatus(state, app, signal) {
   const [{ holds = [] }, status] = await Promise.all([get("holds", {}, signal), get("status", {}, signal).catch(() => ({}))]);
@@ -36,7 +36,7 @@ function jurisdictionElement(each, app) {
   rejections.addEventListener("toggle", () => fillRejections(rejections, each.id, app), { once: true });
   return element("li", { class: stateOf(each) },
     element("p", {}, element("a", { href: app.href({ jurisdiction: each.id, view: "changes", change: null, kind: null, time: null, compare: null }) },
-      each.name ?? each.id), Boolean(each.paused) && element("span", { class: "tag" }, "paused"), Boolean(each.held) && element("span", { class: "tag" }, "release held"),
+      each.name ?? each.id), Boolean(each.paused) && element("span", { class: "tag" }, "paused"), each.held.length > 0 && element("span", { class: "tag" }, "release held"),
     isLate(each) && element("span", { class: "tag" }, "late")),
     facts([
       ["Published", `${counted(each.parcels, "parcel")}, ${counted(each.districts, "district")}, ${counted(each.changes, "change")}`],
@@ -46,12 +46,10 @@ function jurisdictionElement(each, app) {
     each.rejected ? rejections : element("p", { class: "note" }, "no rejected rows"));
 }
 
-const isLate = ({ freshness: given }) => given?.fresh === false || given === "late" || given === "stale";
-const stateOf = (each) => (each.paused || each.held || isLate(each) ? "held" : "ok");
+const isLate = ({ freshness: given }) => given?.fresh === false;
+const stateOf = (each) => (each.paused || each.held.length || isLate(each) ? "held" : "ok");
 
 function freshness(given) {
-  if (given === null || given === undefined) return "not known";
-  if (typeof given !== "object") return typeof given === "string" && given.length > 18 ? when(given) : String(given);
   const limit = given.hours ? `limit ${count(given.hours)} h` : null;
   const state = { true: "within the limit", false: "older than the limit" }[given.fresh];
   const current = given.current && `confirmed ${when(given.current)}`;
@@ -59,18 +57,17 @@ function freshness(given) {
 }
 
 async function fillRejections(details, jurisdiction, app) {
-  const found = await get("rejections", { jurisdiction, limit: MOST_REJECTIONS }).catch(app.fail);
+  const found = await get("rejections", { jurisdiction, limit: SAMPLES }).catch(app.fail);
   if (!found) return;
-  const rows = found.rejections ?? [];
-  details.append(element("ul", { class: "lines" }, rows.map((each) =>
-    element("li", {}, element("b", {}, String(each.reason).replaceAll("_", " ")), each.detail ? `: ${each.detail}` : "", ` (${each.feed})`))),
-  found.total > rows.length ? element("p", { class: "note" }, `${count(found.total - rows.length)} more: zoning rejections`) : "");
+  details.append(element("ul", { class: "lines" }, found.rejections.map((group) => element("li", {},
+    element("b", {}, String(group.reason).replaceAll("_", " ")), `, ${group.feed}: ${counted(group.count, "row")}`,
+    group.samples.map((each) => each.detail && element("p", {}, each.detail))))));
 }
 
 function frame(each) {
   const [w, s, e, n] = each.bounds;
   const ring = [[w, s], [e, s], [e, n], [w, n], [w, s]];
-  const words = [each.name ?? each.id, each.paused && "paused", each.held && "release held", isLate(each) && "late",
+  const words = [each.name ?? each.id, each.paused && "paused", each.held.length > 0 && "release held", isLate(each) && "late",
     each.rejected && `${count(each.rejected)} rejected`];
   const properties = { id: each.id, name: words.filter(Boolean).join(" · "), state: stateOf(each) };
   return { type: "Feature", properties, geometry: { type: "Polygon", coordinates: [ring] } };
