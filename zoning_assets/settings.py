@@ -1,7 +1,7 @@
 """The settings from environment variables. They are read once, when a command starts, and passed as arguments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,9 @@ class Settings:
     store_url: str  # ZONING_STORE_URL
     jurisdictions: Path  # ZONING_JURISDICTIONS
     queue_url: str | None = None  # ZONING_QUEUE_URL; None: the database
+    api_tokens: str | None = field(default=None, repr=False)  # ZONING_API_TOKENS: a file, or read:TOKEN,review:TOKEN
+    map_tiles: str | None = None  # ZONING_MAP_TILES: https://HOST/{z}/{x}/{y}.png
+    map_attribution: str = ""  # ZONING_MAP_ATTRIBUTION
 
     @property
     def scratch(self) -> Path:
@@ -34,6 +37,9 @@ class Settings:
             store_url=environ.get("ZONING_STORE_URL") or str(home / "store"),
             jurisdictions=_jurisdictions(environ.get("ZONING_JURISDICTIONS"), home),
             queue_url=environ.get("ZONING_QUEUE_URL") or None,
+            api_tokens=environ.get("ZONING_API_TOKENS") or None,
+            map_tiles=environ.get("ZONING_MAP_TILES") or None,
+            map_attribution=environ.get("ZONING_MAP_ATTRIBUTION", ""),
         )
 
 

@@ -112,7 +112,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
         "Write the generated reference pages (docs/reference) and build the documentation in .zoning/site.",
     ),
     "up": CommandEntry("up:up", "Start everything and keep it running; Ctrl-C stops it."),
-    "serve": CommandEntry("up:up", "Start everything and keep it running; Ctrl-C stops it.", is_hidden=True),
+    "serve": CommandEntry("serve:serve", "Serve the map and the API on this machine; Ctrl-C stops it."),
     "db": CommandEntry("db:app", "The database: up, down, url, psql, tables."),
     "bench": CommandEntry("bench:app", "Measurements."),
     "queue": CommandEntry("queue:app", "Messages: peek, replay, purge, schema."),

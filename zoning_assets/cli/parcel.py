@@ -10,6 +10,7 @@ from zoning_assets.cli.changes import row_of
 from zoning_assets.cli.display import output
 from zoning_assets.errors import NothingFound, SettingInvalid
 from zoning_assets.settings import parse_time
+from zoning_assets.transform.changes import change_explanation
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -29,17 +30,7 @@ def parcel(
     day = parse_time(as_of, "--as-of").date().isoformat() if as_of else None
     url = bootstrap.bring_up_database()
     bootstrap.check_known(jurisdiction, url, "zoning parcel")
-    history = feed.parcel_history(url, jurisdiction, parcel_id)
-    history["changes"] = feed.find(url, jurisdiction=jurisdiction, parcel=parcel_id)
-    history["zoning_now" if day is None else "zoning_as_of"] = feed.zoning_as_of(
-        url, jurisdiction, parcel_id, day, None
-    )
-    if not history["parcel"] and not history["changes"]:
-        raise NothingFound(
-            "no parcel has or had this id",
-            where=f"{jurisdiction} {parcel_id!r}",
-            do="check its spelling in the table zoning.parcel",
-        )
+    history = feed.parcel_life(url, jurisdiction, parcel_id, day)
     if json:
         output.document({"jurisdiction": jurisdiction, "parcel_id": parcel_id, **history})
         return
@@ -67,7 +58,7 @@ def explain(
     if json:
         output.document(found[0])
         return
-    for line in why(found[0]):
+    for line in change_explanation.why(found[0]):
         output.result_line(line)
 
 
@@ -109,64 +100,6 @@ def preview_rules(
         output.table(f"{len(rows)} changes {title}", shown[:50])
     if found == change_detection.RulesPreview([], [], [], []):
         output.line("nothing would change")
-
-
-def why(change: dict[str, Any]) -> list[str]:
-    """Describe a change in lines of text: kind, place, confidence, evidence."""
-    evidence = change["evidence"]
-    ids = ", ".join(change["parcel_ids"][:10]) or "no single parcel"
-    lines = [
-        f"{change['id']}  {change['kind']} ({change['state']}), {change['jurisdiction']}: {ids}",
-        f"from {change['old'] or 'nothing'} to {change['new'] or 'nothing'}; confidence {change['confidence']}",
-    ]
-    lines.append(_dates(change))
-    if change["area_m2"] is not None:
-        lines.append(
-            f"{change['area_m2']:,.1f} m2" + (f", {change['share']:.1%} of the parcel" if change["share"] else "")
-        )
-    if "tolerance_m" in evidence:
-        drift_m, tolerance_m = evidence["drift_m"], evidence["tolerance_m"]
-        lines.append(f"the release drifted by {drift_m} m; areas thinner than {tolerance_m} m are ignored")
-    lines += [_part(part) for part in evidence.get("parts", [])[:10]]
-    if evidence.get("parents") or evidence.get("children"):
-        overlap_m2, score = evidence["overlap_m2"], evidence["score"]
-        lines.append(f"parents share {overlap_m2:,.1f} m2 with children (smallest share {score:.2f})")
-    names = (
-        "parcel_layer_says",
-        "reused",
-        "holders",
-        "undoes",
-        "spelled_before",
-        "spelled_now",
-        "moved_share",
-        "source",
-    )
-    lines += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
-    lines += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
-    maps = ", ".join(evidence.get("maps", [])) or "-"
-    return [*lines, f"batches {_named(evidence['batches'])}, rules {evidence['rules']}, maps {maps}"]
-
-
-def _named(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
-
-
-def _dates(change: dict[str, Any]) -> str:
-    noticed = change["detected"].isoformat(timespec="seconds")
-    legal = f"legal from {change['effective']}" if change["effective"] else "no legal date is stated"
-    return f"noticed at {noticed} (when this database first saw it); {legal}"
-
-
-def _ordinance(amendment: dict[str, Any]) -> str:
-    numbers = ", ".join([*amendment["ordinance_numbers"], *amendment["case_numbers"]]) or amendment["amendment"]
-    return (
-        f"ordinance: {numbers} ({amendment['status']}), score {amendment['score']}: {', '.join(amendment['reasons'])}"
-    )
-
-
-def _part(part: dict[str, Any]) -> str:
-    area = f"{part['area_m2']:,.1f} m2, {part['share']:.1%} of {part['parcel_id']}, about {part['width_m']} m wide"
-    return f"  {part['old']} -> {part['new']}: {area}"
 
 
 #: Titles of tables, columns that are shown last, and headers of date columns.

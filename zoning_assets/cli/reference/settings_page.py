@@ -30,6 +30,15 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "the first that exists of `./jurisdictions`, `jurisdictions` in the clone, and `ZONING_HOME/jurisdictions`",
         "The folder of your jurisdiction files. Your file replaces a packaged example of the same id.",
     ),
+    "ZONING_API_TOKENS": (
+        "none: only this machine can read, and `zoning serve` prints a token for reviews",
+        "Tokens of the API: `read:TOKEN,review:TOKEN`, or a file with one of them on each line.",
+    ),
+    "ZONING_MAP_TILES": (
+        "none: the map has no background, and loads nothing from the internet",
+        "The address of background tiles for the map: `https://HOST/{z}/{x}/{y}.png`.",
+    ),
+    "ZONING_MAP_ATTRIBUTION": ("none", "The text about the source of the background tiles."),
     "DAGSTER_HOME": ("`ZONING_HOME/dagster`", "Dagster's own folder. A `dagster.yaml` of your own is kept."),
 }
 

@@ -1,6 +1,6 @@
 """The change feed for readers: counts, summaries, and rows streamed in constant memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,8 @@ from zoning_assets.storage.postgis.sql_queries import named
 
 #: The number of rows that are fetched from the server at a time.
 _CHUNK_SIZE = 500
+#: The first page of the query `changes`.
+FIRST_PAGE: Mapping[str, Any] = {"page_detected": None, "page_kind": None, "page_id": None}
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,21 @@ class ChangeFilter:
     parcel: str | None = None
     min_area: float | None = None  # m2
     state: str | None = "event"  # event, review, retracted
+    until: datetime | None = None  # detected before
+
+
+@dataclass(frozen=True)
+class FeedPosition:
+    """The place of a change in the feed, where a page ends."""
+
+    detected: datetime
+    kind: str
+    id: str
+
+    @classmethod
+    def of(cls, change: Mapping[str, Any]) -> "FeedPosition":
+        """The position of a change of the feed."""
+        return cls(change["detected"], change["kind"], change["id"])
 
 
 @dataclass(frozen=True)
@@ -46,13 +63,15 @@ class ChangeFeed:
         """Changes by `kind`, `old` and `new` code, with `changes`, `parcels` and `area_m2`; the largest area first."""
         return dicts(self.connection, named("change_feed")["summary"], asdict(self.filter))
 
-    def rows(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
-        """The changes, newest first, read from the server in chunks. `limit` None: all.
+    def rows(self, limit: int | None = None, after: FeedPosition | None = None) -> Iterator[dict[str, Any]]:
+        """The changes, newest first, read from the server in chunks. `limit` None: all; `after`: of the last change of
+        the page before.
 
         Raises:
             StoreError: a statement failed.
         """
-        values = {**asdict(self.filter), "id": None, "limit": limit}
+        page = {f"page_{name}": value for name, value in asdict(after).items()} if after else FIRST_PAGE
+        values = {**asdict(self.filter), **page, "id": None, "limit": limit}
         with translated_errors(self.url), self.connection.cursor("changes", row_factory=dict_row) as cursor:
             cursor.itersize = _CHUNK_SIZE
             yield from cursor.execute(named("changes")["changes"], values)

@@ -10,14 +10,18 @@ import pandas as pd
 import shapely
 from psycopg.types.json import Jsonb
 
+from zoning_assets.errors import NothingFound
 from zoning_assets.storage.postgis.database import connect, dicts
 from zoning_assets.storage.postgis.records import amendment_records, audit_records, hold_records
+from zoning_assets.storage.postgis.records.change_feed_queries import FIRST_PAGE
 from zoning_assets.storage.postgis.records.snapshots import Snapshots, Span
 from zoning_assets.storage.postgis.sessions import translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.changes.change_event import records
 
 MAX_CHANGES = 100_000
+#: Parameters of the query `changes` that `find` does not use.
+_NO_LIMITS = {**FIRST_PAGE, "until": None, "min_area": None}
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def find(  # noqa: PLR0913 - each is one way to narrow the feed
     """The change feed, newest first. `since`: ISO 8601; `id_`: the beginning of an id; `limit`: at most so many."""
     narrowed = {"jurisdiction": jurisdiction, "since": since, "kind": kind, "parcel": parcel, "id": id_, "state": state}
     with translated_errors(url), connect(url) as connection:
-        return dicts(connection, named("changes")["changes"], {**narrowed, "min_area": None, "limit": limit})
+        return dicts(connection, named("changes")["changes"], {**narrowed, **_NO_LIMITS, "limit": limit})
 
 
 def parcel_history(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:
@@ -155,6 +159,25 @@ def parcel_history(url: str, jurisdiction: str, parcel: str) -> dict[str, list[d
             "parcel": dicts(connection, named("changes")["parcel_history"], values),
             "zoning": dicts(connection, named("changes")["zoning_history"], values),
         }
+
+
+def parcel_life(url: str, jurisdiction: str, parcel: str, day: str | None) -> dict[str, list[dict[str, Any]]]:
+    """Everything about a parcel: its states, its changes, and its zoning on a legal day (`zoning_as_of`; None: now,
+    `zoning_now`).
+
+    Raises:
+        NothingFound: no parcel has or had this id.
+    """
+    found = parcel_history(url, jurisdiction, parcel)
+    found["changes"] = find(url, jurisdiction=jurisdiction, parcel=parcel)
+    found["zoning_now" if day is None else "zoning_as_of"] = zoning_as_of(url, jurisdiction, parcel, day, None)
+    if not found["parcel"] and not found["changes"]:
+        raise NothingFound(
+            "no parcel has or had this id",
+            where=f"{jurisdiction} {parcel!r}",
+            do="check its spelling in the table zoning.parcel",
+        )
+    return found
 
 
 def zoning_as_of(

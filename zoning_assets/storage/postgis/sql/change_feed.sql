@@ -5,6 +5,7 @@
 SELECT count(*) FROM zoning.change c
 WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(since)s::timestamptz IS NULL OR c.detected >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR c.detected < %(until)s)
     AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
     AND (%(parcel)s::text IS NULL OR c.parcel_ids @> ARRAY[%(parcel)s])
     AND (%(state)s::text IS NULL OR c.state = %(state)s)
@@ -19,6 +20,7 @@ WITH found AS MATERIALIZED (
     FROM zoning.change c
     WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
         AND (%(since)s::timestamptz IS NULL OR c.detected >= %(since)s)
+        AND (%(until)s::timestamptz IS NULL OR c.detected < %(until)s)
         AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
         AND (%(parcel)s::text IS NULL OR c.parcel_ids @> ARRAY[%(parcel)s])
         AND (%(state)s::text IS NULL OR c.state = %(state)s)

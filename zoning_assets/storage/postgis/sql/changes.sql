@@ -70,7 +70,8 @@ ORDER BY k.parcel, c.detected DESC;
 
 -- name: changes
 -- The change feed, newest first. A matched amendment raises the confidence and gives the legal date. If the parcel layer
--- also states the new code, before or after the map, the confidence rises by 0.1, to at most 0.95.
+-- also states the new code, before or after the map, the confidence rises by 0.1, to at most 0.95. A page begins after the
+-- last change of the page before: its time, kind and id.
 SELECT c.id, c.jurisdiction, c.kind, c.state, c.facet, c.parcel_ids, c.old, c.new, c.area_m2, c.share,
     greatest(m.confidence, CASE WHEN c.state = 'event' AND c.facet = 'base'
         AND c.kind IN ('rezoned', 'partly_rezoned', 'reverted', 'reinstated') AND EXISTS (
@@ -94,6 +95,7 @@ FROM zoning.change c LEFT JOIN LATERAL (
 ) m ON true
 WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(since)s::timestamptz IS NULL OR c.detected >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR c.detected < %(until)s)
     AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
     AND (%(parcel)s::text IS NULL OR c.id = ANY (ARRAY(
         SELECT id FROM zoning.change WHERE parcel_ids @> ARRAY[%(parcel)s::text]
@@ -101,6 +103,9 @@ WHERE (%(jurisdiction)s::text IS NULL OR c.jurisdiction = %(jurisdiction)s)
     AND (%(id)s::text IS NULL OR c.id LIKE %(id)s || '%%')
     AND (%(state)s::text IS NULL OR c.state = %(state)s)
     AND (%(min_area)s::float8 IS NULL OR c.area_m2 >= %(min_area)s)
+    AND (%(page_detected)s::timestamptz IS NULL OR c.detected <= %(page_detected)s)
+    AND (%(page_detected)s::timestamptz IS NULL OR c.detected < %(page_detected)s
+        OR (c.kind, c.id) > (%(page_kind)s::text, %(page_id)s::text))
 ORDER BY c.detected DESC, c.kind, c.id LIMIT %(limit)s;
 
 -- name: parcel_history

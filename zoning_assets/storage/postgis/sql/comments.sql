@@ -98,7 +98,37 @@ COMMENT ON COLUMN zoning.zoned_parcel.address IS 'Address as the portal states i
 COMMENT ON COLUMN zoning.zoned_parcel.land_use IS 'Land use as the portal states it.';
 COMMENT ON COLUMN zoning.zoned_parcel.area_m2 IS 'Area in square metres.';
 COMMENT ON COLUMN zoning.zoned_parcel.last_changed IS 'Since when this state of the parcel is published; its zoning may have changed later.';
-COMMENT ON COLUMN zoning.zoned_parcel.geom IS 'Shape; valid MultiPolygon in the target CRS.';
+COMMENT ON COLUMN zoning.zoned_parcel.geom IS 'Shape; MultiPolygon in EPSG:4326, also if the target CRS is another.';
+COMMENT ON COLUMN zoning.zoned_parcel.zoning_code_local IS 'zoning_code as the portal spells it; the first spelling if it has several.';
+COMMENT ON COLUMN zoning.zoned_parcel.zoning_share IS 'Share of the parcel that lies in zoning_code, 0 to 1.';
+
+COMMENT ON VIEW zoning.zoned_district IS 'A district of the zoning map, for maps and queries.';
+COMMENT ON COLUMN zoning.zoned_district.id IS 'Integer computed from jurisdiction and district_id: the key for programs that need one column, such as QGIS.';
+COMMENT ON COLUMN zoning.zoned_district.jurisdiction IS 'Id of the jurisdiction, as in its file.';
+COMMENT ON COLUMN zoning.zoned_district.district_id IS 'Id of the district, as in the table district.';
+COMMENT ON COLUMN zoning.zoned_district.code IS 'The zoning code in canonical spelling; NULL: the map states none.';
+COMMENT ON COLUMN zoning.zoned_district.code_local IS 'The zoning code as the portal spells it.';
+COMMENT ON COLUMN zoning.zoned_district.zone_type IS 'Type of the code by the National Zoning Atlas; NULL: not declared.';
+COMMENT ON COLUMN zoning.zoned_district.effective IS 'Legal date that the map states; NULL: none stated.';
+COMMENT ON COLUMN zoning.zoned_district.area_m2 IS 'Area in square metres.';
+COMMENT ON COLUMN zoning.zoned_district.last_changed IS 'Since when this state of the district is published.';
+COMMENT ON COLUMN zoning.zoned_district.geom IS 'Shape; MultiPolygon in EPSG:4326, also if the target CRS is another.';
+
+COMMENT ON VIEW zoning.change_feature IS 'A change that has a place, for maps and queries; one row for each change.';
+COMMENT ON COLUMN zoning.change_feature.id IS 'Id of the change.';
+COMMENT ON COLUMN zoning.change_feature.jurisdiction IS 'Id of the jurisdiction, as in its file.';
+COMMENT ON COLUMN zoning.change_feature.kind IS 'What happened, such as rezoned, split or recoded.';
+COMMENT ON COLUMN zoning.change_feature.state IS 'event; review: thinner than the tolerance, a person decides; retracted: it was wrong.';
+COMMENT ON COLUMN zoning.change_feature.facet IS 'What changed: base, overlay, condition or pud of the zoning; parcel: the parcels.';
+COMMENT ON COLUMN zoning.change_feature.parcel_ids IS 'The parcels that changed.';
+COMMENT ON COLUMN zoning.change_feature.old IS 'What was before.';
+COMMENT ON COLUMN zoning.change_feature.new IS 'What is now.';
+COMMENT ON COLUMN zoning.change_feature.area_m2 IS 'The area that changed, in square metres.';
+COMMENT ON COLUMN zoning.change_feature.share IS 'The share of the parcel that changed, 0 to 1.';
+COMMENT ON COLUMN zoning.change_feature.confidence IS 'Confidence from the change alone, 0 to 1; an ordinance or the parcel layer may raise it (see `zoning changes`).';
+COMMENT ON COLUMN zoning.change_feature.effective IS 'Legal date that the map states; NULL: none stated.';
+COMMENT ON COLUMN zoning.change_feature.detected IS 'When this database first saw the change.';
+COMMENT ON COLUMN zoning.change_feature.geom IS 'The area that changed, in EPSG:4326.';
 
 COMMENT ON TABLE zoning.best_lot IS 'The parcel that holds most of a district; the code of the district counts for it.';
 COMMENT ON COLUMN zoning.best_lot.jurisdiction IS 'Id of the jurisdiction, as in its file.';

@@ -1,0 +1,53 @@
+"""The OpenAPI document: that of FastAPI, with what this server really offers in tipg's operations."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from zoning_assets.api import ogc_crs
+from zoning_assets.api.ogc_parameters import ADDED
+
+_NOT_SERVED = ("text/html", "text/csv", "application/x-ndjson", "application/ndjson", "application/geo+json-seq")
+_PROBLEM = {"description": "A problem document.", "content": {"application/problem+json": {}}}
+_REFUSALS = ("400", "401", "404", "503")
+
+
+def openapi(app: FastAPI) -> dict[str, Any]:
+    """The document; it is made once."""
+    if app.openapi_schema is None:
+        found = get_openapi(
+            title=app.title, version=app.version, summary=app.summary, routes=app.routes, openapi_version="3.1.0"
+        )
+        for path, operations in found["paths"].items():
+            for operation in operations.values():
+                _correct(path, operation)
+        schemes = found.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["token"] = {"type": "http", "scheme": "bearer"}
+        found["security"] = [{}, {"token": []}]
+        app.openapi_schema = found
+    return app.openapi_schema
+
+
+def _correct(path: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    responses.pop("422", None)
+    responses.update(dict.fromkeys(_REFUSALS, _PROBLEM))
+    for response in responses.values():
+        content = response.get("content", {})
+        response["content"] = {name: each for name, each in content.items() if name not in _NOT_SERVED}
+    parameters = operation.get("parameters", [])
+    for each in parameters:
+        if each["name"] == "f":
+            each["schema"] = {"type": "string", "enum": _formats(path)}
+    if any(each["name"] == "filter" for each in parameters):
+        schema = {"type": "string", "enum": list(ogc_crs.SUPPORTED)}
+        parameters += [{"name": name, "in": "query", "schema": schema} for name in ADDED]
+
+
+def _formats(path: str) -> list[str]:
+    if path == "/":
+        return ["json", "html"]
+    if "/items" in path:
+        return ["json", "geojson"]
+    return ["json", "schemajson"] if path.endswith("/queryables") else ["json"]

@@ -1,0 +1,126 @@
+"""The collections that tipg serves: three views and two functions of the schema `zoning`, nothing else.
+
+Column types, and the SQL of features and tiles, are tipg's. Here are the ids, the titles, and what tipg lacks:
+output in other CRSs, closed time intervals, and bounds for the functions.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import asyncpg
+import orjson
+from cql2 import Expr
+from tipg.collections import Collection, ItemList, PgCollection, pg_get_collection_index
+from tipg.database import DB_CATALOG_FILE
+from tipg.settings import DatabaseSettings
+
+from zoning_assets.api.ogc_crs import CRS84, SUPPORTED
+from zoning_assets.model import Bounds
+
+
+class Source(NamedTuple):
+    """Where a collection is in the database, and how it is presented. `moment`: its column for `datetime`."""
+
+    table: str
+    title: str
+    description: str
+    moment: str
+
+
+#: Collection id -> source.
+SOURCES: Mapping[str, Source] = {
+    "zoning.zoned_parcel": Source(
+        "zoned_parcel", "Parcels with their zoning", "One feature for each parcel, with the code of the zoning map.",
+        "last_changed",
+    ),
+    "zoning.zoned_district": Source(
+        "zoned_district", "Zoning districts", "One feature for each polygon of the zoning map.", "last_changed"
+    ),
+    "zoning.change_feature": Source(
+        "change_feature", "Changes", "One feature for each change that has a place; see also /api/changes.", "detected"
+    ),
+    "zoning.parcel_as_of": Source(
+        "parcel_map_as_of", "Parcels of a day in the past",
+        "Parameters: jurisdiction; legal_time (a day), system_time (as known then), bounds (WKT), all three optional.",
+        "system_from",
+    ),
+    "zoning.zoning_as_of": Source(
+        "zoning_map_as_of", "Zoning of a day in the past",
+        "One feature for each parcel and code. Parameters: jurisdiction, legal_time, system_time, bounds.",
+        "system_from",
+    ),
+}  # fmt: skip
+_NAMES = [f"zoning.{source.table}" for source in SOURCES.values()]
+
+
+class ServedCollection(PgCollection):
+    """A collection of tipg for one request. `output_crs`: a key of ogc_crs.SUPPORTED."""
+
+    output_crs: str = CRS84
+
+    def _select_id(self) -> str:
+        """The id as text: programs that read numbers of JSON as doubles would change an integer of 64 bits."""
+        return "CAST(id AS text) AS tipg_id"
+
+    def _geom_expr(self, geometry_column: Any, bbox_only: bool | None, simplify: float | None) -> str | None:
+        """The shape in the CRS and the axis order of the answer."""
+        expression = super()._geom_expr(geometry_column, bbox_only, simplify)
+        if expression is None or self.output_crs == CRS84:
+            return expression
+        srid, is_latitude_first = SUPPORTED[self.output_crs]
+        return f"ST_FlipCoordinates({expression})" if is_latitude_first else f"ST_Transform({expression}, {srid})"
+
+    async def features(self, conn: asyncpg.Connection, **asked: Any) -> ItemList:
+        """See PgCollection.features; `datetime` includes its end, and a function reads only within `bbox`."""
+        bounds = asked.get("bbox_filter")
+        if self.type == "Function" and bounds and "bounds" in (given := asked.get("function_parameters") or {}):
+            asked["function_parameters"] = {**given, "bounds": _polygon(bounds)}
+        return await super().features(conn, **self._with_closed_interval(asked))
+
+    async def get_tile(self, conn: asyncpg.Connection, **asked: Any) -> bytes:
+        """See PgCollection.get_tile."""
+        tile: bytes = await super().get_tile(conn, **self._with_closed_interval(asked))
+        return tile
+
+    def _with_closed_interval(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Tipg leaves out the end of an interval with two ends, which the standard includes."""
+        interval, column = asked.get("datetime_filter"), self.get_datetime_column(asked.get("dt"))
+        if column is None or not interval or len(interval) != 2 or ".." in interval or "" in interval:
+            return asked
+        until = Expr({"op": "<=", "args": [{"property": column.name}, {"timestamp": interval[1]}]})
+        given = asked.get("cql_filter")
+        return {
+            **asked,
+            "datetime_filter": [interval[0], ".."],
+            "cql_filter": until if given is None else given + until,
+        }
+
+
+def _polygon(bounds: Bounds) -> str:
+    west, south, east, north = bounds
+    return f"SRID=4326;POLYGON(({west} {south},{west} {north},{east} {north},{east} {south},{west} {south}))"
+
+
+async def read_catalog(connection: asyncpg.Connection) -> dict[str, ServedCollection]:
+    """The collections by id, with the columns that the database has."""
+    await prepare(connection)
+    await connection.execute(DB_CATALOG_FILE.read_text())
+    settings = DatabaseSettings(
+        schemas=["zoning"], tables=_NAMES, functions=_NAMES, datetime_extent=False, spatial_extent=False
+    )
+    found = {each.table: each for each in await pg_get_collection_index(connection, settings)}
+    return {id_: _served(id_, source, found[source.table]) for id_, source in SOURCES.items()}
+
+
+def _served(id_: str, source: Source, found: Collection) -> ServedCollection:
+    moment = next(each for each in found.properties if each.name == source.moment)
+    columns = [each for each in found.properties if each.name != "id" or each.type == "text"]
+    about = {"id": id_, "title": source.title, "description": source.description, "datetime_column": moment}
+    about["properties"] = columns  # the id of a feature is not repeated among them
+    return ServedCollection(**{**found.model_dump(by_alias=True), **about})
+
+
+async def prepare(connection: asyncpg.Connection) -> None:
+    """JSON columns as Python objects, as tipg expects them."""
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=orjson.dumps, decoder=orjson.loads, schema="pg_catalog")

@@ -1,0 +1,67 @@
+"""The page, its files, and the landing page of the OGC API. Only the files that are listed here are served."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+
+from zoning_assets.api.json_response import json_response, tagged
+from zoning_assets.api.ogc_endpoints import landing
+
+router = APIRouter(tags=["Page"])
+
+_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".json": "application/json",
+}
+
+
+@router.get("/")
+def root(request: Request, f: Annotated[str | None, Query(description="Format: json or html.")] = None) -> Response:
+    """Show the map to a browser, and the landing page of the OGC API to a program."""
+    if f not in (None, "json", "html"):
+        raise HTTPException(400, "f is json or html")
+    is_html = f == "html" or (f is None and "text/html" in request.headers.get("accept", ""))
+    return _file(request, "index.html") if is_html else json_response(request, landing(request))
+
+
+@router.get("/parcel/{jurisdiction}/{parcel_id:path}", include_in_schema=False)
+def permalink(request: Request) -> Response:
+    """Show the map with a parcel: the page reads its address."""
+    return _file(request, "index.html")
+
+
+@router.get("/static/{name:path}", include_in_schema=False)
+def static(request: Request, name: Annotated[str, Path(max_length=100)]) -> Response:
+    """Send a file of the page, or of MapLibre GL."""
+    return _file(request, name)
+
+
+def _file(request: Request, name: str) -> Response:
+    found = _known().get(name)
+    if found is None:
+        raise HTTPException(404, "there is no such file")
+    suffix = name[name.rindex(".") :]
+    return tagged(request, _content(found), _TYPES[suffix])
+
+
+@cache
+def _known() -> Mapping[str, Traversable]:
+    """The files by name."""
+    page, library = files("zoning_assets.api") / "page", files("maplibre") / "srcjs"
+    found = {name: library / name for name in ("maplibre-gl.js", "maplibre-gl.css")}
+    for each in page.iterdir() if page.is_dir() else ():
+        if each.is_file() and any(each.name.endswith(suffix) for suffix in _TYPES):
+            found[each.name] = each
+    return found
+
+
+def _content(found: Traversable) -> bytes:
+    return found.read_bytes()
