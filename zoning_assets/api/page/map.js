@@ -58,8 +58,9 @@ async function render(next, { isFirst = false } = {}) {
     if (tab.dataset.view === state.view) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
+  const usualPlace = isFirst || isElsewhere ? firstBounds() : null;
   const isSamePanel = !isFirst && OF_PANEL.every((name) => before[name] === state[name]);
-  if (!isSamePanel) await renderPanel(isFirst, isElsewhere);
+  if (!isSamePanel) await renderPanel(isFirst, usualPlace);
   drawMaps();
 }
 
@@ -75,7 +76,7 @@ async function readJurisdiction(id) {
   releases = times.releases.toSorted((a, b) => Date.parse(a.time) - Date.parse(b.time));
 }
 
-async function renderPanel(isFirst, isElsewhere) {
+async function renderPanel(isFirst, usualPlace) {
   request.abort();
   request = new AbortController();
   const { signal } = request;
@@ -100,7 +101,7 @@ async function renderPanel(isFirst, isElsewhere) {
     announce(panel.name);
     content.querySelector(".title")?.focus({ preventScroll: true });
   }
-  await moveMap(panel, isFirst, isElsewhere);
+  await moveMap(panel, isFirst, usualPlace);
 }
 
 function panelOf({ parcel, change, view, jurisdiction }) {
@@ -116,15 +117,15 @@ const nothingYet = async () => ({
   nodes: [empty("Nothing is published yet. Run zoning demo, or zoning sync JURISDICTION, and open this page again.")],
 });
 
-/** Move the map to what the panel shows: the geometry, else where most changes are. */
-async function moveMap(panel, isFirst, isElsewhere) {
+/** Move the map to what the panel shows: its geometry; else, in a new jurisdiction, to its usual place. */
+async function moveMap(panel, isFirst, usualPlace) {
   if (!maps) return;
   const bounds = boundsOf(panel.geometry);
   const at = isFirst ? permalink.position(state.at) : null;
   if (at) maps.after.jumpTo(at);
   else if (bounds) fit(maps.after, bounds, { isAtOnce: isFirst });
   else if (panel.frames?.features.length) fit(maps.after, boundsOf({ coordinates: panel.frames.features.map((each) => each.geometry.coordinates) }));
-  else if (isFirst || isElsewhere) fit(maps.after, await firstBounds(), { isAtOnce: true });
+  else if (usualPlace) fit(maps.after, await usualPlace, { isAtOnce: true });
 }
 
 /** Where most of the newest changes are; without changes, the jurisdiction. */

@@ -27,7 +27,7 @@ function canvas(width, height) {
   return at;
 }
 
-const STEP = 9; // CSS pixels from line to line of a pattern
+const STEP = 11; // CSS pixels from line to line of a pattern
 
 const pixels = (at) => at.getImageData(0, 0, at.canvas.width, at.canvas.height);
 export const pixelRatio = SCALE;
