@@ -58,10 +58,6 @@ class ServedCollection(PgCollection):
 
     output_crs: str = CRS84
 
-    def _select_id(self) -> str:
-        """The id as text: programs that read numbers of JSON as doubles would change an integer of 64 bits."""
-        return "CAST(id AS text) AS tipg_id"
-
     def _geom_expr(self, geometry_column: Any, bbox_only: bool | None, simplify: float | None) -> str | None:
         """The shape in the CRS and the axis order of the answer."""
         expression = super()._geom_expr(geometry_column, bbox_only, simplify)
@@ -114,9 +110,7 @@ async def read_catalog(connection: asyncpg.Connection) -> dict[str, ServedCollec
 
 def _served(id_: str, source: Source, found: Collection) -> ServedCollection:
     moment = next(each for each in found.properties if each.name == source.moment)
-    columns = [each for each in found.properties if each.name != "id" or each.type == "text"]
     about = {"id": id_, "title": source.title, "description": source.description, "datetime_column": moment}
-    about["properties"] = columns  # the id of a feature is not repeated among them
     return ServedCollection(**{**found.model_dump(by_alias=True), **about})
 
 

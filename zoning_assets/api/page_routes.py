@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from zoning_assets.api.json_response import json_response, tagged
 from zoning_assets.api.ogc_endpoints import landing
+from zoning_assets.errors import MachineRefused
 
 router = APIRouter(tags=["Page"])
 
@@ -39,7 +42,7 @@ def permalink(request: Request) -> Response:
 
 
 @router.get("/static/{name:path}", include_in_schema=False)
-def static(request: Request, name: Annotated[str, Path(max_length=100)]) -> Response:
+def static(request: Request, name: str) -> Response:
     """Send a file of the page, or of MapLibre GL."""
     return _file(request, name)
 
@@ -55,12 +58,20 @@ def _file(request: Request, name: str) -> Response:
 @cache
 def _known() -> Mapping[str, Traversable]:
     """The files by name."""
-    page, library = files("zoning_assets.api") / "page", files("maplibre") / "srcjs"
+    page, library = files("zoning_assets.api") / "page", _library() / "srcjs"
     found = {name: library / name for name in ("maplibre-gl.js", "maplibre-gl.css")}
     for each in page.iterdir() if page.is_dir() else ():
         if each.is_file() and any(each.name.endswith(suffix) for suffix in _TYPES):
             found[each.name] = each
     return found
+
+
+def _library() -> Path:
+    """The folder of the package maplibre, which is not imported: its Python part needs other packages."""
+    found = find_spec("maplibre")
+    if found is None or found.origin is None:
+        raise MachineRefused("the package maplibre is missing", where="zoning serve", do="install zoning-assets again")
+    return Path(found.origin).parent
 
 
 def _content(found: Traversable) -> bytes:

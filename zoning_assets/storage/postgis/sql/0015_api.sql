@@ -9,7 +9,7 @@ CREATE INDEX district_web_geom ON zoning.district
 
 -- The API finds a parcel by the integer key of zoned_parcel, and by the beginning of its address. The address is cut,
 -- because an index entry has a maximum size.
-CREATE INDEX parcel_feature_id ON zoning.parcel (hashtextextended(jurisdiction || '/' || parcel_id, 0));
+CREATE INDEX parcel_feature_id ON zoning.parcel ((hashtextextended(jurisdiction || '/' || parcel_id, 0) >> 11));
 CREATE INDEX parcel_address ON zoning.parcel (left(lower(address), 100) text_pattern_ops);
 
 -- The change feed is read in pages, newest first: of everything, and of one jurisdiction.
@@ -18,9 +18,10 @@ DROP INDEX zoning.change_place;
 CREATE INDEX change_place ON zoning.change (jurisdiction, detected DESC, kind, id);
 CREATE INDEX change_geom ON zoning.change USING gist ((ST_Transform(geom, 4326))) WHERE geom IS NOT NULL;
 
+-- `id` has 53 bits, so that programs that read numbers of JSON as doubles, and CQL2, have it exactly.
 DROP VIEW zoning.zoned_parcel;
 CREATE VIEW zoning.zoned_parcel AS
-SELECT hashtextextended(p.jurisdiction || '/' || p.parcel_id, 0) AS id, p.jurisdiction, p.parcel_id,
+SELECT hashtextextended(p.jurisdiction || '/' || p.parcel_id, 0) >> 11 AS id, p.jurisdiction, p.parcel_id,
     z.code AS zoning_code, z.codes AS zoning_codes, (
         SELECT max(c.zone_type) FROM zoning.code c WHERE c.jurisdiction = p.jurisdiction AND c.code = z.code
     ) AS zone_type,
@@ -49,7 +50,7 @@ FROM (
 ) z ON true;
 
 CREATE VIEW zoning.zoned_district AS
-SELECT hashtextextended(d.jurisdiction || '/' || d.district_id, 0) AS id, d.jurisdiction, d.district_id, d.code,
+SELECT hashtextextended(d.jurisdiction || '/' || d.district_id, 0) >> 11 AS id, d.jurisdiction, d.district_id, d.code,
     d.code_local, d.zone_type, d.effective, d.area_m2, d.last_changed, d.geom
 FROM (
     SELECT jurisdiction, district_id, code, code_local, zone_type, effective, area_m2, last_changed, geom
@@ -99,7 +100,7 @@ CREATE FUNCTION zoning.parcel_map_as_of(
     id bigint, parcel_id text, zoning_code text, zone_type text, zoning_share double precision, address text,
     land_use text, area_m2 double precision, system_from timestamptz, system_to timestamptz, geom geometry
 ) LANGUAGE sql STABLE AS $$
-    SELECT hashtextextended($1 || '/' || near.parcel_id, 0), near.parcel_id, z.code, (
+    SELECT hashtextextended($1 || '/' || near.parcel_id, 0) >> 11, near.parcel_id, z.code, (
             SELECT max(c.zone_type) FROM zoning.code c WHERE c.jurisdiction = $1 AND c.code = z.code
         ), z.fraction, p.address, p.land_use, p.area_m2, p.system_from, p.system_to, ST_Transform(p.geom, 4326)
     FROM zoning.parcels_within($1, $4) AS near (parcel_id), LATERAL (
@@ -117,8 +118,8 @@ CREATE FUNCTION zoning.zoning_map_as_of(
     id bigint, parcel_id text, facet text, code text, area_m2 double precision, fraction double precision, rank integer,
     listed boolean, legal_from date, system_from timestamptz, geom geometry
 ) LANGUAGE sql STABLE AS $$
-    SELECT hashtextextended($1 || '/' || near.parcel_id || '/' || z.facet || '/' || z.code, 0), near.parcel_id, z.facet,
-        z.code, z.area_m2, z.fraction, z.rank, z.listed, z.legal_from, z.system_from, ST_Transform(p.geom, 4326)
+    SELECT hashtextextended($1 || '/' || near.parcel_id || '/' || z.facet || '/' || z.code, 0) >> 11, near.parcel_id,
+        z.facet, z.code, z.area_m2, z.fraction, z.rank, z.listed, z.legal_from, z.system_from, ST_Transform(p.geom, 4326)
     FROM zoning.parcels_within($1, $4) AS near (parcel_id), LATERAL (
         SELECT a.geom FROM zoning.parcel_as_of($1, $2, $3) a WHERE a.parcel_id = near.parcel_id OFFSET 0
     ) p, LATERAL (

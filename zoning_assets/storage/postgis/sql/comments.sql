@@ -81,7 +81,7 @@ COMMENT ON COLUMN zoning.parcel_zoning_version.legal_to IS 'Until which day it a
 COMMENT ON COLUMN zoning.parcel_zoning_version.ended_by IS 'The batch that ended this state.';
 
 COMMENT ON VIEW zoning.zoned_parcel IS 'A parcel with its zoning in one row, for maps and queries.';
-COMMENT ON COLUMN zoning.zoned_parcel.id IS 'Integer computed from jurisdiction and parcel_id: the key for programs that need one column, such as QGIS.';
+COMMENT ON COLUMN zoning.zoned_parcel.id IS 'Integer of 53 bits, computed from jurisdiction and parcel_id: the key for programs that need one column, such as QGIS.';
 COMMENT ON COLUMN zoning.zoned_parcel.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.zoned_parcel.parcel_id IS 'The natural key; unique within the jurisdiction.';
 COMMENT ON COLUMN zoning.zoned_parcel.zoning_code IS 'The base code that covers most of the parcel on the zoning map; NULL: the map has none there.';
@@ -103,7 +103,7 @@ COMMENT ON COLUMN zoning.zoned_parcel.zoning_code_local IS 'zoning_code as the p
 COMMENT ON COLUMN zoning.zoned_parcel.zoning_share IS 'Share of the parcel that lies in zoning_code, 0 to 1.';
 
 COMMENT ON VIEW zoning.zoned_district IS 'A district of the zoning map, for maps and queries.';
-COMMENT ON COLUMN zoning.zoned_district.id IS 'Integer computed from jurisdiction and district_id: the key for programs that need one column, such as QGIS.';
+COMMENT ON COLUMN zoning.zoned_district.id IS 'Integer of 53 bits, computed from jurisdiction and district_id: the key for programs that need one column, such as QGIS.';
 COMMENT ON COLUMN zoning.zoned_district.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.zoned_district.district_id IS 'Id of the district, as in the table district.';
 COMMENT ON COLUMN zoning.zoned_district.code IS 'The zoning code in canonical spelling; NULL: the map states none.';
