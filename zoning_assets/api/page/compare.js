@@ -2,10 +2,11 @@
 
 import { byId, count, when } from "./dom.js";
 
-/** The map `before` lies over the map `after`, cut at the divider; both show the same place. */
+/** The map `before` lies over the map `after`, cut at the divider; both show the same place. Returns what places the
+ * divider when the comparison begins: in the middle of what the legend leaves free. */
 export function startDivider(before, after) {
   const [divider, stage] = [byId("divider"), byId("stage")];
-  let at = 50; // percent of the width
+  let at = null; // percent of the width
   const legend = byId("legend");
   const usual = () => (legend.open ? (100 * (1 + legend.offsetWidth / stage.clientWidth)) / 2 : 50);
   const place = (percent) => {
@@ -31,9 +32,9 @@ export function startDivider(before, after) {
     const moves = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -20, PageUp: 20, Home: -100, End: 100 };
     if (key in moves) place(at + moves[key]);
   });
-  place(usual());
   follow(before, after);
   follow(after, before);
+  return () => { if (at === null) place(usual()); };
 }
 
 let isFollowing = false;

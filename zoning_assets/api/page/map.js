@@ -23,7 +23,7 @@ let settings = {};
 let legend = NO_LEGEND;
 let releases = [];
 let isPastKnown = false; // the server can show lots of an older release
-let maps = null; // {after, before}; null: no WebGL
+let maps = null; // {after, before, placeDivider}; null: no WebGL
 let selected = null;
 let frames = null;
 let request = new AbortController();
@@ -157,6 +157,7 @@ function drawMaps() {
   show(maps.after, isPast && !isComparing ? { ...past, changedUntil: state.time } : view);
   if (!isComparing) return;
   show(maps.before, past);
+  maps.placeDivider();
   maps.before.resize();
   maps.before.jumpTo({ center: maps.after.getCenter(), zoom: maps.after.getZoom() });
 }
@@ -180,8 +181,7 @@ function startMaps() {
     if (settings.tiles) after.addControl(new maplibregl.AttributionControl({ compact: true }), "bottom-right");
     after.on("moveend", keepPosition);
     after.on("zoom", showHint);
-    startDivider(before, after);
-    maps = { after, before };
+    maps = { after, before, placeDivider: startDivider(before, after) };
   } catch {
     byId("after").append(empty("The map needs WebGL, which this browser does not offer. The lists beside it work without it."));
   }
@@ -250,6 +250,7 @@ function askForToken() {
   const dialog = byId("sign-in");
   if (dialog.open) return;
   dialog.addEventListener("close", () => {
+    if (dialog.returnValue !== "use") return;
     keepToken(byId("token").value);
     location.reload();
   }, { once: true });
