@@ -40,9 +40,10 @@ def _correct(path: str, operation: dict[str, Any]) -> None:
     for each in parameters:
         if each["name"] == "f":
             each["schema"] = {"type": "string", "enum": _formats(path)}
-    if any(each["name"] == "filter" for each in parameters):
+    is_list = any(each["name"] == "filter" for each in parameters)
+    if is_list or path.endswith("/items/{itemId}"):
         schema = {"type": "string", "enum": list(ogc_crs.SUPPORTED)}
-        parameters += [{"name": name, "in": "query", "schema": schema} for name in ADDED]
+        parameters += [{"name": name, "in": "query", "schema": schema} for name in (ADDED if is_list else ADDED[:1])]
 
 
 def _formats(path: str) -> list[str]:

@@ -45,7 +45,7 @@ def parsed(text: str, columns: Collection[str], crs: str = CRS84) -> Expr:
         HTTPException: 400, it is not valid, too long, or names something else.
     """
     is_deep = not text.lstrip().startswith("{") and len(_NESTING.findall(_TEXTS.sub("''", text))) > _DEEPEST
-    if len(text) > _LONGEST or is_deep:
+    if len(text) > _LONGEST or is_deep or "\x00" in text:
         raise HTTPException(400, f"the filter has more than {_LONGEST} characters, or nests too deeply")
     try:
         tree = Expr(text).to_json()

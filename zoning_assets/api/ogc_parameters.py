@@ -3,6 +3,7 @@
 tipg has functions of its own for these parameters; `OVERRIDES` puts ours in their place.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -22,6 +23,9 @@ DEEPEST_ZOOM = 22
 #: Parameters that this module adds to tipg's.
 ADDED = ("crs", "bbox-crs", "filter-crs")
 _LONGEST_IDS = 100
+#: The largest page of features, and tipg's own limit.
+MOST_FEATURES = 10_000
+_LIMIT = re.compile(rb"((?:^|&)limit=)([0-9]{1,400})(?=&|$)")
 
 
 def known_only(request: Request) -> None:
@@ -60,8 +64,10 @@ def collection_of(
     if found is None:
         raise HTTPException(404, "there is no such collection")
     own = _documented(request)
-    if "filter" in own:  # features and tiles
-        own |= {*found.columns(), *(each.name for each in found.parameters)}
+    if "crs" in own:  # features and tiles
+        own |= {each.name for each in found.parameters}
+    if "filter" in own:
+        own |= set(found.columns())
     _refuse_others(request, own)
     if request.query_params.get("limit") == "0":
         raise HTTPException(400, "limit is at least 1")
@@ -139,6 +145,11 @@ def _only(media_type: MediaType) -> Callable[..., MediaType]:
         return media_type
 
     return chosen
+
+
+def with_served_limit(query: bytes) -> bytes:
+    """The query string with the largest `limit` that is served, if it asks for more: the standard refuses none."""
+    return _LIMIT.sub(lambda found: found[1] + str(min(int(found[2]), MOST_FEATURES)).encode(), query)
 
 
 json_only = _only(MediaType.json)

@@ -59,7 +59,7 @@ def _file(request: Request, name: str) -> Response:
 def _known() -> Mapping[str, Traversable]:
     """The files by name."""
     page, library = files("zoning_assets.api") / "page", _library() / "srcjs"
-    found = {name: library / name for name in ("maplibre-gl.js", "maplibre-gl.css")}
+    found: dict[str, Traversable] = {name: library / name for name in ("maplibre-gl.js", "maplibre-gl.css")}
     for each in page.iterdir() if page.is_dir() else ():
         if each.is_file() and any(each.name.endswith(suffix) for suffix in _TYPES):
             found[each.name] = each

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoning_assets.api import problems
+from zoning_assets.api.ogc_parameters import with_served_limit
 from zoning_assets.api.published_state import PublishedState
 from zoning_assets.api.server_settings import REQUEST_S, ServerSettings
 from zoning_assets.api.tokens import READ
@@ -108,16 +109,14 @@ class RequestGuard:
             if self.state.matches(request, tag):
                 return Response(status_code=304, headers={"ETag": tag})
             request.state.entity_tag = tag
+            request.scope["query_string"] = with_served_limit(request.scope["query_string"])
         await self.app(request.scope, _limited(receive), send)
         return None
 
     def _refusal(self, request: Request) -> Response | None:
-        raw = request.scope.get("raw_path") or b""
-        if len(raw) + len(request.scope["query_string"]) > _LONGEST_URL:
-            return problems.problem(414, f"the URL has more than {_LONGEST_URL:,} bytes")
-        length = request.headers.get("content-length", "0")
-        if not length.isascii() or not length.isdigit() or int(length) > _LARGEST_BODY:
-            return problems.problem(413, f"the body has more than {_LARGEST_BODY:,} bytes")
+        """Why a request is refused before it is read; None: it is not."""
+        if refused := _malformed(request):
+            return refused
         if self.settings.is_loopback:
             # A page of another site whose name leads to 127.0.0.1 (DNS rebinding) sends its own name here.
             return None if _host(request.headers) in _LOCAL_HOSTS else problems.problem(421, "this host is not served")
@@ -151,6 +150,18 @@ class Started:
         """Send a message of the answer."""
         self.is_started = True
         await self.send(message)
+
+
+def _malformed(request: Request) -> Response | None:
+    raw, query = request.scope.get("raw_path") or b"", request.scope["query_string"]
+    if len(raw) + len(query) > _LONGEST_URL:
+        return problems.problem(414, f"the URL has more than {_LONGEST_URL:,} bytes")
+    if b"%00" in raw or b"%00" in query:
+        return problems.problem(400, "the URL has a null character")
+    length = request.headers.get("content-length", "0")
+    if not length.isascii() or not length.isdigit() or int(length) > _LARGEST_BODY:
+        return problems.problem(413, f"the body has more than {_LARGEST_BODY:,} bytes")
+    return None
 
 
 def _limited(receive: Receive) -> Receive:

@@ -3,14 +3,14 @@
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoning_assets.errors import SettingInvalid
 
 READ, REVIEW = "read", "review"
 SCOPES = (READ, REVIEW)
-_SETTING = "ZONING_API_TOKENS"
+SETTING = "ZONING_API_TOKENS"
 _ADVICE = "give read:TOKEN and review:TOKEN, separated by commas, or the name of a file with one of them on each line"
 #: A token: at least 16 characters, so that it cannot be guessed.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")
@@ -21,7 +21,7 @@ _LARGEST_FILE = 65_536  # bytes
 class Tokens:
     """Pairs of scope and token. A token of the scope review may read, too."""
 
-    pairs: tuple[tuple[str, str], ...] = ()
+    pairs: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def scopes(self, authorization: str) -> frozenset[str]:
         """The scopes of a header `Authorization: Bearer TOKEN`; empty: the token is not known."""
@@ -61,14 +61,14 @@ def _lines(path: Path) -> list[str]:
             return opened.read(_LARGEST_FILE).splitlines()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not a text file"
-        raise SettingInvalid(f"its file cannot be read: {why}", where=_SETTING, do=_ADVICE) from None
+        raise SettingInvalid(f"its file cannot be read: {why}", where=SETTING, do=_ADVICE) from None
 
 
 def _pair(line: str) -> tuple[str, str]:
     scope, _, token = line.partition(":")
     if scope not in SCOPES:
-        raise SettingInvalid("a scope is neither read nor review", where=_SETTING, do=_ADVICE)
+        raise SettingInvalid("a scope is neither read nor review", where=SETTING, do=_ADVICE)
     if not _TOKEN.fullmatch(token):
         what = "a token has other characters than A-Z a-z 0-9 . _ ~ + / = -, or fewer than 16 of them"
-        raise SettingInvalid(what, where=_SETTING, do="`python3 -c 'import secrets; print(secrets.token_urlsafe())'`")
+        raise SettingInvalid(what, where=SETTING, do="`python3 -c 'import secrets; print(secrets.token_urlsafe())'`")
     return scope, token

@@ -77,7 +77,8 @@ def _show(rounds: list[sync_summary.SyncResult], changes: list[Any], seconds: fl
         "  ./zoning rejections             rejected rows, with the reasons\n"
         "  ./zoning up                     Dagster's UI: assets, runs, pictures\n"
         "  ./zoning sync us-ma-cambridge   a real city\n"
-        "  docs/how-to/add-a-county.md     a county of your own"
+        "  docs/how-to/add-a-county.md     a county of your own\n"
+        "See the changes on the map: `./zoning serve`, then open http://127.0.0.1:8484"
     )
 
 

@@ -12,6 +12,7 @@ import typer
 from zoning_assets import jurisdictions
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import output
+from zoning_assets.cli.map_process import PORT
 from zoning_assets.errors import JurisdictionInvalid, SettingInvalid, StoreError
 from zoning_assets.settings import Settings
 
@@ -19,8 +20,16 @@ if TYPE_CHECKING:
     from zoning_assets.api.server_settings import ServerSettings
     from zoning_assets.api.tokens import Tokens
 
-PORT = 8484
 _LAST_PORT = 65_535
+#: Of uvicorn: bytes of the headers of a request, connections, seconds.
+_LIMITS: Mapping[str, Any] = {
+    "h11_max_incomplete_event_size": 16_384,
+    "limit_concurrency": 256,
+    "timeout_keep_alive": 30,
+    "timeout_graceful_shutdown": 2,
+    "server_header": False,
+    "date_header": False,
+}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -41,12 +50,11 @@ def serve(
     settings = bootstrap.settings()
     given = _tokens(settings, host)
     tokens = given.with_new("review") if host in _LOOPBACK else given
-    with _listening(host, port) as listener:
+    with listening(host, port) as listener:
         app = application(_server_settings(settings, tokens, host, dagster))
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         _report(address, None if given.of("review") else tokens.of("review"), json=json)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, date_header=False,
-            h11_max_incomplete_event_size=16_384, timeout_keep_alive=30, limit_concurrency=256)  # fmt: skip
+        config = uvicorn.Config(app, log_level="warning", access_log=False, **_LIMITS)
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -63,7 +71,7 @@ def _tokens(settings: Settings, host: str) -> "Tokens":
     return found
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
     """Open the port, so that an error is one line."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -88,7 +96,7 @@ def _server_settings(settings: Settings, tokens: "Tokens", host: str, dagster: s
     return ServerSettings(
         read_url=read_url,
         write_url=write_url,
-        status=lambda: _status(read_url),
+        status=lambda: status_of(read_url),
         tokens=tokens,
         is_loopback=host in _LOOPBACK,
         tiles=_checked_tiles(settings.map_tiles),
@@ -99,7 +107,7 @@ def _server_settings(settings: Settings, tokens: "Tokens", host: str, dagster: s
     )
 
 
-def _status(url: str) -> Mapping[str, Any]:
+def status_of(url: str) -> Mapping[str, Any]:
     """The document of `zoning status --json`."""
     from zoning_assets.cli.health import read_status  # noqa: PLC0415
     from zoning_assets.cli.status import PARTS  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`zoning up`: run PostGIS, Dagster's webserver and its daemon until Ctrl-C."""
+"""`zoning up`: run PostGIS, Dagster's webserver, its daemon and the map until Ctrl-C."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from zoning_assets.cli import bootstrap, metrics
+from zoning_assets.cli import bootstrap, map_process, metrics
 from zoning_assets.cli.display import output
 from zoning_assets.defs.webserver import Webserver, announced
 from zoning_assets.errors import StoreError
@@ -54,12 +54,14 @@ def up(
         _check_definitions(free)
         stack.enter_context(announced(home, free, bootstrap.settings_digest()))
         addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
+        addresses["map"], token = stack.enter_context(map_process.serving(_free_port(map_process.PORT), ui, home))
         addresses["metrics"] = metrics.serve(url, _free_port(_METRICS_PORT))
         if json:
             output.document(addresses)
             sys.stdout.flush()
         output.line(
-            f"Dagster UI  {ui}\nPostGIS     {addresses['database']}  (`zoning db psql`)\n"
+            f"Map         {addresses['map']}{token}\nDagster UI  {ui}\n"
+            f"PostGIS     {addresses['database']}  (`zoning db psql`)\n"
             f"Prometheus  {addresses['metrics']}\nCtrl-C stops all of it."
         )
         _watch(running)

@@ -9,6 +9,9 @@ import psycopg
 from zoning_assets import local_postgres
 from zoning_assets.storage.postgis.database import READER, as_role, with_option
 
+#: Many short queries: starting parallel workers or compiling a query costs more than it saves.
+_SETTINGS = {"default_transaction_read_only": "on", "max_parallel_workers_per_gather": "0", "jit": "off"}
+
 
 def reader_url(home: Path, url: str, timeout_s: int) -> str:
     """The URL of the same database whose sessions can only read.
@@ -23,7 +26,9 @@ def reader_url(home: Path, url: str, timeout_s: int) -> str:
         member of it, with the role of the URL. Transactions are read-only in each case.
     """
     found = _own_login(home, url) or _with_role(url) or url
-    return with_option(with_option(found, "-c default_transaction_read_only=on"), f"-c statement_timeout={timeout_s}s")
+    for setting, value in {**_SETTINGS, "statement_timeout": f"{timeout_s}s"}.items():
+        found = with_option(found, f"-c {setting}={value}")
+    return found
 
 
 def _own_login(home: Path, url: str) -> str | None:

@@ -22,14 +22,11 @@ CREATE INDEX change_geom ON zoning.change USING gist ((ST_Transform(geom, 4326))
 DROP VIEW zoning.zoned_parcel;
 CREATE VIEW zoning.zoned_parcel AS
 SELECT hashtextextended(p.jurisdiction || '/' || p.parcel_id, 0) >> 11 AS id, p.jurisdiction, p.parcel_id,
-    z.code AS zoning_code, z.codes AS zoning_codes, (
-        SELECT max(c.zone_type) FROM zoning.code c WHERE c.jurisdiction = p.jurisdiction AND c.code = z.code
-    ) AS zone_type,
+    z.code AS zoning_code, z.codes AS zoning_codes, k.zone_type,
     z.split_zoned, z.fraction AS zoned_fraction, z.overlays, z.conditions, z.puds,
     p.zoning_code AS parcel_layer_code, p.zoning_code = z.code AS agrees,
-    p.address, p.land_use, p.area_m2, p.last_changed, p.geom, (
-        SELECT min(c.local) FROM zoning.code c WHERE c.jurisdiction = p.jurisdiction AND c.code = z.code
-    ) AS zoning_code_local, z.share AS zoning_share
+    p.address, p.land_use, p.area_m2, p.last_changed, p.geom, k.local AS zoning_code_local,
+    z.share AS zoning_share
 FROM (
     SELECT jurisdiction, parcel_id, zoning_code, address, land_use, area_m2, last_changed, geom
     FROM zoning.parcel WHERE ST_SRID(geom) = 4326
@@ -47,7 +44,10 @@ FROM (
         array_agg(s.code ORDER BY s.rank) FILTER (WHERE s.facet = 'condition') AS conditions,
         array_agg(s.code ORDER BY s.rank) FILTER (WHERE s.facet = 'pud') AS puds
     FROM zoning.parcel_zoning s WHERE s.jurisdiction = p.jurisdiction AND s.parcel_id = p.parcel_id
-) z ON true;
+) z ON true LEFT JOIN LATERAL (
+    SELECT max(c.zone_type) AS zone_type, min(c.local) AS local
+    FROM zoning.code c WHERE c.jurisdiction = p.jurisdiction AND c.code = z.code
+) k ON true;
 
 CREATE VIEW zoning.zoned_district AS
 SELECT hashtextextended(d.jurisdiction || '/' || d.district_id, 0) >> 11 AS id, d.jurisdiction, d.district_id, d.code,
