@@ -54,6 +54,7 @@ async function render(next, { isFirst = false } = {}) {
   const isElsewhere = before.jurisdiction !== state.jurisdiction;
   if (isElsewhere) await readJurisdiction(state.jurisdiction);
   byId("jurisdiction").value = state.jurisdiction ?? "";
+  byId("legend").hidden = isStatusView() || !state.jurisdiction;
   for (const tab of document.querySelectorAll("[data-view]")) {
     if (tab.dataset.view === state.view) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
@@ -139,11 +140,10 @@ async function firstBounds() {
 function drawMaps() {
   const color = state.color ?? usualColor(legend);
   const hidden = hiddenLayers();
-  const isStatus = state.view === "status" && !state.change && !state.parcel;
+  const isStatus = isStatusView();
   const isPast = Boolean(state.time && isPastKnown && !isStatus);
   const isComparing = Boolean(state.compare && isPast);
   showLegend(legend, color, hidden);
-  byId("legend").hidden = isStatus || !state.jurisdiction;
   showTimeline(releases, state, isPastKnown && Boolean(maps) && !isStatus);
   for (const id of ["before", "divider", "before-label", "after-label"]) byId(id).hidden = !isComparing;
   if (!maps) return;
@@ -162,12 +162,13 @@ function drawMaps() {
   maps.before.jumpTo({ center: maps.after.getCenter(), zoom: maps.after.getZoom() });
 }
 
+const isStatusView = () => state.view === "status" && !state.change && !state.parcel;
 const hiddenLayers = () => new Set((state.hide ?? "").split(",").filter(Boolean));
 
 /** Lots are drawn on close maps only; say so where nothing else is drawn. */
 function showHint() {
   const isFar = maps && maps.after.getZoom() < LOTS_FROM;
-  byId("hint").hidden = !(isFar && state.time && isPastKnown && state.view !== "status");
+  byId("hint").hidden = !(isFar && state.time && isPastKnown && !isStatusView());
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");

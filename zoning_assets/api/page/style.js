@@ -110,23 +110,24 @@ function lotLayers(view, ink) {
   ];
 }
 
+/** Changes of some kinds; not those that a person must review, and not retracted ones. */
+const isEventOf = (kinds) => ["all", ["in", ["get", "kind"], ["literal", kinds]], ["==", ["get", "state"], "event"]];
+
 function changeLayers(id, kinds, pattern, dashes, view, ink) {
-  const filter = ["all", ["in", ["get", "kind"], ["literal", kinds]],
-    ["match", ["coalesce", ["get", "state"], "event"], "event", true, false]];
-  const source = { source: "changes", "source-layer": LAYER, filter };
-  const width = (close, far) => ["interpolate", ["linear"], ["zoom"], 10, far, 15, close, 18, close * 1.6];
+  const source = { source: "changes", "source-layer": LAYER, filter: isEventOf(kinds) };
+  const width = (close, far) => ["interpolate", ["linear"], ["zoom"], 13.5, far, 15, close, 18, close * 1.6];
   return [
     { id: `change-${id}-fill`, type: "fill", ...source, paint: { "fill-pattern": `${pattern}:${view.isDark ? "dark" : "light"}` } },
-    { id: `change-${id}-casing`, type: "line", ...source, paint: { "line-color": ink.casing, "line-width": width(4.4, 3) } },
+    { id: `change-${id}-casing`, type: "line", ...source, paint: { "line-color": ink.casing, "line-width": width(4.4, 0) } },
     { id: `change-${id}-line`, type: "line", ...source, paint: {
-      "line-color": ink.accent, "line-width": width(2, 2), ...(dashes ? { "line-dasharray": dashes } : {}) } },
+      "line-color": ink.accent, "line-width": width(2, 1.2), ...(dashes ? { "line-dasharray": dashes } : {}) } },
   ];
 }
 
 function changeLabels(view) {
   const text = ["concat", ["coalesce", ["get", "old"], "none"], " → ", ["coalesce", ["get", "new"], "none"]];
   return { id: "change-label", type: "symbol", source: "changes", "source-layer": LAYER, minzoom: 15,
-    filter: ["in", ["get", "kind"], ["literal", kindsOf("zoning", "facets")]],
+    filter: isEventOf(kindsOf("zoning", "facets")),
     layout: { "icon-image": ["concat", `change:${view.isDark ? "dark" : "light"}:`, text], "icon-padding": ["interpolate", ["linear"], ["zoom"], 15, 70, 17, 50, 18.5, 3] } };
 }
 
