@@ -14,7 +14,7 @@ from zoning_assets.storage.postgis.sql_queries import named
 
 FILES = (
     "publish", "rollback", "snapshots", "release_profiles", "changes", "corrections", "integrity_check", "status",
-    "amendments", "parcel_zoning", "feed_freshness", "failures",
+    "amendments", "parcel_zoning", "feed_freshness", "failures", "map", "reviews",
 )  # fmt: skip
 #: Rows that are staged, and rows of the tile that they are of.
 STAGED, TILE = 250, 300
@@ -43,6 +43,8 @@ def _values(county: Filling) -> dict[str, Any]:
         "parcel_ids": ["P7"], "amendment": "a", "change": "c", "score": 1.0, "lag_days": 1, "geometry": None,
         "next": _NOW, "error": None, "requests": 1, "current": _NOW, "at": _NOW, "message": "", "passes": True,
         "not_before": None, "run": None, "most": 100, "dead": False, "no_map": False, "min_area": None, "removed": 0,
+        "page_detected": None, "page_kind": None, "page_id": None, "until": None, "text": "P7", "pattern": "p7",
+        "jurisdictions": [county.id], "is_long": True, "person": "ann",
         "districts": [f"D{n}" for n in range(1, 50)], "spellings": Jsonb([{"local": "R1", "code": "R-1"}]),
     }  # fmt: skip
 

@@ -20,7 +20,7 @@ OF_ALL = {
     ("status", "jurisdictions"), ("status", "rejections"), ("status", "alarms"), ("status", "batches"),
     ("status", "changes"), ("integrity_check", "newest"), ("release_profiles", "held"), ("feed_freshness", "feeds"),
     ("failures", "open"),
-    ("failures", "retry"),
+    ("failures", "retry"), ("map", "places"), ("map", "state"),
 }  # fmt: skip
 #: What is of a whole county by its meaning: the county is read, once, and nothing else.
 OF_A_COUNTY = {
@@ -43,6 +43,7 @@ OF_A_COUNTY = {
     ("parcel_zoning", "changed_ground"), ("parcel_zoning", "choose_all"), ("parcel_zoning", "retired"),
     ("parcel_zoning", "best_lots"),
     ("parcel_zoning", "put_best_lots"),
+    ("map", "search"), ("map", "releases"), ("map", "codes"), ("reviews", "waiting"),
     ("parcel_zoning", "different"), ("parcel_zoning", "disagreements"), ("parcel_zoning", "split"),
 }  # fmt: skip
 #: A row that is staged or asked for may pass so many nodes of its plan, and touch so many pages (it is written, too).

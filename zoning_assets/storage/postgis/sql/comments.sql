@@ -199,7 +199,7 @@ COMMENT ON TABLE zoning.change IS 'One typed and explained change.';
 COMMENT ON COLUMN zoning.change.id IS 'Computed from what happened, not from when it was found: a second run adds nothing.';
 COMMENT ON COLUMN zoning.change.jurisdiction IS 'Id of the jurisdiction, as in its file.';
 COMMENT ON COLUMN zoning.change.kind IS 'What happened: rezoned, partly_rezoned, reverted, reinstated, zoned, unzoned, recoded, redrawn, split, merged, renumbered, reshaped, added, retired and others.';
-COMMENT ON COLUMN zoning.change.state IS 'event; review: narrower than the tolerance, a person decides; retracted: the batch behind it was undone.';
+COMMENT ON COLUMN zoning.change.state IS 'event; review: narrower than the tolerance, a person decides; retracted: the batch behind it was undone, or a person dismissed it.';
 COMMENT ON COLUMN zoning.change.facet IS 'Which part of the zoning changed: base, overlay, condition, pud; parcel: the parcels themselves.';
 COMMENT ON COLUMN zoning.change.parcel_ids IS 'The parcels that it concerns.';
 COMMENT ON COLUMN zoning.change.old IS 'Before: a code, or parcel ids; NULL: nothing.';

@@ -77,19 +77,19 @@ WHERE r.jurisdiction = %(jurisdiction)s AND (r.refused IS NULL OR r.accepted_by 
 ORDER BY r.id DESC LIMIT %(limit)s;
 
 -- name: codes
--- The base codes of a jurisdiction with their spellings, type, and the number of parcels of which they cover most.
-SELECT coalesce(n.code, c.code) AS code, c.code_local, c.zone_type, coalesce(n.parcels, 0) AS parcels
-FROM (
-    SELECT code, count(*) AS parcels FROM zoning.parcel_zoning
-    WHERE jurisdiction = %(jurisdiction)s AND facet = 'base' AND rank = 1 GROUP BY code
-) n FULL JOIN (
-    SELECT c.code, min(c.local) AS code_local, max(c.zone_type) AS zone_type FROM zoning.code c
-    WHERE c.jurisdiction = %(jurisdiction)s GROUP BY c.code
-) c ON c.code = n.code
-WHERE n.parcels > 0 OR EXISTS (
-    SELECT FROM zoning.district d WHERE d.jurisdiction = %(jurisdiction)s AND d.code = c.code
-)
-ORDER BY 4 DESC, 1;
+-- The base codes of a jurisdiction with their spelling, type, and the number of parcels of which they cover most.
+SELECT n.code, c.code_local, c.zone_type, n.parcels FROM (
+    SELECT code, sum(parcels)::bigint AS parcels FROM (
+        SELECT code, count(*) AS parcels FROM zoning.parcel_zoning
+        WHERE jurisdiction = %(jurisdiction)s AND facet = 'base' AND rank = 1 GROUP BY code
+        UNION ALL
+        SELECT DISTINCT code, 0 FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND code IS NOT NULL
+    ) counted GROUP BY code
+) n LEFT JOIN LATERAL (
+    SELECT min(local) AS code_local, max(zone_type) AS zone_type FROM zoning.code
+    WHERE code = n.code AND jurisdiction = %(jurisdiction)s
+) c ON true
+ORDER BY n.parcels DESC, n.code;
 
 -- name: state
 -- A text that changes when something is published, judged, decided by a person, or learned from an amendment.
