@@ -126,7 +126,7 @@ def test_elsewhere_the_page_itself_has_no_data_and_needs_none(remote_api: Client
 def test_a_token_to_read_decides_nothing(remote_api: Client) -> None:
     body = b'{"action": "accept", "person": "Ann"}'
     sent = {"Content_Type": "application/json", "Authorization": f"Bearer {READ_TOKEN}"}
-    assert remote_api.get(f"/api/reviews/{'0' * 24}", "POST", body, **sent).status == 401
+    assert remote_api.get(f"/api/reviews/{'0' * 24}", "POST", body, **sent).status == 403
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "TRACE"])

@@ -24,8 +24,6 @@ from zoning_assets.api.program_version import program_version
 from zoning_assets.api.published_state import PublishedState
 from zoning_assets.api.request_guard import RequestGuard
 from zoning_assets.api.server_settings import ServerSettings
-from zoning_assets.model import Bounds
-from zoning_assets.storage.postgis.records import map_queries
 
 #: Operations of the JSON API that run at the same time; each has one session of the database.
 _THREADS = 8
@@ -67,18 +65,8 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
         app.state.collections = await ogc_collections.read_catalog(connection)
     finally:
         await connection.close()
-    app.state.extent = await anyio.to_thread.run_sync(_extent, settings.read_url)
     async with asyncpg.create_pool(
         settings.read_url, min_size=1, max_size=settings.connections, init=ogc_collections.prepare
     ) as pool:
         app.state.pool = app.state.published.pool = pool
         yield
-
-
-def _extent(url: str) -> Bounds | None:
-    """The bounds of everything that is published, EPSG:4326."""
-    boxes = [each["bounds"] for each in map_queries.places(url) if each["bounds"]]
-    if not boxes:
-        return None
-    west, south, east, north = zip(*boxes, strict=True)
-    return min(west), min(south), max(east), max(north)

@@ -18,7 +18,7 @@ from zoning_assets.api.request_checks import (
 from zoning_assets.api.server_settings import ServerSettings
 from zoning_assets.model import CHANGE_KINDS, PARCELS, ZONING
 from zoning_assets.storage.postgis.records import change_feed_queries, change_records, map_queries
-from zoning_assets.transform.changes.change_explanation import why
+from zoning_assets.transform.changes import explanation
 
 router = APIRouter(prefix="/api/changes", tags=["Changes"])
 
@@ -77,7 +77,7 @@ def described(settings: ServerSettings, found: dict[str, Any]) -> dict[str, Any]
     dagster = f"{settings.dagster}/assets/changes?partition={place}" if settings.dagster else None
     return {
         **found,
-        "explain": {"lines": why(found), **found["evidence"]},
+        "explain": {"lines": explanation.lines(found), **found["evidence"]},
         "geometry": map_queries.change_shape(settings.read_url, found["id"]),
         "portal": settings.portals.get(f"{place}/{feed}"),
         "dagster": dagster,

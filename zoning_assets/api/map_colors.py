@@ -20,5 +20,5 @@ def type_color(zone_type: str | None) -> str:
 
 
 def code_color(number: int) -> str:
-    """The color of the code with this number, counted from 0 in the order of the legend."""
+    """The color of the code with this number, counted from 0 in alphabetical order."""
     return _TOL[number % len(_TOL)]

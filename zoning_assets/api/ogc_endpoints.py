@@ -13,6 +13,7 @@ from zoning_assets.api import ogc_crs
 from zoning_assets.api.json_response import json_response
 from zoning_assets.api.ogc_collections import ServedCollection
 from zoning_assets.api.ogc_parameters import collection_of, json_only, known_only
+from zoning_assets.api.published_places import extent
 from zoning_assets.model import Bounds
 
 _FEATURES = "http://www.opengis.net/spec/ogcapi-features-"
@@ -45,20 +46,18 @@ class FeaturesFactory(OGCFeaturesFactory):
 
     def _collections_route(self) -> None:
         @self.router.get("/collections", name="collections", dependencies=_CHECKED, tags=[_TAG])
-        async def collections(request: Request) -> Response:
+        def collections(request: Request) -> Response:
             """List the collections."""
-            base = _base(request)
-            listed = [
-                _document(each, base, request.app.state.extent) for each in request.app.state.collections.values()
-            ]
+            base, bounds = _base(request), extent(request)
+            listed = [_document(each, base, bounds) for each in request.app.state.collections.values()]
             links = [_link(f"{base}/collections", "self", _JSON)]
             return json_response(request, {"links": links, "crs": list(ogc_crs.SUPPORTED), "collections": listed})
 
     def _collection_route(self) -> None:
         @self.router.get("/collections/{collectionId}", name="collection", dependencies=_AS_JSON, tags=[_TAG])
-        async def collection(request: Request, of: _Collection) -> Response:
+        def collection(request: Request, of: _Collection) -> Response:
             """Describe a collection."""
-            return json_response(request, _document(of, _base(request), request.app.state.extent))
+            return json_response(request, _document(of, _base(request), extent(request)))
 
 
 _TAG = "OGC Features API"
@@ -100,7 +99,7 @@ def landing(request: Request) -> Mapping[str, Any]:
     return {"title": "zoning_assets", "description": "Parcels, zoning, and what changed.", "links": links}
 
 
-def _document(collection: ServedCollection, base: str, extent: Bounds | None) -> dict[str, Any]:
+def _document(collection: ServedCollection, base: str, bounds: Bounds | None) -> dict[str, Any]:
     """Describe a collection: links, extent (CRS84), CRSs."""
     at = f"{base}/collections/{collection.id}"
     links = [
@@ -118,8 +117,8 @@ def _document(collection: ServedCollection, base: str, extent: Bounds | None) ->
         "storageCrs": ogc_crs.CRS84,
         "links": links,
     }
-    if extent:
-        found["extent"] = {"spatial": {"bbox": [list(extent)], "crs": ogc_crs.CRS84}}
+    if bounds:
+        found["extent"] = {"spatial": {"bbox": [list(bounds)], "crs": ogc_crs.CRS84}}
     return found
 
 

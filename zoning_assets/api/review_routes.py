@@ -42,7 +42,10 @@ def reviews(
 def decide(request: Request, change_id: ChangeId, decision: Decision) -> Response:
     """Accept or dismiss a change. It needs a token of the scope review; the person's name goes into the audit."""
     settings = settings_of(request)
-    if REVIEW not in settings.tokens.scopes(request.headers.get("authorization", "")):
+    scopes = settings.tokens.scopes(request.headers.get("authorization", ""))
+    if scopes and REVIEW not in scopes:
+        raise HTTPException(403, "the token has not the scope review")
+    if REVIEW not in scopes:
         raise HTTPException(401, "a token of the scope review is needed", {"WWW-Authenticate": "Bearer"})
     done = review_records.decide(
         settings.write_url, change_id, decision.action, decision.person, decision.reason or "decided on the map"

@@ -59,7 +59,8 @@ def changes(  # noqa: PLR0913 - one parameter per option
     start = parse_time(since, "--since") if since else None
     url = bootstrap.bring_up_database()
     bootstrap.check_known(jurisdiction, url, "--jurisdiction")
-    wanted = feed.ChangeFilter(jurisdiction, start, kind, parcel, min_area, None if review else "event")
+    state = None if review else "event"
+    wanted = feed.ChangeFilter(jurisdiction, since=start, kind=kind, parcel=parcel, min_area=min_area, state=state)
     with feed.opened(url, wanted) as found:
         if summary:
             _show_summary(found, csv=csv, json=json)

@@ -10,7 +10,7 @@ from zoning_assets.cli.changes import row_of
 from zoning_assets.cli.display import output
 from zoning_assets.errors import NothingFound, SettingInvalid
 from zoning_assets.settings import parse_time
-from zoning_assets.transform.changes import change_explanation
+from zoning_assets.transform.changes import explanation
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -58,7 +58,7 @@ def explain(
     if json:
         output.document(found[0])
         return
-    for line in change_explanation.why(found[0]):
+    for line in explanation.lines(found[0]):
         output.result_line(line)
 
 

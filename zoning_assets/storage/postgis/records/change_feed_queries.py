@@ -25,11 +25,11 @@ class ChangeFilter:
 
     jurisdiction: str | None = None
     since: datetime | None = None  # detected then or later
+    until: datetime | None = None  # detected before
     kind: str | None = None
     parcel: str | None = None
     min_area: float | None = None  # m2
     state: str | None = "event"  # event, review, retracted
-    until: datetime | None = None  # detected before
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,13 @@ _MOST_RELEASES = 500
 _SHORTEST = 3
 
 
+def published_state(url: str) -> str:
+    """A text that changes when something is published, judged, decided by a person, or learned from an amendment."""
+    with translated_errors(url), session(url) as connection:
+        row = connection.execute(named("map")["state"]).fetchone()
+    return str(row[0]) if row else ""
+
+
 def places(url: str) -> list[dict[str, Any]]:
     """Each published jurisdiction: `id`, `districts`, `bounds`, `changes`, `changed_bounds`.
 

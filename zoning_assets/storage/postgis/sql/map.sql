@@ -77,13 +77,15 @@ WHERE r.jurisdiction = %(jurisdiction)s AND (r.refused IS NULL OR r.accepted_by 
 ORDER BY r.id DESC LIMIT %(limit)s;
 
 -- name: codes
--- The base codes of a jurisdiction with their spelling, type, and the number of parcels of which they cover most.
+-- The codes that a jurisdiction has or had with their spelling, type, and the number of parcels of which they cover most.
 SELECT n.code, c.code_local, c.zone_type, n.parcels FROM (
     SELECT code, sum(parcels)::bigint AS parcels FROM (
         SELECT code, count(*) AS parcels FROM zoning.parcel_zoning
         WHERE jurisdiction = %(jurisdiction)s AND facet = 'base' AND rank = 1 GROUP BY code
         UNION ALL
         SELECT DISTINCT code, 0 FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND code IS NOT NULL
+        UNION ALL
+        SELECT DISTINCT code, 0 FROM zoning.district_version WHERE jurisdiction = %(jurisdiction)s AND code IS NOT NULL
     ) counted GROUP BY code
 ) n LEFT JOIN LATERAL (
     SELECT min(local) AS code_local, max(zone_type) AS zone_type FROM zoning.code

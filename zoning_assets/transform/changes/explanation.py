@@ -1,28 +1,28 @@
-"""A change in lines of text: kind, place, dates, confidence, and the numbers behind it."""
+"""Describe a change of the feed in sentences: what happened, when, how sure, and from which numbers."""
 
 from typing import Any
 
 
-def why(change: dict[str, Any]) -> list[str]:
+def lines(change: dict[str, Any]) -> list[str]:
     """Describe a change in lines of text: kind, place, confidence, evidence."""
     evidence = change["evidence"]
     ids = ", ".join(change["parcel_ids"][:10]) or "no single parcel"
-    lines = [
+    found = [
         f"{change['id']}  {change['kind']} ({change['state']}), {change['jurisdiction']}: {ids}",
         f"from {change['old'] or 'nothing'} to {change['new'] or 'nothing'}; confidence {change['confidence']}",
     ]
-    lines.append(_dates(change))
+    found.append(_dates(change))
     if change["area_m2"] is not None:
-        lines.append(
+        found.append(
             f"{change['area_m2']:,.1f} m2" + (f", {change['share']:.1%} of the parcel" if change["share"] else "")
         )
     if "tolerance_m" in evidence:
         drift_m, tolerance_m = evidence["drift_m"], evidence["tolerance_m"]
-        lines.append(f"the release drifted by {drift_m} m; areas thinner than {tolerance_m} m are ignored")
-    lines += [_part(part) for part in evidence.get("parts", [])[:10]]
+        found.append(f"the release drifted by {drift_m} m; areas thinner than {tolerance_m} m are ignored")
+    found += [_part(part) for part in evidence.get("parts", [])[:10]]
     if evidence.get("parents") or evidence.get("children"):
         overlap_m2, score = evidence["overlap_m2"], evidence["score"]
-        lines.append(f"parents share {overlap_m2:,.1f} m2 with children (smallest share {score:.2f})")
+        found.append(f"parents share {overlap_m2:,.1f} m2 with children (smallest share {score:.2f})")
     names = (
         "parcel_layer_says",
         "reused",
@@ -33,10 +33,10 @@ def why(change: dict[str, Any]) -> list[str]:
         "moved_share",
         "source",
     )
-    lines += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
-    lines += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
+    found += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
+    found += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
     maps = ", ".join(evidence.get("maps", [])) or "-"
-    return [*lines, f"batches {_named(evidence['batches'])}, rules {evidence['rules']}, maps {maps}"]
+    return [*found, f"batches {_named(evidence['batches'])}, rules {evidence['rules']}, maps {maps}"]
 
 
 def _named(values: dict[str, Any]) -> str:
