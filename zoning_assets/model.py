@@ -105,6 +105,15 @@ class CodeRules:
 
 
 @dataclass(frozen=True)
+class Minutes:
+    """Where the legislative body publishes its matters and meetings."""
+
+    type: str  # legistar
+    url: str  # "https://webapi.legistar.com/v1/CLIENT"; may have a query with a token
+    first_days: int = 365  # the first poll asks for what was edited in so many days
+
+
+@dataclass(frozen=True)
 class Jurisdiction:
     """A city or county: one TOML file."""
 
@@ -116,6 +125,7 @@ class Jurisdiction:
     tile_resolution: int | None = None  # an H3 resolution; None: auto
     portal: Portal = Portal()
     codes: CodeRules = CodeRules()
+    minutes: Minutes | None = None
     #: The freshness limit: within so many hours the published data must be confirmed at the portal. None: twice the
     #: time between two probes.
     fresh_hours: int | None = None

@@ -58,3 +58,13 @@ def test_rare_codes_share_a_colour_and_are_counted() -> None:
     assert [label for label, _ in colours.labelled(set(codes))][-1] == "4 other codes"
     assert colours.get("C-11") == colours.get("unknown") != colours.get("C-0")
     assert [label for label, _ in colours.labelled({"C-0"})] == ["C-0"]
+    assert {"C-10", "C-11"} < set(Colours.of(codes, {"C-10", "C-11"}).named)
+
+
+def test_no_label_covers_another() -> None:
+    window = window_around(LOT, 4326)
+    middle = ((window.west + window.east) / 2, (window.south + window.north) / 2)
+    wide, high = (window.east - window.west) / 3, (window.north - window.south) / 3
+    boxes = [(middle[0] - wide, middle[1] - high * n, middle[0] + wide, middle[1] + high * n) for n in (1, 0.98, 0.96)]
+    found = draw(window, (["R-1", "C-2", "C-3"], shapes(*boxes)), Colours.of([]), changed=shapes(LOT))
+    assert [each.text for each in found.labels] == ["R-1"]

@@ -50,6 +50,10 @@ COMMANDS: Mapping[str, CommandEntry] = {
         "amend:amendments",
         "List amendments: adopted but not on the map, on the map without an ordinance, matched, and with questions.",
     ),
+    "minutes": CommandEntry(
+        "minutes:minutes",
+        "Poll the legislative body's site for matters that amend the zoning, and match them with the changes.",
+    ),
     "publish-amendment": CommandEntry(
         "queue:publish_amendment",
         "Send amendments to the queue; all are validated before one is sent. `zoning queue schema` prints the format.",

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoning_assets.jurisdictions import keys
 from zoning_assets.jurisdictions.keys import Key
-from zoning_assets.model import CodeRules, Feed, Jurisdiction, Portal
+from zoning_assets.model import CodeRules, Feed, Jurisdiction, Minutes, Portal
 
 
 def json_schema(feed_types: Collection[str]) -> dict[str, Any]:
@@ -18,6 +18,7 @@ def json_schema(feed_types: Collection[str]) -> dict[str, Any]:
     tables = {
         "feeds": _table(keys.FEEDS, None, feeds),
         "portal": _table(keys.PORTAL, Portal),
+        "minutes": _table(keys.MINUTES, Minutes),
         "codes": _codes(),
         "tripwires": _table(keys.LIMITS, None),
     }

@@ -10,7 +10,7 @@ from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.jurisdictions import keys
 from zoning_assets.jurisdictions.keys import Key
 from zoning_assets.jurisdictions.rules import ChoiceRule, Rule, nearest
-from zoning_assets.model import OWN_AXES, CodeRules, Feed, Jurisdiction, Portal
+from zoning_assets.model import OWN_AXES, CodeRules, Feed, Jurisdiction, Minutes, Portal
 
 _VARIABLE = re.compile(r"\$\{(\w{1,64})\}")
 
@@ -33,7 +33,8 @@ class JurisdictionReader:
             self._invalid_key("id", what)
         feeds = self._values(found["feeds"], "feeds", keys.FEEDS)
         codes = {"codes": self._codes(found["codes"])} if "codes" in found else {}
-        described = {
+        described: dict[str, Any] = {
+            "minutes": self._minutes(found["minutes"]) if "minutes" in found else None,
             "feeds": {name: self._feed(name, table) for name, table in feeds.items()},
             "portal": Portal(**self._values(found.get("portal", {}), "portal", keys.PORTAL)),
             "tripwires": self._values(found.get("tripwires", {}), "tripwires", keys.LIMITS),
@@ -50,6 +51,10 @@ class JurisdictionReader:
         found["url"] = self._url(found["url"], at)
         found["fields"] = self._values(found.get("fields", {}), f"{at}.fields", keys.field_keys(name))
         return Feed(name=name, **found)
+
+    def _minutes(self, table: dict[str, Any]) -> Minutes:
+        found = self._values(table, "minutes", keys.MINUTES)
+        return Minutes(**{**found, "url": self._url(found["url"], "minutes")})
 
     def _url(self, text: str, at: str) -> str:
         """Replace `${NAME}` by the environment variable, so that a token need not be in the file."""

@@ -53,6 +53,7 @@ TOP: Mapping[str, Key] = {
     "feeds": Key(TableRule(not_empty=True), "The layers of the portal.", required=True),
     "portal": Key(TableRule(), "Limits of the requests to the portal."),
     "codes": Key(TableRule(), "How zoning codes are spelled and what they mean."),
+    "minutes": Key(TableRule(not_empty=True), "Where matters and minutes are published; for `zoning minutes`."),
     "tripwires": Key(TableRule(), "Limits of the release checks, by name."),
     "fresh_hours": Key(IntegerRule(1, 24 * 365), "The largest age of the published data, in hours."),
     "licence": Key(TextRule(), 'The licence of the portal\'s data, such as "PDDL-1.0"; exports state it.'),
@@ -81,6 +82,17 @@ PORTAL: Mapping[str, Key] = {
     "connections": Key(IntegerRule(1, 64), "Maximum number of requests at the same time."),
     "maintenance": Key(TimeWindowsRule(), 'When the portal is under maintenance: "Sun 02:00-06:00 America/New_York".'),
     "quiet_hours": Key(TimeWindowsRule(), "When no requests are sent, in the same form; without a day: every day."),
+}
+
+MINUTES: Mapping[str, Key] = {
+    "type": Key(ChoiceRule(("legistar",)), "The kind of site.", required=True),
+    "url": Key(
+        TextRule(),
+        'The address of its Web API, like "https://webapi.legistar.com/v1/CLIENT"; ${NAME} is replaced from the'
+        " environment.",
+        required=True,
+    ),
+    "first_days": Key(IntegerRule(1, 36_500), "The first poll asks for what was edited in so many days."),
 }
 
 CODES: Mapping[str, Key] = {

@@ -29,8 +29,8 @@ from zoning_assets.transform.changes import explanation
 
 Row = dict[str, Any]
 
-#: The most changes that are listed one by one: of zoning, and of parcels. The summary counts all.
-_MOST_ZONING, _MOST_PARCELS = 500, 100
+#: The most changes that are listed one by one: of zoning, and of parcels; the largest ones. The summary counts all.
+_MOST_ZONING, _MOST_PARCELS = 1_000, 200
 #: The states of changes that are counted but not listed.
 _OTHER_STATES = ("review", "retracted")
 
@@ -114,17 +114,31 @@ def read_report(url: str, objects: Objects, request: ReportRequest, now: datetim
 
 
 def _changes(feed: ChangeFeed, lags: OrdinanceLags) -> Row:
-    """The changes: counts, the summary, and the first ones of zoning and of parcels, each with its explanation."""
+    """The changes: counts, the summary, and the largest ones of zoning and of parcels, each with its explanation."""
     zoning, parcels = list[Row](), list[Row]()
     for change in feed.rows():
         of_parcels = change["facet"] == "parcel"
         if not of_parcels:
             lags.add(change)
-        listed, most = (parcels, _MOST_PARCELS) if of_parcels else (zoning, _MOST_ZONING)
-        if len(listed) < most:
-            listed.append({**change, "why": explanation.lines(change)[1:]})
+        found, most = (parcels, _MOST_PARCELS) if of_parcels else (zoning, _MOST_ZONING)
+        found.append(change)
+        if len(found) > 2 * most:
+            found[:] = _largest(found, most)
     others = {state: replace(feed, filter=replace(feed.filter, state=state)).total() for state in _OTHER_STATES}
-    return {"total": feed.total(), **others, "summary": feed.summary(), "zoning": zoning, "parcels": parcels}
+    listed = {
+        "zoning": [_explained(each) for each in _largest(zoning, _MOST_ZONING)],
+        "parcels": [_explained(each) for each in _largest(parcels, _MOST_PARCELS)],
+    }
+    return {"total": feed.total(), **others, "summary": feed.summary(), **listed}
+
+
+def _largest(changes: list[Row], most: int) -> list[Row]:
+    """The changes with the largest area; of equal ones the newest."""
+    return sorted(changes, key=lambda change: -(change["area_m2"] or 0.0))[:most]
+
+
+def _explained(change: Row) -> Row:
+    return {**change, "why": explanation.lines(change)[1:]}
 
 
 def _harvests(objects: Objects, records: PeriodRecords) -> list[Row]:

@@ -21,7 +21,11 @@ Row = Mapping[str, Any]
 _MOST_PLACES = {True: 3, False: 6}
 #: The most districts and lots of one map, the largest districts first.
 _MOST_DISTRICTS, _MOST_LOTS = 3_000, 1_500
+#: The most changes that are drawn, the largest ones.
+_MOST_CHANGES = 5_000
 _MOST_NAMED = 5  # changes that a caption names
+#: A change whose window would be higher is shown with all changes only, metres.
+_LARGEST_PLACE_M = 1_500.0
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,12 @@ class _View:
 
 def draw_pairs(records: PeriodRecords) -> list[MapPair]:
     """Draw the pairs of a period: first all changes, then the places; empty: nothing can be shown."""
-    changes = [{**row, "shape": shapely.from_wkb(bytes(row["geom"]))} for row in records.changed_ground()]
+    changes = [{**row, "shape": shapely.from_wkb(bytes(row["geom"]))} for row in records.changed_ground(_MOST_CHANGES)]
     if not changes:
         return []
     views = [_overview(records, changes), *(_place_views(records, place) for place in _places(changes))]
-    colours = Colours.of([code for view in views for state in view.states for code in state.codes])
+    changed = {code for each in changes if each["facet"] != "parcel" for code in (each["old"], each["new"])}
+    colours = Colours.of([code for view in views for state in view.states for code in state.codes], changed)
     return [_pair(view, colours) for view in views]
 
 
@@ -93,8 +98,10 @@ def _places(changes: Sequence[Row]) -> Iterator[_Place]:
         if known:
             known.changes.append(change)
         elif counts[of_parcels] < _MOST_PLACES[of_parcels]:
-            counts[of_parcels] += 1
-            places.append(_Place(window_around(bounds, change["srid"]), change, [change]))
+            window = window_around(bounds, change["srid"])
+            if window.height_m <= _LARGEST_PLACE_M:
+                counts[of_parcels] += 1
+                places.append(_Place(window, change, [change]))
     yield from places
 
 
@@ -111,7 +118,8 @@ def _overview(records: PeriodRecords, changes: Sequence[Row]) -> _View:
     window = window_around(bounds, zoning[0]["srid"], margin=0.2, least_m=1_000.0)
     batches = min(each["zoning_from"] for each in zoning), max(each["zoning_to"] for each in zoning)
     states = [_State(*_districts(records, window, batch), None) for batch in batches]
-    lines = [f"{len(zoning):,} changes are outlined; small ones are marked with a circle."]
+    largest = "largest " if len(changes) == _MOST_CHANGES else ""
+    lines = [f"The ground of {len(zoning):,} {largest}changes is outlined; small areas are marked with a circle."]
     return _View("All changes", lines, window, states, zoning)
 
 
@@ -125,7 +133,8 @@ def _place_views(records: PeriodRecords, place: _Place) -> _View:
 
 def _pair(view: _View, colours: Colours) -> MapPair:
     """Draw a view. The legend has the colours that its maps use."""
-    changed = np.array([each["shape"] for each in view.changes], dtype=object)
+    together = shapely.union_all([each["shape"] for each in view.changes])
+    changed = np.asarray(shapely.get_parts(together), dtype=object)
     before, after = (
         draw(view.window, (state.codes, state.areas), colours, lots=state.lots, changed=changed)
         for state in view.states

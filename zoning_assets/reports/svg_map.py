@@ -57,6 +57,11 @@ class Window:
         """Metres of one pixel on the ground, at the middle of the window."""
         return self.pixel * _metres_per_unit((self.south + self.north) / 2, self.srid)
 
+    @property
+    def height_m(self) -> float:
+        """Metres from north to south."""
+        return HEIGHT * self.metres_per_pixel
+
     def contains(self, bounds: Sequence[float]) -> bool:
         """Whether the window contains a bounding box."""
         west, south, east, north = bounds
@@ -100,10 +105,14 @@ class Colours:
     named: Mapping[str, str]
 
     @classmethod
-    def of(cls, codes: Sequence[str]) -> Self:
-        """Choose colours for the codes of some maps; each code once for each of its areas."""
-        often = [code for code, _ in Counter(filter(None, codes)).most_common(len(_PALETTE))]
-        return cls(dict(zip(sorted(often), _PALETTE, strict=False)))
+    def of(cls, codes: Sequence[str], preferred: Collection[str] = ()) -> Self:
+        """Choose colours for the codes of some maps; each code once for each of its areas.
+
+        `preferred`: codes that get a colour before the others.
+        """
+        often = [code for code, _ in Counter(filter(None, codes)).most_common()]
+        chosen = sorted(often, key=lambda code: code not in preferred)[: len(_PALETTE)]
+        return cls(dict(zip(sorted(chosen), _PALETTE, strict=False)))
 
     def get(self, code: str) -> str:
         """The colour of a code."""
@@ -212,8 +221,9 @@ def _ring(pixels: npt.NDArray[np.float64]) -> str:
 
 
 def _labels(codes: Sequence[str], clipped: Shapes, window: Window) -> Iterator[Label]:
-    """Yield labels for the largest areas that have room for one."""
+    """Yield labels for the largest areas that have room for one; no label covers another."""
     order: list[int] = np.argsort(-shapely.area(clipped)).tolist() if len(clipped) else []
+    taken: list[Label] = []
     for number in [each for each in order if codes[each]][:_MOST_LABELS]:
         text = codes[number][:_MOST_LETTERS]
         parts = shapely.get_parts(clipped[number])
@@ -223,7 +233,15 @@ def _labels(codes: Sequence[str], clipped: Shapes, window: Window) -> Iterator[L
         west, south, east, north = window.pixels(np.reshape(shapely.bounds(largest), (2, 2))).ravel().tolist()
         if east - west > len(text) * _LETTER and south - north > _LINE:
             ((x, y),) = window.pixels(shapely.get_coordinates(shapely.point_on_surface(largest))).tolist()
-            yield Label(x, y, text)
+            label = Label(x, y, text)
+            if not any(_overlap(label, other) for other in taken):
+                taken.append(label)
+                yield label
+
+
+def _overlap(one: Label, other: Label) -> bool:
+    width = (len(one.text) + len(other.text)) / 2 * _LETTER
+    return abs(one.x - other.x) < width and abs(one.y - other.y) < _LINE
 
 
 def _circles(changed: Shapes, window: Window) -> Iterator[tuple[float, float]]:

@@ -9,11 +9,11 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from zoning_assets.cli.reference.markdown_table import GENERATED, table
-from zoning_assets.model import TRIPWIRES, ZONE_TYPES, CodeRules, Feed, Jurisdiction, Portal
+from zoning_assets.model import TRIPWIRES, ZONE_TYPES, CodeRules, Feed, Jurisdiction, Minutes, Portal
 from zoning_assets.sources import FEED_TYPES
 
 #: Values that are not read from the file, or have a section of their own.
-_APART = {"Jurisdiction": {"feeds", "portal", "codes", "tripwires", "file"}, "Feed": {"name", "fields"}}
+_APART = {"Jurisdiction": {"feeds", "portal", "codes", "minutes", "tripwires", "file"}, "Feed": {"name", "fields"}}
 
 JURISDICTION: Mapping[str, str] = {
     "id": "Lower-case letters, digits and hyphens; equal to the file's name without `.toml`.",
@@ -53,6 +53,12 @@ PORTAL: Mapping[str, str] = {
     "connections": "Maximum number of requests at the same time.",
     "maintenance": 'Weekly windows in which the portal is down: `["Sun 02:00-06:00 America/New_York"]`.',
     "quiet_hours": "Windows in which you do not want to send requests. Without a day: every day.",
+}
+
+MINUTES: Mapping[str, str] = {
+    "type": "The kind of site: `legistar`.",
+    "url": "The address of its Web API, `https://webapi.legistar.com/v1/CLIENT`; a token is part of its query.",
+    "first_days": "The first poll asks for what was edited in so many days.",
 }
 
 CODES: Mapping[str, str] = {
@@ -107,6 +113,8 @@ def markdown() -> str:
     ]
     parts += ["", "## [portal]", "", _rows(Portal, PORTAL), "", "## [codes]", ""]
     parts += ["Without this table codes keep their first spelling and have no type.", "", _rows(CodeRules, CODES)]
+    parts += ["", "## [minutes]", "", "For `zoning minutes`. Without this table nothing is polled.", ""]
+    parts += [_rows(Minutes, MINUTES)]
     names = ", ".join(f"`{name}`" for name in TRIPWIRES if name != "count_drop")
     return "\n".join([*parts, f"{_TRIPWIRES}{names}.", ""])
 

@@ -16,7 +16,8 @@ MOST_ROWS = 200
 
 @dataclass(frozen=True)
 class PeriodRecords:
-    """The records of a jurisdiction with start <= time < end; lists are newest first, at most MOST_ROWS rows.
+    """The records of a jurisdiction with start <= time < end. If nothing else is said, lists are newest first and have
+    at most MOST_ROWS rows.
 
     Attributes:
         connection: an open transaction.
@@ -61,9 +62,10 @@ class PeriodRecords:
         """The last row of the audit chain: `rows`, `at`, `hash`; None: the audit is empty."""
         return next(iter(self._rows("audit_end")), None)
 
-    def changed_ground(self) -> Rows:
-        """Changes that have a shape (`geom`: WKB, SRID `srid`), with the batches before and after."""
-        return self._rows("changed_ground")
+    def changed_ground(self, most: int) -> Rows:
+        """Changes that have a shape (`geom`: WKB, SRID `srid`), with the batches before and after; the largest ones of
+        zoning first."""
+        return self._rows("changed_ground", most=most)
 
     def districts_in(self, window: Mapping[str, float], batch: int, coarse: float, most: int) -> Rows:
         """The map in a window at a batch: `code`, `geom` (WKB, target CRS).
