@@ -71,6 +71,7 @@ class Feed:
     probe: str | None = None  # times of the probes as cron (cron.py); replaces probe_hours
     page_size: int | None = None  # rows per page; None: the maximum of the portal
     layer: str | None = None  # the layer, if a file or service has several
+    where: str | None = None  # only the rows that meet it; in the portal's own language
     fields: Mapping[str, str] = field(default_factory=dict)  # our field -> column of the portal
     strategy: str = "auto"  # how an arcgis layer is read: auto | offset | ranges | ids | area
     format: str = "auto"  # format of arcgis pages: auto | json | geojson | pbf

@@ -24,6 +24,7 @@ from zoning_assets.model import LAT_LON, LON_LAT, PARCELS, TRIPWIRES, ZONE_TYPES
 from zoning_assets.schedules import cron
 
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_LONGEST_CLAUSE = 1000  # longer requests are sent by POST, which OGC API Features has not
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,23 @@ def _crs(text: str) -> None:
         pyproj.CRS(text)
     except pyproj.exceptions.CRSError:
         raise ValueError(f'{text!r} is not a CRS; give it like "EPSG:2249"') from None
+
+
+def _clause(text: str) -> None:
+    """Check what every language of clauses has in common, because the clause is combined with others: one line, paired
+    quotes and parentheses."""
+    if len(text) > _LONGEST_CLAUSE or not text.isprintable():
+        message = f"must be one line of at most {_LONGEST_CLAUSE:,} characters"
+        raise ValueError(message)
+    depth = 0
+    for part in re.findall(r"'[^']*'|\"[^\"]*\"|['\"();]|--", "" if text.lstrip().startswith("<") else text):
+        depth += {"(": 1, ")": -1}.get(part, 0)
+        if part in ("'", '"', ";", "--") or depth < 0:
+            message = f"unexpected {part} in {text!r}"
+            raise ValueError(message)
+    if depth:
+        message = f"a parenthesis is not closed in {text!r}"
+        raise ValueError(message)
 
 
 TOP: Mapping[str, Key] = {
@@ -129,6 +147,10 @@ def feed_keys(feed: str, feed_types: Collection[str]) -> Mapping[str, Key]:
         ),
         "page_size": Key(IntegerRule(1, 100_000), "Rows per request, if not the number that the portal states."),
         "layer": Key(TextRule(), "The name of the layer, if a file or a service has several."),
+        "where": Key(
+            TextRule(_clause),
+            "Only the rows that meet this clause; ArcGIS SQL, Socrata `$where`, CQL2, ODSQL or OGR SQL.",
+        ),
         "geometry": Key(TextRule(), "The column with the shapes of a table."),
         "axes": Key(ChoiceRule((LON_LAT, LAT_LON)), "The axis order of a file or a table."),
         "shift_accuracy_m": Key(

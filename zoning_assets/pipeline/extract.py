@@ -87,7 +87,7 @@ class Harvester:
         layer = Harvest(jurisdiction.id, feed.name, None, source.form, source.layer, (), {})
         item, began = WorkItem(self.objects, jurisdiction, feed, layer), now.isoformat()
         if known:
-            same = {"columns": source.stamp.get("columns"), **_settings_of(jurisdiction, feed)}
+            same = {"columns": source.stamp.get("columns"), "where": feed.where, **_settings_of(jurisdiction, feed)}
             changes = await incremental_harvest.find_update(self.objects, source, known, same, item.pages.rules)
             if changes:
                 cover = await self._fetch(changes.update.source, item, stamp, changes)
@@ -139,7 +139,7 @@ class Harvester:
             changes: the stored harvest and its update, if the source has only the rows that changed.
         """
         preload()
-        draft, proof = HarvestDraft(self.objects, item.place, item.feed.name), dict[str, Any]()
+        draft, proof = HarvestDraft(self.objects, item.place, item.feed.name), dict[str, Any](_clause_of(item.feed))
         try:
             read = await self._normalize_pages(item, draft, source.pages(draft, proof))
             _check_counts(item, draft.pages, read)
@@ -233,7 +233,7 @@ class Harvester:
             ZoningError: see errors.py.
         """
         request = self._request(jurisdiction, feed, http)
-        signals = await feed_type(request.feed.type).probe(request)
+        signals = _with_clause(request.feed, await feed_type(request.feed.type).probe(request))
         before = feed_baselines.find(self.objects, jurisdiction.id, feed)
         return feed_baselines.fetch_reason(before, signals, request.feed.full_refresh_days, now)
 
@@ -255,7 +255,9 @@ class Harvester:
 async def _signals(request: Request) -> Mapping[str, Any] | None:
     """The signals of the feed type's probe; None: the opened layer states them. The probe comes before the fetch, so
     that a change during the fetch is seen the next time."""
-    return None if request.feed.type in STATE_SIGNALS else await feed_type(request.feed.type).probe(request)
+    if request.feed.type in STATE_SIGNALS:
+        return None
+    return _with_clause(request.feed, await feed_type(request.feed.type).probe(request))
 
 
 async def _open_source(request: Request, signals: Mapping[str, Any] | None) -> tuple[Source, Mapping[str, Any]]:
@@ -263,7 +265,16 @@ async def _open_source(request: Request, signals: Mapping[str, Any] | None) -> t
     source = await feed_type(request.feed.type).open_source(request)
     shift = datum_shifts.check(source.layer.get("crs"), request.feed, request.jurisdiction.bounds, request.where)
     source.layer |= {"shift": shift} if shift else {}
-    return source, source.signals or signals or {}
+    return source, _with_clause(request.feed, source.signals) if source.signals else signals or {}
+
+
+def _with_clause(feed: Feed, signals: Mapping[str, Any]) -> dict[str, Any]:
+    """The signals with the clause of the feed: a change of the clause is a change of the feed. No signals stay none."""
+    return {**signals, **(_clause_of(feed) if signals else {})}
+
+
+def _clause_of(feed: Feed) -> dict[str, str]:
+    return {"where": feed.where} if feed.where else {}
 
 
 def _is_trusted(cover: Cover, feed: Feed, now: datetime) -> bool:
@@ -283,7 +294,7 @@ def _check_counts(item: WorkItem, pages: Sequence[Page], read: Mapping[str, Page
 def _settings_of(jurisdiction: Jurisdiction, feed: Feed) -> dict[str, Any]:
     """The settings of the jurisdiction file that decide the tiles."""
     settings: dict[str, Any] = {"tile_resolution": jurisdiction.tile_resolution, "key": feed.key, "crs": feed.crs}
-    settings |= {"url": without_secrets(feed.url), "bounds": list(jurisdiction.bounds)}
+    settings |= {"url": without_secrets(feed.url), "bounds": list(jurisdiction.bounds), **_clause_of(feed)}
     return {**settings, **({"axes": feed.axes} if feed.axes != LON_LAT else {})}
 
 

@@ -39,6 +39,8 @@ FEED: Mapping[str, str] = {
     "probe": 'The time of the probe instead, as cron: `"0 3 * * * America/New_York"`.',
     "page_size": "Rows per page, 1 to 100000. Default: what the portal offers.",
     "layer": "Which layer, if a file or a service holds several.",
+    "where": "Only the rows that meet this clause: `CITY = 'Mytown'`. ArcGIS SQL, Socrata `$where`, CQL2 text, CQL or a"
+    " filter in XML for `wfs`, ODSQL, OGR SQL for files. See [Use a part of a layer](../how-to/part-of-a-layer.md).",
     "strategy": "How an `arcgis` layer is read: `auto`, `offset`, `ranges`, `ids`, `area`.",
     "format": "The format of `arcgis` pages: `auto`, `json`, `geojson`, `pbf`.",
     "may_shrink": "The share of rows (of a map: of its area) that a release may lose without a decision by a person.",

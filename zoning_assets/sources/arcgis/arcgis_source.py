@@ -27,6 +27,7 @@ async def open_source(request: Request) -> Source:
         PortalError: see errors.py.
     """
     service = await QueryClient.open(request)
+    await service.check_clause()
     service.about = await complete_metadata(service)
     check_columns(request, _as_wanted(request, service.about.columns))
     await service.choose_form()
@@ -78,11 +79,12 @@ def _named(service: QueryClient) -> Mapping[str, str]:
 async def probe(request: Request) -> dict[str, Any]:
     """Return the layer's signals: its last edit, count, largest id and area, by zoning code if it has one.
 
-    It sends at most three requests, and fetches no feature.
+    It sends at most three requests (four with `where`), and fetches no feature.
 
     Raises:
         NotALayer, PortalError: see errors.py.
     """
     service = await QueryClient.open(request)
+    await service.check_clause()
     by_code = await statistics_probe.groups(service)
     return {"edited": service.about.edited, **_named(service), **(by_code or {"count": await service.count(EVERY_ROW)})}

@@ -19,6 +19,7 @@ import orjson
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
 from zoning_assets.http.response_checks import failure_reason
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources import row_filter
 from zoning_assets.sources.arcgis.layer_metadata import FORMS, LayerMetadata, crs_of, describe, no_error
 from zoning_assets.sources.source import PageDraft, Request
 from zoning_assets.transform.column_names import find_column
@@ -83,7 +84,7 @@ class QueryClient:
         """
         ask = partial(self.request.http.query, tries=_FEW_TRIES) if few_tries else self.request.http.query
         url, own = layer_address(self.request.feed.url)
-        read = partial(self._read, params)
+        read, params = partial(self._read, params), self._selected(params)
         try:
             answer = await ask(
                 self.request.jurisdiction.portal, f"{url}/query", {"f": "json", **own, **params}, read=read
@@ -93,6 +94,38 @@ class QueryClient:
                 raise
             return await self.query(params)
         return self._accepted(answer.value), answer.body
+
+    def _selected(self, params: Params) -> Params:
+        """The parameters with the clause of the feed, if it has one. All queries pass here, so that counts, ids,
+        statistics and pages are of the same rows."""
+        clause, also = self.request.feed.where, params.get("where", EVERY_ROW["where"])
+        if clause is None:
+            return params
+        return {**params, "where": f"({clause})" if also == EVERY_ROW["where"] else f"({clause}) AND ({also})"}
+
+    async def check_clause(self) -> None:
+        """Check that the server accepts and obeys the clause of the feed: no row meets the clause and its opposite.
+
+        Some servers do not count, and some know no NOT; then it is enough that a row can be requested with the clause.
+
+        Raises:
+            FeedRefused: it does not.
+            PortalError: see errors.py.
+        """
+        clause = self.request.feed.where
+        if clause is None:
+            return
+        try:
+            value, _ = await self.query({"where": f"NOT ({clause})", "returnCountOnly": "true"})
+            if type(value.get("count")) is int and value["count"] > 0:
+                raise row_filter.ignored(self.request)
+        except FeedRefused as refusal:
+            if refusal.final:
+                raise
+            try:
+                await self.query({**EVERY_ROW, "outFields": "*", "returnGeometry": "false", "resultRecordCount": "1"})
+            except FeedRefused as again:
+                raise row_filter.refused(self.request, again) from again
 
     async def count(self, which: Params) -> int | None:
         """The server's count of the selected rows; None: it does not count."""

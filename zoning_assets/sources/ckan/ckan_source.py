@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyproj
 
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources import row_filter
 from zoning_assets.sources.ckan import package_metadata
 from zoning_assets.sources.ckan.package_metadata import CkanAddress, Resource
 from zoning_assets.sources.download import download_source
@@ -40,6 +41,8 @@ async def open_source(request: Request) -> FullLayer:
     catalogue = _catalogue(request)
     resource = await catalogue.resource()
     if resource.is_table:
+        if request.feed.where:
+            raise row_filter.unsupported(request, "CKAN's datastore has no clauses")
         return await assemble(request, await _describe(catalogue, resource))
     whole = await download_source.open_source(_file(catalogue, resource))
     whole.stamp |= resource.signals

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from zoning_assets.model import Feed
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.download import arrow_cache, async_export, cache_dir, ftp_client
 from zoning_assets.sources.download.resumable_file import ResumableFile
-from zoning_assets.sources.files import file_reader, format_detection
+from zoning_assets.sources.files import file_reader, format_detection, row_selection
 from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.source import Request, check_columns
 
@@ -73,6 +73,10 @@ async def open_source(request: Request) -> FullLayer:
     if found.format in format_detection.SLOW:
         which = (found.at, found.layer, request.feed.geometry, named, READER)
         batches = arrow_cache.cached(batches, into / f"{_name(str(which))}.rows")
+    if clause := request.feed.where:
+        kept = into / f"{_name(str((found.at, found.layer, request.feed.geometry, clause, READER)))}.npy"
+        ids = await asyncio.to_thread(row_selection.matching_ids, found, clause, kept)
+        found, batches = replace(found, rows=len(ids)), row_selection.selected(batches, ids)
     return FullLayer(request, _here(found, fetched, batches, request.feed), hold)
 
 
