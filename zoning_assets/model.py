@@ -12,6 +12,8 @@ from zoning_assets.errors import ZoningError
 from zoning_assets.harvest import Harvest
 
 PARCELS, ZONING = "parcels", "zoning"
+#: The name of the table that is joined to the parcels, for its harvests and messages.
+PARCELS_JOIN = "parcels-join"
 #: The third feed name: parcel zoning and changes, which are computed from the two feeds.
 CHANGES = "changes"
 
@@ -79,6 +81,7 @@ class Feed:
     geometry: str | None = None  # the column with the shapes, if a table has several
     axes: str = LON_LAT  # axis order of a file or a table; overrides that of its CRS
     shift_accuracy_m: float = 1.0  # largest accepted error of a datum shift, metres
+    join: "Feed | None" = None  # a table whose columns are added to the rows by key; its `fields` are these columns
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from zoning_assets import jurisdictions
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
-from zoning_assets.model import PARCELS, ZONE_TYPES, ZONING, CodeRules, Feed, Portal
+from zoning_assets.model import PARCELS, PARCELS_JOIN, ZONE_TYPES, ZONING, CodeRules, Feed, Portal
 from zoning_assets.sources import FEED_TYPES
 
 GOOD = """\
@@ -91,6 +91,72 @@ def test_a_good_file_is_read_as_it_says(tmp_path):
     assert found.feeds[ZONING] == Feed(
         ZONING, "download", "zoning.gpkg", layer="zones", geometry="the_geom", fields=fields
     )
+
+
+JOIN = """
+[feeds.parcels.join]
+type = "download"
+url = "assess.csv"
+key = "MAP_LOT"
+on_repeated_key = "first"
+may_shrink = 0.5
+  [feeds.parcels.join.columns]
+  owner = "OWNER"
+"""
+
+
+def test_a_clause_and_a_table_to_join_are_read_as_they_say(tmp_path):
+    """The table is a feed whose fields are the columns to take."""
+    clause = "TOWN = 'O''Brien (N)' AND (A > 1 OR B IS NULL)"
+    text = GOOD.replace('key = "ML"', f'key = "ML"\nwhere = "{clause}"') + JOIN
+    (tmp_path / "us-ma-cambridge.toml").write_text(text)
+    feed = jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES).feeds[PARCELS]
+    assert feed.where == clause
+    table = {"key": "MAP_LOT", "on_repeated_key": "first", "may_shrink": 0.5, "fields": {"owner": "OWNER"}}
+    assert feed.join == Feed(PARCELS_JOIN, "download", "assess.csv", **table)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (JOIN.replace('key = "MAP_LOT"\n', ""), "feeds.parcels.join.key is missing"),
+        (JOIN.replace("first", "suffix"), "feeds.parcels.join.on_repeated_key: 'suffix' is not one of: reject, first"),
+        (JOIN.replace("owner", "land_use"), "feeds.parcels.join.columns.land_use: the layer's own `fields` have it"),
+        (JOIN.replace('"OWNER"', "5"), "feeds.parcels.join.columns.owner: must be text"),
+        (JOIN.partition("  [feeds")[0], "feeds.parcels.join.columns is missing"),
+        (JOIN.replace("feeds.parcels", "feeds.zoning"), "feeds.zoning.join: unknown key"),
+        (JOIN.replace("may_shrink", "strategy"), "feeds.parcels.join.strategy: unknown key"),
+    ],
+)
+def test_a_wrong_table_to_join_gives_one_line(tmp_path, wrong, says):
+    (tmp_path / "us-ma-cambridge.toml").write_text(GOOD + wrong)
+    with pytest.raises(JurisdictionInvalid) as caught:
+        jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("clause", "says"),
+    [
+        ("TOWN = 'A", "unexpected '"),
+        ("(TOWN = 'A'", "a parenthesis is not closed"),
+        ("TOWN = 'A') OR (1 = 1", "unexpected )"),
+        ("TOWN = 'A' -- all", "unexpected --"),
+        ("TOWN = 'A'; DROP", "unexpected ;"),
+        ("TOWN = 'A\\nB'", "must be one line"),
+        ("A" * 1001, "at most 1,000 characters"),
+    ],
+)
+def test_a_wrong_clause_gives_one_line(tmp_path, clause, says):
+    """What would change the meaning of the clause where it is combined with others."""
+    text = GOOD.replace('key = "ML"', f'key = "ML"\nwhere = "{clause}"')
+    (tmp_path / "us-ma-cambridge.toml").write_text(text)
+    with pytest.raises(JurisdictionInvalid) as caught:
+        jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES)
+    assert "feeds.parcels.where: " in str(caught.value)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_codes_of_a_file_are_read_as_it_says(tmp_path):

@@ -26,7 +26,11 @@ def json_schema(feed_types: Collection[str]) -> dict[str, Any]:
 
 
 def _feed(feed: str, feed_types: Collection[str]) -> dict[str, Any]:
-    return _table(keys.feed_keys(feed, feed_types), Feed, {"fields": _table(keys.field_keys(feed), None)})
+    tables = {"fields": _table(keys.field_keys(feed), None)}
+    if "join" in (known := keys.feed_keys(feed, feed_types)):
+        columns = {"columns": {"additionalProperties": keys.JOIN_COLUMN.schema()}}
+        tables["join"] = _table(keys.join_keys(feed_types), Feed, columns)
+    return _table(known, Feed, tables)
 
 
 def _codes() -> dict[str, Any]:

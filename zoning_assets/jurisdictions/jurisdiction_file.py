@@ -10,7 +10,7 @@ from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.jurisdictions import keys
 from zoning_assets.jurisdictions.keys import Key
 from zoning_assets.jurisdictions.rules import ChoiceRule, Rule, nearest
-from zoning_assets.model import OWN_AXES, CodeRules, Feed, Jurisdiction, Portal
+from zoning_assets.model import OWN_AXES, PARCELS_JOIN, CodeRules, Feed, Jurisdiction, Portal
 
 _VARIABLE = re.compile(r"\$\{(\w{1,64})\}")
 
@@ -49,7 +49,22 @@ class JurisdictionReader:
             self._invalid_key(f"{at}.axes", f"{found['type']} finds the order by itself; leave it out")
         found["url"] = self._url(found["url"], at)
         found["fields"] = self._values(found.get("fields", {}), f"{at}.fields", keys.field_keys(name))
+        if "join" in found:
+            found["join"] = self._join(found["join"], f"{at}.join", found["fields"])
         return Feed(name=name, **found)
+
+    def _join(self, table: dict[str, Any], at: str, fields: Mapping[str, str]) -> Feed:
+        """Return the table to join, as a feed whose fields are the columns to take."""
+        found = self._values(table, at, keys.join_keys(self.feed_types))
+        found["url"] = self._url(found["url"], at)
+        columns = {
+            name: self._read(keys.JOIN_COLUMN, column, f"{at}.columns.{name}")
+            for name, column in found.pop("columns").items()
+        }
+        for name in columns:
+            if name in fields:
+                self._invalid_key(f"{at}.columns.{name}", "the layer's own `fields` have it already")
+        return Feed(name=PARCELS_JOIN, **found, fields=columns)
 
     def _url(self, text: str, at: str) -> str:
         """Replace `${NAME}` by the environment variable, so that a token need not be in the file."""

@@ -122,6 +122,9 @@ LIMITS: Mapping[str, Key] = {
 }
 
 
+_JOIN = {"join": Key(TableRule(not_empty=True), "A table whose columns are added to the rows by key.")}
+
+
 def feed_keys(feed: str, feed_types: Collection[str]) -> Mapping[str, Key]:
     """Return the keys of `[feeds.parcels]` or `[feeds.zoning]`."""
     return {
@@ -169,7 +172,28 @@ def feed_keys(feed: str, feed_types: Collection[str]) -> Mapping[str, Key]:
             "The fraction of the rows that may be missing in the next release.",
         ),
         "fields": Key(TableRule(), "Name of our column = name of the column of the layer."),
+        **(_JOIN if feed == PARCELS else {}),
     }
+
+
+def join_keys(feed_types: Collection[str]) -> Mapping[str, Key]:
+    """Return the keys of `[feeds.parcels.join]`: some of a feed, and the columns to take."""
+    of_feed = feed_keys(PARCELS, feed_types)
+    same = ("type", "url", "layer", "where", "page_size", "full_refresh_days", "may_shrink")
+    return {
+        **{name: of_feed[name] for name in same},
+        "key": Key(TextRule(), "The column of the table with the keys of the parcels.", required=True),
+        "on_repeated_key": Key(
+            ChoiceRule(("reject", "first")), "How rows of the table with the same key and other values are handled."
+        ),
+        "columns": Key(
+            TableRule(not_empty=True), "Name of our column, or of an attribute = name of the column.", required=True
+        ),
+    }
+
+
+#: A value of `[feeds.parcels.join.columns]`.
+JOIN_COLUMN = TextRule()
 
 
 def field_keys(feed: str) -> Mapping[str, Key]:

@@ -55,6 +55,7 @@ class Request:
         http: the client.
         scratch: a folder for large temporary files.
         draft: stores the pages as they arrive.
+        is_table: whether rows without shapes are meant: a table to join. A layer with shapes is read too.
     """
 
     jurisdiction: Jurisdiction
@@ -62,6 +63,7 @@ class Request:
     http: Client
     scratch: Path
     draft: PageDraft
+    is_table: bool = False
 
     @property
     def where(self) -> str:

@@ -1,5 +1,6 @@
 """The rows of a file that meet a clause: just those that GDAL itself selects, read like all others."""
 
+import warnings
 from pathlib import Path
 
 import geopandas as gpd
@@ -72,7 +73,8 @@ def test_a_wrong_clause_is_one_line_with_the_columns(tmp_path: Path, clause: str
     with pytest.raises(FileRefused) as caught:
         selected(written(tmp_path, "a.gpkg"), clause, tmp_path)
     message = str(caught.value)
-    assert message.startswith(f'us-x parcels: where = "{clause}": GDAL refuses it; the columns are: ml, town')
+    assert message.startswith(f'us-x parcels: where = "{clause}": GDAL refuses it (')
+    assert "the columns are: ml, town" in message
     assert "\n" not in message
     assert not (tmp_path / "kept").exists()
 
@@ -98,7 +100,8 @@ def test_a_name_of_a_long_column_and_long_numbers(tmp_path: Path) -> None:
     """The repairs of a shapefile apply to the selected rows: full names of columns, and numbers of 17 digits."""
     rows = table().rename(columns={"town": "town_of_mail"})
     rows["pin"] = np.arange(30) + 10_000_000_000_000_001
-    rows.astype({"pin": str}).to_file(tmp_path / "a.shp")
+    with warnings.catch_warnings(action="ignore"):  # the name is cut, which is the matter
+        rows.astype({"pin": str}).to_file(tmp_path / "a.shp")
     found = file_reader.find_layer(
         tmp_path / "a.shp", where="x", layer=None, into=tmp_path, named=["town_of_mail", "pin"]
     )

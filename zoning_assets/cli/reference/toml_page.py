@@ -13,7 +13,7 @@ from zoning_assets.model import TRIPWIRES, ZONE_TYPES, CodeRules, Feed, Jurisdic
 from zoning_assets.sources import FEED_TYPES
 
 #: Values that are not read from the file, or have a section of their own.
-_APART = {"Jurisdiction": {"feeds", "portal", "codes", "tripwires", "file"}, "Feed": {"name", "fields"}}
+_APART = {"Jurisdiction": {"feeds", "portal", "codes", "tripwires", "file"}, "Feed": {"name", "fields", "join"}}
 
 JURISDICTION: Mapping[str, str] = {
     "id": "Lower-case letters, digits and hyphens; equal to the file's name without `.toml`.",
@@ -47,6 +47,15 @@ FEED: Mapping[str, str] = {
     "geometry": "The column that holds the shapes of a table.",
     "axes": "`lon-lat` or `lat-lon`: the axis order of a file or a table. Not for `arcgis`, `ogc-features` and `wfs`.",
     "shift_accuracy_m": "The largest accepted error of a datum shift, in metres.",
+}
+
+JOIN: Mapping[str, str] = {
+    "key": "The column of the table that has the values of `key` of the parcels.",
+    "on_repeated_key": "Rows with one key and different values: `reject` the table, or take the `first` one in the"
+    " order of the values. Rows with the same values count as one.",
+    "columns": '`ours = "theirs"`: the columns to take. `address`, `land_use` and `zoning_code` become our columns,'
+    " every other name is an attribute.",
+    "may_shrink": "The share of the parcels that may lose their row of the table without a decision by a person.",
 }
 
 PORTAL: Mapping[str, str] = {
@@ -88,6 +97,13 @@ _MAPPING = """
 
 """
 
+_JOIN = """## [feeds.parcels.join]
+
+A second table whose columns are added to the parcels by key; see [Join a table](../how-to/join-a-table.md). The keys
+`type`, `url`, `layer`, `where`, `page_size` and `full_refresh_days` are those of a feed.
+
+"""
+
 _TRIPWIRES = """
 ## [tripwires]
 
@@ -106,6 +122,7 @@ def markdown() -> str:
         _rows(Feed, FEED),
         _MAPPING + table(("table", "keys"), _FIELDS),
     ]
+    parts += ["", _JOIN + table(("key", "meaning"), ((f"`{key}`", text) for key, text in JOIN.items()))]
     parts += ["", "## [portal]", "", _rows(Portal, PORTAL), "", "## [codes]", ""]
     parts += ["Without this table codes keep their first spelling and have no type.", "", _rows(CodeRules, CODES)]
     names = ", ".join(f"`{name}`" for name in TRIPWIRES if name != "count_drop")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoning_assets.sources.arcgis import full_scan, statistics_probe
+from zoning_assets.sources.arcgis.clause_check import check_clause
 from zoning_assets.sources.arcgis.id_list_scan import IdListSource, distinct
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, Ids, QueryClient
 from zoning_assets.sources.arcgis.sample_row import complete_metadata, wanted
@@ -27,7 +28,7 @@ async def open_source(request: Request) -> Source:
         PortalError: see errors.py.
     """
     service = await QueryClient.open(request)
-    await service.check_clause()
+    await check_clause(service)
     service.about = await complete_metadata(service)
     check_columns(request, _as_wanted(request, service.about.columns))
     await service.choose_form()
@@ -85,6 +86,6 @@ async def probe(request: Request) -> dict[str, Any]:
         NotALayer, PortalError: see errors.py.
     """
     service = await QueryClient.open(request)
-    await service.check_clause()
+    await check_clause(service)
     by_code = await statistics_probe.groups(service)
     return {"edited": service.about.edited, **_named(service), **(by_code or {"count": await service.count(EVERY_ROW)})}

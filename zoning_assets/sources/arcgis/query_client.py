@@ -19,7 +19,6 @@ import orjson
 from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalBusy, PortalUnreachable
 from zoning_assets.http.response_checks import failure_reason
 from zoning_assets.redaction import without_secrets
-from zoning_assets.sources import row_filter
 from zoning_assets.sources.arcgis.layer_metadata import FORMS, LayerMetadata, crs_of, describe, no_error
 from zoning_assets.sources.source import PageDraft, Request
 from zoning_assets.transform.column_names import find_column
@@ -103,30 +102,6 @@ class QueryClient:
             return params
         return {**params, "where": f"({clause})" if also == EVERY_ROW["where"] else f"({clause}) AND ({also})"}
 
-    async def check_clause(self) -> None:
-        """Check that the server accepts and obeys the clause of the feed: no row meets the clause and its opposite.
-
-        Some servers do not count, and some know no NOT; then it is enough that a row can be requested with the clause.
-
-        Raises:
-            FeedRefused: it does not.
-            PortalError: see errors.py.
-        """
-        clause = self.request.feed.where
-        if clause is None:
-            return
-        try:
-            value, _ = await self.query({"where": f"NOT ({clause})", "returnCountOnly": "true"})
-            if type(value.get("count")) is int and value["count"] > 0:
-                raise row_filter.ignored(self.request)
-        except FeedRefused as refusal:
-            if refusal.final:
-                raise
-            try:
-                await self.query({**EVERY_ROW, "outFields": "*", "returnGeometry": "false", "resultRecordCount": "1"})
-            except FeedRefused as again:
-                raise row_filter.refused(self.request, again) from again
-
     async def count(self, which: Params) -> int | None:
         """The server's count of the selected rows; None: it does not count."""
         try:
@@ -187,6 +162,8 @@ class QueryClient:
         """Choose the first form that the layer supports and the file allows; if the server fails on it, the next."""
         feed = self.request.feed
         wanted = [each for each in self.about.forms if feed.format in ("auto", FORMS[each])]
+        if self.request.is_table:  # GeoJSON needs shapes
+            wanted = ["esrijson"]
         if feed.crs is not None:  # `crs` of the file is the layer's; GeoJSON is always in degrees
             wanted = [each for each in wanted if each != "geojson"]
         self.form = wanted[0] if wanted else "esrijson"
@@ -282,7 +259,7 @@ async def about_layer(request: Request) -> LayerMetadata:
     """
     url, own = layer_address(request.feed.url)
     answer = await request.http.query(request.jurisdiction.portal, url, {"f": "json", **own}, read=_decode)
-    return describe(answer.value, where=f"{request.where} at {without_secrets(url)}")
+    return describe(answer.value, where=f"{request.where} at {without_secrets(url)}", is_table=request.is_table)
 
 
 def _decode(body: bytes, decode: Callable[[bytes], Any] = json_pages.decode) -> Any:

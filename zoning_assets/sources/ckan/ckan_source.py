@@ -125,7 +125,8 @@ async def _describe(catalogue: Catalogue, resource: Resource) -> "Datastore":
     sample = await catalogue.act("datastore_search", params)
     columns = [name for each in json_fields.objects(sample.get("fields")) if (name := json_fields.text(each.get("id")))]
     rows = json_fields.objects(sample.get("records"))[:_SAMPLE_ROWS]
-    geometry = find_geometry(columns, rows, catalogue.request.feed.geometry, catalogue.where)
+    is_table = catalogue.request.is_table
+    geometry = "" if is_table else find_geometry(columns, rows, catalogue.request.feed.geometry, catalogue.where)
     srid = wkt_columns.srid_of([row.get(geometry) for row in rows])
     return Datastore(catalogue, resource, columns, TabularLayer(_ROW_ID, geometry, srid))
 

@@ -125,8 +125,15 @@ def matching_ids(layer_file: LayerFile, clause: str) -> npt.NDArray[np.int64]:
     Raises:
         FileRefused: GDAL refuses the clause, or does not read files of this format, or the file is damaged.
     """
-    with _translated(layer_file.where):
-        return gdal_layer.matching_ids(layer_file, clause)
+    try:
+        with _translated(layer_file.where):
+            return gdal_layer.matching_ids(layer_file, clause)
+    except FileRefused as refusal:
+        if not isinstance(refusal.__cause__, _BROKEN):
+            raise
+        columns = ", ".join(name for name, _ in layer_file.columns)[:400]
+        what = f'where = "{clause}": GDAL refuses it ({refusal.__cause__}); the columns are: {columns}'
+        raise FileRefused(what, where=layer_file.where, do="fix `where` in the jurisdiction file") from refusal
 
 
 def _next(source: Generator[pa.RecordBatch, None, None], where: str) -> pa.RecordBatch | None:

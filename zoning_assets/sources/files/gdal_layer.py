@@ -42,7 +42,6 @@ _PREFIX = {
 }
 _DBF_NAME = 10  # the most letters of a column's name in a .dbf
 _ROWS_LOOKED_AT = 2000
-_BAD_CLAUSE = "Invalid SQL query"  # the start of pyogrio's message
 
 
 @dataclass(frozen=True)
@@ -218,19 +217,13 @@ def matching_ids(layer: LayerFile, clause: str) -> npt.NDArray[np.int64]:
     All columns and shapes are read, because a driver that leaves some out evaluates a clause about them wrongly.
 
     Raises:
-        FileRefused: GDAL refuses the clause, or does not read files of this format.
+        FileRefused: GDAL does not read files of this format.
+        ValueError, RuntimeError, OSError: GDAL refuses the clause, or the file is damaged.
     """
     if layer.format == format_detection.PARQUET:
         what, do = "the rows of a GeoParquet file cannot be selected", "leave `where` out, or use another format"
         raise FileRefused(what, where=layer.where, do=do)
-    try:
-        found = [np.asarray(fid, np.int64) for *_, fid in _gdal_batches(layer, _ROWS_LOOKED_AT, clause)]
-    except ValueError as error:
-        if not str(error).startswith(_BAD_CLAUSE):
-            raise
-        columns = ", ".join(name for name, _ in layer.columns)[:400]
-        what = f'where = "{clause}": GDAL refuses it; the columns are: {columns}'
-        raise FileRefused(what, where=layer.where, do="fix `where` in the jurisdiction file") from error
+    found = [np.asarray(fid, np.int64) for *_, fid in _gdal_batches(layer, _ROWS_LOOKED_AT, clause)]
     return np.concatenate([np.empty(0, np.int64), *found])
 
 

@@ -59,7 +59,8 @@ async def _find(request: Request) -> "SocrataDataset":
     if children:
         [view] = children
         document = await _metadata(request, portal, view, where)
-    return SocrataDataset(request, portal, view_metadata.describe(document, view, request.feed.geometry, where))
+    about = view_metadata.describe(document, view, request.feed.geometry, where, is_table=request.is_table)
+    return SocrataDataset(request, portal, about)
 
 
 async def _metadata(request: Request, portal: str, view: str, where: str) -> Mapping[str, Any]:
@@ -88,7 +89,10 @@ class SocrataDataset:
         signals, self._signals = self._signals, None
         if signals is None:
             document = await _metadata(self.request, self.portal, self.view.id, self.request.where)
-            signals = view_metadata.describe(document, self.view.id, self.view.geometry, self.request.where).signals
+            found = view_metadata.describe(
+                document, self.view.id, self.view.geometry or None, self.request.where, is_table=self.request.is_table
+            )
+            signals = found.signals
         return {"count": await self._count(), **signals}
 
     async def _count(self) -> int | None:

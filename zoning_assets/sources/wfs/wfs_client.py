@@ -118,6 +118,9 @@ class WfsClient:
             root = await self._hits(self._filter(self.request.feed.where))
         except FeedRefused as refusal:
             raise row_filter.refused(self.request, refusal) from refusal
+        return self._counted(root)
+
+    def _counted(self, root: Element) -> int | None:
         matched, returned = feature_collection.row_counts(root)
         return returned if self.version[:1] == "1" and matched is None else matched
 
@@ -144,11 +147,11 @@ class WfsClient:
             raise row_filter.unsupported(self.request, str(error)) from error
         except FeedRefused as refusal:
             raise row_filter.refused(self.request, refusal) from refusal
-        counts = [each for each in feature_collection.row_counts(root) if each is not None]
-        if not counts:
+        count = self._counted(root)
+        if count is None:
             why = "the service does not count rows, so it is not known whether it obeys the clause"
             raise row_filter.unsupported(self.request, why)
-        if any(counts):
+        if count:
             raise row_filter.ignored(self.request)
 
     def rows(self, way: RowQuery, start: int, count: int) -> dict[str, str]:
