@@ -82,6 +82,8 @@ class Feed:
     axes: str = LON_LAT  # axis order of a file or a table; overrides that of its CRS
     shift_accuracy_m: float = 1.0  # largest accepted error of a datum shift, metres
     join: "Feed | None" = None  # a table whose columns are added to the rows by key; its `fields` are these columns
+    overlays: "Mapping[str, Feed]" = field(default_factory=dict)  # of zoning: overlay layers of the map, by name
+    separator: str = ""  # of an overlay: between several overlays in one code
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class CodeRules:
     pud: tuple[str, ...] = ()  # base codes of numbered plans: PD-1234 has the base PD
     same: Mapping[str, str] = field(default_factory=dict)  # code of the portal -> canonical code
     types: Mapping[str, str] = field(default_factory=dict)  # code -> one of ZONE_TYPES
+    layers: Mapping[str, str] = field(default_factory=dict)  # overlay layer -> the separator in its codes
 
 
 @dataclass(frozen=True)

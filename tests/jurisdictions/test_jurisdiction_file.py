@@ -136,6 +136,50 @@ def test_a_wrong_table_to_join_gives_one_line(tmp_path, wrong, says):
     assert "\n" not in str(caught.value)
 
 
+OVERLAY = """
+[feeds.overlays.flood-2024]
+type = "arcgis"
+url = "https://example.org/arcgis/rest/services/Flood/MapServer/0"
+where = "CITY = 'A'"
+separator = " / "
+  [feeds.overlays.flood-2024.fields]
+  code = "FLD_ZONE"
+"""
+
+
+def test_overlay_layers_are_read_as_they_say(tmp_path):
+    """They belong to the zoning map, and the rules of codes know their separators."""
+    (tmp_path / "us-ma-cambridge.toml").write_text(GOOD + OVERLAY)
+    found = jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES)
+    url = "https://example.org/arcgis/rest/services/Flood/MapServer/0"
+    fields = {"where": "CITY = 'A'", "separator": " / ", "fields": {"code": "FLD_ZONE"}}
+    assert found.feeds[ZONING].overlays == {"flood-2024": Feed("overlay-flood-2024", "arcgis", url, **fields)}
+    assert found.codes.layers == {"flood-2024": " / "}
+    assert found.codes.listed == ("A-1", "C-1", "BA")
+    assert found.feeds.keys() == {PARCELS, ZONING}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD + OVERLAY.replace("flood-2024", "Flood"), "feeds.overlays.Flood: a name has lower-case letters"),
+        (GOOD + OVERLAY + 'key = "ID"', "feeds.overlays.flood-2024.fields.key: unknown key"),
+        (GOOD + OVERLAY.replace("separator", "may_shrink"), "feeds.overlays.flood-2024.may_shrink: unknown key"),
+        (GOOD + OVERLAY.replace("  [feeds", 'key = "ID"\n  [feeds'), "feeds.overlays.flood-2024.key: needed if"),
+        (GOOD + OVERLAY.replace("separator", "axes").replace(" / ", "lat-lon"), "flood-2024.axes: arcgis finds"),
+        (GOOD.replace('code = "ZONE_TYPE"', "") + OVERLAY, "feeds.overlays: a map is needed"),
+        (GOOD + '[feeds.overlays]\nflood = "x"', "feeds.overlays.flood: must be a table"),
+        (GOOD.replace("[feeds.zoning", "[feeds.overlays.zoning") + "", "feeds.overlays: a map is needed"),
+    ],
+)
+def test_a_wrong_overlay_layer_gives_one_line(tmp_path, text, says):
+    (tmp_path / "us-ma-cambridge.toml").write_text(text)
+    with pytest.raises(JurisdictionInvalid) as caught:
+        jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("clause", "says"),
     [

@@ -79,6 +79,10 @@ FEEDS: Mapping[str, Key] = {
     PARCELS: Key(TableRule(not_empty=True), "The layer of the parcels."),
     ZONING: Key(TableRule(not_empty=True), "The layer of the zoning districts."),
 }
+OVERLAYS = "overlays"
+#: `[feeds.overlays]`: tables by name.
+OVERLAY_TABLES = {OVERLAYS: Key(TableRule(not_empty=True), "Overlay layers of the zoning map, by name.")}
+OVERLAY = TableRule(not_empty=True)
 
 _FIELDS: Mapping[str, Mapping[str, str]] = {
     PARCELS: {
@@ -189,6 +193,16 @@ def join_keys(feed_types: Collection[str]) -> Mapping[str, Key]:
         "columns": Key(
             TableRule(not_empty=True), "Name of our column, or of an attribute = name of the column.", required=True
         ),
+    }
+
+
+def overlay_keys(feed_types: Collection[str]) -> Mapping[str, Key]:
+    """Return the keys of `[feeds.overlays.NAME]`: some of a feed, and the separator."""
+    of_feed = feed_keys(ZONING, feed_types)
+    same = ("type", "url", "crs", "layer", "where", "geometry", "axes", "shift_accuracy_m", "hidden_rows", "page_size")
+    return {
+        **{name: of_feed[name] for name in (*same, "strategy", "format", "key", "fields")},
+        "separator": Key(TextRule(), 'The text between several overlays in one code, such as " / ".'),
     }
 
 

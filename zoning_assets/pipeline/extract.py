@@ -18,7 +18,7 @@ from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInva
 from zoning_assets.harvest import Cover, Harvest, Page
 from zoning_assets.http import Client
 from zoning_assets.model import ZONING, Feed, Jurisdiction, Place
-from zoning_assets.pipeline import feed_signals, incremental_harvest
+from zoning_assets.pipeline import feed_signals, incremental_harvest, map_layers
 from zoning_assets.pipeline.incremental_harvest import IncrementalHarvest, PagesAndRows
 from zoning_assets.pipeline.join_harvest import TableHarvester
 from zoning_assets.pipeline.workers.normalize_page import PageRead, check_bounds, keys_at, normalize_page
@@ -29,7 +29,7 @@ from zoning_assets.sources.source import no_shapes
 from zoning_assets.storage.object_store import feed_baselines, geoparquet_tables, raw_harvests
 from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.transform.geometry import crs, datum_shifts, h3_cells, row_tiles
+from zoning_assets.transform.geometry import crs, h3_cells, row_tiles
 from zoning_assets.transform.geometry.row_tiles import LayerRows, Ownership
 
 #: Pages that workers normalize or that wait for a worker; no further page is fetched meanwhile.
@@ -63,7 +63,7 @@ class Harvester:
         """
         request = self._request(jurisdiction, feed, http)
         table = await self._tables.harvest(jurisdiction, request.feed, http, now, force=force)
-        source, signals = await _open_source(request, await feed_signals.before_fetch(request))
+        source, signals = await map_layers.open_layer(request, await feed_signals.before_fetch(request), self.objects)
         stamp = source.stamp | feed_signals.settings_of(jurisdiction, request.feed)
         if source.rows is not None:
             await asyncio.to_thread(
@@ -122,7 +122,7 @@ class Harvester:
         before = await feed_signals.before_fetch(request)
         if before is not None and (not before or feed_signals.together(before, tables) != known.signals):
             return None
-        source, signals = await _open_source(request, before)
+        source, signals = await map_layers.open_layer(request, before, self.objects)
         signals = feed_signals.together(signals, tables)
         stamp = source.stamp | feed_signals.settings_of(jurisdiction, request.feed)
         is_current = await asyncio.to_thread(self._is_current, known, source, stamp)
@@ -267,14 +267,6 @@ class Harvester:
             await anext(pages, None)
         harvest = draft.commit(form=source.form, layer=source.layer, proof={})
         return WorkItem(self.objects, jurisdiction, request.feed, harvest)
-
-
-async def _open_source(request: Request, signals: Mapping[str, Any] | None) -> tuple[Source, Mapping[str, Any]]:
-    """Open the layer; return it with its signals of change."""
-    source = await feed_type(request.feed.type).open_source(request)
-    shift = datum_shifts.check(source.layer.get("crs"), request.feed, request.jurisdiction.bounds, request.where)
-    source.layer |= {"shift": shift} if shift else {}
-    return source, feed_signals.of_source(source, request.feed, signals)
 
 
 def _is_trusted(cover: Cover, feed: Feed, now: datetime) -> bool:

@@ -1,6 +1,7 @@
 """The state of a feed: the signals of change of its layer and of the table that is joined to it, and its settings."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from zoning_assets.model import LON_LAT, Feed, Jurisdiction
@@ -19,7 +20,13 @@ async def probed(request: Request) -> dict[str, Any]:
     Raises:
         ZoningError: see errors.py.
     """
-    return _with_clause(request.feed, await feed_type(request.feed.type).probe(request))
+    signals = _with_clause(request.feed, await feed_type(request.feed.type).probe(request))
+    for name, overlay in request.feed.overlays.items():
+        of_layer = await probed(replace(request, feed=overlay))
+        signals = {**signals, **{f"overlay {name} {key}": value for key, value in of_layer.items()}}
+        if not of_layer:  # a layer without signals must be fetched to detect a change
+            return {}
+    return signals
 
 
 async def before_fetch(request: Request) -> dict[str, Any] | None:
@@ -29,7 +36,8 @@ async def before_fetch(request: Request) -> dict[str, Any] | None:
     Raises:
         ZoningError: see errors.py.
     """
-    return None if request.feed.type in STATE_SIGNALS else await probed(request)
+    states = request.feed.type in STATE_SIGNALS and not request.feed.overlays
+    return None if states else await probed(request)
 
 
 def of_source(source: Source, feed: Feed, before: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -13,7 +13,11 @@ from zoning_assets.model import TRIPWIRES, ZONE_TYPES, CodeRules, Feed, Jurisdic
 from zoning_assets.sources import FEED_TYPES
 
 #: Values that are not read from the file, or have a section of their own.
-_APART = {"Jurisdiction": {"feeds", "portal", "codes", "tripwires", "file"}, "Feed": {"name", "fields", "join"}}
+_APART = {
+    "Jurisdiction": {"feeds", "portal", "codes", "tripwires", "file"},
+    "Feed": {"name", "fields", "join", "overlays", "separator"},
+    "CodeRules": {"layers"},
+}
 
 JURISDICTION: Mapping[str, str] = {
     "id": "Lower-case letters, digits and hyphens; equal to the file's name without `.toml`.",
@@ -56,6 +60,12 @@ JOIN: Mapping[str, str] = {
     "columns": '`ours = "theirs"`: the columns to take. `address`, `land_use` and `zoning_code` become our columns,'
     " every other name is an attribute.",
     "may_shrink": "The share of the parcels that may lose their row of the table without a decision by a person.",
+}
+
+OVERLAY: Mapping[str, str] = {
+    "key": "The column that identifies a row; needed if `feeds.zoning` has a key, and only then.",
+    "separator": 'The text between several overlays in one code: `" / "`. Each of them is an overlay of its own.',
+    "fields": "`code`, `zone_type`, `effective`, as in `feeds.zoning.fields`. Without `code` the layer is one overlay.",
 }
 
 PORTAL: Mapping[str, str] = {
@@ -104,6 +114,14 @@ A second table whose columns are added to the parcels by key; see [Join a table]
 
 """
 
+_OVERLAY = """## [feeds.overlays.NAME]
+
+An overlay layer of the zoning map; see [Add overlay layers](../how-to/overlays.md). The keys `type`, `url`, `crs`,
+`layer`, `where`, `geometry`, `axes`, `shift_accuracy_m`, `hidden_rows`, `page_size`, `strategy` and `format` are those
+of a feed.
+
+"""
+
 _TRIPWIRES = """
 ## [tripwires]
 
@@ -123,6 +141,7 @@ def markdown() -> str:
         _MAPPING + table(("table", "keys"), _FIELDS),
     ]
     parts += ["", _JOIN + table(("key", "meaning"), ((f"`{key}`", text) for key, text in JOIN.items()))]
+    parts += ["", _OVERLAY + table(("key", "meaning"), ((f"`{key}`", text) for key, text in OVERLAY.items()))]
     parts += ["", "## [portal]", "", _rows(Portal, PORTAL), "", "## [codes]", ""]
     parts += ["Without this table codes keep their first spelling and have no type.", "", _rows(CodeRules, CODES)]
     names = ", ".join(f"`{name}`" for name in TRIPWIRES if name != "count_drop")
