@@ -72,6 +72,8 @@ class Cover:
         whole: when the last harvest started that fetched every row; ISO 8601.
         seen: when the portal was last confirmed to have this version; ISO 8601.
         cost: requests, bytes and seconds of the harvest.
+        join: the table whose columns are joined to the rows: the id of its keyed `table`, its `harvest`, and the counts
+            of what matched and what did not; empty: none. See pipeline/join_harvest.py.
     """
 
     jurisdiction: str
@@ -89,9 +91,37 @@ class Cover:
     whole: str = ""
     seen: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
+    join: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """The id of the rows that are published from it: of its harvest, and of the joined table."""
+        return "/".join(filter(None, (self.harvest, self.join.get("table"))))
 
     @property
     def refreshed(self) -> datetime:
         """When every row of the layer was last fetched. Older index files have no `whole`: their harvests fetched every
         row."""
         return datetime.fromisoformat(self.whole or self.fetched)
+
+
+@dataclass(frozen=True)
+class JoinedTable:
+    """The newest harvest of a table that is joined to a layer. Stored as `table.json`.
+
+    Attributes:
+        stamp: what the table and the jurisdiction file state: count, last edit, columns.
+        table: id of the keyed table, see transform/joined_columns.py. Equal rows have the same id.
+        harvest: id of the harvest.
+        counts: `rows` of the table, `keys` (distinct), rows `without_key`, `same_rows` (repeated with equal values) and
+            `repeated_rows` (repeated with other values).
+        signals: result of the probe when the harvest started.
+        fetched: when the harvest started; ISO 8601.
+    """
+
+    stamp: Mapping[str, Any]
+    table: str
+    harvest: str
+    counts: Mapping[str, int]
+    signals: Mapping[str, Any]
+    fetched: str

@@ -12,6 +12,8 @@ from zoning_assets.errors import ZoningError
 from zoning_assets.harvest import Harvest
 
 PARCELS, ZONING = "parcels", "zoning"
+#: The name of the table that is joined to the parcels, for its harvests and messages.
+PARCELS_JOIN = "parcels-join"
 #: The third feed name: parcel zoning and changes, which are computed from the two feeds.
 CHANGES = "changes"
 
@@ -71,6 +73,7 @@ class Feed:
     probe: str | None = None  # times of the probes as cron (cron.py); replaces probe_hours
     page_size: int | None = None  # rows per page; None: the maximum of the portal
     layer: str | None = None  # the layer, if a file or service has several
+    where: str | None = None  # only the rows that meet it; in the portal's own language
     fields: Mapping[str, str] = field(default_factory=dict)  # our field -> column of the portal
     strategy: str = "auto"  # how an arcgis layer is read: auto | offset | ranges | ids | area
     format: str = "auto"  # format of arcgis pages: auto | json | geojson | pbf
@@ -78,6 +81,9 @@ class Feed:
     geometry: str | None = None  # the column with the shapes, if a table has several
     axes: str = LON_LAT  # axis order of a file or a table; overrides that of its CRS
     shift_accuracy_m: float = 1.0  # largest accepted error of a datum shift, metres
+    join: "Feed | None" = None  # a table whose columns are added to the rows by key; its `fields` are these columns
+    overlays: "Mapping[str, Feed]" = field(default_factory=dict)  # of zoning: overlay layers of the map, by name
+    separator: str = ""  # of an overlay: between several overlays in one code
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class CodeRules:
     pud: tuple[str, ...] = ()  # base codes of numbered plans: PD-1234 has the base PD
     same: Mapping[str, str] = field(default_factory=dict)  # code of the portal -> canonical code
     types: Mapping[str, str] = field(default_factory=dict)  # code -> one of ZONE_TYPES
+    layers: Mapping[str, str] = field(default_factory=dict)  # overlay layer -> the separator in its codes
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from zoning_assets import jurisdictions
 from zoning_assets.errors import JurisdictionInvalid, JurisdictionUnknown
-from zoning_assets.model import PARCELS, ZONE_TYPES, ZONING, CodeRules, Feed, Portal
+from zoning_assets.model import PARCELS, PARCELS_JOIN, ZONE_TYPES, ZONING, CodeRules, Feed, Portal
 from zoning_assets.sources import FEED_TYPES
 
 GOOD = """\
@@ -91,6 +91,116 @@ def test_a_good_file_is_read_as_it_says(tmp_path):
     assert found.feeds[ZONING] == Feed(
         ZONING, "download", "zoning.gpkg", layer="zones", geometry="the_geom", fields=fields
     )
+
+
+JOIN = """
+[feeds.parcels.join]
+type = "download"
+url = "assess.csv"
+key = "MAP_LOT"
+on_repeated_key = "first"
+may_shrink = 0.5
+  [feeds.parcels.join.columns]
+  owner = "OWNER"
+"""
+
+
+def test_a_clause_and_a_table_to_join_are_read_as_they_say(tmp_path):
+    """The table is a feed whose fields are the columns to take."""
+    clause = "TOWN = 'O''Brien (N)' AND (A > 1 OR B IS NULL)"
+    text = GOOD.replace('key = "ML"', f'key = "ML"\nwhere = "{clause}"') + JOIN
+    (tmp_path / "us-ma-cambridge.toml").write_text(text)
+    feed = jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES).feeds[PARCELS]
+    assert feed.where == clause
+    table = {"key": "MAP_LOT", "on_repeated_key": "first", "may_shrink": 0.5, "fields": {"owner": "OWNER"}}
+    assert feed.join == Feed(PARCELS_JOIN, "download", "assess.csv", **table)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (JOIN.replace('key = "MAP_LOT"\n', ""), "feeds.parcels.join.key is missing"),
+        (JOIN.replace("first", "suffix"), "feeds.parcels.join.on_repeated_key: 'suffix' is not one of: reject, first"),
+        (JOIN.replace("owner", "land_use"), "feeds.parcels.join.columns.land_use: the layer's own `fields` have it"),
+        (JOIN.replace('"OWNER"', "5"), "feeds.parcels.join.columns.owner: must be text"),
+        (JOIN.partition("  [feeds")[0], "feeds.parcels.join.columns is missing"),
+        (JOIN.replace("feeds.parcels", "feeds.zoning"), "feeds.zoning.join: unknown key"),
+        (JOIN.replace("may_shrink", "strategy"), "feeds.parcels.join.strategy: unknown key"),
+    ],
+)
+def test_a_wrong_table_to_join_gives_one_line(tmp_path, wrong, says):
+    (tmp_path / "us-ma-cambridge.toml").write_text(GOOD + wrong)
+    with pytest.raises(JurisdictionInvalid) as caught:
+        jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+OVERLAY = """
+[feeds.overlays.flood-2024]
+type = "arcgis"
+url = "https://example.org/arcgis/rest/services/Flood/MapServer/0"
+where = "CITY = 'A'"
+separator = " / "
+  [feeds.overlays.flood-2024.fields]
+  code = "FLD_ZONE"
+"""
+
+
+def test_overlay_layers_are_read_as_they_say(tmp_path):
+    """They belong to the zoning map, and the rules of codes know their separators."""
+    (tmp_path / "us-ma-cambridge.toml").write_text(GOOD + OVERLAY)
+    found = jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES)
+    url = "https://example.org/arcgis/rest/services/Flood/MapServer/0"
+    fields = {"where": "CITY = 'A'", "separator": " / ", "fields": {"code": "FLD_ZONE"}}
+    assert found.feeds[ZONING].overlays == {"flood-2024": Feed("overlay-flood-2024", "arcgis", url, **fields)}
+    assert found.codes.layers == {"flood-2024": " / "}
+    assert found.codes.listed == ("A-1", "C-1", "BA")
+    assert found.feeds.keys() == {PARCELS, ZONING}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD + OVERLAY.replace("flood-2024", "Flood"), "feeds.overlays.Flood: a name has lower-case letters"),
+        (GOOD + OVERLAY + 'key = "ID"', "feeds.overlays.flood-2024.fields.key: unknown key"),
+        (GOOD + OVERLAY.replace("separator", "may_shrink"), "feeds.overlays.flood-2024.may_shrink: unknown key"),
+        (GOOD + OVERLAY.replace("  [feeds", 'key = "ID"\n  [feeds'), "feeds.overlays.flood-2024.key: needed if"),
+        (GOOD + OVERLAY.replace("separator", "axes").replace(" / ", "lat-lon"), "flood-2024.axes: arcgis finds"),
+        (GOOD.replace('code = "ZONE_TYPE"', "") + OVERLAY, "feeds.overlays: a map is needed"),
+        (GOOD + '[feeds.overlays]\nflood = "x"', "feeds.overlays.flood: must be a table"),
+        (GOOD.replace("[feeds.zoning", "[feeds.overlays.zoning") + "", "feeds.overlays: a map is needed"),
+    ],
+)
+def test_a_wrong_overlay_layer_gives_one_line(tmp_path, text, says):
+    (tmp_path / "us-ma-cambridge.toml").write_text(text)
+    with pytest.raises(JurisdictionInvalid) as caught:
+        jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("clause", "says"),
+    [
+        ("TOWN = 'A", "unexpected '"),
+        ("(TOWN = 'A'", "a parenthesis is not closed"),
+        ("TOWN = 'A') OR (1 = 1", "unexpected )"),
+        ("TOWN = 'A' -- all", "unexpected --"),
+        ("TOWN = 'A'; DROP", "unexpected ;"),
+        ("TOWN = 'A\\nB'", "must be one line"),
+        ("A" * 1001, "at most 1,000 characters"),
+    ],
+)
+def test_a_wrong_clause_gives_one_line(tmp_path, clause, says):
+    """What would change the meaning of the clause where it is combined with others."""
+    text = GOOD.replace('key = "ML"', f'key = "ML"\nwhere = "{clause}"')
+    (tmp_path / "us-ma-cambridge.toml").write_text(text)
+    with pytest.raises(JurisdictionInvalid) as caught:
+        jurisdictions.load("us-ma-cambridge", tmp_path, FEED_TYPES)
+    assert "feeds.parcels.where: " in str(caught.value)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_codes_of_a_file_are_read_as_it_says(tmp_path):

@@ -119,6 +119,7 @@ def of_cover(cover: Cover, came: int, went: int) -> dict[str, Any]:
         "gone": went,
         "repeated_keys": len(cover.repeated),
         "harvest": cover.harvest,
+        **({"join": dg.MetadataValue.json(dict(cover.join))} if cover.join else {}),
         **cover.cost,
         "layer": dg.MetadataValue.json(dict(cover.stamp)),
         "rows": dg.MetadataValue.table(

@@ -9,14 +9,14 @@ from typing import Any
 
 from zoning_assets.jurisdictions import keys
 from zoning_assets.jurisdictions.keys import Key
-from zoning_assets.model import CodeRules, Feed, Jurisdiction, Minutes, Portal
+from zoning_assets.model import ZONING, CodeRules, Feed, Jurisdiction, Minutes, Portal
 
 
 def json_schema(feed_types: Collection[str]) -> dict[str, Any]:
     """Return the schema. It is draft 7, because TOML plug-ins of editors support this draft."""
     feeds = {feed: _feed(feed, feed_types) for feed in keys.FEEDS}
     tables = {
-        "feeds": _table(keys.FEEDS, None, feeds),
+        "feeds": _table({**keys.FEEDS, **keys.OVERLAY_TABLES}, None, {**feeds, **_overlays(feed_types)}),
         "portal": _table(keys.PORTAL, Portal),
         "minutes": _table(keys.MINUTES, Minutes),
         "codes": _codes(),
@@ -27,7 +27,16 @@ def json_schema(feed_types: Collection[str]) -> dict[str, Any]:
 
 
 def _feed(feed: str, feed_types: Collection[str]) -> dict[str, Any]:
-    return _table(keys.feed_keys(feed, feed_types), Feed, {"fields": _table(keys.field_keys(feed), None)})
+    tables = {"fields": _table(keys.field_keys(feed), None)}
+    if "join" in (known := keys.feed_keys(feed, feed_types)):
+        columns = {"columns": {"additionalProperties": keys.JOIN_COLUMN.schema()}}
+        tables["join"] = _table(keys.join_keys(feed_types), Feed, columns)
+    return _table(known, Feed, tables)
+
+
+def _overlays(feed_types: Collection[str]) -> dict[str, Any]:
+    fields_ = {"fields": _table(keys.field_keys(ZONING), None)}
+    return {keys.OVERLAYS: {"additionalProperties": _table(keys.overlay_keys(feed_types), Feed, fields_)}}
 
 
 def _codes() -> dict[str, Any]:

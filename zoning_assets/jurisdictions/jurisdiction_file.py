@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,8 +11,9 @@ from zoning_assets.errors import JurisdictionInvalid
 from zoning_assets.jurisdictions import keys
 from zoning_assets.jurisdictions.keys import Key
 from zoning_assets.jurisdictions.rules import ChoiceRule, Rule, nearest
-from zoning_assets.model import OWN_AXES, CodeRules, Feed, Jurisdiction, Minutes, Portal
+from zoning_assets.model import OWN_AXES, PARCELS_JOIN, ZONING, CodeRules, Feed, Jurisdiction, Minutes, Portal
 
+_LONGEST_NAME = 40
 _VARIABLE = re.compile(r"\$\{(\w{1,64})\}")
 
 
@@ -31,15 +33,40 @@ class JurisdictionReader:
         if not keys.ID.fullmatch(found["id"]) or found["id"] != self.path.stem:
             what = f"{found['id']!r} must be the file's name, of lower-case letters, digits and hyphens"
             self._invalid_key("id", what)
-        feeds = self._values(found["feeds"], "feeds", keys.FEEDS)
+        tables = self._values(found["feeds"], "feeds", {**keys.FEEDS, **keys.OVERLAY_TABLES})
+        overlays = tables.pop(keys.OVERLAYS, {})
+        feeds = {name: self._feed(name, table) for name, table in tables.items()}
         codes = {"codes": self._codes(found["codes"])} if "codes" in found else {}
         described: dict[str, Any] = {
             "minutes": self._minutes(found["minutes"]) if "minutes" in found else None,
-            "feeds": {name: self._feed(name, table) for name, table in feeds.items()},
+            "feeds": feeds,
             "portal": Portal(**self._values(found.get("portal", {}), "portal", keys.PORTAL)),
             "tripwires": self._values(found.get("tripwires", {}), "tripwires", keys.LIMITS),
         }
-        return Jurisdiction(**{**found, **described, **codes}, file=str(self.path))
+        read = Jurisdiction(**{**found, **described, **codes}, file=str(self.path))
+        return self._with_overlays(read, overlays) if overlays else read
+
+    def _with_overlays(self, read: Jurisdiction, tables: dict[str, Any]) -> Jurisdiction:
+        """Add the overlay layers to the zoning map, and their codes to the rules."""
+        zoning = read.feeds.get(ZONING)
+        if zoning is None or "code" not in zoning.fields:
+            self._invalid_key("feeds.overlays", "a map is needed that they belong to: `code` in [feeds.zoning.fields]")
+        overlays = {name: self._overlay(name, table, zoning) for name, table in tables.items()}
+        codes = replace(read.codes, layers={name: each.separator for name, each in overlays.items()})
+        return replace(read, feeds={**read.feeds, ZONING: replace(zoning, overlays=overlays)}, codes=codes)
+
+    def _overlay(self, name: str, table: dict[str, Any], zoning: Feed) -> Feed:
+        at = f"feeds.overlays.{name}"
+        if not keys.ID.fullmatch(name) or len(name) > _LONGEST_NAME:
+            self._invalid_key(at, f"a name has lower-case letters, digits and hyphens, at most {_LONGEST_NAME}")
+        found = self._values(self._read(keys.OVERLAY, table, at), at, keys.overlay_keys(self.feed_types))
+        if "axes" in found and found["type"] in OWN_AXES:
+            self._invalid_key(f"{at}.axes", f"{found['type']} finds the order by itself; leave it out")
+        if ("key" in found) != (zoning.key is not None):
+            self._invalid_key(f"{at}.key", "needed if feeds.zoning has a key, and only then")
+        found["url"] = self._url(found["url"], at)
+        found["fields"] = self._values(found.get("fields", {}), f"{at}.fields", keys.field_keys(ZONING))
+        return Feed(name=f"overlay-{name}", **found)
 
     def _feed(self, name: str, table: dict[str, Any]) -> Feed:
         at = f"feeds.{name}"
@@ -50,11 +77,26 @@ class JurisdictionReader:
             self._invalid_key(f"{at}.axes", f"{found['type']} finds the order by itself; leave it out")
         found["url"] = self._url(found["url"], at)
         found["fields"] = self._values(found.get("fields", {}), f"{at}.fields", keys.field_keys(name))
+        if "join" in found:
+            found["join"] = self._join(found["join"], f"{at}.join", found["fields"])
         return Feed(name=name, **found)
 
     def _minutes(self, table: dict[str, Any]) -> Minutes:
         found = self._values(table, "minutes", keys.MINUTES)
         return Minutes(**{**found, "url": self._url(found["url"], "minutes")})
+
+    def _join(self, table: dict[str, Any], at: str, fields: Mapping[str, str]) -> Feed:
+        """Return the table to join, as a feed whose fields are the columns to take."""
+        found = self._values(table, at, keys.join_keys(self.feed_types))
+        found["url"] = self._url(found["url"], at)
+        columns = {
+            name: self._read(keys.JOIN_COLUMN, column, f"{at}.columns.{name}")
+            for name, column in found.pop("columns").items()
+        }
+        for name in columns:
+            if name in fields:
+                self._invalid_key(f"{at}.columns.{name}", "the layer's own `fields` have it already")
+        return Feed(name=PARCELS_JOIN, **found, fields=columns)
 
     def _url(self, text: str, at: str) -> str:
         """Replace `${NAME}` by the environment variable, so that a token need not be in the file."""

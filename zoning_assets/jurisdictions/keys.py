@@ -24,6 +24,7 @@ from zoning_assets.model import LAT_LON, LON_LAT, PARCELS, TRIPWIRES, ZONE_TYPES
 from zoning_assets.schedules import cron
 
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_LONGEST_CLAUSE = 1000  # longer requests are sent by POST, which OGC API Features has not
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,23 @@ def _crs(text: str) -> None:
         pyproj.CRS(text)
     except pyproj.exceptions.CRSError:
         raise ValueError(f'{text!r} is not a CRS; give it like "EPSG:2249"') from None
+
+
+def _clause(text: str) -> None:
+    """Check what every language of clauses has in common, because the clause is combined with others: one line, paired
+    quotes and parentheses."""
+    if len(text) > _LONGEST_CLAUSE or not text.isprintable():
+        message = f"must be one line of at most {_LONGEST_CLAUSE:,} characters"
+        raise ValueError(message)
+    depth = 0
+    for part in re.findall(r"'[^']*'|\"[^\"]*\"|['\"();]|--", "" if text.lstrip().startswith("<") else text):
+        depth += {"(": 1, ")": -1}.get(part, 0)
+        if part in ("'", '"', ";", "--") or depth < 0:
+            message = f"unexpected {part} in {text!r}"
+            raise ValueError(message)
+    if depth:
+        message = f"a parenthesis is not closed in {text!r}"
+        raise ValueError(message)
 
 
 TOP: Mapping[str, Key] = {
@@ -63,6 +81,10 @@ FEEDS: Mapping[str, Key] = {
     PARCELS: Key(TableRule(not_empty=True), "The layer of the parcels."),
     ZONING: Key(TableRule(not_empty=True), "The layer of the zoning districts."),
 }
+OVERLAYS = "overlays"
+#: `[feeds.overlays]`: tables by name.
+OVERLAY_TABLES = {OVERLAYS: Key(TableRule(not_empty=True), "Overlay layers of the zoning map, by name.")}
+OVERLAY = TableRule(not_empty=True)
 
 _FIELDS: Mapping[str, Mapping[str, str]] = {
     PARCELS: {
@@ -117,6 +139,9 @@ LIMITS: Mapping[str, Key] = {
 }
 
 
+_JOIN = {"join": Key(TableRule(not_empty=True), "A table whose columns are added to the rows by key.")}
+
+
 def feed_keys(feed: str, feed_types: Collection[str]) -> Mapping[str, Key]:
     """Return the keys of `[feeds.parcels]` or `[feeds.zoning]`."""
     return {
@@ -142,6 +167,10 @@ def feed_keys(feed: str, feed_types: Collection[str]) -> Mapping[str, Key]:
         ),
         "page_size": Key(IntegerRule(1, 100_000), "Rows per request, if not the number that the portal states."),
         "layer": Key(TextRule(), "The name of the layer, if a file or a service has several."),
+        "where": Key(
+            TextRule(_clause),
+            "Only the rows that meet this clause; ArcGIS SQL, Socrata `$where`, CQL2, ODSQL or OGR SQL.",
+        ),
         "geometry": Key(TextRule(), "The column with the shapes of a table."),
         "axes": Key(ChoiceRule((LON_LAT, LAT_LON)), "The axis order of a file or a table."),
         "shift_accuracy_m": Key(
@@ -160,7 +189,38 @@ def feed_keys(feed: str, feed_types: Collection[str]) -> Mapping[str, Key]:
             "The fraction of the rows that may be missing in the next release.",
         ),
         "fields": Key(TableRule(), "Name of our column = name of the column of the layer."),
+        **(_JOIN if feed == PARCELS else {}),
     }
+
+
+def join_keys(feed_types: Collection[str]) -> Mapping[str, Key]:
+    """Return the keys of `[feeds.parcels.join]`: some of a feed, and the columns to take."""
+    of_feed = feed_keys(PARCELS, feed_types)
+    same = ("type", "url", "layer", "where", "page_size", "full_refresh_days", "may_shrink")
+    return {
+        **{name: of_feed[name] for name in same},
+        "key": Key(TextRule(), "The column of the table with the keys of the parcels.", required=True),
+        "on_repeated_key": Key(
+            ChoiceRule(("reject", "first")), "How rows of the table with the same key and other values are handled."
+        ),
+        "columns": Key(
+            TableRule(not_empty=True), "Name of our column, or of an attribute = name of the column.", required=True
+        ),
+    }
+
+
+def overlay_keys(feed_types: Collection[str]) -> Mapping[str, Key]:
+    """Return the keys of `[feeds.overlays.NAME]`: some of a feed, and the separator."""
+    of_feed = feed_keys(ZONING, feed_types)
+    same = ("type", "url", "crs", "layer", "where", "geometry", "axes", "shift_accuracy_m", "hidden_rows", "page_size")
+    return {
+        **{name: of_feed[name] for name in (*same, "strategy", "format", "key", "fields")},
+        "separator": Key(TextRule(), 'The text between several overlays in one code, such as " / ".'),
+    }
+
+
+#: A value of `[feeds.parcels.join.columns]`.
+JOIN_COLUMN = TextRule()
 
 
 def field_keys(feed: str) -> Mapping[str, Key]:

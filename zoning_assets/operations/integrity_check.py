@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from zoning_assets.errors import ZoningError
 from zoning_assets.harvest import Harvest
-from zoning_assets.model import PARCELS, VALIDATED, Place
-from zoning_assets.storage.object_store import raw_harvests
+from zoning_assets.model import PARCELS, PARCELS_JOIN, VALIDATED, Place
+from zoning_assets.storage.object_store import joined_tables, raw_harvests
 from zoning_assets.storage.object_store.geoparquet_tables import StageTable
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.database import Connection, connect
 from zoning_assets.storage.postgis.records import audit_records
 from zoning_assets.storage.postgis.sql_queries import named
+from zoning_assets.transform import joined_columns
 
 #: Number of keys in a message.
 _MOST_KEYS = 3
@@ -62,6 +63,7 @@ def verify(url: str, objects: Objects) -> IntegrityReport:
         for number in audit_records.broken_audit_rows(url)
     ]
     pages = rows = places = 0
+    jurisdictions = set[str]()
     with connect(url) as connection:
         for row in connection.execute(named("integrity_check")["newest"]).fetchall():
             batch, places = _Batch(*row), places + 1
@@ -74,6 +76,12 @@ def verify(url: str, objects: Objects) -> IntegrityReport:
                 faults += _row_faults(expected, found, batch.where)
             except ZoningError as error:
                 faults.append(str(error))
+            jurisdictions.add(batch.jurisdiction)
+    for jurisdiction in sorted(jurisdictions):
+        try:
+            faults += _table_faults(objects, jurisdiction)
+        except ZoningError as error:
+            faults.append(str(error))
     return IntegrityReport(places, pages, rows, tuple(faults))
 
 
@@ -87,6 +95,20 @@ def _page_faults(objects: Objects, harvest: Harvest, where: str) -> Iterator[str
             continue
         if name != page.name:
             yield f"{where}: page {page.name[:12]} has changed"
+
+
+def _table_faults(objects: Objects, jurisdiction: str) -> Iterator[str]:
+    """Yield the faults of the newest harvest of the table that is joined to the parcels, if there is one."""
+    table = joined_tables.find(objects, jurisdiction, PARCELS_JOIN)
+    if table is None:
+        return
+    where = f"{jurisdiction} {PARCELS_JOIN}"
+    yield from _page_faults(objects, raw_harvests.of(objects, Place(jurisdiction), PARCELS_JOIN, table.harvest), where)
+    if (
+        joined_columns.content_id(joined_tables.get_keyed(objects, jurisdiction, PARCELS_JOIN, table.table))
+        != table.table
+    ):
+        yield f"{where}: the keyed table has changed"
 
 
 def _expected_rows(objects: Objects, batch: _Batch) -> dict[str, str]:

@@ -8,7 +8,7 @@ the SQL (storage/).
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -166,9 +166,17 @@ def _zoning_changes(
         return change_event.DetectedChanges(change_event.no_changes())
     maps = [states.districts(batch) for batch in (span.zoning_from, span.zoning_to)]
     parcels = _with_canonical_codes(states.parcels(span.parcels_to, _changed_districts(*maps)), spelled)
-    coded = [side.assign(code=side["code_local"].map(spelled)) for side in maps]
+    coded = [side.assign(code=side["code_local"].map(spelled)) for side in _with_same_layers(maps)]
     before, after = (facets_of(in_metric_frame(side, jurisdiction), jurisdiction) for side in coded)
     return detect_zoning_changes(in_metric_frame(parcels, jurisdiction), before, after, is_confirmed=is_confirmed)
+
+
+def _with_same_layers(maps: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Both maps without overlay layers that only one of them has: the first map of a layer, and a layer that is no
+    longer harvested, are no changes of zoning."""
+    layers = [[zoning_codes.layer_of(code or "") for code in side["code_local"]] for side in maps]
+    both = set(layers[0]) & set(layers[1]) | {None}
+    return [side[[each in both for each in mine]] for side, mine in zip(maps, layers, strict=True)]
 
 
 def _with_canonical_codes(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:

@@ -34,7 +34,9 @@ def make_work_item(objects: Objects, jurisdiction: Jurisdiction, cover: Cover, h
     """The work item of a harvest, without fixes."""
     hosts = tuple(sorted(hosts_of(jurisdiction, harvest.feed)))
     feed = jurisdiction.feeds[harvest.feed]
-    return WorkItem(objects, jurisdiction, feed, harvest, tuple(cover.tiles), cover.repeated, cover.harvest, hosts)
+    join = str(cover.join.get("table", "")) if feed.join else ""
+    tiles = tuple(cover.tiles)
+    return WorkItem(objects, jurisdiction, feed, harvest, tiles, cover.repeated, cover.harvest, hosts, join=join)
 
 
 def with_fixes(database: str, item: WorkItem, rejections: pd.DataFrame) -> WorkItem:

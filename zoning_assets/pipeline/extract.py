@@ -17,19 +17,19 @@ import numpy as np
 from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInvalid
 from zoning_assets.harvest import Cover, Harvest, Page
 from zoning_assets.http import Client
-from zoning_assets.model import LON_LAT, ZONING, Feed, Jurisdiction, Place
-from zoning_assets.pipeline import incremental_harvest
+from zoning_assets.model import ZONING, Feed, Jurisdiction, Place
+from zoning_assets.pipeline import feed_signals, incremental_harvest, map_layers
 from zoning_assets.pipeline.incremental_harvest import IncrementalHarvest, PagesAndRows
+from zoning_assets.pipeline.join_harvest import TableHarvester
 from zoning_assets.pipeline.workers.normalize_page import PageRead, check_bounds, keys_at, normalize_page
 from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool, preload
-from zoning_assets.redaction import without_secrets
-from zoning_assets.sources import STATE_SIGNALS, Request, Source, feed_type
+from zoning_assets.sources import Request, Source, feed_type
 from zoning_assets.sources.source import no_shapes
 from zoning_assets.storage.object_store import feed_baselines, geoparquet_tables, raw_harvests
 from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.transform.geometry import crs, datum_shifts, h3_cells, row_tiles
+from zoning_assets.transform.geometry import crs, h3_cells, row_tiles
 from zoning_assets.transform.geometry.row_tiles import LayerRows, Ownership
 
 #: Pages that workers normalize or that wait for a worker; no further page is fetched meanwhile.
@@ -62,15 +62,22 @@ class Harvester:
             PortalError: see errors.py; the pages received so far are kept, and the next try continues from there.
         """
         request = self._request(jurisdiction, feed, http)
-        source, signals = await _open_source(request, await _signals(request))
-        stamp = source.stamp | _settings_of(jurisdiction, request.feed)
+        table = await self._tables.harvest(jurisdiction, request.feed, http, now, force=force)
+        source, signals = await map_layers.open_layer(request, await feed_signals.before_fetch(request), self.objects)
+        stamp = source.stamp | feed_signals.settings_of(jurisdiction, request.feed)
         if source.rows is not None:
             await asyncio.to_thread(
                 feed_baselines.check_row_count, self.objects, jurisdiction.id, request.feed, source.rows
             )
         cover = await self._stored_or_new(source, request, stamp, now, force=force)
         await asyncio.to_thread(feed_baselines.check_row_count, self.objects, jurisdiction.id, request.feed, cover.rows)
+        cover = await asyncio.to_thread(self._tables.with_table, cover, request.feed, table, jurisdiction)
+        signals = feed_signals.together(signals, table.signals if table else None)
         return replace(cover, signals=signals, seen=now.isoformat())
+
+    @property
+    def _tables(self) -> TableHarvester:
+        return TableHarvester(self.objects, self.scratch, self.pool)
 
     async def _stored_or_new(
         self, source: Source, request: Request, stamp: Mapping[str, Any], now: datetime, *, force: bool
@@ -87,7 +94,8 @@ class Harvester:
         layer = Harvest(jurisdiction.id, feed.name, None, source.form, source.layer, (), {})
         item, began = WorkItem(self.objects, jurisdiction, feed, layer), now.isoformat()
         if known:
-            same = {"columns": source.stamp.get("columns"), **_settings_of(jurisdiction, feed)}
+            settings = feed_signals.settings_of(jurisdiction, feed)
+            same = {"columns": source.stamp.get("columns"), "where": feed.where, **settings}
             changes = await incremental_harvest.find_update(self.objects, source, known, same, item.pages.rules)
             if changes:
                 cover = await self._fetch(changes.update.source, item, stamp, changes)
@@ -105,11 +113,18 @@ class Harvester:
         known = await asyncio.to_thread(raw_harvests.find_cover, self.objects, jurisdiction.id, feed)
         if known is None or not _is_trusted(known, request.feed, now):
             return None
-        signals = await _signals(request)
-        if signals is not None and (not signals or signals != known.signals):
+        table = await self._tables.find_current(jurisdiction, request.feed, http, now)
+        if (table.table if table else None) != (known.join.get("table") if request.feed.join else None):
             return None
-        source, signals = await _open_source(request, signals)
-        stamp = source.stamp | _settings_of(jurisdiction, request.feed)
+        if known.join and request.feed.join is None:
+            return None
+        tables = table.signals if table else None
+        before = await feed_signals.before_fetch(request)
+        if before is not None and (not before or feed_signals.together(before, tables) != known.signals):
+            return None
+        source, signals = await map_layers.open_layer(request, before, self.objects)
+        signals = feed_signals.together(signals, tables)
+        stamp = source.stamp | feed_signals.settings_of(jurisdiction, request.feed)
         is_current = await asyncio.to_thread(self._is_current, known, source, stamp)
         return replace(known, signals=signals, seen=now.isoformat()) if is_current else None
 
@@ -139,7 +154,8 @@ class Harvester:
             changes: the stored harvest and its update, if the source has only the rows that changed.
         """
         preload()
-        draft, proof = HarvestDraft(self.objects, item.place, item.feed.name), dict[str, Any]()
+        draft = HarvestDraft(self.objects, item.place, item.feed.name)
+        proof: dict[str, Any] = feed_signals.clause_of(item.feed)
         try:
             read = await self._normalize_pages(item, draft, source.pages(draft, proof))
             _check_counts(item, draft.pages, read)
@@ -233,7 +249,8 @@ class Harvester:
             ZoningError: see errors.py.
         """
         request = self._request(jurisdiction, feed, http)
-        signals = await feed_type(request.feed.type).probe(request)
+        of_table = await self._tables.probe(jurisdiction, request.feed, http)
+        signals = feed_signals.together(await feed_signals.probed(request), of_table)
         before = feed_baselines.find(self.objects, jurisdiction.id, feed)
         return feed_baselines.fetch_reason(before, signals, request.feed.full_refresh_days, now)
 
@@ -252,20 +269,6 @@ class Harvester:
         return WorkItem(self.objects, jurisdiction, request.feed, harvest)
 
 
-async def _signals(request: Request) -> Mapping[str, Any] | None:
-    """The signals of the feed type's probe; None: the opened layer states them. The probe comes before the fetch, so
-    that a change during the fetch is seen the next time."""
-    return None if request.feed.type in STATE_SIGNALS else await feed_type(request.feed.type).probe(request)
-
-
-async def _open_source(request: Request, signals: Mapping[str, Any] | None) -> tuple[Source, Mapping[str, Any]]:
-    """Open the layer; return it with its signals of change."""
-    source = await feed_type(request.feed.type).open_source(request)
-    shift = datum_shifts.check(source.layer.get("crs"), request.feed, request.jurisdiction.bounds, request.where)
-    source.layer |= {"shift": shift} if shift else {}
-    return source, source.signals or signals or {}
-
-
 def _is_trusted(cover: Cover, feed: Feed, now: datetime) -> bool:
     """Whether a stored harvest may be used without a fetch: for at most full_refresh_days."""
     return not cover.doubted and now - cover.refreshed < timedelta(days=feed.full_refresh_days)
@@ -278,13 +281,6 @@ def _check_counts(item: WorkItem, pages: Sequence[Page], read: Mapping[str, Page
             what = f"a page of {page.rows} rows was read as {len(read[page.name].rows)}"
             where = f"{item.jurisdiction.id} {item.feed.name}"
             raise HarvestIncomplete(what, where=where, do="run again; nothing was published")
-
-
-def _settings_of(jurisdiction: Jurisdiction, feed: Feed) -> dict[str, Any]:
-    """The settings of the jurisdiction file that decide the tiles."""
-    settings: dict[str, Any] = {"tile_resolution": jurisdiction.tile_resolution, "key": feed.key, "crs": feed.crs}
-    settings |= {"url": without_secrets(feed.url), "bounds": list(jurisdiction.bounds)}
-    return {**settings, **({"axes": feed.axes} if feed.axes != LON_LAT else {})}
 
 
 def _repeated(item: WorkItem, pages: Sequence[Page], rows: LayerRows, found: Ownership) -> dict[str, str]:

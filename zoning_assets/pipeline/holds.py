@@ -25,7 +25,9 @@ _LONGEST_S = 24 * 3600.0
 
 def hosts_of(jurisdiction: Jurisdiction, feed: str | None = None) -> set[str]:
     """The hosts of a jurisdiction's feeds, or of one feed. A local file has none."""
-    urls = [each.url for name, each in jurisdiction.feeds.items() if feed in (None, name)]
+    mine = [each for name, each in jurisdiction.feeds.items() if feed in (None, name)]
+    several = [each for of_feed in mine for each in (of_feed, of_feed.join, *of_feed.overlays.values())]
+    urls = [each.url for each in several if each is not None]
     return {host_of(url) for url in urls if "://" in url}
 
 

@@ -25,7 +25,7 @@ def record_published(objects: Objects, database: str, cover: Cover, published: S
     """
     tiles = {place.tile for place in published if place.tile}
     if cover.tiles:
-        tiles = feed_baselines.add_published_tiles(objects, cover.jurisdiction, cover.feed, cover.harvest, tiles)
+        tiles = feed_baselines.add_published_tiles(objects, cover.jurisdiction, cover.feed, cover.state, tiles)
     complete = tiles >= set(cover.tiles) if cover.tiles else bool(published)
     if complete:
         feed_baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, cover.refreshed)
@@ -38,7 +38,7 @@ def record_replayed(objects: Objects, database: str, jurisdiction: Jurisdiction,
     can be compared with other states."""
     cover = newest_cover(objects, jurisdiction, feed)
     tiles = set(cover.tiles)
-    if not tiles or feed_baselines.add_published_tiles(objects, jurisdiction.id, feed, cover.harvest, ()) >= tiles:
+    if not tiles or feed_baselines.add_published_tiles(objects, jurisdiction.id, feed, cover.state, ()) >= tiles:
         snapshots.set_compared_batch(database, jurisdiction.id, feed)
 
 

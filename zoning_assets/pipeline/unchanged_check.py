@@ -168,7 +168,7 @@ class UnchangedCheck:
             return False
         if cover.feed == PARCELS and not cover.tiles:
             return False
-        return feed_baselines.published_tiles(self.objects, cover.jurisdiction, cover.feed, cover.harvest) >= set(
+        return feed_baselines.published_tiles(self.objects, cover.jurisdiction, cover.feed, cover.state) >= set(
             cover.tiles
         )
 

@@ -216,7 +216,8 @@ def _spell(
     spelled = spellings(seen, jurisdiction)
     types = {code: zoning_codes.zone_type(code, jurisdiction.codes) for code in set(spelled.values())}
     rows = [{"local": local, "code": code, "zone_type": types[code]} for local, code in sorted(spelled.items())]
-    return stored.spell(rows), sorted(code for code, each in types.items() if each is None)
+    untyped = (code for code, each in types.items() if each is None and not zoning_codes.layer_of(code))
+    return stored.spell(rows), sorted(untyped)
 
 
 def spellings(seen: Mapping[str, str | None], jurisdiction: Jurisdiction) -> Mapping[str, str]:

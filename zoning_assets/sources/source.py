@@ -13,6 +13,7 @@ from zoning_assets.errors import CrsRefused, JurisdictionInvalid, NotALayer
 from zoning_assets.harvest import Page
 from zoning_assets.http import Client
 from zoning_assets.model import Feed, Jurisdiction
+from zoning_assets.redaction import without_secrets
 
 if TYPE_CHECKING:  # Dagster's definitions import this file, and need no numpy
     import numpy as np
@@ -54,6 +55,7 @@ class Request:
         http: the client.
         scratch: a folder for large temporary files.
         draft: stores the pages as they arrive.
+        is_table: whether rows without shapes are meant: a table to join. A layer with shapes is read too.
     """
 
     jurisdiction: Jurisdiction
@@ -61,11 +63,18 @@ class Request:
     http: Client
     scratch: Path
     draft: PageDraft
+    is_table: bool = False
 
     @property
     def where(self) -> str:
         """The jurisdiction and the feed, for messages."""
         return f"{self.jurisdiction.id} {self.feed.name}"
+
+    @property
+    def selection(self) -> dict[str, str]:
+        """The rows that are requested: the address of the layer and the clause; part of the state of a draft."""
+        clause = {"where": self.feed.where} if self.feed.where else {}
+        return {"url": without_secrets(self.feed.url), **clause}
 
     @property
     def folder(self) -> Path:

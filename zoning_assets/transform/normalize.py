@@ -133,10 +133,10 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     theirs = sorted(set[str]().union(*rows) - ({feed.key} - ours))
     theirs = [name for name in theirs if name in ours or not (name in managed or is_managed(name))]
     cleaned = {
-        name: _cleaned([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in theirs
+        name: cleaned_values([row.get(name) for row in rows], is_date=name in layer.get("dates", ())) for name in theirs
     }
     missing: list[Any] = [None] * len(rows)
-    decoded, extra = _decoded_values(rows, cleaned, ours, layer)
+    decoded, extra = decoded_values(rows, cleaned, ours, layer)
     result = {name: _texts(decoded.get(feed.fields.get(name, ""), missing)) for name in COLUMNS[feed.name]}
     rest = [name for name in theirs if name not in ours] + sorted(extra)
     cleaned |= extra
@@ -148,7 +148,7 @@ def _columns(rows: Sequence[Mapping[str, Any]], feed: Feed, layer: Mapping[str, 
     return result
 
 
-def _decoded_values(
+def decoded_values(
     rows: Sequence[Mapping[str, Any]], cleaned: Mapping[str, list[Any]], ours: Collection[str], layer: Mapping[str, Any]
 ) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     """The columns with coded values replaced by their names; and what goes to `attributes` in addition: the number that
@@ -175,7 +175,7 @@ def _keys(rows: Sequence[Mapping[str, Any]], feed: Feed) -> list[str | None]:
     return [content_hash.key(row.get(feed.key)) for row in rows]
 
 
-def _cleaned(values: list[Any], *, is_date: bool) -> list[Any]:
+def cleaned_values(values: list[Any], *, is_date: bool) -> list[Any]:
     """The canonical values of a column. Equal dates are converted once."""
     form = _date if is_date else content_hash.value
     kinds = set(map(type, values)) - {type(None)}

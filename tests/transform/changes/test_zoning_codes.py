@@ -361,3 +361,45 @@ def _survives(text: str) -> None:
     zoning_codes.ordinance_in(text)
     zoning_codes.zone_type(text, DECLARED)
     zoning_codes.collisions([text], DECLARED, {text: canonical})
+
+
+LAYERS = CodeRules(listed=("R-1", "AE"), overlays=("HP",), layers={"flood": " / ", "parkway": ""})
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("overlay flood: AE / X-1", [("overlay", "overlay flood: AE"), ("overlay", "overlay flood: X-1")]),
+        ("overlay flood: AE / AE", [("overlay", "overlay flood: AE")]),
+        ("overlay flood: AE/X", [("overlay", "overlay flood: AE/X")]),
+        ("overlay flood: / ", [("overlay", "overlay flood: /")]),
+        ("overlay parkway: A / B-HP", [("overlay", "overlay parkway: A / B-HP")]),
+        ("overlay parkway", [("overlay", "overlay parkway")]),
+        ("overlay gone: A / B", [("overlay", "overlay gone: A / B")]),
+        ("R-1/HP", [("base", "R-1"), ("overlay", "HP")]),
+        ("Overlay district", [("base", "Overlay district")]),
+    ],
+)
+def test_codes_of_overlay_layers(code: str, says: list[tuple[str, str]]) -> None:
+    """Each overlay of a code is a facet, and none is base zoning, also if the layer is no longer in the file."""
+    spelled = zoning_codes.spell([code], LAYERS, {})[code]
+    assert [(each.facet, each.code) for each in zoning_codes.facets(spelled, LAYERS)] == says
+
+
+def test_codes_of_layers_and_of_the_map_do_not_mix() -> None:
+    """The spelling of one is not taken for the other."""
+    seen = ["ae", "overlay flood: ae", "overlay flood: AE", "AE"]
+    spelled = zoning_codes.spell(seen, LAYERS, {})
+    assert spelled == {
+        "ae": "AE",
+        "AE": "AE",
+        "overlay flood: ae": "overlay flood: ae",
+        "overlay flood: AE": "overlay flood: AE",
+    }
+    assert zoning_codes.collisions(seen, LAYERS, spelled) == ()
+
+
+def test_rules_without_layers_have_their_former_version() -> None:
+    """The shares of jurisdictions without overlay layers are not computed again."""
+    assert zoning_codes.version(CodeRules()) == "6595beb8acc2a3a4"
+    assert zoning_codes.version(CodeRules(layers={"flood": ""})) != zoning_codes.version(CodeRules())

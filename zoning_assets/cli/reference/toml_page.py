@@ -13,7 +13,11 @@ from zoning_assets.model import TRIPWIRES, ZONE_TYPES, CodeRules, Feed, Jurisdic
 from zoning_assets.sources import FEED_TYPES
 
 #: Values that are not read from the file, or have a section of their own.
-_APART = {"Jurisdiction": {"feeds", "portal", "codes", "minutes", "tripwires", "file"}, "Feed": {"name", "fields"}}
+_APART = {
+    "Jurisdiction": {"feeds", "portal", "codes", "minutes", "tripwires", "file"},
+    "Feed": {"name", "fields", "join", "overlays", "separator"},
+    "CodeRules": {"layers"},
+}
 
 JURISDICTION: Mapping[str, str] = {
     "id": "Lower-case letters, digits and hyphens; equal to the file's name without `.toml`.",
@@ -40,12 +44,29 @@ FEED: Mapping[str, str] = {
     "probe": 'The time of the probe instead, as cron: `"0 3 * * * America/New_York"`.',
     "page_size": "Rows per page, 1 to 100000. Default: what the portal offers.",
     "layer": "Which layer, if a file or a service holds several.",
+    "where": "Only the rows that meet this clause: `CITY = 'Mytown'`. ArcGIS SQL, Socrata `$where`, CQL2 text, CQL or a"
+    " filter in XML for `wfs`, ODSQL, OGR SQL for files. See [Use a part of a layer](../how-to/part-of-a-layer.md).",
     "strategy": "How an `arcgis` layer is read: `auto`, `offset`, `ranges`, `ids`, `area`.",
     "format": "The format of `arcgis` pages: `auto`, `json`, `geojson`, `pbf`.",
     "may_shrink": "The share of rows (of a map: of its area) that a release may lose without a decision by a person.",
     "geometry": "The column that holds the shapes of a table.",
     "axes": "`lon-lat` or `lat-lon`: the axis order of a file or a table. Not for `arcgis`, `ogc-features` and `wfs`.",
     "shift_accuracy_m": "The largest accepted error of a datum shift, in metres.",
+}
+
+JOIN: Mapping[str, str] = {
+    "key": "The column of the table that has the values of `key` of the parcels.",
+    "on_repeated_key": "Rows with one key and different values: `reject` the table, or take the `first` one in the"
+    " order of the values. Rows with the same values count as one.",
+    "columns": '`ours = "theirs"`: the columns to take. `address`, `land_use` and `zoning_code` become our columns,'
+    " every other name is an attribute.",
+    "may_shrink": "The share of the parcels that may lose their row of the table without a decision by a person.",
+}
+
+OVERLAY: Mapping[str, str] = {
+    "key": "The column that identifies a row; needed if `feeds.zoning` has a key, and only then.",
+    "separator": 'The text between several overlays in one code: `" / "`. Each of them is an overlay of its own.',
+    "fields": "`code`, `zone_type`, `effective`, as in `feeds.zoning.fields`. Without `code` the layer is one overlay.",
 }
 
 PORTAL: Mapping[str, str] = {
@@ -93,6 +114,21 @@ _MAPPING = """
 
 """
 
+_JOIN = """## [feeds.parcels.join]
+
+A second table whose columns are added to the parcels by key; see [Join a table](../how-to/join-a-table.md). The keys
+`type`, `url`, `layer`, `where`, `page_size` and `full_refresh_days` are those of a feed.
+
+"""
+
+_OVERLAY = """## [feeds.overlays.NAME]
+
+An overlay layer of the zoning map; see [Add overlay layers](../how-to/overlays.md). The keys `type`, `url`, `crs`,
+`layer`, `where`, `geometry`, `axes`, `shift_accuracy_m`, `hidden_rows`, `page_size`, `strategy` and `format` are those
+of a feed.
+
+"""
+
 _TRIPWIRES = """
 ## [tripwires]
 
@@ -111,6 +147,8 @@ def markdown() -> str:
         _rows(Feed, FEED),
         _MAPPING + table(("table", "keys"), _FIELDS),
     ]
+    parts += ["", _JOIN + table(("key", "meaning"), ((f"`{key}`", text) for key, text in JOIN.items()))]
+    parts += ["", _OVERLAY + table(("key", "meaning"), ((f"`{key}`", text) for key, text in OVERLAY.items()))]
     parts += ["", "## [portal]", "", _rows(Portal, PORTAL), "", "## [codes]", ""]
     parts += ["Without this table codes keep their first spelling and have no type.", "", _rows(CodeRules, CODES)]
     parts += ["", "## [minutes]", "", "For `zoning minutes`. Without this table nothing is polled.", ""]

@@ -16,6 +16,7 @@ import pyarrow as pa
 from zoning_assets.errors import Defect
 from zoning_assets.harvest import Page
 from zoning_assets.model import NORMALIZED
+from zoning_assets.pipeline.workers import join_rows
 from zoning_assets.pipeline.workers.normalize_page import normalized_page
 from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.storage.object_store import raw_harvests
@@ -114,6 +115,6 @@ class _Parts:
         rows = pa.concat_tables(self._buffered.pop(at)).combine_chunks()
         del self._sizes[at]
         item = next(each for each in self.items if each.harvest.tile == tile)
-        item.table(NORMALIZED).write_rows(item.objects, self._number, rows)
+        item.table(NORMALIZED).write_rows(item.objects, self._number, join_rows.with_joined(item, rows))
         self._written[tile][self._number] = together
         self._number += 1

@@ -41,6 +41,7 @@ class WorkItem:
         state: the id of the layer's harvest from which the tiles were cut.
         hosts: the hosts of the feed.
         fixes: page name -> index of the row -> the fix that a person gave.
+        join: id of the keyed table whose columns are added to the rows; "": none.
     """
 
     objects: Objects
@@ -52,6 +53,7 @@ class WorkItem:
     state: str = ""
     hosts: Sequence[str] = ()
     fixes: Mapping[str, Mapping[int, Fix]] = field(default_factory=dict)
+    join: str = ""
 
     @property
     def place(self) -> Place:
@@ -61,9 +63,10 @@ class WorkItem:
     @cached_property
     def rules(self) -> str:
         """The hash of everything except the harvest that decides the result."""
+        rules = [*self._rules, *([{"join": self.join}] if self.join else [])]
         if not self.fixes:
-            return _hash(self._rules)
-        return _hash([*self._rules, [[f.row_id, dict(f.columns), (f.shape or b"").hex()] for f in self.fixes_sorted]])
+            return _hash(rules)
+        return _hash([*rules, [[f.row_id, dict(f.columns), (f.shape or b"").hex()] for f in self.fixes_sorted]])
 
     @property
     def _rules(self) -> list[Any]:
@@ -92,7 +95,7 @@ class WorkItem:
 
     @property
     def pages(self) -> PageTables:
-        """The normalized pages of the harvest's layer, without fixes."""
+        """The normalized pages of the harvest's layer, without fixes and joined columns."""
         rules = _hash([*self._rules, _PAGES_VERSION, self.harvest.form, self.harvest.layer])
         return PageTables(self.harvest.jurisdiction, self.harvest.feed, rules)
 

@@ -16,6 +16,7 @@ import shapely
 
 from zoning_assets.harvest import Page
 from zoning_assets.model import NORMALIZED, PARCELS, VALIDATED, Counts
+from zoning_assets.pipeline.workers import join_rows
 from zoning_assets.pipeline.workers.work_item import WorkItem, decode_rows, normalize_rows, page_bytes
 from zoning_assets.storage.object_store.geoparquet_tables import StageTable
 from zoning_assets.storage.postgis import publish
@@ -49,7 +50,7 @@ def fix_rows(item: WorkItem, base: StageTable) -> None:
 def _fixed_rows(item: WorkItem, page: Page) -> pd.DataFrame:
     """The rows of a page that have a fix, normalized."""
     frame = normalize_rows(item, page, decode_rows(item, page))
-    return frame[frame["row"].isin(list(item.fixes[page.name]))]
+    return join_rows.with_joined_frame(item, frame[frame["row"].isin(list(item.fixes[page.name]))])
 
 
 def try_fixes(item: WorkItem, page: Page) -> dict[int, tuple[str | None, str | None]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoning_assets.sources.arcgis import full_scan, statistics_probe
+from zoning_assets.sources.arcgis.clause_check import check_clause
 from zoning_assets.sources.arcgis.id_list_scan import IdListSource, distinct
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, Ids, QueryClient
 from zoning_assets.sources.arcgis.sample_row import complete_metadata, wanted
@@ -27,6 +28,7 @@ async def open_source(request: Request) -> Source:
         PortalError: see errors.py.
     """
     service = await QueryClient.open(request)
+    await check_clause(service)
     service.about = await complete_metadata(service)
     check_columns(request, _as_wanted(request, service.about.columns))
     await service.choose_form()
@@ -78,11 +80,12 @@ def _named(service: QueryClient) -> Mapping[str, str]:
 async def probe(request: Request) -> dict[str, Any]:
     """Return the layer's signals: its last edit, count, largest id and area, by zoning code if it has one.
 
-    It sends at most three requests, and fetches no feature.
+    It sends at most three requests (four with `where`), and fetches no feature.
 
     Raises:
         NotALayer, PortalError: see errors.py.
     """
     service = await QueryClient.open(request)
+    await check_clause(service)
     by_code = await statistics_probe.groups(service)
     return {"edited": service.about.edited, **_named(service), **(by_code or {"count": await service.count(EVERY_ROW)})}

@@ -14,7 +14,6 @@ import numpy as np
 
 from zoning_assets.errors import CrsRefused, FeedRefused, HarvestIncomplete, PortalUnreachable, ZoningError
 from zoning_assets.harvest import Page
-from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.arcgis import edit_tracking, full_scan
 from zoning_assets.sources.arcgis.edit_tracking import EditedRows
 from zoning_assets.sources.arcgis.page_walks import WALKS, checked_pages
@@ -60,7 +59,7 @@ class IdListSource:
             HarvestIncomplete: no strategy can be proven; the message has the reason of each.
             PortalError: see errors.py.
         """
-        state = {"url": without_secrets(self.request.feed.url), **self.stamp}
+        state = {**self.request.selection, **self.stamp}
         state |= {"edited since": self.edited.condition} if self.edited else {}
         if resumed := await asyncio.to_thread(draft.begin, state):
             proof["resumed"] = resumed

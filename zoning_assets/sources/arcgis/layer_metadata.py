@@ -88,15 +88,17 @@ def no_error(document: Any) -> Any:
     return document
 
 
-def describe(document: Mapping[str, Any], where: str) -> LayerMetadata:
+def describe(document: Mapping[str, Any], where: str, *, is_table: bool = False) -> LayerMetadata:
     """Parse a layer's metadata.
 
     Args:
         document: the JSON of the layer's address.
         where: for messages.
+        is_table: whether a table is meant, so that shapes are not needed.
 
     Raises:
-        NotALayer: it is a service, a folder, a table, a layer of points or lines, or the metadata are damaged.
+        NotALayer: it is a service, a folder, a table (unless one is meant), a layer of points or lines, or the metadata
+            are damaged.
         FeedRefused: the server answers with an error, or requires a token.
     """
     error = document.get("error")
@@ -110,7 +112,7 @@ def describe(document: Mapping[str, Any], where: str) -> LayerMetadata:
         layers = [each for each in document["layers"] or () if isinstance(each, dict)]
         names = ", ".join(f"{_shown(each.get('id'))} {_shown(each.get('name'))}" for each in layers[:12])
         raise NotALayer("this is a service, not a layer", where=where, do=f"add the number of a layer: {names}")
-    if document.get("geometryType") != "esriGeometryPolygon":
+    if document.get("geometryType") != "esriGeometryPolygon" and not (is_table and document.get("fields")):
         kind = _shown(document.get("geometryType") or document.get("type") or "of an unknown type")
         raise NotALayer(f"this is {kind}, not a layer of polygons", where=where, do="check the address")
     fields = document.get("fields") or []

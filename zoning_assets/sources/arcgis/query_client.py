@@ -83,7 +83,7 @@ class QueryClient:
         """
         ask = partial(self.request.http.query, tries=_FEW_TRIES) if few_tries else self.request.http.query
         url, own = layer_address(self.request.feed.url)
-        read = partial(self._read, params)
+        read, params = partial(self._read, params), self._selected(params)
         try:
             answer = await ask(
                 self.request.jurisdiction.portal, f"{url}/query", {"f": "json", **own, **params}, read=read
@@ -93,6 +93,14 @@ class QueryClient:
                 raise
             return await self.query(params)
         return self._accepted(answer.value), answer.body
+
+    def _selected(self, params: Params) -> Params:
+        """The parameters with the clause of the feed, if it has one. All queries pass here, so that counts, ids,
+        statistics and pages are of the same rows."""
+        clause, also = self.request.feed.where, params.get("where", EVERY_ROW["where"])
+        if clause is None:
+            return params
+        return {**params, "where": f"({clause})" if also == EVERY_ROW["where"] else f"({clause}) AND ({also})"}
 
     async def count(self, which: Params) -> int | None:
         """The server's count of the selected rows; None: it does not count."""
@@ -154,6 +162,8 @@ class QueryClient:
         """Choose the first form that the layer supports and the file allows; if the server fails on it, the next."""
         feed = self.request.feed
         wanted = [each for each in self.about.forms if feed.format in ("auto", FORMS[each])]
+        if self.request.is_table:  # GeoJSON needs shapes
+            wanted = ["esrijson"]
         if feed.crs is not None:  # `crs` of the file is the layer's; GeoJSON is always in degrees
             wanted = [each for each in wanted if each != "geojson"]
         self.form = wanted[0] if wanted else "esrijson"
@@ -249,7 +259,7 @@ async def about_layer(request: Request) -> LayerMetadata:
     """
     url, own = layer_address(request.feed.url)
     answer = await request.http.query(request.jurisdiction.portal, url, {"f": "json", **own}, read=_decode)
-    return describe(answer.value, where=f"{request.where} at {without_secrets(url)}")
+    return describe(answer.value, where=f"{request.where} at {without_secrets(url)}", is_table=request.is_table)
 
 
 def _decode(body: bytes, decode: Callable[[bytes], Any] = json_pages.decode) -> Any:

@@ -26,7 +26,7 @@ async def complete_metadata(service: QueryClient) -> LayerMetadata:
         PortalError: see errors.py.
     """
     about = service.about
-    placed = about.crs or service.request.feed.crs
+    placed = about.crs or service.request.feed.crs or service.request.is_table
     if about.id in about.columns and placed and not _absent(service.request, about.columns):
         return about
     document = await _sample(service)

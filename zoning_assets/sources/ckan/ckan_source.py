@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyproj
 
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources import row_filter
 from zoning_assets.sources.ckan import package_metadata
 from zoning_assets.sources.ckan.package_metadata import CkanAddress, Resource
 from zoning_assets.sources.download import download_source
@@ -40,6 +41,8 @@ async def open_source(request: Request) -> FullLayer:
     catalogue = _catalogue(request)
     resource = await catalogue.resource()
     if resource.is_table:
+        if request.feed.where:
+            raise row_filter.unsupported(request, "CKAN's datastore has no clauses")
         return await assemble(request, await _describe(catalogue, resource))
     whole = await download_source.open_source(_file(catalogue, resource))
     whole.stamp |= resource.signals
@@ -122,7 +125,8 @@ async def _describe(catalogue: Catalogue, resource: Resource) -> "Datastore":
     sample = await catalogue.act("datastore_search", params)
     columns = [name for each in json_fields.objects(sample.get("fields")) if (name := json_fields.text(each.get("id")))]
     rows = json_fields.objects(sample.get("records"))[:_SAMPLE_ROWS]
-    geometry = find_geometry(columns, rows, catalogue.request.feed.geometry, catalogue.where)
+    is_table = catalogue.request.is_table
+    geometry = "" if is_table else find_geometry(columns, rows, catalogue.request.feed.geometry, catalogue.where)
     srid = wkt_columns.srid_of([row.get(geometry) for row in rows])
     return Datastore(catalogue, resource, columns, TabularLayer(_ROW_ID, geometry, srid))
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,10 @@ from zoning_assets.errors import FeedRefused, FileRefused, PortalUnreachable
 from zoning_assets.http import Response
 from zoning_assets.model import Feed
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources import row_filter
 from zoning_assets.sources.download import arrow_cache, async_export, cache_dir, ftp_client
 from zoning_assets.sources.download.resumable_file import ResumableFile
-from zoning_assets.sources.files import file_reader, format_detection
+from zoning_assets.sources.files import file_reader, format_detection, plain_table, row_selection
 from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.source import Request, check_columns
 
@@ -56,6 +57,8 @@ async def open_source(request: Request) -> FullLayer:
     hold = await asyncio.to_thread(cache_dir.FolderLock, request.folder, _name(request.feed.url))
     fetched = await _fetched(request)
     into = request.folder / fetched.sha256[:32]
+    if request.is_table and (table := await asyncio.to_thread(_plain_table, request, fetched, into)):
+        return FullLayer(request, table, hold)
     named = [name for name in (request.feed.key, *request.feed.fields.values()) if name]
     found = await asyncio.to_thread(
         partial(
@@ -73,6 +76,10 @@ async def open_source(request: Request) -> FullLayer:
     if found.format in format_detection.SLOW:
         which = (found.at, found.layer, request.feed.geometry, named, READER)
         batches = arrow_cache.cached(batches, into / f"{_name(str(which))}.rows")
+    if clause := request.feed.where:
+        kept = into / f"{_name(str((found.at, found.layer, request.feed.geometry, clause, READER)))}.npy"
+        ids = await asyncio.to_thread(row_selection.matching_ids, found, clause, kept)
+        found, batches = replace(found, rows=len(ids)), row_selection.selected(batches, ids)
     return FullLayer(request, _here(found, fetched, batches, request.feed), hold)
 
 
@@ -120,6 +127,21 @@ def _local_signals(path: Path) -> dict[str, Any]:
 def _known(**signals: Any) -> dict[str, Any]:
     known = {name: value for name, value in signals.items() if value is not None}
     return known if known.keys() - {"size"} else {}
+
+
+def _plain_table(request: Request, fetched: _Fetched, into: Path) -> LocalLayer | None:
+    """The table in a file of text; None: it is no such file."""
+    feed = request.feed
+    named = [name for name in (feed.key, *feed.fields.values()) if name]
+    found = plain_table.find(fetched.path, where=request.where, layer=feed.layer, into=into / "unpacked", named=named)
+    if found is None:
+        return None
+    if feed.where:
+        raise row_filter.unsupported(request, "the rows of a table of text cannot be selected")
+    check_columns(request, list(found.columns))
+    stamp = {"sha256": fetched.sha256, "reader": READER}
+    proof = {"file": fetched.sha256, **fetched.stated}
+    return LocalLayer("arrow", {"crs": None, "managed": []}, stamp, found.table.rows, found.batches, proof)
 
 
 def _here(found: file_reader.LayerFile, fetched: _Fetched, batches: arrow_cache.Batches, feed: Feed) -> LocalLayer:

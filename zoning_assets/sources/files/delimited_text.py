@@ -151,6 +151,30 @@ def ready(path: Path, start: bytes, where: str, into: Path, wanted: str | None =
             names = ", ".join(head.columns[:40])
             raise FileRefused(f"the table has no column {wanted!r}; it has: {names}", where=where, do="fix `geometry`")
         head = replace(head, shape=wanted, srid=head.srid if head.shape == wanted else None)
+    return _prepared(path, start, head, where, into)
+
+
+def plain(path: Path, start: bytes, head: Head, where: str, into: Path) -> DelimitedTable:
+    """Prepare a table that may have no shapes. Its columns are read again, in its own encoding.
+
+    Raises:
+        FileRefused: a line has a wrong number of columns, or the file is not text.
+    """
+    table = _prepared(path, start, head, where, into)
+    with table.path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+        return replace(table, head=replace(head, columns=tuple(next(csv.reader(text, delimiter=head.separator)))))
+
+
+def cells(table: DelimitedTable) -> Iterator[list[str]]:
+    """The cells of each row of a prepared table, as many as it has columns."""
+    csv.field_size_limit(_MOST_CELL)
+    with table.path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+        reader = csv.reader(text, delimiter=table.head.separator, strict=True)
+        next(reader, None)
+        yield from (row[: len(table.head.columns)] for row in reader if row)
+
+
+def _prepared(path: Path, start: bytes, head: Head, where: str, into: Path) -> DelimitedTable:
     encoding = _encoding(path, start, where)
     folder = into.resolve() / f"table-{name_of(path)}"
     folder.mkdir(parents=True, exist_ok=True)

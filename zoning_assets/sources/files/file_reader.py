@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyogrio
 import pyproj
@@ -22,7 +24,7 @@ from zoning_assets.sources.files.file_contents import Search, contents_of
 from zoning_assets.sources.files.gdal_layer import LayerFile
 from zoning_assets.sources.files.layer_choice import choose, left_out
 
-__all__ = ["LayerFile", "batches", "find_layer"]
+__all__ = ["LayerFile", "batches", "find_layer", "matching_ids"]
 
 MOST_BYTES = 8 * 2**30  # the most bytes that a zip may expand to
 ROWS = 2000
@@ -115,6 +117,23 @@ def batches(layer_file: LayerFile, *, rows: int = ROWS) -> Iterator[pa.RecordBat
     if layer_file.rows is not None and seen != layer_file.rows:
         what = f"the file states {layer_file.rows:,} rows, but contains {seen:,}"
         raise FileRefused(what, where=layer_file.where, do=format_detection.AGAIN)
+
+
+def matching_ids(layer_file: LayerFile, clause: str) -> npt.NDArray[np.int64]:
+    """The feature ids of the rows that meet a clause in OGR SQL, in the order of the file.
+
+    Raises:
+        FileRefused: GDAL refuses the clause, or does not read files of this format, or the file is damaged.
+    """
+    try:
+        with _translated(layer_file.where):
+            return gdal_layer.matching_ids(layer_file, clause)
+    except FileRefused as refusal:
+        if not isinstance(refusal.__cause__, _BROKEN):
+            raise
+        columns = ", ".join(name for name, _ in layer_file.columns)[:400]
+        what = f'where = "{clause}": GDAL refuses it ({refusal.__cause__}); the columns are: {columns}'
+        raise FileRefused(what, where=layer_file.where, do="fix `where` in the jurisdiction file") from refusal
 
 
 def _next(source: Generator[pa.RecordBatch, None, None], where: str) -> pa.RecordBatch | None:

@@ -101,11 +101,7 @@ def _table(head: bytes, text: bytes, where: str) -> str:
     Raises:
         FileRefused: it has no shapes, or is not a table.
     """
-    table = (
-        None
-        if text.startswith(b"<") or any(magic in text[:1024] for magic, _ in _NOT_READ)
-        else delimited_text.head_of(head)
-    )
+    table = head_of_table(head)
     if table is None:
         raise FileRefused(f"the file is {_look(text)}", where=where, do=KNOWN)
     if table.shape or table.points:
@@ -114,6 +110,13 @@ def _table(head: bytes, text: bytes, where: str) -> str:
     raise FileRefused(
         f"the table has no column of shapes (WKT, GeoJSON, x and y), only: {names}", where=where, do=KNOWN
     )
+
+
+def head_of_table(head: bytes) -> delimited_text.Head | None:
+    """The header of a CSV or similar, from the first bytes of a file; None: it is something else."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    other = text.startswith((b"<", b"{", b"\x1e{")) or any(magic in text[:1024] for magic, _ in _NOT_READ)
+    return None if other else delimited_text.head_of(head)
 
 
 def _look(text: bytes) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyogrio
 
@@ -209,6 +211,22 @@ def stream(layer: LayerFile, rows: int) -> Batches:
         yield pa.RecordBatch.from_arrays(arrays, names=[*names, "geometry", "fid"])
 
 
+def matching_ids(layer: LayerFile, clause: str) -> npt.NDArray[np.int64]:
+    """The feature ids of the rows that meet a clause in OGR SQL.
+
+    All columns and shapes are read, because a driver that leaves some out evaluates a clause about them wrongly.
+
+    Raises:
+        FileRefused: GDAL does not read files of this format.
+        ValueError, RuntimeError, OSError: GDAL refuses the clause, or the file is damaged.
+    """
+    if layer.format == format_detection.PARQUET:
+        what, do = "the rows of a GeoParquet file cannot be selected", "leave `where` out, or use another format"
+        raise FileRefused(what, where=layer.where, do=do)
+    found = [np.asarray(fid, np.int64) for *_, fid in _gdal_batches(layer, _ROWS_LOOKED_AT, clause)]
+    return np.concatenate([np.empty(0, np.int64), *found])
+
+
 def _free(names: Iterable[str]) -> list[str]:
     """The names, with a `_` appended until they differ from `geometry`, `fid` and one another."""
     taken = {"geometry", "fid"}
@@ -253,7 +271,7 @@ def _rows(path: Path, format_: str, layer: str, features: int, where: str) -> in
 
 
 def _open(
-    path: str, layer: str | None, encoding: str | None, rows: int, options: Mapping[str, str]
+    path: str, layer: str | None, encoding: str | None, rows: int, options: Mapping[str, Any]
 ) -> AbstractContextManager[Any]:
     opened: AbstractContextManager[Any] = pyogrio.open_arrow(
         path, layer=layer, encoding=encoding, batch_size=rows, return_fids=True, use_pyarrow=True, **options
@@ -261,11 +279,12 @@ def _open(
     return opened
 
 
-def _gdal_batches(layer: LayerFile, rows: int) -> Generator[list[pa.Array], None, None]:
+def _gdal_batches(layer: LayerFile, rows: int, clause: str | None = None) -> Generator[list[pa.Array], None, None]:
     """GDAL's order is feature id, attributes, geometry. Columns are used by place, because names may repeat (`id` in
     GeoJSON)."""
     name = None if layer.format == format_detection.CSV else layer.layer  # a CSV has one layer, named by its file
-    with _open(source(layer.path, layer.format), name, layer.encoding, rows, dict(layer.options)) as (_, reader):
+    options = {**dict(layer.options), **({"where": clause} if clause else {})}
+    with _open(source(layer.path, layer.format), name, layer.encoding, rows, options) as (_, reader):
         for batch in reader:
             fid, *attributes, geometry = batch.columns
             yield [*attributes, geometry, fid]

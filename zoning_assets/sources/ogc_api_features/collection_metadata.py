@@ -29,10 +29,12 @@ _MAPSERVER = "Items for this collection as GeoJSON"
 
 @dataclass(frozen=True)
 class CollectionAddress:
-    """The address of a collection without a query, and the parameters that are added to each request."""
+    """The address of a collection without a query, the parameters that are added to each request, and those that are
+    added to each request for rows: the filter of the feed."""
 
     collection: str
     kept: Mapping[str, str]
+    filter: Mapping[str, str]
 
     @property
     def items(self) -> str:
@@ -66,7 +68,8 @@ class CollectionAddress:
                 do="use the address that the server uses in its links; nothing was published",
             )
         given = {name for name, _ in parse_qsl(found.query, keep_blank_values=True)}
-        missing = {name: value for name, value in {**form, **self.kept}.items() if name not in given}
+        added = {**form, **self.kept, **self.filter}
+        missing = {name: value for name, value in added.items() if name not in given}
         query = "&".join(filter(None, (found.query, urlencode(missing))))
         return urlunsplit((ours.scheme, ours.netloc, found.path, query, ""))
 
@@ -86,7 +89,8 @@ def address(feed: Feed, where: str) -> CollectionAddress:
             "this is not a collection", where=where, do="name one as `layer`, or give its address: .../collections/NAME"
         )
     path = f"{base.rstrip('/')}/collections/{quote(name, safe='')}"
-    return CollectionAddress(urlunsplit((parts.scheme, parts.netloc, path, "", "")), kept)
+    selected = {"filter": feed.where, "filter-lang": "cql2-text"} if feed.where else {}
+    return CollectionAddress(urlunsplit((parts.scheme, parts.netloc, path, "", "")), kept, selected)
 
 
 def check(document: Any, where: str) -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from zoning_assets.errors import FeedRefused
 from zoning_assets.http import Response
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources import row_filter
 from zoning_assets.sources.completeness import check_page_rows
 from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.ogc_api_features import collection_metadata
@@ -93,13 +94,30 @@ class _OgcServer:
     async def _ask(self, url: str, params: Mapping[str, str], read: Callable[[bytes], Any]) -> Response:
         self.requests += 1
         portal, params = self.request.jurisdiction.portal, {**self.at.kept, **params}
-        return await self.request.http.query(portal, url, params, read=read)
+        return await self.request.http.query(portal, url, params, read=read, method="get")
 
     async def sample(self, rows: int, crs: str | None) -> tuple[FeaturePage, Response]:
         """Fetch the first rows."""
-        params = {"limit": str(rows), **_crs(crs)}
-        answer = await self.query("rows", self.at.items, params, feature_collection.read_geojson)
+        return await self._rows({"limit": str(rows), **_crs(crs), **self.at.filter})
+
+    async def _rows(self, params: Mapping[str, str]) -> tuple[FeaturePage, Response]:
+        try:
+            answer = await self.query("rows", self.at.items, params, feature_collection.read_geojson)
+        except FeedRefused as refusal:
+            raise row_filter.refused(self.request, refusal) from refusal
         return answer.value, answer
+
+    async def check_filter(self) -> None:
+        """Check that the server obeys the clause of the feed. Many servers ignore parameters that they do not know.
+
+        Raises:
+            FeedRefused: it returns rows for a filter that no row meets.
+        """
+        if self.request.feed.where:
+            nothing = {**self.at.filter, "filter": row_filter.contradiction(self.request.feed.where)}
+            page, _ = await self._rows({"limit": "1", **nothing})
+            if len(page.rows):
+                raise row_filter.ignored(self.request)
 
     async def stamp(self) -> dict[str, Any]:
         """The count, and the ETag if it stays the same while nothing changes."""
@@ -131,6 +149,7 @@ async def _layer(request: Request) -> "_OgcLayer":
     document = (await server.query("documents", server.at.collection, {}, json_pages.decode)).value
     collection_metadata.check(document, f"{request.where} at {without_secrets(server.at.collection)}")
     crs = collection_metadata.wanted_crs(document)
+    await server.check_filter()
     page, answer = await server.sample(_SAMPLE, crs)
     ways = collection_metadata.readings(request.feed.crs, crs, answer.headers.get("Content-Crs"))
     reading = axis_order.choose_reading(page.rows.geometry, ways, request.jurisdiction.bounds, request.where)
@@ -196,7 +215,8 @@ class _OgcLayer:
         proof.update({"way": f"next links, {size:,} rows per request", "axes": self.reading.reason})
 
     def _params(self, size: int) -> dict[str, str]:
-        return {**self.server.at.kept, **(self.server.form), "limit": str(size), **_crs(self.crs)}
+        at = self.server.at
+        return {**at.kept, **self.server.form, "limit": str(size), **_crs(self.crs), **at.filter}
 
     async def _ask(self, fetch: Fetch, url: str, params: Mapping[str, str]) -> FeaturePage:
         """Fetch a page, and check that it has as many rows as it states."""

@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources import row_filter
 from zoning_assets.sources.completeness import prove
 from zoning_assets.sources.download.resumable_file import ResumableFile
 from zoning_assets.sources.files import file_reader
@@ -53,7 +54,7 @@ async def open_source(request: Request) -> FullLayer:
     url = _address(request.feed.url, where)
     dataset = await _describe(request, url, where)
     check_columns(request, list(dataset.columns))
-    file, of = request.folder / "export.geojson", {"url": url, "stamp": dict(dataset.stamp)}
+    file, of = request.folder / "export.geojson", {**request.selection, "url": url, "stamp": dict(dataset.stamp)}
     note = await asyncio.to_thread(cache_manifest.find, file, of)
     if note is None:
         note = await _export(request, url, dataset, file, of)
@@ -62,7 +63,7 @@ async def open_source(request: Request) -> FullLayer:
 
 
 async def probe(request: Request) -> dict[str, Any]:
-    """Return the dataset's signals, equal to the stamp of a harvest, with one request.
+    """Return the dataset's signals, equal to the stamp of a harvest, with one request (two with `where`).
 
     Raises:
         NotALayer, HarvestIncomplete, PortalError: see errors.py.
@@ -87,7 +88,22 @@ async def _describe(request: Request, url: str, where: str) -> OpendatasoftDatas
         return json_fields.object_of(decode(body))
 
     answer = await polling.query(request, url, {}, read)
-    return describe(answer.value, where)
+    dataset = describe(answer.value, where)
+    if not request.feed.where:
+        return dataset
+    try:
+        answer = await polling.query(request, f"{url}/records", {**_selected(request), "limit": "1"}, read)
+    except FeedRefused as refusal:
+        raise row_filter.refused(request, refusal) from refusal
+    count = json_fields.count(answer.value.get("total_count"))
+    if count is None:
+        raise row_filter.unsupported(request, "the portal does not count the records that meet it")
+    return replace(dataset, stamp={**dataset.stamp, "count": count})
+
+
+def _selected(request: Request) -> dict[str, str]:
+    """The parameter that selects the rows of the feed."""
+    return {"where": request.feed.where} if request.feed.where else {}
 
 
 def describe(document: Mapping[str, Any], where: str) -> OpendatasoftDataset:
@@ -125,7 +141,7 @@ async def _export(
     request: Request, url: str, dataset: OpendatasoftDataset, file: Path, of: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Fetch all rows into a file, prove that they are complete, and return the file's note."""
-    address = f"{url}/exports/geojson?{urlencode(_EXPORT)}"
+    address = f"{url}/exports/geojson?{urlencode(_EXPORT | _selected(request))}"
     part, proof = ResumableFile(request.folder / "export.part", {}, request.where), dict[str, Any]()
     with closing(part):
         fetch = partial(request.http.fetch, request.jurisdiction.portal, address, part)

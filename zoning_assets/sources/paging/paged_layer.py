@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 
 from zoning_assets.errors import HarvestIncomplete
-from zoning_assets.redaction import without_secrets
 from zoning_assets.sources.completeness import prove
 from zoning_assets.sources.full_layer import FullLayer, LocalLayer
 from zoning_assets.sources.paging import cache_manifest, polling
@@ -104,7 +103,7 @@ async def assemble(request: Request, paged: Paged) -> FullLayer:
     check_columns(request, list(paged.columns))
     stamp = dict(await paged.stamp())
     # The address and the decoding are part of the identity: another layer may have the same count and signals.
-    of = {"url": without_secrets(request.feed.url), "layer": dict(paged.layer), "stamp": stamp}
+    of = {**request.selection, "layer": dict(paged.layer), "stamp": stamp}
     note = await asyncio.to_thread(cache_manifest.find, request.folder / _FILE, of)
     if note is None:
         try:
@@ -123,7 +122,7 @@ async def assemble(request: Request, paged: Paged) -> FullLayer:
 async def _walked(request: Request, paged: Paged, stamp: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any]:
     """Fetch all rows, prove that they are complete, and return the note of the file."""
     proof: dict[str, Any] = {}
-    resumed = await asyncio.to_thread(request.draft.begin, {"url": without_secrets(request.feed.url), **stamp})
+    resumed = await asyncio.to_thread(request.draft.begin, {**request.selection, **stamp})
     if resumed:
         proof["resumed"] = resumed
     request.folder.mkdir(parents=True, exist_ok=True)

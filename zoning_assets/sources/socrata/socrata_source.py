@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from zoning_assets.errors import FeedRefused, NotALayer
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources import row_filter
 from zoning_assets.sources.full_layer import FullLayer
 from zoning_assets.sources.paging import by_offset, json_fields, polling
 from zoning_assets.sources.paging.paged_layer import Fetch, assemble
@@ -58,7 +59,8 @@ async def _find(request: Request) -> "SocrataDataset":
     if children:
         [view] = children
         document = await _metadata(request, portal, view, where)
-    return SocrataDataset(request, portal, view_metadata.describe(document, view, request.feed.geometry, where))
+    about = view_metadata.describe(document, view, request.feed.geometry, where, is_table=request.is_table)
+    return SocrataDataset(request, portal, about)
 
 
 async def _metadata(request: Request, portal: str, view: str, where: str) -> Mapping[str, Any]:
@@ -87,12 +89,19 @@ class SocrataDataset:
         signals, self._signals = self._signals, None
         if signals is None:
             document = await _metadata(self.request, self.portal, self.view.id, self.request.where)
-            signals = view_metadata.describe(document, self.view.id, self.view.geometry, self.request.where).signals
+            found = view_metadata.describe(
+                document, self.view.id, self.view.geometry or None, self.request.where, is_table=self.request.is_table
+            )
+            signals = found.signals
         return {"count": await self._count(), **signals}
 
     async def _count(self) -> int | None:
         """The portal's count; None: it does not count, as for a map."""
-        answer = await polling.query(self.request, self._url, {"$select": "count(*)"}, self._read)
+        params = {"$select": "count(*)", **self._selected}
+        try:
+            answer = await polling.query(self.request, self._url, params, self._read)
+        except FeedRefused as refusal:
+            raise row_filter.refused(self.request, refusal) from refusal
         values = list(answer.value[0].values()) if answer.value else []
         return json_fields.count(values[0]) if len(values) == 1 else None
 
@@ -106,7 +115,7 @@ class SocrataDataset:
 
     async def _page(self, fetch: Fetch, offset: int, limit: int, tries: int) -> pa.RecordBatch:
         """Fetch rows with their ids, if the portal supports it; `*` alone does not include them."""
-        params = {"$order": _ROW_ID, "$limit": str(limit), "$offset": str(offset)}
+        params = {"$order": _ROW_ID, "$limit": str(limit), "$offset": str(offset), **self._selected}
         if self._names_id:
             try:
                 rows = await fetch(self._url, {"$select": f"{_ROW_ID},*", **params}, self._read, tries)
@@ -121,6 +130,11 @@ class SocrataDataset:
 
     def _read(self, body: bytes) -> list[dict[str, Any]]:
         return json_fields.rows_of(view_metadata.no_error(decode(body), self.request.where))
+
+    @property
+    def _selected(self) -> dict[str, str]:
+        """The parameter that selects the rows of the feed."""
+        return {"$where": self.request.feed.where} if self.request.feed.where else {}
 
     @property
     def _url(self) -> str:

@@ -22,7 +22,7 @@ class View:
 
     id: str
     columns: Sequence[str]
-    geometry: str  # the column with the shapes
+    geometry: str  # the column with the shapes; "": none
     managed: Sequence[str]  # columns that the server maintains: its regions, ids and times
     signals: Mapping[str, Any]
 
@@ -49,7 +49,9 @@ def children(document: Mapping[str, Any]) -> list[str]:
     return [child.lower() for child in listed if isinstance(child, str) and _ID.fullmatch(child)]
 
 
-def describe(document: Mapping[str, Any], view: str, geometry: str | None, where: str) -> View:
+def describe(
+    document: Mapping[str, Any], view: str, geometry: str | None, where: str, *, is_table: bool = False
+) -> View:
     """Parse a view's metadata.
 
     Args:
@@ -57,6 +59,7 @@ def describe(document: Mapping[str, Any], view: str, geometry: str | None, where
         view: the id of the view.
         geometry: the column of shapes, if the jurisdiction file names one.
         where: for messages.
+        is_table: whether a table is meant, so that shapes are not needed.
 
     Raises:
         NotALayer: it has no rows, or no column of polygons.
@@ -72,7 +75,7 @@ def describe(document: Mapping[str, Any], view: str, geometry: str | None, where
     return View(
         id=view,
         columns=names,
-        geometry=_geometry(kinds, geometry, where),
+        geometry="" if is_table else _geometry(kinds, geometry, where),
         managed=[name for name in names if name.startswith(":")],
         signals={name: json_fields.signal(document.get(name)) for name in _SIGNALS},
     )

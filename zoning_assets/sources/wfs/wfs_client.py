@@ -8,9 +8,10 @@ from typing import Any
 
 from zoning_assets.errors import FeedRefused, NotALayer
 from zoning_assets.http.response_checks import failure_reason
+from zoning_assets.sources import row_filter
 from zoning_assets.sources.completeness import check_page_rows, incomplete
 from zoning_assets.sources.source import Request
-from zoning_assets.sources.wfs import wfs_capabilities
+from zoning_assets.sources.wfs import wfs_capabilities, wfs_filter
 from zoning_assets.sources.wfs.wfs_capabilities import Capabilities, FeatureType, Schema, WfsAddress
 from zoning_assets.transform.decode import feature_collection, row_identity, xml_limits
 from zoning_assets.transform.decode.feature_collection import FeaturePage
@@ -113,15 +114,52 @@ class WfsClient:
 
     async def hits(self) -> int | None:
         """The server's count of rows; None: it does not count."""
-        root = await self.xml(self.params("GetFeature", typeNames=self.type.name, resultType="hits"))
+        try:
+            root = await self._hits(self._filter(self.request.feed.where))
+        except FeedRefused as refusal:
+            raise row_filter.refused(self.request, refusal) from refusal
+        return self._counted(root)
+
+    def _counted(self, root: Element) -> int | None:
         matched, returned = feature_collection.row_counts(root)
         return returned if self.version[:1] == "1" and matched is None else matched
+
+    async def _hits(self, selected: Mapping[str, str]) -> Element:
+        return await self.xml(self.params("GetFeature", typeNames=self.type.name, resultType="hits", **selected))
+
+    def _filter(self, clause: str | None) -> dict[str, str]:
+        """The parameter that selects rows."""
+        return {wfs_filter.parameter(clause): clause} if clause else {}
+
+    async def check_filter(self) -> None:
+        """Check that the server obeys the clause of the feed. Servers ignore parameters that they do not know.
+
+        Raises:
+            FeedRefused: it refuses the clause, does not count rows, or counts rows for a clause that no row meets.
+            PortalError: see errors.py.
+        """
+        clause = self.request.feed.where
+        if clause is None:
+            return
+        try:
+            root = await self._hits(self._filter(wfs_filter.contradiction(clause)))
+        except ValueError as error:
+            raise row_filter.unsupported(self.request, str(error)) from error
+        except FeedRefused as refusal:
+            raise row_filter.refused(self.request, refusal) from refusal
+        count = self._counted(root)
+        if count is None:
+            why = "the service does not count rows, so it is not known whether it obeys the clause"
+            raise row_filter.unsupported(self.request, why)
+        if count:
+            raise row_filter.ignored(self.request)
 
     def rows(self, way: RowQuery, start: int, count: int) -> dict[str, str]:
         """The parameters of a request for rows."""
         more = {"outputFormat": way.geojson} if way.geojson else {}
         more |= {"sortBy": way.order} if way.order else {}
         more |= {"startIndex": str(start)} if start else {}
+        more |= self._filter(self.request.feed.where)
         return self.params("GetFeature", typeNames=self.type.name, count=str(count), **more)
 
     def checked(self, body: bytes, way: RowQuery) -> bytes:

@@ -62,6 +62,7 @@ async def _layer(request: Request) -> "_WfsLayer":
     server = WfsClient(request, wfs_capabilities.address(request.feed))
     about = await server.capabilities()
     server.type = wfs_capabilities.choose(about.types, server.at.layer, request.where)
+    await server.check_filter()
     schema = await server.schema()
     server.kinds, server.numbered = schema.columns, row_identity.id_column(schema.columns)
     way, page = await _way(server)

@@ -88,7 +88,14 @@ def check_row_count(objects: Objects, jurisdiction: str, feed: Feed, rows: int) 
         return
     objects.put_json(_name(jurisdiction, feed.name, "waiting"), {"rows": rows})
     fell = f"fell from {before.rows:,} to {rows:,} rows" if before and before.rows else f"has {rows:,} rows"
-    raise AcceptanceNeeded.of(jurisdiction, feed.name, f"count_drop: the layer {fell}")
+    raise AcceptanceNeeded.of(jurisdiction, feed.name, f"count_drop: the layer {fell}{_selection(feed, before)}")
+
+
+def _selection(feed: Feed, before: Baseline | None) -> str:
+    """The clause of the feed, and the one of the last publication if it was another, for messages."""
+    known = (before.signals or {}).get("where") if before else feed.where
+    other = "" if known == feed.where else f", before: {known!r}"
+    return f" (where: {feed.where!r}{other})" if feed.where or other else ""
 
 
 def accept(objects: Objects, jurisdiction: str, feed: str, who: str, reason: str) -> tuple[int | None, int]:

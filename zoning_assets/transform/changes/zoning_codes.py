@@ -32,6 +32,7 @@ BASE, OVERLAY, CONDITION, PUD = "base", "overlay", "condition", "pud"
 
 #: The version of the rules in this module. A new number makes a new version of every jurisdiction's mapping.
 _GRAMMAR = 1
+_LAYER = re.compile(r"overlay ([a-z0-9][a-z0-9-]*)(?:: (.*))?")
 _MAX_LENGTH = 200  # characters; a longer text is no code and is not split
 _JOINTS = " -/"
 _LETTER_DIGIT = re.compile(r"(?<=[^\W\d_])[ -]+(?=\d)")
@@ -77,7 +78,10 @@ def spell(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> di
         rules: the jurisdiction's rules. Its renames come before its list, and both before `known`.
         known: local -> canonical, from earlier releases: these spellings stay.
     """
-    parts = {code: _split(code, rules) for code in seen}
+    seen = list(seen)
+    of_layers = {code: _cleaned_code(code) for code in seen if layer_of(code)}
+    parts = {code: _split(code, rules) for code in seen if code not in of_layers}
+    known = {local: code for local, code in known.items() if not layer_of(local)}
     spellings = _spellings((each.base for each in parts.values()), rules, known)
     canonical = {_cleaned_code(each) for each in (*rules.listed, *rules.same.values())}
     renames = {_spelled(theirs, spellings): _spelled(ours, spellings) for theirs, ours in rules.same.items()}
@@ -89,7 +93,7 @@ def spell(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> di
     def spelling(code: str, each: _CodeParts) -> str:
         return code if _cleaned_code(code) in canonical else (each.stem or name(each.base)) + each.tail
 
-    return {code: name(spelling(code, each)) for code, each in sorted(parts.items())}
+    return {**{code: name(spelling(code, each)) for code, each in sorted(parts.items())}, **of_layers}
 
 
 def collisions(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
@@ -97,7 +101,8 @@ def collisions(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) 
 
     A further spelling with that key could mean any of them, and stays as it is.
     """
-    bases = [_split(code, rules).base for code in seen]
+    bases = [_split(code, rules).base for code in seen if not layer_of(code)]
+    known = {local: code for local, code in known.items() if not layer_of(local)}
     declared = [*rules.listed, *rules.same, *rules.same.values(), *(_split(c, rules).base for c in known.values())]
     equivalent = _classes([*bases, *declared])
     refused = {key for key, spelling in _spellings(bases, rules, known).items() if spelling is None}
@@ -106,10 +111,31 @@ def collisions(seen: Iterable[str], rules: CodeRules, known: Mapping[str, str]) 
 
 def facets(canonical: str, rules: CodeRules) -> tuple[Facet, ...]:
     """The facets of a code: one base, first, then overlays, conditions and planned development as the rules declare
-    them.
+    them. A code of an overlay layer has only overlays: `overlay historic: Old Port`.
     """
+    if layer := layer_of(canonical):
+        return tuple(dict.fromkeys(Facet(OVERLAY, code) for code in _codes_in_layer(canonical, layer, rules)))
     parts = _split(canonical, rules)
     return (Facet(BASE, parts.base), *dict.fromkeys(parts.facets))
+
+
+def layer_code(layer: str, code: str | None) -> str:
+    """The code of a district of an overlay layer: the layer, and the layer's own code if it has one."""
+    return f"overlay {layer}: {code}" if code else f"overlay {layer}"
+
+
+def layer_of(code: str) -> str | None:
+    """The overlay layer of a code; None: it is a code of the zoning map itself. It does not depend on the rules, so
+    that a layer that is no longer harvested is not taken for base zoning."""
+    found = _LAYER.fullmatch(code)
+    return found[1] if found else None
+
+
+def _codes_in_layer(code: str, layer: str, rules: CodeRules) -> Iterable[str]:
+    found = _LAYER.fullmatch(code)
+    own, separator = (found and found[2]) or "", rules.layers.get(layer, "")
+    parts = [part.strip() for part in own.split(separator)] if separator else [own]
+    return [layer_code(layer, part) for part in parts if part] or [layer_code(layer, None)]
 
 
 def ordinance_in(code: str) -> str | None:
@@ -129,7 +155,8 @@ def zone_type(base: str, rules: CodeRules) -> str | None:
 
 def version(rules: CodeRules) -> str:
     """A hash of the whole mapping: it changes with every rule, stated version and grammar, but not with their order."""
-    values = {key: sorted(set(each)) if isinstance(each, tuple) else each for key, each in asdict(rules).items()}
+    stated = {key: each for key, each in asdict(rules).items() if key != "layers" or each}
+    values = {key: sorted(set(each)) if isinstance(each, tuple) else each for key, each in stated.items()}
     text = json.dumps({**values, "grammar": _GRAMMAR}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
