@@ -33,6 +33,12 @@ BEGIN
     RAISE EXCEPTION 'zoning.audit only grows';
 END $$;
 
+CREATE FUNCTION zoning.corners(box public.box2d) RETURNS double precision[]
+    LANGUAGE sql IMMUTABLE
+    AS $_$
+    SELECT ARRAY[ST_XMin($1), ST_YMin($1), ST_XMax($1), ST_YMax($1)] WHERE $1 IS NOT NULL
+$_$;
+
 CREATE FUNCTION zoning.date_or_null(said text) RETURNS date
     LANGUAGE plpgsql IMMUTABLE
     AS $$
@@ -40,6 +46,40 @@ BEGIN
     RETURN CASE WHEN said ~ '^\d{4}-\d{2}-\d{2}' THEN make_date(
         substr(said, 1, 4)::int, substr(said, 6, 2)::int, substr(said, 9, 2)::int) END;
 EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format THEN
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION zoning.log_batch() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO zoning.change_log (jurisdiction, action, batch_id) VALUES (NEW.jurisdiction, 'published', NEW.id);
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION zoning.log_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.state <> 'event' THEN RETURN NULL; END IF;
+    ELSIF (OLD.state = 'event') = (NEW.state = 'event') THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO zoning.change_log (jurisdiction, action, change_id) VALUES (NEW.jurisdiction, CASE
+        WHEN NEW.state <> 'event' THEN 'retracted'
+        WHEN TG_OP = 'UPDATE' AND EXISTS (SELECT FROM zoning.change_log WHERE change_id = NEW.id) THEN 'restored'
+        WHEN NEW.kind IN ('added', 'retired') THEN NEW.kind
+        ELSE 'changed'
+    END, NEW.id);
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION zoning.log_codes() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO zoning.change_log (jurisdiction, action) VALUES (NEW.jurisdiction, 'codes');
     RETURN NULL;
 END $$;
 
@@ -84,6 +124,35 @@ CREATE FUNCTION zoning.parcel_as_of(jurisdiction text, legal_time date, system_t
     ORDER BY s.parcel_id, s.system_from DESC
 $_$;
 
+CREATE FUNCTION zoning.parcel_map_as_of(jurisdiction text, legal_time date DEFAULT 'infinity'::date, system_time timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, bounds public.geometry DEFAULT '0103000020E6100000010000000500000000000000008066C000000000004055C000000000008066C0000000000040554000000000008066400000000000405540000000000080664000000000004055C000000000008066C000000000004055C0'::public.geometry) RETURNS TABLE(id bigint, parcel_id text, zoning_code text, zone_type text, zoning_share double precision, address text, land_use text, area_m2 double precision, system_from timestamp with time zone, system_to timestamp with time zone, geom public.geometry)
+    LANGUAGE sql STABLE
+    AS $_$
+    SELECT hashtextextended($1 || '/' || near.parcel_id, 0) >> 11, near.parcel_id, z.code, (
+            SELECT max(c.zone_type) FROM zoning.code c WHERE c.jurisdiction = $1 AND c.code = z.code
+        ), z.fraction, p.address, p.land_use, p.area_m2, p.system_from, p.system_to, ST_Transform(p.geom, 4326)
+    FROM zoning.parcels_within($1, $4) AS near (parcel_id), LATERAL (
+        SELECT * FROM zoning.parcel_as_of($1, $2, $3) a WHERE a.parcel_id = near.parcel_id OFFSET 0
+    ) p LEFT JOIN LATERAL (
+        SELECT a.code, a.fraction FROM zoning.zoning_as_of($1, $2, $3) a
+        WHERE a.parcel_id = near.parcel_id AND a.facet = 'base' ORDER BY a.rank, a.code LIMIT 1
+    ) z ON true
+$_$;
+
+CREATE FUNCTION zoning.parcels_within(jurisdiction text, bounds public.geometry) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    AS $_$
+    WITH box AS MATERIALIZED (
+        SELECT ST_Transform(ST_ClipByBox2D($2, ST_MakeEnvelope(-180, -85, 180, 85, 4326)), zoning.srid_of($1)) AS shape
+    )
+    SELECT p.parcel_id FROM box, LATERAL (
+        SELECT jurisdiction, parcel_id FROM zoning.parcel WHERE geom && shape OFFSET 0
+    ) p WHERE p.jurisdiction = $1
+    UNION
+    SELECT v.parcel_id FROM box, LATERAL (
+        SELECT jurisdiction, parcel_id FROM zoning.parcel_version WHERE geom && shape OFFSET 0
+    ) v WHERE v.jurisdiction = $1
+$_$;
+
 CREATE FUNCTION zoning.queue_wakes() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -102,6 +171,16 @@ CREATE FUNCTION zoning.row_id(jurisdiction text, feed text, raw jsonb) RETURNS t
                 '|shape([._ ]*(st)?_*(area|length|leng|len|ar|le|perimeter)(_+\d*|\(\))?)?)$' END
     ))::text, 'UTF8')), 'hex'), 16)
     FROM coalesce($3->'attributes', $3->'properties') AS said
+$_$;
+
+CREATE FUNCTION zoning.srid_of(jurisdiction text) RETURNS integer
+    LANGUAGE sql STABLE
+    AS $_$
+    SELECT coalesce(
+        (SELECT ST_SRID(p.geom) FROM zoning.parcel p WHERE p.jurisdiction = $1 LIMIT 1),
+        (SELECT ST_SRID(v.geom) FROM zoning.parcel_version v WHERE v.jurisdiction = $1 LIMIT 1),
+        4326
+    )
 $_$;
 
 CREATE TABLE zoning.parcel_zoning_version (
@@ -153,6 +232,18 @@ CREATE FUNCTION zoning.zoning_as_of(jurisdiction text, legal_time date, system_t
                 AND ($2 IS NULL OR coalesce(legal_ends, (ends AT TIME ZONE 'UTC')::date) <= $2))
     ) known
     WHERE system_from = chosen AND ($2 IS NULL OR legal_from IS NULL OR legal_from <= $2)
+$_$;
+
+CREATE FUNCTION zoning.zoning_map_as_of(jurisdiction text, legal_time date DEFAULT 'infinity'::date, system_time timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, bounds public.geometry DEFAULT '0103000020E6100000010000000500000000000000008066C000000000004055C000000000008066C0000000000040554000000000008066400000000000405540000000000080664000000000004055C000000000008066C000000000004055C0'::public.geometry) RETURNS TABLE(id bigint, parcel_id text, facet text, code text, area_m2 double precision, fraction double precision, rank integer, listed boolean, legal_from date, system_from timestamp with time zone, geom public.geometry)
+    LANGUAGE sql STABLE
+    AS $_$
+    SELECT hashtextextended($1 || '/' || near.parcel_id || '/' || z.facet || '/' || z.code, 0) >> 11, near.parcel_id,
+        z.facet, z.code, z.area_m2, z.fraction, z.rank, z.listed, z.legal_from, z.system_from, ST_Transform(p.geom, 4326)
+    FROM zoning.parcels_within($1, $4) AS near (parcel_id), LATERAL (
+        SELECT a.geom FROM zoning.parcel_as_of($1, $2, $3) a WHERE a.parcel_id = near.parcel_id OFFSET 0
+    ) p, LATERAL (
+        SELECT * FROM zoning.zoning_as_of($1, $2, $3) a WHERE a.parcel_id = near.parcel_id OFFSET 0
+    ) z
 $_$;
 
 CREATE TABLE zoning.amendment (
@@ -266,6 +357,45 @@ CREATE TABLE zoning.change (
 );
 ALTER TABLE ONLY zoning.change ALTER COLUMN jurisdiction SET STATISTICS 0;
 ALTER TABLE ONLY zoning.change ALTER COLUMN release_id SET STATISTICS 0;
+
+CREATE VIEW zoning.change_feature AS
+ SELECT change.id,
+    change.jurisdiction,
+    change.kind,
+    change.state,
+    change.facet,
+    change.parcel_ids,
+    change.old,
+    change.new,
+    change.area_m2,
+    change.share,
+    change.confidence,
+    change.effective,
+    change.detected,
+    public.st_transform(change.geom, 4326) AS geom
+   FROM zoning.change
+  WHERE (change.geom IS NOT NULL);
+
+CREATE TABLE zoning.change_log (
+    number bigint NOT NULL,
+    "position" bigint,
+    jurisdiction text NOT NULL,
+    action text NOT NULL,
+    change_id text,
+    batch_id bigint,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT change_log_action_check CHECK ((action = ANY (ARRAY['added'::text, 'changed'::text, 'retired'::text, 'retracted'::text, 'restored'::text, 'published'::text, 'codes'::text])))
+);
+ALTER TABLE ONLY zoning.change_log ALTER COLUMN jurisdiction SET STATISTICS 0;
+
+ALTER TABLE zoning.change_log ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME zoning.change_log_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE zoning.code (
     jurisdiction text NOT NULL,
@@ -559,6 +689,57 @@ CREATE TABLE zoning.schema_version (
     version_num character varying(32) NOT NULL
 );
 
+CREATE TABLE zoning.subscription (
+    id bigint NOT NULL,
+    key uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    sink text NOT NULL,
+    target text NOT NULL,
+    consumer_table text,
+    allowed_networks text[] NOT NULL,
+    daily boolean NOT NULL,
+    jurisdiction text,
+    area public.geometry(Geometry,4326),
+    kinds text[],
+    code_pattern text,
+    min_area_m2 double precision,
+    follows boolean NOT NULL,
+    "position" bigint NOT NULL,
+    sending_to bigint,
+    attempts integer DEFAULT 0 NOT NULL,
+    not_before timestamp with time zone,
+    error text,
+    paused boolean DEFAULT false NOT NULL,
+    delivered bigint DEFAULT 0 NOT NULL,
+    last_delivered timestamp with time zone,
+    created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    CONSTRAINT subscription_sink_check CHECK ((sink = ANY (ARRAY['webhook'::text, 'email'::text, 'atom'::text, 'delta'::text, 'postgis'::text])))
+);
+ALTER TABLE ONLY zoning.subscription ALTER COLUMN jurisdiction SET STATISTICS 0;
+
+ALTER TABLE zoning.subscription ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME zoning.subscription_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE zoning.subscription_parcel (
+    subscription bigint NOT NULL,
+    parcel_id text NOT NULL,
+    came_from text,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE zoning.subscription_secret (
+    subscription bigint NOT NULL,
+    target text NOT NULL,
+    signing_key text
+);
+
 CREATE TABLE zoning.survey (
     id bigint NOT NULL,
     jurisdiction text NOT NULL,
@@ -598,15 +779,48 @@ CREATE TABLE zoning.whole (
 );
 ALTER TABLE ONLY zoning.whole ALTER COLUMN jurisdiction SET STATISTICS 0;
 
+CREATE VIEW zoning.zoned_district AS
+ SELECT (hashtextextended(((d.jurisdiction || '/'::text) || d.district_id), (0)::bigint) >> 11) AS id,
+    d.jurisdiction,
+    d.district_id,
+    d.code,
+    d.code_local,
+    d.zone_type,
+    d.effective,
+    d.area_m2,
+    d.last_changed,
+    d.geom
+   FROM ( SELECT district.jurisdiction,
+            district.district_id,
+            district.code,
+            district.code_local,
+            district.zone_type,
+            district.effective,
+            district.area_m2,
+            district.last_changed,
+            district.geom
+           FROM zoning.district
+          WHERE (public.st_srid(district.geom) = 4326)
+        UNION ALL
+         SELECT district.jurisdiction,
+            district.district_id,
+            district.code,
+            district.code_local,
+            district.zone_type,
+            district.effective,
+            district.area_m2,
+            district.last_changed,
+            (public.st_transform(district.geom, 4326))::public.geometry(MultiPolygon) AS st_transform
+           FROM zoning.district
+          WHERE (public.st_srid(district.geom) <> 4326)) d;
+
 CREATE VIEW zoning.zoned_parcel AS
- SELECT hashtextextended(((p.jurisdiction || '/'::text) || p.parcel_id), (0)::bigint) AS id,
+ SELECT (hashtextextended(((p.jurisdiction || '/'::text) || p.parcel_id), (0)::bigint) >> 11) AS id,
     p.jurisdiction,
     p.parcel_id,
     z.code AS zoning_code,
     z.codes AS zoning_codes,
-    ( SELECT max(c.zone_type) AS max
-           FROM zoning.code c
-          WHERE ((c.jurisdiction = p.jurisdiction) AND (c.code = z.code))) AS zone_type,
+    k.zone_type,
     z.split_zoned,
     z.fraction AS zoned_fraction,
     z.overlays,
@@ -618,9 +832,32 @@ CREATE VIEW zoning.zoned_parcel AS
     p.land_use,
     p.area_m2,
     p.last_changed,
-    p.geom
-   FROM (zoning.parcel p
+    p.geom,
+    k.local AS zoning_code_local,
+    z.share AS zoning_share
+   FROM ((( SELECT parcel.jurisdiction,
+            parcel.parcel_id,
+            parcel.zoning_code,
+            parcel.address,
+            parcel.land_use,
+            parcel.area_m2,
+            parcel.last_changed,
+            parcel.geom
+           FROM zoning.parcel
+          WHERE (public.st_srid(parcel.geom) = 4326)
+        UNION ALL
+         SELECT parcel.jurisdiction,
+            parcel.parcel_id,
+            parcel.zoning_code,
+            parcel.address,
+            parcel.land_use,
+            parcel.area_m2,
+            parcel.last_changed,
+            (public.st_transform(parcel.geom, 4326))::public.geometry(MultiPolygon) AS st_transform
+           FROM zoning.parcel
+          WHERE (public.st_srid(parcel.geom) <> 4326)) p
      LEFT JOIN LATERAL ( SELECT min(s.code) FILTER (WHERE ((s.facet = 'base'::text) AND (s.rank = 1))) AS code,
+            max(s.fraction) FILTER (WHERE ((s.facet = 'base'::text) AND (s.rank = 1))) AS share,
             array_agg(s.code ORDER BY s.rank) FILTER (WHERE ((s.facet = 'base'::text) AND s.listed)) AS codes,
             (count(*) FILTER (WHERE ((s.facet = 'base'::text) AND s.listed)) > 1) AS split_zoned,
             LEAST(sum(s.fraction) FILTER (WHERE (s.facet = 'base'::text)), (1)::double precision) AS fraction,
@@ -628,7 +865,11 @@ CREATE VIEW zoning.zoned_parcel AS
             array_agg(s.code ORDER BY s.rank) FILTER (WHERE (s.facet = 'condition'::text)) AS conditions,
             array_agg(s.code ORDER BY s.rank) FILTER (WHERE (s.facet = 'pud'::text)) AS puds
            FROM zoning.parcel_zoning s
-          WHERE ((s.jurisdiction = p.jurisdiction) AND (s.parcel_id = p.parcel_id))) z ON (true));
+          WHERE ((s.jurisdiction = p.jurisdiction) AND (s.parcel_id = p.parcel_id))) z ON (true))
+     LEFT JOIN LATERAL ( SELECT max(c.zone_type) AS zone_type,
+            min(c.local) AS local
+           FROM zoning.code c
+          WHERE ((c.jurisdiction = p.jurisdiction) AND (c.code = z.code))) k ON (true));
 
 ALTER TABLE ONLY zoning.amendment_match
     ADD CONSTRAINT amendment_match_pkey PRIMARY KEY (amendment_id, change_id);
@@ -644,6 +885,12 @@ ALTER TABLE ONLY zoning.batch
 
 ALTER TABLE ONLY zoning.best_lot
     ADD CONSTRAINT best_lot_pkey PRIMARY KEY (jurisdiction, district_id);
+
+ALTER TABLE ONLY zoning.change_log
+    ADD CONSTRAINT change_log_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY zoning.change_log
+    ADD CONSTRAINT change_log_position_key UNIQUE ("position");
 
 ALTER TABLE ONLY zoning.change
     ADD CONSTRAINT change_pkey PRIMARY KEY (id);
@@ -699,6 +946,21 @@ ALTER TABLE ONLY zoning.release
 ALTER TABLE ONLY zoning.schema_version
     ADD CONSTRAINT schema_version_pkc PRIMARY KEY (version_num);
 
+ALTER TABLE ONLY zoning.subscription
+    ADD CONSTRAINT subscription_key_key UNIQUE (key);
+
+ALTER TABLE ONLY zoning.subscription
+    ADD CONSTRAINT subscription_name_key UNIQUE (name);
+
+ALTER TABLE ONLY zoning.subscription_parcel
+    ADD CONSTRAINT subscription_parcel_pkey PRIMARY KEY (subscription, parcel_id);
+
+ALTER TABLE ONLY zoning.subscription
+    ADD CONSTRAINT subscription_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY zoning.subscription_secret
+    ADD CONSTRAINT subscription_secret_pkey PRIMARY KEY (subscription);
+
 ALTER TABLE ONLY zoning.survey
     ADD CONSTRAINT survey_pkey PRIMARY KEY (id);
 
@@ -722,9 +984,17 @@ CREATE INDEX batch_undo ON zoning.batch USING btree (jurisdiction, feed, id) WHE
 
 CREATE INDEX change_again ON zoning.change USING btree (((evidence ->> 'again'::text))) WHERE ((evidence ->> 'again'::text) IS NOT NULL);
 
+CREATE INDEX change_geom ON zoning.change USING gist (public.st_transform(geom, 4326)) WHERE (geom IS NOT NULL);
+
+CREATE INDEX change_log_change ON zoning.change_log USING btree (change_id) WHERE (change_id IS NOT NULL);
+
+CREATE INDEX change_log_new ON zoning.change_log USING btree (number) WHERE ("position" IS NULL);
+
+CREATE INDEX change_newest ON zoning.change USING btree (detected DESC, kind, id);
+
 CREATE INDEX change_parcels ON zoning.change USING gin (parcel_ids) WITH (fastupdate=off);
 
-CREATE INDEX change_place ON zoning.change USING btree (jurisdiction, detected);
+CREATE INDEX change_place ON zoning.change USING btree (jurisdiction, detected DESC, kind, id);
 
 CREATE INDEX change_release ON zoning.change USING btree (release_id);
 
@@ -734,6 +1004,8 @@ CREATE INDEX district_geom ON zoning.district USING gist (geom);
 
 CREATE INDEX district_version_key ON zoning.district_version USING btree (jurisdiction, district_id, system_from);
 
+CREATE INDEX district_web_geom ON zoning.district USING gist (((public.st_transform(geom, 4326))::public.geometry(MultiPolygon))) WHERE (public.st_srid(geom) <> 4326);
+
 CREATE UNIQUE INDEX failure_open ON zoning.failure USING btree (jurisdiction, feed, COALESCE(tile, ''::text)) WHERE (state <> 'solved'::text);
 
 CREATE UNIQUE INDEX fix_key ON zoning.fix USING btree (jurisdiction, feed, key) WHERE (ended IS NULL);
@@ -741,6 +1013,10 @@ CREATE UNIQUE INDEX fix_key ON zoning.fix USING btree (jurisdiction, feed, key) 
 CREATE UNIQUE INDEX fix_row ON zoning.fix USING btree (row_id) WHERE (ended IS NULL);
 
 CREATE INDEX hold_open ON zoning.hold USING btree (id) WHERE (lifted IS NULL);
+
+CREATE INDEX parcel_address ON zoning.parcel USING btree ("left"(lower(address), 100) text_pattern_ops);
+
+CREATE INDEX parcel_feature_id ON zoning.parcel USING btree (((hashtextextended(((jurisdiction || '/'::text) || parcel_id), (0)::bigint) >> 11)));
 
 CREATE INDEX parcel_geom ON zoning.parcel USING gist (geom);
 
@@ -750,6 +1026,10 @@ ALTER INDEX zoning.parcel_tile ALTER COLUMN 2 SET STATISTICS 0;
 CREATE INDEX parcel_version_geom ON zoning.parcel_version USING gist (geom);
 
 CREATE INDEX parcel_version_key ON zoning.parcel_version USING btree (jurisdiction, parcel_id, system_from);
+
+CREATE INDEX parcel_web_geom ON zoning.parcel USING gist (((public.st_transform(geom, 4326))::public.geometry(MultiPolygon))) WHERE (public.st_srid(geom) <> 4326);
+
+CREATE INDEX parcel_web_key ON zoning.parcel USING btree (jurisdiction, parcel_id) WHERE (public.st_srid(geom) <> 4326);
 
 CREATE UNIQUE INDEX queue_number ON zoning.queue USING btree (number);
 
@@ -764,6 +1044,12 @@ CREATE UNIQUE INDEX survey_held ON zoning.survey USING btree (jurisdiction, feed
 CREATE INDEX survey_place ON zoning.survey USING btree (jurisdiction, feed, id DESC);
 
 CREATE TRIGGER audit_only_grows BEFORE DELETE OR UPDATE OR TRUNCATE ON zoning.audit FOR EACH STATEMENT EXECUTE FUNCTION zoning.audit_only_grows();
+
+CREATE TRIGGER batch_is_logged AFTER INSERT ON zoning.batch FOR EACH ROW EXECUTE FUNCTION zoning.log_batch();
+
+CREATE TRIGGER change_is_logged AFTER INSERT OR UPDATE OF state ON zoning.change FOR EACH ROW EXECUTE FUNCTION zoning.log_change();
+
+CREATE TRIGGER code_is_logged AFTER UPDATE ON zoning.code FOR EACH ROW WHEN ((old.zone_type IS DISTINCT FROM new.zone_type)) EXECUTE FUNCTION zoning.log_codes();
 
 CREATE TRIGGER queue_wakes AFTER INSERT ON zoning.queue FOR EACH STATEMENT EXECUTE FUNCTION zoning.queue_wakes();
 
@@ -781,3 +1067,9 @@ ALTER TABLE ONLY zoning.change
 
 ALTER TABLE ONLY zoning.rejection
     ADD CONSTRAINT rejection_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES zoning.batch(id);
+
+ALTER TABLE ONLY zoning.subscription_parcel
+    ADD CONSTRAINT subscription_parcel_subscription_fkey FOREIGN KEY (subscription) REFERENCES zoning.subscription(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY zoning.subscription_secret
+    ADD CONSTRAINT subscription_secret_subscription_fkey FOREIGN KEY (subscription) REFERENCES zoning.subscription(id) ON DELETE CASCADE;
