@@ -266,6 +266,38 @@ def test_a_parcel_has_a_timeline_and_a_lineage(page: Page) -> None:
     page.title(f"^{re.escape(parent)}$")
 
 
+#: A lot without a change, and a point inside it.
+_UNCHANGED = """
+    SELECT parcel_id, ST_X(at), ST_Y(at) FROM (
+        SELECT parcel_id, ST_PointOnSurface(geom) AS at FROM zoning.zoned_parcel p
+        WHERE NOT EXISTS (SELECT FROM zoning.change_feature c WHERE c.geom && p.geom)
+    ) lot ORDER BY parcel_id LIMIT 1"""
+
+
+def test_a_click_on_a_lot_opens_its_page(page: Page) -> None:
+    parcel, x, y = rows(page.url, _UNCHANGED)[0]
+    page.open(f"/#at=18.5/{y:.6f}/{x:.6f}")
+    page.page.locator("#after canvas").click()  # in its middle
+    page.title(f"^{re.escape(parcel)}$")
+
+
+def test_the_lists_work_without_webgl(page: Page) -> None:
+    page.page.add_init_script(_NO_WEBGL)
+    page.open("/#webgl=off")
+    page.page.get_by_text("The map needs WebGL").wait_for()
+    page.page.locator(".items a").first.click()
+    page.page.get_by_text("Why it was recorded").wait_for()
+
+
+#: Init scripts of a page cannot be removed: this one acts only on addresses that say so.
+_NO_WEBGL = """
+    const real = HTMLCanvasElement.prototype.getContext;
+    const isOff = location.hash.includes("webgl=off");
+    HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+        return isOff && kind.includes("webgl") ? null : real.call(this, kind, ...rest);
+    };"""
+
+
 def test_a_person_accepts_a_change(page: Page) -> None:
     with psycopg.connect(page.url) as connection:
         found = connection.execute(

@@ -11,7 +11,9 @@ export const authorization = () => (token() ? { Authorization: `Bearer ${token()
 
 let askForToken = () => {};
 /** Who asks the person for a token when the server wants one. */
-export const onTokenNeeded = (ask) => { askForToken = ask; };
+export const onTokenNeeded = (ask) => {
+  askForToken = ask;
+};
 
 /** The JSON of a path below /api. Throws an Error whose message is a sentence for a person. */
 export async function get(path, values = {}, signal = undefined) {
@@ -52,7 +54,14 @@ export async function hasCollection(id) {
 
 /** The boxes of the newest changes of a jurisdiction, as GeoJSON geometries. */
 export async function changedShapes(jurisdiction) {
-  const query = new URLSearchParams({ jurisdiction, limit: 200, sortby: "-detected", "bbox-only": true, properties: "id", f: "geojson" });
+  const query = new URLSearchParams({
+    jurisdiction,
+    limit: 200,
+    sortby: "-detected",
+    "bbox-only": true,
+    properties: "id",
+    f: "geojson",
+  });
   const found = await answer(`/collections/zoning.change_feature/items?${query}`, { headers: authorization() });
   return found.features.map((each) => each.geometry);
 }

@@ -1,8 +1,22 @@
 // The list of changes, and the card of one change.
 
 import { get, segment } from "./api.js";
-import { area, count, counted, day, element, empty, facts, outerLink, percent, plainNumber, swatch, timeElement, title,
-  when } from "./dom.js";
+import {
+  area,
+  count,
+  counted,
+  day,
+  element,
+  empty,
+  facts,
+  outerLink,
+  percent,
+  plainNumber,
+  swatch,
+  timeElement,
+  title,
+  when,
+} from "./dom.js";
 import { GROUPS, isOfParcels, kindLabel } from "./kinds.js";
 
 const PAGE = 100; // changes per request
@@ -11,7 +25,8 @@ const MOST_PARCELS = 30;
 
 /** The list, newest first. `app`: see map.js. */
 export async function listChanges(state, app, signal) {
-  const ask = (cursor) => get("changes", { jurisdiction: state.jurisdiction, kind: state.kind, limit: PAGE, cursor }, signal);
+  const ask = (cursor) =>
+    get("changes", { jurisdiction: state.jurisdiction, kind: state.kind, limit: PAGE, cursor }, signal);
   const first = await ask(null);
   const list = element("div", { class: "groups" });
   const shown = [];
@@ -30,25 +45,32 @@ export async function listChanges(state, app, signal) {
     app.announce(`${count(shown.length)} of ${count(first.total)} changes are listed`);
   });
   add(first);
-  const nothing = state.kind ? "No change of this kind was found." : "No change was found. Changes are listed after the second harvest.";
+  const nothing = state.kind
+    ? "No change of this kind was found."
+    : "No change was found. Changes are listed after the second harvest.";
   return {
     name: `${counted(first.total, "change")}`,
     nodes: [
       element("div", { class: "head" }, title(counted(first.total, "change")), kindFilter(state, app)),
-      shown.length ? list : empty(nothing), more,
+      shown.length ? list : empty(nothing),
+      more,
     ],
   };
 }
 
 function kindFilter(state, app) {
   const option = (kind) => element("option", { value: kind, selected: kind === state.kind }, kindLabel(kind));
-  const select = element("select", { "aria-label": "Kind of change" }, element("option", { value: "" }, "All kinds"),
-    GROUPS.map((group) => element("optgroup", { label: group.label }, group.kinds.map(option))));
+  const select = element(
+    "select",
+    { "aria-label": "Kind of change" },
+    element("option", { value: "" }, "All kinds"),
+    GROUPS.map((group) => element("optgroup", { label: group.label }, group.kinds.map(option))),
+  );
   select.addEventListener("change", () => app.go({ kind: select.value || null, change: null }));
   return select;
 }
 
-/** Changes of one kind with the same codes, noticed at the same time, together: the newest first, zoning before parcels. */
+/** Changes of one kind with the same codes, noticed together, in groups: the newest first, zoning before parcels. */
 function groups(changes) {
   const found = new Map();
   for (const change of changes) {
@@ -72,25 +94,46 @@ function groupElement(changes, state, app) {
   const list = element("ul", { class: "items" }, items.slice(0, FOLDED));
   const rest = items.length - FOLDED;
   const open = rest > 0 && element("button", { type: "button", class: "fold" }, `Show ${count(rest)} more`);
-  if (open) open.addEventListener("click", () => {
-    list.append(...items.slice(FOLDED));
-    open.remove();
-    items[FOLDED].querySelector("a").focus();
-  });
+  if (open)
+    open.addEventListener("click", () => {
+      list.append(...items.slice(FOLDED));
+      open.remove();
+      items[FOLDED].querySelector("a").focus();
+    });
   const what = isOfParcels(first.kind) ? null : codes(first, app);
-  const sum = changes.length > 1 ? [counted(changes.length, "change"), total > 0 && area(total), ""].filter((each) => each !== false).join(" · ") : "";
-  return element("section", { class: "group" },
+  const sum =
+    changes.length > 1
+      ? [counted(changes.length, "change"), total > 0 && area(total), ""].filter((each) => each !== false).join(" · ")
+      : "";
+  return element(
+    "section",
+    { class: "group" },
     element("h3", {}, element("span", { class: "kind" }, kindLabel(first.kind)), what),
-    element("p", { class: "note" }, `${sum}noticed `, timeElement(first.detected, day)), list, open);
+    element("p", { class: "note" }, `${sum}noticed `, timeElement(first.detected, day)),
+    list,
+    open,
+  );
 }
 
 function itemElement(change, state, app) {
   const ids = change.parcel_ids ?? [];
-  const name = isOfParcels(change.kind) ? lineageText(change) : ids.slice(0, 3).join(", ") + (ids.length > 3 ? ` and ${ids.length - 3} more` : "");
-  const note = [change.area_m2 ? area(change.area_m2) : null, change.share && change.share < 0.995 ? `${percent(change.share)} of the lot` : null];
-  return element("li", {}, element("a", { href: app.href({ change: change.id, parcel: null }), "data-change": change.id },
-    element("span", { class: "main" }, name || kindLabel(change.kind)),
-    element("span", { class: "note" }, note.filter(Boolean).join(" · "))));
+  const name = isOfParcels(change.kind)
+    ? lineageText(change)
+    : ids.slice(0, 3).join(", ") + (ids.length > 3 ? ` and ${ids.length - 3} more` : "");
+  const note = [
+    change.area_m2 ? area(change.area_m2) : null,
+    change.share && change.share < 0.995 ? `${percent(change.share)} of the lot` : null,
+  ];
+  return element(
+    "li",
+    {},
+    element(
+      "a",
+      { href: app.href({ change: change.id, parcel: null }), "data-change": change.id },
+      element("span", { class: "main" }, name || kindLabel(change.kind)),
+      element("span", { class: "note" }, note.filter(Boolean).join(" · ")),
+    ),
+  );
 }
 
 function lineageText(change) {
@@ -107,20 +150,39 @@ export function lineage({ evidence, old, new: now }) {
 /** `R-1 → R-4` with the colours of the legend. */
 function codes({ old, new: now }, app) {
   const one = (code) => element("span", { class: "code" }, swatch(app.colorOf(code)), code ?? "none");
-  return element("span", { class: "codes" }, one(old), element("span", { class: "arrow", "aria-label": "to" }, "→"), one(now));
+  return element(
+    "span",
+    { class: "codes" },
+    one(old),
+    element("span", { class: "arrow", "aria-label": "to" }, "→"),
+    one(now),
+  );
 }
 
 /** The card of one change. */
 export async function showChange(state, app, signal) {
   const change = await get(`changes/${segment(state.change)}`, {}, signal);
   const heading = kindLabel(change.kind);
-  const links = [change.portal && outerLink(change.portal, "Open the portal"), change.dagster && outerLink(change.dagster, "Show me in Dagster")];
+  const links = [
+    change.portal && outerLink(change.portal, "Open the portal"),
+    change.dagster && outerLink(change.dagster, "Show me in Dagster"),
+  ];
   return {
     name: `${heading}: ${(change.parcel_ids ?? []).slice(0, 3).join(", ")}`,
     geometry: change.geometry,
     nodes: [
-      element("p", { class: "back" }, element("a", { href: app.href({ change: null }) }, state.view === "review" ? "Back to the review" : "All changes")),
-      element("article", { class: "details" },
+      element(
+        "p",
+        { class: "back" },
+        element(
+          "a",
+          { href: app.href({ change: null }) },
+          state.view === "review" ? "Back to the review" : "All changes",
+        ),
+      ),
+      element(
+        "article",
+        { class: "details" },
         title(heading),
         stateNote(change),
         isOfParcels(change.kind) ? lineageElement(change, app) : element("p", { class: "big" }, codes(change, app)),
@@ -143,13 +205,22 @@ function stateNote({ state }) {
 export function lineageElement(change, app) {
   const { parents, children } = lineage(change);
   const side = (ids) => (ids.length ? parcelLinks(change.jurisdiction, ids, app) : "none");
-  return element("p", { class: "lineage" }, element("span", {}, side(parents)), element("span", { class: "arrow", "aria-label": "became" }, "→"),
-    element("span", {}, side(children)));
+  return element(
+    "p",
+    { class: "lineage" },
+    element("span", {}, side(parents)),
+    element("span", { class: "arrow", "aria-label": "became" }, "→"),
+    element("span", {}, side(children)),
+  );
 }
 
 export function parcelLinks(jurisdiction, ids, app) {
-  const links = ids.slice(0, MOST_PARCELS).flatMap((id, index) => [index ? ", " : "",
-    element("a", { href: app.href({ jurisdiction, parcel: id, change: null }) }, id)]);
+  const links = ids
+    .slice(0, MOST_PARCELS)
+    .flatMap((id, index) => [
+      index ? ", " : "",
+      element("a", { href: app.href({ jurisdiction, parcel: id, change: null }) }, id),
+    ]);
   return ids.length > MOST_PARCELS ? [...links, ` and ${count(ids.length - MOST_PARCELS)} more`] : links;
 }
 
@@ -170,10 +241,19 @@ function changeFacts(change, app) {
 
 function ordinances(amendments) {
   if (amendments.length === 0) return "none is known";
-  return element("ul", { class: "plain" }, amendments.map((each) => {
-    const numbers = [...(each.ordinance_numbers ?? []), ...(each.case_numbers ?? [])].join(", ") || each.amendment;
-    return element("li", {}, outerLink(each.source, numbers) ?? numbers, ` (${each.status}, match ${plainNumber(each.score)})`);
-  }));
+  return element(
+    "ul",
+    { class: "plain" },
+    amendments.map((each) => {
+      const numbers = [...(each.ordinance_numbers ?? []), ...(each.case_numbers ?? [])].join(", ") || each.amendment;
+      return element(
+        "li",
+        {},
+        outerLink(each.source, numbers) ?? numbers,
+        ` (${each.status}, match ${plainNumber(each.score)})`,
+      );
+    }),
+  );
 }
 
 function confidence(value) {
@@ -184,7 +264,10 @@ function confidence(value) {
 
 function compareLink(change, app) {
   const before = app.releases().findLast((each) => Date.parse(each.time) < Date.parse(change.detected));
-  return before && element("a", { class: "button", href: app.href({ compare: "1", time: before.time }) }, "Compare before and after");
+  return (
+    before &&
+    element("a", { class: "button", href: app.href({ compare: "1", time: before.time }) }, "Compare before and after")
+  );
 }
 
 /** The numbers of `zoning explain`. */
@@ -192,9 +275,17 @@ function why({ explain }) {
   const { lines = [], ...values } = explain ?? {};
   const evidence = Object.entries(values).map(([name, value]) => [name.replaceAll("_", " "), valueElement(value)]);
   if (!lines.length) return null;
-  return element("section", { class: "why" }, element("h3", {}, "Why it was recorded"),
-    element("ul", { class: "lines" }, lines.map((line) => element("li", {}, line))),
-    evidence.length > 0 && element("details", {}, element("summary", {}, "Evidence"), facts(evidence)));
+  return element(
+    "section",
+    { class: "why" },
+    element("h3", {}, "Why it was recorded"),
+    element(
+      "ul",
+      { class: "lines" },
+      lines.map((line) => element("li", {}, line)),
+    ),
+    evidence.length > 0 && element("details", {}, element("summary", {}, "Evidence"), facts(evidence)),
+  );
 }
 
 function valueElement(value) {

@@ -29,12 +29,23 @@ export function startDivider(before, after) {
     place(((event.clientX - box.left) / box.width) * 100);
   });
   divider.addEventListener("keydown", ({ key }) => {
-    const moves = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -20, PageUp: 20, Home: -100, End: 100 };
+    const moves = {
+      ArrowLeft: -2,
+      ArrowDown: -2,
+      ArrowRight: 2,
+      ArrowUp: 2,
+      PageDown: -20,
+      PageUp: 20,
+      Home: -100,
+      End: 100,
+    };
     if (key in moves) place(at + moves[key]);
   });
   follow(before, after);
   follow(after, before);
-  return () => { if (at === null) place(usual()); };
+  return () => {
+    if (at === null) place(usual());
+  };
 }
 
 let isFollowing = false;
@@ -53,8 +64,12 @@ export function startTimeline(releases, choose) {
   const [slider, box] = [byId("release"), byId("compare")];
   const chosen = () => releases()[Number(slider.value)];
   const isNow = () => !box.checked && Number(slider.value) === releases().length - 1;
-  slider.addEventListener("input", () => { byId("release-label").textContent = label(chosen(), isNow()); });
-  slider.addEventListener("change", () => choose({ time: isNow() ? null : chosen().time, compare: box.checked ? "1" : null }));
+  slider.addEventListener("input", () => {
+    byId("release-label").textContent = label(chosen(), isNow());
+  });
+  slider.addEventListener("change", () =>
+    choose({ time: isNow() ? null : chosen().time, compare: box.checked ? "1" : null }),
+  );
   box.addEventListener("change", () => {
     const older = releases()[Math.min(Number(slider.value), releases().length - 2)];
     choose(box.checked ? { compare: "1", time: older.time } : { compare: null, time: null });

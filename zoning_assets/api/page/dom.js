@@ -1,7 +1,8 @@
 // Elements, texts and formats. All text goes into text nodes: markup in the data has no effect.
 
 /** Characters that change the direction of reading, and control characters, are shown as a replacement character. */
-export const plain = (text) => String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+export const plain = (text) =>
+  String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 
 /** An element. `attributes`: names with a value; `on...` are listeners; null and false leave one out. */
 export function element(tag, attributes = {}, ...children) {
@@ -72,8 +73,11 @@ export const timeElement = (iso, format = when) => element("time", { datetime: i
 /** A list of facts: pairs of a name and a text, an element, or null, which leaves the fact out. */
 export function facts(pairs) {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return element("dl", { class: "facts" }, shown.map(([name, value]) =>
-    element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+  return element(
+    "dl",
+    { class: "facts" },
+    shown.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
+  );
 }
 
 /** The heading of a view, which takes the focus when the view opens. */

@@ -18,14 +18,32 @@ export function startLegend(choose, toggle) {
 export function showLegend(legend, color, hidden) {
   for (const radio of document.querySelectorAll("input[name=color]")) radio.checked = radio.value === color;
   for (const box of document.querySelectorAll("[data-layer]")) box.checked = !hidden.has(box.dataset.layer);
-  const rows = color === "code" ? legend.codes.map((each) => ({ ...each, name: codeName(each) }))
-    : legend.zone_types.map((each) => ({ ...each, name: each.zone_type ?? "No zone type is stated" }));
+  const rows =
+    color === "code"
+      ? legend.codes.map((each) => ({ ...each, name: codeName(each) }))
+      : legend.zone_types.map((each) => ({ ...each, name: each.zone_type ?? "No zone type is stated" }));
   const used = rows.filter((each) => each.parcels > 0 || each.parcels === undefined);
-  const items = used.map((each) => element("li", {}, swatch(each.color), element("span", { class: "main" }, each.name),
-    element("span", { class: "note" }, each.parcels === undefined ? "" : counted(each.parcels, "lot"))));
+  const items = used.map((each) =>
+    element(
+      "li",
+      {},
+      swatch(each.color),
+      element("span", { class: "main" }, each.name),
+      element("span", { class: "note" }, each.parcels === undefined ? "" : counted(each.parcels, "lot")),
+    ),
+  );
   const rest = items.splice(MOST);
-  const more = rest.length > 0 && element("li", {}, element("button", { type: "button", class: "fold",
-    onclick: (event) => event.currentTarget.parentElement.replaceWith(...rest) }, `Show ${rest.length} more`));
+  const more =
+    rest.length > 0 &&
+    element(
+      "li",
+      {},
+      element(
+        "button",
+        { type: "button", class: "fold", onclick: (event) => event.currentTarget.parentElement.replaceWith(...rest) },
+        `Show ${rest.length} more`,
+      ),
+    );
   byId("swatches").replaceChildren(...items, ...(more ? [more] : []));
 }
 

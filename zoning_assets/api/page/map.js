@@ -37,8 +37,12 @@ const app = {
   jurisdictions: () => jurisdictions,
   releases: () => releases,
   announce,
-  fail: (error) => { if (error.name !== "AbortError") byId("content").prepend(failure(error)); },
-  reviewed: () => { if (maps) reloadChanges(maps.after); },
+  fail: (error) => {
+    if (error.name !== "AbortError") byId("content").prepend(failure(error));
+  },
+  reviewed: () => {
+    if (maps) reloadChanges(maps.after);
+  },
 };
 
 /** Go to a state as if its link was followed. */
@@ -54,7 +58,7 @@ async function render(next, { isFirst = false } = {}) {
   const isElsewhere = before.jurisdiction !== state.jurisdiction;
   if (isElsewhere) await readJurisdiction(state.jurisdiction);
   byId("jurisdiction").value = state.jurisdiction ?? "";
-  byId("legend").hidden = isStatusView() || !state.jurisdiction;
+  byId("legend").hidden = isStatusView() || !state.jurisdiction || !maps;
   for (const tab of document.querySelectorAll("[data-view]")) {
     if (tab.dataset.view === state.view) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
@@ -88,7 +92,17 @@ async function renderPanel(isFirst, usualPlace) {
     panel = await panelOf(state)(state, app, signal);
   } catch (error) {
     if (error.name === "AbortError") return;
-    panel = { name: "Error", nodes: [element("p", { class: "back" }, element("a", { href: app.href({ change: null, parcel: null }) }, "All changes")), failure(error)] };
+    panel = {
+      name: "Error",
+      nodes: [
+        element(
+          "p",
+          { class: "back" },
+          element("a", { href: app.href({ change: null, parcel: null }) }, "All changes"),
+        ),
+        failure(error),
+      ],
+    };
   }
   if (signal.aborted) return;
   const nodes = panel.nodes.flat().filter(Boolean);
@@ -125,7 +139,8 @@ async function moveMap(panel, isFirst, usualPlace) {
   const at = isFirst ? permalink.position(state.at) : null;
   if (at) maps.after.jumpTo(at);
   else if (bounds) fit(maps.after, bounds, { isAtOnce: isFirst });
-  else if (panel.frames?.features.length) fit(maps.after, boundsOf({ coordinates: panel.frames.features.map((each) => each.geometry.coordinates) }));
+  else if (panel.frames?.features.length)
+    fit(maps.after, boundsOf({ coordinates: panel.frames.features.map((each) => each.geometry.coordinates) }));
   else if (usualPlace) fit(maps.after, await usualPlace, { isAtOnce: true });
 }
 
@@ -148,9 +163,18 @@ function drawMaps() {
   for (const id of ["before", "divider", "before-label", "after-label"]) byId(id).hidden = !isComparing;
   if (!maps) return;
   const view = {
-    jurisdiction: isStatus ? null : state.jurisdiction, colors: colorsOf(legend), color, kind: state.kind, selected, frames,
-    basemap: settings, isDark: dark.matches, hidden: isComparing ? hidden.add("districts") : hidden, time: null,
-    changedAfter: isComparing ? state.time : null, changedUntil: null,
+    jurisdiction: isStatus ? null : state.jurisdiction,
+    colors: colorsOf(legend),
+    color,
+    kind: state.kind,
+    selected,
+    frames,
+    basemap: settings,
+    isDark: dark.matches,
+    hidden: isComparing ? hidden.add("districts") : hidden,
+    time: null,
+    changedAfter: isComparing ? state.time : null,
+    changedUntil: null,
   };
   const past = { ...view, time: state.time };
   showHint();
@@ -184,7 +208,9 @@ function startMaps() {
     after.on("zoom", showHint);
     maps = { after, before, placeDivider: startDivider(before, after) };
   } catch {
-    byId("after").append(empty("The map needs WebGL, which this browser does not offer. The lists beside it work without it."));
+    byId("stage").append(
+      empty("The map needs WebGL, which this browser does not offer. The lists beside it work without it."),
+    );
   }
 }
 
@@ -204,8 +230,10 @@ function openFeature(found) {
 /** What is under the pointer, in a fixed place. */
 function showReadout(found) {
   const { layer = "", properties = {} } = found ?? {};
-  const texts = layer.startsWith("change-") ? [String(properties.kind).replaceAll("_", " "), `${properties.old ?? "none"} → ${properties.new ?? "none"}`]
-    : layer === "frame-fill" ? [properties.name]
+  const texts = layer.startsWith("change-")
+    ? [String(properties.kind).replaceAll("_", " "), `${properties.old ?? "none"} → ${properties.new ?? "none"}`]
+    : layer === "frame-fill"
+      ? [properties.name]
       : [properties.parcel_id, properties.address, properties.zoning_code ?? properties.code, properties.zone_type];
   byId("readout").textContent = plain(texts.filter(Boolean).join(" · "));
   byId("readout").hidden = !found;
@@ -214,7 +242,11 @@ function showReadout(found) {
 /** Links of this page change the state; the browser need not load the page again. */
 function followLink(event) {
   const anchor = event.target.closest?.("a[href]");
-  const isOurs = anchor && anchor.origin === location.origin && !anchor.target && (anchor.pathname === "/" || anchor.pathname.startsWith("/parcel/"));
+  const isOurs =
+    anchor &&
+    anchor.origin === location.origin &&
+    !anchor.target &&
+    (anchor.pathname === "/" || anchor.pathname.startsWith("/parcel/"));
   if (!isOurs || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   visit({ ...permalink.read(anchor), at: state.at });
@@ -224,15 +256,33 @@ function startControls() {
   document.addEventListener("click", followLink);
   addEventListener("popstate", () => render(withJurisdiction(permalink.read(location))));
   dark.addEventListener("change", drawMaps);
-  startLegend((color) => app.go({ color }), (layer, isShown) => {
-    const hidden = hiddenLayers();
-    hidden[isShown ? "delete" : "add"](layer);
-    app.go({ hide: [...hidden].join(",") || null });
-  });
-  startTimeline(() => releases, (patch) => app.go(patch));
-  startSearch(() => state.jurisdiction, (found) => app.go({ jurisdiction: found.jurisdiction, parcel: found.parcel_id, change: null }));
+  startLegend(
+    (color) => app.go({ color }),
+    (layer, isShown) => {
+      const hidden = hiddenLayers();
+      hidden[isShown ? "delete" : "add"](layer);
+      app.go({ hide: [...hidden].join(",") || null });
+    },
+  );
+  startTimeline(
+    () => releases,
+    (patch) => app.go(patch),
+  );
+  startSearch(
+    () => state.jurisdiction,
+    (found) => app.go({ jurisdiction: found.jurisdiction, parcel: found.parcel_id, change: null }),
+  );
   byId("jurisdiction").addEventListener("change", (event) =>
-    app.go({ jurisdiction: event.target.value, view: "changes", change: null, parcel: null, kind: null, time: null, compare: null }));
+    app.go({
+      jurisdiction: event.target.value,
+      view: "changes",
+      change: null,
+      parcel: null,
+      kind: null,
+      time: null,
+      compare: null,
+    }),
+  );
   for (const tab of document.querySelectorAll("[data-view]")) {
     tab.addEventListener("click", () => app.go({ view: tab.dataset.view, change: null, parcel: null }));
   }
@@ -242,7 +292,13 @@ function startControls() {
 function withJurisdiction(wanted) {
   if (wanted.jurisdiction) return wanted;
   const rank = (each) => [each.changes > 0, each.parcels > 0, Date.parse(each.last_harvest ?? 0) || 0];
-  const order = jurisdictions.toSorted((a, b) => rank(b).map(Number).map((value, at) => value - Number(rank(a)[at])).find(Boolean) ?? 0);
+  const order = jurisdictions.toSorted(
+    (a, b) =>
+      rank(b)
+        .map(Number)
+        .map((value, at) => value - Number(rank(a)[at]))
+        .find(Boolean) ?? 0,
+  );
   return { ...wanted, jurisdiction: order[0]?.parcels ? order[0].id : null };
 }
 
@@ -250,11 +306,15 @@ function withJurisdiction(wanted) {
 function askForToken() {
   const dialog = byId("sign-in");
   if (dialog.open) return;
-  dialog.addEventListener("close", () => {
-    if (dialog.returnValue !== "use") return;
-    keepToken(byId("token").value);
-    location.reload();
-  }, { once: true });
+  dialog.addEventListener(
+    "close",
+    () => {
+      if (dialog.returnValue !== "use") return;
+      keepToken(byId("token").value);
+      location.reload();
+    },
+    { once: true },
+  );
   dialog.showModal();
 }
 
@@ -263,11 +323,16 @@ async function start() {
   if (printed) keepToken(printed);
   onTokenNeeded(askForToken);
   startControls();
-  const known = await Promise.all([get("settings"), get("jurisdictions"), hasCollection("zoning.parcel_as_of")])
-    .catch((error) => { app.fail(error); });
+  const known = await Promise.all([get("settings"), get("jurisdictions"), hasCollection("zoning.parcel_as_of")]).catch(
+    (error) => {
+      app.fail(error);
+    },
+  );
   if (!known) return;
   [settings, { jurisdictions }, isPastKnown] = known;
-  byId("jurisdiction").replaceChildren(...jurisdictions.map((each) => element("option", { value: each.id }, each.name ?? each.id)));
+  byId("jurisdiction").replaceChildren(
+    ...jurisdictions.map((each) => element("option", { value: each.id }, each.name ?? each.id)),
+  );
   startMaps();
   const first = withJurisdiction(permalink.read(location));
   history.replaceState(null, "", permalink.write(first));

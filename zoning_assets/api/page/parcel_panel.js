@@ -15,7 +15,9 @@ export async function showParcel(state, app, signal) {
     geometry: life.geometry,
     nodes: [
       element("p", { class: "back" }, element("a", { href: app.href({ parcel: null }) }, "All changes")),
-      element("article", { class: "details" },
+      element(
+        "article",
+        { class: "details" },
         title(state.parcel),
         now.address && element("p", { class: "address" }, now.address),
         isFormer && element("p", { class: "warn" }, "This parcel does not exist any more."),
@@ -36,25 +38,44 @@ export async function showParcel(state, app, signal) {
 
 function zoning(shares, app) {
   if (shares.length === 0) return "none is known";
-  return element("ul", { class: "plain" }, shares.map((each) => element("li", {}, shareElement(each, app))));
+  return element(
+    "ul",
+    { class: "plain" },
+    shares.map((each) => element("li", {}, shareElement(each, app))),
+  );
 }
 
 function shareElement({ facet, code, fraction }, app) {
   const isBase = facet === "base" || !facet;
   const share = typeof fraction === "number" ? ` ${percent(Math.min(fraction, 1))}` : "";
-  return element("span", { class: "code" }, isBase ? swatch(app.colorOf(code)) : `${facet}: `, element("b", {}, code), share);
+  return element(
+    "span",
+    { class: "code" },
+    isBase ? swatch(app.colorOf(code)) : `${facet}: `,
+    element("b", {}, code),
+    share,
+  );
 }
 
 /** The parcels that this one came from, and those that it became. */
 function family(life, state, app) {
   const steps = life.lineage ?? [];
-  const known = (side, other) => new Set(steps.filter((each) => each[other].includes(state.parcel)).flatMap((each) => each[side]));
+  const known = (side, other) =>
+    new Set(steps.filter((each) => each[other].includes(state.parcel)).flatMap((each) => each[side]));
   const others = (ids) => [...ids].filter((id) => id !== state.parcel);
   const parents = others(known("parents", "children"));
   const children = others(known("children", "parents"));
   if (!parents.length && !children.length) return null;
   const links = (list) => (list.length ? element("span", {}, parcelLinks(state.jurisdiction, list, app)) : null);
-  return element("section", {}, element("h3", {}, "Lineage"), facts([["Came from", links(parents)], ["Became", links(children)]]));
+  return element(
+    "section",
+    {},
+    element("h3", {}, "Lineage"),
+    facts([
+      ["Came from", links(parents)],
+      ["Became", links(children)],
+    ]),
+  );
 }
 
 /** What happened, newest first: changes, versions of its zoning, versions of its row. */
@@ -77,8 +98,13 @@ function byTime(versions) {
 function changeEvent(change, app) {
   const legal = change.effective && [", legal from ", timeElement(change.effective)];
   const state = change.state && change.state !== "event" ? ` (${change.state})` : "";
-  return element("p", {}, element("a", { href: app.href({ change: change.id, parcel: null }) }, kindLabel(change.kind) + state),
-    isOfParcels(change.kind) ? null : ` ${change.old ?? "none"} → ${change.new ?? "none"}`, legal);
+  return element(
+    "p",
+    {},
+    element("a", { href: app.href({ change: change.id, parcel: null }) }, kindLabel(change.kind) + state),
+    isOfParcels(change.kind) ? null : ` ${change.old ?? "none"} → ${change.new ?? "none"}`,
+    legal,
+  );
 }
 
 function zoningEvent(shares, app) {
@@ -88,7 +114,11 @@ function zoningEvent(shares, app) {
 }
 
 function rowEvent(row, index) {
-  const values = [row.area_m2 && area(row.area_m2), row.address, row.land_use && `land use ${row.land_use}`,
-    row.zoning_code_local && `code ${row.zoning_code_local}`].filter(Boolean);
+  const values = [
+    row.area_m2 && area(row.area_m2),
+    row.address,
+    row.land_use && `land use ${row.land_use}`,
+    row.zoning_code_local && `code ${row.zoning_code_local}`,
+  ].filter(Boolean);
   return element("p", {}, `${index ? "The parcel's row changed" : "First published"}: ${values.join(", ")}`);
 }

@@ -39,7 +39,10 @@ function pattern(draw) {
 }
 
 function hatch(at, ink) {
-  for (const [color, width, alpha] of [[ink.casing, 2.6, 0.5], [ink.ink, 1.2, 0.9]]) {
+  for (const [color, width, alpha] of [
+    [ink.casing, 2.6, 0.5],
+    [ink.ink, 1.2, 0.9],
+  ]) {
     at.strokeStyle = color;
     at.globalAlpha = alpha;
     at.lineWidth = width;
@@ -53,7 +56,10 @@ function hatch(at, ink) {
 }
 
 function dots(at, ink) {
-  for (const [color, radius] of [[ink.casing, 2.2], [ink.ink, 1.3]]) {
+  for (const [color, radius] of [
+    [ink.casing, 2.2],
+    [ink.ink, 1.3],
+  ]) {
     at.fillStyle = color;
     at.beginPath();
     at.arc(STEP / 2, STEP / 2, radius, 0, 7);

@@ -20,12 +20,21 @@ export async function listReviews(state, app, signal) {
     app.reviewed();
   };
   const who = signature();
-  const list = element("ul", { class: "reviews" }, changes.map((each) => reviewElement(each, who, decided, app)));
+  const list = element(
+    "ul",
+    { class: "reviews" },
+    changes.map((each) => reviewElement(each, who, decided, app)),
+  );
   return {
     name: `Review: ${counted(total, "decision")}`,
     nodes: [
       heading,
-      element("p", { class: "note" }, "Changes that the rules are not sure of. Accept what is a change; dismiss what is not. Your name goes into the audit. The token is the one that zoning serve prints."),
+      element(
+        "p",
+        { class: "note" },
+        "Changes that the rules are not sure of. Accept what is a change; dismiss what is not. ",
+        "Your name goes into the audit. The token is the one that zoning serve prints.",
+      ),
       total > 0 && who.form,
       total > 0 ? list : empty("Nothing waits for a decision."),
       amendments.length > 0 && amendmentsElement(amendments),
@@ -41,8 +50,12 @@ function signature() {
   secret.value = token() ?? "";
   person.addEventListener("change", () => sessionStorage.setItem(PERSON, person.value.trim()));
   secret.addEventListener("change", () => keepToken(secret.value));
-  const form = element("form", { class: "signature", onsubmit: (event) => event.preventDefault() },
-    element("label", {}, "Your name ", person), element("label", {}, "Token ", secret));
+  const form = element(
+    "form",
+    { class: "signature", onsubmit: (event) => event.preventDefault() },
+    element("label", {}, "Your name ", person),
+    element("label", {}, "Token ", secret),
+  );
   return { form, person };
 }
 
@@ -57,36 +70,85 @@ function reviewElement(change, who, decided, app) {
       who.person.focus();
       return;
     }
-    buttons.forEach((each) => { each.disabled = true; });
+    buttons.forEach((each) => {
+      each.disabled = true;
+    });
     try {
       await post(`reviews/${segment(change.id)}`, { action, person });
     } catch (error) {
       problem.textContent = error.message;
       problem.hidden = false;
-      buttons.forEach((each) => { each.disabled = false; });
+      buttons.forEach((each) => {
+        each.disabled = false;
+      });
       return;
     }
     item.replaceChildren(element("p", { class: "done" }, `${done}: ${label}`));
     decided(`${done}: ${label}`);
   };
   const label = `${kindLabel(change.kind)} ${(change.parcel_ids ?? []).slice(0, 3).join(", ")}`;
-  const buttons = [["accept", "Accept", "Accepted"], ["dismiss", "Dismiss", "Dismissed"]].map(([action, text, done]) =>
-    element("button", { type: "button", "aria-label": `${text}: ${label}`, class: action === "accept" ? "primary" : null,
-      onclick: decide(action, done) }, text));
+  const buttons = [
+    ["accept", "Accept", "Accepted"],
+    ["dismiss", "Dismiss", "Dismissed"],
+  ].map(([action, text, done]) =>
+    element(
+      "button",
+      {
+        type: "button",
+        "aria-label": `${text}: ${label}`,
+        class: action === "accept" ? "primary" : null,
+        onclick: decide(action, done),
+      },
+      text,
+    ),
+  );
   item.append(
-    element("p", {}, element("a", { href: app.href({ change: change.id, view: "review" }), "data-change": change.id }, label),
-      isOfParcels(change.kind) ? null : ` ${change.old ?? "none"} → ${change.new ?? "none"}`),
-    element("p", { class: "note" }, [`confidence ${plainNumber(change.confidence)}`, change.area_m2 ? area(change.area_m2) : null,
-      change.share ? `${percent(change.share)} of the lot` : null].filter(Boolean).join(" · "), " · noticed ", timeElement(change.detected, day)),
-    problem, element("p", { class: "actions" }, buttons));
+    element(
+      "p",
+      {},
+      element("a", { href: app.href({ change: change.id, view: "review" }), "data-change": change.id }, label),
+      isOfParcels(change.kind) ? null : ` ${change.old ?? "none"} → ${change.new ?? "none"}`,
+    ),
+    element(
+      "p",
+      { class: "note" },
+      [
+        `confidence ${plainNumber(change.confidence)}`,
+        change.area_m2 ? area(change.area_m2) : null,
+        change.share ? `${percent(change.share)} of the lot` : null,
+      ]
+        .filter(Boolean)
+        .join(" · "),
+      " · noticed ",
+      timeElement(change.detected, day),
+    ),
+    problem,
+    element("p", { class: "actions" }, buttons),
+  );
   return item;
 }
 
 function amendmentsElement(amendments) {
-  return element("section", {}, element("h3", {}, "Ordinances with questions"), element("ul", { class: "reviews" },
-    amendments.map((each) => {
-      const numbers = [...(each.ordinance_numbers ?? []), ...(each.case_numbers ?? [])].join(", ") || each.id;
-      return element("li", {}, element("p", {}, outerLink(each.source, numbers) ?? numbers, ` (${each.status})`),
-        element("ul", { class: "lines" }, (each.questions ?? []).map((question) => element("li", {}, String(question)))));
-    })));
+  return element(
+    "section",
+    {},
+    element("h3", {}, "Ordinances with questions"),
+    element(
+      "ul",
+      { class: "reviews" },
+      amendments.map((each) => {
+        const numbers = [...(each.ordinance_numbers ?? []), ...(each.case_numbers ?? [])].join(", ") || each.id;
+        return element(
+          "li",
+          {},
+          element("p", {}, outerLink(each.source, numbers) ?? numbers, ` (${each.status})`),
+          element(
+            "ul",
+            { class: "lines" },
+            (each.questions ?? []).map((question) => element("li", {}, String(question))),
+          ),
+        );
+      }),
+    ),
+  );
 }

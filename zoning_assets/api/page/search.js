@@ -33,10 +33,21 @@ export function startSearch(jurisdiction, open) {
     input.value = result.parcel_id;
     open(result);
   };
-  const option = (result, index) => element("li", { role: "option", id: `search-result-${index}`, "aria-selected": "false",
-    onpointerdown: (event) => { event.preventDefault(); choose(index); } },
-  element("span", { class: "main" }, result.parcel_id),
-  element("span", { class: "note" }, [result.address, result.zoning_code].filter(Boolean).join(" · ")));
+  const option = (result, index) =>
+    element(
+      "li",
+      {
+        role: "option",
+        id: `search-result-${index}`,
+        "aria-selected": "false",
+        onpointerdown: (event) => {
+          event.preventDefault();
+          choose(index);
+        },
+      },
+      element("span", { class: "main" }, result.parcel_id),
+      element("span", { class: "note" }, [result.address, result.zoning_code].filter(Boolean).join(" · ")),
+    );
 
   const ask = async () => {
     request.abort();
@@ -52,7 +63,10 @@ export function startSearch(jurisdiction, open) {
     }
     results = found.results;
     list.replaceChildren(...results.map(option));
-    if (!results.length) list.append(element("li", { role: "option", "aria-disabled": "true", "aria-selected": "false" }, "No parcel was found"));
+    if (!results.length)
+      list.append(
+        element("li", { role: "option", "aria-disabled": "true", "aria-selected": "false" }, "No parcel was found"),
+      );
     list.hidden = false;
     active = -1;
     input.setAttribute("aria-expanded", "true");

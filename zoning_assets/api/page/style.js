@@ -17,8 +17,8 @@ const DARK = { ground: "#16181c", line: "#c9c6bd", casing: "#0b0c0e", accent: "#
 export const inks = (isDark) => (isDark ? DARK : LIGHT);
 
 /**
- * view: jurisdiction, colors {type, code: [[value, color]]}, color "type" or "code", time (ISO, of the rows; null: now),
- * changedAfter and changedUntil (ISO, null: all), kind, hidden (Set of layers), isDark, selected (GeoJSON), frames (GeoJSON),
+ * view: jurisdiction, colors {type, code: [[value, color]]}, color "type" or "code", time (ISO, of the lots; null: now),
+ * changedAfter and changedUntil (ISO, null: all), kind, hidden (Set of layers), isDark, selected and frames (GeoJSON),
  * basemap {tiles, attribution}. Districts are shown as they are now only.
  */
 export function mapStyle(view) {
@@ -32,14 +32,28 @@ function sources(view) {
     frames: { type: "geojson", data: view.frames ?? NOTHING },
   };
   if (view.basemap?.tiles) {
-    found.basemap = { type: "raster", tiles: [view.basemap.tiles], tileSize: 256, attribution: view.basemap.attribution };
+    found.basemap = {
+      type: "raster",
+      tiles: [view.basemap.tiles],
+      tileSize: 256,
+      attribution: view.basemap.attribution,
+    };
   }
   if (!view.jurisdiction) return found;
   const values = { jurisdiction: view.jurisdiction };
-  const of = (name, given, minzoom) => ({ type: "vector", tiles: [tiles(`zoning.${name}`, given)], minzoom, maxzoom: MAX_ZOOM });
+  const of = (name, given, minzoom) => ({
+    type: "vector",
+    tiles: [tiles(`zoning.${name}`, given)],
+    minzoom,
+    maxzoom: MAX_ZOOM,
+  });
   const lots = { properties: "parcel_id,zoning_code,zone_type,address" };
   const changes = { ...values, kind: view.kind, properties: "id,kind,state,old,new", filter: timeFilter(view) };
-  found.lots = of(view.time ? "parcel_as_of" : "zoned_parcel", { ...values, ...lots, system_time: view.time }, LOTS_FROM);
+  found.lots = of(
+    view.time ? "parcel_as_of" : "zoned_parcel",
+    { ...values, ...lots, system_time: view.time },
+    LOTS_FROM,
+  );
   found.changes = of("change_feature", changes, 8);
   if (!view.time) found.districts = of("zoned_district", { ...values, properties: "code,code_local,zone_type" }, 8);
   return found;
@@ -60,13 +74,15 @@ const utc = (iso) => new Date(iso).toISOString();
 
 function layers(view, ink) {
   const drawn = [{ id: "ground", type: "background", paint: { "background-color": ink.ground } }];
-  if (view.basemap?.tiles) drawn.push({ id: "basemap", type: "raster", source: "basemap", paint: { "raster-opacity": 0.55 } });
+  if (view.basemap?.tiles)
+    drawn.push({ id: "basemap", type: "raster", source: "basemap", paint: { "raster-opacity": 0.55 } });
   const isShown = (name) => !view.hidden.has(name);
   if (view.jurisdiction) {
     if (isShown("districts") && !view.time) drawn.push(...districtLayers(view, ink));
     if (isShown("lots")) drawn.push(...lotLayers(view, ink));
     if (isShown("parcels")) drawn.push(...changeLayers("parcel", kindsOf("parcel"), "dots", [2, 1.5], view, ink));
-    if (isShown("changes")) drawn.push(...changeLayers("zoning", kindsOf("zoning", "facets"), "hatch", null, view, ink));
+    if (isShown("changes"))
+      drawn.push(...changeLayers("zoning", kindsOf("zoning", "facets"), "hatch", null, view, ink));
   }
   drawn.push(...frameLayers(view, ink), ...selectedLayers(ink));
   if (view.jurisdiction && isShown("districts") && !view.time) drawn.push(districtLabels(view));
@@ -76,7 +92,9 @@ function layers(view, ink) {
 
 /** Colours by the value of a column. A value that the legend does not know is grey. */
 function colorBy(column, pairs) {
-  const known = new Map(pairs.filter(([value]) => typeof value === "string").map(([value, color]) => [value, safeColor(color)]));
+  const known = new Map(
+    pairs.filter(([value]) => typeof value === "string").map(([value, color]) => [value, safeColor(color)]),
+  );
   if (known.size === 0) return NO_COLOR;
   return ["match", ["coalesce", ["get", column], ""], ...[...known].flat(), NO_COLOR];
 }
@@ -86,27 +104,61 @@ function districtLayers(view, ink) {
   const source = { source: "districts", "source-layer": LAYER };
   const isClose = view.hidden.has("lots") ? 0.6 : 0.16;
   return [
-    { id: "district-fill", type: "fill", ...source, paint: {
-      "fill-color": color, "fill-opacity": ["interpolate", ["linear"], ["zoom"], 13.6, 0.6, 14.2, isClose] } },
-    { id: "district-line", type: "line", ...source, paint: {
-      "line-color": ink.line, "line-opacity": 0.55, "line-width": ["interpolate", ["linear"], ["zoom"], 10, 0.3, 15, 1.2],
-      "line-dasharray": [4, 2] } },
+    {
+      id: "district-fill",
+      type: "fill",
+      ...source,
+      paint: {
+        "fill-color": color,
+        "fill-opacity": ["interpolate", ["linear"], ["zoom"], 13.6, 0.6, 14.2, isClose],
+      },
+    },
+    {
+      id: "district-line",
+      type: "line",
+      ...source,
+      paint: {
+        "line-color": ink.line,
+        "line-opacity": 0.55,
+        "line-width": ["interpolate", ["linear"], ["zoom"], 10, 0.3, 15, 1.2],
+        "line-dasharray": [4, 2],
+      },
+    },
   ];
 }
 
 function districtLabels(view) {
   const text = ["coalesce", ["get", "code"], ["get", "code_local"], ""];
-  return { id: "district-label", type: "symbol", source: "districts", "source-layer": LAYER, minzoom: 11,
-    layout: { "icon-image": ["concat", `label:${view.isDark ? "dark" : "light"}:`, text], "icon-padding": 12 } };
+  return {
+    id: "district-label",
+    type: "symbol",
+    source: "districts",
+    "source-layer": LAYER,
+    minzoom: 11,
+    layout: { "icon-image": ["concat", `label:${view.isDark ? "dark" : "light"}:`, text], "icon-padding": 12 },
+  };
 }
 
 function lotLayers(view, ink) {
-  const color = view.color === "code" ? colorBy("zoning_code", view.colors.code) : colorBy("zone_type", view.colors.type);
+  const color =
+    view.color === "code" ? colorBy("zoning_code", view.colors.code) : colorBy("zone_type", view.colors.type);
   const source = { source: "lots", "source-layer": LAYER };
   return [
-    { id: "lot-fill", type: "fill", ...source, paint: { "fill-color": color, "fill-opacity": view.isDark ? 0.62 : 0.68 } },
-    { id: "lot-line", type: "line", ...source, paint: {
-      "line-color": ink.ground, "line-width": ["interpolate", ["linear"], ["zoom"], 14, 0.4, 18, 1.6] } },
+    {
+      id: "lot-fill",
+      type: "fill",
+      ...source,
+      paint: { "fill-color": color, "fill-opacity": view.isDark ? 0.62 : 0.68 },
+    },
+    {
+      id: "lot-line",
+      type: "line",
+      ...source,
+      paint: {
+        "line-color": ink.ground,
+        "line-width": ["interpolate", ["linear"], ["zoom"], 14, 0.4, 18, 1.6],
+      },
+    },
   ];
 }
 
@@ -117,29 +169,83 @@ function changeLayers(id, kinds, pattern, dashes, view, ink) {
   const source = { source: "changes", "source-layer": LAYER, filter: isEventOf(kinds) };
   const width = (close, far) => ["interpolate", ["linear"], ["zoom"], 13.5, far, 15, close, 18, close * 1.6];
   return [
-    { id: `change-${id}-fill`, type: "fill", ...source, paint: { "fill-pattern": `${pattern}:${view.isDark ? "dark" : "light"}` } },
-    { id: `change-${id}-casing`, type: "line", ...source, paint: { "line-color": ink.casing, "line-width": width(4.4, 0) } },
-    { id: `change-${id}-line`, type: "line", ...source, paint: {
-      "line-color": ink.accent, "line-width": width(2, 1.2), ...(dashes ? { "line-dasharray": dashes } : {}) } },
+    {
+      id: `change-${id}-fill`,
+      type: "fill",
+      ...source,
+      paint: { "fill-pattern": `${pattern}:${view.isDark ? "dark" : "light"}` },
+    },
+    {
+      id: `change-${id}-casing`,
+      type: "line",
+      ...source,
+      paint: { "line-color": ink.casing, "line-width": width(4.4, 0) },
+    },
+    {
+      id: `change-${id}-line`,
+      type: "line",
+      ...source,
+      paint: {
+        "line-color": ink.accent,
+        "line-width": width(2, 1.2),
+        ...(dashes ? { "line-dasharray": dashes } : {}),
+      },
+    },
   ];
 }
 
 function changeLabels(view) {
   const text = ["concat", ["coalesce", ["get", "old"], "none"], " → ", ["coalesce", ["get", "new"], "none"]];
-  return { id: "change-label", type: "symbol", source: "changes", "source-layer": LAYER, minzoom: 15,
+  return {
+    id: "change-label",
+    type: "symbol",
+    source: "changes",
+    "source-layer": LAYER,
+    minzoom: 15,
     filter: isEventOf(kindsOf("zoning", "facets")),
-    layout: { "icon-image": ["concat", `change:${view.isDark ? "dark" : "light"}:`, text], "icon-padding": ["interpolate", ["linear"], ["zoom"], 15, 70, 17, 50, 18.5, 3] } };
+    layout: {
+      "icon-image": ["concat", `change:${view.isDark ? "dark" : "light"}:`, text],
+      "icon-padding": ["interpolate", ["linear"], ["zoom"], 15, 70, 17, 50, 18.5, 3],
+    },
+  };
 }
 
 function frameLayers(view, ink) {
   const isFine = ["match", ["get", "state"], "ok", true, false];
   return [
-    { id: "frame-fill", type: "fill", source: "frames", paint: { "fill-color": ["case", isFine, ink.line, ink.accent], "fill-opacity": 0.08 } },
-    { id: "frame-line", type: "line", source: "frames", filter: isFine, paint: { "line-color": ink.line, "line-width": 1.5 } },
-    { id: "frame-line-held", type: "line", source: "frames", filter: ["!", isFine], paint: {
-      "line-color": ink.accent, "line-width": 3, "line-dasharray": [2, 1] } },
-    { id: "frame-label", type: "symbol", source: "frames", layout: {
-      "icon-image": ["concat", `label:${view.isDark ? "dark" : "light"}:`, ["get", "name"]], "icon-allow-overlap": true } },
+    {
+      id: "frame-fill",
+      type: "fill",
+      source: "frames",
+      paint: { "fill-color": ["case", isFine, ink.line, ink.accent], "fill-opacity": 0.08 },
+    },
+    {
+      id: "frame-line",
+      type: "line",
+      source: "frames",
+      filter: isFine,
+      paint: { "line-color": ink.line, "line-width": 1.5 },
+    },
+    {
+      id: "frame-line-held",
+      type: "line",
+      source: "frames",
+      filter: ["!", isFine],
+      paint: {
+        "line-color": ink.accent,
+        "line-width": 3,
+        "line-dasharray": [2, 1],
+      },
+    },
+    {
+      id: "frame-label",
+      type: "symbol",
+      source: "frames",
+      layout: {
+        "icon-image": ["concat", `label:${view.isDark ? "dark" : "light"}:`, ["get", "name"]],
+        "icon-allow-overlap": true,
+      },
+    },
   ];
 }
 
