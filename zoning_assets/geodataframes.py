@@ -15,17 +15,20 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
+from zoning_assets import local_postgres
 from zoning_assets.errors import JurisdictionUnknown, NothingFound, SettingInvalid
 from zoning_assets.model import CHANGE_KINDS
 from zoning_assets.settings import Settings, parse_time
 from zoning_assets.storage.postgis import database
-from zoning_assets.storage.postgis.reader_access import bring_up_reader
+from zoning_assets.storage.postgis.reader_login import reader_url
 from zoning_assets.storage.postgis.records import change_feed_queries
 from zoning_assets.storage.postgis.records.change_feed_queries import ChangeFilter
 from zoning_assets.storage.postgis.sessions import translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
 CRS = "EPSG:4326"
+#: The longest time of one query: a million parcels take a minute or two.
+_STATEMENT_S = 3_600
 _STATES = ("event", "review", "retracted")
 #: Columns of times; all others have the type that the database gives.
 _TIMES = ("last_changed", "last_published", "detected", "since", "until")
@@ -40,7 +43,8 @@ def open_database(url: str | None = None) -> "ZoningDatabase":
     """See zoning_assets.connect."""
     settings = Settings.of(os.environ)
     environ = {**os.environ, **({"ZONING_DATABASE_URL": url} if url else {})}
-    return ZoningDatabase(bring_up_reader(settings.home, environ))
+    given = database.migrate(local_postgres.ensure(settings.home, environ))
+    return ZoningDatabase(reader_url(settings.home, given, _STATEMENT_S))
 
 
 @dataclass(frozen=True, repr=False)

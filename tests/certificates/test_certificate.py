@@ -11,15 +11,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import rows
+from tests.conftest import copied, rows
 from tests.support.changed_county import ChangedCounty
 from zoning_assets.certificates import certificate_check, signing_key
 from zoning_assets.certificates.certificate_format import canonical
 from zoning_assets.certificates.change_certificate import CertificateIssuer, leaves_of
 from zoning_assets.errors import CertificateRefused, SettingInvalid
 from zoning_assets.model import Place
+from zoning_assets.operations import history_rollback
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.postgis.records import change_records
+from zoning_assets.storage.postgis.records.certificate_queries import published_states
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -131,6 +133,27 @@ def test_a_page_that_is_not_of_its_harvest_is_refused(issued: bytes, key: Ed2551
     document["signature"] = key.sign(canonical(document["certificate"])).hex()
     with pytest.raises(CertificateRefused, match="is not part of its harvest"):
         certificate_check.check(canonical(document) + b"\n", pem)
+
+
+def test_a_state_that_a_rollback_restored_has_its_first_source(
+    server: str, published_county: ChangedCounty, issued: bytes
+) -> None:
+    """Not the batch of the rollback, which has no harvest, but the one that published the same rows before."""
+    rows(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", published_county.name)
+    with copied(server, published_county.name) as (_, url):
+        (change, *_) = change_records.find(url, kind="rezoned")
+        ((moment,),) = rows(url, "SELECT judged FROM zoning.release ORDER BY id LIMIT 1")
+        history_rollback.roll_back(
+            url, published_county.objects, published_county.jurisdiction, to=moment, actor="ann", reason="wrong",
+            dry_run=False,
+        )  # fmt: skip
+        found = published_states(url, change, 10**9, 10**9)
+        known = dict(rows(url, "SELECT id, harvest FROM zoning.batch WHERE undoes IS NULL AND committed <= %s", moment))
+    before = json.loads(issued)["certificate"]["before"]
+    for feed, name in (("parcels", "parcels"), ("zoning", "districts")):
+        assert found[feed]
+        assert all(known[row["batch"]] == row["harvest"] for row in found[feed])
+        assert [row["content_hash"] for row in found[feed]] == [row["content_hash"] for row in before[name]]
 
 
 def test_a_private_key_that_others_may_read_is_not_used(tmp_path: Path) -> None:

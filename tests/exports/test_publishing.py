@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ import pytest
 from tests.conftest import rows
 from tests.exports.conftest import ID, LOTS, WIDE, Town
 from tests.support.waiting import until
-from zoning_assets.errors import Defect, NothingFound, SettingInvalid, StoreError
+from zoning_assets.errors import Defect, MachineRefused, NothingFound, SettingInvalid, StoreError
 from zoning_assets.exports import layer_export, row_reader
 from zoning_assets.exports.export_target import open_target, sha256
 from zoning_assets.exports.formats import FORMATS
@@ -243,6 +244,22 @@ def test_where_an_export_goes(tmp_path: Path, to: str | None, path: str, monkeyp
     given = to and to.replace("/a/", f"{tmp_path}/a/") if to and not to.startswith(("s3", "gs")) else to
     target = open_target(given, tmp_path / "home/exports/x", "x-parcels.csv", ".csv")
     assert target.path == (path if "://" in path else f"{tmp_path}{path}")
+
+
+@pytest.mark.parametrize(("free", "error"), [(0, MachineRefused), (1 << 40, RuntimeError)])
+def test_a_full_disk_is_told(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, error: type[Exception]
+) -> None:
+    """GDAL does not say why it cannot write."""
+
+    def full(path: Path, stream: object) -> dict[str, object]:
+        raise RuntimeError("cannot write")
+
+    monkeypatch.setattr(layer_export, "FORMATS", {"csv": replace(FORMATS["csv"], write=full)})
+    monkeypatch.setattr(layer_export.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(error):
+        town.export("csv", to=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("to", ["", "a\x00b", "ftp://host/folder", "/proc/nowhere/x"])

@@ -127,7 +127,8 @@ def open_target(to: str | None, default: Path, name: str, suffix: str) -> Export
         top, _, last = to.rpartition("/") if to.endswith(suffix) else (to.rstrip("/"), "", name)
         return ExportTarget(Objects(top, "--to"), None, last)
     given = Path(to.removeprefix("file://")).expanduser().absolute() if to else default
-    folder, last = (given.parent, given.name) if to and given.name.endswith(suffix) else (given, name)
+    is_file = to is not None and given.name.endswith(suffix) and not given.is_dir()
+    folder, last = (given.parent, given.name) if is_file else (given, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

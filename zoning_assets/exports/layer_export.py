@@ -3,8 +3,11 @@
 Nothing is written if the published file already has the same rows. Only one process at a time writes a target.
 """
 
+import errno
 import hashlib
 import math
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +28,8 @@ from zoning_assets.storage.postgis.sessions import translated_errors
 _LOCK = "SELECT pg_advisory_lock(hashtextextended(%s, 16))"
 #: Sums of the same numbers in another order differ by rounding.
 _PRECISION = 1e-9
+#: With fewer free bytes the disk is full.
+_LEAST_FREE = 1 << 20
 #: An existing file with these values need not be written again.
 _COMPARED = ("content_hash", "format", "format_version", "name", "source", "licence")
 
@@ -102,10 +107,16 @@ def _write(
     except ZoningError:
         raise
     except Exception as error:
-        if known := machine_error(error, target.path):
+        if known := machine_error(_cause(error, target, scratch), target.path):
             raise known from error
         raise
     return description
+
+
+def _cause(error: Exception, target: ExportTarget, scratch: Path) -> Exception:
+    """The error, or that of a full disk, which GDAL does not name."""
+    free = shutil.disk_usage(target.folder or scratch.parent).free
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if free < _LEAST_FREE else error
 
 
 def _prove(draft: Path, format_: ExportFormat, rows: RowStream) -> None:
