@@ -32,7 +32,8 @@ def test_the_written_page_is_the_generated_one(name: str, database: str) -> None
 
 def test_the_settings_are_those_that_the_code_reads() -> None:
     code = [path.read_text(encoding="utf-8") for path in (CLONE / "zoning_assets").rglob("*.py")]
-    internal = {"ZONING_DATABASE_PASSWORD", "ZONING_DATABASE_PORT", "ZONING_SHARED"}  # of the container, and of benchmarks
+    # Of the container with PostGIS, and of benchmarks.
+    internal = {"ZONING_DATABASE_PASSWORD", "ZONING_DATABASE_PORT", "ZONING_SHARED"}
     read = set(re.findall(r"\bZONING_[A-Z_]*[A-Z]\b", "\n".join(code))) - internal
     assert read == {name for name in VARIABLES if name.startswith("ZONING_")}
 
