@@ -16,7 +16,7 @@ from tests.sources.opendatasoft.fake_opendatasoft import FakeOpendatasoft
 from tests.sources.selecting import Selecting
 from tests.sources.socrata import fake_socrata
 from tests.sources.wfs import fake_wfs
-from zoning_assets.errors import FeedRefused, JurisdictionInvalid, ZoningError
+from zoning_assets.errors import FeedRefused, JurisdictionInvalid, PortalUnreachable, ZoningError
 from zoning_assets.sources import Request, feed_type
 
 LOTS = portals.lots(1200)
@@ -105,6 +105,17 @@ async def test_a_refused_clause_is_one_line(tmp_path: Path, kind: str, portal: A
         assert part in message
     assert "\n" not in message
     assert caught.value.final
+
+
+async def test_a_portal_that_fails_on_a_clause(tmp_path: Path) -> None:
+    """tipg answers 500 if a column does not exist. It may be an outage, so that a later try is allowed."""
+    answers = ogc()
+    answers.refusal = lambda why: web.json_response({"detail": why}, status=500)
+    async with asking("ogc-features", answers, tmp_path, "town = 'Mytown'") as request:
+        with pytest.raises(PortalUnreachable) as caught:
+            await feed_type("ogc-features").open_source(request)
+    assert "where = \"town = 'Mytown'\": the portal fails on it: HTTP 500" in str(caught.value)
+    assert caught.value.is_temporary
 
 
 @pytest.mark.parametrize(

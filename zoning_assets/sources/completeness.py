@@ -21,6 +21,11 @@ raises HarvestIncomplete (FileRefused for a downloaded file), and nothing of the
     downloaded files       file   download/resumable_file.ResumableFile.check: its length and its checksums
                            page   files/file_reader.batches: the file has as many rows as it states
                            layer  full_layer.FullLayer.pages: the rows are as many as the file states
+    part of a layer        before arcgis/clause_check, check_filter of WFS and OGC API: the server obeys the clause
+    (`where`)              layer  as above; each count, list and page has the clause
+                           file   files/row_selection: the rows have exactly the ids that GDAL selects
+    joined tables, maps    page   pipeline/join_harvest, pipeline/map_layers: a page is decoded to its counted rows
+    with overlays          layer  as above, each table and each layer by its own feed type
 
 `prove` compares numbers and signals, and stores them as the proof of the harvest. The pipeline then checks that a
 decoded page has the rows that were counted (pipeline/extract._check_counts), and that the rows of an update are exactly

@@ -5,7 +5,7 @@ with everything that it asks about rows: pages, counts, lists of ids, statistics
 complete is relative to the part.
 """
 
-from zoning_assets.errors import FeedRefused, JurisdictionInvalid, ZoningError
+from zoning_assets.errors import FeedRefused, JurisdictionInvalid, PortalError, PortalUnreachable
 from zoning_assets.sources.source import Request
 
 
@@ -14,11 +14,16 @@ def contradiction(clause: str) -> str:
     return f"({clause}) AND NOT ({clause})"
 
 
-def refused(request: Request, error: ZoningError) -> FeedRefused:
-    """The error if the portal refuses the clause; a refusal that would be the same without it is returned as it is."""
+def refused(request: Request, error: PortalError) -> PortalError:
+    """The error of a request with the clause, if the feed has one: the portal refuses it, or fails on it (tipg answers
+    500 if a column does not exist). A refusal that would be the same without the clause is returned as it is."""
     if request.feed.where is None or getattr(error, "final", False):
-        return error if isinstance(error, FeedRefused) else _refusal(request, error.what)
-    return _refusal(request, f"the portal refuses it: {error.what}")
+        return error
+    if isinstance(error, FeedRefused):
+        return _refusal(request, f"the portal refuses it: {error.what}")
+    do = f"check `where` of feeds.{request.feed.name} in the file, or try again later"
+    what = f'where = "{request.feed.where}": the portal fails on it: {error.what}'
+    return PortalUnreachable(what, where=request.where, do=do, wait_s=error.wait_s)
 
 
 def ignored(request: Request) -> FeedRefused:

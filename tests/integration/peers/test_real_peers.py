@@ -3,6 +3,7 @@
 One of its rows has an empty polygon, one has no key, 13 keys come in 93 rows: 13,034 parcels when those are dissolved.
 """
 
+import json
 import shutil
 import warnings
 import zipfile
@@ -18,13 +19,16 @@ from tests.conftest import read_toml, rows, sync
 from tests.integration.peers import serving_peers
 from tests.integration.test_real_data import CAMBRIDGE, EVERY_HASH, total
 from tests.support.shared_data import cambridge
-from zoning_assets.errors import HarvestIncomplete
+from zoning_assets.errors import FeedRefused, HarvestIncomplete, PortalUnreachable
 from zoning_assets.http import Http, Tally
 from zoning_assets.model import Jurisdiction, Outcome, Place
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.sources import Request, feed_type
+from zoning_assets.sources.full_layer import FullLayer, page_of
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.harvest_drafts import HarvestDraft
+from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.transform.decode import page_readers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -218,3 +222,52 @@ def test_mapserver_where_a_person_accepts_hidden_rows(pipeline: Pipeline, tmp_pa
     assert rows(pipeline.database, zeros) == [(0,)]
     assert differing(pipeline, described, tmp_path) == (69, 0.0)
     assert rows(pipeline.database, zeros) == [(68,)], "one more was dissolved with a row that has a number"
+
+
+LIKE = '<fes:PropertyIsLike wildCard="*" singleChar="." escapeChar="!">'
+FES = (
+    f'<fes:Filter xmlns:fes="http://www.opengis.net/fes/2.0">{LIKE}<fes:ValueReference>ML</fes:ValueReference>'
+    "<fes:Literal>1*</fes:Literal></fes:PropertyIsLike></fes:Filter>"
+)
+
+
+async def part_of(folder: Path, kind: str, url: str, where: str, more: str = "") -> set[str]:
+    """The keys of a part of the city, as the feed type reads them."""
+    described = jurisdiction(folder, kind, url, f"where = {json.dumps(where)}\n{more}")
+    draft = HarvestDraft(Objects(str(folder / "store")), Place(described.id), "parcels")
+    async with Http() as http:
+        request = Request(described, described.feeds["parcels"], http.for_work(Tally()), folder / "scratch", draft)
+        whole = await feed_type(kind).open_source(request)
+    assert isinstance(whole, FullLayer)
+    pages = [page_readers.READERS[whole.form](page_of(batch), whole.layer) for batch in whole.here.batches()]
+    return {str(row["ML"]) for page in pages for row in page.attributes}
+
+
+def expected_part(city: Path) -> set[str]:
+    """The same by GDAL."""
+    return set(pyogrio.read_dataframe(city / "parcels.gpkg", where="ML LIKE '1%'", read_geometry=False)["ML"])
+
+
+async def test_a_part_of_a_layer_of_tipg(tmp_path: Path, city: Path, database: str) -> None:
+    """By CQL2; a wrong clause is refused in one line."""
+    owner = database.partition("?")[0]
+    _load(city, owner)
+    with serving_peers.tipg(tmp_path, owner) as address:
+        url = f"{address}/collections/public.lots"
+        assert await part_of(tmp_path, "ogc-features", url, "ML LIKE '1%'", "page_size = 1000") == expected_part(city)
+        with pytest.raises(PortalUnreachable, match=r"where = \"NOPE = 'x'\": the portal fails on it.*does not exist"):
+            await part_of(tmp_path, "ogc-features", url, "NOPE = 'x'")
+
+
+async def test_a_part_of_a_layer_of_mapserver(tmp_path: Path, city: Path, lighttpd: str) -> None:
+    """By a filter in XML; the clause as text, which only GeoServer has, is found to be ignored."""
+    url, more = f"{lighttpd}/cgi-bin/mapserv?map=CITY", 'layer = "parcels"\nhidden_rows = "accept"'
+    assert await part_of(tmp_path, "wfs", url, FES, more) == expected_part(city)
+    with pytest.raises(FeedRefused, match="the portal ignores it"):
+        await part_of(tmp_path, "wfs", url, "ML LIKE '1%'", more)
+
+
+async def test_a_part_of_a_layer_of_pygeoapi(tmp_path: Path, pygeoapi: str) -> None:
+    """Its provider of GeoJSON has no filters."""
+    with pytest.raises(FeedRefused, match=r"where = .*the portal (ignores|refuses) it"):
+        await part_of(tmp_path, "ogc-features", f"{pygeoapi}/collections/geojson", "ML LIKE '1%'")

@@ -80,12 +80,13 @@ def _named(service: QueryClient) -> Mapping[str, str]:
 async def probe(request: Request) -> dict[str, Any]:
     """Return the layer's signals: its last edit, count, largest id and area, by zoning code if it has one.
 
-    It sends at most three requests (four with `where`), and fetches no feature.
+    It sends at most three requests (more only to name a refused clause), and fetches no feature.
 
     Raises:
         NotALayer, PortalError: see errors.py.
     """
     service = await QueryClient.open(request)
-    await check_clause(service)
-    by_code = await statistics_probe.groups(service)
-    return {"edited": service.about.edited, **_named(service), **(by_code or {"count": await service.count(EVERY_ROW)})}
+    counted = await statistics_probe.groups(service) or {"count": await service.count(EVERY_ROW)}
+    if counted["count"] is None:
+        await check_clause(service)
+    return {"edited": service.about.edited, **_named(service), **counted}

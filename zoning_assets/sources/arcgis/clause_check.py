@@ -1,6 +1,6 @@
 """Check that an ArcGIS server accepts and obeys the clause `where` of a feed."""
 
-from zoning_assets.errors import FeedRefused
+from zoning_assets.errors import FeedRefused, PortalUnreachable
 from zoning_assets.sources import row_filter
 from zoning_assets.sources.arcgis.query_client import EVERY_ROW, QueryClient
 
@@ -21,10 +21,10 @@ async def check_clause(service: QueryClient) -> None:
         value, _ = await service.query({"where": f"NOT ({clause})", "returnCountOnly": "true"})
         if type(value.get("count")) is int and value["count"] > 0:
             raise row_filter.ignored(service.request)
-    except FeedRefused as refusal:
-        if refusal.final:
+    except (FeedRefused, PortalUnreachable) as refusal:
+        if getattr(refusal, "final", False):
             raise
         try:
             await service.query({**EVERY_ROW, "outFields": "*", "returnGeometry": "false", "resultRecordCount": "1"})
-        except FeedRefused as again:
+        except (FeedRefused, PortalUnreachable) as again:
             raise row_filter.refused(service.request, again) from again

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zoning_assets.errors import FeedRefused
+from zoning_assets.errors import FeedRefused, PortalUnreachable
 from zoning_assets.http import Response
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources import row_filter
@@ -103,7 +103,7 @@ class _OgcServer:
     async def _rows(self, params: Mapping[str, str]) -> tuple[FeaturePage, Response]:
         try:
             answer = await self.query("rows", self.at.items, params, feature_collection.read_geojson)
-        except FeedRefused as refusal:
+        except (FeedRefused, PortalUnreachable) as refusal:
             raise row_filter.refused(self.request, refusal) from refusal
         return answer.value, answer
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer
+from zoning_assets.errors import FeedRefused, FileRefused, HarvestIncomplete, NotALayer, PortalUnreachable
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources import row_filter
 from zoning_assets.sources.completeness import prove
@@ -93,7 +93,7 @@ async def _describe(request: Request, url: str, where: str) -> OpendatasoftDatas
         return dataset
     try:
         answer = await polling.query(request, f"{url}/records", {**_selected(request), "limit": "1"}, read)
-    except FeedRefused as refusal:
+    except (FeedRefused, PortalUnreachable) as refusal:
         raise row_filter.refused(request, refusal) from refusal
     count = json_fields.count(answer.value.get("total_count"))
     if count is None:

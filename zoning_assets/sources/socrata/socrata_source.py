@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zoning_assets.errors import FeedRefused, NotALayer
+from zoning_assets.errors import FeedRefused, NotALayer, PortalUnreachable
 from zoning_assets.redaction import without_secrets
 from zoning_assets.sources import row_filter
 from zoning_assets.sources.full_layer import FullLayer
@@ -100,7 +100,7 @@ class SocrataDataset:
         params = {"$select": "count(*)", **self._selected}
         try:
             answer = await polling.query(self.request, self._url, params, self._read)
-        except FeedRefused as refusal:
+        except (FeedRefused, PortalUnreachable) as refusal:
             raise row_filter.refused(self.request, refusal) from refusal
         values = list(answer.value[0].values()) if answer.value else []
         return json_fields.count(values[0]) if len(values) == 1 else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from zoning_assets.errors import FeedRefused, NotALayer
+from zoning_assets.errors import FeedRefused, NotALayer, PortalUnreachable
 from zoning_assets.http.response_checks import failure_reason
 from zoning_assets.sources import row_filter
 from zoning_assets.sources.completeness import check_page_rows, incomplete
@@ -116,7 +116,7 @@ class WfsClient:
         """The server's count of rows; None: it does not count."""
         try:
             root = await self._hits(self._filter(self.request.feed.where))
-        except FeedRefused as refusal:
+        except (FeedRefused, PortalUnreachable) as refusal:
             raise row_filter.refused(self.request, refusal) from refusal
         return self._counted(root)
 
@@ -145,7 +145,7 @@ class WfsClient:
             root = await self._hits(self._filter(wfs_filter.contradiction(clause)))
         except ValueError as error:
             raise row_filter.unsupported(self.request, str(error)) from error
-        except FeedRefused as refusal:
+        except (FeedRefused, PortalUnreachable) as refusal:
             raise row_filter.refused(self.request, refusal) from refusal
         count = self._counted(root)
         if count is None:
