@@ -28,10 +28,11 @@ _TYPES = {
 
 @router.get("/")
 def root(request: Request, f: Annotated[str | None, Query(description="Format: json or html.")] = None) -> Response:
-    """Show the map to a browser, and the landing page of the OGC API to a program."""
+    """Show the map, and the landing page of the OGC API to a client that accepts JSON."""
     if f not in (None, "json", "html"):
         raise HTTPException(400, "f is json or html")
-    is_html = f == "html" or (f is None and "text/html" in request.headers.get("accept", ""))
+    accepted = request.headers.get("accept", "")
+    is_html = f == "html" or (f is None and ("text/html" in accepted or "json" not in accepted))
     return _file(request, "index.html") if is_html else json_response(request, landing(request))
 
 
