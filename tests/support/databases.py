@@ -7,11 +7,13 @@ used by the next test, under a new name. One whose schema was changed is dropped
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
 
+from tests.support.waiting import until
 from zoning_assets.storage.postgis import database as db
 
 #: The catalogs in which every change of a schema leaves a row more, a row less or a row of a newer transaction.
@@ -61,9 +63,7 @@ WHERE relnamespace = 'zoning'::regnamespace AND relkind = 'r' AND relname <> 'sc
 AND pg_relation_size(oid) > 0
 """
 _RESTART = b"SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence"
-_DISCONNECT = (
-    b"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-)
+_END_SESSIONS = b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
 
 def named(url: str, name: str) -> str:
@@ -72,8 +72,13 @@ def named(url: str, name: str) -> str:
 
 
 def disconnect(connection: psycopg.Connection, name: str) -> None:
-    """End the sessions of a database: workers keep connections for their next transaction."""
-    connection.execute(_DISCONNECT, [name])
+    """End the sessions of a database and wait for their end: workers keep connections for their next transaction."""
+    # pg_terminate_backend can wait itself, but looks only every 0.1 s.
+    until(partial(_ended, connection, name), f"the end of the sessions of {name}", most_s=10, every_s=0.002)
+
+
+def _ended(connection: psycopg.Connection, name: str) -> bool:
+    return not connection.execute(_END_SESSIONS, [name]).rowcount
 
 
 def _new_name() -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 MOST_S = 500.0
 
 
-def until(reached: Callable[[], object], what: str, most_s: float = MOST_S) -> None:
+def until(reached: Callable[[], object], what: str, most_s: float = MOST_S, every_s: float = 0.02) -> None:
     """Return as soon as something is so; fail with what was waited for when it does not come."""
     ends = time.monotonic() + most_s
     while not reached():
         assert time.monotonic() < ends, f"waited in vain: {what}"
-        time.sleep(0.02)
+        time.sleep(every_s)
