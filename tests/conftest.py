@@ -122,7 +122,7 @@ def going_on(server: str, kept: str, store: Path, folder: Path, pool: Pool) -> I
         pool: the session's.
     """
     shutil.copytree(store, folder / "store")
-    with psycopg.connect(server) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         disconnect(connection, kept)
     with copied(server, kept) as (_, url):
         yield Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)

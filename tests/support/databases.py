@@ -72,7 +72,12 @@ def named(url: str, name: str) -> str:
 
 
 def disconnect(connection: psycopg.Connection, name: str) -> None:
-    """End the sessions of a database and wait for their end: workers keep connections for their next transaction."""
+    """End the sessions of a database and wait for their end: workers keep connections for their next transaction.
+
+    Args:
+        connection: in autocommit; within a transaction PostgreSQL shows the same sessions each time.
+        name: the database.
+    """
     # pg_terminate_backend can wait itself, but looks only every 0.1 s.
     until(partial(_ended, connection, name), f"the end of the sessions of {name}", most_s=10, every_s=0.002)
 
