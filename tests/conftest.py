@@ -12,12 +12,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from tests.sources import judged
+from tests.support import sampling
 from tests.support.cluster_fixture import session_cluster
-from tests.support.databases import Databases, copied, disconnect, named
+from tests.support.databases import Databases, continued, named
 from tests.support.scheduling import ByModule
 from zoning_assets import jurisdictions
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
@@ -28,16 +28,22 @@ from zoning_assets.storage import dagster_storage
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import database as db
 
-# Properties are judged by their result, not by the load of the machine: pytest's timeout ends what hangs.
-# In CI the examples are always the same, so that what lands is judged by what was tried; elsewhere they are new.
-settings.register_profile(
-    "any machine",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    derandomize=bool(os.environ.get("CI")),
-    database=None if os.environ.get("CI") else settings.default.database,
-)
-settings.load_profile("any machine")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--full`, for `zoning test --all`."""
+    parser.addoption("--full", action="store_true", help="try all cases of sampled tests and all examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What this run tries, before test modules are imported."""
+    sampling.configure(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Before `-m "not slow"` is obeyed."""
+    if not config.getoption("full"):
+        sampling.leave_for_other_days(items)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -122,9 +128,7 @@ def going_on(server: str, kept: str, store: Path, folder: Path, pool: Pool) -> I
         pool: the session's.
     """
     shutil.copytree(store, folder / "store")
-    with psycopg.connect(server, autocommit=True) as connection:
-        disconnect(connection, kept)
-    with copied(server, kept) as (_, url):
+    with continued(server, kept) as url:
         yield Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)
 
 

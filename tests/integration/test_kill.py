@@ -96,6 +96,7 @@ def undisturbed() -> dict[str, dict[str, list[tuple]]]:
     return {}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("stage", ["raw", "normalized", "validated", "copy"])
 def test_a_killed_run_started_again_ends_as_if_undisturbed(
     runs: Runs, stage: str, undisturbed: dict[str, dict[str, list[tuple]]]

@@ -100,6 +100,15 @@ def copied(server: str, template: str) -> Iterator[tuple[str, str]]:
         _drop(connection, name)
 
 
+@contextmanager
+def continued(server: str, name: str) -> Iterator[str]:
+    """A copy of a database in which something was published: its URL as the writer. Sessions of that one are ended."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        disconnect(connection, name)
+    with copied(server, name) as (_, url):
+        yield url
+
+
 def _create(connection: psycopg.Connection, name: str, template: str) -> None:
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))

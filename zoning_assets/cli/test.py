@@ -27,8 +27,8 @@ _QUICK = {
 }
 #: One worker more than cores, because many tests wait for processes.
 _FAST = ["-n", str((os.cpu_count() or 1) + 1), "-m", "not slow"]
-#: Without parallel workers, because some of them measure time.
-_SLOW = ["-m", "slow"]
+#: All cases and examples of the everyday tests, then the slow ones without parallel workers: some measure time.
+_ALL = {"tests": [*_FAST, "--full"], "slow tests": ["-m", "slow", "--full"]}
 _NO_TESTS = 5  # pytest's exit status if no test is selected
 
 
@@ -44,7 +44,7 @@ def test(
         )
     failed = [name for name, command in _QUICK.items() if _run(name, command)]
     with _start(["-m", "mypy"]) as types:  # in parallel with the tests: it takes a minute without a cache
-        rounds = {"tests": _FAST, "slow tests": _SLOW} if everything else {"tests": _FAST}
+        rounds = _ALL if everything else {"tests": _FAST}
         try:
             ended = {name: _run(name, ["-m", "pytest", *words, *context.args]) for name, words in rounds.items()}
         except KeyboardInterrupt:

@@ -76,6 +76,7 @@ def filled(request: pytest.FixtureRequest, server: str, template: str) -> Iterat
         yield url
 
 
+@pytest.mark.sampled(3)
 def test_the_cost_does_not_depend_on_other_counties(alone: list[int], filled: str) -> None:
     """A second and a third county, a release and its rollback read as many rows beside 23,000 other rows as alone."""
     beside = _work(filled, db.as_role(filled, None))

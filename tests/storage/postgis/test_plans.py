@@ -103,6 +103,7 @@ def _filled(server: str, template: str, state: str, *, of_jurisdictions: bool) -
         yield owner
 
 
+@pytest.mark.sampled(5, by="state")
 @pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
 def test_no_plan_reads_a_county_for_a_key(state: str, county: Filling) -> None:
     """A query for keys or a tile costs by their number, a query for a county by the rows of this county."""
@@ -110,6 +111,7 @@ def test_no_plan_reads_a_county_for_a_key(state: str, county: Filling) -> None:
         assert _too_much(connection, county, of_keys_only=False) == []
 
 
+@pytest.mark.sampled(4, by="older")
 @pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
 def test_look_ups_by_key_do_not_depend_on_statistics(older: str, county: Filling) -> None:
     """The same for keys, with outdated statistics of jurisdictions."""
@@ -117,6 +119,7 @@ def test_look_ups_by_key_do_not_depend_on_statistics(older: str, county: Filling
         assert _too_much(connection, county, of_keys_only=True) == []
 
 
+@pytest.mark.sampled(5, by="state")
 @pytest.mark.parametrize("source", [
     "zoning.zoned_parcel", "zoning.parcel", "zoning.parcel_version",
     "zoning.parcel_as_of(%(jurisdiction)s, NULL, NULL)",
