@@ -9,7 +9,8 @@ import pyogrio
 import pytest
 import shapely
 
-from tests.conftest import copied, going_on, read_toml, rows, sync
+from tests.conftest import going_on, read_toml, rows, sync
+from tests.support.databases import copied
 from tests.support.shared_data import cambridge, need
 from zoning_assets.model import ZONING, Counts, Jurisdiction, Outcome
 from zoning_assets.pipeline.pipeline import Pipeline

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copied, going_on, read_toml, rows, sync
+from tests.conftest import going_on, read_toml, rows, sync
+from tests.support.databases import copied
 from zoning_assets.defs import build
 from zoning_assets.errors import NothingFound, RollbackRefused
 from zoning_assets.model import ZONING, Jurisdiction

@@ -12,7 +12,8 @@ from typing import Any
 import pyogrio
 import pytest
 
-from tests.conftest import copied, going_on, read_toml, rows, sync
+from tests.conftest import going_on, read_toml, rows, sync
+from tests.support.databases import copied
 from tests.support.shared_data import cambridge
 from zoning_assets.model import ZONING, Jurisdiction
 from zoning_assets.operations import history_rollback

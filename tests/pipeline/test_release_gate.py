@@ -7,8 +7,9 @@ from threading import Timer
 
 import pytest
 
-from tests.conftest import copied, going_on, read_toml, rows, sync
+from tests.conftest import going_on, read_toml, rows, sync
 from tests.support import town
+from tests.support.databases import copied
 from tests.support.shared_data import cambridge, need
 from zoning_assets.errors import AcceptanceNeeded, NothingWaits
 from zoning_assets.model import PARCELS, ZONING, Jurisdiction, Outcome, Place

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copied, going_on, read_toml, rows, sync
+from tests.conftest import going_on, read_toml, rows, sync
 from tests.operations.test_history_rollback import go_on, harvest, now, undo
 from tests.pipeline.test_unchanged import harvest as harvested
 from tests.pipeline.test_unchanged import tracked
 from tests.support import town
+from tests.support.databases import copied
 from zoning_assets.errors import FeedRefused, HarvestIncomplete
 from zoning_assets.http import ResponseCaches
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Outcome, Place

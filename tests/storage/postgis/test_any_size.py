@@ -6,9 +6,9 @@ from itertools import pairwise
 import psycopg
 import pytest
 
-from tests.conftest import copied
 from tests.storage.postgis.filled import STATES, prepare
 from tests.storage.postgis.synthetic import COVERS, NORTH, SOUTH, Fact, edition, in_parts, table
+from tests.support.databases import copied
 from zoning_assets.storage.postgis import database as db
 from zoning_assets.storage.postgis.publish import publish
 from zoning_assets.storage.postgis.rollback_batches import opened

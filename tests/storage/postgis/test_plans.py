@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import copied
 from tests.storage.postgis.asked import STAGED, TILE, prepared, queries, values_of
 from tests.storage.postgis.filled import LARGE, SMALL, STATES, Filling, prepare
+from tests.support.databases import copied
 from zoning_assets.storage.postgis import database as db
 
 #: What asks of every jurisdiction at once, and so reads all: what a person or a sensor looks at.
