@@ -129,18 +129,16 @@ def test_a_layer_that_says_nothing_of_changes_is_fetched_at_no_more_requests(
         assert sum(each["requests"] for each in again["harvests"]) == sum(cold.values())
 
 
-def test_force_is_a_run_and_a_feed_is_none(county: County) -> None:
-    """Of one feed that did not change no run is needed either."""
-    _, found = county.sync("--force")
-    assert "dagster" in found
+def test_of_one_feed_that_did_not_change_no_run_is_needed(county: County) -> None:
     _, found = county.sync("--feed", "zoning")
     assert "dagster" not in found
 
 
 @pytest.mark.slow
-def test_one_tile_is_a_run(county: County, published: Published) -> None:
-    _, found = county.sync("--tile", published.report["harvests"][0]["tile"])
-    assert "dagster" in found
+def test_force_and_one_tile_are_runs(county: County, published: Published) -> None:
+    for words in (["--force"], ["--tile", published.report["harvests"][0]["tile"]]):
+        _, found = county.sync(*words)
+        assert "dagster" in found
 
 
 def test_a_storage_of_dagster_that_is_new_learns_the_tiles(county: County) -> None:

@@ -21,7 +21,7 @@ from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal_process import serving
 
-_PARCELS = 600
+_PARCELS = 1200
 TILE_ASSETS = ["raw_feed", "normalized", "validated", "parcels"]
 
 

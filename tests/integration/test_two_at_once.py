@@ -70,13 +70,14 @@ def test_registering_a_county_touches_no_other_one() -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_others_see_all_keys_at_any_moment_and_a_kill_loses_none() -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_others_see_all_keys_at_any_moment_and_a_kill_loses_none(kills: int) -> None:
     """While a process registers, and after it was killed doing so, another county has all of its tiles, and this one
     those of before or of after."""
     with bootstrap.dagster_instance() as instance:
         partitions.register(instance, "us-mm", _OTHER)
         before = _numbered()
-        for _ in range(3):
+        for _ in range(kills):
             with subprocess.Popen([sys.executable, "-c", _CHANGING], stdout=subprocess.PIPE) as changing:
                 assert changing.stdout is not None
                 assert changing.stdout.readline() == b"ready\n"

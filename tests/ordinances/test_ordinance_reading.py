@@ -14,6 +14,14 @@ from zoning_assets.ordinances import Limits, read_document
 from zoning_assets.ordinances.reading import html_text
 
 HOSTILE = [paper for paper in papers() if "refused" in paper.expected]
+SOUND = [paper for paper in papers() if "refused" not in paper.expected and not paper.is_matter]
+
+
+@pytest.mark.sampled(20)
+@pytest.mark.parametrize("paper", SOUND, ids=lambda paper: paper.name)
+def test_the_child_process_reads_what_is_there(paper):
+    """As the same parsers do in this process."""
+    assert read_document(paper.body(), name=paper.name) == paper.document()
 
 
 @pytest.mark.parametrize("paper", HOSTILE, ids=lambda paper: paper.name)

@@ -47,7 +47,7 @@ def leave_for_other_days(items: Iterable[pytest.Item]) -> None:
     """Mark as slow the cases of sampled tests that are not of this day.
 
     `sampled(n)` counts the cases of a test in their order; `sampled(n, by="name")` counts the values of one parameter.
-    One case of each test is of every day.
+    At least one case of each test is of this day.
     """
     for cases in _cases_of_tests(items):
         for number, same in enumerate(cases):

@@ -32,6 +32,7 @@ def test_a_sync_that_waits_for_a_page_ends(place: Place, number: int, group: boo
     completes(place)
 
 
+@pytest.mark.slow
 def test_a_sync_under_a_pause_ends(place: Place) -> None:
     """A pause may last for days; SIGTERM does not wait for its end."""
     hold = hold_records.pause(place.database, jurisdiction=ID, host=None, reason="storm", actor="a test", until=None)
