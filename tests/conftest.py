@@ -10,16 +10,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from tests.sources import judged
+from tests.support import sampling
 from tests.support.changed_county import ChangedCounty, changed_county
 from tests.support.cluster_fixture import session_cluster
+from tests.support.databases import Databases, continued, copied, named
 from tests.support.scheduling import ByModule
 from zoning_assets import jurisdictions
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
@@ -30,16 +30,22 @@ from zoning_assets.storage import dagster_storage
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis import database as db
 
-# Properties are judged by their result, not by the load of the machine: pytest's timeout ends what hangs.
-# In CI the examples are always the same, so that what lands is judged by what was tried; elsewhere they are new.
-settings.register_profile(
-    "any machine",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    derandomize=bool(os.environ.get("CI")),
-    database=None if os.environ.get("CI") else settings.default.database,
-)
-settings.load_profile("any machine")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--full`, for `zoning test --all`."""
+    parser.addoption("--full", action="store_true", help="try all cases of sampled tests and all examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What this run tries, before test modules are imported."""
+    sampling.configure(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Before `-m "not slow"` is obeyed."""
+    if not config.getoption("full"):
+        sampling.leave_for_other_days(items)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -75,35 +81,28 @@ def server(cluster_home: Path) -> Iterator[str]:
         yield url
 
 
-def _named(url: str, name: str) -> str:
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
-
-
 @pytest.fixture(scope="session")
 def template(server: str) -> str:
-    """A migrated database to copy: 0.05 s a test instead of a migration."""
+    """A migrated database to copy, which takes less than a migration."""
     name = f"template_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    db.migrate(_named(server, name))
+    db.migrate(named(server, name))
     return name
 
 
-@contextmanager
-def copied(server: str, template: str) -> Iterator[tuple[str, str]]:
-    """A copy of a database while the block runs: its name, and its URL for who writes and owns nothing."""
-    name = f"test_{uuid.uuid4().hex[:8]}"
-    names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy").format(**names))
-        yield name, db.as_role(_named(server, name), db.WRITER)
-        connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
+@pytest.fixture(scope="session")
+def databases(server: str, template: str) -> Iterator[Databases]:
+    """Empty databases for the tests of this process."""
+    made = Databases(server, template)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def database(server: str, template: str) -> Iterator[str]:
-    """A fresh database with the schema, as programs work with it: without the owner's rights."""
-    with copied(server, template) as (_, url):
+def database(databases: Databases) -> Iterator[str]:
+    """An empty database with the schema, as programs work with it: without the owner's rights."""
+    with databases.lent() as url:
         yield url
 
 
@@ -131,9 +130,7 @@ def going_on(server: str, kept: str, store: Path, folder: Path, pool: Pool) -> I
         pool: the session's.
     """
     shutil.copytree(store, folder / "store")
-    with psycopg.connect(server) as connection:  # workers keep connections for their next transaction
-        connection.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [kept])
-    with copied(server, kept) as (_, url):
+    with continued(server, kept) as url:
         yield Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)
 
 

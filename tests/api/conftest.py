@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import uvicorn
 
-from tests.conftest import copied
+from tests.support.databases import copied
 from zoning_assets.api.application import application
 from zoning_assets.api.server_settings import ServerSettings
 from zoning_assets.api.tokens import Tokens

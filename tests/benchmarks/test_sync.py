@@ -23,6 +23,7 @@ def by_name(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {each["contestant"]: each for each in variant["contestants"]}
 
 
+@pytest.mark.slow
 def test_the_others_take_each_row_once(server: str, tmp_path: Path) -> None:
     said: list[str] = []
     found = by_name(

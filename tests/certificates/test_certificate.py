@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import copied, rows
+from tests.conftest import rows
 from tests.support.changed_county import ChangedCounty
+from tests.support.databases import copied
+from tests.support.sampling import examples
 from zoning_assets.certificates import certificate_check, signing_key
 from zoning_assets.certificates.certificate_format import canonical
 from zoning_assets.certificates.change_certificate import CertificateIssuer, leaves_of
@@ -88,7 +90,7 @@ def test_openssl_accepts_the_signature(issued: bytes, pem: bytes, tmp_path: Path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(data=st.data())
 def test_a_flipped_byte_anywhere_is_refused(issued: bytes, pem: bytes, data: st.DataObject) -> None:
     """Of the certificate or of the key, any bits; with one clear line."""

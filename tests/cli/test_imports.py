@@ -51,6 +51,7 @@ def test_help_imports_only_the_command_line(tmp_path: Path) -> None:
     assert not found & (HARVESTING | TABLES | DATABASE | {"aiohttp", "pydantic"})
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "words", [["status"], ["status", "--json"], ["changes"], ["changes", "--json"], ["changes", "--csv"]], ids=" ".join
 )
@@ -60,6 +61,7 @@ def test_a_look_imports_nothing_that_only_a_harvest_needs(tmp_path: Path, databa
     assert not found & HARVESTING
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("words", [["status", "--json"], ["changes", "--json"], ["changes", "--csv"]], ids=" ".join)
 def test_a_document_for_programs_needs_no_tables(tmp_path: Path, database: str, words: list[str]) -> None:
     assert not imported(tmp_path, database, *words) & TABLES

@@ -14,7 +14,8 @@ from zoning_assets.sources import FEED_TYPES
 
 
 def test_a_proposal_that_was_read_is_written_without_asking_again(zoning: Zoning, tmp_path: Path) -> None:
-    """What is written is what was shown, under another id if that is wished; the portal may be gone by then."""
+    """What is written is what was shown, under another id if that is wished; the portal may be gone by then. Never half
+    a result: an id that is none writes nothing."""
     folder = tmp_path / "jurisdictions"
     with serving(300) as portal:
         url = f"{portal}/arcgis/rest/services/County/FeatureServer"
@@ -25,6 +26,10 @@ def test_a_proposal_that_was_read_is_written_without_asking_again(zoning: Zoning
         assert any(line.startswith("Reading some rows of the layer ") for line in said)
         assert "Testing with the first page ..." in said
         assert not list(folder.iterdir())
+    status, _, err = zoning("onboard", url, "--write", "--id", "../My Town")
+    assert status == 2
+    assert err.count("\n") == 1
+    assert not list(folder.iterdir())
     status, out, err = zoning("onboard", url, "--write", "--id", "us-xx-mine", "--json")
     assert status == 0, err
     document = json.loads(out)
@@ -37,17 +42,6 @@ def test_a_proposal_that_was_read_is_written_without_asking_again(zoning: Zoning
     status, _, err = zoning("onboard", url, "--write", "--id", "us-xx-mine")
     assert status == 2
     assert "this file exists already" in err
-
-
-def test_an_id_that_is_none_writes_nothing(zoning: Zoning, tmp_path: Path) -> None:
-    """Never half a result: the file is judged before it is written."""
-    with serving(300) as portal:
-        url = f"{portal}/arcgis/rest/services/County/FeatureServer"
-        assert zoning("onboard", url)[0] == 0
-        status, _, err = zoning("onboard", url, "--write", "--id", "../My Town")
-    assert status == 2
-    assert err.count("\n") == 1
-    assert not list((tmp_path / "jurisdictions").iterdir())
 
 
 _MADE = proposals.CachedProposal("2026-11-29T20:00:00+00:00", {"id": "us-xx-a", "toml": 'id = "us-xx-a"\n'}, {})

@@ -94,6 +94,7 @@ def _body(text: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(text), text)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
@@ -161,6 +162,7 @@ def _with(url: str, **parts: object) -> str:
     return "postgresql://{user}:{password}@{host}:{port}/{name}".format(**known)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("parts", "says"),
     [

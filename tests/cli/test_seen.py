@@ -5,8 +5,13 @@ One county, harvested by `zoning sync`, changed, and harvested again.
 
 import csv
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +19,7 @@ import pytest
 
 from tests.cli.conftest import Zoning
 from tests.cli.terminal import on_terminal
+from tests.support.databases import continued, copied
 from zoning_assets.cli import main
 from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
@@ -29,13 +35,56 @@ class _Screen(StringIO):
         return True
 
 
+@dataclass(frozen=True)
+class Harvested:
+    """A county that `zoning sync` harvested, and harvested again after it changed.
+
+    Attributes:
+        folder: with its home and its jurisdiction file.
+        database: the name of its database.
+        said: stdout and stderr of both commands.
+    """
+
+    folder: Path
+    database: str
+    said: list[tuple[str, str]]
+
+
+def _sync(folder: Path, url: str) -> tuple[str, str]:
+    """`zoning sync` as a process; its stdout and stderr."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("ZONING_", "DAGSTER_"))}
+    environ |= {"ZONING_HOME": str(folder / "home"), "ZONING_JURISDICTIONS": str(folder / "jurisdictions")}
+    command = [sys.executable, "-m", "zoning_assets.cli", "sync", ID]
+    done = subprocess.run(
+        command, env={**environ, "ZONING_DATABASE_URL": url}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def harvested(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harvested]:
+    """The county's two releases, harvested once for all tests; the portal goes on."""
+    folder = tmp_path_factory.mktemp("harvested")
+    (folder / "jurisdictions").mkdir()
+    with serving(_LOTS) as portal, copied(server, template) as (name, url):
+        (folder / "jurisdictions" / f"{ID}.toml").write_text(county_toml(portal))
+        said = [_sync(folder, url)]
+        switch_release(portal, 2)
+        said.append(_sync(folder, url))
+        yield Harvested(folder, name, said)
+
+
 @pytest.fixture
-def portal(zoning: Zoning, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The county's portal, and its jurisdiction file."""
-    monkeypatch.setenv("ZONING_DATABASE_URL", database)
-    with serving(_LOTS) as address:
-        (tmp_path / "jurisdictions" / f"{ID}.toml").write_text(county_toml(address))
-        yield address
+def county(
+    zoning: Zoning, harvested: Harvested, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Harvested]:
+    """A copy of its home and its database for one test."""
+    for name in ("home", "jurisdictions"):
+        shutil.copytree(harvested.folder / name, tmp_path / name, dirs_exist_ok=True)
+    with continued(server, harvested.database) as url:
+        monkeypatch.setenv("ZONING_DATABASE_URL", url)
+        yield harvested
 
 
 @pytest.fixture
@@ -63,21 +112,18 @@ def _told(zoning: Zoning, *words: str) -> str:
     return out
 
 
-def test_a_sync_and_every_table_after_it(zoning: Zoning, seen: Seen, portal: str, tmp_path: Path) -> None:
+def test_a_sync_and_every_table_after_it(zoning: Zoning, seen: Seen, county: Harvested, tmp_path: Path) -> None:
     """A sync ends with what changed and what is held back, with commands that show it; then each command's tables fit
     80 and 120 columns, with no id cut, and a pipe gets them whole."""
-    status, out, err = zoning("sync", ID)
-    assert status == 0
+    (out, err), (second, _) = county.said
     assert err.splitlines()[0] == "Starting ..."
     assert f"{ID} parcels: finding the tiles ..." in err.splitlines()
     assert f"{ID}: the first harvest: there is nothing to compare it with" in out.splitlines()
-    switch_release(portal, 2)
-    out = _told(zoning, "sync", ID)
-    lines = out.splitlines()
+    lines = second.splitlines()
     truth = County.build(_LOTS).after_changes().truth
     assert truth
     assert any(re.search(rf"\b{len(truth.rezoned)} parcels? rezoned\b", line) for line in lines)
-    assert re.search(r"^dissolved +\d+", out, re.MULTILINE)
+    assert re.search(r"^dissolved +\d+", second, re.MULTILINE)
     rejected = next(line for line in lines if line.endswith(" rejected"))
     assert lines[lines.index(rejected) + 1] == f"  zoning rejections {ID}"
     command = next(line for line in lines if line.startswith("  zoning changes ")).split()
@@ -120,11 +166,9 @@ def _is_cut(word: str, id_: str) -> bool:
     return len(id_) > len(word) >= len(id_) // 2 and id_.startswith(word)
 
 
-def test_the_change_feed_in_all_its_forms(zoning: Zoning, seen: Seen, portal: str) -> None:
+@pytest.mark.usefixtures("county")
+def test_the_change_feed_in_all_its_forms(zoning: Zoning, seen: Seen) -> None:
     """JSON and CSV have all changes, a table says how many of how many it shows, a summary counts by kind and codes."""
-    _told(zoning, "sync", ID)
-    switch_release(portal, 2)
-    _told(zoning, "sync", ID)
     feed = json.loads(_told(zoning, "changes", "--json"))
     changes = feed["changes"]
     assert feed["total"] == feed["shown"] == len(changes) > 5

@@ -1,6 +1,7 @@
 """`zoning sync` of a county that did not change: no Dagster, no worker, no run, and few requests; else as ever."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import pytest
 from benchmarks.arcgis_process import BenchPortal, serving
 from benchmarks.contestants import CONTESTANTS, ID, OURS, BenchSetup
 from benchmarks.variants import VARIANTS
-from tests.conftest import copied, rows
+from tests.conftest import rows
+from tests.support.databases import continued, copied
 
 PARCELS, PAGE = 1000, 200
 PAGES = PARCELS // PAGE
@@ -63,28 +65,101 @@ class County:
         return int(rows(self.url, "SELECT count(*) FROM zoning_dagster.runs")[0][0])
 
 
-@pytest.fixture(params=["tracked", "plain"])
-def county(request: pytest.FixtureRequest, server: str, template: str, tmp_path: Path) -> Iterator[County]:
-    variant = VARIANTS[request.param]
-    with serving(PARCELS, PAGE, variant.name) as portal, copied(server, template) as (_, url):
-        place = BenchSetup(portal.service, variant, PAGE, url, tmp_path)
-        _, environ = CONTESTANTS[OURS].command(place)
-        county = County(portal, {**environ, "DAGSTER_HOME": str(tmp_path / "home" / "dagster")}, url, tmp_path)
-        county.asked()
-        yield county
+@dataclass
+class Published:
+    """The county as its first sync left it.
+
+    Attributes:
+        portal: its server; only the last test edits its rows.
+        folder: with the home.
+        database: the name of its database.
+        report: the document of the first sync.
+        modules: what its process had.
+        asked: requests of it, by layer.
+    """
+
+    portal: BenchPortal
+    folder: Path
+    database: str
+    report: dict[str, Any]
+    modules: set[str]
+    asked: dict[str, int]
+
+
+def county_of(portal: BenchPortal, variant: str, url: str, folder: Path) -> County:
+    _, environ = CONTESTANTS[OURS].command(BenchSetup(portal.service, VARIANTS[variant], PAGE, url, folder))
+    found = County(portal, {**environ, "DAGSTER_HOME": str(folder / "home" / "dagster")}, url, folder)
+    found.asked()
+    return found
+
+
+@pytest.fixture(scope="module")
+def published(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+    folder = tmp_path_factory.mktemp("published")
+    with serving(PARCELS, PAGE, "tracked") as portal, copied(server, template) as (name, url):
+        county = county_of(portal, "tracked", url, folder)
+        report, modules = county.sync()
+        yield Published(portal, folder, name, report, modules, county.asked())
+
+
+@pytest.fixture
+def county(published: Published, server: str, tmp_path: Path) -> Iterator[County]:
+    """A copy of it for one test."""
+    shutil.copytree(published.folder, tmp_path, dirs_exist_ok=True)
+    with continued(server, published.database) as url:
+        yield county_of(published.portal, "tracked", url, tmp_path)
 
 
 def without_costs(report: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in report.items() if name not in ("requests", "bytes", "seconds")}
 
 
-@pytest.mark.parametrize("county", ["tracked"], indirect=True)
-def test_a_county_that_did_not_change_needs_no_run(county: County) -> None:
-    """And its report is that of a run. Of 10 edited rows the run takes what the look was told."""
-    first, found = county.sync()
+@pytest.mark.slow
+def test_a_layer_that_says_nothing_of_changes_is_fetched_at_no_more_requests(
+    server: str, template: str, tmp_path: Path
+) -> None:
+    """The look asks what the run would have asked first."""
+    with serving(PARCELS, PAGE, "plain") as portal, copied(server, template) as (_, url):
+        county = county_of(portal, "plain", url, tmp_path)
+        county.sync()
+        cold = county.asked()
+        again, found = county.sync()
+        assert "dagster" in found
+        assert county.asked() == cold
+        assert sum(each["requests"] for each in again["harvests"]) == sum(cold.values())
+
+
+def test_of_one_feed_that_did_not_change_no_run_is_needed(county: County) -> None:
+    _, found = county.sync("--feed", "zoning")
+    assert "dagster" not in found
+
+
+@pytest.mark.slow
+def test_force_and_one_tile_are_runs(county: County, published: Published) -> None:
+    for words in (["--force"], ["--tile", published.report["harvests"][0]["tile"]]):
+        _, found = county.sync(*words)
+        assert "dagster" in found
+
+
+def test_a_storage_of_dagster_that_is_new_learns_the_tiles(county: County) -> None:
+    """It may be newer than what is published, or lack a tile; the portal is not asked twice for it."""
+    keys = "SELECT partition FROM zoning_dagster.dynamic_partitions ORDER BY 1"
+    known = rows(county.url, keys)
+    assert known
+    rows(county.url, "DELETE FROM zoning_dagster.dynamic_partitions RETURNING 1")
+    _, found = county.sync()
     assert "dagster" in found
-    assert county.asked() == {"Parcels": PAGES + 5, "Zoning": 6}
-    runs = county.runs()
+    assert rows(county.url, keys) == known
+    assert county.asked() == {"Parcels": 3, "Zoning": 3}
+    _, found = county.sync()
+    assert "dagster" not in found
+
+
+def test_a_county_that_did_not_change_needs_no_run(county: County, published: Published) -> None:
+    """And its report is that of a run. Of 10 edited rows the run takes what the look was told."""
+    first, runs = published.report, county.runs()
+    assert "dagster" in published.modules
+    assert published.asked == {"Parcels": PAGES + 5, "Zoning": 6}
 
     second, found = county.sync()
     asked = county.asked()
@@ -112,42 +187,3 @@ def test_a_county_that_did_not_change_needs_no_run(county: County) -> None:
     assert asked["Zoning"] <= 4
     assert sum(each["requests"] for each in third["harvests"]) == sum(asked.values())
     assert county.runs() == runs + 3, "tiles, parcels, shares with changes; none of the map"
-
-
-@pytest.mark.parametrize("county", ["plain"], indirect=True)
-def test_a_layer_that_says_nothing_of_changes_is_fetched_at_no_more_requests(county: County) -> None:
-    """The look asks what the run would have asked first."""
-    county.sync()
-    cold = county.asked()
-    again, found = county.sync()
-    assert "dagster" in found
-    assert county.asked() == cold
-    assert sum(each["requests"] for each in again["harvests"]) == sum(cold.values())
-
-
-@pytest.mark.parametrize("county", ["tracked"], indirect=True)
-def test_force_and_one_tile_are_runs(county: County) -> None:
-    first, _ = county.sync()
-    tile = first["harvests"][0]["tile"]
-    for words in (["--force"], ["--tile", tile]):
-        _, found = county.sync(*words)
-        assert "dagster" in found
-    _, found = county.sync("--feed", "zoning")
-    assert "dagster" not in found
-
-
-@pytest.mark.parametrize("county", ["tracked"], indirect=True)
-def test_a_storage_of_dagster_that_is_new_learns_the_tiles(county: County) -> None:
-    """It may be newer than what is published, or lack a tile; the portal is not asked twice for it."""
-    county.sync()
-    county.asked()
-    keys = "SELECT partition FROM zoning_dagster.dynamic_partitions ORDER BY 1"
-    known = rows(county.url, keys)
-    assert known
-    rows(county.url, "DELETE FROM zoning_dagster.dynamic_partitions RETURNING 1")
-    _, found = county.sync()
-    assert "dagster" in found
-    assert rows(county.url, keys) == known
-    assert county.asked() == {"Parcels": 3, "Zoning": 3}
-    _, found = county.sync()
-    assert "dagster" not in found

@@ -99,6 +99,7 @@ def test_it_is_not_asked_for_for_ever(definitions: dg.Definitions, instance: dg.
     assert (found.tile, found.kind, found.state) == (None, "RunGivenUp", "dead")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "tags",
     [

@@ -8,7 +8,8 @@ import geopandas as gpd
 import pytest
 import shapely
 
-from tests.conftest import copied, read_toml, sync
+from tests.conftest import read_toml, sync
+from tests.support.databases import copied
 from zoning_assets.exports import layer_export
 from zoning_assets.exports.layer_export import ExportPlace, ExportResult
 from zoning_assets.exports.layers import LAYERS

@@ -11,7 +11,8 @@ import pytest
 import shapely
 from pmtiles.reader import MmapSource, Reader, all_tiles
 
-from tests.conftest import copied, read_toml, rows, sync
+from tests.conftest import read_toml, rows, sync
+from tests.support.databases import copied
 from tests.support.shared_data import cambridge
 from zoning_assets.exports import layer_export
 from zoning_assets.exports.formats import FORMATS

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.sampling import examples
 from zoning_assets.http.rate_limit import (
     BREAKER,
     PACE,
@@ -51,7 +52,7 @@ def most_within(moments: list[float], seconds: float) -> int:
     return max(sum(start <= other < start + seconds for other in moments) for start in moments)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 12), st.integers())
 def test_no_second_and_no_minute_holds_more_than_the_budget(per_minute, askers, seed):
     """However many ask at once, however late each wakes, and though requests arrive late: 80 ms, some even a second."""
@@ -176,7 +177,7 @@ class Quota:
         return StatedLimit(self.limit, self.limit - len(inside) - 1, float(math.floor(ends - now)), window_s)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.integers(1, 60),
     st.sampled_from([1.0, 2.0, 10.0, 60.0, 600.0]),
@@ -298,7 +299,7 @@ SAID = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 400), SAID | st.builds(Portal, st.integers(1, 60_000), st.integers(1, 9)))))
 def test_whatever_a_host_says_it_can_be_asked_again(events):
     """From any history: the pace stays between one a minute and the ceiling, and who waits as told is granted."""

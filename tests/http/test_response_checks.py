@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.effort import assert_linear
+from tests.support.sampling import examples
 from zoning_assets.errors import FeedRefused
 from zoning_assets.http.rate_limit import StatedLimit
 from zoning_assets.http.response_checks import (
@@ -148,7 +149,7 @@ def test_a_hostile_page_is_looked_at_quickly(piece):
     assert_linear(look, 40_000)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=400))
 def test_no_page_is_an_error(noise):
     """Whatever bytes come, looking at them fails never."""

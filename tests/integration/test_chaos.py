@@ -51,6 +51,7 @@ def test_the_yardstick_is_the_county(matrix: Matrix) -> None:
     assert len(truth.tiles) > 1
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", list(FAULTS))
 def test_each_fault_alone(matrix: Matrix, name: str) -> None:
     """One fault, and it does bite; every other county was published before."""
@@ -59,6 +60,7 @@ def test_each_fault_alone(matrix: Matrix, name: str) -> None:
     assert verdict.applied[name] > 0 or FAULTS[name].avoidable
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("number", "names"),
     [pytest.param(n, names, id=f"{n}-{'+'.join(names)}") for n, names in enumerate(mixtures(7, 20))],
@@ -68,6 +70,7 @@ def test_some_mixtures(matrix: Matrix, number: int, names: tuple[str, ...]) -> N
     check(matrix, Cell(names, number, published=number % 2 == 1))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("strategy", "name"),
     [

@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import copied, rows
+from tests.conftest import rows
+from tests.support.databases import copied
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
 from zoning_assets.storage.postgis.database import as_role
@@ -96,6 +97,7 @@ def undisturbed() -> dict[str, dict[str, list[tuple]]]:
     return {}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("stage", ["raw", "normalized", "validated", "copy"])
 def test_a_killed_run_started_again_ends_as_if_undisturbed(
     runs: Runs, stage: str, undisturbed: dict[str, dict[str, list[tuple]]]

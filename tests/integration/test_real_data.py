@@ -9,7 +9,8 @@ import pyogrio
 import pytest
 import shapely
 
-from tests.conftest import copied, read_toml, rows, sync
+from tests.conftest import going_on, read_toml, rows, sync
+from tests.support.databases import copied
 from tests.support.shared_data import cambridge, need
 from zoning_assets.model import ZONING, Counts, Jurisdiction, Outcome
 from zoning_assets.pipeline.pipeline import Pipeline
@@ -56,14 +57,14 @@ def by_way(way: str, folder: Path, policy: str, arcgis_url: str) -> Jurisdiction
 @pytest.fixture(scope="module")
 def published(
     server: str, template: str, pool: Pool, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Pipeline, Jurisdiction]]:
-    """Cambridge's shapefile, published once for the tests that only look at it."""
+) -> Iterator[tuple[Pipeline, Jurisdiction, str, Path]]:
+    """Cambridge's shapefile, published once; for those that go on from there, the names of its database and store."""
     folder = tmp_path_factory.mktemp("cambridge")
-    with copied(server, template) as (_, url):
+    with copied(server, template) as (name, url):
         pipeline = Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)
         jurisdiction = by_way("shapefile", folder, "dissolve", "")
         sync(pipeline, jurisdiction)
-        yield pipeline, jurisdiction
+        yield pipeline, jurisdiction, name, folder / "store"
 
 
 def total(outcomes: list[Outcome]) -> Counts:
@@ -76,6 +77,7 @@ def reasons(outcomes: list[Outcome]) -> Counter[str]:
     return Counter(reason for outcome in outcomes for reason in outcome.rejections["reason"])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("policy", "parcels"), [("dissolve", 13_034), ("suffix", 13_114), ("reject", 13_021)])
 @pytest.mark.parametrize("way", ["shapefile", *(pytest.param(way, marks=pytest.mark.slow) for way in OTHER_WAYS)])
 def test_every_row_of_cambridge_is_accounted_for(
@@ -94,16 +96,20 @@ def test_every_row_of_cambridge_is_accounted_for(
     assert raw == [("1896",)], "the raw row of the empty polygon is kept"
 
 
-def test_three_ways_give_the_same_rows_and_hashes(pipeline: Pipeline, tmp_path: Path, arcgis_url: str) -> None:
+def test_three_ways_give_the_same_rows_and_hashes(
+    server: str, published: tuple[Pipeline, Jurisdiction, str, Path], tmp_path: Path, pool: Pool, arcgis_url: str
+) -> None:
     """A shapefile in feet, a GeoJSON in degrees and an ArcGIS layer of one city publish one city: nothing changes."""
-    total(sync(pipeline, by_way("shapefile", tmp_path, "dissolve", arcgis_url)))
-    first = rows(pipeline.database, EVERY_HASH)
-    for way in ("geojson", "arcgis"):
-        counts = total(sync(pipeline, by_way(way, tmp_path, "dissolve", arcgis_url)))
-        assert (counts.added, counts.changed, counts.retired) == (0, 0, 0), way
-        assert counts.unchanged == 13_034
-    assert rows(pipeline.database, EVERY_HASH) == first
-    assert rows(pipeline.database, "SELECT count(*) FROM zoning.parcel_version") == [(0,)]
+    _, _, name, store = published
+    with going_on(server, name, store, tmp_path, pool) as pipeline:
+        first = rows(pipeline.database, EVERY_HASH)
+        assert len(first) == 13_034
+        for way in ("geojson", "arcgis"):
+            counts = total(sync(pipeline, by_way(way, tmp_path, "dissolve", arcgis_url)))
+            assert (counts.added, counts.changed, counts.retired) == (0, 0, 0), way
+            assert counts.unchanged == 13_034
+        assert rows(pipeline.database, EVERY_HASH) == first
+        assert rows(pipeline.database, "SELECT count(*) FROM zoning.parcel_version") == [(0,)]
 
 
 def test_what_differs_between_feet_and_degrees_and_why() -> None:
@@ -146,9 +152,9 @@ def test_what_differs_between_feet_and_degrees_and_why() -> None:
     assert not np.array_equal(shapely.get_coordinates(coarse), shapely.get_coordinates(written[1]))
 
 
-def test_publishing_again_changes_nothing(published: tuple[Pipeline, Jurisdiction]) -> None:
+def test_publishing_again_changes_nothing(published: tuple[Pipeline, Jurisdiction, str, Path]) -> None:
     """The same harvest again writes no row, not even a batch."""
-    pipeline, jurisdiction = published
+    pipeline, jurisdiction, *_ = published
     snapshot = rows(pipeline.database, "SELECT xmin::text, ctid::text, parcel_id FROM zoning.parcel ORDER BY 3")
     again = sync(pipeline, jurisdiction)
     assert [outcome.batch for outcome in again] == [None] * len(again)
@@ -156,9 +162,9 @@ def test_publishing_again_changes_nothing(published: tuple[Pipeline, Jurisdictio
     assert rows(pipeline.database, "SELECT count(*) FROM zoning.batch") == [(len(again),)]
 
 
-def test_what_is_published_is_valid_metric_and_owned(published: tuple[Pipeline, Jurisdiction]) -> None:
+def test_what_is_published_is_valid_metric_and_owned(published: tuple[Pipeline, Jurisdiction, str, Path]) -> None:
     """PostGIS, which is not ours, agrees: valid MultiPolygons in the target CRS, areas in square metres."""
-    pipeline, _ = published
+    pipeline, *_ = published
     query = """
         SELECT count(*) FILTER (WHERE NOT ST_IsValid(geom)), count(*) FILTER (WHERE ST_SRID(geom) <> 4326),
             max(abs(area_m2 - ST_Area(geom::geography)) / greatest(area_m2, 1)) FROM zoning.parcel

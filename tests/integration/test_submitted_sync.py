@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copied, rows
+from tests.conftest import rows
 from tests.integration.signals.command import judged, started
 from tests.integration.signals.gated_portal import Gate, gated
+from tests.support.databases import copied
 from zoning_assets.defs.webserver import Webserver
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving

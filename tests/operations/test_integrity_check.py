@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copied, going_on, read_toml, rows, sync
+from tests.conftest import going_on, read_toml, rows, sync
+from tests.support.databases import copied
 from zoning_assets.model import ZONING
 from zoning_assets.operations import history_rollback
 from zoning_assets.operations.integrity_check import verify

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Zoning, zoning
-from tests.conftest import copied, going_on, read_toml, rows
+from tests.conftest import going_on, read_toml, rows
 from tests.operations.test_history_rollback import CHANGES, STATE, go_on, harvest, now, undo
+from tests.support.databases import copied
 from zoning_assets.errors import UndoneMeanwhile
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
 from zoning_assets.operations import remove_jurisdiction

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.sampling import examples
 from zoning_assets.errors import DocumentRefused
 from zoning_assets.ordinances.legistar import find_amendment, matter_document
 
@@ -77,7 +78,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(JSON, JSON)
 def test_any_json_is_read_or_refused(matter, histories):
     with suppress(DocumentRefused):

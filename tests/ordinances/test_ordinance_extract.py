@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.ordinances.papers import FIELDS, Paper, expected_values, paired, papers, values
 from tests.support.effort import assert_cost
+from tests.support.sampling import examples
 from zoning_assets.errors import DocumentRefused
 from zoning_assets.ordinances import Document, extract
 from zoning_assets.ordinances.amendment_extraction import mentions
@@ -160,6 +161,7 @@ def repeated(seed: str, characters: int) -> Document:
     return Document((seed * (characters // len(seed) + 1))[:characters])
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_text_is_slow(seed):
     """Text of what the rules look for is refused, or takes a few times what a blank one of its length takes."""
@@ -172,6 +174,7 @@ def test_no_text_is_slow(seed):
     assert_cost(lambda: read(hostile), lambda: read(blank), at_most=5)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     "seed", ["((O2017-4840", "SO2021-1 ", "Ordinance No. 2021-45, ", "Z-2021-014\n", "C 210453 ZMM "]
 )
@@ -186,7 +189,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.one_of(st.text(), st.lists(st.one_of(WORDS, st.text(max_size=3)), max_size=60).map("".join)))
 def test_any_text_is_read(text):
     """Nothing but a refusal is ever raised, and every span reproduces its text."""

@@ -8,11 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.ordinances.papers import MADE, assembled, papers, pdf
+from tests.support.sampling import examples
 from zoning_assets.errors import DocumentRefused
 from zoning_assets.ordinances import Limits, read_document
 from zoning_assets.ordinances.reading import html_text
 
 HOSTILE = [paper for paper in papers() if "refused" in paper.expected]
+SOUND = [paper for paper in papers() if "refused" not in paper.expected and not paper.is_matter]
+
+
+@pytest.mark.sampled(20)
+@pytest.mark.parametrize("paper", SOUND, ids=lambda paper: paper.name)
+def test_the_child_process_reads_what_is_there(paper):
+    """As the same parsers do in this process."""
+    assert read_document(paper.body(), name=paper.name) == paper.document()
 
 
 @pytest.mark.parametrize("paper", HOSTILE, ids=lambda paper: paper.name)
@@ -93,7 +102,7 @@ def test_another_coding_is_understood():
     assert read_document(page.encode("latin-1")).text == read_document(page.encode()).text == "Cañon § 5"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.one_of(st.binary(max_size=400), st.text(max_size=200).map(lambda text: f"<html><p>{text}".encode())))
 def test_any_bytes_are_read_or_refused(body):
     """The parser itself, without the child that guards it."""
@@ -101,7 +110,7 @@ def test_any_bytes_are_read_or_refused(body):
         assert isinstance(html_text.text_of(body), str)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.sampled_from([b"%PDF-1.7\n", b"<html>", b""]), st.binary(max_size=300))
 def test_any_document_is_read_or_refused(head, body):
     with suppress(DocumentRefused):

@@ -20,7 +20,7 @@ from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal_process import serving
 from zoning_assets.storage.postgis.records import hold_records
 
-_PARCELS = 6000
+_PARCELS = 2000
 _COMMITTED = "SELECT count(*) FROM zoning.batch"
 _ASKED = "SELECT coalesce(sum(asked), 0) FROM zoning.host_budget"
 
@@ -83,6 +83,7 @@ def test_three_processes_stop_at_once_and_go_on(database: str, tmp_path: Path) -
     assert found == dict.fromkeys(counties, whole)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("what", ["all", "jurisdiction", "host"])
 def test_what_is_paused_publishes_nothing(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str

@@ -143,6 +143,7 @@ REASONS: dict[str, Callable[[dict[str, str]], web.Response | None]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("why", REASONS)
 def test_all_rows_are_fetched_where_the_edits_cannot_be_believed(
     pipeline: Pipeline, database: str, tmp_path: Path, county: County, why: str

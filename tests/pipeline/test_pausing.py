@@ -16,8 +16,9 @@ from queue import Queue
 import pytest
 from aiohttp import web
 
-from tests.conftest import copied, rows
+from tests.conftest import rows
 from tests.integration.test_kill import TABLES
+from tests.support.databases import copied
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
 from zoning_assets.storage.postgis.records import hold_records

@@ -54,6 +54,7 @@ def publish(pipeline: Pipeline, folder: Path, feed: str, codes: Sequence[str], s
     return sync(pipeline, town, feed)[0]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("feed", "count"), [(ZONING, 700), (ZONING, 1509), (PARCELS, 2000)])
 def test_a_code_for_each_and_one_changed_is_published(
     pipeline: Pipeline, tmp_path: Path, feed: str, count: int

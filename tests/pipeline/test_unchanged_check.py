@@ -1,18 +1,20 @@
 """The look before a run: it finds what a run would report, and only where a run would have nothing to do."""
 
 import asyncio
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import read_toml, rows, sync
+from tests.conftest import going_on, read_toml, rows, sync
 from tests.operations.test_history_rollback import go_on, harvest, now, undo
 from tests.pipeline.test_unchanged import harvest as harvested
 from tests.pipeline.test_unchanged import tracked
 from tests.support import town
+from tests.support.databases import copied
 from zoning_assets.errors import FeedRefused, HarvestIncomplete
 from zoning_assets.http import ResponseCaches
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Outcome, Place
@@ -22,9 +24,11 @@ from zoning_assets.pipeline.known_layer import mark_for_refetch
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.pipeline.unchanged_check import UnchangedCheck
 from zoning_assets.pipeline.workers import work_item
+from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal import SimulatedPortal
 from zoning_assets.storage.object_store import feed_baselines
+from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import correction_records, failure_records, hold_records
 
 LOTS = 300
@@ -68,13 +72,30 @@ class _NoPool:
         raise AssertionError
 
 
+@pytest.fixture(scope="module")
+def published(
+    server: str, template: str, pool: Pool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """A town that is published, compared and told, once for all tests: its database, and the folder of all else."""
+    folder = tmp_path_factory.mktemp("published")
+    town.release(folder / "town", County.build(LOTS))
+    shutil.copytree(folder / "town", folder / "served")
+    with copied(server, template) as (name, url):
+        pipeline = Pipeline(Objects(str(folder / "store")), url, folder / "scratch", pool)
+        harvest(pipeline, town.town(folder / "served", may_shrink=0.5))
+        yield name, folder
+
+
 @pytest.fixture
-def place(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Town:
-    """A town that is published, compared and told."""
-    town.release(tmp_path, County.build(LOTS))
-    found = Town(tmp_path, pipeline, town.town(tmp_path, may_shrink=0.5), monkeypatch)
-    harvest(pipeline, found.described)
-    return found
+def place(
+    server: str, published: tuple[str, Path], tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Town]:
+    """A copy of it. Its files lie where they lay, as they were."""
+    name, folder = published
+    for each in (folder / "town").iterdir():
+        shutil.copy2(each, folder / "served")
+    with going_on(server, name, folder / "store", tmp_path, pool) as pipeline:
+        yield Town(folder / "served", pipeline, town.town(folder / "served", may_shrink=0.5), monkeypatch)
 
 
 def told(outcomes: list[Outcome]) -> list[tuple]:
@@ -268,6 +289,7 @@ REASONS: dict[Callable[[Town], None], str] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("reason", "step"), REASONS.items(), ids=lambda each: getattr(each, "__name__", each))
 def test_a_reason_for_a_run_is_seen(place: Town, reason: Callable[[Town], None], step: str) -> None:
     """And a feed that needs a run is not noted to be up to date."""

@@ -123,7 +123,7 @@ def bodies(many: int) -> list[str]:
 @pytest.mark.parametrize(
     ("url", "many"),
     [
-        pytest.param("postgresql", 300),
+        pytest.param("postgresql", 100),
         *(pytest.param(kind, 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)]) for kind in brokers.STARTS),
     ],
     indirect=["url"],

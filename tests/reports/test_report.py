@@ -11,8 +11,9 @@ import pytest
 from lxml import etree, html
 from psycopg.types.json import Jsonb
 
-from tests.conftest import copied, rows
+from tests.conftest import rows
 from tests.support.changed_county import LOTS, ORDINANCE, ChangedCounty
+from tests.support.databases import copied
 from zoning_assets.reports.compliance_report import ComplianceReport, ReportRequest, read_report
 from zoning_assets.reports.html_document import html_document
 from zoning_assets.simulation.county.county import ID

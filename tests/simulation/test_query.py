@@ -10,6 +10,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.sampling import examples
 from zoning_assets.simulation.portal import layer_query
 from zoning_assets.simulation.portal.portal import CountyReleases
 from zoning_assets.simulation.portal.refusal import RefusalError
@@ -103,7 +104,7 @@ def test_rows_by_id_and_degrees_on_demand():
 # Areas
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.floats(-71.68, -71.52), st.floats(42.25, 42.35), st.floats(0.0005, 0.08), st.integers(3, 9), st.booleans())
 def test_an_area_finds_what_brute_force_finds(x, y, radius, corners, degrees):
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
@@ -185,7 +186,7 @@ ACRES LAST_EDIT 1e400 ; -- '"""
 TERM = st.sampled_from(WORDS.split())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(TERM, max_size=14).map(" ".join)))
 def test_no_condition_does_more_than_select_or_be_refused(text):
     for name in ("where", "having"):
@@ -194,7 +195,7 @@ def test_no_condition_does_more_than_select_or_be_refused(text):
         assert answered_or_refused({**rest, name: text})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(PARAMETERS.split()),

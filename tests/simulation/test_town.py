@@ -177,6 +177,7 @@ def test_frames_hold_what_a_true_harvest_publishes(county):
     assert len(zoning) == len(county.zoning)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("drift_m", [0.0, 1.5, 3.0])
 def test_lineage_finds_the_town_out(county, drift_m):
     after = county.after_changes(replace(PLAN, drift_m=drift_m, parcels_drift_m=drift_m))

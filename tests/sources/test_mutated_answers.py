@@ -19,6 +19,7 @@ from tests.sources.ckan.fake_ckan import TABLE, resource
 from tests.sources.opendatasoft.fake_opendatasoft import FIELDS
 from tests.sources.portals import BOUNDS, PORTAL, count_of, lots
 from tests.sources.socrata.fake_socrata import ID, VIEW, row
+from tests.support.sampling import examples
 from tests.support.shared_data import recorded
 from zoning_assets.errors import FeedRefused, PortalUnreachable, ZoningError
 from zoning_assets.http import Response
@@ -167,7 +168,7 @@ PORTALS = {
     "ckan": (ckan_source.open_source, f"/dataset/a/resource/{TABLE}", of_ckan, "ml"),
     "opendatasoft": (opendatasoft_source.open_source, "/explore/dataset/a/", of_opendatasoft, "ml"),
 }
-FUZZ = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=examples(50), suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("name", PORTALS)

@@ -6,9 +6,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import copied, going_on, read_toml, rows, sync
+from tests.conftest import going_on, read_toml, rows, sync
 from tests.subscriptions.log_rows import change, deliver, subscribe, tell
 from tests.subscriptions.receiver import receiving
+from tests.support.databases import copied
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import ZONING, Jurisdiction
 from zoning_assets.operations import history_rollback

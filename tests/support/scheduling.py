@@ -10,6 +10,8 @@ from xdist.scheduler import LoadScopeScheduling
 TOGETHER = frozenset(
     f"tests/{name}.py"
     for name in (
+        "cli/test_seen",
+        "cli/test_unchanged_county",
         "local_postgres/test_provider",
         "local_postgres/test_logins",
         "ordinances/test_ordinance_extract",
@@ -24,6 +26,7 @@ TOGETHER = frozenset(
         "operations/test_remove_jurisdiction",
         "operations/test_history_rollback",
         "pipeline/test_release_gate",
+        "pipeline/test_unchanged_check",
         "operations/test_integrity_check",
     )
 )

@@ -10,10 +10,12 @@ import shapely
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from tests.support.sampling import examples
+
 CODES = ("A", "B", "C", "PD-1")
 SIDE = 40  # of a grid's cells
 #: A map takes 20-50 ms to judge.
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=examples(15), deadline=None)
 
 
 def lots(*shapes: Any, **named: Any) -> gpd.GeoDataFrame:

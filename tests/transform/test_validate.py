@@ -11,6 +11,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.sampling import examples
 from tests.transform.strategies import X, Y, lots
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
 from zoning_assets.transform import normalize
@@ -88,7 +89,7 @@ def _like(row: dict, feed: Feed) -> tuple:
     return tuple(row.get(name) for name in ("key", "attributes", *of_parcels))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(tables, st.sampled_from(POLICIES), st.booleans(), st.sampled_from([FEED, DISTRICTS]))
 def test_every_row_is_accepted_or_rejected(rows, policy, listed, feed):
     """Rows in = accepted + rejected, no row is both, and a row that ends in neither was dissolved into another."""
@@ -120,7 +121,7 @@ alike = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(alike, min_size=2, max_size=6), st.sampled_from(POLICIES), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rows, policy, random):
     """Rejecting, dissolving and numbering give the same parcels whatever order the portal sent the rows in."""
@@ -141,7 +142,7 @@ def test_the_order_of_rows_does_not_matter(rows, policy, random):
 
 
 @given(tables, st.sampled_from(POLICIES))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_the_callers_table_is_not_changed(rows, policy):
     """Judging leaves the normalized table as it was, shapes and all."""
     given_table = table(rows)
@@ -238,7 +239,7 @@ def test_rows_that_share_a_key_and_differ_follow_the_policy_though_some_are_iden
 
 
 @given(tables, st.sampled_from(POLICIES))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_layer_sent_twice_is_the_layer(rows, policy):
     """Each row once more, whatever it is: the same parcels stand; and fetched = accepted + rejected."""
     once, twice = judged(rows, policy), judged([*rows, *rows], policy)

@@ -25,11 +25,13 @@ _QUICK = {
     "contracts": ["-c", "from importlinter.cli import lint_imports_command as run; run()"],
     "docs": [*BUILD],
 }
-#: One worker more than cores, because many tests wait for processes.
-_FAST = ["-n", str((os.cpu_count() or 1) + 1), "-m", "not slow"]
-#: Without parallel workers, because some of them measure time.
-_SLOW = ["-m", "slow"]
+#: Two workers more than cores, because many tests wait for processes.
+_FAST = ["-n", str((os.cpu_count() or 1) + 2), "-m", "not slow"]
+#: All cases and examples of the everyday tests, then the slow ones without parallel workers: some measure time.
+_ALL = {"tests": [*_FAST, "--full"], "slow tests": ["-m", "slow", "--full"]}
 _NO_TESTS = 5  # pytest's exit status if no test is selected
+#: Tests start some hundred processes. Without bytecode each one would compile the same modules again.
+_ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def test(
@@ -44,7 +46,7 @@ def test(
         )
     failed = [name for name, command in _QUICK.items() if _run(name, command)]
     with _start(["-m", "mypy"]) as types:  # in parallel with the tests: it takes a minute without a cache
-        rounds = {"tests": _FAST, "slow tests": _SLOW} if everything else {"tests": _FAST}
+        rounds = _ALL if everything else {"tests": _FAST}
         try:
             ended = {name: _run(name, ["-m", "pytest", *words, *context.args]) for name, words in rounds.items()}
         except KeyboardInterrupt:
@@ -61,7 +63,7 @@ def test(
 def _run(name: str, arguments: list[str]) -> int:
     """Run Python with these arguments to its end; return the exit status."""
     started = time.monotonic()
-    with subprocess.Popen([sys.executable, *arguments], cwd=_ROOT) as process:
+    with subprocess.Popen([sys.executable, *arguments], cwd=_ROOT, env=_ENVIRON) as process:
         try:
             status = process.wait()
         except KeyboardInterrupt:  # pytest stops its database and its child processes

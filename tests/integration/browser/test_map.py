@@ -20,9 +20,10 @@ import psycopg
 import pytest
 from PIL import Image
 
-from tests.conftest import copied, rows
+from tests.conftest import rows
 from tests.integration.browser.screen import browser
 from tests.integration.peers.install import python
+from tests.support.databases import copied
 from zoning_assets.simulation.county.county import ID
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

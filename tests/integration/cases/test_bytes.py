@@ -30,6 +30,7 @@ from zoning_assets.sources.files import file_reader
 from zoning_assets.transform.decode import feature_collection, json_pages, text_encoding, xml_limits
 from zoning_assets.transform.decode import geojson as geojson_pages
 
+pytestmark = pytest.mark.sampled(4)
 #: Requests of a layer of twenty rows in which nothing is odd.
 FEW = 30
 

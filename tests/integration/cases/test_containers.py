@@ -31,6 +31,7 @@ from zoning_assets.sources.files import file_reader, zip_archive
 from zoning_assets.storage.object_store.raw_harvests import read_page
 from zoning_assets.transform.decode import page_readers
 
+pytestmark = pytest.mark.sampled(4)
 Members = Sequence[tuple[str, bytes]]
 
 
@@ -517,6 +518,7 @@ def test_the_shared_case_is_read_below_a_folder_too(pipeline: Pipeline) -> None:
     assert len(keys(pipeline, served(pipeline, "a.zip", body))) == 20
 
 
+@pytest.mark.slow
 def test_the_sync_says_in_json_what_was_left_out(tmp_path: Path, database: str) -> None:
     """`zoning sync --json`, through Dagster: twenty rows, and the names of what was not read."""
     body = zipped([*shapefile(tmp_path / "shp"), ("Map.pdf", b"%PDF-1.4"), ("old.zip", zipped([("a.txt", b"a")]))])

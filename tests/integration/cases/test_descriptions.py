@@ -23,6 +23,8 @@ from zoning_assets.errors import FileRefused, HarvestIncomplete, NotALayer, Zoni
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.sources.files import row_counts
 
+pytestmark = pytest.mark.sampled(4)
+
 
 @pytest.mark.parametrize(
     ("folder", "name", "number"),

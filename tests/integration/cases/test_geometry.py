@@ -23,6 +23,7 @@ from zoning_assets.transform.decode.rows import Rows
 from zoning_assets.transform.geometry import crs, datum_shifts
 from zoning_assets.transform.normalize import normalize
 
+pytestmark = pytest.mark.sampled(4)
 BOX = (-71.12, 42.37, -71.08, 42.40)
 
 

@@ -20,6 +20,8 @@ from zoning_assets.sources.files.geojson import json_repair
 from zoning_assets.transform import normalize
 from zoning_assets.transform.geometry import content_hash
 
+pytestmark = pytest.mark.sampled(4)
+
 
 @pytest.mark.parametrize("policy", ["reject", "dissolve"])
 def test_a_dbf_number_of_19_digits_keeps_them(pipeline: Pipeline, tmp_path: Path, policy: str) -> None:

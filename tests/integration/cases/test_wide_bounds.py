@@ -16,6 +16,7 @@ from tests.conftest import read_toml
 from tests.sources.arcgis.test_arcgis_source import EVERY_ID, RELEASES, Desk, fetched
 from tests.support.http_client import plain_client
 from tests.support.http_desk import Clock
+from tests.support.sampling import examples
 from zoning_assets.model import PARCELS, Bounds, Place
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal import layer_description
@@ -73,7 +74,7 @@ boxes = st.builds(
 
 
 @settings(
-    max_examples=8,
+    max_examples=examples(8),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.generate],  # an example is a portal and a harvest: too slow to be made smaller
@@ -98,7 +99,7 @@ async def test_requests_are_few_for_any_bounds_and_extent(
 places = st.tuples(st.floats(-180, 180), st.floats(-1, 1).map(lambda z: math.degrees(math.asin(z))))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(places, st.integers(0, row_tiles.SMALLEST))
 @example((180.0, -16.5), 4)
 @example((-180.0, 66.0), 1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copied
 from tests.integration.signals.gated_portal import Gate, gated
+from tests.support.databases import copied
 from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal_process import serving
 

@@ -20,9 +20,8 @@ def completes(place: Place) -> None:
     assert rows(place.database, "SELECT count(*) > 1000 FROM zoning.parcel") == [(True,)]
 
 
-@pytest.mark.parametrize(
-    ("number", "group"), [(signal.SIGINT, True), pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_a_sync_that_waits_for_a_page_ends(place: Place, number: int, group: bool) -> None:
     """A portal that never answers does not keep a command: Ctrl-C in a terminal, or `kill`, ends it and its workers."""
     place.gate.close_after(6)

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.recorded import RECORDED, recorded
+from tests.support.sampling import examples
 from tests.transform.accidents import mangled
 from zoning_assets.errors import FeedRefused, NotALayer, ZoningError
 from zoning_assets.http.response_checks import Unreadable
@@ -208,7 +209,7 @@ def test_a_reference_is_understood_or_not(reference, name):
     assert crs_of(reference) == name
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_mangled_description_is_understood_or_refused(data):
     """Whatever stands in a description, it is a layer, or one line that says why not."""

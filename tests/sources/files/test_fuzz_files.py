@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.sources.files.test_file_reader import table
+from tests.support.sampling import examples
 from tests.support.shared_data import cambridge
 
 _LONGEST_S = 10.0
@@ -169,6 +170,7 @@ def try_one(reader: Reader, folder: Path, name: str, part: int, changes: list[tu
         pytest.fail(f"{name}, {target}: {said}; kept as {kept}")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_unchanged_file_gives_its_rows(reader, tmp_path_factory, name):
     """The yardstick of the tests below: without a change, all rows are there."""
@@ -190,7 +192,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=25, deadline=None, suppress_health_check=QUIET, derandomize=True)
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=QUIET, derandomize=True)
 @given(part=st.integers(0, 60), changes=st.lists(CHANGE, min_size=1, max_size=4))
 def test_a_mutated_file_is_rows_or_a_refusal(reader, folder, name, part, changes):
     """A few mutations of each format, the same each day."""

@@ -16,6 +16,7 @@ from tests.sources.ogc_api_features.fake_ogc import FakeOgc
 from tests.sources.ogc_api_features.ogc_request import lots, same
 from tests.sources.portals import BOUNDS, PORTAL
 from tests.sources.wfs.fake_wfs import FakeWfs
+from tests.support.sampling import examples
 from zoning_assets.errors import FeedRefused, PortalUnreachable, ZoningError
 from zoning_assets.http import Response
 from zoning_assets.model import PARCELS, Feed, Jurisdiction, Place
@@ -109,7 +110,7 @@ async def test_answers_that_are_not_mutated_are_proven(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15), suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), one_in=st.sampled_from([2, 5, 9]))
 @example(seed=229728, one_in=2)  # the properties of a row became text
 def test_mutated_answers_are_proven_or_refused(name: str, seed: int, one_in: int) -> None:

@@ -6,9 +6,9 @@ from itertools import pairwise
 import psycopg
 import pytest
 
-from tests.conftest import copied
 from tests.storage.postgis.filled import STATES, prepare
 from tests.storage.postgis.synthetic import COVERS, NORTH, SOUTH, Fact, edition, in_parts, table
+from tests.support.databases import copied
 from zoning_assets.storage.postgis import database as db
 from zoning_assets.storage.postgis.publish import publish
 from zoning_assets.storage.postgis.rollback_batches import opened
@@ -76,6 +76,7 @@ def filled(request: pytest.FixtureRequest, server: str, template: str) -> Iterat
         yield url
 
 
+@pytest.mark.sampled(3)
 def test_the_cost_does_not_depend_on_other_counties(alone: list[int], filled: str) -> None:
     """A second and a third county, a release and its rollback read as many rows beside 23,000 other rows as alone."""
     beside = _work(filled, db.as_role(filled, None))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.conftest import copied
+from tests.support.databases import copied
 
 PLACE = "us-xx-town"
 #: parcel, facet, code, known from, known until, legal from, legal until. What is known still is no version.

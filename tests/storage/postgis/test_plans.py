@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import copied
 from tests.storage.postgis.asked import STAGED, TILE, prepared, queries, values_of
 from tests.storage.postgis.filled import LARGE, SMALL, STATES, Filling, prepare
+from tests.support.databases import copied
 from zoning_assets.storage.postgis import database as db
 
 #: What asks of every jurisdiction at once, and so reads all: what a person or a sensor looks at.
@@ -104,6 +104,7 @@ def _filled(server: str, template: str, state: str, *, of_jurisdictions: bool) -
         yield owner
 
 
+@pytest.mark.sampled(5, by="state")
 @pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
 def test_no_plan_reads_a_county_for_a_key(state: str, county: Filling) -> None:
     """A query for keys or a tile costs by their number, a query for a county by the rows of this county."""
@@ -111,6 +112,7 @@ def test_no_plan_reads_a_county_for_a_key(state: str, county: Filling) -> None:
         assert _too_much(connection, county, of_keys_only=False) == []
 
 
+@pytest.mark.sampled(4, by="older")
 @pytest.mark.parametrize("county", [SMALL, LARGE], ids=lambda county: county.id)
 def test_look_ups_by_key_do_not_depend_on_statistics(older: str, county: Filling) -> None:
     """The same for keys, with outdated statistics of jurisdictions."""
@@ -118,6 +120,7 @@ def test_look_ups_by_key_do_not_depend_on_statistics(older: str, county: Filling
         assert _too_much(connection, county, of_keys_only=True) == []
 
 
+@pytest.mark.sampled(5, by="state")
 @pytest.mark.parametrize("source", [
     "zoning.zoned_parcel", "zoning.parcel", "zoning.parcel_version",
     "zoning.parcel_as_of(%(jurisdiction)s, NULL, NULL)",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import rows
 from tests.storage.postgis.synthetic import COVERS, SPOTS, Fact, Truth, edition, harvest_of, hash_of, in_parts, table
+from tests.support.sampling import examples
 from zoning_assets.errors import CoverStale
 from zoning_assets.storage.postgis.publish import find_published, publish
 
@@ -122,7 +123,7 @@ def _differs(did: dict[str, int]) -> bool:
     return bool(did["added"] or did["changed"] or did["retired"])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=3, max_size=12))
 def test_after_any_publishes_the_database_equals_the_model(
     database: str, reading: psycopg.Connection, steps: list[tuple]

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import rows
+from tests.support.sampling import examples
 from tests.support.waiting import until
 from zoning_assets.errors import DatabaseUnavailable, StoreError
 from zoning_assets.http.rate_limit import HostBudget
@@ -122,7 +123,7 @@ BUDGETS = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(budget=BUDGETS)
 def test_a_budget_is_stored_exactly(database, budget):
     """Any budget is read back unchanged, times with microseconds, missing times as missing."""

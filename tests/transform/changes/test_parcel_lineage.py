@@ -251,6 +251,7 @@ def test_a_repeated_key_is_refused():
 # Real data
 
 
+@pytest.mark.slow
 def test_every_key_that_came_or_went_in_cambridge_is_told_of():
     """FY2013 to FY2014; each release lies on its own grid of 0.8 m, so that all but a few shapes differ in a bit."""
     folder = shared_data.cambridge()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from tests.support.effort import assert_cost
+from tests.support.sampling import examples
 from tests.support.shared_data import recorded
 from tests.transform.accidents import damaged, mangled
 from zoning_assets.errors import ZoningError
@@ -190,7 +191,7 @@ def accident(data: Any, name: str) -> tuple[Callable[[bytes], None], bytes, byte
 
 
 @pytest.mark.parametrize("name", [*XML, *JSON])
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_damaged_answer_is_understood_or_refused(name: str, data: Any) -> None:
     """Elements renamed, moved, nested or lost, values replaced, bits flipped: no crash and no hang."""

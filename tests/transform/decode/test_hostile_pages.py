@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.effort import assert_cost
 from tests.support.recorded import recorded
+from tests.support.sampling import examples
 from tests.transform.accidents import damaged, mangled
 from zoning_assets.errors import CrsRefused
 from zoning_assets.model import PARCELS, ZONING, Feed, Jurisdiction
@@ -69,7 +70,7 @@ def accident(data, form):
 
 
 @pytest.mark.parametrize("form", ANSWERS)
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_damaged_answer_is_read_or_refused(form, data):
     """Bits flipped, slices lost or doubled, values replaced: no crash, no hang, no row without its place."""
@@ -87,7 +88,7 @@ def test_a_damaged_answer_is_read_or_refused_many_times(form, data):
 
 
 @pytest.mark.parametrize("form", ANSWERS)
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
 @given(data=st.data(), policy=st.sampled_from(["reject", "dissolve", "suffix"]))
 def test_what_is_read_is_accepted_or_rejected(form, data, policy):
     """Behind the reader nothing breaks either: fetched rows are accepted plus rejected ones, or the CRS is refused."""
@@ -109,7 +110,7 @@ def test_what_is_read_is_accepted_or_rejected(form, data, policy):
 
 
 @pytest.mark.parametrize("form", ANSWERS)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(body=st.binary(max_size=400))
 def test_noise_is_refused(form, body):
     """Bytes that mean nothing are no page, or a page of rows."""
@@ -117,7 +118,7 @@ def test_noise_is_refused(form, body):
 
 
 @pytest.mark.parametrize("form", ANSWERS)
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_damaged_answer_takes_little_memory(form, data):
     """No length that a page claims is believed before it is checked."""

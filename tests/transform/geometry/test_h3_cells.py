@@ -11,6 +11,7 @@ import shapely
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.sampling import examples
 from zoning_assets.transform.geometry import h3_cells, row_tiles
 
 Vectors = npt.NDArray[np.float64]  # (n, 3), on the unit sphere
@@ -53,7 +54,7 @@ def test_a_cover_owns_each_point_once(point, data):
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(points)
 @example((180.0, 90.0))
 @example((-180.0, -90.0))
@@ -140,7 +141,7 @@ def inside(box: tuple[float, float, float, float], places: list[tuple[float, flo
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(boxes, st.lists(fractions, min_size=1, max_size=40))
 def test_start_tiles_own_their_bounds(box, places):
     """Whatever lies in the bounds is owned by a start tile, also where it lies outside that tile's own outline."""
@@ -168,7 +169,7 @@ def test_bounds_that_are_no_box_are_refused(box):
 CITY = (-71.17, 42.35, -71.06, 42.41)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(fractions, min_size=1, max_size=200), st.integers(1, 50), st.sampled_from([None, 7, 9]))
 def test_a_split_cover_holds_every_point_once(places, most_rows, fixed):
     """Counts of a split cover add up to the points, no tile lies in another, and none is too full or too coarse."""

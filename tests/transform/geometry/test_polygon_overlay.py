@@ -8,6 +8,7 @@ import shapely
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.sampling import examples
 from tests.transform.maps import districts, lots
 from tests.transform.strategies import wild_shapes
 from zoning_assets.transform.changes.overlay import best_lots, leading_lots, shares
@@ -16,7 +17,7 @@ from zoning_assets.transform.changes.zoning_changes import detect_zoning_changes
 from zoning_assets.transform.geometry import polygon_overlay
 from zoning_assets.transform.geometry.polygon_overlay import polygons
 
-many, few = (settings(max_examples=count, deadline=None) for count in (40, 8))
+many, few = (settings(max_examples=examples(count), deadline=None) for count in (40, 8))
 PAIRS = (polygon_overlay.intersection, polygon_overlay.difference, polygon_overlay.symmetric_difference)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.sampling import examples
 from zoning_assets.transform.geometry import h3_cells, row_tiles
 from zoning_assets.transform.geometry.row_tiles import LayerRows
 
@@ -23,7 +24,7 @@ def layer_of(rows: list[tuple[tuple[float, float] | None, str | None]]) -> Layer
     return LayerRows(numbers * np.uint64(0), numbers, h3_cells.finest_cells(points), keys, numbers, numbers)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(keyed, max_size=40), st.sampled_from([None, 5, 8]))
 def test_each_row_is_owned_by_one_tile(rows: list[tuple[tuple[float, float] | None, str | None]], fixed: int | None):
     """By the tile that contains its place, or that owns its key, or by the first where it has no place."""
@@ -40,7 +41,7 @@ def test_each_row_is_owned_by_one_tile(rows: list[tuple[tuple[float, float] | No
             assert name == (inside[0] if inside else row_tiles.default_owner(found.tiles))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(keyed, max_size=40), st.randoms(use_true_random=False))
 def test_rows_of_one_key_are_owned_together_in_any_order(rows, random):
     """The owner of a key does not depend on the order in which its rows came."""

@@ -6,6 +6,7 @@ import shapely
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.sampling import examples
 from tests.transform.strategies import GRID, lots, wild_shapes
 from zoning_assets.transform.geometry import content_hash
 from zoning_assets.transform.geometry.validity import NO_GEOMETRY, NOT_AN_AREA, repair_shapes
@@ -24,7 +25,7 @@ def array(*shapes: shapely.Geometry | None) -> np.ndarray:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(wild_shapes(), max_size=4))
 @example([BOW_TIE, SPIKE, COLLAPSED, THIN])
 @example([shapely.GeometryCollection([shapely.GeometryCollection([BOW_TIE, shapely.Point(0, 0)]), SQUARE])])
@@ -47,7 +48,7 @@ def test_a_shape_is_sound_or_has_a_reason(shapes):
             assert shapely.to_wkb(again.geometry[0]) == shapely.to_wkb(shape)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(wild_shapes(), min_size=1, max_size=5), st.data())
 def test_a_shape_is_mended_without_regard_to_its_neighbours(shapes, data):
     """What becomes of a shape does not depend on the rows beside it."""

@@ -202,6 +202,7 @@ def side(codes: list[str]) -> ReleaseProfile:
     return release_profile.profile_published((code, CodeTotals(1, 1e4, -71.15, 42.35, -71.14, 42.36)) for code in codes)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("count", [700, 1509, 2000, 10_000, 50_000])
 @pytest.mark.parametrize("feed", [PARCELS, ZONING])
 def test_however_many_codes_both_sides_are_measured_alike(count: int, feed: str) -> None:
