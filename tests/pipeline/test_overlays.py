@@ -260,7 +260,5 @@ def test_two_vintages_of_cambridge(pipeline: Pipeline, database: str, tmp_path: 
     assert rows(database, "SELECT count(*) FROM zoning.district WHERE code LIKE 'overlay districts: %'") == [(58,)]
     shutil.copyfile(data / "overlay_2025-03-18.geojson", tmp_path / "overlay.geojson")
     publish(pipeline, city)
-    kinds = dict(rows(database, "SELECT kind, count(*) FROM zoning.change WHERE state = 'event' GROUP BY kind"))
-    assert kinds.keys() <= {"overlay_added", "overlay_removed", "overlay_changed"}
-    highlands = "SELECT count(*) FROM zoning.change WHERE old = 'overlay districts: Cambridge Highlands'"
-    assert rows(database, highlands)[0][0] > 0
+    events = "SELECT kind, old, new, count(*) FROM zoning.change WHERE state = 'event' GROUP BY 1, 2, 3"
+    assert rows(database, events) == [("overlay_removed", "overlay districts: Cambridge Highlands", None, 126)]
