@@ -10,7 +10,7 @@ from zoning_assets.api.ogc_parameters import ADDED
 
 _NOT_SERVED = ("text/html", "text/csv", "application/x-ndjson", "application/ndjson", "application/geo+json-seq")
 _PROBLEM = {"description": "A problem document.", "content": {"application/problem+json": {}}}
-_REFUSALS = ("400", "401", "404", "503")
+_REFUSALS, _OF_WRITES = ("400", "401", "404", "413", "414", "421", "503"), ("403", "409")
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
@@ -20,8 +20,8 @@ def openapi(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, summary=app.summary, routes=app.routes, openapi_version="3.1.0"
         )
         for path, operations in found["paths"].items():
-            for operation in operations.values():
-                _correct(path, operation)
+            for method, operation in operations.items():
+                _correct(path, operation, (*_REFUSALS, *(_OF_WRITES if method == "post" else ())))
         schemes = found.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes["token"] = {"type": "http", "scheme": "bearer"}
         found["security"] = [{}, {"token": []}]
@@ -29,10 +29,10 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _correct(path: str, operation: dict[str, Any]) -> None:
+def _correct(path: str, operation: dict[str, Any], refusals: tuple[str, ...]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
-    responses.update(dict.fromkeys(_REFUSALS, _PROBLEM))
+    responses.update({status: dict(_PROBLEM) for status in refusals})
     for response in responses.values():
         content = response.get("content", {})
         response["content"] = {name: each for name, each in content.items() if name not in _NOT_SERVED}
