@@ -307,6 +307,7 @@ def test_vector_tiles(api: Client) -> None:
     town = api.get(f"{TILES}/{TOWN_TILE}")
     assert (town.status, town.headers["content-type"]) == (200, "application/vnd.mapbox-vector-tile")
     assert b"P7" in town.body
+    assert "content-crs" not in town.headers
     web = api.get(f"{TILES}/{WEB_TILE}?properties=parcel_id")
     assert b"W3" in web.body
     assert b"Web Ave" not in web.body

@@ -40,10 +40,15 @@ def _correct(path: str, operation: dict[str, Any]) -> None:
     for each in parameters:
         if each["name"] == "f":
             each["schema"] = {"type": "string", "enum": _formats(path)}
-    is_list = any(each["name"] == "filter" for each in parameters)
-    if is_list or path.endswith("/items/{itemId}"):
-        schema = {"type": "string", "enum": list(ogc_crs.SUPPORTED)}
-        parameters += [{"name": name, "in": "query", "schema": schema} for name in (ADDED if is_list else ADDED[:1])]
+    schema = {"type": "string", "enum": list(ogc_crs.SUPPORTED)}
+    parameters += [{"name": name, "in": "query", "schema": schema} for name in _added(path, parameters)]
+
+
+def _added(path: str, parameters: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The parameters about CRSs of an operation: a tile has a fixed one, a single feature has no filter."""
+    if any(each["name"] == "filter" for each in parameters):
+        return ADDED[1:] if "/tiles/" in path else ADDED
+    return ADDED[:1] if path.endswith("/items/{itemId}") else ()
 
 
 def _formats(path: str) -> list[str]:

@@ -64,7 +64,7 @@ def collection_of(
     if found is None:
         raise HTTPException(404, "there is no such collection")
     own = _documented(request)
-    if "crs" in own:  # features and tiles
+    if {"crs", "filter"} & own:  # features and tiles
         own |= {each.name for each in found.parameters}
     if "filter" in own:
         own |= set(found.columns())
@@ -75,7 +75,8 @@ def collection_of(
     if not simplify.replace(".", "", 1).isdigit():
         raise HTTPException(400, "simplify is not a number of 0 or more")
     crs = ogc_crs.checked(request.query_params.get("crs"), "crs")
-    request.state.content_crs = crs
+    if "crs" in own:
+        request.state.content_crs = crs
     return found.model_copy(update={"output_crs": crs})
 
 

@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, CommandEntry] = {
         "parcel:parcel", "Show the history of one parcel: rows, zoning, lineage, amendments, evidence."
     ),
     "explain": CommandEntry("parcel:explain", "Explain in numbers why a change was recorded."),
+    "review": CommandEntry(
+        "review:review", "Accept or dismiss a change that waits for a person: see `zoning changes --review`."
+    ),
     "watch": CommandEntry(
         "parcel:watch",
         "Watch parcels and their successors; list the watched parcels and what changed there.",
