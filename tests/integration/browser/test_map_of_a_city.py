@@ -67,4 +67,5 @@ def test_the_rezoning_of_a_city_is_seen(server: str, template: str, tmp_path: Pa
         opened.get_by_role("link", name="Compare before and after").click()
         opened.locator("#divider").wait_for()
         page.settle()
+        assert opened.get_by_label("By code").is_checked()  # both codes are of one type
         page.picture("city-compare")
