@@ -1,123 +1,34 @@
-"""The map page as a person uses it, in a real browser, over the simulated county of `zoning demo`.
+"""The map page as a person uses it, in a real browser, over the simulated county of `zoning demo`."""
 
-`ZONING_SCREENSHOTS` names a folder for the pictures; else they are left with pytest's own files.
-"""
-
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from PIL import Image
 
 from tests.conftest import rows
+from tests.integration.browser.map_page import DESKTOP, MapPage, MapServer, published, watched
 from tests.integration.browser.screen import browser
-from tests.integration.peers.install import python
-from tests.support.databases import copied
 from zoning_assets.simulation.county.county import ID
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PARCELS = 1200
-AXE = "axe-playwright-python==0.1.8"
 ACCENT_LIGHT, ACCENT_DARK = (185, 60, 10), (255, 154, 92)
 MARKUP = "<img src=x onerror=\"document.title='attacked'\"><script>document.title='attacked'</script>"
 HOSTILE = f"{MARKUP} \u202e =cmd|' /C calc'!A0"
-WIDE, DESKTOP, PHONE = (1800, 1000), (1360, 860), (390, 844)
-
-
-@dataclass
-class Page:
-    """The page of the map, what it logged, and what it requested."""
-
-    page: Any
-    address: str
-    token: str
-    url: str
-    pictures: Path
-    problems: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def open(self, path: str = "/", size: tuple[int, int] = DESKTOP, scheme: str = "light") -> None:
-        """Load a view anew, and wait until it is complete."""
-        self.page.set_viewport_size({"width": size[0], "height": size[1]})
-        self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        self.page.goto("about:blank")
-        self.page.goto(self.address + path)
-        self.page.locator("html[data-ready]").wait_for()
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until no tile is loading any more."""
-        self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_timeout(400)
-
-    def title(self, pattern: str) -> None:
-        """Wait until the heading of the panel is this."""
-        self.page.locator(".title", has_text=re.compile(pattern)).wait_for()
-        self.settle()
-
-    def count(self, color: tuple[int, int, int]) -> int:
-        """How many pixels of the right half of the map have a colour; the legend and the slider lie elsewhere."""
-        whole = Image.open(BytesIO(self.page.locator("#stage").screenshot())).convert("RGB")
-        image = whole.crop((whole.width // 2, 0, whole.width, whole.height - 100))
-        return sum(number for number, each in image.getcolors(image.width * image.height) if each == color)
-
-    def picture(self, name: str) -> None:
-        self.page.screenshot(path=self.pictures / f"{name}.png")
-
-    def accessible(self) -> None:
-        """axe-core finds nothing serious or critical."""
-        self.page.evaluate(axe())
-        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-        bad = [each for each in found if each["impact"] in ("serious", "critical")]
-        assert not [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in bad]
-
-    def one(self, query: str, *values: object) -> Any:
-        return rows(self.url, query, *values)[0][0]
-
-
-def axe() -> str:
-    """The script of axe-core."""
-    site = next(python("axe", "--no-deps", AXE).parents[1].glob("lib/python*/site-packages"))
-    return next(site.glob("axe_playwright_python/**/axe.min.js")).read_text()
+WIDE, PHONE = (1800, 1000), (390, 844)
 
 
 @pytest.fixture(scope="module")
-def served(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
-    """The demo's county, served: the address, a token that may review, and the database as its owner."""
-    folder = tmp_path_factory.mktemp("map")
-    with copied(server, template) as (name, url):
-        places = {"HOME": folder, "ZONING_HOME": folder / "home", "DAGSTER_HOME": folder / "dagster"}
-        environ = {**os.environ, "ZONING_DATABASE_URL": url} | {key: str(each) for key, each in places.items()}
-        command = [sys.executable, "-m", "zoning_assets.cli"]
-        demo = [*command, "demo", "--parcels", str(PARCELS), "--json"]
-        subprocess.run(demo, env=environ, check=True, timeout=300, stdout=subprocess.DEVNULL)
-        owner = urlsplit(server)._replace(path=f"/{name}").geturl()
-        with serving([*command, "serve", "--port", "8931", "--json"], environ) as printed:
-            yield printed["map"].rstrip("/"), printed["review_token"], owner
-
-
-@contextmanager
-def serving(command: list[str], environ: dict[str, str]) -> Iterator[dict[str, str]]:
-    """`zoning serve`, as a user starts it: what it printed."""
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as started:
-        try:
-            assert started.stdout is not None
-            yield json.loads("".join(iter(started.stdout.readline, "}\n")) + "}")
-        finally:
-            started.terminate()
-            started.wait(30)
+def served(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MapServer]:
+    """The demo's county."""
+    demo = iter([["demo", "--parcels", str(PARCELS), "--json"]])
+    with published(server, template, tmp_path_factory.mktemp("map"), demo) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -127,28 +38,12 @@ def opened() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(served: tuple[str, str, str], opened: Any, tmp_path: Path) -> Iterator[Page]:
-    """The page; afterwards: nothing failed in it, and it requested nothing from another host."""
-    pictures = Path(os.environ.get("ZONING_SCREENSHOTS") or tmp_path)
-    pictures.mkdir(parents=True, exist_ok=True)
-    found = Page(opened, *served, pictures)
-    listeners = {
-        "console": lambda each: found.problems.append(each.text) if each.type == "error" else None,
-        "pageerror": lambda error: found.problems.append(str(error)),
-        "request": lambda request: found.requests.append(request.url),
-    }
-    for name, listener in listeners.items():
-        opened.on(name, listener)
-    yield found
-    for name, listener in listeners.items():
-        opened.remove_listener(name, listener)
-    assert found.problems == []
-    outside = [each for each in found.requests if urlsplit(each).hostname not in (None, "", "127.0.0.1")]
-    assert outside == []
-    assert found.requests
+def page(served: MapServer, opened: Any, tmp_path: Path) -> Iterator[MapPage]:
+    with watched(opened, served, tmp_path) as found:
+        yield found
 
 
-def test_the_first_view_shows_what_was_rezoned(page: Page) -> None:
+def test_the_first_view_shows_what_was_rezoned(page: MapPage) -> None:
     total = page.one("SELECT count(*) FROM zoning.change WHERE state = 'event'")
     page.open()
     page.title(f"^{total} changes$")
@@ -168,7 +63,7 @@ def test_the_first_view_shows_what_was_rezoned(page: Page) -> None:
     ("phone-dark", PHONE, "dark", ACCENT_DARK),
     ("wide", WIDE, "light", ACCENT_LIGHT),
 ])  # fmt: skip
-def test_every_screen_shows_it(page: Page, name: str, size: tuple[int, int], scheme: str, accent: tuple) -> None:
+def test_every_screen_shows_it(page: MapPage, name: str, size: tuple[int, int], scheme: str, accent: tuple) -> None:
     page.open(size=size, scheme=scheme)
     assert page.count(accent) > 300
     page.picture(name)
@@ -182,8 +77,8 @@ _ONE_ADDRESS = (
 )
 
 
-def test_a_parcel_is_found_by_id_and_by_address(page: Page) -> None:
-    parcel, address = rows(page.url, _ONE_ADDRESS)[0]
+def test_a_parcel_is_found_by_id_and_by_address(page: MapPage) -> None:
+    parcel, address = rows(page.server.url, _ONE_ADDRESS)[0]
     page.open()
     search = page.page.get_by_role("combobox", name="Search by parcel id or address")
     for text in (parcel, address.lower()):
@@ -198,8 +93,10 @@ def test_a_parcel_is_found_by_id_and_by_address(page: Page) -> None:
     page.accessible()
 
 
-def test_a_change_has_a_card_and_can_be_compared(page: Page) -> None:
-    change, parcel = rows(page.url, "SELECT id, parcel_ids[1] FROM zoning.change WHERE kind = 'rezoned' LIMIT 1")[0]
+def test_a_change_has_a_card_and_can_be_compared(page: MapPage) -> None:
+    change, parcel = rows(
+        page.server.url, "SELECT id, parcel_ids[1] FROM zoning.change WHERE kind = 'rezoned' LIMIT 1"
+    )[0]
     page.open(f"/#change={change}")
     page.title("^Rezoned$")
     card = page.page.locator("article")
@@ -223,7 +120,7 @@ def test_a_change_has_a_card_and_can_be_compared(page: Page) -> None:
     page.accessible()
 
 
-def test_the_slider_shows_an_older_release(page: Page) -> None:
+def test_the_slider_shows_an_older_release(page: MapPage) -> None:
     page.open()
     slider = page.page.get_by_role("slider", name="Release shown on the map")
     with page.page.expect_response(lambda answer: "zoning.parcel_as_of/tiles" in answer.url) as answer:
@@ -240,7 +137,7 @@ def test_the_slider_shows_an_older_release(page: Page) -> None:
     assert "time=" not in page.page.url
 
 
-def test_the_list_is_used_with_the_keyboard(page: Page) -> None:
+def test_the_list_is_used_with_the_keyboard(page: MapPage) -> None:
     page.open()
     page.page.locator(".items a").first.focus()
     page.page.keyboard.press("Enter")
@@ -253,9 +150,10 @@ def test_the_list_is_used_with_the_keyboard(page: Page) -> None:
     assert "kind=split" in page.page.url
 
 
-def test_a_parcel_has_a_timeline_and_a_lineage(page: Page) -> None:
+def test_a_parcel_has_a_timeline_and_a_lineage(page: MapPage) -> None:
     parent, child = rows(
-        page.url, "SELECT evidence->'parents'->>0, evidence->'children'->>-1 FROM zoning.change WHERE kind = 'split'"
+        page.server.url,
+        "SELECT evidence->'parents'->>0, evidence->'children'->>-1 FROM zoning.change WHERE kind = 'split'",
     )[0]
     page.open(f"/parcel/{ID}/{child}")
     page.title(f"^{re.escape(child)}$")
@@ -275,14 +173,14 @@ _UNCHANGED = """
     ) lot ORDER BY parcel_id LIMIT 1"""
 
 
-def test_a_click_on_a_lot_opens_its_page(page: Page) -> None:
-    parcel, x, y = rows(page.url, _UNCHANGED)[0]
+def test_a_click_on_a_lot_opens_its_page(page: MapPage) -> None:
+    parcel, x, y = rows(page.server.url, _UNCHANGED)[0]
     page.open(f"/#at=18.5/{y:.6f}/{x:.6f}")
     page.page.locator("#after canvas").click()  # in its middle
     page.title(f"^{re.escape(parcel)}$")
 
 
-def test_the_lists_work_without_webgl(page: Page) -> None:
+def test_the_lists_work_without_webgl(page: MapPage) -> None:
     page.page.add_init_script(_NO_WEBGL)
     page.open("/#webgl=off")
     page.page.get_by_text("The map needs WebGL").wait_for()
@@ -299,8 +197,8 @@ _NO_WEBGL = """
     };"""
 
 
-def test_a_person_accepts_a_change(page: Page) -> None:
-    with psycopg.connect(page.url) as connection:
+def test_a_person_accepts_a_change(page: MapPage) -> None:
+    with psycopg.connect(page.server.url) as connection:
         found = connection.execute(
             "UPDATE zoning.change SET state = 'review', confidence = 0.4 WHERE kind = 'partly_rezoned' RETURNING id"
         ).fetchall()
@@ -312,14 +210,14 @@ def test_a_person_accepts_a_change(page: Page) -> None:
     accept.click()
     page.page.get_by_text("Write your name first").wait_for()
     page.page.get_by_label("Your name").fill("Ada Example")
-    page.page.get_by_role("textbox", name="Token", exact=True).fill(page.token)
+    page.page.get_by_role("textbox", name="Token", exact=True).fill(page.server.token)
     accept.click()
     page.page.get_by_text(re.compile("^Accepted: Partly rezoned")).first.wait_for()
     assert page.one("SELECT count(*) FROM zoning.change WHERE state = 'review'") == len(found) - 1
     assert page.one("SELECT actor FROM zoning.audit ORDER BY id DESC LIMIT 1") == "Ada Example"
 
 
-def test_the_state_of_every_jurisdiction_is_seen(page: Page) -> None:
+def test_the_state_of_every_jurisdiction_is_seen(page: MapPage) -> None:
     page.open("/#view=status")
     page.title("^Status$")
     page.page.get_by_text(re.compile("rejected row")).first.click()
@@ -328,9 +226,9 @@ def test_the_state_of_every_jurisdiction_is_seen(page: Page) -> None:
     page.accessible()
 
 
-def test_markup_in_the_data_is_text(page: Page) -> None:
+def test_markup_in_the_data_is_text(page: MapPage) -> None:
     """Parcel ids, addresses, codes and evidence that are script have no effect."""
-    with psycopg.connect(page.url) as connection:
+    with psycopg.connect(page.server.url) as connection:
         rezoned = "SELECT id, parcel_ids[1] FROM zoning.change WHERE kind = 'rezoned' LIMIT 1"
         [(change, old)] = connection.execute(rezoned).fetchall()
         values = {"bad": HOSTILE, "old": old, "change": change}
@@ -360,7 +258,7 @@ def test_markup_in_the_data_is_text(page: Page) -> None:
     harmless(page)
 
 
-def harmless(page: Page) -> None:
+def harmless(page: MapPage) -> None:
     page.settle()
     assert page.page.title() != "attacked"
     assert page.page.locator("img, body script").count() == 0

@@ -262,11 +262,16 @@ function confidence(value) {
   return element("span", { class: "confidence" }, bar, plainNumber(value));
 }
 
+/** Codes of one zone type have one colour, so before and after are coloured by code. */
 function compareLink(change, app) {
   const before = app.releases().findLast((each) => Date.parse(each.time) < Date.parse(change.detected));
   return (
     before &&
-    element("a", { class: "button", href: app.href({ compare: "1", time: before.time }) }, "Compare before and after")
+    element(
+      "a",
+      { class: "button", href: app.href({ compare: "1", time: before.time, color: "code" }) },
+      "Compare before and after",
+    )
   );
 }
 
