@@ -5,11 +5,14 @@ both.
 """
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pyogrio
 import pytest
 import shapely
 
@@ -336,6 +339,23 @@ def test_the_past_by_the_functions(api: Client) -> None:
     assert b"W3" in api.get(f"{tiles}/{WEB_TILE}?jurisdiction={WEB}").body
     for wrong in ("", f"jurisdiction={TOWN}&legal_time=x", f"jurisdiction={TOWN}&bounds=x", f"jurisdiction={TOWN}&x=1"):
         assert api.get(f"/collections/zoning.parcel_as_of/items?{wrong}").status == 400
+
+
+def test_gdal_reads_features_and_tiles(api: Client, tmp_path: Path) -> None:
+    """A client that is not ours: its pages, its CRS, its decoder of tiles."""
+    source = f"OAPIF:http://127.0.0.1:{api.port}/collections/zoning.zoned_parcel"
+    read = "import sys, pyogrio; pyogrio.write_dataframe(pyogrio.read_dataframe(sys.argv[1]), sys.argv[2])"
+    copy = tmp_path / "copy.gpkg"  # by another process: GDAL keeps the interpreter's lock while it waits for the server
+    subprocess.run([sys.executable, "-c", read, source, str(copy)], check=True, timeout=100)
+    found = pyogrio.read_dataframe(copy)
+    assert len(found) == found["parcel_id"].nunique() == 47
+    assert [round(each, 3) for each in found.total_bounds] == [-71.999, 42.0, -70.899, 43.001]
+    tile = tmp_path / "12" / "1240" / "1520.mvt"
+    tile.parent.mkdir(parents=True)
+    tile.write_bytes(api.get(f"{TILES}/{TOWN_TILE}").body)
+    lots = pyogrio.read_dataframe(tile).to_crs("EPSG:4326").set_index("parcel_id")
+    assert {"P7", "P8"} <= set(lots.index)
+    assert lots.loc["P7"].geometry.distance(shapely.box(-70.993, 42, -70.9921, 42.001)) < 1e-4
 
 
 def test_every_requirement_on_the_page_has_a_verdict_and_what_is_met_is_checked() -> None:
