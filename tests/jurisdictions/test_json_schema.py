@@ -33,7 +33,10 @@ def test_editors_find_the_schema() -> None:
 def test_the_keys_are_the_fields_of_the_model() -> None:
     """A new field of the model is a key of the file, or stands here with the reason why not."""
     feed = SCHEMA["properties"]["feeds"]["properties"]["parcels"]["properties"]
-    assert set(feed) == {each.name for each in fields(Feed)} - {"name"}  # the name of its table
+    # `name`: of its table; `overlays` and `separator`: of [feeds.overlays.NAME]
+    assert set(feed) == {each.name for each in fields(Feed)} - {"name", "overlays", "separator"}
+    overlay = SCHEMA["properties"]["feeds"]["properties"]["overlays"]["additionalProperties"]["properties"]
+    assert set(overlay) - set(feed) == {"separator"}
     assert set(SCHEMA["properties"]["portal"]["properties"]) == {each.name for each in fields(Portal)}
     assert set(SCHEMA["properties"]) == {each.name for each in fields(Jurisdiction)} - {"file"}  # where it was read
 
