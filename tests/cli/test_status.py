@@ -86,7 +86,7 @@ def test_a_fresh_installation_has_nothing_but_files(at_home, capsys):
     assert [each["where"] for each in found["needs"]] == ["us-xx-wrong"]
     assert found["failures"] == found["hosts"] == found["holds"] == []
     empty = {"ready": 0, "leased": 0, "dead": 0, "oldest_s": None, "fault": None}
-    assert found["queues"] == [{"name": "amendments", **empty}, {"name": "tiles", **empty}]
+    assert found["queues"] == [{"name": name, **empty} for name in ("amendments", "tiles", "deliveries")]
     by_id = {each["id"]: each for each in found["jurisdictions"]}
     cambridge = {"feeds": ["parcels", "zoning"], "parcels": 0, "freshness_hours": 48, "waiting": 0, "dead": 0}
     cambridge["promise_hours"] = 48  # deprecated

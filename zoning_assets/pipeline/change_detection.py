@@ -174,9 +174,9 @@ def _zoning_changes(
 def _with_same_layers(maps: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     """Both maps without overlay layers that only one of them has: the first map of a layer, and a layer that is no
     longer harvested, are no changes of zoning."""
-    layers = [[zoning_codes.layer_of(code or "") for code in side["code_local"]] for side in maps]
-    both = set(layers[0]) & set(layers[1]) | {None}
-    return [side[[each in both for each in mine]] for side, mine in zip(maps, layers, strict=True)]
+    layers = [side["code_local"].map(lambda code: zoning_codes.layer_of(code or "") or "") for side in maps]
+    both = {*layers[0]} & {*layers[1]} | {""}
+    return [side[mine.isin(both)] for side, mine in zip(maps, layers, strict=True)]
 
 
 def _with_canonical_codes(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:

@@ -160,7 +160,7 @@ def test_pygeoapis_page_and_its_link() -> None:
     body = recorded("live_peers/pygeoapi/items.json").read_bytes()
     page = read_geojson(body)
     assert (list(page.ids), page.matched, page.returned) == ([1, 2], 261, 2)
-    at = collection_metadata.CollectionAddress("http://127.0.0.1:18081/collections/zoning", {})
+    at = collection_metadata.CollectionAddress("http://127.0.0.1:18081/collections/zoning", {}, {})
     onward = at.next_address(page.link("next") or "", at.items, {"f": "json"}, "x")
     assert onward == "http://127.0.0.1:18081/collections/zoning/items?offset=2&limit=2&f=json"
     assert not collection_metadata.hides_rows(at.collection, page.links)

@@ -124,7 +124,7 @@ def page_of(read: Callable[[bytes], FeaturePage]) -> Callable[[bytes], None]:
             "x",
         )
         assert len(feature_batches.to_batch(ids, page.rows)) == len(page.rows)
-        at = collection_metadata.CollectionAddress("https://ann:pw@example.org/collections/a", {"key": "k"})
+        at = collection_metadata.CollectionAddress("https://ann:pw@example.org/collections/a", {"key": "k"}, {})
         onward = at.next_address(page.link("next") or "", at.items, {"f": "json"}, "x")
         assert onward.startswith("https://ann:pw@example.org/")
         assert "key=k" in onward
