@@ -22,6 +22,7 @@ class Settings:
     api_tokens: str | None = field(default=None, repr=False)  # ZONING_API_TOKENS: a file, or read:TOKEN,review:TOKEN
     map_tiles: str | None = None  # ZONING_MAP_TILES: https://HOST/{z}/{x}/{y}.png
     map_attribution: str = ""  # ZONING_MAP_ATTRIBUTION
+    map_url: str | None = None  # ZONING_MAP_URL: the address of the map, for links to it
     smtp_url: str | None = field(default=None, repr=False)  # ZONING_SMTP_URL; None: no e-mail is sent
     smtp_from: str | None = None  # ZONING_SMTP_FROM
 
@@ -42,6 +43,7 @@ class Settings:
             api_tokens=environ.get("ZONING_API_TOKENS") or None,
             map_tiles=environ.get("ZONING_MAP_TILES") or None,
             map_attribution=environ.get("ZONING_MAP_ATTRIBUTION", ""),
+            map_url=environ.get("ZONING_MAP_URL") or None,
             smtp_url=environ.get("ZONING_SMTP_URL") or None,
             smtp_from=environ.get("ZONING_SMTP_FROM") or None,
         )

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import rows
-from zoning_assets.cli import bootstrap
-from zoning_assets.cli.up import _free_port
+from zoning_assets.cli import bootstrap, map_process
+from zoning_assets.cli.up import _free_port, _programs
 
 OPEN = "from zoning_assets.cli import bootstrap; bootstrap.prepare_storage()"
 
@@ -81,3 +81,20 @@ def test_the_first_thing_a_newcomer_sees_has_the_assets_in_it(ui: str) -> None:
 def test_the_last_port_is_the_last() -> None:
     """The next free port is looked for among ports."""
     assert _free_port(65_535) == 65_535
+
+
+def test_a_port_that_is_promised_is_not_given_again() -> None:
+    """`zoning up --port 8484`: Dagster's UI is not listening yet when the map chooses its port."""
+    first = _free_port(map_process.PORT)
+    assert _free_port(map_process.PORT, but=first) > first
+
+
+def test_dagster_knows_the_address_of_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The map of `zoning up`, unless the user names another one."""
+    show = ["python", "-c", "import os; print(os.environ['ZONING_MAP_URL'])"]
+    for named in (None, "https://map.example.org"):
+        if named:
+            monkeypatch.setenv("ZONING_MAP_URL", named)
+        with _programs([show], tmp_path, "http://127.0.0.1:8484") as (program,):
+            program.wait(60)
+    assert (tmp_path / "python.log").read_text().split() == ["http://127.0.0.1:8484", "https://map.example.org"]

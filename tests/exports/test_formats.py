@@ -24,6 +24,7 @@ from zoning_assets.exports.formats import FORMATS
 from zoning_assets.exports.layers import LAYERS
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.transform.geometry import h3_cells
+from zoning_assets.transform.map_colors import type_color
 from zoning_assets.transform.normalize import representative_points
 
 WITH_SHAPES = [name for name in FORMATS if name not in ("csv", "pmtiles", "geoparquet")]
@@ -109,6 +110,7 @@ def test_a_geopackage_has_a_style_of_fixed_categories(town: Town) -> None:
         each.get("name") for each in renderer.iter("symbol")
     }
     assert not [text for text in HOSTILE if text in style[3]]
+    assert f"{','.join(map(str, bytes.fromhex(type_color('Nonresidential')[1:])))},255" in style[3], "as on the map"
     assert {name for name, _ in pyogrio.list_layers(path)} == {"zoned_parcels", "layer_styles"}
 
 

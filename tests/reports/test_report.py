@@ -17,7 +17,8 @@ from tests.support.databases import copied
 from zoning_assets.reports.compliance_report import ComplianceReport, ReportRequest, read_report
 from zoning_assets.reports.html_document import html_document
 from zoning_assets.simulation.county.county import ID
-from zoning_assets.storage.postgis.records import change_records, hold_records
+from zoning_assets.storage.postgis.records import change_records, hold_records, map_queries
+from zoning_assets.transform.map_colors import GREY, code_colors
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
@@ -103,6 +104,14 @@ def test_it_can_be_read_without_eyes_and_colours(made: ComplianceReport) -> None
     names = {each.get("aria-labelledby") for each in images}
     assert names <= set(document.xpath("//*[local-name() = 'title']/@id"))
     assert all(pair.after.labels for pair in made.maps)
+
+
+def test_a_code_has_its_colour_of_the_map(published_county: ChangedCounty, made: ComplianceReport) -> None:
+    known = code_colors(each["code"] for each in map_queries.codes(published_county.url, ID))
+    assert len(known) > 3
+    for pair in made.maps:
+        assert {each.label: each.colour for each in pair.legend}.items() <= known.items()
+        assert {area.colour for side in (pair.before, pair.after) for area in side.areas} <= {*known.values(), GREY}
 
 
 def test_maps_show_the_two_states(published_county: ChangedCounty, made: ComplianceReport) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from zoning_assets.api.json_response import json_response
-from zoning_assets.api.map_colors import code_color, type_color
 from zoning_assets.api.program_version import program_version
 from zoning_assets.api.published_places import places
 from zoning_assets.api.request_checks import JurisdictionId, settings_of
 from zoning_assets.api.status_routes import current_status
 from zoning_assets.model import ZONE_TYPES
 from zoning_assets.storage.postgis.records import map_queries
+from zoning_assets.transform.map_colors import code_colors, type_color
 
 router = APIRouter(prefix="/api", tags=["Map"])
 
@@ -60,15 +60,14 @@ def releases(request: Request, jurisdiction: JurisdictionId) -> Response:
 def legend(request: Request, jurisdiction: JurisdictionId) -> Response:
     """List the zone types and the codes of a jurisdiction with the number of parcels and a color."""
     codes = map_queries.codes(settings_of(request).read_url, jurisdiction)
-    # By the order of the codes, so that a code keeps its color when counts change.
-    numbers = {code: number for number, code in enumerate(sorted(each["code"] for each in codes))}
+    colors = code_colors(each["code"] for each in codes)
     counts: dict[str | None, int] = {}
     for each in codes:
         counts[each["zone_type"]] = counts.get(each["zone_type"], 0) + each["parcels"]
     types = [name for name in (*ZONE_TYPES, None) if name in counts]
     document = {
         "zone_types": [{"zone_type": name, "parcels": counts[name], "color": type_color(name)} for name in types],
-        "codes": [{**each, "color": code_color(numbers[each["code"]])} for each in codes],
+        "codes": [{**each, "color": colors[each["code"]]} for each in codes],
     }
     return json_response(request, document)
 

@@ -47,28 +47,31 @@ def up(
             stack.callback(local_postgres.stop, bootstrap.settings().home)
         home = bootstrap.prepare_storage()
         free = _free_port(port)
-        ui = f"http://127.0.0.1:{free}"
+        ui, map_port = f"http://127.0.0.1:{free}", _free_port(map_process.PORT, but=free)
+        map_url, token = stack.enter_context(map_process.serving(map_port, ui, home))
         web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free), *_FEW_CONNECTIONS]
-        running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *_MODULE]], home))
+        running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *_MODULE]], home, map_url))
         _wait_for(free, running)
         _check_definitions(free)
         stack.enter_context(announced(home, free, bootstrap.settings_digest()))
-        addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
-        addresses["map"], token = stack.enter_context(map_process.serving(_free_port(map_process.PORT), ui, home))
+        addresses = {"ui": ui, "database": address(url), "dagster_home": str(home), "map": map_url}
         addresses["metrics"] = metrics.serve(url, _free_port(_METRICS_PORT))
         if json:
             output.document(addresses)
             sys.stdout.flush()
         output.line(
-            f"Map         {addresses['map']}{token}\nDagster UI  {ui}\n"
+            f"Map         {map_url}{token}\nDagster UI  {ui}\n"
             f"PostGIS     {addresses['database']}  (`zoning db psql`)\n"
             f"Prometheus  {addresses['metrics']}\nCtrl-C stops all of it."
         )
         _watch(running)
 
 
-def _free_port(first: int) -> int:
+def _free_port(first: int, but: int = 0) -> int:
+    """The first free port; `but`: one that a program of ours will use."""
     for port in range(first, min(first + 100, _LAST_PORT + 1)):
+        if port == but:
+            continue
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
@@ -76,8 +79,11 @@ def _free_port(first: int) -> int:
 
 
 @contextmanager
-def _programs(commands: list[list[str]], home: Path) -> "Iterator[list[subprocess.Popen[bytes]]]":
-    """Start programs of this Python environment, each with a log file. They are stopped when the block ends."""
+def _programs(commands: list[list[str]], home: Path, map_url: str) -> "Iterator[list[subprocess.Popen[bytes]]]":
+    """Start Dagster's programs, each with a log file. They are stopped when the block ends.
+
+    `map_url`: the map that their metadata links to, unless the user named another one.
+    """
     running: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
@@ -87,7 +93,7 @@ def _programs(commands: list[list[str]], home: Path) -> "Iterator[list[subproces
                 running.append(
                     subprocess.Popen(
                         [program, *command[1:]],
-                        env=bootstrap.dagster_environ(),
+                        env={"ZONING_MAP_URL": map_url, **bootstrap.dagster_environ()},
                         stdout=log,
                         stderr=log,
                         start_new_session=True,

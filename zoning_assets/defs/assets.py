@@ -145,9 +145,9 @@ def _computed_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.A
             noted(context, zoning, CHANGES),
             zoning.open_jurisdiction(context.partition_key) as (url, jurisdiction),
         ):
-            return dg.MaterializeResult(
-                metadata=release_metadata.of_shares(change_detection.update_parcel_zoning(url, jurisdiction))
-            )
+            done = change_detection.update_parcel_zoning(url, jurisdiction)
+        links = release_metadata.map_links(zoning.settings.map_url, jurisdiction.id)
+        return dg.MaterializeResult(metadata={**release_metadata.of_shares(done), **links})
 
     @dg.asset(
         deps=[parcel_zoning],
@@ -168,7 +168,8 @@ def _computed_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.A
             found = change_detection.detect_changes(url, jurisdiction)
         if found and found.alarms:
             raise release_metadata.alarm(context.partition_key, found)
-        return dg.MaterializeResult(metadata=release_metadata.of_changes(found))
+        links = release_metadata.map_links(zoning.settings.map_url, jurisdiction.id, found)
+        return dg.MaterializeResult(metadata={**release_metadata.of_changes(found), **links})
 
     return [parcel_zoning, changes]
 

@@ -8,6 +8,7 @@ import dagster as dg
 from zoning_assets import jurisdictions
 from zoning_assets.defs.assets import parcels_by_tile, whole_assets
 from zoning_assets.defs.jobs import JOBS
+from zoning_assets.defs.minutes_job import read_minutes
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.run_requests import asset_jobs
 from zoning_assets.defs.sensors.all_sensors import sensors
@@ -31,6 +32,6 @@ def definitions(settings: Settings, kept: "ResponseCaches | None" = None) -> dg.
         assets=[parcels_by_tile, *whole_assets(jurisdictions.files(settings.jurisdictions))],
         resources={"zoning": Zoning(), "kept": {} if kept is None else kept},
         executor=dg.in_process_executor,
-        jobs=[*JOBS, *jobs],
+        jobs=[*JOBS, read_minutes, *jobs],
         sensors=sensors(jobs),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
 
 import dagster as dg
 
@@ -9,10 +10,26 @@ from zoning_assets.defs import metadata
 from zoning_assets.defs.metadata import some
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from zoning_assets.pipeline.change_detection import ReleaseChanges
     from zoning_assets.pipeline.zone_parcels import OverlayResult
 
 _MOST = 100
+
+
+def map_links(map_url: str | None, jurisdiction: str, detected: "ReleaseChanges | None" = None) -> dict[str, Any]:
+    """Return links to the map: to a jurisdiction, and to the first change of a release.
+
+    The addresses have the form that the page reads (api/page/permalink.js). Empty: no address of the map is known.
+    """
+    if map_url is None or urlsplit(map_url).scheme not in ("http", "https"):
+        return {}
+    views = {"open_map": {"jurisdiction": jurisdiction}}
+    if detected and len(detected.changes):
+        first = str(_zoning_first(detected)["id"].iat[0])
+        views["open_first_change"] = {"jurisdiction": jurisdiction, "change": first}
+    return {name: dg.MetadataValue.url(f"{map_url.rstrip('/')}/#{urlencode(view)}") for name, view in views.items()}
 
 
 def of_shares(done: "OverlayResult") -> dict[str, Any]:
@@ -40,12 +57,9 @@ def of_changes(detected: "ReleaseChanges | None") -> dict[str, Any]:
     if detected is None:
         return {"new": 0, "why": "nothing was published since the last release"}
     names = ("id", "kind", "state", "parcels", "old", "new", "share", "confidence")
-    zoning_first = detected.changes.assign(last=detected.changes["facet"] == "parcel").sort_values(
-        "last", kind="stable"
-    )
     rows = [
         [each["id"][:12], *(each[n] for n in names[1:3]), some(each["parcel_ids"]), *(each[n] for n in names[4:])]
-        for each in records(zoning_first.head(_MOST))
+        for each in records(_zoning_first(detected).head(_MOST))
     ]
     return {
         "new": detected.new,
@@ -66,6 +80,12 @@ def alarm(jurisdiction: str, detected: "ReleaseChanges") -> dg.Failure:
         metadata={"alarms": dg.MetadataValue.json(list(detected.alarms))},
         allow_retries=False,
     )
+
+
+def _zoning_first(detected: "ReleaseChanges") -> "pd.DataFrame":
+    """Return the changes, those of zoning before those of parcels."""
+    is_last = detected.changes["facet"] == "parcel"
+    return detected.changes.assign(last=is_last).sort_values("last", kind="stable")
 
 
 def _picture(detected: "ReleaseChanges") -> dg.MarkdownMetadataValue:

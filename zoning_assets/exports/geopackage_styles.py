@@ -12,23 +12,25 @@ import pyogrio.raw
 
 from zoning_assets.exports.layers import ExportLayer
 from zoning_assets.model import CHANGE_KINDS, ZONE_TYPES
+from zoning_assets.transform.map_colors import GREY, REDDISH_PURPLE, SKY_BLUE, VERMILION, type_color
 
-#: Colours of Okabe and Ito (jfly.uni-koeln.de/color), which people with colour blindness can tell apart.
-_ORANGE, _SKY, _YELLOW, _BLUE, _RED, _PURPLE, _GREY = (
-    "230,159,0", "86,180,233", "240,228,66", "0,114,178", "213,94,0", "204,121,167", "187,187,187",
-)  # fmt: skip
 _OF_PARCELS = ("renumbered", "split", "merged", "replatted", "adjusted", "reshaped", "added", "retired")
-_COLOURS: Mapping[str, Mapping[str, str]] = {
-    "zone_type": dict(zip(ZONE_TYPES, (_YELLOW, _ORANGE, _BLUE, _PURPLE), strict=True)),
-    "kind": {
-        kind: _SKY if kind in _OF_PARCELS else _PURPLE if kind.startswith(("overlay", "condition", "pud")) else _RED
-        for kind in CHANGE_KINDS
-    },
-}
 _NAMES = (
     "f_table_catalog", "f_table_schema", "f_table_name", "f_geometry_column", "styleName", "styleQML", "styleSLD",
     "useAsDefault", "description", "owner", "ui", "update_time",
 )  # fmt: skip
+
+
+def _kind_colour(kind: str) -> str:
+    if kind in _OF_PARCELS:
+        return SKY_BLUE
+    return REDDISH_PURPLE if kind.startswith(("overlay", "condition", "pud")) else VERMILION
+
+
+_COLOURS: Mapping[str, Mapping[str, str]] = {
+    "zone_type": {name: type_color(name) for name in ZONE_TYPES},
+    "kind": {kind: _kind_colour(kind) for kind in CHANGE_KINDS},
+}
 
 
 def add(path: Path, layer: ExportLayer) -> None:
@@ -49,13 +51,11 @@ def qml(layer: ExportLayer) -> str:
     if colours:
         renderer.set("attr", layer.colour_by or "")
         categories = ET.SubElement(renderer, "categories")
-        for number, (value, label, colour) in enumerate(
-            [*((n, n, c) for n, c in colours.items()), ("", "none", _GREY)]
-        ):
+        for number, (value, label, colour) in enumerate([*((n, n, c) for n, c in colours.items()), ("", "none", GREY)]):
             ET.SubElement(categories, "category", value=value, label=label, symbol=str(number), render="true")
             _add_symbol(symbols, str(number), colour)
     else:
-        _add_symbol(symbols, "0", _GREY)
+        _add_symbol(symbols, "0", GREY)
     renderer.append(symbols)
     return ET.tostring(top, encoding="unicode")
 
@@ -65,6 +65,8 @@ def _add_symbol(symbols: ET.Element, name: str, colour: str) -> None:
     layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill"}, enabled="1", locked="0")
     layer.set("pass", "0")
     options = ET.SubElement(layer, "Option", type="Map")
-    look = {"color": f"{colour},255", "style": "solid", "outline_color": "80,80,80,255", "outline_width": "0.1"}
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    fill = {"color": f"{red},{green},{blue},255", "style": "solid"}
+    look = {**fill, "outline_color": "80,80,80,255", "outline_width": "0.1"}
     for key, value in look.items():
         ET.SubElement(options, "Option", name=key, type="QString", value=value)

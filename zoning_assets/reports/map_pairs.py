@@ -1,19 +1,20 @@
 """Maps before and after: one pair with all changes, and one pair for each place where much changed.
 
-A pair shows the two states that were compared when its change was found, in the same window. A code has one colour in
-all maps of a report.
+A pair shows the two states that were compared when its change was found, in the same window. A code has the colour that
+it has on the map.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import shapely
 
-from zoning_assets.reports.svg_map import Colours, SvgMap, Window, draw, window_around
+from zoning_assets.reports.svg_map import SvgMap, Window, draw, legend, window_around
 from zoning_assets.storage.postgis.records.report_queries import PeriodRecords
+from zoning_assets.transform.map_colors import code_colors
 
 Row = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ _LARGEST_PLACE_M = 1_500.0
 
 @dataclass(frozen=True)
 class Legend:
-    """A colour of a pair: the code, or a description of several codes."""
+    """A colour of a pair: the code, or a description of several codes, whose colour is "none"."""
 
     label: str
     colour: str
@@ -83,8 +84,9 @@ def draw_pairs(records: PeriodRecords) -> list[MapPair]:
         return []
     views = [_overview(records, changes), *(_place_views(records, place) for place in _places(changes))]
     changed = {code for each in changes if each["facet"] != "parcel" for code in (each["old"], each["new"])}
-    colours = Colours.of([code for view in views for state in view.states for code in state.codes], changed)
-    return [_pair(view, colours) for view in views]
+    drawn = {code for view in views for state in view.states for code in state.codes if code}
+    colours = code_colors(records.codes(), drawn)
+    return [_pair(view, colours, changed) for view in views]
 
 
 def _places(changes: Sequence[Row]) -> Iterator[_Place]:
@@ -131,8 +133,8 @@ def _place_views(records: PeriodRecords, place: _Place) -> _View:
     return _View(lines[0], rest, place.window, states, place.changes)
 
 
-def _pair(view: _View, colours: Colours) -> MapPair:
-    """Draw a view. The legend has the colours that its maps use."""
+def _pair(view: _View, colours: Mapping[str, str], preferred: Collection[str]) -> MapPair:
+    """Draw a view. The legend has the codes of its maps, the preferred ones first."""
     together = shapely.union_all([each["shape"] for each in view.changes])
     changed = np.asarray(shapely.get_parts(together), dtype=object)
     before, after = (
@@ -140,8 +142,8 @@ def _pair(view: _View, colours: Colours) -> MapPair:
         for state in view.states
     )
     used = {code for state in view.states for code in state.codes}
-    legend = [Legend(label, colour) for label, colour in colours.labelled(used)]
-    return MapPair(view.title, view.lines, before, after, legend)
+    entries = [Legend(label, colour) for label, colour in legend(colours, used, preferred)]
+    return MapPair(view.title, view.lines, before, after, entries)
 
 
 def _sentence(change: Row) -> str:

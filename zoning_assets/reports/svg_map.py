@@ -4,14 +4,14 @@ Paths consist of numbers only. A code is drawn as text, so that a map can be rea
 """
 
 import math
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import shapely
+
+from zoning_assets.transform.map_colors import GREY
 
 Shapes = npt.NDArray[np.object_]
 
@@ -21,10 +21,10 @@ WIDTH, HEIGHT = 340, 250
 _LEAST_M = 120.0
 _M_PER_DEGREE = 111_320.0  # of latitude; of longitude at the equator
 _RADIUS_M = 6_378_137.0  # of the sphere of EPSG:3857
-#: Colours for the most frequent codes: light tints of the palette of Okabe and Ito, which colour-blind readers can tell
-#: apart; all other codes share one grey.
-_PALETTE = ("#a6d8f5", "#f7f0a1", "#8fd5bd", "#e8c3d8", "#8fb9d9", "#f5d08f", "#e9a98f", "#d9d9d9")
-_OTHER = "#f2f2f2"
+#: Areas are drawn so that letters on every colour of transform/map_colors.py can be read.
+FILL_OPACITY = 0.5
+#: The most codes of a legend.
+_MOST_LISTED = 24
 #: Width of a letter of a label, and height of a line, in pixels.
 _LETTER, _LINE = 6.0, 11.0
 _MOST_LABELS, _MOST_LETTERS = 40, 14
@@ -98,32 +98,17 @@ def _metres_per_unit(y: float, srid: int) -> float:
     return _M_PER_DEGREE if srid == 4326 else 1 / math.cosh(y / _RADIUS_M)
 
 
-@dataclass(frozen=True)
-class Colours:
-    """The colours of codes: the most frequent ones have one each, all others share one."""
+def legend(
+    colours: Mapping[str, str], used: Collection[str], preferred: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield label and colour of each entry of the legend of a map with these codes, at most _MOST_LISTED codes.
 
-    named: Mapping[str, str]
-
-    @classmethod
-    def of(cls, codes: Sequence[str], preferred: Collection[str] = ()) -> Self:
-        """Choose colours for the codes of some maps; each code once for each of its areas.
-
-        `preferred`: codes that get a colour before the others.
-        """
-        often = [code for code, _ in Counter(filter(None, codes)).most_common()]
-        chosen = sorted(often, key=lambda code: code not in preferred)[: len(_PALETTE)]
-        return cls(dict(zip(sorted(chosen), _PALETTE, strict=False)))
-
-    def get(self, code: str) -> str:
-        """The colour of a code."""
-        return self.named.get(code, _OTHER)
-
-    def labelled(self, used: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Label and colour of each entry of the legend of a map with these codes."""
-        yield from ((code, colour) for code, colour in self.named.items() if code in used)
-        others = len(set(filter(None, used)) - set(self.named))
-        if others:
-            yield f"{others:,} other codes", _OTHER
+    `preferred`: codes that are listed before the others.
+    """
+    listed = sorted(filter(None, used), key=lambda code: (code not in preferred, code))
+    yield from ((code, colours[code]) for code in sorted(listed[:_MOST_LISTED]))
+    if others := len(listed[_MOST_LISTED:]):
+        yield f"{others:,} other codes, by their letters", "none"
 
 
 @dataclass(frozen=True)
@@ -156,12 +141,13 @@ class SvgMap:
     scale_text: str
     width: int = WIDTH
     height: int = HEIGHT
+    fill_opacity: float = FILL_OPACITY
 
 
 def draw(
     window: Window,
     areas: tuple[Sequence[str], Shapes],
-    colours: Colours,
+    colours: Mapping[str, str],
     *,
     lots: Shapes | None = None,
     changed: Shapes,
@@ -171,13 +157,13 @@ def draw(
     Args:
         window: what it shows; all shapes are in its CRS (x, y).
         areas: codes and polygons, of the same number.
-        colours: of the codes.
+        colours: of the codes; what has no code is grey.
         lots: outlines without a fill; None: not drawn.
         changed: areas that are outlined; small ones get a circle.
     """
     codes, shapes = areas
     clipped = _clipped(shapes, window)
-    fills = [colours.get(code) for code in codes]
+    fills = [colours.get(code, GREY) for code in codes]
     drawn = [
         Area(colour, _path(clipped[[fill == colour for fill in fills]], window)) for colour in dict.fromkeys(fills)
     ]

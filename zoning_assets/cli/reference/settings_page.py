@@ -39,6 +39,10 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "The address of background tiles for the map: `https://HOST/{z}/{x}/{y}.png`.",
     ),
     "ZONING_MAP_ATTRIBUTION": ("none", "The text about the source of the background tiles."),
+    "ZONING_MAP_URL": (
+        "`zoning up` sets it for its runs; else the metadata has no link",
+        "The address of the map, to which the metadata in Dagster's UI links: `https://HOST`.",
+    ),
     "ZONING_SMTP_URL": (
         "no e-mail is sent",
         "The mail server for subscriptions: `smtp://USER:PASSWORD@HOST:587` (STARTTLS) or `smtps://...` (TLS).",

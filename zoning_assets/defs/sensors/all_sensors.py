@@ -11,6 +11,7 @@
     run_lost           defs/run_workers                 fails runs with a dead process, and records runs that Dagster
                                                         does not restart
     changes_delivered  subscriptions/delivery           sends new changes to the subscriptions
+    minutes_due        minutes_due                      polls the minutes of legislative bodies once a day
 
 The end of a hold or of a maintenance window needs no sensor: feeds that became due meanwhile are requested once then.
 """
@@ -24,6 +25,7 @@ from zoning_assets.defs.sensors.amendment_arrived import amendment_arrived
 from zoning_assets.defs.sensors.changes_delivered import changes_delivered
 from zoning_assets.defs.sensors.feed_changed import feed_changed
 from zoning_assets.defs.sensors.harvest_goes_on import harvest_goes_on
+from zoning_assets.defs.sensors.minutes_due import minutes_due
 from zoning_assets.defs.sensors.promise_broken import promise_broken
 from zoning_assets.defs.sensors.retry_failed import retry_failed
 from zoning_assets.defs.sensors.run_lost import run_lost
@@ -32,4 +34,4 @@ from zoning_assets.defs.sensors.run_lost import run_lost
 def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
     """Return all sensors. `zoning up` runs them."""
     requesting = (feed_changed, retry_failed, promise_broken, amendment_arrived, harvest_goes_on)
-    return [*(sensor(jobs) for sensor in requesting), exports_follow(), run_lost, changes_delivered]
+    return [*(sensor(jobs) for sensor in requesting), exports_follow(), run_lost, changes_delivered, minutes_due]

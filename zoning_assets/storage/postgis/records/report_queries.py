@@ -78,6 +78,11 @@ class PeriodRecords:
         """The parcels in a window at a batch: `code`, `geom` (WKB, target CRS)."""
         return self._rows("parcels_in", **window, batch=batch, most=most)
 
+    def codes(self) -> list[str]:
+        """The codes that the jurisdiction has or had, by the query of the map's legend."""
+        found = dicts(self.connection, named("map")["codes"], {"jurisdiction": self.jurisdiction})
+        return [row["code"] for row in found]
+
     def _rows(self, query: str, **values: Any) -> Rows:
         about = {"jurisdiction": self.jurisdiction, "hosts": list(self.hosts), "start": self.start, "end": self.end}
         return dicts(self.connection, named("report")[query], {**about, "most": MOST_ROWS, **values})
