@@ -6,13 +6,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from zoning_assets.api.json_response import json_response
-from zoning_assets.api.map_colors import code_color, type_color
 from zoning_assets.api.program_version import program_version
 from zoning_assets.api.published_places import places
 from zoning_assets.api.request_checks import JurisdictionId, settings_of
 from zoning_assets.api.status_routes import current_status
 from zoning_assets.model import ZONE_TYPES
 from zoning_assets.storage.postgis.records import map_queries
+from zoning_assets.transform.map_colors import code_color, type_color
 
 router = APIRouter(prefix="/api", tags=["Map"])
 

@@ -119,7 +119,7 @@ def open_target(to: str | None, default: Path, name: str, suffix: str) -> Export
     """
     if to is not None and (not to or "\x00" in to):
         raise SettingInvalid("it is empty or has a NUL", where="--to", do="give a path, s3://, gs:// or az://")
-    scheme = urlsplit(to or "").scheme
+    scheme = _scheme(to or "")
     if scheme not in ("", "file", *_SCHEMES):
         what = f"the scheme {scheme}:// is not supported"
         raise SettingInvalid(what, where=f"--to {to}", do="give a path, s3://, gs:// or az://")
@@ -131,11 +131,19 @@ def open_target(to: str | None, default: Path, name: str, suffix: str) -> Export
     folder, last = (given.parent, given.name) if is_file else (given, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        folder = folder.resolve()  # one lock for a folder, however it is spelled
     except OSError as error:
         why, _ = os_errors.machine(error) or (error.strerror, "")
         what, do = f"the folder {folder} cannot be created: {why}", "give another folder"
         raise SettingInvalid(what, where="--to" if to else "ZONING_HOME", do=do) from error
     return ExportTarget(Objects(str(folder), "--to"), folder, last)
+
+
+def _scheme(to: str) -> str:
+    try:
+        return urlsplit(to).scheme
+    except ValueError:  # such as s3://[
+        raise SettingInvalid("it is not a URL", where=f"--to {to}", do="give a path, s3://, gs:// or az://") from None
 
 
 def sha256(path: Path) -> str:

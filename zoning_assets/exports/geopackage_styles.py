@@ -12,14 +12,13 @@ import pyogrio.raw
 
 from zoning_assets.exports.layers import ExportLayer
 from zoning_assets.model import CHANGE_KINDS, ZONE_TYPES
+from zoning_assets.transform.map_colors import type_color
 
-#: Colours of Okabe and Ito (jfly.uni-koeln.de/color), which people with colour blindness can tell apart.
-_ORANGE, _SKY, _YELLOW, _BLUE, _RED, _PURPLE, _GREY = (
-    "230,159,0", "86,180,233", "240,228,66", "0,114,178", "213,94,0", "204,121,167", "187,187,187",
-)  # fmt: skip
+#: Colours of kinds of changes, of the palette of Okabe and Ito (map_colors.py); grey: no value.
+_SKY, _RED, _PURPLE, _GREY = "#56B4E9", "#D55E00", "#CC79A7", type_color(None)
 _OF_PARCELS = ("renumbered", "split", "merged", "replatted", "adjusted", "reshaped", "added", "retired")
 _COLOURS: Mapping[str, Mapping[str, str]] = {
-    "zone_type": dict(zip(ZONE_TYPES, (_YELLOW, _ORANGE, _BLUE, _PURPLE), strict=True)),
+    "zone_type": {zone_type: type_color(zone_type) for zone_type in ZONE_TYPES},
     "kind": {
         kind: _SKY if kind in _OF_PARCELS else _PURPLE if kind.startswith(("overlay", "condition", "pud")) else _RED
         for kind in CHANGE_KINDS
@@ -65,6 +64,11 @@ def _add_symbol(symbols: ET.Element, name: str, colour: str) -> None:
     layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill"}, enabled="1", locked="0")
     layer.set("pass", "0")
     options = ET.SubElement(layer, "Option", type="Map")
-    look = {"color": f"{colour},255", "style": "solid", "outline_color": "80,80,80,255", "outline_width": "0.1"}
+    look = {"color": _rgba(colour), "style": "solid", "outline_color": "80,80,80,255", "outline_width": "0.1"}
     for key, value in look.items():
         ET.SubElement(options, "Option", name=key, type="QString", value=value)
+
+
+def _rgba(colour: str) -> str:
+    """#RRGGBB as QGIS writes it: red, green, blue, opacity."""
+    return ",".join(map(str, (*bytes.fromhex(colour[1:]), 255)))

@@ -10,7 +10,7 @@ export const LOTS_FROM = 14;
 const MAX_ZOOM = 16; // of the tiles; closer views draw the same tiles larger
 const LAYER = "default"; // what tipg calls the layer in its tiles
 
-// The accent is no colour of the legend (api/map_colors.py), so that changes are not taken for a zone.
+// The accent is no colour of the legend (transform/map_colors.py), so that changes are not taken for a zone.
 const LIGHT = { ground: "#f4f3ef", line: "#55534c", casing: "#ffffff", accent: "#b93c0a", ink: "#16150f" };
 const DARK = { ground: "#16181c", line: "#c9c6bd", casing: "#0b0c0e", accent: "#ff9a5c", ink: "#ffffff" };
 
