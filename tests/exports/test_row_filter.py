@@ -71,7 +71,7 @@ def test_everything_else_is_refused_in_one_line(text: str) -> None:
 
 def test_the_deepest_filter_that_is_allowed_is_parsed() -> None:
     """cql2 ends the process with a segmentation fault on a text that is nested too deeply."""
-    deepest = f"{'(' * 50}zoning_code = 'x'{')' * 50}"
+    deepest = f"{'(' * 8}zoning_code = 'x'{')' * 8}"
     assert row_filter.parse(deepest, LAYERS["parcels"]).values == {"filter_0": "x"}
     assert row_filter.parse("NOT " * 50 + "zoning_code = 'x'", LAYERS["parcels"]).values == {"filter_0": "x"}
     assert row_filter.parse("zoning_code = '((((' OR " * 50 + "zoning_code = ''", LAYERS["parcels"]).values

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.exports.layers import GEOMETRY, ExportLayer
-from zoning_assets.transform.cql2_limits import DEEPEST, is_too_deep
+from zoning_assets.transform.cql2_limits import DEEPEST, MOST_NESTING, is_too_deep
 
 #: Characters of a filter.
 _MOST_TEXT = 2000
@@ -48,7 +48,10 @@ def parse(text: str, layer: ExportLayer, where: str = "--where") -> RowFilter:
             does not fit the column.
     """
     if len(text) > _MOST_TEXT or is_too_deep(text) or "\x00" in text:
-        what = f"it has a NUL, more than {_MOST_TEXT:,} characters, or more than {DEEPEST} parentheses, signs or NOT"
+        what = (
+            f"it has a NUL, a quote without an end, more than {_MOST_TEXT:,} characters, more than {MOST_NESTING}"
+            f" parentheses, signs or NOT, or {DEEPEST + 1} nested parentheses"
+        )
         raise SettingInvalid(what, where=where, do="give a shorter filter")
     try:
         tree = cql2.parse_text(text).to_json()
