@@ -108,7 +108,8 @@ def test_only_names_of_this_machine_are_served(api: Client, host: str, expected:
 
 
 @pytest.mark.parametrize(
-    "target", ["/api/changes", PARCELS, TILE, "/api/reviews", "/openapi.json", "/conformance", "/api/status"]
+    "target",
+    ["/api/changes", PARCELS, TILE, "/api/reviews", "/openapi.json", "/conformance", "/api/status", "/api/settings"],
 )
 def test_elsewhere_data_needs_a_token(remote_api: Client, target: str) -> None:
     assert remote_api.get(target).status == 401
@@ -120,7 +121,7 @@ def test_elsewhere_data_needs_a_token(remote_api: Client, target: str) -> None:
 
 def test_elsewhere_the_page_itself_has_no_data_and_needs_none(remote_api: Client) -> None:
     assert remote_api.get("/static/maplibre-gl.css").status == 200
-    assert remote_api.json("/api/settings")["needs_token"] is True
+    assert remote_api.get("/").status == 200
     assert remote_api.get("/static/../api/changes").status in (401, 404)
 
 

@@ -246,6 +246,17 @@ def test_where_an_export_goes(tmp_path: Path, to: str | None, path: str, monkeyp
     assert target.path == (path if "://" in path else f"{tmp_path}{path}")
 
 
+def test_drafts_of_objects_are_deleted_and_those_of_another_url_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are on this machine: a killed process must not fill its disk."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    one, other = (open_target(f"s3://{name}/x.csv", tmp_path, "x.csv", ".csv") for name in ("one", "other"))
+    with one.draft(tmp_path) as killed, other.draft(tmp_path) as running:
+        one.delete_drafts(tmp_path)
+        assert (killed.parent.exists(), running.parent.exists()) == (False, True)
+
+
 def test_one_folder_has_one_lock(tmp_path: Path) -> None:
     """However it is spelled: another process would delete the draft of the first one."""
     (tmp_path / "a/b").mkdir(parents=True)

@@ -33,7 +33,7 @@ except Exception as error:
     ],
 )
 def test_a_filter_that_is_not_valid_is_refused_in_a_short_time(text: str) -> None:
-    """In a process of its own: without the limits it does not end, and no other thread of it runs."""
+    """In a process of its own: without the limits it does not end, and a thread cannot be ended."""
     command = [sys.executable, "-c", _PARSES, text]
     found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     assert "filter" in found.stdout

@@ -25,7 +25,7 @@ from zoning_assets.api.tokens import READ
 _LONGEST_URL, _LARGEST_BODY = 8_192, 16_384  # bytes
 _QUEUE_S = 5  # seconds that a request waits for its turn
 #: The page itself has no data: it asks for a token. Everything else needs one if the server is not on loopback.
-_OPEN = re.compile(r"/|/static/[\w./-]+|/parcel/[^/]+/.+|/api/settings|/favicon\.ico")
+_OPEN = re.compile(r"/|/static/[\w./-]+|/parcel/[^/]+/.+|/favicon\.ico")
 #: Answers that depend only on what is published: their tag is known before the database is asked for them.
 _OF_STATE = re.compile(r"/collections/[^/]+/(items|tiles)(/.*)?")
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})

@@ -81,7 +81,7 @@ def export(
     """
     target, used = place.target(request, format_), _format(format_)
     with _locked(url, target), row_reader.opened(url, request) as rows:
-        target.delete_drafts()
+        target.delete_drafts(place.home / "scratch")
         _check_published(rows)
         expected = _expected(rows, format_, described)
         if found := target.published({name: expected[name] for name in _COMPARED}):

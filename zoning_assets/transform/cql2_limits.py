@@ -1,8 +1,8 @@
 """Which CQL2 texts may be given to the parser of the library cql2.
 
 The parser recurses: a text with some thousand signs ends the process with a segmentation fault. And it tries each
-parenthesis in several ways: in a text that is not valid, each level of parentheses more than doubles the time. Twenty
-levels are minutes in which no other thread of the process runs. So each text is checked before it is parsed.
+parenthesis in several ways: in a text that is not valid, each level of parentheses more than doubles the time. Thirty
+levels are hours, and nothing can end the thread. So each text is checked before it is parsed.
 """
 
 import re
