@@ -54,17 +54,18 @@ def up(
         _check_definitions(free)
         stack.enter_context(announced(home, free, bootstrap.settings_digest()))
         addresses = {"ui": ui, "database": address(url), "dagster_home": str(home)}
-        addresses["map"], token = stack.enter_context(map_process.serving(_free_port(map_process.PORT), ui, home))
+        shown = stack.enter_context(map_process.serving(_free_port(map_process.PORT), ui, home))
+        addresses["map"] = shown.address
         addresses["metrics"] = metrics.serve(url, _free_port(_METRICS_PORT))
         if json:
             output.document(addresses)
             sys.stdout.flush()
         output.line(
-            f"Map         {addresses['map']}{token}\nDagster UI  {ui}\n"
+            f"Map         {shown.address}{shown.token}\nDagster UI  {ui}\n"
             f"PostGIS     {addresses['database']}  (`zoning db psql`)\n"
             f"Prometheus  {addresses['metrics']}\nCtrl-C stops all of it."
         )
-        _watch(running)
+        _watch(running, shown)
 
 
 def _free_port(first: int) -> int:
@@ -145,11 +146,15 @@ _DEFINITIONS = """
 """
 
 
-def _watch(running: "list[subprocess.Popen[bytes]]") -> None:
+def _watch(running: "list[subprocess.Popen[bytes]]", shown: map_process.MapProcess) -> None:
     """Wait until a program ends unexpectedly. The JSON document is printed already, so only print a line."""
+    is_reported = False
     try:
         while True:
             _check(running)
+            if not is_reported and (end := shown.end):
+                output.line(end)
+                is_reported = True
             time.sleep(1)
     except StoreError as error:
         output.line(f"zoning: {error}")
