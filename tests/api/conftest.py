@@ -16,6 +16,7 @@ import uvicorn
 
 from tests.support.databases import copied
 from zoning_assets.api.application import application
+from zoning_assets.api.server_limits import LIMITS
 from zoning_assets.api.server_settings import ServerSettings
 from zoning_assets.api.tokens import Tokens
 from zoning_assets.cli.serve import listening, status_of
@@ -137,7 +138,7 @@ def fill(url: str) -> None:
 def serving(settings: ServerSettings) -> Iterator[Client]:
     """The API on a free port of loopback, in a thread."""
     with listening("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(application(settings), log_level="critical", access_log=False)
+        config = uvicorn.Config(application(settings), log_level="critical", access_log=False, **LIMITS)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -146,6 +146,8 @@ def test_bounding_boxes(api: Client) -> None:
     assert ids(api, "bbox=-70.99895,42.0001,0,-70.99755,42.0005,100") == {"P1", "P2"}
     assert ids(api, "bbox=-71.9985,43.0001,-71.9975,43.0005") == {"W1", "W2"}  # a county in EPSG:3857
     assert ids(api, "bbox=10,10,11,11") == set()
+    assert ids(api, "bbox=179,42,-71.99785,44") == {"W1", "W2"}  # over the antimeridian
+    assert "P40" in ids(api, "bbox=-70.9601,40,-100,43")
     assert items(api, "bbox=10,10,11,11")["numberMatched"] == 0
 
 
@@ -329,6 +331,8 @@ def test_the_past_by_the_functions(api: Client) -> None:
     assert {each["properties"]["zoning_code"] for each in now} == {"B-2"}
     then = items(api, f"{query}&system_time=2025-06-01T00:00:00Z", "zoning.parcel_as_of")["features"]
     assert {each["properties"]["address"] for each in then} == {"before 1 Main St", "before 2 Main St"}
+    across = f"jurisdiction={TOWN}&bbox=179,40,-70.9901,43&limit=100"  # over the antimeridian
+    assert len(items(api, across, "zoning.parcel_as_of")["features"]) == 9
     shares = items(api, query, "zoning.zoning_as_of")["features"]
     assert sorted((each["properties"]["parcel_id"], each["properties"]["code"]) for each in shares) == [
         ("P1", "B-2"), ("P1", "R-1"), ("P2", "B-2"),

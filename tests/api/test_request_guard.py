@@ -3,6 +3,7 @@
 import http.client
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 
 from tests.api.conftest import READ_TOKEN, REVIEW_TOKEN, TOWN, Client, serving
 from tests.support.waiting import until
-from zoning_assets.api import tokens
+from zoning_assets.api import server_limits, tokens
 from zoning_assets.api.request_guard import headers
 from zoning_assets.api.server_settings import ServerSettings
 from zoning_assets.errors import SettingInvalid
@@ -107,7 +108,8 @@ def test_only_names_of_this_machine_are_served(api: Client, host: str, expected:
 
 
 @pytest.mark.parametrize(
-    "target", ["/api/changes", PARCELS, TILE, "/api/reviews", "/openapi.json", "/conformance", "/api/status"]
+    "target",
+    ["/api/changes", PARCELS, TILE, "/api/reviews", "/openapi.json", "/conformance", "/api/status", "/api/settings"],
 )
 def test_elsewhere_data_needs_a_token(remote_api: Client, target: str) -> None:
     assert remote_api.get(target).status == 401
@@ -119,7 +121,7 @@ def test_elsewhere_data_needs_a_token(remote_api: Client, target: str) -> None:
 
 def test_elsewhere_the_page_itself_has_no_data_and_needs_none(remote_api: Client) -> None:
     assert remote_api.get("/static/maplibre-gl.css").status == 200
-    assert remote_api.json("/api/settings")["needs_token"] is True
+    assert remote_api.get("/").status == 200
     assert remote_api.get("/static/../api/changes").status in (401, 404)
 
 
@@ -151,6 +153,36 @@ def test_rubbish_instead_of_a_request_does_not_stop_the_server(api: Client) -> N
         with socket.create_connection(("127.0.0.1", api.port), timeout=10) as sender:
             sender.sendall(rubbish)
     assert api.get("/api/settings").status == 200
+
+
+def test_headers_have_a_limit(api: Client) -> None:
+    """Also if httptools is installed, whose parser has none."""
+    with socket.create_connection(("127.0.0.1", api.port), timeout=30) as connection:
+        connection.sendall(b"GET /api/settings HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        with suppress(OSError):
+            for number in range(100):
+                connection.sendall(b"X-%d: %s\r\n" % (number, b"x" * 1000))
+            connection.sendall(b"\r\n")
+        with suppress(ConnectionResetError):
+            assert not connection.recv(1000).startswith(b"HTTP/1.1 200")
+    assert api.get("/api/settings").status == 200
+
+
+@pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\nHost: ", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /"])
+def test_a_request_without_an_end_is_not_waited_for(
+    settings: ServerSettings, monkeypatch: pytest.MonkeyPatch, first: bytes
+) -> None:
+    """Otherwise some hundred such connections stop the server for everybody."""
+    monkeypatch.setattr(server_limits, "WAIT_S", 0.3)
+    with serving(settings) as client, socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+        connection.sendall(first)
+        while connection.recv(1 << 20):
+            pass  # the end, or after ten seconds an error
+
+
+def test_the_path_that_is_routed_is_the_path_that_is_checked(remote_api: Client) -> None:
+    for host in ("a/?", "a/static/x?", "a/parcel/x/y#", "a\\static\\x"):
+        assert remote_api.get("/api/changes", Host=host).status == 401
 
 
 def test_tokens_are_read_from_the_setting_or_a_file(tmp_path) -> None:

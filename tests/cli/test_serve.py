@@ -78,6 +78,7 @@ def test_a_token_that_was_set_is_not_printed(tmp_path: Path, database: str) -> N
         ([], {"ZONING_API_TOKENS": "read:short"}, "a token has other characters"),
         ([], {"ZONING_API_TOKENS": "/no/such/file"}, "cannot be read"),
         ([], {"ZONING_MAP_TILES": "javascript:alert(1)"}, "not an address of tiles"),
+        ([], {"ZONING_MAP_TILES": "https://[x/{z}"}, "not an address of tiles"),
         ([], {"ZONING_MAP_TILES": "https://a.example; script-src */{z}"}, "not an address of tiles"),
         (["--port", "70000"], {}, "65535"),
     ],

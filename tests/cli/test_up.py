@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import rows
+from tests.support.waiting import until
 from zoning_assets.cli import bootstrap, map_process
+from zoning_assets.cli.serve import listening
 from zoning_assets.cli.up import _free_port, _programs
 
 OPEN = "from zoning_assets.cli import bootstrap; bootstrap.prepare_storage()"
@@ -51,6 +53,20 @@ def test_first_openings_at_once_give_one_storage(environ: dict[str, str], databa
     said = [start.communicate(timeout=500)[1] for start in starts]
     assert [start.returncode for start in starts] == [0] * many, said
     assert len(rows(database, "SELECT * FROM zoning_dagster.alembic_version")) == 1
+
+
+def test_a_map_that_cannot_be_served_is_reported(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program took its port after it was found free."""
+    monkeypatch.setenv("ZONING_DATABASE_URL", database)
+    monkeypatch.setenv("ZONING_HOME", str(tmp_path))
+    with listening("127.0.0.1", 0) as other:
+        port = other.getsockname()[1]
+        with map_process.serving(port, "http://127.0.0.1:3000", tmp_path) as shown:
+            until(lambda: shown.end, "the end of the process", most_s=60)
+            assert shown.end == f"the map ended with status 1; read the end of {shown.log}; everything else goes on"
+            assert "another port" in shown.log.read_text()
 
 
 @pytest.fixture

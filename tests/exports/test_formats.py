@@ -1,5 +1,6 @@
 """Each format holds the rows of PostGIS, as programs that are not ours read them."""
 
+import csv
 import json
 import sqlite3
 import zipfile
@@ -22,6 +23,7 @@ from tests.exports.conftest import HOSTILE, ID, LOTS, Town, publish
 from zoning_assets.exports import read_back, shapefile_writer
 from zoning_assets.exports.formats import FORMATS
 from zoning_assets.exports.layers import LAYERS
+from zoning_assets.model import ZONE_TYPES
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.transform.geometry import h3_cells
 from zoning_assets.transform.map_colors import type_color
@@ -105,6 +107,8 @@ def test_a_geopackage_has_a_style_of_fixed_categories(town: Town) -> None:
     assert renderer is not None
     assert (renderer.get("type"), renderer.get("attr")) == ("categorizedSymbol", "zone_type")
     values = {each.get("value") for each in renderer.iter("category")}
+    colors = {each.get("value", "").split(",255")[0] for each in renderer.iter("Option") if each.get("name") == "color"}
+    assert colors == {",".join(map(str, bytes.fromhex(type_color(each)[1:]))) for each in (*ZONE_TYPES, None)}
     assert {"Primarily Residential", "Nonresidential", ""} <= values
     assert {each.get("symbol") for each in renderer.iter("category")} == {
         each.get("name") for each in renderer.iter("symbol")
@@ -173,6 +177,14 @@ def test_csv_has_no_formulas_and_no_control_characters(town: Town) -> None:
     starts = {text.lstrip()[:1] for row in found for text in row if text}
     assert not starts & set("=+-@")
     assert ("'=7", "'=cmd|' /C calc'!A0") in found
+
+
+def test_a_list_of_many_parcels_is_read_back_from_csv(tmp_path: Path) -> None:
+    """A code that was renamed has all its parcels in one cell; Python's reader refuses 131,073 characters."""
+    csv.field_size_limit(131_072)
+    path = tmp_path / "changes.csv"
+    path.write_text(f"parcel_ids,area_m2\r\n{'P-1 ' * 50_000},2.5\r\n")
+    assert read_back.csv_file(path, LAYERS["changes"]) == read_back.FileContents(1, 2.5, None)
 
 
 @pytest.mark.parametrize("format_", ["geopackage", "flatgeobuf", "geojson", "geojsonseq", "geoparquet"])

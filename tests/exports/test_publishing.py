@@ -246,6 +246,30 @@ def test_where_an_export_goes(tmp_path: Path, to: str | None, path: str, monkeyp
     assert target.path == (path if "://" in path else f"{tmp_path}{path}")
 
 
+def test_drafts_of_objects_are_deleted_and_those_of_another_url_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are on this machine: a killed process must not fill its disk."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    one, other = (open_target(f"s3://{name}/x.csv", tmp_path, "x.csv", ".csv") for name in ("one", "other"))
+    with one.draft(tmp_path) as killed, other.draft(tmp_path) as running:
+        one.delete_drafts(tmp_path)
+        assert (killed.parent.exists(), running.parent.exists()) == (False, True)
+
+
+def test_one_folder_has_one_lock(tmp_path: Path) -> None:
+    """However it is spelled: another process would delete the draft of the first one."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    spelled = [f"{tmp_path}/a/x.csv", f"{tmp_path}/a/b/../x.csv", f"{tmp_path}/link/x.csv"]
+    assert len({open_target(each, tmp_path, "x.csv", ".csv").path for each in spelled}) == 1
+
+
+def test_an_unknown_format_is_told(town: Town) -> None:
+    with pytest.raises(SettingInvalid, match="'gpkg' is not a format of exports; choose one of: geoparquet"):
+        town.export("gpkg")
+
+
 @pytest.mark.parametrize(("free", "error"), [(0, MachineRefused), (1 << 40, RuntimeError)])
 def test_a_full_disk_is_told(
     town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, error: type[Exception]
@@ -262,7 +286,7 @@ def test_a_full_disk_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("to", ["", "a\x00b", "ftp://host/folder", "/proc/nowhere/x"])
+@pytest.mark.parametrize("to", ["", "a\x00b", "ftp://host/folder", "/proc/nowhere/x", "s3://["])
 def test_where_it_cannot_go_is_told(to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingInvalid, match="--to"):

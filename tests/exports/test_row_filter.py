@@ -56,6 +56,9 @@ def test_a_filter_selects_what_it_says(town: Town, text: str, condition: str) ->
         "zoning_code = 'a\x00b'",
         "zoning_code = 'x'; DROP TABLE zoning.parcel",
         f"{'(' * 2000}zoning_code = 'x'{')' * 2000}",
+        "NOT " * 490 + "zoning_code = 'x'",
+        "area_m2 = " + "-" * 1980 + "1",
+        "area_m2 = " + "[" * 1980,
         "zoning_code = '" + "x" * 3000 + "'",
     ],
 )
@@ -68,6 +71,7 @@ def test_everything_else_is_refused_in_one_line(text: str) -> None:
 
 def test_the_deepest_filter_that_is_allowed_is_parsed() -> None:
     """cql2 ends the process with a segmentation fault on a text that is nested too deeply."""
-    deepest = f"{'(' * 50}zoning_code = 'x'{')' * 50}"
+    deepest = f"{'(' * 8}zoning_code = 'x'{')' * 8}"
     assert row_filter.parse(deepest, LAYERS["parcels"]).values == {"filter_0": "x"}
-    assert row_filter.parse("NOT " * 490 + "zoning_code = 'x'", LAYERS["parcels"]).values == {"filter_0": "x"}
+    assert row_filter.parse("NOT " * 50 + "zoning_code = 'x'", LAYERS["parcels"]).values == {"filter_0": "x"}
+    assert row_filter.parse("zoning_code = '((((' OR " * 50 + "zoning_code = ''", LAYERS["parcels"]).values

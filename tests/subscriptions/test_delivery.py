@@ -224,3 +224,27 @@ def test_a_tick_begins_nothing_after_its_time(database: str, receiver: Receiver)
     deliver(database)
     assert [name for name, _ in receiver.changes] == [f"c{number:02}" for number in range(12)]
     assert len(receiver.requests) == 12
+
+
+def test_a_tick_replays_nothing_after_its_time(database: str, receiver: Receiver) -> None:
+    """A receiver that hangs, and many messages to send again: the rest waits for the next tick."""
+
+    async def refuse(_: web.Request, __: dict[str, Any]) -> web.StreamResponse:
+        return web.Response(status=422)
+
+    async def slow(_: web.Request, __: dict[str, Any]) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return web.Response()
+
+    subscribe(database, "webhook", receiver.url)
+    tell(database, *[change(f"c{number:02}", str(number)) for number in range(12)])
+    receiver.answer = refuse
+    assert deliver(database, policy=RetryPolicy(attempts=1))[0].dead == 12
+    receiver.answer = slow
+    receiver.requests.clear()
+    assert len(subscription_records.replay(database, "it")) == 12
+    deliver(database, most_s=0.7)
+    assert 1 <= len(receiver.requests) < 12
+    receiver.answer = accept
+    deliver(database)
+    assert [name for name, _ in receiver.changes] == [f"c{number:02}" for number in range(12)]

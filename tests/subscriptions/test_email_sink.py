@@ -146,6 +146,9 @@ def test_without_a_mail_server_the_message_waits(database: str) -> None:
     tell(database, change("a", "1"))
     (result,) = deliver(database)
     assert (result.error or "").startswith("ZONING_SMTP_URL: no mail server is set")
+    for wrong in ("smtp://host:port", "smtp://[x", "http://host"):
+        (result,) = deliver(database, smtp=wrong)
+        assert (result.error or "").startswith("ZONING_SMTP_URL: no mail server is set, or its address is not valid")
     (result,) = deliver(database, smtp="smtp://127.0.0.1:1")
     assert "it refuses the connection" in (result.error or "")
 

@@ -7,9 +7,11 @@ import duckdb
 import geopandas as gpd
 import orjson
 import pyogrio
+import pytest
 from lxml import etree
 
 from tests.subscriptions.log_rows import TOWN, change, deliver, retract, subscribe, tell
+from zoning_assets.errors import SettingInvalid
 from zoning_assets.storage.postgis.records.delivery_records import SubscriptionEvent
 from zoning_assets.subscriptions import atom_feed, delta_export
 from zoning_assets.subscriptions.digest import digest
@@ -75,6 +77,14 @@ def test_a_feed_keeps_its_newest_entries_and_a_name_that_is_no_file_is_not_writt
     feed = etree.parse(tmp_path / "feeds" / f"{TOWN}.atom")
     titles = feed.xpath("//a:entry/a:title/text()", namespaces=ATOM)
     assert (len(titles), titles[0][:11]) == (atom_feed.MOST_ENTRIES, "Parcel 129 ")
+
+
+def test_two_subscriptions_do_not_write_the_same_feeds(database: str, tmp_path: Path) -> None:
+    subscribe(database, "atom", str(tmp_path))
+    with pytest.raises(SettingInvalid, match="the subscription it writes its feeds there"):
+        subscribe(database, "atom", str(tmp_path), "other", kinds=["split"])
+    subscribe(database, "delta", str(tmp_path), "files")
+    subscribe(database, "atom", str(tmp_path / "other"), "other")
 
 
 def test_attacks_are_text_in_a_feed_and_in_a_digest() -> None:

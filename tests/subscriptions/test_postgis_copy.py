@@ -19,7 +19,8 @@ from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import hold_records, subscription_records
+from zoning_assets.subscriptions import postgis_copy
 from zoning_assets.subscriptions.postgis_copy import table_name
 
 _COLUMNS = """
@@ -132,6 +133,30 @@ def test_a_lot_that_is_split_is_followed_to_its_children(
         tell(url, change("later", children[0], jurisdiction=ID), change("stranger", "no such lot", jurisdiction=ID))
         deliver(url)
         assert receiver.changes[-1] == ("later", "changed")
+
+
+def test_a_split_that_is_published_meanwhile_is_followed(
+    pipeline: Pipeline, consumer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another subscription gives it a position after the lineage was followed, and before the rows are copied."""
+    url = pipeline.database
+    (parent, child), *_ = rows(url, "SELECT min(parcel_id), max(parcel_id) FROM zoning.parcel")
+    subscribe(url, "postgis", consumer, "mirror", consumer_table="gis.lots", jurisdiction=ID, parcels=[parent])
+    lineage = {"parents": [parent], "children": [child]}
+    split = change("s", parent, child, jurisdiction=ID, kind="split", facet="parcel", evidence=lineage)
+    update = postgis_copy.update
+
+    def later(*given: object) -> int | None:
+        monkeypatch.setattr(postgis_copy, "update", update)
+        tell(url, split)
+        with psycopg.connect(url) as connection:
+            subscription_records.sequence(connection)
+        return update(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(postgis_copy, "update", later)
+    deliver(url)
+    deliver(url)
+    assert [key for (key,) in rows(consumer, "SELECT parcel_id FROM gis.lots ORDER BY 1")] == [parent, child]
 
 
 def test_a_consumer_that_fails_gets_everything_once_it_answers(pipeline: Pipeline, consumer: str, server: str) -> None:

@@ -5,19 +5,17 @@ with thousands of parentheses ends the process. So a filter has a limited size a
 standard and the columns of the collection may occur in it.
 """
 
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cql2 import Expr
 from fastapi import HTTPException
 
 from zoning_assets.api.ogc_crs import CRS84, to_crs84
+from zoning_assets.transform.cql2_limits import is_too_deep
 
-#: Characters of a filter, and how often something that nests may occur in it, outside of texts.
-_LONGEST, _DEEPEST = 4_000, 60
-_TEXTS = re.compile(r"'(?:[^']|'')*'")
-_NESTING = re.compile(r"[(\[{+*/%^-]|\bnot\b|\bdiv\b", re.IGNORECASE)
+#: Characters of a filter.
+_LONGEST = 4_000
 _GEOMETRIES = frozenset(
     {"Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"}
 )
@@ -44,7 +42,7 @@ def parsed(text: str, columns: Collection[str], crs: str = CRS84) -> Expr:
     Raises:
         HTTPException: 400, it is not valid, too long, or names something else.
     """
-    is_deep = not text.lstrip().startswith("{") and len(_NESTING.findall(_TEXTS.sub("''", text))) > _DEEPEST
+    is_deep = not text.lstrip().startswith("{") and is_too_deep(text)
     if len(text) > _LONGEST or is_deep or "\x00" in text:
         raise HTTPException(400, f"the filter has more than {_LONGEST} characters, or nests too deeply")
     try:
@@ -65,7 +63,7 @@ def _checked(node: Any, columns: Collection[str], crs: str) -> Any:
             raise HTTPException(400, "the filter names a property that the collection does not have")
         return node
     if "bbox" in node:
-        return to_crs84(_box(node["bbox"]), crs)
+        return to_crs84(polygon_of(node["bbox"]), crs)
     if node.get("type") in _GEOMETRIES:
         return to_crs84(node, crs)
     if "op" in node:
@@ -77,7 +75,8 @@ def _checked(node: Any, columns: Collection[str], crs: str) -> Any:
     raise HTTPException(400, "the filter has a part that is not supported")
 
 
-def _box(numbers: list[float]) -> dict[str, Any]:
+def polygon_of(numbers: Sequence[float]) -> dict[str, Any]:
+    """The polygon of a box of 4 or 6 numbers, as GeoJSON."""
     west, south, east, north = numbers if len(numbers) == 4 else (*numbers[0:2], *numbers[3:5])
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return {"type": "Polygon", "coordinates": [ring]}

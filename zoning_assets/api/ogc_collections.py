@@ -14,6 +14,7 @@ from tipg.collections import Collection, Feature, ItemList, PgCollection, pg_get
 from tipg.database import DB_CATALOG_FILE
 from tipg.settings import DatabaseSettings
 
+from zoning_assets.api.cql2_filter import polygon_of
 from zoning_assets.api.ogc_crs import CRS84, SUPPORTED
 from zoning_assets.model import Bounds
 
@@ -68,10 +69,11 @@ class ServedCollection(PgCollection):
 
     async def features(self, conn: asyncpg.Connection, **asked: Any) -> ItemList:
         """See PgCollection.features; `datetime` includes its end, and a function reads only within `bbox`."""
+        asked = self._with_both_sides(self._with_closed_interval(asked))
         bounds = asked.get("bbox_filter")
         if self.type == "Function" and bounds and "bounds" in (given := asked.get("function_parameters") or {}):
             asked["function_parameters"] = {**given, "bounds": _polygon(bounds)}
-        return await super().features(conn, **self._with_closed_interval(asked))
+        return await super().features(conn, **asked)
 
     async def _features_query(self, conn: asyncpg.Connection, **asked: Any) -> AsyncIterator[Feature]:
         """The features of a page. Their ids are chosen first, so that the zoning of other parcels is not computed."""
@@ -92,7 +94,7 @@ class ServedCollection(PgCollection):
 
     async def get_tile(self, conn: asyncpg.Connection, **asked: Any) -> bytes:
         """See PgCollection.get_tile."""
-        tile: bytes = await super().get_tile(conn, **self._with_closed_interval(asked))
+        tile: bytes = await super().get_tile(conn, **self._with_both_sides(self._with_closed_interval(asked)))
         return tile
 
     def _with_closed_interval(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -101,12 +103,23 @@ class ServedCollection(PgCollection):
         if column is None or not interval or len(interval) != 2 or ".." in interval or "" in interval:
             return asked
         until = Expr({"op": "<=", "args": [{"property": column.name}, {"timestamp": interval[1]}]})
-        given = asked.get("cql_filter")
-        return {
-            **asked,
-            "datetime_filter": [interval[0], ".."],
-            "cql_filter": until if given is None else given + until,
-        }
+        return {**_narrowed(asked, until), "datetime_filter": [interval[0], ".."]}
+
+    def _with_both_sides(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Tipg takes a box over the antimeridian, whose west is larger than its east, for the rest of the earth."""
+        bounds, column = asked.get("bbox_filter"), self.get_geometry_column(asked.get("geom"))
+        if column is None or not bounds or bounds[0] <= bounds[2]:
+            return asked
+        west, south, east, north = bounds
+        boxes = [(west, south, 180.0, north), (-180.0, south, east, north)]
+        sides = [{"op": "s_intersects", "args": [{"property": column.name}, polygon_of(box)]} for box in boxes]
+        return {**_narrowed(asked, Expr({"op": "or", "args": sides})), "bbox_filter": None}
+
+
+def _narrowed(asked: dict[str, Any], condition: Expr) -> dict[str, Any]:
+    """A request with one more condition."""
+    given = asked.get("cql_filter")
+    return {**asked, "cql_filter": condition if given is None else given + condition}
 
 
 def _polygon(bounds: Bounds) -> str:

@@ -32,7 +32,8 @@ class PublishedState:
 
     async def tag_of(self, request: Request) -> str:
         """The tag of a request's answer: weak, because numbers may be spelled differently."""
-        asked = f"{await self.text()}|{request.url.path}|{request.url.query}|{request.headers.get('accept', '')}"
+        query = request.scope["query_string"].decode("latin-1")
+        asked = f"{await self.text()}|{request.scope['path']}|{query}|{request.headers.get('accept', '')}"
         return f'W/"{hashlib.sha256(asked.encode()).hexdigest()[:32]}"'
 
     def matches(self, request: Request, tag: str) -> bool:

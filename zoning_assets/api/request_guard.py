@@ -25,7 +25,7 @@ from zoning_assets.api.tokens import READ
 _LONGEST_URL, _LARGEST_BODY = 8_192, 16_384  # bytes
 _QUEUE_S = 5  # seconds that a request waits for its turn
 #: The page itself has no data: it asks for a token. Everything else needs one if the server is not on loopback.
-_OPEN = re.compile(r"/|/static/[\w./-]+|/parcel/[^/]+/.+|/api/settings|/favicon\.ico")
+_OPEN = re.compile(r"/|/static/[\w./-]+|/parcel/[^/]+/.+|/favicon\.ico")
 #: Answers that depend only on what is published: their tag is known before the database is asked for them.
 _OF_STATE = re.compile(r"/collections/[^/]+/(items|tiles)(/.*)?")
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
@@ -104,7 +104,7 @@ class RequestGuard:
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> Response | None:
         """Let the application answer. 304 if the client has the answer already, as of what is published now."""
-        if request.method == "GET" and _OF_STATE.fullmatch(request.url.path):
+        if request.method == "GET" and _OF_STATE.fullmatch(request.scope["path"]):
             tag = await self.state.tag_of(request)
             if self.state.matches(request, tag):
                 return Response(status_code=304, headers={"ETag": tag})
@@ -120,7 +120,8 @@ class RequestGuard:
         if self.settings.is_loopback:
             # A page of another site whose name leads to 127.0.0.1 (DNS rebinding) sends its own name here.
             return None if _host(request.headers) in _LOCAL_HOSTS else problems.problem(421, "this host is not served")
-        if _OPEN.fullmatch(request.url.path):
+        # The path that is routed; that of `request.url` is made of the header Host, too.
+        if _OPEN.fullmatch(request.scope["path"]):
             return None
         if READ in self.settings.tokens.scopes(request.headers.get("authorization", "")):
             return None

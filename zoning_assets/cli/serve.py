@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from zoning_assets.api.tokens import Tokens
 
 _LAST_PORT = 65_535
-#: Of uvicorn: bytes of the headers of a request, connections, seconds.
-_LIMITS: Mapping[str, Any] = {
-    "h11_max_incomplete_event_size": 16_384,
-    "limit_concurrency": 256,
-    "timeout_keep_alive": 30,
-    "timeout_graceful_shutdown": 2,
-    "server_header": False,
-    "date_header": False,
-}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -46,6 +37,7 @@ def serve(
     import uvicorn  # noqa: PLC0415
 
     from zoning_assets.api.application import application  # noqa: PLC0415
+    from zoning_assets.api.server_limits import LIMITS  # noqa: PLC0415
 
     settings = bootstrap.settings()
     given = _tokens(settings, host)
@@ -54,7 +46,7 @@ def serve(
         app = application(_server_settings(settings, tokens, host, dagster))
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         _report(address, None if given.of("review") else tokens.of("review"), json=json)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, **_LIMITS)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, **LIMITS)
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -142,7 +134,10 @@ def _checked_tiles(address: str | None) -> str | None:
     """
     if address is None:
         return None
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as https://[
+        parts = urlsplit("")
     is_plain = all(each.isascii() and (each.isalnum() or each in "-.:") for each in parts.netloc)
     if parts.scheme not in ("http", "https") or not parts.netloc or not is_plain or "{z}" not in address:
         what, do = "it is not an address of tiles", "give it like https://HOST/{z}/{x}/{y}.png"

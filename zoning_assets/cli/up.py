@@ -48,23 +48,23 @@ def up(
         home = bootstrap.prepare_storage()
         free = _free_port(port)
         ui, map_port = f"http://127.0.0.1:{free}", _free_port(map_process.PORT, but=free)
-        map_url, token = stack.enter_context(map_process.serving(map_port, ui, home))
+        shown = stack.enter_context(map_process.serving(map_port, ui, home))
         web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free), *_FEW_CONNECTIONS]
-        running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *_MODULE]], home, map_url))
+        running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *_MODULE]], home, shown.address))
         _wait_for(free, running)
         _check_definitions(free)
         stack.enter_context(announced(home, free, bootstrap.settings_digest()))
-        addresses = {"ui": ui, "database": address(url), "dagster_home": str(home), "map": map_url}
+        addresses = {"ui": ui, "database": address(url), "dagster_home": str(home), "map": shown.address}
         addresses["metrics"] = metrics.serve(url, _free_port(_METRICS_PORT))
         if json:
             output.document(addresses)
             sys.stdout.flush()
         output.line(
-            f"Map         {map_url}{token}\nDagster UI  {ui}\n"
+            f"Map         {shown.address}{shown.token}\nDagster UI  {ui}\n"
             f"PostGIS     {addresses['database']}  (`zoning db psql`)\n"
             f"Prometheus  {addresses['metrics']}\nCtrl-C stops all of it."
         )
-        _watch(running)
+        _watch(running, shown)
 
 
 def _free_port(first: int, but: int = 0) -> int:
@@ -151,11 +151,15 @@ _DEFINITIONS = """
 """
 
 
-def _watch(running: "list[subprocess.Popen[bytes]]") -> None:
+def _watch(running: "list[subprocess.Popen[bytes]]", shown: map_process.MapProcess) -> None:
     """Wait until a program ends unexpectedly. The JSON document is printed already, so only print a line."""
+    is_reported = False
     try:
         while True:
             _check(running)
+            if not is_reported and (end := shown.end):
+                output.line(end)
+                is_reported = True
             time.sleep(1)
     except StoreError as error:
         output.line(f"zoning: {error}")

@@ -63,17 +63,24 @@ class ExportTarget:
         path = self.folder / self.name
         return path.is_file() and sha256(path) == described.get("sha256")
 
-    def delete_drafts(self) -> None:
+    def delete_drafts(self, scratch: Path) -> None:
         """Delete the drafts of processes that were killed; the caller has locked the target."""
-        for left in self.folder.iterdir() if self.folder else ():
-            if left.name.startswith(f".{self.name}.") and left.suffix == ".draft":
+        top, prefix = self._drafts(scratch)
+        for left in top.iterdir() if top.is_dir() else ():
+            if left.name.startswith(prefix) and left.suffix == ".draft":
                 shutil.rmtree(left, ignore_errors=True)
+
+    def _drafts(self, scratch: Path) -> tuple[Path, str]:
+        """The folder of the drafts, and how their names begin: in `scratch` there are also drafts of other URLs."""
+        if self.folder is not None:
+            return self.folder, f".{self.name}."
+        return scratch / "exports", f".{self.name}.{hashlib.sha256(self.path.encode()).hexdigest()[:16]}."
 
     @contextmanager
     def draft(self, scratch: Path) -> Iterator[Path]:
         """A path to write to; it is deleted at the end. `scratch`: a folder on this machine."""
-        top = self.folder or scratch / "exports"
-        folder = top / f".{self.name}.{os.getpid()}-{secrets.token_hex(4)}.draft"
+        top, prefix = self._drafts(scratch)
+        folder = top / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}.draft"
         folder.mkdir(parents=True)
         try:
             yield folder / self.name
@@ -119,7 +126,7 @@ def open_target(to: str | None, default: Path, name: str, suffix: str) -> Export
     """
     if to is not None and (not to or "\x00" in to):
         raise SettingInvalid("it is empty or has a NUL", where="--to", do="give a path, s3://, gs:// or az://")
-    scheme = urlsplit(to or "").scheme
+    scheme = _scheme(to or "")
     if scheme not in ("", "file", *_SCHEMES):
         what = f"the scheme {scheme}:// is not supported"
         raise SettingInvalid(what, where=f"--to {to}", do="give a path, s3://, gs:// or az://")
@@ -131,11 +138,19 @@ def open_target(to: str | None, default: Path, name: str, suffix: str) -> Export
     folder, last = (given.parent, given.name) if is_file else (given, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        folder = folder.resolve()  # one lock for a folder, however it is spelled
     except OSError as error:
         why, _ = os_errors.machine(error) or (error.strerror, "")
         what, do = f"the folder {folder} cannot be created: {why}", "give another folder"
         raise SettingInvalid(what, where="--to" if to else "ZONING_HOME", do=do) from error
     return ExportTarget(Objects(str(folder), "--to"), folder, last)
+
+
+def _scheme(to: str) -> str:
+    try:
+        return urlsplit(to).scheme
+    except ValueError:  # such as s3://[
+        raise SettingInvalid("it is not a URL", where=f"--to {to}", do="give a path, s3://, gs:// or az://") from None
 
 
 def sha256(path: Path) -> str:

@@ -40,7 +40,7 @@ class ExportFormat:
 
 FORMATS: Mapping[str, ExportFormat] = {
     "geoparquet": ExportFormat(".parquet", 1, geoparquet_writer.write, read_back.geoparquet),
-    "geopackage": ExportFormat(".gpkg", 1, gdal_writer.geopackage, read_back.gdal_layer),
+    "geopackage": ExportFormat(".gpkg", 2, gdal_writer.geopackage, read_back.gdal_layer),
     "flatgeobuf": ExportFormat(".fgb", 1, gdal_writer.flatgeobuf, read_back.gdal_layer),
     "geojson": ExportFormat(".geojson", 1, geojson_writer.write, read_back.geojson),
     "geojsonseq": ExportFormat(".geojsonl", 1, geojson_writer.write_sequence, read_back.geojson),

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zoning_assets.errors import Defect, NothingFound, ZoningError, machine_error
+from zoning_assets.errors import Defect, NothingFound, SettingInvalid, ZoningError, machine_error
 from zoning_assets.exports import row_reader
 from zoning_assets.exports.export_target import ExportTarget, open_target, sha256
 from zoning_assets.exports.formats import FORMATS, ExportFormat
@@ -43,7 +43,7 @@ class ExportPlace:
 
     def target(self, request: ExportRequest, format_: str) -> ExportTarget:
         """The target of an export."""
-        suffix = FORMATS[format_].suffix
+        suffix = _format(format_).suffix
         folder = self.home / "exports" / request.jurisdiction
         return open_target(self.to, folder, f"{_stem(request)}{suffix}", suffix)
 
@@ -75,19 +75,26 @@ def export(
 
     Raises:
         NothingFound: no row of the layer was ever published.
-        SettingInvalid: the target cannot be used.
+        SettingInvalid: the target cannot be used, or there is no such format.
         MachineRefused, StoreError: reading or writing failed; the published file did not change.
         Defect: the written file does not have the rows of the database; it was not published.
     """
-    target, used = place.target(request, format_), FORMATS[format_]
+    target, used = place.target(request, format_), _format(format_)
     with _locked(url, target), row_reader.opened(url, request) as rows:
-        target.delete_drafts()
+        target.delete_drafts(place.home / "scratch")
         _check_published(rows)
         expected = _expected(rows, format_, described)
         if found := target.published({name: expected[name] for name in _COMPARED}):
             return ExportResult(target.path, found, written=False)
         description = _write(target, used, rows, expected, place.home / "scratch")
     return ExportResult(target.path, description, written=True)
+
+
+def _format(name: str) -> ExportFormat:
+    if name not in FORMATS:
+        do = f"choose one of: {', '.join(FORMATS)}"
+        raise SettingInvalid(f"{name!r} is not a format of exports", where="format", do=do)
+    return FORMATS[name]
 
 
 def _write(

@@ -17,6 +17,8 @@ from zoning_assets.exports.layers import GEOMETRY, ExportLayer
 
 _AREA = "area_m2"
 _BATCH_SIZE = 20_000
+#: Characters of a cell of CSV: a list of parcels is longer than the 131,072 that Python reads by default.
+_MOST_CELL = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def geojson(path: Path, _: ExportLayer) -> FileContents:
 
 def csv_file(path: Path, _: ExportLayer) -> FileContents:
     """Add up a CSV file."""
+    csv.field_size_limit(_MOST_CELL)
     with path.open(encoding="utf-8", newline="") as file:
         areas = [float(row[_AREA] or 0) for row in csv.DictReader(file)]
     return FileContents(len(areas), sum(areas), None)

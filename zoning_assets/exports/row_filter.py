@@ -17,9 +17,10 @@ from psycopg import sql
 
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.exports.layers import GEOMETRY, ExportLayer
+from zoning_assets.transform.cql2_limits import DEEPEST, MOST_NESTING, is_too_deep
 
-#: The parser of cql2 0.6 recurses: 1,600 nested parentheses end the process with a segmentation fault.
-_MOST_TEXT, _MOST_NESTED = 2000, 50
+#: Characters of a filter.
+_MOST_TEXT = 2000
 _COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
 _DO = "compare columns with values, like \"zoning_code = 'R-1' AND area_m2 > 500\""
 
@@ -46,8 +47,11 @@ def parse(text: str, layer: ExportLayer, where: str = "--where") -> RowFilter:
         SettingInvalid: the text is not CQL2, or has an unknown column, an operator that is not allowed, or a value that
             does not fit the column.
     """
-    if len(text) > _MOST_TEXT or _nesting(text) > _MOST_NESTED or "\x00" in text:
-        what = f"it has a NUL, more than {_MOST_TEXT:,} characters, or more than {_MOST_NESTED} nested parentheses"
+    if len(text) > _MOST_TEXT or is_too_deep(text) or "\x00" in text:
+        what = (
+            f"it has a NUL, a quote without an end, more than {_MOST_TEXT:,} characters, more than {MOST_NESTING}"
+            f" parentheses, signs or NOT, or {DEEPEST + 1} nested parentheses"
+        )
         raise SettingInvalid(what, where=where, do="give a shorter filter")
     try:
         tree = cql2.parse_text(text).to_json()
@@ -60,11 +64,6 @@ def parse(text: str, layer: ExportLayer, where: str = "--where") -> RowFilter:
     except ValueError as error:
         raise SettingInvalid(str(error), where=where, do=_DO) from None
     return RowFilter(text, condition, builder.values)
-
-
-def _nesting(text: str) -> int:
-    """The number of parentheses; more than the depth if they are not nested or are part of a value."""
-    return text.count("(")
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,14 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: Finds the addresses of a host and a port; `getaddrinfo` of the event loop in earnest.
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
-#: Public addresses that only serve the machines of a cloud: Azure's WireServer.
-_METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
+#: Networks that some versions of Python call global: Azure's WireServer, addresses of protocols (one is a metadata
+#: service), relays of 6to4, discarded packets, documentation, segment routing (IANA, special-purpose addresses).
+_SPECIAL: tuple[Network, ...] = tuple(
+    map(
+        ipaddress.ip_network,
+        ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "100:0:0:1::/64", "3fff::/20", "5f00::/16"),
+    )
+)
 #: Prefixes of IPv6 addresses for the IPv4 address in their last 32 bits: NAT64 (RFC 6052) and IPv4-mapped (RFC 4291).
 _IPV4_INSIDE = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::ffff:0:0/96")))
 _MOST_ADDRESSES = 16
@@ -46,7 +52,8 @@ def is_public(address: Address) -> bool:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         if address.is_site_local or not all(map(is_public, _tunnelled(address))):
             return False
-    return address.is_global and not address.is_multicast and not address.is_reserved and address not in _METADATA
+    is_special = address.is_multicast or address.is_reserved or any(address in each for each in _SPECIAL)
+    return address.is_global and not is_special
 
 
 def _tunnelled(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:

@@ -177,9 +177,14 @@ class WebhookCalls:
     stop_s: float
 
     async def replay(self) -> None:
-        """Send the messages that a person replayed. One that fails, or is behind a dead letter, is dead again."""
+        """Send the messages that a person replayed, until it is time to stop.
+
+        One that fails, or is behind a dead letter, is dead again.
+        """
         blocked = set[str]()
         for letter in await asyncio.to_thread(self.session.letters):
+            if time.monotonic() >= self.stop_s:
+                return
             if letter.is_dead or letter.order_keys & blocked:
                 blocked |= letter.order_keys
                 if not letter.is_dead:
@@ -277,11 +282,12 @@ async def deliver(  # noqa: PLR0913 - what, how, how long
 
 def _copy_rows(url: str, session: DeliverySession, state: DeliveryState) -> int:
     """Update the table of a consumer; return the number of rows that were compared."""
-    session.follow(state.position, session.head())
-    copied = postgis_copy.update(url, session, state.target)
-    if copied is not None:
-        session.advance(copied.position, copied.rows)
-    return 0 if copied is None else copied.rows
+    head = session.head()
+    session.follow(state.position, head)
+    count = postgis_copy.update(url, session, state.target, head)
+    if count is not None:
+        session.advance(head, count)
+    return count or 0
 
 
 def errors(results: Sequence[DeliveryResult]) -> list[str]:

@@ -74,10 +74,14 @@ def send(session: DeliverySession, state: DeliveryState, window: DeliveryWindow,
 
 
 def _server(settings: Settings) -> SplitResult:
-    parts = urlsplit(settings.smtp_url or "")
-    if parts.scheme not in _PORTS or not parts.hostname:
+    try:
+        parts = urlsplit(settings.smtp_url or "")
+        is_valid = parts.scheme in _PORTS and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # such as smtp://host:port
+        is_valid = False
+    if not is_valid:
         do = "set it to smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST"
-        raise SettingInvalid("no mail server is set", where="ZONING_SMTP_URL", do=do)
+        raise SettingInvalid("no mail server is set, or its address is not valid", where="ZONING_SMTP_URL", do=do)
     return parts
 
 

@@ -6,10 +6,9 @@ applied exactly once, wherever this process is killed. Rows are streamed from da
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import psycopg
-from psycopg import IsolationLevel, sql
+from psycopg import sql
 
 from zoning_assets.errors import DeliveryFailed, SettingInvalid
 from zoning_assets.storage.postgis.database import Connection, address, connect
@@ -43,14 +42,6 @@ _CONNECT_S = 10
 _LIMITS = "SELECT set_config('lock_timeout', '10s', true), set_config('statement_timeout', '30min', true)"
 
 
-@dataclass(frozen=True)
-class Copied:
-    """The end of a copy: the position of the log, and the number of rows that were compared."""
-
-    position: int
-    rows: int
-
-
 def table_name(text: str, where: str) -> str:
     """Return the name of a table, `TABLE` or `SCHEMA.TABLE`.
 
@@ -64,8 +55,18 @@ def table_name(text: str, where: str) -> str:
     return text
 
 
-def update(url: str, session: DeliverySession, target: str) -> Copied | None:
-    """Apply what changed since the last update to the table of the consumer; None: nothing did.
+def update(url: str, session: DeliverySession, target: str, to: int) -> int | None:
+    """Apply what changed since the last update to the table of the consumer.
+
+    Args:
+        url: our database.
+        session: the subscription.
+        target: the database of the consumer.
+        to: the position of the log up to which the lineage of the chosen parcels was followed. The next update reads
+            the later entries.
+
+    Returns:
+        The number of rows that were compared; None: nothing changed.
 
     Raises:
         DeliveryFailed: the database of the consumer does not answer or refused a statement; it did not change.
@@ -81,31 +82,26 @@ def update(url: str, session: DeliverySession, target: str) -> Copied | None:
         if after is None and (theirs.execute(_IS_FILLED.format(**names)).fetchone() or (False,))[0]:
             do = "empty it, or name another one with `zoning subscribe add --table`"
             raise DeliveryFailed("the table has rows of another origin", where=_where(target), do=do)
-        copied = _copy(url, theirs, session, after)
-        if copied is None:
+        if after is not None and to <= after:
             return None
+        _copy(url, theirs, session, after, to)
         rows = theirs.execute("SELECT count(*) FROM zoning_stage").fetchone() or (0,)
         theirs.execute(_DELETE.format(**names))
         theirs.execute(_INSERT.format(**names))
-        theirs.execute(_ADVANCE.format(**names), [copied, subscription.key])
-    return Copied(copied, rows[0])
+        theirs.execute(_ADVANCE.format(**names), [to, subscription.key])
+    return int(rows[0])
 
 
-def _copy(url: str, theirs: Connection, session: DeliverySession, after: int | None) -> int | None:
-    """Copy the rows that may have changed into the temporary table; return the position that they are of."""
+def _copy(url: str, theirs: Connection, session: DeliverySession, after: int | None, to: int) -> None:
+    """Copy the rows that may have changed into the temporary table. They are as of now, so at least as of `to`."""
     names = _names(session.subscription.consumer_table or "zoned_parcel")
     with connect(url) as ours:
-        ours.isolation_level = IsolationLevel.REPEATABLE_READ
-        (to,) = ours.execute(named("consumer_copy")["head"]).fetchone() or (0,)
-        if after is not None and to <= after:
-            return None
         theirs.execute(_STAGE.format(**names))
         values = {"subscription": session.subscription.id, "after": after, "to": to}
         rows = named("consumer_copy")["rows"]
         with ours.cursor().copy(rows, values) as source, theirs.cursor().copy(_FILL) as stage:
             for block in source:
                 stage.write(block)
-        return int(to)
 
 
 @contextmanager

@@ -168,7 +168,10 @@ def _geometries(document: Mapping[str, Any]) -> list[Any]:
 
 
 def _folder(target: str) -> tuple[str, str]:
-    scheme = urlsplit(target).scheme
+    try:
+        scheme = urlsplit(target).scheme
+    except ValueError:  # such as s3://[
+        scheme = ""
     if scheme in ("s3", "gs", "az"):
         return target, without_secrets(target)
     if "://" in target:

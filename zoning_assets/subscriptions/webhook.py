@@ -4,11 +4,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 
 import aiohttp
 
 from zoning_assets.errors import DeliveryFailed
+from zoning_assets.http import retry_after_s
 from zoning_assets.os_errors import network
 from zoning_assets.redaction import without_secrets
 from zoning_assets.storage.postgis.records.delivery_records import SubscriptionEvent
@@ -42,13 +43,16 @@ class Webhook:
         headers = {**signed, "content-type": cloud_event.CONTENT_TYPE}
         try:
             async with self.session.post(self.target, data=body, headers=headers, allow_redirects=False) as response:
-                status, retry_after = response.status, response.headers.get("retry-after", "")
+                status, stated_s = response.status, retry_after_s(response.headers, self._now())
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self._failed(_why(error)) from None
         if not 200 <= status < 300:
             redirects = ", a redirect, which is not followed" if 300 <= status < 400 else ""
-            wait_s = _seconds(retry_after, self.now_s())
+            wait_s = min(stated_s or 0.0, _LONGEST_WAIT_S)
             raise self._failed(f"it responded {status}{redirects}", wait_s, is_final=status == _GONE)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.now_s(), UTC)
 
     def _failed(self, what: str, wait_s: float | None = None, *, is_final: bool = False) -> DeliveryFailed:
         do = "correct the receiver; the delivery is repeated automatically"
@@ -90,13 +94,3 @@ def _why(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "it did not respond in time"
     return network(error) or "it does not speak HTTP"
-
-
-def _seconds(retry_after: str, now_s: float) -> float | None:
-    """The wait that a Retry-After states, in seconds; None: it states none."""
-    text = retry_after.strip()[:64]
-    try:
-        wait_s = float(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - now_s
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)

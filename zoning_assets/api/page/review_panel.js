@@ -44,7 +44,7 @@ export async function listReviews(state, app, signal) {
 
 /** Who decides. The token stays in this tab and is forgotten with it. */
 function signature() {
-  const person = element("input", { name: "person", autocomplete: "name", maxlength: 200, required: true });
+  const person = element("input", { name: "person", autocomplete: "name", maxlength: 100, required: true });
   person.value = sessionStorage.getItem(PERSON) ?? "";
   const secret = element("input", { name: "token", type: "password", autocomplete: "off" });
   secret.value = token() ?? "";

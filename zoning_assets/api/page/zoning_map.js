@@ -18,7 +18,7 @@ export function createMap(container, label, onClick, onHover) {
     pitchWithRotate: false,
     fadeDuration: 0,
     locale: { "Map.Title": label },
-    transformRequest: (url) => (url.startsWith(location.origin) ? { url, headers: authorization() } : { url }),
+    transformRequest: (url) => ({ url, headers: isOurs(url) ? authorization() : {} }),
   });
   map.touchZoomRotate.disableRotation();
   map.keyboard.disableRotation();
@@ -40,6 +40,9 @@ export function createMap(container, label, onClick, onHover) {
   });
   return map;
 }
+
+/** Whether the token may be sent there. */
+const isOurs = (url) => new URL(url, location.href).origin === location.origin;
 
 /** Show a view; see style.js. Only the difference to the view before is applied. */
 export function show(map, view) {

@@ -77,7 +77,7 @@ def add(url: str, draft: SubscriptionDraft, actor: str) -> Subscription:
     """Add a subscription. It gets what is committed from now on, or (from_start) everything in the log.
 
     Raises:
-        SettingInvalid: a subscription with this name exists.
+        SettingInvalid: a subscription with this name exists, or another one writes its feeds there.
         StoreError: the area is not a geometry.
     """
     with translated_errors(url), connect(url) as connection:
@@ -85,6 +85,10 @@ def add(url: str, draft: SubscriptionDraft, actor: str) -> Subscription:
         sequence(connection)
         values = {**asdict(draft), "allowed_networks": list(draft.allowed_networks), "follows": bool(draft.parcels)}
         values |= {"actor": actor, "kinds": None if draft.kinds is None else list(draft.kinds)}
+        other = connection.execute(named("subscriptions")["same_feeds"], values).fetchone()
+        if draft.sink == ATOM and other:
+            what = f"the subscription {other[0]} writes its feeds there, under the same names"
+            raise SettingInvalid(what, where=draft.shown_target, do="choose another folder")
         row = connection.execute(named("subscriptions")["insert"], values).fetchone()
         if row is None:
             do = "choose another name, or `zoning subscribe remove` it"

@@ -10,6 +10,10 @@ VALUES (%(name)s, %(sink)s, %(shown_target)s, %(consumer_table)s, %(allowed_netw
     %(actor)s)
 ON CONFLICT (name) DO NOTHING RETURNING id, position;
 
+-- name: same_feeds
+-- Another subscription that writes Atom feeds to a target.
+SELECT name FROM zoning.subscription WHERE sink = 'atom' AND target = %(shown_target)s AND name <> %(name)s;
+
 -- name: insert_secret
 -- Its secrets.
 INSERT INTO zoning.subscription_secret (subscription, target, signing_key)
