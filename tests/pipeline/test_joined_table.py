@@ -16,6 +16,7 @@ from tests.conftest import rows, sync, with_feed
 from tests.sources.portals import served_aside
 from tests.support.town import release, town
 from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid, ZoningError
+from zoning_assets.harvest import JoinedTable
 from zoning_assets.http import Tally
 from zoning_assets.model import PARCELS, PARCELS_JOIN, Feed, Jurisdiction, Outcome, Place
 from zoning_assets.operations.integrity_check import verify
@@ -231,6 +232,8 @@ def test_a_name_that_the_layer_has(pipeline: Pipeline, database: str, joined: Ju
 class ArcGisTable:
     """A table of a FeatureServer: no geometry, pages of 50 rows."""
 
+    edited: Mapping[str, Any] = {}
+
     def __init__(self, table: list[Row]) -> None:
         self.table = [{"OBJECTID": number, **row} for number, row in enumerate(table, 1)]
 
@@ -241,7 +244,9 @@ class ArcGisTable:
             kinds = ["esriFieldTypeOID", *["esriFieldTypeString"] * (len(names) - 1)]
             fields = [{"name": name, "type": kind} for name, kind in zip(names, kinds, strict=True)]
             about = {"type": "Table", "name": "Assessments", "objectIdField": "OBJECTID", "maxRecordCount": 50}
-            return web.json_response({**about, "fields": fields, "supportedQueryFormats": "JSON, geoJSON, PBF"})
+            return web.json_response(
+                {**about, **self.edited, "fields": fields, "supportedQueryFormats": "JSON, geoJSON, PBF"}
+            )
         return web.json_response(self._answer(sent))
 
     def _answer(self, sent: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,19 +262,43 @@ class ArcGisTable:
         return bool(rows_where(where, 1, values.get)[0])
 
 
+def harvested(pipeline: Pipeline, town: Jurisdiction, join: Feed) -> JoinedTable:
+    """Only the table."""
+    feed = replace(town.feeds[PARCELS], join=join)
+
+    async def harvest() -> JoinedTable | None:
+        async with pipeline.http() as http:
+            harvester = TableHarvester(pipeline.objects, pipeline.scratch, pipeline.pool)
+            return await harvester.harvest(town, feed, http.for_work(Tally()), datetime.now(UTC))
+
+    table = asyncio.run(harvest())
+    assert table
+    return table
+
+
+def test_another_table_that_states_the_same(pipeline: Pipeline, joined: Jurisdiction, county: County) -> None:
+    """Last year's table has the same ids, columns and last edit; only the address differs."""
+    tables = {year: ArcGisTable([{**row, "OWNER": f"{year}"} for row in table_of(county)]) for year in (2025, 2026)}
+    for table in tables.values():
+        table.edited = {"editingInfo": {"lastEditDate": 1}}
+
+    async def answer(request: web.Request) -> web.Response:
+        return await tables[2025 if "2025" in request.path else 2026](request)
+
+    with served_aside(answer) as address:
+        urls = [f"{address}/arcgis/rest/services/Y{year}/FeatureServer/2" for year in (2025, 2025, 2026)]
+        feeds = [Feed(PARCELS_JOIN, "arcgis", url, key="PARCEL", fields={"owner": "OWNER"}) for url in urls]
+        first, again, other = [harvested(pipeline, joined, feed) for feed in feeds]
+    assert first.fetched == again.fetched
+    assert first.table != other.table
+
+
 def test_a_table_of_arcgis(pipeline: Pipeline, joined: Jurisdiction, county: County) -> None:
     """It is listed, fetched in pages and proven like a layer, although it has no shapes."""
     with served_aside(ArcGisTable(table_of(county))) as address:
         url = f"{address}/arcgis/rest/services/County/FeatureServer/2"
         join = Feed(PARCELS_JOIN, "arcgis", url, key="PARCEL", fields={"owner": "OWNER"})
-        feed = replace(joined.feeds[PARCELS], join=join)
-
-        async def harvest() -> Any:
-            async with pipeline.http() as http:
-                harvester = TableHarvester(pipeline.objects, pipeline.scratch, pipeline.pool)
-                return await harvester.harvest(joined, feed, http.for_work(Tally()), datetime.now(UTC))
-
-        table = asyncio.run(harvest())
+        table = harvested(pipeline, joined, join)
     assert table.counts["rows"] == len(table_of(county))
     harvest_ = raw_harvests.of(pipeline.objects, Place(joined.id), PARCELS_JOIN, table.harvest)
     assert harvest_.proof["rows by the server's list"] == len(table_of(county))

@@ -63,7 +63,7 @@ class TableHarvester:
         source = await feed_type(feed.join.type).open_source(request)
         signals = feed_signals.of_source(source, feed.join, before)
         known = None if force else await asyncio.to_thread(self._find_trusted, request, now)
-        if known and source.tells and known.stamp == _stamp(source, feed.join):
+        if known and source.tells and known.stamp == _stamp(source, request):
             return replace(known, signals=signals)
         table = await self._fetch(request, source, now)
         table = replace(table, signals=signals)
@@ -89,7 +89,7 @@ class TableHarvester:
         if before is not None and (not before or before != known.signals):
             return None
         source = await feed_type(feed.join.type).open_source(request)
-        same = source.tells and known.stamp == _stamp(source, feed.join)
+        same = source.tells and known.stamp == _stamp(source, request)
         return replace(known, signals=feed_signals.of_source(source, feed.join, before)) if same else None
 
     async def probe(self, jurisdiction: Jurisdiction, feed: Feed, http: Client) -> dict[str, Any] | None:
@@ -144,7 +144,7 @@ class TableHarvester:
             "same_rows": keyed.same,
             "repeated_rows": keyed.repeated,
         }
-        return JoinedTable(_stamp(source, request.feed), id_, harvest.id, counts, {}, now.isoformat())
+        return JoinedTable(_stamp(source, request), id_, harvest.id, counts, {}, now.isoformat())
 
     async def _fetch_pages(self, request: Request, source: Source) -> Harvest:
         """Fetch all pages of the table, prove that they are complete, and commit them as a harvest."""
@@ -175,10 +175,11 @@ class TableHarvester:
         return HarvestDraft(self.objects, Place(request.jurisdiction.id), request.feed.name)
 
 
-def _stamp(source: Source, join: Feed) -> dict[str, Any]:
-    """What the table and the jurisdiction file state now."""
+def _stamp(source: Source, request: Request) -> dict[str, Any]:
+    """What the table and the jurisdiction file state now. Another table may state the same, so its address is part."""
+    join = request.feed
     settings = {"key": join.key, "columns": dict(join.fields), "on_repeated_key": join.on_repeated_key}
-    return {**source.stamp, **settings, **feed_signals.clause_of(join), "layer_name": join.layer}
+    return {**source.stamp, **settings, **request.selection, "layer_name": join.layer}
 
 
 def _check_keys(request: Request, keyed: KeyedTable) -> None:
