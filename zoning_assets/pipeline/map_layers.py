@@ -88,6 +88,14 @@ async def open_map(request: Request, objects: Objects) -> "MapWithOverlays":
     return MapWithOverlays(request, objects, layers)
 
 
+def layer_harvests(proof: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The harvests from which the harvest of a map with overlays was made: name of the feed and id, from its proof;
+    empty: the map has no overlays."""
+    overlays = [name for name in proof if name.startswith("overlay ")]
+    own = [(_BASE, str(proof["harvest"]))] if overlays else []
+    return own + [(name.replace(" ", "-", 1), str(proof[name]["harvest"])) for name in overlays]
+
+
 class MapWithOverlays:
     """A source of the rows of several layers. See source.Source. Shapes are in the CRS of the map's own layer."""
 
