@@ -100,7 +100,8 @@ class LegistarSite:
     async def _ask(self, path: str, read: Callable[[bytes], Any], params: Mapping[str, str] | None = None) -> Any:
         if self.client.tally.requests >= _MOST_REQUESTS:
             what = f"more was edited than {_MOST_REQUESTS:,} requests can read"
-            raise HarvestIncomplete(what, where=self._where, do="give a later --since")
+            do = "give a later --since; what was edited before is not read then"
+            raise HarvestIncomplete(what, where=self._where, do=do)
         parts = urlsplit(self.url)
         query = {**dict(parse_qsl(parts.query)), **(params or {})}
         url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/{path}"
