@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import shapely
 
@@ -176,7 +177,8 @@ def _with_same_layers(maps: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     longer harvested, are no changes of zoning."""
     layers = [[zoning_codes.layer_of(code or "") for code in side["code_local"]] for side in maps]
     both = set(layers[0]) & set(layers[1]) | {None}
-    return [side[[each in both for each in mine]] for side, mine in zip(maps, layers, strict=True)]
+    kept = [np.array([each in both for each in mine], dtype=bool) for mine in layers]
+    return [side[mine] for side, mine in zip(maps, kept, strict=True)]
 
 
 def _with_canonical_codes(parcels: pd.DataFrame, spelled: Mapping[str, str]) -> pd.DataFrame:
