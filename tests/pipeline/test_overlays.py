@@ -146,6 +146,21 @@ def test_an_overlay_changes(pipeline: Pipeline, database: str, town: Jurisdictio
     assert rows(database, SHARES) == before
 
 
+def test_a_map_that_was_rolled_back_completely(
+    pipeline: Pipeline, database: str, town: Jurisdiction, tmp_path: Path
+) -> None:
+    """The map before has no district; the next one is no change of zoning."""
+    publish(pipeline, town)
+    [(batch,)] = rows(database, "SELECT min(id) FROM zoning.batch WHERE feed = 'zoning'")
+    roll_back(database, pipeline.objects, town, to=batch, actor="ann", reason="wrong", dry_run=False)
+    assert rows(database, "SELECT count(*) FROM zoning.district") == [(0,)]
+    hold_records.resume(database, jurisdiction=ID, host=None, reason="mended", actor="bob")
+    write(tmp_path, {"AE": part(0, 0.4)})
+    publish(pipeline, town)
+    assert rows(database, EVENTS) == []
+    assert len(rows(database, SHARES)) > 50
+
+
 def test_a_layer_that_is_new_or_no_longer_harvested(
     pipeline: Pipeline, database: str, town: Jurisdiction, tmp_path: Path
 ) -> None:

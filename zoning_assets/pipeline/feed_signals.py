@@ -15,17 +15,18 @@ def clause_of(feed: Feed) -> dict[str, str]:
 
 
 async def probed(request: Request) -> dict[str, Any]:
-    """The signals of the feed type's probe with the clause; {}: the portal gives none.
+    """The signals of the feed type's probe with the clause; {}: the portal gives none, or gives none for one layer of
+    the feed, which must be fetched then to detect a change.
 
     Raises:
         ZoningError: see errors.py.
     """
     signals = _with_clause(request.feed, await feed_type(request.feed.type).probe(request))
-    for name, overlay in request.feed.overlays.items():
+    for name, overlay in request.feed.overlays.items() if signals else ():
         of_layer = await probed(replace(request, feed=overlay))
-        signals = {**signals, **{f"overlay {name} {key}": value for key, value in of_layer.items()}}
-        if not of_layer:  # a layer without signals must be fetched to detect a change
+        if not of_layer:
             return {}
+        signals = {**signals, **{f"overlay {name} {key}": value for key, value in of_layer.items()}}
     return signals
 
 
