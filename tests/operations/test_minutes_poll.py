@@ -91,6 +91,18 @@ async def test_what_a_meeting_did_is_read_although_its_matter_was_not_edited(dat
     assert paths(desk)[-3:] == ["matters/3", "matters/3/histories", "events"]
 
 
+async def test_a_matter_that_is_not_public_does_not_stop_the_others(database: str, tmp_path: Path) -> None:
+    """A meeting acted on it, but the site has no page of it; it is reported."""
+    event = {"EventId": 5, "EventLastModifiedUtc": "2026-11-20T00:00:00"}
+    desk = LegistarDesk(
+        [OLD], {3: [history(1, "adopted")]}, [event], {5: [event_item(1, REZONING), event_item(2, OLD)]}
+    )
+    done = await polled(database, tmp_path, desk)
+    assert [each.case_numbers for each in done.amendments] == [("Z-26-003",)]
+    [refused] = done.refused
+    assert "/layer/matters/7" in refused
+
+
 async def test_pages_are_walked_to_an_empty_one(database: str, tmp_path: Path) -> None:
     """Also on a site that answers fewer than it was asked for."""
     desk = LegistarDesk([matter(number, "Rezone from R-1 to C-2") for number in range(1, 8)], most=3)
