@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from zoning_assets.model import LON_LAT, Feed, Jurisdiction
-from zoning_assets.redaction import without_secrets
 from zoning_assets.sources import STATE_SIGNALS, Request, Source, feed_type
+from zoning_assets.sources.source import selection_of
 
 
 def clause_of(feed: Feed) -> dict[str, str]:
@@ -62,5 +62,5 @@ def _with_clause(feed: Feed, signals: Mapping[str, Any]) -> dict[str, Any]:
 def settings_of(jurisdiction: Jurisdiction, feed: Feed) -> dict[str, Any]:
     """The settings of the jurisdiction file that decide the tiles."""
     settings: dict[str, Any] = {"tile_resolution": jurisdiction.tile_resolution, "key": feed.key, "crs": feed.crs}
-    settings |= {"url": without_secrets(feed.url), "bounds": list(jurisdiction.bounds), **clause_of(feed)}
+    settings |= {"bounds": list(jurisdiction.bounds), **selection_of(feed)}
     return {**settings, **({"axes": feed.axes} if feed.axes != LON_LAT else {})}

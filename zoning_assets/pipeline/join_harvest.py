@@ -179,7 +179,7 @@ def _stamp(source: Source, request: Request) -> dict[str, Any]:
     """What the table and the jurisdiction file state now. Another table may state the same, so its address is part."""
     join = request.feed
     settings = {"key": join.key, "columns": dict(join.fields), "on_repeated_key": join.on_repeated_key}
-    return {**source.stamp, **settings, **request.selection, "layer_name": join.layer}
+    return {**source.stamp, **settings, **request.selection}
 
 
 def _check_keys(request: Request, keyed: KeyedTable) -> None:
