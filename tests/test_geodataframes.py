@@ -130,6 +130,7 @@ def test_what_is_wrong_is_one_line(county: ZoningDatabase) -> None:
         (NothingFound, lambda: county.history(ID, "nonesuch' OR true --"), "no parcel has or had this id"),
         (SettingInvalid, lambda: county.changes(ID, kind="nonesuch"), "choose one of: rezoned"),
         (SettingInvalid, lambda: county.changes(ID, since="yesterday"), "is not a time"),
+        (SettingInvalid, lambda: county.changes(ID, limit=-1), "is not a number of changes"),
         (ZoningError, lambda: zoning_assets.connect("postgresql://127.0.0.1:1/none").jurisdictions(), "127.0.0.1:1"),
     ]
     for kind, call, says in wrong:

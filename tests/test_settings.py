@@ -1,4 +1,4 @@
-"""Where a user's jurisdiction files are searched: the same ones whoever starts a command from wherever."""
+"""Settings: where a user's jurisdiction files are searched, whoever starts a command from wherever; and times."""
 
 import subprocess
 import sys
@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.cluster_fixture import REPO
 from zoning_assets import settings
-from zoning_assets.settings import Settings
+from zoning_assets.errors import SettingInvalid
+from zoning_assets.settings import Settings, parse_time
 
 
 @pytest.fixture
@@ -25,6 +26,13 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def found(**environ: str) -> Path:
     return Settings.of(environ).jurisdictions
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "0001-01-01T00:00+14:00", "9999-12-31T23:59-01:00"])
+def test_a_time_that_is_none_is_one_line(text: str) -> None:
+    """Also one at the edge of the calendar, which has no day in UTC."""
+    with pytest.raises(SettingInvalid, match="is not a time"):
+        parse_time(text, "--since")
 
 
 def test_cron_finds_the_files_of_its_clone(clone: Path) -> None:

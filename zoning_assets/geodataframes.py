@@ -124,6 +124,8 @@ class ZoningDatabase:
         """
         _check(state, _STATES, "state")
         _check(kind, CHANGE_KINDS, "kind")
+        if limit is not None and limit < 0:
+            raise SettingInvalid(f"{limit} is not a number of changes", where="limit", do="give 0 or more, or None")
         filter_ = ChangeFilter(
             jurisdiction, _time(since, "since"), _time(until, "until"), kind, parcel, min_area, state
         )

@@ -73,6 +73,8 @@ def parse_time(text: str, where: str) -> datetime:
     """
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        found.astimezone(UTC)  # the first and the last day have no time in UTC in some zones
+    except (ValueError, OverflowError):
         raise SettingInvalid(f"{text!r} is not a time", where=where, do="give it like 2026-11-24T18:00Z") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found

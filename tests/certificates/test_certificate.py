@@ -75,7 +75,7 @@ def test_what_it_names_is_what_is_stored(published_county: ChangedCounty, issued
 
 def test_a_sound_certificate_is_accepted(issued: bytes, pem: bytes) -> None:
     found = certificate_check.check(issued, pem)
-    assert (found.kind, found.issued) == ("rezoned", NOW.isoformat())
+    assert (found.kind, found.state, found.issued) == ("rezoned", "event", NOW.isoformat())
     assert found.pages >= 4
 
 
@@ -117,7 +117,11 @@ def test_each_single_bit_of_the_end_and_the_key_is_refused(issued: bytes, pem: b
 
 def test_added_removed_and_reformatted_bytes_are_refused(issued: bytes, pem: bytes) -> None:
     pretty = json.dumps(json.loads(issued), indent=2).encode()
-    for body in (issued + b"\n", issued[:-1], b" " + issued, pretty, b"", b"{}", b"[" * 100_000, issued * 2):
+    deep = issued.replace(b'"change":{', b'"change":{"a":' + b"[" * 300 + b"]" * 300 + b",", 1)
+    signature = json.loads(issued)["signature"].encode()
+    line_feed = issued.replace(signature, signature + b"\\n")  # the same bytes in another spelling
+    changed = (issued + b"\n", issued[:-1], b" " + issued, pretty, b"", b"{}", b"[" * 100_000, issued * 2)
+    for body in (*changed, deep, line_feed):
         with pytest.raises(CertificateRefused):
             certificate_check.check(body, pem)
 
@@ -138,9 +142,10 @@ def test_a_page_that_is_not_of_its_harvest_is_refused(issued: bytes, key: Ed2551
 
 
 def test_a_state_that_a_rollback_restored_has_its_first_source(
-    server: str, published_county: ChangedCounty, issued: bytes
+    server: str, published_county: ChangedCounty, issued: bytes, key: Ed25519PrivateKey, pem: bytes
 ) -> None:
-    """Not the batch of the rollback, which has no harvest, but the one that published the same rows before."""
+    """Not the batch of the rollback, which has no harvest, but the one that published the same rows before. The
+    certificate of a change that it undid says so."""
     rows(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", published_county.name)
     with copied(server, published_county.name) as (_, url):
         (change, *_) = change_records.find(url, kind="rezoned")
@@ -150,6 +155,10 @@ def test_a_state_that_a_rollback_restored_has_its_first_source(
             dry_run=False,
         )  # fmt: skip
         found = published_states(url, change, 10**9, 10**9)
+        undone = CertificateIssuer(url, published_county.objects, key, "test").issue(
+            change_records.find_one(url, change["id"]), NOW
+        )
+        assert certificate_check.check(undone, pem).state == "retracted"
         known = dict(rows(url, "SELECT id, harvest FROM zoning.batch WHERE undoes IS NULL AND committed <= %s", moment))
     before = json.loads(issued)["certificate"]["before"]
     for feed, name in (("parcels", "parcels"), ("zoning", "districts")):

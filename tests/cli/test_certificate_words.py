@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.conftest import Zoning
 from tests.support.changed_county import ChangedCounty
+from zoning_assets.certificates import signing_key
+from zoning_assets.certificates.certificate_format import canonical
 from zoning_assets.storage.postgis.records import change_records
 
 
@@ -35,6 +37,14 @@ def test_the_command_writes_and_checks_it(
     check = ("verify", "--certificate", str(file), "--key", str(public))
     status, out, _ = zoning(*check, "--json")
     assert (status, json.loads(out)["ok"], json.loads(out)["change"]) == (0, True, first["id"])
+    assert "split, " in zoning(*check)[1]
+    signed = json.loads(file.read_text())
+    signed["certificate"]["change"]["state"] = "retracted"
+    with_key = signing_key.load_or_create(tmp_path / "home")
+    signed["signature"] = with_key.sign(canonical(signed["certificate"])).hex()
+    (tmp_path / "undone.json").write_bytes(canonical(signed) + b"\n")
+    _, out, _ = zoning("verify", "--certificate", str(tmp_path / "undone.json"), "--key", str(public))
+    assert "split (retracted: not in the change feed), " in out
     file.write_bytes(file.read_bytes().replace(b"split", b"Split", 1))
     status, out, err = zoning(*check)
     assert (status, out, err.count("\n")) == (1, "", 1)

@@ -45,11 +45,13 @@ def town(folder: Path, url: str | None, pace: float = QUICK.requests_per_minute)
     return read_toml(folder, FILE.format(minutes=minutes, pace=int(pace)), ID)
 
 
-async def polled(database: str, folder: Path, desk: Answers, since: datetime = SINCE, query: str = "") -> MinutesPoll:
+async def polled(
+    database: str, folder: Path, desk: Answers, since: datetime = SINCE, query: str = "", now: datetime = NOW
+) -> MinutesPoll:
     clock = Clock()
     async with served(desk) as url:
         known = town(folder, url + query)
-        return await poll(database, known, lambda: Http(sleep=clock.sleep, clock=clock), since, NOW)
+        return await poll(database, known, lambda: Http(sleep=clock.sleep, clock=clock), since, now)
 
 
 def paths(desk: LegistarDesk) -> list[str]:
@@ -89,6 +91,18 @@ async def test_what_a_meeting_did_is_read_although_its_matter_was_not_edited(dat
     assert paths(desk)[-3:] == ["matters/3", "matters/3/histories", "events"]
 
 
+async def test_a_matter_that_is_not_public_does_not_stop_the_others(database: str, tmp_path: Path) -> None:
+    """A meeting acted on it, but the site has no page of it; it is reported."""
+    event = {"EventId": 5, "EventLastModifiedUtc": "2026-11-20T00:00:00"}
+    desk = LegistarDesk(
+        [OLD], {3: [history(1, "adopted")]}, [event], {5: [event_item(1, REZONING), event_item(2, OLD)]}
+    )
+    done = await polled(database, tmp_path, desk)
+    assert [each.case_numbers for each in done.amendments] == [("Z-26-003",)]
+    [refused] = done.refused
+    assert "/layer/matters/7" in refused
+
+
 async def test_pages_are_walked_to_an_empty_one(database: str, tmp_path: Path) -> None:
     """Also on a site that answers fewer than it was asked for."""
     desk = LegistarDesk([matter(number, "Rezone from R-1 to C-2") for number in range(1, 8)], most=3)
@@ -110,6 +124,18 @@ async def test_the_next_poll_starts_where_the_last_one_began(database: str, tmp_
     assert start_of_poll(database, known, NOW) == NOW - timedelta(days=365)
     await polled(database, tmp_path, LegistarDesk())
     assert start_of_poll(database, known, NOW + timedelta(days=9)) == NOW - timedelta(days=1)
+
+
+async def test_a_poll_that_leaves_time_out_does_not_move_the_start(database: str, tmp_path: Path) -> None:
+    """With a later `--since` what was edited in between would never be read."""
+    known = town(tmp_path, "http://127.0.0.1:1/layer")
+    await polled(database, tmp_path, LegistarDesk())
+    start = start_of_poll(database, known, NOW)
+    later = NOW + timedelta(days=9)
+    await polled(database, tmp_path, LegistarDesk(), since=NOW + timedelta(days=5), now=later)
+    assert start_of_poll(database, known, later) == start == NOW - timedelta(days=1)
+    await polled(database, tmp_path, LegistarDesk(), since=start, now=later)
+    assert start_of_poll(database, known, later) == later - timedelta(days=1)
 
 
 async def test_a_token_is_sent_and_never_stored(database: str, tmp_path: Path) -> None:

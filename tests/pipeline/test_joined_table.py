@@ -2,28 +2,22 @@
 
 import asyncio
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from aiohttp import web
 
 from tests.conftest import rows, sync, with_feed
-from tests.sources.portals import served_aside
 from tests.support.town import release, town
 from zoning_assets.errors import AcceptanceNeeded, JurisdictionInvalid, ZoningError
-from zoning_assets.http import Tally
-from zoning_assets.model import PARCELS, PARCELS_JOIN, Feed, Jurisdiction, Outcome, Place
+from zoning_assets.model import PARCELS, PARCELS_JOIN, Jurisdiction, Outcome, Place
 from zoning_assets.operations.integrity_check import verify
-from zoning_assets.pipeline.join_harvest import TableHarvester
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.pipeline.unchanged_check import UnchangedCheck
 from zoning_assets.simulation.county.county import County
-from zoning_assets.simulation.portal.where_clause import Values, rows_where
 from zoning_assets.storage.object_store import joined_tables, raw_harvests
 
 JOIN = """
@@ -228,55 +222,6 @@ def test_a_name_that_the_layer_has(pipeline: Pipeline, database: str, joined: Ju
     assert attributes(database) == {}
 
 
-class ArcGisTable:
-    """A table of a FeatureServer: no geometry, pages of 50 rows."""
-
-    def __init__(self, table: list[Row]) -> None:
-        self.table = [{"OBJECTID": number, **row} for number, row in enumerate(table, 1)]
-
-    async def __call__(self, request: web.Request) -> web.Response:
-        sent = {**request.query, **await request.post()}
-        names = list(self.table[0])
-        if not request.path.endswith("/query"):
-            kinds = ["esriFieldTypeOID", *["esriFieldTypeString"] * (len(names) - 1)]
-            fields = [{"name": name, "type": kind} for name, kind in zip(names, kinds, strict=True)]
-            about = {"type": "Table", "name": "Assessments", "objectIdField": "OBJECTID", "maxRecordCount": 50}
-            return web.json_response({**about, "fields": fields, "supportedQueryFormats": "JSON, geoJSON, PBF"})
-        return web.json_response(self._answer(sent))
-
-    def _answer(self, sent: Mapping[str, Any]) -> dict[str, Any]:
-        found = [row for row in self.table if self._meets(row, str(sent["where"]))]
-        if sent.get("returnCountOnly") == "true":
-            return {"count": len(found)}
-        if sent.get("returnIdsOnly") == "true":
-            return {"objectIdFieldName": "OBJECTID", "objectIds": [row["OBJECTID"] for row in found]}
-        return {"features": [{"attributes": row} for row in found[:50]], "exceededTransferLimit": len(found) > 50}
-
-    def _meets(self, row: Mapping[str, Any], where: str) -> bool:
-        values = {name: Values(np.array([value]), np.array([True])) for name, value in row.items()}
-        return bool(rows_where(where, 1, values.get)[0])
-
-
-def test_a_table_of_arcgis(pipeline: Pipeline, joined: Jurisdiction, county: County) -> None:
-    """It is listed, fetched in pages and proven like a layer, although it has no shapes."""
-    with served_aside(ArcGisTable(table_of(county))) as address:
-        url = f"{address}/arcgis/rest/services/County/FeatureServer/2"
-        join = Feed(PARCELS_JOIN, "arcgis", url, key="PARCEL", fields={"owner": "OWNER"})
-        feed = replace(joined.feeds[PARCELS], join=join)
-
-        async def harvest() -> Any:
-            async with pipeline.http() as http:
-                harvester = TableHarvester(pipeline.objects, pipeline.scratch, pipeline.pool)
-                return await harvester.harvest(joined, feed, http.for_work(Tally()), datetime.now(UTC))
-
-        table = asyncio.run(harvest())
-    assert table.counts["rows"] == len(table_of(county))
-    harvest_ = raw_harvests.of(pipeline.objects, Place(joined.id), PARCELS_JOIN, table.harvest)
-    assert harvest_.proof["rows by the server's list"] == len(table_of(county))
-    keyed = joined_tables.get_keyed(pipeline.objects, joined.id, PARCELS_JOIN, table.table)
-    assert set(keyed.column("key").to_pylist()) == {row["PARCEL"] for row in table_of(county)}
-
-
 def test_a_full_refresh(pipeline: Pipeline, joined: Jurisdiction, tmp_path: Path) -> None:
     """After `full_refresh_days` of the join the table is fetched again, also if the portal states no change."""
     sync(pipeline, joined)
@@ -301,3 +246,7 @@ def test_the_integrity_check(pipeline: Pipeline, joined: Jurisdiction) -> None:
     joined_tables.put_keyed(pipeline.objects, joined.id, PARCELS_JOIN, table.table, keyed.slice(1))
     [fault] = verify(pipeline.database, pipeline.objects).faults
     assert fault == f"{joined.id} {PARCELS_JOIN}: the keyed table has changed"
+    pipeline.objects.put(f"normalized/{joined.id}/{PARCELS_JOIN}/{table.table}.arrow", b"ARROW1")
+    [fault] = verify(pipeline.database, pipeline.objects).faults
+    assert "cannot be read" in fault
+    assert "\n" not in fault

@@ -17,6 +17,7 @@ from tests.support.town import release, text
 from zoning_assets.errors import AcceptanceNeeded, CrsRefused, ZoningError
 from zoning_assets.model import ZONING, Jurisdiction, Place
 from zoning_assets.operations.history_rollback import roll_back
+from zoning_assets.operations.integrity_check import verify
 from zoning_assets.pipeline import change_detection
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.simulation.county.county import ID, County
@@ -145,6 +146,21 @@ def test_an_overlay_changes(pipeline: Pipeline, database: str, town: Jurisdictio
     assert rows(database, SHARES) == before
 
 
+def test_a_map_that_was_rolled_back_completely(
+    pipeline: Pipeline, database: str, town: Jurisdiction, tmp_path: Path
+) -> None:
+    """The map before has no district; the next one is no change of zoning."""
+    publish(pipeline, town)
+    [(batch,)] = rows(database, "SELECT min(id) FROM zoning.batch WHERE feed = 'zoning'")
+    roll_back(database, pipeline.objects, town, to=batch, actor="ann", reason="wrong", dry_run=False)
+    assert rows(database, "SELECT count(*) FROM zoning.district") == [(0,)]
+    hold_records.resume(database, jurisdiction=ID, host=None, reason="mended", actor="bob")
+    write(tmp_path, {"AE": part(0, 0.4)})
+    publish(pipeline, town)
+    assert rows(database, EVENTS) == []
+    assert len(rows(database, SHARES)) > 50
+
+
 def test_a_layer_that_is_new_or_no_longer_harvested(
     pipeline: Pipeline, database: str, town: Jurisdiction, tmp_path: Path
 ) -> None:
@@ -182,6 +198,20 @@ def test_the_harvest_of_each_layer(pipeline: Pipeline, town: Jurisdiction, tmp_p
     assert asyncio.run(pipeline.probe(town, ZONING, datetime.now(UTC))).why is None
     write(tmp_path, {"AE": part(0, 0.4)})
     assert "overlay flood sha256" in (asyncio.run(pipeline.probe(town, ZONING, datetime.now(UTC))).why or "")
+
+
+def test_the_integrity_check_reads_the_raw_pages_of_each_layer(pipeline: Pipeline, town: Jurisdiction) -> None:
+    """The pages of the map are made from them."""
+    publish(pipeline, town)
+    assert verify(pipeline.database, pipeline.objects).faults == ()
+    for feed in ("overlay-flood", "zoning-base"):
+        folder = Path(pipeline.objects.url) / "raw" / town.id / feed / "whole" / "pages"
+        page = next(folder.iterdir())
+        body = page.read_bytes()
+        page.write_bytes(body[:-4])
+        [fault] = verify(pipeline.database, pipeline.objects).faults
+        assert fault.startswith(f"{town.id} {feed}: page {page.stem[:12]}")
+        page.write_bytes(body)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from zoning_assets.reports.compliance_report import ComplianceReport, ReportRequ
 from zoning_assets.reports.html_document import html_document
 from zoning_assets.simulation.county.county import ID
 from zoning_assets.storage.postgis.records import change_records, hold_records, map_queries
+from zoning_assets.storage.postgis.records.report_queries import MOST_ROWS
 from zoning_assets.transform.map_colors import GREY, code_colors
 
 NOW = datetime.now(UTC)
@@ -85,6 +87,23 @@ def test_the_file_is_one_document_without_foreign_or_active_parts(made: Complian
     ids = document.xpath("//@id")
     assert len(ids) == len(set(ids))
     assert {each[1:] for each in addresses} <= set(ids)
+
+
+def test_a_proof_may_have_tables(made: ComplianceReport) -> None:
+    """Of a strategy that failed before another one, and of each layer of a map with overlays."""
+    proof = {"tried before": {"ranges": "it fails"}, "overlay flood": {"rows in the layer": 2, "way": ["a", "b"]}}
+    harvests = [{**made.numbers["harvests"][0], "proof": proof}]
+    text = html_document(replace(made, numbers={**made.numbers, "harvests": harvests}), "test")
+    values = [each.text for each in html.fromstring(text).xpath("//section[@id='completeness']//dd")]
+    assert values == ["ranges: it fails", "rows in the layer: 2; way: a, b"]
+
+
+def test_a_list_that_is_cut_says_so(made: ComplianceReport) -> None:
+    action = {"id": 1, "at": NOW, "actor": "ann", "action": "pause", "reason": "wait"}
+    for number, says in ((MOST_ROWS - 1, False), (MOST_ROWS, True)):
+        numbers = {**made.numbers, "actions": [action] * number}
+        shown = html_document(replace(made, numbers=numbers), "test")
+        assert (f"What people did: only {MOST_ROWS} rows are listed" in shown) is says
 
 
 XLINK = {"xlink": "http://www.w3.org/1999/xlink"}

@@ -58,7 +58,8 @@ class LegistarDesk:
         if path in ("matters", "events"):
             return web.json_response(self._edited(path, request.query))
         if parts[0] == "matters" and len(parts) == 2:
-            return web.json_response(next(each for each in self.matters if each["MatterId"] == int(parts[1])))
+            known = {each["MatterId"]: each for each in self.matters}
+            return web.json_response(known.get(int(parts[1])), status=200 if int(parts[1]) in known else 404)
         found = self.histories if parts[2] == "histories" else self.items
         return web.json_response(list(found.get(int(parts[1]), ())))
 

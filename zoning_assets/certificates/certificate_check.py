@@ -21,11 +21,16 @@ _DO = "do not rely on it; get the certificate and the key again from the install
 
 @dataclass(frozen=True)
 class CheckedCertificate:
-    """What a sound certificate states. `pages`: number of raw pages whose paths lead to the root of their harvest."""
+    """What a sound certificate states.
+
+    `state`: of the change when the certificate was issued; `event`, `review` (narrower than the tolerance) or
+    `retracted` (undone by a rollback). `pages`: number of raw pages whose paths lead to the root of their harvest.
+    """
 
     change: str
     jurisdiction: str
     kind: str
+    state: str
     old: str | None
     new: str | None
     issued: str
@@ -55,11 +60,11 @@ def check(body: bytes, pem: bytes) -> CheckedCertificate:
         for page in harvest.pages:
             if not _leads_to_root(page, harvest):
                 raise _refused(f"page {page.sha256[:12]} is not part of its harvest {harvest.layer_harvest[:12]}")
-    about = {name: certificate.change.get(name) for name in ("kind", "old", "new", "jurisdiction")}
+    about = {name: certificate.change.get(name) for name in ("kind", "state", "old", "new", "jurisdiction")}
     pages = sum(len(each.pages) for each in harvests)
     return CheckedCertificate(
-        str(certificate.change.get("id")), str(about["jurisdiction"]), str(about["kind"]), about["old"], about["new"],
-        certificate.issued, signed.signed_by, pages,
+        str(certificate.change.get("id")), str(about["jurisdiction"]), str(about["kind"]), str(about["state"]),
+        about["old"], about["new"], certificate.issued, signed.signed_by, pages,
     )  # fmt: skip
 
 
@@ -68,9 +73,10 @@ def _read(body: bytes) -> tuple[SignedCertificate, bytes]:
     try:
         document = orjson.loads(body)
         signed = msgspec.convert(document, SignedCertificate)
-    except (orjson.JSONDecodeError, msgspec.ValidationError, RecursionError) as error:
+        is_canonical = canonical(document) + b"\n" == body
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, msgspec.ValidationError, RecursionError) as error:
         raise _refused("it is not a certificate, or it was changed") from error
-    if canonical(document) + b"\n" != body:
+    if not is_canonical:
         raise _refused("it is not in canonical form: it was changed, or another program has formatted it")
     if signed.certificate.format != FORMAT:
         raise _refused(f"its format is not {FORMAT}")

@@ -11,8 +11,9 @@ import orjson
 
 FORMAT = "zoning-certificate/1"
 #: Lower-case hexadecimal of a SHA-256 and of an Ed25519 signature: other spellings of the same bytes are not accepted.
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-Signature = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{128}$")]
+#: (`$` would accept a line feed at the end.)
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Signature = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{128}\Z")]
 
 
 class PageEvidence(msgspec.Struct, forbid_unknown_fields=True):

@@ -55,5 +55,6 @@ def _verify_certificate(certificate: Path | None, key: Path | None, *, json: boo
         output.document({"ok": True, "faults": [], **asdict(found)})
         return
     codes = f"{found.old or 'nothing'} to {found.new or 'nothing'}"
-    output.result_line(f"sound: change {found.change} of {found.jurisdiction}, {found.kind}, {codes}")
+    kind = found.kind if found.state == "event" else f"{found.kind} ({found.state}: not in the change feed)"
+    output.result_line(f"sound: change {found.change} of {found.jurisdiction}, {kind}, {codes}")
     output.result_line(f"issued {found.issued}, {found.pages:,} raw pages, signed by {found.signed_by}")

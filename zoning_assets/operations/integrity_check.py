@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from zoning_assets.errors import ZoningError
 from zoning_assets.harvest import Harvest
 from zoning_assets.model import PARCELS, PARCELS_JOIN, VALIDATED, Place
+from zoning_assets.pipeline import map_layers
 from zoning_assets.storage.object_store import joined_tables, raw_harvests
 from zoning_assets.storage.object_store.geoparquet_tables import StageTable
 from zoning_assets.storage.object_store.object_store import Objects
@@ -71,6 +72,7 @@ def verify(url: str, objects: Objects) -> IntegrityReport:
                 harvest = raw_harvests.of(objects, Place(batch.jurisdiction, batch.tile), batch.feed, batch.harvest)
                 pages += len(harvest.pages)
                 faults += _page_faults(objects, harvest, batch.where)
+                faults += _layer_faults(objects, harvest)
                 expected, found = _expected_rows(objects, batch), _found_rows(connection, batch)
                 rows += len(found)
                 faults += _row_faults(expected, found, batch.where)
@@ -95,6 +97,13 @@ def _page_faults(objects: Objects, harvest: Harvest, where: str) -> Iterator[str
             continue
         if name != page.name:
             yield f"{where}: page {page.name[:12]} has changed"
+
+
+def _layer_faults(objects: Objects, harvest: Harvest) -> Iterator[str]:
+    """Yield the faults of the raw pages of a map with overlays, whose own pages are made from them."""
+    for feed, id_ in map_layers.layer_harvests(harvest.proof):
+        layer = raw_harvests.of(objects, Place(harvest.jurisdiction), feed, id_)
+        yield from _page_faults(objects, layer, f"{harvest.jurisdiction} {feed}")
 
 
 def _table_faults(objects: Objects, jurisdiction: str) -> Iterator[str]:

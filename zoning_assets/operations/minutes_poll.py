@@ -41,10 +41,14 @@ def start_of_poll(url: str, jurisdiction: Jurisdiction, now: datetime) -> dateti
     Raises:
         JurisdictionInvalid: the file has no `[minutes]`.
     """
+    first_days, last = _minutes(jurisdiction).first_days, _last_poll(url, jurisdiction)
+    return last - _OVERLAP if last else now - timedelta(days=first_days)
+
+
+def _last_poll(url: str, jurisdiction: Jurisdiction) -> datetime | None:
+    """When the last complete poll started; None: there was none."""
     known = feed_freshness.feeds(url).get(f"{jurisdiction.id}/{FEED}")
-    if known and known.harvested:
-        return known.harvested - _OVERLAP
-    return now - timedelta(days=_minutes(jurisdiction).first_days)
+    return known.harvested if known else None
 
 
 async def poll(
@@ -52,12 +56,15 @@ async def poll(
 ) -> MinutesPoll:
     """Poll the site of a jurisdiction once.
 
+    The next poll continues from here, unless `since` is after the last poll: then the time in between is still to be
+    read.
+
     Args:
         url: the database.
         jurisdiction: its file has `[minutes]`.
         http: opens the polite client.
         since: edits since then are read.
-        now: when the poll starts; the next one continues from here.
+        now: when the poll starts.
 
     Raises:
         JurisdictionInvalid: the file has no `[minutes]`.
@@ -75,7 +82,9 @@ async def poll(
             except DocumentRefused as error:
                 site.refused.append(str(error))
     stored = amendment_records.store(url, jurisdiction.id, found, jurisdiction.srid)
-    feed_freshness.store_harvest(url, jurisdiction.id, FEED, now)
+    last = _last_poll(url, jurisdiction)
+    if last is None or since <= last:
+        feed_freshness.store_harvest(url, jurisdiction.id, FEED, now)
     tally = client.tally
     return MinutesPoll(
         since, site.matters, site.events, tally.requests, tally.bytes, site.refused, found, stored

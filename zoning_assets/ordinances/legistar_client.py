@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from zoning_assets.errors import DocumentRefused, HarvestIncomplete
+from zoning_assets.errors import DocumentRefused, FeedRefused, HarvestIncomplete
 from zoning_assets.http import Client
 from zoning_assets.model import Portal
 from zoning_assets.ordinances import legistar
@@ -73,7 +73,8 @@ class LegistarSite:
                 number = item.get("EventItemMatterId")
                 if isinstance(number, int) and number not in seen and self._is_about_zoning(_matter_of(item)):
                     seen.add(number)
-                    yield await self._with_histories(await self._ask(f"matters/{number}", _object("MatterId")))
+                    if found := await self._acted_on(number):
+                        yield found
 
     async def _edited(self, kind: str, prefix: str, since: datetime) -> AsyncIterator[Object]:
         """Yield the objects of a kind that were edited since a time, by id."""
@@ -92,6 +93,17 @@ class LegistarSite:
                 last = each[key]
                 yield each
 
+    async def _acted_on(self, number: int) -> FoundMatter | None:
+        """A matter that a meeting acted on; None: the site has no page of it (HTTP 404), as of one that is not public.
+        Such a matter must not stop each poll."""
+        try:
+            return await self._with_histories(await self._ask(f"matters/{number}", _object("MatterId")))
+        except FeedRefused as error:
+            if error.final:
+                raise
+            self.refused.append(str(error))
+            return None
+
     async def _with_histories(self, matter: Object) -> FoundMatter:
         path = f"matters/{matter['MatterId']}"
         histories = await self._ask(f"{path}/histories", _objects("MatterHistoryId"))
@@ -100,7 +112,8 @@ class LegistarSite:
     async def _ask(self, path: str, read: Callable[[bytes], Any], params: Mapping[str, str] | None = None) -> Any:
         if self.client.tally.requests >= _MOST_REQUESTS:
             what = f"more was edited than {_MOST_REQUESTS:,} requests can read"
-            raise HarvestIncomplete(what, where=self._where, do="give a later --since")
+            do = "give a later --since; what was edited before is not read then"
+            raise HarvestIncomplete(what, where=self._where, do=do)
         parts = urlsplit(self.url)
         query = {**dict(parse_qsl(parts.query)), **(params or {})}
         url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/{path}"

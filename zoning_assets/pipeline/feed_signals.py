@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from zoning_assets.model import LON_LAT, Feed, Jurisdiction
-from zoning_assets.redaction import without_secrets
 from zoning_assets.sources import STATE_SIGNALS, Request, Source, feed_type
+from zoning_assets.sources.source import selection_of
 
 
 def clause_of(feed: Feed) -> dict[str, str]:
@@ -15,17 +15,18 @@ def clause_of(feed: Feed) -> dict[str, str]:
 
 
 async def probed(request: Request) -> dict[str, Any]:
-    """The signals of the feed type's probe with the clause; {}: the portal gives none.
+    """The signals of the feed type's probe with the clause; {}: the portal gives none, or gives none for one layer of
+    the feed, which must be fetched then to detect a change.
 
     Raises:
         ZoningError: see errors.py.
     """
     signals = _with_clause(request.feed, await feed_type(request.feed.type).probe(request))
-    for name, overlay in request.feed.overlays.items():
+    for name, overlay in request.feed.overlays.items() if signals else ():
         of_layer = await probed(replace(request, feed=overlay))
-        signals = {**signals, **{f"overlay {name} {key}": value for key, value in of_layer.items()}}
-        if not of_layer:  # a layer without signals must be fetched to detect a change
+        if not of_layer:
             return {}
+        signals = {**signals, **{f"overlay {name} {key}": value for key, value in of_layer.items()}}
     return signals
 
 
@@ -61,5 +62,5 @@ def _with_clause(feed: Feed, signals: Mapping[str, Any]) -> dict[str, Any]:
 def settings_of(jurisdiction: Jurisdiction, feed: Feed) -> dict[str, Any]:
     """The settings of the jurisdiction file that decide the tiles."""
     settings: dict[str, Any] = {"tile_resolution": jurisdiction.tile_resolution, "key": feed.key, "crs": feed.crs}
-    settings |= {"url": without_secrets(feed.url), "bounds": list(jurisdiction.bounds), **clause_of(feed)}
+    settings |= {"bounds": list(jurisdiction.bounds), **selection_of(feed)}
     return {**settings, **({"axes": feed.axes} if feed.axes != LON_LAT else {})}

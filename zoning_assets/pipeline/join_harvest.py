@@ -7,7 +7,6 @@ the layer, and changes only the parcels whose values changed.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from zoning_assets.errors import AcceptanceNeeded, HarvestIncomplete, JurisdictionInvalid
-from zoning_assets.harvest import Cover, Harvest, JoinedTable
+from zoning_assets.harvest import Cover, JoinedTable
 from zoning_assets.http import Client
 from zoning_assets.model import Feed, Jurisdiction, Place
 from zoning_assets.pipeline import feed_signals
+from zoning_assets.pipeline.separate_harvest import fetch_separately
 from zoning_assets.pipeline.workers.join_rows import read_page
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.sources import Request, Source, feed_type
@@ -63,7 +63,7 @@ class TableHarvester:
         source = await feed_type(feed.join.type).open_source(request)
         signals = feed_signals.of_source(source, feed.join, before)
         known = None if force else await asyncio.to_thread(self._find_trusted, request, now)
-        if known and source.tells and known.stamp == _stamp(source, feed.join):
+        if known and source.tells and known.stamp == _stamp(source, request):
             return replace(known, signals=signals)
         table = await self._fetch(request, source, now)
         table = replace(table, signals=signals)
@@ -89,7 +89,7 @@ class TableHarvester:
         if before is not None and (not before or before != known.signals):
             return None
         source = await feed_type(feed.join.type).open_source(request)
-        same = source.tells and known.stamp == _stamp(source, feed.join)
+        same = source.tells and known.stamp == _stamp(source, request)
         return replace(known, signals=feed_signals.of_source(source, feed.join, before)) if same else None
 
     async def probe(self, jurisdiction: Jurisdiction, feed: Feed, http: Client) -> dict[str, Any] | None:
@@ -125,7 +125,7 @@ class TableHarvester:
         return {"matched_rows": matched, "unmatched_rows": len(ours) - matched, "unused_keys": unused}
 
     async def _fetch(self, request: Request, source: Source, now: datetime) -> JoinedTable:
-        harvest = await self._fetch_pages(request, source)
+        harvest = await fetch_separately(self.objects, request, source, request.feed.name, {})
         read = (self.pool.run(read_page, self.objects, harvest, request.feed, page) for page in harvest.pages)
         pages: Sequence[pa.Table] = await asyncio.gather(*read)
         for page, rows in zip(harvest.pages, pages, strict=True):
@@ -144,20 +144,7 @@ class TableHarvester:
             "same_rows": keyed.same,
             "repeated_rows": keyed.repeated,
         }
-        return JoinedTable(_stamp(source, request.feed), id_, harvest.id, counts, {}, now.isoformat())
-
-    async def _fetch_pages(self, request: Request, source: Source) -> Harvest:
-        """Fetch all pages of the table, prove that they are complete, and commit them as a harvest."""
-        draft, proof = self._draft(request), dict[str, Any](feed_signals.clause_of(request.feed))
-        try:
-            async with aclosing(source.pages(draft, proof)) as pages:
-                async for _ in pages:
-                    pass  # the pages at the end are those of the draft
-        except HarvestIncomplete:
-            await asyncio.to_thread(draft.abandon)
-            raise
-        draft.pages.sort(key=lambda page: page.name)
-        return await asyncio.to_thread(draft.commit, form=source.form, layer=dict(source.layer), proof=proof)
+        return JoinedTable(_stamp(source, request), id_, harvest.id, counts, {}, now.isoformat())
 
     def _find_trusted(self, request: Request, now: datetime) -> JoinedTable | None:
         """The stored harvest, if it may be used without a fetch."""
@@ -171,14 +158,12 @@ class TableHarvester:
         draft = HarvestDraft(self.objects, Place(jurisdiction.id), join.name)
         return Request(jurisdiction, join, http, self.scratch, draft, is_table=True)
 
-    def _draft(self, request: Request) -> HarvestDraft:
-        return HarvestDraft(self.objects, Place(request.jurisdiction.id), request.feed.name)
 
-
-def _stamp(source: Source, join: Feed) -> dict[str, Any]:
-    """What the table and the jurisdiction file state now."""
+def _stamp(source: Source, request: Request) -> dict[str, Any]:
+    """What the table and the jurisdiction file state now. Another table may state the same, so its address is part."""
+    join = request.feed
     settings = {"key": join.key, "columns": dict(join.fields), "on_repeated_key": join.on_repeated_key}
-    return {**source.stamp, **settings, **feed_signals.clause_of(join), "layer_name": join.layer}
+    return {**source.stamp, **settings, **request.selection}
 
 
 def _check_keys(request: Request, keyed: KeyedTable) -> None:

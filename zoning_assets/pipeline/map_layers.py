@@ -8,7 +8,6 @@ zoning_codes.layer_code.
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from zoning_assets.errors import CrsRefused, FeedRefused, HarvestIncomplete
 from zoning_assets.harvest import Harvest, Page
 from zoning_assets.model import Feed, Place
 from zoning_assets.pipeline import feed_signals
+from zoning_assets.pipeline.separate_harvest import fetch_separately
 from zoning_assets.sources import Request, Source, feed_type
 from zoning_assets.sources.full_layer import page_of
 from zoning_assets.sources.source import Earlier, PageDraft, Update
@@ -88,6 +88,14 @@ async def open_map(request: Request, objects: Objects) -> "MapWithOverlays":
     return MapWithOverlays(request, objects, layers)
 
 
+def layer_harvests(proof: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The harvests from which the harvest of a map with overlays was made: name of the feed and id, from its proof;
+    empty: the map has no overlays."""
+    overlays = [name for name in proof if name.startswith("overlay ")]
+    own = [(_BASE, str(proof["harvest"]))] if overlays else []
+    return own + [(name.replace(" ", "-", 1), str(proof[name]["harvest"])) for name in overlays]
+
+
 class MapWithOverlays:
     """A source of the rows of several layers. See source.Source. Shapes are in the CRS of the map's own layer."""
 
@@ -111,7 +119,8 @@ class MapWithOverlays:
         """
         for each in self._layers:
             found: dict[str, Any] = {}
-            harvest = await self._harvest(each, found)
+            own = _BASE if each.name is None else each.request.feed.name
+            harvest = await fetch_separately(self._objects, each.request, each.source, own, found)
             stated = {**found, "harvest": harvest.id}
             proof |= stated if each.name is None else {f"overlay {each.name}": stated}
             inside = received = 0
@@ -135,23 +144,6 @@ class MapWithOverlays:
     def explained(self, error: CrsRefused) -> CrsRefused:
         """See source.Source."""
         return self._layers[0].source.explained(error)
-
-    async def _harvest(self, layer: _Layer, proof: dict[str, Any]) -> Harvest:
-        """Fetch all pages of a layer, prove that they are complete, and commit them as a harvest of their own."""
-        request, source = layer.request, layer.source
-        own = HarvestDraft(
-            self._objects, Place(request.jurisdiction.id), _BASE if layer.name is None else request.feed.name
-        )
-        proof |= feed_signals.clause_of(request.feed)
-        try:
-            async with aclosing(source.pages(own, proof)) as pages:
-                async for _ in pages:
-                    pass  # the pages at the end are those of the draft
-        except HarvestIncomplete:
-            await asyncio.to_thread(own.abandon)
-            raise
-        own.pages.sort(key=lambda page: page.name)
-        return await asyncio.to_thread(own.commit, form=source.form, layer=dict(source.layer), proof=proof)
 
     def _read(self, layer: _Layer, harvest: Harvest, page: Page) -> tuple[bytes, int]:
         """A page in the form of this source, and how many of its rows lie within the bounds."""

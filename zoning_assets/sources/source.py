@@ -45,6 +45,12 @@ class PageDraft(Protocol):
         ...
 
 
+def selection_of(feed: Feed) -> dict[str, str]:
+    """The rows of a feed: the address, the name of the layer in a service or a file with several, and the clause."""
+    named = {"layer_name": feed.layer, "where": feed.where}
+    return {"url": without_secrets(feed.url), **{name: value for name, value in named.items() if value}}
+
+
 @dataclass(frozen=True)
 class Request:
     """The feed to open, and what is needed to fetch it.
@@ -72,9 +78,8 @@ class Request:
 
     @property
     def selection(self) -> dict[str, str]:
-        """The rows that are requested: the address of the layer and the clause; part of the state of a draft."""
-        clause = {"where": self.feed.where} if self.feed.where else {}
-        return {"url": without_secrets(self.feed.url), **clause}
+        """The rows that are requested; part of the state of a draft."""
+        return selection_of(self.feed)
 
     @property
     def folder(self) -> Path:

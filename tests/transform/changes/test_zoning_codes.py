@@ -386,6 +386,13 @@ def test_codes_of_overlay_layers(code: str, says: list[tuple[str, str]]) -> None
     assert [(each.facet, each.code) for each in zoning_codes.facets(spelled, LAYERS)] == says
 
 
+def test_a_hostile_code_of_a_layer_stays_in_the_layer() -> None:
+    """A line feed does not make it a code of the map, and a long text is not a list of overlays."""
+    assert zoning_codes.layer_of("overlay flood: AE\nX") == "flood"
+    long = "overlay flood: " + " / ".join(map(str, range(1000)))
+    assert len(zoning_codes.facets(long, LAYERS)) == 1
+
+
 def test_codes_of_layers_and_of_the_map_do_not_mix() -> None:
     """The spelling of one is not taken for the other."""
     seen = ["ae", "overlay flood: ae", "overlay flood: AE", "AE"]

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
+from zoning_assets.errors import HarvestMissing
 from zoning_assets.harvest import JoinedTable
 from zoning_assets.model import NORMALIZED
 from zoning_assets.storage.object_store.object_store import Objects
@@ -43,9 +44,13 @@ def get_keyed(objects: Objects, jurisdiction: str, feed: str, id_: str) -> pa.Ta
     """A keyed table.
 
     Raises:
-        HarvestMissing: it is not stored.
+        HarvestMissing: it is not stored, or damaged.
     """
-    return pa.ipc.open_file(objects.get(_keyed(jurisdiction, feed, id_))).read_all().combine_chunks()
+    try:
+        return pa.ipc.open_file(objects.get(_keyed(jurisdiction, feed, id_))).read_all().combine_chunks()
+    except (pa.ArrowInvalid, OSError) as error:
+        what, do = "the table of the join is damaged and cannot be read", f"delete {_keyed(jurisdiction, feed, id_)}"
+        raise HarvestMissing(what, where=f"{jurisdiction} {feed}", do=f"{do}; the next harvest fetches it") from error
 
 
 def _record(jurisdiction: str, feed: str) -> str:

@@ -32,7 +32,7 @@ BASE, OVERLAY, CONDITION, PUD = "base", "overlay", "condition", "pud"
 
 #: The version of the rules in this module. A new number makes a new version of every jurisdiction's mapping.
 _GRAMMAR = 1
-_LAYER = re.compile(r"overlay ([a-z0-9][a-z0-9-]*)(?:: (.*))?")
+_LAYER = re.compile(r"overlay ([a-z0-9][a-z0-9-]*)(?:: (.*))?", re.DOTALL)
 _MAX_LENGTH = 200  # characters; a longer text is no code and is not split
 _JOINTS = " -/"
 _LETTER_DIGIT = re.compile(r"(?<=[^\W\d_])[ -]+(?=\d)")
@@ -134,7 +134,8 @@ def layer_of(code: str) -> str | None:
 def _codes_in_layer(code: str, layer: str, rules: CodeRules) -> Iterable[str]:
     found = _LAYER.fullmatch(code)
     own, separator = (found and found[2]) or "", rules.layers.get(layer, "")
-    parts = [part.strip() for part in own.split(separator)] if separator else [own]
+    is_list = separator and len(code) <= _MAX_LENGTH
+    parts = [part.strip() for part in own.split(separator)] if is_list else [own]
     return [layer_code(layer, part) for part in parts if part] or [layer_code(layer, None)]
 
 
