@@ -229,10 +229,12 @@ def test_the_state_of_every_jurisdiction_is_seen(page: MapPage) -> None:
 def test_markup_in_the_data_is_text(page: MapPage) -> None:
     """Parcel ids, addresses, codes and evidence that are script have no effect."""
     with psycopg.connect(page.server.url) as connection:
-        rezoned = (
-            "SELECT c.id, c.parcel_ids[1] FROM zoning.change c JOIN zoning.parcel_zoning z ON z.parcel_id = c.parcel_ids[1]"
-            " WHERE c.kind = 'rezoned' GROUP BY c.id HAVING count(*) = 1 ORDER BY c.id LIMIT 1"  # one code after the change
-        )
+        # A lot with one code after the change.
+        rezoned = """
+            SELECT c.id, c.parcel_ids[1]
+            FROM zoning.change c JOIN zoning.parcel_zoning z ON z.parcel_id = c.parcel_ids[1]
+            WHERE c.kind = 'rezoned' GROUP BY c.id HAVING count(*) = 1 ORDER BY c.id LIMIT 1
+        """
         [(change, old)] = connection.execute(rezoned).fetchall()
         values = {"bad": HOSTILE, "old": old, "change": change}
         connection.execute(
