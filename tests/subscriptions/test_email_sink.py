@@ -149,6 +149,8 @@ def test_without_a_mail_server_the_message_waits(database: str) -> None:
     for wrong in ("smtp://host:port", "smtp://[x", "http://host"):
         (result,) = deliver(database, smtp=wrong)
         assert (result.error or "").startswith("ZONING_SMTP_URL: no mail server is set, or its address is not valid")
+    for _ in range(20):
+        assert deliver(database)[0].skipped is None, "the lock of a delivery ends with it"
     (result,) = deliver(database, smtp="smtp://127.0.0.1:1")
     assert "it refuses the connection" in (result.error or "")
 

@@ -209,6 +209,8 @@ def opened(url: str, subscription: Subscription) -> Iterator[DeliverySession | N
             values = {"subscription": subscription.id}
             row = connection.execute(named("change_log")["lock_subscription"], values).fetchone()
             yield DeliverySession(connection, subscription) if row and row[0] else None
+            # The server ends a session a moment after it was closed; the next delivery must not wait for that.
+            connection.execute(named("change_log")["unlock_subscription"])
     finally:
         connection.close()
 

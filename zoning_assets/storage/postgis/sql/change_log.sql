@@ -15,6 +15,10 @@ UPDATE zoning.change_log l SET position = last.position + new.place FROM new, la
 -- Only one process at a time delivers to a subscription; the lock ends with the session.
 SELECT pg_try_advisory_lock(hashtextextended('zoning/subscription/' || %(subscription)s::text, 0));
 
+-- name: unlock_subscription
+-- Another process may deliver to it.
+SELECT pg_advisory_unlock_all();
+
 -- name: state
 -- How far a subscription is, whether it is due, and its secrets.
 SELECT s.position, s.sending_to, s.attempts, s.paused, s.daily, x.target, x.signing_key,
