@@ -22,6 +22,7 @@ from zoning_assets.simulation.portal.where_clause import Values, rows_where
 from zoning_assets.storage.object_store import joined_tables, raw_harvests
 
 Row = dict[str, str]
+NO_LIMIT = "[portal]\nrequests_per_minute = 60000"
 TABLE = [{"PARCEL": f"P-{number}", "OWNER": f"Owner {number}"} for number in range(240)]
 
 
@@ -84,7 +85,7 @@ def test_another_table_that_states_the_same(pipeline: Pipeline, tmp_path: Path) 
     with served_aside(answer) as address:
         urls = [f"{address}/arcgis/rest/services/Y{year}/FeatureServer/2" for year in (2025, 2025, 2026)]
         feeds = [Feed(PARCELS_JOIN, "arcgis", url, key="PARCEL", fields={"owner": "OWNER"}) for url in urls]
-        first, again, other = [harvested(pipeline, town(tmp_path), feed) for feed in feeds]
+        first, again, other = [harvested(pipeline, town(tmp_path, more=NO_LIMIT), feed) for feed in feeds]
     assert first.fetched == again.fetched
     assert first.table != other.table
 
@@ -94,7 +95,7 @@ def test_a_table_of_arcgis(pipeline: Pipeline, tmp_path: Path) -> None:
     with served_aside(ArcGisTable(TABLE)) as address:
         url = f"{address}/arcgis/rest/services/County/FeatureServer/2"
         join = Feed(PARCELS_JOIN, "arcgis", url, key="PARCEL", fields={"owner": "OWNER"})
-        table = harvested(pipeline, town(tmp_path), join)
+        table = harvested(pipeline, town(tmp_path, more=NO_LIMIT), join)
     assert table.counts["rows"] == len(TABLE)
     harvest_ = raw_harvests.of(pipeline.objects, Place(ID), PARCELS_JOIN, table.harvest)
     assert harvest_.proof["rows by the server's list"] == len(TABLE)
