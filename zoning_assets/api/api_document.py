@@ -33,9 +33,10 @@ def _correct(path: str, operation: dict[str, Any], refusals: tuple[str, ...]) ->
     responses = operation["responses"]
     responses.pop("422", None)
     responses.update({status: dict(_PROBLEM) for status in refusals})
+    left_out = () if path == "/" else _NOT_SERVED  # the map is the only page
     for response in responses.values():
         content = response.get("content", {})
-        response["content"] = {name: each for name, each in content.items() if name not in _NOT_SERVED}
+        response["content"] = {name: each for name, each in content.items() if name not in left_out}
     parameters = operation.get("parameters", [])
     for each in parameters:
         if each["name"] == "f":

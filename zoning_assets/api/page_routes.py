@@ -26,7 +26,7 @@ _TYPES = {
 }
 
 
-@router.get("/")
+@router.get("/", responses={200: {"content": {"text/html": {}, "application/json": {}}}})
 def root(request: Request, f: Annotated[str | None, Query(description="Format: json or html.")] = None) -> Response:
     """Show the map, and the landing page of the OGC API to a client that accepts JSON."""
     if f not in (None, "json", "html"):
