@@ -25,6 +25,8 @@ class Settings:
     map_url: str | None = None  # ZONING_MAP_URL: the address of the map, for links to it
     smtp_url: str | None = field(default=None, repr=False)  # ZONING_SMTP_URL; None: no e-mail is sent
     smtp_from: str | None = None  # ZONING_SMTP_FROM
+    runs_on: str | None = field(default=None, repr=False)  # ZONING_RUNS_ON; None: this machine (run_broker.py)
+    run_limits: tuple[str | None, ...] = ()  # ZONING_MAX_RUNS, ZONING_MAX_RUNS_PER_HOST (dagster_config.py)
 
     @property
     def scratch(self) -> Path:
@@ -46,6 +48,8 @@ class Settings:
             map_url=environ.get("ZONING_MAP_URL") or None,
             smtp_url=environ.get("ZONING_SMTP_URL") or None,
             smtp_from=environ.get("ZONING_SMTP_FROM") or None,
+            runs_on=environ.get("ZONING_RUNS_ON") or None,
+            run_limits=tuple(environ.get(name) or None for name in ("ZONING_MAX_RUNS", "ZONING_MAX_RUNS_PER_HOST")),
         )
 
 

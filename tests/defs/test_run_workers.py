@@ -1,9 +1,8 @@
 """Which runs are taken for dead, and what Dagster's programs are told beside."""
 
 import inspect
-import subprocess
-import sys
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,10 +12,12 @@ import pytest
 from dagster._core.execution import asset_backfill
 
 from zoning_assets.cli import bootstrap
+from zoning_assets.defs import run_workers
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.retry_policies import COMMAND
-from zoning_assets.defs.run_workers import SAYS_WITHIN_S, WORKER, dead, forgotten, this_process, why_dead
+from zoning_assets.defs.run_workers import forgotten, lost
 from zoning_assets.defs.sensors.run_lost import run_lost
+from zoning_assets.storage.postgis import process_locks
 
 
 @dg.job
@@ -42,81 +43,87 @@ def _begun(instance: dg.DagsterInstance, tags: dict[str, str]) -> dg.DagsterRun:
     return found
 
 
-def _gone() -> str:
-    """A process that has ended, as the tag of a run says it, but for the run."""
-    program = "from zoning_assets.defs.run_workers import this_process; print(this_process(''))"
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def test_a_run_killed_before_it_said_who_it_is_is_dead_after_a_while(instance: dg.DagsterInstance) -> None:
-    """With the daemon and its code server killed too, nobody else would ever find it, and its portal's turn with it."""
-    run = _begun(instance, {})
-    assert why_dead(run, SAYS_WITHIN_S - 1) is None
-    assert why_dead(run, SAYS_WITHIN_S + 1)
-
-
-def test_a_run_started_again_is_not_taken_for_the_dead_one(instance: dg.DagsterInstance) -> None:
-    """It inherits the tag of the dead run; until it says its own, that tells nothing."""
-    run = _begun(instance, {WORKER: this_process("another-run")})
-    assert why_dead(run, SAYS_WITHIN_S - 1) is None
-    assert why_dead(run, SAYS_WITHIN_S + 1)
-
-
-def test_a_run_whose_process_is_gone_fails_and_one_that_lives_goes_on(instance: dg.DagsterInstance) -> None:
-    """Also where the process id was given out again; and a process of another machine is not ours to judge."""
-    host, pid, began, _ = this_process("").split(" ")
-    ids = [_begun(instance, {}).run_id for _ in range(4)]
-    processes = [f"{host} {pid} {began}", _gone(), f"{host} {pid} {int(began) - 1}", f"not-{host} {pid} 1"]
-    for run_id, process in zip(ids, processes, strict=True):
-        instance.add_run_tags(run_id, {WORKER: f"{process} {run_id}"})
-    with dg.build_sensor_context(instance=instance, resources={"zoning": Zoning()}) as context:
+def look(instance: dg.DagsterInstance, cursor: str | None = None) -> str:
+    """A tick of the sensor; its cursor."""
+    with dg.build_sensor_context(instance=instance, resources={"zoning": Zoning()}, cursor=cursor) as context:
         assert not run_lost.evaluate_tick(context).run_requests
-    found = {run.run_id: run.status.value for run in instance.get_runs()}
-    assert [found[run_id] for run_id in ids] == ["STARTED", "FAILURE", "FAILURE", "STARTED"]
+        return context.cursor
 
 
-def _command(process: str) -> dict[str, str]:
-    return {COMMAND: f"sync {process} 1a2b"}
+def earlier(cursor: str, seconds: float) -> str:
+    """The cursor as if it had been written so much earlier."""
+    return json.dumps({name: since - seconds for name, since in json.loads(cursor).items()})
+
+
+@pytest.fixture
+def zoning(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the sensor finds in its environment; the database."""
+    monkeypatch.setenv("ZONING_DATABASE_URL", database)
+    monkeypatch.setenv("ZONING_HOME", str(tmp_path / "home"))
+    return database
+
+
+def test_a_run_without_a_lock_fails_at_the_second_look_and_one_that_lives_goes_on(
+    instance: dg.DagsterInstance, zoning: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was killed before it locked. A restart of the database takes the lock of a living run for a
+    moment, so one look decides nothing; a run has time to lock after its start."""
+    monkeypatch.setattr(run_workers, "LOCKS_WITHIN_S", -1.0)
+    alive, dead = (_begun(instance, {}).run_id for _ in range(2))
+
+    def status() -> list[str]:
+        return [instance.get_run_by_id(run_id).status.value for run_id in (alive, dead)]
+
+    with process_locks.holding(zoning, alive):
+        cursor = look(instance)
+        assert status() == ["STARTED", "STARTED"]
+        cursor = look(instance, cursor)
+        assert status() == ["STARTED", "STARTED"], "the looks were too close"
+        assert list(json.loads(cursor)) == [dead]
+        monkeypatch.setattr(run_workers, "LOCKS_WITHIN_S", 60.0)
+        look(instance, earlier(cursor, 25))
+        assert status() == ["STARTED", "STARTED"], "a run may take a minute until it locks"
+        monkeypatch.setattr(run_workers, "LOCKS_WITHIN_S", -1.0)
+        cursor = look(instance, earlier(cursor, 25))
+    assert status() == ["STARTED", "FAILURE"]
+    cursor = look(instance, cursor)
+    with process_locks.holding(zoning, alive):
+        cursor = look(instance, earlier(cursor, 25))
+        assert json.loads(cursor) == {}, "it locked again: what was seen before is forgotten"
+    look(instance, cursor)
+    assert status() == ["STARTED", "FAILURE"]
 
 
 @pytest.mark.parametrize("by", ["run_lost", "zoning up"])
 def test_queued_runs_of_a_dead_command_are_canceled(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, by: str
+    instance: dg.DagsterInstance, zoning: str, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """By the sensor, and before `zoning up` starts the daemon. Runs of a living command, of another machine, of a
-    sensor and runs that a person re-executed are kept."""
-    gone, here = _gone(), this_process("").strip()
-    _, *other = gone.split()
-    tags = [_command(gone), _command(here), _command(" ".join(["elsewhere", *other])), {}, {COMMAND: "sync 1"}]
+    """By the sensor, and before `zoning up` starts the daemon. Runs of a living command, of a sensor and runs that a
+    person re-executed are kept."""
+    tags = [{COMMAND: "sync dead"}, {COMMAND: "sync alive"}, {}]
     runs = [instance.create_run_for_job(nothing, tags=each) for each in tags]
-    again = instance.create_run_for_job(
-        nothing, tags=_command(gone), parent_run_id=runs[0].run_id, root_run_id=runs[0].run_id
-    )
-    if by == "run_lost":
-        with dg.build_sensor_context(instance=instance, resources={"zoning": Zoning()}) as context:
-            run_lost.evaluate_tick(context)
-    else:
-        monkeypatch.setattr(bootstrap, "dagster_instance", lambda: nullcontext(instance))
-        monkeypatch.setenv("DAGSTER_HOME", "home")
-        bootstrap.prepare_storage()
+    again = instance.create_run_for_job(nothing, tags=tags[0], parent_run_id=runs[0].run_id, root_run_id=runs[0].run_id)
+    with process_locks.holding(zoning, "sync alive"):
+        if by == "run_lost":
+            look(instance, earlier(look(instance), 25))
+        else:
+            monkeypatch.setattr(bootstrap, "dagster_instance", lambda: nullcontext(instance))
+            monkeypatch.setenv("DAGSTER_HOME", "home")
+            bootstrap.prepare_storage()
     found = {run.run_id: run.status.value for run in instance.get_runs()}
-    assert [found[run.run_id] for run in (*runs, again)] == ["CANCELED", *["NOT_STARTED"] * 5]
+    assert [found[run.run_id] for run in (*runs, again)] == ["CANCELED", *["NOT_STARTED"] * 3]
 
 
 def test_a_run_that_ends_while_it_is_looked_at_is_left_alone(instance: dg.DagsterInstance) -> None:
     """Its process is gone because it ended well."""
     run = _begun(instance, {})
-    instance.add_run_tags(run.run_id, {WORKER: f"{_gone()} {run.run_id}"})
-    looking = dead(instance, datetime.now(UTC))
-    records = instance.get_run_records
+    now = datetime.now(UTC) + timedelta(minutes=2)
 
-    def after_it_ended(filters: dg.RunsFilter) -> list[dg.RunRecord]:
-        found = list(records(filters))
+    def end(_: Collection[str]) -> set[str]:
         instance.report_dagster_event(dg.DagsterEvent("PIPELINE_SUCCESS", nothing.name), run_id=run.run_id)
-        return found
+        return set()
 
-    instance.get_run_records = after_it_ended
-    assert list(looking) == []
+    assert list(lost(instance, end, lambda _: True, now)) == []
 
 
 def test_a_failure_that_dagsters_daemon_missed_is_reported_once_more(instance: dg.DagsterInstance) -> None:

@@ -6,11 +6,11 @@ import os
 import sys
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoning_assets import jurisdictions, os_errors
+from zoning_assets.cli import dagster_config
 from zoning_assets.cli.display import output
 from zoning_assets.errors import JurisdictionUnknown, SettingInvalid
 from zoning_assets.model import Jurisdiction
@@ -126,7 +126,7 @@ def prepare_dagster() -> Path:
     A dagster.yaml of the user is not changed.
 
     Raises:
-        SettingInvalid: ZONING_DAGSTER_DATABASE_URL is not the address of a database.
+        SettingInvalid: ZONING_DAGSTER_DATABASE_URL is not the address of a database, or a setting of runs is invalid.
         DatabaseUnavailable: it does not answer, or this user may not create a schema there.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or settings().home / "dagster").expanduser().absolute()
@@ -135,7 +135,7 @@ def prepare_dagster() -> Path:
     target = home / "dagster.yaml"
     text = target.read_text() if target.exists() else _OURS
     if text.startswith(_OURS):
-        text = _dagster_yaml()
+        text = dagster_config.dagster_yaml(os.environ)
         _write(target, text)
     if dagster_storage.SETTING in text:
         _prepare_storage(home)
@@ -178,12 +178,6 @@ def _write(target: Path, text: str) -> None:
         draft.replace(target)
 
 
-def _dagster_yaml() -> str:
-    """Read the packaged dagster.yaml, or that of the clone."""
-    packaged = files("zoning_assets") / "dagster.yaml"
-    return (packaged if packaged.is_file() else Path(__file__).parents[2] / "dagster.yaml").read_text()
-
-
 def check_store() -> None:
     """Open the object store that the user set, so that an invalid setting is reported before a run starts.
 
@@ -209,9 +203,10 @@ def prepare_storage() -> Path:
     """Create DAGSTER_HOME and its storage, before several programs would create it at the same time. Cancel queued runs
     of commands that are gone, before the daemon would start them."""
     from zoning_assets.defs import run_workers  # noqa: PLC0415 - imports Dagster
+    from zoning_assets.storage.postgis import process_locks  # noqa: PLC0415
 
     with dagster_instance() as instance:
-        run_workers.cancel_abandoned(instance)
+        run_workers.cancel_abandoned(instance, lambda names: process_locks.living(bring_up_database(), names))
         return Path(os.environ["DAGSTER_HOME"])
 
 

@@ -19,6 +19,7 @@ from zoning_assets.cli import bootstrap, sync_check
 from zoning_assets.cli.display import output, progress, sync_summary
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import PARCELS, ZONING, Jurisdiction
+from zoning_assets.storage.postgis import process_locks
 from zoning_assets.storage.postgis.records import change_feed_queries
 from zoning_assets.storage.postgis.records.status_queries import known, rejections
 from zoning_assets.storage.postgis.sessions import close_idle
@@ -159,18 +160,22 @@ def _dagster(
             from zoning_assets.defs import sync_runs  # noqa: PLC0415 - it takes a second
 
             instance = stack.enter_context(bootstrap.dagster_instance())
-            materialize = _submitted(url, wanted, instance, name) or _in_process(kept, instance)
+            command = f"{name} {secrets.token_hex(8)}"
+            materialize = _submitted(url, wanted, instance, command)
+            if materialize:
+                stack.enter_context(process_locks.holding(url, command))
+            else:
+                materialize = _in_process(kept, instance)
         yield lambda each: sync_runs.Sync(materialize, instance, each, force=force, watch=_progress)
 
 
 def _submitted(
-    url: str, wanted: Sequence[Jurisdiction], instance: "dg.DagsterInstance", name: str
+    url: str, wanted: Sequence[Jurisdiction], instance: "dg.DagsterInstance", command: str
 ) -> "Materialize | None":
     """Return what submits runs to a running `zoning up`; None: there is none for this Dagster storage."""
-    from zoning_assets.defs import run_queue, run_workers, submitted_runs  # noqa: PLC0415
+    from zoning_assets.defs import run_queue, submitted_runs  # noqa: PLC0415
 
     home, settings = Path(os.environ["DAGSTER_HOME"]), bootstrap.settings_digest()
-    command = f"{name} {run_workers.this_process(secrets.token_hex(4))}"
     queue = run_queue.find(home, instance, settings, command)
     if queue is None:
         return None

@@ -17,6 +17,7 @@ from zoning_assets.cli import bootstrap, map_process, metrics
 from zoning_assets.cli.display import output
 from zoning_assets.defs.webserver import Webserver, announced
 from zoning_assets.errors import StoreError
+from zoning_assets.storage import run_broker
 from zoning_assets.storage.postgis.database import address
 
 _MODULE = ["-m", "zoning_assets.definitions"]
@@ -55,6 +56,8 @@ def up(
         _check_definitions(free)
         stack.enter_context(announced(home, free, bootstrap.settings_digest()))
         addresses = {"ui": ui, "database": address(url), "dagster_home": str(home), "map": shown.address}
+        if broker := run_broker.find(os.environ):
+            addresses["runs_on"] = run_broker.address(broker)
         addresses["metrics"] = metrics.serve(url, _free_port(_METRICS_PORT))
         if json:
             output.document(addresses)
@@ -64,6 +67,8 @@ def up(
             f"PostGIS     {addresses['database']}  (`zoning db psql`)\n"
             f"Prometheus  {addresses['metrics']}\nCtrl-C stops all of it."
         )
+        if broker:
+            output.line(f"Runs go to {addresses['runs_on']}; start `zoning worker` on each machine that executes them.")
         _watch(running, shown)
 
 

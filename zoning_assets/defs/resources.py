@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 
@@ -19,7 +19,7 @@ from zoning_assets.pipeline import holds
 from zoning_assets.queues import AMENDMENTS, TILES, Queue, open_queue
 from zoning_assets.settings import Settings
 from zoning_assets.sources import FEED_TYPES
-from zoning_assets.storage.postgis import database
+from zoning_assets.storage.postgis import database, process_locks
 
 if TYPE_CHECKING:
     from zoning_assets.http import Http, ResponseCaches
@@ -32,11 +32,17 @@ KeptResource = dg.ResourceParam[dict[tuple[str, str], Any]]
 class Zoning(dg.ConfigurableResource[None]):
     """The settings of this process, and a pipeline that starts on first use."""
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Tag the run with its process, so that a dead process is detected (run_workers.py)."""
-        if context.run and context.instance and not context.instance.is_ephemeral:
-            keep_connections(context.instance)
-            context.instance.add_run_tags(context.run.run_id, {WORKER: this_process(context.run.run_id)})
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """Hold the lock of the run, so that a dead process is detected (run_workers.py), and tag the run with it."""
+        run, instance = context.run, context.instance
+        if run is None or instance is None or instance.is_ephemeral:
+            yield self
+            return
+        keep_connections(instance)
+        instance.add_run_tags(run.run_id, {WORKER: this_process(run.run_id)})
+        with process_locks.holding(self.database(), run.run_id):
+            yield self
 
     @property
     def settings(self) -> Settings:

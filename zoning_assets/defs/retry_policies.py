@@ -21,8 +21,8 @@ HOST = "zoning/host"
 JURISDICTION, FEED = "zoning/jurisdiction", "zoning/feed"
 #: The tag of runs that belong to a command. Dagster does not restart a killed run that has it.
 ONCE = "dagster/max_retries"
-#: The tag of runs that a command submitted to the queue: the command's name and process (run_workers.this_process). Its
-#: value is the same for all runs of the command.
+#: The tag of runs that a command submitted to the queue: the command's name and a random number, the same for all of
+#: its runs. The command holds the lock of this name (process_locks.py).
 COMMAND = "zoning/command"
 #: The tag of one submission, so that its run is found if the webserver did not answer. Dagster's prefix hides the tag.
 SUBMISSION = "dagster/zoning-submission"

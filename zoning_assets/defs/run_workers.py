@@ -1,25 +1,27 @@
-"""Detects runs on this machine whose process died.
+"""Detects runs and commands whose process died, on any machine.
 
-Dagster's launcher detects a dead run only while the server that started it is alive. After the daemon was killed, the
-run would stay in progress forever. Each run therefore records its process in a tag. The sensor run_lost marks a run as
-failed if its process is gone, and Dagster then restarts it (`run_retries`).
+Dagster's launchers detect a dead run only while the server that started it is alive, or not at all. After the daemon or
+a machine was lost, the run would stay in progress forever. Each run therefore holds a lock in the database while its
+process lives (process_locks.py). The sensor run_lost marks a run without a lock as failed, and Dagster then restarts it
+(`run_retries`). A command that submitted runs holds such a lock, too.
 """
 
+import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 
 from zoning_assets.defs.retry_policies import COMMAND, is_submitted
+from zoning_assets.storage.postgis.process_locks import LOCKED_AGAIN_WITHIN_S
 
-#: The tag that names a run's process: host, process id, start time of the process, and run id. The run id is needed
-#: because a restarted run inherits the tags of the dead one. Dagster's prefix hides the tag in the list of runs.
+#: The tag that shows a run's process to people: host, process id, and run id, because a restarted run inherits the
+#: tags of the dead one. Dagster's prefix hides the tag in the list of runs.
 WORKER = "dagster/zoning-worker"
-#: A run sets the tag within this many seconds after its start. If the tag is missing later, the run was killed.
-SAYS_WITHIN_S = 120.0
+#: A run locks within this many seconds after its start. If it has no lock later, it was killed.
+LOCKS_WITHIN_S = 60.0
 
 #: Statuses of a run that has no process yet, so that it can be canceled in the storage.
 WITHOUT_PROCESS = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED)
@@ -32,44 +34,74 @@ WILL_RETRY, RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
 RETRIED_WITHIN, LATEST = timedelta(minutes=1), timedelta(hours=1)
 
 
-def this_process(id_: str) -> str:
-    """Return this process in the format of the tag. `id_`: the id of the run, or of a command."""
-    return f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())} {id_}"
+#: Returns those of the names whose process is alive (process_locks.living).
+Living = Callable[[Collection[str]], set[str]]
 
 
-def why_dead(run: dg.DagsterRun, running_s: float) -> str | None:
-    """Return why the process of a run must be dead, or None. A run on another machine is never reported.
+def this_process(run_id: str) -> str:
+    """Return this process in the format of the tag."""
+    return f"{socket.gethostname()} {os.getpid()} {run_id}"
+
+
+class LastLook:
+    """What a look at the locks has found, for the cursor of the sensor: since when names have no lock.
 
     Args:
-        run: a run in progress.
-        running_s: seconds since the run started.
+        cursor: of the last look.
+        now: seconds since the epoch.
     """
-    fields = run.tags.get(WORKER, "").split()
-    if len(fields) != 4 or fields[3] != run.run_id:
-        return "it never recorded its process" if running_s > SAYS_WITHIN_S else None
-    return f"its process {fields[1]} is gone" if _is_gone(*fields[:3]) else None
+
+    def __init__(self, cursor: str | None, now: float) -> None:
+        self._before: Mapping[str, float] = json.loads(cursor or "{}")
+        self._missing = dict[str, float]()
+        self._now = now
+
+    def is_dead(self, name: str) -> bool:
+        """Record that a name has no lock. Return whether it has had none for so long that its process must be dead. A
+        living process may have lost its lock for a moment with a restart of the database."""
+        self._missing[name] = self._before.get(name, self._now)
+        return self._now - self._missing[name] >= LOCKED_AGAIN_WITHIN_S
+
+    @property
+    def cursor(self) -> str:
+        """Return the cursor for the next look."""
+        return json.dumps(self._missing)
 
 
-def cancel_abandoned(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+def cancel_abandoned(
+    instance: dg.DagsterInstance, living: Living, is_dead: Callable[[str], bool] = lambda _: True
+) -> list[dg.DagsterRun]:
     """Cancel the queued runs of commands whose process is gone, and return them. A command cannot cancel its runs if it
-    is killed, or if the database stops together with `zoning up`. Nobody expects the runs later."""
-    found = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=list(WITHOUT_PROCESS))):
-        fields = run.tags.get(COMMAND, "").split()
-        if len(fields) == 5 and is_submitted(run) and _is_gone(*fields[1:4]):
-            instance.report_run_canceled(run, COMMAND_ENDED)
-            found.append(run)
-    return found
+    is killed, or if the database stops together with `zoning up`. Nobody expects the runs later.
+
+    Args:
+        instance: where the runs are recorded.
+        living: finds the commands that are alive.
+        is_dead: whether a command without a lock is dead.
+    """
+    runs = [run for run in instance.get_runs(dg.RunsFilter(statuses=list(WITHOUT_PROCESS))) if is_submitted(run)]
+    commands = {run.tags[COMMAND] for run in runs}
+    dead = {each for each in sorted(commands - living(commands)) if is_dead(each)}
+    abandoned = [run for run in runs if run.tags[COMMAND] in dead]
+    for run in abandoned:
+        instance.report_run_canceled(run, COMMAND_ENDED)
+    return abandoned
 
 
-def dead(instance: dg.DagsterInstance, now: datetime) -> Iterator[tuple[dg.DagsterRun, str]]:
+def lost(
+    instance: dg.DagsterInstance, living: Living, is_dead: Callable[[str], bool], now: datetime
+) -> Iterator[tuple[dg.DagsterRun, str]]:
     """Return runs in progress whose process is gone. A run records its final status before its process ends, so the
     status is read again after the process was found dead."""
-    for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        why = why_dead(record.dagster_run, now.timestamp() - (record.start_time or now.timestamp()))
-        run = instance.get_run_by_id(record.dagster_run.run_id) if why else None
-        if run and why and run.status == dg.DagsterRunStatus.STARTED:
-            yield run, why
+    started = {
+        record.dagster_run.run_id
+        for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        if now.timestamp() - (record.start_time or now.timestamp()) > LOCKS_WITHIN_S
+    }
+    for run_id in sorted(started - living(started)):
+        run = instance.get_run_by_id(run_id) if is_dead(run_id) else None
+        if run and run.status == dg.DagsterRunStatus.STARTED:
+            yield run, "its process is gone"
 
 
 def forgotten(instance: dg.DagsterInstance, now: datetime) -> Iterator[tuple[dg.DagsterRun, str]]:
@@ -95,26 +127,3 @@ def unsubmitted(instance: dg.DagsterInstance, now: datetime) -> Iterator[tuple[d
         successor = instance.get_run_by_id(run.tags.get(RETRIED_AS, ""))
         if successor and successor.status == dg.DagsterRunStatus.NOT_STARTED:
             yield successor, "it was not queued"
-
-
-def _is_gone(host: str, pid: str, began: str) -> bool:
-    """Return whether a process of this machine has ended."""
-    return host == socket.gethostname() and _began(int(pid)) != began
-
-
-def _began(pid: int) -> str:
-    """Return a process's start time in ticks since boot, or empty text if there is none. Process ids are reused."""
-    proc = Path("/proc")
-    if proc.is_dir():
-        try:
-            fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return ""
-        return "" if fields[0] in "ZX" else fields[19]  # a zombie process counts as dead
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "alive"

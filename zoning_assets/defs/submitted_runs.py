@@ -22,11 +22,12 @@ from zoning_assets.defs import partitions, retry_policies, run_requests
 from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START
 from zoning_assets.defs.run_queue import STORAGE_FAILS, UNFINISHED, LaunchRefused, RunQueue
 from zoning_assets.defs.run_results import Progress, Result, collect, gone, refused
-from zoning_assets.defs.run_workers import why_dead
+from zoning_assets.defs.run_workers import LOCKS_WITHIN_S
 from zoning_assets.errors import DatabaseUnavailable, StoreError, ZoningError
 from zoning_assets.graceful_stop import STOP
 from zoning_assets.model import CHANGES, Jurisdiction
 from zoning_assets.pipeline import holds
+from zoning_assets.storage.postgis import process_locks
 
 _log = logging.getLogger(__name__)
 
@@ -278,10 +279,14 @@ class Watch:
         dead = self.submission.queue.why_dead(now)
         if dead is None:
             return
-        if run.status == dg.DagsterRunStatus.STARTED and why_dead(run, now - (started or now)) is None:
-            return  # its process is alive and ends the run itself
+        if run.status == dg.DagsterRunStatus.STARTED and self._is_alive(run, now - (started or now)):
+            return  # its process ends the run itself
         raise StoreError(
             f"{dead}, and {self._name} is {run.status.value.lower()}",
             where=run.tags.get(retry_policies.JURISDICTION, self._name),
             do="run the command again",
         )
+
+    def _is_alive(self, run: dg.DagsterRun, running_s: float) -> bool:
+        """Return whether the process of a run is alive; it locks a moment after the start of the run."""
+        return running_s < LOCKS_WITHIN_S or bool(process_locks.living(self.submission.database, [run.run_id]))

@@ -48,6 +48,13 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "The mail server for subscriptions: `smtp://USER:PASSWORD@HOST:587` (STARTTLS) or `smtps://...` (TLS).",
     ),
     "ZONING_SMTP_FROM": ("none; needed for e-mail", "The sender of the e-mails."),
+    "ZONING_RUNS_ON": (
+        "runs are processes of this machine",
+        "The broker through which runs go to `zoning worker` on any machine: `redis://HOST:PORT/DATABASE` or"
+        " `amqp://USER:PASSWORD@HOST/`; see [Several machines](../how-to/cluster.md).",
+    ),
+    "ZONING_MAX_RUNS": ("4", "How many runs of `zoning up` are in progress at the same time."),
+    "ZONING_MAX_RUNS_PER_HOST": ("1", "How many of them may harvest from the same portal's host."),
     "DAGSTER_HOME": ("`ZONING_HOME/dagster`", "Dagster's own folder. A `dagster.yaml` of your own is kept."),
 }
 

@@ -9,6 +9,7 @@ The sensor also cancels queued runs of commands that were killed (run_workers.ca
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 
@@ -21,13 +22,15 @@ from zoning_assets.defs.run_workers import (
     RETRIED_AS,
     RETRIED_WITHIN,
     WILL_RETRY,
+    LastLook,
     cancel_abandoned,
-    dead,
     forgotten,
+    lost,
     unsubmitted,
 )
 from zoning_assets.errors import RunGivenUp
 from zoning_assets.model import Outcome, Place
+from zoning_assets.storage.postgis import process_locks
 from zoning_assets.storage.postgis.records import failure_records
 
 _TICK_S = 30
@@ -44,11 +47,13 @@ _PARTITION, _REASON = "dagster/partition", "dagster/run_failure_reason"
 def run_lost(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SkipReason:
     """Report each lost run as failed, cancel queued runs of dead commands, then record abandoned runs."""
     instance, now = context.instance, datetime.now(UTC)
-    lost = [*dead(instance, now), *forgotten(instance, now), *unsubmitted(instance, now)]
-    for run, why in lost:
+    living, look = partial(process_locks.living, zoning.database()), LastLook(context.cursor, now.timestamp())
+    failed = [*lost(instance, living, look.is_dead, now), *forgotten(instance, now), *unsubmitted(instance, now)]
+    for run, why in failed:
         instance.report_run_failed(run, why)
-    lines = [f"{run.run_id}: {why}" for run, why in lost]
-    lines += [f"{run.run_id}: its command ended" for run in cancel_abandoned(instance)]
+    lines = [f"{run.run_id}: {why}" for run, why in failed]
+    lines += [f"{run.run_id}: its command ended" for run in cancel_abandoned(instance, living, look.is_dead)]
+    context.update_cursor(look.cursor)
     lines += [f"{run}: Dagster abandoned it" for run in note_given_up(instance, zoning, now)]
     return dg.SkipReason("; ".join(lines) or "no run is lost")
 

@@ -117,7 +117,7 @@ class Pool:
             return self._executor
 
     def _submit(self, task: Callable[..., T], *args: Any) -> "Future[T]":
-        with _empty_main_module():  # submitting a task starts a worker if none is idle
+        with empty_main_module():  # submitting a task starts a worker if none is idle
             try:
                 return self._started_executor().submit(task, *args)
             except BrokenProcessPool:
@@ -132,7 +132,7 @@ class Pool:
         except (OSError, ImportError) as error:  # without /dev/shm, as in a plain chroot, there are no semaphores
             _log.warning("no worker processes (%s; is /dev/shm writable?): working in threads, slower", error)
             return ThreadPoolExecutor(self.workers)
-        with _empty_main_module():
+        with empty_main_module():
             executor.submit(os.getpid)  # starts the first worker, which waits for the imports of the fork server
         return executor
 
@@ -170,7 +170,7 @@ def _context() -> BaseContext:
 def preload() -> None:
     """Start the fork server in the background, so that its imports are done when the first page arrives."""
     if _context().get_start_method() == "forkserver":
-        with suppress(OSError), _empty_main_module():  # if it cannot be started, `Pool` logs a warning
+        with suppress(OSError), empty_main_module():  # if it cannot be started, `Pool` logs a warning
             forkserver.ensure_running()
 
 
@@ -197,7 +197,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _empty_main_module() -> Iterator[None]:
+def empty_main_module() -> Iterator[None]:
     """Start worker processes without the main module and with SIGINT blocked.
 
     multiprocessing imports the main module of the parent in each worker. The tasks do not need it, and if the parent is
