@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,8 +206,9 @@ def prepare_storage() -> Path:
     from zoning_assets.defs import run_workers  # noqa: PLC0415 - imports Dagster
     from zoning_assets.storage.postgis import process_locks  # noqa: PLC0415
 
+    url = os.environ.get("ZONING_DATABASE_URL") or bring_up_database()
     with dagster_instance() as instance:
-        run_workers.cancel_abandoned(instance, lambda names: process_locks.living(bring_up_database(), names))
+        run_workers.cancel_abandoned(instance, partial(process_locks.living, url))
         return Path(os.environ["DAGSTER_HOME"])
 
 

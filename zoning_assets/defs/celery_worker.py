@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 #: What dagster-celery calls its queue and its task (dagster_celery.make_app).
 QUEUE, TASK, PRIORITIES = "dagster", "execute_job", 10
+#: The name of the run's id in the arguments of the task.
+_RUN_ID = "pipeline_run_id"
 _PRELOADED = ["zoning_assets.defs.run_process", "zoning_assets.pipeline.pipeline"]
 #: Seconds until a run must have ended after a stop. A command must have ended 8 s after a signal (cli/signals.py).
 _ENDS_WITHIN_S = 6.5
@@ -93,6 +95,7 @@ def work(broker: str, runs: int, processes: RunProcesses, ready: Callable[[], No
         ready: is called when the worker waits for runs.
 
     Raises:
+        Stopping: a stop was requested, and the runs have ended.
         QueueUnavailable: the broker does not answer at the start. Later the worker waits for it.
     """
     app = application(broker, processes.execute)
@@ -108,7 +111,9 @@ def work(broker: str, runs: int, processes: RunProcesses, ready: Callable[[], No
         without_heartbeat=True,
     )
     with STOP.call_on_request(processes.stop):
-        worker.start()
+        worker.start()  # Celery catches KeyboardInterrupt
+    STOP.check("zoning worker")
+    raise QueueUnavailable("Celery's worker ended", where=run_broker.address(broker), do="read the lines above")
 
 
 def application(broker: str, execute: Callable[[object], None]) -> Celery:
@@ -151,7 +156,7 @@ def _execute(arguments: dict[str, Any], run_id: str, database: str) -> None:
 
 def _run_id(arguments: object) -> str | None:
     """Return the id of the run in the arguments of a task; None: there is no valid one."""
-    found = arguments.get("run_id") if isinstance(arguments, dict) else None
+    found = arguments.get(_RUN_ID) if isinstance(arguments, dict) else None
     try:
         return found if isinstance(found, str) and str(uuid.UUID(found)) == found else None
     except ValueError:
