@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from zoning_assets.cli import bootstrap
+from zoning_assets.cli.bench_celery import celery
 from zoning_assets.cli.bench_export import export
 from zoning_assets.cli.bench_memory import memory
 from zoning_assets.cli.bench_sync import sync
@@ -17,6 +18,7 @@ app = typer.Typer(no_args_is_help=True)
 app.command()(sync)
 app.command()(memory)
 app.command()(export)
+app.command()(celery)
 
 _FEWEST = 1000
 
