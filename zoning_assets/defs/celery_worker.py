@@ -140,7 +140,7 @@ def application(broker: str, execute: Callable[[object], None]) -> Celery:
         worker_redirect_stdouts=False,
     )
 
-    @app.task(name=TASK)
+    @app.task(name=TASK, shared=False)
     def execute_job(execute_job_args_packed: Any = None, **_: Any) -> None:
         execute(execute_job_args_packed)
 

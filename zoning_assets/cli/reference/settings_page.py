@@ -75,8 +75,8 @@ without a clone.
 A jurisdiction file may refer to further variables: `${CITY_TOKEN}` in a `url` is replaced by the value of `CITY_TOKEN`.
 
 A database of your own needs direct sessions: a connection pooler in transaction mode is not supported, because the rate
-limits are kept in sessions. If `ZONING_DATABASE_URL` names a database of yours and you also use `dagster dev`, set
-`ZONING_DAGSTER_DATABASE_URL` too: this project never writes a password of yours to a file.
+limits and the locks of runs are kept in sessions. If `ZONING_DATABASE_URL` names a database of yours and you also use
+`dagster dev`, set `ZONING_DAGSTER_DATABASE_URL` too: this project never writes a password of yours to a file.
 """
 
 
