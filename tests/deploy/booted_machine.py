@@ -1,7 +1,6 @@
 """A Debian whose systemd runs as process 1, in namespaces of its own. Needs root, unshare, nsenter and slirp4netns."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -52,9 +51,9 @@ class BootedMachine:
         """Run a shell script there as root; it ends at the first command that fails."""
         environ = {**fetching_environ(), "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
         environ |= {"DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
-        enter = ["nsenter", f"--target={self.init}", *(f"--{space}" for space in _SPACES), "--root", "--wd=/"]
+        enter = ["nsenter", f"--target={self.init}", *(f"--{space}" for space in _SPACES)]
         return subprocess.run(
-            [str(shutil.which("nsenter")), *enter[1:], "/bin/bash", "-euo", "pipefail", "-c", script],
+            [*enter, "/bin/bash", "-euo", "pipefail", "-c", script],
             env=environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -76,19 +75,17 @@ def _running(folder: Path) -> Iterator[BootedMachine]:
     network = unpacked(HOME / "slirp4netns", ["slirp4netns"])
     flags = [f"--{space}" for space in _SPACES]
     parent = subprocess.Popen(
-        ["unshare", *flags, "--fork", "--kill-child", "/bin/sh", "-c", _BOOT, "boot", str(folder)],
+        ["unshare", *flags, "--fork", "/bin/sh", "-c", _BOOT, "boot", str(folder)],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
     machine = BootedMachine(folder, _child_of(parent))
-    slirp = None
     try:
         _wait_until_up(machine)
-        slirp = _connect(network, machine.init)
-        yield machine
+        with _connected(network, machine.init):
+            yield machine
     finally:
-        for pid in filter(None, (machine.init, slirp and slirp.pid)):
-            os.kill(pid, signal.SIGKILL)
+        os.kill(machine.init, signal.SIGKILL)  # with it, all processes of its namespace end
         parent.wait(30)
 
 
@@ -112,17 +109,17 @@ def _wait_until_up(machine: BootedMachine) -> None:
     pytest.skip(f"systemd does not start in namespaces of this machine: {state}")
 
 
-def _connect(network: Path, init: int) -> "subprocess.Popen[bytes]":
+@contextmanager
+def _connected(network: Path, init: int) -> Iterator[None]:
     """Give the machine a network in user mode: it reaches what this machine reaches, and nothing reaches it."""
     libraries = sorted({str(path.parent) for path in network.glob("usr/lib/**/*.so*")})
-    program = network / "usr/bin/slirp4netns"
-    started = subprocess.Popen(
-        [str(program), "--configure", "--mtu=65520", "--ready-fd=1", str(init), "tap0"],
-        env={**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert started.stdout
-    assert started.stdout.read(1) == b"1", "slirp4netns did not start"
-    return started
+    command = [str(network / "usr/bin/slirp4netns"), "--configure", "--mtu=65520", "--ready-fd=1", str(init), "tap0"]
+    environ = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, env=environ, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet) as started:
+        try:
+            assert started.stdout
+            assert started.stdout.read(1) == b"1", "slirp4netns did not start"
+            yield
+        finally:
+            started.kill()
