@@ -77,6 +77,7 @@ def _running(folder: Path) -> Iterator[BootedMachine]:
     parent = subprocess.Popen(
         ["unshare", *flags, "--fork", "/bin/sh", "-c", _BOOT, "boot", str(folder)],
         stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     machine = BootedMachine(folder, _child_of(parent))
