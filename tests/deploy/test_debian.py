@@ -107,7 +107,7 @@ def test_the_map_for_others_needs_a_token(machine: BootedMachine) -> None:
     must(machine, "chgrp zoning /etc/zoning/api-tokens")
     must(machine, "sed -i 's/^#ZONING_API_TOKENS/ZONING_API_TOKENS/' /etc/zoning/zoning.env")
     must(machine, "".join(section("Let others use it")))
-    waiting = ("--retry", "30", "--retry-connrefused", "--retry-delay", "1")
+    waiting = ("--retry", "30", "--retry-all-errors", "--retry-delay", "1")
     get(machine, "/", *waiting, "-H", "Accept:text/html", "-H", "Host:zoning.example.org", host="127.0.0.2:8484")
     refused = machine.run("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.2:8484/collections")
     assert refused.stdout == "401"
@@ -118,7 +118,7 @@ def test_the_map_for_others_needs_a_token(machine: BootedMachine) -> None:
 @pytest.mark.timeout(3600)
 def test_a_killed_service_comes_back(machine: BootedMachine) -> None:
     must(machine, "systemctl kill --kill-whom=all --signal=SIGKILL zoning-up.service")
-    get(machine, "/conformance", "--retry", "60", "--retry-connrefused", "--retry-delay", "1")
+    get(machine, "/conformance", "--retry", "60", "--retry-all-errors", "--retry-delay", "1")
     must(machine, "systemctl is-active zoning-up.service")
 
 
@@ -126,14 +126,14 @@ def test_a_killed_service_comes_back(machine: BootedMachine) -> None:
 @pytest.mark.timeout(3600)
 def test_the_commands_of_an_upgrade_work(machine: BootedMachine) -> None:
     must(machine, "".join(section("Upgrade")))
-    get(machine, "/conformance", "--retry", "60", "--retry-connrefused", "--retry-delay", "1")
+    get(machine, "/conformance", "--retry", "60", "--retry-all-errors", "--retry-delay", "1")
 
 
 def tile_of(longitude: float, latitude: float, zoom: int = 14) -> str:
-    """Zoom, row and column of the web map tile at a point."""
+    """Zoom, column and row of the web map tile at a point."""
     from math import asinh, pi, radians, tan  # noqa: PLC0415
 
     count = 2**zoom
     column = int((longitude + 180) / 360 * count)
     row = int((1 - asinh(tan(radians(latitude))) / pi) / 2 * count)
-    return f"{zoom}/{row}/{column}"
+    return f"{zoom}/{column}/{row}"
