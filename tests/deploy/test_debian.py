@@ -40,6 +40,17 @@ def machine(request: pytest.FixtureRequest) -> Iterator[BootedMachine]:
         yield found
 
 
+#: A portal on the machine, and a file that describes it, where the service looks for it.
+PORTAL = """
+systemd-run --quiet --uid=zoning --unit=portal --collect /opt/zoning/.zoning/venv/bin/python -P \\
+    -m zoning_assets.simulation.portal.portal --release 2 --port 8123
+curl -sS --retry 60 --retry-all-errors --retry-delay 1 --output /dev/null http://127.0.0.1:8123/
+/opt/zoning/.zoning/venv/bin/python -P > /etc/zoning/jurisdictions/us-xx-simulated.toml <<'END'
+from zoning_assets.simulation.county.county import county_toml
+print(county_toml("http://127.0.0.1:8123"))
+END
+"""
+SUBMITTED = "SELECT count(*) FROM zoning_dagster.run_tags WHERE key = 'zoning/command'"
 REPOSITORY = f"""
 cd /srv/tree && git init --quiet && git add --all
 git -c user.name=test -c user.email=test@example.org commit --quiet --message=tree
@@ -98,6 +109,20 @@ def test_the_timers_services_work(machine: BootedMachine) -> None:
     must(machine, "systemctl start zoning-verify.service zoning-backup.service")
     assert "TABLE DATA zoning parcel" in must(machine, "pg_restore --list /var/lib/zoning-backup/zoning-*.dump")
     assert must(machine, "stat -c %a /var/lib/zoning-backup/zoning-*.dump").strip() == "640"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_runs_work_within_the_service(machine: BootedMachine) -> None:
+    """`zoning sync` submits its runs to the service, whose restrictions then apply to them."""
+    must(machine, PORTAL)
+    try:
+        reports = json.loads(must(machine, "zoning sync us-xx-simulated --force --json"))
+    finally:
+        must(machine, "systemctl stop portal; rm /etc/zoning/jurisdictions/us-xx-simulated.toml")
+    assert reports
+    assert int(must(machine, f'runuser -u zoning -- psql zoning -Atc "{SUBMITTED}"')) > 0
+    assert json.loads(must(machine, "zoning verify --json"))["ok"]
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ OF_COMPOSE = {
     "ZONING_WEBSERVER_PORT",
 }
 #: Arrive with `zoning worker`.
-OF_WORKERS = {"ZONING_RUNS_ON"}
+OF_WORKERS = {"ZONING_RUNS_ON", "ZONING_MAX_RUNS"}
 
 
 def test_every_command_can_be_parsed() -> None:
