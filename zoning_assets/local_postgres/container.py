@@ -1,4 +1,4 @@
-"""The database in a container, if docker compose and deploy/compose.yaml are available."""
+"""The database in a container, if docker compose and deploy/database.yaml are available."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from zoning_assets.local_postgres import remote
 from zoning_assets.local_postgres.cluster_state import State, save
 from zoning_assets.local_postgres.server import free_ports
 
-COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
+COMPOSE = Path(__file__).parents[2] / "deploy" / "database.yaml"
 #: Time limits of a check and of a start, in seconds.
 ASK_MOST_S, UP_MOST_S = 10.0, 900.0
 

@@ -4,14 +4,10 @@
 `./zoning WORD...` there. To try another command, add it to COMMANDS.
 """
 
-import contextlib
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,11 +18,12 @@ from types import ModuleType
 
 import pytest
 
+from tests.support.debian_root import copy_tree, debian_root, fetching_environ
+
 REPO = Path(__file__).parents[3]
 SUITE = "bookworm"
 COMMANDS: tuple[tuple[str, ...], ...] = (("db", "up", "--json"), ("db", "url", "--json"))
 CLONES = {"root": "/root/zoning", "plain": "/home/plain/a clone with spaces"}  # user: where
-PASSED_ON = re.compile(r"(?i)pip_.*|uv_.*|.*_proxy|ssl_cert_(file|dir)|.*_ca_bundle")
 COMMAND_MOST_S = 900
 
 
@@ -40,63 +37,9 @@ class Ran:
     seconds: float
 
 
-def mirror() -> str | None:
-    """Where this machine's own apt gets the suite from, as its sources say."""
-    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    sources = [file for file in files if file.is_file() and file.suffix in (".list", ".sources")]
-    texts = [file.read_text(encoding="utf-8") for file in sources]
-    for stanza in "\n\n".join(texts).split("\n\n"):
-        found = re.search(rf"^deb .*?(http\S+) {SUITE} ", stanza, re.MULTILINE)
-        if not found and re.search(rf"^Suites:.*\b{SUITE}\b(?!-)", stanza, re.MULTILINE):
-            found = re.search(r"^URIs:\s*(http\S+)", stanza, re.MULTILINE)
-        if found:
-            return found[1]
-    return None
-
-
-def make_machine(folder: Path) -> None:
-    """Debian's smallest system with python3 and pip, and this machine's certificates and settings for fetching."""
-    address = mirror()
-    if address is None:
-        pytest.skip(f"no source of Debian {SUITE} in this machine's apt sources")
-    command = ["debootstrap", "--variant=minbase", "--include=python3,python3-pip", SUITE, str(folder), address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_MOST_S, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"debootstrap failed: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
-    names = ("resolv.conf", "hosts", "pip.conf", "ssl/certs/ca-certificates.crt")
-    for file in [*(Path("/etc", name) for name in names), *acquisition_settings()]:
-        if file.exists():
-            shutil.copy(file, folder / file.relative_to("/"))
-    subprocess.run(["chroot", str(folder), "useradd", "--create-home", "plain"], check=True, timeout=60)
-    subprocess.run(["mount", "-t", "proc", "proc", str(folder / "proc")], check=True, timeout=60)
-
-
-def acquisition_settings() -> list[Path]:
-    """This machine's settings of how apt fetches: proxies, certificates, clocks."""
-    files = Path("/etc/apt/apt.conf.d").glob("*")
-    return [file for file in files if re.search(r"Acquire::(http|https|Check)", file.read_text(encoding="utf-8"))]
-
-
-def end_machine(folder: Path) -> None:
-    """End every process whose root is this folder, unmount, delete."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (entry / "root").readlink() == folder:
-                os.kill(int(entry.name), signal.SIGKILL)
-    subprocess.run(["umount", str(folder / "proc")], check=False, timeout=60, capture_output=True)
-    if not (folder / "proc").is_mount():
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def clone_into(machine: Path, user: str, where: str) -> None:
     """The working tree as it would be committed, owned by the user."""
-    listing = ["git", "-C", str(REPO), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, capture_output=True, text=True, check=True, timeout=60).stdout.split("\0")
-    target = machine / where.lstrip("/")
-    for name in filter(None, names):
-        if (REPO / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPO / name, target / name)
+    copy_tree(machine / where.lstrip("/"))
     chown = ["chroot", str(machine), "chown", "--recursive", f"{user}:{user}", where]
     subprocess.run(chown, check=True, timeout=60)
 
@@ -104,8 +47,7 @@ def clone_into(machine: Path, user: str, where: str) -> None:
 def run_on(machine: Path, user: str, words: Sequence[str], where: str | None = None) -> Ran:
     """Run `./zoning WORD...` of the user's clone there, from another folder, with next to no environment."""
     home = "/root" if user == "root" else f"/home/{user}"
-    environ = {name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)}
-    environ |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": home}
+    environ = fetching_environ() | {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": home}
     command = [
         str(shutil.which("chroot")),
         f"--userspec={user}:{user}",
@@ -120,22 +62,10 @@ def run_on(machine: Path, user: str, words: Sequence[str], where: str | None = N
 
 @pytest.fixture(scope="session")
 def bare_machine() -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("a bare machine is made by root")
-    if not shutil.which("debootstrap"):
-        fetch = ["apt-get", "install", "--yes", "-q", "debootstrap"]
-        if (
-            not shutil.which("apt-get")
-            or subprocess.run(fetch, capture_output=True, check=False, timeout=300).returncode
-        ):
-            pytest.skip("debootstrap cannot be had here")
-    folder = Path(tempfile.mkdtemp(prefix="zoning-bare-"))
-    folder.chmod(0o755)
-    try:
-        make_machine(folder)
+    with debian_root(SUITE, "python3,python3-pip") as folder:
+        subprocess.run(["chroot", str(folder), "useradd", "--create-home", "plain"], check=True, timeout=60)
+        subprocess.run(["mount", "-t", "proc", "proc", str(folder / "proc")], check=True, timeout=60)
         yield folder
-    finally:
-        end_machine(folder)
 
 
 @pytest.mark.slow
