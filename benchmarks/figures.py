@@ -1,0 +1,133 @@
+"""The figures in the JSON documents of `zoning bench`: one function for each form of document."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+_MB = 1e6
+Document = Mapping[str, Any]
+
+
+class Figure(NamedTuple):
+    """One number. `name` is unique in its measurement."""
+
+    name: str
+    value: float
+    unit: str
+
+
+def listed(document: Document) -> Iterator[Figure]:
+    """The figures that a document lists itself, as rows of `figure`, `value` and `unit`."""
+    for each in document["figures"]:
+        yield Figure(each["figure"], each["value"], each["unit"])
+
+
+def scalars(document: Document) -> Iterator[Figure]:
+    """The numbers at the top of a document; the key ends with the unit where it has one."""
+    for name, value in document.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and name != "exit_status":
+            yield Figure(name.replace("_", " "), value, "")
+
+
+def sync(document: Document) -> Iterator[Figure]:
+    """`zoning bench sync`: seconds, cost and ratios of each contestant on each variant of the server."""
+    for variant in document["variants"]:
+        floor = next((each for each in variant["contestants"] if each["contestant"] == "floor"), None)
+        for each in variant["contestants"]:
+            yield from _contestant(f"{variant['variant']}, {each['contestant']}", each, floor)
+
+
+def _contestant(name: str, each: Document, floor: Document | None) -> Iterator[Figure]:
+    yield Figure(f"{name}: whole command", each["seconds"], "s")
+    yield Figure(f"{name}: requests", each["requests"], "")
+    yield Figure(f"{name}: requests for the map", each["map_requests"], "")
+    yield Figure(f"{name}: server CPU", each["server_cpu_s"], "s")
+    yield Figure(f"{name}: peak memory", each["peak_bytes"] / _MB, "MB")
+    if not name.endswith(", ours"):
+        return
+    for other in ("classic", "ogr2ogr", "floor"):
+        if each[f"times_{other}"] is not None:
+            yield Figure(f"{name}: speed, times {other}", each[f"times_{other}"], "")
+    if each["of_limit"] is not None:
+        yield Figure(f"{name}: share of the server's limit", each["of_limit"], "")
+    if floor and floor["server_cpu_s"]:
+        yield Figure(f"{name}: server CPU, times the floor's", each["server_cpu_s"] / floor["server_cpu_s"], "")
+
+
+def memory(document: Document) -> Iterator[Figure]:
+    """`zoning bench memory`."""
+    for each in document["figures"]:
+        name = f"{each['command']} ({each['feed_type']}), {each['parcels']:,} parcels"
+        yield Figure(f"{name}: peak", each["total"] / _MB, "MB")
+        yield Figure(f"{name}: whole command", each["seconds"], "s")
+    for each in document["growth"]:
+        yield Figure(f"{each['command']} ({each['feed_type']}): peak, times the small county's", each["ratio"], "")
+
+
+def export(document: Document) -> Iterator[Figure]:
+    """`zoning bench export`."""
+    for each in document["figures"]:
+        name = f"{each['format']}, {each['parcels']:,} parcels, {each['contestant']}"
+        yield Figure(f"{name}: whole command", each["seconds"], "s")
+        yield Figure(f"{name}: CPU", each["cpu_s"], "s")
+        yield Figure(f"{name}: peak memory", each["peak_bytes"] / _MB, "MB")
+        yield Figure(f"{name}: file", each["file_bytes"] / _MB, "MB")
+
+
+def counties(document: Document) -> Iterator[Figure]:
+    """`zoning bench counties`."""
+    for each in document["ratios"]:
+        name = each["variant"]
+        yield Figure(f"{name}: whole command, times alone, median", each["whole_times"], "")
+        yield Figure(f"{name}: whole command, times alone, highest", each["whole_most"], "")
+        yield Figure(f"{name}: publishing transactions, times alone", each["publish_times"], "")
+        yield Figure(f"{name}: rows read, times alone", each["rows_times"], "")
+
+
+def truth(document: Document) -> Iterator[Figure]:
+    """`zoning bench truth`."""
+    for each in document["cambridge_zoning"]:
+        name = f"Cambridge, {each['from']} to {each['to']}"
+        yield Figure(f"{name}: parcels with another zone", each["true"], "")
+        yield Figure(f"{name}: precision", each["precision"], "")
+        yield Figure(f"{name}: recall", each["recall"], "")
+    parcels = document["cambridge_parcels"]
+    lost = "added or removed parcels without an event"
+    yield Figure(f"Cambridge, parcels FY2013 to FY2014: {lost}", parcels["added_or_removed_and_not_told"], "")
+
+
+def changes(document: Document) -> Iterator[Figure]:
+    """`zoning bench changes`."""
+    overlay = document["overlay"]
+    yield Figure(f"overlay of {document['lots']:,} lots", overlay["seconds"], "s")
+    yield Figure("overlay of 1% of the districts", overlay["update_seconds"], "s")
+    for each in document["releases"]:
+        name = f"drift of {each['drift_m']} m"
+        yield Figure(f"{name}: precision", each["precision"], "")
+        yield Figure(f"{name}: recall", each["recall"], "")
+        yield Figure(f"{name}: exact lineage", each["lineage_exact"], "")
+        yield Figure(f"{name}: zoning changes", each["zoning_seconds"], "s")
+        yield Figure(f"{name}: lineage", each["lineage_seconds"], "s")
+
+
+def week(document: Document) -> Iterator[Figure]:
+    """`zoning bench week`."""
+    yield Figure("changes that were published", document["changes"], "")
+    yield Figure("delay of a change, most", document["lag_hours_most"], "h")
+    yield Figure("probes", document["probes"], "")
+    yield Figure("requests a probe, most", document["requests_a_probe_most"], "")
+    yield Figure("requests", document["requests"], "")
+    yield Figure("faults", len(document["faults"]), "")
+
+
+def chaos(document: Document) -> Iterator[Figure]:
+    """`zoning bench chaos`."""
+    for name in ("cells", "exact", "refused"):
+        yield Figure(name, document[name], "")
+    yield Figure("incorrect cells", len(document["failed"]), "")
+
+
+def pbf(document: Document) -> Iterator[Figure]:
+    """`zoning bench pbf`."""
+    for each in document["forms"]:
+        yield Figure(f"{each['form']}: rows decoded", each["rows_per_s"], "rows/s")
+        yield Figure(f"{each['form']}: bytes after gzip, of JSON's", each["bytes_sent_of_json"], "")
