@@ -41,6 +41,9 @@ type = "download"
 url = "{portal}/files/Parcels.geojson"
 key = "PIN"
 on_repeated_key = "dissolve"
+[portal]
+requests_per_minute = 60000
+connections = 8
 """
 
 

@@ -81,6 +81,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         "<!-- Written by `zoning bench all --write`. -->\n",
         f"{_head(found)}\n",
         f"{_facts(found)}\n",
+        *_not_met(found),
         *(f"{_section(each)}\n" for each in found["measurements"]),
     ]
     left_out = found.get("left_out") or {}
@@ -106,7 +107,20 @@ def _facts(found: Mapping[str, Any]) -> str:
         **found["machine"],
         **found["versions"],
     }
-    return _table(("", ""), [[name, str(value)] for name, value in facts.items()])
+    return _table(("machine and versions", ""), [[name, str(value)] for name, value in facts.items()])
+
+
+def _not_met(found: Mapping[str, Any]) -> Iterator[str]:
+    """The targets that are not met, as a list."""
+    missed = [
+        f"- {each['name']}: {figure['figure']}: {_number(figure['median'])} {figure['unit']}".rstrip()
+        + f" (target: {figure['target']})"
+        for each in found["measurements"]
+        for figure in each["figures"]
+        if figure["met"] is False
+    ]
+    if missed:
+        yield "\n".join(["Not met:\n", *missed, ""])
 
 
 def _section(each: Mapping[str, Any]) -> str:
@@ -125,9 +139,14 @@ def _rounds(each: Mapping[str, Any]) -> str:
 
 def _row(figure: Mapping[str, Any]) -> list[str]:
     met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
-    spread = "" if figure["lowest"] == figure["highest"] else f"{figure['lowest']:,} to {figure['highest']:,}"
+    lowest, highest = _number(figure["lowest"]), _number(figure["highest"])
+    spread = "" if lowest == highest else f"{lowest} to {highest}"
     target, source = figure["target"] or "", figure["source"] or ""
-    return [figure["figure"], f"{figure['median']:,}", spread, figure["unit"], target, met, source]
+    return [figure["figure"], _number(figure["median"]), spread, figure["unit"], target, met, source]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:,}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

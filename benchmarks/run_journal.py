@@ -5,6 +5,7 @@ is ignored.
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -71,7 +72,7 @@ class Journal:
     def create(cls, folder: Path, about: Mapping[str, Any]) -> "Journal":
         """Begin the journal of a new run."""
         folder.mkdir(parents=True, exist_ok=True)
-        journal = cls(folder / f"{about['began'].replace(':', '-')}.jsonl")
+        journal = cls(folder / f"run-{time.time_ns()}.jsonl")
         journal._append({"run": about})
         return journal
 
