@@ -131,3 +131,23 @@ def pbf(document: Document) -> Iterator[Figure]:
     for each in document["forms"]:
         yield Figure(f"{each['form']}: rows decoded", each["rows_per_s"], "rows/s")
         yield Figure(f"{each['form']}: bytes after gzip, of JSON's", each["bytes_sent_of_json"], "")
+
+
+def nation(document: Document) -> Iterator[Figure]:
+    """`zoning bench nation`."""
+    for name in ("portals", "hosts", "tile_keys", "runs", "runs_failed", "releases", "releases_published"):
+        yield Figure(name.replace("_", " "), document[name], "")
+    yield Figure("requests of a host in a minute, most", document["most_a_minute"], "")
+    yield Figure("from release to publication, median", document["release_to_published_hours"]["median"], "h")
+    yield Figure("waiting runs, most", document["queue_depth"]["max"], "")
+    for each in document["sensors"]:
+        yield Figure(f"sensor {each['sensor']}: longest tick", each["max_s"], "s")
+        yield Figure(f"sensor {each['sensor']}: CPU of a tick, median", each["cpu_median_s"], "s")
+    for each in document["year"]:
+        name = f"a year, {each['slots']} runs at once"
+        yield Figure(f"{name}: harvests", each["harvests"], "")
+        yield Figure(f"{name}: from release to publication, 95 of 100", each["release_to_published_hours"]["p95"], "h")
+        yield Figure(f"{name}: waiting runs, most", each["queue_depth"]["max"], "")
+    for each in document["cold"]:
+        yield Figure(f"first harvest of all, {each['slots']} runs at once", each["days"], "days")
+    yield Figure("faults", len(document["faults"]), "")

@@ -84,11 +84,11 @@ def _number(bench: Bench, query: str) -> int:
 
 
 def _figures(counties: Sequence[dict[str, Any]], large_s: float, size: int) -> list[dict[str, Any]]:
-    numbers = np.array([each["number"] for each in counties[1:]] or [1])
     found: list[tuple[str, float, str]] = [("the large county", round(large_s, 2), "s")]
     found += [(f"county {each['number']}", each["seconds"], "s") for each in counties if each["number"] in _SHOWN]
-    if len(counties) > 2:
-        slope = float(np.polyfit(numbers, [each["seconds"] for each in counties[1:]], 1)[0])
+    if len(counties) > 2 * _GROUP:
+        numbers, seconds = zip(*((each["number"], each["seconds"]) for each in counties[1:]), strict=True)
+        slope = float(np.polyfit(numbers, seconds, 1)[0])
         found += [
             ("slope from the second county on, seconds for each county before", round(slope, 4), "s"),
             ("the last five, times the first five", _times(counties, "seconds"), ""),

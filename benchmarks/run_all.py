@@ -25,11 +25,12 @@ _STOP_S = 15.0
 Say = Callable[[str], None]
 
 
-def about(scale: str, folder: Path, database: str) -> dict[str, Any]:
-    """The first line of a journal."""
+def about(asked: Mapping[str, Any], folder: Path, database: str) -> dict[str, Any]:
+    """The first line of a journal. `asked`: scale, rounds, and names of measurements."""
     return {
         "began": _now(),
-        "scale": scale,
+        "scale": asked["scale"],
+        "asked": dict(asked),
         "machine": machine.machine(folder),
         "versions": machine.versions(database),
         "load_start": machine.load(),
@@ -60,6 +61,7 @@ def measure(wanted: Mapping[str, Measurement], journal: Journal, scale: str, rou
             say(f"{title}: {done.seconds:,.0f} s{f'; {done.error}' if done.error else ''}")
             if not done.is_done:
                 break
+    journal.end()
 
 
 def _wait_for_calm(title: str, say: Say) -> None:

@@ -1,7 +1,7 @@
 """The journal of a run of `zoning bench all`: a file of JSON lines, so that an interrupted run can continue.
 
-The first line describes the run. Each further line is one round of one measurement. A line that was cut off by a crash
-is ignored.
+The first line describes the run. Each further line is one round of one measurement, or says that the run ended. A line
+that was cut off by a crash is ignored.
 """
 
 import json
@@ -47,10 +47,17 @@ class Round:
 
 @dataclass(frozen=True)
 class Run:
-    """A run: scale, began, machine, versions, load at the start; and its rounds."""
+    """A run.
+
+    Attributes:
+        about: scale, asked (the options), began, machine, versions, load_start.
+        rounds: in the order of their ends.
+        is_ended: whether it was not interrupted.
+    """
 
     about: Mapping[str, Any]
     rounds: tuple[Round, ...] = ()
+    is_ended: bool = False
 
     def of(self, measurement: str) -> list[Round]:
         """The rounds of a measurement with figures; the last failed one if there are none."""
@@ -77,6 +84,13 @@ class Journal:
         return journal
 
     @classmethod
+    def interrupted(cls, folder: Path, asked: Mapping[str, Any]) -> "Journal | None":
+        """The journal of the newest run, if it has the same options and was interrupted; else None."""
+        files = sorted(folder.glob("*.jsonl"))
+        run = cls(files[-1]).read() if files else None
+        return cls(files[-1]) if run and run.about.get("asked") == asked and not run.is_ended else None
+
+    @classmethod
     def newest(cls, folder: Path, scale: str) -> "Journal":
         """The journal of the newest run.
 
@@ -87,15 +101,18 @@ class Journal:
         files = sorted(folder.glob("*.jsonl"))
         if not files:
             raise SettingInvalid("there is no run to continue", where=where, do="leave out --resume")
-        journal = cls(files[-1])
-        known = journal.read().about.get("scale")
+        known = cls(files[-1]).read().about.get("scale")
         if known != scale:
             raise SettingInvalid(f"the last run has the scale {known}", where=where, do=f"add --scale {known}")
-        return journal
+        return cls(files[-1])
 
     def add(self, round_: Round) -> None:
         """Append a round."""
         self._append(asdict(round_))
+
+    def end(self) -> None:
+        """Record that the run ended, so that the same command begins a new one."""
+        self._append({"ended": True})
 
     def read(self) -> Run:
         """The run so far.
@@ -106,7 +123,8 @@ class Journal:
         lines = list(self._lines())
         if not lines or "run" not in lines[0]:
             raise SettingInvalid("it does not describe a run", where=str(self.path), do="delete it")
-        return Run(lines[0]["run"], tuple(Round(**each) for each in lines[1:]))
+        rounds = tuple(Round(**each) for each in lines[1:] if "measurement" in each)
+        return Run(lines[0]["run"], rounds, "ended" in lines[-1])
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         for line in self.path.read_text(encoding="utf-8").splitlines():

@@ -38,7 +38,7 @@ class Target(NamedTuple):
 
 _REQUESTS, _SPEED, _FIXED = "issue 14, line 1", "issue 14, line 2", "issue 14, line 3"
 _MEMORY = "promise 8 of the design; limits of `zoning bench memory`"
-_BENCHMARKS, _CELERY = "issue 17, benchmarks", "issue 17, line 1"
+_BENCHMARKS, _CELERY, _NATION = "issue 17, benchmarks", "issue 17, line 1", "issue 17, the nation simulated"
 
 TARGETS: Sequence[Target] = (
     Target("sync", "*, ours: requests", AT_MOST, 105, _REQUESTS),
@@ -74,6 +74,9 @@ TARGETS: Sequence[Target] = (
     Target("week", "requests a probe, most", AT_MOST, 3, "promise of `zoning probe`"),
     Target("week", "faults", AT_MOST, 0, "limits of `zoning bench week`"),
     Target("chaos", "incorrect cells", AT_MOST, 0, "promise 1 of the design"),
+    Target("nation", "requests of a host in a minute, most", AT_MOST, 30, _NATION),
+    Target("nation", "sensor *: longest tick", BELOW, 60, _NATION),
+    Target("nation", "faults", AT_MOST, 0, _NATION),
     Target("celery", "*4 workers*times*1*", AT_LEAST, 3.0, _CELERY),
 )
 

@@ -27,9 +27,10 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, int
                 journal.add(a_round(name, document={"figures": []} if name == "probes" else TRUTH))
             if os.environ.pop("INTERRUPTED", None):
                 raise KeyboardInterrupt
+        journal.end()
 
     monkeypatch.setattr(run_all, "measure", measure)
-    monkeypatch.setattr(run_all, "about", lambda scale, *_: {**ABOUT, "scale": scale})
+    monkeypatch.setattr(run_all, "about", lambda asked, *_: {**ABOUT, "scale": asked["scale"], "asked": asked})
     monkeypatch.setattr(bench_all, "server", lambda: "postgresql://server")
     monkeypatch.setattr(bench_all, "_PAGES", tmp_path / "pages")
     return measured
@@ -51,7 +52,7 @@ def test_the_command_writes_the_pages(zoning: Zoning, told: list[tuple[str, int]
     assert (status, "The scale is `quick`" in out) == (0, True)
 
 
-def test_an_interrupted_run_is_resumed(
+def test_an_interrupted_run_goes_on_by_the_same_command(
     zoning: Zoning,
     told: list[tuple[str, int]],
     monkeypatch: pytest.MonkeyPatch,
@@ -59,10 +60,20 @@ def test_an_interrupted_run_is_resumed(
     monkeypatch.setenv("INTERRUPTED", "yes")
     status, _, err = zoning("bench", "all", "--only", "truth,probes")
     assert status == 130
-    assert "add --resume to continue" in err
+    assert "run the same command again to continue" in err
     assert told == [("truth", 1)]
-    status, out, _ = zoning("bench", "all", "--only", "truth,probes", "--resume", "--json")
+    status, out, err = zoning("bench", "all", "--only", "probes,truth", "--json")
+    assert "Continuing the run of 2026-11-30T15:30:00+00:00" in err
     assert told == [("truth", 1), ("probes", 1)]
+    assert [each["name"] for each in json.loads(out)["measurements"]] == ["truth", "probes"]
+
+
+def test_another_run_begins_anew_and_resume_adds_to_the_last_one(zoning: Zoning, told: list[tuple[str, int]]) -> None:
+    for words in (("truth",), ("truth",), ("probes",)):
+        zoning("bench", "all", "--only", *words)
+    assert told == [("truth", 1), ("truth", 1), ("probes", 1)]
+    _, out, _ = zoning("bench", "all", "--only", "truth", "--rounds", "2", "--resume", "--json")
+    assert told[3:] == [("truth", 2)]
     assert [each["name"] for each in json.loads(out)["measurements"]] == ["truth", "probes"]
 
 

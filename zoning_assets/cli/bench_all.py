@@ -29,31 +29,34 @@ def all_(  # noqa: PLR0913 - options
         int, typer.Option(min=1, max=20, help="Rounds of each measurement; some have fewer. Medians are shown.")
     ] = 1,
     *,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the last run of this ZONING_HOME.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Add to the last run of this ZONING_HOME, also other measurements.")
+    ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks/results.md and results.json.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Run all measurements one after the other; print medians, spreads and targets as Markdown."""
     run_all, results = load("run_all"), load("results")
     wanted, missing = _wanted(context, only)
-    folder = bootstrap.settings().home / "bench" / "all"
-    folder.mkdir(parents=True, exist_ok=True)
-    journals = load("run_journal").Journal
-    if resume:
-        journal = journals.newest(folder, scale.value)
-    else:
-        journal = journals.create(folder, run_all.about(scale.value, folder, server()))
-    try:
-        run_all.measure(wanted, journal, scale.value, rounds, output.line)
-    except KeyboardInterrupt:
-        output.line("zoning: finished rounds are kept; add --resume to continue")
-        raise
+    journal = _journal({"scale": scale.value, "rounds": rounds, "only": sorted(wanted)}, resume=resume)
+    run_all.measure(wanted, journal, scale.value, rounds, output.line)
     found = {**results.document(journal.read()), "left_out": missing}
     for path in run_all.write(found, _PAGES) if write else []:
         output.line(f"Written: {path}")
     if not json:
         output.text(results.markdown(found))
     output.finish(found if json else None, _errors(found))
+
+
+def _journal(asked: dict[str, Any], *, resume: bool) -> Any:
+    """The journal of a new run, or of the run to continue."""
+    journals, folder = load("run_journal").Journal, bootstrap.settings().home / "bench" / "all"
+    folder.mkdir(parents=True, exist_ok=True)
+    known = journals.newest(folder, asked["scale"]) if resume else journals.interrupted(folder, asked)
+    if known:
+        output.line(f"Continuing the run of {known.read().about['began']} ({known.path})")
+        return known
+    return journals.create(folder, load("run_all").about(asked, folder, server()))
 
 
 def _wanted(context: typer.Context, only: str) -> tuple[dict[str, Any], dict[str, str]]:
