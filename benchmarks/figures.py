@@ -21,13 +21,6 @@ def listed(document: Document) -> Iterator[Figure]:
         yield Figure(each["figure"], each["value"], each["unit"])
 
 
-def scalars(document: Document) -> Iterator[Figure]:
-    """The numbers at the top of a document; the key ends with the unit where it has one."""
-    for name, value in document.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and name != "exit_status":
-            yield Figure(name.replace("_", " "), value, "")
-
-
 def sync(document: Document) -> Iterator[Figure]:
     """`zoning bench sync`: seconds, cost and ratios of each contestant on each variant of the server."""
     for variant in document["variants"]:
@@ -151,3 +144,18 @@ def nation(document: Document) -> Iterator[Figure]:
     for each in document["cold"]:
         yield Figure(f"first harvest of all, {each['slots']} runs at once", each["days"], "days")
     yield Figure("faults", len(document["faults"]), "")
+
+
+def celery(document: Document) -> Iterator[Figure]:
+    """`zoning bench celery`."""
+    for each in document["work"]:
+        name = f"{each['workers']} worker{'' if each['workers'] == 1 else 's'}"
+        yield Figure(f"{name}: {document['counties']} counties", each["seconds"], "s")
+        yield Figure(f"{name}: speed, times the first", each["speed_up"], "")
+        yield Figure(f"{name}: runs", each["runs"], "")
+        yield Figure(f"{name}: until the workers are ready", each["ready_s"], "s")
+    budget = document["budget"]
+    name = f"{budget['workers']} workers within a budget"
+    yield Figure(f"{name}: requests", budget["requests"], "")
+    yield Figure(f"{name}: requests in a minute, most", budget["most_a_minute"], "")
+    yield Figure(f"{name}: requests at once, most", budget["most_at_once"], "")

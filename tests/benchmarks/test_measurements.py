@@ -1,9 +1,12 @@
 """The tables of `zoning bench all`: every command is measured or left out with a reason; figures have their targets."""
 
+from collections.abc import Iterator
+
 import pytest
 import typer
 
 from benchmarks import figures
+from benchmarks.figures import Figure
 from benchmarks.measurements import FULL, LEFT_OUT, MEASUREMENTS, QUICK, chosen
 from benchmarks.targets import AT_LEAST, AT_MOST, BELOW, TARGETS, Target, target_of
 from zoning_assets.cli import bench
@@ -99,4 +102,32 @@ def test_the_figures_of_the_other_documents() -> None:
     assert {each.name: each.value for each in figures.week(week)}["faults"] == 1
     listed = figures.listed({"figures": [{"figure": "Dagster's share", "value": 9.9, "unit": "%"}]})
     assert list(listed) == [("Dagster's share", 9.9, "%")]
-    assert list(figures.scalars({"runs": 2, "kept": True, "exit_status": 1})) == [("runs", 2, "")]
+
+
+def test_the_figures_of_workers_and_of_a_nation() -> None:
+    """Their documents are those of `zoning bench celery` and `zoning bench nation`."""
+    each = {"seconds": 90.0, "speed_up": 1.0, "runs": 48, "ready_s": 9.0}
+    work = [{"workers": 1, **each}, {"workers": 4, **each, "speed_up": 3.2}]
+    budget = {"workers": 4, "requests": 33, "most_a_minute": 31, "most_at_once": 2}
+    assert met("celery", figures.celery({"counties": 16, "work": work, "budget": budget})) == {
+        "4 workers: speed, times the first": True,
+        "4 workers within a budget: requests in a minute, most": False,
+        "4 workers within a budget: requests at once, most": True,
+    }
+    counts = ("portals", "hosts", "tile_keys", "runs", "runs_failed", "releases", "releases_published")
+    spread = {"median": 1.0, "p95": 2.0, "max": 3.0}
+    day = {**dict.fromkeys(counts, 5), "release_to_published_hours": spread, "queue_depth": spread}
+    year = {"slots": 4, "harvests": 9, "days": 20.0, "release_to_published_hours": spread, "queue_depth": spread}
+    sensors = [{"sensor": "feed_changed", "max_s": 61.0, "cpu_median_s": 0.1}]
+    nation = {**day, "most_a_minute": 30, "sensors": sensors, "faults": [], "year": [year], "cold": [year]}
+    assert met("nation", figures.nation(nation)) == {
+        "requests of a host in a minute, most": True,
+        "sensor feed_changed: longest tick": False,
+        "faults": True,
+    }
+
+
+def met(measurement: str, found: Iterator[Figure]) -> dict[str, bool]:
+    """Of each figure with a target whether it is met."""
+    each = [(figure, target_of(measurement, figure.name)) for figure in found]
+    return {figure.name: target.is_met(figure.value) for figure, target in each if target}
