@@ -43,7 +43,7 @@ _COUNTIES = "many-counties --first 20000 --others 2000 --count 12"
 # ruff: noqa: E501 - a table
 MEASUREMENTS: Mapping[str, Measurement] = {
     "truth": Measurement("real cities whose changes are known", "truth", "truth", figures.truth, 1),
-    "probes": Measurement("probes of each feed type, and of many counties", "probes --counties 10", "probes", most_rounds=3),
+    "probes": Measurement("probes of each feed type, and of many counties", "probes --counties 5 --repeats 2", "probes", most_rounds=3),
     "startup": Measurement("fixed costs of commands", "startup --parcels 20000", "startup", most_rounds=3),
     "sync-small": Measurement("harvest of 20,000 parcels beside others", f"{_SMALL} --variant tracked", f"{_SMALL} --variant tracked", figures.sync),
     "sync": Measurement("harvest of 200,000 parcels beside others", "sync --parcels 50000 --variant tracked", "sync --variant tracked", figures.sync),

@@ -175,4 +175,4 @@ def test_a_real_run(tmp_path: Path, server: str) -> None:
     assert all(any(each["met"] for each in own) for own in figures.values())
     assert found["targets"]["not_met"] == 0
     kinds = {each["figure"].partition(":")[0] for each in figures["probes"]}
-    assert kinds >= {"arcgis", "ckan", "download", "ogc-features", "opendatasoft", "socrata", "wfs", "10 counties"}
+    assert kinds >= {"arcgis", "ckan", "download", "ogc-features", "opendatasoft", "socrata", "wfs", "5 counties"}
