@@ -33,8 +33,8 @@ MOST_RATIO = 1.3
 ALONE, AS_IS, NO_AUTOVACUUM, NO_STATISTICS = "alone", "as is", "autovacuum off", "statistics deleted"
 _TIMES = ("publish_times", "whole_times", "rows_times")
 #: Contains the towns of a county of 1,000,000 lots; west, south, east, north; degrees.
-_BOUNDS: Bounds = (-72.1, 41.9, -71.1, 42.7)
-_READY_S = 1800.0
+BOUNDS: Bounds = (-72.1, 41.9, -71.1, 42.7)
+READY_S = 1800.0
 _TABLES = "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'zoning'::regnamespace AND relkind = 'r'"
 _FORGET = (
     "DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'zoning'::regnamespace)",
@@ -121,12 +121,12 @@ def measure(  # noqa: PLR0913 - sizes, place, progress
 def _large(bench: Bench, parcels: int) -> dict[str, float]:
     bench.say(f"{parcels:,} parcels: building the county")
     bench.create("base")
-    with serving(parcels, wait_most_s=_READY_S) as portal:
+    with serving(parcels, wait_most_s=READY_S) as portal:
         return _sync(bench, "base", portal, f"{ID}-large")
 
 
 def _rounds(bench: Bench, variants: list[str], parcels: int, count: int) -> Iterator[dict[str, Any]]:
-    with serving(parcels, wait_most_s=_READY_S) as portal:
+    with serving(parcels, wait_most_s=READY_S) as portal:
         bench.create(ALONE)
         bench.say(f"{parcels:,} parcels: a first sync, which does not count, fills the cache of the portal")
         _sync(bench, ALONE, portal, f"{ID}-0")
@@ -180,7 +180,7 @@ def _home(folder: Path, portal: str, county: str) -> Iterator[Path]:
     """A folder with only the county's file; deleted afterwards."""
     home = folder / county
     home.mkdir()
-    text = county_toml(portal, bounds=_BOUNDS, tile_resolution="auto")
+    text = county_toml(portal, bounds=BOUNDS, tile_resolution="auto")
     (home / f"{county}.toml").write_text(text.replace(f'id = "{ID}"', f'id = "{county}"'))
     try:
         yield home

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.variants import VARIANTS
 from tests.cli.conftest import Zoning
-from zoning_assets.cli import bench, bench_sync
+from zoning_assets.cli import bench, bench_figures, bench_sync
 from zoning_assets.storage.postgis.database import as_role
 
 
@@ -105,3 +105,31 @@ def _figures(name: str) -> dict[str, object]:
 
 def test_the_variants_are_those_of_the_server() -> None:
     assert [each.value for each in bench_sync.Variant] == list(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "sizes"),
+    [
+        ("startup", "startup", (200_000, 5)),
+        ("probes --counties 7", "probes", (7, 5)),
+        ("backfill --parcels 2000 --resolution 8", "backfill", (2000, 8)),
+        ("many-counties --count 3", "many_counties", (200_000, 5000, 3)),
+        ("wide", "wide_table", (1_840_000,)),
+        ("tiles --number 4", "served_map", (1_000_000, 4)),
+    ],
+)
+def test_a_list_of_figures_is_printed_and_a_fault_fails_the_bench(
+    zoning: Zoning, monkeypatch: pytest.MonkeyPatch, command: str, module: str, sizes: tuple[int, ...]
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def measure(*given: object) -> dict[str, object]:
+        asked.append(given[:-3])
+        return {"figures": [{"figure": "tiles", "value": 1057, "unit": ""}], "faults": ["the tables differ"]}
+
+    monkeypatch.setattr(bench_figures, "load", lambda name: {module: SimpleNamespace(measure=measure)}[name])
+    monkeypatch.setattr(bench_figures, "server", lambda: "postgresql://server")
+    status, out, err = zoning("bench", *command.split())
+    assert (status, asked) == (1, [sizes])
+    assert "1,057" in out
+    assert "the tables differ" in err

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets.cli import bootstrap
+from zoning_assets.cli import bench_figures, bootstrap
+from zoning_assets.cli.bench_all import all_
 from zoning_assets.cli.bench_celery import celery
 from zoning_assets.cli.bench_export import export
 from zoning_assets.cli.bench_memory import memory
@@ -15,10 +16,13 @@ from zoning_assets.cli.display import output
 from zoning_assets.errors import SettingInvalid
 
 app = typer.Typer(no_args_is_help=True)
+app.command("all")(all_)
 app.command()(sync)
 app.command()(memory)
 app.command()(export)
 app.command()(celery)
+for _measurement in ("startup", "probes", "backfill", "many_counties", "wide", "tiles"):
+    app.command(_measurement.replace("_", "-"))(getattr(bench_figures, _measurement))
 
 _FEWEST = 1000
 

@@ -1,5 +1,6 @@
 """`zoning probe`: check whether portals changed."""
 
+import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -34,7 +35,7 @@ def probe(
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("jurisdiction", "feed", "changed", "requests")
+    names = ("jurisdiction", "feed", "changed", "requests", "seconds")
     return {**{name: row[name] for name in names}, "why": row["why"] or "it cannot be probed"}
 
 
@@ -42,10 +43,18 @@ def _probe(jurisdiction: Jurisdiction, feed: str) -> dict[str, Any]:
     from zoning_assets.defs.resources import Zoning  # noqa: PLC0415
 
     row: dict[str, Any] = {"jurisdiction": jurisdiction.id, "feed": feed, "changed": None, "why": None, "requests": 0}
+    started = time.monotonic()
     try:
         with Zoning().pipeline() as pipeline:
+            started = time.monotonic()
             result = graceful_stop.run(pipeline.probe(jurisdiction, feed, datetime.now(UTC)))
     except ZoningError as error:
-        return {**row, "error": str(error)}
+        return {**row, "seconds": _since(started), "error": str(error)}
+    found = {"changed": result.why is not None, "requests": result.requests, "seconds": _since(started)}
     why = result.why or "nothing that the portal states about itself has changed"
-    return {**row, "changed": result.why is not None, "why": why, "requests": result.requests, "error": None}
+    return {**row, **found, "why": why, "error": None}
+
+
+def _since(started: float) -> float:
+    """Seconds, without those that the program took to start."""
+    return round(time.monotonic() - started, 4)
