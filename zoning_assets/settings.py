@@ -9,6 +9,8 @@ from zoning_assets.errors import SettingInvalid
 
 #: The parent folder of the package. In a clone it has the script `zoning`.
 CLONE = Path(__file__).parents[1]
+#: Of a number of days: a century is enough.
+_MOST_DIGITS = 5
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Settings:
     map_url: str | None = None  # ZONING_MAP_URL: the address of the map, for links to it
     smtp_url: str | None = field(default=None, repr=False)  # ZONING_SMTP_URL; None: no e-mail is sent
     smtp_from: str | None = None  # ZONING_SMTP_FROM
+    keep_runs_days: int = 90  # ZONING_KEEP_RUNS_DAYS; 0: for ever
 
     @property
     def scratch(self) -> Path:
@@ -46,6 +49,7 @@ class Settings:
             map_url=environ.get("ZONING_MAP_URL") or None,
             smtp_url=environ.get("ZONING_SMTP_URL") or None,
             smtp_from=environ.get("ZONING_SMTP_FROM") or None,
+            keep_runs_days=_days(environ.get("ZONING_KEEP_RUNS_DAYS") or "90"),
         )
 
 
@@ -59,6 +63,12 @@ def _jurisdictions(named: str | None, home: Path) -> Path:
     here = Path("jurisdictions").absolute()
     folders = [here, *clone, home / "jurisdictions"]
     return next((each for each in folders if each.is_dir()), (clone or [here])[0])
+
+
+def _days(text: str) -> int:
+    if not (text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS):
+        raise SettingInvalid(f"{text[:40]!r} is not a number of days", where="ZONING_KEEP_RUNS_DAYS", do="give it like 90")
+    return int(text)
 
 
 def parse_time(text: str, where: str) -> datetime:

@@ -48,6 +48,11 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "The mail server for subscriptions: `smtp://USER:PASSWORD@HOST:587` (STARTTLS) or `smtps://...` (TLS).",
     ),
     "ZONING_SMTP_FROM": ("none; needed for e-mail", "The sender of the e-mails."),
+    "ZONING_KEEP_RUNS_DAYS": (
+        "90",
+        "Dagster's finished runs are deleted after so many days, if newer runs made all of their partitions again. `0`: "
+        "never.",
+    ),
     "DAGSTER_HOME": ("`ZONING_HOME/dagster`", "Dagster's own folder. A `dagster.yaml` of your own is kept."),
 }
 
