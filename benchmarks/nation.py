@@ -1,7 +1,8 @@
 """A day of a nation: thousands of portals, the real sensors, the real tables of ours and of Dagster, simulated time.
 
-Real: the sensors and their pure functions, evaluated by Dagster with its PostgreSQL storage; the jurisdiction files; the
-HTTP client with rate limits, retries and breaker; run requests and run keys; the asset bodies that record an outcome.
+Real: the sensors and their pure functions, evaluated by Dagster with its PostgreSQL storage; the jurisdiction files;
+the HTTP client with its retries and breaker; the rate limits (kept in memory, because those in PostgreSQL use the
+server's clock); run requests and run keys; the asset bodies that record an outcome.
 Replaced: see nation_world.py. The run queue is nation_queue.py, with the limits of dagster.yaml. The daemon is this
 loop: the minute sensors are evaluated each minute, `harvest_goes_on` once a minute instead of four times.
 
@@ -12,7 +13,7 @@ is written. All feeds are published before the start: a cold start is in docs/ex
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,7 +24,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from benchmarks import nation_portals, nation_rows, virtual_time
+from benchmarks import nation_portals, nation_rows, nation_year, virtual_time
 from benchmarks.chaos import fresh_database
 from benchmarks.fleet import START
 from benchmarks.nation_portals import County
@@ -43,6 +44,10 @@ MINUTE_S, AT_ONCE, EXECUTED_RUNS = 60.0, 4, 60
 TICK_LIMIT_S = 60.0
 #: Requests a minute of a host: the default of a jurisdiction file.
 BUDGET = 30
+#: Runs at once for which the cold start is simulated.
+COLD_SLOTS, YEAR_DAYS = (4, 16, 64), 365
+#: Besides the time between two probes: a release must be published within this time.
+_SLACK_S = 2 * 3600.0
 SENSORS = ("feed_changed", "retry_failed", "promise_broken", "harvest_goes_on")
 _ASSET = {FIND_TILES: "tiles", PUBLISH_PARCELS: "parcels", PUBLISH_DISTRICTS: "districts"}
 _FRESH = """
@@ -137,30 +142,41 @@ class Nation:
         self.instance.report_runless_asset_event(dg.AssetMaterialization(_ASSET[run.job], partition=key))
 
 
-def measure_apart(  # noqa: PLR0913 - the size, and where
-    portals: int, days: float, server: str, home: Path, say: Callable[[str], None], executed: int = EXECUTED_RUNS
-) -> dict[str, Any]:
-    """Measure in a temporary database and folder."""
+def measure_apart(portals: int, days: float, server: str, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure in a temporary database and folder: some days, then a year of releases and a cold start."""
     home.mkdir(parents=True, exist_ok=True)
     with fresh_database(server) as url, TemporaryDirectory(dir=home) as folder:
-        return measure(portals, days, url, Path(folder), say, executed)
+        found = measure(nation_portals.counties(portals, days), days, url, Path(folder), say)
+    say("a year of releases")
+    year = nation_portals.counties(portals, YEAR_DAYS)
+    return {
+        **found,
+        "year": nation_year.simulate(year, YEAR_DAYS, AT_ONCE),
+        "cold": [nation_year.start_cold(year, slots) for slots in COLD_SLOTS],
+    }
 
 
-def measure(  # noqa: PLR0913 - the size, and where
-    portals: int, days: float, url: str, home: Path, say: Callable[[str], None], executed: int = EXECUTED_RUNS
+def measure(  # noqa: PLR0913 - what, where, and how
+    nation: Sequence[County],
+    days: float,
+    url: str,
+    home: Path,
+    say: Callable[[str], None],
+    executed: int = EXECUTED_RUNS,
+    every: int = 1,
 ) -> dict[str, Any]:
-    """Simulate a nation.
+    """Simulate the days of a nation.
 
     Args:
-        portals: number of counties.
+        nation: the counties.
         days: simulated time.
         url: an empty database with our schema; Dagster's tables are created in a schema of it.
         home: an empty folder.
         say: receives a line of progress.
         executed: number of runs that Dagster executes.
+        every: minutes between two rounds of ticks.
     """
     began = time.monotonic()
-    nation = nation_portals.counties(portals, days)
     nation_portals.write_files(nation, home / "toml")
     settings = Settings.of({"ZONING_HOME": str(home), "ZONING_JURISDICTIONS": str(home / "toml")})
     world = World({each.id: each for each in nation}, settings, url)
@@ -173,12 +189,12 @@ def measure(  # noqa: PLR0913 - the size, and where
         definitions = build.definitions(settings, zoning=SimulatedZoning())
         simulation = Nation(world, instance, definitions, NationQueue(world, AT_ONCE), executed)
         minutes = round(days * 1440)
-        for number in range(minutes):
+        for number in range(0, minutes, every):
             world.clock.advance(max(world.clock.seconds, number * MINUTE_S))
             simulation.record_ended()
             simulation.minute()
-            if number % 60 == 59:
-                say(f"hour {number // 60 + 1} of {minutes // 60}: {len(simulation.runs)} runs")
+            if number % 60 == 0:
+                say(f"hour {number // 60} of {minutes // 60}: {len(simulation.runs)} runs")
         rows = nation_rows.measure(address, url, before)
         return {**_found(simulation, cold), "rows": rows, "seconds": round(time.monotonic() - began, 1)}
 
@@ -222,10 +238,13 @@ def _publish_all(world: World, instance: dg.DagsterInstance) -> None:
     values = []
     for each in world.nation.values():
         for feed in each.releases:
-            age = rng.uniform(0, 30 * 86400)
-            world.harvested[f"{each.id}/{feed}"] = -age
-            probed = START - timedelta(seconds=rng.uniform(0, 86400))
-            values.append([each.id, feed, probed, probed + timedelta(days=1), probed, START - timedelta(seconds=age)])
+            before_s = rng.uniform(0, each.probe_hours * 3600)  # of the last probe; what came out before is published
+            seen = [-rng.uniform(0, 30 * 86400), *(at for at in each.releases[feed] if at <= -before_s)]
+            world.harvested[f"{each.id}/{feed}"] = max(seen)
+            probed = START - timedelta(seconds=before_s)
+            harvested = START + timedelta(seconds=max(seen))
+            values.append([each.id, feed, probed, probed + timedelta(hours=each.probe_hours), probed, harvested])
+    world.initial.update(world.harvested)
     with psycopg.connect(world.url) as connection:
         connection.cursor().executemany(_FRESH, values)
 
@@ -251,7 +270,8 @@ def _found(simulation: Nation, loading: Mapping[str, float]) -> dict[str, Any]:
         "sensors": sensors,
         "requests": len(world.ledger.granted),
         "most_a_minute": most,
-        "releases": len(delays) + len(late),
+        "releases": sum(1 for _ in _releases(world)),
+        "releases_published": len(delays),
         "release_to_published_hours": percentiles(delays),
         "runs": len(runs),
         "runs_failed": sum(run.error is not None for run in runs),
@@ -299,15 +319,20 @@ def _delays(world: World) -> tuple[list[float], list[str]]:
         ends = [end for start, end in world.published.get(f"{each.id}/{feed}", ()) if start >= at]
         if ends:
             delays.append((min(ends) - at) / 3600)
-        elif at < world.clock.seconds - 30 * 3600 and not (each.away or each.storm):
+        elif at < world.clock.seconds - _limit_s(each) and not (each.away or each.storm or each.maintenance):
             late.append(f"{each.id}/{feed}")
     return delays, late
+
+
+def _limit_s(county: County) -> float:
+    return county.probe_hours * 3600 * 1.1 + _SLACK_S
 
 
 def _releases(world: World) -> Iterator[tuple[County, str, float]]:
     for each in world.nation.values():
         for feed, times in each.releases.items():
-            yield from ((each, feed, at) for at in times if at <= world.clock.seconds)
+            since, now = world.initial[f"{each.id}/{feed}"], world.clock.seconds
+            yield from ((each, feed, at) for at in times if since < at <= now)
 
 
 def _busy(runs: list[QueuedRun], seconds: float) -> float:
@@ -318,5 +343,3 @@ def _busy(runs: list[QueuedRun], seconds: float) -> float:
 def table(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The sensors as a table for people."""
     return [{name.replace("_", " "): value for name, value in row.items()} for row in found["sensors"]]
-
-

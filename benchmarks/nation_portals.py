@@ -42,6 +42,7 @@ class County:
     away: tuple[float, float] | None  # no response
     storm: tuple[float, float] | None  # 503 to every second request
     maintenance: str | None
+    probe_hours: int = 24
 
     @property
     def tiles(self) -> tuple[str, ...]:
@@ -72,6 +73,7 @@ target_crs = "EPSG:4326"
 
 [feeds.parcels]
 type = "arcgis"
+probe_hours = {self.probe_hours}
 url = "{service}/0"
 key = "PIN"
 full_refresh_days = 30
@@ -81,6 +83,7 @@ full_refresh_days = 30
 
 [feeds.zoning]
 type = "arcgis"
+probe_hours = {self.probe_hours}
 url = "{service}/1"
   [feeds.zoning.fields]
   code = "ZONE_CODE"
@@ -89,7 +92,7 @@ url = "{service}/1"
 
 
 def counties(number: int, days: float, seed: int = 17) -> list[County]:
-    """Return the counties of a nation. The same arguments give the same counties."""
+    """Return the counties of a nation, with releases since a day before the start. Equal arguments give equal ones."""
     return [_county(index, days, random.Random(f"{seed} {index}")) for index in range(number)]
 
 
@@ -101,7 +104,7 @@ def write_files(nation: list[County], folder: Path) -> None:
 
 
 def _county(index: int, days: float, rng: random.Random) -> County:
-    end, parcels = days * _DAY_S, MEAN_PARCELS * math.exp(rng.gauss(-SPREAD**2 / 2, SPREAD))
+    end, parcels = days * _DAY_S, MEAN_PARCELS * math.exp(rng.gauss(-(SPREAD**2) / 2, SPREAD))
     dead = rng.random() < _DEAD
     return County(
         id=f"us-xx-{index:05d}",
@@ -129,7 +132,7 @@ def _host(index: int) -> str:
 
 def _releases(cadence: Mapping[int, float], end: float, rng: random.Random) -> Iterator[float]:
     every = rng.choices(list(cadence), list(cadence.values()))[0] * _DAY_S
-    at = rng.random() * every
+    at = rng.random() * every - _DAY_S
     while at < end:
         yield at
         at += every * rng.uniform(0.8, 1.2)

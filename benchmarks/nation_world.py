@@ -48,7 +48,7 @@ class World:
         url: the database.
         clock: the simulated time.
         ledger: the rate limits; records each granted request.
-        harvested: feed key -> when its newest published harvest started, in seconds.
+        harvested: feed key -> when its newest published harvest started, in seconds; initial: at the start.
         published: feed key -> start and end of each published harvest.
         failed: the error of the harvest that is being recorded.
         started: when that harvest started; ended: when it was published.
@@ -60,6 +60,7 @@ class World:
     clock: EventClock = field(default_factory=EventClock)
     ledger: RecordingLedger = field(init=False)
     harvested: dict[str, float] = field(default_factory=dict)
+    initial: dict[str, float] = field(default_factory=dict)
     published: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     failed: ZoningError | None = None
     started: float = 0.0
@@ -106,7 +107,11 @@ class CannedPipeline:
         async with self.world.http() as http:
             for _ in range(PROBE_REQUESTS):
                 request = PortalRequest(
-                    jurisdiction.portal, jurisdiction.feeds[feed].url, partial(self._once, http, county), tally, _no_pause
+                    jurisdiction.portal,
+                    jurisdiction.feeds[feed].url,
+                    partial(self._once, http, county),
+                    tally,
+                    _no_pause,
                 )
                 await http.sender.send(request)
         return ProbeResult(jurisdiction.id, feed, self.world.change(f"{jurisdiction.id}/{feed}"), tally.requests)
@@ -131,7 +136,7 @@ class CannedPipeline:
         stamp = {"count": county.parcels, "forced": force}
         return Cover(jurisdiction.id, feed, stamp, tiles, rows=county.parcels, fetched=at.isoformat(), cost=cost)
 
-    async def run(  # noqa: PLR0913 - see Pipeline
+    async def run(
         self,
         jurisdictions: Mapping[str, Jurisdiction],
         places: Sequence[Place],

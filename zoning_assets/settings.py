@@ -67,7 +67,9 @@ def _jurisdictions(named: str | None, home: Path) -> Path:
 
 def _days(text: str) -> int:
     if not (text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS):
-        raise SettingInvalid(f"{text[:40]!r} is not a number of days", where="ZONING_KEEP_RUNS_DAYS", do="give it like 90")
+        raise SettingInvalid(
+            f"{text[:40]!r} is not a number of days", where="ZONING_KEEP_RUNS_DAYS", do="give it like 90"
+        )
     return int(text)
 
 

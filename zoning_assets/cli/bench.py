@@ -7,6 +7,7 @@ import typer
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.bench_export import export
 from zoning_assets.cli.bench_memory import memory
+from zoning_assets.cli.bench_nation import nation
 from zoning_assets.cli.bench_sync import sync
 from zoning_assets.cli.benchmarks import load as _load
 from zoning_assets.cli.benchmarks import server as _server
@@ -17,6 +18,7 @@ app = typer.Typer(no_args_is_help=True)
 app.command()(sync)
 app.command()(memory)
 app.command()(export)
+app.command()(nation)
 
 _FEWEST = 1000
 

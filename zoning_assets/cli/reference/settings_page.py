@@ -50,8 +50,8 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "ZONING_SMTP_FROM": ("none; needed for e-mail", "The sender of the e-mails."),
     "ZONING_KEEP_RUNS_DAYS": (
         "90",
-        "Dagster's finished runs are deleted after so many days, if newer runs made all of their partitions again. `0`: "
-        "never.",
+        "Dagster's finished runs are deleted after so many days, if later runs made all of their partitions again. "
+        "`0`: never.",
     ),
     "DAGSTER_HOME": ("`ZONING_HOME/dagster`", "Dagster's own folder. A `dagster.yaml` of your own is kept."),
 }

@@ -34,8 +34,8 @@ class ProbeDecision:
 async def probe_feeds(
     pipeline: "Pipeline", feeds: Sequence[WatchedFeed], now: datetime
 ) -> "list[tuple[WatchedFeed, ProbeResult | Exception]]":
-    """Probe the feeds, some at once. An error is returned as the feed's result. A probe that could not begin in time has
-    no result: its feed stays due."""
+    """Probe the feeds, some at once. An error is returned as the feed's result. A probe that could not begin in time
+    has no result: its feed stays due."""
     loop, slots = asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)
     last = loop.time() + _BEGIN_S
 
