@@ -58,50 +58,38 @@ def kept(instance: dg.DagsterInstance) -> set[str]:
     return {run.run_id for run in instance.get_runs()}
 
 
-def test_a_run_is_deleted_when_all_of_its_partitions_were_made_again(instance: dg.DagsterInstance) -> None:
+def test_a_run_is_deleted_when_all_of_its_partitions_were_made_again(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A young run is kept, and one that has not ended. A tick is bounded, and the next one goes on."""
     first, whole_first, failed = made(instance, raw, *DAYS), made(instance, whole), made(instance, broken)
+    job = dg.Definitions([whole]).resolve_implicit_global_asset_job_def()
+    going = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED).run_id
     later = datetime.now(UTC) + timedelta(hours=1)
     second = made(instance, raw, *DAYS[:3])
     assert not is_replaced(instance, first), "its last partition is the newest"
-    assert delete_replaced(instance, later)[0] == 1
-    assert kept(instance) == {first, whole_first, second}, "only the failed one made nothing that is shown"
+    assert delete_replaced(instance, datetime.now(UTC) - timedelta(minutes=1)) == (0, None)
+    assert delete_replaced(instance, later) == (1, None)
+    assert kept(instance) == {first, whole_first, going, second}, "only the failed one made nothing that is shown"
     assert instance.all_logs(failed) == []
     third = made(instance, raw, DAYS[3])
-    assert delete_replaced(instance, later)[0] == 1
-    assert kept(instance) == {whole_first, second, third}
+    monkeypatch.setattr(runs_expired, "_MOST_RUNS", 2)
+    deleted, last = delete_replaced(instance, later)
+    assert (deleted, kept(instance)) == (1, {whole_first, going, second, third})
+    assert last is not None, "two runs were looked at, and there may be more"
+    assert delete_replaced(instance, later, last)[0] == 0
     assert instance.get_materialized_partitions(dg.AssetKey("raw")) == set(DAYS)
 
 
-def test_a_young_run_and_one_that_has_not_ended_are_kept(instance: dg.DagsterInstance) -> None:
-    first, _ = made(instance, raw, *DAYS), made(instance, raw, *DAYS)
-    job = dg.Definitions([whole]).resolve_implicit_global_asset_job_def()
-    going = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    assert delete_replaced(instance, datetime.now(UTC) - timedelta(minutes=1)) == (0, None)
-    assert delete_replaced(instance, datetime.now(UTC) + timedelta(hours=1)) == (1, None)
-    assert first not in kept(instance)
-    assert going.run_id in kept(instance)
-
-
-def test_a_tick_is_bounded_and_the_next_one_goes_on(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runs_expired, "_MOST_RUNS", 2)
-    runs = [made(instance, raw, *DAYS) for _ in range(4)]
-    later = datetime.now(UTC) + timedelta(hours=1)
-    deleted, last = delete_replaced(instance, later)
-    assert (deleted, kept(instance)) == (2, set(runs[2:]))
-    assert delete_replaced(instance, later, last)[0] == 1, "the newest run of all partitions stays"
-    assert kept(instance) == {runs[3]}
-
-
-def test_it_is_a_setting(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Zero: nothing is deleted. A value that is none: one line."""
     definitions = dg.Definitions(sensors=[runs_expired.runs_expired])
-    monkeypatch.setenv("ZONING_KEEP_RUNS_DAYS", "0")
-    assert "no run is deleted" in str(tick(definitions, instance, "runs_expired").skip_message)
-    monkeypatch.delenv("ZONING_KEEP_RUNS_DAYS")
-    found = tick(definitions, instance, "runs_expired", "not a time")
-    assert str(found.skip_message).startswith("0 runs that ended before")
+    with dg.instance_for_test() as instance:
+        monkeypatch.setenv("ZONING_KEEP_RUNS_DAYS", "0")
+        assert "no run is deleted" in str(tick(definitions, instance, "runs_expired").skip_message)
+        monkeypatch.delenv("ZONING_KEEP_RUNS_DAYS")
+        found = tick(definitions, instance, "runs_expired", "not a time")
+        assert str(found.skip_message).startswith("0 runs that ended before")
     for text in ("-1", "soon", "1e3", "9" * 50):
         with pytest.raises(SettingInvalid, match="is not a number of days"):
             Settings.of({"ZONING_KEEP_RUNS_DAYS": text})
