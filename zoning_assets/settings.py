@@ -9,6 +9,8 @@ from zoning_assets.errors import SettingInvalid
 
 #: The parent folder of the package. In a clone it has the script `zoning`.
 CLONE = Path(__file__).parents[1]
+#: Of a number of days: a century is enough.
+_MOST_DIGITS = 5
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Settings:
     smtp_from: str | None = None  # ZONING_SMTP_FROM
     runs_on: str | None = field(default=None, repr=False)  # ZONING_RUNS_ON; None: this machine (run_broker.py)
     run_limits: tuple[str | None, ...] = ()  # ZONING_MAX_RUNS, ZONING_MAX_RUNS_PER_HOST (dagster_config.py)
+    keep_runs_days: int = 90  # ZONING_KEEP_RUNS_DAYS; 0: for ever
 
     @property
     def scratch(self) -> Path:
@@ -50,6 +53,7 @@ class Settings:
             smtp_from=environ.get("ZONING_SMTP_FROM") or None,
             runs_on=environ.get("ZONING_RUNS_ON") or None,
             run_limits=tuple(environ.get(name) or None for name in ("ZONING_MAX_RUNS", "ZONING_MAX_RUNS_PER_HOST")),
+            keep_runs_days=_days(environ.get("ZONING_KEEP_RUNS_DAYS") or "90"),
         )
 
 
@@ -63,6 +67,14 @@ def _jurisdictions(named: str | None, home: Path) -> Path:
     here = Path("jurisdictions").absolute()
     folders = [here, *clone, home / "jurisdictions"]
     return next((each for each in folders if each.is_dir()), (clone or [here])[0])
+
+
+def _days(text: str) -> int:
+    if not (text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS):
+        raise SettingInvalid(
+            f"{text[:40]!r} is not a number of days", where="ZONING_KEEP_RUNS_DAYS", do="give it like 90"
+        )
+    return int(text)
 
 
 def parse_time(text: str, where: str) -> datetime:

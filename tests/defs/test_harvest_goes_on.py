@@ -66,6 +66,23 @@ def made(instance: dg.DagsterInstance, asset: str, jurisdiction: str = ID, tile:
     instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition))
 
 
+def test_a_tick_reads_all_tiles_once(
+    home: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a nation there are 60,000; a tick that finds nothing reads none."""
+    for jurisdiction in (ID, OTHER):
+        partitions.register(instance, jurisdiction, ["1", "2"])
+    reads, registered = list[str](), partitions.registered
+    monkeypatch.setattr(partitions, "registered", lambda each: reads.append("read") or registered(each))
+    looks = Looks(home, instance)
+    assert looks.asked() == []
+    assert reads == []
+    made(instance, "tiles")
+    made(instance, "tiles", OTHER)
+    assert [job for job, _ in looks.asked()] == ["publish_parcels", "publish_parcels"]
+    assert len(reads) == 1
+
+
 def test_tiles_that_were_found_are_published_a_run_each_range(home: Settings, instance: dg.DagsterInstance) -> None:
     for jurisdiction, found in ((ID, "13"), (OTHER, "2"), (ID, "1357")):
         partitions.register(instance, jurisdiction, list(found))

@@ -33,9 +33,14 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def feed(
-    name: str = "us-xx-a", hours: int = 24, quiet: tuple[str, ...] = (), probe: str | None = None
+    name: str = "us-xx-a",
+    hours: int = 24,
+    quiet: tuple[str, ...] = (),
+    probe: str | None = None,
+    *,
+    host: str = "gis",
 ) -> probe_schedule.WatchedFeed:
-    described = Feed("zoning", "arcgis", "https://gis.example.org/0", probe_hours=hours, probe=probe)
+    described = Feed("zoning", "arcgis", f"https://{host}.example.org/0", probe_hours=hours, probe=probe)
     return probe_schedule.WatchedFeed(
         Jurisdiction(name, name, BOUNDS, {"zoning": described}, portal=Portal(quiet_hours=quiet)), "zoning"
     )
@@ -52,7 +57,7 @@ def failed(state: str = "waiting", *, passes: bool = True) -> Failure:
 
 @given(st.lists(st.integers(-100, 100), max_size=20, unique=True))
 def test_the_longest_overdue_come_first_and_few_at_a_time(hours: list[int]) -> None:
-    feeds = [feed(f"us-xx-{number}") for number in range(len(hours))]
+    feeds = [feed(f"us-xx-{number}", host=f"host-{number}") for number in range(len(hours))]
     cursor = {
         each.key: ProbeState((NOW + timedelta(hours=at)).isoformat()) for each, at in zip(feeds, hours, strict=True)
     }
@@ -113,13 +118,44 @@ def test_a_cursor_that_cannot_be_read_is_a_lost_one(text: str | None) -> None:
 
 def test_a_lost_cursor_does_not_storm_the_portals() -> None:
     """What is known beside it says when each is due; only what was found changed is looked at again, few at a time."""
-    feeds = [feed(f"us-xx-{number}") for number in range(100)]
+    feeds = [feed(f"us-xx-{number}", host=f"host-{number}") for number in range(100)]
     soon = NOW + timedelta(hours=3)
     known = {each.key: FeedFreshness(each.jurisdiction.id, each.name, NOW, soon) for each in feeds}
     assert probe_schedule.due({}, known, feeds, (), NOW) == []
     known[feeds[7].key] = FeedFreshness("us-xx-7", "zoning", NOW, soon, why="count 1 -> 2")
     assert probe_schedule.due({}, known, feeds, (), NOW) == [feeds[7]]
     assert len(probe_schedule.due({}, {}, feeds, (), NOW)) == probe_schedule.MAX_PROBES
+
+
+def test_a_shared_host_is_probed_at_its_pace_and_delays_no_other() -> None:
+    """30 requests a minute: three probes of three requests in 20 seconds. The others stay due, the longest first."""
+    shared = [feed(f"us-xx-{number:02}", host="shared") for number in range(40)]
+    own = feed("us-xx-own", host="own")
+    chosen = probe_schedule.due({}, {}, [*shared, own], (), NOW)
+    assert chosen == [*shared[:3], own]
+    later = {each.key: ProbeState((NOW + timedelta(hours=1)).isoformat()) for each in chosen}
+    assert probe_schedule.due(later, {}, [*shared, own], (), NOW) == shared[3:6]
+
+
+def test_the_cursor_keeps_only_what_the_database_cannot_restore() -> None:
+    """A feed without failure and without a change under way is restored from the time of its next probe."""
+    feeds = [feed(f"us-xx-{name}") for name in ("quiet", "failed", "changed", "lost")]
+    quiet, failed, changed, lost = feeds
+    soon = (NOW + timedelta(hours=3)).isoformat()
+    cursor = {
+        quiet.key: ProbeState(soon),
+        failed.key: ProbeState(soon, failed=2),
+        changed.key: ProbeState(soon, why="count 1 -> 2", asked=NOW.isoformat()),
+    }
+    known = {
+        each.key: FeedFreshness(each.jurisdiction.id, each.name, NOW, NOW + timedelta(hours=3), why=why)
+        for each, why in ((quiet, None), (failed, None), (changed, "count 1 -> 2"), (lost, "count 1 -> 2"))
+    }
+    text = probe_schedule.serialize(cursor, feeds)
+    assert set(json.loads(text)) == {failed.key, changed.key}
+    restored = probe_schedule.with_stored(probe_schedule.parse_cursor(text), known)
+    assert restored == cursor, "the change of `lost` may not have been requested: it has no entry"
+    assert probe_schedule.due(restored, known, feeds, (), NOW) == [lost]
 
 
 def test_what_was_asked_for_is_not_asked_for_again_while_it_may_be_under_way() -> None:

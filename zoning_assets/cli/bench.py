@@ -9,6 +9,7 @@ from zoning_assets.cli.bench_all import all_
 from zoning_assets.cli.bench_celery import celery
 from zoning_assets.cli.bench_export import export
 from zoning_assets.cli.bench_memory import memory
+from zoning_assets.cli.bench_nation import nation
 from zoning_assets.cli.bench_sync import sync
 from zoning_assets.cli.benchmarks import load as _load
 from zoning_assets.cli.benchmarks import server as _server
@@ -23,6 +24,7 @@ app.command()(export)
 app.command()(celery)
 for _measurement in ("startup", "probes", "backfill", "many_counties", "wide", "tiles"):
     app.command(_measurement.replace("_", "-"))(getattr(bench_figures, _measurement))
+app.command()(nation)
 
 _FEWEST = 1000
 

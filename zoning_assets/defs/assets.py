@@ -8,7 +8,6 @@ the partition is complete.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -98,7 +97,7 @@ def _harvest_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.As
                 yield asset_checks.of_fall(described.id, PARCELS, error)
                 raise
             failure_records.solve_removed_tiles(
-                pipeline.database, place.jurisdiction, PARCELS, cover.tiles, datetime.now(UTC)
+                pipeline.database, place.jurisdiction, PARCELS, cover.tiles, zoning.now()
             )
         came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
         yield dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))

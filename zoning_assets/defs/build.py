@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     from zoning_assets.http import ResponseCaches
 
 
-def definitions(settings: Settings, kept: "ResponseCaches | None" = None) -> dg.Definitions:
-    """Return the definitions for these settings. `kept`: portal answers that the calling command has already received.
+def definitions(
+    settings: Settings, kept: "ResponseCaches | None" = None, zoning: Zoning | None = None
+) -> dg.Definitions:
+    """Return the definitions.
+
+    Args:
+        settings: where the jurisdiction files are.
+        kept: portal answers that the calling command has already received.
+        zoning: the resource of assets and sensors; None: the real one. A simulation has its own.
 
     Jurisdiction files are only listed here. Each file is read when it is needed, so one invalid file does not affect
     other jurisdictions. A run of that jurisdiction reports what is wrong with its file.
@@ -30,7 +37,7 @@ def definitions(settings: Settings, kept: "ResponseCaches | None" = None) -> dg.
     jobs = asset_jobs()
     return dg.Definitions(
         assets=[parcels_by_tile, *whole_assets(jurisdictions.files(settings.jurisdictions))],
-        resources={"zoning": Zoning(), "kept": {} if kept is None else kept},
+        resources={"zoning": zoning or Zoning(), "kept": {} if kept is None else kept},
         executor=dg.in_process_executor,
         jobs=[*JOBS, read_minutes, *jobs],
         sensors=sensors(jobs),

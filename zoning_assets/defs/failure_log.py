@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -25,7 +24,7 @@ def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[O
     if is_submitted(context.run):
         outcomes = [each for each in outcomes if not isinstance(each.error, Stopping)]
     try:
-        failure_records.store_outcomes(zoning.database(), outcomes, context.run.run_id, datetime.now(UTC))
+        failure_records.store_outcomes(zoning.database(), outcomes, context.run.run_id, zoning.now())
     except StoreError as error:
         _log.warning("failed partitions cannot be recorded: %s", error)
 
@@ -48,7 +47,7 @@ def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: 
         tiles = [place.tile for place in places if place.jurisdiction == name and place.tile]
         # The run that publishes tiles records the request: the run that finds them may be the last one for a while.
         if FEED in context.run.tags and not is_submitted(context.run) and (tiles or feed != PARCELS):
-            failure_records.store_retry(url, name, feed, tiles, context.run.run_id, datetime.now(UTC))
+            failure_records.store_retry(url, name, feed, tiles, context.run.run_id, zoning.now())
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -48,6 +49,10 @@ class Zoning(dg.ConfigurableResource[None]):
     def settings(self) -> Settings:
         """Return the settings of this process."""
         return Settings.of(os.environ)
+
+    def now(self) -> datetime:
+        """Return the time by which sensors decide and failures are recorded. A simulation replaces it."""
+        return datetime.now(UTC)
 
     def database(self) -> str:
         """Migrate the database and return its URL. The embedded database is started first if it is used."""

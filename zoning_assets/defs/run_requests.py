@@ -52,19 +52,25 @@ def of_keys(
     """Return the runs of a job for partitions of one jurisdiction, without run keys."""
     feed = FEED_OF[job]
     if job == PUBLISH_PARCELS:
-        return list(of_tiles(instance, "", WatchedFeed(jurisdiction, feed), keys))
+        return list(of_tiles(partitions.registered(instance), "", WatchedFeed(jurisdiction, feed), keys))
     if feed == CHANGES:
         return [of_feed("", WatchedFeed(jurisdiction, next(iter(jurisdiction.feeds))), CHANGES)]
     return [of_feed("", WatchedFeed(jurisdiction, feed))]
 
 
-def wanted(instance: dg.DagsterInstance, run_key: str, feed: WatchedFeed, tiles: Sequence[str]) -> list[dg.RunRequest]:
+def wanted(known: Sequence[str], run_key: str, feed: WatchedFeed, tiles: Sequence[str]) -> list[dg.RunRequest]:
     """Return the runs that update these tiles of a feed. The whole feed is updated if no tile is given, or if a tile is
-    no longer registered."""
-    known = partitions.keys_of(instance, feed.jurisdiction.id)
+    no longer registered.
+
+    Args:
+        known: the keys of all registered tiles (partitions.registered).
+        run_key: of the first run.
+        feed: what is updated.
+        tiles: H3 cells.
+    """
     keys = [partitions.key_of(Place(feed.jurisdiction.id, tile)) for tile in tiles]
     if feed.name == PARCELS and keys and set(keys) <= set(known):
-        return list(of_tiles(instance, run_key, feed, keys))
+        return list(of_tiles(known, run_key, feed, keys))
     return [of_feed(run_key, feed)]
 
 
@@ -82,11 +88,9 @@ def of_unknown(run_key: str, jurisdiction: str, feed: str) -> dg.RunRequest:
     )
 
 
-def of_tiles(
-    instance: dg.DagsterInstance, run_key: str, feed: WatchedFeed, keys: Sequence[str]
-) -> Iterator[dg.RunRequest]:
-    """Return a run for each contiguous range of tiles."""
-    for number, (start, end) in enumerate(ranges(instance.get_dynamic_partitions(str(partitions.TILES.name)), keys)):
+def of_tiles(known: Sequence[str], run_key: str, feed: WatchedFeed, keys: Sequence[str]) -> Iterator[dg.RunRequest]:
+    """Return a run for each contiguous range of tiles. `known`: the keys of all registered tiles."""
+    for number, (start, end) in enumerate(ranges(known, keys)):
         tags = {**_tags(feed), RANGE_START: start, RANGE_END: end}
         yield dg.RunRequest(f"{run_key} +{number}" if number else run_key, job_name=PUBLISH_PARCELS, tags=tags)
 

@@ -55,6 +55,11 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     ),
     "ZONING_MAX_RUNS": ("4", "How many runs of `zoning up` are in progress at the same time."),
     "ZONING_MAX_RUNS_PER_HOST": ("1", "How many of them may harvest from the same portal's host."),
+    "ZONING_KEEP_RUNS_DAYS": (
+        "90",
+        "Dagster's finished runs are deleted after so many days, if later runs made all of their partitions again. "
+        "`0`: never.",
+    ),
     "DAGSTER_HOME": ("`ZONING_HOME/dagster`", "Dagster's own folder. A `dagster.yaml` of your own is kept."),
 }
 

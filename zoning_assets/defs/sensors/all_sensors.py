@@ -12,6 +12,7 @@
                                                         does not restart
     changes_delivered  subscriptions/delivery           sends new changes to the subscriptions
     minutes_due        minutes_due                      polls the minutes of legislative bodies once a day
+    runs_expired       runs_expired                     deletes old runs of Dagster whose results were replaced
 
 The end of a hold or of a maintenance window needs no sensor: feeds that became due meanwhile are requested once then.
 """
@@ -29,9 +30,11 @@ from zoning_assets.defs.sensors.minutes_due import minutes_due
 from zoning_assets.defs.sensors.promise_broken import promise_broken
 from zoning_assets.defs.sensors.retry_failed import retry_failed
 from zoning_assets.defs.sensors.run_lost import run_lost
+from zoning_assets.defs.sensors.runs_expired import runs_expired
 
 
 def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
     """Return all sensors. `zoning up` runs them."""
     requesting = (feed_changed, retry_failed, promise_broken, amendment_arrived, harvest_goes_on)
-    return [*(sensor(jobs) for sensor in requesting), exports_follow(), run_lost, changes_delivered, minutes_due]
+    others = (run_lost, changes_delivered, minutes_due, runs_expired)
+    return [*(sensor(jobs) for sensor in requesting), exports_follow(), *others]

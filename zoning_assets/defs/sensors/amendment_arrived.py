@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from zoning_assets.defs import run_requests
+from zoning_assets.defs import partitions, run_requests
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.errors import StoreError
@@ -39,7 +39,8 @@ def amendment_arrived(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
             )
         for why in (*received.failed, *received.refused):
             context.log.warning(why)
-        asks = [ask for each in wanted for ask in _requests(context.instance, zoning, each)]
+        registered = partitions.registered(context.instance) if wanted else ()
+        asks = [ask for each in wanted for ask in _requests(registered, zoning, each)]
         summary = f"{received.stored} stored, {len(received.failed)} failed, {len(received.refused)} refused"
         reason = None if asks else dg.SkipReason(summary if received.taken else "no amendment has arrived")
         return dg.SensorResult(run_requests=asks, skip_reason=reason, cursor=json.dumps(requested))
@@ -63,10 +64,10 @@ async def _arrived(
         return received, *await queued_tiles.request_runs(tiles, requested, is_recorded)
 
 
-def _requests(instance: dg.DagsterInstance, zoning: Zoning, wanted: "QueuedRun") -> list[dg.RunRequest]:
-    """Return the runs of a request. It fails with a clear error if the feed is unknown."""
+def _requests(registered: Sequence[str], zoning: Zoning, wanted: "QueuedRun") -> list[dg.RunRequest]:
+    """Return the runs of a request. It fails with a clear error if the feed is unknown. `registered`: all tiles."""
     name, feed = wanted.config["jurisdiction"], wanted.config["feed"]
     known, _ = zoning.load_jurisdictions([name])
     if name in known and feed in known[name].feeds:
-        return run_requests.wanted(instance, wanted.run_key, WatchedFeed(known[name], feed), wanted.config["tiles"])
+        return run_requests.wanted(registered, wanted.run_key, WatchedFeed(known[name], feed), wanted.config["tiles"])
     return [run_requests.of_unknown(wanted.run_key, name, feed)]

@@ -6,7 +6,6 @@ It probes the feeds that are due (probe_schedule.py), and requests a run for eac
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -27,7 +26,8 @@ def feed_changed(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
         description="Probes the portals of your own jurisdictions, and harvests feeds that changed.",
     )
     def feed_changed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        seen, cursor = tick_data.load(zoning, datetime.now(UTC)), probe_schedule.parse_cursor(context.cursor)
+        seen = tick_data.load(zoning)
+        cursor = probe_schedule.with_stored(probe_schedule.parse_cursor(context.cursor), seen.known)
         chosen = probe_schedule.due(cursor, seen.known, seen.feeds, seen.closed, seen.now)
         with zoning.pipeline() as pipeline:
             found = asyncio.run(probe_results.probe_feeds(pipeline, chosen, seen.now))

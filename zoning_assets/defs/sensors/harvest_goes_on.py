@@ -113,11 +113,12 @@ def _feeds(zoning: Zoning, names: set[str]) -> dict[str, list[WatchedFeed]]:
 def _tiles(
     instance: dg.DagsterInstance, found: Mapping[str, Made], feeds: Mapping[str, Sequence[WatchedFeed]]
 ) -> Iterator[dg.RunRequest]:
+    known = partitions.registered(instance) if found else ()
     for name, made in found.items():
         for feed in feeds.get(name, ()):
             if feed.name == PARCELS:
-                keys = partitions.keys_of(instance, name)
-                yield from run_requests.of_tiles(instance, f"tiles {name} {made.event}", feed, keys)
+                keys = partitions.of_jurisdiction(known, name)
+                yield from run_requests.of_tiles(known, f"tiles {name} {made.event}", feed, keys)
 
 
 def _changes(ready: Mapping[str, int], feeds: Mapping[str, Sequence[WatchedFeed]]) -> Iterator[dg.RunRequest]:

@@ -28,7 +28,7 @@ _INTERVAL = timedelta(days=1)
 )
 def minutes_due(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
     """Request the polls that are due. The cursor has the time of the last request of each jurisdiction."""
-    now, url, asked = datetime.now(UTC), zoning.database(), parse_cursor(context.cursor)
+    now, url, asked = zoning.now(), zoning.database(), parse_cursor(context.cursor)
     known = {feed.jurisdiction.id: feed.jurisdiction for feed in tick_data.watched(zoning.settings)}
     published = [each for each in known.values() if each.minutes]
     found = due(open_now(published, hold_records.active(url), now), asked, feed_freshness.feeds(url), now)

@@ -15,8 +15,10 @@ from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
 if TYPE_CHECKING:
     from zoning_assets.pipeline.pipeline import Pipeline, ProbeResult
 
-#: Time limit of a probe in a tick. Probes of other portals run at the same time.
-_PROBE_S = 20.0
+#: Time limit of a probe, and until when a tick begins probes; seconds. Dagster ends a tick after 60 s.
+_PROBE_S, _BEGIN_S = 35.0, 15.0
+#: Probes at once. Each has a connection to the database, for the rate limits.
+_AT_ONCE = 12
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,21 @@ class ProbeDecision:
 async def probe_feeds(
     pipeline: "Pipeline", feeds: Sequence[WatchedFeed], now: datetime
 ) -> "list[tuple[WatchedFeed, ProbeResult | Exception]]":
-    """Probe the feeds. An error is returned as the feed's result."""
+    """Probe the feeds, some at once. An error is returned as the feed's result. A probe that could not begin in time
+    has no result: its feed stays due."""
+    loop, slots = asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)
+    last = loop.time() + _BEGIN_S
 
-    async def one(feed: WatchedFeed) -> "tuple[WatchedFeed, ProbeResult | Exception]":
-        try:
-            return feed, await asyncio.wait_for(pipeline.probe(feed.jurisdiction, feed.name, now), _PROBE_S)
-        except (ZoningError, TimeoutError) as error:
-            return feed, error
+    async def one(feed: WatchedFeed) -> "tuple[WatchedFeed, ProbeResult | Exception] | None":
+        async with slots:
+            if loop.time() > last:
+                return None
+            try:
+                return feed, await asyncio.wait_for(pipeline.probe(feed.jurisdiction, feed.name, now), _PROBE_S)
+            except (ZoningError, TimeoutError) as error:
+                return feed, error
 
-    return await asyncio.gather(*map(one, feeds))
+    return [each for each in await asyncio.gather(*map(one, feeds)) if each]
 
 
 def decide(

@@ -1,7 +1,6 @@
 """The sensor promise_broken: harvests feeds that exceeded their freshness limit. overdue_feeds.py decides which."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -21,7 +20,7 @@ def promise_broken(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
         description="Harvests feeds that exceeded their freshness limit, whatever their probes report.",
     )
     def promise_broken(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        seen = tick_data.load(zoning, datetime.now(UTC))
+        seen = tick_data.load(zoning)
         closed = seen.closed | {feed.key for feed in seen.feeds if seen.failures_of(feed)}
         found = overdue_feeds.due(seen.feeds, seen.known, closed, seen.now)
         before = set((context.cursor or "").splitlines())

@@ -1,11 +1,10 @@
 """The sensor retry_failed: retries failed partitions, and only these. failed_partitions.py decides which and when."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import dagster as dg
 
-from zoning_assets.defs import run_requests
+from zoning_assets.defs import partitions, run_requests
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import failed_partitions, tick_data
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
@@ -23,7 +22,7 @@ def retry_failed(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
         description="Retries failed partitions a few times with growing delays. After that, an operator must act.",
     )
     def retry_failed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        seen, cursor = tick_data.load(zoning, datetime.now(UTC)), failed_partitions.parse_cursor(context.cursor)
+        seen, cursor = tick_data.load(zoning), failed_partitions.parse_cursor(context.cursor)
         requests, after = failed_partitions.due(cursor, seen.failed, seen.closed, seen.now)
         by_key = {key: feed for feed in seen.feeds for key in (f"{feed.jurisdiction.id}/{CHANGES}", feed.key)}
         known = [
@@ -31,7 +30,8 @@ def retry_failed(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
             for request in requests
             if (key := f"{request.jurisdiction}/{request.feed}") in by_key
         ]
-        requested = [each for request, feed in known for each in _retry_runs(context.instance, request, feed)]
+        registered = partitions.registered(context.instance) if any(request.tiles for request, _ in known) else ()
+        requested = [each for request, feed in known for each in _retry_runs(registered, request, feed)]
         return tick_data.result(
             requested, failed_partitions.serialize(after, seen.failed), "no failed partition is due"
         )
@@ -40,8 +40,8 @@ def retry_failed(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
 
 
 def _retry_runs(
-    instance: dg.DagsterInstance, request: failed_partitions.RetryRequest, feed: WatchedFeed
+    registered: Sequence[str], request: failed_partitions.RetryRequest, feed: WatchedFeed
 ) -> list[dg.RunRequest]:
     if request.feed == CHANGES:
         return [run_requests.of_feed(request.run_key, feed, CHANGES)]
-    return run_requests.wanted(instance, request.run_key, feed, request.tiles)
+    return run_requests.wanted(registered, request.run_key, feed, request.tiles)

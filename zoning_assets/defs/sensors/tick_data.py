@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
 
 import dagster as dg
 
@@ -19,6 +21,8 @@ from zoning_assets.storage.postgis.records.feed_freshness import FeedFreshness
 
 #: Seconds between two ticks.
 TICK_S = 60
+#: More files than this are read again at each tick.
+_KEPT_FILES = 20_000
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,21 @@ class TickData:
         closed = probe_schedule.blocked(feeds, hold_records.active(url), now)
         return cls(url, now, feeds, feed_freshness.feeds(url), failure_records.unsolved(url), closed)
 
-    def failures_of(self, feed: WatchedFeed) -> list[Failure]:
+    @cached_property
+    def _failed_by_feed(self) -> Mapping[str, Sequence[Failure]]:
+        found: dict[str, list[Failure]] = {}
+        for each in self.failed:
+            found.setdefault(f"{each.jurisdiction}/{each.feed}", []).append(each)
+        return found
+
+    def failures_of(self, feed: WatchedFeed) -> Sequence[Failure]:
         """Return the unresolved failures of a feed."""
-        return [each for each in self.failed if (each.jurisdiction, each.feed) == (feed.jurisdiction.id, feed.name)]
+        return self._failed_by_feed.get(feed.key, ())
 
 
-def load(zoning: Zoning, now: datetime) -> TickData:
+def load(zoning: Zoning) -> TickData:
     """Load the data for a tick."""
-    return TickData.at(zoning.database(), watched(zoning.settings), now)
+    return TickData.at(zoning.database(), watched(zoning.settings), zoning.now())
 
 
 def result(requested: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
@@ -61,9 +72,17 @@ def watched(settings: Settings) -> list[WatchedFeed]:
     for path in jurisdictions.files(settings.jurisdictions).values():
         if path.parent != settings.jurisdictions:
             continue
-        try:
-            described = jurisdictions.read(path, FEED_TYPES)
-        except JurisdictionInvalid:
-            continue
-        found += [WatchedFeed(described, name) for name in described.feeds]
+        stat = path.stat(follow_symlinks=True) if path.exists() else None
+        found += _feeds_of(path, stat.st_mtime_ns, stat.st_size) if stat else ()
     return found
+
+
+@lru_cache(maxsize=_KEPT_FILES)
+def _feeds_of(path: Path, mtime_ns: int, size: int) -> tuple[WatchedFeed, ...]:  # noqa: ARG001 - parts of the cache key
+    """Return the feeds of a file; none if it is invalid. A file is read again only after it changed: reading and
+    checking one takes a millisecond, and three sensors read all files once a minute."""
+    try:
+        described = jurisdictions.read(path, FEED_TYPES)
+    except JurisdictionInvalid:
+        return ()
+    return tuple(WatchedFeed(described, name) for name in described.feeds)
