@@ -20,6 +20,7 @@ If a tile fails, only that tile fails: its error is part of its outcome, and its
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -93,7 +94,7 @@ class Pipeline:
     database: str
     scratch: Path
     pool: Pool
-    http: Callable[[], Http] = Http
+    http: Callable[[], AbstractAsyncContextManager[Http]] = Http
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     kept: ResponseCaches = field(default_factory=dict)
 
