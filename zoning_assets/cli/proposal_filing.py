@@ -44,13 +44,13 @@ class PortalReport:
     @classmethod
     def of_invalid(cls, where: str, text: str, error: ZoningError) -> "PortalReport":
         """The report of a line or an entry that is not valid."""
-        return cls(where, terminal.printable(_shown(text)), FAILED, why=error.what, do=error.do)
+        return cls(where, terminal.printable(shown(text)), FAILED, why=error.what, do=error.do)
 
     @classmethod
     def of_error(cls, result: "PortalResult", error: ZoningError) -> "PortalReport":
         """The report of an address whose portal did not deliver a layer."""
         listed = result.listed
-        report = cls(listed.where, _shown(listed.address), FAILED, listed.id, why=error.what, do=error.do)
+        report = cls(listed.where, shown(listed.address), FAILED, listed.id, why=error.what, do=error.do)
         return report.with_cost(result.requests, result.seconds)
 
     def with_cost(self, requests: int, seconds: float) -> "PortalReport":
@@ -131,20 +131,22 @@ class Filing:
         if path is None:
             return None
         self.taken[path.stem] = listed.where
-        return PortalReport(listed.where, _shown(listed.address), EXISTS, path.stem, path=str(path))
+        return PortalReport(listed.where, shown(listed.address), EXISTS, path.stem, path=str(path))
 
-    def file(self, listed: "ListedAddress", found: CachedProposal) -> PortalReport:
-        """Save a proposal, or only report it; a proposal whose test failed is reported as failed."""
-        address, proposal, trial = _shown(listed.address), dict(found.proposal), dict(found.trial)
+    def file(self, listed: "ListedAddress", found: CachedProposal, lacks: str = "") -> PortalReport:
+        """Save a proposal, or only report it; one whose test failed, or that `lacks` something, needs a person."""
+        address, proposal, trial = shown(listed.address), dict(found.proposal), dict(found.trial)
         report = PortalReport(listed.where, address, PROPOSED, found.id, proposal, trial)
         if fault := _fault(trial):
             do = f"`zoning onboard {address}` shows the proposal; correct it, then save it"
             return replace(report, state=FAILED, why=fault, do=do)
+        if lacks:
+            return replace(report, state=FAILED, why=lacks, do="--probe asks the portal")
         path = self.folder / f"{found.id}.toml"
         first = self.taken.setdefault(found.id, listed.where)
         if first != listed.where or path.exists():
             owner = first if first != listed.where else f"the file {path.name}"
-            do = "write another id after the address in the list"
+            do = "write another id after the address in a list (`zoning onboard --list`)"
             return replace(report, state=FAILED, why=f"{owner} has the id {found.id} already", do=do)
         if not self.write:
             return report
@@ -177,7 +179,7 @@ def _digests(path: Path) -> list[str]:
         return []
 
 
-def _shown(address: str) -> str:
+def shown(address: str) -> str:
     """The address without secrets; a text that is no address as it is."""
     try:
         return without_secrets(address) if "://" in address else address
