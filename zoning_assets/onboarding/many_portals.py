@@ -137,10 +137,10 @@ async def _bounded(address: str, tally: Tally, work: Coroutine[Any, Any, T]) -> 
             return task.result()
     finally:
         await _cancel(task)
-    limit = (
-        f"it is not ready after {_LONGEST_S / 60:.0f} min" if tally.bytes else f"no answer in {_FIRST_ANSWER_S:.0f} s"
+    slow, silent = f"it is not ready after {_LONGEST_S / 60:.0f} min", f"no answer within {_FIRST_ANSWER_S:g} s"
+    raise PortalUnreachable(
+        slow if tally.bytes else silent, where=without_secrets(address), do="run the same command again later"
     )
-    raise PortalUnreachable(limit, where=without_secrets(address), do="run the same command again later")
 
 
 async def _proposed(

@@ -107,9 +107,13 @@ def _ranked(distribution: Mapping[str, Any]) -> tuple[int, str, str] | None:
     """The rank of a distribution (lower is better), its feed type and its address; None: it has no polygons."""
     urls = [distribution.get(name) for name in ("url", "downloadURL", "accessURL")]
     url = next((each for each in urls if isinstance(each, str) and each), "")
-    stated = f"{text(distribution.get('format'))} {text(distribution.get('mediaType'))} {url.rpartition('.')[2][:20]}"
+    names = ("format", "mediaType", "mimetype", "title", "name")
+    stated = " ".join([*(text(distribution.get(each)) for each in names), url.rpartition(".")[2][:20]])
     services = re.findall(r"/(FeatureServer|MapServer)(?:/\d+)?/?(?:\?|$)", url, re.IGNORECASE)
-    words = {*re.findall(r"[a-z]+", stated.lower()), *(each.lower() for each in services)}
+    words = {
+        *re.findall(r"[a-z]+", stated.lower().replace("geo+json", "geojson")),
+        *(each.lower() for each in services),
+    }
     words -= set() if services else {"featureserver", "mapserver"}
     return next(((rank, kind, url) for rank, (word, kind) in enumerate(_FORMATS) if word in words), None)
 
