@@ -47,5 +47,5 @@ def _areas() -> list[tuple[str, Bounds]]:
     """Name and box of each area of use; a box that crosses the antimeridian ends there."""
     from pyproj.database import query_crs_info  # noqa: PLC0415 - reads 0.2 s of the database of PROJ
 
-    used = [each.area_of_use for each in query_crs_info(auth_name="EPSG") if each.area_of_use]
-    return [(a.name, (-180.0 if a.west > a.east else a.west, a.south, a.east, a.north)) for a in used]
+    used = [of for each in query_crs_info(auth_name="EPSG") if (of := each.area_of_use) and of.name]
+    return [(a.name or "", (-180.0 if a.west > a.east else a.west, a.south, a.east, a.north)) for a in used]

@@ -47,8 +47,9 @@ def form_of(document: Any) -> str | None:
     if isinstance(document.get("dataset"), list):
         return DCAT
     result = document.get("result")
-    is_answer = "success" in document and isinstance(result, dict)
-    return CKAN if is_answer and ("results" in result or "resources" in result) else None
+    if "success" not in document or not isinstance(result, dict):
+        return None
+    return CKAN if "results" in result or "resources" in result else None
 
 
 def read(document: Mapping[str, Any], where: str, check: CheckAddress) -> CatalogueReading:

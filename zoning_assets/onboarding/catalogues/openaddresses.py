@@ -76,7 +76,7 @@ def _entry(source: Any, coverage: Mapping[str, Any], at: str, number: int, check
         raise EntryRefused("it is not an object", "look at the catalogue")
     if source.get("skip") is True:
         raise EntryPassedOver("a source that OpenAddresses skips")
-    conform = source.get("conform") if isinstance(source.get("conform"), dict) else {}
+    conform = _object(source.get("conform"))
     kind, url, missing = _address(source, conform, check)
     key, remark = _key(conform.get("pid"))
     bounds, origin = _bounds(coverage)
@@ -137,7 +137,7 @@ def _place(coverage: Mapping[str, Any]) -> tuple[str, str]:
     Raises:
         EntryRefused: the coverage names no place.
     """
-    census = coverage.get("US Census") if isinstance(coverage.get("US Census"), dict) else {}
+    census = _object(coverage.get("US Census"))
     region = text(coverage.get("state") or coverage.get("province"))
     city, county = (_one(coverage.get(each)) for each in ("city", "county"))
     city = city or _one(coverage.get("place"))
@@ -152,6 +152,10 @@ def _place(coverage: Mapping[str, Any]) -> tuple[str, str]:
     state = text(census.get("state")) or STATES.get(region.lower(), region.upper())
     shown = stated or city or county
     return "-".join(filter(None, words)), ", ".join(filter(None, (shown, state))) or words[0]
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _one(value: Any) -> str:
