@@ -1,7 +1,12 @@
 """`zoning catalogue`: what a catalogue states becomes files; what it does not state is told."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -9,6 +14,7 @@ import pytest
 from tests.cli.conftest import Zoning
 from zoning_assets import jurisdictions
 from zoning_assets.cli import catalogue
+from zoning_assets.simulation.portal.portal_process import serving
 from zoning_assets.sources import FEED_TYPES
 from zoning_assets.subscriptions import address_check
 
@@ -80,3 +86,47 @@ def test_an_empty_folder_is_one_line(zoning: Zoning, tmp_path: Path) -> None:
     status, out, err = zoning("catalogue", str(tmp_path / "empty"))
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "the folder has no JSON file" in err
+
+
+@pytest.mark.slow
+def test_a_catalogue_on_the_web_is_probed(
+    zoning: Zoning, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer of a catalogue is fetched, and the portal of its entry gives what it does not state."""
+    monkeypatch.setenv("ZONING_DATABASE_URL", database)
+    with serving(300) as portal, served_folder(tmp_path / "web") as address:
+        layer = f"{portal}/arcgis/rest/services/County/FeatureServer/0"
+        item = {"title": "Tax Parcels", "type": "Feature Service", "url": layer, "owner": "Autauga \x1b[31m GIS"}
+        answer = {"results": [item, {**item, "url": "http://10.0.0.7/FeatureServer/0"}], "total": 2}
+        (tmp_path / "web" / "answer.json").write_text(json.dumps(answer))
+        words = [
+            "catalogue",
+            f"{address}/answer.json",
+            "--allow-network",
+            "127.0.0.0/8",
+            "--probe",
+            "--write",
+            "--json",
+        ]
+        status, out, err = zoning(*words)
+    document = json.loads(out)
+    (proposal,) = document["proposals"]
+    assert (status, proposal["result"], proposal["key"], proposal["rows"]) == (1, "written", "PIN", 300), err
+    assert [each["why"] for each in document["failed"]] == ["its host 10.0.0.7 is not public"]
+    assert 0 < document["requests"] < 15
+    text = (tmp_path / "jurisdictions" / f"{proposal['id']}.toml").read_text()
+    assert "# From the catalogue ArcGIS Online: Tax Parcels" in text
+    assert (
+        jurisdictions.load(proposal["id"], tmp_path / "jurisdictions", FEED_TYPES).name
+        == "Tax Parcels (Autauga [31m GIS)"
+    )
+
+
+@contextmanager
+def served_folder(folder: Path) -> Iterator[str]:
+    """The address of a folder on loopback."""
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -36,7 +36,7 @@ def keep(home: Path, host: str, id_: str, **trial: Any) -> str:
     url = SERVICES.format(host)
     feed = {"layer": "Parcels", "rows": 300, "crs": "EPSG:2249", "columns": {"key": [{"column": "PIN"}]}}
     toml = TOML.format(id=id_, url=url, origin=origin(url))
-    found = {"id": id_, "feeds": {"parcels": feed}, "toml": toml}
+    found = {"id": id_, "bounds": [-71.17, 42.35, -71.06, 42.41], "feeds": {"parcels": feed}, "toml": toml}
     at = datetime.now(UTC).isoformat()
     proposals.keep(home, url, proposals.CachedProposal(at, found, {"fetched": 9, "accepted": 9, **trial}))
     return url
@@ -109,7 +109,7 @@ def test_a_stop_keeps_what_was_proposed(database: str, tmp_path: Path) -> None:
     with serving(300) as one, serving(300) as two:
         path = "arcgis/rest/services/County/FeatureServer"
         (tmp_path / "list.txt").write_text(
-            f"{one}/{path}/0 us-xx-one\nhttp://127.0.0.1:9/{path} us-xx-no\n{two}/{path} us-xx-two\n"
+            f"{one}/{path}/0 us-xx-one\nhttp://127.0.0.1:9/{path} us-xx-no\n{two}/{path}/0 us-xx-two\n"
         )
         environ = {
             "PATH": "/usr/bin:/bin",

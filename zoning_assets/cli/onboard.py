@@ -70,11 +70,14 @@ def _check_list_options(url: str | None, name: str | None) -> None:
 def _propose(url: str, name: str | None) -> proposals.CachedProposal:
     """Propose a file, and test it with one page."""
     from zoning_assets.http import Http  # noqa: PLC0415
-    from zoning_assets.onboarding.proposal import propose  # noqa: PLC0415
+    from zoning_assets.onboarding.address_list import origin  # noqa: PLC0415
+    from zoning_assets.onboarding.proposal import KnownFacts, propose  # noqa: PLC0415
+
+    known = KnownFacts(remarks=(origin(url),) if "://" in url else ())
 
     async def proposed(folder: Path, tell: Callable[[str], None]) -> Any:
         async with Http() as http:
-            return await propose(http.for_work(), url, folder, name, tell)
+            return await propose(http.for_work(), url, folder, name, tell, known)
 
     with (
         tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch,

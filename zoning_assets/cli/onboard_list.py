@@ -46,7 +46,7 @@ def propose_and_file(listed: "Sequence[ListedAddress]", *, write: bool) -> list[
     reports = {each: report for each in listed if (report := filing.find(each))}
     waiting = [each for each in listed if each not in reports]
     for each in list(waiting):
-        if known := proposals.find(settings.home, each.address, now, _KEPT_FOR):
+        if known := proposals.find(settings.home, _kept_name(each), now, _KEPT_FOR):
             reports[each] = filing.file(each, known.with_id(each.id))
             waiting.remove(each)
     if kept := len(listed) - len(waiting):
@@ -58,13 +58,18 @@ def propose_and_file(listed: "Sequence[ListedAddress]", *, write: bool) -> list[
         else:
             proposed = proposals.create(result.proposal, result.trial)
             if "error" not in result.trial:
-                proposals.keep(settings.home, result.listed.address, proposed)
+                proposals.keep(settings.home, _kept_name(result.listed), proposed)
             report = filing.file(result.listed, proposed)
             reports[result.listed] = report.with_cost(result.requests, result.seconds)
 
     if waiting:
         _ask(waiting, note)
     return [reports[each] for each in listed]
+
+
+def _kept_name(listed: "ListedAddress") -> str:
+    """What a proposal is kept by: the address, as in `zoning onboard URL`, and what a catalogue states about it."""
+    return "\n".join(filter(None, (listed.address, listed.name, listed.key, listed.layer)))
 
 
 def _ask(waiting: "Sequence[ListedAddress]", note: "Any") -> None:

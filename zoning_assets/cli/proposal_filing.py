@@ -137,7 +137,7 @@ class Filing:
         """Save a proposal, or only report it; one whose test failed, or that `lacks` something, needs a person."""
         address, proposal, trial = shown(listed.address), dict(found.proposal), dict(found.trial)
         report = PortalReport(listed.where, address, PROPOSED, found.id, proposal, trial)
-        if fault := _fault(trial):
+        if fault := _fault(proposal, trial):
             do = f"`zoning onboard {address}` shows the proposal; correct it, then save it"
             return replace(report, state=FAILED, why=fault, do=do)
         if lacks:
@@ -157,12 +157,14 @@ class Filing:
         return replace(report, state=WRITTEN, path=str(path))
 
 
-def _fault(trial: dict[str, Any]) -> str:
+def _fault(proposal: dict[str, Any], trial: dict[str, Any]) -> str:
     """Why a tested proposal is not saved without a person; empty: it is."""
     if error := trial.get("error"):
         return f"the test with one page failed: {error}"
     if trial.get("fetched") and not trial.get("accepted"):
         return f"no row of the first page was accepted: {trial.get('why')}"
+    if trial and not proposal.get("bounds"):
+        return "the portal does not state where its rows are"
     return ""
 
 

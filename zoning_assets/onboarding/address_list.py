@@ -144,5 +144,5 @@ def address_digest(address: str) -> str:
 
 
 def origin(address: str) -> str:
-    """The comment of a proposed file that names the address it was proposed for, without secrets; `DONE` finds it."""
+    """The comment of a proposed file: the address that it was proposed for, without secrets. A later list finds it."""
     return f"Address {address_digest(address)}: {without_secrets(address)}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoning_assets import jurisdictions
-from zoning_assets.http import Http
+from zoning_assets.http import Http, Tally
 from zoning_assets.model import Counts, Jurisdiction, Outcome
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.pipeline.workers.worker_pool import Pool
@@ -15,7 +15,11 @@ from zoning_assets.storage.object_store.object_store import Objects
 
 
 async def try_file(
-    file: Path, folder: Path, pool: Pool, http: Callable[[], AbstractAsyncContextManager[Http]] = Http
+    file: Path,
+    folder: Path,
+    pool: Pool,
+    http: Callable[[], AbstractAsyncContextManager[Http]] = Http,
+    tally: Tally | None = None,
 ) -> dict[str, Any]:
     """Fetch, normalize and validate the first page.
 
@@ -24,6 +28,7 @@ async def try_file(
         folder: for the page and its tables.
         pool: the worker processes.
         http: opens the HTTP client.
+        tally: counts the requests.
 
     Returns:
         The number of rows `fetched`, `accepted` and `rejected`, `why` they were rejected, and the `error` if there is
@@ -35,7 +40,7 @@ async def try_file(
     """
     described = jurisdictions.read(file, FEED_TYPES)
     pipeline = Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool, http)
-    return _result(described, await pipeline.try_first_page(described, next(iter(described.feeds))))
+    return _result(described, await pipeline.try_first_page(described, next(iter(described.feeds)), tally))
 
 
 def _result(described: Jurisdiction, outcome: Outcome) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from zoning_assets.defects import unexpected_error
 from zoning_assets.errors import DatabaseUnavailable, MachineRefused, PortalUnreachable, Stopping, ZoningError
 from zoning_assets.graceful_stop import call_in_loop_on_stop
-from zoning_assets.http import Http, Tally
+from zoning_assets.http import Client, Http, Tally
 from zoning_assets.http.response_checks import host_of
 from zoning_assets.onboarding import first_page_trial
 from zoning_assets.onboarding.address_list import ListedAddress, origin
@@ -144,11 +144,11 @@ async def _bounded(address: str, tally: Tally, work: Coroutine[Any, Any, T]) -> 
 
 
 async def _proposed(
-    http: Http, client: Any, pool: Pool, each: ListedAddress, folder: Path
+    http: Http, client: Client, pool: Pool, each: ListedAddress, folder: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Propose a file for an address, and test it with one page."""
     known = KnownFacts(each.name, each.key, each.layer, (origin(each.address), *each.remarks))
     found = await propose(client, each.address, folder, each.id, known=known, tries=_FIRST_TRIES)
     file = folder / f"{found.id}.toml"
     file.write_text(found.toml(), encoding="utf-8")
-    return found.as_dict(), await first_page_trial.try_file(file, folder, pool, lambda: nullcontext(http))
+    return found.as_dict(), await first_page_trial.try_file(file, folder, pool, lambda: nullcontext(http), client.tally)
