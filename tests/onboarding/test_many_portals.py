@@ -1,7 +1,7 @@
 """Many portals at the same time, one host in turn; whatever one of them answers, the others get their proposal."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 
 from tests.support.http_desk import Clock, served
+from tests.support.recorded import recorded
 from zoning_assets import jurisdictions
-from zoning_assets.errors import DatabaseUnavailable
+from zoning_assets.errors import DatabaseUnavailable, Defect
 from zoning_assets.http import Http
 from zoning_assets.onboarding import many_portals
 from zoning_assets.onboarding.address_list import ListedAddress
@@ -135,3 +136,49 @@ async def test_the_key_of_a_catalogue_is_proposed_if_it_can_be_one(pool: Pool) -
     assert 'key = "PIN"' in other
     assert "the catalogue names the key 'ZONE', which is missing or repeats too often" in other
     assert 'name = "A \\u001b County"' in toml
+
+
+def replayed(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A server that gives the recorded answers of a layer; what was not recorded is an error, as old servers answer."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked = {**request.query, **(await request.post())}
+        part = "metadata" if not request.path.endswith("query") else "0"
+        part = {"returnCountOnly": "count-only", "returnIdsOnly": "ids-only"}.get(
+            next(iter(asked.keys() & _PARTS), ""), part
+        )
+        if asked.keys() & {"returnExtentOnly", "outStatistics"}:
+            return web.json_response({"error": {"code": 400, "message": "Unable to perform query"}})
+        return web.Response(body=recorded(f"pyesridump/{name}/{name}-{part}.json"), content_type="application/json")
+
+    return answer
+
+
+_PARTS = {"returnCountOnly", "returnIdsOnly"}
+
+
+async def test_recorded_servers_are_proposed_or_say_why(pool: Pool) -> None:
+    """Servers of 10.0 to 10.22 as they were recorded: layers of points are none; none is a fault of this program."""
+    results, clock = dict[str, PortalResult](), Clock()
+    names = ("us-ms-madison", "us-mi-kent", "us-ca-tuolumne", "us-ca-carson", "us-mo-columbia", "us-fl-polk")
+    async with AsyncExitStack() as stack:
+        hosts = [await stack.enter_async_context(served(replayed(name))) for name in names]
+        listed = [
+            ListedAddress(f"{host}/arcgis/rest/services/T/MapServer/0", name, name)
+            for host, name in zip(hosts, names, strict=True)
+        ]
+        async with Http(sleep=clock.sleep, clock=clock) as http:
+            await many_portals.propose_all(
+                http, "", pool, listed, lambda each: results.update({each.listed.where: each})
+            )
+    found = {name: each.error.what if each.error else each.trial.get("error", "") for name, each in results.items()}
+    points = dict.fromkeys(("us-ca-carson", "us-mo-columbia", "us-fl-polk"), "no polygons")
+    says = {
+        **points,
+        "us-ms-madison": "the rows are in EPSG:4326, but the layer states EPSG:2255",
+        "us-ca-tuolumne": "an object id is None",
+        "us-mi-kent": "15 rows came, it lists 15, counts 222460",
+    }
+    assert found.keys() == says.keys()
+    assert all(text in found[name] for name, text in says.items()), found
+    assert not any(isinstance(each.error, Defect) for each in results.values())
