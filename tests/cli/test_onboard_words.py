@@ -37,7 +37,7 @@ def test_a_proposal_that_was_read_is_written_without_asking_again(zoning: Zoning
     assert document["trial"]["jurisdiction"] == "us-xx-mine"
     text = (folder / "us-xx-mine.toml").read_text()
     assert text == document["toml"]
-    assert text.splitlines()[3:] == shown.splitlines()[3 : len(text.splitlines())]
+    assert text.splitlines()[4:] == shown.splitlines()[4 : len(text.splitlines())]
     assert jurisdictions.read(folder / "us-xx-mine.toml", FEED_TYPES).id == "us-xx-mine"
     status, _, err = zoning("onboard", url, "--write", "--id", "us-xx-mine")
     assert status == 2

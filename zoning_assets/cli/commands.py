@@ -113,6 +113,10 @@ COMMANDS: Mapping[str, CommandEntry] = {
         "onboard:onboard",
         "Propose a jurisdiction file for a portal, and test it with one page. Call it again with --write to save it.",
     ),
+    "catalogue": CommandEntry(
+        "catalogue:catalogue",
+        "Propose jurisdiction files from a public catalogue. With --probe the portals are asked too.",
+    ),
     "doctor": CommandEntry("onboard:doctor", "Examine a feed that fails, and propose a patch of its file."),
     "status": CommandEntry(
         "status:status",

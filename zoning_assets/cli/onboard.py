@@ -8,27 +8,40 @@ from typing import Annotated, Any
 
 import typer
 
-from zoning_assets import graceful_stop, jurisdictions
-from zoning_assets.cli import bootstrap, proposals
+from zoning_assets import graceful_stop
+from zoning_assets.cli import bootstrap, onboard_list, proposals
 from zoning_assets.cli.display import output, progress
 from zoning_assets.errors import SettingInvalid
-from zoning_assets.model import Counts, Jurisdiction, Outcome
 
 
 def onboard(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The address of a layer, a service, a server or a file.")],
+    url: Annotated[
+        str | None, typer.Argument(metavar="URL", help="The address of a layer, a service, a server or a file.")
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", metavar="FILE", help="Many portals: an address a line, with an id after it if you want."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option("--id", help="The jurisdiction's id, like us-ma-cambridge.")] = None,
     *,
     write: Annotated[bool, typer.Option("--write", help="Save the file in your folder of jurisdictions.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Propose a jurisdiction file for a portal, and test it with one page. Call it again with --write to save it."""
+    if listed:
+        _check_list_options(url, name)
+        onboard_list.run(listed, write=write, json=json)
+        return
+    if url is None:
+        raise SettingInvalid("it is missing", where="URL", do="give the address of a portal, or --list FILE")
     home, folder = bootstrap.settings().home, bootstrap.settings().jurisdictions
     known = proposals.find(home, url, datetime.now(UTC)) if write else None
     found = known.with_id(name) if known else _propose(url, name)
     file = folder / f"{found.id}.toml"
     if write:
-        _write(file, found.toml)
+        proposals.write(file, found.toml)
     elif "error" not in found.trial:
         proposals.keep(home, url, found)
     if not json:
@@ -42,14 +55,29 @@ def onboard(
     output.finish(document if json else None, errors)
 
 
+def _check_list_options(url: str | None, name: str | None) -> None:
+    """Refuse options that are about one portal.
+
+    Raises:
+        SettingInvalid: an address or an id is given beside a list.
+    """
+    if url:
+        raise SettingInvalid("an address and a list exclude each other", where="--list", do="give only one of them")
+    if name:
+        raise SettingInvalid("an id is of one portal", where="--id", do="write it after the address in the list")
+
+
 def _propose(url: str, name: str | None) -> proposals.CachedProposal:
     """Propose a file, and test it with one page."""
     from zoning_assets.http import Http  # noqa: PLC0415
-    from zoning_assets.onboarding.proposal import propose  # noqa: PLC0415
+    from zoning_assets.onboarding.address_list import origin  # noqa: PLC0415
+    from zoning_assets.onboarding.proposal import KnownFacts, propose  # noqa: PLC0415
+
+    known = KnownFacts(remarks=(origin(url),) if "://" in url else ())
 
     async def proposed(folder: Path, tell: Callable[[str], None]) -> Any:
         async with Http() as http:
-            return await propose(http.for_work(), url, folder, name, tell)
+            return await propose(http.for_work(), url, folder, name, tell, known)
 
     with (
         tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch,
@@ -63,49 +91,13 @@ def _propose(url: str, name: str | None) -> proposals.CachedProposal:
         return proposals.create(found.as_dict(), _trial(file, folder))
 
 
-def _write(file: Path, text: str) -> None:
-    """Validate the file, then write it.
-
-    Raises:
-        SettingInvalid: the file exists already.
-        JurisdictionInvalid: the file is not valid, for example because of the id of `--id`.
-    """
-    from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
-
-    if file.exists():
-        raise SettingInvalid("this file exists already", where=str(file), do="give another --id, or move it away")
-    with tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch:
-        draft = Path(scratch) / file.name
-        draft.write_text(text, encoding="utf-8")
-        jurisdictions.read(draft, FEED_TYPES)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-
-
 def _trial(file: Path, folder: Path) -> dict[str, Any]:
-    """Fetch, normalize and validate the first page of the first feed; nothing is published."""
-    from zoning_assets.pipeline.pipeline import Pipeline  # noqa: PLC0415
+    """Test the file with the first page of its first feed; see first_page_trial.py."""
+    from zoning_assets.onboarding import first_page_trial  # noqa: PLC0415
     from zoning_assets.pipeline.workers.worker_pool import Pool  # noqa: PLC0415
-    from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
-    from zoning_assets.storage.object_store.object_store import Objects  # noqa: PLC0415
 
-    described = jurisdictions.read(file, FEED_TYPES)
     with Pool() as pool:
-        pipeline = Pipeline(Objects(str(folder / "trial")), "", folder / "scratch", pool)
-        outcome = graceful_stop.run(pipeline.try_first_page(described, next(iter(described.feeds))))
-    return _trial_result(described, outcome)
-
-
-def _trial_result(described: Jurisdiction, outcome: Outcome) -> dict[str, Any]:
-    counts: Counts = outcome.counts
-    reasons = {} if outcome.rejections is None else outcome.rejections["reason"].value_counts().to_dict()
-    result = {
-        "jurisdiction": described.id,
-        "fetched": counts.fetched,
-        "accepted": counts.accepted,
-    }
-    result |= {"rejected": counts.rejected, "why": ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))}
-    return {**result, "error": str(outcome.error)} if outcome.error else result
+        return graceful_stop.run(first_page_trial.try_file(file, folder, pool))
 
 
 def doctor(

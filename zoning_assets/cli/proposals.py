@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from zoning_assets import jurisdictions, os_errors
+from zoning_assets.errors import SettingInvalid
 
 _KEPT_FOR = timedelta(hours=1)
 
@@ -49,14 +53,39 @@ def keep(home: Path, url: str, proposed: CachedProposal) -> None:
     draft.replace(file)
 
 
-def find(home: Path, url: str, now: datetime) -> CachedProposal | None:
-    """Return the proposal for this address, if it is less than an hour old."""
+def find(home: Path, url: str, now: datetime, kept_for: timedelta = _KEPT_FOR) -> CachedProposal | None:
+    """Return the proposal for this address, if it is less than an hour (or `kept_for`) old."""
     try:
         found = CachedProposal(**json.loads(_file(home, url).read_text(encoding="utf-8")))
         age = now - datetime.fromisoformat(found.at)
-        return found if timedelta(0) <= age < _KEPT_FOR and found.id and found.toml else None
+        return found if timedelta(0) <= age < kept_for and found.id and found.toml else None
     except (OSError, ValueError, TypeError, KeyError):  # no proposal, or the format of another version
         return None
+
+
+def write(file: Path, text: str) -> None:
+    """Validate the text as a jurisdiction file, then write it. A file that exists is never changed.
+
+    Raises:
+        SettingInvalid: the file exists already, or cannot be written.
+        JurisdictionInvalid: the text is not valid, for example because of its id.
+    """
+    from zoning_assets.sources import FEED_TYPES  # noqa: PLC0415
+
+    if file.exists():
+        raise SettingInvalid("this file exists already", where=str(file), do="give another --id, or move it away")
+    with tempfile.TemporaryDirectory(prefix="zoning-onboard-") as scratch:
+        draft = Path(scratch) / file.name
+        draft.write_text(text, encoding="utf-8")
+        jurisdictions.read(draft, FEED_TYPES)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        why, _ = os_errors.machine(error) or ("", "")
+        what = f"it cannot be written: {why or error.strerror}"
+        raise SettingInvalid(what, where=str(file), do="choose another folder (ZONING_JURISDICTIONS)") from error
 
 
 def create(proposal: Mapping[str, Any], trial: Mapping[str, Any]) -> CachedProposal:

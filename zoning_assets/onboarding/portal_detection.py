@@ -10,8 +10,10 @@ import orjson
 
 from zoning_assets.errors import NotALayer, PortalError
 from zoning_assets.http import Client
+from zoning_assets.http.request import TRIES
 from zoning_assets.model import PARCELS, ZONING, Portal
 from zoning_assets.redaction import without_secrets
+from zoning_assets.sources.paging import json_fields
 
 #: The most folders, and the most services, of one ArcGIS server that are read.
 _MOST_SERVICES = 30
@@ -67,8 +69,13 @@ def feed_of(name: str) -> str | None:
     return None
 
 
-async def layers(http: Client, url: str) -> list[FoundLayer]:
+async def layers(http: Client, url: str, tries: int = TRIES) -> list[FoundLayer]:
     """List the layers at an address: of one layer, of a service, or of an ArcGIS server (of at most 30 services).
+
+    Args:
+        http: the client.
+        url: the address.
+        tries: the most times that the first request is sent.
 
     Raises:
         NotALayer: there are none.
@@ -77,68 +84,66 @@ async def layers(http: Client, url: str) -> list[FoundLayer]:
     kind = kind_of(url)
     if kind != "arcgis":
         return [FoundLayer(kind, url, urlsplit(url).path.rstrip("/").rpartition("/")[2] or url)]
-    found = await _arcgis(http, url.split("?", maxsplit=1)[0].rstrip("/"))
+    found = await _arcgis(http, url.split("?", maxsplit=1)[0].rstrip("/"), tries)
     if not found:
         raise NotALayer("there is no layer", where=without_secrets(url), do="give the address of a service or layer")
     return found
 
 
-async def _arcgis(http: Client, url: str) -> list[FoundLayer]:
+async def _arcgis(http: Client, url: str, tries: int) -> list[FoundLayer]:
+    about = await fetch_document(http, url, tries)
     if re.search(r"/(Feature|Map)Server/\d+$", url, re.IGNORECASE):
-        about = await fetch_document(http, url)
         return [FoundLayer("arcgis", url, str(about.get("name")), about.get("geometryType") == "esriGeometryPolygon")]
     if re.search(r"/(Feature|Map)Server$", url, re.IGNORECASE):
-        return await _service(http, url)
-    return await _server(http, url)
+        return _service(about, url)
+    return await _server(http, url, about)
 
 
-async def _service(http: Client, url: str) -> list[FoundLayer]:
-    about = await fetch_document(http, url)
-    found = [each for each in about.get("layers") or () if isinstance(each, dict) and "id" in each]
+def _service(about: Mapping[str, Any], url: str) -> list[FoundLayer]:
+    found = [each for each in json_fields.objects(about.get("layers")) if type(each.get("id")) is int]
     # The root of a MapServer rarely states the geometry type of its layers; such layers are kept.
     return [
-        FoundLayer(
-            "arcgis", f"{url}/{int(each['id'])}", str(each.get("name")), each.get("geometryType") in (None, _POLYGON)
-        )
+        FoundLayer("arcgis", f"{url}/{each['id']}", str(each.get("name")), each.get("geometryType") in (None, _POLYGON))
         for each in found
         if not each.get("subLayerIds")
     ]
 
 
-async def _server(http: Client, url: str) -> list[FoundLayer]:
+async def _server(http: Client, url: str, about: Mapping[str, Any]) -> list[FoundLayer]:
     """The layers of services whose name or folder suggests parcels or zoning; else of the first services."""
     root = re.sub(r"(/rest/services).*", r"\1", url, flags=re.IGNORECASE)
-    about = await fetch_document(http, url)
     services = _services(about)
-    for folder in [str(each) for each in about.get("folders") or ()][:_MOST_SERVICES]:
+    folders = about.get("folders")
+    for folder in folders[:_MOST_SERVICES] if isinstance(folders, list) else ():
         services += _services(await fetch_document(http, f"{root}/{folder}"))
     promising = [each for each in services if feed_of(each[0])] or services
     found: list[FoundLayer] = []
     for name, kind in promising[:_MOST_SERVICES]:
+        at = f"{root}/{name}/{kind}"
         try:
-            found += [
-                replace(each, name=f"{name.rpartition('/')[2]} {each.name}")
-                for each in await _service(http, f"{root}/{name}/{kind}")
-            ]
+            layers_ = _service(await fetch_document(http, at), at)
         except PortalError:
             continue
+        found += [replace(each, name=f"{name.rpartition('/')[2]} {each.name}") for each in layers_]
     return found
 
 
 def _services(about: Mapping[str, Any]) -> list[tuple[str, str]]:
-    every = [each for each in about.get("services") or () if isinstance(each, dict)]
+    every = json_fields.objects(about.get("services"))
     found = [(str(each.get("name")), str(each.get("type"))) for each in every]
-    return [(name, kind) for name, kind in found if kind in ("FeatureServer", "MapServer") and ".." not in name]
+    # In the address of a jurisdiction file ${NAME} is a variable of the environment: a portal must not name one.
+    safe = [(name, kind) for name, kind in found if ".." not in name and "$" not in name]
+    return [(name, kind) for name, kind in safe if kind in ("FeatureServer", "MapServer")]
 
 
-async def fetch_document(http: Client, url: str) -> dict[str, Any]:
+async def fetch_document(http: Client, url: str, tries: int = TRIES) -> dict[str, Any]:
     """Fetch the JSON description of an ArcGIS server, service or layer.
 
     Raises:
         NotALayer: the server answers with an error.
         PortalError: the portal does not answer, or refuses; see errors.py.
     """
-    answer = await http.query(Portal(), url, {"f": "json"}, read=_document)
+    answer = await http.query(Portal(), url, {"f": "json"}, read=_document, tries=tries)
     if answer.value.get("error"):
         error = answer.value["error"]
         why = error.get("message") if isinstance(error, dict) else error

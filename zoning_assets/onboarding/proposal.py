@@ -1,19 +1,20 @@
 """Propose a jurisdiction file: the chosen layers and columns, the reasons, and the alternatives."""
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from zoning_assets.errors import NotALayer, PortalError
 from zoning_assets.http import Client
+from zoning_assets.http.request import TRIES
 from zoning_assets.model import LON_LAT, PARCELS, ZONING, Bounds
 from zoning_assets.onboarding import column_roles, layer_sample, location, portal_detection, repeat_policy
 from zoning_assets.onboarding.column_roles import ColumnCandidate
 from zoning_assets.onboarding.layer_sample import Sample
+from zoning_assets.onboarding.toml_text import quoted, remark
 from zoning_assets.redaction import without_secrets
 from zoning_assets.transform.decode import value_names
 
@@ -43,12 +44,30 @@ _HOST_NOISE = {
 
 
 @dataclass(frozen=True)
+class KnownFacts:
+    """What was known about an address before its portal was asked; each may be unknown.
+
+    Attributes:
+        place: the name of the place.
+        key: the column of the parcels' key.
+        layer: the name of the layer, of a file with several.
+        remarks: comments for the file.
+    """
+
+    place: str | None = None
+    key: str | None = None
+    layer: str | None = None
+    remarks: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Chosen:
     """One feed of the proposal, and the columns that may fill each role."""
 
     feed: str
     sample: Sample
     candidates: Mapping[str, Sequence[ColumnCandidate]]
+    remark: str = ""  # about the key that was known before
 
     def column(self, role: str) -> str | None:
         """The best column for a role; None: there is none."""
@@ -70,13 +89,16 @@ class Proposal:
     bounds: Bounds | None
     feeds: Sequence[Chosen]
     passed_over: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None  # of the place; None: the id
+    remarks: Sequence[str] = ()  # comments at the top of the file
 
     def toml(self) -> str:
         """The file's text."""
         head = [
             "# Proposed by `zoning onboard`; check each line that has a remark.",
-            f"id = {_quoted(self.id)}",
-            f"name = {_quoted(self.id)}  # the name of the place",
+            *(f"# {remark(each, 200)}" for each in self.remarks),
+            f"id = {quoted(self.id)}",
+            f"name = {quoted(self.name or self.id)}  # the name of the place",
             _bounds(self.bounds),
             'target_crs = "EPSG:4326"',
             'tile_resolution = "auto"',
@@ -88,6 +110,7 @@ class Proposal:
         feeds = {each.feed: _as_dict(each) for each in self.feeds}
         return {
             "id": self.id,
+            "name": self.name or self.id,
             "bounds": self.bounds,
             "feeds": feeds,
             "passed_over": dict(self.passed_over),
@@ -95,8 +118,14 @@ class Proposal:
         }
 
 
-async def propose(
-    http: Client, url: str, folder: Path, name: str | None, on_step: Callable[[str], None] = lambda _: None
+async def propose(  # noqa: PLR0913 - an address, what is known of it, and where to work
+    http: Client,
+    url: str,
+    folder: Path,
+    name: str | None,
+    on_step: Callable[[str], None] = lambda _: None,
+    known: KnownFacts = KnownFacts(),
+    tries: int = TRIES,
 ) -> Proposal:
     """Sample the layers at an address, and propose a file.
 
@@ -106,13 +135,17 @@ async def propose(
         folder: a folder for downloads.
         name: the id of the jurisdiction; None: derived from the host.
         on_step: called with a description before each step.
+        known: what a person or a catalogue states. A key that is stated is proposed if its values can be a key.
+        tries: the most times that the first request to an ArcGIS server is sent.
 
     Raises:
         NotALayer: no layer there can be parcels or zoning.
         PortalError, FileRefused: see errors.py.
     """
     passed: dict[str, str] = {}
-    found = await portal_detection.layers(http, url)
+    found = await portal_detection.layers(http, url, tries)
+    if known.layer:
+        found = [each if each.type == "arcgis" else replace(each, layer=known.layer) for each in found]
     named = {
         feed: [each for each in found if each.polygons and portal_detection.feed_of(each.name) == feed]
         for feed in (PARCELS, ZONING)
@@ -123,11 +156,11 @@ async def propose(
     for feed, layers in named.items():
         sampled = []
         for layer in layers[:_MOST_SAMPLED]:
-            on_step(f"Reading some rows of the layer {_remark(layer.name)}")
+            on_step(f"Reading some rows of the layer {remark(layer.name)}")
             sampled += [each] if (each := await _sample_layer(http, feed, layer, folder, passed, name)) else []
         if sampled:
             best = max(sampled, key=lambda each: each.score)
-            chosen.append(best)
+            chosen.append(_with_known_key(best, known.key) if feed == PARCELS and known.key else best)
             passed |= {each.sample.layer.name: "another layer fits better" for each in sampled if each is not best}
     if not chosen:
         why = "; ".join(f"{layer}: {reason}" for layer, reason in passed.items()) or "no polygons"
@@ -135,7 +168,18 @@ async def propose(
         raise NotALayer(what, where=without_secrets(url), do=do)
     boxes = [each.sample.bounds for each in chosen if each.sample.bounds]
     bounds = _enlarged(boxes)
-    return Proposal(name or _id(url, bounds), bounds, chosen, passed)
+    return Proposal(name or _id(url, bounds), bounds, chosen, passed, known.place, known.remarks)
+
+
+def _with_known_key(chosen: Chosen, key: str) -> Chosen:
+    """The parcels with the stated key first, if its values can be a key; else with a remark about it."""
+    found = chosen.candidates["key"]
+    stated = next((each for each in found if each.column.name.lower() == key.lower()), None)
+    if stated is None:
+        return replace(chosen, remark=f"the catalogue names the key {key!r}, which is missing or repeats too often")
+    best = replace(stated, why=f"{stated.why}; the catalogue names it")
+    others = [each for each in found if each is not stated]
+    return replace(chosen, candidates={**chosen.candidates, "key": [best, *others]})
 
 
 async def _sample_layer(  # noqa: PLR0913 - a layer, and what is known of it
@@ -162,15 +206,19 @@ def _feed(chosen: Chosen) -> list[str]:
     lines = [
         "",
         f"[feeds.{chosen.feed}]",
-        f"type = {_quoted(seen.layer.type)}",
-        f"url = {_quoted(seen.layer.url)}  # {_remark(seen.layer.name)}; {rows}",
+        f"type = {quoted(seen.layer.type)}",
+        f"url = {quoted(seen.layer.url)}  # {remark(seen.layer.name)}; {rows}",
     ]
+    if seen.layer.layer:
+        lines.append(f"layer = {quoted(seen.layer.layer)}")
+    if chosen.remark:
+        lines.append(f"# {remark(chosen.remark, 160)}")
     if seen.geometry:
-        lines.append(f"geometry = {_quoted(seen.geometry)}  # the shapes of this column are in a possible place")
+        lines.append(f"geometry = {quoted(seen.geometry)}  # the shapes of this column are in a possible place")
     if seen.axes != LON_LAT:
-        lines.append(f"axes = {_quoted(seen.axes)}  # {_remark(seen.remark)}")
+        lines.append(f"axes = {quoted(seen.axes)}  # {remark(seen.remark)}")
     if seen.shift:
-        lines.append(f"# shift_accuracy_m = 1000  # {_remark(seen.shift, 160)}")
+        lines.append(f"# shift_accuracy_m = 1000  # {remark(seen.shift, 160)}")
     if seen.crs is None:
         lines.append('# crs = "EPSG:..."  # the portal does not state it; degrees are assumed')
     key = chosen.candidates.get("key")
@@ -178,15 +226,15 @@ def _feed(chosen: Chosen) -> list[str]:
         best = key[0]
         others = ", ".join(each.column.name for each in key[1:])
         lines.append(
-            f"key = {_quoted(best.column.name)}  # {_remark(best.why)}{f'; or: {_remark(others)}' if others else ''}"
+            f"key = {quoted(best.column.name)}  # {remark(best.why)}{f'; or: {remark(others)}' if others else ''}"
         )
         policy = repeat_policy.policy(seen.rows, best.column.name, seen.managed)
-        lines.append(f'on_repeated_key = "{policy.choice}"  # {_remark(policy.why, 160)}')
+        lines.append(f'on_repeated_key = "{policy.choice}"  # {remark(policy.why, 160)}')
     fields = {role: found[0] for role, found in chosen.candidates.items() if found and role != "key"}
     if fields:
         lines.append(f"  [feeds.{chosen.feed}.fields]")
         lines += [
-            f"  {role} = {_quoted(each.column.name)}  # {_remark(each.why + _named(seen, each.column.name), 160)}"
+            f"  {role} = {quoted(each.column.name)}  # {remark(each.why + _named(seen, each.column.name), 160)}"
             for role, each in sorted(fields.items())
         ]
     return lines
@@ -253,13 +301,3 @@ def _id(url: str, bounds: Bounds | None) -> str:
     names = [each for each in words if each not in _HOST_NOISE and not each.isdigit()]
     country = "us" if bounds is None or location.in_united_states(bounds) else "xx"
     return "-".join([country, "xx", *(names or ["new"])[:2]])
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string; the escapes of JSON are valid in TOML."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _remark(text: str, most: int = 80) -> str:
-    """Text from a portal as a comment: one line of printable characters, cut to `most`."""
-    return "".join(each if each.isprintable() else " " for each in text)[:most]

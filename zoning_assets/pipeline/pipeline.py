@@ -20,6 +20,7 @@ If a tile fails, only that tile fails: its error is part of its outcome, and its
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -93,7 +94,7 @@ class Pipeline:
     database: str
     scratch: Path
     pool: Pool
-    http: Callable[[], Http] = Http
+    http: Callable[[], AbstractAsyncContextManager[Http]] = Http
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     kept: ResponseCaches = field(default_factory=dict)
 
@@ -230,16 +231,16 @@ class Pipeline:
             why = await self._harvester.probe(jurisdiction, feed, http.for_work(tally), now)
         return ProbeResult(jurisdiction.id, feed, why, tally.requests)
 
-    async def try_first_page(self, jurisdiction: Jurisdiction, feed: str) -> Outcome:
+    async def try_first_page(self, jurisdiction: Jurisdiction, feed: str, tally: Tally | None = None) -> Outcome:
         """Return the outcome that the first page of a layer would have. Nothing is published, and the database is not
-        used.
+        used. `tally` counts the requests.
 
         Raises:
             ZoningError: see errors.py.
         """
         place = Place(jurisdiction.id)
         async with self.http() as http, call_in_loop_on_stop(http.drain):
-            item = await self._harvester.fetch_first_page(jurisdiction, feed, http.for_work())
+            item = await self._harvester.fetch_first_page(jurisdiction, feed, http.for_work(tally))
         await TileCutter(self.objects, self.pool).normalize([item])
         outcome = Outcome(place, feed, (RAW, NORMALIZED), harvest=item.harvest)
         try:
