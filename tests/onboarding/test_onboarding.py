@@ -135,7 +135,7 @@ def test_an_address_tells_its_kind(url: str, kind: str) -> None:
 
 
 def test_a_portal_cannot_ask_for_a_variable_of_the_environment() -> None:
-    """`${NAME}` in an address of a jurisdiction file is replaced from the environment and would be sent to the portal."""
+    """`${NAME}` in the address of a jurisdiction file is replaced from the environment, and sent with each request."""
     names = ["Parcels", "County/Zoning", "${AWS_SECRET_ACCESS_KEY}/Parcels", "../Parcels"]
     about = {"services": [{"name": name, "type": "MapServer"} for name in names]}
     assert [name for name, _ in portal_detection._services(about)] == ["Parcels", "County/Zoning"]
