@@ -157,6 +157,7 @@ def replayed(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 _PARTS = {"returnCountOnly", "returnIdsOnly"}
 
 
+@pytest.mark.slow
 async def test_recorded_servers_are_proposed_or_say_why(pool: Pool) -> None:
     """Servers of 10.0 to 10.22 as they were recorded: layers of points are none; none is a fault of this program."""
     results, clock = dict[str, PortalResult](), Clock()
