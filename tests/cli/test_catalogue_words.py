@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import Zoning
 from zoning_assets import jurisdictions
 from zoning_assets.cli import catalogue
+from zoning_assets.onboarding.catalogues import catalogue_document
 from zoning_assets.simulation.portal.portal_process import serving
 from zoning_assets.sources import FEED_TYPES
 from zoning_assets.subscriptions import address_check
@@ -35,6 +36,9 @@ def test_a_folder_of_sources_becomes_files(zoning: Zoning, tmp_path: Path) -> No
     write_source(root / "bibb.json", "Bibb", conform={"pid": ["A", "B"]})
     write_source(root / "clay.json", "Clay", data="http://10.0.0.7/arcgis/rest/services/P/MapServer/1")
     (root / "dale.json").write_text("[1")
+    (root / "elmore.json").symlink_to(root / "nowhere")
+    with (root / "huge.json").open("wb") as huge:
+        huge.truncate(catalogue_document.MOST_BYTES + 1)
     status, out, _ = zoning("catalogue", str(tmp_path / "sources"), "--write", "--json")
     document = json.loads(out)
     assert status == document["exit_status"] == 1
@@ -42,7 +46,8 @@ def test_a_folder_of_sources_becomes_files(zoning: Zoning, tmp_path: Path) -> No
     assert {each["line"].rpartition("/")[2]: (each["why"], each["do"]) for each in document["failed"]} == {
         "bibb.json": ("the catalogue does not state the key", "--probe asks the portal"),
         "clay.json": ("its host 10.0.0.7 is not public", "allow its network with --allow-network"),
-        "dale.json": ("it is not JSON", document["failed"][-1]["do"]),
+        "dale.json": ("it is not JSON", catalogue_document._DO),
+        "huge.json": ("it has more than 67,108,864 bytes", catalogue._DO),
     }
     assert document["passed_over"] == {"a layer of addresses": 3}
     assert [each.name for each in folder.iterdir()] == ["us-al-autauga.toml"]

@@ -11,8 +11,8 @@ from aiohttp import web
 from tests.support.http_desk import Clock, served
 from tests.support.recorded import recorded
 from zoning_assets import jurisdictions
-from zoning_assets.errors import DatabaseUnavailable, Defect
-from zoning_assets.http import Http
+from zoning_assets.errors import DatabaseUnavailable, Defect, PortalUnreachable
+from zoning_assets.http import Http, Tally
 from zoning_assets.onboarding import many_portals
 from zoning_assets.onboarding.address_list import ListedAddress
 from zoning_assets.onboarding.many_portals import PortalResult
@@ -60,16 +60,33 @@ async def test_what_is_not_about_one_address_ends_all() -> None:
     assert ended == [1, 2]
 
 
+@pytest.mark.parametrize(("received", "says"), [(0, "no answer within 0.05 s"), (9, "it is not ready after 0 min")])
+async def test_a_portal_that_does_not_end_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, received: int, says: str
+) -> None:
+    """One that sends nothing soon, one that sends something later; the work on it is ended."""
+    monkeypatch.setattr(many_portals, "_FIRST_ANSWER_S", 0.05)
+    monkeypatch.setattr(many_portals, "_LONGEST_S", 0.05)
+    ended = list[bool]()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    with pytest.raises(PortalUnreachable, match=says):
+        await many_portals._bounded("http://a.gov/x", Tally(1, received), work())
+    assert ended == [True]
+
+
 async def bad(kind: str, request: web.Request) -> web.StreamResponse:
     """A portal as some are."""
-    if kind == "hang":
-        await asyncio.sleep(3)
     return {
         "loop": lambda: web.Response(status=302, headers={"Location": request.path_qs}),
         "html": lambda: web.Response(text="<html><title>Firewall</title>", content_type="text/html"),
         "list": lambda: web.json_response([1, 2]),
         "odd": lambda: web.json_response({"layers": 7, "folders": "x", "services": [3, {"name": [], "type": {}}]}),
-        "hang": lambda: web.Response(status=500),
     }[kind]()
 
 
@@ -78,7 +95,7 @@ async def portals() -> AsyncIterator[dict[str, str]]:
     """Addresses of portals by kind; `good` is the simulated county."""
     async with AsyncExitStack() as stack:
         found = {"good": f"{await stack.enter_async_context(county_portal(RELEASES).running())}/{SERVICE}"}
-        for kind in ("loop", "html", "list", "odd", "hang"):
+        for kind in ("loop", "html", "list", "odd"):
 
             async def answer(request: web.Request, kind: str = kind) -> web.StreamResponse:
                 return await bad(kind, request)
@@ -88,10 +105,9 @@ async def portals() -> AsyncIterator[dict[str, str]]:
 
 
 async def test_whatever_a_portal_answers_the_others_get_their_proposal(
-    portals: dict[str, str], pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    portals: dict[str, str], pool: Pool, tmp_path: Path
 ) -> None:
     """Each address has one result: a valid file with its trial, or one line with what to do."""
-    monkeypatch.setattr(many_portals, "_FIRST_ANSWER_S", 1.5)
     listed = [
         ListedAddress(url, f"line {number}", f"us-xx-{kind}", remarks=('a "remark" \n id = "evil"',))
         for number, (kind, url) in enumerate(portals.items())
@@ -111,7 +127,6 @@ async def test_whatever_a_portal_answers_the_others_get_their_proposal(
         "html": 'a web page instead of data: "Firewall" (2 tries)',
         "list": "no JSON object (2 tries)",
         "odd": "there is no layer",
-        "hang": "no answer within 1.5 s",
         "closed": "nothing listens there: it refuses the connection (2 tries)",
     }
     good = results["us-xx-good"]
@@ -157,6 +172,7 @@ def replayed(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 _PARTS = {"returnCountOnly", "returnIdsOnly"}
 
 
+@pytest.mark.slow
 async def test_recorded_servers_are_proposed_or_say_why(pool: Pool) -> None:
     """Servers of 10.0 to 10.22 as they were recorded: layers of points are none; none is a fault of this program."""
     results, clock = dict[str, PortalResult](), Clock()

@@ -134,6 +134,13 @@ def test_an_address_tells_its_kind(url: str, kind: str) -> None:
     assert portal_detection.kind_of(url) == kind
 
 
+def test_a_portal_cannot_ask_for_a_variable_of_the_environment() -> None:
+    """`${NAME}` in the address of a jurisdiction file is replaced from the environment, and sent with each request."""
+    names = ["Parcels", "County/Zoning", "${AWS_SECRET_ACCESS_KEY}/Parcels", "../Parcels"]
+    about = {"services": [{"name": name, "type": "MapServer"} for name in names]}
+    assert [name for name, _ in portal_detection._services(about)] == ["Parcels", "County/Zoning"]
+
+
 def test_names_alone_do_not_make_a_key() -> None:
     """A column called APN that repeats in every other row is no key; one that is unique is."""
     rows = [{"APN": str(i // 2), "LOT": str(i), "ZONING": "R1" if i % 2 else "C1"} for i in range(100)]

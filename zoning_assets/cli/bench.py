@@ -67,6 +67,21 @@ def week(*, json: Annotated[bool, typer.Option("--json", help="One JSON document
 
 
 @app.command()
+def onboard(
+    portals: Annotated[int, typer.Option(min=10, max=400, help="Number of simulated portals.")] = 100,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Propose files for many simulated portals, some of them broken: seconds, requests, memory."""
+    found = _load("listed_portals").measure(_server(), portals, output.line)
+    if not json:
+        title = f"{portals} portals: {found['seconds']:,} s; one after the other {found['in_turn_s']:,} s"
+        rates = f"at most {found['most_a_minute']} requests a minute to one portal, {found['memory_mib']} MiB"
+        output.table(f"{title}; {rates}", found["kinds"])
+    output.finish(found if json else None, [])
+
+
+@app.command()
 def pbf(
     parcels: Annotated[int, typer.Option(min=_FEWEST, help="Number of parcels of the layer.")] = 50_000,
     *,

@@ -1,8 +1,9 @@
 """`zoning catalogue`: propose jurisdiction files from a public catalogue of layers."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from zoning_assets.onboarding.catalogues.catalogue_entry import CatalogueEntry, CatalogueReading
     from zoning_assets.onboarding.catalogues.entry_address import CheckAddress
 
-#: OpenAddresses has about 2,300 files of the US.
+#: The most files of a folder.
 _MOST_FILES = 20_000
 _LOOKUPS_AT_ONCE, _LOOKUP_S = 16, 20.0
 _FORMS = (
     "a source file of OpenAddresses or a folder of them, an answer of ArcGIS Hub, ArcGIS Online or CKAN, or data.json"
 )
+_DO = f"give {_FORMS}"
 
 
 def catalogue(
@@ -57,29 +59,50 @@ def catalogue(
 
 
 def _read(source: str, check: "CheckAddress") -> "CatalogueReading":
-    """Read all documents of a source."""
+    """Read a document, or all documents of a folder."""
     from zoning_assets.onboarding.catalogues import catalogue_document  # noqa: PLC0415
 
-    documents = _fetched(source) if source.startswith(("http://", "https://")) else _files(Path(source))
-    return catalogue_document.merged(catalogue_document.read(body, where, check) for where, body in documents)
+    path = Path(source)
+    if source.startswith(("http://", "https://")):
+        found = [catalogue_document.read(*_fetched(source), check)]
+    elif path.is_dir():
+        found = [_of_file(each, str(each.relative_to(path)), check) for each in _files(path)]
+    else:
+        body = bootstrap.read(path, catalogue_document.MOST_BYTES, _DO)
+        found = [catalogue_document.read(body, path.name, check)]
+    return catalogue_document.merged(found)
 
 
-def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of a file, or of each JSON file in a folder and its subfolders."""
-    from zoning_assets.onboarding.catalogues.catalogue_document import MOST_BYTES  # noqa: PLC0415
+def _of_file(file: Path, where: str, check: "CheckAddress") -> "CatalogueReading":
+    """Read a file of a folder; one that cannot be read is a problem and does not stop the others."""
+    from zoning_assets.onboarding.catalogues import catalogue_document  # noqa: PLC0415
+    from zoning_assets.onboarding.catalogues.catalogue_entry import CatalogueReading, EntryProblem  # noqa: PLC0415
 
-    files = sorted(each for each in path.rglob("*.json") if each.is_file()) if path.is_dir() else [path]
+    try:
+        body = bootstrap.read(file, catalogue_document.MOST_BYTES, _DO)
+    except SettingInvalid as error:
+        return CatalogueReading("", problems=[EntryProblem(where, "", error.what, error.do)])
+    return catalogue_document.read(body, where, check)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The JSON files of a folder and its subfolders.
+
+    Raises:
+        SettingInvalid: there are none, or too many.
+    """
+    files = sorted(islice((each for each in folder.rglob("*.json") if each.is_file()), _MOST_FILES + 1))
     if not files:
-        raise SettingInvalid("the folder has no JSON file", where=str(path), do=f"give {_FORMS}")
+        raise SettingInvalid("the folder has no JSON file", where=str(folder), do=_DO)
     if len(files) > _MOST_FILES:
-        raise SettingInvalid(f"the folder has more than {_MOST_FILES:,} files", where=str(path), do="give a part of it")
-    for each in files:
-        where = str(each.relative_to(path)) if each != path else each.name
-        yield where, bootstrap.read(each, MOST_BYTES, f"give {_FORMS}")
+        raise SettingInvalid(
+            f"the folder has more than {_MOST_FILES:,} files", where=str(folder), do="give a part of it"
+        )
+    return files
 
 
-def _fetched(address: str) -> Iterator[tuple[str, bytes]]:
-    """Fetch the answer of a catalogue, within the rate limit of its host."""
+def _fetched(address: str) -> tuple[bytes, str]:
+    """Fetch the answer of a catalogue, within the rate limit of its host. Return it, and its address for messages."""
     from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.model import Portal  # noqa: PLC0415
     from zoning_assets.onboarding.address_list import address_fault  # noqa: PLC0415
@@ -87,7 +110,7 @@ def _fetched(address: str) -> Iterator[tuple[str, bytes]]:
     from zoning_assets.storage.postgis.records.rate_limits import PostgresLedger  # noqa: PLC0415
 
     if why := address_fault(address):
-        raise SettingInvalid(why, where="SOURCE", do=f"give {_FORMS}")
+        raise SettingInvalid(why, where="SOURCE", do=_DO)
     url = bootstrap.bring_up_database()
 
     async def fetch() -> bytes:
@@ -95,7 +118,7 @@ def _fetched(address: str) -> Iterator[tuple[str, bytes]]:
             return (await http.for_work().query(Portal(), address, {}, read=len)).body
 
     with progress.working("Reading the catalogue"):
-        yield without_secrets(address), graceful_stop.run(fetch())
+        return graceful_stop.run(fetch()), without_secrets(address)
 
 
 def _filed(entries: "Sequence[CatalogueEntry]", *, write: bool) -> list[PortalReport]:

@@ -1,6 +1,6 @@
 """`zoning onboard --list`: propose and file many jurisdictions. The same command again continues where one ended."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,11 +44,10 @@ def propose_and_file(listed: "Sequence[ListedAddress]", *, write: bool) -> list[
     settings, now = bootstrap.settings(), datetime.now(UTC)
     filing = proposal_filing.Filing.open(settings.jurisdictions, write=write)
     reports = {each: report for each in listed if (report := filing.find(each))}
-    waiting = [each for each in listed if each not in reports]
-    for each in list(waiting):
+    for each in (each for each in listed if each not in reports):
         if known := proposals.find(settings.home, _kept_name(each), now, _KEPT_FOR):
             reports[each] = filing.file(each, known.with_id(each.id))
-            waiting.remove(each)
+    waiting = [each for each in listed if each not in reports]
     if kept := len(listed) - len(waiting):
         output.line(f"{kept:,} of {len(listed):,} addresses were proposed before; no request is sent for them")
 
@@ -72,7 +71,7 @@ def _kept_name(listed: "ListedAddress") -> str:
     return "\n".join(filter(None, (listed.address, listed.name, listed.key, listed.layer)))
 
 
-def _ask(waiting: "Sequence[ListedAddress]", note: "Any") -> None:
+def _ask(waiting: "Sequence[ListedAddress]", note: "Callable[[PortalResult], None]") -> None:
     """Ask the portals, with a progress bar."""
     from zoning_assets.http import Http  # noqa: PLC0415
     from zoning_assets.onboarding import many_portals  # noqa: PLC0415
@@ -81,7 +80,7 @@ def _ask(waiting: "Sequence[ListedAddress]", note: "Any") -> None:
 
     url = bootstrap.bring_up_database()
 
-    async def ask(pool: Pool, on_result: "Any") -> None:
+    async def ask(pool: Pool, on_result: "Callable[[PortalResult], None]") -> None:
         async with Http(ledger=PostgresLedger(url)) as http:
             await many_portals.propose_all(http, url, pool, waiting, on_result)
 

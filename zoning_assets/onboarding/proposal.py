@@ -24,23 +24,9 @@ _MOST_SAMPLED = 5
 _MARGIN = 0.02
 #: Parts of a host's name that do not name a place.
 _HOST_NOISE = {
-    "www",
-    "gis",
-    "maps",
-    "map",
-    "data",
-    "opendata",
-    "arcgis",
-    "services",
-    "server",
-    "geo",
-    "portal",
-    "gov",
-    "org",
-    "com",
-    "us",
-    "net",
-}
+    "www", "gis", "maps", "map", "data", "opendata", "arcgis", "services",
+    "server", "geo", "portal", "gov", "org", "com", "us", "net",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tests.support.sampling import examples
 from tests.support.shared_data import need
+from tests.transform.accidents import mangled
 from zoning_assets import jurisdictions
 from zoning_assets.jurisdictions.keys import ID
 from zoning_assets.onboarding.catalogues import catalogue_document, entry_file
@@ -208,3 +212,17 @@ def test_a_box_of_the_coverage_is_better_than_the_state() -> None:
     assert whole.bounds[0] < exact.bounds[0]
     assert "not of the place itself" in whole.bounds_of
     assert unknown.lacks == ("the bounds",)
+
+
+@settings(max_examples=examples(200), suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_mangled_catalogue_is_a_valid_file_or_a_problem(tmp_path: Path, data: st.DataObject) -> None:
+    """Whatever stands in a source, no exception; an entry that lacks nothing is a file that is read."""
+    bodies = [json.dumps(source(HOSTILE)).encode(), json.dumps(source(license={"text": "a"}, year=2020)).encode()]
+    body = data.draw(mangled(data.draw(st.sampled_from(bodies))))
+    for entry in catalogue_document.read(body, "a.json", public).entries:
+        file = tmp_path / f"{entry.id}.toml"
+        assert file.parent == tmp_path
+        file.write_text(entry_file.toml(entry), encoding="utf-8")
+        if not entry.lacks:
+            assert list(jurisdictions.read(file, FEED_TYPES).feeds) == ["parcels"]
