@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.worker import WorkController
 from kombu import Queue
 from kombu.exceptions import OperationalError
@@ -35,6 +35,8 @@ _RUN_ID = "pipeline_run_id"
 _PRELOADED = ["zoning_assets.defs.run_process", "zoning_assets.pipeline.pipeline"]
 #: Seconds until a run must have ended after a stop. A command must have ended 8 s after a signal (cli/signals.py).
 _ENDS_WITHIN_S = 6.5
+#: Seconds between two looks of Celery's loop at what threads have done.
+_WAKES_S = 0.1
 
 
 class RunProcesses:
@@ -99,6 +101,8 @@ def work(broker: str, runs: int, processes: RunProcesses, ready: Callable[[], No
         QueueUnavailable: the broker does not answer at the start. Later the worker waits for it.
     """
     app = application(broker, processes.execute)
+    app.set_default()  # Celery's threads look for tasks in the default application
+    app.steps["consumer"].add(_Waking)
     with _translated_errors(broker), app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0.5, timeout=10)
     worker = WorkController(
@@ -114,6 +118,23 @@ def work(broker: str, runs: int, processes: RunProcesses, ready: Callable[[], No
         worker.start()  # Celery catches KeyboardInterrupt
     STOP.check("zoning worker")
     raise QueueUnavailable("Celery's worker ended", where=run_broker.address(broker), do="read the lines above")
+
+
+class _Waking(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Wakes Celery's loop, which acknowledges the messages of other threads only after it has waited for the broker: up
+    to ten seconds, during which the worker would get no further run."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, parent: Any) -> None:
+        """Start a timer that does nothing; it ends with the connection."""
+        if parent.hub:
+            self._timer = parent.hub.call_repeatedly(_WAKES_S, lambda: None)
+
+    def stop(self, _parent: Any) -> None:
+        """End the timer, before a new connection starts another one."""
+        if timer := getattr(self, "_timer", None):
+            timer.cancel()
 
 
 def application(broker: str, execute: Callable[[object], None]) -> Celery:
