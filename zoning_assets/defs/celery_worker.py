@@ -11,14 +11,14 @@ import logging
 import multiprocessing
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from celery import Celery, bootsteps
 from celery.worker import WorkController
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from zoning_assets.errors import QueueUnavailable
@@ -82,9 +82,14 @@ class RunProcesses:
         running = [process for process in self._running if process.is_alive()]
         for process in running:
             process.terminate()
-        killer = threading.Timer(_ENDS_WITHIN_S, lambda: [process.kill() for process in running])
+        killer = threading.Timer(_ENDS_WITHIN_S, _kill, [running])
         killer.daemon = True
         killer.start()
+
+
+def _kill(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
 
 
 def work(broker: str, runs: int, processes: RunProcesses, ready: Callable[[], None]) -> None:
@@ -154,18 +159,24 @@ def application(broker: str, execute: Callable[[object], None]) -> Celery:
         task_default_queue=QUEUE,
         task_ignore_result=True,
         task_queue_max_priority=PRIORITIES,
-        task_queues=[Queue(QUEUE, routing_key=f"{QUEUE}.#", queue_arguments={"x-max-priority": PRIORITIES})],
+        task_queues=[_queue()],
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
         worker_redirect_stdouts=False,
     )
 
-    @app.task(name=TASK, shared=False)
+    @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator]
     def execute_job(execute_job_args_packed: Any = None, **_: Any) -> None:
         execute(execute_job_args_packed)
 
     return app
+
+
+def _queue() -> Any:
+    """Return the queue as dagster-celery declares it."""
+    arguments = {"x-max-priority": PRIORITIES}
+    return Queue(QUEUE, routing_key=f"{QUEUE}.#", queue_arguments=arguments)  # type: ignore[no-untyped-call]
 
 
 def _execute(arguments: dict[str, Any], run_id: str, database: str) -> None:
