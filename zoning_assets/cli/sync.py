@@ -19,6 +19,7 @@ from zoning_assets.cli import bootstrap, sync_check
 from zoning_assets.cli.display import output, progress, sync_summary
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.model import PARCELS, ZONING, Jurisdiction
+from zoning_assets.storage import run_broker
 from zoning_assets.storage.postgis import process_locks
 from zoning_assets.storage.postgis.records import change_feed_queries
 from zoning_assets.storage.postgis.records.status_queries import known, rejections
@@ -178,6 +179,8 @@ def _submitted(
     home, settings = Path(os.environ["DAGSTER_HOME"]), bootstrap.settings_digest()
     queue = run_queue.find(home, instance, settings, command)
     if queue is None:
+        if run_broker.find(os.environ):
+            output.line("No `zoning up` with these settings runs on this machine: this process makes the runs itself")
         return None
     output.line(f"The daemon of `zoning up` executes the runs: {queue.webserver.address}/runs")
     return partial(

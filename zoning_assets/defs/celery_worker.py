@@ -11,14 +11,14 @@ import logging
 import multiprocessing
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.worker import WorkController
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from zoning_assets.errors import QueueUnavailable
@@ -35,6 +35,8 @@ _RUN_ID = "pipeline_run_id"
 _PRELOADED = ["zoning_assets.defs.run_process", "zoning_assets.pipeline.pipeline"]
 #: Seconds until a run must have ended after a stop. A command must have ended 8 s after a signal (cli/signals.py).
 _ENDS_WITHIN_S = 6.5
+#: Seconds between two looks of Celery's loop at what threads have done.
+_WAKES_S = 0.1
 
 
 class RunProcesses:
@@ -80,9 +82,14 @@ class RunProcesses:
         running = [process for process in self._running if process.is_alive()]
         for process in running:
             process.terminate()
-        killer = threading.Timer(_ENDS_WITHIN_S, lambda: [process.kill() for process in running])
+        killer = threading.Timer(_ENDS_WITHIN_S, _kill, [running])
         killer.daemon = True
         killer.start()
+
+
+def _kill(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
 
 
 def work(broker: str, runs: int, processes: RunProcesses, ready: Callable[[], None]) -> None:
@@ -99,6 +106,8 @@ def work(broker: str, runs: int, processes: RunProcesses, ready: Callable[[], No
         QueueUnavailable: the broker does not answer at the start. Later the worker waits for it.
     """
     app = application(broker, processes.execute)
+    app.set_default()  # Celery's threads look for tasks in the default application
+    app.steps["consumer"].add(_Waking)
     with _translated_errors(broker), app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0.5, timeout=10)
     worker = WorkController(
@@ -114,6 +123,23 @@ def work(broker: str, runs: int, processes: RunProcesses, ready: Callable[[], No
         worker.start()  # Celery catches KeyboardInterrupt
     STOP.check("zoning worker")
     raise QueueUnavailable("Celery's worker ended", where=run_broker.address(broker), do="read the lines above")
+
+
+class _Waking(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Wakes Celery's loop, which acknowledges the messages of other threads only after it has waited for the broker: up
+    to ten seconds, during which the worker would get no further run."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, parent: Any) -> None:
+        """Start a timer that does nothing; it ends with the connection."""
+        if parent.hub:
+            self._timer = parent.hub.call_repeatedly(_WAKES_S, lambda: None)
+
+    def stop(self, _parent: Any) -> None:
+        """End the timer, before a new connection starts another one."""
+        if timer := getattr(self, "_timer", None):
+            timer.cancel()
 
 
 def application(broker: str, execute: Callable[[object], None]) -> Celery:
@@ -133,18 +159,24 @@ def application(broker: str, execute: Callable[[object], None]) -> Celery:
         task_default_queue=QUEUE,
         task_ignore_result=True,
         task_queue_max_priority=PRIORITIES,
-        task_queues=[Queue(QUEUE, routing_key=f"{QUEUE}.#", queue_arguments={"x-max-priority": PRIORITIES})],
+        task_queues=[_queue()],
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
         worker_redirect_stdouts=False,
     )
 
-    @app.task(name=TASK, shared=False)
+    @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator]
     def execute_job(execute_job_args_packed: Any = None, **_: Any) -> None:
         execute(execute_job_args_packed)
 
     return app
+
+
+def _queue() -> Any:
+    """Return the queue as dagster-celery declares it."""
+    arguments = {"x-max-priority": PRIORITIES}
+    return Queue(QUEUE, routing_key=f"{QUEUE}.#", queue_arguments=arguments)  # type: ignore[no-untyped-call]
 
 
 def _execute(arguments: dict[str, Any], run_id: str, database: str) -> None:

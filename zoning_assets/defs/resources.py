@@ -34,7 +34,7 @@ class Zoning(dg.ConfigurableResource[None]):
     """The settings of this process, and a pipeline that starts on first use."""
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:  # type: ignore[override]
         """Hold the lock of the run, so that a dead process is detected (run_workers.py), and tag the run with it."""
         run, instance = context.run, context.instance
         if run is None or instance is None or instance.is_ephemeral:
