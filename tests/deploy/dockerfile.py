@@ -59,7 +59,7 @@ def built(text: str, context: Path, roots: Sequence[Path]) -> Stage:
 
 def chroot(stage: Stage, words: Sequence[str], environ: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
     """Run a program in a stage as its user."""
-    command = ["chroot", f"--userspec={stage.user}", str(stage.root), *words]
+    command = [str(shutil.which("chroot")), f"--userspec={stage.user}", str(stage.root), *words]
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return subprocess.run(
         command,

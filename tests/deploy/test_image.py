@@ -11,8 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.deploy import dockerfile
 from tests.deploy.deploy_files import DEPLOY
-from tests.deploy.dockerfile import Stage, built, chroot
+from tests.deploy.dockerfile import Stage, built
 from tests.support.debian_root import copy_tree, debian_root
 
 TOKEN = "0123456789abcdef0123456789"  # noqa: S105 -- of this test
@@ -25,9 +26,9 @@ mount -t proc proc "$1/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$1/tmp"
 mount -t tmpfs -o mode=750,uid=10001,gid=10001 tmpfs "$1/var/lib/zoning"
 mount -o remount,bind,ro "$1"
-root=$1 user=$2
-shift 2
-exec chroot --userspec="$user" "$root" "$@"
+root=$1 user=$2 chroot=$3
+shift 3
+exec "$chroot" --userspec="$user" "$root" "$@"
 """
 
 
@@ -52,10 +53,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @contextmanager
 def running(image: Stage, words: Sequence[str], environ: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
     """A program as the image's user, with a read-only root."""
-    inside = ["unshare", "--mount", "/bin/sh", "-c", READ_ONLY, "run", str(image.root), image.user, *words]
+    chroot = str(shutil.which("chroot"))
+    inside = ["unshare", "--mount", "/bin/sh", "-c", READ_ONLY, "run", str(image.root), image.user, chroot, *words]
     with subprocess.Popen(
         inside,
-        env={**image.environ, **environ},
+        env={**image.environ, **environ, "TINI_SUBREAPER": "1"},  # it is process 1 of a container, and not of this
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -92,10 +94,10 @@ def test_the_programs_start_with_a_read_only_root(image: Stage) -> None:
 @pytest.mark.timeout(3600)
 def test_the_image_has_no_compiler_and_no_package_for_development(image: Stage) -> None:
     for name in ("gcc", "cc", "make", "pip", "pytest", "mypy"):
-        found = chroot(image, ["/bin/sh", "-c", f"command -v {name}"], {})
+        found = dockerfile.chroot(image, ["/bin/sh", "-c", f"command -v {name}"], {})
         assert found.returncode != 0, found.stdout
     extras = "import celery, dagster_celery, dagster_k8s, redis, aio_pika, aiobotocore"
-    done = chroot(image, ["/opt/zoning/bin/python", "-c", extras], {})
+    done = dockerfile.chroot(image, ["/opt/zoning/bin/python", "-c", extras], {})
     assert done.returncode == 0, done.stderr
     size = subprocess.run(["du", "-sm", str(image.root)], capture_output=True, text=True, check=True).stdout.split()[0]
     print(f"image: {size} MB")  # noqa: T201 -- shown by pytest -s
@@ -117,10 +119,10 @@ def test_its_default_command_serves_the_map_and_its_health_check_knows(image: St
         )
         with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 -- of this machine
             assert b"conformsTo" in answer.read()
-        assert chroot(image, health, {}).returncode == 0
+        assert dockerfile.chroot(image, health, {}).returncode == 0
         process.terminate()
         assert process.wait(15) in (143, -15)
-    assert chroot(image, health, {}).returncode != 0
+    assert dockerfile.chroot(image, health, {}).returncode != 0
 
 
 def wait_for(port: int, process: "subprocess.Popen[str]") -> int:
