@@ -58,10 +58,17 @@ VALUES (%s, %s, %s, %s, 3, %s, %s)
 
 @dataclass(frozen=True)
 class Tick:
-    """A tick. `cpu_s`: seconds of this machine; `portal_s`: simulated seconds of waiting for portals."""
+    """A tick.
+
+    Attributes:
+        cpu_s: processor time of this process, without PostgreSQL; little affected by the load of the machine.
+        wall_s: seconds of this machine.
+        portal_s: simulated seconds of waiting for portals.
+    """
 
     sensor: str
     cpu_s: float
+    wall_s: float
     portal_s: float
     cursor: int  # bytes
     requests: int  # runs that it requested
@@ -91,17 +98,17 @@ class Nation:
     def tick(self, name: str) -> None:
         """Evaluate a sensor. While it waits for portals, runs go on."""
         sensor, clock = self.definitions.resolve_sensor_def(name), self.world.clock
-        before, began = clock.seconds, time.perf_counter()
+        before, began, cpu = clock.seconds, time.perf_counter(), time.process_time()
         resources = {"zoning": SimulatedZoning()}
         with (
             virtual_time.simulated(clock),
             dg.build_sensor_context(self.instance, self.cursors.get(name), resources=resources) as context,
         ):
             found = sensor.evaluate_tick(context)
-        took = time.perf_counter() - began
+        cpu, took = time.process_time() - cpu, time.perf_counter() - began
         self.cursors[name] = found.cursor
         asked = found.run_requests or ()
-        self.ticks.append(Tick(name, took, clock.seconds - before, len(found.cursor or ""), len(asked)))
+        self.ticks.append(Tick(name, cpu, took, clock.seconds - before, len(found.cursor or ""), len(asked)))
         self.queue.submit(asked)
 
     def record_ended(self) -> None:
@@ -285,13 +292,16 @@ def _found(simulation: Nation, loading: Mapping[str, float]) -> dict[str, Any]:
 
 def _of_sensor(name: str, ticks: list[Tick]) -> dict[str, Any]:
     own = [each for each in ticks if each.sensor == name]
-    cpu, total = percentiles([each.cpu_s for each in own]), percentiles([each.cpu_s + each.portal_s for each in own])
+    cpu, wall = percentiles([each.cpu_s for each in own]), percentiles([each.wall_s for each in own])
+    total = percentiles([each.wall_s + each.portal_s for each in own])
     return {
         "sensor": name,
         "ticks": len(own),
         "cpu_median_s": cpu["median"],
         "cpu_p95_s": cpu["p95"],
         "cpu_max_s": cpu["max"],
+        "wall_median_s": wall["median"],
+        "wall_p95_s": wall["p95"],
         "p95_s": total["p95"],
         "max_s": total["max"],
         "cursor_bytes_most": max((each.cursor for each in own), default=0),

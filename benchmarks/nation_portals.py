@@ -28,6 +28,7 @@ TILE_ROWS, PAGE_ROWS, MORE_REQUESTS = 2_760, 2_000, 5
 #: Assumption: of 100 portals and days, so many have an outage of hours, push-back for hours; so many never respond.
 _AWAY, _STORM, _DEAD, _MAINTENANCE = 0.02, 0.02, 0.01, 0.05
 _DAY_S = 86400.0
+_STRIDE = 73  # has no common divisor with SAMPLE
 _REST = "02:00-05:00 UTC"
 
 
@@ -121,8 +122,8 @@ def _county(index: int, days: float, rng: random.Random) -> County:
 
 
 def _host(index: int) -> str:
-    """The host of a county: the first of each 200 are on the shared ones."""
-    place = index % SAMPLE
+    """The host of a county. Neighbouring counties are on different hosts."""
+    place = index * _STRIDE % SAMPLE
     for number, count in enumerate(SHARED_HOSTS):
         if place < count:
             return f"shared-{number}.example.org"

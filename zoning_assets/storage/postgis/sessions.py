@@ -13,8 +13,8 @@ _idle: list[tuple[str, Connection]] = []
 
 def close_idle() -> None:
     """Close all idle connections; call it after the last publish."""
-    while _idle:
-        _idle.pop()[1].close()
+    while (idle := _pop_idle()) is not None:
+        idle[1].close()
 
 
 @contextmanager
@@ -37,8 +37,8 @@ def session(url: str) -> Iterator[Connection]:
 
 def _idle_or_new(url: str) -> Connection:
     """An idle connection that still answers, or a new one."""
-    while _idle:
-        address_, connection = _idle.pop()
+    while (idle := _pop_idle()) is not None:
+        address_, connection = idle
         with suppress(psycopg.Error):
             if address_ == url:
                 connection.execute("")
@@ -47,6 +47,14 @@ def _idle_or_new(url: str) -> Connection:
     connection = open_connection(url)
     connection.prepare_threshold = None  # the temporary table `stage` is created anew in each transaction
     return connection
+
+
+def _pop_idle() -> tuple[str, Connection] | None:
+    """An idle connection, or None. Ticks of several sensors run in threads, so the list may be empty after a look."""
+    try:
+        return _idle.pop()
+    except IndexError:
+        return None
 
 
 @contextmanager
