@@ -73,7 +73,7 @@ class Worker:
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self.process.communicate()  # it also closes the pipe
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def worker(number: int, environ: dict[str, str], network: str | None = None) -> 
         yield found
     finally:
         found.kill()
-        subprocess.run(["userdel", name], check=False)
+        subprocess.run(["userdel", "--force", name], check=False)
         shutil.rmtree(home, ignore_errors=True)
 
 
