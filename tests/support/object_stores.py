@@ -11,7 +11,7 @@ import os
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.integration.peers import install
 from tests.queues.brokers import Process, free_port, running
 from tests.support.store_proxy import StoreProxy
 
-BUCKET = "zoning-test"
+BUCKET = "zoningtest"
 _KEY, _SECRET = "AKIATESTTESTTEST", "a-secret-that-no-message-may-have"
 #: The account and the key that Microsoft publishes for Azurite.
 _ACCOUNT = "devstoreaccount1"
@@ -36,6 +36,7 @@ class TestStore:
         proxy: what its clients talk to.
         process: the server, which can be killed and started again.
         secret: what no message may have.
+        folder: where nanio keeps its buckets.
     """
 
     __test__ = False
@@ -45,10 +46,7 @@ class TestStore:
     proxy: StoreProxy
     process: Process
     secret: str
-
-    def other(self, folder: str) -> str:
-        """The address of another folder of the bucket."""
-        return f"{self.url}-{folder}"
+    folder: Path = Path()
 
 
 @contextmanager
@@ -60,7 +58,7 @@ def nanio(folder: Path) -> Iterator[TestStore]:
     command += ["--port", str(port), "--no-access-log"]
     environ = {**os.environ, "NANIO_ACCESS_KEY": _KEY, "NANIO_SECRET_KEY": _SECRET}
     with _proxied(port, command, environ, folder) as (proxy, process):
-        yield _s3(proxy, process)
+        yield replace(_s3(proxy, process), folder=folder / "nanio")
 
 
 @contextmanager
@@ -116,10 +114,10 @@ def fake_gcs(folder: Path) -> Iterator[TestStore]:
     def rewrite(method: str, path: str) -> str:
         return f"{path}?X-Goog-Algorithm=GOOG4" if method == "PUT" else path
 
-    port = free_port()
+    port, front = free_port(), free_port()
     command = [str(install.fake_gcs()), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    command += ["-backend", "memory", "-public-host", f"127.0.0.1:{port}"]
-    with _proxied(port, command, os.environ, folder) as (proxy, process):
+    command += ["-backend", "memory", "-public-host", f"127.0.0.1:{front}"]
+    with _proxied(port, command, os.environ, folder, front) as (proxy, process):
         proxy.rewrite = rewrite
         body = json.dumps({"name": BUCKET}).encode()
         _ask("POST", f"{proxy.address}/storage/v1/b", {"content-type": "application/json"}, body)
@@ -132,15 +130,15 @@ def fake_gcs(folder: Path) -> Iterator[TestStore]:
 
 @contextmanager
 def _proxied(
-    port: int, command: list[str], environ: Mapping[str, str], folder: Path
+    port: int, command: list[str], environ: Mapping[str, str], folder: Path, front: int = 0
 ) -> Iterator[tuple[StoreProxy, Process]]:
     process = Process("", port, command, environ, folder)
-    with running(process), StoreProxy(port).running() as proxy:
+    with running(process), StoreProxy(port, port=front).running() as proxy:
         yield proxy, process
 
 
 def _ask(method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
-    request = urllib.request.Request(url, body, {**(headers or {})}, method=method)  # noqa: S310 - loopback
+    request = urllib.request.Request(url, body or None, {**(headers or {})}, method=method)  # noqa: S310 - loopback
     with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - loopback
         pass
 

@@ -1,5 +1,6 @@
 """An HTTP proxy in front of an object store: it counts the requests, and answers some of them with a fault."""
 
+import hashlib
 import http.client
 import socket
 import struct
@@ -94,6 +95,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _handle  # noqa: N815 - names of BaseHTTPRequestHandler
 
+    def finish(self) -> None:
+        """Close what is open to the store."""
+        if self._upstream:
+            self._upstream.close()
+        super().finish()
+
     def _forward(self, body: bytes) -> None:
         path = self.proxy.rewrite(self.command, self.path)
         for _ in range(2):  # the store may have closed an idle connection
@@ -111,7 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._upstream = None
                 continue
             length = answer.getheader("content-length") if self.command == "HEAD" else None
-            self._answer(answer.status, answer.getheaders(), read, length)
+            headers = answer.getheaders()
+            if self.command == "PUT" and not answer.getheader("etag"):  # fake-gcs-server forgets it
+                headers.append(("etag", f'"{hashlib.md5(body).hexdigest()}"'))  # noqa: S324 - as Google makes it
+            self._answer(answer.status, headers, read, length)
             return
         self.close_connection = True  # the store is away
 

@@ -37,7 +37,7 @@ def test_a_killed_process_leaves_no_lock(database: str, caplog: pytest.LogCaptur
         try:
             assert holder.stdout
             assert holder.stdout.readline() == b"held\n"
-            with pytest.raises(HarvestRunning, match="another process.* harvests this feed"):
+            with pytest.raises(HarvestRunning, match=r"another process.* harvests this feed"):
                 asyncio.run(taken(database))
             assert asyncio.run(taken(database, "zoning"))
             caplog.clear()
@@ -61,9 +61,9 @@ def test_who_is_asked_to_stop_waits_no_longer(database: str) -> None:
     asked = Stopping("asked to stop", where="here", do="run again")
 
     async def both() -> None:
-        async with harvest_lock(database, "us-xx-a", "parcels", no_reason):
-            async with harvest_lock(database, "us-xx-a", "parcels", lambda: asked):
-                pass
+        first = harvest_lock(database, "us-xx-a", "parcels", no_reason)
+        async with first, harvest_lock(database, "us-xx-a", "parcels", lambda: asked):
+            pass
 
     with pytest.raises(Stopping):
         asyncio.run(both())

@@ -1,5 +1,6 @@
 """The object store: files in a folder, or s3://, gs://, az://, by one setting. An object is written atomically."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from zoning_assets.transform.geometry import content_hash
 
 #: Immutable objects that are kept in memory: their number, and the largest size in bytes.
 _MOST_KEPT, _LARGEST_KEPT = 512, 1 << 16
+#: Seconds before a deletion that failed is sent again.
+_DELETE_AGAIN_S = (0.2, 1.0, 3.0)
 _MISSING = (NotFoundError, FileNotFoundError)
 
 
@@ -133,11 +136,22 @@ class Objects:
             return
         with self._translated("deleted", names[0]):
             try:
-                obstore.delete(self._store, list(names))
+                self._delete(list(names))
             except _MISSING:  # it stops at a missing object
                 for name in names:
                     with suppress(*_MISSING):
-                        obstore.delete(self._store, name)
+                        self._delete([name])
+
+    def _delete(self, names: list[str]) -> None:
+        """Delete objects; again after a failure, because obstore sends only some requests again, and not this one."""
+        for wait_s in _DELETE_AGAIN_S:
+            try:
+                return obstore.delete(self._store, names)
+            except NotFoundError:
+                raise
+            except BaseError:
+                time.sleep(wait_s)
+        return obstore.delete(self._store, names)
 
     @contextmanager
     def _translated(self, action: str, name: str) -> Iterator[None]:
