@@ -103,7 +103,12 @@ def azurite(folder: Path) -> Iterator[TestStore]:
         headers = {"x-ms-date": at, "x-ms-version": "2021-08-06"}
         headers["Authorization"] = f"SharedKey {_ACCOUNT}:{base64.b64encode(digest).decode()}"
         _ask("PUT", f"{proxy.address}/{_ACCOUNT}/{BUCKET}?restype=container", headers)
-        environ = {"AZURE_STORAGE_USE_EMULATOR": "true", "AZURITE_BLOB_STORAGE_URL": proxy.address}
+        environ = {
+            "AZURE_STORAGE_ACCOUNT_NAME": _ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": _ACCOUNT_KEY,
+            "AZURE_STORAGE_ENDPOINT": f"{proxy.address}/{_ACCOUNT}",
+            "AZURE_ALLOW_HTTP": "true",
+        }
         yield TestStore(f"az://{BUCKET}/stores/a", environ, proxy, process, _ACCOUNT_KEY)
 
 

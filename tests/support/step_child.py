@@ -10,12 +10,10 @@ from zoning_assets.settings import Settings
 
 
 def main() -> None:
-    """`tiles`: all tiles of the jurisdictions of the keys; `tiles/2`: each second one; `tiles/2+1`: the others."""
+    """`tiles`: all tiles of the jurisdictions; `whole`: the jurisdictions themselves."""
     names, which, *ids = sys.argv[1:]
     with bootstrap.dagster_instance() as instance:
         keys = ids if which == "whole" else [key for each in ids for key in partitions.keys_of(instance, each)]
-        if "/" in which:
-            keys = keys[which.endswith("+1") :: 2]
         result = in_process_runs.materialize(definitions(Settings.of(os.environ)), instance, names.split(","), keys)
     for why in result.failed.values():
         print(why, file=sys.stderr)  # noqa: T201 - the test reads it

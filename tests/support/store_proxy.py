@@ -95,11 +95,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _handle  # noqa: N815 - names of BaseHTTPRequestHandler
 
+    def handle(self) -> None:
+        """Until the client closes the connection, or is killed."""
+        try:
+            super().handle()
+        except ConnectionError:
+            self.close_connection = True
+        finally:
+            if self._upstream:
+                self._upstream.close()
+
     def finish(self) -> None:
-        """Close what is open to the store."""
-        if self._upstream:
-            self._upstream.close()
-        super().finish()
+        """As it is, but a client that was killed is no error."""
+        with suppress(ConnectionError, ValueError):
+            super().finish()
 
     def _forward(self, body: bytes) -> None:
         path = self.proxy.rewrite(self.command, self.path)

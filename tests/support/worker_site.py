@@ -72,7 +72,7 @@ class WorkerSite:
 
     def start(self, *words: str) -> "subprocess.Popen[bytes]":
         """A command in a process group of its own."""
-        return self._started(["-m", "zoning_assets.cli", *words])
+        return self._started(["-m", "zoning_assets.cli", *words], subprocess.DEVNULL)
 
     def step(self, assets: str, which: str, *ids: str, kill_when: Callable[[], bool] | None = None) -> bool:
         """A run of assets (see step_child.py). With `kill_when` all its processes are killed when that is reached.
@@ -92,12 +92,12 @@ class WorkerSite:
         assert process.returncode in (0, -signal.SIGKILL), (assets, which, said.decode()[-3000:])
         return process.returncode == 0
 
-    def _started(self, words: list[str]) -> "subprocess.Popen[bytes]":
+    def _started(self, words: list[str], stderr: int = subprocess.PIPE) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             [sys.executable, *words],
             env=self.environment(),
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             start_new_session=True,
             cwd=_REPO,
         )

@@ -52,11 +52,11 @@ from zoning_assets.pipeline.runner import FeedRun, PreparedLayer, places_in
 from zoning_assets.pipeline.validation import ValidatedTable, Validator
 from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool
-from zoning_assets.storage.object_store import raw_harvests
+from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.harvest_lock import harvest_lock
 from zoning_assets.storage.postgis.publish import PublishResult
-from zoning_assets.storage.postgis.records import correction_records
+from zoning_assets.storage.postgis.records import correction_records, feed_freshness
 from zoning_assets.transform.quality.release_checks import Verdict
 from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
@@ -229,6 +229,8 @@ class Pipeline:
         tally = Tally()
         async with self.http() as http:
             why = await self._harvester.probe(jurisdiction, feed, http.for_work(tally), now)
+        if why is None and self.database and await asyncio.to_thread(self._is_older, jurisdiction.id, feed):
+            why = "the database was restored: it is older than the object store"
         return ProbeResult(jurisdiction.id, feed, why, tally.requests)
 
     async def try_first_page(self, jurisdiction: Jurisdiction, feed: str) -> Outcome:
@@ -253,6 +255,12 @@ class Pipeline:
         except ZoningError as error:
             return replace(outcome, error=error)
         return outcome
+
+    def _is_older(self, jurisdiction: str, feed: str) -> bool:
+        """Whether the database is older than what the object store tells about the feed."""
+        baseline = feed_baselines.find(self.objects, jurisdiction, feed)
+        harvested = feed_freshness.find_harvested(self.database, jurisdiction, feed)
+        return feed_baselines.database_is_older(baseline, harvested)
 
     @property
     def _harvester(self) -> Harvester:

@@ -22,6 +22,7 @@ from zoning_assets.local_postgres.data_folder import locked
 HOME = Path(__file__).parents[3] / ".zoning" / "peers"
 DEBIAN = ("cgi-mapserver", "lighttpd", "libsqlite3-mod-spatialite")
 BROKERS = ("redis-server", "rabbitmq-server")
+RCLONE = ("rclone",)
 #: What these need and the machine may have, but not below our folder.
 BESIDE = ("mapserver-bin", "libmapserver2", "redis-tools", "erlang-base", "erlang-crypto", "erlang-mnesia")
 #: Amazon's services for tests: 180 MB with what it needs, so it is no dependency of ours.
@@ -72,6 +73,14 @@ def brokers() -> Debian:
     tree = _tree("brokers", BROKERS)
     inside = sorted({str(path.parent) for path in tree.glob("usr/lib/*-linux-*/*.so*")})
     return Debian(tree, {**os.environ, "LD_LIBRARY_PATH": ":".join(inside)})
+
+
+@cache
+def rclone() -> Path:
+    """rclone, which copies object stores: its program."""
+    if not packages.possible():
+        pytest.skip("rclone comes from Debian's packages, and this is no Debian")
+    return _tree("rclone", RCLONE) / "usr/bin/rclone"
 
 
 def _tree(name: str, wanted: Sequence[str]) -> Path:

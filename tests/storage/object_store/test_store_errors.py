@@ -6,6 +6,7 @@ import obstore
 import pytest
 from obstore.exceptions import GenericError, PermissionDeniedError
 
+from zoning_assets.errors import SettingInvalid
 from zoning_assets.storage.object_store import store_errors
 from zoning_assets.storage.object_store.object_store import Objects
 
@@ -73,3 +74,20 @@ def test_an_immutable_object_is_read_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(read) == ["large"] * 3 + ["small"]
     assert Objects(str(tmp_path)).get_immutable("small") == b"x"
     assert read.count("small") == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "value"),
+    [
+        ("az://container/folder", "AZURE_STORAGE_ACCOUNT_KEY", "a-secret"),
+        ("gs://bucket/folder", "GOOGLE_SERVICE_ACCOUNT_KEY", '{"private_key": "a-secret'),
+        ("s3://bucket/folder", "AWS_ALLOW_HTTP", "a-secret?"),
+    ],
+)
+def test_a_wrong_variable(url: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that names the setting and the page about it; a key is no part of it."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingInvalid, match=r"ZONING_STORE_URL: .* cannot be opened: .*object-stores.md") as raised:
+        Objects(url)
+    assert "a-secret" not in str(raised.value).replace("a-secret?", "")

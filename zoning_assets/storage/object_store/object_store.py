@@ -39,7 +39,9 @@ class Objects:
         except (BaseError, OSError) as error:
             what, _ = store_errors.reason(error)
             raise SettingInvalid(
-                f"{url} cannot be opened: {what}", where=setting, do="give a path, s3://, gs:// or az://"
+                f"{url} cannot be opened: {what}",
+                where=setting,
+                do="give a path, s3://, gs:// or az://, and its variables (docs/how-to/object-stores.md)",
             ) from error
 
     def __reduce__(self) -> tuple[object, ...]:
