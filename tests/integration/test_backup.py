@@ -190,7 +190,7 @@ def _goes_on(backup: Backup, url: str, store: TestStore, portal: str, folder: Pa
     site = WorkerSite(folder, url, mine, store.environ)
     site.add_county(ID, county_toml(portal, tile_resolution=_RESOLUTION))
     assert json.loads(site.done("verify", "--json"))["faults"] == []
-    probed = json.loads(site.done("probe", ID, "--json"))
+    probed = json.loads(site.done("probe", ID, "--json"))["feeds"]
     assert all(each["changed"] for each in probed), probed
     assert all(each["complete"] for each in json.loads(site.done("sync", ID, "--json"))["harvests"])
     assert not content.differences(content.of(url), backup.truth)
