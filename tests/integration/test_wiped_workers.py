@@ -29,9 +29,7 @@ _SEED = int(os.environ.get("ZONING_TEST_SEED", "17"))
 _KILLS = int(os.environ.get("ZONING_TEST_KILLS", "3"))
 _TILE_ASSETS = ("raw_feed", "normalized", "validated", "parcels")
 _WHOLE = (("districts", "whole"), ("parcel_zoning", "whole"), ("changes", "whole"))
-#: Each asset by a process of its own; then as a run has them.
-_APART = (("tiles", "whole"), *((name, "tiles") for name in _TILE_ASSETS), *_WHOLE)
-_TOGETHER = (("tiles", "whole"), (",".join(_TILE_ASSETS), "tiles"), *_WHOLE)
+_RUNS = (("tiles", "whole"), (",".join(_TILE_ASSETS), "tiles"), *_WHOLE)
 
 
 @dataclass
@@ -110,14 +108,14 @@ def test_each_run_on_another_disk(
         for each in (alone, workers):
             each.add_county(ID, county_toml(portal))
         alone.done("sync", ID)
-        for assets, which in _APART:
+        for assets, which in _RUNS:
             assert workers.step(assets, which, ID)
         first = content.of(alone.database)
         assert not content.differences(content.of(workers.database), first)
         switch_release(portal, 2)
         alone.done("sync", ID)
         killer = _Killer(store, chance)
-        for number, (assets, which) in enumerate(_TOGETHER):
+        for number, (assets, which) in enumerate(_RUNS):
             if number == 1:
                 with _restarted(store, 6.0):
                     killer.run(workers, assets, which)
