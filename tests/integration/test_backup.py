@@ -247,12 +247,13 @@ def _recovered(backup: Backup, source: Server) -> Iterator[str]:
     with (backup.base / "postgresql.auto.conf").open("a") as opened:
         opened.write("".join(f"{name} = '{value}'\n" for name, value in settings.items()))
     source.write(backup.base / "recovery.signal", "")
-    log = backup.base.parent / "recovered.log"
+    log = backup.base / "recovered.log"
     done = source.programs.run(
         ["pg_ctl", "start", "-w", "-t", "200", "-D", str(backup.base), "-l", str(log)], source.site
     )
     try:
-        assert done.returncode == 0, (done.stderr, log.read_text()[-2000:])
+        said = log.read_text()[-2000:] if log.exists() else ""
+        assert done.returncode == 0, (done.stdout, done.stderr, said)
         url = urlsplit(source.url)
         address = url._replace(netloc=f"{url.username}:{url.password}@127.0.0.1:{port}").geturl()
         until(lambda: not rows(address, "SELECT pg_is_in_recovery()")[0][0], "the end of the recovery", most_s=120)
