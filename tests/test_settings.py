@@ -64,3 +64,16 @@ def test_what_is_not_found_says_where_it_was_searched(tmp_path: Path) -> None:
     assert f"write {REPO}/jurisdictions/us-xx-nowhere.toml, or choose one of: " in done.stderr
     assert f"(searched: {REPO}/jurisdictions" in done.stderr
     assert done.stderr.rstrip().endswith("and the packaged examples)")
+
+
+@pytest.mark.parametrize(
+    ("store", "exports"),
+    [
+        ("s3://bucket/a/", "s3://bucket/a/exports/us-xx-a"),
+        ("az://c/a", "az://c/a/exports/us-xx-a"),
+        ("/data/store", None),
+    ],
+)
+def test_where_runs_write_exports(store: str, exports: str | None) -> None:
+    """To a store that all machines share; a folder is of one machine."""
+    assert Settings.of({"ZONING_STORE_URL": store}).shared_exports("us-xx-a") == exports

@@ -16,6 +16,7 @@ ZoningError                 one line: where, what happened, what to do
 │   └── NotALayer               the address is not a layer: correct the address
 ├── HarvestError            the harvest is not proven; published data does not change
 │   ├── HarvestIncomplete       the numbers of rows do not match
+│   ├── HarvestRunning          another process harvests the same feed: wait
 │   ├── AcceptanceNeeded        a tripwire failed: a person must accept or discard the release
 │   ├── CoverStale              the layer changed after its tiles were computed: materialize `tiles` again
 │   └── UndoneMeanwhile         a rollback happened during the run: run it again
@@ -143,6 +144,12 @@ class HarvestError(ZoningError):
 
 class HarvestIncomplete(HarvestError):
     """The number of rows received differs from the number that the portal states; the message has both."""
+
+    is_temporary = True
+
+
+class HarvestRunning(HarvestError):
+    """Another process harvests the same feed, and did not end while this one waited."""
 
     is_temporary = True
 

@@ -36,6 +36,12 @@ class Settings:
         """The folder for downloads, which may be deleted at any time."""
         return self.home / "scratch"
 
+    def shared_exports(self, jurisdiction: str) -> str | None:
+        """Where runs on several machines write the exports of a jurisdiction; None: the store is a folder of this
+        machine, and they go to the folder `exports` of ZONING_HOME."""
+        is_shared = self.store_url.startswith(("s3://", "gs://", "az://"))
+        return f"{self.store_url.rstrip('/')}/exports/{jurisdiction}" if is_shared else None
+
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Settings":
         """Read the settings from an environment."""

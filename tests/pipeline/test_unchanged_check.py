@@ -250,7 +250,7 @@ def _signals_moved(place: Town) -> None:
     objects, at = place.pipeline.objects, datetime.now(UTC)
     before = feed_baselines.find(objects, ID, PARCELS)
     assert before
-    feed_baselines.put(objects, ID, PARCELS, before.rows, {"size": 1}, at)
+    feed_baselines.put(objects, ID, PARCELS, replace(before, signals={"size": 1}, at=at.isoformat()))
 
 
 def _file_is_gone(place: Town) -> None:

@@ -146,7 +146,7 @@ def prepare_dagster() -> Path:
 def _prepare_storage(home: Path) -> None:
     from zoning_assets.storage.postgis import database  # noqa: PLC0415
 
-    url = os.environ.get("ZONING_DATABASE_URL") or database.bring_up(settings().home, os.environ)
+    url = database.bring_up(settings().home, os.environ)  # as the writer, who creates and owns Dagster's schema
     address = dagster_storage.bring_up(settings().home, os.environ, url)
     os.environ[dagster_storage.SETTING] = address
     if settings().home == CLONE / ".zoning":

@@ -32,7 +32,11 @@ class ExportFiles(dg.Config):
     """What is written."""
 
     format: str = Field("geoparquet", description="The format, as `zoning export --format` takes it.")
-    to: str = Field("", description="A folder, s3://, gs:// or az://. Empty: a folder below ZONING_HOME.")
+    to: str = Field(
+        "",
+        description="A folder, s3://, gs:// or az://. Empty: the folder `exports` of ZONING_HOME, or of"
+        " ZONING_STORE_URL if that is no folder.",
+    )
 
 
 def export_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
@@ -79,7 +83,7 @@ def _export(zoning: Zoning, jurisdiction: str, layer: str, config: ExportFiles) 
     from zoning_assets.exports.layers import LAYERS  # noqa: PLC0415
     from zoning_assets.exports.row_reader import ExportRequest  # noqa: PLC0415
 
-    place = layer_export.ExportPlace(zoning.settings.home, config.to or None)
+    place = layer_export.ExportPlace(zoning.settings.home, config.to or zoning.settings.shared_exports(jurisdiction))
     request = ExportRequest(jurisdiction, LAYERS[layer])
     described = zoning.jurisdiction(jurisdiction)
     try:

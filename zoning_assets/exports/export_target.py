@@ -95,7 +95,7 @@ class ExportTarget:
         """
         self.objects.delete([self.sidecar])
         if self.folder is None:
-            self.objects.put_file(self.name, draft)
+            self.objects.put(self.name, draft)
         else:
             _sync(draft)
             draft.replace(self.folder / self.name)

@@ -7,10 +7,10 @@ name, and the rows in the database must equal the rows of the validated table.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zoning_assets.errors import ZoningError
-from zoning_assets.harvest import Harvest
+from zoning_assets.harvest import Harvest, Page
 from zoning_assets.model import PARCELS, PARCELS_JOIN, VALIDATED, Place
 from zoning_assets.pipeline import map_layers
 from zoning_assets.storage.object_store import joined_tables, raw_harvests
@@ -64,15 +64,15 @@ def verify(url: str, objects: Objects) -> IntegrityReport:
         for number in audit_records.broken_audit_rows(url)
     ]
     pages = rows = places = 0
-    jurisdictions = set[str]()
+    jurisdictions, checked = set[str](), _Pages(objects)
     with connect(url) as connection:
         for row in connection.execute(named("integrity_check")["newest"]).fetchall():
             batch, places = _Batch(*row), places + 1
             try:
                 harvest = raw_harvests.of(objects, Place(batch.jurisdiction, batch.tile), batch.feed, batch.harvest)
                 pages += len(harvest.pages)
-                faults += _page_faults(objects, harvest, batch.where)
-                faults += _layer_faults(objects, harvest)
+                faults += checked.faults(harvest, batch.where)
+                faults += _layer_faults(objects, checked, harvest)
                 expected, found = _expected_rows(objects, batch), _found_rows(connection, batch)
                 rows += len(found)
                 faults += _row_faults(expected, found, batch.where)
@@ -81,38 +81,50 @@ def verify(url: str, objects: Objects) -> IntegrityReport:
             jurisdictions.add(batch.jurisdiction)
     for jurisdiction in sorted(jurisdictions):
         try:
-            faults += _table_faults(objects, jurisdiction)
+            faults += _table_faults(objects, checked, jurisdiction)
         except ZoningError as error:
             faults.append(str(error))
     return IntegrityReport(places, pages, rows, tuple(faults))
 
 
-def _page_faults(objects: Objects, harvest: Harvest, where: str) -> Iterator[str]:
-    """Yield the pages that are missing, or whose content changed."""
-    for page in harvest.pages:
+@dataclass(frozen=True)
+class _Pages:
+    """Checks pages. The tiles of a layer share its pages, and each page is read once."""
+
+    objects: Objects
+    _fault: dict[str, str | None] = field(default_factory=dict)  # by the name of the object
+
+    def faults(self, harvest: Harvest, where: str) -> Iterator[str]:
+        """Yield the pages that are missing, or whose content changed."""
+        for page in harvest.pages:
+            name = raw_harvests.name_of_page(harvest, page)
+            if name not in self._fault:
+                self._fault[name] = self._check(name, page)
+            if self._fault[name]:
+                yield f"{where}: page {page.name[:12]} {self._fault[name]}"
+
+    def _check(self, name: str, page: Page) -> str | None:
         try:
-            name = hashlib.sha256(raw_harvests.read_page(objects, harvest, page)).hexdigest()
+            found = hashlib.sha256(raw_harvests.read_packed(self.objects, name)).hexdigest()
         except (ZoningError, ValueError, raw_harvests.BrokenPage):
-            yield f"{where}: page {page.name[:12]} is missing, or cannot be read"
-            continue
-        if name != page.name:
-            yield f"{where}: page {page.name[:12]} has changed"
+            return "is missing, or cannot be read"
+        return None if found == page.name else "has changed"
 
 
-def _layer_faults(objects: Objects, harvest: Harvest) -> Iterator[str]:
+def _layer_faults(objects: Objects, checked: _Pages, harvest: Harvest) -> Iterator[str]:
     """Yield the faults of the raw pages of a map with overlays, whose own pages are made from them."""
     for feed, id_ in map_layers.layer_harvests(harvest.proof):
         layer = raw_harvests.of(objects, Place(harvest.jurisdiction), feed, id_)
-        yield from _page_faults(objects, layer, f"{harvest.jurisdiction} {feed}")
+        yield from checked.faults(layer, f"{harvest.jurisdiction} {feed}")
 
 
-def _table_faults(objects: Objects, jurisdiction: str) -> Iterator[str]:
+def _table_faults(objects: Objects, checked: _Pages, jurisdiction: str) -> Iterator[str]:
     """Yield the faults of the newest harvest of the table that is joined to the parcels, if there is one."""
     table = joined_tables.find(objects, jurisdiction, PARCELS_JOIN)
     if table is None:
         return
     where = f"{jurisdiction} {PARCELS_JOIN}"
-    yield from _page_faults(objects, raw_harvests.of(objects, Place(jurisdiction), PARCELS_JOIN, table.harvest), where)
+    yield from checked.faults(raw_harvests.of(objects, Place(jurisdiction), PARCELS_JOIN, table.harvest), where)
     if (
         joined_columns.content_id(joined_tables.get_keyed(objects, jurisdiction, PARCELS_JOIN, table.table))
         != table.table

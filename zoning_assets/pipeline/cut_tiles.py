@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +19,9 @@ from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.object_store import raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.object_store.raw_harvests import OwnedRows
+
+#: Requests to the store at the same time.
+_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,15 @@ class TileCutter:
             layer = raw_harvests.of(self.objects, Place(cover.jurisdiction), cover.feed, cover.harvest)
             rows = raw_harvests.get_rows(self.objects, cover.jurisdiction, cover.feed, cover.harvest, cover.cut)
             find = partial(_cut_harvest, self.objects, cover, layer, rows)
-        items = dict[Place, WorkItem | ZoningError]()
-        for place in places:
+
+        def item_of(place: Place) -> WorkItem | ZoningError:
             try:
-                items[place] = make_work_item(self.objects, jurisdiction, cover, _readable(find(place)))
+                return make_work_item(self.objects, jurisdiction, cover, _readable(find(place)))
             except ZoningError as error:
-                items[place] = error
-        return items
+                return error
+
+        with ThreadPoolExecutor(_THREADS) as threads:
+            return dict(zip(places, threads.map(item_of, places), strict=True))
 
     async def normalize(self, items: Sequence[WorkItem]) -> None:
         """Write the normalized tables that are missing. The pages of a layer are normalized once, whatever the number
@@ -126,8 +132,11 @@ def _readable(harvest: Harvest) -> Harvest:
 
 
 def _not_normalized(items: Sequence[WorkItem]) -> list[WorkItem]:
-    return [item for item in items if item.table(NORMALIZED).find_summary(item.objects) is None]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        found = threads.map(lambda item: item.table(NORMALIZED).find_summary(item.objects), items)
+        return [item for item, summary in zip(items, found, strict=True) if summary is None]
 
 
 def _missing_pages(layer: WorkItem, wanted: Iterable[Page]) -> list[Page]:
-    return [page for page in wanted if not layer.pages.has(layer.objects, page.name)]
+    stored = layer.pages.stored(layer.objects)
+    return [page for page in wanted if page.name not in stored]

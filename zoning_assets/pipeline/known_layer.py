@@ -8,6 +8,7 @@ from zoning_assets.errors import HarvestMissing
 from zoning_assets.harvest import Cover
 from zoning_assets.model import ZONING, Jurisdiction, Place
 from zoning_assets.storage.object_store import feed_baselines, raw_harvests
+from zoning_assets.storage.object_store.feed_baselines import Baseline
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import feed_freshness, snapshots
 
@@ -28,7 +29,8 @@ def record_published(objects: Objects, database: str, cover: Cover, published: S
         tiles = feed_baselines.add_published_tiles(objects, cover.jurisdiction, cover.feed, cover.state, tiles)
     complete = tiles >= set(cover.tiles) if cover.tiles else bool(published)
     if complete:
-        feed_baselines.put(objects, cover.jurisdiction, cover.feed, cover.rows, cover.signals, cover.refreshed)
+        baseline = Baseline(cover.rows, cover.signals, cover.refreshed.isoformat(), cover.seen)
+        feed_baselines.put(objects, cover.jurisdiction, cover.feed, baseline)
         snapshots.set_compared_batch(database, cover.jurisdiction, cover.feed)
         feed_freshness.store_harvest(database, cover.jurisdiction, cover.feed, datetime.fromisoformat(cover.seen))
 

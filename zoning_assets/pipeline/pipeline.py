@@ -53,10 +53,11 @@ from zoning_assets.pipeline.runner import FeedRun, PreparedLayer, places_in
 from zoning_assets.pipeline.validation import ValidatedTable, Validator
 from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool
-from zoning_assets.storage.object_store import raw_harvests
+from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.storage.postgis.harvest_lock import harvest_lock
 from zoning_assets.storage.postgis.publish import PublishResult
-from zoning_assets.storage.postgis.records import correction_records
+from zoning_assets.storage.postgis.records import correction_records, feed_freshness
 from zoning_assets.transform.quality.release_checks import Verdict
 from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
@@ -131,7 +132,7 @@ class Pipeline:
                 cover = None
                 if RAW in stages and feed == ZONING:  # parcels are harvested by `harvest`, as their tiles depend on it
                     client = self._client(http, active_holds, jurisdiction, feed)
-                    cover = await self._harvest(jurisdiction, feed, client)
+                    cover = await self._harvest(jurisdiction, feed, client, partial(http.stopped, jurisdiction.id))
                 own = sorted(places_in(jurisdiction.id, places), key=str)
                 return await TileCutter(self.objects, self.pool).prepare(jurisdiction, feed, cover, own, stages)
 
@@ -218,7 +219,7 @@ class Pipeline:
             if error := await active_holds.wait_until_resumed(jurisdiction.id, hosts, stopped):
                 raise error
             client = self._client(http, active_holds, jurisdiction, feed)
-            return await self._harvest(jurisdiction, feed, client, force=force)
+            return await self._harvest(jurisdiction, feed, client, stopped, force=force)
 
     async def probe(self, jurisdiction: Jurisdiction, feed: str, now: datetime) -> ProbeResult:
         """Ask a portal for signs of a change. No row is fetched and nothing is stored.
@@ -229,6 +230,8 @@ class Pipeline:
         tally = Tally()
         async with self.http() as http:
             why = await self._harvester.probe(jurisdiction, feed, http.for_work(tally), now)
+        if why is None and self.database and await asyncio.to_thread(self._is_older, jurisdiction.id, feed):
+            why = "the database was restored: it is older than the object store"
         return ProbeResult(jurisdiction.id, feed, why, tally.requests)
 
     async def try_first_page(self, jurisdiction: Jurisdiction, feed: str, tally: Tally | None = None) -> Outcome:
@@ -254,6 +257,12 @@ class Pipeline:
             return replace(outcome, error=error)
         return outcome
 
+    def _is_older(self, jurisdiction: str, feed: str) -> bool:
+        """Whether the database is older than what the object store tells about the feed."""
+        baseline = feed_baselines.find(self.objects, jurisdiction, feed)
+        harvested = feed_freshness.find_harvested(self.database, jurisdiction, feed)
+        return feed_baselines.database_is_older(baseline, harvested)
+
     @property
     def _harvester(self) -> Harvester:
         return Harvester(self.objects, self.scratch, self.pool)
@@ -267,15 +276,24 @@ class Pipeline:
         paused = partial(active_holds.error, jurisdiction.id, hosts_of(jurisdiction, feed))
         return http.for_work(Tally(), paused, self.kept.get((jurisdiction.id, feed)))
 
-    async def _harvest(self, jurisdiction: Jurisdiction, feed: str, http: Client, *, force: bool = False) -> Cover:
-        """Harvest a layer, and store its cover with the cost of the harvest."""
-        tally, started = http.tally, time.monotonic()
-        cover = await self._harvester.harvest(jurisdiction, feed, http, self.now(), force=force)
-        seconds = round(time.monotonic() - started, 3)
-        cover = replace(cover, cost={"requests": tally.requests, "bytes": tally.bytes, "seconds": seconds})
-        await asyncio.to_thread(raw_harvests.put_cover, self.objects, cover)
-        await asyncio.to_thread(raw_harvests.put_cost, self.objects, cover)
-        return cover
+    async def _harvest(
+        self,
+        jurisdiction: Jurisdiction,
+        feed: str,
+        http: Client,
+        stopped: Callable[[], ZoningError | None],
+        *,
+        force: bool = False,
+    ) -> Cover:
+        """Harvest a layer, and store its cover with the cost of the harvest. No other process does so meanwhile."""
+        async with harvest_lock(self.database, jurisdiction.id, feed, stopped):
+            tally, started = http.tally, time.monotonic()
+            cover = await self._harvester.harvest(jurisdiction, feed, http, self.now(), force=force)
+            seconds = round(time.monotonic() - started, 3)
+            cover = replace(cover, cost={"requests": tally.requests, "bytes": tally.bytes, "seconds": seconds})
+            await asyncio.to_thread(raw_harvests.put_cover, self.objects, cover)
+            await asyncio.to_thread(raw_harvests.put_cost, self.objects, cover)
+            return cover
 
     def _resolve_repeated_key(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
         """Handle a key that two rows have. If a person's fix gave the key, the fix is withdrawn; else the layer has

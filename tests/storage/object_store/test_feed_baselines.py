@@ -30,7 +30,7 @@ def guard(objects: Objects, rows: int, **changes: object) -> None:
 )
 def test_a_drop_by_a_tenth_waits_for_a_person(objects: Objects, rows: int, fine: bool) -> None:
     """The limit of OpenAddresses: a smaller drop is accepted, from the limit on nothing is retired without a person."""
-    feed_baselines.put(objects, "us-xx-a", "parcels", 1000, None, datetime.now(UTC))
+    feed_baselines.put(objects, "us-xx-a", "parcels", Baseline(1000, None, NOW.isoformat()))
     if fine:
         guard(objects, rows)
     else:
@@ -47,7 +47,7 @@ def test_an_empty_layer_is_refused_at_the_first_harvest(objects: Objects) -> Non
 
 def test_a_map_is_refused_only_if_it_is_empty(objects: Objects) -> None:
     """Districts are often merged, so their number is not checked before the fetch."""
-    feed_baselines.put(objects, "us-xx-a", "zoning", 297, None, datetime.now(UTC))
+    feed_baselines.put(objects, "us-xx-a", "zoning", Baseline(297, None, NOW.isoformat()))
     guard(objects, 254, name="zoning")
     guard(objects, 1, name="zoning")
     with pytest.raises(AcceptanceNeeded, match="zoning accept us-xx-a --feed zoning"):
@@ -56,7 +56,7 @@ def test_a_map_is_refused_only_if_it_is_empty(objects: Objects) -> None:
 
 def test_the_jurisdiction_file_can_change_the_limit(objects: Objects) -> None:
     """`may_shrink = 1` never refuses, `may_shrink = 0.5` refuses from a half on."""
-    feed_baselines.put(objects, "us-xx-a", "parcels", 1000, None, datetime.now(UTC))
+    feed_baselines.put(objects, "us-xx-a", "parcels", Baseline(1000, None, NOW.isoformat()))
     guard(objects, 0, may_shrink=1.0)
     guard(objects, 501, may_shrink=0.5)
     with pytest.raises(AcceptanceNeeded):
@@ -65,7 +65,7 @@ def test_the_jurisdiction_file_can_change_the_limit(objects: Objects) -> None:
 
 def test_an_accepted_row_count_is_the_new_baseline(objects: Objects) -> None:
     """The accepted number passes; another drop from there is refused; nothing can be accepted twice."""
-    feed_baselines.put(objects, "us-xx-a", "parcels", 1000, {"count": 1000}, datetime.now(UTC))
+    feed_baselines.put(objects, "us-xx-a", "parcels", Baseline(1000, {"count": 1000}, NOW.isoformat()))
     with pytest.raises(AcceptanceNeeded):
         guard(objects, 400)
     assert feed_baselines.accept(objects, "us-xx-a", "parcels", "ann", "two towns left the county") == (1000, 400)
@@ -91,3 +91,13 @@ def test_unchanged_signals_avoid_a_fetch_only_for_a_limited_time() -> None:
     assert "gives no change signals" in str(
         feed_baselines.fetch_reason(Baseline(10, {}, NOW.isoformat()), {}, 30, soon)
     )
+
+
+def test_a_restored_database_is_older_than_its_store() -> None:
+    """It does not know of the publication that the store tells of. Earlier versions stored no such time."""
+    published = Baseline(10, {}, NOW.isoformat(), NOW.isoformat())
+    assert feed_baselines.database_is_older(published, None)
+    assert feed_baselines.database_is_older(published, NOW - timedelta(seconds=1))
+    assert not feed_baselines.database_is_older(published, NOW)
+    assert not feed_baselines.database_is_older(Baseline(10, {}, NOW.isoformat()), None)
+    assert not feed_baselines.database_is_older(None, NOW)

@@ -22,6 +22,7 @@ class Baseline:
     rows: int
     signals: Mapping[str, Any] | None = None  # of the last probe; None: not probed
     at: str = ""  # ISO 8601
+    seen: str = ""  # ISO 8601; when the portal was last confirmed to have these rows; "": an earlier version
     accepted_by: str | None = None
     reason: str | None = None
     rolled_back: bool = False  # and not published since
@@ -33,11 +34,8 @@ def find(objects: Objects, jurisdiction: str, feed: str) -> Baseline | None:
     return Baseline(**document) if document else None
 
 
-def put(  # noqa: PLR0913 - the fields of a baseline
-    objects: Objects, jurisdiction: str, feed: str, rows: int, signals: Mapping[str, Any] | None, at: datetime
-) -> None:
-    """Store the baseline of a publication. `at`: the time of the portal's state."""
-    baseline = Baseline(rows, signals, at.isoformat())
+def put(objects: Objects, jurisdiction: str, feed: str, baseline: Baseline) -> None:
+    """Store the baseline of a publication."""
     objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(baseline))
 
 
@@ -123,6 +121,18 @@ def discard(objects: Objects, jurisdiction: str, feed: str) -> int:
         raise NothingWaits("no harvest waits for a decision", where=f"{jurisdiction} {feed}", do="no action is needed")
     objects.delete([name])
     return int(waiting["rows"])
+
+
+def database_is_older(baseline: Baseline | None, harvested: datetime | None) -> bool:
+    """Whether the database does not know of this publication: it was restored from a backup that is older.
+
+    Args:
+        baseline: of the feed.
+        harvested: when the complete feed was last published, by the database; None: never.
+    """
+    if baseline is None or not baseline.seen:
+        return False
+    return harvested is None or harvested < datetime.fromisoformat(baseline.seen)
 
 
 def fetch_reason(

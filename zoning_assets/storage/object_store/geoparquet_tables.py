@@ -79,7 +79,7 @@ class StageTable:
 
     def rejections(self, objects: Objects) -> pd.DataFrame:
         """Read the rejected rows."""
-        return pd.read_parquet(io.BytesIO(objects.get(f"{self.folder}/rejections.parquet")))
+        return pd.read_parquet(io.BytesIO(objects.get_immutable(f"{self.folder}/rejections.parquet")))
 
     def picture(self, objects: Objects) -> bytes:
         """Read the preview image (PNG)."""
@@ -91,7 +91,10 @@ class StageTable:
 
     def find_summary(self, objects: Objects) -> dict[str, Any] | None:
         """The summary; None: the table is not committed."""
-        return objects.find_json(f"{self.folder}/table.json")
+        try:
+            return self.summary(objects)
+        except HarvestMissing:
+            return None
 
     def summary(self, objects: Objects) -> dict[str, Any]:
         """The summary that was given to `commit`.
@@ -99,8 +102,8 @@ class StageTable:
         Raises:
             HarvestMissing: the table is not committed.
         """
-        objects.get(f"{self.folder}/table.json")
-        return self.find_summary(objects) or {}
+        found: dict[str, Any] = orjson.loads(objects.get_immutable(f"{self.folder}/table.json"))
+        return found
 
     def _part(self, part: int) -> str:
         return f"{self.folder}/{part:05d}.parquet"
@@ -154,9 +157,9 @@ class PageTables:
             return None
         return pa.ipc.open_file(body).read_all()
 
-    def has(self, objects: Objects, page: str) -> bool:
-        """Whether the table of a page is stored."""
-        return objects.has(self._name(page))
+    def stored(self, objects: Objects) -> set[str]:
+        """The names of the pages whose tables are stored."""
+        return {PurePosixPath(name).stem for name in objects.names(self.folder)}
 
     def _name(self, page: str) -> str:
         return f"{self.folder}/{page}.arrow"

@@ -8,6 +8,7 @@ raw/JURISDICTION/FEED/TILE/draft/HASH.json      the page that answered a request
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import orjson
 import zstandard
 
-from zoning_assets.errors import HarvestIncomplete
+from zoning_assets.errors import HarvestIncomplete, HarvestMissing
 from zoning_assets.harvest import Harvest, Page
 from zoning_assets.model import Place
 from zoning_assets.storage.object_store.object_store import Objects
@@ -25,6 +26,8 @@ from zoning_assets.transform.geometry import content_hash
 _LEVEL = 1  # level 3 takes 2.5 times as long, and pages are 9% smaller
 #: Not all layers state when they were edited, so pages of an older draft are fetched again.
 _MAX_AGE = timedelta(hours=24)
+#: Requests to the store at the same time.
+_THREADS = 16
 
 
 @dataclass
@@ -35,6 +38,7 @@ class HarvestDraft:
     place: Place
     feed: str
     pages: list[Page] = field(default_factory=list)
+    _written: dict[str, dict[str, Any]] = field(default_factory=dict)  # entries that this object wrote, by name
 
     def begin(self, state: Mapping[str, Any], now: datetime | None = None) -> str:
         """Continue an earlier draft, or discard it and start again.
@@ -62,8 +66,10 @@ class HarvestDraft:
     def find(self, question: Mapping[str, str]) -> bytes | None:
         """The stored page that answered a question; None: there is none."""
         entry = self.objects.find_json(self._entry(question))
-        name = page_name(self.place, self.feed, entry["page"]) if entry else ""
-        return read_packed(self.objects, name) if name and self.objects.has(name) else None
+        try:
+            return read_packed(self.objects, page_name(self.place, self.feed, entry["page"])) if entry else None
+        except HarvestMissing:
+            return None
 
     def add(self, body: bytes, *, rows: int, question: Mapping[str, str] | None = None) -> Page:
         """Store a page; equal pages are stored once.
@@ -78,7 +84,8 @@ class HarvestDraft:
         new = not self.objects.has(name)
         if question is not None and (new or not self.objects.has(self._entry(question))):
             # Written before the page: if the run fails in between, `_clear` still knows the page.
-            self.objects.put_json(self._entry(question), {"page": page.name, "new": new})
+            self._written[self._entry(question)] = entry = {"page": page.name, "new": new}
+            self.objects.put_json(self._entry(question), entry)
         if new:
             self.objects.put(name, zstandard.compress(body, _LEVEL))
         self.pages.append(page)
@@ -96,7 +103,9 @@ class HarvestDraft:
             HarvestIncomplete: another process that harvests the same layer has deleted pages.
         """
         names = {page_name(self.place, self.feed, page.name) for page in self.pages}
-        if not all(map(self.objects.has, names)):
+        with ThreadPoolExecutor(_THREADS) as threads:
+            is_complete = all(threads.map(self.objects.has, names))
+        if not is_complete:
             what = "pages were deleted: another process harvests the same layer"
             raise HarvestIncomplete(what, where=f"{self.place} {self.feed}", do="run again; nothing was published")
         place, pages = self.place, tuple(self.pages)
@@ -111,7 +120,10 @@ class HarvestDraft:
         entries = self._entries()
         if not entries and not self.objects.has(self._state):
             return
-        documents = [self.objects.find_json(name) or {} for name in entries]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            documents = list(
+                threads.map(lambda name: self._written.get(name) or self.objects.find_json(name) or {}, entries)
+            )
         pages = {entry["page"] for entry in documents if entry.get("new")} - keep
         self.objects.delete([page_name(self.place, self.feed, name) for name in sorted(pages)])
         self.objects.delete([*entries, self._state])  # last, because they name the pages to delete

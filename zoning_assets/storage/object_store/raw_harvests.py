@@ -53,7 +53,7 @@ def of(objects: Objects, place: Place, feed: str, harvest: str) -> Harvest:
     Raises:
         HarvestMissing: it is not stored.
     """
-    document = orjson.loads(objects.get(f"{folder_of(place, feed)}/harvests/{harvest}.json"))
+    document = orjson.loads(objects.get_immutable(f"{folder_of(place, feed)}/harvests/{harvest}.json"))
     return Harvest(**{**document, "pages": tuple(Page(**page) for page in document["pages"])})
 
 
@@ -64,8 +64,13 @@ def read_page(objects: Objects, harvest: Harvest, page: Page) -> bytes:
         HarvestMissing: the page is not stored.
         BrokenPage: it is damaged.
     """
+    return read_packed(objects, name_of_page(harvest, page))
+
+
+def name_of_page(harvest: Harvest, page: Page) -> str:
+    """The object name of a page of a harvest; the pages of a tile's harvest are those of its layer."""
     place = Place(harvest.jurisdiction, None if harvest.of else harvest.tile)
-    return read_packed(objects, page_name(place, harvest.feed, page.name))
+    return page_name(place, harvest.feed, page.name)
 
 
 def read_packed(objects: Objects, name: str) -> bytes:
@@ -203,7 +208,9 @@ def put_tile(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, ti
         pages = tuple(replace(layer.pages[n], rows=c) for n, c in zip(numbers.tolist(), counts.tolist(), strict=True))
         harvest = replace(layer, tile=tile, pages=pages, id=id_, of=layer.id, cut=cover.cut)
         objects.put_json(f"{folder}/harvests/{id_}.json", asdict(harvest))
-    objects.put_json(f"{folder}/latest.json", {"harvest": id_})
+    newest = {"harvest": id_}
+    if objects.find_json(f"{folder}/latest.json") != newest:  # reading costs a tenth of writing
+        objects.put_json(f"{folder}/latest.json", newest)
     return harvest
 
 

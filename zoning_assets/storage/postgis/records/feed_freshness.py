@@ -34,6 +34,18 @@ def feeds(url: str) -> dict[str, FeedFreshness]:
     return {f"{each.jurisdiction}/{each.feed}": each for each in known}
 
 
+def find_harvested(url: str, jurisdiction: str, feed: str) -> datetime | None:
+    """When the complete feed was last published; None: never.
+
+    Raises:
+        DatabaseUnavailable: the database does not answer.
+    """
+    with translated_errors(url), session(url) as connection:
+        values = {"jurisdiction": jurisdiction, "feed": feed}
+        found = connection.execute(named("feed_freshness")["harvested_at"], values).fetchone()
+    return found[0] if found else None
+
+
 def store_probe(url: str, known: FeedFreshness) -> None:
     """Store the result of a probe; `current` is set if nothing had changed."""
     values = {

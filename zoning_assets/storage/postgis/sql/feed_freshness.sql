@@ -5,6 +5,10 @@
 SELECT jurisdiction, feed, probed, next_probe, why, error, requests, current, harvested FROM zoning.feed
 ORDER BY jurisdiction, feed;
 
+-- name: harvested_at
+-- When the whole feed was last published.
+SELECT harvested FROM zoning.feed WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s;
+
 -- name: probed
 -- The result of a probe. If nothing had changed, the published rows are current.
 INSERT INTO zoning.feed AS f (jurisdiction, feed, probed, next_probe, why, error, requests, current)

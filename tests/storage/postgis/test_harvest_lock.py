@@ -1,0 +1,71 @@
+"""One process at a time harvests a feed; the others wait, or say who does."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from zoning_assets.errors import DatabaseUnavailable, HarvestRunning, Stopping, ZoningError
+from zoning_assets.storage.postgis.harvest_lock import harvest_lock
+
+_HOLD = """
+import asyncio, sys
+from zoning_assets.storage.postgis.harvest_lock import harvest_lock
+async def main():
+    async with harvest_lock(sys.argv[1], "us-xx-a", "parcels", lambda: None):
+        print("held", flush=True)
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+def no_reason() -> ZoningError | None:
+    return None
+
+
+async def taken(url: str, feed: str = "parcels", longest_s: float = 0.0) -> bool:
+    async with harvest_lock(url, "us-xx-a", feed, no_reason, longest_s):
+        return True
+
+
+def test_a_killed_process_leaves_no_lock(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    """While it runs, another one waits with one line, and fails in the end; other feeds are free. After kill -9 the one
+    that waits goes on."""
+    with subprocess.Popen([sys.executable, "-c", _HOLD, database], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout
+            assert holder.stdout.readline() == b"held\n"
+            with pytest.raises(HarvestRunning, match=r"another process.* harvests this feed"):
+                asyncio.run(taken(database))
+            assert asyncio.run(taken(database, "zoning"))
+            caplog.clear()
+
+            async def waits() -> bool:
+                waiting = asyncio.create_task(taken(database, longest_s=60))
+                await asyncio.sleep(1.2)
+                assert not waiting.done()
+                holder.kill()
+                return await waiting
+
+            with caplog.at_level(logging.WARNING):
+                assert asyncio.run(waits())
+            assert [each.message.count("waiting for its end") for each in caplog.records] == [1]
+        finally:
+            holder.kill()
+
+
+def test_who_is_asked_to_stop_waits_no_longer(database: str) -> None:
+    """And a database that does not answer is one line."""
+    asked = Stopping("asked to stop", where="here", do="run again")
+
+    async def both() -> None:
+        first = harvest_lock(database, "us-xx-a", "parcels", no_reason)
+        async with first, harvest_lock(database, "us-xx-a", "parcels", lambda: asked):
+            pass
+
+    with pytest.raises(Stopping):
+        asyncio.run(both())
+    with pytest.raises(DatabaseUnavailable):
+        asyncio.run(taken("postgresql://127.0.0.1:1/none"))
