@@ -158,6 +158,11 @@ def _dagster(
     """Import and open Dagster; yield a function that returns the runs of a jurisdiction. `name`: of the command."""
     with ExitStack() as stack:
         with progress.working("Starting Dagster"):
+            from zoning_assets.defs import webserver  # noqa: PLC0415
+            from zoning_assets.pipeline.workers.worker_pool import preload  # noqa: PLC0415
+
+            if webserver.announcement(Path(os.environ["DAGSTER_HOME"])) is None:
+                preload()  # without `zoning up`; the workers' modules are imported while this process imports Dagster
             from zoning_assets.defs import sync_runs  # noqa: PLC0415 - it takes a second
 
             instance = stack.enter_context(bootstrap.dagster_instance())

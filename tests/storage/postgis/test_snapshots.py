@@ -149,3 +149,25 @@ def test_a_batch_without_changes_computes_nothing(database: str, tmp_path: Path)
     batch(database, "parcels")
     again = change_detection.update_parcel_zoning(database, town)
     assert (again.overlaid, again.changed) == (0, 0)
+
+
+@pytest.mark.parametrize(("after", "overlaid"), [(box(0, 0, 6, 9), 0), (box(0, 0, 5, 9), 1)])
+def test_a_parcel_with_the_same_shape_is_not_computed_again(
+    database: str, tmp_path: Path, after: str, overlaid: int
+) -> None:
+    """A parcel changes twice between two updates of the shares: only its code, or also its shape."""
+    town, before = read_toml(tmp_path, TOML), box(0, 0, 6, 9)
+    first, zoning = batch(database, "parcels"), batch(database, "zoning")
+    put(database, "district", "base", "A", zoning, box(0, 0, 9, 9))
+    put(database, "parcel", "lot", "A", first, before)
+    change_detection.update_parcel_zoning(database, town)
+    second, third = batch(database, "parcels"), batch(database, "parcels")
+    put(database, "parcel", "lot", "A", first, before, until=second)
+    put(database, "parcel", "lot", "B", second, after, until=third)
+    with psycopg.connect(database) as connection:
+        connection.execute("DELETE FROM zoning.parcel")
+    put(database, "parcel", "lot", "C", third, after)
+    done = change_detection.update_parcel_zoning(database, town)
+    assert (done.overlaid, done.changed) == (overlaid, overlaid)
+    ((area_m2,),) = rows(database, "SELECT area_m2 FROM zoning.parcel_zoning")
+    assert area_m2 == pytest.approx({0: 4941, 1: 4117}[overlaid], abs=1)

@@ -89,7 +89,8 @@ class ParcelZoning:
         return frame(self._rows("districts"), ("district_id", "code", "code_local", "effective"))
 
     def changed_ground(self, most: int) -> pd.DataFrame | None:
-        """Old and new `geometry` (target CRS) of parcels and districts that were added, retired or changed.
+        """Old and new `geometry` (target CRS) of parcels and districts that were added, retired or changed. A parcel of
+        which only the attributes changed is left out.
 
         None: the rules changed, or there are more than `most` shapes; all parcels have to be computed.
         """
@@ -137,7 +138,7 @@ class ParcelZoning:
         self.do("create_stage")
         if not batch.is_first:
             self.do("create_stage_index")
-            for some in self._streamed("retired", no_map=no_map):
+            for some in self._streamed("retired", parcels=self.made_of[1], no_map=no_map):
                 batch.end_all([key for (key,) in some])
         return batch
 

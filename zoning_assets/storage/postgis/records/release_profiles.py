@@ -54,10 +54,10 @@ def differing(url: str, jurisdiction: str, keys: Sequence[str], hashes: Sequence
     """
     values = {"jurisdiction": jurisdiction, "keys": keys, "hashes": hashes, "shapes": MOST_MOVES}
     with translated_errors(url), session(url) as connection:
-        row = connection.execute(named("release_profiles")["published_keys"], values).fetchone()
         found = connection.execute(named("release_profiles")["differing"], values).fetchall()
-    table = pd.DataFrame(found, columns=["key", *COMPARED, "geometry"], dtype=object)
-    return row[0] if row else 0, table.assign(geometry=pd.Series(shapely.from_wkb(table["geometry"]), dtype=object))
+    rows = [row for _, *row in found if row[0] is not None]
+    table = pd.DataFrame(rows, columns=["key", *COMPARED, "geometry"], dtype=object)
+    return found[0][0], table.assign(geometry=pd.Series(shapely.from_wkb(table["geometry"]), dtype=object))
 
 
 @dataclass(frozen=True)

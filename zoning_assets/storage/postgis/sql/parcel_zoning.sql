@@ -65,11 +65,18 @@ SELECT district_id, code, code_local, effective, ST_AsBinary(geom) FROM zoning.d
 WHERE jurisdiction = %(jurisdiction)s ORDER BY district_id;
 
 -- name: changed_ground
--- Old and new shapes of parcels and districts that were added, retired or changed since; at most `most`.
+-- Old and new shapes of parcels and districts that were added, retired or changed since; at most `most`. A parcel with the
+-- same shape as before has the same shares, so it is left out; OFFSET 0 looks up each one (see publish.sql).
 SELECT ST_AsBinary(geom) FROM (
-    SELECT geom FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s
+    SELECT geom FROM zoning.parcel p WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(parcels)s AND NOT EXISTS (
+        SELECT FROM zoning.parcel_version v WHERE v.jurisdiction = %(jurisdiction)s AND v.parcel_id = p.parcel_id
+            AND v.batch_id <= %(parcels)s AND v.ended_by > %(parcels)s AND v.geom::bytea = p.geom::bytea OFFSET 0
+    )
     UNION ALL
-    SELECT geom FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(parcels)s
+    SELECT geom FROM zoning.parcel_version v WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(parcels)s AND NOT EXISTS (
+        SELECT FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = v.parcel_id
+            AND p.geom::bytea = v.geom::bytea OFFSET 0
+    )
     UNION ALL
     SELECT geom FROM zoning.district WHERE jurisdiction = %(jurisdiction)s AND batch_id > %(zoning)s
     UNION ALL
@@ -170,11 +177,15 @@ old AS (
 SELECT DISTINCT parcel_id FROM ((TABLE new EXCEPT TABLE old) UNION ALL (TABLE old EXCEPT TABLE new)) AS d;
 
 -- name: retired
--- Parcels that have shares but no longer exist; without a map: all parcels that have shares.
-SELECT DISTINCT z.parcel_id FROM zoning.parcel_zoning z LEFT JOIN LATERAL (
-    SELECT true AS is_present FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = z.parcel_id OFFSET 0
-) p ON true
-WHERE z.jurisdiction = %(jurisdiction)s AND (%(no_map)s OR p.is_present IS NULL);
+-- Parcels that ended since and no longer exist; without a map: all parcels that have shares.
+SELECT v.parcel_id FROM (
+    SELECT DISTINCT parcel_id FROM zoning.parcel_version
+    WHERE jurisdiction = %(jurisdiction)s AND ended_by > %(parcels)s AND NOT %(no_map)s
+) v WHERE NOT EXISTS (
+    SELECT FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = v.parcel_id OFFSET 0
+)
+UNION ALL
+SELECT DISTINCT parcel_id FROM zoning.parcel_zoning WHERE jurisdiction = %(jurisdiction)s AND %(no_map)s;
 
 -- name: supersede
 -- The shares of some parcels become versions. Their legal end is the day from which the new shares of the facet apply.

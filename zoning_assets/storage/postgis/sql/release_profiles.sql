@@ -29,23 +29,24 @@ FROM zoning.district WHERE jurisdiction = %(jurisdiction)s GROUP BY 1;
 -- The number of published parcels.
 SELECT count(*) FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s;
 
--- name: published_keys
--- How many of some keys are published. OFFSET 0 makes the planner look up each key (see publish.sql).
-SELECT count(*) FROM unnest(%(keys)s::text[]) k, LATERAL (
-    SELECT 1 FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = k OFFSET 0
-) p;
-
 -- name: differing
--- Published parcels whose content hash differs, with the shapes of some; the sample does not depend on the tiles.
-SELECT d.key, d.zoning_code, d.land_use, d.address,
-    CASE WHEN row_number() OVER (ORDER BY d.hash) <= %(shapes)s THEN ST_AsBinary(d.geom) END
-FROM (
-    SELECT n.key, n.hash, p.zoning_code_local AS zoning_code, p.land_use, p.address, p.geom
+-- How many of some keys are published, in each row; and the published parcels whose content hash differs, with the shapes of
+-- some (one row without a key if there is none). The sample of shapes does not depend on the tiles. OFFSET 0 makes the
+-- planner look up each key (see publish.sql).
+WITH published AS MATERIALIZED (
+    SELECT n.key, n.hash, p.content_hash <> n.hash AS differs
     FROM unnest(%(keys)s::text[], %(hashes)s::text[]) n (key, hash), LATERAL (
-        SELECT p.* FROM zoning.parcel p WHERE p.jurisdiction = %(jurisdiction)s AND p.parcel_id = n.key OFFSET 0
+        SELECT content_hash FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = n.key OFFSET 0
     ) p
-    WHERE p.content_hash <> n.hash
-) d;
+)
+SELECT counted.kept, d.key, d.zoning_code_local, d.land_use, d.address,
+    CASE WHEN row_number() OVER (ORDER BY d.hash) <= %(shapes)s THEN ST_AsBinary(d.geom) END
+FROM (SELECT count(*) AS kept FROM published) counted LEFT JOIN (
+    SELECT o.key, o.hash, p.* FROM published o, LATERAL (
+        SELECT zoning_code_local, land_use, address, geom FROM zoning.parcel
+        WHERE jurisdiction = %(jurisdiction)s AND parcel_id = o.key OFFSET 0
+    ) p WHERE o.differs
+) d ON true;
 
 -- name: past
 -- The measures of earlier complete releases that were published, newest first.
