@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from zoning_assets import local_postgres
 from zoning_assets.errors import DatabaseUnavailable, SchemaMismatch, StoreError
 from zoning_assets.graceful_stop import CLEANUP_CALLS
+from zoning_assets.storage.postgis import connection_settings
 from zoning_assets.storage.postgis.database_errors import Reason, reason
 from zoning_assets.storage.postgis.sql_queries import named
 
@@ -59,7 +60,7 @@ def open_connection(url: str) -> Connection:
         DatabaseUnavailable: see connect.
     """
     try:
-        connection = psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
+        connection = connection_settings.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
     except psycopg.Error as error:
         raise connection_error(error, url) from None
     _opened.add(connection)
@@ -180,9 +181,9 @@ def _joined(base: str, query: dict[str, str], *options: str) -> str:
 def _is_ready(url: str) -> bool:
     """Whether this URL can be opened and its schema has the version of this program."""
     try:
-        with psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets") as connection:
+        with open_connection(url) as connection:
             return revision(connection) == HEAD
-    except psycopg.Error:  # the role is missing or not granted; if the database does not answer, a later call raises
+    except (psycopg.Error, DatabaseUnavailable):  # the role is missing or not granted; a later call tells anything else
         return False
 
 
@@ -264,7 +265,7 @@ def _run_alembic(url: str, found: str | None) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(files("zoning_assets.storage.postgis").joinpath("migrations")))
-    engine = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
+    engine = sa.create_engine("postgresql+psycopg://", creator=lambda: connection_settings.connect(url))
     try:
         with engine.begin() as connection:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
