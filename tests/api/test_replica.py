@@ -21,6 +21,7 @@ from tests.support.waiting import until
 from zoning_assets.api import problems
 from zoning_assets.api.server_settings import ServerSettings
 from zoning_assets.api.tokens import Tokens
+from zoning_assets.cli.serve import status_of
 from zoning_assets.errors import DatabaseUnavailable
 from zoning_assets.storage.postgis import database as db
 from zoning_assets.storage.postgis import replica
@@ -50,7 +51,7 @@ def api(pair: Pair, home: Path) -> Iterator[Client]:
         read_url=read,
         write_url=write,
         primary_url=reader_url(home / "none", write, 10),
-        status=dict,  # the commands are tested below
+        status=lambda: status_of(read, write),
         tokens=Tokens((("review", REVIEW_TOKEN),)),
     )
     with serving(settings) as client:
@@ -107,8 +108,7 @@ def test_answers_and_their_tags_are_those_of_the_standby(pair: Pair, api: Client
     until(lambda: address_of(api)[0] == "after", "the replay", most_s=20, every_s=0.1)
     time.sleep(0.6)
     assert address_of(api)[1] != tag
-    until(lambda: behind(pair) == 0, "the standby's replay", most_s=60, every_s=0.1)
-    assert replica.read_state(pair.standby, pair.primary).behind_s == 0
+    until(lambda: replica.read_state(pair.standby, pair.primary).behind_s == 0, "the replay", most_s=60, every_s=0.1)
 
 
 def test_everything_that_reads_works_on_a_standby(api: Client) -> None:

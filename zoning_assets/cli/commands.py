@@ -131,6 +131,10 @@ COMMANDS: Mapping[str, CommandEntry] = {
         "Write the generated reference pages (docs/reference) and build the documentation in .zoning/site.",
     ),
     "up": CommandEntry("up:up", "Start everything and keep it running; Ctrl-C stops it."),
+    "locations": CommandEntry(
+        "locations:locations",
+        "Show the Dagster code locations, one for each group of jurisdictions; --write writes workspace.yaml.",
+    ),
     "serve": CommandEntry("serve:serve", "Serve the map and the API on this machine; Ctrl-C stops it."),
     "db": CommandEntry("db:app", "The database: up, down, url, psql, tables."),
     "bench": CommandEntry("bench:app", "Measurements."),

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable
 
 import dagster as dg
 
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.model import Place
 
-TILES = dg.DynamicPartitionsDefinition(name="tiles")
+TILES = dg.DynamicPartitionsDefinition(name=WHOLE.tiles)
 _SEPARATOR = ":"
 
 
@@ -30,13 +31,15 @@ def jurisdictions(ids: Collection[str]) -> dg.StaticPartitionsDefinition:
     return dg.StaticPartitionsDefinition(sorted(ids))
 
 
-def keys_of(instance: dg.DagsterInstance, jurisdiction: str) -> list[str]:
-    """Return the keys of the registered tiles of a jurisdiction."""
+def keys_of(instance: dg.DagsterInstance, jurisdiction: str, location: Location = WHOLE) -> list[str]:
+    """Return the keys of the registered tiles of a jurisdiction. `location`: its group."""
     prefix = jurisdiction + _SEPARATOR
-    return [key for key in instance.get_dynamic_partitions(str(TILES.name)) if key.startswith(prefix)]
+    return [key for key in instance.get_dynamic_partitions(location.tiles) if key.startswith(prefix)]
 
 
-def register(instance: dg.DagsterInstance, jurisdiction: str, tiles: Collection[str]) -> tuple[int, int]:
+def register(
+    instance: dg.DagsterInstance, jurisdiction: str, tiles: Collection[str], location: Location = WHOLE
+) -> tuple[int, int]:
     """Replace the registered tiles of a jurisdiction; return how many were added and deleted.
 
     One statement adds all new keys after the existing ones. Then obsolete keys are deleted. Other keys do not change,
@@ -44,20 +47,25 @@ def register(instance: dg.DagsterInstance, jurisdiction: str, tiles: Collection[
     keys stay until the next call deletes them.
     """
     wanted = {key_of(Place(jurisdiction, tile)) for tile in tiles}
-    known = set(keys_of(instance, jurisdiction))
+    known = set(keys_of(instance, jurisdiction, location))
     new, gone = wanted - known, known - wanted
-    instance.add_dynamic_partitions(str(TILES.name), sorted(new))
-    _delete(instance, gone)
+    instance.add_dynamic_partitions(location.tiles, sorted(new))
+    _delete(instance, gone, location)
     return len(new), len(gone)
 
 
-def unregister(instance: dg.DagsterInstance, jurisdiction: str) -> int:
+def unregister(instance: dg.DagsterInstance, jurisdiction: str, location: Location = WHOLE) -> int:
     """Unregister all tiles of a jurisdiction; return how many there were."""
-    known = keys_of(instance, jurisdiction)
-    _delete(instance, known)
+    known = keys_of(instance, jurisdiction, location)
+    _delete(instance, known, location)
     return len(known)
 
 
-def _delete(instance: dg.DagsterInstance, keys: Iterable[str]) -> None:
+def _delete(instance: dg.DagsterInstance, keys: Iterable[str], location: Location) -> None:
     for key in sorted(keys):
-        instance.delete_dynamic_partition(str(TILES.name), key)
+        instance.delete_dynamic_partition(location.tiles, key)
+
+
+def asset_key(name: str, location: Location = WHOLE) -> dg.AssetKey:
+    """Return the key of an asset in a group: Dagster allows a key in one code location only."""
+    return dg.AssetKey([location.identifier, name] if location.name else [name])

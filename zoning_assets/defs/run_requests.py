@@ -15,6 +15,7 @@ import dagster as dg
 from zoning_assets.defs import partitions, retry_policies
 from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START, ranges
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Place
 
 FIND_TILES, PUBLISH_PARCELS, PUBLISH_DISTRICTS, TELL_CHANGES = (
@@ -36,9 +37,10 @@ FEED_OF = {FIND_TILES: PARCELS, PUBLISH_PARCELS: PARCELS, PUBLISH_DISTRICTS: ZON
 _PARTITION = "dagster/partition"
 
 
-def asset_jobs() -> list[dg.JobDefinition]:
+def asset_jobs(location: Location = WHOLE) -> list[dg.JobDefinition]:
     """Return the jobs that sensors request."""
-    return [dg.define_asset_job(name, dg.AssetSelection.assets(*assets)) for name, assets in _ASSETS.items()]  # type: ignore[misc]
+    keys = {name: [partitions.asset_key(each, location) for each in assets] for name, assets in _ASSETS.items()}
+    return [dg.define_asset_job(name, dg.AssetSelection.assets(*each)) for name, each in keys.items()]  # type: ignore[misc]
 
 
 def job_of(assets: Sequence[str]) -> str:
@@ -47,24 +49,26 @@ def job_of(assets: Sequence[str]) -> str:
 
 
 def of_keys(
-    instance: dg.DagsterInstance, job: str, jurisdiction: Jurisdiction, keys: Sequence[str]
+    instance: dg.DagsterInstance, job: str, jurisdiction: Jurisdiction, keys: Sequence[str], location: Location = WHOLE
 ) -> list[dg.RunRequest]:
     """Return the runs of a job for partitions of one jurisdiction, without run keys."""
     feed = FEED_OF[job]
     if job == PUBLISH_PARCELS:
-        return list(of_tiles(instance, "", WatchedFeed(jurisdiction, feed), keys))
+        return list(of_tiles(instance, "", WatchedFeed(jurisdiction, feed), keys, location))
     if feed == CHANGES:
         return [of_feed("", WatchedFeed(jurisdiction, next(iter(jurisdiction.feeds))), CHANGES)]
     return [of_feed("", WatchedFeed(jurisdiction, feed))]
 
 
-def wanted(instance: dg.DagsterInstance, run_key: str, feed: WatchedFeed, tiles: Sequence[str]) -> list[dg.RunRequest]:
+def wanted(
+    instance: dg.DagsterInstance, run_key: str, feed: WatchedFeed, tiles: Sequence[str], location: Location = WHOLE
+) -> list[dg.RunRequest]:
     """Return the runs that update these tiles of a feed. The whole feed is updated if no tile is given, or if a tile is
     no longer registered."""
-    known = partitions.keys_of(instance, feed.jurisdiction.id)
+    known = partitions.keys_of(instance, feed.jurisdiction.id, location)
     keys = [partitions.key_of(Place(feed.jurisdiction.id, tile)) for tile in tiles]
     if feed.name == PARCELS and keys and set(keys) <= set(known):
-        return list(of_tiles(instance, run_key, feed, keys))
+        return list(of_tiles(instance, run_key, feed, keys, location))
     return [of_feed(run_key, feed)]
 
 
@@ -83,10 +87,10 @@ def of_unknown(run_key: str, jurisdiction: str, feed: str) -> dg.RunRequest:
 
 
 def of_tiles(
-    instance: dg.DagsterInstance, run_key: str, feed: WatchedFeed, keys: Sequence[str]
+    instance: dg.DagsterInstance, run_key: str, feed: WatchedFeed, keys: Sequence[str], location: Location = WHOLE
 ) -> Iterator[dg.RunRequest]:
     """Return a run for each contiguous range of tiles."""
-    for number, (start, end) in enumerate(ranges(instance.get_dynamic_partitions(str(partitions.TILES.name)), keys)):
+    for number, (start, end) in enumerate(ranges(instance.get_dynamic_partitions(location.tiles), keys)):
         tags = {**_tags(feed), RANGE_START: start, RANGE_END: end}
         yield dg.RunRequest(f"{run_key} +{number}" if number else run_key, job_name=PUBLISH_PARCELS, tags=tags)
 

@@ -25,7 +25,7 @@ DATABASE, SCHEMA = "dagster", "zoning_dagster"
 #: A partition key is the jurisdiction, a separator, and the tile (partitions.py).
 _REGISTERED = """
 SELECT count(*) FROM dynamic_partitions
-WHERE partitions_def_name = 'tiles' AND starts_with(partition, %(jurisdiction)s)
+WHERE partitions_def_name = %(name)s AND starts_with(partition, %(jurisdiction)s)
     AND substr(partition, length(%(jurisdiction)s) + 2) = ANY (%(tiles)s)
 """
 #: Advisory lock: only one process at a time creates Dagster's tables.
@@ -68,15 +68,16 @@ def locked(address: str) -> Iterator[None]:
         yield
 
 
-def has_tiles(address: str, jurisdiction: str, tiles: Collection[str]) -> bool:
+def has_tiles(address: str, jurisdiction: str, tiles: Collection[str], name: str) -> bool:
     """Whether these tiles of a jurisdiction are registered as partitions; False if Dagster has no tables yet.
 
-    It reads Dagster's table directly, because importing Dagster takes a second.
+    `name`: of the partitions of tiles of its group. It reads Dagster's table directly, because importing Dagster takes
+    a second.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    values = {"jurisdiction": jurisdiction, "tiles": list(tiles)}
+    values = {"jurisdiction": jurisdiction, "tiles": list(tiles), "name": name}
     with database.connect(address) as connection:
         try:
             found = connection.execute(_REGISTERED, values).fetchone()

@@ -34,6 +34,10 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "the first that exists of `./jurisdictions`, `jurisdictions` in the clone, and `ZONING_HOME/jurisdictions`",
         "The folder of your jurisdiction files. Your file replaces a packaged example of the same id.",
     ),
+    "ZONING_LOCATIONS": (
+        "one Dagster code location has all jurisdictions",
+        "One code location for each group: `state`, or a TOML file of groups (docs/how-to/locations.md).",
+    ),
     "ZONING_API_TOKENS": (
         "none: only this machine can read, and `zoning serve` prints a token for reviews",
         "Tokens of the API: `read:TOKEN,review:TOKEN`, or a file with one of them on each line.",

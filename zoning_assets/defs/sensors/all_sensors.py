@@ -13,6 +13,9 @@
     changes_delivered  subscriptions/delivery           sends new changes to the subscriptions
     minutes_due        minutes_due                      polls the minutes of legislative bodies once a day
 
+If jurisdictions are grouped (ZONING_LOCATIONS), each group has these sensors for its own jurisdictions; run_lost and
+changes_delivered, which concern everything, are in the first group only.
+
 The end of a hold or of a maintenance window needs no sensor: feeds that became due meanwhile are requested once then.
 """
 
@@ -29,9 +32,18 @@ from zoning_assets.defs.sensors.minutes_due import minutes_due
 from zoning_assets.defs.sensors.promise_broken import promise_broken
 from zoning_assets.defs.sensors.retry_failed import retry_failed
 from zoning_assets.defs.sensors.run_lost import run_lost
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 
 
-def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
-    """Return all sensors. `zoning up` runs them."""
-    requesting = (feed_changed, retry_failed, promise_broken, amendment_arrived, harvest_goes_on)
-    return [*(sensor(jobs) for sensor in requesting), exports_follow(), run_lost, changes_delivered, minutes_due]
+def sensors(
+    jobs: Sequence[dg.JobDefinition], location: Location = WHOLE, *, is_first: bool = True
+) -> list[dg.SensorDefinition]:
+    """Return the sensors of a group. `zoning up` runs them. `is_first`: it is the first group, or the only one."""
+    requesting = (feed_changed, retry_failed, promise_broken, harvest_goes_on)
+    return [
+        *(sensor(jobs, location) for sensor in requesting),
+        amendment_arrived(jobs, location, is_first=is_first),
+        exports_follow(),
+        minutes_due(location),
+        *((run_lost, changes_delivered) if is_first else ()),
+    ]

@@ -10,10 +10,11 @@ from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import failed_partitions, tick_data
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.defs.sensors.tick_data import TICK_S
+from zoning_assets.jurisdictions.locations import WHOLE, Location, Locations
 from zoning_assets.model import CHANGES
 
 
-def retry_failed(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
+def retry_failed(jobs: Sequence[dg.JobDefinition], location: Location = WHOLE) -> dg.SensorDefinition:
     """Return the sensor that requests runs for failed partitions."""
 
     @dg.sensor(
@@ -23,25 +24,29 @@ def retry_failed(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
         description="Retries failed partitions a few times with growing delays. After that, an operator must act.",
     )
     def retry_failed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        seen, cursor = tick_data.load(zoning, datetime.now(UTC)), failed_partitions.parse_cursor(context.cursor)
-        requests, after = failed_partitions.due(cursor, seen.failed, seen.closed, seen.now)
+        seen, cursor = (
+            tick_data.load(zoning, datetime.now(UTC), location),
+            failed_partitions.parse_cursor(context.cursor),
+        )
+        ours = [
+            each for each in seen.failed if Locations.of(zoning.settings.locations).find(each.jurisdiction) == location
+        ]
+        requests, after = failed_partitions.due(cursor, ours, seen.closed, seen.now)
         by_key = {key: feed for feed in seen.feeds for key in (f"{feed.jurisdiction.id}/{CHANGES}", feed.key)}
         known = [
             (request, by_key[key])
             for request in requests
             if (key := f"{request.jurisdiction}/{request.feed}") in by_key
         ]
-        requested = [each for request, feed in known for each in _retry_runs(context.instance, request, feed)]
-        return tick_data.result(
-            requested, failed_partitions.serialize(after, seen.failed), "no failed partition is due"
-        )
+        requested = [each for request, feed in known for each in _retry_runs(context.instance, request, feed, location)]
+        return tick_data.result(requested, failed_partitions.serialize(after, ours), "no failed partition is due")
 
     return retry_failed
 
 
 def _retry_runs(
-    instance: dg.DagsterInstance, request: failed_partitions.RetryRequest, feed: WatchedFeed
+    instance: dg.DagsterInstance, request: failed_partitions.RetryRequest, feed: WatchedFeed, location: Location
 ) -> list[dg.RunRequest]:
     if request.feed == CHANGES:
         return [run_requests.of_feed(request.run_key, feed, CHANGES)]
-    return run_requests.wanted(instance, request.run_key, feed, request.tiles)
+    return run_requests.wanted(instance, request.run_key, feed, request.tiles, location)

@@ -1,6 +1,8 @@
 """A read replica of the database: its address, and how far it is behind."""
 
+import time
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -12,11 +14,12 @@ from zoning_assets.storage.postgis.database_errors import reason
 
 SETTING = "ZONING_READ_DATABASE_URL"
 _CONNECT_S = 3
+_AGAIN_S = 0.3
+#: NULL where the database is no standby, or the primary did not answer.
 _STANDBY = """
-    SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()::text,
+    SELECT pg_is_in_recovery(), pg_wal_lsn_diff(%(written)s::text::pg_lsn, pg_last_wal_replay_lsn())::bigint,
         extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8
 """
-_BEHIND = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint"
 
 
 @dataclass(frozen=True)
@@ -60,22 +63,28 @@ def answering(url: str) -> str:
 
 def read_state(replica: str, primary: str) -> ReplicaState:
     """The state of a replica; both addresses may be of readers. It never fails: a fault is part of the result."""
-    place = address(replica)
+    place, written = address(replica), _written(primary)  # first the primary: what it writes meanwhile does not count
     try:
-        with connection_settings.connect(replica, connect_timeout=_CONNECT_S) as connection:
-            is_standby, replayed, age_s = connection.execute(_STANDBY).fetchone() or (False, None, None)
+        with connection_settings.connect(replica, autocommit=True, connect_timeout=_CONNECT_S) as connection:
+            is_standby, behind, age_s = _behind(connection, written)
+            if behind:  # the primary may have written it a moment ago
+                time.sleep(_AGAIN_S)
+                is_standby, behind, age_s = _behind(connection, written)
     except psycopg.Error as error:
         return ReplicaState(place, fault=reason(error).what)
-    if not is_standby:
-        return ReplicaState(place)
-    behind = _behind_bytes(primary, replayed)
-    return ReplicaState(place, True, behind, 0.0 if behind == 0 else age_s)
+    return ReplicaState(place, is_standby, behind, 0.0 if behind == 0 else age_s)
 
 
-def _behind_bytes(primary: str, replayed: str) -> int | None:
+def _written(primary: str) -> str | None:
     try:
         with connection_settings.connect(primary, connect_timeout=_CONNECT_S) as connection:
-            row = connection.execute(_BEHIND, [replayed]).fetchone()
+            row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
     except psycopg.Error:
         return None
-    return max(int(row[0]), 0) if row else None
+    return str(row[0]) if row else None
+
+
+def _behind(connection: psycopg.Connection[Any], written: str | None) -> tuple[bool, int | None, float | None]:
+    row = connection.execute(_STANDBY, {"written": written}).fetchone()
+    is_standby, behind, age_s = row or (False, None, None)
+    return is_standby, None if behind is None else max(behind, 0), age_s
