@@ -32,19 +32,16 @@ def locations(
     """Show the code locations: their jurisdictions and the registered tiles of each."""
     setting = bootstrap.settings().locations
     groups = grouped(Locations.of(by or setting))
-    rows = [{"location": location.name, "jurisdictions": len(ids), "ids": ids} for location, ids in groups.items()]
     counted = _keys(list(groups))
-    rows = [{**row, "tiles": counted.get(location.tiles, 0)} for row, location in zip(rows, groups, strict=True)]
     path = write_workspace(list(groups), Path(os.environ["DAGSTER_HOME"])) if write else None
     if json:
+        rows = [{"location": each.name, "ids": ids, "tiles": counted[each.tiles]} for each, ids in groups.items()]
         output.document({"locations": rows, "workspace": path and str(path)})
         return
-    output.table(
-        "Code locations", [{name: row[name] for name in ("location", "jurisdictions", "tiles")} for row in rows]
-    )
-    for row in rows:
-        if row["tiles"] > MOST_KEYS:
-            output.line(f"zoning: {row['location']} has more than {MOST_KEYS:,} tiles; split it with a file of groups")
+    shown = {each.name or "all": (len(ids), counted[each.tiles]) for each, ids in groups.items()}
+    output.table("Code locations", [{"location": n, "jurisdictions": k, "tiles": t} for n, (k, t) in shown.items()])
+    for name in (name for name, (_, tiles) in shown.items() if tiles > MOST_KEYS):
+        output.line(f"zoning: {name} has more than {MOST_KEYS:,} tiles; split it with a file of groups")
     if path:
         output.result_line(f"{path} is written.")
     if by and by != setting:
