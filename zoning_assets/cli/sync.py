@@ -161,7 +161,7 @@ def _dagster(
 
             instance = stack.enter_context(bootstrap.dagster_instance())
             submit = _submitted(url, wanted, instance, name)
-            here = partial(_in_process, kept, instance)
+            here = cache(partial(_in_process, kept, instance))
             locations = Locations.of(bootstrap.settings().locations)
 
         def runs(each: Jurisdiction) -> "Sync":
@@ -169,7 +169,7 @@ def _dagster(
             materialize = submit or here(location)
             return sync_runs.Sync(materialize, instance, each, force=force, watch=_progress, location=location)
 
-        yield cache(runs)
+        yield runs
 
 
 def _submitted(

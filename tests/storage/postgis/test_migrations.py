@@ -275,8 +275,10 @@ def test_a_newer_database_that_fits_is_used(database: str) -> None:
 
 #: What a program of before cannot work with, in the statements of a migration.
 NARROWING = re.compile(
-    r"\b(DROP\s+(TABLE|COLUMN|VIEW|FUNCTION|SCHEMA)|RENAME|SET\s+NOT\s+NULL|ALTER\s+COLUMN\s+\w+\s+(SET\s+DATA\s+)?TYPE)\b",
-    re.I,
+    r"\b(DROP\s+(?:TABLE|COLUMN|VIEW|FUNCTION|SCHEMA)|RENAME|SET\s+NOT\s+NULL"
+    r"|ALTER\s+COLUMN\s+\w+\s+(?:SET\s+DATA\s+)?TYPE"
+    r"|ALTER\s+TABLE\s+zoning\.(?:parcel|district|parcel_zoning)(?:_version)?\s+ADD\s+COLUMN)\b",  # SELECT p.*
+    re.IGNORECASE,
 )
 
 
