@@ -59,7 +59,7 @@ class Pair:
         self._run("pg_basebackup", f"--dbname={self.primary}", f"--pgdata={self.folder}", "-R", "--checkpoint=fast")
         port = urlsplit(self.standby).port
         text = (self.folder / "postgresql.conf").read_text().replace(f"port = '{parts.port}'", f"port = '{port}'")
-        more = "max_standby_streaming_delay = 200ms\nhot_standby_feedback = off\n"
+        more = "max_standby_streaming_delay = 2s\nhot_standby_feedback = off\n"
         write(self.site, self.folder / "postgresql.conf", text + more)
 
     def _run(self, *command: str) -> None:
