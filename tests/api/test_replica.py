@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -64,7 +65,8 @@ def behind(pair: Pair) -> int | None:
 
 def pause(pair: Pair, *, on: bool) -> None:
     """Stop or continue the replay of the standby."""
-    rows(pair.standby, f"SELECT pg_wal_replay_{'pause' if on else 'resume'}()")
+    with suppress(psycopg.errors.SerializationFailure):  # the replay that goes on may cancel this statement
+        rows(pair.standby, f"SELECT pg_wal_replay_{'pause' if on else 'resume'}()")
     if on:
         until(
             lambda: rows(pair.standby, "SELECT pg_get_wal_replay_pause_state()") == [("paused",)], "the pause", 10, 0.05
