@@ -20,6 +20,8 @@ class Settings:
     home: Path  # ZONING_HOME
     store_url: str  # ZONING_STORE_URL
     jurisdictions: Path  # ZONING_JURISDICTIONS
+    locations: str | None = None  # ZONING_LOCATIONS: state, or a file of groups
+    read_database_url: str | None = field(default=None, repr=False)  # ZONING_READ_DATABASE_URL: a replica
     queue_url: str | None = None  # ZONING_QUEUE_URL; None: the database
     api_tokens: str | None = field(default=None, repr=False)  # ZONING_API_TOKENS: a file, or read:TOKEN,review:TOKEN
     map_tiles: str | None = None  # ZONING_MAP_TILES: https://HOST/{z}/{x}/{y}.png
@@ -50,6 +52,8 @@ class Settings:
             home=home,
             store_url=environ.get("ZONING_STORE_URL") or str(home / "store"),
             jurisdictions=_jurisdictions(environ.get("ZONING_JURISDICTIONS"), home),
+            locations=environ.get("ZONING_LOCATIONS") or None,
+            read_database_url=environ.get("ZONING_READ_DATABASE_URL") or None,
             queue_url=environ.get("ZONING_QUEUE_URL") or None,
             api_tokens=environ.get("ZONING_API_TOKENS") or None,
             map_tiles=environ.get("ZONING_MAP_TILES") or None,

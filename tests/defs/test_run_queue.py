@@ -95,7 +95,7 @@ def test_it_is_found_where_storage_and_settings_are_the_same(
         instance.add_daemon_heartbeat(DaemonHeartbeat(now, DAEMON, "1"))
         found = find()
         assert found is not None
-        assert (found.webserver, found.location) == (Webserver(port), ("here", "ours"))
+        assert (found.webserver, found.locations) == (Webserver(port), {"here": "ours"})
         assert find(settings="other") is None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(instance, "get_daemon_heartbeats", _fail)
@@ -113,7 +113,7 @@ def test_it_is_found_where_storage_and_settings_are_the_same(
 
 
 def test_a_daemon_that_recorded_an_error_is_alive(instance: dg.DagsterInstance, playing: Playing) -> None:
-    queue = run_queue.RunQueue(Webserver(playing.server_address[1]), instance, ("here", "ours"), "sync 1")
+    queue = run_queue.RunQueue(Webserver(playing.server_address[1]), instance, {"here": "ours"}, "sync 1")
     now = time.time()
     assert queue.why_dead(now) == "the daemon of `zoning up` never sent a heartbeat"
     error = SerializableErrorInfo("a sensor failed", [], None)

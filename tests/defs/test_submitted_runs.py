@@ -91,7 +91,7 @@ def webserver(instance: dg.DagsterInstance) -> FakeWebserver:
 @pytest.fixture
 def submission(tmp_path: Path, instance: dg.DagsterInstance, webserver: FakeWebserver) -> Submission:
     jurisdiction = read_toml(tmp_path, county_toml("http://127.0.0.1:1"), ID)
-    queue = RunQueue(webserver, instance, ("here", "__repository__"), "sync 1")  # type: ignore[arg-type]
+    queue = RunQueue(webserver, instance, {"here": "__repository__"}, "sync 1")  # type: ignore[arg-type]
     return Submission(queue, {ID: jurisdiction}, "")
 
 

@@ -4,13 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
-import asyncpg
 from fastapi import Depends, FastAPI
 
 from zoning_assets.api import (
     change_routes,
     map_routes,
-    ogc_collections,
     ogc_endpoints,
     page_routes,
     parcel_routes,
@@ -22,6 +20,7 @@ from zoning_assets.api.api_document import openapi
 from zoning_assets.api.ogc_parameters import OVERRIDES, known_only
 from zoning_assets.api.program_version import program_version
 from zoning_assets.api.published_state import PublishedState
+from zoning_assets.api.read_pool import read_collections, read_pool
 from zoning_assets.api.request_guard import RequestGuard
 from zoning_assets.api.server_settings import ServerSettings
 
@@ -58,15 +57,7 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
     """Read the columns of the collections, then keep a pool of read-only sessions for tipg."""
     settings: ServerSettings = app.state.settings
     anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
-    connection = await asyncpg.connect(settings.read_url)
-    try:
-        # tipg reads the catalog with temporary functions, which a read-only transaction refuses.
-        await connection.execute("SET default_transaction_read_only = off")
-        app.state.collections = await ogc_collections.read_catalog(connection)
-    finally:
-        await connection.close()
-    async with asyncpg.create_pool(
-        settings.read_url, min_size=1, max_size=settings.connections, init=ogc_collections.prepare
-    ) as pool:
+    app.state.collections = await read_collections(settings.primary_url or settings.read_url)
+    async with read_pool(settings.read_url, settings.connections) as pool:
         app.state.pool = app.state.published.pool = pool
         yield

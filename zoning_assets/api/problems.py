@@ -26,6 +26,8 @@ MEDIA_TYPE = "application/problem+json"
 #: exist, program limit. XX000 is how PostGIS reports a shape that it cannot read.
 _OF_THE_REQUEST = ("22", "42", "54", "XX000")
 _CANCELED, _FORBIDDEN = "57014", "42501"
+#: A replica cancels a query that needs rows of which the primary has deleted the old versions.
+_CONFLICTS = ("40001", "40P01")
 _BAD_REQUEST = (
     tipg_errors.InvalidBBox, tipg_errors.InvalidPropertyName, tipg_errors.InvalidGeometryColumnName,
     tipg_errors.InvalidDatetimeColumnName, tipg_errors.InvalidDatetime, tipg_errors.InvalidLimit,
@@ -81,6 +83,8 @@ def _of_postgres(request: Request, error: Exception) -> Response:
     state = getattr(error, "sqlstate", None) or ""
     if state == _CANCELED:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the query takes too long; narrow it", {"Retry-After": "5"})
+    if state in _CONFLICTS:
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "newer data arrived meanwhile; ask again", {"Retry-After": "1"})
     is_refused = isinstance(error, psycopg.DataError) or state.startswith(_OF_THE_REQUEST)
     if is_refused and state != _FORBIDDEN:
         return problem(HTTPStatus.BAD_REQUEST, "a value or a filter of the request does not fit the data")

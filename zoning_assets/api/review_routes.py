@@ -30,7 +30,8 @@ def reviews(
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Response:
     """List the changes that wait for a decision, and the amendments with open questions."""
-    url = settings_of(request).read_url
+    settings = settings_of(request)
+    url = settings.primary_url or settings.read_url  # a replica would still show what was decided a moment ago
     document = {
         "reviews": review_records.waiting(url, jurisdiction, limit),
         "questions": amendment_records.queue(url, "questions", jurisdiction)[:limit],

@@ -14,7 +14,8 @@ STATEMENT_S, REQUEST_S = 10, 20
 class ServerSettings:
     """The settings of one server.
 
-    `read_url` and `write_url`: the database; sessions of the first have the reader role and are read-only.
+    `read_url` and `write_url`: the database; sessions of the first have the reader role and are read-only. It may be a
+    replica; then `primary_url` has the same role at the primary server.
     `status`: returns the document of `zoning status --json`; the command line has it.
     """
 
@@ -22,6 +23,7 @@ class ServerSettings:
     write_url: str
     status: Callable[[], Mapping[str, Any]]
     tokens: Tokens = field(default_factory=Tokens)
+    primary_url: str | None = None
     is_loopback: bool = True
     tiles: str | None = None  # address of background tiles, https://HOST/{z}/{x}/{y}.png
     attribution: str = ""

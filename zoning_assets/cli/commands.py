@@ -139,6 +139,10 @@ COMMANDS: Mapping[str, CommandEntry] = {
         "worker:worker",
         "Execute runs on this machine, which come through the broker of ZONING_RUNS_ON; Ctrl-C stops it.",
     ),
+    "locations": CommandEntry(
+        "locations:locations",
+        "Show the Dagster code locations, one for each group of jurisdictions; --write writes workspace.yaml.",
+    ),
     "serve": CommandEntry("serve:serve", "Serve the map and the API on this machine; Ctrl-C stops it."),
     "db": CommandEntry("db:app", "The database: up, down, url, psql, tables."),
     "bench": CommandEntry("bench:app", "Measurements."),

@@ -20,8 +20,11 @@ from zoning_assets.storage.postgis.records import failure_records, hold_records
 from zoning_assets.storage.postgis.records import feed_freshness as stored
 from zoning_assets.storage.postgis.records import status_queries as published
 from zoning_assets.storage.postgis.records.failure_records import Failure
+from zoning_assets.storage.postgis.replica import ReplicaState, read_state
 
 Rows = list[dict[str, Any]]
+#: A replica that is further behind than this needs a person.
+_BEHIND_MOST_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class SystemStatus:
     failed: Sequence[Failure]
     holds: Sequence[hold_records.Hold]
     held: Rows  # releases that wait for a decision; see status_queries.held
+    replica: ReplicaState | None = None  # None: ZONING_READ_DATABASE_URL is not set
 
     def jurisdictions(self) -> Rows:
         """One row per jurisdiction that was published or that a file describes."""
@@ -101,6 +105,7 @@ class SystemStatus:
         yield from self._dead_failures()
         yield from self._queue_problems()
         yield from self._overdue_feeds()
+        yield from self._replica_problems()
 
     @cached_property
     def _without_file(self) -> frozenset[str]:
@@ -148,9 +153,23 @@ class SystemStatus:
                 what = f"not confirmed as current within {feed.freshness_limit(self.now)}"
                 yield feed.key, what, "check its failures and its host, and that `zoning up` runs"
 
+    def _replica_problems(self) -> Iterator[tuple[str, str, str]]:
+        """A replica that does not answer, or is far behind."""
+        found = self.replica
+        if found and found.fault:
+            yield f"replica {found.address}", found.fault, "start it, or unset ZONING_READ_DATABASE_URL"
+        elif found and (found.behind_s or 0) > _BEHIND_MOST_S:
+            yield f"replica {found.address}", f"it is {found.behind_s:,.0f} s behind", "look at its log and its load"
 
-def read_status(url: str, settings: Settings, now: datetime) -> SystemStatus:
+
+def read_status(url: str, settings: Settings, now: datetime, primary: str | None = None) -> SystemStatus:
     """Read the state from the database and the files, without requests to a portal and without Dagster.
+
+    Args:
+        url: the database to read.
+        settings: the settings of this process.
+        now: the current time.
+        primary: the address of the primary server, if `url` is that of a replica.
 
     Raises:
         DatabaseUnavailable: no database answers.
@@ -172,6 +191,7 @@ def read_status(url: str, settings: Settings, now: datetime) -> SystemStatus:
         failed=failure_records.unsolved(url),
         holds=hold_records.active(url),
         held=published.held(url),
+        replica=read_state(replica, primary or url) if (replica := settings.read_database_url) else None,
     )
 
 

@@ -10,6 +10,7 @@ from zoning_assets import jurisdictions
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import output
 from zoning_assets.errors import JurisdictionInvalid, NothingFound, SettingInvalid
+from zoning_assets.jurisdictions.locations import Location, Locations
 
 
 def remove(
@@ -37,8 +38,9 @@ def remove(
         reason=reason,
         dry_run=not yes,
     )
+    location = Locations.of(bootstrap.settings().locations).find(jurisdiction)
     with bootstrap.dagster_instance() as instance:
-        tiles = (partitions.unregister if yes else _count_partitions)(instance, jurisdiction)
+        tiles = (partitions.unregister if yes else _count_partitions)(instance, jurisdiction, location)
     found: dict[str, int] = {**done.found, "partitions": tiles}
     if not any(found.values()):
         raise NothingFound(
@@ -53,10 +55,10 @@ def remove(
         _show(jurisdiction, found, undo, yes=yes)
 
 
-def _count_partitions(instance: Any, jurisdiction: str) -> int:
+def _count_partitions(instance: Any, jurisdiction: str, location: Location) -> int:
     from zoning_assets.defs import partitions  # noqa: PLC0415
 
-    return len(partitions.keys_of(instance, jurisdiction))
+    return len(partitions.keys_of(instance, jurisdiction, location))
 
 
 def _own_hosts(jurisdiction: str) -> set[str]:

@@ -80,15 +80,19 @@ def listening(host: str, port: int) -> socket.socket:
 
 def _server_settings(settings: Settings, tokens: "Tokens", host: str, dagster: str | None) -> "ServerSettings":
     from zoning_assets.api.server_settings import STATEMENT_S, ServerSettings  # noqa: PLC0415
+    from zoning_assets.storage.postgis import replica  # noqa: PLC0415
     from zoning_assets.storage.postgis.reader_login import reader_url  # noqa: PLC0415
 
     write_url = bootstrap.bring_up_database()
-    read_url = reader_url(settings.home, write_url, STATEMENT_S)
+    primary_url = reader_url(settings.home, write_url, STATEMENT_S)
+    replica_url = settings.read_database_url and replica.answering(settings.read_database_url)
+    read_url = reader_url(settings.home, replica_url, STATEMENT_S) if replica_url else primary_url
     names, portals = _described(settings)
     return ServerSettings(
         read_url=read_url,
         write_url=write_url,
-        status=lambda: status_of(read_url),
+        primary_url=primary_url,
+        status=lambda: status_of(read_url, primary_url),
         tokens=tokens,
         is_loopback=host in _LOOPBACK,
         tiles=_checked_tiles(settings.map_tiles),
@@ -99,12 +103,12 @@ def _server_settings(settings: Settings, tokens: "Tokens", host: str, dagster: s
     )
 
 
-def status_of(url: str) -> Mapping[str, Any]:
-    """The document of `zoning status --json`."""
+def status_of(url: str, primary: str | None = None) -> Mapping[str, Any]:
+    """The document of `zoning status --json`. `primary`: the primary server, if `url` is of a replica."""
     from zoning_assets.cli.health import read_status  # noqa: PLC0415
     from zoning_assets.cli.status import PARTS  # noqa: PLC0415
 
-    system = read_status(url, bootstrap.settings(), datetime.now(UTC))
+    system = read_status(url, bootstrap.settings(), datetime.now(UTC), primary)
     return {name: rows_of(system) for name, rows_of in PARTS.items()}
 
 

@@ -45,6 +45,9 @@ def _show(found: Mapping[str, Rows], system: "SystemStatus") -> None:
         output.table(name.capitalize(), rows)
     for each in found["database"]:
         output.line(f"zoning: {each['warning']}") if each["warning"] else None
+    if (replica := system.replica) and not replica.fault:
+        behind = "unknown" if replica.behind_s is None else f"{replica.behind_s:,.1f} s"
+        output.result_line(f"Replica {replica.address}: behind the primary by {behind}.")
     if others := sorted({each["id"] for each in found["jurisdictions"]} - mine):
         output.result_line(f"Packaged examples for `zoning sync`: {', '.join(others)}")
     if not jurisdictions:
@@ -143,7 +146,8 @@ def _database(system: "SystemStatus") -> Rows:
 
     rights = database.rights(system.url)
     about = {"address": database.address(system.url), "schema": database.HEAD}
-    return [{**about, **asdict(rights), "warning": rights.line}]
+    replica = asdict(system.replica) if system.replica else None
+    return [{**about, **asdict(rights), "warning": rights.line, "replica": replica}]
 
 
 #: Columns of the other tables; the JSON document has all.

@@ -18,6 +18,7 @@ import typer
 from zoning_assets.cli import bootstrap, sync_check
 from zoning_assets.cli.display import output, progress, sync_summary
 from zoning_assets.errors import SettingInvalid
+from zoning_assets.jurisdictions.locations import Location, Locations
 from zoning_assets.model import PARCELS, ZONING, Jurisdiction
 from zoning_assets.storage import run_broker
 from zoning_assets.storage.postgis import process_locks
@@ -167,12 +168,18 @@ def _dagster(
 
             instance = stack.enter_context(bootstrap.dagster_instance())
             command = f"{name} {secrets.token_hex(8)}"
-            materialize = _submitted(url, wanted, instance, command)
-            if materialize:
+            submit = _submitted(url, wanted, instance, command)
+            if submit:
                 stack.enter_context(process_locks.holding(url, command))
-            else:
-                materialize = _in_process(kept, instance)
-        yield lambda each: sync_runs.Sync(materialize, instance, each, force=force, watch=_progress)
+            here = cache(partial(_in_process, kept, instance))
+            locations = Locations.of(bootstrap.settings().locations)
+
+        def runs(each: Jurisdiction) -> "Sync":
+            location = locations.find(each.id)
+            materialize = submit or here(location)
+            return sync_runs.Sync(materialize, instance, each, force=force, watch=_progress, location=location)
+
+        yield runs
 
 
 def _submitted(
@@ -188,16 +195,17 @@ def _submitted(
             output.line("No `zoning up` with these settings runs on this machine: this process makes the runs itself")
         return None
     output.line(f"The daemon of `zoning up` executes the runs: {queue.webserver.address}/runs")
-    return partial(
-        submitted_runs.materialize, submitted_runs.Submission(queue, {each.id: each for each in wanted}, url)
-    )
+    locations = Locations.of(bootstrap.settings().locations)
+    submission = submitted_runs.Submission(queue, {each.id: each for each in wanted}, url, locations)
+    return partial(submitted_runs.materialize, submission)
 
 
-def _in_process(kept: "ResponseCaches", instance: "dg.DagsterInstance") -> "Materialize":
-    """Return what makes runs in this process. `kept`: portal answers that the runs need not ask for again."""
+def _in_process(kept: "ResponseCaches", instance: "dg.DagsterInstance", location: Location) -> "Materialize":
+    """Return what makes runs of a group in this process. `kept`: portal answers that need not be asked for again."""
     from zoning_assets.defs import build, in_process_runs  # noqa: PLC0415 - it takes seconds
 
-    return partial(in_process_runs.materialize, build.definitions(bootstrap.settings(), kept), instance)
+    definitions = build.definitions(bootstrap.settings(), kept, location)
+    return partial(in_process_runs.materialize, definitions, instance, location=location)
 
 
 def _check_tile(tile: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zoning_assets import graceful_stop
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import progress
+from zoning_assets.jurisdictions.locations import Locations
 from zoning_assets.model import COUNTED, Jurisdiction, Outcome
 from zoning_assets.storage import dagster_storage
 
@@ -38,7 +39,8 @@ def _are_registered(jurisdiction: Jurisdiction, tiles: Sequence[str]) -> bool:
     """Whether Dagster's storage has the tiles as partitions; it may have been created after they were published. The
     storage of another installation is not checked."""
     address = os.environ.get(dagster_storage.SETTING)
-    return not (tiles and address) or dagster_storage.has_tiles(address, jurisdiction.id, tiles)
+    location = Locations.of(bootstrap.settings().locations).find(jurisdiction.id)
+    return not (tiles and address) or dagster_storage.has_tiles(address, jurisdiction.id, tiles, location.tiles)
 
 
 def is_current(url: str, jurisdiction: Jurisdiction) -> bool:

@@ -13,10 +13,11 @@ from typing import Annotated
 
 import typer
 
-from zoning_assets.cli import bootstrap, map_process, metrics
+from zoning_assets.cli import bootstrap, locations, map_process, metrics
 from zoning_assets.cli.display import output
 from zoning_assets.defs.webserver import Webserver, announced
 from zoning_assets.errors import StoreError
+from zoning_assets.jurisdictions.locations import Locations
 from zoning_assets.storage import run_broker
 from zoning_assets.storage.postgis.database import address
 
@@ -50,8 +51,9 @@ def up(
         free = _free_port(port)
         ui, map_port = f"http://127.0.0.1:{free}", _free_port(map_process.PORT, but=free)
         shown = stack.enter_context(map_process.serving(map_port, ui, home))
-        web = ["dagster-webserver", *_MODULE, "-h", "127.0.0.1", "-p", str(free), *_FEW_CONNECTIONS]
-        running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *_MODULE]], home, shown.address))
+        loaded = _loaded(home)
+        web = ["dagster-webserver", *loaded, "-h", "127.0.0.1", "-p", str(free), *_FEW_CONNECTIONS]
+        running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *loaded]], home, shown.address))
         _wait_for(free, running)
         _check_definitions(free)
         stack.enter_context(announced(home, free, bootstrap.settings_digest()))
@@ -70,6 +72,14 @@ def up(
         if broker:
             output.line(f"Runs go to {addresses['runs_on']}; start `zoning worker` on each machine that executes them.")
         _watch(running, shown)
+
+
+def _loaded(home: Path) -> list[str]:
+    """The arguments that say what Dagster loads: all jurisdictions, or a code location for each group of them."""
+    chosen = Locations.of(bootstrap.settings().locations)
+    if not chosen.is_grouped:
+        return _MODULE
+    return ["-w", str(locations.write_workspace(list(locations.grouped(chosen)), home))]
 
 
 def _free_port(first: int, but: int = 0) -> int:

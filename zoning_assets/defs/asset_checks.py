@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from zoning_assets.defs.metadata import some
-from zoning_assets.defs.partitions import key_of
+from zoning_assets.defs.partitions import asset_key, key_of
 from zoning_assets.errors import AcceptanceNeeded
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.transform.quality.release_checks import CHECKS, THINGS, CheckFinding, Verdict, names_of
 
@@ -20,21 +21,26 @@ _SO_MUCH = {"share": "X%", "m": "X m", "days": "X", "fields": "X"}
 _REST = {"columns_changed": " a column"}
 
 
-def specs(feed: str) -> list[dg.AssetCheckSpec]:
+def specs(feed: str, location: Location = WHOLE) -> list[dg.AssetCheckSpec]:
     """Return the checks of a feed's last asset. If a blocking check fails, nothing of the release is published."""
     return [
-        dg.AssetCheckSpec(name, asset=ASSETS[feed], blocking=CHECKS[name].blocks, description=_about(name, feed))
+        dg.AssetCheckSpec(
+            name,
+            asset=asset_key(ASSETS[feed], location),
+            blocking=CHECKS[name].blocks,
+            description=_about(name, feed),
+        )
         for name in names_of(feed)
     ]
 
 
-def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
+def evaluations(verdict: Verdict, location: Location = WHOLE) -> Iterator[dg.AssetCheckEvaluation]:
     """Return the result of each tripwire for a release, with the partitions that it checked."""
     checked = [key_of(Place(verdict.jurisdiction, tile)) for tile in verdict.tiles] or [verdict.jurisdiction]
     for each in verdict.findings:
         numbers = {"value": each.value, "usual": each.usual, "limit": each.limit}
         yield dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey(ASSETS[verdict.feed]),
+            asset_key=asset_key(ASSETS[verdict.feed], location),
             check_name=each.name,
             passed=not each.tripped,
             severity=dg.AssetCheckSeverity.ERROR if each.blocks else dg.AssetCheckSeverity.WARN,
@@ -47,10 +53,12 @@ def evaluations(verdict: Verdict) -> Iterator[dg.AssetCheckEvaluation]:
         )
 
 
-def of_fall(jurisdiction: str, feed: str, error: AcceptanceNeeded) -> dg.AssetCheckEvaluation:
+def of_fall(
+    jurisdiction: str, feed: str, error: AcceptanceNeeded, location: Location = WHOLE
+) -> dg.AssetCheckEvaluation:
     """Return the result for a layer that shrank a lot or is empty. This is detected before any row is fetched."""
     return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey(ASSETS[feed]),
+        asset_key=asset_key(ASSETS[feed], location),
         check_name="count_drop",
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,

@@ -22,6 +22,7 @@ from zoning_assets.defs.resources import KeptResource, Zoning
 from zoning_assets.defs.retry_policies import one_line
 from zoning_assets.errors import AcceptanceNeeded
 from zoning_assets.harvest import Cover
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.model import CHANGES, PARCELS, RAW, ZONING, Jurisdiction, Outcome
 from zoning_assets.storage.postgis.records import failure_records
 from zoning_assets.transform.quality.release_checks import Verdict
@@ -41,45 +42,65 @@ Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 _KINDS = {"raw_feed": {"json"}, "normalized": {"parquet"}, "validated": {"parquet"}, "parcels": {"postgres"}}
 
 
-def specs() -> list[dg.AssetSpec]:
+def specs(location: Location) -> list[dg.AssetSpec]:
     """Return the specs of the four tile assets. Each one depends on the one before it."""
     names = list(_ABOUT)
-    tiles = dg.AssetDep("tiles", partition_mapping=dg.AllPartitionMapping())
-    before = [tiles, *map(dg.AssetDep, names[:-1])]
+    tiles = dg.AssetDep(partitions.asset_key("tiles", location), partition_mapping=dg.AllPartitionMapping())
+    before = [tiles, *(dg.AssetDep(partitions.asset_key(each, location)) for each in names[:-1])]
     return [
         dg.AssetSpec(
-            name, deps=[made_of], description=_ABOUT[name], group_name="parcels", skippable=True, kinds=_KINDS[name]
+            partitions.asset_key(name, location),
+            deps=[made_of],
+            description=_ABOUT[name],
+            group_name="parcels",
+            skippable=True,
+            kinds=_KINDS[name],
         )
         for name, made_of in zip(names, before, strict=True)
     ]
 
 
-@dg.multi_asset(
-    specs=specs(),
-    check_specs=asset_checks.specs(PARCELS),
-    partitions_def=partitions.TILES,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    can_subset=True,
-    retry_policy=retry_policies.PASSING,
-    name="parcels_by_tile",
-)
-def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[Event]:
-    """Read the selected tiles' rows from the layer's harvest; normalize, validate and publish them."""
-    chosen = {key.to_user_string() for key in context.selected_asset_keys}
-    assets = {stage: name for stage, name in metadata.TILE_ASSETS.items() if name in chosen}
-    yield from _process(context, zoning, PARCELS, assets)
+def parcels_by_tile(location: Location = WHOLE) -> dg.AssetsDefinition:
+    """Return the assets that have one partition per tile."""
+
+    @dg.multi_asset(
+        specs=specs(location),
+        check_specs=asset_checks.specs(PARCELS, location),
+        partitions_def=dg.DynamicPartitionsDefinition(name=location.tiles),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        can_subset=True,
+        retry_policy=retry_policies.PASSING,
+        name=_name("parcels_by_tile", location),
+    )
+    def parcels_by_tile(context: dg.AssetExecutionContext, zoning: Zoning) -> Iterator[Event]:
+        """Read the selected tiles' rows from the layer's harvest; normalize, validate and publish them."""
+        keys = {stage: partitions.asset_key(name, location) for stage, name in metadata.TILE_ASSETS.items()}
+        assets = {stage: key for stage, key in keys.items() if key in context.selected_asset_keys}
+        yield from _process(context, zoning, PARCELS, assets, location)
+
+    return parcels_by_tile
 
 
-def whole_assets(ids: Collection[str]) -> list[dg.AssetsDefinition]:
-    """Return the assets that have one partition per jurisdiction."""
+def _name(name: str, location: Location) -> str:
+    """The name of an op in a group."""
+    return f"{location.identifier}__{name}" if location.name else name
+
+
+def whole_assets(ids: Collection[str], location: Location = WHOLE) -> list[dg.AssetsDefinition]:
+    """Return the assets that have one partition per jurisdiction. `ids`: the jurisdictions of the group."""
     by_jurisdiction = partitions.jurisdictions(ids)
-    return [*_harvest_assets(by_jurisdiction), *_computed_assets(by_jurisdiction), *export_assets(by_jurisdiction)]
+    return [
+        *_harvest_assets(by_jurisdiction, location),
+        *_computed_assets(by_jurisdiction, location),
+        *export_assets(by_jurisdiction, location),
+    ]
 
 
-def _harvest_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+def _harvest_assets(by_jurisdiction: dg.PartitionsDefinition[str], location: Location) -> list[dg.AssetsDefinition]:
     """Return the assets that fetch data from portals."""
 
     @dg.asset(
+        key=partitions.asset_key("tiles", location),
         partitions_def=by_jurisdiction,
         group_name="parcels",
         description="The harvest of a jurisdiction's parcel layer, and the H3 tiles that own its rows.",
@@ -94,42 +115,45 @@ def _harvest_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.As
             try:
                 cover = _cover(context, pipeline, described)
             except AcceptanceNeeded as error:
-                yield asset_checks.of_fall(described.id, PARCELS, error)
+                yield asset_checks.of_fall(described.id, PARCELS, error, location)
                 raise
             failure_records.solve_removed_tiles(
                 pipeline.database, place.jurisdiction, PARCELS, cover.tiles, zoning.now()
             )
-        came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles)
+        came, went = partitions.register(context.instance, place.jurisdiction, cover.tiles, location)
         yield dg.MaterializeResult(metadata=metadata.of_cover(cover, came, went))
 
     @dg.multi_asset(
         specs=[
             dg.AssetSpec(
-                "districts",
+                partitions.asset_key("districts", location),
                 description="The PostGIS table zoning.district: the zoning map of a jurisdiction, with history.",
                 group_name="zoning",
                 kinds={"postgres"},
                 skippable=True,
             )
         ],
-        check_specs=asset_checks.specs(ZONING),
+        check_specs=asset_checks.specs(ZONING, location),
         partitions_def=by_jurisdiction,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=retry_policies.PASSING,
         can_subset=True,  # a release that has nothing new is not checked
-        name="districts_by_jurisdiction",
+        name=_name("districts_by_jurisdiction", location),
     )
     def districts(context: dg.AssetExecutionContext, zoning: Zoning, kept: KeptResource) -> Iterator[Event]:
-        yield from _process(context, zoning, ZONING, metadata.WHOLE_ASSETS, kept)
+        assets = {stage: partitions.asset_key(name, location) for stage, name in metadata.WHOLE_ASSETS.items()}
+        yield from _process(context, zoning, ZONING, assets, location, kept)
 
     return [tiles, districts]
 
 
-def _computed_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+def _computed_assets(by_jurisdiction: dg.PartitionsDefinition[str], location: Location) -> list[dg.AssetsDefinition]:
     """Return the assets that are computed from published tables."""
+    parcels, districts = (partitions.asset_key(each, location) for each in ("parcels", "districts"))
 
     @dg.asset(
-        deps=[dg.AssetDep("parcels", partition_mapping=dg.AllPartitionMapping()), "districts"],
+        key=partitions.asset_key("parcel_zoning", location),
+        deps=[dg.AssetDep(parcels, partition_mapping=dg.AllPartitionMapping()), districts],
         partitions_def=by_jurisdiction,
         group_name="zoning",
         kinds={"postgres"},
@@ -149,6 +173,7 @@ def _computed_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.A
         return dg.MaterializeResult(metadata={**release_metadata.of_shares(done), **links})
 
     @dg.asset(
+        key=partitions.asset_key("changes", location),
         deps=[parcel_zoning],
         partitions_def=by_jurisdiction,
         group_name="zoning",
@@ -177,11 +202,12 @@ def _cover(context: dg.AssetExecutionContext, pipeline: "Pipeline", jurisdiction
     return graceful_stop.run(pipeline.harvest(jurisdiction, force=FORCE in context.run.tags), graceful_stop.GRACE_S)
 
 
-def _process(
+def _process(  # noqa: PLR0913 - the run, what it makes, and for whom
     context: dg.AssetExecutionContext,
     zoning: Zoning,
     feed: str,
-    assets: Mapping[str, str],
+    assets: Mapping[str, dg.AssetKey],
+    location: Location,
     kept: "ResponseCaches | None" = None,
 ) -> Iterator[Event]:
     """Process the run's partitions. Yield the results of each one when it is complete; raise failures at the end."""
@@ -209,29 +235,34 @@ def _process(
         try:
             with closing(graceful_stop.stream(work, graceful_stop.GRACE_S)) as stream:
                 for event in stream:
-                    yield from _results(event, feed, assets, identify, checked)
+                    yield from _results(event, feed, assets, identify, checked, location)
         finally:  # a stopped run also records the state of its partitions
             note(context, zoning, outcomes)
     if failed := [outcome for outcome in outcomes if outcome.error]:
         raise metadata.failure(failed)
 
 
-def _results(
-    event: Outcome | Verdict, feed: str, assets: Mapping[str, str], identify: metadata.Identify, checked: set[str]
+def _results(  # noqa: PLR0913 - an event, and what is known of its run
+    event: Outcome | Verdict,
+    feed: str,
+    assets: Mapping[str, dg.AssetKey],
+    identify: metadata.Identify,
+    checked: set[str],
+    location: Location,
 ) -> Iterator[Event]:
     """Convert pipeline events to Dagster events. `checked`: jurisdictions whose checks are already recorded."""
     if isinstance(event, Verdict):
         checked.add(event.jurisdiction)
-        yield from asset_checks.evaluations(event)
+        yield from asset_checks.evaluations(event, location)
         return
     yield from metadata.events(event, assets, identify)
     where = event.place.jurisdiction
     if isinstance(event.error, AcceptanceNeeded) and where not in checked:
         checked.add(where)
-        yield asset_checks.of_fall(where, feed, event.error)
+        yield asset_checks.of_fall(where, feed, event.error, location)
 
 
-def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, str]) -> Sequence[str]:
+def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, dg.AssetKey]) -> Sequence[str]:
     """Return the stages to run. Districts have only one asset, so all stages run for them."""
     stages = [stage for stage in metadata.TILE_ASSETS if feed == ZONING or stage in assets]
     return [stage for stage in stages if stage != RAW] if REPLAY in context.run.tags else stages

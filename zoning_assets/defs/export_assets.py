@@ -10,9 +10,11 @@ import dagster as dg
 from pydantic import Field
 
 from zoning_assets.defs import retry_policies
+from zoning_assets.defs.partitions import asset_key
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.retry_policies import one_line
 from zoning_assets.errors import NothingFound
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 
 if TYPE_CHECKING:
     from zoning_assets.exports.layer_export import ExportResult
@@ -39,9 +41,11 @@ class ExportFiles(dg.Config):
     )
 
 
-def export_assets(by_jurisdiction: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+def export_assets(
+    by_jurisdiction: dg.PartitionsDefinition[str], location: Location = WHOLE
+) -> list[dg.AssetsDefinition]:
     """Return one asset per layer, with one partition per jurisdiction."""
-    return [_asset(layer, by_jurisdiction) for layer in _MADE_OF]
+    return [_asset(layer, by_jurisdiction, location) for layer in _MADE_OF]
 
 
 def exports_follow() -> dg.AutomationConditionSensorDefinition:
@@ -55,15 +59,17 @@ def exports_follow() -> dg.AutomationConditionSensorDefinition:
     )
 
 
-def _asset(layer: str, by_jurisdiction: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+def _asset(layer: str, by_jurisdiction: dg.PartitionsDefinition[str], location: Location) -> dg.AssetsDefinition:
+    changes = asset_key("changes", location)
+
     @dg.asset(
-        name=f"export_{layer}",
-        deps=[*map(_dep, _MADE_OF[layer]), "changes"],
+        key=asset_key(f"export_{layer}", location),
+        deps=[*(_dep(each, location) for each in _MADE_OF[layer]), changes],
         partitions_def=by_jurisdiction,
         group_name=GROUP,
         kinds={"file"},
         retry_policy=retry_policies.PASSING,
-        automation_condition=dg.AutomationCondition.any_deps_updated().allow(dg.AssetSelection.assets("changes")),
+        automation_condition=dg.AutomationCondition.any_deps_updated().allow(dg.AssetSelection.assets(changes)),
         description=f"A file with the {layer.replace('_', ' ')} of a jurisdiction, as `zoning export` writes it.",
     )
     def exported(context: dg.AssetExecutionContext, zoning: Zoning, config: ExportFiles) -> dg.MaterializeResult[None]:
@@ -73,9 +79,10 @@ def _asset(layer: str, by_jurisdiction: dg.PartitionsDefinition[str]) -> dg.Asse
     return exported
 
 
-def _dep(name: str) -> dg.AssetDep:
+def _dep(name: str, location: Location) -> dg.AssetDep:
     """The dependency on an asset. `parcels` has a partition per tile."""
-    return dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping() if name == "parcels" else None)
+    key = asset_key(name, location)
+    return dg.AssetDep(key, partition_mapping=dg.AllPartitionMapping() if name == "parcels" else None)
 
 
 def _export(zoning: Zoning, jurisdiction: str, layer: str, config: ExportFiles) -> dg.MaterializeResult[None]:

@@ -9,8 +9,10 @@ import dagster as dg
 
 from zoning_assets import graceful_stop
 from zoning_assets.defs import partitions, retry_policies
+from zoning_assets.defs.partitions import asset_key
 from zoning_assets.defs.run_results import Progress, Result, collect, gone, refused
 from zoning_assets.graceful_stop import STOP
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 
 #: The tags in which Dagster stores a run's range of partitions.
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -29,6 +31,7 @@ def materialize(  # noqa: PLR0913 - a run needs an instance, assets, partitions 
     *,
     tags: Mapping[str, str] | None = None,
     progress: Progress = lambda _: None,
+    location: Location = WHOLE,
 ) -> Result:
     """Materialize assets for partitions in this process: one run for each contiguous range of keys.
 
@@ -38,14 +41,15 @@ def materialize(  # noqa: PLR0913 - a run needs an instance, assets, partitions 
         Stopping: a stop of this process was requested.
     """
     result = Result()
-    ordered = definitions.resolve_asset_graph().get(dg.AssetKey(assets[-1])).partitions_def
+    chosen = [asset_key(name, location) for name in assets]
+    ordered = definitions.resolve_asset_graph().get(chosen[-1]).partitions_def
     known = list(ordered.get_partition_keys(dynamic_partitions_store=instance)) if ordered else []
-    watched = dg.Definitions.merge(definitions, dg.Definitions(loggers={"console": _watcher(assets[-1], progress)}))
+    watched = dg.Definitions.merge(definitions, dg.Definitions(loggers={"console": _watcher(chosen[-1], progress)}))
     job = watched.resolve_implicit_global_asset_job_def()
     execute = partial(
         job.execute_in_process,
         instance=instance,
-        asset_selection=[dg.AssetKey(name) for name in assets],
+        asset_selection=chosen,
         run_config={"loggers": {"console": {}}},  # without a named logger, Dagster's default logger would print
         raise_on_error=False,
     )
@@ -59,7 +63,7 @@ def materialize(  # noqa: PLR0913 - a run needs an instance, assets, partitions 
             result.failed |= dict.fromkeys(members, refused(start, error))
         else:
             failure = None if run.success else "the run failed before its first step"
-            collect(instance, run.run_id, assets[-1], members, result, failure)
+            collect(instance, run.run_id, chosen[-1], members, result, failure)
         STOP.check(partitions.place_of(start).jurisdiction)
     return result
 
@@ -71,7 +75,7 @@ def _found_by(key: str) -> dict[str, str]:
 class _Watcher(logging.Handler):
     """Receives a run's events as they happen, and reports each completed partition."""
 
-    def __init__(self, asset: str, progress: Progress) -> None:
+    def __init__(self, asset: dg.AssetKey, progress: Progress) -> None:
         super().__init__()
         self._asset, self._progress = asset, progress
 
@@ -79,11 +83,11 @@ class _Watcher(logging.Handler):
         event = getattr(record, "dagster_meta", {}).get("dagster_event")
         if event is not None and event.is_step_materialization:
             done = event.step_materialization_data.materialization
-            if done.asset_key == dg.AssetKey(self._asset) and done.partition:
+            if done.asset_key == self._asset and done.partition:
                 self._progress(done.partition)
 
 
-def _watcher(asset: str, progress: Progress) -> dg.LoggerDefinition:
+def _watcher(asset: dg.AssetKey, progress: Progress) -> dg.LoggerDefinition:
     def build(_: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("zoning")
         logger.addHandler(_Watcher(asset, progress))

@@ -21,7 +21,9 @@ _OF_NAME = 12  # characters of a page's name: enough to find its file, and the t
 Identify = Callable[[str, str, Sequence[str]], list[str]]
 
 
-def events(outcome: Outcome, assets: Mapping[str, str], identify: Identify) -> Iterator[dg.AssetMaterialization]:
+def events(
+    outcome: Outcome, assets: Mapping[str, dg.AssetKey], identify: Identify
+) -> Iterator[dg.AssetMaterialization]:
     """Yield one materialization for each completed stage that has an asset in this run."""
     for stage in TILE_ASSETS:
         if stage in outcome.stages and stage in assets:

@@ -58,6 +58,10 @@ class Zoning(dg.ConfigurableResource[None]):
         """Migrate the database and return its URL. The embedded database is started first if it is used."""
         return database.bring_up(self.settings.home, os.environ)
 
+    def known_ids(self) -> list[str]:
+        """Return the ids of all jurisdictions that have a file."""
+        return sorted(jurisdictions.files(self.settings.jurisdictions))
+
     def jurisdictions(self, ids: Collection[str]) -> dict[str, Jurisdiction]:
         """Return the jurisdictions with these ids.
 

@@ -15,10 +15,12 @@ from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import SQLAlchemyError
 
 from zoning_assets.defs import webserver
+from zoning_assets.defs.partitions import asset_key
 from zoning_assets.defs.retry_policies import COMMAND, is_submitted
 from zoning_assets.defs.run_workers import COMMAND_ENDED, WITHOUT_PROCESS
 from zoning_assets.defs.webserver import Webserver, WebserverSilent
 from zoning_assets.errors import StoreError
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 
 #: Dagster's name of the daemon that starts queued runs.
 _DAEMON = "QUEUED_RUN_COORDINATOR"
@@ -65,28 +67,33 @@ class RunQueue:
     Args:
         webserver: of `zoning up`.
         instance: where the runs are recorded.
-        location: the code location and the repository that have the jobs, as the webserver names them.
+        locations: the repository of each code location that has the jobs, as the webserver names them.
         command: the value of the tag COMMAND of all runs that are submitted.
     """
 
     webserver: Webserver
     instance: dg.DagsterInstance
-    location: tuple[str, str]
+    locations: Mapping[str, str]
     command: str
 
-    def submit(self, job: str, assets: Sequence[str], tags: Mapping[str, str]) -> str | None:
+    def submit(
+        self, job: str, assets: Sequence[str], tags: Mapping[str, str], location: Location = WHOLE
+    ) -> str | None:
         """Submit a run; return its id. None: the webserver did not answer; the run may exist nevertheless.
 
         Raises:
             LaunchRefused: the webserver did not create the run.
         """
-        location, repository = self.location
+        name = location.name or next(iter(self.locations))
+        if name not in self.locations:
+            what = f"`zoning up` has no code location {name}"
+            raise LaunchRefused(what, where=job, do="restart it: it reads the jurisdictions when it starts")
         params = {
             "selector": {
-                "repositoryLocationName": location,
-                "repositoryName": repository,
+                "repositoryLocationName": name,
+                "repositoryName": self.locations[name],
                 "jobName": job,
-                "assetSelection": [{"path": [name]} for name in assets],
+                "assetSelection": [{"path": asset_key(each, location).path} for each in assets],
             },
             "runConfigData": {},
             "executionMetadata": {
@@ -170,11 +177,11 @@ def find(
         if last is None or clock() - last > DEAD_AFTER_S or not found.is_up():
             return None
         state = found.graphql(_STATE, {"daemon": _DAEMON})
-        location = _location(state)
+        locations = _locations(state)
         same = _is_same(state, instance) or _is_same(found.graphql(_STATE, {"daemon": _DAEMON}), instance)
     except (StoreError, KeyError, TypeError, *STORAGE_FAILS):
         return None
-    return RunQueue(found, instance, location, command) if location and same else None
+    return RunQueue(found, instance, locations, command) if locations and same else None
 
 
 def _last_heartbeat(instance: dg.DagsterInstance) -> float | None:
@@ -191,10 +198,11 @@ def _is_same(state: Any, instance: dg.DagsterInstance) -> bool:
     return bool(theirs) and theirs == _last_heartbeat(instance)
 
 
-def _location(state: Any) -> tuple[str, str] | None:
-    """Return the code location and the repository that have our jobs; None: they could not be loaded."""
-    for entry in state["workspaceOrError"].get("locationEntries", ()):
-        for repository in (entry["locationOrLoadError"] or {}).get("repositories", ()):
-            if any(job["name"] == "find_tiles" for job in repository["pipelines"]):
-                return entry["name"], repository["name"]
-    return None
+def _locations(state: Any) -> dict[str, str]:
+    """Return the repository of each code location that has our jobs; empty: none could be loaded."""
+    return {
+        entry["name"]: repository["name"]
+        for entry in state["workspaceOrError"].get("locationEntries", ())
+        for repository in (entry["locationOrLoadError"] or {}).get("repositories", ())
+        if any(job["name"] == "find_tiles" for job in repository["pipelines"])
+    }

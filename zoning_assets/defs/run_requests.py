@@ -15,6 +15,7 @@ import dagster as dg
 from zoning_assets.defs import partitions, retry_policies
 from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START, ranges
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Place
 
 FIND_TILES, PUBLISH_PARCELS, PUBLISH_DISTRICTS, TELL_CHANGES = (
@@ -36,9 +37,10 @@ FEED_OF = {FIND_TILES: PARCELS, PUBLISH_PARCELS: PARCELS, PUBLISH_DISTRICTS: ZON
 _PARTITION = "dagster/partition"
 
 
-def asset_jobs() -> list[dg.JobDefinition]:
+def asset_jobs(location: Location = WHOLE) -> list[dg.JobDefinition]:
     """Return the jobs that sensors request."""
-    return [dg.define_asset_job(name, dg.AssetSelection.assets(*assets)) for name, assets in _ASSETS.items()]  # type: ignore[misc]
+    keys = {name: [partitions.asset_key(each, location) for each in assets] for name, assets in _ASSETS.items()}
+    return [dg.define_asset_job(name, dg.AssetSelection.assets(*each)) for name, each in keys.items()]  # type: ignore[misc]
 
 
 def job_of(assets: Sequence[str]) -> str:
@@ -47,12 +49,12 @@ def job_of(assets: Sequence[str]) -> str:
 
 
 def of_keys(
-    instance: dg.DagsterInstance, job: str, jurisdiction: Jurisdiction, keys: Sequence[str]
+    instance: dg.DagsterInstance, job: str, jurisdiction: Jurisdiction, keys: Sequence[str], location: Location = WHOLE
 ) -> list[dg.RunRequest]:
     """Return the runs of a job for partitions of one jurisdiction, without run keys."""
     feed = FEED_OF[job]
     if job == PUBLISH_PARCELS:
-        return list(of_tiles(partitions.registered(instance), "", WatchedFeed(jurisdiction, feed), keys))
+        return list(of_tiles(partitions.registered(instance, location), "", WatchedFeed(jurisdiction, feed), keys))
     if feed == CHANGES:
         return [of_feed("", WatchedFeed(jurisdiction, next(iter(jurisdiction.feeds))), CHANGES)]
     return [of_feed("", WatchedFeed(jurisdiction, feed))]

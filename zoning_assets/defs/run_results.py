@@ -21,7 +21,12 @@ class Result:
 
 
 def collect(  # noqa: PLR0913 - a run, its last asset, its partitions and its end
-    instance: dg.DagsterInstance, run_id: str, asset: str, keys: Sequence[str], result: Result, failure: str | None
+    instance: dg.DagsterInstance,
+    run_id: str,
+    asset: dg.AssetKey,
+    keys: Sequence[str],
+    result: Result,
+    failure: str | None,
 ) -> None:
     """Add the result of a finished run.
 
@@ -36,7 +41,7 @@ def collect(  # noqa: PLR0913 - a run, its last asset, its partitions and its en
     """
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
         materialization = entry.asset_materialization
-        if materialization and materialization.asset_key == dg.AssetKey(asset) and materialization.partition:
+        if materialization and materialization.asset_key == asset and materialization.partition:
             metadata = {name: value.value for name, value in materialization.metadata.items()}
             result.done[materialization.partition] = metadata
     missing = [key for key in keys if key not in result.done]

@@ -25,6 +25,7 @@ from zoning_assets.defs.run_results import Progress, Result, collect, gone, refu
 from zoning_assets.defs.run_workers import LOCKS_WITHIN_S
 from zoning_assets.errors import DatabaseUnavailable, StoreError, ZoningError
 from zoning_assets.graceful_stop import STOP
+from zoning_assets.jurisdictions.locations import WHOLE, Location, Locations
 from zoning_assets.model import CHANGES, Jurisdiction
 from zoning_assets.pipeline import holds
 from zoning_assets.storage.postgis import process_locks
@@ -44,11 +45,13 @@ _MOST_EVENTS = 500
 
 @dataclass(frozen=True)
 class Submission:
-    """Where runs are submitted, and for which jurisdictions. `database`: the URL of PostGIS, which has the pauses."""
+    """Where runs are submitted, and for which jurisdictions. `database`: the URL of PostGIS, which has the pauses.
+    `locations`: the groups of jurisdictions."""
 
     queue: RunQueue
     jurisdictions: Mapping[str, Jurisdiction]
     database: str
+    locations: Locations = field(default_factory=Locations)
 
 
 def materialize(
@@ -75,10 +78,12 @@ def _materialize(
 ) -> Result:
     result, queue = Result(), submission.queue
     try:
-        for run_id, members in _submit(submission, assets, keys, tags, result):
-            watch = Watch(submission, run_id, assets[-1], progress)
+        location = submission.locations.find(partitions.place_of(keys[0]).jurisdiction) if keys else WHOLE
+        last = partitions.asset_key(assets[-1], location)
+        for run_id, members in _submit(submission, assets, keys, tags, result, location):
+            watch = Watch(submission, run_id, last, progress)
             failure = watch.until_end()
-            collect(queue.instance, run_id, assets[-1], members, result, failure)
+            collect(queue.instance, run_id, last, members, result, failure)
     except STORAGE_FAILS as error:
         raise DatabaseUnavailable(
             f"it does not answer ({type(error).__name__})", where="Dagster's storage", do="run the command again"
@@ -88,12 +93,17 @@ def _materialize(
     return result
 
 
-def _submit(
-    submission: Submission, assets: Sequence[str], keys: Sequence[str], tags: Mapping[str, str], result: Result
+def _submit(  # noqa: PLR0913 - what is materialized, where, and its result
+    submission: Submission,
+    assets: Sequence[str],
+    keys: Sequence[str],
+    tags: Mapping[str, str],
+    result: Result,
+    location: Location,
 ) -> list[tuple[str, list[str]]]:
     """Submit all runs; return their ids, each with its partitions. `result` receives partitions without a run."""
     queue, job = submission.queue, run_requests.job_of(assets)
-    known = _known(queue.instance, job, keys)
+    known = _known(queue.instance, job, keys, location)
     registered = set(known)
     result.failed |= {key: gone(key) for key in sorted(set(keys) - registered)}
     present = [key for key in keys if key in registered]
@@ -101,13 +111,13 @@ def _submit(
         return []
     jurisdiction = submission.jurisdictions[partitions.place_of(present[0]).jurisdiction]
     submitted: list[tuple[str, list[str]]] = []
-    for request in run_requests.of_keys(queue.instance, job, jurisdiction, present):
+    for request in run_requests.of_keys(queue.instance, job, jurisdiction, present, location):
         STOP.check(jurisdiction.id)
         members = _members(request.tags, known, present)
         submission_id = secrets.token_hex(8)
         run_tags = {**request.tags, **tags, retry_policies.ONCE: "0", retry_policies.SUBMISSION: submission_id}
         try:
-            run_id = queue.submit(job, assets, run_tags) or _appeared(queue, submission_id)
+            run_id = queue.submit(job, assets, run_tags, location) or _appeared(queue, submission_id)
         except LaunchRefused as error:
             result.failed |= dict.fromkeys(members, refused(members[0], error.what))
         else:
@@ -115,10 +125,10 @@ def _submit(
     return submitted
 
 
-def _known(instance: dg.DagsterInstance, job: str, keys: Sequence[str]) -> list[str]:
+def _known(instance: dg.DagsterInstance, job: str, keys: Sequence[str], location: Location) -> list[str]:
     """Return the registered partitions of a job, in their order. Those of whole jurisdictions need no registration."""
     is_by_tile = job == run_requests.PUBLISH_PARCELS
-    return list(instance.get_dynamic_partitions(str(partitions.TILES.name)) if is_by_tile else keys)
+    return list(instance.get_dynamic_partitions(location.tiles) if is_by_tile else keys)
 
 
 def _members(tags: Mapping[str, str], known: Sequence[str], keys: Sequence[str]) -> list[str]:
@@ -177,7 +187,7 @@ class Watch:
 
     submission: Submission
     run_id: str
-    asset: str
+    asset: dg.AssetKey
     progress: Progress
     _began: float = field(default_factory=time.monotonic, init=False)
     _cursor: str | None = field(default=None, init=False)
@@ -223,7 +233,7 @@ class Watch:
             self._cursor = found.cursor
             for record in found.records:
                 made = record.event_log_entry.asset_materialization
-                if made and made.asset_key == dg.AssetKey(self.asset) and made.partition:
+                if made and made.asset_key == self.asset and made.partition:
                     self.progress(made.partition)
             if not found.has_more:
                 return

@@ -9,6 +9,7 @@ import dagster as dg
 from zoning_assets.defs import in_process_runs, partitions
 from zoning_assets.defs.run_results import Progress, Result
 from zoning_assets.errors import SettingInvalid
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.model import CHANGES, COUNTED, PARCELS, Jurisdiction, Place
 
 _COSTS = ("requests", "bytes", "seconds")
@@ -34,7 +35,7 @@ class Materialize(Protocol):
 class Sync:
     """Runs of one jurisdiction, recorded in the same Dagster instance as runs of the UI."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what makes the runs, of what, and how they are shown
         self,
         materialize: Materialize,
         instance: dg.DagsterInstance,
@@ -42,7 +43,9 @@ class Sync:
         *,
         force: bool,
         watch: Watch,
+        location: Location = WHOLE,
     ) -> None:
+        self.location = location
         self.materialize, self.instance, self.jurisdiction = materialize, instance, jurisdiction
         self.force, self.watch = force, watch
 
@@ -71,7 +74,7 @@ class Sync:
 
     def _keys(self, tiles: Sequence[str]) -> list[str]:
         """Return the partitions of these tiles; empty: of all tiles."""
-        keys = partitions.keys_of(self.instance, self.jurisdiction.id)
+        keys = partitions.keys_of(self.instance, self.jurisdiction.id, self.location)
         wanted = {partitions.key_of(Place(self.jurisdiction.id, tile)) for tile in tiles}
         gone = sorted(wanted - set(keys))
         if gone:

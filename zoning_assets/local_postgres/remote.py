@@ -8,6 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from zoning_assets.errors import DatabaseUnavailable, SettingInvalid
+from zoning_assets.storage.postgis import connection_settings, pooler_check
 from zoning_assets.storage.postgis.database_errors import reason
 
 ANSWER_MOST_S = 10
@@ -28,11 +29,12 @@ def answering(url: str, setting: str) -> str:
 
     Raises:
         SettingInvalid: it is not the URL of a PostgreSQL database.
-        DatabaseUnavailable: the database does not answer.
+        DatabaseUnavailable: the database does not answer, or stands behind a pooler that keeps no sessions.
     """
     canonical = _canonical(url, setting)
     try:
-        open_database(canonical).close()
+        with open_database(canonical) as connection:
+            _check_sessions(connection, canonical)
     except psycopg.Error as error:
         raise _no_answer(url, error, setting) from error
     return canonical
@@ -43,11 +45,13 @@ def check(url: str) -> str:
 
     Raises:
         SettingInvalid: it is not the URL of a PostgreSQL database.
-        DatabaseUnavailable: the database does not answer, or PostGIS is missing and cannot be added.
+        DatabaseUnavailable: the database does not answer, stands behind a pooler that keeps no sessions, or PostGIS is
+            missing and cannot be added.
     """
     canonical = _canonical(url, SETTING)
     try:
         with open_database(canonical) as connection:
+            _check_sessions(connection, canonical)
             if not has_postgis(connection):
                 _add_postgis(connection, url)
     except psycopg.Error as error:
@@ -61,11 +65,11 @@ def open_database(url: str) -> psycopg.Connection:
     Raises:
         psycopg.OperationalError: the database does not answer.
     """
-    connection = psycopg.connect(
+    connection = connection_settings.connect(
         url,
+        autocommit=True,
         connect_timeout=ANSWER_MOST_S,
         tcp_user_timeout=ANSWER_MOST_S * 1000,
-        autocommit=True,
         application_name="zoning",
     )
     connection.execute("SELECT set_config('statement_timeout', '60s', false)")
@@ -91,6 +95,12 @@ def without_password(url: str) -> tuple[str, str]:
     parts = conninfo_to_dict(url)
     password = str(parts.pop("password", None) or "")
     return make_conninfo("", **parts), password
+
+
+def _check_sessions(connection: psycopg.Connection, url: str) -> None:
+    if pooler_check.is_pooled(connection):
+        bare, _ = connection_settings.split(url)
+        pooler_check.check_sessions(bare, f"the database {masked(url, url)}")
 
 
 def _add_postgis(connection: psycopg.Connection, url: str) -> None:

@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 
 from zoning_assets.errors import QueueUnavailable
 from zoning_assets.queues.broker import Depth, Message
+from zoning_assets.storage.postgis import connection_settings
 from zoning_assets.storage.postgis.database import address
 from zoning_assets.storage.postgis.database_errors import reason
 from zoning_assets.storage.postgis.sql_queries import named
@@ -83,8 +84,8 @@ class PostgresqlBroker:
     async def _connected(self) -> AsyncIterator[_Connection]:
         try:
             if self._connection is None:
-                self._connection = await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, row_factory=dict_row
+                self._connection = await connection_settings.connect_async(
+                    self._url, connect_timeout=_CONNECT_TIMEOUT_S, row_factory=dict_row
                 )
             yield self._connection
         except psycopg.Error as error:

@@ -25,11 +25,12 @@ DATABASE, SCHEMA = "dagster", "zoning_dagster"
 #: A partition key is the jurisdiction, a separator, and the tile (partitions.py).
 _REGISTERED = """
 SELECT count(*) FROM dynamic_partitions
-WHERE partitions_def_name = 'tiles' AND starts_with(partition, %(jurisdiction)s)
+WHERE partitions_def_name = %(name)s AND starts_with(partition, %(jurisdiction)s)
     AND substr(partition, length(%(jurisdiction)s) + 2) = ANY (%(tiles)s)
 """
 #: Advisory lock: only one process at a time creates Dagster's tables.
 _TABLES_LOCK = 7_240_512
+_CONNECT_S = 10
 
 
 def bring_up(home: Path, environ: Mapping[str, str], url: str) -> str:
@@ -67,15 +68,16 @@ def locked(address: str) -> Iterator[None]:
         yield
 
 
-def has_tiles(address: str, jurisdiction: str, tiles: Collection[str]) -> bool:
+def has_tiles(address: str, jurisdiction: str, tiles: Collection[str], name: str) -> bool:
     """Whether these tiles of a jurisdiction are registered as partitions; False if Dagster has no tables yet.
 
-    It reads Dagster's table directly, because importing Dagster takes a second.
+    `name`: of the partitions of tiles of its group. It reads Dagster's table directly, because importing Dagster takes
+    a second.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    values = {"jurisdiction": jurisdiction, "tiles": list(tiles)}
+    values = {"jurisdiction": jurisdiction, "tiles": list(tiles), "name": name}
     with database.connect(address) as connection:
         try:
             found = connection.execute(_REGISTERED, values).fetchone()
@@ -93,7 +95,28 @@ def _own_schema(url: str) -> str:
         ).fetchone() or ("", False)
     if not exists:
         _create_schema(database.as_role(url, None), role)
+    _check_options(address)
     return address
+
+
+def _check_options(address: str) -> None:
+    """Check that a session of Dagster gets the search path of the address: a connection pooler may refuse or ignore it.
+
+    Raises:
+        DatabaseUnavailable: it does not.
+    """
+    try:
+        with psycopg.connect(address, connect_timeout=_CONNECT_S) as connection:
+            if connection.execute("SELECT current_schema()").fetchone() == (SCHEMA,):
+                return
+    except psycopg.OperationalError as error:
+        if "startup parameter" not in str(error):
+            raise database.connection_error(error, address) from None
+    raise DatabaseUnavailable(
+        "a connection pooler before it drops the search path that Dagster's storage needs",
+        where=database.where(address),
+        do=f"set {SETTING} to a database of its own, or to the server's own address",
+    )
 
 
 def _create_schema(url: str, role: str) -> None:

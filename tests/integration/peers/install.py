@@ -66,6 +66,16 @@ def _share(tree: Path, folder: str) -> Path:
 
 
 @cache
+def pgbouncer() -> Debian:
+    """PgBouncer, with the libraries that it needs."""
+    if not packages.possible():
+        pytest.skip("PgBouncer comes from Debian's packages, and this is no Debian")
+    tree = _tree("pgbouncer", ("pgbouncer",))
+    inside = sorted({str(path.parent) for path in tree.glob("usr/lib/*-linux-*/*.so*")})
+    return Debian(tree, {**os.environ, "LD_LIBRARY_PATH": ":".join(inside)})
+
+
+@cache
 def brokers() -> Debian:
     """Redis and RabbitMQ, with the Erlang that it needs."""
     if not packages.possible():

@@ -1,5 +1,6 @@
 """Migrations of the schema: of an empty database, repeated, concurrent, of an older database, of a newer one."""
 
+import re
 import subprocess
 import sys
 import uuid
@@ -251,13 +252,42 @@ def test_the_column_deed_becomes_action(empty: str, database: str, monkeypatch: 
 def test_a_newer_database_is_not_changed(database: str) -> None:
     """A program that is older than its database reports it in one line, and changes nothing."""
     with psycopg.connect(db.as_role(database, None)) as connection:
-        connection.execute("UPDATE zoning.schema_version SET version_num = '9999'")
+        connection.execute("UPDATE zoning.schema_version SET version_num = '9999', compatible_from = '9998'")
     before = catalog(database)
     with pytest.raises(SchemaMismatch, match=rf"the schema has version 9999, this program knows {db.HEAD}") as caught:
         db.migrate(database)
     assert "\n" not in str(caught.value)
     assert catalog(database) == before
     assert rows(database, "SELECT version_num FROM zoning.schema_version") == [("9999",)]
+
+
+def test_a_newer_database_that_fits_is_used(database: str) -> None:
+    """After a migration that only adds something a program of before goes on, as the writer."""
+    oldest = rows(database, "SELECT compatible_from FROM zoning.schema_version")
+    assert oldest == [(db.COMPATIBLE_FROM,)]
+    with psycopg.connect(db.as_role(database, None)) as connection:
+        connection.execute("UPDATE zoning.schema_version SET version_num = '9999', compatible_from = %s", [db.HEAD])
+    before = catalog(database)
+    assert db.rights(db.migrate(database)).role == db.WRITER
+    assert catalog(database) == before
+    assert rows(database, "SELECT version_num FROM zoning.schema_version") == [("9999",)]
+
+
+#: What a program of before cannot work with, in the statements of a migration.
+NARROWING = re.compile(
+    r"\b(DROP\s+(?:TABLE|COLUMN|VIEW|FUNCTION|SCHEMA)|RENAME|SET\s+NOT\s+NULL"
+    r"|ALTER\s+COLUMN\s+\w+\s+(?:SET\s+DATA\s+)?TYPE"
+    r"|ALTER\s+TABLE\s+zoning\.(?:parcel|district|parcel_zoning)(?:_version)?\s+ADD\s+COLUMN)\b",  # SELECT p.*
+    re.IGNORECASE,
+)
+
+
+def test_migrations_since_the_oldest_program_only_add() -> None:
+    """COMPATIBLE_FROM is the number of a migration or of the last one that removed, renamed or narrowed something."""
+    newer = [path for path in STORES.joinpath("sql").iterdir() if db.COMPATIBLE_FROM < path.name[:4] <= db.HEAD]
+    assert newer or db.COMPATIBLE_FROM == db.HEAD
+    found = {path.name: NARROWING.findall(path.read_text()) for path in newer}
+    assert not any(found.values()), f"set database.COMPATIBLE_FROM to the newest of {found}"
 
 
 def test_a_failed_migration_is_rolled_back(empty: str) -> None:

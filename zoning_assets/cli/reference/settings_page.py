@@ -14,6 +14,10 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "a private cluster below `ZONING_HOME`",
         "A PostgreSQL database with PostGIS: `postgresql://USER:PASSWORD@HOST/DATABASE`.",
     ),
+    "ZONING_READ_DATABASE_URL": (
+        "`ZONING_DATABASE_URL`",
+        "A streaming replica that `zoning serve` reads; decisions on the map are written to `ZONING_DATABASE_URL`.",
+    ),
     "ZONING_STORE_URL": (
         "`ZONING_HOME/store`",
         "Where harvests and the tables between the stages are kept: a folder, `s3://`, `gs://` or `az://`.",
@@ -29,6 +33,10 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "ZONING_JURISDICTIONS": (
         "the first that exists of `./jurisdictions`, `jurisdictions` in the clone, and `ZONING_HOME/jurisdictions`",
         "The folder of your jurisdiction files. Your file replaces a packaged example of the same id.",
+    ),
+    "ZONING_LOCATIONS": (
+        "one Dagster code location has all jurisdictions",
+        "One code location for each group: `state`, or a TOML file of groups (docs/how-to/locations.md).",
     ),
     "ZONING_API_TOKENS": (
         "none: only this machine can read, and `zoning serve` prints a token for reviews",
@@ -79,9 +87,10 @@ without a clone.
 
 A jurisdiction file may refer to further variables: `${CITY_TOKEN}` in a `url` is replaced by the value of `CITY_TOKEN`.
 
-A database of your own needs direct sessions: a connection pooler in transaction mode is not supported, because the rate
-limits and the locks of runs are kept in sessions. If `ZONING_DATABASE_URL` names a database of yours and you also use
-`dagster dev`, set `ZONING_DAGSTER_DATABASE_URL` too: this project never writes a password of yours to a file.
+A database of your own may stand behind a connection pooler in session mode (PgBouncer); one in transaction mode is
+refused, because the locks of runs and the rate limits are kept in sessions. If `ZONING_DATABASE_URL` names a database
+of yours and you also use `dagster dev`, set `ZONING_DAGSTER_DATABASE_URL` too: this project never writes a password of
+yours to a file.
 """
 
 

@@ -14,6 +14,9 @@
     minutes_due        minutes_due                      polls the minutes of legislative bodies once a day
     runs_expired       runs_expired                     deletes old runs of Dagster whose results were replaced
 
+If jurisdictions are grouped (ZONING_LOCATIONS), each group has these sensors for its own jurisdictions; run_lost,
+changes_delivered and runs_expired, which concern everything, are in the first group only.
+
 The end of a hold or of a maintenance window needs no sensor: feeds that became due meanwhile are requested once then.
 """
 
@@ -31,10 +34,18 @@ from zoning_assets.defs.sensors.promise_broken import promise_broken
 from zoning_assets.defs.sensors.retry_failed import retry_failed
 from zoning_assets.defs.sensors.run_lost import run_lost
 from zoning_assets.defs.sensors.runs_expired import runs_expired
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 
 
-def sensors(jobs: Sequence[dg.JobDefinition]) -> list[dg.SensorDefinition]:
-    """Return all sensors. `zoning up` runs them."""
-    requesting = (feed_changed, retry_failed, promise_broken, amendment_arrived, harvest_goes_on)
-    others = (run_lost, changes_delivered, minutes_due, runs_expired)
-    return [*(sensor(jobs) for sensor in requesting), exports_follow(), *others]
+def sensors(
+    jobs: Sequence[dg.JobDefinition], location: Location = WHOLE, *, is_first: bool = True
+) -> list[dg.SensorDefinition]:
+    """Return the sensors of a group. `zoning up` runs them. `is_first`: it is the first group, or the only one."""
+    requesting = (feed_changed, retry_failed, promise_broken, harvest_goes_on)
+    return [
+        *(sensor(jobs, location) for sensor in requesting),
+        amendment_arrived(jobs, location, is_first=is_first),
+        exports_follow(),
+        minutes_due(location),
+        *((run_lost, changes_delivered, runs_expired) if is_first else ()),
+    ]

@@ -13,10 +13,11 @@ from zoning_assets.defs import run_requests
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import probe_results, probe_schedule, tick_data
 from zoning_assets.defs.sensors.tick_data import TICK_S
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.storage.postgis.records import feed_freshness
 
 
-def feed_changed(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
+def feed_changed(jobs: Sequence[dg.JobDefinition], location: Location = WHOLE) -> dg.SensorDefinition:
     """Return the sensor that probes the portals on schedule and requests runs for changed feeds."""
 
     @dg.sensor(
@@ -26,7 +27,7 @@ def feed_changed(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
         description="Probes the portals of your own jurisdictions, and harvests feeds that changed.",
     )
     def feed_changed(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        seen = tick_data.load(zoning)
+        seen = tick_data.load(zoning, location)
         cursor = probe_schedule.with_stored(probe_schedule.parse_cursor(context.cursor), seen.known)
         chosen = probe_schedule.due(cursor, seen.known, seen.feeds, seen.closed, seen.now)
         with zoning.pipeline() as pipeline:

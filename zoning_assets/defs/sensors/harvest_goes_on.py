@@ -16,6 +16,7 @@ from zoning_assets.defs import partitions, retry_policies, run_requests
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.run_queue import UNFINISHED
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.model import CHANGES, PARCELS
 
 _TICK_S, _MOST_EVENTS = 15, 500
@@ -48,7 +49,7 @@ class Made:
     run: str
 
 
-def harvest_goes_on(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
+def harvest_goes_on(jobs: Sequence[dg.JobDefinition], location: Location = WHOLE) -> dg.SensorDefinition:
     """Return the sensor that requests the following runs."""
 
     @dg.sensor(
@@ -59,22 +60,24 @@ def harvest_goes_on(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
     )
     def harvest_goes_on(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
         instance, cursor = context.instance, Cursor.of(context.cursor)
-        found = {made.jurisdiction: made for made in _new(instance, cursor, "tiles")}
+        found = {made.jurisdiction: made for made in _new(instance, cursor, "tiles", location)}
         for asset in ("parcels", "districts"):
-            cursor.waiting |= {made.jurisdiction: (made.event, made.run) for made in _new(instance, cursor, asset)}
+            cursor.waiting |= {
+                made.jurisdiction: (made.event, made.run) for made in _new(instance, cursor, asset, location)
+            }
         going = {name for name, (_, run) in cursor.waiting.items() if _busy(instance, name, run)}
         ready = {name: cursor.waiting.pop(name)[0] for name in set(cursor.waiting) - going - set(found)}
         feeds = _feeds(zoning, {*found, *ready})
-        asks = [*_tiles(instance, found, feeds), *_changes(ready, feeds)]
+        asks = [*_tiles(instance, found, feeds, location), *_changes(ready, feeds)]
         reason = None if asks else dg.SkipReason("no new materialization needs a following run")
         return dg.SensorResult(run_requests=asks, skip_reason=reason, cursor=json.dumps(asdict(cursor)))
 
     return harvest_goes_on
 
 
-def _new(instance: dg.DagsterInstance, cursor: Cursor, asset: str) -> list[Made]:
+def _new(instance: dg.DagsterInstance, cursor: Cursor, asset: str, location: Location) -> list[Made]:
     """Return the materializations of an asset since the last tick, without those of `zoning sync`."""
-    key, after = dg.AssetKey(asset), cursor.read.get(asset)
+    key, after = partitions.asset_key(asset, location), cursor.read.get(asset)
     since = None if after else datetime.now(UTC) - _LOOK_BACK
     newer = dg.AssetRecordsFilter(key, after_storage_id=after, after_timestamp=since.timestamp() if since else None)
     records = instance.fetch_materializations(newer, limit=_MOST_EVENTS, ascending=True).records
@@ -111,9 +114,12 @@ def _feeds(zoning: Zoning, names: set[str]) -> dict[str, list[WatchedFeed]]:
 
 
 def _tiles(
-    instance: dg.DagsterInstance, found: Mapping[str, Made], feeds: Mapping[str, Sequence[WatchedFeed]]
+    instance: dg.DagsterInstance,
+    found: Mapping[str, Made],
+    feeds: Mapping[str, Sequence[WatchedFeed]],
+    location: Location,
 ) -> Iterator[dg.RunRequest]:
-    known = partitions.registered(instance) if found else ()
+    known = partitions.registered(instance, location) if found else ()
     for name, made in found.items():
         for feed in feeds.get(name, ()):
             if feed.name == PARCELS:

@@ -10,6 +10,7 @@ from zoning_assets.defs import minutes_job
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import tick_data
 from zoning_assets.http.response_checks import host_of
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.model import Jurisdiction
 from zoning_assets.schedules.time_windows import open_window_until
 from zoning_assets.storage.postgis.records import feed_freshness, hold_records
@@ -20,21 +21,26 @@ _TICK_S = 600
 _INTERVAL = timedelta(days=1)
 
 
-@dg.sensor(
-    job=minutes_job.read_minutes,
-    minimum_interval_seconds=_TICK_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Polls the minutes of your own jurisdictions ([minutes] in the file) once a day.",
-)
-def minutes_due(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-    """Request the polls that are due. The cursor has the time of the last request of each jurisdiction."""
-    now, url, asked = zoning.now(), zoning.database(), parse_cursor(context.cursor)
-    known = {feed.jurisdiction.id: feed.jurisdiction for feed in tick_data.watched(zoning.settings)}
-    published = [each for each in known.values() if each.minutes]
-    found = due(open_now(published, hold_records.active(url), now), asked, feed_freshness.feeds(url), now)
-    asked = {id_: at for id_, at in asked.items() if id_ in known} | {each.id: now for each in found}
-    cursor = json.dumps({id_: at.isoformat() for id_, at in asked.items()}, sort_keys=True)
-    return tick_data.result([minutes_job.request(each, now) for each in found], cursor, "no minutes are due")
+def minutes_due(location: Location = WHOLE) -> dg.SensorDefinition:
+    """Return the sensor that requests the polls of a group."""
+
+    @dg.sensor(
+        job=minutes_job.read_minutes,
+        minimum_interval_seconds=_TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Polls the minutes of your own jurisdictions ([minutes] in the file) once a day.",
+    )
+    def minutes_due(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
+        """Request the polls that are due. The cursor has the time of the last request of each jurisdiction."""
+        now, url, asked = zoning.now(), zoning.database(), parse_cursor(context.cursor)
+        known = {feed.jurisdiction.id: feed.jurisdiction for feed in tick_data.watched(zoning.settings, location)}
+        published = [each for each in known.values() if each.minutes]
+        found = due(open_now(published, hold_records.active(url), now), asked, feed_freshness.feeds(url), now)
+        asked = {id_: at for id_, at in asked.items() if id_ in known} | {each.id: now for each in found}
+        cursor = json.dumps({id_: at.isoformat() for id_, at in asked.items()}, sort_keys=True)
+        return tick_data.result([minutes_job.request(each, now) for each in found], cursor, "no minutes are due")
+
+    return minutes_due
 
 
 def parse_cursor(cursor: str | None) -> dict[str, datetime]:

@@ -8,9 +8,10 @@ from zoning_assets.defs import run_requests
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import overdue_feeds, tick_data
 from zoning_assets.defs.sensors.tick_data import TICK_S
+from zoning_assets.jurisdictions.locations import WHOLE, Location
 
 
-def promise_broken(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
+def promise_broken(jobs: Sequence[dg.JobDefinition], location: Location = WHOLE) -> dg.SensorDefinition:
     """Return the sensor that requests runs for feeds that exceeded their freshness limit."""
 
     @dg.sensor(
@@ -20,7 +21,7 @@ def promise_broken(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
         description="Harvests feeds that exceeded their freshness limit, whatever their probes report.",
     )
     def promise_broken(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
-        seen = tick_data.load(zoning)
+        seen = tick_data.load(zoning, location)
         closed = seen.closed | {feed.key for feed in seen.feeds if seen.failures_of(feed)}
         found = overdue_feeds.due(seen.feeds, seen.known, closed, seen.now)
         before = set((context.cursor or "").splitlines())

@@ -26,7 +26,10 @@ class QueuedRun:
 
 
 async def request_runs(
-    tiles: Queue, requested: Mapping[str, str], is_recorded: Callable[[str], bool]
+    tiles: Queue,
+    requested: Mapping[str, str],
+    is_recorded: Callable[[str], bool],
+    is_ours: Callable[[str], bool] = lambda _: True,
 ) -> tuple[list[QueuedRun], dict[str, str]]:
     """Return the runs for the waiting messages, and the run key of each message for the next call.
 
@@ -37,6 +40,7 @@ async def request_runs(
         tiles: the queue.
         requested: the second result of the previous call.
         is_recorded: returns whether a run with this key exists.
+        is_ours: returns whether runs of this jurisdiction are requested here; other messages stay in the queue.
 
     Raises:
         QueueUnavailable: the broker does not answer; no message is lost.
@@ -46,7 +50,7 @@ async def request_runs(
     await tiles.acknowledge([each for each in taken if each.id in recorded])
     new = [each for each in taken if each.id not in recorded]
     read = [(each, request) for each in new if (request := await _read(tiles, each))]
-    wanted = group_requests(read)
+    wanted = group_requests([(each, request) for each, request in read if is_ours(request.jurisdiction)])
     await tiles.release([each for each, _ in read])
     return wanted, {name: each.run_key for each in wanted for name in each.messages}
 

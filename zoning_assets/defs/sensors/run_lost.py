@@ -29,6 +29,7 @@ from zoning_assets.defs.run_workers import (
     unsubmitted,
 )
 from zoning_assets.errors import RunGivenUp
+from zoning_assets.jurisdictions.locations import Locations
 from zoning_assets.model import Outcome, Place
 from zoning_assets.storage.postgis import process_locks
 from zoning_assets.storage.postgis.records import failure_records
@@ -66,7 +67,7 @@ def note_given_up(instance: dg.DagsterInstance, zoning: Zoning, now: datetime) -
     """
     found = list(given_up(instance, now))
     for run in found:
-        places = _places_of(instance, run)
+        places = _places_of(instance, run, Locations.of(zoning.settings.locations))
         known, _ = zoning.load_jurisdictions({place.jurisdiction for place in places})
         lost = [_outcome(run, place) for place in places if place.jurisdiction in known]
         failure_records.store_outcomes(zoning.database(), lost, run.run_id, now)
@@ -93,7 +94,7 @@ def _is_final(run: dg.DagsterRun, since: timedelta) -> bool:
     return decided == "false" or (decided is None and since > RETRIED_WITHIN)
 
 
-def _places_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Place]:
+def _places_of(instance: dg.DagsterInstance, run: dg.DagsterRun, locations: Locations) -> list[Place]:
     """Return the partitions of a run, or the whole jurisdiction if the range is no longer registered."""
     if one := run.tags.get(_PARTITION):
         return [partitions.place_of(one)]
@@ -101,7 +102,7 @@ def _places_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Place]:
     if not start or not end:
         return []
     jurisdiction = partitions.place_of(start).jurisdiction
-    keys = partitions.keys_of(instance, jurisdiction)
+    keys = partitions.keys_of(instance, jurisdiction, locations.find(jurisdiction))
     if start not in keys or end not in keys:
         return [Place(jurisdiction)]
     return [partitions.place_of(key) for key in keys[keys.index(start) : keys.index(end) + 1]]

@@ -13,6 +13,7 @@ from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import probe_schedule
 from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.errors import JurisdictionInvalid
+from zoning_assets.jurisdictions.locations import WHOLE, Location, Locations
 from zoning_assets.settings import Settings
 from zoning_assets.sources import FEED_TYPES
 from zoning_assets.storage.postgis.records import failure_records, feed_freshness, hold_records
@@ -54,9 +55,9 @@ class TickData:
         return self._failed_by_feed.get(feed.key, ())
 
 
-def load(zoning: Zoning) -> TickData:
-    """Load the data for a tick."""
-    return TickData.at(zoning.database(), watched(zoning.settings), zoning.now())
+def load(zoning: Zoning, location: Location = WHOLE) -> TickData:
+    """Load the data for a tick: of the feeds of a group."""
+    return TickData.at(zoning.database(), watched(zoning.settings, location), zoning.now())
 
 
 def result(requested: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg.SensorResult:
@@ -65,12 +66,13 @@ def result(requested: Sequence[dg.RunRequest], cursor: str, why_none: str) -> dg
     return dg.SensorResult(run_requests=requested, skip_reason=reason, cursor=cursor)
 
 
-def watched(settings: Settings) -> list[WatchedFeed]:
-    """Return the feeds of the user's own files. Packaged examples are never polled automatically. Invalid files are
-    skipped here: a run of the jurisdiction reports the error."""
+def watched(settings: Settings, location: Location = WHOLE) -> list[WatchedFeed]:
+    """Return the feeds of the user's own files in a group. Packaged examples are never polled automatically. Invalid
+    files are skipped here: a run of the jurisdiction reports the error."""
     found: list[WatchedFeed] = []
-    for path in jurisdictions.files(settings.jurisdictions).values():
-        if path.parent != settings.jurisdictions:
+    locations = Locations.of(settings.locations)
+    for id_, path in jurisdictions.files(settings.jurisdictions).items():
+        if path.parent != settings.jurisdictions or locations.find(id_) != location:
             continue
         stat = path.stat(follow_symlinks=True) if path.exists() else None
         found += _feeds_of(path, stat.st_mtime_ns, stat.st_size) if stat else ()

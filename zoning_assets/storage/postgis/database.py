@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from zoning_assets import local_postgres
 from zoning_assets.errors import DatabaseUnavailable, SchemaMismatch, StoreError
 from zoning_assets.graceful_stop import CLEANUP_CALLS
+from zoning_assets.storage.postgis import connection_settings, schema_version
 from zoning_assets.storage.postgis.database_errors import Reason, reason
 from zoning_assets.storage.postgis.sql_queries import named
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 #: The newest migration in migrations/versions; a test proves it.
-HEAD = "0016"
+HEAD = "0018"
+#: The oldest version of the program that works with this schema: a migration that removes, renames or narrows something
+#: sets its own number here; a test reads the migrations since.
+COMPATIBLE_FROM = "0016"
 #: Advisory lock: only one process at a time migrates a database.
 _MIGRATION_LOCK = 7_240_511
 _CONNECT_S = 10
@@ -59,7 +63,7 @@ def open_connection(url: str) -> Connection:
         DatabaseUnavailable: see connect.
     """
     try:
-        connection = psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
+        connection = connection_settings.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
     except psycopg.Error as error:
         raise connection_error(error, url) from None
     _opened.add(connection)
@@ -126,7 +130,7 @@ def migrate(url: str) -> str:
         URL.
 
     Raises:
-        SchemaMismatch: the schema is newer than this program, or older and this user may not change it.
+        SchemaMismatch: the schema is newer and does not fit this program, or older and this user may not change it.
         StoreError: this user may not read the schema.
         DatabaseUnavailable: the database does not answer, or PostGIS is missing and cannot be added.
     """
@@ -138,6 +142,8 @@ def migrate(url: str) -> str:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
         found = _readable_revision(connection, url)
         if found is not None and found > HEAD:
+            if schema_version.fits(connection, HEAD):
+                return given
             raise SchemaMismatch(
                 f"the schema has version {found}, this program knows {HEAD}",
                 where=address(url),
@@ -178,11 +184,11 @@ def _joined(base: str, query: dict[str, str], *options: str) -> str:
 
 
 def _is_ready(url: str) -> bool:
-    """Whether this URL can be opened and its schema has the version of this program."""
+    """Whether this URL can be opened and its schema fits this program."""
     try:
-        with psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets") as connection:
-            return revision(connection) == HEAD
-    except psycopg.Error:  # the role is missing or not granted; if the database does not answer, a later call raises
+        with open_connection(url) as connection:
+            return schema_version.fits(connection, HEAD)
+    except (psycopg.Error, DatabaseUnavailable):  # the role is missing or not granted; a later call tells anything else
         return False
 
 
@@ -239,18 +245,9 @@ def rights(url: str) -> Rights:
         return Rights(*(connection.execute(named("roles")["who"]).fetchone() or ("", "", True)))
 
 
-def revision(connection: Connection) -> str | None:
-    """The version of the schema; None: there is no schema."""
-    row = connection.execute("SELECT to_regclass('zoning.schema_version')").fetchone()
-    if row is None or row[0] is None:
-        return None
-    version = connection.execute("SELECT version_num FROM zoning.schema_version").fetchone()
-    return None if version is None else str(version[0])
-
-
 def _readable_revision(connection: Connection, url: str) -> str | None:
     try:
-        return revision(connection)
+        return schema_version.revision(connection)
     except psycopg.errors.InsufficientPrivilege as error:
         do = f"let the schema's owner GRANT {WRITER} to this user"
         raise StoreError(reason(error).what, where=where(url), do=do) from error
@@ -264,11 +261,11 @@ def _run_alembic(url: str, found: str | None) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(files("zoning_assets.storage.postgis").joinpath("migrations")))
-    engine = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
+    engine = sa.create_engine("postgresql+psycopg://", creator=lambda: connection_settings.connect(url))
     try:
         with engine.begin() as connection:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
-            config.attributes["connection"] = connection
+            config.attributes |= {"connection": connection, "compatible_from": COMPATIBLE_FROM}
             command.upgrade(config, "head")
     except sa.exc.SQLAlchemyError as error:
         if isinstance(getattr(error, "orig", None), psycopg.errors.InsufficientPrivilege) and found is not None:

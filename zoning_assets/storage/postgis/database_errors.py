@@ -23,6 +23,7 @@ _LOST = Reason("it ended the connection", f"check whether it was stopped or rest
 #: SQLSTATE or its class -> reason. {message}: the message of PostgreSQL.
 _STATES = {
     "08": _LOST,
+    "08P01": Reason("a connection pooler ended it: {message}", "check the pooler's settings (docs/how-to/database.md)"),
     "28P01": Reason("the user or the password is wrong", "check the user and the password"),
     "28": Reason("this user may not log in there", "check the user, and the server's pg_hba.conf"),
     "3D000": Reason("there is no database of this name", "check the name, or create it with CREATE DATABASE"),
@@ -46,6 +47,10 @@ _TEXTS = (
     (r"pg_hba\.conf|authentication failed", _STATES["28"]),
     (r"too many (clients|connections)|remaining connection slots", _STATES["53300"]),
     (r"starting up|shutting down|recovery mode|not yet accepting", _STATES["57P"]),
+    (r"unsupported startup parameter", Reason(
+        "a connection pooler before it refuses the `options` of the address", "leave them out of the address")),
+    (r"query_wait_timeout|no more connections allowed|max_client_conn", Reason(
+        "the connection pooler before it has no free connection", "raise default_pool_size or max_client_conn there")),
     (r"getaddrinfo|translate host name|Name or service not known|name resolution|nodename nor", Reason(
         "the name of its host is not known", "check the host's name in the address, and the network")),
     (r"Connection refused", Reason("nothing listens at this address", "start the server, or check host and port")),

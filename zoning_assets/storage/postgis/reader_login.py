@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from zoning_assets import local_postgres
+from zoning_assets.storage.postgis import connection_settings
 from zoning_assets.storage.postgis.database import READER, as_role, with_option
 
 #: Many short queries: starting parallel workers or compiling a query costs more than it saves.
@@ -45,7 +46,7 @@ def _place(url: str) -> tuple[str | None, int | None, str]:
 
 def _with_role(url: str) -> str | None:
     found = as_role(url, READER)
-    with suppress(psycopg.Error), psycopg.connect(found, connect_timeout=10) as connection:
+    with suppress(psycopg.Error), connection_settings.connect(found, connect_timeout=10) as connection:
         connection.execute("SELECT version_num FROM zoning.schema_version")
         return found
     return None

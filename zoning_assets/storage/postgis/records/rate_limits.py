@@ -21,6 +21,7 @@ from psycopg.rows import DictRow, dict_row
 from zoning_assets.errors import StoreError
 from zoning_assets.http.rate_limit import HostBudget
 from zoning_assets.http.rate_limit_store import Step
+from zoning_assets.storage.postgis import connection_settings
 from zoning_assets.storage.postgis.database import connection_error, where
 from zoning_assets.storage.postgis.database_errors import reason
 from zoning_assets.storage.postgis.sessions import session, translated_errors
@@ -132,9 +133,8 @@ async def _nothing(_: Connection) -> None:
 
 async def _open(url: str) -> Connection:
     try:
-        connection = await psycopg.AsyncConnection.connect(
+        connection = await connection_settings.connect_async(
             url,
-            autocommit=True,
             connect_timeout=_CONNECT_S,
             application_name="zoning_assets ledger",
             row_factory=dict_row,

@@ -398,6 +398,7 @@ COMMENT ON COLUMN zoning.subscription_parcel.position IS 'Position of change_log
 
 COMMENT ON TABLE zoning.schema_version IS 'The newest migration that was applied (Alembic).';
 COMMENT ON COLUMN zoning.schema_version.version_num IS 'Its number.';
+COMMENT ON COLUMN zoning.schema_version.compatible_from IS 'The oldest version of the program that may work with it.';
 
 -- The other columns of a history table have the comments of the current table.
 DO $$ DECLARE each record; BEGIN

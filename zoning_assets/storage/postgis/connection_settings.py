@@ -1,0 +1,75 @@
+"""Settings of a session that an address has as `options=-c NAME=VALUE`: set by a statement after the connection.
+
+A connection pooler refuses the startup parameter `options`, or ignores it if its administrator says so. Then a session
+would have the rights of the login in place of the role, and would not be read-only. A statement works in both cases.
+"""
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+import psycopg
+from psycopg import sql
+
+#: The settings that this program adds to addresses. Other options of a user stay startup parameters.
+_OURS = frozenset({
+    "role", "search_path", "default_transaction_read_only", "statement_timeout", "max_parallel_workers_per_gather",
+    "jit",
+})  # fmt: skip
+_OPTION = re.compile(r"-c\s*(\w+)=(\S*)")
+
+
+def split(url: str) -> tuple[str, str]:
+    """The address without our settings, and the statements that make them; empty: there are none."""
+    base, _, query = url.partition("?")
+    fields = dict(parse_qsl(query, keep_blank_values=True))
+    options = fields.pop("options", "")
+    found = {name: value for name, value in _OPTION.findall(options) if name in _OURS}
+    if not found:
+        return url, ""
+    others = _OPTION.sub(lambda match: "" if match[1] in _OURS else match[0], options).strip()
+    fields |= {"options": others} if others else {}
+    bare = f"{base}?{urlencode(fields, quote_via=quote)}" if fields else base
+    return bare, "; ".join(_statement(name, value) for name, value in sorted(found.items()))
+
+
+def _statement(name: str, value: str) -> str:
+    words = (
+        sql.SQL(", ").join(sql.Literal(each.strip()) for each in value.split(",")) if name == "search_path" else None
+    )
+    return sql.SQL("SET {} = {}").format(sql.Identifier(name), words or sql.Literal(value)).as_string()
+
+
+def connect(url: str, *, autocommit: bool = False, **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
+    """Open a connection with the settings of its address. `options`: of psycopg.connect.
+
+    Raises:
+        psycopg.Error: the database does not answer, or refuses a setting.
+    """
+    bare, statements = split(url)
+    connection = psycopg.connect(bare, autocommit=True, **options)
+    try:
+        if statements:
+            connection.execute(statements.encode())
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def connect_async(url: str, **options: Any) -> psycopg.AsyncConnection[Any]:
+    """Open a connection without transactions, with the settings of its address. `options`: of psycopg.
+
+    Raises:
+        psycopg.Error: see connect.
+    """
+    bare, statements = split(url)
+    connection = await psycopg.AsyncConnection.connect(bare, autocommit=True, **options)
+    try:
+        if statements:
+            await connection.execute(statements.encode())
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
