@@ -25,7 +25,7 @@ from zoning_assets.storage.postgis import database as db
 
 pytestmark = pytest.mark.slow
 
-#: The release before migration 0018, in the history of this project; its schema has version 0016.
+#: The release before migration 0017, in the history of this project; its schema has version 0016.
 BEFORE = "eff8fb8"
 NEXT = """
 from alembic import op

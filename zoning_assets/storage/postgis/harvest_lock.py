@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from zoning_assets.errors import HarvestRunning, ZoningError
+from zoning_assets.storage.postgis.connection_settings import connect_async
 from zoning_assets.storage.postgis.database import connection_error, statement_error
 from zoning_assets.storage.postgis.sql_queries import named
 
@@ -63,9 +64,7 @@ async def harvest_lock(
 
 async def _open(url: str) -> Connection:
     try:
-        connection = await psycopg.AsyncConnection.connect(
-            url, autocommit=True, connect_timeout=_CONNECT_S, application_name="zoning_assets harvest"
-        )
+        connection = await connect_async(url, connect_timeout=_CONNECT_S, application_name="zoning_assets harvest")
     except psycopg.Error as error:
         raise connection_error(error, url) from None
     await connection.execute(named("harvest_lock")["session"])

@@ -587,7 +587,8 @@ CREATE TABLE zoning.parcel (
     first_seen timestamp with time zone NOT NULL,
     last_changed timestamp with time zone NOT NULL,
     CONSTRAINT parcel_geom_check CHECK ((NOT ((public.st_srid(geom) <> 4326) AND (public.st_srid(geom) <> 3857))))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='10000');
 ALTER TABLE ONLY zoning.parcel ALTER COLUMN jurisdiction SET STATISTICS 0;
 
 CREATE TABLE zoning.parcel_zoning (
@@ -603,7 +604,8 @@ CREATE TABLE zoning.parcel_zoning (
     batch_id bigint NOT NULL,
     last_changed timestamp with time zone NOT NULL,
     CONSTRAINT parcel_zoning_facet_check CHECK ((facet = ANY (ARRAY['base'::text, 'overlay'::text, 'condition'::text, 'pud'::text])))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='10000');
 ALTER TABLE ONLY zoning.parcel_zoning ALTER COLUMN jurisdiction SET STATISTICS 0;
 
 CREATE TABLE zoning.queue (
@@ -686,7 +688,8 @@ ALTER TABLE zoning.release ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 );
 
 CREATE TABLE zoning.schema_version (
-    version_num character varying(32) NOT NULL
+    version_num character varying(32) NOT NULL,
+    compatible_from text
 );
 
 CREATE TABLE zoning.subscription (

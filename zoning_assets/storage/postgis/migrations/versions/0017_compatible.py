@@ -4,11 +4,11 @@ from importlib.resources import files
 
 from alembic import op
 
-revision = "0018"
+revision = "0017"
 down_revision = "0016"
 
 
 def upgrade() -> None:
     """Plain SQL, from the file of the same name."""
-    sql = files("zoning_assets.storage.postgis").joinpath("sql", "0018_compatible.sql")
+    sql = files("zoning_assets.storage.postgis").joinpath("sql", "0017_compatible.sql")
     op.get_bind().exec_driver_sql(sql.read_text())
