@@ -159,3 +159,12 @@ def celery(document: Document) -> Iterator[Figure]:
     yield Figure(f"{name}: requests", budget["requests"], "")
     yield Figure(f"{name}: requests in a minute, most", budget["most_a_minute"], "")
     yield Figure(f"{name}: requests at once, most", budget["most_at_once"], "")
+
+
+def onboard(document: Document) -> Iterator[Figure]:
+    """`zoning bench onboard`."""
+    yield Figure(f"{document['portals']} portals", document["seconds"], "s")
+    yield Figure("the same addresses one after the other", document["in_turn_s"], "s")
+    yield Figure("requests", document["requests"], "")
+    yield Figure("requests to a portal in a minute, most", document["most_a_minute"], "")
+    yield Figure("peak memory", document["memory_mib"], "MiB")

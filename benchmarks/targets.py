@@ -77,6 +77,7 @@ TARGETS: Sequence[Target] = (
     Target("nation", "requests of a host in a minute, most", AT_MOST, 30, _NATION),
     Target("nation", "sensor *: longest tick", BELOW, 60, _NATION),
     Target("nation", "faults", AT_MOST, 0, _NATION),
+    Target("onboard", "requests to a portal in a minute, most", AT_MOST, 30, _BENCHMARKS),
     Target("celery", "4 workers: speed, times the first", AT_LEAST, 3.0, _CELERY),
     Target("celery", "* within a budget: requests in a minute, most", AT_MOST, 30, _CELERY),
     Target("celery", "* within a budget: requests at once, most", AT_MOST, 2, _CELERY),

@@ -19,7 +19,6 @@ from tests.deploy.deploy_files import (
     unit,
     zoning_commands,
 )
-from zoning_assets.cli.commands import COMMANDS
 from zoning_assets.cli.reference.settings_page import VARIABLES
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
@@ -34,16 +33,12 @@ OF_COMPOSE = {
     "ZONING_STORE_USER",
     "ZONING_WEBSERVER_PORT",
 }
-#: Arrive with `zoning worker`.
-OF_WORKERS = {"ZONING_RUNS_ON", "ZONING_MAX_RUNS"}
 
 
 def test_every_command_can_be_parsed() -> None:
     found = list(zoning_commands())
     assert {words[0] for _, words in found} >= {"up", "serve", "verify", "worker"}
     for name, words in found:
-        if words[0] == "worker" and "worker" not in COMMANDS:
-            continue
         command, rest = command_of(words)
         command.make_context(f"{name}: {words[0]}", rest)
 
@@ -52,7 +47,7 @@ def test_every_command_can_be_parsed() -> None:
 def test_every_setting_that_is_named_exists(path: Path) -> None:
     named = set(re.findall(r"\b(?:ZONING|DAGSTER_HOME)\w*", path.read_text(encoding="utf-8")))
     named = {name for name in named if name.startswith("ZONING_") or name == "DAGSTER_HOME"}
-    assert named <= {*VARIABLES, *OF_COMPOSE, *OF_WORKERS}
+    assert named <= {*VARIABLES, *OF_COMPOSE}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

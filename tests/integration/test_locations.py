@@ -149,6 +149,7 @@ def _runs(web: Webserver) -> list[tuple[str, str, str, str]]:
 def _found(web: Webserver) -> bool:
     """Whether the sensors of both locations have had the tiles of their county found."""
     runs = _runs(web)
+    assert not [run for run in runs if run[3] == "FAILURE"], runs
     return {run[1] for run in runs if (run[0], run[3]) == ("find_tiles", "SUCCESS")} == {FIRST, SECOND}
 
 
