@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-import psycopg
 import pyarrow as pa
 import pyproj
 import shapely
@@ -151,7 +150,7 @@ def _publish(
         return last
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
-    if not moved and _inserted(connection, values):
+    if not moved and _inserted(connection, values, staged):
         merged, changed, retired = staged, 0, 0
     else:
         merged, changed, retired = _merge(connection, values, kind, is_known=last is not None)
@@ -172,18 +171,16 @@ def _publish(
     return published
 
 
-def _inserted(connection: Connection, values: Mapping[str, Any]) -> bool:
+def _inserted(connection: Connection, values: Mapping[str, Any], staged: int) -> bool:
     """Insert all staged parcels into a tile that was never published. False: not done, also if a key exists already."""
     query = named("publish")
     if values["feed"] != PARCELS or connection.execute(query["was_published"], values).fetchone() != (False,):
         return False
     connection.execute("SAVEPOINT inserting")
-    try:
-        connection.execute(query["insert_parcels"], values)
-    except psycopg.errors.UniqueViolation:
-        connection.execute("ROLLBACK TO inserting")
-        return False
-    return True
+    if connection.execute(query["insert_parcels"], values).rowcount == staged:
+        return True
+    connection.execute("ROLLBACK TO inserting")
+    return False
 
 
 def _merge(connection: Connection, values: Mapping[str, Any], kind: str, *, is_known: bool) -> tuple[int, int, int]:
