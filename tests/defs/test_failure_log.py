@@ -1,5 +1,6 @@
 """Which outcomes of a run are recorded for the sensor retry_failed."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,7 +39,7 @@ def test_the_stop_of_a_submitted_run_is_not_recorded(
     """The sensor would restart at once what a person stopped. Other failures of the run are recorded."""
     errors = [Stopping("stopped", where="x", do="y"), PortalBusy("busy", where="x", do="y")]
     outcomes = [Outcome(place, PARCELS, error=error) for place, error in zip(TILES, errors, strict=True)]
-    zoning: Any = SimpleNamespace(database=lambda: database)
+    zoning: Any = SimpleNamespace(database=lambda: database, now=lambda: datetime.now(UTC))
     failure_log.note(context(tags, parent), zoning, outcomes)
     assert [each.kind for each in failure_records.unsolved(database)] == recorded
 
@@ -49,7 +50,9 @@ def test_a_submitted_run_does_not_count_as_a_retry(
 ) -> None:
     """If it is stopped, the failure would wait for a day for its outcome."""
     jurisdiction = read_toml(tmp_path, county_toml("http://127.0.0.1:1"), ID)
-    zoning: Any = SimpleNamespace(database=lambda: database, load_jurisdictions=lambda _: ({ID: jurisdiction}, {}))
+    zoning: Any = SimpleNamespace(
+        database=lambda: database, now=lambda: datetime.now(UTC), load_jurisdictions=lambda _: ({ID: jurisdiction}, {})
+    )
     failed = Outcome(TILES[0], PARCELS, error=PortalBusy("busy", where="x", do="y"))
     failure_log.note(context({}), zoning, [failed])
     failure_log.begin(context({FEED: PARCELS, **tags}), zoning, PARCELS, TILES)

@@ -73,7 +73,7 @@ def test_a_tick_reads_all_tiles_once(
     for jurisdiction in (ID, OTHER):
         partitions.register(instance, jurisdiction, ["1", "2"])
     reads, registered = list[str](), partitions.registered
-    monkeypatch.setattr(partitions, "registered", lambda each: reads.append("read") or registered(each))
+    monkeypatch.setattr(partitions, "registered", lambda *which: reads.append("read") or registered(*which))
     looks = Looks(home, instance)
     assert looks.asked() == []
     assert reads == []

@@ -141,7 +141,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     ),
     "locations": CommandEntry(
         "locations:locations",
-        "Show the Dagster code locations, one for each group of jurisdictions; --write writes workspace.yaml.",
+        "Show the code locations: their jurisdictions and the registered tiles of each.",
     ),
     "serve": CommandEntry("serve:serve", "Serve the map and the API on this machine; Ctrl-C stops it."),
     "db": CommandEntry("db:app", "The database: up, down, url, psql, tables."),
