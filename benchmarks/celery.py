@@ -26,7 +26,9 @@ from zoning_assets.storage.postgis import database
 
 #: The goal: the speed of four workers divided by that of one.
 LEAST_SPEED_UP = 3.0
-_DELAY_S, _PARCELS, _PAGE_ROWS = 0.3, 400, 2000
+_DELAY_S = 0.3
+#: 25 pages, as a county of 50,000 parcels has at 2,000 rows a page.
+_PARCELS, _PAGE_ROWS = 400, 16
 #: The limits of a jurisdiction file where it states none (docs/explanation/politeness.md).
 _PER_MINUTE, _CONNECTIONS = 30, 2
 _BUDGET_COUNTIES, _BUDGET_WORKERS = 3, 4
