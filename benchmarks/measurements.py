@@ -59,7 +59,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "pbf": Measurement("page formats of an ArcGIS server", "pbf --parcels 10000", "pbf", figures.pbf, 3),
     "week": Measurement("a week of twenty portals", "week", "week", figures.week, 1),
     "chaos": Measurement("every fault with every strategy", "chaos", "chaos", figures.chaos, 1),
-    "celery": Measurement("Celery with 1, 2 and 4 workers, 300 ms a request", "celery --counties 4", "celery", figures.celery, 1),
+    "celery": Measurement("Celery with 1, 2 and 4 workers, 300 ms a request", "celery --counties 8", "celery", figures.celery, 1),
     "nation": Measurement("a nation of portals", "nation --portals 100 --days 0.1", "nation", figures.nation, 1),
     "onboard": Measurement("a list of portals, some of them broken", "onboard --portals 20", "onboard --portals 200", figures.onboard, 1),
     "sync-slow": Measurement("300 ms a request, and 30 requests a minute", f"{_SMALL} --variant latency", "sync --variant latency --variant limited", figures.sync, 1),
