@@ -1,9 +1,14 @@
 """The JSON API: the same data as the commands, in pages, with shapes and links."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.api.conftest import REVIEW_TOKEN, SCRIPT, TOWN, WEB, Client
 from tests.conftest import rows
+from zoning_assets.api import change_routes
+from zoning_assets.api.server_settings import ServerSettings
+from zoning_assets.jurisdictions.locations import Locations
 from zoning_assets.storage.postgis.records import change_records
 
 
@@ -54,6 +59,14 @@ def test_one_change_has_its_numbers_shape_and_links(api: Client) -> None:
     assert found["portal"] == "https://gis.example.org/zoning"
     assert found["dagster"] == f"http://127.0.0.1:3000/assets/changes?partition={TOWN}"
     assert api.get("/api/changes/zzzzzz").status == 404
+
+
+def test_the_link_of_a_change_names_the_asset_of_its_group(settings: ServerSettings) -> None:
+    """In a code location of its own the asset is `us_xx/changes`."""
+    grouped = replace(settings, locations=Locations(None))
+    (found,) = change_records.find(settings.read_url, parcel="P7")
+    link = f"http://127.0.0.1:3000/assets/us_xx/changes?partition={TOWN}"
+    assert change_routes.described(grouped, found)["dagster"] == link
 
 
 def test_a_parcel_has_its_life(api: Client) -> None:

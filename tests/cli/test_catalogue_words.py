@@ -59,6 +59,22 @@ def test_a_folder_of_sources_becomes_files(zoning: Zoning, tmp_path: Path) -> No
     assert not (tmp_path / "home").exists()
 
 
+def test_a_layer_that_a_catalogue_lists_twice_becomes_one_file(zoning: Zoning, tmp_path: Path) -> None:
+    """Two files would harvest one layer twice."""
+    for name, county, layer in (("a", "Autauga", LAYER), ("b", "Bibb", f"{LAYER}/query"), ("c", "Clay", f"{LAYER}1")):
+        write_source(tmp_path / "sources" / f"{name}.json", county, data=layer)
+    status, out, _ = zoning("catalogue", str(tmp_path / "sources"), "--write", "--json")
+    assert status == 0
+    found = [(each["line"], each["id"], each["result"]) for each in json.loads(out)["proposals"]]
+    assert found == [
+        ("a.json", "us-al-autauga", "written"), ("b.json", "us-al-autauga", "exists"),
+        ("c.json", "us-al-clay", "written"),
+    ]  # fmt: skip
+    assert sorted(each.name for each in (tmp_path / "jurisdictions").iterdir()) == [
+        "us-al-autauga.toml", "us-al-clay.toml",
+    ]  # fmt: skip
+
+
 def test_a_private_network_is_accepted_by_name(zoning: Zoning, tmp_path: Path) -> None:
     write_source(tmp_path / "clay.json", "Clay", data="http://10.0.0.7/arcgis/rest/services/P/MapServer/1")
     status, out, err = zoning("catalogue", str(tmp_path / "clay.json"), "--allow-network", "10.0.0.0/24")

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -13,7 +15,8 @@ from zoning_assets.defs import build, run_requests
 from zoning_assets.defs.resources import Zoning as Resource
 from zoning_assets.defs.sensors import queued_tiles
 from zoning_assets.defs.sensors.tick_data import watched
-from zoning_assets.queues import open_queue
+from zoning_assets.queues import Message, Queue, open_queue
+from zoning_assets.queues.message_queue import MAX_DELIVERIES
 from zoning_assets.settings import Settings
 from zoning_assets.simulation.county.county import ID
 from zoning_assets.transform.changes.amendment_messages import TileMessage, write
@@ -78,6 +81,49 @@ def test_without_a_queue_the_tick_says_so(county: str, monkeypatch: pytest.Monke
         found = sensor.evaluate_tick(context)
     assert "queue at 127.0.0.1:1" in str(found.skip_message)
     assert found.cursor == '{"a": "b"}'
+
+
+class CountingBroker:
+    """A queue in memory that counts what is given back as a delivery, as RabbitMQ and SQS do."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Message] = []
+        self._taken: list[Message] = []
+
+    async def put(self, messages: Sequence[Message]) -> None:
+        self.waiting += messages
+
+    async def take(self, most: int, wait_s: float) -> list[Message]:  # noqa: ARG002
+        taken, self.waiting = self.waiting[:most], self.waiting[most:]
+        self._taken = [replace(each, deliveries=each.deliveries + 1) for each in taken]
+        return list(self._taken)
+
+    async def acknowledge(self, messages: Sequence[Message]) -> None:
+        self._taken = [each for each in self._taken if each not in messages]
+
+    async def release(self, messages: Sequence[Message]) -> None:
+        self.waiting = [*messages, *self.waiting]
+
+
+def test_what_another_group_handles_stays_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many groups look at it while its own does not, and it hides no message behind it."""
+    monkeypatch.setattr(queued_tiles, "_MOST", 2)
+    broker, dead = CountingBroker(), CountingBroker()
+    tiles = Queue("tiles", broker, dead)  # type: ignore[arg-type]
+    theirs = [write(TileMessage("us-xx-b", "parcels", "why", (each,))) for each in (TILE, OTHER, TILE)]
+    mine = write(TileMessage("us-xx-a", "parcels", "why", (TILE,)))
+
+    async def looked(times: int) -> list[str]:
+        await tiles.put([*theirs, mine])
+        found: list[str] = []
+        for _ in range(times):
+            wanted, _ = await queued_tiles.request_runs(tiles, {}, lambda _: False, lambda each: each == "us-xx-a")
+            found += [each.config["jurisdiction"] for each in wanted]
+        return found
+
+    assert set(asyncio.run(looked(MAX_DELIVERIES + 1))) == {"us-xx-a"}
+    assert sorted(each.body for each in broker.waiting) == sorted([*theirs, mine])
+    assert dead.waiting == []
 
 
 def test_what_is_wanted_together_is_asked_for_together(database: str) -> None:

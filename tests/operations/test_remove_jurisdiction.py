@@ -226,6 +226,9 @@ def test_a_county_whose_file_is_gone_is_said_once(
     status, out, _ = zoning("remove", ID, "--reason", "gone", "--json")
     preview = json.loads(out)["preview"]
     assert (status, preview["jurisdiction"], preview["parcels"] > 300) == (0, ID, True)
+    with monkeypatch.context() as groups:
+        groups.setenv("ZONING_LOCATIONS", str(tmp_path / "none.toml"))
+        assert "ZONING_LOCATIONS" in zoning("remove", ID, "--reason", "gone", "--yes")[2], "before anything is removed"
     result = json.loads(zoning("remove", ID, "--reason", "gone", "--yes", "--json")[1])["result"]
     assert {name: result[name] for name in preview} == preview
     assert result["undo"].startswith(f"zoning rollback {ID} --to 20")

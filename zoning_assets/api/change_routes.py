@@ -74,7 +74,8 @@ def described(settings: ServerSettings, found: dict[str, Any]) -> dict[str, Any]
     """A change with its explanation, shape and links."""
     place = found["jurisdiction"]
     feed = PARCELS if found["facet"] == "parcel" else ZONING
-    dagster = f"{settings.dagster}/assets/changes?partition={place}" if settings.dagster else None
+    asset = "/".join(filter(None, (settings.locations.find(place).identifier, "changes")))
+    dagster = f"{settings.dagster}/assets/{asset}?partition={place}" if settings.dagster else None
     return {
         **found,
         "explain": {"lines": explanation.lines(found), **found["evidence"]},

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zoning_assets.api.tokens import Tokens
+from zoning_assets.jurisdictions.locations import Locations
 
 #: Seconds for a statement of the database, and for a request as a whole.
 STATEMENT_S, REQUEST_S = 10, 20
@@ -28,6 +29,7 @@ class ServerSettings:
     tiles: str | None = None  # address of background tiles, https://HOST/{z}/{x}/{y}.png
     attribution: str = ""
     dagster: str | None = None  # address of Dagster's UI
+    locations: Locations = field(default_factory=Locations)  # a part of the addresses of assets in that UI
     portals: Mapping[str, str] = field(default_factory=dict)  # JURISDICTION/FEED -> address of its layer
     names: Mapping[str, str] = field(default_factory=dict)  # jurisdiction -> its name
     requests: int = 32  # requests in flight

@@ -110,12 +110,14 @@ class Filing:
         write: whether files are written.
         known: digest of an address (address_list.address_digest) -> the file that was proposed for it or names it.
         taken: id -> where it was proposed.
+        filed: digest of an address, and the layer -> what was proposed for it. A catalogue may list a layer twice.
     """
 
     folder: Path
     write: bool
     known: dict[str, Path]
     taken: dict[str, str] = field(default_factory=dict)
+    filed: dict[tuple[str, str | None], PortalReport] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, *, write: bool) -> "Filing":
@@ -135,7 +137,12 @@ class Filing:
 
     def file(self, listed: "ListedAddress", found: CachedProposal, lacks: str = "") -> PortalReport:
         """Save a proposal, or only report it; one whose test failed, or that `lacks` something, needs a person."""
+        from zoning_assets.onboarding.address_list import address_digest  # noqa: PLC0415
+
         address, proposal, trial = shown(listed.address), dict(found.proposal), dict(found.trial)
+        key = (address_digest(listed.address), listed.layer)
+        if same := self.filed.get(key):
+            return PortalReport(listed.where, address, EXISTS, same.id, path=same.path)
         report = PortalReport(listed.where, address, PROPOSED, found.id, proposal, trial)
         if fault := _fault(proposal, trial):
             do = f"`zoning onboard {address}` shows the proposal; correct it, then save it"
@@ -148,13 +155,14 @@ class Filing:
             owner = first if first != listed.where else f"the file {path.name}"
             do = "write another id after the address in a list (`zoning onboard --list`)"
             return replace(report, state=FAILED, why=f"{owner} has the id {found.id} already", do=do)
-        if not self.write:
-            return report
-        try:
-            proposals.write(path, found.toml)
-        except SettingInvalid as error:
-            return replace(report, state=FAILED, why=error.what, do=error.do)
-        return replace(report, state=WRITTEN, path=str(path))
+        if self.write:
+            try:
+                proposals.write(path, found.toml)
+            except SettingInvalid as error:
+                return replace(report, state=FAILED, why=error.what, do=error.do)
+            report = replace(report, state=WRITTEN, path=str(path))
+        self.filed[key] = report
+        return report
 
 
 def _fault(proposal: dict[str, Any], trial: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ def remove(
     if not reason.strip():
         raise SettingInvalid("no reason is given", where="--reason", do="state why it is removed")
     bootstrap.check_store()
+    location = Locations.of(bootstrap.settings().locations).find(jurisdiction)  # an invalid file stops here
     url, objects = bootstrap.bring_up_database(), Objects(bootstrap.settings().store_url)
     done = remove_jurisdiction.remove(
         url,
@@ -38,7 +39,6 @@ def remove(
         reason=reason,
         dry_run=not yes,
     )
-    location = Locations.of(bootstrap.settings().locations).find(jurisdiction)
     with bootstrap.dagster_instance() as instance:
         tiles = (partitions.unregister if yes else _count_partitions)(instance, jurisdiction, location)
     found: dict[str, int] = {**done.found, "partitions": tiles}

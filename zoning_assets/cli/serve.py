@@ -14,6 +14,7 @@ from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import output
 from zoning_assets.cli.map_process import PORT
 from zoning_assets.errors import JurisdictionInvalid, SettingInvalid, StoreError
+from zoning_assets.jurisdictions.locations import Locations
 from zoning_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _server_settings(settings: Settings, tokens: "Tokens", host: str, dagster: s
         tiles=_checked_tiles(settings.map_tiles),
         attribution=settings.map_attribution,
         dagster=dagster,
+        locations=Locations.of(settings.locations),
         portals=portals,
         names=names,
     )

@@ -55,6 +55,13 @@ class Queue:
         if messages:
             await self._broker.release(messages)
 
+    async def pass_on(self, messages: Sequence[Message]) -> None:
+        """Move messages that concern another consumer to the end of the queue. However many consumers pass a message
+        on, it does not become a dead letter, and it does not hide those behind it. It is added before it is removed."""
+        if messages:
+            await self._broker.put([replace(each, deliveries=0) for each in messages])
+            await self._broker.acknowledge(messages)
+
     async def fail(self, message: Message, why: str) -> None:
         """Report that handling failed: the message returns to the end of the queue, or becomes a dead letter."""
         if message.tries + 1 >= MAX_TRIES:

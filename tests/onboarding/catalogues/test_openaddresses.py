@@ -112,6 +112,7 @@ def test_the_key_is_one_column(pid: Any, key: str | None, remark: str | None) ->
         ({"data": "http://127.0.0.1/FeatureServer/0"}, "its host 127.0.0.1 is not public"),
         ({"data": "http://2130706433/FeatureServer/0"}, "its host 2130706433 is not public"),
         ({"data": "http://0x7f.1/FeatureServer/0"}, "its host 0x7f.1 is not public"),
+        ({"data": "http://127.0.0.0x1/FeatureServer/0"}, "its host 127.0.0.0x1 is not public"),
         ({"data": "http://169.254.169.254/FeatureServer/0"}, "its host 169.254.169.254 is not public"),
         ({"data": "http://[::ffff:10.0.0.1]/FeatureServer/0"}, "its host ::ffff:10.0.0.1 is not public"),
         ({"data": "http://localhost/FeatureServer/0"}, "its host localhost is not public"),

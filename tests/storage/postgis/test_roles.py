@@ -19,6 +19,7 @@ from zoning_assets.errors import SchemaMismatch, StoreError
 from zoning_assets.operations import history_rollback
 from zoning_assets.pipeline.pipeline import Pipeline
 from zoning_assets.storage.postgis import database as db
+from zoning_assets.storage.postgis import replica
 from zoning_assets.storage.postgis.records import hold_records
 
 AUDIT = "INSERT INTO zoning.audit VALUES (1, now(), 'ann', 'pause', '{}', 'x', 'y')"
@@ -162,6 +163,13 @@ def test_a_user_without_grants_gets_an_error_with_the_missing_grant(database: st
     """One line, no traceback."""
     with pytest.raises(StoreError, match="permission denied for schema zoning; let the schema's owner GRANT") as caught:
         db.migrate(user)
+    assert ("\n" in str(caught.value), "secret" in str(caught.value)) == (False, False)
+
+
+def test_a_user_of_a_replica_without_grants_gets_an_error(database: str, user: str) -> None:
+    """One line, no traceback."""
+    with pytest.raises(StoreError, match="permission denied for schema zoning") as caught:
+        replica.answering(user)
     assert ("\n" in str(caught.value), "secret" in str(caught.value)) == (False, False)
 
 

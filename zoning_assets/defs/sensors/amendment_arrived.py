@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -41,7 +41,7 @@ def amendment_arrived(
     )
     def amendment_arrived(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SensorResult:
         requested: dict[str, str] = json.loads(context.cursor or "{}")
-        is_ours = partial(_is_ours, zoning, location, is_first=is_first)
+        is_ours = cache(partial(_is_ours, zoning, location, is_first=is_first))  # it lists all files
         try:
             received, wanted, requested = asyncio.run(_arrived(context.instance, zoning, requested, is_ours))
         except StoreError as error:

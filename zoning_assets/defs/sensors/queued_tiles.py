@@ -50,8 +50,10 @@ async def request_runs(
     await tiles.acknowledge([each for each in taken if each.id in recorded])
     new = [each for each in taken if each.id not in recorded]
     read = [(each, request) for each in new if (request := await _read(tiles, each))]
-    wanted = group_requests([(each, request) for each, request in read if is_ours(request.jurisdiction)])
-    await tiles.release([each for each, _ in read])
+    mine = [(each, request) for each, request in read if is_ours(request.jurisdiction)]
+    wanted, ids = group_requests(mine), {each.id for each, _ in mine}
+    await tiles.release([each for each, _ in mine])
+    await tiles.pass_on([each for each, _ in read if each.id not in ids])
     return wanted, {name: each.run_key for each in wanted for name in each.messages}
 
 

@@ -47,8 +47,8 @@ def _check_host(host: str, check: CheckAddress) -> None:
         numbers = str(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
         plain = host.rstrip(".")
-        # A name without a dot is local; digits alone are another spelling of an address in numbers.
-        local = "." not in plain or plain.endswith(_PRIVATE) or not re.search(r"[a-z]", plain.rpartition(".")[2])
+        # A name without a dot is local; one whose last part begins with a digit is an address in numbers (127.0.0.0x1).
+        local = "." not in plain or plain.endswith(_PRIVATE) or not re.match(r"[a-z]", plain.rpartition(".")[2])
         numbers = "127.0.0.1" if local else ""
     if not numbers:
         return

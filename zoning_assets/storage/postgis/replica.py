@@ -9,7 +9,7 @@ import psycopg
 from zoning_assets.errors import SchemaMismatch
 from zoning_assets.local_postgres import remote
 from zoning_assets.storage.postgis import connection_settings, schema_version
-from zoning_assets.storage.postgis.database import HEAD, address, where
+from zoning_assets.storage.postgis.database import HEAD, address, connect, where
 from zoning_assets.storage.postgis.database_errors import reason
 
 SETTING = "ZONING_READ_DATABASE_URL"
@@ -47,10 +47,11 @@ def answering(url: str) -> str:
     Raises:
         SettingInvalid: it is not the URL of a PostgreSQL database.
         DatabaseUnavailable: it does not answer.
+        StoreError: this user may not read the schema.
         SchemaMismatch: its schema is not that of this program.
     """
     found = remote.answering(url, SETTING)
-    with connection_settings.connect(found, connect_timeout=_CONNECT_S) as connection:
+    with connect(found) as connection:
         version = schema_version.revision(connection)
         if not schema_version.fits(connection, HEAD):
             raise SchemaMismatch(
