@@ -88,6 +88,24 @@ def test_a_message_without_a_run_starts_nothing(arguments: object, monkeypatch: 
     processes.execute(arguments)
 
 
+def test_a_stop_interrupts_all_runs_while_some_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of the worker removes its process at any moment."""
+    processes, interrupted = RunProcesses("postgresql://127.0.0.1:1/none"), list[object]()
+
+    class Ending:
+        def is_alive(self) -> bool:
+            processes._running.discard(self)
+            return True
+
+        def terminate(self) -> None:
+            interrupted.append(self)
+
+    monkeypatch.setattr(celery_worker, "_kill", lambda _: None)
+    processes._running.update(Ending() for _ in range(3))
+    processes.stop()
+    assert len(interrupted) == 3
+
+
 def test_a_worker_accepts_json_only_and_obeys_no_remote_control() -> None:
     conf = application("memory://", print).conf
     assert conf.accept_content == ["json"]
