@@ -94,6 +94,20 @@ def test_a_service_is_pinned_limited_checked_and_local(name: str) -> None:
     assert not is_ours or (service["read_only"] and service["cap_drop"] == ["ALL"])
 
 
+def test_configs_of_read_only_services_are_files() -> None:
+    """Compose refuses others: "`file` is the sole supported option" (docker/compose pull request 12531)."""
+    configs = compose()["configs"]
+    used = {
+        each["source"]
+        for service in SERVICES.values()
+        if service.get("read_only")
+        for each in service.get("configs", [])
+    }
+    assert used
+    for name in used:
+        assert (DEPLOY / configs[name]["file"]).is_file(), name
+
+
 def test_only_published_services_and_those_that_ask_portals_leave_the_inner_network() -> None:
     assert compose()["networks"]["inside"]["internal"]
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
