@@ -108,6 +108,12 @@ def test_configs_of_read_only_services_are_files() -> None:
         assert (DEPLOY / configs[name]["file"]).is_file(), name
 
 
+def test_no_more_runs_are_started_than_workers_execute() -> None:
+    """A run that no worker takes within ten minutes fails."""
+    workers = SERVICES["worker"]["deploy"]["replicas"]
+    assert SERVICES["daemon"]["environment"]["ZONING_MAX_RUNS"] == f"${{ZONING_MAX_RUNS:-{workers}}}"
+
+
 def test_only_published_services_and_those_that_ask_portals_leave_the_inner_network() -> None:
     assert compose()["networks"]["inside"]["internal"]
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
