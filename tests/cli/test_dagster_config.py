@@ -45,6 +45,7 @@ def test_the_limits_and_the_launcher_of_a_cluster(monkeypatch: pytest.MonkeyPatc
     [
         ("ZONING_RUNS_ON", "http://127.0.0.1", "not the address of a broker"),
         ("ZONING_RUNS_ON", "redis:///0", "not the address of a broker"),
+        ("ZONING_RUNS_ON", "amqp://zoning:5432/5ecret@127.0.0.1/", "not the address of a broker"),
         ("ZONING_RUNS_ON", "redis://127.0.0.1:99999", "not the address of a broker"),
         ("ZONING_RUNS_ON", "redis://127.0.0.1/five", "number of a database"),
         ("ZONING_MAX_RUNS", "0", "not a number of runs"),

@@ -1,6 +1,7 @@
 """A run on its way to a worker, through Celery's broker in memory; and messages that are no runs."""
 
 import queue
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from zoning_assets.defs.celery_launcher import CeleryLauncher
 from zoning_assets.defs.celery_worker import QUEUE, TASK, RunProcesses, application
 from zoning_assets.errors import QueueUnavailable
 from zoning_assets.graceful_stop import STOP
+from zoning_assets.pipeline.workers.worker_pool import empty_main_module
 from zoning_assets.storage.postgis import process_locks
 
 
@@ -86,6 +88,24 @@ def test_a_message_without_a_run_starts_nothing(arguments: object, monkeypatch: 
     processes.execute(arguments)
 
 
+def test_a_stop_interrupts_all_runs_while_some_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of the worker removes its process at any moment."""
+    processes, interrupted = RunProcesses("postgresql://127.0.0.1:1/none"), list[object]()
+
+    class Ending:
+        def is_alive(self) -> bool:
+            processes._running.discard(self)
+            return True
+
+        def terminate(self) -> None:
+            interrupted.append(self)
+
+    monkeypatch.setattr(celery_worker, "_kill", lambda _: None)
+    processes._running.update(Ending() for _ in range(3))
+    processes.stop()
+    assert len(interrupted) == 3
+
+
 def test_a_worker_accepts_json_only_and_obeys_no_remote_control() -> None:
     conf = application("memory://", print).conf
     assert conf.accept_content == ["json"]
@@ -121,18 +141,23 @@ def test_a_second_delivery_does_nothing(
 
 
 def test_a_run_ends_when_its_end_is_requested(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The launcher records the request, and the process of the run reads it."""
+    """The launcher records the request, and the process of the run reads it. The process has SIGINT blocked, which the
+    worker blocks when it starts processes."""
     monkeypatch.setattr(run_process, "_LOOK_S", 0.05)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     run = launched(instance)
     instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", nothing.name), run_id=run.run_id)
     assert not instance.run_launcher.terminate("6a7d4cf4-041b-4a2d-953d-543845cb514f")
     request = threading.Timer(0.2, instance.run_launcher.terminate, [run.run_id])
-    with run_process._terminated_on_request(instance, run.run_id):
-        request.start()
-        began = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            time.sleep(10)
-        assert time.monotonic() - began > 0.2
+    try:
+        with empty_main_module(), run_process._terminated_on_request(instance, run.run_id):
+            request.start()
+            began = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                time.sleep(3)
+            assert time.monotonic() - began > 0.2
+    finally:
+        signal.signal(signal.SIGTERM, before)
     request.join()
     found = instance.get_run_by_id(run.run_id)
     assert found

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -79,6 +80,17 @@ def test_a_run_is_deleted_when_all_of_its_partitions_were_made_again(
     assert last is not None, "two runs were looked at, and there may be more"
     assert delete_replaced(instance, later, last)[0] == 0
     assert instance.get_materialized_partitions(dg.AssetKey("raw")) == set(DAYS)
+
+
+def test_runs_of_a_backfill_in_progress_are_kept(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster counts the failed partitions of a backfill in its runs, and without them waits for ever."""
+    tags, later = {"dagster/backfill": "abc"}, datetime.now(UTC) + timedelta(hours=1)
+    dg.materialize([broken], instance=instance, tags=tags, raise_on_error=False)
+    backfill = SimpleNamespace(status=SimpleNamespace(value="REQUESTED"))
+    monkeypatch.setattr(type(instance), "get_backfill", lambda *_: backfill)
+    assert delete_replaced(instance, later) == (0, None)
+    backfill.status.value = "COMPLETED_FAILED"
+    assert delete_replaced(instance, later) == (1, None)
 
 
 def test_it_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:

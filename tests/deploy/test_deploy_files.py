@@ -89,6 +89,35 @@ def test_a_service_is_pinned_limited_checked_and_local(name: str) -> None:
     assert not is_ours or (service["read_only"] and service["cap_drop"] == ["ALL"])
 
 
+def test_configs_of_read_only_services_are_files() -> None:
+    """Compose refuses others: "`file` is the sole supported option" (docker/compose pull request 12531)."""
+    configs = compose()["configs"]
+    used = {
+        each["source"]
+        for service in SERVICES.values()
+        if service.get("read_only")
+        for each in service.get("configs", [])
+    }
+    assert used
+    for name in used:
+        assert (DEPLOY / configs[name]["file"]).is_file(), name
+
+
+def test_no_more_runs_are_started_than_workers_execute() -> None:
+    """A run that no worker takes within ten minutes fails."""
+    workers = SERVICES["worker"]["deploy"]["replicas"]
+    assert SERVICES["daemon"]["environment"]["ZONING_MAX_RUNS"] == f"${{ZONING_MAX_RUNS:-{workers}}}"
+
+
+def test_one_step_creates_the_tables_of_dagster() -> None:
+    """Programs that start on an empty storage at the same time leave two version records (dagster issue 27390)."""
+    jobs = [each for each in chart_values()["extraManifests"] if each["kind"] == "Job"]
+    (hook,) = [container for job in jobs for container in job["spec"]["template"]["spec"]["containers"]]
+    for command in (SERVICES["migrate"]["command"], hook["command"]):
+        assert command[-1].split(" > ")[0] == "zoning db up"
+        assert "&& dagster instance migrate" in command[-1]
+
+
 def test_only_published_services_and_those_that_ask_portals_leave_the_inner_network() -> None:
     assert compose()["networks"]["inside"]["internal"]
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}

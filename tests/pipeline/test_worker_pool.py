@@ -41,6 +41,18 @@ def test_a_worker_that_dies_fails_its_task_and_not_the_next() -> None:
         assert asyncio.run(run(pool)) != os.getpid()
 
 
+def test_a_worker_works_where_its_priority_cannot_be_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter SystemCallFilter=~@resources of the units in deploy/systemd refuses it."""
+
+    def refused(_: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(pools.os, "nice", refused)
+    for name in ("freeze", "set_threshold"):
+        monkeypatch.setattr(pools.gc, name, lambda *_: None)
+    pools._prepare_worker()
+
+
 def shifted(number: int) -> int:
     return number + 100
 

@@ -79,7 +79,7 @@ class RunProcesses:
 
     def stop(self) -> None:
         """Interrupt all runs, and kill those that do not end. Dagster starts them again, on this worker or another."""
-        running = [process for process in self._running if process.is_alive()]
+        running = [process for process in list(self._running) if process.is_alive()]
         for process in running:
             process.terminate()
         killer = threading.Timer(_ENDS_WITHIN_S, _kill, [running])

@@ -66,7 +66,7 @@ def _terminated_on_request(instance: dg.DagsterInstance, run_id: str) -> Iterato
                 continue
             if run is None or run.is_finished or run.status == dg.DagsterRunStatus.CANCELING:
                 if not done.is_set():
-                    os.kill(os.getpid(), signal.SIGINT)
+                    os.kill(os.getpid(), signal.SIGTERM)  # SIGINT is blocked in child processes (worker_pool.py)
                 return
 
     thread = threading.Thread(target=look, name="zoning-terminate", daemon=True)

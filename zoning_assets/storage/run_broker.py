@@ -26,7 +26,8 @@ def find(environ: Mapping[str, str]) -> str | None:
         return None
     try:
         parts = urlsplit(url)
-        is_address = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        # An unescaped / in a password ends the host early: the rest of the password is then in the path.
+        is_address = bool(parts.hostname) and (parts.port is None or parts.port > 0) and "@" not in parts.path
     except ValueError:
         is_address = False
     if not is_address or parts.scheme not in _SCHEMES:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from zoning_assets.errors import DatabaseUnavailable, HarvestRunning, Stopping, ZoningError
+from zoning_assets.storage.postgis.database import with_option
 from zoning_assets.storage.postgis.harvest_lock import harvest_lock
 
 _HOLD = """
@@ -54,6 +55,16 @@ def test_a_killed_process_leaves_no_lock(database: str, caplog: pytest.LogCaptur
             assert [each.message.count("waiting for its end") for each in caplog.records] == [1]
         finally:
             holder.kill()
+
+
+def test_a_time_limit_of_the_server_for_idle_sessions_does_not_end_the_lock(database: str) -> None:
+    async def held(url: str) -> None:
+        async with harvest_lock(url, "us-xx-a", "parcels", no_reason):
+            await asyncio.sleep(0.5)
+            with pytest.raises(HarvestRunning):
+                await taken(database)
+
+    asyncio.run(held(with_option(database, "-c idle_session_timeout=100")))
 
 
 def test_who_is_asked_to_stop_waits_no_longer(database: str) -> None:

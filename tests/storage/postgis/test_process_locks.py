@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.waiting import until
 from zoning_assets.storage.postgis import process_locks
+from zoning_assets.storage.postgis.database import Connection, open_connection
 from zoning_assets.storage.postgis.process_locks import holding, living
 
 _CHILD = """
@@ -36,6 +37,43 @@ def test_a_name_is_alive_while_its_block_runs(database: str) -> None:
     assert living(database, ["a run", "another"]) == set()
 
 
+def test_an_error_of_the_block_is_raised_if_another_process_holds_the_lock(database: str) -> None:
+    with holding(database, "a run"):
+        process_locks._held.discard("a run")  # as another process
+        with pytest.raises(psycopg.DataError), holding(database, "a run"):
+            raise psycopg.DataError
+
+
+def test_a_lock_whose_statement_fails_is_taken_later(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session still answers, so that only a new attempt shows that the process is alive."""
+    monkeypatch.setattr(process_locks, "_RETRY_S", 0.05)
+    locks, errors = process_locks._locks, [psycopg.errors.OutOfMemory()]
+
+    def fails_once(connection: Connection, name: str) -> bool:
+        if errors:
+            raise errors.pop()
+        return locks(connection, name)
+
+    monkeypatch.setattr(process_locks, "_locks", fails_once)
+    with holding(database, "a run") as ours:
+        assert ours
+        until(lambda: living(database, ["a run"]), "the lock", most_s=3)
+
+
+def test_a_server_that_vanishes_is_given_up_in_time(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the process is considered dead."""
+    opened = list[Connection]()
+
+    def recorded(url: str, **options: int) -> Connection:
+        opened.append(open_connection(url, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(process_locks, "open_connection", recorded)
+    with holding(database, "a run"):
+        most_ms = int(opened[0].info.get_parameters()["tcp_user_timeout"])
+        assert 0 < most_ms < process_locks.LOCKED_AGAIN_WITHIN_S * 1000
+
+
 def test_a_killed_process_is_not_alive(database: str) -> None:
     """The server ends its session at once."""
     command = [sys.executable, "-c", _CHILD, database]
@@ -55,7 +93,7 @@ def test_a_living_process_locks_again(database: str, server: str, monkeypatch: p
             assert connection.execute(_END).rowcount == 1
         until(lambda: living(database, ["a run"]), "the new lock", most_s=5)
     with monkeypatch.context() as away:
-        away.setattr(process_locks, "open_connection", lambda _: psycopg.connect("postgresql://127.0.0.1:1/none"))
+        away.setattr(process_locks, "open_connection", lambda _, **__: psycopg.connect("postgresql://127.0.0.1:1/none"))
         block = holding(database, "a late run")
         assert block.__enter__()
     until(lambda: living(database, ["a late run"]), "the lock", most_s=5)

@@ -1,8 +1,9 @@
 """The sensor runs_expired: deletes old finished runs of Dagster, which has no retention for runs and events.
 
 A run is deleted only if every partition that it materialized was materialized again by a later run. Else the UI would
-show a published partition as missing. What is published, its history and the audit log are in our own tables; nothing
-of them is deleted.
+show a published partition as missing. Runs of a backfill in progress are kept: Dagster reads in them which partitions
+failed, and would wait for these partitions for ever. What is published, its history and the audit log are in our own
+tables; nothing of them is deleted.
 """
 
 import time
@@ -18,6 +19,8 @@ _TICK_S = 600
 _MOST_RUNS, _MOST_S = 500, 35.0
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
+#: Dagster's tag for the backfill of a run, and the statuses of a backfill in progress.
+_BACKFILL, _IN_PROGRESS = "dagster/backfill", ("REQUESTED", "CANCELING", "FAILING")
 
 
 @dg.sensor(
@@ -55,11 +58,16 @@ def delete_replaced(
     for record in records:
         if time.monotonic() - began > _MOST_S:
             return deleted, last
-        if is_replaced(instance, record.dagster_run.run_id):
+        if not _is_backfilling(instance, record.dagster_run) and is_replaced(instance, record.dagster_run.run_id):
             instance.delete_run(record.dagster_run.run_id)
             deleted += 1
         last = record.create_timestamp.astimezone(UTC)
     return deleted, last if len(records) == _MOST_RUNS else None
+
+
+def _is_backfilling(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    backfill = instance.get_backfill(run.tags[_BACKFILL]) if _BACKFILL in run.tags else None
+    return backfill is not None and backfill.status.value in _IN_PROGRESS
 
 
 def is_replaced(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -180,7 +180,8 @@ def _prepare_worker() -> None:
     Garbage collection skips imported modules and runs rarely: the lists of a page have no reference cycles. Workers get
     a lower priority than the event loop, which would have to wait for them on machines with few cores.
     """
-    os.nice(5)
+    with suppress(OSError):  # a sandbox may refuse it, such as systemd's filter of @resources
+        os.nice(5)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.collect()
     gc.freeze()

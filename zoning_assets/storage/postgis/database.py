@@ -56,14 +56,16 @@ def connect(url: str) -> "Iterator[Connection]":
         raise statement_error(error, url) from error
 
 
-def open_connection(url: str) -> Connection:
-    """Open a connection, which the caller closes.
+def open_connection(url: str, **options: Any) -> Connection:
+    """Open a connection, which the caller closes. `options`: further ones of libpq.
 
     Raises:
         DatabaseUnavailable: see connect.
     """
     try:
-        connection = connection_settings.connect(url, connect_timeout=_CONNECT_S, application_name="zoning_assets")
+        connection = connection_settings.connect(
+            url, connect_timeout=_CONNECT_S, application_name="zoning_assets", **options
+        )
     except psycopg.Error as error:
         raise connection_error(error, url) from None
     _opened.add(connection)

@@ -6,6 +6,8 @@
 SET tcp_keepalives_idle = 30;
 SET tcp_keepalives_interval = 10;
 SET tcp_keepalives_count = 3;
+-- A harvest of hours sends nothing in this session. PostgreSQL 13 does not have this setting.
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout';
 
 -- name: take
 -- Take the lock of a feed, unless another session has it.
