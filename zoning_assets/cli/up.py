@@ -22,8 +22,8 @@ from zoning_assets.storage import run_broker
 from zoning_assets.storage.postgis.database import address
 
 _MODULE = ["-m", "zoning_assets.definitions"]
-#: The webserver opens up to 63 connections by default; a private cluster has 100 for all programs. A request that submits
-#: a run needs two at the same time, so fewer than requests at once block each other: 8 submissions did with 4.
+#: The webserver opens up to 63 connections by default; a private cluster has 100 for all programs. A request that
+#: submits a run needs two at once, so with few connections several requests block each other: 8 did with 4.
 _FEW_CONNECTIONS = ["--db-pool-max-overflow", "12"]
 _READY_S, _STOP_S = 120, 4.0
 _LAST_PORT, _METRICS_PORT = 65_535, 9464
