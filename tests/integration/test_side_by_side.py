@@ -24,7 +24,9 @@ _TABLES = (
     " WHERE jurisdiction = %s ORDER BY 1",
     "SELECT district_id, code, content_hash FROM zoning.district WHERE jurisdiction = %s ORDER BY 1",
     "SELECT parcel_id, facet, code, fraction::text FROM zoning.parcel_zoning WHERE jurisdiction = %s ORDER BY 1, 2, 3",
-    "SELECT tile, feed, counts - 'layer' FROM zoning.batch WHERE jurisdiction = %s ORDER BY feed, tile",
+    # `zoning` and `parcels` of shares are numbers of batches.
+    "SELECT tile, feed, counts - '{layer,zoning,parcels}'::text[] FROM zoning.batch WHERE jurisdiction = %s"
+    " ORDER BY feed, tile",
 )
 #: Sessions that wait for an advisory lock or for a table: nothing that is of one jurisdiction may do so.
 _WAITING = """

@@ -74,6 +74,7 @@ class Worker:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.communicate()  # it also closes the pipe
+            self.process = None
 
 
 @contextmanager
