@@ -35,6 +35,10 @@ _WAITING = """
 """
 
 
+#: Waits that do no harm: tiles of one county publish one after the other; a hold is checked; Dagster creates its tables.
+_ALLOWED = ("Only one publish at a time for a feed of a jurisdiction", "zoning/holds", "SELECT pg_advisory_lock($1)")
+
+
 @contextmanager
 def watched(url: str) -> Iterator[set[tuple[str, str]]]:
     """The waits for locks that were seen while the block ran."""
@@ -77,7 +81,8 @@ def test_counties_at_once_give_the_tables_of_one_alone(
             assert tables(url, f"{ID}-{number}") == alone
         assert rows(url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == before
         ours = {(kind, query) for kind, query in waits if "dagster" not in query}
-        assert not {query for kind, query in ours if kind == "advisory" and "zoning/holds" not in query}, waits
+        waited = {query for kind, query in ours if kind == "advisory"}
+        assert not {query for query in waited if not any(word in query for word in _ALLOWED)}, waits
 
 
 def _folder(top: Path, portal: str, number: int) -> Path:
