@@ -35,7 +35,7 @@ _WAITING = """
 """
 
 
-#: Waits that do no harm: tiles of one county publish one after the other; a hold is checked; Dagster creates its tables.
+#: Waits without harm: tiles of one county publish one after the other; a hold is checked; Dagster creates its tables.
 _ALLOWED = ("Only one publish at a time for a feed of a jurisdiction", "zoning/holds", "SELECT pg_advisory_lock($1)")
 
 
