@@ -270,6 +270,20 @@ def test_the_wait_ends_with_zoning_up(
     assert [run.status for run in instance.get_runs()] == [CANCELED]
 
 
+def test_a_run_that_zoning_up_ended_is_no_reason_to_submit_the_next_one(
+    submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver
+) -> None:
+    """`zoning up` interrupts its runs when it ends, and an interrupted run records its end."""
+
+    def end(run: dg.DagsterRun) -> None:
+        webserver.gone = True
+        instance.report_run_failed(run)
+
+    webserver.after = end
+    with pytest.raises(StoreError, match=r"`zoning up` has ended, and run \w+ has failed; run the command again"):
+        materialize(submission, ["tiles"], [ID])
+
+
 def test_the_wait_ends_without_heartbeats(submission: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoning_assets.defs.run_queue._last_heartbeat", lambda _: 0.0)
     with pytest.raises(StoreError, match="the daemon of `zoning up` has sent no heartbeat for"):

@@ -212,4 +212,4 @@ def test_a_stop_terminates_the_runs(place: Place) -> None:
             program.terminate()
             assert command.process.wait(60) == 1
             lines = command.err.read_text()
-            assert "`zoning up` has ended" in lines.splitlines()[-1], lines
+            assert f"{ID}: `zoning up` has ended, and run " in lines.splitlines()[-1], lines

@@ -208,8 +208,11 @@ class Watch:
                 return f"{self._name} was deleted; run the command again"
             run = record.dagster_run
             self._report_progress()
+            if run.is_success:
+                return None
             if run.is_finished:
-                return None if run.is_success else self._failure(run)
+                self._check_daemon(run, record.start_time)  # `zoning up` interrupts its runs when it ends
+                return self._failure(run)
             STOP.check(run.tags.get(retry_policies.JURISDICTION, self._name))
             self._report_pause(active_holds, run)
             if why := self._stuck(run, record.start_time):
@@ -291,8 +294,9 @@ class Watch:
             return
         if run.status == dg.DagsterRunStatus.STARTED and self._is_alive(run, now - (started or now)):
             return  # its process ends the run itself
+        state = "has failed" if run.status == dg.DagsterRunStatus.FAILURE else f"is {run.status.value.lower()}"
         raise StoreError(
-            f"{dead}, and {self._name} is {run.status.value.lower()}",
+            f"{dead}, and {self._name} {state}",
             where=run.tags.get(retry_policies.JURISDICTION, self._name),
             do="run the command again",
         )
