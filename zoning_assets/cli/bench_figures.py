@@ -34,8 +34,8 @@ def probes(
 
 
 def backfill(
-    parcels: Annotated[int, typer.Option(min=_FEWEST, help="Number of parcels.")] = 130_000,
-    resolution: Annotated[int, typer.Option(min=0, max=10, help="H3 resolution of the tiles.")] = 9,
+    parcels: Annotated[int, typer.Option(min=_FEWEST, help="Number of parcels.")] = 900_000,
+    resolution: Annotated[int, typer.Option(min=0, max=10, help="H3 resolution of the tiles.")] = 8,
     *,
     json: Json = False,
 ) -> None:

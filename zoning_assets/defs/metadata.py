@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster import DataVersion
 
 from zoning_assets.defs.partitions import key_of
 from zoning_assets.errors import ZoningError
 from zoning_assets.harvest import Cover
 from zoning_assets.model import NORMALIZED, PUBLISHED, RAW, VALIDATED, Counts, Outcome
 
-_DATA_VERSION = "dagster/data_version"
 _MOST_REJECTIONS = 50
 _OF_NAME = 12  # characters of a page's name: enough to find its file, and the table still fits in the UI
 
@@ -24,20 +22,18 @@ Identify = Callable[[str, str, Sequence[str]], list[str]]
 def events(
     outcome: Outcome, assets: Mapping[str, dg.AssetKey], identify: Identify
 ) -> Iterator[dg.AssetMaterialization]:
-    """Yield one materialization for each completed stage that has an asset in this run."""
+    """Yield one materialization for each completed stage that has an asset in this run.
+
+    They have no tags, not even a data version: for an event with tags Dagster opens another connection, which takes
+    longer than the event. The hashes are in the metadata.
+    """
     for stage in TILE_ASSETS:
         if stage in outcome.stages and stage in assets:
             yield dg.AssetMaterialization(
                 asset_key=assets[stage],
                 partition=key_of(outcome.place),
                 metadata=_of_stage(stage, outcome, identify),
-                tags={_DATA_VERSION: DataVersion(_version(stage, outcome)).value},
             )
-
-
-def _version(stage: str, outcome: Outcome) -> str:
-    by_harvest = stage in (RAW, NORMALIZED) and outcome.harvest is not None
-    return outcome.harvest.id if by_harvest and outcome.harvest else outcome.content_hash
 
 
 def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any]:
@@ -52,8 +48,10 @@ def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any
             **_numbers(counts, "bytes", "requests", "seconds"),
         }
     if stage == NORMALIZED:
+        harvest = outcome.harvest
         return {
-            "crs": str((outcome.harvest.layer if outcome.harvest else {}).get("crs")),
+            **({"harvest": harvest.id} if harvest else {}),
+            "crs": str((harvest.layer if harvest else {}).get("crs")),
             **_remark(outcome),
             **_numbers(counts, "fetched"),
         }
