@@ -98,6 +98,38 @@ def test_where_there_are_no_semaphores_threads_do_the_work(
     assert "working in threads" in caplog.text
 
 
+def parents_of_workers(told: str) -> None:
+    """The parent of the workers of three pools; the first worker dies."""
+    with pools.forked_workers(), Path(told).open("w") as file:
+        with Pool() as pool:
+            file.write(f"{asyncio.run(pool.run(os.getppid))}\n")
+            with pytest.raises(StoreError):
+                asyncio.run(pool.run(die))
+            file.write(f"{asyncio.run(pool.run(os.getppid))}\n")
+        file.write(f"{os.getpid()}\n")
+
+
+def no_task() -> None:
+    with pools.forked_workers():
+        pass
+
+
+def test_workers_that_were_forked_at_the_start_do_the_first_tasks(tmp_path: Path) -> None:
+    """They are children of the process itself. Others follow if one dies, and a process without tasks ends at once."""
+    context, told = multiprocessing.get_context("forkserver"), tmp_path / "parents"
+    for process in (
+        context.Process(target=parents_of_workers, args=(str(told),)),
+        context.Process(target=no_task),
+    ):
+        with pools.empty_main_module():
+            process.start()
+        process.join(30)
+        assert process.exitcode == 0
+    first, later, own = told.read_text().split()
+    assert first == own
+    assert later != own
+
+
 def lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -32,7 +32,16 @@ _log = logging.getLogger(__name__)
 QUEUE, TASK, PRIORITIES = "dagster", "execute_job", 10
 #: The name of the run's id in the arguments of the task.
 _RUN_ID = "pipeline_run_id"
-_PRELOADED = ["zoning_assets.defs.run_process", "zoning_assets.pipeline.pipeline"]
+#: What a run imports, also what Dagster imports with a run only.
+_PRELOADED = [
+    "zoning_assets.defs.run_process",
+    "zoning_assets.pipeline.pipeline",
+    "zoning_assets.pipeline.change_detection",
+    "zoning_assets.pipeline.workers.distribute_rows",
+    "psycopg2",
+    "pyarrow.dataset",
+    "upath.implementations.local",
+]
 #: Seconds until a run must have ended after a stop. A command must have ended 8 s after a signal (cli/signals.py).
 _ENDS_WITHIN_S = 6.5
 #: Seconds between two looks of Celery's loop at what threads have done.

@@ -20,6 +20,7 @@ from zoning_assets import log_config
 from zoning_assets.defs import build  # noqa: F401 - imported once, by the server process
 from zoning_assets.defs.dagster_instance import keep_connections
 from zoning_assets.defs.run_queue import STORAGE_FAILS
+from zoning_assets.pipeline.workers.worker_pool import forked_workers
 from zoning_assets.storage.postgis import process_locks
 
 _log = logging.getLogger(__name__)
@@ -40,7 +41,12 @@ def execute(arguments: Mapping[str, Any], run_id: str, database: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     log_config.log_as_json()
-    threading.Thread(target=_end_with_worker, daemon=True).start()
+    with forked_workers():
+        threading.Thread(target=_end_with_worker, daemon=True).start()
+        _execute(arguments, run_id, database)
+
+
+def _execute(arguments: Mapping[str, Any], run_id: str, database: str) -> None:
     with dg.DagsterInstance.get() as instance, process_locks.holding(database, run_id) as is_first:
         keep_connections(instance)
         run = instance.get_run_by_id(run_id)

@@ -28,6 +28,9 @@ _PRELOADED_MODULE = "zoning_assets.pipeline.workers.distribute_rows"
 #: On macOS, system libraries do not work after a fork.
 _START_METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
 
+#: Workers that were forked at the start of this process, until a pool takes them.
+_forked: list[Executor] = []
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -37,7 +40,7 @@ class Pool:
     change starts none. If a worker dies, its task fails, not the run."""
 
     def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers or max(2, os.cpu_count() or 2)
+        self.workers = workers or _default_workers()
         self._executor: Executor | None = None
         self._starting = threading.Lock()
         self._exit_calls = ExitStack()
@@ -127,14 +130,20 @@ class Pool:
                 return self._executor.submit(task, *args)
 
     def _start(self) -> Executor:
+        if _forked:
+            return _forked.pop()
         try:
-            executor = ProcessPoolExecutor(self.workers, _context(), _prepare_worker)
+            executor: Executor = ProcessPoolExecutor(self.workers, _context(), _prepare_worker)
         except (OSError, ImportError) as error:  # without /dev/shm, as in a plain chroot, there are no semaphores
             _log.warning("no worker processes (%s; is /dev/shm writable?): working in threads, slower", error)
             return ThreadPoolExecutor(self.workers)
         with empty_main_module():
             executor.submit(os.getpid)  # starts the first worker, which waits for the imports of the fork server
         return executor
+
+
+def _default_workers() -> int:
+    return max(2, os.cpu_count() or 2)
 
 
 @contextmanager
@@ -167,9 +176,25 @@ def _context() -> BaseContext:
     return context
 
 
+@contextmanager
+def forked_workers() -> Iterator[None]:
+    """Fork the workers of the first pool from this process. Its first task then waits for no imports: a run that is
+    itself a fork has all modules. Use it only while the process has a single thread."""
+    if _START_METHOD == "forkserver":
+        with suppress(OSError, ImportError), empty_main_module():  # without semaphores `Pool` logs a warning
+            executor = ProcessPoolExecutor(_default_workers(), multiprocessing.get_context("fork"), _prepare_worker)
+            executor.submit(os.getpid)  # forks all of them
+            _forked.append(executor)
+    try:
+        yield
+    finally:
+        while _forked:  # the run had no task for them
+            _forked.pop().shutdown()
+
+
 def preload() -> None:
     """Start the fork server in the background, so that its imports are done when the first page arrives."""
-    if _context().get_start_method() == "forkserver":
+    if not _forked and _context().get_start_method() == "forkserver":
         with suppress(OSError), empty_main_module():  # if it cannot be started, `Pool` logs a warning
             forkserver.ensure_running()
 
