@@ -1,6 +1,7 @@
 """Moments at which a command gets its signal: each makes it wait for something, and knows when it does."""
 
 import contextlib
+import http.client
 import fcntl
 import json
 import os
@@ -171,5 +172,5 @@ def scraped(name: str) -> Moment:
 
 
 def _read(url: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):  # the command is killed meanwhile
         urllib.request.urlopen(url, timeout=60).read()  # noqa: S310 - of a server of ours
