@@ -1,8 +1,8 @@
 """Moments at which a command gets its signal: each makes it wait for something, and knows when it does."""
 
 import contextlib
-import http.client
 import fcntl
+import http.client
 import json
 import os
 import socket
