@@ -86,6 +86,7 @@ class Nation:
     cursors: dict[str, str | None] = field(default_factory=dict)
     ticks: list[Tick] = field(default_factory=list)
     runs: list[QueuedRun] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
     found: dict[str, float] = field(default_factory=dict)  # jurisdiction -> when its last find_tiles started
 
     def minute(self) -> None:
@@ -131,7 +132,9 @@ class Nation:
         """Let Dagster execute the run, with the real asset bodies."""
         tags = {**run.request.tags, "dagster/run_key": str(run.request.run_key)}
         job = self.definitions.resolve_job_def(run.job)
-        job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+        done = job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+        if done.success != (run.error is None):
+            self.wrong.append(f"{run.job} of {run.jurisdiction}: the executed run did not end as simulated")
 
     def _write(self, run: QueuedRun) -> None:
         """Write what the sensors read: freshness, failures, and one materialization."""
@@ -266,7 +269,7 @@ def _found(simulation: Nation, loading: Mapping[str, float]) -> dict[str, Any]:
     delays, late = _delays(world)
     sensors = [_of_sensor(name, simulation.ticks) for name in SENSORS]
     faults = [f"{most} requests of a host in a minute"] if most > BUDGET else []
-    faults += [f"{key} was not published" for key in late]
+    faults += [*simulation.wrong, *(f"{key} was not published" for key in late)]
     faults += [f"a tick of {row['sensor']} took {row['max_s']} s" for row in sensors if row["max_s"] > TICK_LIMIT_S]
     return {
         "portals": len(world.nation),

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import aiohttp
+import pandas as pd
 
 from benchmarks.fleet import START, RecordingLedger
 from benchmarks.nation_portals import County
@@ -35,6 +36,7 @@ from zoning_assets.storage.postgis.records import feed_freshness
 #: Requests of a probe, and seconds that a portal takes to respond.
 PROBE_REQUESTS, RESPONSE_S = 3, 0.3
 _RETRY_AFTER_S, _GIVE_UP_S = 90.0, 60.0
+_NO_REJECTIONS = pd.DataFrame(columns=["raw", "reason", "detail", "row", "page"])
 _REFRESH_DAYS = 30
 
 
@@ -150,7 +152,8 @@ class CannedPipeline:
             rows = self.world.nation[place.jurisdiction].parcels // len(places)
             counts = Counts(received=rows, fetched=rows, accepted=rows, unchanged=rows)
             done = () if self.world.failed else tuple(stages)
-            report(Outcome(place, feed, done, counts, content_hash="0" * 64, error=self.world.failed))
+            hash_, error = "0" * 64, self.world.failed
+            report(Outcome(place, feed, done, counts, None, hash_, _NO_REJECTIONS, error=error))
         if not self.world.failed:
             for id_ in jurisdictions:
                 self.world.store_published(f"{id_}/{feed}")
