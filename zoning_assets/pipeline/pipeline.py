@@ -46,7 +46,7 @@ from zoning_assets.model import (
 from zoning_assets.pipeline.cut_tiles import TileCutter
 from zoning_assets.pipeline.extract import Harvester
 from zoning_assets.pipeline.holds import ActiveHolds, hosts_of, watch_holds
-from zoning_assets.pipeline.known_layer import mark_for_refetch, record_published, record_replayed
+from zoning_assets.pipeline.known_layer import mark_for_refetch, record_published
 from zoning_assets.pipeline.publishing import Publisher
 from zoning_assets.pipeline.release_gate import ReleaseGate
 from zoning_assets.pipeline.runner import FeedRun, PreparedLayer, places_in
@@ -138,13 +138,10 @@ class Pipeline:
 
             run = FeedRun(jurisdictions, feed, prepare, http, active_holds, slots, gates)
             await run.process_all(places, partial(self._process_place, stages), note)
-        covers = {name: each for name, each in run.covers().items() if places_in(name, published)}
-        for name, cover in covers.items():
-            if RAW not in stages:
-                await asyncio.to_thread(record_replayed, self.objects, self.database, jurisdictions[name], feed)
-            elif await gates[name].is_not_rolled_back():
-                done = places_in(name, published)
-                await asyncio.to_thread(record_published, self.objects, self.database, cover, done)
+        for name, layer in run.layers().items():
+            done = layer.of_newest_harvest(places_in(name, published))
+            if done and await gates[name].is_not_rolled_back():
+                await asyncio.to_thread(record_published, self.objects, self.database, layer.cover, done)
 
     async def _process_place(self, stages: Sequence[str], run: FeedRun, place: Place) -> Outcome:
         """Take one place through the stages. An error is not raised: it ends the stages and is part of the outcome."""
@@ -181,12 +178,13 @@ class Pipeline:
         received = _received_counts(prepared.cover, item, stages)
         outcome = Outcome(place, run.feed, (RAW,), received, item.harvest)
 
-        # normalized: TileCutter has written the table
-        layer_fields = ReleaseProfile()
+        # normalized: TileCutter has written the table, in this run or in an earlier one
+        table = item.table(NORMALIZED)
+        read = table.summary if NORMALIZED in stages else table.find_summary
+        normalized = await asyncio.to_thread(read, self.objects) or {"fields": ()}
+        layer_fields = ReleaseProfile(fields=tuple(normalized["fields"]))
         if NORMALIZED in stages:
-            summary = await asyncio.to_thread(item.table(NORMALIZED).summary, self.objects)
-            layer_fields = ReleaseProfile(fields=tuple(summary["fields"]))
-            outcome = _with_stage(outcome, NORMALIZED, received + Counts(fetched=summary["fetched"]))
+            outcome = _with_stage(outcome, NORMALIZED, received + Counts(fetched=normalized["fetched"]))
         yield outcome, None
         if VALIDATED not in stages and PUBLISHED not in stages:
             return
