@@ -235,6 +235,13 @@ def _take_obsolete_rows(connection: Connection, values: Mapping[str, Any]) -> in
     return connection.execute(named("publish")["move_to_tile"], {**values, "keys": keys}).rowcount
 
 
+def last_edition(connection: Connection, values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The harvest and the rules of the newest batch of a place; None: it has none. `values`: `jurisdiction`, `feed`,
+    `tile`."""
+    row = connection.execute(named("publish")["last_batch"], values).fetchone()
+    return (row[0], row[1]) if row else None
+
+
 def _last(connection: Connection, values: Mapping[str, Any]) -> tuple[PublishResult | None, bool]:
     """The result of this edition if it was published last, else None; and whether the place still has all its rows."""
     row = connection.execute(named("publish")["last_batch"], values).fetchone()
