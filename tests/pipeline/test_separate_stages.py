@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from tests.conftest import going_on, rows, sync
 from tests.support import town
-from tests.support.databases import copied
+from tests.support.databases import continued, copied
 from zoning_assets.errors import AcceptanceNeeded, CoverStale, HarvestMissing
 from zoning_assets.harvest import Cover
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
@@ -282,6 +283,27 @@ def test_runs_that_end_at_the_same_moment_complete_the_feed(standing: Standing) 
     with ThreadPoolExecutor(len(places)) as threads:
         list(threads.map(record, places))
     assert is_complete(pipeline, cover)
+
+
+def test_a_restored_database_is_not_complete_with_one_tile(
+    standing: Standing, server: str, published: tuple[str, Path]
+) -> None:
+    """The object store knows of a release that a database from a backup does not have: it is complete when all tiles
+    are published again, in whatever runs."""
+    pipeline, jurisdiction, _ = standing
+    cover = harvest(pipeline, jurisdiction)
+    one_by_one(pipeline, jurisdiction, list(cover.tiles))
+    now = contents(pipeline)["now"]
+    with continued(server, published[0]) as url:
+        restored = replace(pipeline, database=url)
+        first, *others = sorted(cover.tiles)
+        assert errors(run(restored, jurisdiction, [PUBLISHED], [first])) == []
+        assert not is_complete(restored, cover)
+        assert asyncio.run(restored.probe(jurisdiction, PARCELS, datetime.now(UTC))).why
+        for tile in others:
+            assert errors(run(restored, jurisdiction, [PUBLISHED], [tile])) == []
+        assert is_complete(restored, cover)
+        assert contents(restored)["now"] == now
 
 
 def test_an_accepted_fall_is_not_forgotten_by_a_replay(standing: Standing) -> None:

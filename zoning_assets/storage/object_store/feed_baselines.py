@@ -62,6 +62,13 @@ def mark_rolled_back(objects: Objects, jurisdiction: str, feed: str) -> None:
         objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(undone))
 
 
+def forget_published(objects: Objects, jurisdiction: str, feed: str) -> None:
+    """Forget what was published: the database does not have it. The next probe requests a harvest."""
+    objects.delete([_name(jurisdiction, feed, "published")])
+    if before := find(objects, jurisdiction, feed):
+        put(objects, jurisdiction, feed, replace(before, signals=None, seen=""))
+
+
 def delete(objects: Objects, jurisdiction: str, feed: str) -> None:
     """Delete everything that is stored about a feed; its next harvest is treated as the first."""
     for each in ("baseline", "waiting", "published"):
