@@ -65,6 +65,10 @@ class Stop:
             with self._lock:
                 self._calls.remove(call)
 
+    def wait(self, seconds: float) -> None:
+        """Wait; a request ends the wait."""
+        self._requested.wait(seconds)
+
     def check(self, where: str) -> None:
         """Raise Stopping if a stop was requested."""
         if self.requested:

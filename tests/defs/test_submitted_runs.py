@@ -208,7 +208,7 @@ def test_a_run_whose_submission_was_not_answered_is_found(
     webserver.after = silent
     other = queued(instance, {"dagster/partition": ID})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zoning_assets.defs.submitted_runs._pause", end)
+        patch.setattr(STOP, "wait", end)
         result = materialize(submission, ["tiles"], [ID])
     assert result.done == {ID: {"requests": 3}}
     assert webserver.run(other.run_id).status == QUEUED
@@ -232,7 +232,7 @@ def test_a_run_that_ended_before_it_was_looked_for_is_found(
 def test_a_run_that_is_created_too_late_is_canceled(
     submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoning_assets.defs.submitted_runs._QUEUED_WITHIN_S", 0.0)
+    monkeypatch.setattr("zoning_assets.defs.run_queue.QUEUED_WITHIN_S", 0.0)
     webserver.after = silent
     result = materialize(submission, ["tiles"], [ID])
     assert "the webserver did not answer" in result.failed[ID]
@@ -246,7 +246,7 @@ def test_a_queue_that_does_not_move_is_reported(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("zoning_assets.defs.submitted_runs._REPORTED_AFTER_S", 0.0)
+    monkeypatch.setattr("zoning_assets.defs.run_watch._REPORTED_AFTER_S", 0.0)
     looks = list[int]()
 
     def pause(_: float) -> None:
@@ -254,7 +254,7 @@ def test_a_queue_that_does_not_move_is_reported(
         if len(looks) == 2:
             ends_well(instance, "tiles")(submission.queue.runs()[0])
 
-    monkeypatch.setattr("zoning_assets.defs.submitted_runs._pause", pause)
+    monkeypatch.setattr(STOP, "wait", pause)
     assert not materialize(submission, ["tiles"], [ID]).failed
     assert re.search(r"has waited in the queue for \d+ s \(other unfinished runs of 127.0.0.1:1: 0\)", caplog.text)
     assert webserver.asked

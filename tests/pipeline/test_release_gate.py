@@ -234,6 +234,52 @@ def test_one_bad_tile_by_itself_is_judged_by_its_own_rows(standing: Standing) ->
     assert rows(pipeline.database, "SELECT whole FROM zoning.survey WHERE state = 'held'") == [(False,)]
 
 
+def owners(pipeline: Pipeline) -> dict[str, str]:
+    """The tile of each parcel."""
+    return dict(rows(pipeline.database, "SELECT parcel_id, tile FROM zoning.parcel ORDER BY 1"))
+
+
+def in_tile(owner: dict[str, str], tile: str, column: str, value: str | None, one_of: int) -> town.EDIT:
+    """One of so many rows of a tile has another value."""
+    chosen = set([key for key in owner if owner[key] == tile][::one_of])
+    return lambda rows: rows.assign(
+        **{column: [value if key in chosen else old for key, old in zip(rows["PIN"], rows[column], strict=True)]}
+    )
+
+
+def test_a_new_code_in_one_part_of_town_is_no_strange_release(standing: Standing) -> None:
+    """A third of one tile has a new code: of the whole layer that is little, in whatever runs it is published. A layer
+    whose codes are those of another column is caught in any part of it."""
+    (pipeline, jurisdiction, folder), county = standing, County.build(LOTS)
+    owner = owners(pipeline)
+    tile = max(set(owner.values()), key=list(owner.values()).count)
+    town.release(folder, county, parcels=in_tile(owner, tile, "ZONE", "MX-9", 3))
+    good(sync(pipeline, jurisdiction, choose=lambda _: [tile]))
+    assert rows(pipeline.database, "SELECT count(*) > 20 FROM zoning.parcel WHERE zoning_code_local = 'MX-9'") == [
+        (True,)
+    ]
+    town.release(folder, county, parcels=town.swapped("ZONE", "USE_CODE"))
+    held(sync(pipeline, jurisdiction, choose=lambda _: [tile]), "unknown_codes")
+
+
+def test_a_tile_that_always_had_bad_rows_is_no_strange_release(standing: Standing) -> None:
+    """A third of one tile has no keys, as a person accepted: a run of this tile alone finds what is usual there. When
+    more of its rows lose their keys, it is held."""
+    (pipeline, jurisdiction, folder), county = standing, County.build(LOTS)
+    owner = owners(pipeline)
+    tile = max(set(owner.values()), key=list(owner.values()).count)
+    without_keys = in_tile(owner, tile, "PIN", None, 3)
+    town.release(folder, county, parcels=without_keys)
+    sync(pipeline, jurisdiction)
+    release_profiles.decide(pipeline.database, ID, PARCELS, release_profiles.ACCEPTED, actor="ann", reason="it is so")
+    good(sync(pipeline, jurisdiction))
+    town.release(folder, county, parcels=lambda table: without_keys(town.edited(table)))
+    good(sync(pipeline, jurisdiction, choose=lambda _: [tile]))
+    worse = in_tile(owners(pipeline), tile, "PIN", None, 5)
+    town.release(folder, county, parcels=lambda table: worse(without_keys(table)))
+    held(sync(pipeline, jurisdiction, choose=lambda _: [tile]), "bad_keys")
+
+
 def test_a_limit_in_the_file_is_the_limit(pipeline: Pipeline, tmp_path: Path) -> None:
     """Who knows that a county reformats all its addresses says so."""
     folder, county = tmp_path, County.build(LOTS)

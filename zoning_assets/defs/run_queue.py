@@ -31,6 +31,8 @@ UNFINISHED = [
 ]
 #: What Dagster's storage raises where its database does not answer.
 STORAGE_FAILS = (SQLAlchemyError, DagsterPostgresException)
+#: A run that was created but not queued within this time never will be, seconds.
+QUEUED_WITHIN_S = 60.0
 #: Seconds until the webserver must answer. A stopped command has little time to end (cli/signals.py).
 _LAUNCH_S, _TERMINATE_S = 3.0, 3.0
 

@@ -132,16 +132,10 @@ async def propose(  # noqa: PLR0913 - an address, what is known of it, and where
     found = await portal_detection.layers(http, url, tries)
     if known.layer:
         found = [each if each.type == "arcgis" else replace(each, layer=known.layer) for each in found]
-    named = {
-        feed: [each for each in found if each.polygons and portal_detection.feed_of(each.name) == feed]
-        for feed in (PARCELS, ZONING)
-    }
-    if not any(named.values()):  # a layer of another name: the person gave its address
-        named[PARCELS] = [each for each in found if each.polygons][:_MOST_SAMPLED]
     chosen = []
-    for feed, layers in named.items():
+    for feed, layers in _layers_by_feed(found).items():
         sampled = []
-        for layer in layers[:_MOST_SAMPLED]:
+        for layer in layers:
             on_step(f"Reading some rows of the layer {remark(layer.name)}")
             sampled += [each] if (each := await _sample_layer(http, feed, layer, folder, passed, name)) else []
         if sampled:
@@ -155,6 +149,18 @@ async def propose(  # noqa: PLR0913 - an address, what is known of it, and where
     boxes = [each.sample.bounds for each in chosen if each.sample.bounds]
     bounds = _enlarged(boxes)
     return Proposal(name or _id(url, bounds), bounds, chosen, passed, known.place, known.remarks)
+
+
+def _layers_by_feed(found: Sequence[portal_detection.FoundLayer]) -> dict[str, list[portal_detection.FoundLayer]]:
+    """The layers to sample for each feed, by their names. If no name tells, all of them may be parcels: a person gave
+    the address."""
+    polygons = [each for each in found if each.polygons]
+    named = {
+        feed: [each for each in polygons if portal_detection.feed_of(each.name) == feed] for feed in (PARCELS, ZONING)
+    }
+    if not any(named.values()):
+        named[PARCELS] = polygons
+    return {feed: layers[:_MOST_SAMPLED] for feed, layers in named.items()}
 
 
 def _with_known_key(chosen: Chosen, key: str) -> Chosen:

@@ -8,7 +8,7 @@ from functools import partial
 
 from zoning_assets.errors import CoverStale, HarvestMissing, ZoningError
 from zoning_assets.harvest import Cover, Harvest, Page
-from zoning_assets.model import NORMALIZED, RAW, Jurisdiction, Place
+from zoning_assets.model import NORMALIZED, RAW, ZONING, Jurisdiction, Place
 from zoning_assets.pipeline.corrections import make_work_item
 from zoning_assets.pipeline.known_layer import newest_cover
 from zoning_assets.pipeline.runner import PreparedLayer
@@ -16,9 +16,8 @@ from zoning_assets.pipeline.workers.distribute_rows import distribute
 from zoning_assets.pipeline.workers.normalize_page import normalize_page
 from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.pipeline.workers.worker_pool import Pool
-from zoning_assets.storage.object_store import raw_harvests
+from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.storage.object_store.raw_harvests import OwnedRows
 
 #: Requests to the store at the same time.
 _THREADS = 16
@@ -63,20 +62,22 @@ class TileCutter:
         self, jurisdiction: Jurisdiction, cover: Cover, places: Sequence[Place], *, newest: bool
     ) -> dict[Place, WorkItem | ZoningError]:
         """The work item of each place: its rows of the newest harvest (`newest`), else the rows that it got last."""
-        find = partial(_latest_harvest, self.objects, cover)
-        if newest:
-            layer = raw_harvests.of(self.objects, Place(cover.jurisdiction), cover.feed, cover.harvest)
-            rows = raw_harvests.get_rows(self.objects, cover.jurisdiction, cover.feed, cover.harvest, cover.cut)
-            find = partial(_cut_harvest, self.objects, cover, layer, rows)
+        item_of = partial(make_work_item, self.objects, jurisdiction, cover)
+        layer = _layer_harvest(self.objects, cover)
+        if cover.feed == ZONING:
+            return {place: item_of(layer) for place in places}
+        tile_rows = _TileRows(self.objects, cover, layer)
+        find = tile_rows.cut if newest else tile_rows.latest
 
-        def item_of(place: Place) -> WorkItem | ZoningError:
+        def tile_item(place: Place) -> WorkItem | ZoningError:
             try:
-                return make_work_item(self.objects, jurisdiction, cover, _readable(find(place)))
+                harvest, state = find(place)
+                return replace(item_of(harvest), state=state)
             except ZoningError as error:
                 return error
 
         with ThreadPoolExecutor(_THREADS) as threads:
-            return dict(zip(places, threads.map(item_of, places), strict=True))
+            return dict(zip(places, threads.map(tile_item, places), strict=True))
 
     async def normalize(self, items: Sequence[WorkItem]) -> None:
         """Write the normalized tables that are missing. The pages of a layer are normalized once, whatever the number
@@ -95,40 +96,60 @@ class TileCutter:
             await asyncio.gather(*(self.pool.run(distribute, layer, group) for group in groups))
 
 
-def _cut_harvest(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, place: Place) -> Harvest:
-    """The rows of a place in a layer's harvest.
+class _TileRows:
+    """The rows of tiles: `cut` from the newest harvest of their layer, or the `latest` that each tile got."""
 
-    Raises:
-        CoverStale: the layer has no such tile any more, or the tile has another number of rows.
-    """
-    if place.tile is None:
-        return replace(layer, cut=cover.cut)
-    if place.tile not in cover.tiles:
-        what = "this tile was split, merged or emptied since the last harvest"
-        raise CoverStale(what, where=str(place), do="materialize `tiles`, then its new tiles")
-    if len(rows.of(place.tile)) != cover.tiles[place.tile]:
-        what = f"its harvest has {len(rows.of(place.tile))} rows instead of {cover.tiles[place.tile]}"
-        raise CoverStale(what, where=str(place), do="materialize `tiles` again")
-    return raw_harvests.put_tile(objects, cover, layer, rows, place.tile)
+    def __init__(self, objects: Objects, cover: Cover, layer: Harvest) -> None:
+        self._objects, self._cover, self._layer = objects, cover, layer
+        self._rows = raw_harvests.get_rows(objects, cover.jurisdiction, cover.feed, cover.harvest, cover.cut)
+        self._published = feed_baselines.published_tiles(objects, cover)
+
+    def cut(self, place: Place) -> tuple[Harvest, str]:
+        """Give a tile its rows of the newest harvest; return them, and the id of this harvest.
+
+        Raises:
+            CoverStale: the layer has no such tile any more, or the tile has another number of rows.
+        """
+        tile = self._tile_of(place)
+        rows, of = len(self._rows.of(tile)), self._cover.tiles[tile]
+        if rows != of:
+            what = f"its harvest has {rows} rows instead of {of}"
+            raise CoverStale(what, where=str(place), do="materialize `tiles` again")
+        return raw_harvests.put_tile(self._objects, self._cover, self._layer, self._rows, tile), self._cover.harvest
+
+    def latest(self, place: Place) -> tuple[Harvest, str]:
+        """Return the rows that a tile got last, and the id of the harvest that has them: the newest one if it can be.
+
+        Raises:
+            CoverStale: the layer has no such tile any more.
+            HarvestMissing: the tile got no rows yet, or only those that an earlier version fetched; or it is published
+                from the newest harvest, and the rows that it got last are not of that one.
+        """
+        tile = self._tile_of(place)
+        harvest = raw_harvests.latest(self._objects, place, self._cover.feed)
+        if not harvest.of:
+            what = "its harvest is of an earlier version of this program"
+            raise HarvestMissing(what, where=str(place), do="run `zoning sync` once")
+        if harvest.id == raw_harvests.tile_id(self._cover, self._layer, self._rows, tile):
+            return harvest, self._cover.harvest
+        if tile in self._published:
+            what = "its rows of the newest harvest are published, and it got those of another harvest last"
+            raise HarvestMissing(what, where=str(place), do="materialize raw_feed first")
+        return harvest, harvest.of
+
+    def _tile_of(self, place: Place) -> str:
+        if place.tile is None or place.tile not in self._cover.tiles:
+            what = "this tile was split, merged or emptied since the last harvest"
+            raise CoverStale(what, where=str(place), do="materialize `tiles`, then its new tiles")
+        return place.tile
 
 
-def _latest_harvest(objects: Objects, cover: Cover, place: Place) -> Harvest:
-    """The harvest that a place got last; for a whole jurisdiction the layer's harvest that the cover names."""
-    if place.tile is None and cover.harvest:
-        return replace(raw_harvests.of(objects, place, cover.feed, cover.harvest), cut=cover.cut)
-    return raw_harvests.latest(objects, place, cover.feed)
-
-
-def _readable(harvest: Harvest) -> Harvest:
-    """The harvest itself, if this version can read it.
-
-    Raises:
-        HarvestMissing: an earlier version fetched the tile with requests of its own.
-    """
-    if harvest.tile is not None and not harvest.of:
-        what = "its harvest is of an earlier version of this program"
-        raise HarvestMissing(what, where=f"{harvest.jurisdiction} tile {harvest.tile}", do="run `zoning sync` once")
-    return harvest
+def _layer_harvest(objects: Objects, cover: Cover) -> Harvest:
+    """The harvest of the layer that the cover names."""
+    place = Place(cover.jurisdiction)
+    if not cover.harvest:  # an earlier version stored no covers of zoning maps
+        return raw_harvests.latest(objects, place, cover.feed)
+    return replace(raw_harvests.of(objects, place, cover.feed, cover.harvest), cut=cover.cut)
 
 
 def _not_normalized(items: Sequence[WorkItem]) -> list[WorkItem]:

@@ -10,38 +10,46 @@ from zoning_assets.model import ZONING, Jurisdiction, Place
 from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.feed_baselines import Baseline
 from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.storage.postgis.publish import feed_lock
 from zoning_assets.storage.postgis.records import feed_freshness, snapshots
 
 
 def record_published(objects: Objects, database: str, cover: Cover, published: Set[Place]) -> None:
     """Record the tiles that were published. If every place of the feed is now published from this harvest, by this run
     or by several, store the feed's new baseline (the rows and signals that the next probe and the next count check
-    compare with), when it was harvested, and that it can be compared with other states.
+    compare with), when it was harvested, and that it can be compared with other states. A restored database knows of no
+    tiles that were published before.
 
     Args:
         objects: the object store.
         database: the URL of PostGIS.
-        cover: of the harvest that was published.
-        published: the places of the feed that this run published.
+        cover: of the newest harvest.
+        published: the places of the feed that this run published from it.
     """
     tiles = {place.tile for place in published if place.tile}
-    if cover.tiles:
-        tiles = feed_baselines.add_published_tiles(objects, cover.jurisdiction, cover.feed, cover.state, tiles)
-    complete = tiles >= set(cover.tiles) if cover.tiles else bool(published)
-    if complete:
+    with feed_lock(database, cover.jurisdiction, cover.feed):
+        known = feed_baselines.find(objects, cover.jurisdiction, cover.feed)
+        harvested = feed_freshness.find_harvested(database, cover.jurisdiction, cover.feed)
+        if feed_baselines.database_is_older(known, harvested):
+            feed_baselines.forget_published(objects, cover.jurisdiction, cover.feed)
+        if cover.tiles:
+            tiles = feed_baselines.add_published_tiles(objects, cover, tiles)
+        complete = tiles >= set(cover.tiles) if cover.tiles else bool(published)
+        if complete:
+            snapshots.set_compared_batch(database, cover.jurisdiction, cover.feed)
+            if cover.harvest:  # an earlier version stored no covers of zoning maps
+                _record_harvested(objects, database, cover)
+
+
+def _record_harvested(objects: Objects, database: str, cover: Cover) -> None:
+    """Store when a complete feed was harvested, and then its baseline: if the database does not know of a baseline, it
+    looks restored. A baseline of the same confirmation stays, because a person may have accepted a drop of the row
+    count since then."""
+    feed_freshness.store_harvest(database, cover.jurisdiction, cover.feed, datetime.fromisoformat(cover.seen))
+    known = feed_baselines.find(objects, cover.jurisdiction, cover.feed)
+    if known is None or known.rolled_back or known.seen != cover.seen:
         baseline = Baseline(cover.rows, cover.signals, cover.refreshed.isoformat(), cover.seen)
         feed_baselines.put(objects, cover.jurisdiction, cover.feed, baseline)
-        snapshots.set_compared_batch(database, cover.jurisdiction, cover.feed)
-        feed_freshness.store_harvest(database, cover.jurisdiction, cover.feed, datetime.fromisoformat(cover.seen))
-
-
-def record_replayed(objects: Objects, database: str, jurisdiction: Jurisdiction, feed: str) -> None:
-    """After a run that fetched no rows: if every place of the feed is published from its newest harvest, record that it
-    can be compared with other states."""
-    cover = newest_cover(objects, jurisdiction, feed)
-    tiles = set(cover.tiles)
-    if not tiles or feed_baselines.add_published_tiles(objects, jurisdiction.id, feed, cover.state, ()) >= tiles:
-        snapshots.set_compared_batch(database, jurisdiction.id, feed)
 
 
 def newest_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cover:

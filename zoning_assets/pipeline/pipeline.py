@@ -14,20 +14,20 @@
 | release gate | check all tiles of a jurisdiction together as one release | release_gate |
 | published | write the rows to PostGIS, one transaction a tile | publishing |
 
-If a tile fails, only that tile fails: its error is part of its outcome, and its published rows do not change.
+place_stages.py takes one tile through the stages. If a tile fails, only that tile fails: its error is part of its
+outcome, and its published rows do not change.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from zoning_assets.defects import unexpected_error
-from zoning_assets.errors import CoverStale, ZoningError
+from zoning_assets.errors import ZoningError
 from zoning_assets.graceful_stop import call_in_loop_on_stop
 from zoning_assets.harvest import Cover
 from zoning_assets.http import Client, Http, ResponseCaches, Tally
@@ -46,20 +46,17 @@ from zoning_assets.model import (
 from zoning_assets.pipeline.cut_tiles import TileCutter
 from zoning_assets.pipeline.extract import Harvester
 from zoning_assets.pipeline.holds import ActiveHolds, hosts_of, watch_holds
-from zoning_assets.pipeline.known_layer import mark_for_refetch, record_published, record_replayed
-from zoning_assets.pipeline.publishing import Publisher
+from zoning_assets.pipeline.known_layer import record_published
+from zoning_assets.pipeline.place_stages import StageRunner
 from zoning_assets.pipeline.release_gate import ReleaseGate
 from zoning_assets.pipeline.runner import FeedRun, PreparedLayer, places_in
-from zoning_assets.pipeline.validation import ValidatedTable, Validator
-from zoning_assets.pipeline.workers.work_item import WorkItem
+from zoning_assets.pipeline.validation import Validator
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.harvest_lock import harvest_lock
-from zoning_assets.storage.postgis.publish import PublishResult
-from zoning_assets.storage.postgis.records import correction_records, feed_freshness
+from zoning_assets.storage.postgis.records import feed_freshness
 from zoning_assets.transform.quality.release_checks import Verdict
-from zoning_assets.transform.quality.release_profile import ReleaseProfile
 
 STAGES = (RAW, NORMALIZED, VALIDATED, PUBLISHED)
 
@@ -137,75 +134,11 @@ class Pipeline:
                 return await TileCutter(self.objects, self.pool).prepare(jurisdiction, feed, cover, own, stages)
 
             run = FeedRun(jurisdictions, feed, prepare, http, active_holds, slots, gates)
-            await run.process_all(places, partial(self._process_place, stages), note)
-        covers = {name: each for name, each in run.covers().items() if places_in(name, published)}
-        for name, cover in covers.items():
-            if RAW not in stages:
-                await asyncio.to_thread(record_replayed, self.objects, self.database, jurisdictions[name], feed)
-            elif await gates[name].is_not_rolled_back():
-                done = places_in(name, published)
-                await asyncio.to_thread(record_published, self.objects, self.database, cover, done)
-
-    async def _process_place(self, stages: Sequence[str], run: FeedRun, place: Place) -> Outcome:
-        """Take one place through the stages. An error is not raised: it ends the stages and is part of the outcome."""
-        started, outcome, validated = time.monotonic(), Outcome(place, run.feed), None
-        try:
-            async for reached in self._run_stages(stages, run, place):
-                outcome, validated = reached
-        except CoverStale as error:
-            jurisdiction = run.jurisdictions[place.jurisdiction]
-            found = await asyncio.to_thread(self._resolve_repeated_key, jurisdiction, run.feed, error)
-            outcome = replace(outcome, error=found)
-        except ZoningError as error:
-            outcome = replace(outcome, error=error)
-        except Exception as error:  # noqa: BLE001 - an unexpected error fails its place, not the run
-            outcome = replace(outcome, error=run.http.stopped(str(place)) or unexpected_error(str(place), error))
-        if validated and VALIDATED in outcome.stages:
-            outcome = await asyncio.to_thread(validated.add_rejections, outcome)
-        seconds = time.monotonic() - started - run.gates[place.jurisdiction].waited_s(place)
-        return replace(outcome, counts=outcome.counts + Counts(seconds=round(seconds, 3)))
-
-    async def _run_stages(
-        self, stages: Sequence[str], run: FeedRun, place: Place
-    ) -> AsyncIterator[tuple[Outcome, ValidatedTable | None]]:
-        """Yield the outcome of a place after each stage, with its validated table once there is one.
-
-        Raises:
-            ZoningError: a stage failed; the last yielded outcome is valid.
-        """
-        # raw_feed: the rows of this place in the layer's harvest
-        prepared = await run.prepared_layer(run.jurisdictions[place.jurisdiction])
-        item = prepared.items[place]
-        if isinstance(item, ZoningError):
-            raise item
-        received = _received_counts(prepared.cover, item, stages)
-        outcome = Outcome(place, run.feed, (RAW,), received, item.harvest)
-
-        # normalized: TileCutter has written the table
-        layer_fields = ReleaseProfile()
-        if NORMALIZED in stages:
-            summary = await asyncio.to_thread(item.table(NORMALIZED).summary, self.objects)
-            layer_fields = ReleaseProfile(fields=tuple(summary["fields"]))
-            outcome = _with_stage(outcome, NORMALIZED, received + Counts(fetched=summary["fetched"]))
-        yield outcome, None
-        if VALIDATED not in stages and PUBLISHED not in stages:
-            return
-
-        # validated
-        validated = await self._validator.validate(item)
-        counts = validated.counts + received
-        outcome = replace(outcome, counts=counts, content_hash=validated.content_hash)
-        yield outcome, validated
-        await asyncio.to_thread(self._validator.check, validated)
-        outcome = _with_stage(outcome, VALIDATED, counts) if VALIDATED in stages else outcome
-        yield outcome, validated
-        if PUBLISHED not in stages:
-            return
-
-        # release gate, then published
-        publisher = Publisher(self.pool, self.database)
-        done = await publisher.publish(validated, layer_fields, run.gates[place.jurisdiction])
-        yield _with_stage(replace(outcome, batch=done.batch), PUBLISHED, counts + _published_counts(done)), validated
+            await run.process_all(places, StageRunner(self.objects, self.database, self.pool, stages).process, note)
+        for name, layer in run.layers().items():
+            done = layer.of_newest_harvest(places_in(name, published))
+            if done and await gates[name].is_not_rolled_back():
+                await asyncio.to_thread(record_published, self.objects, self.database, layer.cover, done)
 
     async def harvest(self, jurisdiction: Jurisdiction, feed: str = PARCELS, *, force: bool = False) -> Cover:
         """Return the newest harvest of a feed's layer. The layer is fetched only if it may have changed, or by force.
@@ -245,14 +178,15 @@ class Pipeline:
         async with self.http() as http, call_in_loop_on_stop(http.drain):
             item = await self._harvester.fetch_first_page(jurisdiction, feed, http.for_work(tally))
         await TileCutter(self.objects, self.pool).normalize([item])
+        validator = Validator(self.pool, self.database)
         outcome = Outcome(place, feed, (RAW, NORMALIZED), harvest=item.harvest)
         try:
-            validated = await self._validator.validate(item)
+            validated = await validator.validate(item)
             table = validated.item.table(VALIDATED)
             received = Counts(received=validated.counts.fetched)
             rejections = await asyncio.to_thread(table.rejections, self.objects)
             outcome = replace(outcome, counts=validated.counts + received, rejections=rejections)
-            self._validator.check(validated)
+            validator.check(validated)
         except ZoningError as error:
             return replace(outcome, error=error)
         return outcome
@@ -266,10 +200,6 @@ class Pipeline:
     @property
     def _harvester(self) -> Harvester:
         return Harvester(self.objects, self.scratch, self.pool)
-
-    @property
-    def _validator(self) -> Validator:
-        return Validator(self.pool, self.database)
 
     def _client(self, http: Http, active_holds: ActiveHolds, jurisdiction: Jurisdiction, feed: str) -> Client:
         """The client for the requests of one feed. It counts them, and sends none while the feed is paused."""
@@ -294,28 +224,3 @@ class Pipeline:
             await asyncio.to_thread(raw_harvests.put_cover, self.objects, cover)
             await asyncio.to_thread(raw_harvests.put_cost, self.objects, cover)
             return cover
-
-    def _resolve_repeated_key(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
-        """Handle a key that two rows have. If a person's fix gave the key, the fix is withdrawn; else the layer has
-        changed and is fetched again by the next harvest. Return the error to report."""
-        if not (error.key and correction_records.end_fix_of_key(self.database, jurisdiction.id, feed, error.key)):
-            mark_for_refetch(self.objects, jurisdiction, feed)
-            return error
-        return CoverStale(f"{error.what}; the fix that set this key was withdrawn", where=error.where, do="run again")
-
-
-def _with_stage(outcome: Outcome, stage: str, counts: Counts) -> Outcome:
-    """The outcome with one more completed stage."""
-    return replace(outcome, stages=(*outcome.stages, stage), counts=counts)
-
-
-def _received_counts(cover: Cover, item: WorkItem, stages: Sequence[str]) -> Counts:
-    """The rows of the place that the portal sent, with requests and bytes if this run fetched them."""
-    received = Counts(received=sum(page.rows for page in item.harvest.pages))
-    if item.place.tile is None and RAW in stages:  # the asset `tiles` counts the requests for the layer of a tile
-        received += Counts(requests=int(cover.cost["requests"]), bytes=int(cover.cost["bytes"]))
-    return received
-
-
-def _published_counts(done: PublishResult) -> Counts:
-    return Counts(added=done.added, changed=done.changed, unchanged=done.unchanged, retired=done.retired)

@@ -7,14 +7,16 @@ storage/object_store/feed_baselines.check_row_count.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
 from zoning_assets.errors import AcceptanceNeeded, CoverStale
 from zoning_assets.model import Jurisdiction, Place
+from zoning_assets.pipeline import part_release
 from zoning_assets.pipeline.validation import ValidatedTable
+from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import release_profiles
@@ -49,9 +51,8 @@ class ReleaseGate:
     publish_slots: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 2))
     _profile: ReleaseProfile = field(default_factory=ReleaseProfile)
     _contents: dict[Place, list[str]] = field(default_factory=dict)  # of places that are not published yet
-    _arrived: set[Place] = field(default_factory=set)
+    _arrived: dict[Place, WorkItem] = field(default_factory=dict)
     _waited_s: dict[Place, float] = field(default_factory=dict)
-    _tiles: Collection[str] = ()  # of the jurisdiction
     #: At the start of this run: whether the feed was ever completely published, and its newest rollback.
     _initial: asyncio.Task[tuple[bool, int]] | None = None
     _error: Exception | None = None
@@ -87,8 +88,8 @@ class ReleaseGate:
         """
         item = validated.item
         if item.place in self.awaited:
-            self._profile, self._tiles = self._profile + profile, item.tiles
-            self._arrived.add(item.place)
+            self._profile += profile
+            self._arrived[item.place] = item
             self._contents |= {item.place: [validated.content_hash, item.harvest.id]} if publishes else {}
             await self.leave(item.place)
 
@@ -149,15 +150,14 @@ class ReleaseGate:
     def _check_release(self, stored: ReleaseProfiles, contents: Contents, *, has_baseline: bool) -> Verdict:
         """Check the release against what is published, and record it. A first release is never held: it is published
         already."""
-        whole = {place.tile or "" for place in self._arrived} >= {*self._tiles}
+        whole = {place.tile or "" for place in self._arrived} >= {*self._newest_item.tiles}
         release = self._candidate(stored, whole=whole) if has_baseline else ReleaseCandidate(self.feed, self._profile)
-        measured = measure_release(release, self.jurisdiction.bounds, self.jurisdiction.target_crs)
-        findings = self._findings(measured, stored.past_measures(), release.published_rows)
+        measured, findings = self._findings(release, stored)
+        if not whole and has_baseline and any(each.tripped for each in findings):
+            measured, findings = self._findings(self._compared_as_part(release, stored), stored)
         held = has_baseline and any(each.tripped and each.blocks for each in findings)
         values = {
-            name: value
-            for name, (value, _, _) in measured.items()
-            if has_baseline or release_checks.CHECKS[name].is_level
+            name: each.value for name, each in measured.items() if has_baseline or release_checks.CHECKS[name].is_level
         }
         recorded = [asdict(each) for each in findings]
         stored.store(HELD if held else PASSED, contents, values, recorded, self._profile.fields, whole=whole)
@@ -166,13 +166,28 @@ class ReleaseGate:
     def _checked_tiles(self) -> tuple[str, ...]:
         return tuple(sorted(place.tile for place in self._arrived if place.tile))
 
+    def _compared_as_part(self, release: ReleaseCandidate, stored: ReleaseProfiles) -> ReleaseCandidate:
+        """A release of some tiles, with what these tiles had, and with the codes of their whole layer."""
+        earlier = part_release.earlier_profile(stored, self._arrived.values())
+        states = {item.state for item in self._arrived.values()}
+        layer = part_release.layer_codes(self._newest_item) if len(states) == 1 else None
+        known, _ = stored.known_codes(layer.codes.keys() if layer else ())
+        return replace(release, earlier=earlier, layer=layer, known_codes=release.known_codes | known)
+
+    @property
+    def _newest_item(self) -> WorkItem:
+        return next(reversed(self._arrived.values()))
+
     def _findings(
-        self, measured: Mapping[str, Measure], past: Sequence[Mapping[str, float]], published: int
-    ) -> tuple[CheckFinding, ...]:
+        self, release: ReleaseCandidate, stored: ReleaseProfiles
+    ) -> tuple[Mapping[str, Measure], tuple[CheckFinding, ...]]:
+        """The measures of a release, and the findings on them."""
+        measured = measure_release(release, self.jurisdiction.bounds, self.jurisdiction.target_crs)
         feed = self.jurisdiction.feeds[self.feed]
         of_feed = {"count_drop": feed.may_shrink, "freshness": 2.0 * feed.full_refresh_days}
         limits = {**of_feed, **self.jurisdiction.tripwires}
-        return release_checks.check_release(measured, past, limits, feed=self.feed, published=published)
+        past, published = stored.past_measures(), release.published_rows
+        return measured, release_checks.check_release(measured, past, limits, feed=self.feed, published=published)
 
     def _candidate(self, stored: ReleaseProfiles, *, whole: bool) -> ReleaseCandidate:
         tiles = None if whole else [place.tile or "" for place in self._arrived]

@@ -25,6 +25,13 @@ class PreparedLayer:
     cover: Cover
     items: Mapping[Place, WorkItem | ZoningError]
 
+    def of_newest_harvest(self, places: Iterable[Place]) -> set[Place]:
+        """The places whose rows are those of the layer's newest harvest."""
+        items = {place: self.items[place] for place in places}
+        return {
+            place for place, item in items.items() if isinstance(item, WorkItem) and item.state == self.cover.harvest
+        }
+
 
 @dataclass
 class FeedRun:
@@ -92,10 +99,10 @@ class FeedRun:
             self._prepared[jurisdiction.id] = task
         return await task
 
-    def covers(self) -> dict[str, Cover]:
-        """The covers of the layers that were prepared without an error, by jurisdiction."""
+    def layers(self) -> dict[str, PreparedLayer]:
+        """The layers that were prepared without an error, by jurisdiction."""
         done = {id_: task for id_, task in self._prepared.items() if task.done() and not task.cancelled()}
-        return {id_: task.result().cover for id_, task in done.items() if not task.exception()}
+        return {id_: task.result() for id_, task in done.items() if not task.exception()}
 
 
 def places_in(jurisdiction: str, places: Iterable[Place]) -> set[Place]:

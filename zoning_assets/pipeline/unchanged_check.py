@@ -168,9 +168,7 @@ class UnchangedCheck:
             return False
         if cover.feed == PARCELS and not cover.tiles:
             return False
-        return feed_baselines.published_tiles(self.objects, cover.jurisdiction, cover.feed, cover.state) >= set(
-            cover.tiles
-        )
+        return feed_baselines.published_tiles(self.objects, cover) >= set(cover.tiles)
 
     def _outcome(self, item: WorkItem | Exception) -> Outcome | None:
         """The outcome that a run would have for a published place; None if the run would publish it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from zoning_assets.errors import Defect, TooManyRejections, ZoningError
+from zoning_assets.errors import Defect, HarvestMissing, TooManyRejections, ZoningError
 from zoning_assets.model import NORMALIZED, VALIDATED, Counts, Outcome
 from zoning_assets.pipeline.corrections import check_rejections, with_fixes
 from zoning_assets.pipeline.workers.work_item import WorkItem
@@ -68,6 +68,7 @@ class Validator:
 
         Raises:
             Defect: rows were lost.
+            HarvestMissing: the place was not normalized.
         """
         unfixed = await self._validate(item)
         fixed = await asyncio.to_thread(self._fixed, item) if self.database else item
@@ -102,8 +103,16 @@ class Validator:
         return ValidatedTable(item, Counts(**summary["counts"]), summary["content_hash"])
 
     async def _write_table(self, item: WorkItem) -> dict[str, Any]:
-        """Write the validated table in parts, one worker task each; return its summary."""
-        normalized = await asyncio.to_thread(item.table(NORMALIZED).summary, item.objects)
+        """Write the validated table in parts, one worker task each; return its summary.
+
+        Raises:
+            Defect: rows were lost.
+            HarvestMissing: the place was not normalized.
+        """
+        normalized = await asyncio.to_thread(item.table(NORMALIZED).find_summary, item.objects)
+        if normalized is None:
+            what = "its rows were not normalized with the current settings"
+            raise HarvestMissing(what, where=str(item.place), do="materialize normalized first")
         groups = parts_of(normalized, item.harvest.tile)
         tasks = (self.pool.run(validate_part, item, part, *group) for part, group in enumerate(groups))
         parts = await asyncio.gather(*tasks)

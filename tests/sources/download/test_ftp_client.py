@@ -24,7 +24,7 @@ from tests.support.http_desk import Clock
 from zoning_assets.errors import FeedRefused, FileRefused, PortalBusy, PortalResting, PortalUnreachable, Stopping
 from zoning_assets.http import Client, Tally
 from zoning_assets.model import Portal
-from zoning_assets.sources.download import download_source, ftp_client
+from zoning_assets.sources.download import download_source, ftp_client, local_copy
 from zoning_assets.sources.download.resumable_file import AGAIN_BYTES, ResumableFile
 
 BODY = random.Random(3).randbytes(500_000)
@@ -35,9 +35,9 @@ def tally() -> Tally:
     return Tally()
 
 
-async def fetch(url: str, folder: Path, tally: Tally | None = None) -> download_source._Fetched:
+async def fetch(url: str, folder: Path, tally: Tally | None = None) -> local_copy.LocalCopy:
     async with plain_client(tally, sleep=Clock().sleep, jitter=lambda: 1.0) as http:
-        return await download_source._fetched(request_for(url, folder, http))
+        return await local_copy.fetch(request_for(url, folder, http))
 
 
 async def test_a_file_comes_whole(tmp_path, tally):
@@ -286,11 +286,11 @@ async def test_a_real_server_gives_the_same(tmp_path, user):
         async with plain_client(sleep=Clock().sleep) as http:
             request = request_for(url, tmp_path / "again", http)
             version = await ftp_client.read_version(request)
-            part = ResumableFile(request.folder / f"{download_source._name(url)}.part", {}, "w")
+            part = ResumableFile(request.folder / f"{local_copy.file_name(url)}.part", {}, "w")
             part.note({"validator": version.name, "size": version.size})
             with part.written(lambda: 0) as write:
                 write(BODY[:200_000])
             part.close()
             http.tally.bytes = 0
-            assert (await download_source._fetched(request)).path.read_bytes() == BODY
+            assert (await local_copy.fetch(request)).path.read_bytes() == BODY
             assert http.tally.bytes == len(BODY) - 200_000 + AGAIN_BYTES

@@ -233,6 +233,18 @@ def test_spellings_of_a_code_are_one_however_many_there_are() -> None:
     assert was == now
 
 
+def test_what_some_tiles_had_is_usual_there() -> None:
+    """A level that is high in these tiles alone trips only above what they had; a limit in the file counts as it is."""
+
+    def trips(value: float, configured: dict[str, float] | None = None) -> bool:
+        measured = {"bad_keys": Measure(value, 200, earlier=0.33)}
+        found = check_release(measured, [{"bad_keys": 0.05}], configured or {}, feed=PARCELS, published=1000)
+        return any(each.tripped for each in found)
+
+    assert [trips(0.33), trips(0.42), trips(0.44)] == [False, False, True]
+    assert trips(0.33, {"bad_keys": 0.2})
+
+
 def test_a_first_release_has_nothing_to_compare_with() -> None:
     """Before the first release, comparisons are not made at all; they do not pass by comparing with 0 rows."""
     first = ReleaseProfile(fetched=300, accepted=300, rows=300)

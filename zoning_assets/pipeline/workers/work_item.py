@@ -38,7 +38,7 @@ class WorkItem:
         harvest: of a layer or of a tile.
         tiles: all tiles of the layer.
         repeated: the tile that owns the rows of each repeated key, by key.
-        state: the id of the layer's harvest from which the tiles were cut.
+        state: the id of the layer's harvest whose rows these are.
         hosts: the hosts of the feed.
         fixes: page name -> index of the row -> the fix that a person gave.
         join: id of the keyed table whose columns are added to the rows; "": none.

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from zoning_assets.errors import AcceptanceNeeded, NothingWaits
+from zoning_assets.harvest import Cover
 from zoning_assets.model import ZONING, Feed
 from zoning_assets.storage.object_store.object_store import Objects
 
@@ -39,17 +40,18 @@ def put(objects: Objects, jurisdiction: str, feed: str, baseline: Baseline) -> N
     objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(baseline))
 
 
-def add_published_tiles(objects: Objects, jurisdiction: str, feed: str, layer: str, tiles: Collection[str]) -> set[str]:
-    """Add tiles that were published from a state of the layer (its id); return all tiles of this state."""
-    together = {*tiles, *published_tiles(objects, jurisdiction, feed, layer)}
-    objects.put_json(_name(jurisdiction, feed, "published"), {"layer": layer, "tiles": sorted(together)})
+def add_published_tiles(objects: Objects, cover: Cover, tiles: Collection[str]) -> set[str]:
+    """Add tiles that were published from this state of the layer; return all tiles of this state."""
+    together = {*tiles, *published_tiles(objects, cover)}
+    document = {"layer": cover.state, "tiles": sorted(together)}
+    objects.put_json(_name(cover.jurisdiction, cover.feed, "published"), document)
     return together
 
 
-def published_tiles(objects: Objects, jurisdiction: str, feed: str, layer: str) -> set[str]:
+def published_tiles(objects: Objects, cover: Cover) -> set[str]:
     """The tiles that were published from this state of the layer; empty if a tile of another state followed."""
-    known = objects.find_json(_name(jurisdiction, feed, "published")) or {}
-    return set(known["tiles"]) if known.get("layer") == layer else set()
+    known = objects.find_json(_name(cover.jurisdiction, cover.feed, "published")) or {}
+    return set(known["tiles"]) if known.get("layer") == cover.state else set()
 
 
 def mark_rolled_back(objects: Objects, jurisdiction: str, feed: str) -> None:
@@ -58,6 +60,13 @@ def mark_rolled_back(objects: Objects, jurisdiction: str, feed: str) -> None:
     if before := find(objects, jurisdiction, feed):
         undone = replace(before, signals=None, accepted_by=None, reason=None, rolled_back=True)
         objects.put_json(_name(jurisdiction, feed, "baseline"), asdict(undone))
+
+
+def forget_published(objects: Objects, jurisdiction: str, feed: str) -> None:
+    """Forget what was published: the database does not have it. The next probe requests a harvest."""
+    objects.delete([_name(jurisdiction, feed, "published")])
+    if before := find(objects, jurisdiction, feed):
+        put(objects, jurisdiction, feed, replace(before, signals=None, seen=""))
 
 
 def delete(objects: Objects, jurisdiction: str, feed: str) -> None:

@@ -157,6 +157,16 @@ class PageTables:
             return None
         return pa.ipc.open_file(body).read_all()
 
+    def find_column(self, objects: Objects, page: str, column: str) -> pa.ChunkedArray | None:
+        """One column of the table of a page; the others are not decompressed. None: the page is not stored."""
+        try:
+            body = objects.get(self._name(page))
+        except HarvestMissing:
+            return None
+        number = pa.ipc.open_file(body).schema.get_field_index(column)
+        options = pa.ipc.IpcReadOptions(included_fields=[number])
+        return pa.ipc.open_file(body, options=options).read_all().column(column)
+
     def stored(self, objects: Objects) -> set[str]:
         """The names of the pages whose tables are stored."""
         return {PurePosixPath(name).stem for name in objects.names(self.folder)}

@@ -193,18 +193,23 @@ def _columns(objects: Objects, name: str, of: type[OwnedRows | LayerRows]) -> li
     return [table.column(each).to_numpy() for each in names]
 
 
-def put_tile(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, tile: str) -> Harvest:
-    """Write the rows of a tile as a harvest of the tile. Unchanged rows and rules give the same harvest as before."""
+def tile_id(cover: Cover, layer: Harvest, rows: OwnedRows, tile: str) -> str:
+    """The id of a tile's harvest with its rows of the layer. Unchanged rows and rules give the same id as before."""
     mine = rows.of(tile)
     contents = np.sort(rows.content[mine] ^ rows.together[mine].astype(np.uint64))
     name = content_hash.json_bytes([layer.jurisdiction, layer.feed, tile, layer.form, layer.layer, cover.rules])
-    id_ = hashlib.sha256(name + contents.tobytes()).hexdigest()[:32]
+    return hashlib.sha256(name + contents.tobytes()).hexdigest()[:32]
+
+
+def put_tile(objects: Objects, cover: Cover, layer: Harvest, rows: OwnedRows, tile: str) -> Harvest:
+    """Write the rows of a tile as a harvest of the tile, unless it is stored."""
+    id_ = tile_id(cover, layer, rows, tile)
     place = Place(layer.jurisdiction, tile)
     folder = folder_of(place, layer.feed)
     try:
         harvest = of(objects, place, layer.feed, id_)
     except HarvestMissing:
-        numbers, counts = np.unique(rows.page[mine], return_counts=True)
+        numbers, counts = np.unique(rows.page[rows.of(tile)], return_counts=True)
         pages = tuple(replace(layer.pages[n], rows=c) for n, c in zip(numbers.tolist(), counts.tolist(), strict=True))
         harvest = replace(layer, tile=tile, pages=pages, id=id_, of=layer.id, cut=cover.cut)
         objects.put_json(f"{folder}/harvests/{id_}.json", asdict(harvest))

@@ -6,7 +6,8 @@ killed has published everything or nothing. The same harvest with the same rules
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,7 +21,7 @@ from psycopg.types.json import Jsonb
 from zoning_assets.errors import CoverStale, UndoneMeanwhile
 from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.storage.postgis import binary_copy
-from zoning_assets.storage.postgis.database import Connection
+from zoning_assets.storage.postgis.database import Connection, connect
 from zoning_assets.storage.postgis.records import hold_records
 from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
@@ -77,6 +78,18 @@ class Edition:
         """The parameters of the queries."""
         values = {name: getattr(self, name) for name in ("feed", "harvest", "rules", "tiles", "layer")}
         return {**values, "jurisdiction": self.place.jurisdiction, "tile": self.place.tile}
+
+
+@contextmanager
+def feed_lock(url: str, jurisdiction: str, feed: str) -> Iterator[None]:
+    """While the block runs, no other process publishes a place of the feed, or has this lock.
+
+    Raises:
+        DatabaseUnavailable, StoreError: see errors.py.
+    """
+    with translated_errors(url), connect(url) as connection:
+        connection.execute(named("publish")["lock"], {"jurisdiction": jurisdiction, "feed": feed})
+        yield
 
 
 def find_published(url: str, edition: Edition) -> PublishResult | None:
@@ -220,6 +233,13 @@ def _take_obsolete_rows(connection: Connection, values: Mapping[str, Any]) -> in
     mine = owners(finest_cells(points), values["tiles"]) == to_int(values["tile"])
     keys = [key for (key, _), is_mine in zip(rows, mine, strict=True) if is_mine]
     return connection.execute(named("publish")["move_to_tile"], {**values, "keys": keys}).rowcount
+
+
+def last_edition(connection: Connection, values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The harvest and the rules of the newest batch of a place; None: it has none. `values`: `jurisdiction`, `feed`,
+    `tile`."""
+    row = connection.execute(named("publish")["last_batch"], values).fetchone()
+    return (row[0], row[1]) if row else None
 
 
 def _last(connection: Connection, values: Mapping[str, Any]) -> tuple[PublishResult | None, bool]:

@@ -2,7 +2,8 @@
 
 The usual value is the median over the jurisdiction's own past releases. A release may exceed it by ten robust standard
 deviations (MAD), or by a minimum allowance if that is larger. While there are too few past releases, a larger fixed
-allowance applies. A limit in the jurisdiction file (TOML table `tripwires`) overrides the computed one.
+allowance applies. A release of some tiles may also exceed what the same tiles had by the fixed allowance. A limit in
+the jurisdiction file (TOML table `tripwires`) overrides the computed one.
 
 The checks are the tripwires of docs/reference/tripwires.md. pipeline/release_gate.py runs them, and
 defs/asset_checks.py shows them in Dagster.
@@ -124,8 +125,10 @@ def check_release(
         if name not in measured:
             found.append(CheckFinding(name, CHECKS[name].blocks, f"{name}: nothing to compare with"))
             continue
-        (value, rows, words), check, usual = measured[name], CHECKS[name], usual_of(name, history)
+        (value, rows, words, earlier), check, usual = measured[name], CHECKS[name], usual_of(name, history)
         limit = limit_of(name, history, configured)
+        if limit is not None and earlier is not None and name not in configured:
+            limit = max(limit, earlier + check.slack)
         tripped = limit is not None and value > limit and rows >= max(_FEWEST_ROWS, check.fewest * published)
         sentence = _sentence(name, value, (usual, limit), words, feed)
         found.append(CheckFinding(name, check.blocks, sentence, value, usual, limit, tripped))

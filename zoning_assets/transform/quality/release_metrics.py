@@ -34,14 +34,19 @@ class ReleaseCandidate:
     fields: tuple[str, ...] = ()  # columns that the layer had before; empty: not known
     age_days: float | None = None  # of the last full harvest
     shrink_accepted: bool = False  # a person accepted that the layer became smaller
+    # Of a release of some tiles:
+    earlier: ReleaseProfile | None = None  # of the rows of the same tiles when they were published
+    layer: ReleaseProfile | None = None  # the codes of the whole layer that the tiles are of
 
 
 class Measure(NamedTuple):
-    """A metric, the number of affected rows (infinite if rows do not matter), and text for the end of the sentence."""
+    """A metric, the number of affected rows (infinite if rows do not matter), text for the end of the sentence, and the
+    value that the same tiles had (None: not known, or the release is of all tiles)."""
 
     value: float
     rows: float = math.inf
     remark: str = ""
+    earlier: float | None = None
 
 
 def measure_release(release: ReleaseCandidate, bounds: Bounds, target: str) -> dict[str, Measure]:
@@ -57,15 +62,14 @@ def measure_release(release: ReleaseCandidate, bounds: Bounds, target: str) -> d
             `freshness` in days, `schema` a number of columns.
     """
     profile = release.profile
-    rejected = {name: profile.rejected.get(name, 0) for name in (NULL_KEY, REPEATED_KEY, OUT_OF_BOUNDS)}
     lost = abs(profile.fetched - profile.accepted - sum(profile.rejected.values()))
-    keys = rejected[NULL_KEY] + rejected[REPEATED_KEY] + profile.dissolved
+    earlier = _bad_rows(release.earlier) if release.earlier else {}
     found = {
         "completeness": Measure(_share(lost, profile.fetched)),
-        "bad_keys": Measure(_share(keys, profile.fetched), keys),
-        "crs_bounds": Measure(_share(rejected[OUT_OF_BOUNDS], profile.fetched), rejected[OUT_OF_BOUNDS]),
-        "rejected": Measure(_share(sum(profile.rejected.values()), profile.fetched), sum(profile.rejected.values())),
-        "invalid": Measure(_share(profile.repaired, profile.accepted), profile.repaired),
+        **{
+            name: each._replace(earlier=earlier[name].value if earlier else None)
+            for name, each in _bad_rows(profile).items()
+        },
         **_of_codes(release),
         **(_of_map(release, bounds, target) if release.feed == ZONING else _of_parcels(release)),
     }
@@ -78,6 +82,18 @@ def measure_release(release: ReleaseCandidate, bounds: Bounds, target: str) -> d
     if release.age_days is not None:
         found["freshness"] = Measure(release.age_days)
     return found
+
+
+def _bad_rows(profile: ReleaseProfile) -> dict[str, Measure]:
+    """The shares of rows that were rejected, repaired, or joined because of their keys."""
+    rejected = {name: profile.rejected.get(name, 0) for name in (NULL_KEY, REPEATED_KEY, OUT_OF_BOUNDS)}
+    keys = rejected[NULL_KEY] + rejected[REPEATED_KEY] + profile.dissolved
+    return {
+        "bad_keys": Measure(_share(keys, profile.fetched), keys),
+        "crs_bounds": Measure(_share(rejected[OUT_OF_BOUNDS], profile.fetched), rejected[OUT_OF_BOUNDS]),
+        "rejected": Measure(_share(sum(profile.rejected.values()), profile.fetched), sum(profile.rejected.values())),
+        "invalid": Measure(_share(profile.repaired, profile.accepted), profile.repaired),
+    }
 
 
 def _of_parcels(release: ReleaseCandidate) -> dict[str, Measure]:
@@ -157,9 +173,9 @@ def _of_codes(release: ReleaseCandidate) -> dict[str, Measure]:
     by_rows = release.feed == PARCELS
     if not release.has_codes or (not by_rows and release.before.rows < _FEWEST_DISTRICTS):
         return {}
-    weights = _weights(release.profile.codes, by_rows=by_rows)
-    unknown = sum(weight for code, weight in weights.items() if code and code not in release.known_codes)
-    found = {"unknown_codes": _measured(unknown, sum(weights.values()), by_rows=by_rows)}
+    measures = [_unknown_codes(release, each, by_rows=by_rows) for each in (release.profile, release.layer) if each]
+    # New codes in one part of the jurisdiction are usual, new codes in all of it are not.
+    found = {"unknown_codes": measures[0]._replace(value=min(each.value for each in measures))}
     after, before = (_weights(side, by_rows=by_rows) for side in comparable_codes(release.profile, release.before))
     if (were := _variety(before)) >= _FEWEST_CODES:
         lost = max(1 - _variety(after) / were, 0.0)
@@ -168,8 +184,11 @@ def _of_codes(release: ReleaseCandidate) -> dict[str, Measure]:
     return found
 
 
-def _measured(part: float, total: float, *, by_rows: bool) -> Measure:
-    return Measure(_share(part, total), part if by_rows else math.inf)
+def _unknown_codes(release: ReleaseCandidate, profile: ReleaseProfile, *, by_rows: bool) -> Measure:
+    """The share of rows or area whose code is new."""
+    weights = _weights(profile.codes, by_rows=by_rows)
+    unknown = sum(weight for code, weight in weights.items() if code and code not in release.known_codes)
+    return Measure(_share(unknown, sum(weights.values())), unknown if by_rows else math.inf)
 
 
 def _weights(codes: Mapping[str, CodeTotals], *, by_rows: bool = False) -> dict[str, float]:

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from zoning_assets.errors import NothingWaits
 from zoning_assets.model import PARCELS
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
-from zoning_assets.storage.postgis.publish import newest_rollback
+from zoning_assets.storage.postgis.publish import last_edition, newest_rollback
 from zoning_assets.storage.postgis.records import audit_records
 from zoning_assets.storage.postgis.records.status_queries import reasons
 from zoning_assets.storage.postgis.sessions import session, translated_errors
@@ -77,6 +77,10 @@ class ReleaseProfiles:
         query = named("release_profiles")[f"published_{self.feed}"]
         found = self._streamed(query, tiles=None if tiles is None else list(tiles))
         return profile_published((code, CodeTotals(*ground)) for code, *ground in found)
+
+    def published_edition(self, tile: str) -> tuple[str, str] | None:
+        """The harvest and the rules of what is published in a tile; None: nothing is."""
+        return last_edition(self.connection, {"jurisdiction": self.jurisdiction, "feed": self.feed, "tile": tile})
 
     def rows(self) -> int:
         """The number of published parcels; 0 for the map, where it is not used."""
