@@ -44,6 +44,7 @@ class Cluster:
     environ: dict[str, str]
     host: str
     folder: Path
+    broker: Broker
 
     def runs(self) -> list[tuple[str, str, str, str]]:
         """The id, the status, the job and the process of each run; the oldest first."""
@@ -129,7 +130,7 @@ def cluster(broker: str, host: str, server: str, template: str, folder: Path) ->
             "ZONING_MAX_RUNS_PER_HOST": "4",
             **settings,
         }
-        yield Cluster(gate, portal, database, environ, host, folder)
+        yield Cluster(gate, portal, database, environ, host, folder, started)
 
 
 def objects(place: Cluster) -> list[str]:
@@ -193,3 +194,16 @@ def executing(place: Cluster, workers: list[Worker]) -> tuple[str, Worker] | Non
                 if each.executes(int(words[1])):
                     return run_id, each
     return None
+
+
+def all_done(place: Cluster) -> bool:
+    """Whether all counties are published and compared, and no run is in progress."""
+    found = place.runs()
+    finished = {"SUCCESS", "FAILURE", "CANCELED"}
+    feeds = "SELECT count(*) FROM zoning.feed WHERE harvested IS NOT NULL"
+    shares = "SELECT count(DISTINCT jurisdiction) FROM zoning.parcel_zoning"
+    return (
+        all(status in finished for _, status, _, _ in found)
+        and rows(place.database, feeds) == [(2 * len(COUNTIES),)]
+        and rows(place.database, shares) == [(len(COUNTIES),)]
+    )

@@ -10,7 +10,17 @@ import pytest
 
 from tests.conftest import rows
 from tests.integration.celery import machines, networks
-from tests.integration.celery.clusters import COUNTIES, PASSWORD, Cluster, cluster, executing, explained, up, zoning
+from tests.integration.celery.clusters import (
+    COUNTIES,
+    PASSWORD,
+    Cluster,
+    all_done,
+    cluster,
+    executing,
+    explained,
+    up,
+    zoning,
+)
 from tests.integration.celery.machines import Worker
 from tests.support.databases import copied
 from tests.support.waiting import until
@@ -27,19 +37,6 @@ _TABLES = (
     "SELECT jurisdiction, kind, state, parcel_ids, old::text, new::text, share::text FROM zoning.change"
     " ORDER BY 1, 2, 3, 4, 5, 6",
 )
-
-
-def _all_done(place: Cluster) -> bool:
-    """Whether all counties are published and compared, and no run is in progress."""
-    found = place.runs()
-    finished = {"SUCCESS", "FAILURE", "CANCELED"}
-    feeds = "SELECT count(*) FROM zoning.feed WHERE harvested IS NOT NULL"
-    shares = "SELECT count(DISTINCT jurisdiction) FROM zoning.parcel_zoning"
-    return (
-        all(status in finished for _, status, _, _ in found)
-        and rows(place.database, feeds) == [(2 * len(COUNTIES),)]
-        and rows(place.database, shares) == [(len(COUNTIES),)]
-    )
 
 
 def _assert_equal_to_one_process(place: Cluster, server: str, template: str) -> None:
@@ -94,7 +91,7 @@ def _through_a_loss(place: Cluster, workers: list[Worker], lose: Callable[[Worke
         place.gate.close_after(None)
         until(lambda: (run_id, "FAILURE") in [run[:2] for run in place.runs()], "the lost run", _LOST_MOST_S, 0.5)
         print(f"the run was found lost after {time.monotonic() - began:.0f} s")  # noqa: T201 - measured
-        until(lambda: _all_done(place), "the end of all runs", every_s=1.0)
+        until(lambda: all_done(place), "the end of all runs", every_s=1.0)
         switch_release(place.portal, 2)
         document, lines = zoning(environ, "sync", *COUNTIES)
         assert "The daemon of `zoning up` executes the runs" in lines

@@ -1,4 +1,4 @@
-"""Shows which processes are alive, on any machine: a process keeps a lock of the database (kept_lock.py) while it lives.
+"""Shows which processes are alive, on any machine: a process keeps a lock of the database while it lives.
 
 Who looks at the locks must look twice, `LOCKED_AGAIN_WITHIN_S` apart, before a process is considered dead: after a
 restart of the database a living process has no lock for a moment.
