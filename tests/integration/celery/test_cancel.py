@@ -45,7 +45,7 @@ def test_a_run_on_a_worker_is_cancelled(tmp_path: Path, server: str, template: s
                     worker,
                     lambda _: judged(command.stopped(signal.SIGINT, group=True), signal.SIGINT, as_json=True),
                 )
-            _completes(place, environ)
+            _completes(place, environ, "--force")  # nothing has changed
 
 
 def _cancelled(place: Cluster, worker: Worker, cancel: Callable[[str], None]) -> None:
@@ -69,10 +69,10 @@ def _terminate_in_ui(environ: dict[str, str], run_id: str) -> None:
     assert answer["terminateRuns"]["terminateRunResults"] == [{"__typename": "TerminateRunSuccess"}]
 
 
-def _completes(place: Cluster, environ: dict[str, str]) -> None:
+def _completes(place: Cluster, environ: dict[str, str], *options: str) -> None:
     """The next sync of both counties, undisturbed."""
     place.gate.close_after(None)
-    document, lines = zoning(environ, "sync", *COUNTIES)
+    document, lines = zoning(environ, "sync", *COUNTIES, *options)
     assert "The daemon of `zoning up` executes the runs" in lines
     assert all(report["complete"] for report in document["harvests"])
     assert {report["jurisdiction"] for report in document["harvests"]} == set(COUNTIES)
