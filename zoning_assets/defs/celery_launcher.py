@@ -56,10 +56,12 @@ class CeleryLauncher(CeleryRunLauncher):
         Raises:
             QueueUnavailable: the broker does not answer.
         """
-        with _translated_errors(), self.celery.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0.5, timeout=5)
-            queue = self.celery.amqp.queues[self.default_queue](connection.default_channel)
-            return int(queue.queue_declare().message_count)
+        with self.celery.connection_for_write() as connection:
+            lost = (*connection.connection_errors, *connection.channel_errors)
+            with _translated_errors(*lost):
+                connection.ensure_connection(max_retries=1, interval_start=0.5, timeout=5)
+                queue = self.celery.amqp.queues[self.default_queue](connection.default_channel)
+                return int(queue.queue_declare().message_count)
 
     def terminate(self, run_id: str) -> bool:
         """Request the end of a run; its process reads the status."""
@@ -84,9 +86,10 @@ class CeleryLauncher(CeleryRunLauncher):
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def _translated_errors(*lost: type[Exception]) -> Iterator[None]:
+    """Raise QueueUnavailable for errors of the broker. `lost`: further ones, of a connection."""
     try:
         yield
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, *lost) as error:
         what = f"the broker does not answer ({type(error).__name__})"
         raise QueueUnavailable(what, where=SETTING, do="start it; the run is started again") from None

@@ -81,6 +81,9 @@ def redis(folder: Path) -> Iterator[Broker]:
         yield broker
 
 
+BROKERS = {"redis": redis, "rabbitmq": brokers.rabbitmq}
+
+
 @contextmanager
 def store(folder: Path, host: str) -> Iterator[dict[str, str]]:
     """An S3 server with a bucket: the settings for it."""
@@ -111,11 +114,10 @@ def _reached(host: str, port: int) -> Iterator[None]:
 @contextmanager
 def cluster(broker: str, host: str, server: str, template: str, folder: Path) -> Iterator[Cluster]:
     """Everything but `zoning up` and the workers."""
-    starts = {"redis": redis, "rabbitmq": brokers.rabbitmq}
     with ExitStack() as stack:
         (folder / "broker").mkdir()
         (folder / "store").mkdir()
-        started = stack.enter_context(starts[broker](folder / "broker"))
+        started = stack.enter_context(BROKERS[broker](folder / "broker"))
         portal = stack.enter_context(serving(400))
         gate = stack.enter_context(gated(portal))
         gate.close_after(None)

@@ -6,8 +6,21 @@ from pathlib import Path
 import pytest
 
 from tests.integration.celery import machines
-from tests.integration.celery.clusters import COUNTIES, Cluster, all_done, cluster, executing, explained, up, zoning
+from tests.integration.celery.clusters import (
+    BROKERS,
+    COUNTIES,
+    Cluster,
+    all_done,
+    cluster,
+    executing,
+    explained,
+    up,
+    zoning,
+)
 from tests.support.waiting import until
+from zoning_assets.defs.celery_launcher import CeleryLauncher
+from zoning_assets.defs.celery_worker import QUEUE, TASK
+from zoning_assets.errors import QueueUnavailable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -41,6 +54,23 @@ def test_waiting_runs_survive_a_restart_of_the_broker(broker: str, tmp_path: Pat
             assert {states[run_id] for run_id in (found[0], *waiting)} == {"SUCCESS"}
             document, _ = zoning(environ, "sync", *COUNTIES)
             assert all(report["complete"] for report in document["harvests"])
+
+
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+def test_the_messages_of_a_broker_are_counted(broker: str, tmp_path: Path) -> None:
+    """Also where no worker has created the queue. After a kill in the middle, the broker does not answer."""
+    with BROKERS[broker](tmp_path) as started:
+        launcher = CeleryLauncher(broker=started.url, default_queue=QUEUE)
+        assert launcher.count_messages() == 0
+        for priority in (0, 5, 9):
+            launcher.celery.send_task(TASK, queue=QUEUE, priority=priority)
+        until(lambda: launcher.count_messages() == 3, "the messages", 10.0)
+        with launcher.celery.connection_for_read() as connection:
+            assert launcher.celery.amqp.queues[QUEUE](connection.default_channel).get()
+            until(lambda: launcher.count_messages() == 2, "the messages that no worker has", 10.0)
+        started.kill()
+        with pytest.raises(QueueUnavailable, match="the broker does not answer"):
+            launcher.count_messages()
 
 
 def _starting(place: Cluster) -> set[str]:

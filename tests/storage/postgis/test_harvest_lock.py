@@ -4,15 +4,19 @@ import asyncio
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.conftest import rows
+from tests.queues import brokers
 from tests.support.waiting import until
 from zoning_assets.errors import DatabaseUnavailable, HarvestRunning, Stopping, ZoningError
 from zoning_assets.storage.postgis import kept_lock
 from zoning_assets.storage.postgis.database import with_option
 from zoning_assets.storage.postgis.harvest_lock import harvest_lock
+from zoning_assets.storage.postgis.process_locks import LOCKED_AGAIN_WITHIN_S
 
 _HOLD = """
 import asyncio, sys
@@ -26,6 +30,7 @@ asyncio.run(main())
 
 
 _END = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+_LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'zoning_assets harvest' AND datname = %s"
 
 
@@ -103,6 +108,25 @@ def test_the_lock_is_taken_again_after_a_restart_of_the_database(
                 with pytest.raises(HarvestRunning):
                     await taken(database)
             assert await taken(database)
+
+        asyncio.run(held())
+
+
+@pytest.mark.slow
+def test_the_lock_survives_a_killed_server(tmp_path: Path) -> None:
+    """PostgreSQL is killed and started again in the middle of a harvest."""
+    with brokers.postgresql(tmp_path) as cluster:
+        url = cluster.url
+
+        async def held() -> None:
+            async with harvest_lock(url, "us-xx-a", "parcels", no_reason):
+                cluster.kill()
+                cluster.start()
+                assert cluster.url == url
+                until(lambda: rows(url, _LOCKS) == [(1,)], "the lock", most_s=LOCKED_AGAIN_WITHIN_S)
+                with pytest.raises(HarvestRunning):
+                    await taken(url)
+            assert await taken(url)
 
         asyncio.run(held())
 
