@@ -159,8 +159,12 @@ async def _open(url: str) -> Connection:
         )
     except psycopg.Error as error:
         raise connection_error(error, url) from None
-    await connection.execute(named("rate_limits")["session"])
-    await connection.execute(named("rate_limits")["heartbeats"], {"timeout": f"{_LOST_AFTER_S}s"})
+    try:
+        await connection.execute(named("rate_limits")["session"])
+        await connection.execute(named("rate_limits")["heartbeats"], {"timeout": f"{_LOST_AFTER_S}s"})
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 
