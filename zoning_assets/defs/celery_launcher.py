@@ -88,8 +88,9 @@ class CeleryLauncher(CeleryRunLauncher):
 @contextmanager
 def _translated_errors(*lost: type[Exception]) -> Iterator[None]:
     """Raise QueueUnavailable for errors of the broker. `lost`: further ones, of a connection."""
+    errors: tuple[type[Exception], ...] = (OperationalError, OSError, *lost)
     try:
         yield
-    except (OperationalError, OSError, *lost) as error:
+    except errors as error:
         what = f"the broker does not answer ({type(error).__name__})"
         raise QueueUnavailable(what, where=SETTING, do="start it; the run is started again") from None
