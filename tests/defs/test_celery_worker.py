@@ -19,6 +19,8 @@ from kombu.exceptions import OperationalError
 from zoning_assets.defs import celery_launcher, celery_worker, run_process
 from zoning_assets.defs.celery_launcher import CeleryLauncher
 from zoning_assets.defs.celery_worker import QUEUE, TASK, RunProcesses, application
+from zoning_assets.defs.lost_messages import send_again
+from zoning_assets.defs.run_workers import WORKER, LastLook, this_process
 from zoning_assets.errors import QueueUnavailable
 from zoning_assets.graceful_stop import STOP
 from zoning_assets.pipeline.workers.worker_pool import empty_main_module
@@ -135,6 +137,9 @@ def test_a_second_delivery_does_nothing(
         process_locks._held.add(run.run_id)
     assert deliver("6a7d4cf4-041b-4a2d-953d-543845cb514f") == []
     assert deliver() == ["once"]
+    found = instance.get_run_by_id(run.run_id)
+    assert found
+    assert found.tags[WORKER] == this_process(run.run_id)
     for event in ("PIPELINE_START", "PIPELINE_SUCCESS"):
         instance.report_dagster_event(dg.DagsterEvent(event, nothing.name), run_id=run.run_id)
         assert deliver() == ["once"], event
@@ -163,6 +168,51 @@ def test_a_run_ends_when_its_end_is_requested(instance: dg.DagsterInstance, monk
     assert found
     assert found.status == dg.DagsterRunStatus.CANCELING
     assert not STOP.requested
+
+
+@pytest.mark.filterwarnings("ignore:Task name 'execute_job'")  # dagster-celery defines its task for each run
+def test_runs_are_sent_again_if_the_broker_lost_their_messages(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the second look. A message may be on its way, and a run that a process took needs none."""
+    monkeypatch.setenv("ZONING_RUNS_ON", "redis://127.0.0.1:1/0")
+    app = application("memory://", print)
+    received(app)  # messages of other tests
+    runs = [launched(instance) for _ in range(3)]
+    for run in runs:
+        instance.report_dagster_event(dg.DagsterEvent("PIPELINE_STARTING", nothing.name), run_id=run.run_id)
+    instance.add_run_tags(runs[0].run_id, {WORKER: this_process(runs[0].run_id)})
+
+    def sent(look: LastLook) -> set[str]:
+        return {run.run_id for run in send_again(instance, look.is_dead)}
+
+    assert isinstance(instance.run_launcher, CeleryLauncher)
+    assert instance.run_launcher.count_messages() == 3
+    assert sent(LastLook(None, 0.0)) == set()
+    assert len(received(app)) == 3
+    first = LastLook(None, 100.0)
+    assert sent(first) == set()
+    assert sent(LastLook(first.cursor, 124.0)) == set()
+    lost = {run.run_id for run in runs[1:]}
+    assert sent(LastLook(first.cursor, 125.0)) == lost
+    assert sent(LastLook(first.cursor, 150.0)) == set(), "they have messages"
+    assert {celery_worker._run_id(arguments) for _, arguments in received(app)} == lost
+
+
+def test_a_broker_that_does_not_answer_loses_nothing(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one line, and the sensor goes on. Without the setting there is no broker."""
+    run = launched(instance)
+    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_STARTING", nothing.name), run_id=run.run_id)
+    monkeypatch.setattr(CeleryLauncher, "count_messages", lambda _: pytest.fail("there is no broker"))
+    assert send_again(instance, lambda _: True) == []
+    monkeypatch.undo()
+    monkeypatch.setenv("ZONING_RUNS_ON", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(instance.run_launcher.celery.conf, "broker_write_url", "redis://127.0.0.1:1/0")
+    with pytest.raises(QueueUnavailable, match="the broker does not answer"):
+        instance.run_launcher.count_messages()
+    assert send_again(instance, lambda _: True) == []
 
 
 def test_a_broker_that_does_not_answer_is_one_line(

@@ -94,6 +94,24 @@ def test_a_run_without_a_lock_fails_at_the_second_look_and_one_that_lives_goes_o
     assert status() == ["STARTED", "FAILURE"]
 
 
+def test_a_process_that_dies_while_its_run_is_starting_is_found(instance: dg.DagsterInstance, zoning: str) -> None:
+    """It locked, and set the tag. A run without the tag waits for a worker, and a tag that was inherited from a dead
+    run says nothing."""
+    alive, dead, waiting, again = (instance.create_run_for_job(nothing).run_id for _ in range(4))
+    for run_id in (alive, dead, waiting, again):
+        instance.report_dagster_event(dg.DagsterEvent("PIPELINE_STARTING", nothing.name), run_id=run_id)
+    for run_id, taken in ((alive, alive), (dead, dead), (again, dead)):
+        instance.add_run_tags(run_id, {run_workers.WORKER: run_workers.this_process(taken)})
+    with process_locks.holding(zoning, alive):
+        cursor = look(instance)
+        assert list(json.loads(cursor)) == [dead]
+        look(instance, cursor)
+        assert instance.get_run_by_id(dead).status.value == "STARTING", "the looks were too close"
+        look(instance, earlier(cursor, 25))
+    found = [instance.get_run_by_id(run_id).status.value for run_id in (alive, dead, waiting, again)]
+    assert found == ["STARTING", "FAILURE", "STARTING", "STARTING"]
+
+
 @pytest.mark.parametrize("by", ["run_lost", "zoning up"])
 def test_queued_runs_of_a_dead_command_are_canceled(
     instance: dg.DagsterInstance, zoning: str, monkeypatch: pytest.MonkeyPatch, by: str

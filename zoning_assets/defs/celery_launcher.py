@@ -6,6 +6,9 @@ the lock of a run shows that it is alive (run_workers.py), and its process reads
 (run_process.py). So no result is stored, and workers have no remote control.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -36,11 +39,29 @@ class CeleryLauncher(CeleryRunLauncher):
         Raises:
             QueueUnavailable: the broker does not answer.
         """
-        try:
+        with _translated_errors():
             super().launch_run(context)
-        except (OperationalError, OSError) as error:
-            what = f"the broker does not answer ({type(error).__name__})"
-            raise QueueUnavailable(what, where=SETTING, do="start it; the run is started again") from None
+
+    def launch_again(self, run: dg.DagsterRun) -> None:
+        """Send a run to the broker again. If its message is not lost, the later one does nothing (run_process.py).
+
+        Raises:
+            QueueUnavailable: the broker does not answer.
+        """
+        self.launch_run(SimpleNamespace(dagster_run=run))
+
+    def count_messages(self) -> int:
+        """Return how many messages wait in the broker for a worker.
+
+        Raises:
+            QueueUnavailable: the broker does not answer.
+        """
+        with self.celery.connection_for_write() as connection:
+            lost = (*connection.connection_errors, *connection.channel_errors)
+            with _translated_errors(*lost):
+                connection.ensure_connection(max_retries=1, interval_start=0.5, timeout=5)
+                queue = self.celery.amqp.queues[self.default_queue](connection.default_channel)
+                return int(queue.queue_declare().message_count)
 
     def terminate(self, run_id: str) -> bool:
         """Request the end of a run; its process reads the status."""
@@ -62,3 +83,14 @@ class CeleryLauncher(CeleryRunLauncher):
 
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> None:
         """Return nothing, because no result is stored."""
+
+
+@contextmanager
+def _translated_errors(*lost: type[Exception]) -> Iterator[None]:
+    """Raise QueueUnavailable for errors of the broker. `lost`: further ones, of a connection."""
+    errors: tuple[type[Exception], ...] = (OperationalError, OSError, *lost)
+    try:
+        yield
+    except errors as error:
+        what = f"the broker does not answer ({type(error).__name__})"
+        raise QueueUnavailable(what, where=SETTING, do="start it; the run is started again") from None

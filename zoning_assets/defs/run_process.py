@@ -20,6 +20,7 @@ from zoning_assets import log_config
 from zoning_assets.defs import build  # noqa: F401 - imported once, by the server process
 from zoning_assets.defs.dagster_instance import keep_connections
 from zoning_assets.defs.run_queue import STORAGE_FAILS
+from zoning_assets.defs.run_workers import WORKER, this_process
 from zoning_assets.pipeline.workers.worker_pool import forked_workers
 from zoning_assets.storage.postgis import process_locks
 
@@ -54,6 +55,7 @@ def _execute(arguments: Mapping[str, Any], run_id: str, database: str) -> None:
             why = run.status.value if run else "unknown to this database"
             _log.warning("run %s is not executed by this delivery: it is %s", run_id, why)
             return
+        instance.add_run_tags(run_id, {WORKER: this_process(run_id)})  # from now on, its lock shows whether it is alive
         with _terminated_on_request(instance, run_id):
             execute_job(execute_job_args_packed=dict(arguments))
 

@@ -43,8 +43,16 @@ def this_process(run_id: str) -> str:
     return f"{socket.gethostname()} {os.getpid()} {run_id}"
 
 
+def starting(instance: dg.DagsterInstance) -> tuple[list[dg.DagsterRun], list[dg.DagsterRun]]:
+    """Return the runs that are starting: those that the process of a worker took, which locked before it set the tag,
+    and all others, whose process may not exist yet."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING]))
+    taken = [run for run in runs if run.tags.get(WORKER, "").split()[2:] == [run.run_id]]
+    return taken, [run for run in runs if run not in taken]
+
+
 class LastLook:
-    """What a look at the locks has found, for the cursor of the sensor: since when names have no lock.
+    """What a look has found, for the cursor of the sensor: since when names have no lock, or runs no message.
 
     Args:
         cursor: of the last look.
@@ -58,7 +66,8 @@ class LastLook:
 
     def is_dead(self, name: str) -> bool:
         """Record that a name has no lock. Return whether it has had none for so long that its process must be dead. A
-        living process may have lost its lock for a moment with a restart of the database."""
+        living process may have lost its lock for a moment with a restart of the database. So may a message be on its
+        way from the broker to the process."""
         self._missing[name] = self._before.get(name, self._now)
         return self._now - self._missing[name] >= LOCKED_AGAIN_WITHIN_S
 
@@ -91,16 +100,17 @@ def cancel_abandoned(
 def lost(
     instance: dg.DagsterInstance, living: Living, is_dead: Callable[[str], bool], now: datetime
 ) -> Iterator[tuple[dg.DagsterRun, str]]:
-    """Return runs in progress whose process is gone. A run records its final status before its process ends, so the
-    status is read again after the process was found dead."""
+    """Return runs in progress whose process is gone, also before it executed anything. A run records its final status
+    before its process ends, so the status is read again after the process was found dead."""
     started = {
         record.dagster_run.run_id
         for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         if now.timestamp() - (record.start_time or now.timestamp()) > LOCKS_WITHIN_S
     }
-    for run_id in sorted(started - living(started)):
+    locked = started | {run.run_id for run in starting(instance)[0]}
+    for run_id in sorted(locked - living(locked)):
         run = instance.get_run_by_id(run_id) if is_dead(run_id) else None
-        if run and run.status == dg.DagsterRunStatus.STARTED:
+        if run and run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING):
             yield run, "its process is gone"
 
 

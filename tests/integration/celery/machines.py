@@ -52,10 +52,13 @@ class Worker:
                 cwd=_REPO,
                 start_new_session=True,
             )
-        assert self.process.stdout is not None
-        text = "".join(iter(self.process.stdout.readline, "}\n")) + "}"
-        assert text != "}", (self.home / "worker.log").read_text()[-2000:]
-        return json.loads(text)
+        document = document_of(self.process)
+        assert "error" not in document, f"{self.name} did not start: {document}\n{self.log()}"
+        return document
+
+    def log(self) -> str:
+        """The end of what it has logged."""
+        return (self.home / "worker.log").read_text(errors="replace")[-2000:]
 
     @property
     def pid(self) -> int:
@@ -75,6 +78,16 @@ class Worker:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.communicate()  # it also closes the pipe
             self.process = None
+
+
+def document_of(process: "subprocess.Popen[str]") -> dict[str, object]:
+    """The first document that a command prints; an error where it printed none and ended."""
+    lines = list[str]()
+    for line in process.stdout or ():
+        lines.append(line)
+        if line == "}\n":
+            return json.loads("".join(lines))
+    return {"error": f"no document: {''.join(lines)[-500:]}"}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Network namespaces that are joined by a bridge, so that loopback hides nothing; and forwarders on the bridge."""
 
+import json
 import os
 import selectors
 import socket
@@ -8,17 +9,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_PREFIX = "10.77.0"
+_PREFIXES = tuple(f"10.77.{number}" for number in range(256))
 _CHUNK = 65_536
 
 
 class Bridge:
-    """A bridge with a namespace for each worker. The hub has the address .254."""
+    """A bridge with a namespace for each worker. The hub has the address .254.
 
-    hub = f"{_PREFIX}.254"
+    Its addresses are on no other link: after a test session that was killed, the kernel would send the answers of the
+    hub to the bridge that was left.
+    """
 
     def __init__(self) -> None:
         self._id = os.getpid() % 10_000
+        self._prefix = _free_prefix()
+        self.hub = f"{self._prefix}.254"
         self.name = f"zb{self._id}"
         self.networks: list[str] = []
 
@@ -37,7 +42,7 @@ class Bridge:
         _ip("link", "set", inner, "netns", network)
         _ip("link", "set", outer, "master", self.name)
         _ip("link", "set", outer, "up")
-        _ip("-n", network, "addr", "add", f"{_PREFIX}.{number}/24", "dev", inner)
+        _ip("-n", network, "addr", "add", f"{self._prefix}.{number}/24", "dev", inner)
         _ip("-n", network, "link", "set", inner, "up")
         _ip("-n", network, "link", "set", "lo", "up")
         return network
@@ -64,6 +69,12 @@ def bridged() -> Iterator[Bridge]:
         yield bridge
     finally:
         bridge.delete()
+
+
+def _free_prefix() -> str:
+    listed = subprocess.run(["ip", "-json", "-4", "addr", "show"], check=True, capture_output=True, text=True)
+    used = {address["local"].rpartition(".")[0] for link in json.loads(listed.stdout) for address in link["addr_info"]}
+    return next(prefix for prefix in _PREFIXES if prefix not in used)
 
 
 def _ip(*words: str) -> None:

@@ -31,5 +31,6 @@ def test_a_session_has_them_after_a_rollback(database: str) -> None:
         connection.rollback()
         shown = connection.execute("SELECT current_user::text, current_setting('statement_timeout')").fetchone()
         assert shown == ("zoning_writer", "7s")
+        assert connection.execute("SHOW tcp_keepalives_idle").fetchone() == ("30",), "the server detects a lost machine"
         assert not connection.autocommit
         assert not pooler_check.is_pooled(connection)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.support.waiting import until
-from zoning_assets.storage.postgis import process_locks
+from zoning_assets.storage.postgis import kept_lock, process_locks
 from zoning_assets.storage.postgis.database import Connection, open_connection
 from zoning_assets.storage.postgis.process_locks import holding, living
 
@@ -46,15 +46,15 @@ def test_an_error_of_the_block_is_raised_if_another_process_holds_the_lock(datab
 
 def test_a_lock_whose_statement_fails_is_taken_later(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The session still answers, so that only a new attempt shows that the process is alive."""
-    monkeypatch.setattr(process_locks, "_RETRY_S", 0.05)
-    locks, errors = process_locks._locks, [psycopg.errors.OutOfMemory()]
+    monkeypatch.setattr(kept_lock, "_RETRY_S", 0.05)
+    take, errors = kept_lock.take, [psycopg.errors.OutOfMemory()]
 
-    def fails_once(connection: Connection, name: str) -> bool:
+    def fails_once(connection: Connection, key: str) -> bool:
         if errors:
             raise errors.pop()
-        return locks(connection, name)
+        return take(connection, key)
 
-    monkeypatch.setattr(process_locks, "_locks", fails_once)
+    monkeypatch.setattr(kept_lock, "take", fails_once)
     with holding(database, "a run") as ours:
         assert ours
         until(lambda: living(database, ["a run"]), "the lock", most_s=3)
@@ -68,7 +68,7 @@ def test_a_server_that_vanishes_is_given_up_in_time(database: str, monkeypatch: 
         opened.append(open_connection(url, **options))
         return opened[-1]
 
-    monkeypatch.setattr(process_locks, "open_connection", recorded)
+    monkeypatch.setattr(kept_lock, "open_connection", recorded)
     with holding(database, "a run"):
         most_ms = int(opened[0].info.get_parameters()["tcp_user_timeout"])
         assert 0 < most_ms < process_locks.LOCKED_AGAIN_WITHIN_S * 1000
@@ -87,13 +87,13 @@ def test_a_killed_process_is_not_alive(database: str) -> None:
 
 def test_a_living_process_locks_again(database: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the server ended its session, as a restart of the database does; also if it could not lock at first."""
-    monkeypatch.setattr(process_locks, "_RETRY_S", 0.05)
+    monkeypatch.setattr(kept_lock, "_RETRY_S", 0.05)
     with holding(database, "a run"):
         with psycopg.connect(server, autocommit=True) as connection:
             assert connection.execute(_END).rowcount == 1
         until(lambda: living(database, ["a run"]), "the new lock", most_s=5)
     with monkeypatch.context() as away:
-        away.setattr(process_locks, "open_connection", lambda _, **__: psycopg.connect("postgresql://127.0.0.1:1/none"))
+        away.setattr(kept_lock, "open_connection", lambda _, **__: psycopg.connect("postgresql://127.0.0.1:1/none"))
         block = holding(database, "a late run")
         assert block.__enter__()
     until(lambda: living(database, ["a late run"]), "the lock", most_s=5)
@@ -103,17 +103,17 @@ def test_a_living_process_locks_again(database: str, server: str, monkeypatch: p
 
 def test_the_server_ends_the_session_of_a_lost_machine(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its heartbeats do not arrive. Then the machine is back, and the process locks again."""
-    monkeypatch.setattr(process_locks, "LOST_AFTER_S", 1)
-    monkeypatch.setattr(process_locks, "_HEARTBEAT_S", 1.5)
-    monkeypatch.setattr(process_locks, "_RETRY_S", 0.5)
+    monkeypatch.setattr(kept_lock, "LOST_AFTER_S", 1)
+    monkeypatch.setattr(kept_lock, "_HEARTBEAT_S", 1.5)
+    monkeypatch.setattr(kept_lock, "_RETRY_S", 0.5)
     with holding(database, "a run"):
         until(lambda: not living(database, ["a run"]), "the end of its session", most_s=5, every_s=0.02)
         until(lambda: living(database, ["a run"]), "the new lock", most_s=5)
 
 
 def test_heartbeats_keep_the_session(database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(process_locks, "LOST_AFTER_S", 1)
-    monkeypatch.setattr(process_locks, "_HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(kept_lock, "LOST_AFTER_S", 1)
+    monkeypatch.setattr(kept_lock, "_HEARTBEAT_S", 0.2)
     began = "SELECT backend_start FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory'"
     with holding(database, "a run"), psycopg.connect(database, autocommit=True) as connection:
         first = connection.execute(began).fetchall()

@@ -17,6 +17,7 @@ from zoning_assets.errors import DatabaseUnavailable, StoreError
 from zoning_assets.http.rate_limit import HostBudget
 from zoning_assets.http.rate_limit_store import Ledger, MemoryLedger
 from zoning_assets.storage.postgis.database import as_role
+from zoning_assets.storage.postgis.records import rate_limits
 from zoning_assets.storage.postgis.records.rate_limits import PostgresLedger, read_budgets
 
 HOST = "maps.example.org"
@@ -165,6 +166,32 @@ async def test_a_lost_connection_is_reopened(database):
             connection.execute("SELECT pg_terminate_backend(%s)", [ledger._connection.info.backend_pid])
         assert await ledger.change(HOST, asked_once_more) == 1
         assert [await other.try_slot(HOST, 2) for _ in range(2)] == [1, None]
+
+
+async def test_slots_of_an_idle_session_are_taken_again_without_a_request(database, monkeypatch):
+    """A long download holds its slot and asks the ledger for nothing."""
+    monkeypatch.setattr(rate_limits, "_HEARTBEAT_S", 0.05)
+    async with PostgresLedger(database) as ledger, PostgresLedger(database) as other:
+        assert await ledger.try_slot(HOST, 1) == 0
+        pid = ledger._connection.info.backend_pid
+        with psycopg.connect(as_role(database, None), autocommit=True) as connection:
+            connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+        await asyncio.sleep(0.5)
+        assert ledger._connection.info.backend_pid != pid
+        assert await other.try_slot(HOST, 1) is None
+
+
+async def test_slots_of_a_lost_machine_are_free(database, monkeypatch):
+    """Its session stays open behind a pooler or a proxy, and sends nothing. The server ends it; heartbeats keep it."""
+    monkeypatch.setattr(rate_limits, "_LOST_AFTER_S", 1)
+    monkeypatch.setattr(rate_limits, "_HEARTBEAT_S", 60)
+    async with PostgresLedger(database) as lost:
+        assert await lost.try_slot(HOST, 2) == 0
+        monkeypatch.setattr(rate_limits, "_HEARTBEAT_S", 0.2)
+        async with PostgresLedger(database) as alive, PostgresLedger(database) as other:
+            assert await alive.try_slot(HOST, 2) == 1
+            await asyncio.sleep(1.5)
+            assert [await other.try_slot(HOST, 2) for _ in range(2)] == [0, None]
 
 
 async def test_an_unreachable_ledger_is_reported_in_one_line(database):

@@ -4,7 +4,8 @@ Dagster restarts a run with a dead process a few times, but not if the code serv
 records no outcome. This sensor therefore records its partitions as temporary failures. The sensor retry_failed then
 retries them with growing delays, a limited number of times.
 
-The sensor also cancels queued runs of commands that were killed (run_workers.cancel_abandoned).
+The sensor also cancels queued runs of commands that were killed (run_workers.cancel_abandoned), and sends runs again
+that the broker of a cluster has lost (lost_messages.py).
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import dagster as dg
 
 from zoning_assets.defs import partitions
 from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START
+from zoning_assets.defs.lost_messages import send_again
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.run_requests import FEED_OF
 from zoning_assets.defs.run_workers import (
@@ -54,6 +56,7 @@ def run_lost(context: dg.SensorEvaluationContext, zoning: Zoning) -> dg.SkipReas
         instance.report_run_failed(run, why)
     lines = [f"{run.run_id}: {why}" for run, why in failed]
     lines += [f"{run.run_id}: its command ended" for run in cancel_abandoned(instance, living, look.is_dead)]
+    lines += [f"{run.run_id}: its message was lost, it was sent again" for run in send_again(instance, look.is_dead)]
     context.update_cursor(look.cursor)
     lines += [f"{run}: Dagster abandoned it" for run in note_given_up(instance, zoning, now)]
     return dg.SkipReason("; ".join(lines) or "no run is lost")

@@ -2,6 +2,9 @@
 
 A connection pooler refuses the startup parameter `options`, or ignores it if its administrator says so. Then a session
 would have the rights of the login in place of the role, and would not be read-only. A statement works in both cases.
+
+With keepalives the server ends the session of a lost machine within about a minute, so that its locks are free. By
+default it would take two hours.
 """
 
 import re
@@ -16,6 +19,7 @@ _OURS = frozenset({
     "role", "search_path", "default_transaction_read_only", "statement_timeout", "max_parallel_workers_per_gather",
     "jit",
 })  # fmt: skip
+_KEEPALIVES = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 _OPTION = re.compile(r"-c\s*(\w+)=(\S*)")
 
 
@@ -49,8 +53,7 @@ def connect(url: str, *, autocommit: bool = False, **options: Any) -> psycopg.Co
     bare, statements = split(url)
     connection = psycopg.connect(bare, autocommit=True, **options)
     try:
-        if statements:
-            connection.execute(statements.encode())
+        connection.execute(f"{_KEEPALIVES}; {statements}".encode())
         connection.autocommit = autocommit
     except BaseException:
         connection.close()
@@ -67,8 +70,7 @@ async def connect_async(url: str, **options: Any) -> psycopg.AsyncConnection[Any
     bare, statements = split(url)
     connection = await psycopg.AsyncConnection.connect(bare, autocommit=True, **options)
     try:
-        if statements:
-            await connection.execute(statements.encode())
+        await connection.execute(f"{_KEEPALIVES}; {statements}".encode())
     except BaseException:
         await connection.close()
         raise

@@ -64,7 +64,7 @@ def open_connection(url: str, **options: Any) -> Connection:
     """
     try:
         connection = connection_settings.connect(
-            url, connect_timeout=_CONNECT_S, application_name="zoning_assets", **options
+            url, **{"connect_timeout": _CONNECT_S, "application_name": "zoning_assets", **options}
         )
     except psycopg.Error as error:
         raise connection_error(error, url) from None

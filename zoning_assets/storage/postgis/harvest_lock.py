@@ -1,7 +1,7 @@
 """Only one process at a time harvests a feed: two would delete each other's pages of an unfinished harvest.
 
 The lock is an advisory lock of a session of its own, so that it holds for all machines that use this database, and ends
-when the process ends, in whatever way. With a connection pooler that shares sessions it would not hold.
+when the process ends, in whatever way (kept_lock.py). With a connection pooler that shares sessions it would not hold.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 
 from zoning_assets.errors import HarvestRunning, ZoningError
-from zoning_assets.storage.postgis.connection_settings import connect_async
-from zoning_assets.storage.postgis.database import connection_error, statement_error
+from zoning_assets.storage.postgis import kept_lock
+from zoning_assets.storage.postgis.database import Connection, statement_error
 from zoning_assets.storage.postgis.sql_queries import named
 
 _log = logging.getLogger(__name__)
@@ -25,9 +25,8 @@ _log = logging.getLogger(__name__)
 _TRY_S = 0.5
 #: Seconds. The process that waited longer fails; a later try uses what the other one harvested.
 _LONGEST_S = 900.0
-_CONNECT_S = 10
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+#: How the sessions of these locks are called in PostgreSQL.
+_NAME = "zoning_assets harvest"
 
 
 @asynccontextmanager
@@ -51,38 +50,44 @@ async def harvest_lock(
     if not url:
         yield
         return
+    key = f"zoning/harvest/{jurisdiction}/{feed}"
     connection = await _open(url)
     try:
-        try:
-            await _take(connection, jurisdiction, feed, stopped, longest_s)
-        except psycopg.Error as error:
+        await _take(connection, key, f"{jurisdiction} {feed}", stopped, longest_s)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, psycopg.Error):
             raise statement_error(error, url) from error
+        raise
+    with kept_lock.kept(url, key, connection):
         yield
-    finally:
-        await connection.close()
 
 
 async def _open(url: str) -> Connection:
+    """Open the session. If this task is cancelled meanwhile, the session is closed as soon as it is open."""
+    opening = asyncio.ensure_future(asyncio.to_thread(kept_lock.open_session, url, application_name=_NAME))
     try:
-        connection = await connect_async(url, connect_timeout=_CONNECT_S, application_name="zoning_assets harvest")
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
     except psycopg.Error as error:
-        raise connection_error(error, url) from None
-    await connection.execute(named("harvest_lock")["session"])
-    return connection
+        raise statement_error(error, url) from error
+
+
+def _close(opening: asyncio.Future[Connection]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 async def _take(
-    connection: Connection,
-    jurisdiction: str,
-    feed: str,
-    stopped: Callable[[], ZoningError | None],
-    longest_s: float,
+    connection: Connection, key: str, where: str, stopped: Callable[[], ZoningError | None], longest_s: float
 ) -> None:
-    values, since, is_logged = {"jurisdiction": jurisdiction, "feed": feed}, time.monotonic(), False
-    while await _row(connection, "take", values) != (True,):
+    since, is_logged = time.monotonic(), False
+    while not await asyncio.to_thread(kept_lock.take, connection, key):
         if error := stopped():
             raise error
-        running = _running(f"{jurisdiction} {feed}", await _row(connection, "holder", values))
+        running = _running(where, await asyncio.to_thread(_holder, connection, key))
         if time.monotonic() - since > longest_s:
             raise running
         if not is_logged:
@@ -91,8 +96,8 @@ async def _take(
         await asyncio.sleep(_TRY_S)
 
 
-async def _row(connection: Connection, query: str, values: dict[str, str]) -> tuple[Any, ...] | None:
-    return await (await connection.execute(named("harvest_lock")[query], values)).fetchone()
+def _holder(connection: Connection, key: str) -> tuple[Any, ...] | None:
+    return connection.execute(named("harvest_lock")["holder"], {"key": key}).fetchone()
 
 
 def _running(where: str, holder: tuple[Any, ...] | None) -> HarvestRunning:

@@ -31,6 +31,8 @@ T = TypeVar("T")
 Connection = psycopg.AsyncConnection[DictRow]
 
 _CONNECT_S = 10
+#: Seconds without a statement after which the server ends the session of a lost process, and between two heartbeats.
+_LOST_AFTER_S, _HEARTBEAT_S = 60, 15.0
 
 
 class PostgresLedger:
@@ -44,12 +46,17 @@ class PostgresLedger:
         self._held: defaultdict[str, set[int]] = defaultdict(set)
         self._alone = asyncio.Lock()
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._heartbeats: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._start(_nothing)
+        self._heartbeats = asyncio.create_task(self._send_heartbeats())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._heartbeats:
+            self._heartbeats.cancel()
+            await asyncio.gather(self._heartbeats, return_exceptions=True)
         await asyncio.gather(*self._under_way, return_exceptions=True)
         if self._connection:
             await self._connection.close()
@@ -71,6 +78,13 @@ class PostgresLedger:
         """See Ledger. If the session is lost, its slots are free already."""
         with suppress(StoreError):
             await asyncio.shield(self._start(partial(self._unlock_slot, host, slot)))
+
+    async def _send_heartbeats(self) -> None:
+        """Keep the session, and take the slots again if it is lost. The server ends the session of a lost machine."""
+        while True:
+            await asyncio.sleep(_HEARTBEAT_S)
+            with suppress(StoreError):
+                await asyncio.shield(self._start(_heartbeat))
 
     def _start(self, work: Callable[[Connection], Awaitable[T]]) -> asyncio.Task[T]:
         """Start work as a task that continues if its caller is cancelled, so that no statement is interrupted."""
@@ -131,6 +145,10 @@ async def _nothing(_: Connection) -> None:
     """Only open the connection."""
 
 
+async def _heartbeat(connection: Connection) -> None:
+    await connection.execute("SELECT")
+
+
 async def _open(url: str) -> Connection:
     try:
         connection = await connection_settings.connect_async(
@@ -141,7 +159,12 @@ async def _open(url: str) -> Connection:
         )
     except psycopg.Error as error:
         raise connection_error(error, url) from None
-    await connection.execute(named("rate_limits")["session"])
+    try:
+        await connection.execute(named("rate_limits")["session"])
+        await connection.execute(named("rate_limits")["heartbeats"], {"timeout": f"{_LOST_AFTER_S}s"})
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 

@@ -1,12 +1,5 @@
 -- Advisory locks that show which processes are alive (process_locks.py).
 
--- name: session
--- The server ends a session from which no heartbeat arrives. PostgreSQL 13 does not have this setting.
-SELECT set_config(name, %(timeout)s, false) FROM pg_settings WHERE name = 'idle_session_timeout';
-
--- name: lock
-SELECT pg_try_advisory_lock(hashtextextended('zoning/process/' || %(name)s, 0));
-
 -- name: living
 -- pg_locks shows the two halves of a key of 64 bits.
 SELECT name

@@ -1,14 +1,15 @@
 -- The rate limits of hosts, see rate_limits.py.
 
 -- name: session
--- Losing the last commits does no harm, so commits are not synchronous. Slots are locks of the session, so a lost session
--- must be detected soon.
+-- Losing the last commits does no harm, so commits are not synchronous.
 SET synchronous_commit = off;
 SET idle_in_transaction_session_timeout = '10s';
 SET lock_timeout = '30s';
-SET tcp_keepalives_idle = 30;
-SET tcp_keepalives_interval = 10;
-SET tcp_keepalives_count = 3;
+
+-- name: heartbeats
+-- Slots are locks of the session, so a lost session must be detected soon. Keepalives reach only as far as a proxy.
+-- PostgreSQL 13 does not have this setting.
+SELECT set_config(name, %(timeout)s, false) FROM pg_settings WHERE name = 'idle_session_timeout';
 
 -- name: locked
 -- The locked row of a host, and the time after the lock was taken (an expression inside the CTE would give the time before).
