@@ -43,11 +43,10 @@ def record_published(objects: Objects, database: str, cover: Cover, published: S
 
 def _record_harvested(objects: Objects, database: str, cover: Cover) -> None:
     """Store when a complete feed was harvested, and then its baseline: if the database does not know of a baseline, it
-    looks restored. A baseline of the same confirmation stays, because a person may have accepted a drop of the row
-    count since then."""
+    looks restored. A baseline stays if a person has accepted a drop of the row count since this harvest."""
     feed_freshness.store_harvest(database, cover.jurisdiction, cover.feed, datetime.fromisoformat(cover.seen))
     known = feed_baselines.find(objects, cover.jurisdiction, cover.feed)
-    if known is None or known.rolled_back or known.seen != cover.seen:
+    if known is None or not known.accepted_by or known.seen != cover.seen:
         baseline = Baseline(cover.rows, cover.signals, cover.refreshed.isoformat(), cover.seen)
         feed_baselines.put(objects, cover.jurisdiction, cover.feed, baseline)
 
