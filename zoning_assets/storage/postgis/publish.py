@@ -5,22 +5,18 @@ inserted, missing rows are retired. The transaction holds the lock of the jurisd
 killed has published everything or nothing. The same harvest with the same rules changes nothing.
 """
 
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import orjson
 import pyarrow as pa
-import pyproj
 import shapely
 from psycopg.types.json import Jsonb
 
 from zoning_assets.errors import CoverStale, UndoneMeanwhile
 from zoning_assets.model import PARCELS, ZONING, Place
-from zoning_assets.storage.postgis import binary_copy
+from zoning_assets.storage.postgis import staging
 from zoning_assets.storage.postgis.database import Connection, connect
 from zoning_assets.storage.postgis.records import hold_records
 from zoning_assets.storage.postgis.sessions import session, translated_errors
@@ -152,7 +148,7 @@ def _publish(
     query, values = named("publish"), edition.values
     kind, columns = _STAGED[values["feed"]]
     connection.execute(query[f"stage_{kind}"])
-    staged = _copy(connection, columns, parts)
+    staged = staging.copy_rows(connection, columns, parts)
     connection.execute(query["lock"], values)
     if last_rollback is not None and newest_rollback(connection, values) != last_rollback:
         where = f"{edition.place} {edition.feed}"
@@ -260,41 +256,6 @@ def _refuse_key(found: Sequence[Any] | None, values: Mapping[str, Any], what: st
             do="materialize `tiles` again",
             key=found[0],
         )
-
-
-def _copy(connection: Connection, columns: tuple[str, ...], parts: Iterable[pa.Table]) -> int:
-    """COPY the parts to `stage` in PostgreSQL's binary format; return the number of rows."""
-    rows = 0
-    with connection.cursor() as cursor, cursor.copy("COPY stage FROM STDIN WITH (FORMAT BINARY)") as copy:
-        copy.write(binary_copy.HEAD)
-        for part in parts:
-            rows += len(part)
-            copy.write(_rows(part, ("key", *columns, "attributes")))
-        copy.write(binary_copy.TAIL)
-    return rows
-
-
-def _rows(part: pa.Table, names: tuple[str, ...]) -> memoryview:
-    """The rows of a part in the binary COPY format, with the columns of `stage`."""
-    texts = [binary_copy.texts(part.column(name)) for name in names]
-    area, shape = binary_copy.doubles(part.column("area_m2")), part.column("geometry")
-    ewkb = binary_copy.blobs(shape, head=_EWKB + _srid_of(part), skip=len(_EWKB))
-    return binary_copy.rows([*texts, area, ewkb, binary_copy.texts(part.column("content_hash"))])
-
-
-#: The EWKB header of a little-endian MultiPolygon with SRID, which replaces the header of the WKB.
-_EWKB = struct.pack("<BI", 1, 6 | 0x20000000)
-
-
-def _srid_of(part: pa.Table) -> bytes:
-    """The SRID of the CRS of a GeoParquet table, as in EWKB."""
-    about = (part.schema.metadata or {})[b"geo"]
-    return _srid(orjson.dumps(orjson.loads(about)["columns"]["geometry"]["crs"]))
-
-
-@lru_cache(maxsize=16)
-def _srid(projjson: bytes) -> bytes:
-    return struct.pack("<I", pyproj.CRS.from_json(projjson.decode()).to_epsg())
 
 
 def _reject(connection: Connection, values: dict[str, Any], rejections: Iterable[Rejection]) -> int:
