@@ -50,7 +50,7 @@ def _row_faults() -> Iterator[Fault]:
     yield from _edits()
     yield Fault("unordered_pages", PASSING, pages.unordered(orders=True), _ROWS, avoidable=True)
     yield Fault("order_ignored", PROVABLE, pages.unordered(orders=False), _ROWS, avoidable=True)
-    yield Fault("offset_ignored", PROVABLE, pages.offset_ignored, _ROWS, avoidable=True)
+    yield Fault("offset_ignored", PROVABLE, pages.offset_ignored, ("ignores the offset", *_ROWS), avoidable=True)
     yield Fault("cap_below_advertised", PASSING, pages.cap(flag=True), _ROWS)
     yield Fault("cap_unsaid", PASSING, pages.cap(flag=False), _ROWS)
     yield Fault("duplicate_rows", PROVABLE, pages.rows_changed(pages.doubled), _ROWS)
