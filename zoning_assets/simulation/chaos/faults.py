@@ -104,7 +104,7 @@ def _layer_faults() -> Iterator[Fault]:
 def _network_faults() -> Iterator[Fault]:
     yield Fault("slow", PASSING, network.bursts(network.slow), ("timeout",))
     yield Fault("truncated_json", PASSING, network.bursts(network.truncated), ("json",))
-    yield Fault("reset", PASSING, network.bursts(network.reset), ("connection", "disconnected", "payload"))
+    yield Fault("reset", PASSING, network.bursts(network.reset), ("connection", "cut off"))
     for hint, ending in ((True, ""), (False, "_no_hint")):
         yield Fault(
             f"storm_429{ending}", PASSING, network.bursts(network.always(network.too_many(hint=hint))), ("429",)
