@@ -89,9 +89,18 @@ def test_a_prescribed_strategy(matrix: Matrix, strategy: str, name: str) -> None
     check(matrix, Cell((name,), 2, strategy))
 
 
-def test_no_walk_by_area_forgets_the_rows_without_a_place(matrix: Matrix) -> None:
-    """No area meets them: where the server neither counts nor lists, its statistics do, or nothing is believed."""
-    check(matrix, Cell(("ids_ignored", "count_ignored"), 3, "area"))
+@pytest.mark.parametrize(
+    "cell",
+    [
+        Cell(("ids_ignored", "count_ignored"), 3, "area"),
+        Cell(("statistics_wrong", "all_capped"), 35, "area", published=True),
+    ],
+    ids=str,
+)
+def test_no_walk_by_area_forgets_the_rows_without_a_place(matrix: Matrix, cell: Cell) -> None:
+    """No area meets them: where the server states no number of rows, or fewer than came, its statistics do, or nothing
+    is believed."""
+    check(matrix, cell)
 
 
 @pytest.mark.slow

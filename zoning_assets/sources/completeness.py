@@ -10,7 +10,8 @@ raises HarvestIncomplete (FileRefused for a downloaded file), and nothing of the
     ArcGIS, full scan      page   by ordered offsets: arcgis/page_walks.checked_pages: no row came twice
                                   by ranges or lists of ids: checked_pages, and ids_not_received if ids are listed
                                   by area: page_walks.by_area: a box has the rows of its count or of its quarters
-                           layer  arcgis/full_scan._Walked._settle: the rows reach both the count and the list of ids
+                           layer  arcgis/full_scan._Walked._settle: the rows reach both the count and the list of ids;
+                                  by area they equal one of them, or the sum of the server's statistics
                                   then paging/paged_layer._walked, as below
     paged APIs: WFS,       page   check_page_rows: a page has as many rows as it states (WFS, OGC API)
     OGC API, Socrata,             paging/repeated_pages (WFS, OGC API), paging/by_offset (others): no page came twice

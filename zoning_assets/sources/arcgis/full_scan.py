@@ -155,8 +155,9 @@ class _Walked:
             HarvestIncomplete: the server states more rows, or states nothing about rows without a shape.
         """
         listed = set() if self.ids is None else set(self.ids.tolist())
-        if self.name == "area" and self.count is None and self.ids is None:
-            # A search by area never returns rows without a shape, and neither would a second one.
+        if self.name == "area" and len(seen) not in (self.count, None if self.ids is None else len(listed)):
+            # A search by area never returns rows without a shape, and neither would a second one. A count and a list
+            # with fewer rows than came may lack them, too.
             groups = await statistics_probe.groups(self.service)
             if groups is None or groups["count"] != len(seen):
                 of = "does not count its rows" if groups is None else f"counts {groups['count']:,} in its statistics"
