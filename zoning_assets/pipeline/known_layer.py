@@ -11,23 +11,31 @@ from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.feed_baselines import Baseline
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.publish import feed_lock
-from zoning_assets.storage.postgis.records import feed_freshness, snapshots
+from zoning_assets.storage.postgis.records import feed_freshness, release_profiles, snapshots
 
 
-def record_published(objects: Objects, database: str, cover: Cover, published: Set[Place]) -> None:
+def record_published(objects: Objects, database: str, cover: Cover, published: Set[Place], last_rollback: int) -> None:
     """Record the tiles that were published. If every place of the feed is now published from this harvest, by this run
     or by several, store the feed's new baseline (the rows and signals that the next probe and the next count check
     compare with), when it was harvested, and that it can be compared with other states. A restored database knows of no
     tiles that were published before.
 
+    Nothing is recorded if the feed was rolled back meanwhile, or if the layer has a newer harvest, of which another run
+    may have published tiles. The lock is taken first: a rollback and a publication have it too.
+
     Args:
         objects: the object store.
         database: the URL of PostGIS.
-        cover: of the newest harvest.
+        cover: of the harvest that was the newest one when this run began.
         published: the places of the feed that this run published from it.
+        last_rollback: the newest rollback of the feed when this run began; 0: none.
     """
     tiles = {place.tile for place in published if place.tile}
     with feed_lock(database, cover.jurisdiction, cover.feed):
+        newest = raw_harvests.find_cover(objects, cover.jurisdiction, cover.feed)
+        _, rollback = release_profiles.baseline(database, cover.jurisdiction, cover.feed)
+        if rollback != last_rollback or (newest.state if newest else "") != cover.state:
+            return
         known = feed_baselines.find(objects, cover.jurisdiction, cover.feed)
         harvested = feed_freshness.find_harvested(database, cover.jurisdiction, cover.feed)
         if feed_baselines.database_is_older(known, harvested):

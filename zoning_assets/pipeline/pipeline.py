@@ -137,8 +137,9 @@ class Pipeline:
             await run.process_all(places, StageRunner(self.objects, self.database, self.pool, stages).process, note)
         for name, layer in run.layers().items():
             done = layer.of_newest_harvest(places_in(name, published))
-            if done and await gates[name].is_not_rolled_back():
-                await asyncio.to_thread(record_published, self.objects, self.database, layer.cover, done)
+            if done:
+                rollback = await gates[name].newest_rollback()
+                await asyncio.to_thread(record_published, self.objects, self.database, layer.cover, done, rollback)
 
     async def harvest(self, jurisdiction: Jurisdiction, feed: str = PARCELS, *, force: bool = False) -> Cover:
         """Return the newest harvest of a feed's layer. The layer is fetched only if it may have changed, or by force.
