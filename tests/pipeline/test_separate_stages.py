@@ -1,6 +1,7 @@
 """The four tile assets in four runs: the feed ends as one run leaves it, and only if all of it is of one harvest."""
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -28,6 +29,7 @@ from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.county.county import ID, County
 from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.storage.postgis.publish import newest_batch
 from zoning_assets.storage.postgis.records import correction_records, feed_freshness
 
 LOTS = 800
@@ -283,8 +285,9 @@ def test_runs_that_end_at_the_same_moment_complete_the_feed(standing: Standing) 
     """Each run published one tile: none of them overwrites what another one records."""
     pipeline, jurisdiction, _ = standing
     cover = harvest(pipeline, jurisdiction)
-    places = [{Place(ID, tile)} for tile in cover.tiles]
-    record = partial(known_layer.record_published, pipeline.objects, pipeline.database, cover, last_rollback=0)
+    places = [{Place(ID, tile): True} for tile in cover.tiles]
+    before = newest_batch(pipeline.database, ID, PARCELS)
+    record = partial(known_layer.record_published, pipeline.objects, pipeline.database, cover, newest_batch=before)
     with ThreadPoolExecutor(len(places)) as threads:
         list(threads.map(record, places))
     assert is_complete(pipeline, cover)
@@ -388,3 +391,50 @@ def test_an_error_while_a_repeated_key_is_resolved_fails_its_place_only(
     outcomes = run(pipeline, jurisdiction, STAGES, [tile, *others])
     assert {each.place.tile: type(each.error) for each in outcomes if each.error} == {tile: DatabaseUnavailable}
     assert sum(PUBLISHED in each.stages for each in outcomes) == len(others)
+
+
+@pytest.mark.parametrize("ends", ["later", "earlier"])
+def test_an_older_run_that_publishes_last_is_followed_by_a_harvest(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """A run waited, for example for a hold. Meanwhile another run has published a newer harvest; then the first one
+    publishes its rows over newer ones, and ends later or earlier than the newer run."""
+    pipeline, jurisdiction, folder = standing
+    town.release(folder, COUNTY, parcels=town.edited)
+    older = harvest(pipeline, jurisdiction)
+    tile, *_ = tiles = sorted(older.tiles)
+    publish, record = Publisher.publish, known_layer.record_published
+    newer_published, older_published = threading.Event(), threading.Event()
+
+    def newer_run() -> None:
+        town.release(folder, CHANGED)
+        harvest(pipeline, jurisdiction)
+        assert errors(run(pipeline, jurisdiction, STAGES, tiles)) == []
+        newer_published.set()
+
+    def late_record(objects: Objects, database: str, cover: Cover, *args: Any) -> None:
+        if cover.harvest != older.harvest and ends == "earlier":
+            newer_published.set()
+            assert older_published.wait(30)
+        record(objects, database, cover, *args)
+
+    async def late_publish(self: Publisher, validated: ValidatedTable, *args: Any) -> Any:
+        if validated.item.state != older.harvest:
+            return await publish(self, validated, *args)
+        thread.start()
+        assert await asyncio.to_thread(newer_published.wait, 30)
+        done = await publish(self, validated, *args)
+        older_published.set()
+        return done
+
+    thread = threading.Thread(target=newer_run)
+    monkeypatch.setattr(pipeline_module, "record_published", late_record)
+    monkeypatch.setattr(Publisher, "publish", late_publish)
+    assert errors(run(pipeline, jurisdiction, STAGES, [tile])) == []
+    thread.join(30)
+    assert rows(pipeline.database, "SELECT count(*) > 0 FROM zoning.parcel WHERE land_use = '999'") == [(True,)]
+    assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why
+    cover = harvest(pipeline, jurisdiction)
+    assert errors(run(pipeline, jurisdiction, STAGES, tiles)) == []
+    assert is_complete(pipeline, cover)
+    assert rows(pipeline.database, "SELECT count(*) > 0 FROM zoning.parcel WHERE land_use = '999'") == [(False,)]
