@@ -35,19 +35,21 @@ def record_published(
     """
     jurisdiction, feed = cover.jurisdiction, cover.feed
     with feed_lock(database, jurisdiction, feed) as connection:
+        older = {place.tile or "" for place, is_newest in published.items() if not is_newest}
         newest = raw_harvests.find_cover(objects, jurisdiction, feed)
         is_newest = (newest.state if newest else "") == cover.state
-        if not (is_newest and all(published.values())) or is_mixed(connection, cover, newest_batch):
+        if not is_newest or is_mixed(connection, cover, newest_batch, older):
             feed_baselines.forget_published(objects, jurisdiction, feed)
             return
         known = feed_baselines.find(objects, jurisdiction, feed)
         harvested = feed_freshness.find_harvested(database, jurisdiction, feed)
-        if feed_baselines.database_is_older(known, harvested):
+        replaced = older & feed_baselines.published_tiles(objects, cover)
+        if replaced or feed_baselines.database_is_older(known, harvested):
             feed_baselines.forget_published(objects, jurisdiction, feed)
-        tiles = {place.tile for place in published if place.tile}
+        tiles = {place.tile for place, is_newest in published.items() if place.tile and is_newest}
         if cover.tiles:
             tiles = feed_baselines.add_published_tiles(objects, cover, tiles)
-        complete = tiles >= set(cover.tiles) if cover.tiles else bool(published)
+        complete = tiles >= set(cover.tiles) if cover.tiles else any(published.values())
         if complete:
             snapshots.set_compared_batch(database, jurisdiction, feed)
             if cover.harvest:  # an earlier version stored no covers of zoning maps

@@ -5,7 +5,7 @@ inserted, missing rows are retired. The transaction holds the lock of the jurisd
 killed has published everything or nothing. The same harvest with the same rules changes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -100,10 +100,12 @@ def newest_batch(url: str, jurisdiction: str, feed: str) -> int:
         return int((row.fetchone() or (0,))[0])
 
 
-def is_mixed(connection: Connection, cover: Cover, since: int) -> bool:
-    """Whether rows of another harvest than that of the cover were published after the batch `since`, or rolled back."""
+def is_mixed(connection: Connection, cover: Cover, since: int, older: Collection[str]) -> bool:
+    """Whether the feed was rolled back after the batch `since`, or rows of another harvest than that of the cover were
+    published. `older`: tiles ("": the whole jurisdiction) that do not count."""
     values = {"jurisdiction": cover.jurisdiction, "feed": cover.feed, "layer": cover.harvest, "since": since}
-    return connection.execute(named("publish")["other_batch"], values).fetchone() == (True,)
+    row = connection.execute(named("publish")["other_batch"], {**values, "older": list(older)}).fetchone()
+    return row == (True,)
 
 
 def find_published(url: str, edition: Edition) -> PublishResult | None:

@@ -36,10 +36,11 @@ WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND undoes IS NOT NULL
 SELECT coalesce(max(id), 0) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s;
 
 -- name: other_batch
--- Whether a later batch of a feed is of another harvest, or a rollback.
+-- Whether a later batch of a feed is a rollback, or of another harvest and not of some tiles.
 SELECT EXISTS (
     SELECT FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND id > %(since)s
         AND counts->>'layer' IS DISTINCT FROM %(layer)s
+        AND (undoes IS NOT NULL OR coalesce(tile, '') <> ALL (%(older)s::text[]))
 );
 
 -- name: key_in_other_tile
