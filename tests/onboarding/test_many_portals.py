@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -19,6 +20,7 @@ from zoning_assets.onboarding.many_portals import PortalResult
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
 from zoning_assets.sources import FEED_TYPES
+from zoning_assets.sources.arcgis.query_client import QueryClient
 
 SERVICE = "arcgis/rest/services/County/FeatureServer"
 RELEASES = CountyReleases(300, page_rows=200)
@@ -135,6 +137,24 @@ async def test_whatever_a_portal_answers_the_others_get_their_proposal(
     file = tmp_path / "us-xx-good.toml"
     file.write_text(good.proposal["toml"])
     assert jurisdictions.read(file, FEED_TYPES).name == "us-xx-good"
+
+
+async def test_a_trial_takes_the_first_page_also_if_it_comes_late(monkeypatch: pytest.MonkeyPatch, pool: Pool) -> None:
+    """The last page may have one row only, and a portal is not asked for pages that nobody needs."""
+    clock, asked, real = Clock(), list[str](), QueryClient.page
+    results = list[PortalResult]()
+
+    async def late(self: QueryClient, params: Any, *args: Any, **options: Any) -> Any:
+        asked.extend([params["where"]] if "OBJECTID" in params["where"] else [])
+        await asyncio.sleep(0.3 if "OBJECTID >= 1 AND" in params["where"] else 0)
+        return await real(self, params, *args, **options)
+
+    monkeypatch.setattr(QueryClient, "page", late)
+    async with county_portal(RELEASES).running() as address, Http(sleep=clock.sleep, clock=clock) as http:
+        listed = ListedAddress(f"{address}/{SERVICE}/0", "line 1", "us-xx-a")
+        await many_portals.propose_all(http, "", pool, [listed], results.append)
+    assert results[0].trial["fetched"] == 200
+    assert asked == ["OBJECTID >= 1 AND OBJECTID <= 200"]
 
 
 async def test_the_key_of_a_catalogue_is_proposed_if_it_can_be_one(pool: Pool) -> None:

@@ -362,3 +362,19 @@ def test_a_quarter_of_san_jose_trips_nothing(pipeline: Pipeline, tmp_path: Path)
         good(sync(pipeline, read_toml(tmp_path / "toml", text, "us-ca-san-jose"), ZONING))
     tripped = "SELECT count(*) FROM zoning.survey, jsonb_array_elements(findings) f WHERE (f->>'tripped')::boolean"
     assert rows(pipeline.database, tripped) == [(0,)]
+
+
+def test_two_parts_that_are_held_can_both_be_accepted(standing: Standing) -> None:
+    """A run for each of two tiles, as Dagster makes them where tiles were registered at different times: what a person
+    said of one is not forgotten when the other one is checked."""
+    (pipeline, jurisdiction, folder), county = standing, County.build(LOTS)
+    town.release(folder, county, parcels=town.swapped("USE_CODE", "SITE_ADDR"))
+    largest = "SELECT tile FROM zoning.parcel GROUP BY 1 ORDER BY count(*) DESC LIMIT 2"
+    one, other = [tile for (tile,) in rows(pipeline.database, largest)]
+    held(sync(pipeline, jurisdiction, choose=lambda _: [one]), "columns_changed")
+    held(sync(pipeline, jurisdiction, choose=lambda _: [other]), "columns_changed")
+    release_profiles.decide(pipeline.database, ID, PARCELS, release_profiles.ACCEPTED, actor="ann", reason="it is so")
+    held(sync(pipeline, jurisdiction, choose=lambda _: [one]), "columns_changed")
+    good(sync(pipeline, jurisdiction, choose=lambda _: [other]))
+    release_profiles.decide(pipeline.database, ID, PARCELS, release_profiles.ACCEPTED, actor="ann", reason="it is so")
+    good(sync(pipeline, jurisdiction, choose=lambda _: [one]))

@@ -1,6 +1,7 @@
 """The four tile assets in four runs: the feed ends as one run leaves it, and only if all of it is of one harvest."""
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,16 +16,21 @@ import pytest
 from tests.conftest import going_on, rows, sync
 from tests.support import town
 from tests.support.databases import continued, copied
-from zoning_assets.errors import AcceptanceNeeded, CoverStale, HarvestMissing
+from zoning_assets.errors import AcceptanceNeeded, CoverStale, DatabaseUnavailable, HarvestMissing
 from zoning_assets.harvest import Cover
 from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
+from zoning_assets.operations.history_rollback import roll_back
 from zoning_assets.pipeline import change_detection, known_layer
+from zoning_assets.pipeline import pipeline as pipeline_module
 from zoning_assets.pipeline.pipeline import NORMALIZED, PUBLISHED, RAW, STAGES, VALIDATED, Pipeline
+from zoning_assets.pipeline.publishing import Publisher
+from zoning_assets.pipeline.validation import ValidatedTable
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.county.county import ID, County
 from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.storage.postgis.records import feed_freshness
+from zoning_assets.storage.postgis.publish import newest_batch
+from zoning_assets.storage.postgis.records import correction_records, feed_freshness
 
 LOTS = 800
 COUNTY = County.build(LOTS)
@@ -248,6 +254,7 @@ def test_a_tile_that_is_gone_publishes_nothing(standing: Standing) -> None:
     outcomes = run(pipeline, finer, [VALIDATED, PUBLISHED], tiles)
     assert all(isinstance(each.error, CoverStale) for each in outcomes)
     assert contents(pipeline) == before
+    assert not harvest_of(pipeline).doubted, "the run is old, not the harvest: the layer is not fetched again"
     one_by_one(pipeline, finer, list(cover.tiles))
     assert is_complete(pipeline, cover)
 
@@ -278,8 +285,9 @@ def test_runs_that_end_at_the_same_moment_complete_the_feed(standing: Standing) 
     """Each run published one tile: none of them overwrites what another one records."""
     pipeline, jurisdiction, _ = standing
     cover = harvest(pipeline, jurisdiction)
-    places = [{Place(ID, tile)} for tile in cover.tiles]
-    record = partial(known_layer.record_published, pipeline.objects, pipeline.database, cover)
+    places = [{Place(ID, tile): True} for tile in cover.tiles]
+    before = newest_batch(pipeline.database, ID, PARCELS)
+    record = partial(known_layer.record_published, pipeline.objects, pipeline.database, cover, newest_batch=before)
     with ThreadPoolExecutor(len(places)) as threads:
         list(threads.map(record, places))
     assert is_complete(pipeline, cover)
@@ -318,3 +326,115 @@ def test_an_accepted_fall_is_not_forgotten_by_a_replay(standing: Standing) -> No
     cover = harvest(pipeline, jurisdiction)
     assert errors(run(pipeline, jurisdiction, STAGES, list(cover.tiles))) == []
     assert is_complete(pipeline, cover)
+
+
+def test_a_newer_harvest_that_another_run_publishes_meanwhile(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tiles are published from the older harvest, and one of them from the newer one, before the end of the older
+    run is recorded: changes are not told of this mixture."""
+    pipeline, jurisdiction, folder = standing
+    town.release(folder, COUNTY, parcels=town.edited)
+    tiles = sorted(harvest(pipeline, jurisdiction).tiles)
+
+    def late(*args: Any) -> None:
+        monkeypatch.setattr(pipeline_module, "record_published", known_layer.record_published)
+        town.release(folder, CHANGED)
+        harvest(pipeline, jurisdiction)
+        assert errors(run(pipeline, jurisdiction, STAGES, tiles[:1])) == []
+        known_layer.record_published(*args)
+
+    monkeypatch.setattr(pipeline_module, "record_published", late)
+    assert errors(run(pipeline, jurisdiction, STAGES, tiles)) == []
+    assert change_detection.detect_changes(pipeline.database, jurisdiction) is None
+    assert not is_complete(pipeline, harvest_of(pipeline))
+    one_by_one(pipeline, jurisdiction, tiles)
+    assert is_complete(pipeline, harvest_of(pipeline))
+
+
+def test_a_rollback_before_the_end_of_a_run_is_recorded_stays_known(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next probe would find nothing to do, and the rolled back rows would stay."""
+    pipeline, jurisdiction, _ = standing
+    tiles = sorted(harvest(pipeline, jurisdiction).tiles)
+    ((before,),) = rows(pipeline.database, "SELECT clock_timestamp()")
+
+    def late(*args: Any) -> None:
+        url, objects = pipeline.database, pipeline.objects
+        roll_back(url, objects, jurisdiction, to=before, actor="ann", reason="wrong", dry_run=False)
+        known_layer.record_published(*args)
+
+    monkeypatch.setattr(pipeline_module, "record_published", late)
+    assert errors(run(pipeline, jurisdiction, STAGES, tiles)) == []
+    assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why == "it was rolled back"
+
+
+def test_an_error_while_a_repeated_key_is_resolved_fails_its_place_only(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is lost at that moment: the outcome of the place says it, and the other places are published."""
+    pipeline, jurisdiction, _ = standing
+    tile, *others = sorted(harvest(pipeline, jurisdiction).tiles)
+    publish = Publisher.publish
+
+    async def repeated(self: Publisher, validated: ValidatedTable, *args: Any) -> Any:
+        if validated.item.place.tile == tile:
+            raise CoverStale("the key 'k' is in two rows", where=tile, do="run it again", key="k")
+        return await publish(self, validated, *args)
+
+    def lost(*_: Any) -> bool:
+        raise DatabaseUnavailable("gone", where="the database", do="start it")
+
+    monkeypatch.setattr(Publisher, "publish", repeated)
+    monkeypatch.setattr(correction_records, "end_fix_of_key", lost)
+    outcomes = run(pipeline, jurisdiction, STAGES, [tile, *others])
+    assert {each.place.tile: type(each.error) for each in outcomes if each.error} == {tile: DatabaseUnavailable}
+    assert sum(PUBLISHED in each.stages for each in outcomes) == len(others)
+
+
+@pytest.mark.parametrize("ends", ["later", "earlier"])
+def test_an_older_run_that_publishes_last_is_followed_by_a_harvest(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """A run waited, for example for a hold. Meanwhile another run has published a newer harvest; then the first one
+    publishes its rows over newer ones, and ends later or earlier than the newer run."""
+    pipeline, jurisdiction, folder = standing
+    town.release(folder, COUNTY, parcels=town.edited)
+    older = harvest(pipeline, jurisdiction)
+    tile, *_ = tiles = sorted(older.tiles)
+    publish, record = Publisher.publish, known_layer.record_published
+    newer_published, older_published = threading.Event(), threading.Event()
+
+    def newer_run() -> None:
+        town.release(folder, CHANGED)
+        harvest(pipeline, jurisdiction)
+        assert errors(run(pipeline, jurisdiction, STAGES, tiles)) == []
+        newer_published.set()
+
+    def late_record(objects: Objects, database: str, cover: Cover, *args: Any) -> None:
+        if cover.harvest != older.harvest and ends == "earlier":
+            newer_published.set()
+            assert older_published.wait(30)
+        record(objects, database, cover, *args)
+
+    async def late_publish(self: Publisher, validated: ValidatedTable, *args: Any) -> Any:
+        if validated.item.state != older.harvest:
+            return await publish(self, validated, *args)
+        thread.start()
+        assert await asyncio.to_thread(newer_published.wait, 30)
+        done = await publish(self, validated, *args)
+        older_published.set()
+        return done
+
+    thread = threading.Thread(target=newer_run)
+    monkeypatch.setattr(pipeline_module, "record_published", late_record)
+    monkeypatch.setattr(Publisher, "publish", late_publish)
+    assert errors(run(pipeline, jurisdiction, STAGES, [tile])) == []
+    thread.join(30)
+    assert rows(pipeline.database, "SELECT count(*) > 0 FROM zoning.parcel WHERE land_use = '999'") == [(True,)]
+    assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why
+    cover = harvest(pipeline, jurisdiction)
+    assert errors(run(pipeline, jurisdiction, STAGES, tiles)) == []
+    assert is_complete(pipeline, cover)
+    assert rows(pipeline.database, "SELECT count(*) > 0 FROM zoning.parcel WHERE land_use = '999'") == [(False,)]

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,22 @@ def test_workers_that_were_forked_at_the_start_do_the_first_tasks(tmp_path: Path
     first, later, own = told.read_text().split()
     assert first == own
     assert later != own
+
+
+def later_harvest() -> None:
+    with pools.forked_workers(), Pool() as pool:
+        asyncio.run(pool.run(os.getppid))
+        pool.preload()
+        assert forkserver._forkserver._forkserver_pid is None
+
+
+def test_a_run_with_forked_workers_starts_no_server_for_others() -> None:
+    """Its imports would take a second of processor time for nothing: when the run harvests a second layer."""
+    process = multiprocessing.get_context("forkserver").Process(target=later_harvest)
+    with pools.empty_main_module():
+        process.start()
+    process.join(30)
+    assert process.exitcode == 0
 
 
 def lives(pid: int) -> bool:

@@ -114,7 +114,7 @@ class _TileRows:
         rows, of = len(self._rows.of(tile)), self._cover.tiles[tile]
         if rows != of:
             what = f"its harvest has {rows} rows instead of {of}"
-            raise CoverStale(what, where=str(place), do="materialize `tiles` again")
+            raise CoverStale(what, where=str(place), do="run `zoning sync --force` once")
         return raw_harvests.put_tile(self._objects, self._cover, self._layer, self._rows, tile), self._cover.harvest
 
     def latest(self, place: Place) -> tuple[Harvest, str]:

@@ -23,7 +23,7 @@ from zoning_assets.pipeline.incremental_harvest import IncrementalHarvest, Pages
 from zoning_assets.pipeline.join_harvest import TableHarvester
 from zoning_assets.pipeline.workers.normalize_page import PageRead, check_bounds, keys_at, normalize_page
 from zoning_assets.pipeline.workers.work_item import WorkItem
-from zoning_assets.pipeline.workers.worker_pool import Pool, preload
+from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.sources import Request, Source, feed_type
 from zoning_assets.sources.source import no_shapes
 from zoning_assets.storage.object_store import feed_baselines, geoparquet_tables, raw_harvests
@@ -153,7 +153,7 @@ class Harvester:
             stamp: what the layer and the jurisdiction file state now.
             changes: the stored harvest and its update, if the source has only the rows that changed.
         """
-        preload()
+        self.pool.preload()
         draft = HarvestDraft(self.objects, item.place, item.feed.name)
         proof: dict[str, Any] = feed_signals.clause_of(item.feed)
         try:
@@ -260,7 +260,7 @@ class Harvester:
         Raises:
             ZoningError: see errors.py.
         """
-        request = self._request(jurisdiction, feed, http)
+        request = replace(self._request(jurisdiction, feed, http), first_page=True)
         source = await feed_type(request.feed.type).open_source(request)
         draft = HarvestDraft(self.objects, Place(jurisdiction.id), feed)
         async with aclosing(source.pages(draft, {})) as pages:

@@ -1,6 +1,6 @@
 """What is stored about a layer: its newest harvest, and which of its places are published. No request is sent."""
 
-from collections.abc import Set
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,33 +10,48 @@ from zoning_assets.model import ZONING, Jurisdiction, Place
 from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.feed_baselines import Baseline
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.storage.postgis.publish import feed_lock
+from zoning_assets.storage.postgis.publish import feed_lock, is_mixed
 from zoning_assets.storage.postgis.records import feed_freshness, snapshots
 
 
-def record_published(objects: Objects, database: str, cover: Cover, published: Set[Place]) -> None:
+def record_published(
+    objects: Objects, database: str, cover: Cover, published: Mapping[Place, bool], newest_batch: int
+) -> None:
     """Record the tiles that were published. If every place of the feed is now published from this harvest, by this run
     or by several, store the feed's new baseline (the rows and signals that the next probe and the next count check
     compare with), when it was harvested, and that it can be compared with other states. A restored database knows of no
     tiles that were published before.
 
+    If rows of several harvests were published meanwhile, older rows may have replaced newer ones. Then what was
+    published is forgotten, so that the next probe requests a harvest. The same applies after a rollback. The lock is
+    taken first: rollbacks and other runs publish under it.
+
     Args:
         objects: the object store.
         database: the URL of PostGIS.
-        cover: of the newest harvest.
-        published: the places of the feed that this run published from it.
+        cover: of the harvest that was the newest one when this run began.
+        published: the places of the feed that this run published, and whether their rows are of this harvest.
+        newest_batch: of the feed when this run began.
     """
-    tiles = {place.tile for place in published if place.tile}
-    with feed_lock(database, cover.jurisdiction, cover.feed):
-        known = feed_baselines.find(objects, cover.jurisdiction, cover.feed)
-        harvested = feed_freshness.find_harvested(database, cover.jurisdiction, cover.feed)
-        if feed_baselines.database_is_older(known, harvested):
-            feed_baselines.forget_published(objects, cover.jurisdiction, cover.feed)
+    jurisdiction, feed = cover.jurisdiction, cover.feed
+    with feed_lock(database, jurisdiction, feed) as connection:
+        older = {place.tile or "" for place, is_newest in published.items() if not is_newest}
+        newest = raw_harvests.find_cover(objects, jurisdiction, feed)
+        is_newest = (newest.state if newest else "") == cover.state
+        if not is_newest or is_mixed(connection, cover, newest_batch, older):
+            feed_baselines.forget_published(objects, jurisdiction, feed)
+            return
+        known = feed_baselines.find(objects, jurisdiction, feed)
+        harvested = feed_freshness.find_harvested(database, jurisdiction, feed)
+        replaced = older & feed_baselines.published_tiles(objects, cover)
+        if replaced or feed_baselines.database_is_older(known, harvested):
+            feed_baselines.forget_published(objects, jurisdiction, feed)
+        tiles = {place.tile for place, is_newest in published.items() if place.tile and is_newest}
         if cover.tiles:
             tiles = feed_baselines.add_published_tiles(objects, cover, tiles)
-        complete = tiles >= set(cover.tiles) if cover.tiles else bool(published)
+        complete = tiles >= set(cover.tiles) if cover.tiles else any(published.values())
         if complete:
-            snapshots.set_compared_batch(database, cover.jurisdiction, cover.feed)
+            snapshots.set_compared_batch(database, jurisdiction, feed)
             if cover.harvest:  # an earlier version stored no covers of zoning maps
                 _record_harvested(objects, database, cover)
 

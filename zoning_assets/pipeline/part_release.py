@@ -18,9 +18,9 @@ from zoning_assets.storage.postgis.records.release_profiles import ReleaseProfil
 from zoning_assets.transform.quality.release_profile import CODE, CodeTotals, ReleaseProfile, code_digest, limit_codes
 
 
-def earlier_profile(stored: ReleaseProfiles, items: Iterable[WorkItem]) -> ReleaseProfile:
+def earlier_profile(stored: ReleaseProfiles, items: Iterable[WorkItem]) -> ReleaseProfile | None:
     """The profile of what is published in some tiles. A tile whose validated table is not stored any more adds
-    nothing."""
+    nothing. None: nothing is known, as after a rollback."""
     found = ReleaseProfile()
     for item in items:
         edition = stored.published_edition(item.place.tile or "")
@@ -28,7 +28,7 @@ def earlier_profile(stored: ReleaseProfiles, items: Iterable[WorkItem]) -> Relea
             table = replace(item.table(VALIDATED), harvest=edition[0], rules=edition[1])
             summary = table.find_summary(item.objects)
             found += ReleaseProfile.of(summary["survey"]) if summary else ReleaseProfile()
-    return found
+    return found if found.fetched else None
 
 
 def layer_codes(item: WorkItem) -> ReleaseProfile | None:

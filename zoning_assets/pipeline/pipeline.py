@@ -55,6 +55,7 @@ from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.harvest_lock import harvest_lock
+from zoning_assets.storage.postgis.publish import newest_batch
 from zoning_assets.storage.postgis.records import feed_freshness
 from zoning_assets.transform.quality.release_checks import Verdict
 
@@ -115,7 +116,7 @@ class Pipeline:
             report: receives the outcome of each place when the place is done.
             report_verdict: receives the result of the checks of each jurisdiction's release.
         """
-        slots, published = asyncio.Semaphore(_PLACES_AT_ONCE), set[Place]()
+        slots, published, newest_batches = asyncio.Semaphore(_PLACES_AT_ONCE), set[Place](), dict[str, int]()
 
         def note(outcome: Outcome) -> None:
             published.update([outcome.place] if PUBLISHED in outcome.stages else [])
@@ -130,15 +131,18 @@ class Pipeline:
                 if RAW in stages and feed == ZONING:  # parcels are harvested by `harvest`, as their tiles depend on it
                     client = self._client(http, active_holds, jurisdiction, feed)
                     cover = await self._harvest(jurisdiction, feed, client, partial(http.stopped, jurisdiction.id))
+                newest_batches[jurisdiction.id] = await asyncio.to_thread(
+                    newest_batch, self.database, jurisdiction.id, feed
+                )
                 own = sorted(places_in(jurisdiction.id, places), key=str)
                 return await TileCutter(self.objects, self.pool).prepare(jurisdiction, feed, cover, own, stages)
 
             run = FeedRun(jurisdictions, feed, prepare, http, active_holds, slots, gates)
             await run.process_all(places, StageRunner(self.objects, self.database, self.pool, stages).process, note)
         for name, layer in run.layers().items():
-            done = layer.of_newest_harvest(places_in(name, published))
-            if done and await gates[name].is_not_rolled_back():
-                await asyncio.to_thread(record_published, self.objects, self.database, layer.cover, done)
+            if done := layer.have_newest_rows(places_in(name, published)):
+                before = newest_batches[name]
+                await asyncio.to_thread(record_published, self.objects, self.database, layer.cover, done, before)
 
     async def harvest(self, jurisdiction: Jurisdiction, feed: str = PARCELS, *, force: bool = False) -> Cover:
         """Return the newest harvest of a feed's layer. The layer is fetched only if it may have changed, or by force.

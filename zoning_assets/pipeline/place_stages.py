@@ -44,12 +44,12 @@ class StageRunner:
         """Take one place through the stages. An error is not raised: it ends the stages and is part of the outcome."""
         started, outcome, validated = time.monotonic(), Outcome(place, run.feed), None
         try:
-            async for reached in self._run_stages(run, place):
-                outcome, validated = reached
-        except CoverStale as error:
-            jurisdiction = run.jurisdictions[place.jurisdiction]
-            found = await asyncio.to_thread(self._resolve_repeated_key, jurisdiction, run.feed, error)
-            outcome = replace(outcome, error=found)
+            try:
+                async for reached in self._run_stages(run, place):
+                    outcome, validated = reached
+            except CoverStale as error:
+                jurisdiction = run.jurisdictions[place.jurisdiction]
+                raise await asyncio.to_thread(self._resolve_repeated_key, jurisdiction, run.feed, error) from error
         except ZoningError as error:
             outcome = replace(outcome, error=error)
         except Exception as error:  # noqa: BLE001 - an unexpected error fails its place, not the run
@@ -103,8 +103,14 @@ class StageRunner:
 
     def _resolve_repeated_key(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
         """Handle a key that two rows have. If a person's fix gave the key, the fix is withdrawn; else the layer has
-        changed and is fetched again by the next harvest. Return the error to report."""
-        if not (error.key and correction_records.end_fix_of_key(self.database, jurisdiction.id, feed, error.key)):
+        changed and is fetched again by the next harvest. Return the error to report.
+
+        Raises:
+            StoreError: the fix, or the layer, could not be changed.
+        """
+        if error.key is None:  # the run is old, not the harvest
+            return error
+        if not correction_records.end_fix_of_key(self.database, jurisdiction.id, feed, error.key):
             mark_for_refetch(self.objects, jurisdiction, feed)
             return error
         return CoverStale(f"{error.what}; the fix that set this key was withdrawn", where=error.where, do="run again")

@@ -20,7 +20,7 @@ from zoning_assets.pipeline.workers.work_item import WorkItem
 from zoning_assets.storage.object_store import feed_baselines
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import release_profiles
-from zoning_assets.storage.postgis.records.release_profiles import ACCEPTED, HELD, PASSED, Contents, ReleaseProfiles
+from zoning_assets.storage.postgis.records.release_profiles import HELD, PASSED, Contents, ReleaseProfiles
 from zoning_assets.transform.quality import release_checks
 from zoning_assets.transform.quality.release_checks import CheckFinding, Verdict
 from zoning_assets.transform.quality.release_metrics import Measure, ReleaseCandidate, measure_release
@@ -66,11 +66,6 @@ class ReleaseGate:
         """The newest rollback of the feed at the start of this run. After a later one, the checks of this run are
         invalid."""
         return (await self._initial_state())[1]
-
-    async def is_not_rolled_back(self) -> bool:
-        """Whether the feed was not rolled back during this run."""
-        now = await asyncio.to_thread(release_profiles.baseline, self.database, self.jurisdiction.id, self.feed)
-        return now[1] == await self.newest_rollback()
 
     async def _initial_state(self) -> tuple[bool, int]:
         if self._initial is None:
@@ -139,9 +134,7 @@ class ReleaseGate:
     def _check(self, *, has_baseline: bool) -> None:
         with release_profiles.opened(self.database, self.jurisdiction.id, self.feed) as stored:
             contents = {place.tile or "": content for place, content in self._contents.items()}
-            state, known = stored.newest()
-            accepted = state == ACCEPTED and all(known.get(tile, [""])[0] == each[0] for tile, each in contents.items())
-            if accepted or not contents:  # the same rows were checked before
+            if not contents or stored.is_accepted(contents):  # the same rows were checked before
                 verdict = Verdict(self.jurisdiction.id, self.feed, stored.last_findings(), tiles=self._checked_tiles())
             else:
                 verdict = self._check_release(stored, contents, has_baseline=has_baseline)

@@ -25,12 +25,10 @@ class PreparedLayer:
     cover: Cover
     items: Mapping[Place, WorkItem | ZoningError]
 
-    def of_newest_harvest(self, places: Iterable[Place]) -> set[Place]:
-        """The places whose rows are those of the layer's newest harvest."""
+    def have_newest_rows(self, places: Iterable[Place]) -> dict[Place, bool]:
+        """Whether the rows of each place are those of the layer's newest harvest."""
         items = {place: self.items[place] for place in places}
-        return {
-            place for place, item in items.items() if isinstance(item, WorkItem) and item.state == self.cover.harvest
-        }
+        return {place: isinstance(item, WorkItem) and item.state == self.cover.harvest for place, item in items.items()}
 
 
 @dataclass

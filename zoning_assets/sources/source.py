@@ -62,6 +62,7 @@ class Request:
         scratch: a folder for large temporary files.
         draft: stores the pages as they arrive.
         is_table: whether rows without shapes are meant: a table to join. A layer with shapes is read too.
+        first_page: whether only the first page is wanted, so that no other page is requested at the same time.
     """
 
     jurisdiction: Jurisdiction
@@ -70,6 +71,7 @@ class Request:
     scratch: Path
     draft: PageDraft
     is_table: bool = False
+    first_page: bool = False
 
     @property
     def where(self) -> str:

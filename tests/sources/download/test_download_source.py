@@ -369,3 +369,13 @@ async def test_a_pipe_is_not_waited_for(tmp_path):
     async with plain_client() as http:
         with pytest.raises(FileRefused, match="neither a file nor a folder"):
             await download_source.open_source(request_for("lots.geojson", tmp_path, http))
+
+
+async def test_an_error_keeps_no_lock(tmp_path):
+    """The errors of many feeds are kept until the end of a run; each lock would be an open file."""
+    async with plain_client() as http:
+        with pytest.raises(FileRefused, match="there is no such file") as caught:
+            await download_source.open_source(request_for("none.geojson", tmp_path, http))
+    assert caught.value.__traceback__ is not None
+    with (tmp_path / "scratch/us-xx-town/parcels/lock").open() as lock:
+        assert cache_dir._alone(lock.fileno())

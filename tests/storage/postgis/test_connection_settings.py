@@ -34,3 +34,11 @@ def test_a_session_has_them_after_a_rollback(database: str) -> None:
         assert connection.execute("SHOW tcp_keepalives_idle").fetchone() == ("30",), "the server detects a lost machine"
         assert not connection.autocommit
         assert not pooler_check.is_pooled(connection)
+
+
+def test_one_lost_connection_is_no_proof_of_sessions(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pooler in transaction mode loses a connection, too, if a query meets the end of the server's session."""
+    found = iter([True, False])
+    monkeypatch.setattr(pooler_check, "_keeps_session", lambda *_: next(found))
+    with pytest.raises(db.DatabaseUnavailable, match="transaction mode"):
+        pooler_check.check_sessions.__wrapped__(database, "here")

@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -12,7 +14,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoning_assets.model import PARCELS, TRIPWIRES, ZONING, Counts
+from zoning_assets.model import PARCELS, TRIPWIRES, ZONING, Counts, Place
+from zoning_assets.pipeline.part_release import earlier_profile
 from zoning_assets.transform.geometry.crs import metric_frame
 from zoning_assets.transform.quality import release_checks, release_profile
 from zoning_assets.transform.quality.release_checks import CHECKS, ENOUGH, CheckFinding, check_release, limit_of
@@ -271,6 +274,17 @@ def test_a_map_that_grew_has_not_moved() -> None:
 
 def test_every_tripwire_has_a_name_that_a_file_may_say() -> None:
     assert tuple(CHECKS) == TRIPWIRES
+
+
+def test_a_part_of_which_nothing_is_known_has_the_limit_of_a_whole_release() -> None:
+    """After a rollback no tile tells what it had; that is not the same as no bad row."""
+    rolled_back: Any = SimpleNamespace(published_edition=lambda _: None)
+    items: Any = [SimpleNamespace(place=Place("us-xx-a", "882a306603fffff"))]
+    profile = ReleaseProfile(fetched=1000, accepted=920, rejected={"null_key": 80})
+    release = ReleaseCandidate(PARCELS, profile, earlier=earlier_profile(rolled_back, items))
+    past = [{"bad_keys": 0.01, "rejected": 0.01}] * ENOUGH
+    found = check_release(measure_release(release, BOUNDS, "EPSG:4326"), past, {}, feed=PARCELS)
+    assert {each.name for each in found if each.tripped} == {"bad_keys", "rejected"}
 
 
 def test_a_finding_is_a_sentence() -> None:

@@ -59,6 +59,11 @@ class Pool:
         """Call `task` after the workers have ended."""
         self._exit_calls.callback(task)
 
+    def preload(self) -> None:
+        """See the function `preload`; workers that are running need no fork server."""
+        if self._executor is None:
+            preload()
+
     async def run(self, task: Callable[..., T], *args: Any) -> T:
         """Run a task in a worker, and wait for it without blocking the event loop.
 

@@ -84,7 +84,8 @@ class IdListSource:
         """Fetch the rows of the list with one strategy, and check that exactly these came."""
         ids, which = (self.edited.ids, self.edited.which(name)) if self.edited else (self.ids, EVERY_ROW)
         whole = plan(self.service, which, ids=ids, count=len(ids), draft=draft, fields=WHOLE_ROWS)
-        walks = [checked_pages(part, WALKS[name]) for part in (_parts(whole) if name in _BY_PARTS else [whole])]
+        parts = list(_parts(whole)) if name in _BY_PARTS else [whole]
+        walks = [checked_pages(part, WALKS[name]) for part in (parts[:1] if self.request.first_page else parts)]
         received = [np.empty(0, np.int64)]
         async for answer in at_once(walks, _AT_ONCE):
             received.append(answer.ids)

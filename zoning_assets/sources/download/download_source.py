@@ -34,10 +34,19 @@ async def open_source(request: Request) -> FullLayer:
         PortalError: see errors.py.
     """
     hold = await asyncio.to_thread(cache_dir.FolderLock, request.folder, local_copy.file_name(request.feed.url))
+    try:
+        return FullLayer(request, await _layer(request), hold)
+    except BaseException:  # an error that is kept, such as that of an outcome, would keep the lock
+        hold.end()
+        raise
+
+
+async def _layer(request: Request) -> LocalLayer:
+    """Fetch the file unless a current copy exists, and find the layer in it; see open_source."""
     fetched = await local_copy.fetch(request)
     into = request.folder / fetched.sha256[:32]
     if request.is_table and (table := await asyncio.to_thread(_plain_table, request, fetched, into)):
-        return FullLayer(request, table, hold)
+        return table
     named = [name for name in (request.feed.key, *request.feed.fields.values()) if name]
     found = await asyncio.to_thread(
         partial(
@@ -59,7 +68,7 @@ async def open_source(request: Request) -> FullLayer:
         kept = into / f"{local_copy.file_name(str((found.at, found.layer, request.feed.geometry, clause, READER)))}.npy"
         ids = await asyncio.to_thread(row_selection.matching_ids, found, clause, kept)
         found, batches = replace(found, rows=len(ids)), row_selection.selected(batches, ids)
-    return FullLayer(request, _here(found, fetched, batches, request.feed), hold)
+    return _here(found, fetched, batches, request.feed)
 
 
 async def probe(request: Request) -> dict[str, Any]:

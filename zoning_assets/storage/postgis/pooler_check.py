@@ -11,7 +11,9 @@ import psycopg
 
 from zoning_assets.errors import DatabaseUnavailable
 
-_CONNECT_S, _MOST_S, _POLL_S = 10, 5.0, 0.02
+_CONNECT_S, _MOST_S = 10, 5.0
+#: Seconds between two queries, in each try.
+_TRIES_S = (0.02, 0.05, 0.1, 0.2)
 _PROCESS = "SELECT pg_backend_pid()"
 _END_WHEN_IDLE = "SELECT pg_backend_pid(), set_config('idle_session_timeout', '1', false)"
 
@@ -26,6 +28,9 @@ def is_pooled(connection: psycopg.Connection) -> bool:
 def check_sessions(url: str, where: str) -> None:
     """Check that a pooler keeps a session for each connection, once in a process.
 
+    There are several tries, because a lost connection proves little: in transaction mode it is also lost if a query
+    reaches the server at the moment when it ends the session, which is frequent on a busy machine.
+
     Args:
         url: the address, as psycopg takes it.
         where: the database, for the message.
@@ -34,22 +39,23 @@ def check_sessions(url: str, where: str) -> None:
         DatabaseUnavailable: it does not.
         psycopg.Error: the database does not answer.
     """
-    with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_S) as connection:
-        if not _keeps_session(connection):
-            raise DatabaseUnavailable(
-                "a connection pooler in transaction mode stands before it, and the programs need sessions",
-                where=where,
-                do="set pool_mode = session for this database in the pooler, or give the server's own address",
-            )
+    for pause_s in _TRIES_S:
+        with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_S) as connection:
+            if not _keeps_session(connection, pause_s):
+                raise DatabaseUnavailable(
+                    "a connection pooler in transaction mode stands before it, and the programs need sessions",
+                    where=where,
+                    do="set pool_mode = session for this database in the pooler, or give the server's own address",
+                )
 
 
-def _keeps_session(connection: psycopg.Connection) -> bool:
+def _keeps_session(connection: psycopg.Connection, pause_s: float) -> bool:
     """Let the server end this idle session: then the connection is lost, unless a pooler replaces the session."""
     until = time.monotonic() + _MOST_S
     try:
         first = connection.execute(_END_WHEN_IDLE).fetchone()
         while time.monotonic() < until:
-            time.sleep(_POLL_S)
+            time.sleep(pause_s)
             if connection.execute(_PROCESS).fetchone() != (first and first[:1]):
                 return False
     except psycopg.errors.UndefinedObject:  # a server before version 14 has no such setting: nothing can be found out

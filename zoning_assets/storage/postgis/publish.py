@@ -5,7 +5,7 @@ inserted, missing rows are retired. The transaction holds the lock of the jurisd
 killed has published everything or nothing. The same harvest with the same rules changes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ import shapely
 from psycopg.types.json import Jsonb
 
 from zoning_assets.errors import CoverStale, UndoneMeanwhile
+from zoning_assets.harvest import Cover
 from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.storage.postgis import staging
 from zoning_assets.storage.postgis.database import Connection, connect
@@ -77,15 +78,34 @@ class Edition:
 
 
 @contextmanager
-def feed_lock(url: str, jurisdiction: str, feed: str) -> Iterator[None]:
-    """While the block runs, no other process publishes a place of the feed, or has this lock.
+def feed_lock(url: str, jurisdiction: str, feed: str) -> Iterator[Connection]:
+    """While the block runs, no other process publishes a place of the feed, or has this lock. Yield its connection.
 
     Raises:
         DatabaseUnavailable, StoreError: see errors.py.
     """
     with translated_errors(url), connect(url) as connection:
         connection.execute(named("publish")["lock"], {"jurisdiction": jurisdiction, "feed": feed})
-        yield
+        yield connection
+
+
+def newest_batch(url: str, jurisdiction: str, feed: str) -> int:
+    """The newest batch of a feed; 0: there is none.
+
+    Raises:
+        DatabaseUnavailable, StoreError: see errors.py.
+    """
+    with translated_errors(url), session(url) as connection:
+        row = connection.execute(named("publish")["newest_batch"], {"jurisdiction": jurisdiction, "feed": feed})
+        return int((row.fetchone() or (0,))[0])
+
+
+def is_mixed(connection: Connection, cover: Cover, since: int, older: Collection[str]) -> bool:
+    """Whether the feed was rolled back after the batch `since`, or rows of another harvest than that of the cover were
+    published. `older`: tiles ("": the whole jurisdiction) that do not count."""
+    values = {"jurisdiction": cover.jurisdiction, "feed": cover.feed, "layer": cover.harvest, "since": since}
+    row = connection.execute(named("publish")["other_batch"], {**values, "older": list(older)}).fetchone()
+    return row == (True,)
 
 
 def find_published(url: str, edition: Edition) -> PublishResult | None:

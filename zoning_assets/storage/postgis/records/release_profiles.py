@@ -109,6 +109,12 @@ class ReleaseProfiles:
         kept = [CheckFinding(**each) for each in findings]
         return tuple(replace(each, tripped=False) if state == ACCEPTED else each for each in kept)
 
+    def is_accepted(self, contents: Contents) -> bool:
+        """Whether a person accepted exactly these rows, and none of the places was checked with others since."""
+        found = self._rows("newest_of", tiles=list(contents))
+        state, known = found[0] if found else ("", {})
+        return state == ACCEPTED and all(known.get(place, [""])[0] == each[0] for place, each in contents.items())
+
     def newest(self) -> tuple[str, Contents]:
         """State and contents of the newest profile; ("", {}): there is none."""
         found = self._rows("newest")

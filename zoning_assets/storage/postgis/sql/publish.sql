@@ -31,6 +31,18 @@ FROM zoning.batch b WHERE b.id = greatest((
 SELECT coalesce(max(id), 0) FROM zoning.batch
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND undoes IS NOT NULL;
 
+-- name: newest_batch
+-- The newest batch of a feed; 0: there is none.
+SELECT coalesce(max(id), 0) FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s;
+
+-- name: other_batch
+-- Whether a later batch of a feed is a rollback, or of another harvest and not of some tiles.
+SELECT EXISTS (
+    SELECT FROM zoning.batch WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND id > %(since)s
+        AND counts->>'layer' IS DISTINCT FROM %(layer)s
+        AND (undoes IS NOT NULL OR coalesce(tile, '') <> ALL (%(older)s::text[]))
+);
+
 -- name: key_in_other_tile
 -- A staged key that belongs to another current tile.
 SELECT s.key FROM stage s, LATERAL (

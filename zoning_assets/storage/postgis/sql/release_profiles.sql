@@ -70,6 +70,11 @@ WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND state IN ('passed'
 SELECT state, contents FROM zoning.survey
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s ORDER BY id DESC LIMIT 1;
 
+-- name: newest_of
+-- The newest profile that has some of these places.
+SELECT state, contents FROM zoning.survey
+WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND contents ?| %(tiles)s::text[] ORDER BY id DESC LIMIT 1;
+
 -- name: supersede
 -- A held release is superseded by another held one, by a complete one, or by one of all its places.
 UPDATE zoning.survey SET state = 'superseded'
