@@ -32,7 +32,7 @@ def test_the_mistake_is_named(zoning: Zoning, words: tuple[str, ...], status: in
 
 
 def test_a_pause_of_a_misspelled_name_warns(word: Zoning) -> None:
-    """The pause is stored, because a file may be on another machine; but a person must see that nothing has the name."""
+    """The pause is stored, because a file may be on another machine; but a person must see that nothing has it."""
     status, _, err = word("pause", "us-ma-cambrige", "--reason", "fire")
     assert status == 0
     assert "warning: JURISDICTION 'us-ma-cambrige': it was never published, and no file describes it" in err
