@@ -21,6 +21,7 @@ def word(zoning: Zoning, database: str, monkeypatch: pytest.MonkeyPatch) -> Zoni
         (("resume", "us-ma-cambridge", "--all"), 2, "JURISDICTION, --host, --all: exactly one of the three"),
         (("rollback", "us-ma-cambridge", "--reason", "x"), 2, "--to, --batch: exactly one of the two is needed"),
         (("publish-amendment", "nofile"), 2, "nofile: cannot be read: there is no such file or folder; give a file"),
+        (("export", "us-ma-cambridge", "--layer", "parcel"), 2, "Invalid value for '--layer': 'parcel' is not one of"),
         (("onboard", "nonsense"), 2, "nonsense: it is neither an address nor a file; give an address that begins"),
     ],
 )
