@@ -46,7 +46,7 @@ def test_a_replay_asks_the_portal_nothing(
     assert "PIN=NEW-1" in zoning("rejections", ID)[1]
     status, out, err = zoning("rejections", ID, "--limit", "1")
     assert (status, "null_key" in out, "deed book 7" in out) == (0, True, True)
-    assert err in ("", "--limit N shows more rows of each reason\n")
+    assert err in ("", "--limit N shows more rows per reason\n")
     assert said("fix", row_id, "--withdraw", "--reason", "no")["withdrawn"] == [row_id]
 
 
