@@ -43,9 +43,10 @@ def test_a_replay_asks_the_portal_nothing(
     assert rows(database, BATCHES) == [(batches + 1,)]
     assert rows(database, "SELECT kind FROM zoning.change WHERE 'NEW-1' = ANY (parcel_ids)") == [("added",)]
     assert [each["state"] for each in said("rejections", ID)["fixes"]] == ["applies"]
+    assert "PIN=NEW-1" in zoning("rejections", ID)[1]
     status, out, err = zoning("rejections", ID, "--limit", "1")
     assert (status, "null_key" in out, "deed book 7" in out) == (0, True, True)
-    assert err in ("", "--limit N shows more rows of each reason\n")
+    assert err in ("", "--limit N shows more rows per reason\n")
     assert said("fix", row_id, "--withdraw", "--reason", "no")["withdrawn"] == [row_id]
 
 

@@ -81,6 +81,12 @@ async def test_fewer_tries_are_fewer(clock):
     assert [pause for pause in clock.slept if pause >= 0.5] == [0.5]
 
 
+async def test_one_try_is_one_try(clock):
+    """The number and its noun agree."""
+    with pytest.raises(PortalUnreachable, match=r"HTTP 500 \(1 try\)"):
+        await ask(Desk((500, b"", {})), clock, tries=1)
+
+
 async def test_patience_ends_in_time(clock):
     """A question is not asked once more when half an hour has gone, however many tries are left."""
     desk = Desk((503, b"", {"Retry-After": "290"}))

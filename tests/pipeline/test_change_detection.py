@@ -5,6 +5,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal_process import serving, switch_release
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import change_records as feed
+from zoning_assets.storage.postgis.records import hold_records
 
 CAMBRIDGE = """
 id = "us-ma-cambridge"
@@ -255,6 +257,20 @@ def test_what_goes_back_is_undone_change_by_change(begun: Pipeline, tmp_path: Pa
         (tuple(p), o, n) for p, o, n in rows(begun.database, query, "rezoned")
     }
     assert rows(begun.database, "SELECT count(DISTINCT id), count(*) FROM zoning.change") == [(225, 225)]
+
+
+def test_after_a_rollback_to_nothing_a_harvest_is_the_first_again(begun: Pipeline, tmp_path: Path, portal: str) -> None:
+    """Nothing was published before: no parcel is an addition."""
+    county = simulated(tmp_path, portal, 1)
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    history_rollback.roll_back(
+        begun.database, begun.objects, county, to=start, actor="ann", reason="wrong column", dry_run=False
+    )
+    hold_records.resume(begun.database, jurisdiction=ID, host=None, reason="corrected", actor="ann")
+    assert rows(begun.database, "SELECT count(*) FROM zoning.parcel") == [(0,)]
+    publish(begun, county)
+    assert rows(begun.database, "SELECT count(*) > 2900 FROM zoning.parcel") == [(True,)]
+    assert everything(begun.database) == []
 
 
 MAP = """

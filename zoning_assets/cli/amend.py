@@ -17,6 +17,13 @@ from zoning_assets.transform.changes.amendment_messages import ground_of
 
 _LARGEST_GEOMETRY = 10 << 20  # bytes
 _MOST_SHOWN = 50
+#: The title of each list.
+_TITLES = {
+    "unmapped": "Adopted, but not on the map (unmapped)",
+    "unexplained": "On the map, without an ordinance (unexplained)",
+    "matched": "On the map, with an ordinance (matched)",
+    "questions": "Amendments with open questions (questions)",
+}
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Several = list[str] | None
 
@@ -92,7 +99,7 @@ def amendments(
         counted = f"showing {len(shown):,} of {len(rows):,}" if len(shown) < len(rows) else f"{len(rows):,}"
         names = {row["jurisdiction"] for row in shown}
         where = f" in {next(iter(names))}" if len(names) == 1 else ""
-        output.table(f"{name}{where}: {counted}", [_queue_row(row, is_one=len(names) == 1) for row in shown])
+        output.table(f"{_TITLES[name]}{where}: {counted}", [_queue_row(row, is_one=len(names) == 1) for row in shown])
     if not any(found.values()):
         output.line("no amendments")
 

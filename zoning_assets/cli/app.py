@@ -70,5 +70,5 @@ def _exit_misused(error: typer.TyperException) -> NoReturn:
         sys.exit(_MISUSED)
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "zoning"
-    message = message.rstrip(" .")
+    message = message.replace(": Value error, ", ": ").rstrip(" .")  # Typer's words for a wrong choice
     output.failed(f"{message}{' See' if message.endswith('?') else '; see'} `{where} --help`", _MISUSED)

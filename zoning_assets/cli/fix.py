@@ -1,7 +1,7 @@
 """`zoning rejections` and `zoning fix`: list rejected rows, and fix them."""
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,7 +56,7 @@ def rejections(  # noqa: PLR0913 - one parameter per option
         output.table(f"{title}{counted}", list(map(_sample, group["samples"])))
     if any(len(group["samples"]) < group["count"] for group in groups):
         output.line("--limit N shows more rows per reason")
-    output.table(f"Fixes{where}", [{name: each[name] for name in each if name not in left_out} for each in fixes])
+    output.table(f"Fixes{where}", [_fix_row(each, left_out) for each in fixes])
     if not groups:
         output.line("No row is rejected.")
 
@@ -69,6 +69,12 @@ def _sample(sample: dict[str, Any]) -> dict[str, Any]:
     key = [] if sample["key"] is None else [sample["key"]]
     row = {"id": sample["id"], "key": key, "detail": sample["detail"], "tile": sample["tile"]}
     return {**row, "columns": f"{text[:_MOST_TEXT]}..." if is_long else text}
+
+
+def _fix_row(fix: dict[str, Any], left_out: Set[str]) -> dict[str, Any]:
+    """Convert a fix to a row of a table, with the columns as they were given: COLUMN=VALUE."""
+    columns = ", ".join(f"{name}={value}" for name, value in (fix["columns"] or {}).items())
+    return {**{name: fix[name] for name in fix if name not in left_out}, "columns": columns}
 
 
 def _key_column(jurisdiction: str, feed: str) -> str | None:

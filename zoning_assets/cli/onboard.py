@@ -36,6 +36,9 @@ def onboard(
         return
     if url is None:
         raise SettingInvalid("it is missing", where="URL", do="give the address of a portal, or --list FILE")
+    if "://" not in url and not Path(url).exists():
+        do = "give an address that begins with https://, or the path of a file"
+        raise SettingInvalid("it is neither an address nor a file", where=url, do=do)
     home, folder = bootstrap.settings().home, bootstrap.settings().jurisdictions
     known = proposals.find(home, url, datetime.now(UTC)) if write else None
     found = known.with_id(name) if known else _propose(url, name)

@@ -80,6 +80,9 @@ def watch(
     url = bootstrap.bring_up_database()
     bootstrap.check_known(jurisdiction, url, "zoning watch")
     watched = feed.watch(url, jurisdiction, parcel_ids)
+    known = feed.ever_published(url, jurisdiction, parcel_ids)
+    for each in (each for each in parcel_ids if each not in known):
+        output.line(f"zoning: warning: {jurisdiction} {each!r}: no parcel has or had this id; check its spelling")
     if json:
         output.document({"watched": watched})
     else:

@@ -8,7 +8,7 @@ import typer
 
 from zoning_assets.cli import bootstrap
 from zoning_assets.cli.display import output
-from zoning_assets.errors import SettingInvalid
+from zoning_assets.errors import JurisdictionUnknown, SettingInvalid
 from zoning_assets.settings import parse_time
 
 _What = Annotated[str | None, typer.Argument(metavar="[JURISDICTION]", help="The jurisdiction's id.")]
@@ -39,6 +39,7 @@ def pause(  # noqa: PLR0913 - one parameter per option
         output.document({"hold": asdict(hold)})
     else:
         output.line(f"{hold.what} is paused; nothing is published there until `zoning resume`")
+    _warn_of_unknown(url, jurisdiction, host)
 
 
 def resume(
@@ -68,6 +69,20 @@ def resume(
         output.line(f"zoning: {hold.error()}")
 
 
+def _warn_of_unknown(url: str, jurisdiction: str | None, host: str | None) -> None:
+    """Warn of a name that nothing has: probably it is misspelled, and what was meant is not paused."""
+    from zoning_assets.storage.postgis.records import rate_limits  # noqa: PLC0415
+
+    try:
+        bootstrap.check_known(jurisdiction, url, "JURISDICTION")
+    except JurisdictionUnknown as error:
+        output.line(f"zoning: warning: {error}")
+    if host is not None and host not in rate_limits.read_budgets(url):
+        do = "write it as in `zoning status`: with its port, without https://"
+        output.line(f"zoning: warning: --host {host!r}: no request was ever sent to this host; {do}")
+
+
 def _one_of(jurisdiction: str | None, host: str | None, *, all_: bool) -> None:
     if sum((jurisdiction is not None, host is not None, all_)) != 1:
-        raise SettingInvalid("give exactly one of the three", where="zoning", do="JURISDICTION, --host H or --all")
+        do = "give JURISDICTION, --host HOST or --all"
+        raise SettingInvalid("exactly one of the three is needed", where="JURISDICTION, --host, --all", do=do)

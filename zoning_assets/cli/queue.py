@@ -120,7 +120,7 @@ def _read_messages(file: Path) -> Iterator[amendment_messages.AmendmentMessage]:
 
 def _text(file: Path) -> str:
     try:
-        return bootstrap.read(file, _LARGEST_FILE, "publish it in parts of 64 MiB").decode()
+        return bootstrap.read(file, _LARGEST_FILE, "give a file of JSON messages of at most 64 MiB").decode()
     except UnicodeDecodeError as error:
         what = f"cannot be read: it is not UTF-8 text (byte {error.start:,})"
         raise SettingInvalid(what, where=str(file), do="give a file of JSON in UTF-8") from None
@@ -136,7 +136,7 @@ def _is_json_lines(text: str) -> bool:
 
 
 def _row(message: Message, body: Any) -> dict[str, Any]:
-    return {"id": message.id, "sent": message.sent, "tries": message.tries, "why": message.why, "body": body}
+    return {"id": message.id, "tries": message.tries, "why": message.why, "body": body, "sent": message.sent}
 
 
 def _parsed(body: str) -> Any:

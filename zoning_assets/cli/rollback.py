@@ -33,7 +33,7 @@ def rollback(  # noqa: PLR0913 - one parameter per option
     known = bootstrap.jurisdiction(jurisdiction)
     if (to is None) == (batch is None) or (tile and batch is None):
         raise SettingInvalid(
-            "give a time or a batch", where="zoning rollback", do="give --to TIME, or --batch B [--tile T]"
+            "exactly one of the two is needed", where="--to, --batch", do="give --to TIME, or --batch B [--tile T]"
         )
     target = batch if batch is not None else parse_time(to or "", "--to")
     url, objects = bootstrap.bring_up_database(), Objects(settings.store_url)

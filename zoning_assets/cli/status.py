@@ -83,6 +83,8 @@ def _show_failures(rows: Rows) -> None:
     for message, ids in reasons.items():
         more = f" and {len(ids) - _MOST_IDS:,} more" if len(ids) > _MOST_IDS else ""
         output.result_line(f"{', '.join(ids[:_MOST_IDS])}{more}: {message}")
+    if rows:
+        output.result_line("")
 
 
 def _needs_summary(needs: Rows) -> list[str]:

@@ -85,7 +85,8 @@ class RequestSender:
                     await self.sleep(self.jitter() * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1)))
         if result and result.wait_s:
             raise response_checks.busy(request.url, result.why, result.wait_s)
-        why = f"{result.why if result else 'not sent'} ({attempt} tries)"
+        tries = "1 try" if attempt == 1 else f"{attempt} tries"
+        why = f"{result.why if result else 'not sent'} ({tries})"
         raise PortalUnreachable(why, where=request.where, do="check the address, or try again later")
 
     async def _attempt(self, request: PortalRequest) -> AttemptResult:

@@ -154,8 +154,10 @@ def _parcel_changes(
     if not span.parcels_from or span.parcels_from == span.parcels_to:
         return change_event.DetectedChanges(change_event.no_changes())
     sides = states.parcels_that_differ(span.parcels_from, span.parcels_to)
-    before, after = (in_metric_frame(_with_canonical_codes(side, spelled), jurisdiction) for side in sides)
     same = states.unchanged_count(span.parcels_from, span.parcels_to)
+    if sides[0].empty and not same:  # a rollback ended before the first harvest: no parcel is an addition
+        return change_event.DetectedChanges(change_event.no_changes())
+    before, after = (in_metric_frame(_with_canonical_codes(side, spelled), jurisdiction) for side in sides)
     return detect_parcel_changes(before, after, has_own_codes=ZONING not in jurisdiction.feeds, same=same)
 
 

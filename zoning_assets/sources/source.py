@@ -192,11 +192,12 @@ def check_columns(request: Request, columns: list[str]) -> None:
         JurisdictionInvalid: a column is missing; the message lists those that exist.
     """
     feed = request.feed
+    existing = list(dict.fromkeys(columns))
     wanted = {"key": feed.key, **{f"fields.{ours}": theirs for ours, theirs in feed.fields.items()}}
     for ours, theirs in wanted.items():
-        if theirs is not None and theirs not in columns:
+        if theirs is not None and theirs not in existing:
             raise JurisdictionInvalid(
-                f"feeds.{feed.name}.{ours}: the layer has no column {theirs!r}; it has: {', '.join(columns[:40])}",
+                f"feeds.{feed.name}.{ours}: the layer has no column {theirs!r}; it has: {', '.join(existing[:40])}",
                 where=request.jurisdiction.file,
                 do="fix the file",
             )

@@ -1,6 +1,6 @@
 """Tables: fitted to a terminal without cutting an id, whole in a pipe, and never a portal's command to the terminal."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from rich.console import Console
@@ -54,6 +54,12 @@ def test_a_pipe_gets_everything_on_one_line_a_row() -> None:
     row = lines[2]
     assert all(str(each) in row for each in (_ROW["id"], *_ROW["parcels"], _AT.isoformat(), _ROW["why"]))
     assert "nothing" in lines[0]
+
+
+def test_times_on_a_terminal_are_in_utc_and_say_so() -> None:
+    """Times have a zone everywhere: ISO 8601."""
+    new_york = _AT.astimezone(timezone(timedelta(hours=-5)))
+    assert _lines([{"a": _AT, "b": new_york}], 80)[0][2].split() == ["2026-11-29", "20:47Z"] * 2
 
 
 def test_values_are_for_people() -> None:

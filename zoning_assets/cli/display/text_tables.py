@@ -7,7 +7,7 @@ columns, the last ones are left out and named below the table, so callers put th
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from rich import box
@@ -108,7 +108,7 @@ def shown(value: Any, *, is_short: bool) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}".rstrip("0").rstrip(".")
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}" if is_short else value.isoformat(timespec="seconds")
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%MZ}" if is_short else value.isoformat(timespec="seconds")
     return printable(str(value))
 
 

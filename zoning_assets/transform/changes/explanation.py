@@ -36,11 +36,14 @@ def lines(change: dict[str, Any]) -> list[str]:
     found += [f"{name.replace('_', ' ')}: {evidence[name]}" for name in names if evidence.get(name)]
     found += [_ordinance(each) for each in change["amendments"] or []] or ["ordinance: none is known"]
     maps = ", ".join(evidence.get("maps", [])) or "-"
-    return [*found, f"batches {_named(evidence['batches'])}, rules {evidence['rules']}, maps {maps}"]
+    return [*found, f"batches compared: {_compared(evidence['batches'])}", f"rules: {evidence['rules']}; maps: {maps}"]
 
 
-def _named(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+def _compared(batches: dict[str, Any]) -> str:
+    """The batches of both states: "parcels 6 with 14, zoning 7 with 15"."""
+    sides = ((feed, batches.get(f"{feed}_from"), batches.get(f"{feed}_to")) for feed in ("parcels", "zoning"))
+    pairs = [f"{feed} {before} with {after}" if before else f"{feed} {after}" for feed, before, after in sides if after]
+    return ", ".join(pairs) or "none"
 
 
 def _dates(change: dict[str, Any]) -> str:

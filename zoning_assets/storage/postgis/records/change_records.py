@@ -207,6 +207,13 @@ def zoning_as_of(
         return dicts(connection, named("changes")["zoning_as_of"], values)
 
 
+def ever_published(url: str, jurisdiction: str, parcels: Sequence[str]) -> set[str]:
+    """Those of these parcel ids that are published or were."""
+    with translated_errors(url), connect(url) as connection:
+        values = {"jurisdiction": jurisdiction, "parcels": list(parcels)}
+        return {row["parcel_id"] for row in dicts(connection, named("changes")["ever_published"], values)}
+
+
 def watch(url: str, jurisdiction: str, parcels: Sequence[str]) -> list[dict[str, Any]]:
     """Watch parcels, and the parcels that they become; return all watched parcels with the number of their changes."""
     with translated_errors(url), connect(url) as connection:

@@ -42,6 +42,11 @@ ON CONFLICT DO NOTHING;
 INSERT INTO zoning.watch (jurisdiction, parcel_id, since)
 SELECT %(jurisdiction)s, id, clock_timestamp() FROM unnest(%(parcels)s::text[]) AS id ON CONFLICT DO NOTHING;
 
+-- name: ever_published
+-- Those of some parcel ids that are published or were.
+SELECT parcel_id FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(parcels)s)
+UNION SELECT parcel_id FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(parcels)s);
+
 -- name: watched
 -- The watched parcels: from which parcel each came, and how many changes it had since.
 SELECT w.parcel_id, w.came_from, w.since, count(c.id) AS changes, max(c.detected) AS last_change
