@@ -3,8 +3,10 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ from zoning_assets.defs.webserver import Webserver
 from zoning_assets.errors import StoreError
 from zoning_assets.jurisdictions.locations import WHOLE, Location, Locations
 
-_UNREACHABLE = "DagsterUserCodeUnreachableError"
+_NAME, _UNREACHABLE = "zoning_assets.definitions", "DagsterUserCodeUnreachableError"
 #: Nobody listens there: port 1 is that of a service which no machine has.
 _SILENT = Webserver(1)
 _LISTEN = "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind({!r}); s.listen(); time.sleep(60)"
@@ -69,6 +71,7 @@ def test_a_new_group_waits_for_the_next_start() -> None:
 @pytest.fixture
 def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CodeServers]:
     """Code servers whose program only listens."""
+    monkeypatch.setenv("ZONING_JURISDICTIONS", str(tmp_path))
     monkeypatch.setattr(code_servers, "command", lambda _, path: ["python", "-c", _LISTEN.format(str(path))])
     monkeypatch.setattr(code_servers, "_RESTART_S", 0.0)
     with code_servers.serving(Locations.of(None), tmp_path, os.environ) as found:
@@ -88,6 +91,49 @@ def test_a_server_that_was_killed_is_started_again(servers: CodeServers, capsys:
     assert again.pid != first.pid
     assert again.poll() is None
     assert "the code server of zoning_assets.definitions ended with status -9; it is started" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class _Seen(Webserver):
+    """A webserver that has this load error of the only location, and records what it reloads."""
+
+    port: int = 1
+    error: str | None = None
+    reloaded: list[str] = field(default_factory=list)
+
+    def graphql(self, query: str, variables: Mapping[str, Any] | None = None, timeout_s: float = 0) -> Any:  # noqa: ARG002
+        if variables:
+            self.reloaded.append(variables["name"])
+            return {}
+        found = {"className": self.error} if self.error else {}
+        return {"workspaceOrError": {"locationEntries": [{"name": _NAME, "locationOrLoadError": found}]}}
+
+
+def test_a_location_that_cannot_be_reached_is_reloaded_now_and_then(
+    servers: CodeServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reload starts a process that imports the code."""
+    monkeypatch.setattr(code_servers, "_LOOK_S", 0.0)
+    servers.start()
+    seen = _Seen(error=_UNREACHABLE)
+    servers.tend(seen)
+    servers.tend(seen)
+    assert seen.reloaded == [_NAME]
+
+
+def test_a_location_is_reloaded_once_for_a_new_jurisdiction(
+    servers: CodeServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_servers, "_LOOK_S", 0.0)
+    monkeypatch.setattr(code_servers, "_RELOAD_S", 0.0)
+    servers.start()
+    seen = _Seen()
+    servers.tend(seen)
+    assert not seen.reloaded
+    (tmp_path / "us-xx-new.toml").touch()
+    servers.tend(seen)
+    servers.tend(seen)
+    assert seen.reloaded == [_NAME]
 
 
 def test_the_children_of_a_killed_server_end_with_the_others(

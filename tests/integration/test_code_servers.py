@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.processes import ROOT, environment
+from tests.conftest import rows
 from tests.integration.killed.processes import below, command
 from tests.integration.test_locations import up
 from tests.support.databases import copied
@@ -28,6 +29,7 @@ _LOADED = """
   ... on RepositoryLocation { repositories { assetNodes {
     assetKey { path } partitionKeysByDimension { partitionKeys } } } } } } } } }
 """
+_BEATS = "SELECT 1 FROM zoning_dagster.daemon_heartbeats WHERE daemon_type = 'QUEUED_RUN_COORDINATOR'"
 _RELOAD = 'mutation { reloadRepositoryLocation(repositoryLocationName: "zoning_assets.definitions") { __typename } }'
 
 
@@ -69,6 +71,7 @@ def test_a_killed_code_server_comes_back_and_stays(server: str, template: str, t
         (files / f"{ID}.toml").write_text(county_toml(portal))
         environ = environment(files, url)
         with up(environ, tmp_path) as web:
+            until(lambda: rows(url, _BEATS), "the daemon", every_s=1)
             for number in (0, 1):
                 os.kill((killed := processes()[number]), signal.SIGKILL)
                 replaced(number, killed)

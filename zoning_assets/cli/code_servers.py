@@ -120,6 +120,8 @@ class CodeServers:
         for name in to_reload(errors, self._loaded, current):
             if is_due(self._reloaded.get(name, 0.0), now, _RELOAD_S) and self._is_listening(name):
                 self._reloaded[name] = now
+                why = "could not be reached" if errors[name] == _UNREACHABLE else "has other jurisdictions"
+                output.line(f"zoning: the code location {name} {why}; it is reloaded")
                 webserver.graphql(_RELOAD, {"name": name}, _RELOADED_S)
                 self._loaded[name] = current.get(name, [])
 

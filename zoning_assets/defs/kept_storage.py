@@ -21,10 +21,11 @@ class KeptStorage(DagsterPostgresStorage):
     """The storage of dagster-postgres, with the same configuration."""
 
     @classmethod
-    def from_config_value(cls, inst_data: Any, config_value: Any) -> DagsterPostgresStorage:
-        """Return the storage. `inst_data`, `config_value`: Dagster's, from dagster.yaml."""
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> Any:
+        """Return the storage of dagster-postgres. `inst_data`, `config_value`: Dagster's, from dagster.yaml."""
         if repr(config_value) in _opened:
-            return super().from_config_value(inst_data, {**config_value, "should_autocreate_tables": False})
+            later: Any = {**config_value, "should_autocreate_tables": False}
+            return super().from_config_value(inst_data, later)
         storage = super().from_config_value(inst_data, config_value)
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
             part.optimize_for_webserver(**KEPT)
