@@ -103,7 +103,7 @@ class CodeServers:
                 self._restart(each, now)
         if is_due(self._looked, now, _LOOK_S):
             self._looked = now
-            with suppress(StoreError):  # the webserver is busy; the next look finds the same
+            with suppress(StoreError, OSError):  # the webserver or a disk is busy; the next look finds the same
                 self._reload(webserver, now)
 
     def _restart(self, server: _Server, now: float) -> None:
