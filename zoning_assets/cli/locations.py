@@ -2,6 +2,7 @@
 
 import json as json_text
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,8 @@ from zoning_assets.jurisdictions.locations import SETTING, Location, Locations
 
 FILE = "workspace.yaml"
 _HEAD = "# Written by `zoning locations --write` and `zoning up`: one code location for each group of jurisdictions.\n"
-_MODULE = "zoning_assets.definitions"
+#: What Dagster loads.
+MODULE = "zoning_assets.definitions"
 #: Dagster recommends at most so many partitions for an asset (docs.dagster.io, Partitioning assets).
 MOST_KEYS = 100_000
 
@@ -70,17 +72,26 @@ def write_workspace(groups: list[Location], home: Path) -> Path:
     path = home / FILE
     if path.exists() and not path.read_text().startswith(_HEAD):
         raise SettingInvalid("it was not written by this program", where=str(path), do="rename it, then try again")
-    modules = [json_text.dumps({"python_module": _module(each)}) for each in groups]  # JSON is valid YAML
     draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text("\n".join([f"{_HEAD}load_from:", *(f"  - {each}" for each in modules), ""]))
+    draft.write_text(_HEAD + workspace({"python_module": _module(each)} for each in groups))
     draft.replace(path)
     return path
 
 
+def workspace(entries: Iterable[Mapping[str, Any]]) -> str:
+    """Return the text of a workspace file. `entries`: one for each code location."""
+    return "\n".join(["load_from:", *(f"  - {json_text.dumps(each)}" for each in entries), ""])  # JSON is valid YAML
+
+
+def name_of(location: Location) -> str:
+    """Return the name of a code location in Dagster: for all jurisdictions the one that Dagster gives the module."""
+    return location.name or MODULE
+
+
 def _module(location: Location) -> dict[str, Any]:
     if location.name is None:
-        return {"module_name": _MODULE}
-    return {"module_name": _MODULE, "attribute": location.attribute, "location_name": location.name}
+        return {"module_name": MODULE}
+    return {"module_name": MODULE, "attribute": location.attribute, "location_name": location.name}
 
 
 def _keys(groups: list[Location]) -> dict[str, int]:

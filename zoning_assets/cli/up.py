@@ -1,19 +1,19 @@
 """`zoning up`: run PostGIS, Dagster's webserver, its daemon and the map until Ctrl-C."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zoning_assets.cli import bootstrap, locations, map_process, metrics
+from zoning_assets.cli import bootstrap, code_servers, locations, map_process, metrics, programs
+from zoning_assets.cli.code_servers import CodeServers
 from zoning_assets.cli.display import output
 from zoning_assets.defs.webserver import Webserver, announced
 from zoning_assets.errors import StoreError
@@ -21,11 +21,10 @@ from zoning_assets.jurisdictions.locations import Locations
 from zoning_assets.storage import run_broker
 from zoning_assets.storage.postgis.database import address
 
-_MODULE = ["-m", "zoning_assets.definitions"]
 #: The webserver opens up to 63 connections by default; a private cluster has 100 for all programs. A request that
 #: submits a run needs two at once, so with few connections several requests block each other: 8 did with 4.
 _FEW_CONNECTIONS = ["--db-pool-max-overflow", "12"]
-_READY_S, _STOP_S = 120, 4.0
+_READY_S = 120
 _LAST_PORT, _METRICS_PORT = 65_535, 9464
 
 
@@ -52,9 +51,14 @@ def up(
         free = _free_port(port)
         ui, map_port = f"http://127.0.0.1:{free}", _free_port(map_process.PORT, but=free)
         shown = stack.enter_context(map_process.serving(map_port, ui, home))
-        loaded = _loaded(home)
+        chosen = Locations.of(bootstrap.settings().locations)
+        _write_workspace(chosen, home)
+        environ = _environ(shown.address)
+        servers = stack.enter_context(code_servers.serving(chosen, home, environ))
+        loaded = ["-w", str(servers.workspace)]
         web = ["dagster-webserver", *loaded, "-h", "127.0.0.1", "-p", str(free), *_FEW_CONNECTIONS]
-        running = stack.enter_context(_programs([web, ["dagster-daemon", "run", *loaded]], home, shown.address))
+        daemon = ["dagster-daemon", "run", *loaded]
+        running = stack.enter_context(_programs([web, daemon], home, environ, servers))
         _wait_for(free, running)
         _check_definitions(free)
         stack.enter_context(announced(home, free, bootstrap.settings_digest()))
@@ -72,15 +76,19 @@ def up(
         )
         if broker:
             output.line(f"Runs go to {addresses['runs_on']}; start `zoning worker` on each machine that executes them.")
-        _watch(running, shown)
+        _watch(running, servers, shown, Webserver(free))
 
 
-def _loaded(home: Path) -> list[str]:
-    """The arguments that say what Dagster loads: all jurisdictions, or a code location for each group of them."""
-    chosen = Locations.of(bootstrap.settings().locations)
-    if not chosen.is_grouped:
-        return _MODULE
-    return ["-w", str(locations.write_workspace(list(locations.grouped(chosen)), home))]
+def _write_workspace(chosen: Locations, home: Path) -> None:
+    """Write workspace.yaml for Dagster's own programs, if jurisdictions are grouped."""
+    if chosen.is_grouped:
+        locations.write_workspace(list(locations.grouped(chosen)), home)
+
+
+def _environ(map_url: str) -> dict[str, str]:
+    """The environment of Dagster's programs. `map_url`: the map that the metadata of runs links to, unless the user
+    named another one."""
+    return {"ZONING_MAP_URL": map_url, **bootstrap.dagster_environ()}
 
 
 def _free_port(first: int, but: int = 0) -> int:
@@ -95,49 +103,17 @@ def _free_port(first: int, but: int = 0) -> int:
 
 
 @contextmanager
-def _programs(commands: list[list[str]], home: Path, map_url: str) -> "Iterator[list[subprocess.Popen[bytes]]]":
-    """Start Dagster's programs, each with a log file. They are stopped when the block ends.
-
-    `map_url`: the map that their metadata links to, unless the user named another one.
-    """
+def _programs(
+    commands: list[list[str]], home: Path, environ: Mapping[str, str], servers: CodeServers
+) -> "Iterator[list[subprocess.Popen[bytes]]]":
+    """Start the code servers and Dagster's other programs, each with a log file; stop them when the block ends."""
     running: list[subprocess.Popen[bytes]] = []
     try:
-        for command in commands:
-            program = str(Path(sys.executable).with_name(command[0]))
-            with (home / f"{command[0]}.log").open("ab") as log:
-                # A session of its own, so that Ctrl-C reaches only this process, which stops them before the database.
-                running.append(
-                    subprocess.Popen(
-                        [program, *command[1:]],
-                        env={"ZONING_MAP_URL": map_url, **bootstrap.dagster_environ()},
-                        stdout=log,
-                        stderr=log,
-                        start_new_session=True,
-                    )
-                )
+        servers.start()
+        running += (programs.start(command, home / f"{command[0]}.log", environ) for command in commands)
         yield running
     finally:
-        _end(running)
-
-
-def _end(running: "list[subprocess.Popen[bytes]]") -> None:
-    """Send SIGTERM to the programs and their child processes (code servers, runs), wait, then send SIGKILL."""
-    for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, 1.0)):
-        deadline = time.monotonic() + patience_s
-        for process in running:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-        while any(map(_is_alive, running)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-
-def _is_alive(process: "subprocess.Popen[bytes]") -> bool:
-    """Whether a program or another process of its session is alive."""
-    process.poll()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, 0)
-        return True
-    return False
+        programs.stop([*running, *servers.processes])
 
 
 def _wait_for(port: int, running: "list[subprocess.Popen[bytes]]") -> None:
@@ -167,12 +143,15 @@ _DEFINITIONS = """
 """
 
 
-def _watch(running: "list[subprocess.Popen[bytes]]", shown: map_process.MapProcess) -> None:
+def _watch(
+    running: "list[subprocess.Popen[bytes]]", servers: CodeServers, shown: map_process.MapProcess, webserver: Webserver
+) -> None:
     """Wait until a program ends unexpectedly. The JSON document is printed already, so only print a line."""
     is_reported = False
     try:
         while True:
             _check(running)
+            servers.tend(webserver)
             if not is_reported and (end := shown.end):
                 output.line(end)
                 is_reported = True

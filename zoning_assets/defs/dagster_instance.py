@@ -4,9 +4,10 @@ import weakref
 
 import dagster as dg
 
-#: How many seconds a connection is kept: long enough for the events of a tile, short enough that it is not reused after
-#: a restart of the server. The second number: how many extra connections may be open at the same time.
-_KEPT_S, _MOST_MORE = 1, 10
+#: Dagster's options for a storage that uses a connection for several statements. It is kept for a second: long enough
+#: for the events of a tile, short enough that it is not reused after a restart of the server. Ten more may be open at
+#: the same time.
+KEPT = {"statement_timeout": 0, "pool_recycle": 1, "max_overflow": 10}
 _keeping = weakref.WeakSet[dg.DagsterInstance]()
 
 
@@ -15,4 +16,4 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
     a connection for each statement, which takes longer than the statement itself."""
     if instance not in _keeping:
         _keeping.add(instance)
-        instance.optimize_for_webserver(statement_timeout=0, pool_recycle=_KEPT_S, max_overflow=_MOST_MORE)
+        instance.optimize_for_webserver(**KEPT)

@@ -32,7 +32,10 @@ COMMANDS: dict[str, tuple[list[str], Sequence[Moment]]] = {
     ),
     "up": (
         ["up", "--port", "3957"],
-        [start, _SCHEMA, file("dagster/dagster-webserver.log"), text("Prometheus"), scraped("zoning.batch")],
+        [
+            *(start, _SCHEMA, file("dagster/code-server.log"), file("dagster/dagster-webserver.log")),
+            *(text("Prometheus"), scraped("zoning.batch")),
+        ],
     ),
 }
 

@@ -6,15 +6,31 @@ It probes the feeds that are due (probe_schedule.py), and requests a run for eac
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from zoning_assets.defs import run_requests
 from zoning_assets.defs.resources import Zoning
 from zoning_assets.defs.sensors import probe_results, probe_schedule, tick_data
+from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.defs.sensors.tick_data import TICK_S
 from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.storage.postgis.records import feed_freshness
+
+if TYPE_CHECKING:
+    from zoning_assets.pipeline.pipeline import ProbeResult
+
+
+def _probed(
+    zoning: Zoning, chosen: Sequence[WatchedFeed], now: datetime
+) -> "list[tuple[WatchedFeed, ProbeResult | Exception]]":
+    """Probe feeds. Most ticks have none, and open nothing."""
+    if not chosen:
+        return []
+    with zoning.pipeline() as pipeline:
+        return asyncio.run(probe_results.probe_feeds(pipeline, chosen, now))
 
 
 def feed_changed(jobs: Sequence[dg.JobDefinition], location: Location = WHOLE) -> dg.SensorDefinition:
@@ -30,9 +46,7 @@ def feed_changed(jobs: Sequence[dg.JobDefinition], location: Location = WHOLE) -
         seen = tick_data.load(zoning, location)
         cursor = probe_schedule.with_stored(probe_schedule.parse_cursor(context.cursor), seen.known)
         chosen = probe_schedule.due(cursor, seen.known, seen.feeds, seen.closed, seen.now)
-        with zoning.pipeline() as pipeline:
-            found = asyncio.run(probe_results.probe_feeds(pipeline, chosen, seen.now))
-        requests = probe_results.decide(cursor, found, seen.failures_of, seen.now)
+        requests = probe_results.decide(cursor, _probed(zoning, chosen, seen.now), seen.failures_of, seen.now)
         for each in requests:
             feed_freshness.store_probe(seen.url, each.known)
         errors = "; ".join(f"{each.feed.key}: {each.known.error}" for each in requests if each.known.error)
