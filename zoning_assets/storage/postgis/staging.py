@@ -1,7 +1,7 @@
 """The staging table of a publication: rows of validated tables are copied to it before they are merged."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import orjson
@@ -13,6 +13,8 @@ from zoning_assets.storage.postgis.database import Connection
 
 #: The EWKB header of a little-endian MultiPolygon with SRID, which replaces the header of the WKB.
 _EWKB = struct.pack("<BI", 1, 6 | 0x20000000)
+#: Bytes of a part that are converted and sent at once; converting needs several times that.
+_SENT_AT_ONCE = 4 << 20
 
 
 def copy_rows(connection: Connection, columns: tuple[str, ...], parts: Iterable[pa.Table]) -> int:
@@ -28,9 +30,16 @@ def copy_rows(connection: Connection, columns: tuple[str, ...], parts: Iterable[
         copy.write(binary_copy.HEAD)
         for part in parts:
             rows += len(part)
-            copy.write(_rows(part, ("key", *columns, "attributes")))
+            for piece in _pieces(part):
+                copy.write(_rows(piece, ("key", *columns, "attributes")))
         copy.write(binary_copy.TAIL)
     return rows
+
+
+def _pieces(part: pa.Table) -> Iterator[pa.Table]:
+    """Split a part, so that memory does not depend on the width of its rows."""
+    size = max(1, len(part) * _SENT_AT_ONCE // max(part.nbytes, 1))
+    return (part.slice(start, size) for start in range(0, len(part), size))
 
 
 def _rows(part: pa.Table, names: tuple[str, ...]) -> memoryview:
