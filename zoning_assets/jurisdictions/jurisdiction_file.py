@@ -135,7 +135,7 @@ class JurisdictionReader:
         for key in table:
             if key not in known:
                 valid = f"valid are: {', '.join(known)}"
-                self._invalid_key(_path(at, key), f"unknown key; {valid}{nearest(key, known)}")
+                self._invalid_key(_path(at, key), f"unknown key{nearest(key, known)}; {valid}")
         found = {}
         for key, each in known.items():
             if key in table:
