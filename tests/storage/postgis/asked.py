@@ -60,6 +60,7 @@ _OF: dict[Any, dict[str, Any]] = {
     ("parcel_zoning", "put_best_lots"): {"parcels": ["P1"] * 49},
     ("parcel_zoning", "parcels_in"): {"districts": [f"D{n}" for n in range(1, 5)]},  # each holds a hundred parcels
     ("publish", "reject"): {"batch": 1},
+    ("publish", "other_batch"): {"since": 10**6, "older": ["T1"]},
     "failures": {"kind": "PortalDown"},
 }
 
