@@ -44,8 +44,12 @@ SELECT %(jurisdiction)s, id, clock_timestamp() FROM unnest(%(parcels)s::text[]) 
 
 -- name: ever_published
 -- Those of some parcel ids that are published or were.
-SELECT parcel_id FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(parcels)s)
-UNION SELECT parcel_id FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND parcel_id = ANY (%(parcels)s);
+SELECT given.id AS parcel_id FROM unnest(%(parcels)s::text[]) AS given (id), LATERAL (
+    (SELECT 1 FROM zoning.parcel WHERE jurisdiction = %(jurisdiction)s AND parcel_id = given.id LIMIT 1)
+    UNION ALL
+    (SELECT 1 FROM zoning.parcel_version WHERE jurisdiction = %(jurisdiction)s AND parcel_id = given.id LIMIT 1)
+    LIMIT 1
+) found;
 
 -- name: watched
 -- The watched parcels: from which parcel each came, and how many changes it had since.
