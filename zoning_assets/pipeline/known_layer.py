@@ -35,7 +35,7 @@ def record_published(
     """
     jurisdiction, feed = cover.jurisdiction, cover.feed
     with feed_lock(database, jurisdiction, feed) as connection:
-        older = {place.tile or "" for place, is_newest in published.items() if not is_newest}
+        older = {place.tile or "" for place, is_current in published.items() if not is_current}
         newest = raw_harvests.find_cover(objects, jurisdiction, feed)
         is_newest = (newest.state if newest else "") == cover.state
         if not is_newest or is_mixed(connection, cover, newest_batch, older):
@@ -46,7 +46,7 @@ def record_published(
         replaced = older & feed_baselines.published_tiles(objects, cover)
         if replaced or feed_baselines.database_is_older(known, harvested):
             feed_baselines.forget_published(objects, jurisdiction, feed)
-        tiles = {place.tile for place, is_newest in published.items() if place.tile and is_newest}
+        tiles = {place.tile for place, is_current in published.items() if place.tile and is_current}
         if cover.tiles:
             tiles = feed_baselines.add_published_tiles(objects, cover, tiles)
         complete = tiles >= set(cover.tiles) if cover.tiles else any(published.values())
