@@ -24,7 +24,6 @@ from zoning_assets.cli import bootstrap
 from zoning_assets.defs import run_queue, submitted_runs
 from zoning_assets.defs.sync_runs import Sync
 from zoning_assets.defs.webserver import Webserver, announcement
-from zoning_assets.model import PARCELS, ZONING
 from zoning_assets.storage.postgis import process_locks
 
 #: Sensors that would request runs themselves.
@@ -87,7 +86,7 @@ def _sync(url: str, instance: dg.DagsterInstance, county: str) -> list[dict[str,
     materialize = partial(submitted_runs.materialize, submission)
     sync = Sync(materialize, instance, jurisdiction, force=False, watch=_unwatched)
     with process_locks.holding(url, command):
-        return [*sync.feed(PARCELS), *sync.feed(ZONING), *sync.changes()]
+        return [*sync.parcels(is_replay=False), *sync.zoning(is_replay=False)[0]]
 
 
 @contextmanager

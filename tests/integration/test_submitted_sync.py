@@ -25,7 +25,7 @@ from zoning_assets.storage.postgis.records import hold_records
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _PORT, _MOST_S = 3990, 120.0
-_JOBS = ["find_tiles", "publish_parcels", "publish_districts", "tell_changes"]
+_JOBS = ["find_tiles", "publish_parcels", "publish_zoning"]
 _TABLES = (
     "SELECT tile, parcel_id, content_hash FROM zoning.parcel ORDER BY 2",
     "SELECT district_id, code, content_hash FROM zoning.district ORDER BY 1",

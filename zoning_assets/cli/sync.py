@@ -124,8 +124,12 @@ class _Steps:
     def all(self, feed: str | None) -> list[dict[str, Any]]:
         """Run the steps, and return the reports of the partitions. `feed`: only this feed; None: all."""
         feeds = [name for name in (PARCELS, ZONING) if name in self.jurisdiction.feeds and feed in (None, name)]
-        reports = [report for name in feeds if not (self.tile and name == ZONING) for report in self._feed(name)]
-        if any(report["complete"] for report in reports) and not (self._checks_first and self._is_current()):
+        reports, is_compared = self._parcels() if PARCELS in feeds else [], False
+        if ZONING in feeds and not self.tile:
+            districts, is_compared = self._zoning()
+            reports += districts
+        is_published = any(report["complete"] for report in reports)
+        if is_published and not is_compared and not (self._checks_first and self._is_current()):
             reports += self._runs.changes()
         if not reports and not self.is_replay:
             do = f"add a table [feeds.{feed}] to the file"
@@ -141,12 +145,18 @@ class _Steps:
         """Whether unchanged feeds are skipped."""
         return not (self.is_replay or self.force or self.tile)
 
-    def _feed(self, feed: str) -> list[dict[str, Any]]:
+    def _parcels(self) -> list[dict[str, Any]]:
         tiles = [self.tile] if self.tile else []
-        if self.is_replay:
-            return self._runs.replay(feed, tiles)
-        unchanged = sync_check.find(self.url, self.jurisdiction, feed, self.kept) if self._checks_first else []
-        return unchanged or self._runs.feed(feed, tiles)
+        return self._unchanged(PARCELS) or self._runs.parcels(tiles, is_replay=self.is_replay)
+
+    def _zoning(self) -> tuple[list[dict[str, Any]], bool]:
+        """Return the reports, and whether shares and changes were computed in the same run."""
+        if unchanged := self._unchanged(ZONING):
+            return unchanged, False
+        return self._runs.zoning(is_replay=self.is_replay)
+
+    def _unchanged(self, feed: str) -> list[dict[str, Any]]:
+        return sync_check.find(self.url, self.jurisdiction, feed, self.kept) if self._checks_first else []
 
     def _is_current(self) -> bool:
         return sync_check.is_current(self.url, self.jurisdiction)

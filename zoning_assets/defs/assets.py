@@ -39,6 +39,8 @@ _ABOUT = {
 }
 #: What a step yields for a partition.
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
+#: The same for a run of one partition.
+Result = dg.MaterializeResult[None] | dg.AssetCheckResult
 _KINDS = {"raw_feed": {"json"}, "normalized": {"parquet"}, "validated": {"parquet"}, "parcels": {"postgres"}}
 
 
@@ -140,9 +142,10 @@ def _harvest_assets(by_jurisdiction: dg.PartitionsDefinition[str], location: Loc
         can_subset=True,  # a release that has nothing new is not checked
         name=_name("districts_by_jurisdiction", location),
     )
-    def districts(context: dg.AssetExecutionContext, zoning: Zoning, kept: KeptResource) -> Iterator[Event]:
+    def districts(context: dg.AssetExecutionContext, zoning: Zoning, kept: KeptResource) -> Iterator[Event | Result]:
         assets = {stage: partitions.asset_key(name, location) for stage, name in metadata.WHOLE_ASSETS.items()}
-        yield from _process(context, zoning, ZONING, assets, location, kept)
+        made = _process(context, zoning, ZONING, assets, location, kept)
+        yield from made if len(context.partition_keys) > 1 else map(_as_result, made)
 
     return [tiles, districts]
 
@@ -260,6 +263,21 @@ def _results(  # noqa: PLR0913 - an event, and what is known of its run
     if isinstance(event.error, AcceptanceNeeded) and where not in checked:
         checked.add(where)
         yield asset_checks.of_fall(where, feed, event.error, location)
+
+
+def _as_result(event: Event) -> Result:
+    """Convert an event of a run of one partition. Dagster skips the assets that follow in the same run unless the step
+    yields results; but a result is about all partitions of its run."""
+    if isinstance(event, dg.AssetMaterialization):
+        return dg.MaterializeResult(asset_key=event.asset_key, metadata=event.metadata)
+    return dg.AssetCheckResult(
+        asset_key=event.asset_key,
+        check_name=event.check_name,
+        passed=event.passed,
+        severity=event.severity,
+        description=event.description,
+        metadata=event.metadata,
+    )
 
 
 def _stages(context: dg.AssetExecutionContext, feed: str, assets: Mapping[str, dg.AssetKey]) -> Sequence[str]:

@@ -63,7 +63,7 @@ def materialize(  # noqa: PLR0913 - a run needs an instance, assets, partitions 
             result.failed |= dict.fromkeys(members, refused(start, error))
         else:
             failure = None if run.success else "the run failed before its first step"
-            collect(instance, run.run_id, chosen[-1], members, result, failure)
+            collect(instance, run.run_id, chosen, members, result, failure)
         STOP.check(partitions.place_of(start).jurisdiction)
     return result
 

@@ -4,7 +4,9 @@
     publish_parcels      raw_feed .. parcels         a contiguous range of tiles
     publish_districts    districts                   one jurisdiction
     tell_changes         parcel_zoning, changes      one jurisdiction
+    publish_zoning       districts .. changes        one jurisdiction
 
+`zoning sync` submits publish_zoning in place of publish_districts and tell_changes: it knows that the parcels are done.
 The sensor harvest_goes_on (harvest_goes_on.py) requests the runs that follow a run.
 """
 
@@ -18,22 +20,30 @@ from zoning_assets.defs.sensors.probe_schedule import WatchedFeed
 from zoning_assets.jurisdictions.locations import WHOLE, Location
 from zoning_assets.model import CHANGES, PARCELS, ZONING, Jurisdiction, Place
 
-FIND_TILES, PUBLISH_PARCELS, PUBLISH_DISTRICTS, TELL_CHANGES = (
+FIND_TILES, PUBLISH_PARCELS, PUBLISH_DISTRICTS, TELL_CHANGES, PUBLISH_ZONING = (
     "find_tiles",
     "publish_parcels",
     "publish_districts",
     "tell_changes",
+    "publish_zoning",
 )
 _ASSETS = {
     FIND_TILES: ["tiles"],
     PUBLISH_PARCELS: ["raw_feed", "normalized", "validated", "parcels"],
     PUBLISH_DISTRICTS: ["districts"],
     TELL_CHANGES: ["parcel_zoning", "changes"],
+    PUBLISH_ZONING: ["districts", "parcel_zoning", "changes"],
 }
 #: feed -> the job that starts its harvest.
 _FIRST = {PARCELS: FIND_TILES, ZONING: PUBLISH_DISTRICTS, CHANGES: TELL_CHANGES}
 #: job -> the feed that its runs update.
-FEED_OF = {FIND_TILES: PARCELS, PUBLISH_PARCELS: PARCELS, PUBLISH_DISTRICTS: ZONING, TELL_CHANGES: CHANGES}
+FEED_OF = {
+    FIND_TILES: PARCELS,
+    PUBLISH_PARCELS: PARCELS,
+    PUBLISH_DISTRICTS: ZONING,
+    TELL_CHANGES: CHANGES,
+    PUBLISH_ZONING: ZONING,
+}
 _PARTITION = "dagster/partition"
 
 
@@ -44,7 +54,7 @@ def asset_jobs(location: Location = WHOLE) -> list[dg.JobDefinition]:
 
 
 def job_of(assets: Sequence[str]) -> str:
-    """Return the job that makes these assets."""
+    """Return the first job that makes these assets."""
     return next(job for job, made in _ASSETS.items() if set(assets) <= set(made))
 
 

@@ -14,16 +14,23 @@ Progress = Callable[[str], None]
 
 @dataclass
 class Result:
-    """The result of a run: metadata of the last assets by partition, and errors by partition."""
+    """The result of a run.
+
+    Attributes:
+        done: partition -> metadata of the last asset.
+        failed: partition -> error.
+        first: partition -> metadata of the first asset; complete also where a later asset failed.
+    """
 
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    first: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def collect(  # noqa: PLR0913 - a run, its last asset, its partitions and its end
+def collect(  # noqa: PLR0913 - a run, its assets, its partitions and its end
     instance: dg.DagsterInstance,
     run_id: str,
-    asset: dg.AssetKey,
+    assets: Sequence[dg.AssetKey],
     keys: Sequence[str],
     result: Result,
     failure: str | None,
@@ -33,7 +40,7 @@ def collect(  # noqa: PLR0913 - a run, its last asset, its partitions and its en
     Args:
         instance: where the run is recorded.
         run_id: the run.
-        asset: the last of its assets.
+        assets: its assets, in their order.
         keys: its partitions.
         result: receives the metadata of materialized partitions, and the errors of the other ones.
         failure: why the run did not succeed, if no step says it; None: it succeeded. Of a canceled run the failures of
@@ -41,9 +48,10 @@ def collect(  # noqa: PLR0913 - a run, its last asset, its partitions and its en
     """
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
         materialization = entry.asset_materialization
-        if materialization and materialization.asset_key == asset and materialization.partition:
-            metadata = {name: value.value for name, value in materialization.metadata.items()}
-            result.done[materialization.partition] = metadata
+        if materialization and materialization.partition:
+            for asset, found in ((assets[0], result.first), (assets[-1], result.done)):
+                if materialization.asset_key == asset:
+                    found[materialization.partition] = {n: v.value for n, v in materialization.metadata.items()}
     missing = [key for key in keys if key not in result.done]
     if failure is None:
         result.failed |= {key: gone(key) for key in missing}

@@ -71,11 +71,11 @@ def _materialize(
     result, queue = Result(), submission.queue
     try:
         location = submission.locations.find(partitions.place_of(keys[0]).jurisdiction) if keys else WHOLE
-        last = partitions.asset_key(assets[-1], location)
+        made = [partitions.asset_key(each, location) for each in assets]
         for run_id, members in _submit(submission, assets, keys, tags, result, location):
-            watch = RunWatch(queue, submission.jurisdictions, submission.database, run_id, last, progress)
+            watch = RunWatch(queue, submission.jurisdictions, submission.database, run_id, made[-1], progress)
             failure = watch.until_end()
-            collect(queue.instance, run_id, last, members, result, failure)
+            collect(queue.instance, run_id, made, members, result, failure)
     except STORAGE_FAILS as error:
         raise DatabaseUnavailable(
             f"it does not answer ({type(error).__name__})", where="Dagster's storage", do="run the command again"

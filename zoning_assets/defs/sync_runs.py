@@ -1,4 +1,4 @@
-"""Updates a jurisdiction with a sequence of runs: tiles, parcels, districts, shares and changes."""
+"""Updates a jurisdiction with a sequence of runs: tiles; parcels; districts, shares and changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -10,9 +10,10 @@ from zoning_assets.defs import in_process_runs, partitions
 from zoning_assets.defs.run_results import Progress, Result
 from zoning_assets.errors import SettingInvalid
 from zoning_assets.jurisdictions.locations import WHOLE, Location
-from zoning_assets.model import CHANGES, COUNTED, PARCELS, Jurisdiction, Place
+from zoning_assets.model import CHANGES, COUNTED, PARCELS, ZONING, Jurisdiction, Place
 
 _COSTS = ("requests", "bytes", "seconds")
+_REPLAY = {in_process_runs.REPLAY: "true"}
 
 #: Title and number of steps -> a callback for each completed step.
 Watch = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
@@ -49,27 +50,21 @@ class Sync:
         self.materialize, self.instance, self.jurisdiction = materialize, instance, jurisdiction
         self.force, self.watch = force, watch
 
-    def feed(self, feed: str, tiles: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Harvest and publish a feed. `tiles`: only these parcel tiles; empty: all tiles."""
-        if feed == PARCELS:
-            return self._parcels(tiles)
-        return self._run(["districts"], [self.jurisdiction.id], feed)
+    def parcels(self, tiles: Sequence[str] = (), *, is_replay: bool) -> list[dict[str, Any]]:
+        """Harvest and publish parcels; return a report of each tile.
 
-    def replay(self, feed: str, tiles: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Publish the last harvest of a feed again with the current rules and fixes, without requests to a portal."""
-        tags = {in_process_runs.REPLAY: "true"}
-        if feed == PARCELS:
-            return self._run(["normalized", "validated", "parcels"], self._keys(tiles), feed, tags)
-        return self._run(["districts"], [self.jurisdiction.id], feed, tags)
-
-    def _parcels(self, tiles: Sequence[str]) -> list[dict[str, Any]]:
+        Args:
+            tiles: only these; empty: all.
+            is_replay: publish the last harvest again with the current rules and fixes, without requests to a portal.
+        """
+        if is_replay:
+            return self._tiles(["normalized", "validated", "parcels"], tiles, _REPLAY)
         tags = {in_process_runs.FORCE: "true"} if self.force else {}
         with self.watch(f"{self.jurisdiction.id} parcels: finding the tiles", 1) as step:
             found = self.materialize(["tiles"], [self.jurisdiction.id], tags=tags, progress=step)
         if found.failed:
             return [_failed(Place(self.jurisdiction.id), PARCELS, next(iter(found.failed.values())))]
-        keys = self._keys(tiles)
-        reports = self._run(["raw_feed", "normalized", "validated", "parcels"], keys, PARCELS)
+        reports = self._tiles(["raw_feed", "normalized", "validated", "parcels"], tiles)
         return _with_costs(reports, found.done[self.jurisdiction.id])
 
     def _keys(self, tiles: Sequence[str]) -> list[str]:
@@ -85,19 +80,34 @@ class Sync:
             )
         return sorted(wanted) or keys
 
+    def zoning(self, *, is_replay: bool) -> tuple[list[dict[str, Any]], bool]:
+        """Harvest and publish districts, then compute shares and changes, in one run. `is_replay`: see `parcels`.
+
+        Returns:
+            the reports, and whether the districts were published. If not, shares and changes were not computed.
+        """
+        id_, tags = self.jurisdiction.id, _REPLAY if is_replay else {}
+        with self.watch(f"{id_} zoning, and changes", 1) as step:
+            result = self.materialize(["districts", "parcel_zoning", CHANGES], [id_], tags=tags, progress=step)
+        is_published = id_ in result.first
+        reports = [_report(Place(id_), ZONING, values) for values in result.first.values()]
+        failed = CHANGES if is_published else ZONING
+        return reports + [_failed(Place(id_), failed, why) for why in result.failed.values()], is_published
+
     def changes(self) -> list[dict[str, Any]]:
         """Compute shares and changes. Return a report only for failures, because this step harvests nothing."""
         with self.watch(f"{self.jurisdiction.id}: zoning of each parcel, and changes", 1) as step:
             result = self.materialize(["parcel_zoning", CHANGES], [self.jurisdiction.id], progress=step)
         return [_failed(Place(self.jurisdiction.id), CHANGES, why) for why in result.failed.values()]
 
-    def _run(
-        self, assets: list[str], keys: list[str], feed: str, tags: Mapping[str, str] | None = None
+    def _tiles(
+        self, assets: list[str], tiles: Sequence[str], tags: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        with self.watch(f"{self.jurisdiction.id} {feed}", len(keys)) as step:
+        keys = self._keys(tiles)
+        with self.watch(f"{self.jurisdiction.id} {PARCELS}", len(keys)) as step:
             result = self.materialize(assets, keys, tags=tags, progress=step)
-        done = [_report(partitions.place_of(key), feed, values) for key, values in sorted(result.done.items())]
-        return done + [_failed(partitions.place_of(key), feed, why) for key, why in sorted(result.failed.items())]
+        done = [_report(partitions.place_of(key), PARCELS, values) for key, values in sorted(result.done.items())]
+        return done + [_failed(partitions.place_of(key), PARCELS, why) for key, why in sorted(result.failed.items())]
 
 
 def _with_costs(reports: list[dict[str, Any]], tiles: Mapping[str, Any]) -> list[dict[str, Any]]:
