@@ -23,7 +23,7 @@ from zoning_assets.simulation.county.county import ID, county_toml
 from zoning_assets.simulation.portal.portal import CountyReleases, county_portal
 from zoning_assets.storage.postgis.records import hold_records
 
-LOTS, PROCESSES, PAUSES, HELD_S, TILES = 3000, 3, 10, 2.0, 200
+LOTS, PROCESSES, PAUSES, HELD_S, TILES = 6000, 3, 10, 2.0, 400
 _COMMITTED = "SELECT count(*), extract(epoch FROM max(committed))::float FROM zoning.batch"
 
 

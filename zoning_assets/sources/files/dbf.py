@@ -9,7 +9,7 @@ import struct
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import IO
 
@@ -185,9 +185,8 @@ def is_undeclared_utf8(shapefile: Path) -> bool:
     table = beside(shapefile)
     if table is None:
         return False
-    with table.path.open("rb") as file:
-        file.seek(table.head)
-        seen = [found[0] for found in _HIGH.finditer(file.read(_MOST_LOOKED_AT))]
+    chunks = islice(table.chunks(), _MOST_LOOKED_AT // CHUNK)
+    seen = {found[0] for chunk in chunks for found in _HIGH.finditer(chunk)}
     whole = sum(text_encoding.is_utf8(each) for each in seen)
     return bool(seen) and whole > 0 and all(text_encoding.is_utf8(each) or _is_cut(each) for each in seen)
 
