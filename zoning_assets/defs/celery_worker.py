@@ -23,7 +23,7 @@ from kombu.exceptions import OperationalError
 
 from zoning_assets.errors import QueueUnavailable
 from zoning_assets.graceful_stop import STOP
-from zoning_assets.pipeline.workers.worker_pool import empty_main_module
+from zoning_assets.pipeline.workers.worker_pool import IMPORTS_DONE, empty_main_module
 from zoning_assets.storage import run_broker
 
 _log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ _PRELOADED = [
     "psycopg2",
     "pyarrow.dataset",
     "upath.implementations.local",
+    IMPORTS_DONE,
 ]
 #: Seconds until a run must have ended after a stop. A command must have ended 8 s after a signal (cli/signals.py).
 _ENDS_WITHIN_S = 6.5

@@ -23,8 +23,10 @@ from zoning_assets.graceful_stop import CLEANUP_CALLS, STOP
 
 _log = logging.getLogger(__name__)
 
+#: The module after whose import a fork server's objects are excluded from garbage collection.
+IMPORTS_DONE = "zoning_assets.pipeline.workers.imports_done"
 #: The module that the workers need. Importing it with its dependencies takes a second.
-_PRELOADED_MODULE = "zoning_assets.pipeline.workers.distribute_rows"
+_PRELOADED = ["zoning_assets.pipeline.workers.distribute_rows", IMPORTS_DONE]
 #: On macOS, system libraries do not work after a fork.
 _START_METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
 
@@ -177,7 +179,7 @@ CLEANUP_CALLS.append(_kill_workers)
 def _context() -> BaseContext:
     """Workers are forks of a server process that has imported their modules once and has started no threads."""
     context = multiprocessing.get_context(_START_METHOD)
-    context.set_forkserver_preload([_PRELOADED_MODULE])
+    context.set_forkserver_preload(_PRELOADED)
     return context
 
 
