@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from zoning_assets import jurisdictions
 from zoning_assets.defects import unexpected_error
@@ -31,7 +32,10 @@ KeptResource = dg.ResourceParam[dict[tuple[str, str], Any]]
 
 
 class Zoning(dg.ConfigurableResource[None]):
-    """The settings of this process, and a pipeline that starts on first use."""
+    """The settings of this process, and a pipeline that starts on first use. Each run and each tick of a sensor has an
+    instance of its own."""
+
+    _url: str | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:  # type: ignore[override]
@@ -55,8 +59,9 @@ class Zoning(dg.ConfigurableResource[None]):
         return datetime.now(UTC)
 
     def database(self) -> str:
-        """Migrate the database and return its URL. The embedded database is started first if it is used."""
-        return database.bring_up(self.settings.home, os.environ)
+        """Return the URL of the database. The first call migrates it, and starts it if it is the embedded one."""
+        self._url = self._url or database.bring_up(self.settings.home, os.environ)
+        return self._url
 
     def known_ids(self) -> list[str]:
         """Return the ids of all jurisdictions that have a file."""
