@@ -29,6 +29,14 @@ def log_to_terminal(stream: TextIO | None = None, faults: Path | None = None) ->
         logging.getLogger(_ROOT).addHandler(_Faults(faults))
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what is `sys.stderr` now: a progress bar replaces it, so that a line is written above the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 class _Plain(logging.Formatter):
     """Formats a record as its message, without secrets."""
 
@@ -81,7 +89,7 @@ def log_context(**known: str | None) -> Iterator[None]:
 
 
 def _configure(stream: TextIO | None, form: logging.Formatter, level: int) -> None:
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream) if stream else _Stderr()
     handler.setFormatter(form)
     logger = logging.getLogger(_ROOT)
     logger.handlers = [handler]

@@ -78,6 +78,22 @@ def test_a_list_is_filed_once_and_never_over_a_file(zoning: Zoning, tmp_path: Pa
     assert [line.split()[0] for line in out.splitlines() if "exists" in line] == ["us-xx-a", "us-xx-b"]
 
 
+def test_every_number_of_addresses_counts_malformed_lines(zoning: Zoning, tmp_path: Path) -> None:
+    """Repeated lines are counted nowhere: their address is counted once."""
+    a, b = keep(tmp_path / "home", "a", "us-xx-a"), keep(tmp_path / "home", "b", "us-xx-b")
+    file = tmp_path / "list.txt"
+    file.write_text(f"{a}\n{b}\n{a}\nnot an address\nhttps://c.gov UPPER\n")
+    status, out, err = zoning("onboard", "--list", str(file))
+    assert status == 1
+    assert "2 of 4 addresses were proposed before" in err
+    assert err.endswith("zoning: 2 of 4 addresses need a person\n")
+    assert "2 of 4 addresses have a proposal" in out
+    assert "2 of 4 addresses need a person" in out
+    document = json.loads(zoning("onboard", "--list", str(file), "--json")[1])
+    assert document["addresses"] == 4 == len(document["proposals"]) + len(document["failed"])
+    assert document["error"] == "2 of 4 addresses need a person"
+
+
 def test_two_lines_with_one_id_are_told(zoning: Zoning, tmp_path: Path) -> None:
     a, b = keep(tmp_path / "home", "a", "us-xx-a"), keep(tmp_path / "home", "b", "us-xx-a")
     (tmp_path / "list.txt").write_text(f"{a}\n{b}\n")

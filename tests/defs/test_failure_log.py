@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import read_toml
 from zoning_assets.defs import failure_log
-from zoning_assets.defs.retry_policies import COMMAND, FEED
+from zoning_assets.defs.retry_policies import COMMAND, FEED, ONCE
 from zoning_assets.errors import PortalBusy, Stopping
 from zoning_assets.model import PARCELS, Outcome, Place
 from zoning_assets.simulation.county.county import ID, county_toml
@@ -29,11 +29,13 @@ def context(
     ("tags", "parent", "recorded"),
     [
         ({COMMAND: "sync 1"}, None, ["PortalBusy"]),
+        ({ONCE: "0"}, None, ["PortalBusy"]),
         ({COMMAND: "sync 1"}, "the run of the command", ["Stopping", "PortalBusy"]),
+        ({ONCE: "0"}, "the run of the command", ["Stopping", "PortalBusy"]),
         ({}, None, ["Stopping", "PortalBusy"]),
     ],
 )
-def test_the_stop_of_a_submitted_run_is_not_recorded(
+def test_the_stop_of_a_commands_run_is_not_recorded(
     database: str, tags: dict[str, str], parent: str | None, recorded: list[str]
 ) -> None:
     """The sensor would restart at once what a person stopped. Other failures of the run are recorded."""
@@ -63,3 +65,13 @@ def test_a_step_that_was_interrupted_and_retried_ends() -> None:
     zoning: Any = SimpleNamespace()
     with pytest.raises(dg.Failure, match="canceled"):
         failure_log.begin(context({}, status=dg.DagsterRunStatus.CANCELING), zoning, PARCELS, TILES)
+
+
+def test_an_interrupted_run_of_a_sensor_is_told_as_retried(database: str) -> None:
+    """Nobody started a command that could be run again."""
+    stopped = Stopping("stopped", where="the portal", do="run the same command again to continue")
+    zoning: Any = SimpleNamespace(database=lambda: database, now=lambda: datetime.now(UTC))
+    failure_log.note(context({}), zoning, [Outcome(TILES[0], PARCELS, error=stopped)])
+    (found,) = failure_records.unsolved(database)
+    assert (found.kind, found.state) == ("Stopping", "waiting")
+    assert found.message == "the portal: the run was interrupted; no action is needed, it is retried automatically"

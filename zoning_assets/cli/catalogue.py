@@ -53,7 +53,7 @@ def catalogue(
         PortalReport(each.where, proposal_filing.shown(each.address), proposal_filing.FAILED, why=each.why, do=each.do)
         for each in found.problems
     ]
-    reports = _probed(found.entries, check, write=write) if probe else _filed(found.entries, write=write)
+    reports = _probed(found, check, write=write) if probe else _filed(found.entries, write=write)
     head = {"catalogue": source, "form": found.form, "passed_over": found.passed_over, "remark": found.remark}
     onboard_list.finish(head, [*reports, *problems], write=write, json=json)
 
@@ -137,10 +137,11 @@ def _lacks(entry: "CatalogueEntry") -> str:
     return f"the catalogue does not state {', '.join(entry.lacks)}" if entry.lacks else ""
 
 
-def _probed(entries: "Sequence[CatalogueEntry]", check: "CheckAddress", *, write: bool) -> list[PortalReport]:
+def _probed(found: "CatalogueReading", check: "CheckAddress", *, write: bool) -> list[PortalReport]:
     """Ask the portals whose hosts are public."""
     from zoning_assets.onboarding.catalogues import entry_file  # noqa: PLC0415
 
+    entries, total = found.entries, len(found.entries) + len(found.problems)
     hosts = sorted({urlsplit(each.url).hostname or "" for each in entries})
     refused = graceful_stop.run(_refused_hosts(hosts, check))
     asked = [entry_file.to_probe(each) for each in entries if urlsplit(each.url).hostname not in refused]
@@ -151,7 +152,7 @@ def _probed(entries: "Sequence[CatalogueEntry]", check: "CheckAddress", *, write
         for each in entries
         if (why := refused.get(urlsplit(each.url).hostname or ""))
     ]
-    return [*onboard_list.propose_and_file(asked, write=write), *reports]
+    return [*onboard_list.propose_and_file(asked, total, write=write), *reports]
 
 
 async def _refused_hosts(hosts: Sequence[str], check: "CheckAddress") -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import json as json_text
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,13 +34,13 @@ def locations(
     """Show the code locations: their jurisdictions and the registered tiles of each."""
     setting = bootstrap.settings().locations
     groups = grouped(Locations.of(by or setting))
-    counted = _keys(list(groups))
+    counted = _tiles(groups)
     path = write_workspace(list(groups), Path(os.environ["DAGSTER_HOME"])) if write else None
     if json:
-        rows = [{"location": each.name, "ids": ids, "tiles": counted[each.tiles]} for each, ids in groups.items()]
+        rows = [{"location": each.name, "ids": ids, "tiles": counted[each]} for each, ids in groups.items()]
         output.document({"locations": rows, "workspace": path and str(path)})
         return
-    shown = {each.name or "all": (len(ids), counted[each.tiles]) for each, ids in groups.items()}
+    shown = {each.name or "all": (len(ids), counted[each]) for each, ids in groups.items()}
     output.table("Code locations", [{"location": n, "jurisdictions": k, "tiles": t} for n, (k, t) in shown.items()])
     for name in (name for name, (_, tiles) in shown.items() if tiles > MOST_KEYS):
         output.line(f"zoning: {name} has more than {MOST_KEYS:,} tiles; split it with a file of groups")
@@ -94,7 +94,13 @@ def _module(location: Location) -> dict[str, Any]:
     return {"module_name": MODULE, "attribute": location.attribute, "location_name": location.name}
 
 
-def _keys(groups: list[Location]) -> dict[str, int]:
-    """The number of registered tiles of each group, by the name of its partitions."""
+def _tiles(groups: Mapping[Location, Collection[str]]) -> dict[Location, int]:
+    """The number of registered tiles of each group's jurisdictions. Tiles of others are registered there too: those of
+    another folder of jurisdictions that shares Dagster's storage, and those of files that are gone."""
+    from zoning_assets.defs import partitions  # noqa: PLC0415 - imports Dagster
+
     with bootstrap.dagster_instance() as instance:
-        return {each.tiles: len(instance.get_dynamic_partitions(each.tiles)) for each in groups}
+        return {
+            each: sum(partitions.place_of(key).jurisdiction in ids for key in partitions.registered(instance, each))
+            for each, ids in groups.items()
+        }

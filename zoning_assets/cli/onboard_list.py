@@ -28,14 +28,15 @@ def run(file: Path, *, write: bool, json: bool) -> None:
     found = address_list.parse(body, str(file))
     _tell_repeated(found)
     invalid = [PortalReport.of_invalid(line, text, error) for line, text, error in found.invalid]
-    reports = [*propose_and_file(found.addresses, write=write), *invalid]
+    total = len(found.addresses) + len(invalid)
+    reports = [*propose_and_file(found.addresses, total, write=write), *invalid]
     repeated = [{"line": line, "first": first} for line, first in found.repeated]
     finish({"list": str(file), "repeated": repeated}, reports, write=write, json=json)
 
 
-def propose_and_file(listed: "Sequence[ListedAddress]", *, write: bool) -> list[PortalReport]:
+def propose_and_file(listed: "Sequence[ListedAddress]", total: int, *, write: bool) -> list[PortalReport]:
     """Propose a file for each address, and save it with `write`. Addresses that have a file, and those with a proposal
-    of the last 24 hours, are not asked again.
+    of the last 24 hours, are not asked again. `total`: the number of addresses with the invalid ones, for the message.
 
     Raises:
         Stopping: this program was asked to stop; what was proposed until then is kept.
@@ -49,7 +50,7 @@ def propose_and_file(listed: "Sequence[ListedAddress]", *, write: bool) -> list[
             reports[each] = filing.file(each, known.with_id(each.id))
     waiting = [each for each in listed if each not in reports]
     if kept := len(listed) - len(waiting):
-        output.line(f"{kept:,} of {len(listed):,} addresses were proposed before; no request is sent for them")
+        output.line(f"{kept:,} of {total:,} addresses were proposed before; no request is sent for them")
 
     def note(result: "PortalResult") -> None:
         if result.error:
@@ -103,10 +104,12 @@ def finish(head: dict[str, Any], reports: Sequence[PortalReport], *, write: bool
     done = [each for each in reports if not each.why]
     if not json:
         output.table(f"{len(done):,} of {len(reports):,} addresses have a proposal", [each.row() for each in done])
-        output.table(f"{len(failed):,} need a person", [each.failed_row() for each in failed])
+        output.table(
+            f"{len(failed):,} of {len(reports):,} addresses need a person", [each.failed_row() for each in failed]
+        )
         if not write and done:
             output.result_line("add `--write` within 24 hours to save these files; no portal is asked again")
-    totals = {"requests": sum(each.requests for each in reports)}
+    totals = {"addresses": len(reports), "requests": sum(each.requests for each in reports)}
     lists = {"proposals": [each.as_dict() for each in done], "failed": [each.as_failed() for each in failed]}
     errors = [f"{len(failed):,} of {len(reports):,} addresses need a person"] if failed else []
     output.finish({**head, **totals, **lists} if json else None, errors)

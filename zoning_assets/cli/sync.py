@@ -174,14 +174,15 @@ def _dagster(
 
             if webserver.announcement(Path(os.environ["DAGSTER_HOME"])) is None:
                 preload()  # without `zoning up`; the workers' modules are imported while this process imports Dagster
-            from zoning_assets.defs import sync_runs  # noqa: PLC0415 - it takes a second
+            from zoning_assets.defs import dagster_instance, sync_runs  # noqa: PLC0415 - it takes a second
 
             instance = stack.enter_context(bootstrap.dagster_instance())
             command = f"{name} {secrets.token_hex(8)}"
             submit = _submitted(url, wanted, instance, command)
             if submit:
                 stack.enter_context(process_locks.holding(url, command))
-            here = cache(partial(_in_process, kept, instance))
+            ours = instance if submit else stack.enter_context(dagster_instance.without_captured_output(instance))
+            here = cache(partial(_in_process, kept, ours))
             locations = Locations.of(bootstrap.settings().locations)
 
         def runs(each: Jurisdiction) -> "Sync":

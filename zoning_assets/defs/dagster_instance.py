@@ -1,4 +1,4 @@
-"""Connection pooling for Dagster's storage."""
+"""How this program opens Dagster's instance: connections are kept, and output is not captured."""
 
 import weakref
 
@@ -17,3 +17,20 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
     if instance not in _keeping:
         _keeping.add(instance)
         instance.optimize_for_webserver(**KEPT)
+
+
+def without_captured_output(instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """Open an instance again, for runs in the process of a command, which writes to a terminal or to a pipe.
+
+    During a run Dagster replaces stdout and stderr of its process by files, which other processes copy to the terminal.
+    Then a progress bar finds no terminal and stands still, and the last lines are lost if the copying ends early.
+    """
+    ref = instance.get_ref()
+    nothing = ref.compute_logs_data._replace(
+        module_name="dagster._core.storage.noop_compute_log_manager",
+        class_name="NoOpComputeLogManager",
+        config_yaml="{}",
+    )
+    opened = dg.DagsterInstance.from_ref(ref._replace(compute_logs_data=nothing))
+    keep_connections(opened)
+    return opened

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import dagster as dg
 
 from zoning_assets.defs.resources import Zoning
-from zoning_assets.defs.retry_policies import FEED, PASSING, is_submitted, ours
+from zoning_assets.defs.retry_policies import FEED, PASSING, is_of_command, is_submitted, ours
 from zoning_assets.errors import Stopping, StoreError, ZoningError
 from zoning_assets.model import CHANGES, PARCELS, Outcome, Place
 from zoning_assets.pipeline import holds
@@ -17,16 +18,23 @@ _log = logging.getLogger(__name__)
 
 
 def note(context: dg.AssetExecutionContext, zoning: Zoning, outcomes: Sequence[Outcome]) -> None:
-    """Record the outcome of partitions. If the database is not available, only the run's own failure is reported.
-
-    A stop of a submitted run is not recorded: the sensor retry_failed would restart at once what a person stopped.
-    """
-    if is_submitted(context.run):
-        outcomes = [each for each in outcomes if not isinstance(each.error, Stopping)]
+    """Record the outcome of partitions. If the database is not available, only the run's own failure is reported."""
+    recorded = filter(None, (_recorded(context.run, each) for each in outcomes))
     try:
-        failure_records.store_outcomes(zoning.database(), outcomes, context.run.run_id, zoning.now())
+        failure_records.store_outcomes(zoning.database(), recorded, context.run.run_id, zoning.now())
     except StoreError as error:
         _log.warning("failed partitions cannot be recorded: %s", error)
+
+
+def _recorded(run: dg.DagsterRun, outcome: Outcome) -> Outcome | None:
+    """Return what is recorded of an outcome; None: nothing, because a person stopped the run of a command. The sensor
+    retry_failed would restart it at once. An interrupted run of the daemon is restarted by this sensor."""
+    if not isinstance(outcome.error, Stopping):
+        return outcome
+    if is_of_command(run):
+        return None
+    do = "no action is needed, it is retried automatically"
+    return replace(outcome, error=Stopping("the run was interrupted", where=outcome.error.where, do=do))
 
 
 def begin(context: dg.AssetExecutionContext, zoning: Zoning, feed: str, places: Sequence[Place]) -> None:

@@ -19,7 +19,7 @@ PASSING = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL,
 HOST = "zoning/host"
 #: The tags for finding a run in the UI's list of runs.
 JURISDICTION, FEED = "zoning/jurisdiction", "zoning/feed"
-#: The tag of runs that belong to a command. Dagster does not restart a killed run that has it.
+#: The tag of runs that belong to a command, and of polls of minutes. Dagster does not restart a killed run that has it.
 ONCE = "dagster/max_retries"
 #: The tag of runs that a command submitted to the queue: the command's name and a random number, the same for all of
 #: its runs. The command holds the lock of this name (process_locks.py).
@@ -32,6 +32,11 @@ def is_submitted(run: dg.DagsterRun) -> bool:
     """Return whether a command submitted the run and watches it. A run that a person re-executes inherits the tag, but
     no command waits for it."""
     return COMMAND in run.tags and run.parent_run_id is None
+
+
+def is_of_command(run: dg.DagsterRun) -> bool:
+    """Return whether a command started the run, in its own process or by the queue, and watches it."""
+    return not {ONCE, COMMAND}.isdisjoint(run.tags) and run.parent_run_id is None
 
 
 @contextmanager

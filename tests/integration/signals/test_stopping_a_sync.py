@@ -9,7 +9,7 @@ from tests.integration.signals.command import judged, started, table_locked
 from tests.integration.signals.conftest import Place
 from zoning_assets.simulation.county.county import ID
 from zoning_assets.storage.postgis.database import as_role
-from zoning_assets.storage.postgis.records import hold_records
+from zoning_assets.storage.postgis.records import failure_records, hold_records
 
 
 def completes(place: Place) -> None:
@@ -28,6 +28,7 @@ def test_a_sync_that_waits_for_a_page_ends(place: Place, number: int, group: boo
     with started(["sync", ID, "--json"], place.environ, place.folder) as command:
         command.until(place.gate.held.is_set)
         judged(command.stopped(number, group=group), number, as_json=True)
+    assert failure_records.unsolved(place.database) == [], "a person stopped it: nothing waits for a retry"
     completes(place)
 
 
@@ -37,6 +38,7 @@ def test_a_sync_under_a_pause_ends(place: Place) -> None:
     with started(["sync", ID], place.environ, place.folder) as command:
         command.until(lambda: "storm" in command.err.read_text())
         judged(command.stopped(signal.SIGTERM, group=False), signal.SIGTERM, as_json=False)
+    assert failure_records.unsolved(place.database) == []
     assert hold.jurisdiction == ID
 
 

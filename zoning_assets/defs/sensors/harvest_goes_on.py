@@ -88,15 +88,9 @@ def _new(instance: dg.DagsterInstance, cursor: Cursor, asset: str, location: Loc
         for each in records
         if each.partition_key
     ]
-    alone = {run for run in {each.run for each in made} if _goes_on_alone(instance.get_run_by_id(run))}
-    return [each for each in made if each.run not in alone]
-
-
-def _goes_on_alone(run: dg.DagsterRun | None) -> bool:
-    """Return whether `zoning sync` started the run as one of a sequence. A run that a person re-executes inherits the
-    tags, but no command waits for it."""
-    marks = {retry_policies.ONCE, retry_policies.COMMAND}
-    return run is not None and run.parent_run_id is None and not marks.isdisjoint(run.tags)
+    runs = filter(None, map(instance.get_run_by_id, {each.run for each in made}))
+    of_commands = {run.run_id for run in runs if retry_policies.is_of_command(run)}
+    return [each for each in made if each.run not in of_commands]
 
 
 def _busy(instance: dg.DagsterInstance, jurisdiction: str, run: str) -> bool:
