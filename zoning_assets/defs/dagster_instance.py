@@ -26,8 +26,8 @@ def without_captured_output(instance: dg.DagsterInstance) -> dg.DagsterInstance:
     Then a progress bar finds no terminal and stands still, and the last lines are lost if the copying ends early.
     """
     ref = instance.get_ref()
-    nothing = ref.compute_logs_data._replace(
-        module_name="dagster._core.storage.noop_compute_log_manager",
+    nothing = ref.compute_logs_data._replace(  # as the manual names it for dagster.yaml
+        module_name="dagster.core.storage.noop_compute_log_manager",
         class_name="NoOpComputeLogManager",
         config_yaml="{}",
     )
