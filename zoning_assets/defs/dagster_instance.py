@@ -26,10 +26,9 @@ def without_captured_output(instance: dg.DagsterInstance) -> dg.DagsterInstance:
     Then a progress bar finds no terminal and stands still, and the last lines are lost if the copying ends early.
     """
     ref = instance.get_ref()
-    nothing = ref.compute_logs_data._replace(  # as the manual names it for dagster.yaml
-        module_name="dagster.core.storage.noop_compute_log_manager",
-        class_name="NoOpComputeLogManager",
-        config_yaml="{}",
+    # as in a dagster.yaml
+    nothing = type(ref.compute_logs_data)(
+        "dagster.core.storage.noop_compute_log_manager", "NoOpComputeLogManager", "{}"
     )
     opened = dg.DagsterInstance.from_ref(ref._replace(compute_logs_data=nothing))
     keep_connections(opened)
