@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -391,6 +392,49 @@ def test_an_error_while_a_repeated_key_is_resolved_fails_its_place_only(
     outcomes = run(pipeline, jurisdiction, STAGES, [tile, *others])
     assert {each.place.tile: type(each.error) for each in outcomes if each.error} == {tile: DatabaseUnavailable}
     assert sum(PUBLISHED in each.stages for each in outcomes) == len(others)
+
+
+@pytest.mark.parametrize("finds", ["the same", "a newer one"])
+def test_a_repeated_key_that_is_found_during_a_harvest(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch, finds: str
+) -> None:
+    """Another process has read what is stored, and has still to store what it harvested. If it confirms the harvest
+    that has the key twice, the mark must stay; if it has a newer one, that must stay."""
+    pipeline, jurisdiction, folder = standing
+    if finds == "the same":
+        town.release(folder, COUNTY)
+    first, key_is_found, harvests, stored = harvest_of(pipeline), *(threading.Event() for _ in range(3))
+    publish, put_cover = Publisher.publish, raw_harvests.put_cover
+
+    async def repeated(_: Publisher, validated: ValidatedTable, *__: Any) -> Any:
+        await asyncio.to_thread(harvests.wait, 60)
+        key_is_found.set()
+        raise CoverStale("the key 'k' is in two rows", where=str(validated.item.place), do="run it again", key="k")
+
+    def stored_late(objects: Objects, cover: Cover) -> None:
+        if not cover.doubted:
+            harvests.set()
+            key_is_found.wait(60)
+            time.sleep(1)
+        elif finds == "a newer one":  # the mark is set to what was stored a moment ago
+            stored.wait(60)
+        put_cover(objects, cover)
+        stored.set()
+
+    monkeypatch.setattr(Publisher, "publish", repeated)
+    monkeypatch.setattr(raw_harvests, "put_cover", stored_late)
+    with ThreadPoolExecutor(1) as other:
+        layer = other.submit(harvest, pipeline, jurisdiction)
+        (outcome,) = run(pipeline, jurisdiction, STAGES, sorted(first.tiles)[:1])
+        assert isinstance(outcome.error, CoverStale), outcome.error
+        assert (layer.result(60).harvest == first.harvest) is (finds == "the same")
+    newest = harvest_of(pipeline)
+    assert newest.harvest == layer.result().harvest
+    assert newest.doubted is (finds == "the same")
+    monkeypatch.setattr(Publisher, "publish", publish)
+    monkeypatch.setattr(raw_harvests, "put_cover", put_cover)
+    assert errors(run(pipeline, jurisdiction, STAGES, sorted(harvest(pipeline, jurisdiction).tiles))) == []
+    assert not harvest_of(pipeline).doubted
 
 
 @pytest.mark.parametrize("ends", ["later", "earlier"])
