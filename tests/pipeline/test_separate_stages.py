@@ -19,7 +19,7 @@ from tests.support import town
 from tests.support.databases import continued, copied
 from zoning_assets.errors import AcceptanceNeeded, CoverStale, DatabaseUnavailable, HarvestMissing
 from zoning_assets.harvest import Cover
-from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
+from zoning_assets.model import PARCELS, ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.operations.history_rollback import roll_back
 from zoning_assets.pipeline import change_detection, known_layer
 from zoning_assets.pipeline import pipeline as pipeline_module
@@ -369,6 +369,50 @@ def test_a_rollback_before_the_end_of_a_run_is_recorded_stays_known(
     monkeypatch.setattr(pipeline_module, "record_published", late)
     assert errors(run(pipeline, jurisdiction, STAGES, tiles)) == []
     assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why == "it was rolled back"
+
+
+def test_a_run_that_was_killed_before_its_end_was_recorded(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has published all tiles. Then the portal takes the release back, so that it has again what was published and
+    recorded before: neither the probe nor a run of one tile may take the feed for published."""
+    pipeline, jurisdiction, folder = standing
+    first, before = harvest_of(pipeline), contents(pipeline)["now"]
+    tiles = sorted(harvest(pipeline, jurisdiction).tiles)
+    with monkeypatch.context() as killed:
+        killed.setattr(pipeline_module, "record_published", lambda *_: None)
+        assert errors(run(pipeline, jurisdiction, STAGES, tiles)) == []
+    assert contents(pipeline)["now"] != before
+    town.release(folder, COUNTY)
+    assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why
+    cover = harvest(pipeline, jurisdiction)
+    assert cover.harvest == first.harvest
+    tile, *others = sorted(cover.tiles)
+    assert errors(run(pipeline, jurisdiction, STAGES, [tile])) == []
+    assert not is_complete(pipeline, cover)
+    assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why
+    assert errors(run(pipeline, jurisdiction, STAGES, others)) == []
+    assert is_complete(pipeline, cover)
+    assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why is None
+    assert contents(pipeline)["now"] == before
+
+
+def test_a_run_of_a_map_that_was_killed_before_its_end_was_recorded(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same with the zoning map, which has no tiles."""
+    (pipeline, jurisdiction, folder), districts = standing, "SELECT content_hash FROM zoning.district ORDER BY 1"
+    town.release(folder, COUNTY)
+    assert errors(sync(pipeline, jurisdiction, ZONING)) == []
+    before = rows(pipeline.database, districts)
+    town.release(folder, COUNTY, zoning=town.shrunk)
+    with monkeypatch.context() as killed:
+        killed.setattr(pipeline_module, "record_published", lambda *_: None)
+        assert errors(sync(pipeline, replace(jurisdiction, tripwires={"count_drop": 1.0}), ZONING)) == []
+    assert rows(pipeline.database, districts) != before
+    town.release(folder, COUNTY)
+    assert asyncio.run(pipeline.probe(jurisdiction, ZONING, datetime.now(UTC))).why
+    assert errors(sync(pipeline, jurisdiction, ZONING)) == []
+    assert rows(pipeline.database, districts) == before
+    assert asyncio.run(pipeline.probe(jurisdiction, ZONING, datetime.now(UTC))).why is None
 
 
 def test_an_error_while_a_repeated_key_is_resolved_fails_its_place_only(

@@ -16,6 +16,16 @@ from zoning_assets.storage.postgis.publish import feed_lock, is_mixed
 from zoning_assets.storage.postgis.records import feed_freshness, snapshots
 
 
+def begin_publishing(objects: Objects, database: str, cover: Cover) -> None:
+    """Before a run publishes rows of a harvest, forget what was recorded of another one. If the run is killed before
+    record_published, and the portal then returns to that other harvest, its rows would be taken for published."""
+    if feed_baselines.is_recorded(objects, cover):
+        return
+    with feed_lock(database, cover.jurisdiction, cover.feed):
+        if not feed_baselines.is_recorded(objects, cover):  # another run may have recorded it meanwhile
+            feed_baselines.forget_published(objects, cover.jurisdiction, cover.feed)
+
+
 def record_published(
     objects: Objects, database: str, cover: Cover, published: Mapping[Place, bool], newest_batch: int
 ) -> None:
@@ -49,7 +59,7 @@ def record_published(
         if replaced or feed_baselines.database_is_older(known, harvested):
             feed_baselines.forget_published(objects, jurisdiction, feed)
         tiles = {place.tile for place, is_current in published.items() if place.tile and is_current}
-        if cover.tiles:
+        if cover.tiles or any(published.values()):
             tiles = feed_baselines.add_published_tiles(objects, cover, tiles)
         complete = tiles >= set(cover.tiles) if cover.tiles else any(published.values())
         if complete:
