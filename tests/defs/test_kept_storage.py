@@ -10,6 +10,7 @@ import yaml
 
 from tests.conftest import rows
 from tests.support.cluster_fixture import REPO
+from tests.support.lost_host import connections_to, peer_limits
 from zoning_assets.defs import kept_storage
 from zoning_assets.storage import dagster_storage
 
@@ -69,3 +70,12 @@ def test_a_server_that_was_restarted_is_found_again(home: Path, database: str) -
         rows(database.partition("?")[0], f"SELECT pg_terminate_backend(pid) {_OTHERS}")
         time.sleep(1.1)
         assert not instance.get_dynamic_partitions("tiles")
+
+
+def test_a_session_ends_if_its_server_is_lost(home: Path, database: str) -> None:
+    """By default a statement of the daemon would wait for a quarter of an hour."""
+    before = connections_to(database)
+    with dg.DagsterInstance.get() as instance:
+        assert not instance.get_dynamic_partitions("tiles")
+        kept = connections_to(database)
+        assert {peer_limits(kept[port]) for port in kept.keys() - before} == {(30, 10, 3, 60_000)}

@@ -1,9 +1,11 @@
 """Bad releases are caught by name before anything of them is published; good ones are not."""
 
 import asyncio
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Timer
+from threading import Barrier, Timer
 
 import pytest
 
@@ -378,3 +380,21 @@ def test_two_parts_that_are_held_can_both_be_accepted(standing: Standing) -> Non
     good(sync(pipeline, jurisdiction, choose=lambda _: [other]))
     release_profiles.decide(pipeline.database, ID, PARCELS, release_profiles.ACCEPTED, actor="ann", reason="it is so")
     good(sync(pipeline, jurisdiction, choose=lambda _: [one]))
+
+
+def test_two_parts_that_are_held_at_the_same_moment(standing: Standing) -> None:
+    """Two runs hold a tile each. The second waits until the first is recorded, and is held too."""
+    pipeline, tiles = standing[0], ("one", "other")
+    at_once = Barrier(len(tiles))
+
+    def hold(tile: str) -> None:
+        with release_profiles.opened(pipeline.database, ID, PARCELS) as stored:
+            stored.newest()
+            at_once.wait(10)
+            stored.store(release_profiles.HELD, {tile: ["hash", "harvest"]}, {}, [], [], whole=False)
+            time.sleep(0.2)
+
+    with ThreadPoolExecutor(len(tiles)) as threads:
+        list(threads.map(hold, tiles))
+    found = rows(pipeline.database, "SELECT state FROM zoning.survey WHERE NOT whole ORDER BY id")
+    assert found == [("superseded",), ("held",)]

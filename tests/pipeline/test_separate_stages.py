@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +19,7 @@ from tests.support import town
 from tests.support.databases import continued, copied
 from zoning_assets.errors import AcceptanceNeeded, CoverStale, DatabaseUnavailable, HarvestMissing
 from zoning_assets.harvest import Cover
-from zoning_assets.model import PARCELS, Jurisdiction, Outcome, Place
+from zoning_assets.model import PARCELS, ZONING, Jurisdiction, Outcome, Place
 from zoning_assets.operations.history_rollback import roll_back
 from zoning_assets.pipeline import change_detection, known_layer
 from zoning_assets.pipeline import pipeline as pipeline_module
@@ -370,6 +371,50 @@ def test_a_rollback_before_the_end_of_a_run_is_recorded_stays_known(
     assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why == "it was rolled back"
 
 
+def test_a_run_that_was_killed_before_its_end_was_recorded(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has published all tiles. Then the portal takes the release back, so that it has again what was published and
+    recorded before: neither the probe nor a run of one tile may take the feed for published."""
+    pipeline, jurisdiction, folder = standing
+    first, before = harvest_of(pipeline), contents(pipeline)["now"]
+    tiles = sorted(harvest(pipeline, jurisdiction).tiles)
+    with monkeypatch.context() as killed:
+        killed.setattr(pipeline_module, "record_published", lambda *_: None)
+        assert errors(run(pipeline, jurisdiction, STAGES, tiles)) == []
+    assert contents(pipeline)["now"] != before
+    town.release(folder, COUNTY)
+    assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why
+    cover = harvest(pipeline, jurisdiction)
+    assert cover.harvest == first.harvest
+    tile, *others = sorted(cover.tiles)
+    assert errors(run(pipeline, jurisdiction, STAGES, [tile])) == []
+    assert not is_complete(pipeline, cover)
+    assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why
+    assert errors(run(pipeline, jurisdiction, STAGES, others)) == []
+    assert is_complete(pipeline, cover)
+    assert asyncio.run(pipeline.probe(jurisdiction, PARCELS, datetime.now(UTC))).why is None
+    assert contents(pipeline)["now"] == before
+
+
+def test_a_run_of_a_map_that_was_killed_before_its_end_was_recorded(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same with the zoning map, which has no tiles."""
+    (pipeline, jurisdiction, folder), districts = standing, "SELECT content_hash FROM zoning.district ORDER BY 1"
+    town.release(folder, COUNTY)
+    assert errors(sync(pipeline, jurisdiction, ZONING)) == []
+    before = rows(pipeline.database, districts)
+    town.release(folder, COUNTY, zoning=town.shrunk)
+    with monkeypatch.context() as killed:
+        killed.setattr(pipeline_module, "record_published", lambda *_: None)
+        assert errors(sync(pipeline, replace(jurisdiction, tripwires={"count_drop": 1.0}), ZONING)) == []
+    assert rows(pipeline.database, districts) != before
+    town.release(folder, COUNTY)
+    assert asyncio.run(pipeline.probe(jurisdiction, ZONING, datetime.now(UTC))).why
+    assert errors(sync(pipeline, jurisdiction, ZONING)) == []
+    assert rows(pipeline.database, districts) == before
+    assert asyncio.run(pipeline.probe(jurisdiction, ZONING, datetime.now(UTC))).why is None
+
+
 def test_an_error_while_a_repeated_key_is_resolved_fails_its_place_only(
     standing: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,6 +436,49 @@ def test_an_error_while_a_repeated_key_is_resolved_fails_its_place_only(
     outcomes = run(pipeline, jurisdiction, STAGES, [tile, *others])
     assert {each.place.tile: type(each.error) for each in outcomes if each.error} == {tile: DatabaseUnavailable}
     assert sum(PUBLISHED in each.stages for each in outcomes) == len(others)
+
+
+@pytest.mark.parametrize("finds", ["the same", "a newer one"])
+def test_a_repeated_key_that_is_found_during_a_harvest(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch, finds: str
+) -> None:
+    """Another process has read what is stored, and has still to store what it harvested. If it confirms the harvest
+    that has the key twice, the mark must stay; if it has a newer one, that must stay."""
+    pipeline, jurisdiction, folder = standing
+    if finds == "the same":
+        town.release(folder, COUNTY)
+    first, key_is_found, harvests, stored = harvest_of(pipeline), *(threading.Event() for _ in range(3))
+    publish, put_cover = Publisher.publish, raw_harvests.put_cover
+
+    async def repeated(_: Publisher, validated: ValidatedTable, *__: Any) -> Any:
+        await asyncio.to_thread(harvests.wait, 60)
+        key_is_found.set()
+        raise CoverStale("the key 'k' is in two rows", where=str(validated.item.place), do="run it again", key="k")
+
+    def stored_late(objects: Objects, cover: Cover) -> None:
+        if not cover.doubted:
+            harvests.set()
+            key_is_found.wait(60)
+            time.sleep(1)
+        elif finds == "a newer one":  # the mark is set to what was stored a moment ago
+            stored.wait(60)
+        put_cover(objects, cover)
+        stored.set()
+
+    monkeypatch.setattr(Publisher, "publish", repeated)
+    monkeypatch.setattr(raw_harvests, "put_cover", stored_late)
+    with ThreadPoolExecutor(1) as other:
+        layer = other.submit(harvest, pipeline, jurisdiction)
+        (outcome,) = run(pipeline, jurisdiction, STAGES, sorted(first.tiles)[:1])
+        assert isinstance(outcome.error, CoverStale), outcome.error
+        assert (layer.result(60).harvest == first.harvest) is (finds == "the same")
+    newest = harvest_of(pipeline)
+    assert newest.harvest == layer.result().harvest
+    assert newest.doubted is (finds == "the same")
+    monkeypatch.setattr(Publisher, "publish", publish)
+    monkeypatch.setattr(raw_harvests, "put_cover", put_cover)
+    assert errors(run(pipeline, jurisdiction, STAGES, sorted(harvest(pipeline, jurisdiction).tiles))) == []
+    assert not harvest_of(pipeline).doubted
 
 
 @pytest.mark.parametrize("ends", ["later", "earlier"])

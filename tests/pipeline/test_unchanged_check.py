@@ -27,7 +27,7 @@ from zoning_assets.pipeline.workers import work_item
 from zoning_assets.pipeline.workers.worker_pool import Pool
 from zoning_assets.simulation.county.county import ID, County, county_toml
 from zoning_assets.simulation.portal.portal import SimulatedPortal
-from zoning_assets.storage.object_store import feed_baselines
+from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.object_store import Objects
 from zoning_assets.storage.postgis.records import correction_records, failure_records, hold_records
 
@@ -172,7 +172,9 @@ def _shares_not_told(place: Town) -> None:
 
 
 def _doubted(place: Town) -> None:
-    mark_for_refetch(place.pipeline.objects, place.described, PARCELS)
+    cover = raw_harvests.find_cover(place.pipeline.objects, ID, PARCELS)
+    assert cover
+    asyncio.run(mark_for_refetch(place.pipeline.objects, place.url, cover, lambda: None))
 
 
 def _paused(place: Town) -> None:

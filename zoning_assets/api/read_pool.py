@@ -12,7 +12,7 @@ from zoning_assets.storage.postgis import connection_settings
 @asynccontextmanager
 async def read_pool(url: str, connections: int) -> AsyncIterator[asyncpg.Pool]:
     """A pool of sessions with the settings of the address (see connection_settings). `connections`: at most so many."""
-    address, statements = connection_settings.split(url)
+    address, statements = connection_settings.split(connection_settings.without_peer_limits(url))
 
     async def begin(connection: asyncpg.Connection) -> None:
         await connection.execute(statements)
@@ -27,7 +27,7 @@ async def read_pool(url: str, connections: int) -> AsyncIterator[asyncpg.Pool]:
 
 async def read_collections(url: str) -> dict[str, ogc_collections.ServedCollection]:
     """The collections with their columns. The database must not be a standby."""
-    address, statements = connection_settings.split(url)
+    address, statements = connection_settings.split(connection_settings.without_peer_limits(url))
     connection = await asyncpg.connect(address)
     try:
         await connection.execute(statements)

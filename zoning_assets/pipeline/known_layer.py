@@ -1,17 +1,29 @@
 """What is stored about a layer: its newest harvest, and which of its places are published. No request is sent."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from zoning_assets.errors import HarvestMissing
+from zoning_assets.errors import HarvestMissing, ZoningError
 from zoning_assets.harvest import Cover
 from zoning_assets.model import ZONING, Jurisdiction, Place
 from zoning_assets.storage.object_store import feed_baselines, raw_harvests
 from zoning_assets.storage.object_store.feed_baselines import Baseline
 from zoning_assets.storage.object_store.object_store import Objects
+from zoning_assets.storage.postgis.harvest_lock import harvest_lock
 from zoning_assets.storage.postgis.publish import feed_lock, is_mixed
 from zoning_assets.storage.postgis.records import feed_freshness, snapshots
+
+
+def begin_publishing(objects: Objects, database: str, cover: Cover) -> None:
+    """Before a run publishes rows of a harvest, forget what was recorded of another one. If the run is killed before
+    record_published, and the portal then returns to that other harvest, its rows would be taken for published."""
+    if feed_baselines.is_recorded(objects, cover):
+        return
+    with feed_lock(database, cover.jurisdiction, cover.feed):
+        if not feed_baselines.is_recorded(objects, cover):  # another run may have recorded it meanwhile
+            feed_baselines.forget_published(objects, cover.jurisdiction, cover.feed)
 
 
 def record_published(
@@ -47,7 +59,7 @@ def record_published(
         if replaced or feed_baselines.database_is_older(known, harvested):
             feed_baselines.forget_published(objects, jurisdiction, feed)
         tiles = {place.tile for place, is_current in published.items() if place.tile and is_current}
-        if cover.tiles:
+        if cover.tiles or any(published.values()):
             tiles = feed_baselines.add_published_tiles(objects, cover, tiles)
         complete = tiles >= set(cover.tiles) if cover.tiles else any(published.values())
         if complete:
@@ -80,8 +92,22 @@ def newest_cover(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> Cov
     return cover
 
 
-def mark_for_refetch(objects: Objects, jurisdiction: Jurisdiction, feed: str) -> None:
-    """Mark the newest harvest as doubtful, so that the next harvest fetches all rows again."""
-    cover = raw_harvests.find_cover(objects, jurisdiction.id, feed)
-    if cover is not None:
-        raw_harvests.put_cover(objects, replace(cover, doubted=True))
+async def mark_for_refetch(
+    objects: Objects, database: str, cover: Cover, stopped: Callable[[], ZoningError | None]
+) -> None:
+    """Mark a harvest as doubtful if it is still the newest one, so that the next harvest fetches all rows again. If
+    another process harvests the layer, wait for its end: its cover would replace the mark, or the mark its cover.
+
+    Args:
+        objects: the object store.
+        database: the URL of PostGIS.
+        cover: of the harvest.
+        stopped: the reason to stop waiting; None: there is none.
+
+    Raises:
+        ZoningError: see harvest_lock.
+    """
+    async with harvest_lock(database, cover.jurisdiction, cover.feed, stopped):
+        newest = await asyncio.to_thread(raw_harvests.find_cover, objects, cover.jurisdiction, cover.feed)
+        if newest is not None and newest.harvest == cover.harvest:
+            await asyncio.to_thread(raw_harvests.put_cover, objects, replace(newest, doubted=True))

@@ -46,7 +46,7 @@ from zoning_assets.model import (
 from zoning_assets.pipeline.cut_tiles import TileCutter
 from zoning_assets.pipeline.extract import Harvester
 from zoning_assets.pipeline.holds import ActiveHolds, hosts_of, watch_holds
-from zoning_assets.pipeline.known_layer import record_published
+from zoning_assets.pipeline.known_layer import begin_publishing, record_published
 from zoning_assets.pipeline.place_stages import StageRunner
 from zoning_assets.pipeline.release_gate import ReleaseGate
 from zoning_assets.pipeline.runner import FeedRun, PreparedLayer, places_in
@@ -135,7 +135,10 @@ class Pipeline:
                     newest_batch, self.database, jurisdiction.id, feed
                 )
                 own = sorted(places_in(jurisdiction.id, places), key=str)
-                return await TileCutter(self.objects, self.pool).prepare(jurisdiction, feed, cover, own, stages)
+                layer = await TileCutter(self.objects, self.pool).prepare(jurisdiction, feed, cover, own, stages)
+                if PUBLISHED in stages:
+                    await asyncio.to_thread(begin_publishing, self.objects, self.database, layer.cover)
+                return layer
 
             run = FeedRun(jurisdictions, feed, prepare, http, active_holds, slots, gates)
             await run.process_all(places, StageRunner(self.objects, self.database, self.pool, stages).process, note)

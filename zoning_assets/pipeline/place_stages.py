@@ -7,11 +7,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from zoning_assets.defects import unexpected_error
 from zoning_assets.errors import CoverStale, ZoningError
 from zoning_assets.harvest import Cover
-from zoning_assets.model import NORMALIZED, PUBLISHED, RAW, VALIDATED, Counts, Jurisdiction, Outcome, Place
+from zoning_assets.model import NORMALIZED, PUBLISHED, RAW, VALIDATED, Counts, Outcome, Place
 from zoning_assets.pipeline.known_layer import mark_for_refetch
 from zoning_assets.pipeline.publishing import Publisher
 from zoning_assets.pipeline.runner import FeedRun
@@ -48,8 +49,7 @@ class StageRunner:
                 async for reached in self._run_stages(run, place):
                     outcome, validated = reached
             except CoverStale as error:
-                jurisdiction = run.jurisdictions[place.jurisdiction]
-                raise await asyncio.to_thread(self._resolve_repeated_key, jurisdiction, run.feed, error) from error
+                raise await self._resolve_repeated_key(run, place, error) from error
         except ZoningError as error:
             outcome = replace(outcome, error=error)
         except Exception as error:  # noqa: BLE001 - an unexpected error fails its place, not the run
@@ -101,19 +101,24 @@ class StageRunner:
         done = await publisher.publish(validated, layer_fields, run.gates[place.jurisdiction])
         yield _with_stage(replace(outcome, batch=done.batch), PUBLISHED, counts + _published_counts(done)), validated
 
-    def _resolve_repeated_key(self, jurisdiction: Jurisdiction, feed: str, error: CoverStale) -> CoverStale:
-        """Handle a key that two rows have. If a person's fix gave the key, the fix is withdrawn; else the layer has
-        changed and is fetched again by the next harvest. Return the error to report.
+    async def _resolve_repeated_key(self, run: FeedRun, place: Place, error: CoverStale) -> CoverStale:
+        """Handle a key that two rows have, and return the error to report. If a person's fix gave the key, the fix is
+        withdrawn; else the layer has changed and is fetched again by the next harvest. If it was harvested meanwhile,
+        the rows of this run are old, and there is nothing to do.
 
         Raises:
-            StoreError: the fix, or the layer, could not be changed.
+            ZoningError: the fix, or the layer, could not be changed.
         """
-        if error.key is None:  # the run is old, not the harvest
+        jurisdiction, feed, key = run.jurisdictions[place.jurisdiction], run.feed, error.key
+        if key is None:  # the run is old, not the harvest
             return error
-        if not correction_records.end_fix_of_key(self.database, jurisdiction.id, feed, error.key):
-            mark_for_refetch(self.objects, jurisdiction, feed)
-            return error
-        return CoverStale(f"{error.what}; the fix that set this key was withdrawn", where=error.where, do="run again")
+        if await asyncio.to_thread(correction_records.end_fix_of_key, self.database, jurisdiction.id, feed, key):
+            what = f"{error.what}; the fix that set this key was withdrawn"
+            return CoverStale(what, where=error.where, do="run again")
+        layer = await run.prepared_layer(jurisdiction)
+        if layer.have_newest_rows([place])[place]:
+            await mark_for_refetch(self.objects, self.database, layer.cover, partial(run.http.stopped, str(place)))
+        return error
 
 
 def _with_stage(outcome: Outcome, stage: str, counts: Counts) -> Outcome:

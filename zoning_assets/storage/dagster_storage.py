@@ -19,6 +19,7 @@ from zoning_assets import local_postgres
 from zoning_assets.errors import DatabaseUnavailable
 from zoning_assets.local_postgres import remote
 from zoning_assets.storage.postgis import database
+from zoning_assets.storage.postgis.connection_settings import with_peer_limits
 
 SETTING = "ZONING_DAGSTER_DATABASE_URL"
 DATABASE, SCHEMA = "dagster", "zoning_dagster"
@@ -106,7 +107,7 @@ def _check_options(address: str) -> None:
         DatabaseUnavailable: it does not.
     """
     try:
-        with psycopg.connect(address, connect_timeout=_CONNECT_S) as connection:
+        with psycopg.connect(with_peer_limits(address), connect_timeout=_CONNECT_S) as connection:
             if connection.execute("SELECT current_schema()").fetchone() == (SCHEMA,):
                 return
     except psycopg.OperationalError as error:

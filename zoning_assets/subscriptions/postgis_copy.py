@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from zoning_assets.errors import DeliveryFailed, SettingInvalid
+from zoning_assets.storage.postgis.connection_settings import with_peer_limits
 from zoning_assets.storage.postgis.database import Connection, address, connect
 from zoning_assets.storage.postgis.database_errors import reason
 from zoning_assets.storage.postgis.records.delivery_records import DeliverySession
@@ -108,7 +109,9 @@ def _copy(url: str, theirs: Connection, session: DeliverySession, after: int | N
 def _consumer(target: str) -> Iterator[Connection]:
     """A transaction in the database of the consumer."""
     try:
-        with psycopg.connect(target, connect_timeout=_CONNECT_S, application_name="zoning_assets") as connection:
+        with psycopg.connect(
+            with_peer_limits(target), connect_timeout=_CONNECT_S, application_name="zoning_assets"
+        ) as connection:
             connection.execute(_LIMITS)
             yield connection
     except psycopg.Error as error:

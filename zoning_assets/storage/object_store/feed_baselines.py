@@ -2,7 +2,7 @@
 
 raw/JURISDICTION/FEED/baseline.json   rows, signals, time; who accepted a drop of the row count, and why
 raw/JURISDICTION/FEED/waiting.json    a refused drop of the row count, which waits for a person
-raw/JURISDICTION/FEED/published.json  the tiles that were published from the newest state of the layer
+raw/JURISDICTION/FEED/published.json  the state of the layer that was published last, and its tiles that were published
 """
 
 from collections.abc import Collection, Mapping
@@ -54,6 +54,11 @@ def published_tiles(objects: Objects, cover: Cover) -> set[str]:
     return set(known["tiles"]) if known.get("layer") == cover.state else set()
 
 
+def is_recorded(objects: Objects, cover: Cover) -> bool:
+    """Whether this state of the layer was the last one of which a publication was recorded."""
+    return (objects.find_json(_name(cover.jurisdiction, cover.feed, "published")) or {}).get("layer") == cover.state
+
+
 def mark_rolled_back(objects: Objects, jurisdiction: str, feed: str) -> None:
     """Mark a feed as rolled back, so that the next probe requests a harvest."""
     objects.delete([_name(jurisdiction, feed, "published")])
@@ -100,7 +105,7 @@ def check_row_count(objects: Objects, jurisdiction: str, feed: Feed, rows: int) 
 
 def _selection(feed: Feed, before: Baseline | None) -> str:
     """The clause of the feed, and the one of the last publication if it was another, for messages."""
-    known = (before.signals or {}).get("where") if before else feed.where
+    known = before.signals.get("where") if before and before.signals else feed.where
     other = "" if known == feed.where else f", before: {known!r}"
     return f" (where: {feed.where!r}{other})" if feed.where or other else ""
 

@@ -10,6 +10,7 @@ from functools import cache
 import psycopg
 
 from zoning_assets.errors import DatabaseUnavailable
+from zoning_assets.storage.postgis.connection_settings import with_peer_limits
 
 _CONNECT_S, _MOST_S = 10, 5.0
 #: Seconds between two queries, in each try.
@@ -40,7 +41,7 @@ def check_sessions(url: str, where: str) -> None:
         psycopg.Error: the database does not answer.
     """
     for pause_s in _TRIES_S:
-        with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_S) as connection:
+        with psycopg.connect(with_peer_limits(url), autocommit=True, connect_timeout=_CONNECT_S) as connection:
             if not _keeps_session(connection, pause_s):
                 raise DatabaseUnavailable(
                     "a connection pooler in transaction mode stands before it, and the programs need sessions",

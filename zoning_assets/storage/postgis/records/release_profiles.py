@@ -130,7 +130,9 @@ class ReleaseProfiles:
         *,
         whole: bool,
     ) -> None:
-        """Store the profile of a checked release; a repeated one is stored once."""
+        """Store the profile of a checked release; a repeated one is stored once. If another process stores one of the
+        feed, wait for the end of its transaction."""
+        self._rows("lock")
         if self.newest() == (state, dict(contents)):
             return
         values = {"jurisdiction": self.jurisdiction, "feed": self.feed, "state": state, "whole": whole}

@@ -75,6 +75,10 @@ WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s ORDER BY id DESC LIMIT
 SELECT state, contents FROM zoning.survey
 WHERE jurisdiction = %(jurisdiction)s AND feed = %(feed)s AND contents ?| %(tiles)s::text[] ORDER BY id DESC LIMIT 1;
 
+-- name: lock
+-- Only one release of a feed at a time is recorded: of two that are held at once, the later one supersedes the other.
+SELECT pg_advisory_xact_lock(hashtextextended(%(jurisdiction)s || '/' || %(feed)s || '/release', 0));
+
 -- name: supersede
 -- A held release is superseded by another held one, by a complete one, or by one of all its places.
 UPDATE zoning.survey SET state = 'superseded'
