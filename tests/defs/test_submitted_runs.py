@@ -198,6 +198,20 @@ def test_a_refused_run_gives_one_line(
     assert result.failed == {ID: f"{ID}: Dagster refused the run (the job is broken); run the command again"}
 
 
+def test_a_run_is_submitted_again_while_the_code_server_is_replaced(
+    submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`zoning up` replaces a code server that was killed; a command that submits at this moment does not fail."""
+    message = "dagster._core.errors.DagsterUserCodeUnreachableError: Could not reach user code server."
+    answers, launch = [{"launchRun": {"__typename": "PythonError", "message": message}}] * 2, webserver.graphql
+    monkeypatch.setattr(webserver, "graphql", lambda *asked: answers.pop() if answers else launch(*asked))
+    webserver.after = ends_well(instance, "tiles")
+    assert materialize(submission, ["tiles"], [ID]).done == {ID: {"requests": 3}}
+    monkeypatch.setattr("zoning_assets.defs.submitted_runs._REPLACED_WITHIN_S", 0.0)
+    answers.append({"launchRun": {"__typename": "PythonError", "message": message}})
+    assert "Could not reach user code server" in materialize(submission, ["tiles"], [ID]).failed[ID]
+
+
 def test_a_run_whose_submission_was_not_answered_is_found(
     submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver
 ) -> None:

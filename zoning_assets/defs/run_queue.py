@@ -58,8 +58,17 @@ mutation($ids: [String!]!) { terminateRuns(runIds: $ids) { __typename } }
 """
 
 
+#: Is in the message of the webserver if a code server does not answer.
+_GONE = "DagsterUserCodeUnreachableError"
+
+
 class LaunchRefused(StoreError):
     """The webserver did not create the run."""
+
+
+class CodeServerGone(LaunchRefused):
+    """The webserver did not create the run, because the code server does not answer. `zoning up` replaces a code server
+    that ended within seconds."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class RunQueue:
         """Submit a run; return its id. None: the webserver did not answer; the run may exist nevertheless.
 
         Raises:
-            LaunchRefused: the webserver did not create the run.
+            LaunchRefused: the webserver did not create the run; CodeServerGone if it may do so in a moment.
         """
         name = location.name or next(iter(self.locations))
         if name not in self.locations:
@@ -111,7 +120,8 @@ class RunQueue:
         if "run" not in answer:
             errors = [answer, *answer.get("errors", ())]
             why = "; ".join(str(each["message"]) for each in errors if each.get("message")) or answer["__typename"]
-            raise LaunchRefused(why[:300], where=job, do="run the command again")
+            refusal = CodeServerGone if _GONE in why else LaunchRefused
+            raise refusal(why[:300], where=job, do="run the command again")
         return str(answer["run"]["runId"])
 
     def runs(self) -> list[dg.DagsterRun]:

@@ -10,7 +10,7 @@ and a user who stops a harvest expects that no more requests are sent to the por
 import logging
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,7 +19,7 @@ import dagster as dg
 from zoning_assets import graceful_stop
 from zoning_assets.defs import partitions, retry_policies, run_queue, run_requests
 from zoning_assets.defs.in_process_runs import RANGE_END, RANGE_START
-from zoning_assets.defs.run_queue import STORAGE_FAILS, LaunchRefused, RunQueue
+from zoning_assets.defs.run_queue import STORAGE_FAILS, CodeServerGone, LaunchRefused, RunQueue
 from zoning_assets.defs.run_results import Progress, Result, collect, gone, refused
 from zoning_assets.defs.run_watch import RunWatch
 from zoning_assets.errors import DatabaseUnavailable, StoreError, ZoningError
@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 _LOOK_S = 0.5
 #: Terminated runs may take this long to end, seconds. A command must have ended 8 s after a signal (cli/signals.py).
 _ENDS_WITHIN_S = 4.0
+#: A code server that ended is replaced within this time, seconds; it imports Dagster on a busy machine.
+_REPLACED_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def _submit(  # noqa: PLR0913 - what is materialized, where, and its result
         submission_id = secrets.token_hex(8)
         run_tags = {**request.tags, **tags, retry_policies.ONCE: "0", retry_policies.SUBMISSION: submission_id}
         try:
-            run_id = queue.submit(job, assets, run_tags, location) or _appeared(queue, submission_id)
+            launch = partial(queue.submit, job, assets, run_tags, location)
+            run_id = _launched(launch, jurisdiction.id) or _appeared(queue, submission_id)
         except LaunchRefused as error:
             result.failed |= dict.fromkeys(members, refused(members[0], error.what))
         else:
@@ -128,6 +131,20 @@ def _members(tags: Mapping[str, str], known: Sequence[str], keys: Sequence[str])
     if RANGE_START not in tags:
         return list(keys)
     return list(known[known.index(tags[RANGE_START]) : known.index(tags[RANGE_END]) + 1])
+
+
+def _launched(launch: Callable[[], str | None], where: str) -> str | None:
+    """Submit a run; again while the code server of `zoning up` is being replaced. Return and raise as RunQueue.submit.
+    `where`: the jurisdiction, for the message of a stop."""
+    until = time.monotonic() + _REPLACED_WITHIN_S
+    while True:
+        try:
+            return launch()
+        except CodeServerGone:
+            if time.monotonic() > until:
+                raise
+        STOP.check(where)
+        STOP.wait(_LOOK_S)
 
 
 def _appeared(queue: RunQueue, submission_id: str) -> str:
