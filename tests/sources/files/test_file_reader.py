@@ -428,4 +428,4 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, suffix):
         assert read_rows == rows
         peaks.append(mib)
     print(suffix, peaks)  # noqa: T201 - a measurement, shown by -s
-    assert peaks[1] - peaks[0] < (30 if suffix == ".geojson" else 24)
+    assert peaks[1] - peaks[0] < 24
