@@ -23,7 +23,6 @@ from zoning_assets.storage.postgis import database
 from zoning_assets.storage.postgis.reader_login import reader_url
 from zoning_assets.storage.postgis.records import change_feed_queries
 from zoning_assets.storage.postgis.records.change_feed_queries import ChangeFilter
-from zoning_assets.storage.postgis.sessions import translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
 CRS = "EPSG:4326"
@@ -193,7 +192,7 @@ class ZoningDatabase:
 
     def _read(self, query: str, **values: Any) -> tuple[list[str], list[dict[str, Any]]]:
         """The names of the columns, and the rows."""
-        with translated_errors(self.url), database.connect(self.url) as connection:
+        with database.connect(self.url) as connection:
             cursor = connection.cursor(binary=True).execute(named("geodata")[query], values)
             names, found = [column.name for column in cursor.description or ()], cursor.fetchall()
         return names, [dict(zip(names, row, strict=True)) for row in found]

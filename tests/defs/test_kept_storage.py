@@ -1,14 +1,15 @@
 """Dagster's storage as dagster.yaml names it: connections are kept, tables are looked for once."""
 
-import time
 from pathlib import Path
 
 import dagster as dg
 import psycopg
 import pytest
 import yaml
+from sqlalchemy.exc import ProgrammingError
 
 from tests.conftest import rows
+from tests.support import waiting
 from tests.support.cluster_fixture import REPO
 from tests.support.lost_host import connections_to, peer_limits
 from zoning_assets.defs import kept_storage
@@ -64,12 +65,43 @@ def test_a_later_instance_does_not_look_for_the_tables(home: Path, database: str
 
 
 def test_a_server_that_was_restarted_is_found_again(home: Path, database: str) -> None:
-    """A connection that is older than a second is not used again."""
+    """A connection that the server has ended is not used again."""
     with dg.DagsterInstance.get() as instance:
         assert not instance.get_dynamic_partitions("tiles")
         rows(database.partition("?")[0], f"SELECT pg_terminate_backend(pid) {_OTHERS}")
-        time.sleep(1.1)
+        waiting.until(lambda: not other_connections(database), "the connections have ended")
         assert not instance.get_dynamic_partitions("tiles")
+
+
+def test_the_process_of_one_run_keeps_connections_and_looks_for_no_tables(
+    home: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task of dagster-celery opens an instance of its own, which opened 20 connections for each run."""
+    with dg.DagsterInstance.get():
+        pass
+    monkeypatch.setattr(kept_storage, "_opened", set())
+    monkeypatch.setattr(kept_storage, "_is_of_one_run", False)
+    kept_storage.belong_to_one_run()
+    with dg.DagsterInstance.get(), dg.DagsterInstance.get() as later:
+        assert not other_connections(database)
+        later.add_dynamic_partitions("tiles", ["a"])
+        kept = other_connections(database)
+        assert later.get_dynamic_partitions("tiles") == ["a"]
+        assert kept
+        assert other_connections(database) == kept
+
+
+def test_the_columns_of_the_table_of_runs_are_looked_up_once(
+    home: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at a run asked for them: five questions to the catalog, which take longer than the look."""
+    monkeypatch.setattr(kept_storage, "_current", set())
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_run_records() == []
+        with psycopg.connect(database.partition("?")[0]) as connection:
+            connection.execute("ALTER TABLE zoning_dagster.runs RENAME COLUMN end_time TO renamed")
+        with pytest.raises(ProgrammingError, match="end_time"):
+            instance.get_run_records()
 
 
 def test_a_session_ends_if_its_server_is_lost(home: Path, database: str) -> None:

@@ -101,7 +101,7 @@ def opened(url: str, request: ExportRequest) -> Iterator[RowStream]:
     Raises:
         DatabaseUnavailable, StoreError: the database does not answer, or a statement failed.
     """
-    with translated_errors(url), connect(url) as connection:
+    with connect(url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         _become_reader(connection)

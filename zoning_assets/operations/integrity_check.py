@@ -16,8 +16,9 @@ from zoning_assets.pipeline import map_layers
 from zoning_assets.storage.object_store import joined_tables, raw_harvests
 from zoning_assets.storage.object_store.geoparquet_tables import StageTable
 from zoning_assets.storage.object_store.object_store import Objects
-from zoning_assets.storage.postgis.database import Connection, connect
+from zoning_assets.storage.postgis.database import Connection
 from zoning_assets.storage.postgis.records import audit_records
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform import joined_columns
 
@@ -65,7 +66,7 @@ def verify(url: str, objects: Objects) -> IntegrityReport:
     ]
     pages = rows = places = 0
     jurisdictions, checked = set[str](), _Pages(objects)
-    with connect(url) as connection:
+    with session(url) as connection:
         for row in connection.execute(named("integrity_check")["newest"]).fetchall():
             batch, places = _Batch(*row), places + 1
             try:

@@ -33,7 +33,7 @@ from zoning_assets.storage.postgis import parcel_zoning
 from zoning_assets.storage.postgis.publish import find_published
 from zoning_assets.storage.postgis.records import correction_records, failure_records, feed_freshness, hold_records
 from zoning_assets.storage.postgis.records.snapshots import Snapshots
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.sessions import session
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class UnchangedCheck:
         return failure_records.is_any_open(self.database, jurisdiction.id, feed)
 
     def _published(self, jurisdiction: Jurisdiction) -> _PublishedBatches:
-        with translated_errors(self.database), session(self.database) as connection:
+        with session(self.database) as connection:
             zoning = parcel_zoning.of(connection, jurisdiction.id, change_detection.rules_hash(jurisdiction))
             span = Snapshots(connection, jurisdiction.id).span()
         newest = {PARCELS: zoning.parcels, ZONING: zoning.zoning}

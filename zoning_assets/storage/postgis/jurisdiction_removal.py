@@ -14,9 +14,9 @@ import orjson
 from psycopg.types.json import Jsonb
 
 from zoning_assets.model import PARCELS, ZONING
-from zoning_assets.storage.postgis.database import Connection, connect, dicts
+from zoning_assets.storage.postgis.database import Connection, dicts
 from zoning_assets.storage.postgis.records import audit_records
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 #: In this order rows are ended; batches of parcel_zoning name the batches of both other feeds.
@@ -102,7 +102,7 @@ def opened(url: str, jurisdiction: str, hosts: Collection[str]) -> Iterator[Remo
     Raises:
         DatabaseUnavailable, StoreError: nothing was removed.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("rollback")["lock"], {"jurisdiction": jurisdiction})
         yield Removal(connection, jurisdiction, sorted(hosts))
 
@@ -113,5 +113,5 @@ def removed_jurisdictions(url: str) -> set[str]:
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         return {name for (name,) in connection.execute(named("jurisdiction_removal")["removed"])}

@@ -18,9 +18,9 @@ import shapely
 from psycopg.types.json import Jsonb
 
 from zoning_assets.storage.postgis import binary_copy
-from zoning_assets.storage.postgis.database import Connection, connect
+from zoning_assets.storage.postgis.database import Connection
 from zoning_assets.storage.postgis.records import hold_records
-from zoning_assets.storage.postgis.sessions import translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 FEED = "parcel_zoning"
@@ -244,7 +244,7 @@ def opened(url: str, jurisdiction: str, rules: str) -> Iterator[ParcelZoning]:
         Held: the jurisdiction is paused; nothing was published.
         DatabaseUnavailable, StoreError: nothing was published.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("parcel_zoning")["lock"], {"jurisdiction": jurisdiction})
         yield of(connection, jurisdiction, rules)
         hold_records.check(connection, jurisdiction, ())

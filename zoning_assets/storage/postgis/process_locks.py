@@ -11,7 +11,8 @@ import psycopg
 
 from zoning_assets.errors import ZoningError
 from zoning_assets.storage.postgis import kept_lock
-from zoning_assets.storage.postgis.database import Connection, connect
+from zoning_assets.storage.postgis.database import Connection
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 #: A living process locks again within this time after the database answers again, seconds.
@@ -60,5 +61,5 @@ def living(url: str, names: Collection[str]) -> set[str]:
     """
     if not names:
         return set()
-    with connect(url) as connection:
+    with session(url) as connection:
         return {name for (name,) in connection.execute(named("process_locks")["living"], {"names": list(names)})}

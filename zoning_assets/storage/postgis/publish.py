@@ -18,9 +18,9 @@ from zoning_assets.errors import CoverStale, UndoneMeanwhile
 from zoning_assets.harvest import Cover
 from zoning_assets.model import PARCELS, ZONING, Place
 from zoning_assets.storage.postgis import staging
-from zoning_assets.storage.postgis.database import Connection, connect
+from zoning_assets.storage.postgis.database import Connection
 from zoning_assets.storage.postgis.records import hold_records
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.geometry import content_hash
 from zoning_assets.transform.geometry.h3_cells import finest_cells, to_int
@@ -84,7 +84,7 @@ def feed_lock(url: str, jurisdiction: str, feed: str) -> Iterator[Connection]:
     Raises:
         DatabaseUnavailable, StoreError: see errors.py.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("publish")["lock"], {"jurisdiction": jurisdiction, "feed": feed})
         yield connection
 
@@ -95,7 +95,7 @@ def newest_batch(url: str, jurisdiction: str, feed: str) -> int:
     Raises:
         DatabaseUnavailable, StoreError: see errors.py.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         row = connection.execute(named("publish")["newest_batch"], {"jurisdiction": jurisdiction, "feed": feed})
         return int((row.fetchone() or (0,))[0])
 
@@ -114,7 +114,7 @@ def find_published(url: str, edition: Edition) -> PublishResult | None:
     Raises:
         DatabaseUnavailable, StoreError: see publish.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         return _find_published(connection, edition.values)
 
 
@@ -147,7 +147,7 @@ def publish(
         DatabaseUnavailable: the database does not answer.
         StoreError: a statement failed; nothing was published.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         found = _find_published(connection, edition.values)
         return found or _publish(connection, edition, parts, rejections, last_rollback)
 

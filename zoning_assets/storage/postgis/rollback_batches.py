@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.errors import NothingFound, RollbackRefused
 from zoning_assets.model import PARCELS, ZONING
-from zoning_assets.storage.postgis.database import Connection, connect
-from zoning_assets.storage.postgis.sessions import translated_errors
+from zoning_assets.storage.postgis.database import Connection
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 _TABLES = {PARCELS: "parcels", ZONING: "districts"}
@@ -129,7 +129,7 @@ def opened(url: str, jurisdiction: str, *, dry_run: bool) -> Iterator[RollbackTr
     Raises:
         DatabaseUnavailable, StoreError: nothing was undone.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("rollback")["lock"], {"jurisdiction": jurisdiction})
         yield RollbackTransaction(connection, jurisdiction)
         if dry_run:

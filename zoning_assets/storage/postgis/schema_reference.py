@@ -3,8 +3,7 @@
 from itertools import groupby
 from typing import Any
 
-from zoning_assets.storage.postgis.database import connect
-from zoning_assets.storage.postgis.sessions import translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 _HEAD = """# Tables of the schema `zoning`
@@ -21,7 +20,7 @@ def markdown(url: str) -> str:
     Raises:
         DatabaseUnavailable, StoreError: as connect.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         found = connection.execute(named("schema_reference")["columns"]).fetchall()
     sections = (_section(name, list(rows)) for name, rows in groupby(found, key=lambda row: row[0]))
     return "\n".join([_HEAD, *sections])

@@ -24,11 +24,13 @@ def session(url: str) -> Iterator[Connection]:
 
     Raises:
         DatabaseUnavailable: the database does not answer.
+        StoreError: a statement in the block failed.
     """
     connection = _idle_or_new(url)
     try:
-        yield connection
-        connection.commit()
+        with translated_errors(url):
+            yield connection
+            connection.commit()
     except BaseException:
         connection.close()
         raise

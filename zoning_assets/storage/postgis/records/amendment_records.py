@@ -7,8 +7,8 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from zoning_assets.model import ADOPTED, UNDONE, Amendment
-from zoning_assets.storage.postgis.database import Connection, connect, dicts
-from zoning_assets.storage.postgis.sessions import translated_errors
+from zoning_assets.storage.postgis.database import Connection, dicts
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.changes import amendment_matching
 
@@ -24,7 +24,7 @@ def store(url: str, jurisdiction: str, amendments: Sequence[Amendment], srid: in
     Raises:
         DatabaseUnavailable, StoreError: nothing was stored.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("amendments")["lock"], {"jurisdiction": jurisdiction})
         return _store(connection, jurisdiction, amendments, srid)
 
@@ -34,7 +34,7 @@ def store_messages(url: str, jurisdiction: str, messages: Mapping[str, Amendment
 
     A message that was received before is ignored, so that a late repetition does not replace a newer status.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("amendments")["lock"], {"jurisdiction": jurisdiction})
         new = {name for (name,) in connection.execute(named("amendments")["receive"], {"ids": list(messages)})}
         _store(connection, jurisdiction, [each for name, each in messages.items() if name in new], srid)
@@ -43,7 +43,7 @@ def store_messages(url: str, jurisdiction: str, messages: Mapping[str, Amendment
 
 def tiles_of(url: str, amendments: Sequence[Amendment], srid: int = 4326) -> list[tuple[str, ...]]:
     """For each amendment the tiles of the known parcels that it names or that its geometry intersects."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return [_tiles(connection, each, srid) for each in amendments]
 
 
@@ -69,7 +69,7 @@ def queue(url: str, name: str, jurisdiction: str | None) -> list[dict[str, Any]]
     """A list for review: `unmapped` (adopted, not on the map), `unexplained` (on the map, no amendment), `matched`,
     `questions` (a person must answer)."""
     values = {"jurisdiction": jurisdiction, "least": amendment_matching.REVIEW_BELOW, "statuses": [*ADOPTED, *UNDONE]}
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return dicts(connection, named("amendments")[name], values)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from zoning_assets.storage.postgis.database import Connection, connect
+from zoning_assets.storage.postgis.database import Connection
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 
@@ -21,12 +22,12 @@ def append(connection: Connection, actor: str, action: str, subject: Mapping[str
 
 def record_action(url: str, actor: str, action: str, subject: Mapping[str, Any], reason: str) -> None:
     """Append an action that was done elsewhere to the audit."""
-    with connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         append(connection, actor, action, subject, reason)
 
 
 def broken_audit_rows(url: str) -> list[int]:
     """The numbers of audit rows that were changed, or whose row before is missing."""
-    with connect(url) as connection:
+    with session(url) as connection:
         return [number for (number,) in connection.execute(named("audit")["broken_audit_rows"])]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoning_assets.model import PARCELS, ZONING
-from zoning_assets.storage.postgis.database import connect, dicts
-from zoning_assets.storage.postgis.sessions import translated_errors
+from zoning_assets.storage.postgis.database import dicts
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 Rows = list[dict[str, Any]]
@@ -22,7 +22,7 @@ def published_states(url: str, change: Mapping[str, Any], parcels_batch: int, zo
     """
     values = {"jurisdiction": change["jurisdiction"], "parcel_ids": change["parcel_ids"], "change": change["id"]}
     query = named("certificate")
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return {
             PARCELS: dicts(connection, query["parcels"], {**values, "batch": parcels_batch}),
             ZONING: dicts(connection, query["districts"], {**values, "batch": zoning_batch}),

@@ -10,7 +10,7 @@ from psycopg import IsolationLevel
 from psycopg.rows import dict_row
 
 from zoning_assets.storage.postgis.database import Connection, connect, dicts
-from zoning_assets.storage.postgis.sessions import translated_errors
+from zoning_assets.storage.postgis.sessions import session, translated_errors
 from zoning_assets.storage.postgis.sql_queries import named
 
 #: The number of rows that are fetched from the server at a time.
@@ -84,7 +84,7 @@ def opened(url: str, filter_: ChangeFilter) -> Iterator[ChangeFeed]:
     Raises:
         DatabaseUnavailable, StoreError: the database does not answer, or a statement failed.
     """
-    with translated_errors(url), connect(url) as connection:
+    with connect(url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         yield ChangeFeed(url, connection, filter_)
@@ -92,12 +92,12 @@ def opened(url: str, filter_: ChangeFilter) -> Iterator[ChangeFeed]:
 
 def kinds(url: str, jurisdiction: str, since: datetime) -> list[dict[str, Any]]:
     """Events of a jurisdiction detected since, by `kind`, with `changes` and `parcels` (distinct)."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return dicts(connection, named("change_feed")["kinds"], {"jurisdiction": jurisdiction, "since": since})
 
 
 def now(url: str) -> datetime:
     """The time of the database server, which also sets `detected`."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         row = connection.execute("SELECT clock_timestamp()").fetchone()
     return row[0] if row else datetime.now(UTC)

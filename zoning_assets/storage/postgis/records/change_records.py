@@ -11,11 +11,11 @@ import shapely
 from psycopg.types.json import Jsonb
 
 from zoning_assets.errors import NothingFound
-from zoning_assets.storage.postgis.database import connect, dicts
+from zoning_assets.storage.postgis.database import dicts
 from zoning_assets.storage.postgis.records import amendment_records, audit_records, hold_records
 from zoning_assets.storage.postgis.records.change_feed_queries import FIRST_PAGE
 from zoning_assets.storage.postgis.records.snapshots import Snapshots, Span
-from zoning_assets.storage.postgis.sessions import translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.changes.change_event import records
 
@@ -47,7 +47,7 @@ def opened(url: str, jurisdiction: str) -> Iterator[Snapshots]:
         Held: the jurisdiction is paused; nothing was written.
         DatabaseUnavailable, StoreError: nothing was written.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("changes")["lock"], {"jurisdiction": jurisdiction})
         yield Snapshots(connection, jurisdiction)
         hold_records.check(connection, jurisdiction, ())
@@ -94,7 +94,7 @@ def accept(url: str, jurisdiction: str, actor: str, reason: str) -> list[str]:
     Returns:
         The alarms of the map; empty: no map is refused.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         row = connection.execute(named("changes")["accept"], {"jurisdiction": jurisdiction, "actor": actor}).fetchone()
         if row is None:
@@ -152,7 +152,7 @@ def find(  # noqa: PLR0913 - each is one way to narrow the feed
 ) -> list[dict[str, Any]]:
     """The change feed, newest first. `since`: ISO 8601; `id_`: the beginning of an id; `limit`: at most so many."""
     narrowed = {"jurisdiction": jurisdiction, "since": since, "kind": kind, "parcel": parcel, "id": id_, "state": state}
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return dicts(connection, named("changes")["changes"], {**narrowed, **_NO_LIMITS, "limit": limit})
 
 
@@ -172,7 +172,7 @@ def find_one(url: str, id_: str) -> dict[str, Any]:
 def parcel_history(url: str, jurisdiction: str, parcel: str) -> dict[str, list[dict[str, Any]]]:
     """All states of a parcel: its rows (`parcel`) and its zoning (`zoning`), oldest first."""
     values = {"jurisdiction": jurisdiction, "parcel": parcel}
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return {
             "parcel": dicts(connection, named("changes")["parcel_history"], values),
             "zoning": dicts(connection, named("changes")["zoning_history"], values),
@@ -203,19 +203,19 @@ def zoning_as_of(
 ) -> list[dict[str, Any]]:
     """The zoning of a parcel on a legal day (None: any), as known at a time (None: now)."""
     values = {"jurisdiction": jurisdiction, "parcel": parcel, "legal": legal, "system": system}
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return dicts(connection, named("changes")["zoning_as_of"], values)
 
 
 def ever_published(url: str, jurisdiction: str, parcels: Sequence[str]) -> set[str]:
     """Those of these parcel ids that are published or were."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         values = {"jurisdiction": jurisdiction, "parcels": list(parcels)}
         return {row["parcel_id"] for row in dicts(connection, named("changes")["ever_published"], values)}
 
 
 def watch(url: str, jurisdiction: str, parcels: Sequence[str]) -> list[dict[str, Any]]:
     """Watch parcels, and the parcels that they become; return all watched parcels with the number of their changes."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("changes")["watch_these"], {"jurisdiction": jurisdiction, "parcels": list(parcels)})
         return dicts(connection, named("changes")["watched"], {"jurisdiction": jurisdiction})

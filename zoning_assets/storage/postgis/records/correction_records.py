@@ -12,10 +12,10 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from zoning_assets.model import Place
-from zoning_assets.storage.postgis.database import Connection, connect, dicts
+from zoning_assets.storage.postgis.database import Connection, dicts
 from zoning_assets.storage.postgis.publish import Edition, Rejection
 from zoning_assets.storage.postgis.records import audit_records
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.geometry import content_hash
 from zoning_assets.transform.row_corrections import Fix
@@ -57,7 +57,7 @@ def fixes_of(url: str, jurisdiction: str, feed: str, raws: Sequence[str]) -> dic
     if not raws:
         return {}
     values = {"jurisdiction": jurisdiction, "feed": feed, "action": FIX}
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         if connection.execute(named("corrections")["has_active"], values).fetchone() == (False,):
             return {}
         ids = _row_ids(connection, values, raws)
@@ -69,14 +69,14 @@ def fixes_of(url: str, jurisdiction: str, feed: str, raws: Sequence[str]) -> dic
 
 def row_ids(url: str, jurisdiction: str, feed: str, raws: Sequence[str]) -> list[str]:
     """The ids of raw rows (JSON), in the order of the input."""
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         return _row_ids(connection, {"jurisdiction": jurisdiction, "feed": feed}, raws)
 
 
 def count_known(url: str, jurisdiction: str, feed: str, raws: Sequence[str]) -> int:
     """How many of these raw rows (JSON) a person marked as known."""
     values = {"jurisdiction": jurisdiction, "feed": feed}
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         ids = _row_ids(connection, values, raws)
         rows = connection.execute(named("corrections")["known_rows"], {**values, "ids": list(set(ids))})
         found = {row_id for (row_id,) in rows}
@@ -92,7 +92,7 @@ def store_unpublished(url: str, edition: Edition, rejections: Iterable[Rejection
     """Store the rejections of a harvest that is not published because it has too many; a person reviews them."""
     rows = [(each.reason, each.detail, content_hash.dumps(each.raw)) for each in rejections]
     names = zip(("reasons", "details", "raws"), map(list, zip(*rows, strict=True)), strict=True)
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         connection.execute(named("publish")["lock"], edition.values)
         connection.execute(named("corrections")["store_unpublished"], {**edition.values, **dict(names)})
 
@@ -100,7 +100,7 @@ def store_unpublished(url: str, edition: Edition, rejections: Iterable[Rejection
 def rejected(url: str, ids: Sequence[str] = (), **which: str | None) -> list[Rejected]:
     """Current rejections: those with these ids, or those of a jurisdiction, reason, feed and tile."""
     unset = {"jurisdiction": None, "reason": None, "feed": None, "tile": None}
-    with connect(url) as connection:
+    with session(url) as connection:
         rows = connection.execute(named("corrections")["rejected"], {**unset, **which, "ids": list(ids)}).fetchall()
     return [Rejected(*row) for row in rows]
 
@@ -108,7 +108,7 @@ def rejected(url: str, ids: Sequence[str] = (), **which: str | None) -> list[Rej
 def keys_in_use(url: str, jurisdiction: str, feed: str, keys: Sequence[str]) -> set[str]:
     """Those of the keys that published rows have."""
     values = {"jurisdiction": jurisdiction, "feed": feed, "keys": list(keys)}
-    with connect(url) as connection:
+    with session(url) as connection:
         return {key for (key,) in connection.execute(named("corrections")["keys_in_use"], values)}
 
 
@@ -120,7 +120,7 @@ def store(url: str, decisions: Sequence[RowDecision], actor: str, reason: str) -
     """
     stored: list[RowDecision] = []
     refused: list[RowDecision] = []
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         for each in decisions:
             done = connection.execute(named("corrections")["insert_fix"], _values(each, actor, reason)).fetchone()
@@ -163,7 +163,7 @@ def end_fix_of_key(url: str, jurisdiction: str, feed: str, key: str) -> bool:
 
 def _end(url: str, actor: str, why: str, **which: Any) -> list[dict[str, Any]]:
     values = {"ids": [], "jurisdiction": None, "feed": None, "key": None, **which, "actor": actor, "why": why}
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         ended = dicts(connection, named("corrections")["end"], values)
         if ended:
@@ -179,7 +179,7 @@ def groups(url: str, samples: int, *, states: Sequence[str], **which: str | None
     `which`: jurisdiction, feed, reason, tile; None: any.
     """
     query = named("corrections")
-    with connect(url) as connection:
+    with session(url) as connection:
         found = dicts(connection, query["groups"], {**which, "states": list(states)})
         return [
             {**group, "samples": dicts(connection, query["samples"], {**which, **group, "limit": samples})}
@@ -189,5 +189,5 @@ def groups(url: str, samples: int, *, states: Sequence[str], **which: str | None
 
 def active(url: str, jurisdiction: str | None) -> list[dict[str, Any]]:
     """The active decisions, and whether each still applies."""
-    with connect(url) as connection:
+    with session(url) as connection:
         return dicts(connection, named("corrections")["active"], {"jurisdiction": jurisdiction})

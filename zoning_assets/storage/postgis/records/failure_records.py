@@ -7,8 +7,8 @@ from typing import Any
 
 from zoning_assets.errors import NothingWaits, ZoningError
 from zoning_assets.model import Outcome, Place
-from zoning_assets.storage.postgis.database import connect, dicts
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.database import dicts
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 #: The number of automatic retries; then the failure is dead and waits for a person.
@@ -47,7 +47,7 @@ def store_outcomes(url: str, outcomes: Iterable[Outcome], run: str, now: datetim
         DatabaseUnavailable, StoreError: nothing was stored.
     """
     query = named("failures")
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         for each in outcomes:
             at = {"jurisdiction": each.place.jurisdiction, "feed": each.feed, "tile": each.place.tile}
             values = {**at, "now": now, "run": run, "most": MAX_RETRIES}
@@ -65,7 +65,7 @@ def _evidence(error: ZoningError, now: datetime) -> dict[str, Any]:
 
 def solve_removed_tiles(url: str, jurisdiction: str, feed: str, tiles: Collection[str], now: datetime) -> None:
     """Mark failures of tiles that are not in `tiles`, the current tile index, as solved."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         values = {"jurisdiction": jurisdiction, "feed": feed, "tiles": list(tiles), "now": now}
         connection.execute(named("failures")["solve_removed_tiles"], values)
 
@@ -75,7 +75,7 @@ def store_retry(  # noqa: PLR0913 - what, by which run, when
 ) -> None:
     """A run that retries these tiles has started; no tiles: all of the feed."""
     values = {"jurisdiction": jurisdiction, "feed": feed, "tiles": list(tiles) or None, "run": run, "now": now}
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("failures")["retry_started"], values)
 
 
@@ -85,7 +85,7 @@ def unsolved(url: str) -> list[Failure]:
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         return [Failure(**row) for row in dicts(connection, named("failures")["open"], {})]
 
 
@@ -95,7 +95,7 @@ def is_any_open(url: str, jurisdiction: str, feed: str) -> bool:
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         values = {"jurisdiction": jurisdiction, "feed": feed}
         return connection.execute(named("failures")["is_any_open"], values).fetchone() == (True,)
 
@@ -108,7 +108,7 @@ def request_retry(
     Raises:
         NothingWaits: there is no such failure.
     """
-    with connect(url) as connection:
+    with session(url) as connection:
         values = {"jurisdiction": jurisdiction, "id": id_, "dead": dead}
         found = [Failure(**row) for row in dicts(connection, named("failures")["retry"], values)]
     if not found:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from zoning_assets.storage.postgis.database import connect, dicts
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.database import dicts
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 
@@ -29,7 +29,7 @@ def feeds(url: str) -> dict[str, FeedFreshness]:
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         known = [FeedFreshness(**row) for row in dicts(connection, named("feed_freshness")["feeds"], {})]
     return {f"{each.jurisdiction}/{each.feed}": each for each in known}
 
@@ -40,7 +40,7 @@ def find_harvested(url: str, jurisdiction: str, feed: str) -> datetime | None:
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         values = {"jurisdiction": jurisdiction, "feed": feed}
         found = connection.execute(named("feed_freshness")["harvested_at"], values).fetchone()
     return found[0] if found else None
@@ -53,12 +53,12 @@ def store_probe(url: str, known: FeedFreshness) -> None:
         "now": known.probed,
         "next": known.next_probe,
     }
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("feed_freshness")["probed"], values)
 
 
 def store_harvest(url: str, jurisdiction: str, feed: str, at: datetime) -> None:
     """The complete feed was published, as the portal had it at this time."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         values = {"jurisdiction": jurisdiction, "feed": feed, "at": at}
         connection.execute(named("feed_freshness")["harvested"], values)

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from zoning_assets.errors import Held, NothingWaits
-from zoning_assets.storage.postgis.database import Connection, connect, dicts
+from zoning_assets.storage.postgis.database import Connection, dicts
 from zoning_assets.storage.postgis.records import audit_records
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 
@@ -46,7 +46,7 @@ def active(url: str) -> list[Hold]:
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         return _active(connection)
 
 
@@ -71,7 +71,7 @@ def pause(  # noqa: PLR0913 - what, why, who, until when
     url: str, *, jurisdiction: str | None, host: str | None, reason: str, actor: str, until: datetime | None
 ) -> Hold:
     """Pause a jurisdiction, a host, or (both None) everything. After the return nothing of it is published."""
-    with connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         return insert_hold(connection, jurisdiction, reason, actor, host=host, until=until)
 
@@ -98,7 +98,7 @@ def resume(url: str, *, jurisdiction: str | None, host: str | None, reason: str,
     Raises:
         NothingWaits: it is not paused.
     """
-    with connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         lifted = _holds(connection, "resume", {"jurisdiction": jurisdiction, "host": host, "actor": actor})
         for hold in lifted:

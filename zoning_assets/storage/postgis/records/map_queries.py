@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoning_assets.storage.postgis.database import dicts
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 #: The query of the published state, as text; for asyncpg.
@@ -16,7 +16,7 @@ _SHORTEST = 3
 
 def published_state(url: str) -> str:
     """A text that changes when something is published, judged, decided by a person, or learned from an amendment."""
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         row = connection.execute(named("map")["state"]).fetchone()
     return str(row[0]) if row else ""
 
@@ -61,5 +61,5 @@ def codes(url: str, jurisdiction: str) -> list[dict[str, Any]]:
 
 
 def _rows(url: str, query: str, **values: Any) -> list[dict[str, Any]]:
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         return dicts(connection, named("map")[query], values)

@@ -24,7 +24,7 @@ from zoning_assets.http.rate_limit_store import Step
 from zoning_assets.storage.postgis import connection_settings
 from zoning_assets.storage.postgis.database import connection_error, where
 from zoning_assets.storage.postgis.database_errors import reason
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 T = TypeVar("T")
@@ -205,6 +205,6 @@ def read_budgets(url: str) -> dict[str, tuple[HostBudget, float]]:
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         rows = connection.cursor(row_factory=dict_row).execute(named("rate_limits")["hosts"]).fetchall()
     return {row["host"]: (_budget(row), row["now"].timestamp()) for row in rows}

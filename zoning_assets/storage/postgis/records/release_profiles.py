@@ -14,11 +14,11 @@ from psycopg.types.json import Jsonb
 
 from zoning_assets.errors import NothingWaits
 from zoning_assets.model import PARCELS
-from zoning_assets.storage.postgis.database import Connection, connect, dicts
+from zoning_assets.storage.postgis.database import Connection, dicts
 from zoning_assets.storage.postgis.publish import last_edition, newest_rollback
 from zoning_assets.storage.postgis.records import audit_records
 from zoning_assets.storage.postgis.records.status_queries import reasons
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.quality.release_checks import CheckFinding
 from zoning_assets.transform.quality.release_profile import (
@@ -53,7 +53,7 @@ def differing(url: str, jurisdiction: str, keys: Sequence[str], hashes: Sequence
     The table has `key`, the columns COMPARED, and `geometry` (target CRS) of at most MOST_MOVES rows, else None.
     """
     values = {"jurisdiction": jurisdiction, "keys": keys, "hashes": hashes, "shapes": MOST_MOVES}
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         found = connection.execute(named("release_profiles")["differing"], values).fetchall()
     rows = [row for _, *row in found if row[0] is not None]
     table = pd.DataFrame(rows, columns=["key", *COMPARED, "geometry"], dtype=object)
@@ -161,7 +161,7 @@ def opened(url: str, jurisdiction: str, feed: str) -> Iterator[ReleaseProfiles]:
     Raises:
         DatabaseUnavailable, StoreError: nothing was stored.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         yield ReleaseProfiles(connection, jurisdiction, feed)
 
 
@@ -177,7 +177,7 @@ def decide(  # noqa: PLR0913 - what, how, who, why
         NothingWaits: nothing is held.
     """
     action = {ACCEPTED: "accept", DISCARDED: "discard"}[state]
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         values = {"jurisdiction": jurisdiction, "feed": feed, "state": state}
         found = dicts(connection, named("release_profiles")["decide"], values)

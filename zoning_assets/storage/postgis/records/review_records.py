@@ -3,9 +3,9 @@
 from typing import Any
 
 from zoning_assets.errors import NothingWaits
-from zoning_assets.storage.postgis.database import connect, dicts
+from zoning_assets.storage.postgis.database import dicts
 from zoning_assets.storage.postgis.records import amendment_records, audit_records
-from zoning_assets.storage.postgis.sessions import translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 from zoning_assets.transform.changes.amendment_matching import REVIEW_BELOW
 
@@ -20,7 +20,7 @@ def waiting(url: str, jurisdiction: str | None, limit: int) -> list[dict[str, An
         DatabaseUnavailable, StoreError: the database does not answer, or a statement failed.
     """
     values = {"jurisdiction": jurisdiction, "least": REVIEW_BELOW, "limit": limit}
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return dicts(connection, named("reviews")["waiting"], values)
 
 
@@ -41,7 +41,7 @@ def decide(url: str, id_: str, action: str, person: str, reason: str) -> dict[st
         NothingWaits: there is no such change, or a person decided about it already.
     """
     query, state = named("reviews"), ACTIONS[action]
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         found = dicts(connection, query["undecided"], {"id": id_})
         if not found:

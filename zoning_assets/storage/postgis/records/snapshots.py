@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from zoning_assets.storage.postgis.database import Connection, connect
+from zoning_assets.storage.postgis.database import Connection
 from zoning_assets.storage.postgis.parcel_zoning import codes, frame, rows
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 _DISTRICT = ("district_id", "code_local", "effective", "content_hash")
@@ -41,7 +42,7 @@ class RefusedMap:
 
 def set_compared_batch(url: str, jurisdiction: str, feed: str) -> None:
     """All places of the feed come from one state of its layer now, so this state may be compared with another."""
-    with connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("snapshots")["set_compared_batch"], {"jurisdiction": jurisdiction, "feed": feed})
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from zoning_assets.storage.postgis.database import connect, dicts
-from zoning_assets.storage.postgis.sessions import session, translated_errors
+from zoning_assets.storage.postgis.database import dicts
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 
@@ -25,14 +25,14 @@ def published(url: str) -> dict[str, PublishedSummary]:
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         return {name: PublishedSummary(*rest) for name, *rest in connection.execute(named("status")["jurisdictions"])}
 
 
 def rejections(url: str) -> dict[str, dict[str, int]]:
     """The number of rejected rows, by jurisdiction and state."""
     found: dict[str, dict[str, int]] = {}
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         for jurisdiction, state, count in connection.execute(named("status")["rejections"]):
             found.setdefault(jurisdiction, {})[state] = count
     return found
@@ -40,13 +40,13 @@ def rejections(url: str) -> dict[str, dict[str, int]]:
 
 def alarms(url: str) -> dict[str, list[str]]:
     """The alarms of refused maps that no person accepted, by jurisdiction."""
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         return dict(connection.execute(named("status")["alarms"]).fetchall())
 
 
 def held(url: str) -> list[dict[str, Any]]:
     """The held releases: `jurisdiction`, `feed`, `why` (sentences), `judged` (time), `places` (number)."""
-    with translated_errors(url), session(url) as connection:
+    with session(url) as connection:
         found = dicts(connection, named("release_profiles")["held"], {})
     return [{**each, "why": reasons(each.pop("findings"))} for each in found]
 
@@ -58,17 +58,17 @@ def reasons(findings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def batches(url: str) -> list[tuple[str, str, int, int, int, int]]:
     """For each jurisdiction and feed: number of batches, and of added, changed and retired rows."""
-    with connect(url) as connection:
+    with session(url) as connection:
         return connection.execute(named("status")["batches"]).fetchall()
 
 
 def changes(url: str) -> list[tuple[str, str, str, int]]:
     """For each jurisdiction, kind and state: the number of changes."""
-    with connect(url) as connection:
+    with session(url) as connection:
         return connection.execute(named("status")["changes"]).fetchall()
 
 
 def known(url: str) -> list[str]:
     """The jurisdictions that were ever published."""
-    with connect(url) as connection:
+    with session(url) as connection:
         return [name for (name,) in connection.execute(named("status")["known"])]

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from zoning_assets.errors import NothingFound, SettingInvalid
-from zoning_assets.storage.postgis.database import Connection, connect, dicts
+from zoning_assets.storage.postgis.database import Connection, dicts
 from zoning_assets.storage.postgis.records import audit_records
-from zoning_assets.storage.postgis.sessions import translated_errors
+from zoning_assets.storage.postgis.sessions import session
 from zoning_assets.storage.postgis.sql_queries import named
 
 WEBHOOK, EMAIL, ATOM, DELTA, POSTGIS = SINKS = ("webhook", "email", "atom", "delta", "postgis")
@@ -80,7 +80,7 @@ def add(url: str, draft: SubscriptionDraft, actor: str) -> Subscription:
         SettingInvalid: a subscription with this name exists, or another one writes its feeds there.
         StoreError: the area is not a geometry.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         sequence(connection)
         values = {**asdict(draft), "allowed_networks": list(draft.allowed_networks), "follows": bool(draft.parcels)}
@@ -109,7 +109,7 @@ def sequence(connection: Connection) -> None:
 
 def subscriptions(url: str) -> list[Subscription]:
     """All subscriptions, by name."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return _listed(connection, None)
 
 
@@ -119,7 +119,7 @@ def find(url: str, name: str) -> Subscription:
     Raises:
         NothingFound: there is none.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         return _found(connection, name)
 
 
@@ -129,7 +129,7 @@ def remove(url: str, name: str, actor: str) -> None:
     Raises:
         NothingFound: there is none with this name.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         found = _found(connection, name)
         connection.execute(named("subscriptions")["remove"], {"name": name})
@@ -143,7 +143,7 @@ def pause(url: str, name: str, actor: str, *, paused: bool) -> None:
     Raises:
         NothingFound: there is none with this name.
     """
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         connection.execute(named("holds")["lock"])
         _found(connection, name)
         connection.execute(named("subscriptions")["pause"], {"name": name, "paused": paused})
@@ -153,14 +153,14 @@ def pause(url: str, name: str, actor: str, *, paused: bool) -> None:
 
 def dead_letters(url: str, name: str, limit: int = MOST_LETTERS) -> list[dict[str, Any]]:
     """The dead letters of a subscription: `number, id, body, sent, tries, why`, in the order of delivery."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         key = _found(connection, name).key
         return dicts(connection, named("subscriptions")["dead_letters"], {"key": key, "limit": limit})
 
 
 def replay(url: str, name: str, limit: int = MOST_LETTERS) -> list[str]:
     """Put dead letters of a subscription back into its queue; return their ids."""
-    with translated_errors(url), connect(url) as connection:
+    with session(url) as connection:
         key = _found(connection, name).key
         rows = connection.execute(named("subscriptions")["replay"], {"key": key, "limit": limit})
         return [id_ for (id_,) in rows]
