@@ -124,6 +124,7 @@ def test_a_second_delivery_does_nothing(
     executed = list[str]()
     monkeypatch.setattr(run_process, "execute_job", lambda **_: executed.append("once"))
     monkeypatch.setattr(run_process.log_config, "log_as_json", lambda: None)
+    monkeypatch.setattr(run_process.kept_storage, "_is_of_one_run", False)
     monkeypatch.setattr(run_process.signal, "signal", lambda *_: None)
     run = launched(instance)
 

@@ -29,6 +29,7 @@ def home(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv(dagster_storage.SETTING, dagster_storage.bring_up(tmp_path, {}, database))
     monkeypatch.setattr(kept_storage, "_opened", set())
+    monkeypatch.setattr(kept_storage, "_is_of_one_run", False)
     return tmp_path
 
 
@@ -80,7 +81,6 @@ def test_the_process_of_one_run_keeps_connections_and_looks_for_no_tables(
     with dg.DagsterInstance.get():
         pass
     monkeypatch.setattr(kept_storage, "_opened", set())
-    monkeypatch.setattr(kept_storage, "_is_of_one_run", False)
     kept_storage.belong_to_one_run()
     with dg.DagsterInstance.get(), dg.DagsterInstance.get() as later:
         assert not other_connections(database)

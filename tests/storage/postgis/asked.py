@@ -112,6 +112,8 @@ def prepared(connection: psycopg.Connection, file: str, name: str, values: dict[
         kind = "districts" if name.endswith("districts") else "parcels"
         connection.execute(query[f"stage_{kind}"])
         connection.execute(_STAGE[kind], values)
+        if name == "insert_parcels":
+            connection.execute("UPDATE stage SET key = 'new ' || key")
         connection.execute("ANALYZE stage (key)")
     if file == "rollback" and name.startswith(("end_", "begin_")):
         connection.execute(query[f"{name.partition('_')[2]}_at"], {**values, "batch": 2**61})

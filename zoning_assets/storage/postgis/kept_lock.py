@@ -10,7 +10,7 @@ If the database is restarted, the process locks again as soon as the database an
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection as PipeEnd
 from multiprocessing.connection import wait
@@ -116,5 +116,12 @@ def _keep(url: str, key: str, connection: Connection | None, end: PipeEnd) -> No
         if wait([end], _RETRY_S):
             break
     if connection is not None:
-        connection.close()
+        _release(connection, key)
     end.close()
+
+
+def _release(connection: Connection, key: str) -> None:
+    """Release the lock and end its session. The server would notice the end of a session only later."""
+    with suppress(psycopg.Error):
+        connection.execute(named("kept_lock")["release"], {"key": key})
+    connection.close()

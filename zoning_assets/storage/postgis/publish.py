@@ -6,12 +6,13 @@ killed has published everything or nothing. The same harvest with the same rules
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import shapely
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from zoning_assets.errors import CoverStale, UndoneMeanwhile
@@ -179,7 +180,7 @@ def _publish(
         return last
     row = connection.execute(query["open_batch"], values).fetchone()
     values = {**values, "batch": row[0], "now": row[1]} if row else values
-    if not moved and _inserted(connection, values, staged):
+    if not moved and _inserted(connection, values):
         merged, changed, retired = staged, 0, 0
     else:
         merged, changed, retired = _merge(connection, values, kind, is_known=last is not None)
@@ -200,15 +201,14 @@ def _publish(
     return published
 
 
-def _inserted(connection: Connection, values: Mapping[str, Any], staged: int) -> bool:
+def _inserted(connection: Connection, values: Mapping[str, Any]) -> bool:
     """Insert all staged parcels into a tile that was never published. False: not done, also if a key exists already."""
     query = named("publish")
     if values["feed"] != PARCELS or connection.execute(query["was_published"], values).fetchone() != (False,):
         return False
-    connection.execute("SAVEPOINT inserting")
-    if connection.execute(query["insert_parcels"], values).rowcount == staged:
+    with suppress(UniqueViolation), connection.transaction():
+        connection.execute(query["insert_parcels"], values)
         return True
-    connection.execute("ROLLBACK TO inserting")
     return False
 
 

@@ -7,3 +7,7 @@ SELECT set_config(name, %(timeout)s, false) FROM pg_settings WHERE name = 'idle_
 -- name: take
 -- Take a lock, unless another session has it.
 SELECT pg_try_advisory_lock(hashtextextended(%(key)s, 0));
+
+-- name: release
+-- Release a lock.
+SELECT pg_advisory_unlock(hashtextextended(%(key)s, 0));

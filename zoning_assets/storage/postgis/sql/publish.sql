@@ -129,15 +129,18 @@ SELECT EXISTS (
 );
 
 -- name: insert_parcels
--- Insert all staged rows into a tile without earlier batches. `first_seen` of a parcel that existed before is kept.
+-- Insert all staged rows into a tile without earlier batches. `first_seen` of a parcel that existed before is kept; it is
+-- looked up only if the jurisdiction has versions. A key that exists is an error, because ON CONFLICT takes longer.
 INSERT INTO zoning.parcel
 SELECT %(jurisdiction)s, s.key, %(tile)s, s.code, s.code, s.land_use, s.address, s.attributes::jsonb, s.area_m2, s.geom,
-    s.content_hash, %(batch)s, coalesce((
-        SELECT min(v.first_seen) FROM zoning.parcel_version v
-        WHERE v.jurisdiction = %(jurisdiction)s AND v.parcel_id = s.key
-    ), %(now)s), %(now)s
-FROM stage s ORDER BY s.key
-ON CONFLICT (jurisdiction, parcel_id) DO NOTHING;
+    s.content_hash, %(batch)s, CASE
+        WHEN (SELECT EXISTS (SELECT FROM zoning.parcel_version v WHERE v.jurisdiction = %(jurisdiction)s)) THEN coalesce((
+            SELECT min(v.first_seen) FROM zoning.parcel_version v
+            WHERE v.jurisdiction = %(jurisdiction)s AND v.parcel_id = s.key
+        ), %(now)s)
+        ELSE %(now)s
+    END, %(now)s
+FROM stage s ORDER BY s.key;
 
 -- name: merge_parcels
 -- Compare once; changed rows become versions and are overwritten, new rows are inserted, rows of another tile are moved.
