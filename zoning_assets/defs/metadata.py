@@ -25,15 +25,16 @@ def events(
     """Yield one materialization for each completed stage that has an asset in this run.
 
     They have no tags, not even a data version: for an event with tags Dagster opens another connection, which takes
-    longer than the event. The hashes are in the metadata.
+    longer than the event. The hashes are in the metadata. One of them has the map, which is most of its size.
     """
-    for stage in TILE_ASSETS:
-        if stage in outcome.stages and stage in assets:
-            yield dg.AssetMaterialization(
-                asset_key=assets[stage],
-                partition=key_of(outcome.place),
-                metadata=_of_stage(stage, outcome, identify),
-            )
+    mine = [stage for stage in TILE_ASSETS if stage in outcome.stages and stage in assets]
+    mapped = next((stage for stage in mine if stage in (VALIDATED, PUBLISHED)), None)
+    for stage in mine:
+        yield dg.AssetMaterialization(
+            asset_key=assets[stage],
+            partition=key_of(outcome.place),
+            metadata={**_of_stage(stage, outcome, identify), **(_map(outcome) if stage == mapped else {})},
+        )
 
 
 def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any]:
@@ -58,13 +59,16 @@ def _of_stage(stage: str, outcome: Outcome, identify: Identify) -> dict[str, Any
     validated = {
         "content_hash": outcome.content_hash,
         **_numbers(counts, "fetched", "accepted", "repaired", "rejected", "dissolved"),
-        "map": image(outcome.picture, "map by zoning code; repaired amber, rejected red; legend below"),
     }
     if stage == VALIDATED:
         return {**validated, "rejections": _rejections(outcome, identify)}
     published = _numbers(counts, "added", "changed", "unchanged", "retired", "bytes", "requests", "seconds")
     batch = "published before" if outcome.batch is None else outcome.batch
     return {**validated, **published, "batch": batch, **_remark(outcome), **_left_out(outcome)}
+
+
+def _map(outcome: Outcome) -> dict[str, Any]:
+    return {"map": image(outcome.picture, "map by zoning code; repaired amber, rejected red; legend below")}
 
 
 def _remark(outcome: Outcome) -> dict[str, Any]:
