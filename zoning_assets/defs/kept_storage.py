@@ -88,6 +88,7 @@ def _check_open(connection: Any, *_: Any) -> None:
     """Replace a kept connection whose server has ended it, as after a restart. Only then is there something to read."""
     if isinstance(connection, psycopg2.extensions.connection):
         poll = select.poll()
-        poll.register(connection, select.POLLIN)
-        if poll.poll(0):
+        if not connection.closed:
+            poll.register(connection, select.POLLIN)
+        if connection.closed or poll.poll(0):
             raise DisconnectionError

@@ -112,7 +112,7 @@ def _submit(  # noqa: PLR0913 - what is materialized, where, and its result
         run_tags = {**request.tags, **tags, retry_policies.ONCE: "0", retry_policies.SUBMISSION: submission_id}
         try:
             launch = partial(queue.submit, job, assets, run_tags, location)
-            run_id = _launched(launch, jurisdiction.id) or _appeared(queue, submission_id)
+            run_id = _launched(queue, launch, jurisdiction.id) or _appeared(queue, submission_id)
         except LaunchRefused as error:
             result.failed |= dict.fromkeys(members, refused(members[0], error.what))
         else:
@@ -133,9 +133,13 @@ def _members(tags: Mapping[str, str], known: Sequence[str], keys: Sequence[str])
     return list(known[known.index(tags[RANGE_START]) : known.index(tags[RANGE_END]) + 1])
 
 
-def _launched(launch: Callable[[], str | None], where: str) -> str | None:
+def _launched(queue: RunQueue, launch: Callable[[], str | None], where: str) -> str | None:
     """Submit a run; again while the code server of `zoning up` is being replaced. Return and raise as RunQueue.submit.
-    `where`: the jurisdiction, for the message of a stop."""
+    `where`: the jurisdiction, for the message of a stop.
+
+    Raises:
+        StoreError: `zoning up` has ended.
+    """
     until = time.monotonic() + _REPLACED_WITHIN_S
     while True:
         try:
@@ -144,6 +148,8 @@ def _launched(launch: Callable[[], str | None], where: str) -> str | None:
             if time.monotonic() > until:
                 raise
         STOP.check(where)
+        if dead := queue.why_dead(time.time()):
+            raise StoreError(dead, where=where, do="run the command again")
         STOP.wait(_LOOK_S)
 
 

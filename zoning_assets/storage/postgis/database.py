@@ -75,8 +75,9 @@ def open_connection(url: str, **options: Any) -> Connection:
 def _cancel_statements() -> None:
     """Cancel running statements when the process ends, so that the server releases their locks."""
     for connection in list(_opened):
-        with suppress(psycopg.Error):
-            connection.cancel_safe(timeout=_CANCEL_S)
+        if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=_CANCEL_S)
 
 
 CLEANUP_CALLS.append(_cancel_statements)

@@ -149,6 +149,7 @@ def publish(
         StoreError: a statement failed; nothing was published.
     """
     with session(url) as connection:
+        connection.prepare_threshold = None  # the temporary table `stage` is created anew in each transaction
         found = _find_published(connection, edition.values)
         return found or _publish(connection, edition, parts, rejections, last_rollback)
 
