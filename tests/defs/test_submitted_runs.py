@@ -18,8 +18,9 @@ from sqlalchemy.exc import OperationalError
 from tests.conftest import read_toml
 from zoning_assets.defs import partitions, retry_policies
 from zoning_assets.defs.in_process_runs import FORCE, RANGE_END, RANGE_START
-from zoning_assets.defs.run_queue import RunQueue
+from zoning_assets.defs.run_queue import CodeServerGone, RunQueue
 from zoning_assets.defs.run_results import gone
+from zoning_assets.defs.run_workers import WORKER, this_process
 from zoning_assets.defs.submitted_runs import Submission, materialize
 from zoning_assets.defs.webserver import WebserverSilent
 from zoning_assets.errors import DatabaseUnavailable, Stopping, StoreError
@@ -295,6 +296,40 @@ def test_a_run_that_zoning_up_ended_is_no_reason_to_submit_the_next_one(
 
     webserver.after = end
     with pytest.raises(StoreError, match=r"`zoning up` has ended, and run \w+ has failed; run the command again"):
+        materialize(submission, ["tiles"], [ID])
+
+
+@pytest.mark.timeout(30)
+def test_a_run_whose_process_was_killed_with_zoning_up_is_not_waited_for(
+    submission: Submission, instance: dg.DagsterInstance, webserver: FakeWebserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process had locked, so the lock tells at once. Only a run that has not locked yet gets a minute."""
+    monkeypatch.setattr("zoning_assets.defs.run_watch.process_locks.living", lambda *_: set())
+
+    def kill(run: dg.DagsterRun) -> None:
+        webserver.gone = True
+        instance.add_run_tags(run.run_id, {WORKER: this_process(run.run_id)})
+        instance.report_dagster_event(
+            dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name, message="started"), run.run_id
+        )
+
+    webserver.after = kill
+    with pytest.raises(StoreError, match=r"`zoning up` has ended, and run \w+ is started; run the command again"):
+        materialize(submission, ["tiles"], [ID])
+
+
+@pytest.mark.timeout(30)
+def test_a_code_server_that_is_gone_with_zoning_up_is_not_waited_for(
+    submission: Submission, webserver: FakeWebserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its replacement is waited for, up to a minute, while `zoning up` is running."""
+
+    def refuse(*_: object) -> None:
+        raise CodeServerGone("the code server is gone", where="it", do="wait")
+
+    monkeypatch.setattr(RunQueue, "submit", refuse)
+    webserver.gone = True
+    with pytest.raises(StoreError, match="`zoning up` has ended"):
         materialize(submission, ["tiles"], [ID])
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 from zoning_assets.defs import retry_policies, run_queue
 from zoning_assets.defs.run_queue import RunQueue
 from zoning_assets.defs.run_results import Progress
-from zoning_assets.defs.run_workers import LOCKS_WITHIN_S
+from zoning_assets.defs.run_workers import LOCKS_WITHIN_S, was_taken
 from zoning_assets.errors import StoreError
 from zoning_assets.graceful_stop import STOP
 from zoning_assets.model import CHANGES, Jurisdiction
@@ -157,5 +157,6 @@ class RunWatch:
         )
 
     def _is_alive(self, run: dg.DagsterRun, running_s: float) -> bool:
-        """Return whether the process of a run is alive; it locks a moment after the start of the run."""
-        return running_s < LOCKS_WITHIN_S or bool(process_locks.living(self.database, [run.run_id]))
+        """Return whether the process of a run is alive. It tags the run and locks a moment after its start."""
+        may_lock_later = running_s < LOCKS_WITHIN_S and not was_taken(run)
+        return may_lock_later or bool(process_locks.living(self.database, [run.run_id]))

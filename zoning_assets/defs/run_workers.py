@@ -43,11 +43,16 @@ def this_process(run_id: str) -> str:
     return f"{socket.gethostname()} {os.getpid()} {run_id}"
 
 
+def was_taken(run: dg.DagsterRun) -> bool:
+    """Whether a process has taken the run: it tags the run at the moment at which it locks."""
+    return run.tags.get(WORKER, "").split()[2:] == [run.run_id]
+
+
 def starting(instance: dg.DagsterInstance) -> tuple[list[dg.DagsterRun], list[dg.DagsterRun]]:
     """Return the runs that are starting: those that the process of a worker took, which locked before it set the tag,
     and all others, whose process may not exist yet."""
     runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING]))
-    taken = [run for run in runs if run.tags.get(WORKER, "").split()[2:] == [run.run_id]]
+    taken = [run for run in runs if was_taken(run)]
     return taken, [run for run in runs if run not in taken]
 
 
