@@ -4,7 +4,7 @@ import weakref
 
 import dagster as dg
 
-from zoning_assets.defs.kept_storage import KEPT, keeps_all
+from zoning_assets.defs.kept_storage import KEPT, KeptRuns
 
 _keeping = weakref.WeakSet[dg.DagsterInstance]()
 
@@ -12,7 +12,8 @@ _keeping = weakref.WeakSet[dg.DagsterInstance]()
 def keep_connections(instance: dg.DagsterInstance) -> None:
     """Let an instance use one connection for several statements. Dagster does this for its webserver only. A run opens
     a connection for each statement, which takes longer than the statement itself."""
-    if instance not in _keeping and not keeps_all():
+    runs = instance.run_storage
+    if instance not in _keeping and not (isinstance(runs, KeptRuns) and runs.keeps_connections):
         _keeping.add(instance)
         instance.optimize_for_webserver(**KEPT)
 

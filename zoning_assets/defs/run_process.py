@@ -18,6 +18,7 @@ from dagster_celery.app import execute_job
 
 from zoning_assets import log_config
 from zoning_assets.defs import build, kept_storage  # noqa: F401 - `build` is imported once, by the server process
+from zoning_assets.defs.dagster_instance import keep_connections
 from zoning_assets.defs.run_queue import STORAGE_FAILS
 from zoning_assets.defs.run_workers import WORKER, this_process
 from zoning_assets.pipeline.workers.worker_pool import forked_workers
@@ -49,6 +50,7 @@ def execute(arguments: Mapping[str, Any], run_id: str, database: str) -> None:
 
 def _execute(arguments: Mapping[str, Any], run_id: str, database: str) -> None:
     with dg.DagsterInstance.get() as instance, process_locks.holding(database, run_id) as is_first:
+        keep_connections(instance)  # a dagster.yaml of a user may name another storage
         run = instance.get_run_by_id(run_id)
         if run is None or run.status not in _LAUNCHED or not is_first:
             why = run.status.value if run else "unknown to this database"

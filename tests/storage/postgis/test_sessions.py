@@ -1,9 +1,11 @@
 """Connections that are used again."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
-from tests.conftest import rows
+from tests.support import waiting
 from zoning_assets.storage.postgis import database as db
 from zoning_assets.storage.postgis import sessions
 from zoning_assets.storage.postgis.sessions import session
@@ -43,18 +45,42 @@ def test_statements_are_prepared_although_a_publish_had_the_session(database: st
     assert prepared == 1
 
 
-def test_the_end_of_the_process_cancels_only_statements_that_run(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_locks_are_free_when_the_error_of_a_block_is_raised(database: str) -> None:
+    """The end of a session alone frees them a moment later: 5 of 100 times they were still held."""
+    lock = "SELECT pg_try_advisory_xact_lock(7)"
+
+    def fail() -> None:
+        with session(database) as connection:
+            assert connection.execute(lock).fetchone() == (True,)
+            raise KeyError
+
+    with db.open_connection(database) as other:
+        for _ in range(100):
+            with pytest.raises(KeyError):
+                fail()
+            assert other.execute(lock).fetchone() == (True,)
+            other.rollback()
+
+
+def test_the_end_of_the_process_cancels_only_what_runs(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cancellation opens a connection, and the process has less than a second."""
-    asked = []
-    monkeypatch.setattr(psycopg.Connection, "cancel_safe", lambda self, **_: asked.append(self))
+    asked, cancel = [], psycopg.Connection.cancel_safe
+
+    def noted(self: psycopg.Connection, **options: float) -> None:
+        asked.append(self)
+        cancel(self, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", noted)
     with session(database):
         pass
-    with db.connect(database) as running:
-        running.execute(_PID)
+    with db.open_connection(database) as running, ThreadPoolExecutor() as thread:
+        sleeping = thread.submit(running.execute, "SELECT pg_sleep(60)")
+        waiting.until(
+            lambda: running.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE, "the statement runs"
+        )
         db._cancel_statements()
-        idle = [each for _, each, _ in sessions._idle]
-        assert running in asked
-        assert not set(idle) & set(asked)
-    assert rows(database, "SELECT 1") == [(1,)]
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            sleeping.result(timeout=10)
+        running.rollback()
+    assert running in asked
+    assert not {each for _, each, _ in sessions._idle} & set(asked)

@@ -75,7 +75,7 @@ def open_connection(url: str, **options: Any) -> Connection:
 def _cancel_statements() -> None:
     """Cancel running statements when the process ends, so that the server releases their locks."""
     for connection in list(_opened):
-        if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        if connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
                 connection.cancel_safe(timeout=_CANCEL_S)
 

@@ -39,7 +39,10 @@ def session(url: str) -> Iterator[Connection]:
         with translated_errors(url):
             yield connection
             connection.commit()
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, Exception):  # the server releases the locks before the error is raised
+            with suppress(psycopg.Error):
+                connection.rollback()
         connection.close()
         raise
     _idle.append((url, connection, time.monotonic()))
