@@ -11,7 +11,6 @@ connections, and none looks for tables.
 The sessions of all end if their server is lost (connection_settings.PEER_LIMITS).
 """
 
-import select
 from typing import Any
 
 import psycopg2
@@ -21,7 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool
 
-from zoning_assets.storage.postgis.connection_settings import with_peer_limits
+from zoning_assets.storage.postgis.connection_settings import has_ended, with_peer_limits
 
 #: Dagster's options for a storage that uses a connection for several statements. One is kept for half a minute; ten
 #: more may be open at the same time.
@@ -90,10 +89,6 @@ class KeptStorage(DagsterPostgresStorage):
 
 @event.listens_for(Pool, "checkout")
 def _check_open(connection: Any, *_: Any) -> None:
-    """Replace a kept connection whose server has ended it, as after a restart. Only then is there something to read."""
-    if isinstance(connection, psycopg2.extensions.connection):
-        poll = select.poll()
-        if not connection.closed:
-            poll.register(connection, select.POLLIN)
-        if connection.closed or poll.poll(0):
-            raise DisconnectionError
+    """Replace a kept connection whose server has ended it."""
+    if isinstance(connection, psycopg2.extensions.connection) and (connection.closed or has_ended(connection.fileno())):
+        raise DisconnectionError

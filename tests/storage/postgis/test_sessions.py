@@ -34,6 +34,32 @@ def test_a_session_that_was_idle_for_long_is_closed(database: str, monkeypatch: 
         assert not sessions._idle
 
 
+def test_sessions_of_two_addresses_do_not_close_each_other(database: str) -> None:
+    """`zoning serve` asks the replica and the database in turn."""
+    other_address = db.with_option(database, "-c jit=off")
+    with session(database) as one, session(other_address) as other:
+        pids = (pid_of(one), pid_of(other))
+    with session(database) as one, session(other_address) as other:
+        assert (pid_of(one), pid_of(other)) == pids
+
+
+def test_a_session_that_the_server_has_ended_is_replaced(database: str) -> None:
+    with session(database) as connection:
+        pid = pid_of(connection)
+    with db.open_connection(db.as_role(database, None)) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    with session(database) as connection:
+        assert pid_of(connection) != pid
+
+
+def test_a_reused_session_begins_its_transaction_with_the_first_statement(database: str) -> None:
+    """As a new one does: settings of the session can be changed before."""
+    for _ in range(2):
+        with session(database) as connection:
+            assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+            pid_of(connection)
+
+
 def test_statements_are_prepared_although_a_publish_had_the_session(database: str) -> None:
     """Rows of a large release are parsed once."""
     with session(database) as connection:

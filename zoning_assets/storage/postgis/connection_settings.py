@@ -11,6 +11,7 @@ an hour for the acknowledgement of its text, and two hours for its result.
 """
 
 import re
+import select
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -74,6 +75,14 @@ def _fields(url: str) -> tuple[str, dict[str, str]]:
 
 def _joined(base: str, fields: Mapping[str, str]) -> str:
     return f"{base}?{urlencode(fields, quote_via=quote)}" if fields else base
+
+
+def has_ended(descriptor: int) -> bool:
+    """Whether the server has ended an idle session, as after a restart: only then is there something to read.
+    `descriptor`: of its socket."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def connect(url: str, *, autocommit: bool = False, **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
