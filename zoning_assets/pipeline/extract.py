@@ -157,12 +157,7 @@ class Harvester:
         draft = HarvestDraft(self.objects, item.place, item.feed.name)
         proof: dict[str, Any] = feed_signals.clause_of(item.feed)
         try:
-            read = await self._normalize_pages(item, draft, source.pages(draft, proof))
-            _check_counts(item, draft.pages, read)
-            if not changes:
-                await self._check_bounds(item, draft.pages, read)
-            draft.pages.sort(key=lambda page: page.name)
-            rows = await asyncio.to_thread(LayerRows.of_pages, [read[page.name].rows for page in draft.pages])
+            rows = await self._read(source, item, draft, proof, is_whole=not changes)
             found = PagesAndRows(draft.pages, rows)
             found = await asyncio.to_thread(changes.merged, found) if changes else found
         except HarvestIncomplete:
@@ -171,6 +166,17 @@ class Harvester:
         except CrsRefused as error:
             raise await asyncio.to_thread(source.explained, error) from error
         return await asyncio.to_thread(self._cut, item, draft, proof, found, stamp)
+
+    async def _read(
+        self, source: Source, item: WorkItem, draft: HarvestDraft, proof: dict[str, Any], *, is_whole: bool
+    ) -> LayerRows:
+        """Fetch, prove and normalize all pages; return their index of rows. `is_whole`: the pages are the layer."""
+        read = await self._normalize_pages(item, draft, source.pages(draft, proof))
+        _check_counts(item, draft.pages, read)
+        if is_whole:
+            await self._check_bounds(item, draft.pages, read)
+        draft.pages.sort(key=lambda page: page.name)
+        return await asyncio.to_thread(LayerRows.of_pages, [read[page.name].rows for page in draft.pages])
 
     async def _normalize_pages(
         self, item: WorkItem, draft: HarvestDraft, pages: AsyncGenerator[Page]
