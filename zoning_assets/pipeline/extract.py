@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from zoning_assets.errors import CrsRefused, HarvestIncomplete, JurisdictionInvalid
 from zoning_assets.harvest import Cover, Harvest, Page
@@ -176,6 +177,7 @@ class Harvester:
         if is_whole:
             await self._check_bounds(item, draft.pages, read)
         draft.pages.sort(key=lambda page: page.name)
+        pa.default_memory_pool().release_unused()  # the index of a large layer is next
         return await asyncio.to_thread(LayerRows.of_pages, [read[page.name].rows for page in draft.pages])
 
     async def _normalize_pages(

@@ -5,7 +5,7 @@ This runs in a worker process. No row is decoded: the rows stay Arrow tables.
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,12 +54,11 @@ def distribute(layer: WorkItem, items: Sequence[WorkItem]) -> None:
 Pick = tuple[str | None, bool, npt.NDArray[np.uint32] | None]
 
 
-def _picked(layer: WorkItem, items: Sequence[WorkItem]) -> Iterator[tuple[Page, Sequence[Pick]]]:
-    """Yield each page with the rows of each tile. A harvest that was not cut gives all rows."""
+def _picked(layer: WorkItem, items: Sequence[WorkItem]) -> list[tuple[Page, Sequence[Pick]]]:
+    """Each page with the rows of each tile. A harvest that was not cut gives all rows."""
     harvest, cut = layer.harvest, items[0].harvest.cut
     if not cut:
-        yield from ((page, [(None, True, None)]) for page in harvest.pages)
-        return
+        return [(page, [(None, True, None)]) for page in harvest.pages]
     rows = raw_harvests.get_rows(layer.objects, harvest.jurisdiction, harvest.feed, harvest.id, cut)
     of_page: defaultdict[int, list[Pick]] = defaultdict(list)
     for item in items:
@@ -68,8 +67,7 @@ def _picked(layer: WorkItem, items: Sequence[WorkItem]) -> Iterator[tuple[Page, 
             for flag in (False, True):
                 if (at := group[rows.together[group] == flag]).size:
                     of_page[int(rows.page[group[0]])].append((item.harvest.tile, flag, rows.row[at]))
-    for number in sorted(of_page):
-        yield harvest.pages[number], of_page[number]
+    return [(harvest.pages[number], of_page[number]) for number in sorted(of_page)]
 
 
 @dataclass

@@ -17,6 +17,9 @@ from pyarrow import parquet
 from zoning_assets.errors import FileRefused
 from zoning_assets.sources.files import format_detection
 
+#: Bytes of a column that are read at once. Without it a whole row group is in memory, compressed.
+_BUFFER_SIZE = 1 << 16
+
 
 @dataclass(frozen=True)
 class GeoParquetFile:
@@ -79,7 +82,7 @@ def _crs(column: dict[str, Any]) -> str | None:
 
 def batches(path: Path, geometry: str, rows: int) -> Generator[list[pa.Array], None, None]:
     """Yield batches of at most `rows` rows: the attributes, then the geometry as WKB, then a running number."""
-    with parquet.ParquetFile(path, pre_buffer=False) as file:
+    with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_SIZE) as file:
         running = itertools.count()
         for batch in file.iter_batches(rows):
             place = batch.schema.get_field_index(geometry)

@@ -48,7 +48,7 @@ class Objects:
         """Pickle only the URL: a worker process opens the store again."""
         return Objects, (self.url, self.setting)
 
-    def put(self, name: str, body: bytes | Path) -> None:
+    def put(self, name: str, body: bytes | memoryview | Path) -> None:
         """Write an object, also from a file; one with the same name is replaced. It appears when it is complete.
 
         Raises:

@@ -11,6 +11,7 @@ raw/JURISDICTION/FEED/costs/TIME.json           the requests of one run, which f
 """
 
 import hashlib
+import io
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +31,8 @@ from zoning_assets.transform.geometry.h3_cells import to_int
 from zoning_assets.transform.geometry.row_tiles import WHOLE_JURISDICTION, Flags, LayerRows, Numbers, Ownership
 
 _LARGEST_PAGE = 1 << 30
+#: Rows of the index of a layer that are compressed at once, so that few bytes are needed besides the index.
+_ROWS_PER_BATCH = 1 << 16
 #: The error of a damaged page.
 BrokenPage = zstandard.ZstdError
 
@@ -130,11 +133,14 @@ def put_rows(objects: Objects, harvest: Harvest, rows: LayerRows, ownership: Own
         "id": rows.id,
     }
     table = pa.table(columns)
-    cut = hashlib.sha256(rules.encode() + rows.content.tobytes() + ownership.owner.tobytes()).hexdigest()[:16]
-    sink = pa.BufferOutputStream()
+    digest = hashlib.sha256(rules.encode())
+    for each in (rows.content, ownership.owner):
+        digest.update(each.data)
+    cut = digest.hexdigest()[:16]
+    sink = io.BytesIO()
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(table)
-    objects.put(_rows_name(harvest.jurisdiction, harvest.feed, harvest.id, cut), bytes(sink.getvalue()))
+        writer.write_table(table, max_chunksize=_ROWS_PER_BATCH)
+    objects.put(_rows_name(harvest.jurisdiction, harvest.feed, harvest.id, cut), sink.getbuffer())
     return cut
 
 
@@ -179,18 +185,18 @@ def get_index(objects: Objects, cover: Cover) -> LayerRows | None:
 
 
 def _columns(objects: Objects, name: str, of: type[OwnedRows | LayerRows]) -> list[npt.NDArray[Any]]:
-    """The columns for the fields of a class; other columns are not decompressed.
+    """The columns for the fields of a class, decompressed one by one; other columns are not decompressed.
 
     Raises:
         KeyError: the file does not have all of them.
     """
-    body, names = objects.get(name), [each.name for each in fields(of)]
-    known = pa.ipc.open_file(body).schema
-    options = pa.ipc.IpcReadOptions(
-        included_fields=[known.get_field_index(each) for each in names if each in known.names]
-    )
-    table = pa.ipc.open_file(body, options=options).read_all()
-    return [table.column(each).to_numpy() for each in names]
+    body, pool = objects.get(name), pa.system_memory_pool()  # returns freed memory at once
+    place, found = {each: at for at, each in enumerate(pa.ipc.open_file(body).schema.names)}, list[npt.NDArray[Any]]()
+    for each in fields(of):
+        options = pa.ipc.IpcReadOptions(included_fields=[place[each.name]])
+        column = pa.ipc.open_file(body, options=options, memory_pool=pool).read_all().column(0)
+        found.append(column.combine_chunks(pool).to_numpy(zero_copy_only=False))
+    return found
 
 
 def tile_id(cover: Cover, layer: Harvest, rows: OwnedRows, tile: str) -> str:

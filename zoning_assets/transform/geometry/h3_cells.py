@@ -56,9 +56,11 @@ def ancestors(cells: npt.NDArray[np.uint64], resolution: int) -> npt.NDArray[np.
     An H3 index has its resolution in bits 52-55, and three bits for each level below; unused levels are all ones
     (h3geo.org, "H3 index bit layout").
     """
-    unused = np.uint64((1 << 3 * (FINEST - resolution)) - 1)
-    parents = (cells & ~np.uint64(15 << 52)) | np.uint64(resolution << 52) | unused
-    return np.where(cells == NO_CELL, NO_CELL, parents)
+    unused = (1 << 3 * (FINEST - resolution)) - 1
+    parents = cells & ~np.uint64(15 << 52)
+    parents |= np.uint64(resolution << 52 | unused)
+    parents[cells == NO_CELL] = NO_CELL
+    return parents
 
 
 def to_int(tile: str) -> int:
@@ -176,6 +178,5 @@ def _padded(cells: npt.NDArray[np.object_], pad_deg: float, stretch: float) -> s
 
 def count_by(cells: npt.NDArray[np.uint64], resolution: int) -> dict[str, int]:
     """The number of finest cells in each tile of a resolution; NO_CELL is not counted."""
-    placed = cells[cells != NO_CELL]
-    found, counts = np.unique(ancestors(placed, resolution), return_counts=True)
-    return {to_str(tile): int(n) for tile, n in zip(found, counts, strict=True)}
+    found, counts = np.unique(ancestors(cells, resolution), return_counts=True)
+    return {to_str(tile): int(n) for tile, n in zip(found, counts, strict=True) if tile != NO_CELL}

@@ -8,6 +8,7 @@ shape are owned by the first tile.
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -96,13 +97,9 @@ def by_tile(rows: LayerRows, bounds: Bounds, resolution: int | None) -> Ownershi
         bounds: of the jurisdiction; degrees.
         resolution: H3 resolution of the tiles; None: tiles are split until none has more than MOST_ROWS_A_TILE rows.
     """
-    placed = rows.cell[rows.cell != h3_cells.NO_CELL]
     padded = crs.padded(bounds)
-    found = dict[str, int]()
-    if len(placed):
-        start = h3_cells.outermost({*h3_cells.start_tiles(padded), *h3_cells.count_by(placed, 3)})
-        found = split(rows.cell, start, MOST_ROWS_A_TILE, resolution)
-    found = found or {h3_cells.start_tiles(padded)[0]: 0}
+    start = h3_cells.outermost({*h3_cells.start_tiles(padded), *h3_cells.count_by(rows.cell, 3)})
+    found = split(rows.cell, start, MOST_ROWS_A_TILE, resolution) or {h3_cells.start_tiles(padded)[0]: 0}
     has_shared_key = repeated(rows.key)
     owner = owners(rows.cell, found)
     owner[has_shared_key] = _owners_of_keys(rows.key[has_shared_key], rows.cell[has_shared_key], found)
@@ -117,8 +114,9 @@ def owners(cells: Numbers, tiles: Collection[str]) -> Numbers:
     for tile in tiles:
         by_resolution.setdefault(h3_cells.resolution_of(tile), []).append(h3_cells.to_int(tile))
     for resolution, ints in by_resolution.items():
-        parents = h3_cells.ancestors(cells, resolution)
-        owned = np.where(np.isin(parents, np.array(ints, dtype=np.uint64)), parents, owned)
+        parents, known = h3_cells.ancestors(cells, resolution), np.sort(np.array(ints, dtype=np.uint64))
+        is_known = known[np.searchsorted(known[:-1], parents)] == parents
+        np.copyto(owned, parents, where=is_known)
     return owned
 
 
@@ -142,10 +140,10 @@ def split(cells: Numbers, start: Sequence[str], most_rows: int, fixed: int | Non
     tiles: dict[str, int] = {}
     queue = [(tile, h3_cells.resolution_of(tile)) for tile in start]
     finest = SMALLEST if fixed is None else fixed
-    counts = {r: h3_cells.count_by(cells, r) for r in range(min(r for _, r in queue), finest + 1)}
+    counts = cache(partial(h3_cells.count_by, cells))  # fine tiles are many: only those of a resolution that is reached
     while queue:
         tile, resolution = queue.pop()
-        rows = counts[resolution].get(tile, 0)
+        rows = counts(resolution).get(tile, 0)
         if rows and resolution < finest and (fixed is not None or rows > most_rows):
             queue += [(child, resolution + 1) for child in h3_cells.children(tile)]
         elif rows:
@@ -168,8 +166,9 @@ def key_hashes(keys: Sequence[str | None]) -> Numbers:
 
 def repeated(hashes: Numbers) -> Flags:
     """Which hashes occur several times; 0 never counts."""
-    each, counts = np.unique(hashes, return_counts=True)
-    return np.isin(hashes, each[(counts > 1) & (each != 0)])
+    ordered = np.sort(hashes)
+    several = ordered[1:][ordered[1:] == ordered[:-1]]
+    return np.isin(hashes, several[several != 0])
 
 
 def _hash(key: str | None) -> int:
