@@ -24,12 +24,14 @@ _COUNTS = "SELECT count(*), count(DISTINCT tile) FROM zoning.parcel"
 _EVENTS = "SELECT count(*) FROM zoning_dagster.event_logs"
 
 
-def measure(parcels: int, resolution: int, server: str, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    parcels: int, resolution: int | None, server: str, home: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Run both.
 
     Args:
         parcels: of the county; lots of about 25 m x 34 m side by side.
-        resolution: the H3 resolution of the tiles.
+        resolution: the H3 resolution of the tiles; None: "auto", as jurisdiction files have it.
         server: URL of a PostGIS whose user may create databases.
         home: a directory for temporary files.
         say: receives progress messages.
@@ -57,10 +59,11 @@ def measure(parcels: int, resolution: int, server: str, home: Path, say: Callabl
     return {"figures": _figures(ran, counts[_WITH], events), "faults": faults}
 
 
-def _prepared(place: BenchSetup, resolution: int, name: str) -> tuple[list[str], dict[str, str]]:
+def _prepared(place: BenchSetup, resolution: int | None, name: str) -> tuple[list[str], dict[str, str]]:
     command, environ = CONTESTANTS[OURS].command(place)
-    path = place.folder / f"{ID}.toml"
-    path.write_text(path.read_text().replace('tile_resolution = "auto"', f"tile_resolution = {resolution}"))
+    if resolution is not None:
+        path = place.folder / f"{ID}.toml"
+        path.write_text(path.read_text().replace('tile_resolution = "auto"', f"tile_resolution = {resolution}"))
     return command if name == _WITH else [sys.executable, "-m", "benchmarks.pipeline_only", ID], environ
 
 

@@ -49,6 +49,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "sync": Measurement("harvest of 200,000 parcels beside others", "sync --parcels 50000 --variant tracked", "sync --variant tracked", figures.sync),
     "sync-variants": Measurement("the same on servers that can do less", f"{_SMALL} {_LESS}", f"sync {_LESS}", figures.sync, 3),
     "backfill": Measurement("1,000 tiles with and without Dagster", "backfill --parcels 100000", "backfill", most_rounds=1),
+    "backfill-auto": Measurement("tiles of the usual size with and without Dagster", "backfill --auto --parcels 50000", "backfill --auto --parcels 1000000", most_rounds=1),
     "many-counties": Measurement("counties 1 to 50 in one database", _COUNTIES, "many-counties", most_rounds=1),
     "counties": Measurement("a county beside a large one, and alone", "counties --first 50000 --others 5000 --count 2", "counties", figures.counties, 1),
     "export": Measurement("exports beside ogr2ogr", "export --parcels 50000", "export", figures.export, 1),

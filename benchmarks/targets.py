@@ -65,6 +65,7 @@ TARGETS: Sequence[Target] = (
     Target("many-counties", "the last five, times the first five", AT_MOST, 1.2, _BENCHMARKS),
     Target("wide", "peak memory", BELOW, 900, _MEMORY),
     Target("backfill", "Dagster's share", BELOW, 10, _BENCHMARKS),
+    Target("backfill-auto", "Dagster's share", BELOW, 10, _BENCHMARKS),
     Target("probes", "*: requests", AT_MOST, 3, "promise of `zoning probe`"),
     Target("tiles", "*: 95 of 100 tiles", BELOW, 100, "issue 16, map"),
     Target("truth", "Cambridge, * to *: precision", AT_LEAST, 1.0, "docs/explanation/change-detection.md"),

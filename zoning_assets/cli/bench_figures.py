@@ -37,10 +37,11 @@ def backfill(
     parcels: Annotated[int, typer.Option(min=_FEWEST, help="Number of parcels.")] = 900_000,
     resolution: Annotated[int, typer.Option(min=0, max=10, help="H3 resolution of the tiles.")] = 8,
     *,
+    auto: Annotated[bool, typer.Option("--auto", help="Tiles of the usual size in place of --resolution.")] = False,
     json: Json = False,
 ) -> None:
     """Measure Dagster's share: `zoning sync` of a county with about 1,000 tiles, and the same without Dagster."""
-    _report("Backfill", _measured("backfill", parcels, resolution), json=json)
+    _report("Backfill", _measured("backfill", parcels, None if auto else resolution), json=json)
 
 
 def many_counties(
@@ -73,7 +74,7 @@ def tiles(
     _report("Tiles", _measured("served_map", parcels, number), json=json)
 
 
-def _measured(module: str, *sizes: int) -> dict[str, Any]:
+def _measured(module: str, *sizes: int | None) -> dict[str, Any]:
     found: dict[str, Any] = load(module).measure(*sizes, server(), bootstrap.settings().home, output.line)
     return found
 
