@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: Maximum number of rows of a table, on a terminal and elsewhere. A table is laid out in memory.
 _MOST_ON_TERMINAL, _MOST_PIPED = 100, 1000
-#: Length of a short id, which `zoning explain` accepts: 80 columns then have room for `noticed`. A change has that of
-#: one of a million others with a chance of 0.02%; then `zoning explain` requests the complete id.
+#: Length of a short id, which `zoning explain` accepts: 80 columns then have room for `noticed`. With a million
+#: changes 0.02% of the short ids are ambiguous; for those `zoning explain` requests the complete id.
 _SHORT_ID = 8
 _CSV = (
     "id", "jurisdiction", "kind", "state", "parcel_ids", "old", "new", "area_m2", "share", "confidence", "legal",

@@ -177,7 +177,7 @@ class Harvester:
         if is_whole:
             await self._check_bounds(item, draft.pages, read)
         draft.pages.sort(key=lambda page: page.name)
-        pa.default_memory_pool().release_unused()  # the index of a large layer is next
+        pa.default_memory_pool().release_unused()  # the next step needs memory
         return await asyncio.to_thread(LayerRows.of_pages, [read[page.name].rows for page in draft.pages])
 
     async def _normalize_pages(
